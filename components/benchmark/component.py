@@ -1,0 +1,42 @@
+"""KFP face of the benchmark."""
+
+from kfp import dsl
+
+from rlready.components.images import resolve_image
+
+
+@dsl.component(base_image=resolve_image("benchmark"), install_kfp_package=False)
+def benchmark(
+    candidate: str,
+    settings: str,
+    outcome: str,
+    data: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    record: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    rl_record: dsl.Input[dsl.Artifact] = None,
+) -> str:
+    """Scores one model on the evaluation problems.
+
+    Args:
+        candidate: The setting, as JSON.
+        settings: Settings of this stage, from plan.
+        outcome: The candidate's outcome so far.
+        data: What curate wrote.
+        model: The model to score.
+        record: Pass@1 with its standard error.
+        metrics: The same in short, for the KFP UI.
+        rl_record: What RL did; left out for the base model.
+
+    Returns:
+        The candidate's outcome, as JSON.
+    """
+    from rlready.components.core.launch import launch
+    from rlready.components.core.records import list_metrics
+
+    paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "record": record.path}
+    rl_path = rl_record.path if rl_record else None
+    filled = launch("benchmark", candidate=candidate, settings=settings, outcome=outcome, rl_record=rl_path, **paths)
+    for name, value in list_metrics(filled).items():
+        metrics.log_metric(name, value)
+    return filled

@@ -1,0 +1,258 @@
+"""Every knob of the experiment: one frozen dataclass a stage, each default with its source. Standard library only.
+
+The dataclasses are the single source of the flat parameters that the KFP form, the recipes and `--set` use: the field
+`k` of the section `gate` is the parameter `gate_k`.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+
+SUBSETS = ("random", "shortest", "longest", "mixed")
+MODES = ("enforce", "audit", "off")
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong. The message says what, where and what to do; it is shown without a traceback."""
+
+
+def knob(default: Any, description: str, source: str) -> Any:
+    """Declares a parameter with its description and the source of its default."""
+    metadata = {"description": description, "source": source}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model that every candidate starts from."""
+
+    model: str = knob(
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "Base model: a hub id, a local folder, or builtin:list-machine",
+        "the smallest chat model whose GSM8K answers are sometimes right",
+    )
+    revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The candidates: the product of the lists, or the explicit list when that is not empty."""
+
+    epochs: list = knob([1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turn")
+    subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level")
+    examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model")
+    learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default")
+    seeds: list = knob([0], "Training seeds to try; each seeds SFT and RL of its candidates", "one seed a candidate")
+    candidates: list = knob(
+        [], "Explicit candidates instead of the grid, e.g. [{epochs: 4, subset: longest}]", "empty: the grid is used"
+    )
+
+
+@dataclass(frozen=True)
+class Curate:
+    """Where the data comes from and how it is split."""
+
+    sft_data: str = knob(
+        "openai/gsm8k:main:train",
+        "SFT examples with worked solutions: hub_id[:config[:split]], a .jsonl or .parquet file, or builtin:list-machine",
+        "the smallest public set with worked solutions",
+    )
+    rl_data: str = knob("", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough")
+    evaluation_data: str = knob("openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data")
+    sft_examples: int = knob(0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data")
+    heldout_problems: int = knob(256, "SFT problems held out for the generalization loss", "standard error about 2 % of the loss")
+    rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice")
+    predictor_problems: int = knob(
+        128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's", "paper: every benchmark; this costs less"
+    )
+    benchmark_problems: int = knob(512, "Evaluation problems for the benchmark, apart from the predictors'", "about 2 points")
+    seed: int = knob(0, "Seeds every split and subset", "convention")
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning with TRL's SFTTrainer."""
+
+    batch_size: int = knob(32, "SFT examples per optimizer step", "laptop miniature")
+    trainer_overrides: dict = knob({}, "Passed on to TRL's SFTConfig", "escape hatch")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn, in predictors, RL and benchmark alike."""
+
+    max_tokens: int = knob(512, "Longest completion in tokens", "TRL GRPOConfig max_completion_length")
+    seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """What is measured before RL."""
+
+    samples: int = knob(256, "Samples a problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When a candidate may go on to RL. The default thresholds on level reject nobody; those on change reject the worn-out."""
+
+    mode: str = knob("enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)", "the purpose of the gate")
+    k: int = knob(64, "The k of Pass@k", "paper: Pass@64")
+    min_pass_at_k: float = knob(0.0, "Least Pass@k; 0 rejects nobody", "depends on the task")
+    min_pass_at_k_over_base: float = knob(
+        -0.05, "Least Pass@k minus the base model's; -1 rejects nobody", "within the noise of 128 problems"
+    )
+    max_generalization_loss: float = knob(
+        100.0, "Most held-out loss in nats per token, for random subsets; 100 rejects nobody", "depends on the data"
+    )
+    max_loss_rise: float = knob(
+        1.25, "Most final held-out loss over the lowest of the candidate's own trajectory", "laptop miniature: 1.02 good, 1.7 worn out"
+    )
+
+
+@dataclass(frozen=True)
+class Rl:
+    """Reinforcement learning with TRL's GRPOTrainer and the verifier as the reward."""
+
+    steps: int = knob(100, "GRPO optimizer steps", "past the steepest part of the reward curve")
+    learning_rate: float = knob(1e-6, "GRPO learning rate", "TRL GRPOConfig default")
+    prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature")
+    samples_per_prompt: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations")
+    trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How the result of RL is scored."""
+
+    samples: int = knob(8, "Samples a problem for Pass@1, at temperature 1", "laptop miniature; the paper averages 64")
+
+
+SECTIONS = {
+    "base": Base,
+    "sweep": Sweep,
+    "curate": Curate,
+    "sft": Sft,
+    "sampling": Sampling,
+    "predictors": Predictors,
+    "gate": Gate,
+    "rl": Rl,
+    "benchmark": Benchmark,
+}
+
+# What a stage's settings hold, so that a change elsewhere leaves the stage's cached result valid.
+STAGE_SECTIONS = {
+    "curate": ("curate",),
+    "sft": ("sft",),
+    "predictors": ("predictors", "sampling"),
+    "gate": ("gate",),
+    "rl": ("rl", "sampling"),
+    "benchmark": ("benchmark", "sampling"),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One flat parameter of the pipeline: its name, type, default and texts."""
+
+    name: str
+    type: type
+    default: Any
+    description: str
+    source: str
+
+
+def list_parameters() -> dict[str, Parameter]:
+    """Returns every parameter by its flat name, in the order of the sections."""
+    listed = {}
+    for section, kind in SECTIONS.items():
+        instance = kind()
+        for item in dataclasses.fields(kind):
+            name = f"{section}_{item.name}"
+            listed[name] = Parameter(name, item.type, getattr(instance, item.name), **item.metadata)
+    return listed
+
+
+def coerce(parameter: Parameter, value: Any) -> Any:
+    """Returns the value in the parameter's declared type.
+
+    Args:
+        parameter: What is being set.
+        value: A Python value, or the text of one.
+
+    Returns:
+        The value; whole floats become ints and ints become floats where the type asks for it (KFP sends numbers as doubles).
+
+    Raises:
+        InputError: If the value is not of the declared type.
+    """
+    kind, original = parameter.type, value
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            if kind is list:
+                value = [parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}. {parameter.description}.")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
+    return value
+
+
+def parse_scalar(text: str) -> Any:
+    """Returns the JSON value of a text, or the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
+    """Turns flat parameters into the section dataclasses.
+
+    Args:
+        given: Values by flat name; what is missing takes its default.
+
+    Returns:
+        A namespace with one attribute a section, e.g. `.gate.k`.
+
+    Raises:
+        InputError: For an unknown name (with the nearest known one) or a wrong type.
+    """
+    known = list_parameters()
+    for name in given:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "rlready compile --parameters lists them."
+            raise InputError(f"unknown parameter {name!r}; {hint}")
+    values = {name: coerce(p, given.get(name, p.default)) for name, p in known.items()}
+    return SimpleNamespace(
+        **{
+            section: kind(**{f.name: values[f"{section}_{f.name}"] for f in dataclasses.fields(kind)})
+            for section, kind in SECTIONS.items()
+        }
+    )
+
+
+def write_settings(experiment: SimpleNamespace, stage: str) -> str:
+    """Returns the JSON settings of one stage: the sections it depends on and nothing else."""
+    sections = {name: dataclasses.asdict(getattr(experiment, name)) for name in STAGE_SECTIONS[stage]}
+    return json.dumps(sections, sort_keys=True)
+
+
+def read_settings(text: str) -> SimpleNamespace:
+    """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`."""
+    return SimpleNamespace(**{name: SECTIONS[name](**values) for name, values in json.loads(text).items()})

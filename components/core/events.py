@@ -1,0 +1,43 @@
+"""What stages tell whoever watches a local run: started, progress, finished or failed, one JSON line each."""
+
+import json
+import os
+import time
+
+FILE = "RLREADY_EVENTS"
+
+
+def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:
+    """Appends an event to the file that RLREADY_EVENTS names; does nothing where the variable is not set."""
+    path = os.environ.get(FILE)
+    if path:
+        event = {"time": time.time(), "stage": stage, "candidate": candidate_id, "state": state, **details}
+        # One write of less than a page in append mode does not interleave with another process's.
+        with open(path, "a") as file:
+            file.write(json.dumps(event) + "\n")
+
+
+class Progress:
+    """Reports how far a loop of a stage is, at most twice a second.
+
+    Args:
+        stage: Name of the stage.
+        candidate_id: Whose.
+        total: Units of work in all.
+        unit: What `rate` counts, e.g. tokens.
+    """
+
+    def __init__(self, stage: str, candidate_id: str, total: int, unit: str = "tokens"):
+        self.stage, self.candidate_id, self.total, self.unit = stage, candidate_id, total, unit
+        self.begun = time.monotonic()
+        self.reported = 0.0
+
+    def update(self, done: int, counted: int = 0) -> None:
+        """Reports that `done` of the units are done, and `counted` of what the rate counts."""
+        now = time.monotonic()
+        if now - self.reported >= 0.5 or done >= self.total:
+            self.reported = now
+            rate = counted / max(now - self.begun, 1e-9)
+            emit(self.stage, self.candidate_id, "progress", done=done, total=self.total, rate=rate, unit=self.unit)
+            if done >= self.total:
+                print(f"{self.stage} {self.candidate_id}: {done}/{self.total}, {rate:,.0f} {self.unit}/s", flush=True)

@@ -1,0 +1,120 @@
+"""Model folders: where a model is, whether it is complete, its digest, and loading it. Safetensors only, no remote code."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from rlready.components import list_machine
+from rlready.components.config import InputError
+from rlready.components.core.records import BaseModel, to_json, write_atomically
+
+BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
+POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is the base model itself
+
+
+def find_base(model: str, revision: str) -> BaseModel:
+    """Finds and checks a base model without loading it.
+
+    Args:
+        model: A hub id, a local folder, or a builtin name.
+        revision: Hub revision.
+
+    Returns:
+        Where it is, with a digest of its contents (local) or its commit (hub).
+
+    Raises:
+        InputError: If the folder lacks something, or the hub does not have the model.
+    """
+    local = BUILTIN.get(model, Path(model))
+    if model.startswith("builtin:") and model not in BUILTIN:
+        raise InputError(f"base_model: unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
+    if local.is_dir():
+        check_model_folder(local)
+        return BaseModel(model if model in BUILTIN else str(local.resolve()), "", digest_folder(local))
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(f"base_model: {model} is neither a folder nor a hub id such as owner/name")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        commit = HfApi().model_info(model, revision=revision).sha
+    except GatedRepoError as error:
+        raise InputError(f"base_model: {model} is gated: accept its licence on the hub and set HF_TOKEN") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(f"base_model: the hub has no model {model} at revision {revision}") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise InputError(f"base_model: the hub could not be asked about {model}: {error}") from error
+    return BaseModel(model, commit, commit)
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises InputError if a model folder lacks its configuration, weights, tokenizer or chat template."""
+    missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / name).exists()]
+    if missing:
+        raise InputError(f"base_model: {folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(f"base_model: {folder} has no *.safetensors; other weight formats are not loaded")
+    template = (folder / "chat_template.jinja").exists()
+    if not template and not json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"):
+        raise InputError(f"base_model: {folder} has no chat template; add chat_template.jinja")
+
+
+def digest_folder(folder: Path) -> str:
+    """Returns a digest of a folder: contents of files up to 64 MB, name, size and time of change of larger ones."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        stat = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{stat.st_size}\0".encode())
+        large = stat.st_size > 64 << 20
+        digest.update(str(stat.st_mtime_ns).encode() if large else path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write_pointer(folder: str | Path, base: BaseModel) -> None:
+    """Makes a model folder that stands for the base model, without copying its weights."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(folder) / POINTER, to_json(base))
+
+
+def locate(model: str | Path | BaseModel) -> dict[str, str]:
+    """Returns the arguments of `from_pretrained` for a model folder, a folder with a pointer, or a base model."""
+    if isinstance(model, BaseModel):
+        builtin = BUILTIN.get(model.location)
+        source = {"pretrained_model_name_or_path": str(builtin or model.location)}
+        return source | ({"revision": model.revision} if model.revision else {})
+    pointer = Path(model) / POINTER
+    if pointer.exists():
+        return locate(BaseModel(**json.loads(pointer.read_text())))
+    return {"pretrained_model_name_or_path": str(model)}
+
+
+def load_tokenizer(model: str | Path | BaseModel):
+    """Returns the tokenizer, padding on the left."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(**locate(model), padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(model: str | Path | BaseModel):
+    """Returns the model in evaluation mode: bfloat16 on a GPU, float32 on the CPU."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    on_gpu = torch.cuda.is_available()
+    loaded = AutoModelForCausalLM.from_pretrained(
+        **locate(model), dtype=torch.bfloat16 if on_gpu else torch.float32, use_safetensors=True
+    )
+    return loaded.to("cuda" if on_gpu else "cpu").eval()
+
+
+def save_model(model, tokenizer, folder: str | Path) -> None:
+    """Writes a model folder that appears only when it is complete."""
+    partial = Path(f"{folder}.partial")
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    if Path(folder).exists():
+        Path(folder).rmdir()
+    partial.rename(folder)

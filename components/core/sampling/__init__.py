@@ -1,0 +1,42 @@
+"""Drawing completions: one interface, several engines."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer.
+
+    Attributes:
+        text: Decoded, without special tokens.
+        tokens: Length in tokens, the end token included.
+        finished: Whether the model ended it; False where the length limit did.
+    """
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How to sample.
+
+    Attributes:
+        samples: Completions a prompt.
+        max_tokens: Longest completion.
+        temperature: 0 decodes greedily (and needs one sample).
+        seed: The same seed gives the same samples, whatever the batch size; more samples extend fewer.
+    """
+
+    samples: int
+    max_tokens: int
+    temperature: float = 1.0
+    seed: int = 0
+
+
+def open_engine(model: str):
+    """Returns an engine for a model folder, with `sample(prompts, keys, draw, progress)`."""
+    from rlready.components.core.sampling.transformers_engine import TransformersEngine
+
+    return TransformersEngine.load(model)

@@ -1,0 +1,21 @@
+"""KFP face of curate."""
+
+from kfp import dsl
+
+from rlready.components.images import resolve_image
+
+
+@dsl.component(base_image=resolve_image("curate"), install_kfp_package=False)
+def curate(settings: str, revisions: str, data: dsl.Output[dsl.Dataset], card: dsl.Output[dsl.Markdown]):
+    """Splits the data once, the same for every candidate: SFT pool, held-out set, RL prompts, evaluation problems.
+
+    Args:
+        settings: Settings of this stage, from plan.
+        revisions: Digest or commit of every source, from plan.
+        data: Parquet files and card.json.
+        card: Counts, lengths, digests, and what was left out and why.
+    """
+    from rlready.components.core.launch import watch
+    from rlready.components.curate.curate import run
+
+    data.metadata.update(watch("curate", None, run, settings, revisions, data.path, card.path))

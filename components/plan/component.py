@@ -1,0 +1,74 @@
+"""KFP face of plan."""
+
+from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by name
+
+from kfp import dsl
+
+from rlready.components.images import resolve_image
+
+
+# The parameters repeat config.list_parameters() because kfp compiles a function's source; a test keeps the two equal.
+@dsl.component(base_image=resolve_image("plan"), install_kfp_package=False)
+def plan(
+    base_model: str,
+    base_revision: str,
+    sweep_epochs: list,
+    sweep_subsets: list,
+    sweep_examples: list,
+    sweep_learning_rates: list,
+    sweep_seeds: list,
+    sweep_candidates: list,
+    curate_sft_data: str,
+    curate_rl_data: str,
+    curate_evaluation_data: str,
+    curate_sft_examples: int,
+    curate_heldout_problems: int,
+    curate_rl_problems: int,
+    curate_predictor_problems: int,
+    curate_benchmark_problems: int,
+    curate_seed: int,
+    sft_batch_size: int,
+    sft_trainer_overrides: dict,
+    sampling_max_tokens: int,
+    sampling_seed: int,
+    predictors_samples: int,
+    gate_mode: str,
+    gate_k: int,
+    gate_min_pass_at_k: float,
+    gate_min_pass_at_k_over_base: float,
+    gate_max_generalization_loss: float,
+    gate_max_loss_rise: float,
+    rl_steps: int,
+    rl_learning_rate: float,
+    rl_prompts_per_step: int,
+    rl_samples_per_prompt: int,
+    rl_trainer_overrides: dict,
+    benchmark_samples: int,
+    summary: dsl.Output[dsl.Markdown],
+) -> NamedTuple(
+    "Plan",
+    [
+        ("candidates", List[str]),  # noqa: UP006
+        ("reference", str),
+        ("base", str),
+        ("revisions", str),
+        ("parameters", str),
+        ("curate", str),
+        ("sft", str),
+        ("predictors", str),
+        ("gate", str),
+        ("rl", str),
+        ("benchmark", str),
+    ],
+):
+    """Checks everything before anything expensive, expands the sweep and estimates what it will cost.
+
+    Returns:
+        The candidates, the reference candidate and the base model as JSON, and the settings of each stage.
+    """
+    parameters = dict(locals())
+    path = parameters.pop("summary").path
+    from rlready.components.core.launch import watch
+    from rlready.components.plan.plan import run
+
+    return watch("plan", None, run, parameters, path)

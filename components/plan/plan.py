@@ -1,0 +1,258 @@
+"""Checks every parameter and path before anything expensive, expands the sweep, and estimates what it will cost."""
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from rlready.components import config
+from rlready.components.config import MODES, SUBSETS, InputError
+from rlready.components.core.models import find_base, locate
+from rlready.components.core.prompts import INSTRUCTIONS
+from rlready.components.core.records import BaseModel, Candidate, to_json, write_atomically
+from rlready.components.core.sources import BUILTIN, digest_source, read_some
+
+ROWS_FOR_ESTIMATE = 200
+# Sustained floating-point operations a second of one CPU core, measured with the laptop recipe and SmolLM2-135M: small
+# models spend most of a step outside matrix products.
+FLOPS = 6e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment will do.
+
+    Attributes:
+        candidates: The sweep.
+        base: The base model, pinned.
+        revisions: Digest or commit of every data source.
+        settings: JSON settings by stage.
+        estimate: For each stage: tokens of one candidate and seconds on one core.
+    """
+
+    candidates: list[Candidate]
+    base: BaseModel
+    revisions: dict[str, str]
+    settings: dict[str, str]
+    estimate: dict[str, dict[str, float]]
+
+
+def make_plan(parameters: dict) -> Plan:
+    """Checks parameters and expands them.
+
+    Args:
+        parameters: Flat values by name, as the KFP form or a recipe gives them.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: With everything that is wrong, one line each.
+    """
+    experiment = config.parse_parameters(parameters)
+    problems = check_values(experiment)
+    if problems:
+        raise InputError("\n".join(problems))
+    candidates = expand_sweep(experiment.sweep)
+    base = find_base(experiment.base.model, experiment.base.revision)
+    curate = experiment.curate
+    revisions = {
+        source: digest_source(source, curate.seed)
+        for source in (curate.sft_data, curate.rl_data, curate.evaluation_data)
+        if source
+    }
+    if curate.sft_examples:
+        for candidate in candidates:
+            if candidate.examples > curate.sft_examples:
+                raise InputError(
+                    f"{candidate.candidate_id}: {candidate.examples} examples, but curate_sft_examples is"
+                    f" {curate.sft_examples}; a subset cannot be larger than the data"
+                )
+    settings = {stage: config.write_settings(experiment, stage) for stage in config.STAGE_SECTIONS}
+    return Plan(candidates, base, revisions, settings, estimate_cost(experiment, candidates, base))
+
+
+def check_values(experiment: SimpleNamespace) -> list[str]:
+    """Returns one line for every value or combination that cannot work."""
+    gate, predictors, rl, curate, sweep = (
+        getattr(experiment, name) for name in ("gate", "predictors", "rl", "curate", "sweep")
+    )
+    wrong = []
+
+    def require(condition: bool, line: str) -> None:
+        if not condition:
+            wrong.append(line)
+
+    require(gate.mode in MODES, f"gate_mode: {gate.mode!r} is none of {', '.join(MODES)}")
+    require(gate.k >= 1, f"gate_k: {gate.k} must be at least 1")
+    require(
+        gate.k <= predictors.samples,
+        f"gate_k: Pass@{gate.k} needs at least {gate.k} samples a problem, predictors_samples is {predictors.samples}",
+    )
+    require(0 <= gate.min_pass_at_k <= 1, f"gate_min_pass_at_k: {gate.min_pass_at_k} lies outside [0, 1]")
+    require(
+        -1 <= gate.min_pass_at_k_over_base <= 1,
+        f"gate_min_pass_at_k_over_base: {gate.min_pass_at_k_over_base} lies outside [-1, 1]",
+    )
+    require(gate.max_generalization_loss > 0, f"gate_max_generalization_loss: {gate.max_generalization_loss} must be > 0")
+    require(gate.max_loss_rise >= 1, f"gate_max_loss_rise: {gate.max_loss_rise} must be at least 1 (final over lowest)")
+    require(rl.samples_per_prompt >= 2, "rl_samples_per_prompt: GRPO compares at least 2 completions of a prompt")
+    require(rl.learning_rate > 0, f"rl_learning_rate: {rl.learning_rate} must be > 0")
+    for name in (
+        "curate_heldout_problems", "curate_rl_problems", "curate_predictor_problems", "curate_benchmark_problems",
+        "sft_batch_size", "sampling_max_tokens", "predictors_samples", "rl_steps", "rl_prompts_per_step",
+        "benchmark_samples",
+    ):  # fmt: skip
+        section, field = name.split("_", 1)
+        value = getattr(getattr(experiment, section), field)
+        require(value >= 1, f"{name}: {value} must be at least 1")
+    require(curate.sft_examples >= 0, f"curate_sft_examples: {curate.sft_examples} must be 0 (all) or more")
+    require(
+        curate.sft_data != BUILTIN or curate.sft_examples > 0,
+        f"curate_sft_examples: {BUILTIN} has no end; say how many examples to generate",
+    )
+    require(
+        rl.prompts_per_step <= curate.rl_problems,
+        f"rl_prompts_per_step: {rl.prompts_per_step} prompts a step, but curate_rl_problems is {curate.rl_problems}",
+    )
+    for name in ("epochs", "subsets", "examples", "learning_rates", "seeds"):
+        require(bool(sweep.candidates or getattr(sweep, name)), f"sweep_{name}: empty; give at least one value")
+    return wrong
+
+
+def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
+    """Returns the candidates of a sweep, in the order given.
+
+    An explicit candidate takes what it leaves out from the first value of the lists. All settings with 0 epochs of one
+    seed are the same candidate, the base model.
+
+    Raises:
+        InputError: If a candidate has an unknown key, a bad value, or stands there twice.
+    """
+    names = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
+    lists = {name: getattr(sweep, source) for name, source in names.items()}
+    if sweep.candidates:
+        settings = []
+        for number, given in enumerate(sweep.candidates):
+            if not isinstance(given, dict) or not given or given.keys() - names.keys():
+                raise InputError(
+                    f"sweep_candidates, item {number}: expected an object with keys of {', '.join(names)}, got {given!r}"
+                )
+            settings.append({name: given.get(name, (values or [None])[0]) for name, values in lists.items()})
+    else:
+        settings = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    candidates: dict[str, Candidate] = {}
+    for setting in settings:
+        candidate = make_candidate(**setting)
+        # In a grid, 0 epochs meets every subset: one base model. Anything else that comes twice is a mistake.
+        if candidate.candidate_id in candidates and (sweep.candidates or candidate.epochs):
+            raise InputError(f"sweep: the candidate {candidate.candidate_id} is given twice")
+        candidates[candidate.candidate_id] = candidate
+    return list(candidates.values())
+
+
+def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
+    """Returns a checked candidate; its id is made from its setting."""
+    epochs, examples, seed = (int(v) if isinstance(v, float) and v.is_integer() else v for v in (epochs, examples, seed))
+    learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
+    for name, value, least in (("epochs", epochs, 0), ("examples", examples, 1), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"sweep: {name} must be a whole number of at least {least}, got {value!r}")
+    if not isinstance(learning_rate, float) or not 0 < learning_rate < 1:
+        raise InputError(f"sweep: learning_rate must lie between 0 and 1, got {learning_rate!r}")
+    if subset not in SUBSETS:
+        raise InputError(f"sweep: subset must be one of {', '.join(SUBSETS)}, got {subset!r}")
+    if epochs == 0:
+        return Candidate(f"no-sft-s{seed}", 0, "random", 1, 1e-6, seed)
+    identity = f"{subset}-{examples}x{epochs}-lr{learning_rate:g}-s{seed}"
+    return Candidate(identity, epochs, subset, examples, learning_rate, seed)
+
+
+def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base: BaseModel) -> dict:
+    """Estimates tokens and core-seconds of each stage, for the mean candidate.
+
+    Training costs 6 and sampling 2 floating-point operations a parameter and token. Completions are assumed to be as long
+    as the SFT solutions. A first guess: the live view corrects it with what it measures.
+    """
+    curate, sampling = experiment.curate, experiment.sampling
+    rows = read_some(curate.sft_data, "sft", curate.seed, ROWS_FOR_ESTIMATE)
+    if not rows:
+        raise InputError(f"{curate.sft_data}: none of the first {2 * ROWS_FOR_ESTIMATE} rows has question, answer and worked solution")
+    prompt, completion = _count_tokens(base, rows)
+    completion = min(completion, sampling.max_tokens)
+    parameters = _count_parameters(base)
+    trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
+    rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
+    sampled = curate.predictor_problems * (experiment.predictors.samples + 1)
+    scored = curate.benchmark_problems * (experiment.benchmark.samples + 1)
+    tokens = {
+        "sft": (trained * (prompt + completion), 6),
+        "predictors": (sampled * completion + curate.heldout_problems * (prompt + completion), 2),
+        "rl": (rollouts * (prompt + completion), 10),
+        "benchmark": (scored * completion, 2),
+    }
+    # The constant term is the overhead of a step or a token of a batch, which is what small models are bound by.
+    return {
+        stage: {"tokens": round(count), "seconds": 2 + count * (factor * parameters / FLOPS + 4e-5)}
+        for stage, (count, factor) in tokens.items()
+    }
+
+
+def _count_tokens(base: BaseModel, rows: list[dict]) -> tuple[float, float]:
+    """Returns mean prompt and completion tokens, by the model's tokenizer where it is on this machine, else by 4 characters."""
+    source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
+    prompts = [INSTRUCTIONS[row["format"]].format(question=row["question"]) for row in rows]
+    solutions = [row["solution"] for row in rows]
+    if not source.exists():
+        return sum(map(len, prompts)) / 4 / len(rows), sum(map(len, solutions)) / 4 / len(rows)
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(source))
+    return tuple(
+        sum(len(encoding) for encoding in tokenizer.encode_batch(texts)) / len(rows) for texts in (prompts, solutions)
+    )
+
+
+def _count_parameters(base: BaseModel) -> float:
+    """Returns the parameters of the model, from the size of its weights (a guess of 1e9 if they are not here)."""
+    folder = Path(locate(base)["pretrained_model_name_or_path"])
+    if not folder.is_dir():
+        return 1e9
+    width = {"float32": 4}.get(json.loads((folder / "config.json").read_text()).get("dtype"), 2)
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) / width
+
+
+def describe_plan(plan: Plan) -> str:
+    """Returns the plan as text for a terminal or a log."""
+    lines = [f"base model  {plan.base.location} ({plan.base.revision or plan.base.digest})"]
+    lines += [f"data        {source} ({digest})" for source, digest in plan.revisions.items()]
+    lines += [f"candidates  {len(plan.candidates)}"]
+    lines += [f"  {candidate.candidate_id}" for candidate in plan.candidates]
+    lines += ["stage         tokens a candidate   core-seconds a candidate (estimate)"]
+    lines += [f"  {s:<12}{e['tokens']:>18,}{e['seconds']:>27,.0f}" for s, e in plan.estimate.items()]
+    total = estimate_total(plan)
+    lines += [f"all {len(plan.candidates)} candidates, if every one goes on to RL: {total / 60:,.0f} core-minutes"]
+    return "\n".join(lines)
+
+
+def estimate_total(plan: Plan) -> float:
+    """Returns core-seconds of all candidates, RL for every one, and the reference."""
+    a_candidate = sum(entry["seconds"] for entry in plan.estimate.values())
+    return len(plan.candidates) * a_candidate + plan.estimate["predictors"]["seconds"] + plan.estimate["benchmark"]["seconds"]
+
+
+def run(parameters: dict, summary: str) -> tuple:
+    """Runs the stage from flat parameters: writes the summary and returns the KFP outputs in their declared order."""
+    plan = make_plan(parameters)
+    write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
+    print(describe_plan(plan))
+    reference = make_candidate(0, "random", 1, 1e-6, plan.candidates[0].seed)
+    return (
+        [to_json(candidate) for candidate in plan.candidates],
+        to_json(reference),
+        to_json(plan.base),
+        json.dumps(plan.revisions, sort_keys=True),
+        json.dumps(parameters, sort_keys=True),
+        *(plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")),
+    )

@@ -1,0 +1,117 @@
+"""TRL's SFTTrainer on one subset, loss on the completion only, with the held-out loss after every epoch."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from rlready.components.config import InputError, Sft
+from rlready.components.core import checkpoints
+from rlready.components.core.records import BaseModel, Candidate, SftRecord, to_json
+
+
+def read_subset(data: Path, candidate: Candidate) -> list[dict]:
+    """Returns the candidate's SFT examples.
+
+    Raises:
+        InputError: If the pool holds fewer.
+    """
+    rank = f"rank_{candidate.subset}"
+    pool = pq.read_table(data / "sft.parquet")
+    if pool.num_rows < candidate.examples:
+        raise InputError(
+            f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
+            f" {pool.num_rows} are left after cleaning and splitting; lower sweep_examples"
+        )
+    rows = [row for row in pool.to_pylist() if row[rank] < candidate.examples]
+    return sorted(rows, key=lambda row: row[rank])
+
+
+def train(candidate: Candidate, base: BaseModel, settings: Sft, data: Path, out: Path) -> SftRecord:
+    """Trains a candidate, or points to the base model where its epochs are 0.
+
+    A killed run goes on from its last checkpoint. The held-out loss is measured with the same function as the predictors',
+    so the trajectory's last point equals the generalization loss.
+
+    Args:
+        candidate: The setting.
+        base: Where to start.
+        settings: Batch size and overrides.
+        data: Folder that curate wrote.
+        out: Model folder to write.
+
+    Returns:
+        The record, with the trajectory of held-out losses.
+
+    Raises:
+        InputError: If the subset is larger than the data or an override is unknown.
+    """
+    from rlready.components.core.generalization_loss import mean_loss, measure_losses
+    from rlready.components.core.models import load_model, load_tokenizer, save_model, write_pointer
+    from rlready.components.core.prompts import encode_example
+
+    tokenizer, model = load_tokenizer(base), load_model(base)
+    heldout = [encode_example(tokenizer, row) for row in pq.read_table(data / "heldout.parquet").to_pylist()]
+
+    def measure(model) -> float:
+        return mean_loss(measure_losses(model, heldout, tokenizer.pad_token_id))
+
+    begun = time.time()
+    if candidate.epochs == 0:
+        write_pointer(out, base)
+        return SftRecord(candidate, [[0, measure(model)]], 0, 0, time.time() - begun)
+
+    examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
+    folder = checkpoints.open_folder("sft", [to_json(candidate), to_json(base), repr(settings), str(data)], out)
+    trainer = _build_trainer(candidate, settings, model, tokenizer, examples, measure, folder)
+    trajectory = [[0, measure(model)]]
+    trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+    history = [entry for entry in trainer.state.log_history if "heldout_loss" in entry]
+    trajectory += [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
+    save_model(trainer.model, tokenizer, out)
+    shutil.rmtree(folder)
+    tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
+    return SftRecord(candidate, trajectory, trainer.state.global_step, tokens, time.time() - begun)
+
+
+def _build_trainer(candidate, settings, model, tokenizer, examples, measure, folder):
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.training import ProgressCallback, build_arguments
+
+    steps = -(-len(examples) // settings.batch_size) * candidate.epochs
+    arguments = build_arguments(
+        SFTConfig,
+        settings.trainer_overrides,
+        output_dir=str(folder),
+        num_train_epochs=candidate.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=1,
+        learning_rate=candidate.learning_rate,
+        lr_scheduler_type="cosine",
+        max_length=None,
+        gradient_checkpointing=False,
+        logging_steps=max(1, steps // 20),
+        save_strategy="steps",
+        save_steps=checkpoints.choose_interval(steps),
+        seed=candidate.seed,
+    )
+
+    class HeldoutLoss(TrainerCallback):
+        """Logs the held-out loss after every epoch; the log is part of the checkpoint."""
+
+        def on_epoch_end(self, args, state, control, model, **kwargs):
+            trainer.log({"heldout_loss": measure(model)})
+
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(examples),
+        processing_class=tokenizer,
+        callbacks=[HeldoutLoss(), ProgressCallback("sft", candidate.candidate_id), stream_training("sft", candidate)],
+    )
+    return trainer

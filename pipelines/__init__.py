@@ -1,0 +1,1 @@
+"""The DAG, its command line and its recipes."""

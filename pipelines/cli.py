@@ -1,0 +1,252 @@
+"""The command line: rlready run | plan | compile | report."""
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rlready.components.config import InputError, list_parameters
+from rlready.pipelines.recipes import list_recipes, load_recipe
+
+EXAMPLES = """\
+examples:
+  rlready run --recipe laptop                       the whole experiment in miniature, on this machine
+  rlready run --recipe laptop --set gate_k=16       with one parameter changed; finished work is not done again
+  rlready plan --recipe smollm2-gsm8k               what would happen, and what it would cost
+  rlready compile --recipe laptop -o laptop.yaml    the pipeline for the KFP UI, with this recipe as the form's defaults
+  rlready report                                    the last run's result again
+"""
+KEEP_ENDING = 15  # lines of the log shown after a failure
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="rlready",
+        description="Decides, before the expensive part, which fine-tuned checkpoints are worth reinforcement learning.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | plan | compile | report")
+
+    def add(name: str, text: str, recipe: bool = True, work: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, epilog=_list_texts() if recipe else None,
+                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        if recipe:
+            command.add_argument("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file")
+            command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+        if work:
+            command.add_argument("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking")
+        return command
+
+    run = add("run", "Run the experiment on this machine.")
+    run.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage instead of the board")
+    add("plan", "Check everything and say what would happen, without starting it.", work=False)
+    compile_ = add("compile", "Write the pipeline as YAML for a KFP server.", work=False)
+    compile_.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"))
+    compile_.add_argument("--image", help="container image of the stages, by digest")
+    report = add("report", "Write the report of a past run again and show it.", recipe=False)
+    report.add_argument("run", nargs="?", help="name of the run; the last one if left out")
+    return parser
+
+
+def _list_texts() -> str:
+    lines = ["parameters:"]
+    for parameter in list_parameters().values():
+        lines.append(f"  {parameter.name} = {json.dumps(parameter.default)}")
+        lines.append(f"      {parameter.description}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the command line; what the user got wrong is one line and exit status 2."""
+    arguments = build_parser().parse_args()
+    commands = {"run": run, "plan": show_plan, "compile": compile_pipeline, "report": show_report}
+    try:
+        commands[arguments.command](arguments)
+    except InputError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: Exception) -> int:
+    for line in str(error).splitlines():
+        print(f"rlready: {line}", file=sys.stderr)
+    return 2
+
+
+def show_plan(arguments: argparse.Namespace) -> None:
+    """Prints the plan."""
+    from rlready.components.plan.plan import describe_plan, make_plan
+
+    print(describe_plan(make_plan(load_recipe(arguments.recipe, arguments.set))))
+
+
+def compile_pipeline(arguments: argparse.Namespace) -> None:
+    """Writes the pipeline's YAML with the recipe as defaults."""
+    from rlready.components import images
+
+    parameters = load_recipe(arguments.recipe, arguments.set)
+    if arguments.image:
+        os.environ[images.IMAGE] = arguments.image
+    else:
+        print("rlready: no --image: the stages name images that exist on no registry; give one before uploading")
+    from kfp import compiler
+
+    from rlready.pipelines.experiment import experiment
+
+    compiler.Compiler().compile(experiment, str(arguments.output), pipeline_parameters=parameters)
+    print(f"{arguments.output}: upload it in the KFP UI (Pipelines, Upload pipeline) and start a run from its form")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the experiment through kfp.local, shows it live, and prints the result.
+
+    Raises:
+        InputError: If the input is wrong, or a stage failed, or no report came.
+    """
+    from rich.console import Console
+
+    from rlready.components.plan.plan import describe_plan, make_plan
+    from rlready.pipelines.live import Board
+
+    parameters = load_recipe(arguments.recipe, arguments.set)
+    plan = make_plan(parameters)
+    work = arguments.work.resolve()
+    folder = work / f"{Path(arguments.recipe).stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True)
+    (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
+    console = Console()
+    console.print(describe_plan(plan), highlight=False, markup=False)
+    console.print(f"log         {folder / 'log.txt'}\n", highlight=False, markup=False, soft_wrap=True)
+    board = Board(plan)
+    with (folder / "log.txt").open("w") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rlready.pipelines.local", str(work), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=None if arguments.verbose else log,
+            stderr=subprocess.STDOUT if not arguments.verbose else None,
+            start_new_session=True,
+        )
+        try:
+            _watch(child, board, folder / "events.jsonl", console, arguments.verbose)
+        except KeyboardInterrupt:
+            console.print("\nstopped; the same command goes on from here", highlight=False)
+            raise
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+    if board.failures:
+        raise InputError("\n".join([*dict.fromkeys(board.failures), f"the log is {folder / 'log.txt'}"]))
+    if child.returncode or not board.written:
+        ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
+        raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
+    for source, name in (("html", "report.html"), ("markdown", "report.md"), ("records", "outcomes.json")):
+        shutil.copy(board.written[source], folder / name)
+    _check_result(folder, plan)
+    _show_result(folder, work, console)
+
+
+def _watch(child: subprocess.Popen, board, events: Path, console, verbose: bool) -> None:
+    """Feeds the board until the run ends; on a terminal the board is drawn, elsewhere events are lines."""
+    from rich.live import Live
+
+    def lines() -> None:
+        for line in board.read(events):
+            if not console.is_terminal or verbose:
+                stamp = int(time.time() - board.begun)
+                console.print(f"{stamp // 60:2d}:{stamp % 60:02d} {line}", highlight=False, markup=False, soft_wrap=True)
+
+    if console.is_terminal and not verbose:
+        with Live(board.draw(), console=console, refresh_per_second=2, get_renderable=board.draw):
+            while child.poll() is None:
+                lines()
+                time.sleep(0.2)
+            lines()
+    else:
+        while child.poll() is None:
+            lines()
+            time.sleep(0.2)
+        lines()
+
+
+def _check_result(folder: Path, plan) -> None:
+    """kfp.local can skip a branch silently: compares the outcomes with the plan before anyone reads them."""
+    from rlready.components.core.records import Outcome, check_outcomes, from_json
+
+    outcomes = [from_json(Outcome, json.dumps(o)) for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]]
+    check_outcomes(outcomes, plan.candidates)
+
+
+def show_report(arguments: argparse.Namespace) -> None:
+    """Writes a past run's report again from its records and prints it.
+
+    Raises:
+        InputError: If there is no such run.
+    """
+    from rich.console import Console
+
+    from rlready.components.core.records import Outcome, from_json
+    from rlready.components.report.report import write_report
+
+    work = arguments.work.resolve()
+    finished = sorted((p.parent for p in work.glob("*/outcomes.json")), key=lambda p: p.stat().st_mtime)
+    folder = work / arguments.run if arguments.run else finished[-1] if finished else work
+    if not (folder / "outcomes.json").exists():
+        raise InputError(f"{folder}: no finished run here; rlready run makes one")
+    records = json.loads((folder / "outcomes.json").read_text())
+    outcomes = [from_json(Outcome, json.dumps(values)) for values in records["outcomes"]]
+    reference = from_json(Outcome, json.dumps(records["reference"]))
+    parameters = json.loads((folder / "parameters.json").read_text())
+    title = f"{parameters['base_model']}: {len(outcomes)} candidates"
+    write_report(title, outcomes, reference, folder / "report.html", folder / "report.md")
+    _show_result(folder, work, Console())
+
+
+def _show_result(folder: Path, work: Path, console) -> None:
+    """Prints the outcome of every candidate and where to look further."""
+    from rich.table import Table
+    from rich.text import Text
+
+    records = json.loads((folder / "outcomes.json").read_text())
+    table = Table(box=None, pad_edge=False, title="\nresult", title_justify="left")
+    for name in ("candidate", "SFT Pass@1", "Pass@k", "loss", "verdict", "RL Pass@1", "greedy"):
+        table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
+
+    def figure(value) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    def cells(name: str, outcome: dict, verdict: str, k: int) -> list:
+        predictors, scored = outcome["predictors"], outcome["benchmark"] or {}
+        curve = {int(at): value for at, value in predictors["curve"]}
+        passed = (outcome["verdict"] or {"numbers": {}})["numbers"].get("pass_at_k", curve.get(k))
+        figures = [curve[1], passed, predictors["generalization_loss"]]
+        last = [scored.get("pass_at_1"), scored.get("greedy_pass_at_1")]
+        error = scored.get("standard_error")
+        shown = figure(last[0]) + (f" ± {error:.3f}" if error is not None else "")
+        return [Text(name), *map(figure, figures), Text(verdict), shown, figure(last[1])]
+
+    k = records["outcomes"][0]["verdict"]["numbers"]["k"]
+    table.add_row(*cells("base model, no RL", records["reference"], "", k))
+    ranked = sorted(records["outcomes"], key=lambda o: -((o["benchmark"] or {}).get("pass_at_1") or -1))
+    for outcome in ranked:
+        table.add_row(*cells(outcome["candidate"]["candidate_id"], outcome, outcome["verdict"]["decision"], k))
+    console.print(table)
+    lines = [f"\nreport      {folder / 'report.html'}"]
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        lines.append(f"tracking    {os.environ['MLFLOW_TRACKING_URI']}")
+    else:
+        lines.append(f"tracking    mlflow ui --backend-store-uri sqlite:///{work / 'mlflow.db'}")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What a person sees of a local run: candidates by stages, from the events that the stages write."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from rlready.components.plan.plan import Plan
+
+STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
+TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
+REFERENCE = "base model"
+WORKERS = 2
+
+
+@dataclass
+class Cell:
+    """One stage of one candidate.
+
+    Attributes:
+        state: waiting, running, done, cached, skipped or failed.
+        begun: When it started.
+        seconds: How long it took.
+        note: Progress while it runs, the decision of a gate.
+    """
+
+    state: str = "waiting"
+    begun: float = 0.0
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass
+class Board:
+    """The state of a run, fed with events.
+
+    Attributes:
+        plan: What is going to happen.
+        begun: When the run started.
+        cells: By candidate and stage; the reference is the candidate REFERENCE.
+        failures: Messages of failed stages.
+        written: Paths of the report's files, once there.
+        current: A stage before or after the sweep that is running.
+    """
+
+    plan: Plan
+    begun: float = field(default_factory=time.time)
+    cells: dict = field(default_factory=dict)
+    failures: list = field(default_factory=list)
+    written: dict = field(default_factory=dict)
+    current: str = "starting"
+
+    def __post_init__(self):
+        self.rows = [REFERENCE, *(c.candidate_id for c in self.plan.candidates)]
+        self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
+        self.cells[REFERENCE, "gate"].state = self.cells[REFERENCE, "rl"].state = "skipped"
+        self.offset = 0
+
+    def read(self, path: Path) -> list[str]:
+        """Takes in new events and returns a line for each that is worth one."""
+        if not path.exists():
+            return []
+        with path.open() as file:
+            file.seek(self.offset)
+            lines = file.readlines()
+            if lines and not lines[-1].endswith("\n"):
+                lines.pop()
+            self.offset += sum(len(line.encode()) for line in lines)
+        said = [self.take(json.loads(line)) for line in lines]
+        return [line for line in said if line]
+
+    def take(self, event: dict) -> str | None:
+        """Takes in one event."""
+        stage, state = event["stage"], event["state"]
+        if state == "written":
+            self.written = {name: event[name] for name in ("html", "markdown", "records")}
+            return None
+        if state == "failed":
+            who = f"{stage} of {event['candidate']}" if event["candidate"] else stage
+            self.failures.append(f"{who}: {event['message']}")
+        if event["candidate"] is None:
+            self.current = stage if state == "started" else ""
+            if stage == "report" and state == "started":
+                self._infer_cached(self.rows)
+            return f"{stage} {state}" if state != "started" else None
+        row = self._find_row(event)
+        cell = self.cells[row, stage]
+        if state == "started":
+            cell.state, cell.begun = "running", event["time"]
+            self._infer_cached(self.rows[: self.rows.index(row) - WORKERS + 1], fresh=True)
+            for earlier in STAGES[: STAGES.index(stage)]:
+                self._mark_cached(row, earlier)
+        elif state == "progress":
+            cell.note = f"{event['done'] / max(event['total'], 1):.0%} {event['rate']:,.0f} {event['unit']}/s"
+        elif state == "decided":
+            cell.note = event["decision"]
+            if not event["proceed"]:
+                self.cells[row, "rl"].state = self.cells[row, "benchmark"].state = "skipped"
+            return f"{row}: {event['decision']}: {event['reason']}"
+        elif state == "finished":
+            cell.state, cell.seconds = "done", event["seconds"]
+            if stage != "gate":
+                cell.note = ""
+                return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
+        elif state == "failed":
+            cell.state = "failed"
+        return None
+
+    def _find_row(self, event: dict) -> str:
+        """The reference runs before the sweep; its events carry the id of the candidate with 0 epochs."""
+        identity = event["candidate"]
+        swept = any(self.cells[row, "sft"].state != "waiting" for row in self.rows[1:])
+        before_sweep = not swept and self.cells[REFERENCE, "benchmark"].state != "done"
+        return REFERENCE if identity not in self.rows or before_sweep and identity.startswith("no-sft") else identity
+
+    def _mark_cached(self, row: str, stage: str) -> None:
+        if self.cells[row, stage].state == "waiting":
+            self.cells[row, stage].state = "cached"
+
+    def _infer_cached(self, rows: list[str], fresh: bool = False) -> None:
+        """A stage from the cache writes no event: it is known by what comes after it."""
+        for row in rows:
+            cells = [self.cells[row, stage] for stage in STAGES]
+            if fresh and any(cell.state not in ("waiting", "skipped") for cell in cells):
+                continue
+            for stage in STAGES:
+                self._mark_cached(row, stage)
+
+    def estimate_rest(self) -> float:
+        """Returns the seconds left: measured means where a stage has run, the plan's guess scaled to them elsewhere."""
+        measured = {s: [c.seconds for (_, t), c in self.cells.items() if t == s and c.state == "done"] for s in STAGES}
+        guesses = {s: e["seconds"] for s, e in self.plan.estimate.items()} | {"gate": 1.0}
+        known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
+        scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else 1.0
+        expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
+        rest = 0.0
+        for (_, stage), cell in self.cells.items():
+            if cell.state == "waiting":
+                rest += expected[stage]
+            elif cell.state == "running":
+                rest += max(0.0, expected[stage] - (time.time() - cell.begun))
+        return rest / WORKERS
+
+    def draw(self) -> Table:
+        """Returns the board as a table."""
+        elapsed = _clock(time.time() - self.begun)
+        caption = f"{elapsed} so far, about {_clock(self.estimate_rest())} to go"
+        if self.current:
+            caption = f"{self.current} | {caption}"
+        table = Table(caption=caption, caption_justify="left", pad_edge=False, box=None)
+        table.add_column("candidate", no_wrap=True)
+        for stage in STAGES:
+            table.add_column(TITLES[stage], no_wrap=True, min_width=11)
+        for row in self.rows:
+            table.add_row(Text(row), *(_draw_cell(self.cells[row, stage]) for stage in STAGES))
+        return table
+
+
+def _draw_cell(cell: Cell) -> Text:
+    if cell.state == "running":
+        return Text(f"> {cell.note or _clock(time.time() - cell.begun)}", style="yellow")
+    if cell.state == "done":
+        style = {"rejected": "red", "undecided": "magenta"}.get(cell.note, "green")
+        return Text(cell.note or f"{cell.seconds:.0f} s", style=style)
+    shown = {"waiting": ("", "dim"), "cached": ("cached", "dim"), "skipped": ("-", "dim"), "failed": ("FAILED", "bold red")}
+    return Text(*shown[cell.state])
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

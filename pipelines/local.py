@@ -1,0 +1,63 @@
+"""Runs the pipeline through kfp.local in a process of its own: python -m rlready.pipelines.local WORK RUN.
+
+`rlready run` starts it with its output in a log file and shows what the events say. It ends when its parent does.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from rlready.components.core import checkpoints, events, launch
+
+
+def prepare_environment(work: Path, run: Path) -> None:
+    """Sets what the stages read from their environment: where events, checkpoints and tracking go, and their threads."""
+    workers = 2  # kfp.local runs two iterations of a loop at a time
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    os.environ |= {
+        events.FILE: str(run / "events.jsonl"),
+        checkpoints.ROOT: str(work / "checkpoints"),
+        launch.SOCKET: str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker"),
+        "RLREADY_RUN_ID": run.name,
+        "OMP_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+
+
+def main(work: Path, run: Path) -> None:
+    """Runs the experiment of `run/parameters.json`."""
+    prepare_environment(work, run)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    socket = os.environ[launch.SOCKET]
+    worker = subprocess.Popen([sys.executable, "-m", "rlready.components.core.launch", socket])
+    try:
+        from kfp import local
+
+        from rlready.pipelines.experiment import experiment
+
+        local.init(
+            local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(work / "artifacts"),
+            enable_caching=True,
+            cache_root=str(work / "cache"),
+        )
+        experiment(**json.loads((run / "parameters.json").read_text()))
+    finally:
+        worker.kill()
+
+
+def _end_with_parent() -> None:
+    """Kills this process and all it started when the parent closes its end of standard input."""
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,51 @@
+"""Recipes: named sets of parameters, one YAML file each."""
+
+from pathlib import Path
+
+import yaml
+
+from rlready.components.config import InputError, coerce, list_parameters
+
+FOLDER = Path(__file__).parent
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the recipes that come with rlready."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name: str, overrides: list[str]) -> dict:
+    """Reads a recipe and applies `key=value` overrides.
+
+    Args:
+        name: A shipped recipe, or the path of a YAML file.
+        overrides: Texts such as `gate_k=16`; the value is parsed to the parameter's type.
+
+    Returns:
+        Every parameter by its flat name.
+
+    Raises:
+        InputError: If the recipe does not exist or holds something unknown or of the wrong type.
+    """
+    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
+    if not path.is_file():
+        raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters"}:
+        raise InputError(f"{path}: expected the keys description and parameters")
+    given = dict(recipe.get("parameters") or {})
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: expected key=value")
+        given[key] = value
+    known = list_parameters()
+    for key in given.keys() - known.keys():
+        import difflib
+
+        near = difflib.get_close_matches(key, known, 1)
+        raise InputError(f"{path.name}: unknown key {key}" + (f"; did you mean {near[0]}?" if near else ""))
+    return {name: coerce(parameter, given.get(name, parameter.default)) for name, parameter in known.items()}
