@@ -27,4 +27,4 @@ def count_correct(
         sum(verify(completion.text, row["answer"], row["format"]) for completion in completions)
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return correct, sum(completion.tokens for completions in sampled for completion in completions)
+    return correct, sum(len(completion.ids) for completions in sampled for completion in completions)

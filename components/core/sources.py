@@ -87,7 +87,7 @@ def read_rows(source: str, split: str, seed: int, revision: str = "") -> Iterato
         return
     located = parse_source(source)
     if isinstance(located, Path) and located.suffix == ".jsonl":
-        with located.open(encoding="utf-8") as file:
+        with located.open("rb") as file:
             try:
                 for number, line in enumerate(file, 1):
                     if line.strip():

@@ -98,6 +98,7 @@ class MathWorker:
             except OSError:
                 pass
             self.process.kill()
+            self.process.wait()
             return False
 
     def _start(self) -> None:

@@ -46,6 +46,7 @@ def train(candidate: Candidate, settings: Rl, max_tokens: int, data: Path, model
     from rlready.components.core.prompts import write_messages
     from rlready.components.core.tracking import stream_training
     from rlready.components.core.training import ProgressCallback, build_arguments
+    from rlready.components.rl.rollouts import make_rollouts
 
     begun = time.time()
     tokenizer = load_tokenizer(model)
@@ -81,6 +82,7 @@ def train(candidate: Candidate, settings: Rl, max_tokens: int, data: Path, model
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
+        rollout_func=make_rollouts(max_tokens, candidate.seed),
         callbacks=[ProgressCallback("rl", candidate.candidate_id), stream_training("rl", candidate)],
     )
     trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))

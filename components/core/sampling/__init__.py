@@ -9,12 +9,12 @@ class Completion:
 
     Attributes:
         text: Decoded, without special tokens.
-        tokens: Length in tokens, the end token included.
+        ids: Token ids, the end token included.
         finished: Whether the model ended it; False where the length limit did.
     """
 
     text: str
-    tokens: int
+    ids: list[int]
     finished: bool
 
 

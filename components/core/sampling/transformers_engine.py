@@ -101,7 +101,7 @@ class TransformersEngine:
             for (prompt, sample), ids in zip(batch, self._decode(prompts, keys, batch, draw), strict=True):
                 finished = bool(ids) and ids[-1] in self.ends
                 text = self.tokenizer.decode(ids, skip_special_tokens=True)
-                results[prompt][sample] = Completion(text, len(ids), finished)
+                results[prompt][sample] = Completion(text, ids, finished)
                 tokens += len(ids)
             done += len(batch)
             progress(done, tokens)

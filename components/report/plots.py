@@ -1,0 +1,243 @@
+"""The plots of the report, as SVG to put into a page."""
+
+import html
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlready.components.core.statistics import fit_line
+from rlready.components.report.comparison import Row, label_predictors, select_pairs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colour-blind-safe colours, without the yellow that white paper swallows.
+BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
+)  # fmt: skip
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
+MARKERS = "osD^vPX*"
+SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
+BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.19  # inches
+LABEL_LENGTH = 44
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "text.usetex": False,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e8eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.labelspacing": 0.3,
+    "lines.markersize": 5,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot for the page: its title, a caption and the HTML of the drawing, all but the HTML as plain text."""
+
+    title: str
+    caption: str
+    drawing: str
+
+
+def draw_plots(rows: list[Row], base: Row, k: int | None) -> list[Plot]:
+    """Returns the plots of the report.
+
+    Args:
+        rows: The candidates, in the order of their colours.
+        base: The base model.
+        k: The gate's k.
+
+    Returns:
+        The plots; one without data says so instead of a drawing.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        return [
+            Plot(
+                "Pass@1 before and after RL",
+                "Before RL on the predictors' problems; the others on the benchmark's, with ±1 standard error.",
+                _draw_scores_by_epochs(rows, base),
+            ),
+            Plot(
+                "Held-out loss during SFT",
+                "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
+                _draw_trajectories(rows),
+            ),
+            Plot(
+                "Pass@k before RL",
+                "How often at least one of k samples is right. Dotted curves: not a random subset.",
+                _draw_curves(rows, base, k),
+            ),
+            *(
+                Plot(
+                    f"Predicted by {label_predictors(k)[predictor]}",
+                    "One point a candidate that finished RL, with ±1 standard error and the least-squares line.",
+                    _draw_prediction(rows, predictor, k),
+                )
+                for predictor in ("sft_pass_at_1", "pass_at_k", "loss")
+            ),
+        ]
+
+
+def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
+    shown = [row for row in rows if row.sft_pass_at_1 is not None or row.score is not None]
+    if not shown:
+        return _say_nothing("no candidate has a Pass@1")
+    from matplotlib.lines import Line2D
+
+    epochs = sorted({row.candidate.epochs for row in shown})
+    subsets = sorted({row.candidate.subset for row in shown}, key=lambda name: (name != "random", name))
+    figure, axes = _start(legend_rows=3 if len(subsets) < 4 else 4)
+    phases = {"before RL": ("sft_pass_at_1", BLUE, "white"), "after RL": ("score", VERMILION, VERMILION)}
+    for index, subset in enumerate(subsets):
+        of_subset = sorted((row for row in shown if row.candidate.subset == subset), key=lambda r: r.candidate.epochs)
+        settings = {(r.candidate.examples, r.candidate.learning_rate, r.candidate.seed) for r in of_subset}
+        for setting in sorted(settings):
+            for field, color, face in phases.values():
+                series = [
+                    row
+                    for row in of_subset
+                    if (row.candidate.examples, row.candidate.learning_rate, row.candidate.seed) == setting
+                    and getattr(row, field) is not None
+                ]
+                axes.errorbar(
+                    [epochs.index(row.candidate.epochs) + 0.1 * index for row in series],
+                    [getattr(row, field) for row in series],
+                    yerr=[row.standard_error or 0.0 for row in series] if field == "score" else None,
+                    color=color,
+                    markerfacecolor=face,
+                    marker=SUBSET_MARKERS.get(subset, "s"),
+                    linestyle="-" if subset == "random" else "none",
+                )
+    if base.score is not None:
+        axes.axhline(base.score, **BASE)
+    axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
+    axes.set(xlabel="SFT epochs", ylabel="Pass@1 (T=1)")
+    handles = [
+        *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (_, c, f) in phases.items()),
+        *([Line2D([], [], label="base model, no RL", **BASE)] if base.score is not None else []),
+        *(
+            Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=_shorten(name))
+            for name in subsets
+        ),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=2)
+    return _finish(figure, "scores", f"Pass@1 before and after RL against SFT epochs, for {len(shown)} candidates")
+
+
+def _draw_trajectories(rows: list[Row]) -> str:
+    shown = [row for row in rows if row.trajectory]
+    if not shown:
+        return _say_nothing("no candidate has a held-out loss during SFT")
+    figure, axes = _start(legend_rows=len(shown))
+    for index, row in enumerate(rows):
+        if row.trajectory:
+            axes.plot(*zip(*row.trajectory, strict=True), **_style_candidate(index, row))
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xlim(left=0)
+    _show_plain_ticks(axes)
+    axes.set(xlabel="SFT epoch", ylabel="held-out loss (nats per token)")
+    figure.legend(loc="lower center")
+    return _finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
+
+
+def _draw_curves(rows: list[Row], base: Row, k: int | None) -> str:
+    shown = [row for row in [*rows, base] if row.curve]
+    if not shown:
+        return _say_nothing("no candidate has a Pass@k curve")
+    figure, axes = _start(legend_rows=len(shown) + 1)
+    for index, row in enumerate(rows):
+        if row.curve:
+            axes.plot(*zip(*row.curve, strict=True), **_style_candidate(index, row))
+    if base.curve:
+        axes.plot(*zip(*base.curve, strict=True), label="base model", **BASE)
+    if k:
+        axes.axvline(k, color=GREY, linestyle=":", linewidth=1.2, label=f"k of the gate: {k}")
+    axes.set_xscale("log", base=2)
+    _show_plain_ticks(axes)
+    axes.set(xlabel="k", ylabel="Pass@k before RL")
+    figure.legend(loc="lower center")
+    return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} models")
+
+
+def _draw_prediction(rows: list[Row], predictor: str, k: int | None) -> str:
+    label = label_predictors(k)[predictor]
+    pairs = select_pairs(rows, predictor)
+    if not pairs:
+        return _say_nothing(f"no candidate with RL to judge {label} by")
+    figure, axes = _start()
+    x, y, errors = zip(*sorted(pairs), strict=True)
+    axes.errorbar(x, y, yerr=errors, color=BLUE, marker="o", linestyle="none", elinewidth=1.2)
+    axes.locator_params(nbins=5)
+    line = fit_line(x, y)
+    if line:
+        axes.plot([x[0], x[-1]], [line[0] * end + line[1] for end in (x[0], x[-1])], color=VERMILION)
+    axes.set(xlabel=label + (" (random subsets)" if predictor == "loss" else ""), ylabel="Pass@1 after RL")
+    return _finish(figure, predictor, f"Pass@1 after RL against {label}, {len(pairs)} points")
+
+
+def _start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    legend = legend_rows * LEGEND_ROW
+    figure = Figure(figsize=(WIDTH, HEIGHT + legend))
+    left, right, bottom, top = (
+        0.72,
+        0.1,
+        0.52,
+        0.08,
+    )  # fixed margins: matplotlib's layout engine takes longer than drawing
+    box = (left, bottom + legend, WIDTH - left - right, HEIGHT - bottom - top)
+    return figure, figure.add_axes(
+        (box[0] / WIDTH, box[1] / (HEIGHT + legend), box[2] / WIDTH, box[3] / (HEIGHT + legend))
+    )
+
+
+def _finish(figure: "Figure", name: str, alternative: str) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # half the time of savefig, which draws twice
+    svg = buffer.getvalue()
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"| id="[\w.]+_\d{1,4}"', "", svg[svg.index("<svg ") :])
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alternative)}" ', 1)
+
+
+def _say_nothing(reason: str) -> str:
+    return f'<p class="nothing">nothing to show: {html.escape(reason)}</p>'
+
+
+def _shorten(label: str) -> str:
+    label = " ".join(label.split()).lstrip("_")  # matplotlib leaves labels with a leading _ out of the legend
+    return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
+
+
+def _style_candidate(index: int, row: Row) -> dict:
+    return {
+        "color": PALETTE[index % len(PALETTE)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 3.5,
+        "linestyle": "-" if row.candidate.subset == "random" else ":",
+        "label": _shorten(row.candidate.candidate_id),
+    }
+
+
+def _show_plain_ticks(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())

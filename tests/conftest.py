@@ -1,0 +1,50 @@
+"""What the tests share: a model small enough to train in a second, and data in hub form."""
+
+import json
+import os
+import random
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Returns the folder of an untrained Llama of 12,000 parameters with the list machine's tokenizer."""
+    from rlready.components.list_machine.__main__ import build_model, build_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tokenizer = build_tokenizer()
+    build_model(tokenizer, hidden=32, layers=1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def gsm8k_file(tmp_path):
+    """Returns a function that writes rows of GSM8K's form and returns the file."""
+
+    def write(name, rows):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+def make_gsm8k_rows(count, seed=0, start=0):
+    """Returns rows with the fields and marks of GSM8K; the solutions differ in length."""
+    rng = random.Random(seed)
+    rows = []
+    for number in range(start, start + count):
+        a, b = rng.randint(2, 50), rng.randint(2, 50)
+        steps = " ".join(["Count again."] * rng.randint(0, 12))
+        rows.append(
+            {
+                "question": f"Item {number}: Ann has {a} pens and buys {b}. How many has she?",
+                "answer": f"She has {a}+{b}=<<{a}+{b}={a + b}>>{a + b} pens. {steps}\n#### {a + b}",
+            }
+        )
+    return rows

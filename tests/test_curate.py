@@ -1,0 +1,116 @@
+"""The splits share no problem, the subsets are nested, and bad rows are counted and lost in no silence."""
+
+import json
+import random
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_gsm8k_rows
+
+from rlready.components.config import SUBSETS, Curate, InputError
+from rlready.components.curate.curate import curate
+
+COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
+
+
+def run(tmp_path, train, evaluation, **changes):
+    out = tmp_path / f"data-{random.random()}"
+    settings = Curate(**{**COUNTS, "sft_data": str(train), "evaluation_data": str(evaluation), **changes})
+    card = curate(settings, {str(train): "t", str(evaluation): "e"}, out)
+    return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
+
+
+def test_sets_share_no_problem_and_have_the_sizes_asked_for(tmp_path, gsm8k_file):
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
+    evaluation = gsm8k_file("test.jsonl", make_gsm8k_rows(20, seed=1, start=100))
+    card, sets = run(tmp_path, train, evaluation)
+    ids = {name: {row["problem_id"] for row in rows} for name, rows in sets.items()}
+    assert {name: len(i) for name, i in ids.items()} == {
+        "sft": 38, "heldout": 10, "rl": 12, "predictors": 5, "benchmark": 6,
+    }  # fmt: skip
+    names = list(ids)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            assert not ids[one] & ids[other], (one, other)
+    assert sets["sft"][0]["solution"].endswith(f"\\boxed{{{sets['sft'][0]['answer']}}}.")
+    assert "<<" not in sets["sft"][0]["solution"]
+    assert card["sets"]["sft"]["rows"] == 38
+
+
+def test_a_problem_in_train_and_evaluation_leaves_the_training_data(tmp_path, gsm8k_file):
+    shared = make_gsm8k_rows(11, seed=1, start=100)
+    respaced = [{**row, "question": row["question"].upper().replace(" ", "  ")} for row in shared]
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60) + respaced)
+    card, sets = run(tmp_path, train, gsm8k_file("test.jsonl", shared))
+    trained = {row["problem_id"] for name in ("sft", "heldout", "rl") for row in sets[name]}
+    assert not trained & {row["problem_id"] for name in ("predictors", "benchmark") for row in sets[name]}
+    assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an evaluation problem"] == [11]
+
+
+def test_malformed_and_duplicate_rows_are_counted_with_their_place(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(60)
+    rows[3] = {"question": "no answer here"}
+    rows[4] = {"question": "", "answer": "#### 1"}
+    rows[5] = "text"
+    rows[6] = rows[7]
+    card, _ = run(tmp_path, gsm8k_file("train.jsonl", rows), gsm8k_file("t.jsonl", make_gsm8k_rows(20, 1, 100)))
+    found = {d["reason"]: (d["rows"], d["first"]) for d in card["dropped"]}
+    assert found == {
+        "no answer": (1, ["train.jsonl line 4"]),
+        "no question": (1, ["train.jsonl line 5"]),
+        "not an object": (1, ["train.jsonl line 6"]),
+        "duplicate": (1, ["train.jsonl line 8"]),
+    }
+
+
+def test_the_order_of_the_input_and_the_size_of_subsets_change_nothing(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(60)
+    shuffled = random.Random(5).sample(rows, len(rows))
+    evaluation = gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100))
+    first, _ = run(tmp_path, gsm8k_file("a.jsonl", rows), evaluation)
+    second, _ = run(tmp_path, gsm8k_file("b.jsonl", shuffled), evaluation)
+    digests = [{name: entry["digest"] for name, entry in card["sets"].items()} for card in (first, second)]
+    assert digests[0] == digests[1]
+
+
+def test_subsets_are_what_their_names_say(tmp_path, gsm8k_file):
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
+    _, sets = run(tmp_path, train, gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100)))
+    pool = sets["sft"]
+    lengths = sorted(len(row["solution"]) for row in pool)
+
+    def subset(kind, n):
+        return sorted(len(row["solution"]) for row in pool if row[f"rank_{kind}"] < n)
+
+    assert subset("shortest", 8) == lengths[:8]
+    assert subset("longest", 8) == lengths[-8:]
+    assert subset("mixed", 8) == lengths[:4] + lengths[-4:]
+    for kind in SUBSETS:
+        assert sorted(row[f"rank_{kind}"] for row in pool) == list(range(len(pool)))
+
+
+def test_rl_data_of_its_own_leaves_out_what_sft_has(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(60)
+    rl = gsm8k_file("rl.jsonl", rows[:20] + make_gsm8k_rows(15, 2, 200))
+    evaluation = gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100))
+    card, sets = run(tmp_path, gsm8k_file("train.jsonl", rows), evaluation, rl_data=str(rl))
+    assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an SFT example"] == [20]
+    assert len(sets["rl"]) == 12 and len(sets["sft"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no usable sft row .the source is empty"),
+        (json.dumps({"question": "q"}) + "\n", "no usable sft row .1 x no answer"),
+        ("".join(json.dumps(row) + "\n" for row in make_gsm8k_rows(16)) + '{"question": \n', "line 17: not JSON"),
+        ("".join(json.dumps(row) + "\n" for row in make_gsm8k_rows(20)), "23 SFT rows wanted .* 20 usable"),
+        ("\udcff", "not JSON"),
+    ],
+)
+def test_unusable_input_is_one_line_and_leaves_no_output(tmp_path, gsm8k_file, text, message):
+    train = tmp_path / "train.jsonl"
+    train.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, train, gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100)))
+    assert not list(tmp_path.glob("data-*"))

@@ -1,0 +1,155 @@
+"""The whole DAG through kfp.local, as its user runs it: one candidate approved, one rejected; then again; then one more."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+# A learning rate this small leaves the untrained model's loss near ln(28) = 3.3; the other setting brings it below 3.
+SLOW, FAST = {"epochs": 1, "learning_rate": 1e-6}, {"epochs": 6, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    parameters = {
+        "base_model": str(tiny_model),
+        "sweep_candidates": [SLOW, FAST],
+        "sweep_examples": [32],
+        "curate_sft_data": "builtin:list-machine",
+        "curate_rl_data": "builtin:list-machine",
+        "curate_evaluation_data": "builtin:list-machine",
+        "curate_sft_examples": 48,
+        "curate_heldout_problems": 16,
+        "curate_rl_problems": 16,
+        "curate_predictor_problems": 4,
+        "curate_benchmark_problems": 4,
+        "sft_batch_size": 4,
+        "sampling_max_tokens": 24,
+        "predictors_samples": 8,
+        "gate_k": 4,
+        "gate_max_generalization_loss": 3.0,
+        "gate_max_loss_rise": 2.0,
+        "rl_steps": 2,
+        "rl_prompts_per_step": 2,
+        "rl_samples_per_prompt": 4,
+        "benchmark_samples": 2,
+    }
+    path.write_text(yaml.safe_dump({"description": "tiny", "parameters": parameters}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+def start(recipe, work, *options):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", str(recipe), "--work", str(work), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+    )
+
+
+def run(recipe, work, *options):
+    process = start(recipe, work, *options)
+    output, _ = process.communicate(timeout=400)
+    folder = max((path.parent for path in work.glob("*/parameters.json")), key=lambda path: path.stat().st_mtime)
+    logged = (folder / "log.txt").read_text()[-3000:]
+    assert process.returncode == 0, output + logged
+    outcomes = json.loads((folder / "outcomes.json").read_text())["outcomes"]
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return output, {o["candidate"]["epochs"]: o for o in outcomes}, events, folder
+
+
+@pytest.fixture(scope="module")
+def first(recipe, work):
+    return run(recipe, work)
+
+
+def list_started(events):
+    return sorted((e["stage"], e["candidate"] or "") for e in events if e["state"] == "started")
+
+
+def test_rl_runs_for_the_approved_candidate_only(first):
+    output, outcomes, events, folder = first
+    assert outcomes[1]["verdict"]["decision"] == "rejected"
+    assert "loss" in outcomes[1]["verdict"]["reason"]
+    assert outcomes[1]["rl"] is None and outcomes[1]["benchmark"] is None
+    assert outcomes[6]["verdict"]["decision"] == "approved"
+    assert outcomes[6]["rl"]["steps"] == 2
+    assert 0 <= outcomes[6]["benchmark"]["pass_at_1"] <= 1
+    assert [stage for stage, _ in list_started(events)].count("rl") == 1
+    assert (folder / "report.html").stat().st_size > 5000
+    assert "approved" in output and "rejected" in output and str(folder / "report.html") in output
+
+
+def test_the_last_point_of_the_trajectory_is_the_generalization_loss(first):
+    for outcome in first[1].values():
+        assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(outcome["predictors"]["generalization_loss"], abs=1e-5)
+        assert [epoch for epoch, _ in outcome["sft"]["trajectory"]] == list(range(outcome["candidate"]["epochs"] + 1))
+
+
+def test_tracking_holds_every_candidate(first, work):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "rlready"]
+    found = client.search_runs([experiment.experiment_id], "tags.verdict = 'approved'")
+    assert len(found) == 1 and "rl/pass_at_1" in found[0].data.metrics
+
+
+def test_the_same_command_again_computes_nothing(first, recipe, work):
+    _, outcomes, events, _ = run(recipe, work)
+    assert list_started(events) == [("plan", ""), ("report", "")]
+    assert outcomes == first[1]
+
+
+def test_one_more_candidate_computes_only_that_one(first, recipe, work):
+    more = json.dumps([SLOW, FAST, {"epochs": 2, "learning_rate": 1e-6}])
+    _, outcomes, events, _ = run(recipe, work, "--set", f"sweep_candidates={more}")
+    assert sorted(outcomes) == [1, 2, 6]
+    assert {c for stage, c in list_started(events) if stage == "sft"} == {outcomes[2]["candidate"]["candidate_id"]}
+
+
+def test_a_threshold_that_nothing_passes_still_gives_a_report(first, recipe, work):
+    output, outcomes, _, folder = run(recipe, work, "--set", "gate_min_pass_at_k=1")
+    assert all(o["rl"] is None for o in outcomes.values())
+    assert (folder / "report.md").read_text()
+
+
+def test_a_stop_leaves_nothing_running_and_the_next_run_goes_on(recipe, work, first):
+    changed = ("--set", "sampling_seed=7")
+    process = start(recipe, work, *changed)
+    folder = wait_for_event(work, "predictors", "started")
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130 and "goes on from here" in output
+    time.sleep(1)
+    assert str(folder) not in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout
+    _, outcomes, events, _ = run(recipe, work, *changed)
+    assert outcomes[6]["benchmark"]
+    assert not [event for event in list_started(events) if event[0] in ("curate", "sft")]
+
+
+def wait_for_event(work, stage, state):
+    for _ in range(600):
+        newest = max(work.glob("*/parameters.json"), key=lambda path: path.stat().st_mtime).parent
+        events = newest / "events.jsonl"
+        if events.exists() and f'"stage": "{stage}"' in events.read_text() and not (newest / "outcomes.json").exists():
+            return newest
+        time.sleep(0.1)
+    raise AssertionError(f"no {stage} {state}")
+
+
+def test_a_failing_stage_is_one_clear_line(recipe, work):
+    process = start(recipe, work, "--set", 'sft_trainer_overrides={"no_such_field": 1}')
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "SFTConfig has no no_such_field" in output and "Traceback" not in output

@@ -1,0 +1,131 @@
+"""What plan refuses, in one line each, before anything starts; and how a sweep expands."""
+
+import json
+import shutil
+
+import pytest
+from conftest import make_gsm8k_rows
+
+from rlready.components.config import InputError, Sweep, list_parameters, parse_parameters, read_settings, write_settings
+from rlready.components.plan.plan import expand_sweep, make_plan
+from rlready.pipelines.recipes import list_recipes, load_recipe
+
+
+def laptop(**changes):
+    return load_recipe("laptop", []) | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gate_k": 512}, "Pass@512 needs at least 512 samples"),
+        ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
+        ({"gate_max_loss_rise": 0.9}, "must be at least 1"),
+        ({"gate_mode": "strict"}, "'strict' is none of enforce, audit, off"),
+        ({"gate_kk": 3}, "unknown parameter 'gate_kk'; did you mean gate_k"),
+        ({"gate_k": "many"}, "gate_k: expected int, got 'many'"),
+        ({"gate_min_pass_at_k": float("nan")}, "expected a finite number"),
+        ({"rl_steps": 0}, "rl_steps: 0 must be at least 1"),
+        ({"rl_samples_per_prompt": 1}, "at least 2 completions"),
+        ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 1024"),
+        ({"curate_sft_examples": 0}, "has no end"),
+        ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
+        ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
+        ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),
+        ({"sweep_candidates": [{"subset": "best"}]}, "subset must be one of random"),
+        ({"sweep_candidates": [{"examples": 5000}]}, "a subset cannot be larger than the data"),
+        ({"sweep_candidates": [], "sweep_epochs": []}, "sweep_epochs: empty"),
+        ({"base_model": "builtin:other"}, "unknown builtin"),
+        ({"base_model": "./nowhere"}, "neither a folder nor a hub id"),
+        ({"curate_sft_data": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"curate_sft_data": "what is this"}, "is neither a .jsonl or .parquet file"),
+    ],
+)
+def test_plan_refuses(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(**changes))
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("tokenizer.json", "has no tokenizer.json"),
+        ("chat_template.jinja", "has no chat template"),
+        ("model.safetensors", "has no .*safetensors"),
+        ("config.json", "has no config.json"),
+    ],
+)
+def test_plan_refuses_a_model_folder_that_lacks_something(tiny_model, tmp_path, missing, message):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / missing).unlink()
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(base_model=str(folder)))
+
+
+def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
+    train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
+    plan = make_plan(
+        laptop(
+            base_model=str(tiny_model), curate_sft_data=str(train), curate_rl_data="", curate_sft_examples=0,
+            curate_evaluation_data=str(evaluation), sweep_examples=[16],
+        )
+    )  # fmt: skip
+    assert plan.estimate["sft"]["tokens"] > 0
+    assert set(plan.revisions) == {str(train), str(evaluation)}
+
+
+def test_grid_expands_to_the_product_with_one_base_model():
+    sweep = Sweep(epochs=[0, 2], subsets=["random", "longest"], examples=[8, 16], learning_rates=[1e-3], seeds=[0, 1])
+    candidates = expand_sweep(sweep)
+    assert len(candidates) == 2 + 2 * 2 * 2
+    assert len({c.candidate_id for c in candidates}) == len(candidates)
+
+
+def test_candidates_keep_their_identity_when_the_sweep_grows():
+    few = expand_sweep(Sweep(epochs=[2], examples=[8], learning_rates=[1e-3]))
+    many = expand_sweep(Sweep(epochs=[2, 4], examples=[8], learning_rates=[1e-3, 1e-2], seeds=[0, 7]))
+    assert few[0] in many
+
+
+def test_settings_survive_the_way_through_kfp():
+    # KFP hands every number over as a double.
+    parameters = {k: float(v) if type(v) is int else v for k, v in laptop().items()}
+    assert parse_parameters(parameters) == parse_parameters(laptop())
+    experiment = parse_parameters(laptop(gate_k=16))
+    assert read_settings(write_settings(experiment, "gate")).gate == experiment.gate
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_parse(name):
+    parse_parameters(load_recipe(name, []))
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("parameters: {gate_kay: 1}", [], "unknown key gate_kay; did you mean gate_k"),
+        ("parameters: {gate_k: [1]}", [], "gate_k: expected int"),
+        ("parameters: [", [], "not YAML"),
+        ("gate_k: 1", [], "expected the keys description and parameters"),
+        ("parameters: {}", ["gate_k"], "expected key=value"),
+        ("parameters: {}", ["gate_k=x"], "expected int, got 'x'"),
+    ],
+)
+def test_bad_recipes_are_one_line(tmp_path, text, overrides, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_recipe(str(path), overrides)
+
+
+def test_overrides_are_parsed_to_their_type():
+    parameters = load_recipe("laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", "rl_trainer_overrides={\"beta\": 0.1}"])
+    assert parameters["sweep_epochs"] == [1, 2]
+    assert isinstance(parameters["gate_min_pass_at_k"], float)
+    assert parameters["rl_trainer_overrides"] == {"beta": 0.1}
+
+
+def test_every_parameter_has_a_description_and_a_source():
+    for parameter in list_parameters().values():
+        assert parameter.description and parameter.source
+        json.dumps(parameter.default)

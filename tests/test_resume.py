@@ -1,0 +1,82 @@
+"""Killed in the middle of SFT and of RL, a stage goes on from its checkpoint and ends as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlready.components.config import Curate, parse_parameters, write_settings
+from rlready.components.core.models import find_base
+from rlready.components.core.records import Candidate, to_json
+from rlready.components.curate.curate import curate
+
+SOURCE = "builtin:list-machine"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "data"
+    counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
+    settings = Curate(sft_data=SOURCE, rl_data=SOURCE, evaluation_data=SOURCE, sft_examples=64, **counts)
+    curate(settings, {}, out)
+    return out
+
+
+def launch(stage, arguments, folder):
+    config = folder / f"{stage}.json"
+    config.write_text(json.dumps(arguments))
+    environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", f"rlready.components.{stage}", "--config", str(config)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kill_at_checkpoint(process, folder):
+    for _ in range(1200):
+        if list((folder / "checkpoints").glob("*/checkpoint-*/trainer_state.json")):
+            break
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output[-3000:]
+
+
+def make_arguments(stage, tiny_model, data, folder):
+    candidate = Candidate("c", 12, "random", 64, 1e-3, 0)
+    experiment = parse_parameters({"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40})
+    base = find_base(str(tiny_model), "main")
+    shared = {"candidate": to_json(candidate), "settings": write_settings(experiment, stage), "data": str(data)}
+    record = str(folder / "record.json")
+    if stage == "sft":
+        return shared | {"base": to_json(base), "model": str(folder / "model"), "model_uri": "", "record": record}
+    return shared | {"model": str(tiny_model), "trained": str(folder / "model"), "record": record}
+
+
+@pytest.mark.parametrize(("stage", "series"), [("sft", "trajectory"), ("rl", "rewards")])
+def test_a_killed_stage_ends_like_one_that_was_not(stage, series, tiny_model, data, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    other = launch(stage, make_arguments(stage, tiny_model, data, whole), whole)
+    process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
+    kill_at_checkpoint(process, broken)
+    assert not (broken / "model").exists() and not (broken / "record.json").exists()
+    process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
+    finish(process)
+    finish(other)
+    uninterrupted, resumed = (json.loads((folder / "record.json").read_text()) for folder in (whole, broken))
+    assert resumed["steps"] == uninterrupted["steps"]
+    assert [x for x, _ in resumed[series]] == [x for x, _ in uninterrupted[series]]
+    assert [y for _, y in resumed[series]] == pytest.approx([y for _, y in uninterrupted[series]], abs=2e-3)
+    assert (broken / "model" / "model.safetensors").exists()
+    assert not list((Path(broken) / "checkpoints").iterdir())

@@ -1,0 +1,177 @@
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from rlready.components.core import tracking
+from rlready.components.core.records import Candidate, Outcome, from_json, to_json
+
+CANDIDATE = Candidate("e4-random-64-0.1-s0", 4, "random", 64, 0.1, 0)
+PARTIAL = Outcome(
+    CANDIDATE,
+    sft={"trajectory": [[0, 2.0], [1, 1.5], [4, float("nan")]], "seconds": 3.0},
+    predictors={
+        "curve": [[1, 0.2], [2, 0.3], [64, 0.7], [100, 0.8]],
+        "greedy_pass_at_1": 0.25,
+        "generalization_loss": 1.5,
+    },
+    links={
+        "data": {
+            "sft": {"digest": "ab", "rows": 64, "source": "x.jsonl"},
+            "rl": {"digest": "cd", "rows": 9, "source": "y"},
+        },
+        "base_model": {"location": "builtin:list-machine", "revision": "", "digest": "ef"},
+        "sft_model": "s3://bucket/sft",
+    },
+)
+FULL = replace(
+    PARTIAL,
+    verdict={"decision": "approved", "proceed": True, "reason": "Pass@64 is 0.7"},
+    rl={"rewards": [[1, 0.1], [2, 0.4]], "seconds": 5.0},
+    benchmark={"pass_at_1": 0.5, "standard_error": 0.01, "greedy_pass_at_1": None, "seconds": 1.0},
+    links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
+)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """Making the tables takes seconds, so it is done once; every test gets a copy."""
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    code = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def client(empty_store, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("RLREADY_RUN_ID", "run-1")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # an orchestrator's own; nothing may be logged to it
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tracking, "_reported", set())
+    return MlflowClient(uri)
+
+
+def describe(client):
+    """Everything the store holds about the run, in a form that compares equal when nothing was added."""
+    (experiment,) = [e for e in client.search_experiments() if e.name == "rlready"]
+    seen = {}
+    for run in map(client.get_run, [run.info.run_id for run in client.search_runs([experiment.experiment_id])]):
+        points = {
+            key: [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, key)]
+            for key in run.data.metrics
+        }
+        datasets = sorted((d.dataset.name, d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs)
+        outputs = sorted(m.model_id for m in run.outputs.model_outputs)
+        inputs = [m.model_id for m in run.inputs.model_inputs]
+        seen[run.info.run_name] = (run.info.status, run.data.params, run.data.tags, points, datasets, inputs, outputs)
+    models = client.search_logged_models([experiment.experiment_id])
+    return seen, {m.name: (m.model_id, m.tags, sorted((p.key, p.value) for p in m.metrics)) for m in models}
+
+
+def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(client, capsys):
+    tracking.log_outcome(PARTIAL)
+    runs, _ = describe(client)
+    assert runs[CANDIDATE.candidate_id][0] == "RUNNING"
+    for _ in range(2):
+        tracking.log_outcome(FULL)
+        runs, models = describe(client)
+        status, params, tags, points, datasets, inputs, outputs = runs[CANDIDATE.candidate_id]
+        assert set(runs) == {"run-1", CANDIDATE.candidate_id}
+        assert status == "FINISHED"
+        assert params == {k: str(v) for k, v in vars(CANDIDATE).items()}
+        assert (tags["verdict"], tags["verdict.reason"]) == ("approved", "Pass@64 is 0.7")
+        assert points["sft/heldout_loss"] == [(0, 2.0), (1, 1.5)]
+        assert points["rl/reward"] == [(1, 0.1), (2, 0.4)]
+        assert points["sft/pass_at_64"] == [(0, 0.7)]
+        assert not {"sft/pass_at_100", "rl/greedy_pass_at_1"} & set(points)
+        assert datasets == [("rl", "cd", "rl"), ("sft", "ab", "sft")]
+        sft, rl = models["sft-e4-random-64-0_1-s0"], models["rl-e4-random-64-0_1-s0"]
+        assert outputs == sorted([sft[0], rl[0]]) and inputs == [sft[0]]
+        assert sft[1]["rlready.parent_model"] == "builtin:list-machine" and rl[1]["rlready.parent_model"] == sft[0]
+        assert rl[2] == [
+            ("rl/pass_at_1", 0.5),
+            ("rl/pass_at_1_standard_error", 0.01),
+            ("rl/reward", 0.4),
+            ("rl/seconds", 5.0),
+        ]
+        assert dict(sft[2])["sft/pass_at_64"] == 0.7
+    before = describe(client)
+    tracking.log_outcome(PARTIAL)
+    tracking.log_outcome(from_json(Outcome, to_json(FULL)))
+    assert describe(client) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_candidates_can_be_filtered_and_the_reference_stands_apart(client):
+    worn = replace(CANDIDATE, candidate_id="e16", epochs=16)
+    tracking.log_outcome(FULL)
+    tracking.log_outcome(
+        replace(FULL, candidate=worn, verdict={"decision": "rejected", "proceed": False, "reason": "worn"})
+    )
+    tracking.log_outcome(replace(FULL, rl=None, verdict=None), role="reference")
+    experiment = client.get_experiment_by_name("rlready").experiment_id
+    found = client.search_runs([experiment], "metrics.`sft/pass_at_64` > 0.5 and tags.verdict = 'approved'")
+    assert [run.info.run_name for run in found] == [CANDIDATE.candidate_id]
+    assert [r.info.run_name for r in client.search_runs([experiment], "params.epochs = '16'")] == ["e16"]
+    (reference,) = client.search_runs([experiment], "tags.`rlready.role` = 'reference'")
+    assert reference.data.metrics["base/pass_at_1"] == 0.5 and "rl/pass_at_1" not in reference.data.metrics
+
+
+def test_the_pipeline_run_is_finished_with_parameters_and_report(client, tmp_path):
+    (tmp_path / "report.md").write_text("# report")
+    for _ in range(2):
+        tracking.finish_run("run-1", {"gate_k": 64, "sweep_epochs": [1] * 9000}, [tmp_path / "report.md"])
+    (run,) = client.search_runs([client.get_experiment_by_name("rlready").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params["gate_k"] == "64"
+    assert len(run.data.params["sweep_epochs"]) == 6000 and run.data.params["sweep_epochs"].endswith("…")
+    assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["report.md"]
+    assert (tmp_path / "mlartifacts").is_dir()
+
+
+def test_training_is_streamed_to_the_run_that_the_outcome_completes(client):
+    callback = tracking.stream_training("rl", CANDIDATE)
+    for step in (1, 2):
+        state = SimpleNamespace(is_world_process_zero=True, global_step=step)
+        callback.on_log(None, state, None, logs={"loss": 0.1 * step, "rewards/verify/mean": 0.5, "train_runtime": 1.0})
+    callback.on_train_end(None, state, None)
+    tracking.log_outcome(FULL)
+    points = describe(client)[0][CANDIDATE.candidate_id][3]
+    assert points["rl/train_loss"] == [(1, 0.1), (2, 0.2)] and "rl/train_rewards/verify/mean" in points
+    assert "rl/train_train_runtime" not in points
+
+
+def test_processes_that_start_together_share_experiment_and_parent(tmp_path):
+    code = "import sys; from rlready.components.core.records import *; from rlready.components.core import tracking\n"
+    code += "tracking.log_outcome(Outcome(Candidate(sys.argv[1], 1, 'random', 8, 0.1, 0)))"
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "RLREADY_RUN_ID": "run-1"}
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code, name], env=env, stdout=-1, stderr=-2, text=True) for name in "ab"
+    ]
+    assert [racer.communicate()[0] for racer in racers] == ["", ""]
+    from mlflow import MlflowClient
+
+    runs, _ = describe(MlflowClient(uri))
+    assert set(runs) == {"run-1", "a", "b"}
+    assert runs["a"][2]["mlflow.parentRunId"] == runs["b"][2]["mlflow.parentRunId"]
+
+
+def test_a_server_that_refuses_costs_seconds_and_one_line(monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    monkeypatch.setattr(tracking, "_reported", set())
+    begun = time.monotonic()
+    tracking.log_outcome(FULL, "run-1")
+    tracking.finish_run("run-1", {}, [])
+    out, err = capfd.readouterr()
+    assert time.monotonic() - begun < 10
+    assert (out.count("\n"), err) == (1, "")
+    assert out.startswith("tracking: lost (http://127.0.0.1:9 cannot be reached: ")
