@@ -32,11 +32,10 @@ def benchmark(
         The candidate's outcome, as JSON.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.records import list_metrics
+    from rlready.components.core.records import write_metrics
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "record": record.path}
     rl_path = rl_record.path if rl_record else None
     filled = launch("benchmark", candidate=candidate, settings=settings, outcome=outcome, rl_record=rl_path, **paths)
-    for name, value in list_metrics(filled).items():
-        metrics.log_metric(name, value)
+    metrics.metadata.update(write_metrics(filled, metrics.path))
     return filled

@@ -279,13 +279,17 @@ def check_outcomes(outcomes: list[Outcome], candidates: list[Candidate]) -> None
             )
 
 
-def list_metrics(outcome: str) -> dict[str, float]:
-    """Returns the headline figures of an outcome's JSON for the KFP UI."""
+def write_metrics(outcome: str, path: str | Path) -> dict[str, float]:
+    """Writes and returns the headline figures of an outcome's JSON, for the KFP UI.
+
+    The file is for kfp.local, whose cache takes an artifact without one for lost.
+    """
     read = from_json(Outcome, outcome)
-    curve = dict(read.predictors["curve"])
-    figures = {f"sft_pass_at_{k}": value for k, value in curve.items()}
+    figures = {f"sft_pass_at_{k}": value for k, value in read.predictors["curve"]}
     figures["sft_generalization_loss"] = read.predictors["generalization_loss"]
     if read.benchmark:
         name = "rl" if read.rl else "base"
         figures |= {f"{name}_{key}": read.benchmark[key] for key in ("pass_at_1", "standard_error", "greedy_pass_at_1")}
-    return {name: value for name, value in figures.items() if value is not None}
+    figures = {name: value for name, value in figures.items() if value is not None}
+    write_atomically(path, json.dumps(figures))
+    return figures

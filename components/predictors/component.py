@@ -32,11 +32,10 @@ def predictors(
         The candidate's outcome so far, as JSON.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.records import list_metrics
+    from rlready.components.core.records import write_metrics
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri}
     paths |= {"sft_record": sft_record.path, "record": record.path}
     outcome = launch("predictors", candidate=candidate, base=base, settings=settings, **paths)
-    for name, value in list_metrics(outcome).items():
-        metrics.log_metric(name, value)
+    metrics.metadata.update(write_metrics(outcome, metrics.path))
     return outcome

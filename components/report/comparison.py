@@ -63,7 +63,7 @@ def flatten(outcome: Outcome, k: int | None) -> Row:
         candidate=outcome.candidate,
         sft_pass_at_1=at.get(1),
         sft_greedy=_finite(predictors.get("greedy_pass_at_1")),
-        pass_at_k=at.get(k),
+        pass_at_k=at.get(k, _finite((verdict.get("numbers") or {}).get("pass_at_k"))),
         loss=_finite(predictors.get("generalization_loss")),
         decision=verdict.get("decision"),
         reason=verdict.get("reason"),

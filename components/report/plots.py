@@ -21,7 +21,7 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
-WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.19  # inches
+WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
 LABEL_LENGTH = 44
 STYLE = {
     "svg.fonttype": "none",

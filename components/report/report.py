@@ -22,7 +22,8 @@ MISSING = "–"
 DECISIONS = ("approved", "rejected", "undecided")
 TEXT_COLUMNS = ("Candidate", "Subset", "Verdict", "Reason", "Predictor")
 FEW_POINTS = 8
-CLEAR_STANDARD_ERRORS = 2
+CLEAR_DISTANCE = 2  # standard errors of the difference
+MOST_NAMES = 4
 MARKDOWN_SYNTAX = str.maketrans({char: f"&#{ord(char)};" for char in "|\\`*[]"})
 
 Table = list[list[str]]
@@ -80,16 +81,14 @@ def describe_result(rows: list[Row], base: Row) -> list[str]:
 
 
 def _describe_rivals(best: Row, others: list[Row]) -> list[str]:
-    level = [
-        _name(row)
-        for row in others
-        if (count_standard_errors(best, row) or CLEAR_STANDARD_ERRORS) < CLEAR_STANDARD_ERRORS
+    distances = [(row, count_standard_errors(best, row)) for row in others]
+    level = [_name(row) for row, d in distances if row.score == best.score or (d is not None and d < CLEAR_DISTANCE)]
+    if not level:
+        return []
+    more = f" and {len(level) - MOST_NAMES} more" if len(level) > MOST_NAMES else ""
+    return [
+        f"Within {CLEAR_DISTANCE} standard errors of it, so not clearly worse: {', '.join(level[:MOST_NAMES])}{more}."
     ]
-    return (
-        [f"Within {CLEAR_STANDARD_ERRORS} standard errors of it, so not clearly worse: {', '.join(level)}."]
-        if level
-        else []
-    )
 
 
 def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
@@ -107,8 +106,11 @@ def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
             f"which has no result of RL ({favourite.decision or 'no verdict'}); how it would have ended is unknown."
         )
     among = "Among those that finished RL, the" if said else "The"
-    if best.sft_pass_at_1 == leader.sft_pass_at_1:
-        return [*said, f"{among} best Pass@1 (T=1) after SFT, {_show(best.sft_pass_at_1)}, was also the best after RL."]
+    if leader.score == best.score or leader.sft_pass_at_1 == best.sft_pass_at_1:
+        return [
+            *said,
+            f"{among} best Pass@1 (T=1) after SFT, {_show(leader.sft_pass_at_1)}, was also the best after RL.",
+        ]
     distance = count_standard_errors(best, leader)
     lower = _show(best.score - leader.score)
     errors = "" if distance is None else f" ({distance:.1f} standard errors)"
@@ -143,25 +145,17 @@ def list_caveats(rows: list[Row]) -> list[str]:
 def tabulate_candidates(rows: list[Row], base: Row, k: int | None) -> Table:
     """Returns the candidates' table, header first and the base model last."""
     labels = label_predictors(k)
-    header = [
-        "Candidate",
-        "Epochs",
-        "Subset",
-        *labels.values(),
-        "Verdict",
-        "Reason",
-        "Post-RL Pass@1",
-        "Post-RL greedy",
-    ]
+    results = ["Verdict", "Post-RL Pass@1", "Post-RL greedy", "Reason"]
+    header = ["Candidate", "Epochs", "Subset", *labels.values(), *results]
     table = [header]
     for row in rows:
         measured = [_show(getattr(row, field)) for field in labels]
         setting = [row.candidate.candidate_id, str(row.candidate.epochs), row.candidate.subset]
         result = [row.decision or MISSING, _show_score(row), _show(row.score_greedy), row.reason or MISSING]
         table.append([*setting, *measured, *result])
-    scores = [f"{text} (no RL)" if text != MISSING else text for text in (_show_score(base), _show(base.score_greedy))]
     measured = [_show(getattr(base, field)) for field in labels]
-    return [*table, ["base model", MISSING, MISSING, *measured, MISSING, *scores, MISSING]]
+    scores = [_show_score(base), _show(base.score_greedy)]
+    return [*table, ["base model, no RL", MISSING, MISSING, *measured, MISSING, *scores, MISSING]]
 
 
 def tabulate_predictors(rows: list[Row], k: int | None) -> Table:
@@ -237,8 +231,9 @@ def _render_html_table(name: str, table: Table) -> str:
         ]
         lines.append(f'<tr><th scope="row"{classes[0]}>{html.escape(first)}</th>{"".join(cells)}</tr>')
     rows = "\n".join(lines)
+    summed = "" if name == "Predictors" else " summed"
     return (
-        f'<div class="scroll" role="region" aria-label="{html.escape(name)}" tabindex="0">'
+        f'<div class="scroll{summed}" role="region" aria-label="{html.escape(name)}" tabindex="0">'
         f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
     )
 

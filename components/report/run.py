@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from rlready.components.core import events
@@ -34,6 +35,8 @@ def run(
     given = json.loads(parameters)
     title = f"{given['base_model']}: {len(planned)} candidates"
     write_report(title, read, base, Path(html), Path(markdown))
+    # A local run names itself; KFP's own id is that of the cluster's run.
+    run_id = os.environ.get("RLREADY_RUN_ID") or run_id
     log_outcome(base, run_id, role="reference")
     for outcome in read:
         log_outcome(outcome, run_id)
