@@ -1,0 +1,1 @@
+"""The stages of the experiment, each a folder, and what they share."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-
 SUBSETS = ("random", "shortest", "longest", "mixed")
 MODES = ("enforce", "audit", "off")
 
@@ -44,7 +43,9 @@ class Base:
 class Sweep:
     """The candidates: the product of the lists, or the explicit list when that is not empty."""
 
-    epochs: list = knob([1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turn")
+    epochs: list = knob(
+        [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turn"
+    )
     subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level")
     examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model")
     learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default")
@@ -63,15 +64,25 @@ class Curate:
         "SFT examples with worked solutions: hub_id[:config[:split]], a .jsonl or .parquet file, or builtin:list-machine",
         "the smallest public set with worked solutions",
     )
-    rl_data: str = knob("", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough")
-    evaluation_data: str = knob("openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data")
+    rl_data: str = knob(
+        "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough"
+    )
+    evaluation_data: str = knob(
+        "openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data"
+    )
     sft_examples: int = knob(0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data")
-    heldout_problems: int = knob(256, "SFT problems held out for the generalization loss", "standard error about 2 % of the loss")
+    heldout_problems: int = knob(
+        256, "SFT problems held out for the generalization loss", "standard error about 2 % of the loss"
+    )
     rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice")
     predictor_problems: int = knob(
-        128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's", "paper: every benchmark; this costs less"
+        128,
+        "Evaluation problems for Pass@k, apart from RL's and the benchmark's",
+        "paper: every benchmark; this costs less",
     )
-    benchmark_problems: int = knob(512, "Evaluation problems for the benchmark, apart from the predictors'", "about 2 points")
+    benchmark_problems: int = knob(
+        512, "Evaluation problems for the benchmark, apart from the predictors'", "about 2 points"
+    )
     seed: int = knob(0, "Seeds every split and subset", "convention")
 
 
@@ -102,7 +113,9 @@ class Predictors:
 class Gate:
     """When a candidate may go on to RL. The default thresholds on level reject nobody; those on change reject the worn-out."""
 
-    mode: str = knob("enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)", "the purpose of the gate")
+    mode: str = knob(
+        "enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)", "the purpose of the gate"
+    )
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64")
     min_pass_at_k: float = knob(0.0, "Least Pass@k; 0 rejects nobody", "depends on the task")
     min_pass_at_k_over_base: float = knob(
@@ -112,7 +125,9 @@ class Gate:
         100.0, "Most held-out loss in nats per token, for random subsets; 100 rejects nobody", "depends on the data"
     )
     max_loss_rise: float = knob(
-        1.25, "Most final held-out loss over the lowest of the candidate's own trajectory", "laptop miniature: 1.02 good, 1.7 worn out"
+        1.25,
+        "Most final held-out loss over the lowest of the candidate's own trajectory",
+        "laptop miniature: 1.02 good, 1.7 worn out",
     )
 
 

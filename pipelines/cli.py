@@ -163,7 +163,9 @@ def _watch(child: subprocess.Popen, board, events: Path, console, verbose: bool)
         for line in board.read(events):
             if not console.is_terminal or verbose:
                 stamp = int(time.time() - board.begun)
-                console.print(f"{stamp // 60:2d}:{stamp % 60:02d} {line}", highlight=False, markup=False, soft_wrap=True)
+                console.print(
+                    f"{stamp // 60:2d}:{stamp % 60:02d} {line}", highlight=False, markup=False, soft_wrap=True
+                )
 
     if console.is_terminal and not verbose:
         with Live(board.draw(), console=console, refresh_per_second=2, get_renderable=board.draw):
@@ -182,7 +184,9 @@ def _check_result(folder: Path, plan) -> None:
     """kfp.local can skip a branch silently: compares the outcomes with the plan before anyone reads them."""
     from rlready.components.core.records import Outcome, check_outcomes, from_json
 
-    outcomes = [from_json(Outcome, json.dumps(o)) for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]]
+    outcomes = [
+        from_json(Outcome, json.dumps(o)) for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]
+    ]
     check_outcomes(outcomes, plan.candidates)
 
 

@@ -165,7 +165,12 @@ def _draw_cell(cell: Cell) -> Text:
     if cell.state == "done":
         style = {"rejected": "red", "undecided": "magenta"}.get(cell.note, "green")
         return Text(cell.note or f"{cell.seconds:.0f} s", style=style)
-    shown = {"waiting": ("", "dim"), "cached": ("cached", "dim"), "skipped": ("-", "dim"), "failed": ("FAILED", "bold red")}
+    shown = {
+        "waiting": ("", "dim"),
+        "cached": ("cached", "dim"),
+        "skipped": ("-", "dim"),
+        "failed": ("FAILED", "bold red"),
+    }
     return Text(*shown[cell.state])
 
 

@@ -51,7 +51,17 @@ def work(tmp_path_factory):
 
 def start(recipe, work, *options):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", str(recipe), "--work", str(work), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "rlready.pipelines.cli",
+        "run",
+        "--recipe",
+        str(recipe),
+        "--work",
+        str(work),
+        *options,
+    ]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
     )
@@ -92,7 +102,9 @@ def test_rl_runs_for_the_approved_candidate_only(first):
 
 def test_the_last_point_of_the_trajectory_is_the_generalization_loss(first):
     for outcome in first[1].values():
-        assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(outcome["predictors"]["generalization_loss"], abs=1e-5)
+        assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(
+            outcome["predictors"]["generalization_loss"], abs=1e-5
+        )
         assert [epoch for epoch, _ in outcome["sft"]["trajectory"]] == list(range(outcome["candidate"]["epochs"] + 1))
 
 

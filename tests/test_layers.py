@@ -32,7 +32,11 @@ def test_a_module_imports_only_what_lies_below_it(path):
             assert path.name == "component.py", f"{inside} imports {name}"
         if name.startswith("rlready.components."):
             target = name.split(".")[2]
-            allowed = SHARED | ({layer} if layer in STAGES else set()) | ({"images"} if path.name == "component.py" else set())
+            allowed = (
+                SHARED
+                | ({layer} if layer in STAGES else set())
+                | ({"images"} if path.name == "component.py" else set())
+            )
             assert target in allowed, f"{inside} imports {name}"
             assert layer != "config", f"config imports {name}"
 
@@ -47,5 +51,7 @@ def test_component_bodies_are_thin(path):
 
 @pytest.mark.parametrize("module", ["plan.plan", "gate.decide", "report.run", "curate.curate"])
 def test_light_stages_do_not_import_torch(module):
-    code = f"import sys, rlready.components.{module}; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'kfp')))"
+    code = (
+        f"import sys, rlready.components.{module}; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'kfp')))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

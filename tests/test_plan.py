@@ -6,7 +6,14 @@ import shutil
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import InputError, Sweep, list_parameters, parse_parameters, read_settings, write_settings
+from rlready.components.config import (
+    InputError,
+    Sweep,
+    list_parameters,
+    parse_parameters,
+    read_settings,
+    write_settings,
+)
 from rlready.components.plan.plan import expand_sweep, make_plan
 from rlready.pipelines.recipes import list_recipes, load_recipe
 
@@ -119,7 +126,9 @@ def test_bad_recipes_are_one_line(tmp_path, text, overrides, message):
 
 
 def test_overrides_are_parsed_to_their_type():
-    parameters = load_recipe("laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", "rl_trainer_overrides={\"beta\": 0.1}"])
+    parameters = load_recipe(
+        "laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", 'rl_trainer_overrides={"beta": 0.1}']
+    )
     assert parameters["sweep_epochs"] == [1, 2]
     assert isinstance(parameters["gate_min_pass_at_k"], float)
     assert parameters["rl_trainer_overrides"] == {"beta": 0.1}

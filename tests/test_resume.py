@@ -53,7 +53,9 @@ def finish(process):
 
 def make_arguments(stage, tiny_model, data, folder):
     candidate = Candidate("c", 12, "random", 64, 1e-3, 0)
-    experiment = parse_parameters({"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40})
+    experiment = parse_parameters(
+        {"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40}
+    )
     base = find_base(str(tiny_model), "main")
     shared = {"candidate": to_json(candidate), "settings": write_settings(experiment, stage), "data": str(data)}
     record = str(folder / "record.json")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+
 from rlready.components.core import tracking
 from rlready.components.core.records import Candidate, Outcome, from_json, to_json
 

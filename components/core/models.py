@@ -49,9 +49,13 @@ def find_base(model: str, revision: str) -> BaseModel:
 
 def check_model_folder(folder: Path) -> None:
     """Raises InputError if a model folder lacks its configuration, weights, tokenizer or chat template."""
-    missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / name).exists()]
+    missing = [
+        name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / name).exists()
+    ]
     if missing:
-        raise InputError(f"base_model: {folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
+        raise InputError(
+            f"base_model: {folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained"
+        )
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"base_model: {folder} has no *.safetensors; other weight formats are not loaded")
     template = (folder / "chat_template.jinja").exists()

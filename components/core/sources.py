@@ -36,7 +36,9 @@ def parse_source(source: str) -> Path | tuple[str, str | None, str | None]:
         return path
     parts = source.split(":")
     if parts[0].count("/") != 1 or source.startswith((".", "/", "~")) or len(parts) > 3:
-        raise InputError(f"{source!r} is neither a .jsonl or .parquet file, nor owner/name[:config[:split]], nor {BUILTIN}")
+        raise InputError(
+            f"{source!r} is neither a .jsonl or .parquet file, nor owner/name[:config[:split]], nor {BUILTIN}"
+        )
     name, config, split = (parts + [None, None])[:3]
     return name, config or None, split or "train"
 

@@ -160,7 +160,9 @@ def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: D
 
 def _require(rows: list, wanted: int, name: str, source: str, what: str) -> None:
     if len(rows) < wanted:
-        raise InputError(f"{source}: {wanted} {name} rows wanted ({what}), {len(rows)} usable; ask for fewer or add data")
+        raise InputError(
+            f"{source}: {wanted} {name} rows wanted ({what}), {len(rows)} usable; ask for fewer or add data"
+        )
 
 
 def _write(sets: dict[str, list[dict]], settings: Curate, revisions: dict, dropped: Dropped, out: Path) -> dict:
@@ -189,7 +191,12 @@ def _write(sets: dict[str, list[dict]], settings: Curate, revisions: dict, dropp
 
 def describe_card(card: dict) -> str:
     """Returns the dataset card as Markdown."""
-    lines = ["# Dataset card", "", "| set | rows | problems | characters p10 / p50 / p90 | digest |", "|---|---|---|---|---|"]
+    lines = [
+        "# Dataset card",
+        "",
+        "| set | rows | problems | characters p10 / p50 / p90 | digest |",
+        "|---|---|---|---|---|",
+    ]
     for name, entry in card["sets"].items():
         lengths = " / ".join(f"{v:.0f}" for v in entry["characters"].values())
         lines.append(f"| {name} | {entry['rows']} | {entry['problems']} | {lengths} | {entry['digest']} |")

@@ -95,7 +95,9 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
         -1 <= gate.min_pass_at_k_over_base <= 1,
         f"gate_min_pass_at_k_over_base: {gate.min_pass_at_k_over_base} lies outside [-1, 1]",
     )
-    require(gate.max_generalization_loss > 0, f"gate_max_generalization_loss: {gate.max_generalization_loss} must be > 0")
+    require(
+        gate.max_generalization_loss > 0, f"gate_max_generalization_loss: {gate.max_generalization_loss} must be > 0"
+    )
     require(gate.max_loss_rise >= 1, f"gate_max_loss_rise: {gate.max_loss_rise} must be at least 1 (final over lowest)")
     require(rl.samples_per_prompt >= 2, "rl_samples_per_prompt: GRPO compares at least 2 completions of a prompt")
     require(rl.learning_rate > 0, f"rl_learning_rate: {rl.learning_rate} must be > 0")
@@ -130,7 +132,13 @@ def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
     Raises:
         InputError: If a candidate has an unknown key, a bad value, or stands there twice.
     """
-    names = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
+    names = {
+        "epochs": "epochs",
+        "subset": "subsets",
+        "examples": "examples",
+        "learning_rate": "learning_rates",
+        "seed": "seeds",
+    }
     lists = {name: getattr(sweep, source) for name, source in names.items()}
     if sweep.candidates:
         settings = []
@@ -154,7 +162,9 @@ def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
 
 def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
     """Returns a checked candidate; its id is made from its setting."""
-    epochs, examples, seed = (int(v) if isinstance(v, float) and v.is_integer() else v for v in (epochs, examples, seed))
+    epochs, examples, seed = (
+        int(v) if isinstance(v, float) and v.is_integer() else v for v in (epochs, examples, seed)
+    )
     learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
     for name, value, least in (("epochs", epochs, 0), ("examples", examples, 1), ("seed", seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -178,7 +188,9 @@ def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base
     curate, sampling = experiment.curate, experiment.sampling
     rows = read_some(curate.sft_data, "sft", curate.seed, ROWS_FOR_ESTIMATE)
     if not rows:
-        raise InputError(f"{curate.sft_data}: none of the first {2 * ROWS_FOR_ESTIMATE} rows has question, answer and worked solution")
+        raise InputError(
+            f"{curate.sft_data}: none of the first {2 * ROWS_FOR_ESTIMATE} rows has question, answer and worked solution"
+        )
     prompt, completion = _count_tokens(base, rows)
     completion = min(completion, sampling.max_tokens)
     parameters = _count_parameters(base)
@@ -239,7 +251,11 @@ def describe_plan(plan: Plan) -> str:
 def estimate_total(plan: Plan) -> float:
     """Returns core-seconds of all candidates, RL for every one, and the reference."""
     a_candidate = sum(entry["seconds"] for entry in plan.estimate.values())
-    return len(plan.candidates) * a_candidate + plan.estimate["predictors"]["seconds"] + plan.estimate["benchmark"]["seconds"]
+    return (
+        len(plan.candidates) * a_candidate
+        + plan.estimate["predictors"]["seconds"]
+        + plan.estimate["benchmark"]["seconds"]
+    )
 
 
 def run(parameters: dict, summary: str) -> tuple:

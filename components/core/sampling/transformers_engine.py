@@ -197,4 +197,8 @@ class TransformersEngine:
         if temperature == 0:
             return logits.argmax(-1)
         cdf = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
-        return torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+        return (
+            torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)
+            .squeeze(1)
+            .clamp(max=logits.shape[-1] - 1)
+        )
