@@ -1,0 +1,88 @@
+"""The engine against transformers' own generate and against the model's probabilities; the loss against plain logits."""
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+
+from rlready.components.core.generalization_loss import mean_loss, measure_losses
+from rlready.components.core.models import find_base, load_model, load_tokenizer
+from rlready.components.core.prompts import encode_example, encode_prompt
+from rlready.components.core.sampling import Draw, transformers_engine
+from rlready.components.core.sampling.transformers_engine import TransformersEngine
+from rlready.components.list_machine.problems import generate_rows
+
+
+@pytest.fixture(scope="module")
+def engine():
+    base = find_base("builtin:list-machine", "")
+    return TransformersEngine(load_model(base), load_tokenizer(base))
+
+
+@pytest.fixture(scope="module")
+def prompts(engine):
+    rows = list(itertools.islice(generate_rows("evaluation", 3), 12))
+    return [encode_prompt(engine.tokenizer, row["question"], "word") for row in rows]
+
+
+def sample(engine, prompts, **draw):
+    return engine.sample(prompts, [str(number) for number in range(len(prompts))], Draw(**draw))
+
+
+def test_greedy_equals_generate(engine, prompts):
+    ours = sample(engine, prompts, samples=1, max_tokens=60, temperature=0)
+    for prompt, (completion,) in zip(prompts, ours, strict=True):
+        ids = torch.tensor([prompt])
+        whole = engine.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60)
+        assert completion.ids == whole[0, len(prompt) :].tolist()
+
+
+def test_samples_depend_on_the_seed_and_not_on_the_batch(engine, prompts, monkeypatch):
+    whole = sample(engine, prompts, samples=6, max_tokens=60)
+    monkeypatch.setattr(transformers_engine, "LARGEST_BATCH", 5)
+    assert sample(engine, prompts, samples=6, max_tokens=60) == whole
+    assert [c[:4] for c in whole] == sample(engine, prompts, samples=4, max_tokens=60)
+    assert sample(engine, prompts[:3], samples=6, max_tokens=60) == whole[:3]
+    assert sample(engine, prompts, samples=6, max_tokens=60, seed=1) != whole
+
+
+def test_samples_follow_the_probabilities_of_the_model(engine, prompts):
+    prompt, n = prompts[0], 4000
+    (drawn,) = sample(engine, [prompt], samples=n, max_tokens=3)
+    counts = Counter(tuple(completion.ids) for completion in drawn)
+    for ids, count in counts.most_common(5):
+        with torch.no_grad():
+            logits = engine.model(torch.tensor([prompt + list(ids)])).logits[0].double().log_softmax(-1)
+        probability = sum(logits[len(prompt) - 1 + i, token] for i, token in enumerate(ids)).exp().item()
+        assert abs(count / n - probability) < 4 * (probability * (1 - probability) / n) ** 0.5
+
+
+def test_a_completion_that_hits_the_limit_is_not_finished(engine, prompts):
+    for completions in sample(engine, prompts, samples=2, max_tokens=4):
+        assert all(len(c.ids) == 4 and not c.finished for c in completions)
+    assert all(c.finished for cs in sample(engine, prompts, samples=1, max_tokens=90, temperature=0) for c in cs)
+
+
+def test_loss_equals_the_logits_of_each_example_alone_whatever_the_batch(engine, monkeypatch):
+    rows = list(itertools.islice(generate_rows("sft", 3), 30))
+    examples = [encode_example(engine.tokenizer, row | {"format": "word"}) for row in rows]
+    expected = []
+    for example in examples:
+        with torch.no_grad():
+            logits = engine.model(torch.tensor([example["input_ids"]])).logits[0].double().log_softmax(-1)
+        scored = [(i, t) for i, t in enumerate(example["labels"]) if t != -100]
+        expected.append((-sum(logits[i - 1, t].item() for i, t in scored), len(scored)))
+    for tokens in (16_384, 100, 1):
+        monkeypatch.setattr("rlready.components.core.generalization_loss.TOKENS_PER_BATCH", tokens)
+        measured = measure_losses(engine.model, examples, engine.tokenizer.pad_token_id)
+        assert [count for _, count in measured] == [count for _, count in expected]
+        assert [total for total, _ in measured] == pytest.approx([total for total, _ in expected], abs=1e-4)
+    assert mean_loss(measured) == pytest.approx(sum(t for t, _ in expected) / sum(c for _, c in expected), abs=1e-5)
+
+
+def test_the_prompt_has_no_loss_and_the_end_token_has(engine):
+    example = encode_example(engine.tokenizer, {"question": "R:abcd?", "solution": "Rdcba#dcba", "format": "word"})
+    scored = [t for t in example["labels"] if t != -100]
+    assert engine.tokenizer.decode(scored) == "Rdcba#dcba<eos>"
+    assert example["input_ids"][-1] == engine.tokenizer.eos_token_id

@@ -1,0 +1,35 @@
+"""The built wheel holds every package and file that the source tree has, and imports without it."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_wheel_holds_everything_and_imports(tmp_path):
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("rlready/")}
+        archive.extractall(tmp_path / "site")
+    kept = {
+        f"rlready/{path.relative_to(ROOT)}"
+        for folder in ("components", "pipelines")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == kept
+    # -S and -I keep the editable install out; the libraries come in by hand, behind the wheel's contents.
+    libraries = str(Path(yaml.__file__).parent.parent)
+    code = (
+        f"import sys; sys.path[:0] = [{str(tmp_path / 'site')!r}, {libraries!r}]; import rlready.pipelines.cli as c;"
+        "from rlready.pipelines.recipes import list_recipes; from rlready.components.core.models import BUILTIN;"
+        f"assert c.__file__.startswith({str(tmp_path)!r}); assert 'laptop' in list_recipes();"
+        "assert all((p / 'model.safetensors').exists() for p in BUILTIN.values())"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
