@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-TOKENS_PER_BATCH = 16_384  # keeps the logits of a 50k vocabulary in about 3 GB
+TOKENS_PER_BATCH = 4096  # small batches of like length waste little on padding
 
 
 @torch.inference_mode()
@@ -23,12 +23,10 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
     model.eval()
     results: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i]["input_ids"]))
-    vocabulary = model.config.get_text_config().vocab_size
     start = 0
     while start < len(order):
         width = len(examples[order[start]]["input_ids"])
-        budget = max(width, min(TOKENS_PER_BATCH, 800_000_000 // vocabulary))
-        picked = order[start : start + budget // width]
+        picked = order[start : start + max(1, TOKENS_PER_BATCH // width)]
         start += len(picked)
         ids = torch.full((len(picked), width), pad_token_id)
         labels = torch.full((len(picked), width), -100)
@@ -40,8 +38,10 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
         # Padding stands on the right and attention is causal: it cannot reach a token that counts.
         logits = model(input_ids=ids).logits[:, :-1].float()
         targets = labels[:, 1:]
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")
-        sums, counts = losses.double().sum(1).tolist(), (targets != -100).sum(1).tolist()
+        scored = targets != -100
+        losses = torch.zeros(targets.shape, dtype=torch.double, device=targets.device)
+        losses[scored] = torch.nn.functional.cross_entropy(logits[scored], targets[scored], reduction="none").double()
+        sums, counts = losses.sum(1).tolist(), scored.sum(1).tolist()
         for index, total, count in zip(picked, sums, counts, strict=True):
             results[index] = (total, count)
     model.train(was_training)

@@ -14,9 +14,9 @@ from rlready.components.core.records import BaseModel, Candidate, to_json, write
 from rlready.components.core.sources import BUILTIN, digest_source, read_some
 
 ROWS_FOR_ESTIMATE = 200
-# Sustained floating-point operations a second of one CPU core, measured with the laptop recipe and SmolLM2-135M: small
-# models spend most of a step outside matrix products.
-FLOPS = 6e9
+# Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
+# 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
+FLOPS = 3e10
 
 
 @dataclass(frozen=True)
@@ -198,16 +198,16 @@ def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
     sampled = curate.predictor_problems * (experiment.predictors.samples + 1)
     scored = curate.benchmark_problems * (experiment.benchmark.samples + 1)
-    tokens = {
-        "sft": (trained * (prompt + completion), 6),
-        "predictors": (sampled * completion + curate.heldout_problems * (prompt + completion), 2),
-        "rl": (rollouts * (prompt + completion), 10),
-        "benchmark": (scored * completion, 2),
+    # Tokens, operations a parameter and token, and seconds a token that a model of no size would take (laptop recipe).
+    work = {
+        "sft": (trained * (prompt + completion), 6, 1.5e-4),
+        "predictors": (sampled * completion + curate.heldout_problems * (prompt + completion), 2, 8e-5),
+        "rl": (rollouts * (prompt + completion), 10, 2.2e-4),
+        "benchmark": (scored * completion, 2, 8e-5),
     }
-    # The constant term is the overhead of a step or a token of a batch, which is what small models are bound by.
     return {
-        stage: {"tokens": round(count), "seconds": 2 + count * (factor * parameters / FLOPS + 4e-5)}
-        for stage, (count, factor) in tokens.items()
+        stage: {"tokens": round(tokens), "seconds": 1 + tokens * (operations * parameters / FLOPS + overhead)}
+        for stage, (tokens, operations, overhead) in work.items()
     }
 
 

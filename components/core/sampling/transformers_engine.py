@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from rlready.components.core.models import load_model, load_tokenizer
 from rlready.components.core.sampling import Completion, Draw
+from rlready.components.core.sampling.attention import use_grouped_attention
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; measured on the list machine: throughput is flat from 1024 up, and memory is not
@@ -62,6 +63,7 @@ class TransformersEngine:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
+        use_grouped_attention(model)
         ends = model.generation_config.eos_token_id
         ends = [ends] if isinstance(ends, int) else list(ends or [])
         self.ends = torch.tensor(sorted({*ends, tokenizer.eos_token_id}), device=model.device)
@@ -196,7 +198,7 @@ class TransformersEngine:
         """Returns the next token of each row: the most likely at temperature 0, else the inverse of the CDF at `uniform`."""
         if temperature == 0:
             return logits.argmax(-1)
-        cdf = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+        cdf = torch.softmax(logits.float() / temperature, -1).cumsum(-1, dtype=torch.double)
         return (
             torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)
             .squeeze(1)

@@ -1,0 +1,120 @@
+"""Speed as ratios within one run, printed and never asserted: make bench."""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.bench
+REPEATS = 3
+
+
+def median_seconds(work):
+    seconds = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begun)
+    return sorted(seconds)[REPEATS // 2]
+
+
+def run_python(code):
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+PLAN = """
+from rlready.components.plan.plan import make_plan
+from rlready.pipelines.recipes import load_recipe
+make_plan(load_recipe("laptop", []))
+"""
+GATE = """
+from rlready.components.config import Gate
+from rlready.components.core.records import Candidate, PredictorsRecord
+from rlready.components.gate.decide import decide
+record = PredictorsRecord(Candidate("c", 1, "random", 8, 1e-3, 0), 0.4, 9, 256, [7] * 64, 0.5, [], {}, 9, 1.0)
+decide(record, record, [[0, 0.5], [1, 0.4]], Gate())
+"""
+REPORT = """
+from pathlib import Path
+from tempfile import mkdtemp
+from rlready.components.core.records import Candidate, Outcome
+from rlready.components.report.report import write_report
+curve = [[2**i, i / 9] for i in range(8)]
+def outcome(epochs):
+    return Outcome(
+        Candidate(f"c{epochs}", epochs, "random", 8, 1e-3, 0),
+        sft={"trajectory": [[e, 1 / (e + 1)] for e in range(epochs + 1)], "steps": 1, "train_tokens": 1, "seconds": 1.0},
+        predictors={"generalization_loss": 0.4, "heldout_tokens": 9, "samples": 128, "greedy_pass_at_1": 0.1,
+                    "curve": curve, "intervals": {}, "problems": 9, "tokens": 9, "seconds": 1.0},
+        verdict={"candidate_id": f"c{epochs}", "decision": "approved", "proceed": True, "reason": "", "mode": "enforce",
+                 "numbers": {"k": 64, "pass_at_k": 0.5}},
+        rl={"rewards": [[1, 0.1]], "steps": 1, "seconds": 1.0},
+        benchmark={"pass_at_1": epochs / 9, "standard_error": 0.01, "greedy_pass_at_1": 0.1, "problems": 9, "samples": 2,
+                   "tokens": 9, "seconds": 1.0})
+folder = Path(mkdtemp())
+write_report("bench", [outcome(e) for e in range(1, 8)], outcome(0), folder / "r.html", folder / "r.md")
+"""
+
+
+@pytest.mark.parametrize(("stage", "code"), [("plan", PLAN), ("gate", GATE), ("report", REPORT)])
+def test_light_stages_start_and_end_quickly(stage, code):
+    bare = median_seconds(lambda: run_python("pass"))
+    own = median_seconds(lambda: run_python(code)) - bare
+    print(f"\n{stage}: {own:.2f} s of its own, from start to end (aim: under 1.5)")
+
+
+@pytest.mark.parametrize(("name", "spread"), [("laptop problems", "evaluation"), ("widely varying lengths", "sft")])
+def test_sampling_against_generate(name, spread):
+    import torch
+
+    from rlready.components.core.models import find_base, load_model, load_tokenizer
+    from rlready.components.core.prompts import encode_prompt
+    from rlready.components.core.sampling import Draw
+    from rlready.components.core.sampling.transformers_engine import TransformersEngine
+    from rlready.components.list_machine.problems import generate_rows
+
+    base = find_base("builtin:list-machine", "")
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    problems, samples, tokens = 32, 64, 64
+    rows = list(itertools.islice(generate_rows(spread, 0), problems))
+    prompts = [encode_prompt(tokenizer, row["question"], "word") for row in rows]
+    engine = TransformersEngine(model, tokenizer)
+    keys = [row["question"] for row in rows]
+
+    def ours():
+        engine.sample(prompts, keys, Draw(samples, tokens))
+
+    def generate():
+        for start in range(0, problems, 16):
+            batch = tokenizer.pad({"input_ids": prompts[start : start + 16]}, return_tensors="pt")
+            with torch.no_grad():
+                model.generate(**batch, do_sample=True, top_k=0, num_return_sequences=samples, max_new_tokens=tokens)
+
+    ours_seconds, generate_seconds = median_seconds(ours), median_seconds(generate)
+    rate, factor = problems * samples / ours_seconds, generate_seconds / ours_seconds
+    print(f"\nsampling, {name}: {rate:,.0f} samples/s, {factor:.2f} times generate(num_return_sequences={samples})")
+
+
+def test_laptop_recipe_by_stage(tmp_path):
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    wall = time.perf_counter() - begun
+    (events,) = tmp_path.glob("*/events.jsonl")
+    seconds: dict[str, float] = {}
+    busy = []
+    for event in map(json.loads, events.read_text().splitlines()):
+        if event["state"] == "finished":
+            seconds[event["stage"]] = seconds.get(event["stage"], 0) + event["seconds"]
+            if event["stage"] in ("sft", "predictors", "rl", "benchmark"):
+                busy.append((event["time"] - event["seconds"], event["time"]))
+    covered, end = 0.0, 0.0
+    for start, stop in sorted(busy):
+        covered += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    print(f"\nlaptop recipe: {wall:.0f} s; seconds by stage, two side by side: ", end="")
+    print(", ".join(f"{stage} {value:.0f}" for stage, value in seconds.items()))
+    print(f"no stage that samples or trains was running for {1 - covered / wall:.0%} of the time (aim: under 20 %)")
