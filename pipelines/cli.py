@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> None:
     (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
     console = Console()
     console.print(describe_plan(plan), highlight=False, markup=False)
-    console.print(f"log         {folder / 'log.txt'}\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"log         {_shorten(folder / 'log.txt')}\n", highlight=False, markup=False, soft_wrap=True)
     board = Board(plan)
     with (folder / "log.txt").open("w") as log:
         child = subprocess.Popen(
@@ -217,6 +217,7 @@ def show_report(arguments: argparse.Namespace) -> None:
 
 def _show_result(folder: Path, work: Path, console) -> None:
     """Prints the outcome of every candidate and where to look further."""
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -243,13 +244,23 @@ def _show_result(folder: Path, work: Path, console) -> None:
     ranked = sorted(records["outcomes"], key=lambda o: -((o["benchmark"] or {}).get("pass_at_1") or -1))
     for outcome in ranked:
         table.add_row(*cells(outcome["candidate"]["candidate_id"], outcome, outcome["verdict"]["decision"], k))
-    console.print(table)
-    lines = [f"\nreport      {folder / 'report.html'}"]
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        lines.append(f"tracking    {os.environ['MLFLOW_TRACKING_URI']}")
-    else:
-        lines.append(f"tracking    mlflow ui --backend-store-uri sqlite:///{work / 'mlflow.db'}")
+    # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
+    Console(file=console.file, width=max(console.width, 100)).print(table)
+    lines = [f"\nreport      {_shorten(folder / 'report.html')}"]
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not server.startswith("http"):
+        mlflow = _shorten(Path(sys.executable).parent / "mlflow")
+        lines.append(
+            f"compare     {mlflow} ui --backend-store-uri {server or 'sqlite:///' + _shorten(work / 'mlflow.db')}"
+        )
+        server = "http://127.0.0.1:5000"
+    lines.append(f"            {server}/#/experiments/1/runs?viewStateShareKey=rlready&workflowType=machine_learning")
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _shorten(path: Path) -> str:
+    """Returns a path relative to the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

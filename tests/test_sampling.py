@@ -34,7 +34,9 @@ def test_greedy_equals_generate(engine, prompts):
     ours = sample(engine, prompts, samples=1, max_tokens=60, temperature=0)
     for prompt, (completion,) in zip(prompts, ours, strict=True):
         ids = torch.tensor([prompt])
-        whole = engine.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60)
+        whole = engine.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60
+        )
         assert completion.ids == whole[0, len(prompt) :].tolist()
 
 
