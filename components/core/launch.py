@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 import traceback
+from typing import Any
 
 from rlready.components.config import InputError
 from rlready.components.core import events
@@ -21,7 +22,10 @@ from rlready.components.core import events
 SOCKET = "RLREADY_WARM_WORKER"
 
 
-def launch(stage: str, **arguments) -> str | None:
+HEAVY = ("sft", "predictors", "rl", "benchmark")  # worth waiting for the worker's imports
+
+
+def launch(stage: str, **arguments) -> Any:
     """Runs a stage: calls `run(**arguments)` of `rlready.components.<stage>.__main__`.
 
     Args:
@@ -29,13 +33,13 @@ def launch(stage: str, **arguments) -> str | None:
         **arguments: JSON values; paths as strings.
 
     Returns:
-        What `run` returned, a JSON text or None.
+        What `run` returned, a JSON value.
 
     Raises:
         SystemExit: With one line, if the stage failed; its traceback is in the output already.
     """
     path = os.environ.get(SOCKET)
-    if path and _wait_for(path):
+    if path and (os.path.exists(path) or (stage in HEAVY and _wait_for(path))):
         state, value = _ask(path, stage, arguments)
     else:
         state, value = _run(stage, arguments)
@@ -44,19 +48,13 @@ def launch(stage: str, **arguments) -> str | None:
     return value
 
 
-def watch(stage: str, candidate_id: str | None, work, *args) -> str | None:
-    """Calls a light stage's function in this process, with the same events and errors as `launch`."""
-    state, value = _guard(stage, candidate_id, lambda: work(*args))
-    if state == "failed":
-        raise SystemExit(value)
-    return value
-
-
-def _guard(stage: str, candidate_id: str | None, work) -> tuple[str, str | None]:
+def _run(stage: str, arguments: dict) -> tuple[str, Any]:
+    """Runs a stage in this process and returns (finished, result) or (failed, message)."""
+    candidate_id = _find_candidate_id(arguments)
     begun = time.time()
     events.emit(stage, candidate_id, "started")
     try:
-        value = work()
+        value = importlib.import_module(f"rlready.components.{stage}.__main__").run(**arguments)
     except Exception as error:
         message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, InputError):
@@ -67,10 +65,10 @@ def _guard(stage: str, candidate_id: str | None, work) -> tuple[str, str | None]
     return "finished", value
 
 
-def _run(stage: str, arguments: dict) -> tuple[str, str | None]:
-    candidate = json.loads(arguments["candidate"]) if "candidate" in arguments else {}
-    module = f"rlready.components.{stage}.__main__"
-    return _guard(stage, candidate.get("candidate_id"), lambda: importlib.import_module(module).run(**arguments))
+def _find_candidate_id(arguments: dict) -> str | None:
+    if "candidate" in arguments:
+        return json.loads(arguments["candidate"])["candidate_id"]
+    return json.loads(arguments["outcome"])["candidate"]["candidate_id"] if "outcome" in arguments else None
 
 
 def run_from_command_line(stage: str) -> None:
@@ -87,7 +85,7 @@ def run_from_command_line(stage: str) -> None:
     if state == "failed":
         sys.exit(value)
     if value is not None:
-        print(value)
+        print(value if isinstance(value, str) else json.dumps(value))
 
 
 def _wait_for(path: str, seconds: float = 60) -> bool:
@@ -100,7 +98,7 @@ def _wait_for(path: str, seconds: float = 60) -> bool:
     return True
 
 
-def _ask(path: str, stage: str, arguments: dict) -> tuple[str, str | None]:
+def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         # The child writes to this process's standard output and error.

@@ -15,7 +15,7 @@ def curate(settings: str, revisions: str, data: dsl.Output[dsl.Dataset], card: d
         data: Parquet files and card.json.
         card: Counts, lengths, digests, and what was left out and why.
     """
-    from rlready.components.core.launch import watch
-    from rlready.components.curate.curate import run
+    from rlready.components.core.launch import launch
 
-    data.metadata.update(watch("curate", None, run, settings, revisions, data.path, card.path))
+    paths = {"data": data.path, "card": card.path}
+    data.metadata.update(launch("curate", settings=settings, revisions=revisions, **paths))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlready.components.config import SUBSETS, Curate, InputError, read_settings
+from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.records import write_atomically
 from rlready.components.core.sources import BUILTIN, read_problem, read_rows
 
@@ -205,11 +205,3 @@ def describe_card(card: dict) -> str:
         lines += ["| left out of | reason | rows | first |", "|---|---|---|---|"]
         lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
     return "\n".join(lines) + "\n"
-
-
-def run(settings: str, revisions: str, data: str, card: str) -> dict[str, int]:
-    """Runs the stage from its JSON inputs and returns the rows of each set."""
-    described = curate(read_settings(settings).curate, json.loads(revisions), Path(data))
-    write_atomically(card, describe_card(described))
-    print(describe_card(described))
-    return {name: entry["rows"] for name, entry in described["sets"].items()}

@@ -27,13 +27,10 @@ def gate(
     Returns:
         proceed is "yes" or "no"; outcome holds the verdict.
     """
-    import json
+    from rlready.components.core.launch import launch
 
-    from rlready.components.core.launch import watch
-    from rlready.components.gate.decide import run
-
-    paths = (record.path, base_record.path, verdict.path)
-    return watch("gate", json.loads(outcome)["candidate"]["candidate_id"], run, settings, outcome, *paths)
+    paths = {"record": record.path, "base_record": base_record.path, "verdict": verdict.path}
+    return tuple(launch("gate", settings=settings, outcome=outcome, **paths))
 
 
 @dsl.component(base_image=resolve_image("gate"), install_kfp_package=False)

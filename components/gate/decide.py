@@ -1,42 +1,10 @@
 """The gate: a pure function of the records and the thresholds. A missing or non-finite number never approves."""
 
-import dataclasses
 import math
 
-from rlready.components.config import Gate, InputError, read_settings
-from rlready.components.core import events
+from rlready.components.config import Gate, InputError
 from rlready.components.core.pass_at_k import estimate_pass_at_k
-from rlready.components.core.records import (
-    Outcome,
-    PredictorsRecord,
-    Verdict,
-    from_json,
-    read_record,
-    to_json,
-    write_atomically,
-)
-from rlready.components.core.tracking import log_outcome
-
-
-def run(settings: str, outcome: str, record: str, base_record: str, verdict: str) -> tuple[str, str]:
-    """Runs the stage from its JSON inputs and files, and returns (proceed, outcome)."""
-    so_far = from_json(Outcome, outcome)
-    decided = decide(
-        read_record(PredictorsRecord, record),
-        read_record(PredictorsRecord, base_record),
-        (so_far.sft or {}).get("trajectory", []),
-        read_settings(settings).gate,
-    )
-    line = f"{decided.candidate_id}: {decided.decision} - {decided.reason}"
-    events.emit(
-        "gate", decided.candidate_id, "decided",
-        decision=decided.decision, reason=decided.reason, proceed=decided.proceed,
-    )  # fmt: skip
-    write_atomically(verdict, line + "\n")
-    print(line)
-    judged = dataclasses.replace(so_far, verdict=dataclasses.asdict(decided))
-    log_outcome(judged)
-    return "yes" if decided.proceed else "no", to_json(judged)
+from rlready.components.core.records import PredictorsRecord, Verdict
 
 
 def decide(record: PredictorsRecord, base: PredictorsRecord, trajectory: list, settings: Gate) -> Verdict:

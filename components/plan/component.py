@@ -68,7 +68,6 @@ def plan(
     """
     parameters = dict(locals())
     path = parameters.pop("summary").path
-    from rlready.components.core.launch import watch
-    from rlready.components.plan.plan import run
+    from rlready.components.core.launch import launch
 
-    return watch("plan", None, run, parameters, path)
+    return tuple(launch("plan", parameters=parameters, summary=path))

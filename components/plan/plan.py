@@ -10,7 +10,7 @@ from rlready.components import config
 from rlready.components.config import MODES, SUBSETS, InputError
 from rlready.components.core.models import find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
-from rlready.components.core.records import BaseModel, Candidate, to_json, write_atomically
+from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.sources import BUILTIN, digest_source, read_some
 
 ROWS_FOR_ESTIMATE = 200
@@ -255,20 +255,4 @@ def estimate_total(plan: Plan) -> float:
         len(plan.candidates) * a_candidate
         + plan.estimate["predictors"]["seconds"]
         + plan.estimate["benchmark"]["seconds"]
-    )
-
-
-def run(parameters: dict, summary: str) -> tuple:
-    """Runs the stage from flat parameters: writes the summary and returns the KFP outputs in their declared order."""
-    plan = make_plan(parameters)
-    write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
-    print(describe_plan(plan))
-    reference = make_candidate(0, "random", 1, 1e-6, plan.candidates[0].seed)
-    return (
-        [to_json(candidate) for candidate in plan.candidates],
-        to_json(reference),
-        to_json(plan.base),
-        json.dumps(plan.revisions, sort_keys=True),
-        json.dumps(parameters, sort_keys=True),
-        *(plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")),
     )

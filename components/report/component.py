@@ -30,8 +30,7 @@ def report(
         markdown: The report in short.
         records: All outcomes as JSON.
     """
-    from rlready.components.core.launch import watch
-    from rlready.components.report.run import run
+    from rlready.components.core.launch import launch
 
-    paths = (html.path, markdown.path, records.path)
-    watch("report", None, run, run_id, candidates, reference, outcomes, parameters, *paths)
+    inputs = {"run_id": run_id, "candidates": candidates, "reference": reference, "parameters": parameters}
+    launch("report", outcomes=outcomes, html=html.path, markdown=markdown.path, records=records.path, **inputs)

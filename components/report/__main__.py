@@ -1,4 +1,4 @@
-"""Runs the report from the JSON of all outcomes, after checking that what ran is what the gate decided."""
+"""Container face of the report: python -m rlready.components.report --config run.json."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from rlready.components.core import events
+from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Candidate, Outcome, check_outcomes, from_json, write_atomically
 from rlready.components.core.tracking import finish_run, log_outcome
 from rlready.components.report.report import write_report
@@ -42,3 +43,7 @@ def run(
         log_outcome(outcome, run_id)
     events.emit("report", None, "written", html=html, markdown=markdown, records=records)
     finish_run(run_id, given, [Path(html), Path(markdown), Path(records)])
+
+
+if __name__ == "__main__":
+    run_from_command_line("report")
