@@ -107,7 +107,9 @@ def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     if not answer:
-        return "failed", f"{stage}: its process was killed (out of memory?); run the same command to go on"
+        message = "its process was killed (out of memory?); run the same command to go on"
+        events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
+        return "failed", f"{stage}: {message}"
     state, value = json.loads(answer)
     return state, value
 

@@ -65,7 +65,7 @@ def digest_source(source: str, seed: int) -> str:
     except RepositoryNotFoundError as error:
         raise InputError(f"{source}: the hub has no dataset {located[0]}") from error
     except Exception as error:
-        raise InputError(f"{source}: the hub could not be asked about {located[0]}: {error}") from error
+        raise InputError(f"{source}: the hub could not be asked ({error}); a local file works too") from error
 
 
 def read_rows(source: str, split: str, seed: int, revision: str = "") -> Iterator[tuple[str, dict]]:
