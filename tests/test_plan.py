@@ -26,6 +26,7 @@ def laptop(**changes):
     ("changes", "message"),
     [
         ({"gate_k": 512}, "Pass@512 needs at least 512 samples"),
+        ({"gate_k": 48}, "neither a power of two nor predictors_samples"),
         ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
         ({"gate_max_loss_rise": 0.9}, "must be at least 1"),
         ({"gate_mode": "strict"}, "'strict' is none of enforce, audit, off"),

@@ -90,6 +90,10 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
         gate.k <= predictors.samples,
         f"gate_k: Pass@{gate.k} needs at least {gate.k} samples a problem, predictors_samples is {predictors.samples}",
     )
+    require(
+        gate.k & (gate.k - 1) == 0 or gate.k == predictors.samples,
+        f"gate_k: {gate.k} is neither a power of two nor predictors_samples; the curve is kept at those",
+    )
     require(0 <= gate.min_pass_at_k <= 1, f"gate_min_pass_at_k: {gate.min_pass_at_k} lies outside [0, 1]")
     require(
         -1 <= gate.min_pass_at_k_over_base <= 1,
