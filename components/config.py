@@ -111,13 +111,15 @@ class Predictors:
 
 @dataclass(frozen=True)
 class Gate:
-    """When a candidate may go on to RL. The default thresholds on level reject nobody; those on change reject the worn-out."""
+    """When a candidate may go on to RL. The defaults reject what has nothing to learn from, or has worn out in SFT."""
 
     mode: str = knob(
         "enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)", "the purpose of the gate"
     )
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64")
-    min_pass_at_k: float = knob(0.0, "Least Pass@k; 0 rejects nobody", "depends on the task")
+    min_pass_at_k: float = knob(
+        0.05, "Least Pass@k; 0 rejects nobody", "below it nearly every group of GRPO has the same reward and teaches nothing"
+    )
     min_pass_at_k_over_base: float = knob(
         -0.05, "Least Pass@k minus the base model's; -1 rejects nobody", "within the noise of 128 problems"
     )
