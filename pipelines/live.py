@@ -94,7 +94,8 @@ class Board:
             for earlier in STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
-            cell.note = f"{event['done'] / max(event['total'], 1):.0%} {event['rate']:,.0f} {event['unit']}/s"
+            rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
+            cell.note = f"{event['done'] / max(event['total'], 1):.0%} {rate} {event['unit']}/s"
         elif state == "decided":
             cell.note = event["decision"]
             if not event["proceed"]:

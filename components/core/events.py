@@ -40,4 +40,4 @@ class Progress:
             rate = counted / max(now - self.begun, 1e-9)
             emit(self.stage, self.candidate_id, "progress", done=done, total=self.total, rate=rate, unit=self.unit)
             if done >= self.total:
-                print(f"{self.stage} {self.candidate_id}: {done}/{self.total}, {rate:,.0f} {self.unit}/s", flush=True)
+                print(f"{self.stage} {self.candidate_id}: {done}/{self.total}, {rate:,.1f} {self.unit}/s", flush=True)

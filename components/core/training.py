@@ -28,11 +28,13 @@ class ProgressCallback(TrainerCallback):
     """Reports optimizer steps as the progress of a stage."""
 
     def __init__(self, stage: str, candidate_id: str):
-        self.stage, self.candidate_id, self.progress = stage, candidate_id, None
+        self.stage, self.candidate_id = stage, candidate_id
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Starts the clock; a resumed training starts behind the steps it has."""
+        self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
+        self.first = state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
         """Reports the step just taken."""
-        if self.progress is None:
-            self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
-            self.first = state.global_step - 1
         self.progress.update(state.global_step, state.global_step - self.first)
