@@ -118,7 +118,9 @@ class Gate:
     )
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64")
     min_pass_at_k: float = knob(
-        0.05, "Least Pass@k; 0 rejects nobody", "below it nearly every group of GRPO has the same reward and teaches nothing"
+        0.05,
+        "Least Pass@k; 0 rejects nobody",
+        "below it nearly every group of GRPO has the same reward and teaches nothing",
     )
     min_pass_at_k_over_base: float = knob(
         -0.05, "Least Pass@k minus the base model's; -1 rejects nobody", "within the noise of 128 problems"
@@ -216,6 +218,7 @@ def coerce(parameter: Parameter, value: Any) -> Any:
         except json.JSONDecodeError:
             if kind is list:
                 value = [parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
+    value = restore_integers(value) if kind in (list, dict) else value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
@@ -224,6 +227,17 @@ def coerce(parameter: Parameter, value: Any) -> Any:
         raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}. {parameter.description}.")
     if kind is float and not math.isfinite(value):
         raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
+    return value
+
+
+def restore_integers(value: Any) -> Any:
+    """Returns lists and objects with their whole floats as ints: KFP's structs know doubles only, and trainers want ints."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [restore_integers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: restore_integers(item) for key, item in value.items()}
     return value
 
 

@@ -39,6 +39,7 @@ def recipe(tiny_model, tmp_path_factory):
         "rl_steps": 2,
         "rl_prompts_per_step": 2,
         "rl_samples_per_prompt": 4,
+        "rl_trainer_overrides": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
         "benchmark_samples": 2,
     }
     path.write_text(yaml.safe_dump({"description": "tiny", "parameters": parameters}))

@@ -97,8 +97,17 @@ def test_candidates_keep_their_identity_when_the_sweep_grows():
 
 def test_settings_survive_the_way_through_kfp():
     # KFP hands every number over as a double.
-    parameters = {k: float(v) if type(v) is int else v for k, v in laptop().items()}
-    assert parse_parameters(parameters) == parse_parameters(laptop())
+    def to_doubles(value):
+        if isinstance(value, list):
+            return [to_doubles(item) for item in value]
+        if isinstance(value, dict):
+            return {key: to_doubles(item) for key, item in value.items()}
+        return float(value) if type(value) is int else value
+
+    given = laptop(rl_trainer_overrides={"per_device_train_batch_size": 8})
+    arrived = parse_parameters(to_doubles(given))
+    assert arrived == parse_parameters(given)
+    assert type(arrived.rl.trainer_overrides["per_device_train_batch_size"]) is int
     experiment = parse_parameters(laptop(gate_k=16))
     assert read_settings(write_settings(experiment, "gate")).gate == experiment.gate
 

@@ -23,7 +23,9 @@ JUDGED = {"proceed": True, "decision": "approved"}
 
 def test_a_record_survives_and_what_is_not_finite_becomes_null():
     record = BenchmarkRecord(CANDIDATE, float("nan"), float("inf"), 0.5, 4, 2, 10, 1.0)
-    assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(record, pass_at_1=None, standard_error=None)
+    assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(
+        record, pass_at_1=None, standard_error=None
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"candidate": 1}', to_json(CANDIDATE).replace("seed", "sead")])
@@ -49,7 +51,10 @@ def test_a_missing_file_is_named(tmp_path):
         ([Outcome(CANDIDATE)], "planned, but has no verdict"),
         ([Outcome(CANDIDATE, verdict=JUDGED)], "said run RL, but RL did not run"),
         ([Outcome(CANDIDATE, verdict=JUDGED, rl={})], "said run RL, but RL did not run"),
-        ([Outcome(CANDIDATE, verdict=JUDGED | {"proceed": False}, rl={}, benchmark={})], "said do not run RL, but RL ran"),
+        (
+            [Outcome(CANDIDATE, verdict=JUDGED | {"proceed": False}, rl={}, benchmark={})],
+            "said do not run RL, but RL ran",
+        ),
     ],
 )
 def test_what_ran_must_be_what_the_gate_decided(outcomes, message):

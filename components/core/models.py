@@ -43,7 +43,9 @@ def find_base(model: str, revision: str) -> BaseModel:
     except RepositoryNotFoundError as error:
         raise InputError(f"base_model: the hub has no model {model} at revision {revision}") from error
     except Exception as error:  # whatever the network does, plan says one line
-        raise InputError(f"base_model: the hub could not be asked about {model} ({error}); a local folder works too") from error
+        raise InputError(
+            f"base_model: the hub could not be asked about {model} ({error}); a local folder works too"
+        ) from error
     return BaseModel(model, commit, commit)
 
 
