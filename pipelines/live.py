@@ -90,7 +90,7 @@ class Board:
         cell = self.cells[row, stage]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
-            self._infer_cached(self.rows[: self.rows.index(row) - WORKERS + 1], fresh=True)
+            self._infer_cached(self.rows[: max(0, self.rows.index(row) - WORKERS + 1)], fresh=True)
             for earlier in STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
