@@ -1,0 +1,48 @@
+"""The board says what runs, what is done, and what came from the cache and therefore wrote no event."""
+
+import pytest
+
+from rlready.components.plan.plan import make_plan
+from rlready.pipelines.live import REFERENCE, Board
+from rlready.pipelines.recipes import load_recipe
+
+
+@pytest.fixture
+def board():
+    return Board(make_plan(load_recipe("laptop", [])))
+
+
+def tell(board, stage, candidate, state, **details):
+    return board.take({"time": 0.0, "stage": stage, "candidate": candidate, "state": state, **details})
+
+
+def states(board, row):
+    return [board.cells[row, stage].state for stage in ("sft", "predictors", "gate", "rl", "benchmark")]
+
+
+def test_the_reference_comes_first_and_marks_nothing_else(board):
+    tell(board, "sft", "no-sft-s0", "started")
+    assert states(board, REFERENCE)[0] == "running"
+    assert all(set(states(board, row)) == {"waiting"} for row in board.rows[1:])
+
+
+def test_the_base_model_as_a_candidate_follows_the_reference(board):
+    for stage in ("sft", "predictors", "benchmark"):
+        tell(board, stage, "no-sft-s0", "started")
+        tell(board, stage, "no-sft-s0", "finished", seconds=2.0)
+    tell(board, "sft", "no-sft-s0", "started")
+    assert states(board, "no-sft-s0")[0] == "running" and states(board, REFERENCE)[0] == "done"
+
+
+def test_candidates_long_before_one_that_starts_came_from_the_cache(board):
+    tell(board, "sft", board.rows[4], "started")
+    assert set(states(board, board.rows[1])) == {"cached"}
+    assert set(states(board, board.rows[5])) == {"waiting"}
+
+
+def test_a_rejected_candidate_waits_for_nothing(board):
+    row = board.rows[2]
+    line = tell(board, "gate", row, "decided", decision="rejected", reason="why", proceed=False)
+    assert line == f"{row}: rejected: why"
+    assert states(board, row)[3:] == ["skipped", "skipped"]
+    assert board.estimate_rest() > 0
