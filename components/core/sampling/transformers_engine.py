@@ -17,7 +17,9 @@ from rlready.components.core.sampling.attention import use_grouped_attention
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
-SHRINK_BELOW = 0.8  # share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9
+SHRINK_BELOW = (
+    0.8  # share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9
+)
 
 
 class PreallocatedLayer(DynamicLayer):
