@@ -267,7 +267,7 @@ def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
             import difflib
 
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "rlready compile --parameters lists them."
+            hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
             raise InputError(f"unknown parameter {name!r}; {hint}")
     values = {name: coerce(p, given.get(name, p.default)) for name, p in known.items()}
     return SimpleNamespace(
