@@ -5,6 +5,7 @@ The dataclasses are the single source of the flat parameters that the KFP form, 
 """
 
 import dataclasses
+import difflib
 import json
 import math
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any
 
 SUBSETS = ("random", "shortest", "longest", "mixed")
 MODES = ("enforce", "audit", "off")
+SAMPLINGS = ("fixed", "sequential")
+RANKINGS = ("pass_at_k", "pass_at_1", "generalization_loss")
 
 
 class InputError(ValueError):
@@ -49,7 +52,7 @@ class Sweep:
     subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level")
     examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model")
     learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default")
-    seeds: list = knob([0], "Training seeds to try; each seeds SFT and RL of its candidates", "one seed a candidate")
+    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed a candidate")
     candidates: list = knob(
         [], "Explicit candidates instead of the grid, e.g. [{epochs: 4, subset: longest}]", "empty: the grid is used"
     )
@@ -69,6 +72,9 @@ class Curate:
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data"
+    )
+    predictor_data: str = knob(
+        "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough"
     )
     sft_examples: int = knob(0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data")
     heldout_problems: int = knob(
@@ -106,7 +112,18 @@ class Sampling:
 class Predictors:
     """What is measured before RL."""
 
+    sampling: str = knob(
+        "fixed",
+        "fixed (n samples of every problem) or sequential (only as many as the gate's Pass@k threshold needs)",
+        "fixed gives the whole curve",
+    )
     samples: int = knob(256, "Samples a problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples")
+    sequential_alpha: float = knob(
+        0.05, "Probability of a wrong approval, and of a wrong rejection, of the sequential test", "convention"
+    )
+    sequential_budget: int = knob(
+        0, "Most samples of the sequential test; 0: as many as fixed would draw", "never dearer than fixed"
+    )
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,21 @@ class Gate:
     max_generalization_loss: float = knob(
         100.0, "Most held-out loss in nats per token, for random subsets; 100 rejects nobody", "depends on the data"
     )
+    max_verifier_disagreement: float = knob(
+        0.1,
+        "Most of the answers that math-verify calls right which its second check may refuse; above, undecided",
+        "on clean answers about 1 %",
+    )
+    max_rl_runs: int = knob(
+        0, "Most candidates to approve: the best of those that pass the thresholds; 0: all of them", "no budget"
+    )
+    rank_by: str = knob(
+        "pass_at_k", "What the budget ranks by: pass_at_k, pass_at_1 or generalization_loss", "paper, protocol step 2"
+    )
+    audit_fraction: float = knob(
+        0.0, "Share of the rejected that a seeded draw sends to RL anyway, to measure false rejections", "no audit"
+    )
+    seed: int = knob(0, "Seeds the draw of the audit", "convention")
     max_loss_rise: float = knob(
         1.25,
         "Most final held-out loss over the lowest of the candidate's own trajectory",
@@ -249,6 +281,21 @@ def parse_scalar(text: str) -> Any:
         return text
 
 
+def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns every parameter by its flat name, in its declared type; what is not given takes its default.
+
+    Raises:
+        InputError: For an unknown name (with the nearest known one) or a wrong type.
+    """
+    known = list_parameters()
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
+            raise InputError(f"unknown parameter {name!r}; {hint}")
+    return {name: coerce(p, given.get(name, p.default)) for name, p in known.items()}
+
+
 def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
     """Turns flat parameters into the section dataclasses.
 
@@ -261,15 +308,7 @@ def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
     Raises:
         InputError: For an unknown name (with the nearest known one) or a wrong type.
     """
-    known = list_parameters()
-    for name in given:
-        if name not in known:
-            import difflib
-
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
-            raise InputError(f"unknown parameter {name!r}; {hint}")
-    values = {name: coerce(p, given.get(name, p.default)) for name, p in known.items()}
+    values = complete_parameters(given)
     return SimpleNamespace(
         **{
             section: kind(**{f.name: values[f"{section}_{f.name}"] for f in dataclasses.fields(kind)})
@@ -281,6 +320,9 @@ def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
 def write_settings(experiment: SimpleNamespace, stage: str) -> str:
     """Returns the JSON settings of one stage: the sections it depends on and nothing else."""
     sections = {name: dataclasses.asdict(getattr(experiment, name)) for name in STAGE_SECTIONS[stage]}
+    if stage == "predictors" and experiment.predictors.sampling == "sequential":
+        # The test asks whether Pass@k clears the gate's threshold, so these two are its settings too.
+        sections["gate"] = {"k": experiment.gate.k, "min_pass_at_k": experiment.gate.min_pass_at_k}
     return json.dumps(sections, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line: rlready run | plan | compile | report."""
+"""The command line: rlready run | plan | compile | report | replay."""
 
 import argparse
 import datetime
@@ -21,6 +21,7 @@ examples:
   rlready plan --recipe smollm2-gsm8k               what would happen, and what it would cost
   rlready compile --recipe laptop -o laptop.yaml    the pipeline for the KFP UI, with this recipe as the form's defaults
   rlready report                                    the last run's result again
+  rlready replay --set gate_min_pass_at_k=0.6       what the gate would have said with another threshold
 """
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | plan | compile | report")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | plan | compile | report | replay")
 
     def add(name: str, text: str, recipe: bool = True, work: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, epilog=_list_texts() if recipe else None,
@@ -52,7 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
     compile_.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"))
     compile_.add_argument("--image", help="container image of the stages, by digest")
     report = add("report", "Write the report of a past run again and show it.", recipe=False)
-    report.add_argument("run", nargs="?", help="name of the run; the last one if left out")
+    replay = add("replay", "Recompute every verdict of a past run from its stored counts.", recipe=False)
+    replay.add_argument("--set", action="append", default=[], metavar="gate_KEY=VALUE", help="change a threshold")
+    for command in (report, replay):
+        command.add_argument("run", nargs="?", help="name of the run; the last one if left out")
     return parser
 
 
@@ -67,7 +71,7 @@ def _list_texts() -> str:
 def main() -> None:
     """Runs the command line; what the user got wrong is one line and exit status 2."""
     arguments = build_parser().parse_args()
-    commands = {"run": run, "plan": show_plan, "compile": compile_pipeline, "report": show_report}
+    commands = {"run": run, "plan": show_plan, "compile": compile_pipeline, "report": show_report, "replay": show_replay}
     try:
         commands[arguments.command](arguments)
     except InputError as error:
@@ -190,6 +194,15 @@ def _check_result(folder: Path, plan) -> None:
     check_outcomes(outcomes, plan.candidates)
 
 
+def _find_run(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of the run asked for, or of the last one."""
+    work = arguments.work.resolve()
+    if arguments.run:
+        return work / arguments.run
+    finished = sorted((p.parent for p in work.glob("*/outcomes.json")), key=lambda p: p.stat().st_mtime)
+    return finished[-1] if finished else work
+
+
 def show_report(arguments: argparse.Namespace) -> None:
     """Writes a past run's report again from its records and prints it.
 
@@ -198,21 +211,47 @@ def show_report(arguments: argparse.Namespace) -> None:
     """
     from rich.console import Console
 
-    from rlready.components.core.records import Outcome, from_json
     from rlready.components.report.report import write_report
+    from rlready.pipelines.replay import read_run
 
-    work = arguments.work.resolve()
-    finished = sorted((p.parent for p in work.glob("*/outcomes.json")), key=lambda p: p.stat().st_mtime)
-    folder = work / arguments.run if arguments.run else finished[-1] if finished else work
-    if not (folder / "outcomes.json").exists():
-        raise InputError(f"{folder}: no finished run here; rlready run makes one")
-    records = json.loads((folder / "outcomes.json").read_text())
-    outcomes = [from_json(Outcome, json.dumps(values)) for values in records["outcomes"]]
-    reference = from_json(Outcome, json.dumps(records["reference"]))
-    parameters = json.loads((folder / "parameters.json").read_text())
-    title = f"{parameters['base_model']}: {len(outcomes)} candidates"
-    write_report(title, outcomes, reference, folder / "report.html", folder / "report.md")
-    _show_result(folder, work, Console())
+    folder = _find_run(arguments)
+    past = read_run(folder / "outcomes.json")
+    title = f"{past.parameters['base_model']}: {len(past.outcomes)} candidates"
+    write_report(title, past.outcomes, past.reference, folder / "report.html", folder / "report.md")
+    _show_result(folder, arguments.work.resolve(), Console())
+
+
+def show_replay(arguments: argparse.Namespace) -> None:
+    """Prints every verdict of a past run as it comes out now.
+
+    Raises:
+        InputError: If there is no such run, or, without changes, a verdict comes out another way than it was stored.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rlready.pipelines.replay import read_run, replay
+
+    folder = _find_run(arguments)
+    replayed = replay(read_run(folder / "outcomes.json"), arguments.set)
+    table = Table(box=None, pad_edge=False)
+    for name in ("candidate", "was", "is", "RL Pass@1", "reason"):
+        table.add_column(name, overflow="fold")
+    for entry in replayed:
+        score = (entry.outcome.benchmark or {}).get("pass_at_1")
+        cells = [entry.after.candidate_id, entry.before.decision, entry.after.decision]
+        cells += ["-" if score is None else f"{score:.3f}", entry.after.reason]
+        table.add_row(*map(Text, cells), style="bold" if entry.before.decision != entry.after.decision else "")
+    Console(width=max(Console().width, 100)).print(table)
+    differing = [f"{entry.after.candidate_id}: {', '.join(entry.differs)}" for entry in replayed if entry.differs]
+    if arguments.set:
+        changed = sum(entry.before.decision != entry.after.decision for entry in replayed)
+        print(f"\n{changed} of {len(replayed)} verdicts change; RL ran as it did before.")
+    elif differing:
+        raise InputError("\n".join(["these verdicts do not come out as they were stored:", *differing]))
+    else:
+        print(f"\nall {len(replayed)} verdicts of {folder.name} come out as they were, to the last digit.")
 
 
 def _show_result(folder: Path, work: Path, console) -> None:
@@ -223,7 +262,7 @@ def _show_result(folder: Path, work: Path, console) -> None:
 
     records = json.loads((folder / "outcomes.json").read_text())
     table = Table(box=None, pad_edge=False, title="\nresult", title_justify="left")
-    for name in ("candidate", "SFT Pass@1", "Pass@k", "loss", "verdict", "RL Pass@1", "greedy"):
+    for name in ("candidate", "SFT Pass@1", f"Pass@{records['parameters']['gate_k']}", "loss", "verdict", "RL Pass@1", "greedy"):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
 
     def figure(value) -> str:
@@ -232,18 +271,21 @@ def _show_result(folder: Path, work: Path, console) -> None:
     def cells(name: str, outcome: dict, verdict: str, k: int) -> list:
         predictors, scored = outcome["predictors"], outcome["benchmark"] or {}
         curve = {int(at): value for at, value in predictors["curve"]}
-        passed = (outcome["verdict"] or {"numbers": {}})["numbers"].get("pass_at_k", curve.get(k))
-        figures = [curve[1], passed, predictors["generalization_loss"]]
+        figures = [curve.get(1), curve.get(k), predictors["generalization_loss"]]
         last = [scored.get("pass_at_1"), scored.get("greedy_pass_at_1")]
         error = scored.get("standard_error")
         shown = figure(last[0]) + (f" ± {error:.3f}" if error is not None else "")
-        return [Text(name), *map(figure, figures), Text(verdict), shown, figure(last[1])]
+        shown_figures = [figure(value) for value in figures]
+        if predictors["sequence"]:
+            shown_figures[1] = "{low:.2f}-{high:.2f}".format_map(predictors["sequence"])
+        return [Text(name), *shown_figures, Text(verdict), shown, figure(last[1])]
 
-    k = records["outcomes"][0]["verdict"]["numbers"]["k"]
+    k = records["parameters"]["gate_k"]
     table.add_row(*cells("base model, no RL", records["reference"], "", k))
     ranked = sorted(records["outcomes"], key=lambda o: -((o["benchmark"] or {}).get("pass_at_1") or -1))
     for outcome in ranked:
-        table.add_row(*cells(outcome["candidate"]["candidate_id"], outcome, outcome["verdict"]["decision"], k))
+        verdict = outcome["verdict"]["decision"] + (", audited" if outcome["verdict"]["audited"] else "")
+        table.add_row(*cells(outcome["candidate"]["candidate_id"], outcome, verdict, k))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
     Console(file=console.file, width=max(console.width, 100)).print(table)
     lines = [f"\nreport      {_shorten(folder / 'report.html')}"]

@@ -11,6 +11,7 @@ from rich.text import Text
 from rlready.components.plan.plan import Plan
 
 STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
+MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
 TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
 REFERENCE = "base model"
 WORKERS = 2
@@ -44,6 +45,7 @@ class Board:
         failures: Messages of failed stages.
         written: Paths of the report's files, once there.
         current: A stage before or after the sweep that is running.
+        judged: Whether the gate has begun.
     """
 
     plan: Plan
@@ -57,6 +59,8 @@ class Board:
         self.rows = [REFERENCE, *(c.candidate_id for c in self.plan.candidates)]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
         self.cells[REFERENCE, "gate"].state = self.cells[REFERENCE, "rl"].state = "skipped"
+        self.reference_id = f"no-sft-s{self.plan.candidates[0].seed}"
+        self.judged = False
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
@@ -83,21 +87,23 @@ class Board:
             self.failures.append(f"{who}: {event['message']}")
         if event["candidate"] is None:
             self.current = stage if state == "started" else ""
-            if stage == "report" and state == "started":
-                self._infer_cached(self.rows)
+            if stage in ("gate", "report") and state == "started":
+                self.judged = True
+                self._infer_cached(self.rows, STAGES if stage == "report" else MEASURING)
             return f"{stage} {state}" if state != "started" else None
         row = self._find_row(event)
         cell = self.cells[row, stage]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
-            self._infer_cached(self.rows[: max(0, self.rows.index(row) - WORKERS + 1)], fresh=True)
+            loop = TRAINING if self.judged else MEASURING
+            self._infer_cached(self.rows[: max(0, self.rows.index(row) - WORKERS + 1)], loop, fresh=True)
             for earlier in STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
             cell.note = f"{event['done'] / max(event['total'], 1):.0%} {rate} {event['unit']}/s"
         elif state == "decided":
-            cell.note = event["decision"]
+            cell.state, cell.note = "done", event["decision"]
             if not event["proceed"]:
                 self.cells[row, "rl"].state = self.cells[row, "benchmark"].state = "skipped"
             return f"{row}: {event['decision']}: {event['reason']}"
@@ -111,23 +117,23 @@ class Board:
         return None
 
     def _find_row(self, event: dict) -> str:
-        """The reference runs before the sweep; its events carry the id of the candidate with 0 epochs."""
-        identity = event["candidate"]
-        swept = any(self.cells[row, "sft"].state != "waiting" for row in self.rows[1:])
-        before_sweep = not swept and self.cells[REFERENCE, "benchmark"].state != "done"
-        return REFERENCE if identity not in self.rows or before_sweep and identity.startswith("no-sft") else identity
+        """The base model as a candidate has the same id as the reference, which comes first."""
+        identity, stage = event["candidate"], event["stage"]
+        pending = not self.judged and self.cells[REFERENCE, stage].state in ("waiting", "running")
+        is_reference = identity not in self.rows or identity == self.reference_id and pending
+        return REFERENCE if is_reference else identity
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
 
-    def _infer_cached(self, rows: list[str], fresh: bool = False) -> None:
+    def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
         """A stage from the cache writes no event: it is known by what comes after it."""
         for row in rows:
-            cells = [self.cells[row, stage] for stage in STAGES]
+            cells = [self.cells[row, stage] for stage in stages]
             if fresh and any(cell.state not in ("waiting", "skipped") for cell in cells):
                 continue
-            for stage in STAGES:
+            for stage in stages:
                 self._mark_cached(row, stage)
 
     def estimate_rest(self) -> float:

@@ -42,6 +42,7 @@ def main(work: Path, run: Path) -> None:
 
         from rlready.pipelines.experiment import experiment
 
+        share_cache()
         local.init(
             local.SubprocessRunner(use_venv=False),
             pipeline_root=str(work / "artifacts"),
@@ -51,6 +52,18 @@ def main(work: Path, run: Path) -> None:
         experiment(**json.loads((run / "parameters.json").read_text()))
     finally:
         worker.kill()
+
+
+def share_cache() -> None:
+    """Makes kfp.local's cache keys those of the backend, which do not hold the name that a component got when compiled.
+
+    A component that is used in several places is compiled under several names (comp-sft, comp-sft-2): with them in the key,
+    the second loop would not find the SFT of the first. Image, command and arguments tell the work apart by themselves.
+    """
+    from kfp.local.cache import LocalCache
+
+    compute = LocalCache.compute_key
+    LocalCache.compute_key = lambda self, component_name, **rest: compute(self, component_name="", **rest)
 
 
 def _end_with_parent() -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError
+from rlready.components.core.sources import read_problem
 from rlready.components.curate.curate import curate
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
@@ -114,3 +115,38 @@ def test_unusable_input_is_one_line_and_leaves_no_output(tmp_path, gsm8k_file, t
     with pytest.raises(InputError, match=message):
         run(tmp_path, train, gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100)))
     assert not list(tmp_path.glob("data-*"))
+
+
+def test_an_answer_that_the_verifier_cannot_read_is_reported_by_row_and_asked_of_nobody(tmp_path, gsm8k_file):
+    train, bad = make_gsm8k_rows(60), "\\frac{1}{"
+    broken = [{"question": f"Broken {n}?", "solution": "s", "answer": bad} for n in range(30)]
+    evaluation = [*make_gsm8k_rows(20, 1, 100), {"question": "What?", "answer": bad}]
+    card, sets = run(tmp_path, gsm8k_file("t.jsonl", train + broken), gsm8k_file("e.jsonl", evaluation))
+    found = {(d["set"], d["reason"]): d for d in card["dropped"]}
+    assert found["evaluation", "the verifier cannot read the answer"]["first"] == ["e.jsonl line 21"]
+    assert found["rl", "the verifier cannot read the answer"]["rows"] >= 1
+    assert all(row["answer"] != bad for name in ("rl", "predictors", "benchmark") for row in sets[name])
+
+
+def test_multiple_choice_keeps_its_options_and_predictors_can_come_from_elsewhere(tmp_path, gsm8k_file):
+    choices = [{"question": f"{n}+{n}", "choices": [str(2 * n), "x", "y"], "answer": 0} for n in range(20)]
+    others = gsm8k_file("p.jsonl", make_gsm8k_rows(9, 2, 300))
+    card, sets = run(tmp_path, gsm8k_file("t.jsonl", make_gsm8k_rows(60)), gsm8k_file("c.jsonl", choices),
+                     predictor_data=str(others))  # fmt: skip
+    assert len(sets["benchmark"]) == 6 and len(sets["predictors"]) == 5
+    assert all((row["format"], row["options"], row["answer"]) == ("letter", 3, "A") for row in sets["benchmark"])
+    assert "A. " in sets["benchmark"][0]["question"] and sets["predictors"][0]["format"] == "boxed"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"question": "q", "choices": ["a", "b"], "answer": 2}, "the answer is none of the options"),
+        ({"question": "q", "choices": ["a", "b"], "answer": "A"}, "the answer is none of the options"),
+        ({"question": "", "choices": ["a", "b"], "answer": 1}, "no question"),
+        ({"problem": "p", "answer_option_list": [[{"aoVal": "A", "content": "1"}]], "answer_value": "C"}, "none of"),
+    ],
+)
+def test_malformed_multiple_choice_is_a_reason(row, reason):
+    with pytest.raises(InputError, match=reason):
+        read_problem(row, needs_solution=False)

@@ -102,6 +102,11 @@ def test_rl_runs_for_the_approved_candidate_only(first):
     assert "approved" in output and "rejected" in output and str(folder / "report.html") in output
 
 
+def test_the_second_loop_gets_the_models_of_the_first(first):
+    started = list_started(first[2])
+    assert len(started) == len(set(started)), started
+
+
 def test_the_last_point_of_the_trajectory_is_the_generalization_loss(first):
     for outcome in first[1].values():
         assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(
@@ -136,6 +141,43 @@ def test_a_threshold_that_nothing_passes_still_gives_a_report(first, recipe, wor
     output, outcomes, _, folder = run(recipe, work, "--set", "gate_min_pass_at_k=1")
     assert all(o["rl"] is None for o in outcomes.values())
     assert (folder / "report.md").read_text()
+
+
+def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, recipe, work):
+    budget = ["--set", "gate_max_generalization_loss=100", "--set", "gate_max_rl_runs=1", "--set", "gate_audit_fraction=1"]
+    _, outcomes, events, folder = run(recipe, work, *budget)
+    assert {o["verdict"]["numbers"]["rank"] for o in outcomes.values()} == {1, 2}
+    (audited,) = [o for o in outcomes.values() if o["verdict"]["decision"] == "rejected"]
+    assert audited["verdict"]["audited"] and audited["verdict"]["propensity"] == 1 and audited["rl"]["steps"] == 2
+    assert not [stage for stage, _ in list_started(events) if stage in ("sft", "predictors")]
+    assert [stage for stage, _ in list_started(events)].count("rl") == 1
+    assert "insufficient data" in audited["verdict"]["forecast"]["reason"]
+    said = replay(work, folder.name)
+    assert said.returncode == 0 and "all 2 verdicts" in said.stdout
+    said = replay(work, folder.name, "--set", "gate_max_rl_runs=0")
+    assert "1 of 2 verdicts change" in said.stdout
+    outcomes = json.loads((folder / "outcomes.json").read_text())
+    outcomes["outcomes"][0]["predictors"]["correct"][0] += 1
+    (folder / "outcomes.json").write_text(json.dumps(outcomes))
+    said = replay(work, folder.name)
+    assert said.returncode == 2 and "do not come out as they were stored" in said.stderr
+
+
+def replay(work, name, *options):
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "replay", name, "--work", str(work), *options]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_sequential_sampling_stops_early_and_rejects_what_solves_nothing(first, recipe, work):
+    sequential = ["--set", "predictors_sampling=sequential", "--set", "gate_min_pass_at_k=0.5"]
+    sequential += ["--set", "gate_min_pass_at_k_over_base=-1", "--set", "predictors_sequential_budget=2000"]
+    output, outcomes, _, folder = run(recipe, work, *sequential)
+    for outcome in outcomes.values():
+        sequence = outcome["predictors"]["sequence"]
+        assert outcome["verdict"]["decision"] == "rejected" and "all < 0.5" in outcome["verdict"]["reason"]
+        assert sequence["samples"] < 300 and sequence["high"] < 0.5 and outcome["predictors"]["curve"] == []
+    assert "sequential" in (folder / "report.html").read_text()
+    assert replay(work, folder.name).returncode == 0
 
 
 def test_a_stop_leaves_nothing_running_and_the_next_run_goes_on(recipe, work, first):

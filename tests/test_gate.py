@@ -1,20 +1,35 @@
-"""Verdicts at the boundaries, from a table of cases."""
+"""Verdicts at the boundaries from a table of cases; then budget, audit, sequences, and what may not be compared."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from rlready.components.config import Gate
-from rlready.components.core.records import Candidate, PredictorsRecord, from_json, to_json
-from rlready.components.gate.decide import decide
+from rlready.components.config import Gate, InputError
+from rlready.components.core.records import Candidate, Outcome, from_json, to_json
+from rlready.components.gate.decide import decide, measure_distance
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
+LENIENT = Gate(k=2, min_pass_at_k=0.0, min_pass_at_k_over_base=-1.0, max_loss_rise=100.0)
 
 
-def make_record(correct, loss=0.4, subset="random"):
-    candidate = Candidate("c", 1, subset, 8, 1e-3, 0)
-    return PredictorsRecord(candidate, loss, 100, 4, correct, 0.5, [], {}, 10, 1.0)
+def make_outcome(correct=(2, 2), loss=0.4, subset="random", name="c", trajectory=((0, 1.0), (1, 0.4)), **changes):
+    predictors = {
+        "generalization_loss": loss,
+        "loss_interval": [loss - 0.1, loss + 0.1] if loss else None,
+        "samples": 4,
+        "correct": list(correct),
+        "by_products": {"verifier_disagreement": changes.pop("disagreement", 0.0)},
+        "sequence": changes.pop("sequence", None),
+    }
+    candidate = Candidate(name, 1, subset, 8, 1e-3, 0)
+    return Outcome(candidate, sft={"trajectory": list(trajectory)}, predictors=predictors, **changes)
+
+
+def decide_one(outcome, base, settings):
+    return decide([outcome], base, settings)[0]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -26,13 +41,94 @@ def test_verdict(case):
         min_pass_at_k_over_base=case.get("min_over_base", -1.0),
         max_generalization_loss=case.get("max_loss", 100.0),
         max_loss_rise=case.get("max_rise", 100.0),
+        max_verifier_disagreement=case.get("max_disagreement", 0.1),
     )
-    record = make_record(case.get("correct", [2, 2]), case.get("loss", 0.4), case.get("subset", "random"))
     trajectory = [[epoch, loss] for epoch, loss in enumerate(case.get("trajectory", [1.0, 0.4]))]
-    verdict = decide(record, make_record(case.get("base", [2, 2])), trajectory, settings)
+    outcome = make_outcome(
+        case.get("correct", [2, 2]), case.get("loss", 0.4), case.get("subset", "random"), trajectory=trajectory,
+        disagreement=case.get("disagreement", 0.0), sequence=case.get("sequence"),
+    )  # fmt: skip
+    base = make_outcome(case.get("base", [2, 2]))
+    verdict = decide_one(outcome, base, settings)
     assert verdict.decision == case["expect"], verdict.reason
     assert verdict.proceed == case.get("proceed", case["expect"] == "approved")
     assert case.get("reason", "") in verdict.reason
     # What crosses to the next stage must decide the same.
-    assert decide(from_json(PredictorsRecord, to_json(record)), make_record(case.get("base", [2, 2])), trajectory,
-                  settings).decision == verdict.decision  # fmt: skip
+    assert decide_one(from_json(Outcome, to_json(outcome)), base, settings) == verdict
+
+
+def make_sweep(*counts, losses=None):
+    losses = losses or [0.4] * len(counts)
+    return [make_outcome(c, loss, name=f"c{i}") for i, (c, loss) in enumerate(zip(counts, losses, strict=True))]
+
+
+def test_the_budget_goes_to_the_best_by_pass_at_k_and_ties_to_the_lower_loss():
+    sweep = make_sweep([1, 1], [3, 3], [2, 2], [2, 2], losses=[0.1, 0.4, 0.5, 0.3])
+    verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2))
+    assert [v.decision for v in verdicts] == ["rejected", "approved", "rejected", "approved"]
+    assert [v.numbers["rank"] for v in verdicts] == [4, 1, 3, 2]
+    assert "place 3 of 4 by Pass@2, budget 2: 0.000 ± 0.000 worse than c3, not a clear difference" in verdicts[2].reason
+    assert [v.proceed for v in verdicts] == [False, True, False, True]
+
+
+def test_what_misses_a_threshold_takes_no_place_in_the_budget():
+    sweep = make_sweep([4, 4], [3, 3], [2, 2])
+    sweep[0] = make_outcome([4, 4], loss=None, name="c0")
+    sweep[1] = make_outcome([3, 3], trajectory=[[0, 0.1], [1, 20.0]], name="c1")
+    verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=1))
+    assert [v.decision for v in verdicts] == ["undecided", "rejected", "approved"]
+    assert "rank" not in verdicts[1].numbers and verdicts[2].numbers["rank"] == 1
+
+
+def test_the_budget_can_rank_by_the_loss():
+    sweep = make_sweep([4, 4], [1, 1], losses=[0.9, 0.3])
+    settings = dataclasses.replace(LENIENT, max_rl_runs=1, rank_by="generalization_loss")
+    verdicts = decide(sweep, make_outcome(), settings)
+    assert [v.decision for v in verdicts] == ["rejected", "approved"]
+    assert "by loss, budget 1: 0.600 ± 0.072 worse than c1" in verdicts[0].reason
+
+
+def test_distance_is_paired_by_problem():
+    one, other = make_outcome([4, 0, 2, 1]), make_outcome([4, 0, 1, 1])
+    ahead, error = measure_distance(one, other, dataclasses.replace(LENIENT, rank_by="pass_at_1"))
+    differences = np.array([0, 0, 0.25, 0])
+    assert ahead == pytest.approx(differences.mean())
+    assert error == pytest.approx(differences.std(ddof=1) / 2)
+
+
+def test_the_audit_draws_a_seeded_share_of_the_rejected_and_keeps_its_propensity():
+    sweep = make_sweep([4, 4], *[[0, 0]] * 10)
+    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.25)
+    verdicts = decide(sweep, make_outcome(), settings)
+    audited = [v for v in verdicts if v.audited]
+    assert len(audited) == 3 and all(v.proceed and v.decision == "rejected" and v.propensity == 0.3 for v in audited)
+    kept = [v for v in verdicts if v.decision == "rejected" and not v.audited]
+    assert len(kept) == 7 and not any(v.proceed for v in kept) and {v.propensity for v in kept} == {0.3}
+    assert verdicts[0].propensity == 1 and verdicts == decide(sweep, make_outcome(), settings)
+    others = {
+        tuple(v.candidate_id for v in decide(sweep, make_outcome(), dataclasses.replace(settings, seed=s)) if v.audited)
+        for s in range(20)
+    }
+    assert len(others) > 5
+
+
+def test_every_rejected_candidate_is_audited_equally_often():
+    sweep = make_sweep(*[[0, 0]] * 5)
+    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.4)
+    draws = [decide(sweep, make_outcome(), dataclasses.replace(settings, seed=seed)) for seed in range(1000)]
+    shares = np.mean([[v.audited for v in verdicts] for verdicts in draws], axis=0)
+    assert np.abs(shares - 0.4).max() < 4 * np.sqrt(0.4 * 0.6 / 1000)
+
+
+def test_the_mode_audit_sends_everyone_with_propensity_one():
+    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, mode="audit", max_rl_runs=1)
+    verdicts = decide(make_sweep([4, 4], [3, 3], [0, 0]), make_outcome(), settings)
+    assert [v.decision for v in verdicts] == ["approved", "rejected", "rejected"]
+    assert all(v.proceed and v.propensity == 1 for v in verdicts)
+    assert [v.audited for v in verdicts] == [False, True, True]
+
+
+def test_outcomes_of_another_experiment_are_refused():
+    sweep = [make_outcome(measurement="a"), make_outcome(measurement="b", name="other")]
+    with pytest.raises(InputError, match="other: measured in another experiment"):
+        decide(sweep, make_outcome(measurement="a"), LENIENT)

@@ -36,8 +36,20 @@ def test_the_base_model_as_a_candidate_follows_the_reference(board):
 
 def test_candidates_long_before_one_that_starts_came_from_the_cache(board):
     tell(board, "sft", board.rows[4], "started")
-    assert set(states(board, board.rows[1])) == {"cached"}
+    assert states(board, board.rows[1])[:2] == ["cached", "cached"]
     assert set(states(board, board.rows[5])) == {"waiting"}
+
+
+def test_after_the_gate_the_second_loop_is_inferred_by_itself(board):
+    for row in board.rows[1:4]:
+        tell(board, "sft", row, "started")
+        tell(board, "sft", row, "finished", seconds=1.0)
+    tell(board, "gate", None, "started")
+    assert states(board, board.rows[6])[:2] == ["cached", "cached"]
+    assert set(states(board, board.rows[6])[2:]) == {"waiting"}
+    tell(board, "rl", board.rows[5], "started")
+    assert states(board, board.rows[1])[3:] == ["cached", "cached"]
+    assert states(board, board.rows[6])[3:] == ["waiting", "waiting"]
 
 
 def test_a_rejected_candidate_waits_for_nothing(board):

@@ -1,23 +1,30 @@
-"""The estimator against rational brute force, and the errors that keep it from giving a number it cannot."""
+"""The estimators against rational arithmetic, scipy and simulated studies, and the errors that replace a wrong number."""
 
 from fractions import Fraction
 from itertools import combinations
-from math import comb
+from math import comb, exp, lgamma
 
 import numpy as np
 import pytest
+from scipy.special import betainc
+from scipy.stats import beta as beta_distribution
 
 from rlready.components.config import InputError
-from rlready.components.core.pass_at_k import bootstrap_interval, estimate_curve, estimate_pass_at_k
+from rlready.components.core.pass_at_k import (
+    correct_curve,
+    estimate_curve,
+    estimate_false_positive_rate,
+    estimate_interval,
+    estimate_pass_at_k,
+    integrate_beta,
+)
 
 
-def test_curve_equals_rational_arithmetic_for_all_counts_up_to_32():
-    for n in range(1, 33):
-        curves = estimate_curve(range(n + 1), n)
-        for c in range(n + 1):
-            for k in range(1, n + 1):
-                exact = 1 - Fraction(comb(n - c, k), comb(n, k))
-                assert abs(curves[c, k - 1] - exact) < 1e-12, (n, c, k)
+def test_curve_equals_rational_arithmetic_for_all_counts_up_to_64():
+    for n in range(1, 65):
+        chosen = [[comb(m, k) for k in range(1, n + 1)] for m in range(n + 1)]
+        exact = [[float(1 - Fraction(chosen[n - c][i], chosen[n][i])) for i in range(n)] for c in range(n + 1)]
+        np.testing.assert_allclose(estimate_curve(range(n + 1), n), exact, rtol=0, atol=1e-12)
 
 
 def test_formula_is_the_share_of_subsets_with_a_right_sample():
@@ -33,25 +40,178 @@ def test_formula_is_the_share_of_subsets_with_a_right_sample():
     [
         ([1], 4, 5, "needs at least 5 samples"),
         ([1], 4, 0, "needs at least 0 samples"),
-        ([5], 4, 1, "from 0 to n = 4"),
-        ([-1], 4, 1, "from 0 to n = 4"),
-        ([0.5], 4, 1, "whole counts"),
+        ([1], 4, 1.5, "whole k"),
+        ([0, 5], 4, 1, "problem 1: 5 right samples, but counts go from 0 to n = 4"),
+        ([0, -1], 4, 1, "problem 1: -1 right samples, but counts go from 0 to n = 4"),
+        ([0, 1, 0.5], 4, 1, "problem 2: 0.5 right samples, but Pass@k needs whole counts"),
+        ([0, None], 4, 1, "problem 1: the count of right samples is missing"),
+        ([float("nan"), 1], 4, 1, "problem 0: the count of right samples is missing"),
+        ([float("inf"), 1], 4, 1, "problem 0: inf right samples"),
+        ([0, "many"], 4, 1, "one count of right samples a problem"),
+        ([[0, 1], [1]], 4, 1, "one count of right samples a problem"),
+        (3, 4, 1, "one count of right samples a problem"),
+        ([0, 1, 2], [4, 4, 3], 1, "the same for all problems: problem 2 has 3, problem 0 has 4"),
+        ([0, 1], [4, 4], 1, "one whole number of samples"),
+        ([1], 4.0, 1, "whole number of samples a problem, got 4.0"),
+        ([1], None, 1, "whole number of samples a problem, got None"),
+        ([1], 0, 1, "at least one problem and one sample"),
         ([], 4, 1, "at least one problem"),
     ],
 )
 def test_what_gives_no_estimate_is_an_error(correct, samples, k, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         estimate_pass_at_k(correct, samples, k)
+    assert "\n" not in str(error.value)
 
 
-def test_interval_covers_the_true_pass_at_k():
-    rng = np.random.default_rng(1)
-    n, k, problems, studies = 32, 8, 60, 300
-    truth = np.mean(1 - (1 - rng.beta(0.5, 2, 200_000)) ** k)
-    covered = 0
-    for study in range(studies):
-        correct = rng.binomial(n, rng.beta(0.5, 2, problems))
-        low, high = bootstrap_interval(estimate_curve(correct, n)[:, k - 1], draws=500, seed=study)
-        covered += low <= truth <= high
-    # 300 studies: the standard error of the coverage is 1.3 points.
-    assert 0.90 <= covered / studies <= 0.985
+# A population is a mixture: (weight, a, b) of a Beta, or (weight, None, p) of problems that all have the same p.
+SPREAD = {
+    "Beta(0.5, 2)": lambda k: [(1, 0.5, 2)],
+    "Beta(2, 2)": lambda k: [(1, 2, 2)],
+    "half at 0, else Beta(1, 2)": lambda k: [(0.5, None, 0), (0.5, 1, 2)],
+}
+EXTREME = {
+    "0.8 at 0, else Beta(0.5, 0.5)": lambda k: [(0.8, None, 0), (0.2, 0.5, 0.5)],
+    "hard: Beta, Pass@k 0.03": lambda k: [(1, 0.3, find_b(0.3, k, 0.03))],
+    "hard: 0.96 at 0, else Beta": lambda k: [(0.96, None, 0), (0.04, 2, 0.7)],
+    "easy: Beta, Pass@k 0.97": lambda k: [(1, 8, find_b(8, k, 0.97))],
+    "easy: 0.03 at 0, else Beta": lambda k: [(0.03, None, 0), (0.97, 20, 1)],
+    "all problems alike": lambda k: [(1, None, 1 - 0.5 ** (1 / k))],
+}
+SIZES = [(n, k) for n in (16, 64, 128) for k in (1, 8, 64) if k <= n]
+STUDIES = 2000
+
+
+def all_wrong(a, b, k):
+    """Returns the mean of (1-p)^k over a Beta."""
+    return exp(lgamma(b + k) + lgamma(a + b) - lgamma(b) - lgamma(a + b + k))
+
+
+def find_b(a, k, mean):
+    """Returns the b that gives a Beta this Pass@k."""
+    low, high = 1e-4, 1e6
+    for _ in range(100):
+        b = (low * high) ** 0.5
+        low, high = (b, high) if 1 - all_wrong(a, b, k) > mean else (low, b)
+    return b
+
+
+def draw_studies(population, n, k, rng):
+    """Returns Pass@k estimates of shape (128 problems, studies), and the truth."""
+    kind = rng.choice(len(population), (128, STUDIES), p=[weight for weight, *_ in population])
+    chances, truth = np.zeros(kind.shape), 0.0
+    for i, (weight, a, b) in enumerate(population):
+        chances[kind == i] = b if a is None else rng.beta(a, b, (kind == i).sum())
+        truth += weight * (1 - ((1 - b) ** k if a is None else all_wrong(a, b, k)))
+    return estimate_curve(range(n + 1), n)[:, k - 1][rng.binomial(n, chances)], truth
+
+
+@pytest.mark.parametrize("name", [*SPREAD, *EXTREME])
+def test_interval_covers_the_population_mean(name):
+    rng = np.random.default_rng(7)
+    for n, k in SIZES:
+        values, truth = draw_studies((SPREAD | EXTREME)[name](k), n, k, rng)
+        for problems in (32, 64, 128):
+            low, high = estimate_interval(values[:problems])
+            coverage = ((low <= truth) & (truth <= high)).mean()
+            print(f"{name:30} n {n:3} k {k:2} problems {problems:3}: Pass@k {truth:.3f} covered {coverage:.3f}")
+            # 2,000 studies: the standard error of the coverage is half a point.
+            assert coverage >= 0.93, (n, k, problems)
+            if name in SPREAD and 0.05 < truth < 0.9:
+                assert coverage <= 0.98, (n, k, problems)
+
+
+def test_interval_keeps_its_width_when_nothing_or_everything_is_solved():
+    low, high = estimate_interval([0.0] * 32)
+    assert low == 0 and 0.08 < high < 0.13
+    assert estimate_interval([1.0] * 32) == pytest.approx((1 - high, 1.0))
+    low, high = estimate_interval([0.25] * 32)
+    assert low < 0.22 and high > 0.28
+
+
+def test_interval_of_one_problem_rules_out_little():
+    low, high = estimate_interval([1.0])
+    assert low < 0.3 and high == 1
+
+
+def test_intervals_of_columns_equal_those_of_each():
+    values = np.random.default_rng(0).beta(0.1, 3, (20, 6)).round(2)
+    low, high = estimate_interval(values, 0.9)
+    assert list(zip(low, high, strict=True)) == [estimate_interval(column, 0.9) for column in values.T]
+
+
+@pytest.mark.parametrize(
+    ("values", "level"), [([], 0.95), ([0.5, float("nan")], 0.95), ([1.5], 0.95), ([0.5], 1), ([0.5], 0)]
+)
+def test_interval_needs_numbers_from_0_to_1(values, level):
+    with pytest.raises(InputError):
+        estimate_interval(values, level)
+
+
+def test_beta_integral_equals_scipy():
+    rng = np.random.default_rng(0)
+    a, b = 10 ** rng.uniform(-2, 4, (2, 2000))
+    x = np.concatenate([rng.random(1000), rng.beta(a[1000:], b[1000:])])
+    np.testing.assert_allclose(integrate_beta(x, a, b), betainc(a, b, x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_false_positive_rate_equals_scipy(level):
+    for checked in (1, 2, 7, 100, 5000):
+        for suspect in {0, 1, checked // 3, checked - 1, checked}:
+            rate, (low, high) = estimate_false_positive_rate(suspect, checked, level)
+            tail = (1 - level) / 2
+            exact_low = beta_distribution.ppf(tail, suspect, checked - suspect + 1) if suspect else 0
+            exact_high = beta_distribution.ppf(1 - tail, suspect + 1, checked - suspect) if suspect < checked else 1
+            assert rate == suspect / checked
+            assert (low, high) == pytest.approx((exact_low, exact_high), abs=1e-10)
+
+
+@pytest.mark.parametrize(("suspect", "checked"), [(2, 1), (-1, 4), (0, 0), (0.5, 2)])
+def test_false_positive_rate_needs_counts(suspect, checked):
+    with pytest.raises(InputError, match="a rate needs"):
+        estimate_false_positive_rate(suspect, checked)
+
+
+def test_a_rare_false_positive_makes_unsolved_problems_look_solved():
+    rng = np.random.default_rng(2)
+    correct = rng.binomial(256, 0.001, 50_000)
+    apparent = (correct > 0).mean()
+    assert apparent == pytest.approx(1 - 0.999**256, abs=0.008)
+    assert round(1 - 0.999**256, 3) == 0.226
+    assert correct_curve(correct, 256, 0.001)[-1] == pytest.approx(0, abs=0.012)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.005])
+def test_correction_is_unbiased(rate):
+    rng = np.random.default_rng(3)
+    n, problems, studies = 64, 32, 4000
+    chances = rng.beta(0.3, 3, problems)
+    verdicts = chances + (1 - chances) * rate
+    curves = np.array([correct_curve(rng.binomial(n, verdicts), n, rate) for _ in range(studies)])
+    truth = np.array([np.mean(1 - (1 - chances) ** k) for k in range(1, n + 1)])
+    assert curves.min() > 0
+    assert np.abs((curves.mean(axis=0) - truth) / (curves.std(axis=0) / studies**0.5)).max() < 4.5
+    uncorrected = np.array([np.mean(1 - (1 - verdicts) ** k) for k in range(1, n + 1)])
+    assert (uncorrected - truth)[-1] > 10 * abs(curves.mean(axis=0) - truth)[-1]
+
+
+def test_clipping_lifts_the_estimate_by_what_the_docstring_says():
+    rng = np.random.default_rng(4)
+    ends = [correct_curve(rng.binomial(256, 0.001, 128), 256, 0.001)[-1] for _ in range(2000)]
+    assert np.mean(ends) == pytest.approx(0.02, abs=0.003)
+
+
+def test_correction_falls_with_the_rate_and_is_nothing_at_rate_0():
+    correct = [0, 0, 1, 3, 16, 16]
+    plain = estimate_curve(correct, 16).mean(axis=0)
+    np.testing.assert_allclose(correct_curve(correct, 16, 0), plain, rtol=0, atol=1e-15)
+    curves = [correct_curve(correct, 16, rate) for rate in (0, 0.001, 0.01, 0.05, 0.5, 0.99)]
+    assert all((later <= earlier).all() for earlier, later in zip(curves, curves[1:], strict=False))
+    assert (np.array(curves) >= 0).all()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, float("nan")])
+def test_correction_needs_a_rate(rate):
+    with pytest.raises(InputError, match="false-positive rate"):
+        correct_curve([1], 4, rate)

@@ -18,6 +18,9 @@ from rlready.components.plan.plan import expand_sweep, make_plan
 from rlready.pipelines.recipes import list_recipes, load_recipe
 
 
+SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
+
+
 def laptop(**changes):
     return load_recipe("laptop", []) | changes
 
@@ -26,6 +29,18 @@ def laptop(**changes):
     ("changes", "message"),
     [
         ({"gate_k": 512}, "Pass@512 needs at least 512 samples"),
+        ({"gate_rank_by": "luck"}, "'luck' is none of pass_at_k, pass_at_1, generalization_loss"),
+        ({"gate_max_rl_runs": -1}, r"must be 0 \(no budget\) or more"),
+        ({"gate_audit_fraction": 1.5}, r"gate_audit_fraction: 1.5 lies outside \[0, 1\]"),
+        ({"gate_max_verifier_disagreement": -0.1}, r"lies outside \[0, 1\]"),
+        ({"gate_rank_by": "generalization_loss", "gate_max_rl_runs": 2}, "shortest, longest: losses are not comparable"),
+        ({"predictors_sampling": "lazy"}, "'lazy' is none of fixed, sequential"),
+        ({"predictors_sampling": "sequential"}, "set gate_min_pass_at_k_over_base to -1"),
+        (SEQUENTIAL | {"gate_min_pass_at_k": 0.0}, "must lie between 0 and 1"),
+        (SEQUENTIAL | {"gate_max_rl_runs": 2}, "cannot rank"),
+        (SEQUENTIAL | {"predictors_sequential_alpha": 0.5}, "must lie between 0 and 0.5"),
+        (SEQUENTIAL | {"predictors_sequential_budget": 10}, "10 samples are fewer than one problem may need"),
+        ({"sweep_seeds": list(range(9))}, "63 candidates, 60 fit in one run"),
         ({"gate_k": 48}, "neither a power of two nor predictors_samples"),
         ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
         ({"gate_max_loss_rise": 0.9}, "must be at least 1"),
@@ -82,6 +97,29 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
     assert set(plan.revisions) == {str(train), str(evaluation)}
 
 
+MULTIPLE_CHOICE = [
+    {"question": "2+2", "choices": ["3", "4", "5", "6"], "answer": 1},
+    {
+        "problem": "1+1",
+        "answer_option_list": [[{"aoVal": "A", "content": "2"}], [{"aoVal": "B", "content": "3"}]],
+        "answer_value": "A",
+    },
+]
+
+
+@pytest.mark.parametrize(("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")])
+def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, gsm8k_file):
+    choices, words = gsm8k_file("choices.jsonl", [row]), "builtin:list-machine"
+    with pytest.raises(InputError, match=f"multiple choice with {options} options: .* Pass@64 = {guessed}"):
+        make_plan(laptop(curate_evaluation_data=str(choices)))
+    assert make_plan(laptop(curate_evaluation_data=str(choices), curate_predictor_data=words))
+
+
+def test_an_explicit_candidate_without_a_seed_is_repeated_with_every_seed():
+    sweep = Sweep(candidates=[{"epochs": 2}, {"epochs": 0}, {"epochs": 4, "seed": 5}], examples=[8], seeds=[0, 1])
+    assert [(c.epochs, c.seed) for c in expand_sweep(sweep)] == [(2, 0), (2, 1), (0, 0), (0, 1), (4, 5)]
+
+
 def test_grid_expands_to_the_product_with_one_base_model():
     sweep = Sweep(epochs=[0, 2], subsets=["random", "longest"], examples=[8, 16], learning_rates=[1e-3], seeds=[0, 1])
     candidates = expand_sweep(sweep)
@@ -120,7 +158,7 @@ def test_shipped_recipes_parse(name):
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
-        ("parameters: {gate_kay: 1}", [], "unknown key gate_kay; did you mean gate_k"),
+        ("parameters: {gate_kay: 1}", [], "recipe.yaml: unknown parameter 'gate_kay'; did you mean gate_k"),
         ("parameters: {gate_k: [1]}", [], "gate_k: expected int"),
         ("parameters: [", [], "not YAML"),
         ("gate_k: 1", [], "expected the keys description and parameters"),

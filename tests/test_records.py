@@ -11,6 +11,10 @@ from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
     Outcome,
+    Result,
+    Verdict,
+    assemble,
+    check_comparable,
     check_outcomes,
     from_json,
     read_record,
@@ -22,7 +26,7 @@ JUDGED = {"proceed": True, "decision": "approved"}
 
 
 def test_a_record_survives_and_what_is_not_finite_becomes_null():
-    record = BenchmarkRecord(CANDIDATE, float("nan"), float("inf"), 0.5, 4, 2, 10, 1.0)
+    record = BenchmarkRecord(CANDIDATE, float("nan"), float("inf"), 0.5, 0.0, 4, 2, 10, 1.0, "CPU thread", 1)
     assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(
         record, pass_at_1=None, standard_error=None
     )
@@ -35,8 +39,8 @@ def test_what_is_not_the_record_is_refused(text):
 
 
 def test_another_schema_is_refused():
-    with pytest.raises(InputError, match="schema 2"):
-        from_json(Outcome, to_json(dataclasses.replace(Outcome(CANDIDATE), schema=2)))
+    with pytest.raises(InputError, match="schema 1"):
+        from_json(Outcome, to_json(dataclasses.replace(Outcome(CANDIDATE), schema=1)))
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -61,6 +65,30 @@ def test_what_ran_must_be_what_the_gate_decided(outcomes, message):
     with pytest.raises(InputError, match=message):
         check_outcomes(outcomes, [CANDIDATE])
     check_outcomes([Outcome(CANDIDATE, verdict=JUDGED, rl={}, benchmark={})], [CANDIDATE])
+
+
+VERDICT = Verdict("c", "approved", True, "", "enforce", 1.0, False, {})
+
+
+def test_an_outcome_is_put_together_from_what_each_stage_said():
+    measured = Outcome(CANDIDATE, sft={"steps": 1}, links={"sft_model": "a"})
+    (whole,) = assemble([measured], [VERDICT], [Result("c", {"steps": 2}, {"pass_at_1": 0.5}, {"rl_model": "b"})])
+    assert whole.verdict == dataclasses.asdict(VERDICT) and whole.rl == {"steps": 2}
+    assert whole.links == {"sft_model": "a", "rl_model": "b"} and whole.sft == {"steps": 1}
+    assert assemble([measured], [VERDICT], [])[0].rl is None
+
+
+def test_what_was_not_measured_has_no_verdict_and_no_result():
+    with pytest.raises(InputError, match="c: has a verdict, but was not measured"):
+        assemble([], [VERDICT], [])
+    with pytest.raises(InputError, match="c: has a result, but was not measured"):
+        assemble([], [], [Result("c", None, {}, {})])
+
+
+def test_outcomes_of_another_experiment_are_named():
+    reference = Outcome(CANDIDATE, measurement="here")
+    with pytest.raises(InputError, match=r"c: measured in another experiment \(there\) than the base model \(here\)"):
+        check_comparable([reference, Outcome(CANDIDATE, measurement="there")], reference)
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from rlready.components.config import Curate, parse_parameters, write_settings
 from rlready.components.core.models import find_base
-from rlready.components.core.records import Candidate, to_json
+from rlready.components.core.records import Candidate, SftRecord, to_json
 from rlready.components.curate.curate import curate
 
 SOURCE = "builtin:list-machine"
@@ -61,7 +61,17 @@ def make_arguments(stage, tiny_model, data, folder):
     record = str(folder / "record.json")
     if stage == "sft":
         return shared | {"base": to_json(base), "model": str(folder / "model"), "model_uri": "", "record": record}
+    sft_record = folder / "sft.json"
+    sft_record.write_text(to_json(SftRecord(candidate, [[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1)))
+    shared |= {"sft_record": str(sft_record), "measured_digest": "digest"}
     return shared | {"model": str(tiny_model), "trained": str(folder / "model"), "record": record}
+
+
+def test_rl_refuses_a_checkpoint_that_was_not_measured(tiny_model, data, tmp_path):
+    arguments = make_arguments("rl", tiny_model, data, tmp_path) | {"measured_digest": "another"}
+    output, _ = launch("rl", arguments, tmp_path).communicate(timeout=100)
+    assert "SFT ran again and gave other weights (digest) than those that the gate judged (another)" in output
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(("stage", "series"), [("sft", "trajectory"), ("rl", "rewards")])

@@ -60,6 +60,15 @@ def test_samples_follow_the_probabilities_of_the_model(engine, prompts):
         assert abs(count / n - probability) < 4 * (probability * (1 - probability) / n) ** 0.5
 
 
+def test_logprob_is_that_of_the_model_for_short_and_long_completions(engine, prompts):
+    for prompt, completions in zip(prompts, sample(engine, prompts, samples=3, max_tokens=60), strict=True):
+        for completion in completions:
+            with torch.no_grad():
+                logits = engine.model(torch.tensor([prompt + completion.ids])).logits[0].double().log_softmax(-1)
+            expected = sum(logits[len(prompt) - 1 + i, token].item() for i, token in enumerate(completion.ids))
+            assert completion.logprob == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_completion_that_hits_the_limit_is_not_finished(engine, prompts):
     for completions in sample(engine, prompts, samples=2, max_tokens=4):
         assert all(len(c.ids) == 4 and not c.finished for c in completions)

@@ -16,6 +16,9 @@ PARTIAL = Outcome(
     sft={"trajectory": [[0, 2.0], [1, 1.5], [4, float("nan")]], "seconds": 3.0},
     predictors={
         "curve": [[1, 0.2], [2, 0.3], [64, 0.7], [100, 0.8]],
+        "intervals": {"64": [0.6, 0.75]},
+        "by_products": {"entropy": 0.9},
+        "loss_by_length": [{"loss": 1.4}, {"loss": 1.6}],
         "greedy_pass_at_1": 0.25,
         "generalization_loss": 1.5,
     },
@@ -30,7 +33,12 @@ PARTIAL = Outcome(
 )
 FULL = replace(
     PARTIAL,
-    verdict={"decision": "approved", "proceed": True, "reason": "Pass@64 is 0.7"},
+    verdict={
+        "decision": "approved",
+        "proceed": True,
+        "reason": "Pass@64 is 0.7",
+        "forecast": {"predicted": 0.5, "low": 0.2, "high": 0.8},
+    },
     rl={"rewards": [[1, 0.1], [2, 0.4]], "seconds": 5.0},
     benchmark={"pass_at_1": 0.5, "standard_error": 0.01, "greedy_pass_at_1": None, "seconds": 1.0},
     links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
@@ -93,7 +101,9 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(cl
         assert points["sft/heldout_loss"] == [(0, 2.0), (1, 1.5)]
         assert points["rl/reward"] == [(1, 0.1), (2, 0.4)]
         assert points["sft/pass_at_64"] == [(0, 0.7)]
-        assert not {"sft/pass_at_100", "rl/greedy_pass_at_1"} & set(points)
+        assert points["sft/pass_at_64_low"] == [(0, 0.6)] and points["forecast/high"] == [(0, 0.8)]
+        assert points["sft/entropy"] == [(0, 0.9)] and points["sft/loss_of_length_quartile_2"] == [(0, 1.6)]
+        assert "rl/greedy_pass_at_1" not in points
         assert datasets == [("rl", "cd", "rl"), ("sft", "ab", "sft")]
         sft, rl = models["sft-e4-random-64-0_1-s0"], models["rl-e4-random-64-0_1-s0"]
         assert outputs == sorted([sft[0], rl[0]]) and inputs == [sft[0]]
@@ -125,6 +135,19 @@ def test_candidates_can_be_filtered_and_the_reference_stands_apart(client):
     assert [r.info.run_name for r in client.search_runs([experiment], "params.epochs = '16'")] == ["e16"]
     (reference,) = client.search_runs([experiment], "tags.`rlready.role` = 'reference'")
     assert reference.data.metrics["base/pass_at_1"] == 0.5 and "rl/pass_at_1" not in reference.data.metrics
+
+
+def test_finished_candidates_are_found_once_each_in_their_experiment_only(client):
+    linked = replace(FULL, links=FULL.links | {"experiment": "one"})
+    worse = replace(linked, benchmark=linked.benchmark | {"pass_at_1": 0.1})
+    unfinished = replace(PARTIAL, candidate=replace(CANDIDATE, candidate_id="waiting"), links={"experiment": "one"})
+    tracking.log_outcome(worse, "run-0")
+    tracking.log_outcome(linked, "run-1")
+    tracking.log_outcome(unfinished, "run-1")
+    tracking.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
+    found = tracking.find_finished("one", "sft/pass_at_64", "rl/pass_at_1")
+    assert found == {CANDIDATE.candidate_id: (0.7, 0.5)}
+    assert tracking.find_finished("three", "sft/pass_at_64", "rl/pass_at_1") == {}
 
 
 def test_the_pipeline_run_is_finished_with_parameters_and_report(client, tmp_path):

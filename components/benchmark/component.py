@@ -9,7 +9,6 @@ from rlready.components.images import resolve_image
 def benchmark(
     candidate: str,
     settings: str,
-    outcome: str,
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     record: dsl.Output[dsl.Artifact],
@@ -21,7 +20,6 @@ def benchmark(
     Args:
         candidate: The setting, as JSON.
         settings: Settings of this stage, from plan.
-        outcome: The candidate's outcome so far.
         data: What curate wrote.
         model: The model to score.
         record: Pass@1 with its standard error.
@@ -29,13 +27,13 @@ def benchmark(
         rl_record: What RL did; left out for the base model.
 
     Returns:
-        The candidate's outcome, as JSON.
+        What RL and the benchmark found, as JSON.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.records import write_metrics
+    from rlready.components.core.records import read_scores, write_metrics
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "record": record.path}
     rl_path = rl_record.path if rl_record else None
-    filled = launch("benchmark", candidate=candidate, settings=settings, outcome=outcome, rl_record=rl_path, **paths)
-    metrics.metadata.update(write_metrics(filled, metrics.path))
-    return filled
+    result = launch("benchmark", candidate=candidate, settings=settings, rl_record=rl_path, **paths)
+    metrics.metadata.update(write_metrics(read_scores(result), metrics.path))
+    return result

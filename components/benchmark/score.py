@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from rlready.components.core.devices import describe_device
 from rlready.components.core.events import Progress
 from rlready.components.core.records import BenchmarkRecord, Candidate
 from rlready.components.core.sampling import Draw, open_engine
-from rlready.components.core.scoring import count_correct
+from rlready.components.core.scoring import score_problems
 
 
 def score(candidate: Candidate, samples: int, max_tokens: int, seed: int, data: Path, model: str) -> BenchmarkRecord:
@@ -30,18 +31,20 @@ def score(candidate: Candidate, samples: int, max_tokens: int, seed: int, data: 
     engine = open_engine(model)
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()
     progress = Progress("benchmark", candidate.candidate_id, samples * len(problems))
-    correct, tokens = count_correct(engine, problems, Draw(samples, max_tokens, seed=seed), progress.update)
-    greedy, greedy_tokens = count_correct(engine, problems, Draw(1, max_tokens, temperature=0))
-    shares = np.array(correct) / samples
+    scored = score_problems(engine, problems, Draw(samples, max_tokens, seed=seed), progress.update)
+    greedy = score_problems(engine, problems, Draw(1, max_tokens, temperature=0))
+    shares = np.array(scored.correct) / samples
     return BenchmarkRecord(
         candidate=candidate,
         pass_at_1=float(shares.mean()),
         standard_error=estimate_standard_error(shares),
-        greedy_pass_at_1=sum(greedy) / len(problems),
+        greedy_pass_at_1=sum(greedy.correct) / len(problems),
+        chance=sum(1 / row["options"] for row in problems if row.get("options")) / len(problems),
         problems=len(problems),
         samples=samples,
-        tokens=tokens + greedy_tokens,
+        tokens=scored.tokens + greedy.tokens,
         seconds=time.time() - begun,
+        **describe_device(),
     )
 
 

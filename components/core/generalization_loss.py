@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+BOOTSTRAP_DRAWS = 2000
+QUARTILES = 4
 TOKENS_PER_BATCH = 4096  # small batches of like length waste little on padding
 
 
@@ -51,3 +54,41 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
 def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
     """Returns nats per completion token over all examples."""
     return sum(total for total, _ in losses) / sum(count for _, count in losses)
+
+
+def estimate_loss_interval(losses: Sequence[tuple[float, int]], level: float = 0.95) -> tuple[float, float]:
+    """Returns the bootstrap interval of the mean loss; whole examples are drawn, because tokens of one go together.
+
+    Args:
+        losses: From `measure_losses`.
+        level: Coverage.
+
+    Returns:
+        (low, high) in nats per completion token.
+    """
+    sums, counts = np.array(losses, dtype=float).T
+    picks = np.random.default_rng(0).integers(0, len(losses), (BOOTSTRAP_DRAWS, len(losses)))
+    drawn = sums[picks].sum(1) / counts[picks].sum(1)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def split_by_length(losses: Sequence[tuple[float, int]]) -> list[dict[str, float]]:
+    """Returns the loss by quartile of completion length, the shortest first.
+
+    Args:
+        losses: From `measure_losses`.
+
+    Returns:
+        For each quartile: shortest and longest (completion tokens), loss, low and high (its interval).
+    """
+    ordered = sorted(losses, key=lambda entry: entry[1])
+    parts = [part for part in np.array_split(np.array(ordered, dtype=float), QUARTILES) if len(part)]
+    described = []
+    for part in parts:
+        low, high = estimate_loss_interval(part)
+        shortest, longest = int(part[0, 1]), int(part[-1, 1])
+        described.append(
+            {"shortest": shortest, "longest": longest, "loss": mean_loss(part.tolist()), "low": low, "high": high}
+        )
+    return described

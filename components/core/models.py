@@ -76,6 +76,18 @@ def digest_folder(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def digest_weights(folder: str | Path) -> str:
+    """Returns a digest of a model folder's weights, or that of the base model where the folder points to it."""
+    pointer = Path(folder) / POINTER
+    if pointer.exists():
+        return json.loads(pointer.read_text())["digest"]
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
 def write_pointer(folder: str | Path, base: BaseModel) -> None:
     """Makes a model folder that stands for the base model, without copying its weights."""
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import re
 INSTRUCTIONS = {
     "word": "{question}",
     "boxed": "{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+    "letter": "{question}\n\nPlease reason step by step, and put the letter of the right option within \\boxed{{}}.",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rlready.components.config import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -53,43 +53,69 @@ class SftRecord:
         trajectory: Pairs [epoch, held-out loss]; epoch 0 is before training.
         steps: Optimizer steps.
         train_tokens: Completion tokens trained on, all epochs together.
+        model_digest: Digest of the weights, so that RL can tell whether it got the model that was measured.
         seconds: Wall time of training.
+        device: Kind of device.
+        devices: How many of them.
     """
 
     candidate: Candidate
     trajectory: list
     steps: int
     train_tokens: int
+    model_digest: str
     seconds: float
+    device: str
+    devices: int
 
 
 @dataclass(frozen=True)
 class PredictorsRecord:
-    """What was measured before RL.
+    """What was measured before RL. In sequential mode there are no counts and no curve, but a sequence.
 
     Attributes:
         candidate: The setting.
         generalization_loss: Nats per completion token on the held-out examples.
+        loss_interval: Its 95 % interval over examples, [low, high].
+        loss_by_length: The same by quartile of completion length: shortest, longest, loss, low, high.
         heldout_tokens: Completion tokens that the loss is a mean over.
+        problems: Problems sampled.
         samples: Samples a problem (n).
-        correct: Right samples of each problem (c), one number a problem.
+        correct: Right samples of each problem (c), one number a problem, always in the same order of problems.
+        curve: Pass@k as pairs [k, value] for the powers of two and n.
+        intervals: 95 % intervals at those k, as {"1": [low, high], ...}.
+        corrected: The curve corrected for false positives, as pairs [k, value].
+        false_positives: Samples that the answer of another problem was held against: accepted, checked, rate, low, high.
         greedy_pass_at_1: Share of problems solved by greedy decoding.
-        curve: Pass@k as pairs [k, value] for every k from 1 to n.
-        intervals: 95 % intervals of Pass@1 and Pass@k, as {"1": [low, high], ...}.
+        by_products: entropy, zero_variance, diversity, mean_tokens, truncated, verifier_disagreement; see
+            `scoring.Scored.summarize`.
+        sequence: What the sequential test saw: the fields of `sequential.SequentialResult`, its interval as low and high, and
+            its k and threshold; None where n was fixed.
         tokens: Completion tokens sampled.
         seconds: Wall time.
+        device: Kind of device.
+        devices: How many of them.
     """
 
     candidate: Candidate
     generalization_loss: float | None
+    loss_interval: list
+    loss_by_length: list
     heldout_tokens: int
+    problems: int
     samples: int
     correct: list
-    greedy_pass_at_1: float | None
     curve: list
     intervals: dict
+    corrected: list
+    false_positives: dict | None
+    greedy_pass_at_1: float | None
+    by_products: dict
+    sequence: dict | None
     tokens: int
     seconds: float
+    device: str
+    devices: int
 
 
 @dataclass(frozen=True)
@@ -99,10 +125,13 @@ class Verdict:
     Attributes:
         candidate_id: Whose verdict.
         decision: approved, rejected or undecided.
-        proceed: Whether RL runs; differs from approved in the modes audit and off.
+        proceed: Whether RL runs; differs from approved in the modes audit and off, and for the audited.
         reason: One line a person can read.
         mode: enforce, audit or off.
+        propensity: Probability with which RL runs for a candidate with this decision; weights what the audit finds.
+        audited: Whether RL runs although the candidate was not approved.
         numbers: The figures that the decision rests on.
+        forecast: Post-RL Pass@1 to expect: predicted, low, high, points, predictor; or the reason why there is none.
     """
 
     candidate_id: str
@@ -110,7 +139,19 @@ class Verdict:
     proceed: bool
     reason: str
     mode: str
+    propensity: float
+    audited: bool
     numbers: dict
+    forecast: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on its way to RL: whose it is, and the digest of the checkpoint that it was passed on."""
+
+    candidate: Candidate
+    model_digest: str
+    verdict: dict
 
 
 @dataclass(frozen=True)
@@ -122,12 +163,16 @@ class RlRecord:
         rewards: Pairs [step, mean reward of the rollouts].
         steps: Optimizer steps.
         seconds: Wall time.
+        device: Kind of device.
+        devices: How many of them.
     """
 
     candidate: Candidate
     rewards: list
     steps: int
     seconds: float
+    device: str
+    devices: int
 
 
 @dataclass(frozen=True)
@@ -139,27 +184,52 @@ class BenchmarkRecord:
         pass_at_1: Mean over problems of the share of right samples, at temperature 1.
         standard_error: Of pass_at_1, clustered by problem.
         greedy_pass_at_1: Share of problems solved by greedy decoding.
+        chance: Pass@1 of guessing, above 0 for multiple choice.
         problems: Number of problems.
         samples: Samples a problem.
         tokens: Completion tokens sampled.
         seconds: Wall time.
+        device: Kind of device.
+        devices: How many of them.
     """
 
     candidate: Candidate
     pass_at_1: float | None
     standard_error: float | None
     greedy_pass_at_1: float | None
+    chance: float
     problems: int
     samples: int
     tokens: int
     seconds: float
+    device: str
+    devices: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came after the gate, small enough for a KFP parameter: RL (None for the base model) and the benchmark."""
+
+    candidate_id: str
+    rl: dict | None
+    benchmark: dict
+    links: dict
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything about one candidate that the report and tracking need, small enough for a KFP parameter.
+    """Everything about one candidate. What has not happened is None.
 
-    Stages fill it one after the other; what has not happened is None. The curve holds powers of two and n only.
+    Attributes:
+        candidate: The setting.
+        sft: SftRecord without its candidate.
+        predictors: PredictorsRecord without its candidate.
+        verdict: Verdict.
+        rl: RlRecord without its candidate.
+        benchmark: BenchmarkRecord without its candidate.
+        links: Where it comes from: base_model, data, sft_model, rl_model.
+        measurement: Digest of what the predictors were measured with; only outcomes with the same one can be compared.
+        schema: Version of this form.
     """
 
     candidate: Candidate
@@ -169,6 +239,7 @@ class Outcome:
     rl: dict | None = None
     benchmark: dict | None = None
     links: dict = field(default_factory=dict)
+    measurement: str = ""
     schema: int = SCHEMA
 
 
@@ -247,13 +318,50 @@ def write_atomically(path: str | Path, text: str) -> None:
         raise
 
 
-def summarize_predictors(record: PredictorsRecord) -> dict:
-    """Returns the part of the predictors that travels in an Outcome: no counts, and the curve at powers of two and n."""
-    summary = dataclasses.asdict(record)
-    del summary["candidate"]
-    summary["problems"] = len(summary.pop("correct"))
-    summary["curve"] = [[k, v] for k, v in record.curve if k & (k - 1) == 0 or k == record.samples]
-    return summary
+def drop_candidate(record: Any) -> dict:
+    """Returns a record's fields without its candidate, as an Outcome holds them."""
+    values = dataclasses.asdict(record)
+    del values["candidate"]
+    return values
+
+
+def assemble(measured: list[Outcome], verdicts: list[Verdict], results: list[Result]) -> list[Outcome]:
+    """Puts together what the stages said of each candidate.
+
+    Args:
+        measured: Outcomes up to the predictors.
+        verdicts: One a candidate.
+        results: One for each candidate that RL ran for.
+
+    Returns:
+        Whole outcomes, in the order of `measured`.
+
+    Raises:
+        InputError: If a verdict or result belongs to none of them.
+    """
+    by_candidate = {outcome.candidate.candidate_id: outcome for outcome in measured}
+    for record in (*verdicts, *results):
+        if record.candidate_id not in by_candidate:
+            raise InputError(f"{record.candidate_id}: has a {type(record).__name__.lower()}, but was not measured")
+    for verdict in verdicts:
+        outcome = by_candidate[verdict.candidate_id]
+        by_candidate[verdict.candidate_id] = dataclasses.replace(outcome, verdict=dataclasses.asdict(verdict))
+    for result in results:
+        outcome = by_candidate[result.candidate_id]
+        by_candidate[result.candidate_id] = dataclasses.replace(
+            outcome, rl=result.rl, benchmark=result.benchmark, links=outcome.links | result.links
+        )
+    return list(by_candidate.values())
+
+
+def check_comparable(outcomes: list[Outcome], reference: Outcome) -> None:
+    """Raises InputError if an outcome was measured with other data, base model or settings than the reference."""
+    for outcome in outcomes:
+        if outcome.measurement != reference.measurement:
+            raise InputError(
+                f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than the base"
+                f" model ({reference.measurement}); base model, held-out set, problems and sampling must be the same"
+            )
 
 
 def check_outcomes(outcomes: list[Outcome], candidates: list[Candidate]) -> None:
@@ -279,17 +387,17 @@ def check_outcomes(outcomes: list[Outcome], candidates: list[Candidate]) -> None
             )
 
 
-def write_metrics(outcome: str, path: str | Path) -> dict[str, float]:
-    """Writes and returns the headline figures of an outcome's JSON, for the KFP UI.
+def read_scores(result: str) -> dict[str, float | None]:
+    """Returns the headline figures of a Result's JSON, for the KFP UI."""
+    benchmark = from_json(Result, result).benchmark
+    return {name: benchmark[name] for name in ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")}
+
+
+def write_metrics(figures: dict[str, float | None], path: str | Path) -> dict[str, float]:
+    """Writes and returns the figures that are there, for the KFP UI.
 
     The file is for kfp.local, whose cache takes an artifact without one for lost.
     """
-    read = from_json(Outcome, outcome)
-    figures = {f"sft_pass_at_{k}": value for k, value in read.predictors["curve"]}
-    figures["sft_generalization_loss"] = read.predictors["generalization_loss"]
-    if read.benchmark:
-        name = "rl" if read.rl else "base"
-        figures |= {f"{name}_{key}": read.benchmark[key] for key in ("pass_at_1", "standard_error", "greedy_pass_at_1")}
-    figures = {name: value for name, value in figures.items() if value is not None}
-    write_atomically(path, json.dumps(figures))
-    return figures
+    known = {name: value for name, value in figures.items() if value is not None}
+    write_atomically(path, json.dumps(known))
+    return known

@@ -1,15 +1,64 @@
-"""Sampling answers to problems and counting the right ones."""
+"""Sampling answers to problems, counting the right ones, and what else the samples show."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rlready.components.core.prompts import encode_prompt
-from rlready.components.core.sampling import Draw
-from rlready.components.core.verify import verify
+from rlready.components.core.sampling import Completion, Draw
+from rlready.components.core.verify import Judgement, judge, verify
+
+STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
 
-def count_correct(
+@dataclass(frozen=True)
+class Scored:
+    """Sampled answers and what the verifier said of them.
+
+    Attributes:
+        completions: The samples of each problem.
+        judgements: What the verifier said of each.
+    """
+
+    completions: list[list[Completion]]
+    judgements: list[list[Judgement]]
+
+    @property
+    def correct(self) -> list[int]:
+        """Right completions of each problem."""
+        return [sum(judgement.right for judgement in judged) for judged in self.judgements]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens drawn."""
+        return sum(len(completion.ids) for sampled in self.completions for completion in sampled)
+
+    def summarize(self) -> dict[str, float]:
+        """Returns what the samples show besides Pass@k.
+
+        Returns:
+            entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
+            problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
+            samples, mean over problems), mean_tokens, truncated (share of completions that the length limit cut off) and
+            verifier_disagreement (of the answers that math-verify calls right, the share that the second check refuses).
+        """
+        flat = [completion for sampled in self.completions for completion in sampled]
+        judged = [judgement for judgements in self.judgements for judgement in judgements]
+        refused = sum(judgement.disagreed for judgement in judged)
+        problems = len(self.completions)
+        answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
+        return {
+            "entropy": -sum(completion.logprob for completion in flat) / self.tokens,
+            "zero_variance": sum(len({j.right for j in judgements}) == 1 for judgements in self.judgements) / problems,
+            "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
+            "mean_tokens": self.tokens / len(flat),
+            "truncated": sum(not completion.finished for completion in flat) / len(flat),
+            "verifier_disagreement": refused / max(1, refused + sum(judgement.right for judgement in judged)),
+        }
+
+
+def score_problems(
     engine, problems: Sequence[dict], draw: Draw, progress: Callable[[int, int], None] = lambda done, tokens: None
-) -> tuple[list[int], int]:
+) -> Scored:
     """Samples answers and verifies them.
 
     Args:
@@ -19,12 +68,35 @@ def count_correct(
         progress: Called with completions and tokens so far.
 
     Returns:
-        (right completions of each problem, tokens drawn).
+        Completions and judgements, in the order of the problems.
     """
     prompts = [encode_prompt(engine.tokenizer, row["question"], row["format"]) for row in problems]
     sampled = engine.sample(prompts, [row["problem_id"] for row in problems], draw, progress)
-    correct = [
-        sum(verify(completion.text, row["answer"], row["format"]) for completion in completions)
+    judgements = [
+        [judge(completion.text, row["answer"], row["format"]) for completion in completions]
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return correct, sum(len(completion.ids) for completions in sampled for completion in completions)
+    return Scored(sampled, judgements)
+
+
+def count_false_positives(scored: Scored, problems: Sequence[dict]) -> tuple[int, int]:
+    """Holds samples against the answer of another problem: whatever is then called right, is right by accident.
+
+    That catches both a verifier that is too lenient and answers that can be guessed.
+
+    Args:
+        scored: Samples of the problems.
+        problems: Their rows.
+
+    Returns:
+        (called right, checked); problems whose answer is the same text are not held against each other.
+    """
+    accepted = checked = 0
+    for number, sampled in enumerate(scored.completions):
+        other = problems[(number + 1) % len(problems)]
+        if other["answer"] == problems[number]["answer"] or other["format"] != problems[number]["format"]:
+            continue
+        for completion in sampled[:STRANGER_SAMPLES]:
+            accepted += verify(completion.text, other["answer"], other["format"])
+            checked += 1
+    return accepted, checked

@@ -4,12 +4,13 @@ import hashlib
 import itertools
 import json
 import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components.config import InputError
 from rlready.components.core.prompts import clean_gsm8k_solution
-from rlready.components.core.verify import extract_boxed
+from rlready.components.core.verify import extract_boxed, is_readable
 from rlready.components.list_machine.problems import generate_rows
 
 QUESTION = ("question", "problem", "prompt", "Question", "Problem")
@@ -117,8 +118,8 @@ def read_rows(source: str, split: str, seed: int, revision: str = "") -> Iterato
         yield f"{source} row {number}", row
 
 
-def read_problem(row: object, needs_solution: bool) -> dict[str, str]:
-    """Turns a raw row into question, answer, format and, if needed, solution.
+def read_problem(row: object, needs_solution: bool) -> dict[str, str | int]:
+    """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
     Args:
         row: A raw row.
@@ -132,6 +133,8 @@ def read_problem(row: object, needs_solution: bool) -> dict[str, str]:
     """
     if not isinstance(row, dict):
         raise InputError("not an object")
+    if row.get("choices") or row.get("answer_option_list"):
+        return _read_choice(row, needs_solution)
     question = next((row[k] for k in QUESTION if row.get(k)), None)
     solution = next((row[k] for k in SOLUTION if row.get(k)), None)
     answer = next((row[k] for k in ANSWER if row.get(k) not in (None, "")), None)
@@ -149,7 +152,32 @@ def read_problem(row: object, needs_solution: bool) -> dict[str, str]:
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer.strip()}
     problem["format"] = row.get("format", "boxed")
+    # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
+    if not needs_solution and not is_readable(problem["answer"], problem["format"]):
+        raise InputError("the verifier cannot read the answer")
     return problem | ({"solution": solution} if needs_solution else {})
+
+
+def _read_choice(row: dict, needs_solution: bool) -> dict[str, str | int]:
+    """Reads a row of MMLU's form (choices, index of the answer) or TAL-SCQ5K's (options with letters, letter)."""
+    if needs_solution:
+        raise InputError("multiple choice has no worked solution")
+    question = next((row[k] for k in QUESTION if row.get(k)), None)
+    if not isinstance(question, str) or not question.strip():
+        raise InputError("no question")
+    if row.get("choices"):
+        options = dict(zip(string.ascii_uppercase, row["choices"], strict=False))
+        answer = row.get("answer")
+        letter = string.ascii_uppercase[answer] if isinstance(answer, int) and 0 <= answer < len(options) else None
+    else:
+        listed = [entry for entries in row["answer_option_list"] for entry in entries]
+        options = {entry["aoVal"]: entry["content"].strip() for entry in listed}
+        letter = row.get("answer_value")
+    if letter not in options:
+        raise InputError("the answer is none of the options")
+    text = "\n".join([question, *(f"{name}. {option}" for name, option in options.items())])
+    problem = {"problem_id": identify(text), "question": text, "answer": letter, "format": "letter"}
+    return problem | {"options": len(options)}
 
 
 def read_some(source: str, split: str, seed: int, count: int) -> list[dict]:

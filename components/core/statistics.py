@@ -36,3 +36,21 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | No
         return None
     slope, intercept = np.polyfit(x, y, 1)
     return float(slope), float(intercept)
+
+
+MIN_POINTS = 8
+
+
+def predict_at(x: Sequence[float], y: Sequence[float], at: float, level: float = 0.95) -> tuple[float, float, float] | None:
+    """Returns (predicted, low, high) of a new point on the least-squares line, or None with fewer than 8 points or no spread."""
+    from scipy.stats import t
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    line = fit_line(x, y)
+    if len(x) < MIN_POINTS or line is None:
+        return None
+    predicted = line[0] * at + line[1]
+    residual = np.sqrt(((y - line[0] * x - line[1]) ** 2).sum() / (len(x) - 2))
+    spread = residual * np.sqrt(1 + 1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    half = t.ppf((1 + level) / 2, len(x) - 2) * spread
+    return float(predicted), float(predicted - half), float(predicted + half)

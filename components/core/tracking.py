@@ -74,6 +74,34 @@ def finish_run(run_id: str, parameters: dict, report: list[Path]) -> None:
     _attempt(finish)
 
 
+def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tuple[float, float]]:
+    """Returns (predictor, score) of the candidates that have both, by candidate id; the newest run where there are several.
+
+    Args:
+        experiment: What `links["experiment"]` of the logged outcomes must be.
+        predictor: Name of a metric, e.g. sft/pass_at_64.
+        score: Name of a metric, e.g. rl/pass_at_1.
+
+    Returns:
+        Nothing where tracking is off or lost.
+    """
+
+    def find(client: Any, experiment_id: str) -> dict:
+        query = f"tags.`rlready.experiment` = '{experiment}' and tags.`rlready.role` = 'candidate'"
+        found, token = {}, None
+        while True:
+            page = client.search_runs([experiment_id], query, order_by=["start_time ASC"], page_token=token)
+            for run in page:
+                point = run.data.metrics.get(predictor), run.data.metrics.get(score)
+                if None not in point:
+                    found[run.data.tags["rlready.candidate_id"]] = point
+            token = page.token
+            if not token:
+                return found
+
+    return _attempt(find) or {}
+
+
 def stream_training(prefix: str, candidate: Candidate) -> Any:
     """Returns a callback for a transformers Trainer that sends what it logs to the candidate's run while it trains.
 
@@ -126,6 +154,8 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     run = _open_child(client, experiment, run_id, outcome.candidate, role)
     child, verdict = run.info.run_id, outcome.verdict
     tags = {"verdict": verdict["decision"], "verdict.reason": verdict["reason"]} if verdict else {}
+    tags |= {"audited": "yes"} if verdict and verdict.get("audited") else {}
+    tags |= {f"rlready.{name}": outcome.links[name] for name in ("experiment",) if name in outcome.links}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:
         known |= {(m.key, m.step, m.value) for m in client.get_metric_history(child, key)}
@@ -142,20 +172,40 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
 
 
 def _list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
-    sft, predictors, rl, benchmark = (x or {} for x in (outcome.sft, outcome.predictors, outcome.rl, outcome.benchmark))
+    sft, predictors, verdict, rl, benchmark = (
+        x or {} for x in (outcome.sft, outcome.predictors, outcome.verdict, outcome.rl, outcome.benchmark)
+    )
     after = "rl" if role == "candidate" else "base"
+    forecast, sequence = verdict.get("forecast") or {}, predictors.get("sequence") or {}
     points = [
-        *((f"sft/pass_at_{k}", 0, value) for k, value in predictors.get("curve", []) if k & (k - 1) == 0),
+        *((f"sft/pass_at_{k}", 0, value) for k, value in predictors.get("curve", [])),
+        *((f"sft/pass_at_{k}_corrected", 0, value) for k, value in predictors.get("corrected", [])),
+        *(
+            (f"sft/pass_at_{k}_{side}", 0, value)
+            for k, interval in predictors.get("intervals", {}).items()
+            for side, value in zip(("low", "high"), interval, strict=True)
+        ),
+        ("sft/false_positive_rate", 0, (predictors.get("false_positives") or {}).get("rate")),
+        *((f"sft/sequential_{name}", 0, sequence.get(name)) for name in ("low", "high", "samples")),
+        *((f"sft/{name}", 0, value) for name, value in (predictors.get("by_products") or {}).items()),
         ("sft/greedy_pass_at_1", 0, predictors.get("greedy_pass_at_1")),
         ("sft/generalization_loss", 0, predictors.get("generalization_loss")),
+        *(
+            (f"sft/loss_of_length_quartile_{number}", 0, part["loss"])
+            for number, part in enumerate(predictors.get("loss_by_length", []), 1)
+        ),
         *(("sft/heldout_loss", int(epoch), value) for epoch, value in sft.get("trajectory", [])),
         ("sft/seconds", 0, sft.get("seconds")),
         ("predictors/seconds", 0, predictors.get("seconds")),
+        ("gate/rank", 0, (verdict.get("numbers") or {}).get("rank")),
+        ("gate/propensity", 0, verdict.get("propensity")),
+        *((f"forecast/{name}", 0, forecast.get(name)) for name in ("predicted", "low", "high")),
         *(("rl/reward", int(step), value) for step, value in rl.get("rewards", [])),
         ("rl/seconds", 0, rl.get("seconds")),
         (f"{after}/pass_at_1", 0, benchmark.get("pass_at_1")),
         (f"{after}/pass_at_1_standard_error", 0, benchmark.get("standard_error")),
         (f"{after}/greedy_pass_at_1", 0, benchmark.get("greedy_pass_at_1")),
+        ("benchmark/chance", 0, benchmark.get("chance") or None),
         ("benchmark/seconds", 0, benchmark.get("seconds")),
     ]
     return [(key, step, float(value)) for key, step, value in points if _is_number(value)]

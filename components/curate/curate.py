@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.records import write_atomically
 from rlready.components.core.sources import BUILTIN, read_problem, read_rows
+from rlready.components.core.verify import is_readable
 
 EXAMPLES_OF_A_REASON = 3
 
@@ -63,24 +64,31 @@ def curate(settings: Curate, revisions: dict[str, str], out: Path) -> dict:
     seed = settings.seed
     evaluation = _read(settings.evaluation_data, "evaluation", settings, revisions, dropped)
     evaluation = order_by_hash(evaluation, seed, "evaluation")
-    wanted = settings.predictor_problems + settings.benchmark_problems
+    own_predictors = 0 if settings.predictor_data else settings.predictor_problems
+    wanted = own_predictors + settings.benchmark_problems
     _require(evaluation, wanted, "evaluation", settings.evaluation_data, "predictor and benchmark problems")
-    predictors, benchmark = evaluation[: settings.predictor_problems], evaluation[settings.predictor_problems : wanted]
+    predictors, benchmark = evaluation[:own_predictors], evaluation[own_predictors:wanted]
     taken = {row["problem_id"] for row in evaluation[:wanted]}
+    if settings.predictor_data:
+        predictors = _read(settings.predictor_data, "predictors", settings, revisions, dropped, taken)
+        _require(predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems")
+        predictors = order_by_hash(predictors, seed, "predictors")[: settings.predictor_problems]
+        taken |= {row["problem_id"] for row in predictors}
 
     examples = _read(settings.sft_data, "sft", settings, revisions, dropped, taken)
     problems = list(dict.fromkeys(row["problem_id"] for row in order_by_hash(examples, seed, "sft")))
     heldout_ids = set(problems[: settings.heldout_problems])
     own_rl = 0 if settings.rl_data else settings.rl_problems
-    rl_ids = set(problems[settings.heldout_problems : settings.heldout_problems + own_rl])
     _require(problems, settings.heldout_problems + own_rl + 1, "SFT", settings.sft_data, "held-out and RL problems")
+    rl_ids = _draw_prompts(examples, problems[settings.heldout_problems :], own_rl, dropped)
+    _require(rl_ids, own_rl, "RL", settings.sft_data, "curate_rl_problems")
     heldout = [row for row in examples if row["problem_id"] in heldout_ids]
     pool = [row for row in examples if row["problem_id"] not in heldout_ids | rl_ids]
     if settings.sft_examples:
         pool = order_by_hash(pool, seed, "sft")[: settings.sft_examples]
         _require(pool, settings.sft_examples, "SFT", settings.sft_data, "curate_sft_examples")
     if settings.rl_data:
-        not_for_rl = {row["problem_id"]: "also an evaluation problem" for row in evaluation[:wanted]}
+        not_for_rl = dict.fromkeys(taken, "also an evaluation problem")
         not_for_rl |= {row["problem_id"]: "also an SFT example" for row in examples}
         rl = _read(settings.rl_data, "rl", settings, revisions, dropped, not_for_rl)
         _require(rl, settings.rl_problems, "RL", settings.rl_data, "curate_rl_problems")
@@ -97,6 +105,21 @@ def curate(settings: Curate, revisions: dict[str, str], out: Path) -> dict:
         "benchmark": benchmark,
     }
     return _write(sets, settings, revisions, dropped, Path(out))
+
+
+def _draw_prompts(examples: list[dict], problems: list[str], wanted: int, dropped: Dropped) -> set[str]:
+    """Returns the first problems whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
+    answers = {row["problem_id"]: row for row in examples}
+    drawn = set()
+    for name in problems:
+        if len(drawn) == wanted:
+            break
+        row = answers[name]
+        if is_readable(row["answer"], row["format"]):
+            drawn.add(name)
+        else:
+            dropped.add("rl", "the verifier cannot read the answer", f"problem {name}: {row['answer'][:40]!r}")
+    return drawn
 
 
 def order_by_hash(rows: Iterable[dict], seed: int, purpose: str) -> list[dict]:
@@ -132,7 +155,8 @@ def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: D
     wanted = {
         "sft": settings.sft_examples + settings.heldout_problems + (0 if settings.rl_data else settings.rl_problems),
         "rl": settings.rl_problems,
-        "evaluation": settings.predictor_problems + settings.benchmark_problems,
+        "evaluation": settings.benchmark_problems + (0 if settings.predictor_data else settings.predictor_problems),
+        "predictors": settings.predictor_problems,
     }[split]
     rows, seen = [], set()
     for place, raw in read_rows(source, split, settings.seed, revisions.get(source, "")):
@@ -158,7 +182,7 @@ def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: D
     return rows
 
 
-def _require(rows: list, wanted: int, name: str, source: str, what: str) -> None:
+def _require(rows: list | set, wanted: int, name: str, source: str, what: str) -> None:
     if len(rows) < wanted:
         raise InputError(
             f"{source}: {wanted} {name} rows wanted ({what}), {len(rows)} usable; ask for fewer or add data"

@@ -5,30 +5,34 @@ import dataclasses
 from rlready.components.config import read_settings
 from rlready.components.core import events
 from rlready.components.core.launch import run_from_command_line
-from rlready.components.core.records import Outcome, PredictorsRecord, from_json, read_record, to_json, write_atomically
+from rlready.components.core.records import Judged, Outcome, read_record, to_json, write_atomically
 from rlready.components.core.tracking import log_outcome
 from rlready.components.gate.decide import decide
+from rlready.components.gate.forecast import forecast
 
 
-def run(settings: str, outcome: str, record: str, base_record: str, verdict: str) -> tuple[str, str]:
-    """Judges one candidate, writes the verdict and returns (proceed, outcome)."""
-    so_far = from_json(Outcome, outcome)
-    decided = decide(
-        read_record(PredictorsRecord, record),
-        read_record(PredictorsRecord, base_record),
-        (so_far.sft or {}).get("trajectory", []),
-        read_settings(settings).gate,
-    )
-    line = f"{decided.candidate_id}: {decided.decision} - {decided.reason}"
-    events.emit(
-        "gate", decided.candidate_id, "decided",
-        decision=decided.decision, reason=decided.reason, proceed=decided.proceed,
-    )  # fmt: skip
-    write_atomically(verdict, line + "\n")
-    print(line)
-    judged = dataclasses.replace(so_far, verdict=dataclasses.asdict(decided))
-    log_outcome(judged)
-    return "yes" if decided.proceed else "no", to_json(judged)
+def run(settings: str, experiment: str, measured: list[str], reference: str, verdicts: str) -> list[str]:
+    """Judges the sweep, writes the verdicts as a table and returns them as JSON, one a candidate."""
+    outcomes = [read_record(Outcome, path) for path in measured]
+    decided = decide(outcomes, read_record(Outcome, reference), read_settings(settings).gate)
+    expected = forecast(decided, experiment)
+    decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
+    rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
+    for outcome, verdict in zip(outcomes, decided, strict=True):
+        events.emit(
+            "gate", verdict.candidate_id, "decided",
+            decision=verdict.decision, reason=verdict.reason, proceed=verdict.proceed,
+        )  # fmt: skip
+        runs = "yes" if verdict.proceed else "no"
+        rows.append(f"| {verdict.candidate_id} | {verdict.decision} | {runs} | {verdict.reason} |")
+        print(f"{verdict.candidate_id}: {verdict.decision} - {verdict.reason}")
+        links = outcome.links | {"experiment": experiment}
+        log_outcome(dataclasses.replace(outcome, verdict=dataclasses.asdict(verdict), links=links))
+    write_atomically(verdicts, "\n".join(rows) + "\n")
+    return [
+        to_json(Judged(outcome.candidate, outcome.sft["model_digest"], dataclasses.asdict(verdict)))
+        for outcome, verdict in zip(outcomes, decided, strict=True)
+    ]
 
 
 if __name__ == "__main__":

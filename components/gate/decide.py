@@ -1,77 +1,212 @@
 """The gate: a pure function of the records and the thresholds. A missing or non-finite number never approves."""
 
+import dataclasses
+import hashlib
 import math
 
+import numpy as np
+
 from rlready.components.config import Gate, InputError
-from rlready.components.core.pass_at_k import estimate_pass_at_k
-from rlready.components.core.records import PredictorsRecord, Verdict
+from rlready.components.core.pass_at_k import estimate_curve
+from rlready.components.core.records import Outcome, Verdict, check_comparable
+
+Z95 = 1.96
+RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 
 
-def decide(record: PredictorsRecord, base: PredictorsRecord, trajectory: list, settings: Gate) -> Verdict:
-    """Decides whether a candidate goes on to RL.
+def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdict]:
+    """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
+
+    Args:
+        outcomes: The sweep, measured.
+        base: The base model, measured the same way.
+        settings: Mode, thresholds, budget and audit.
+
+    Returns:
+        One verdict a candidate, in the same order.
+
+    Raises:
+        InputError: If an outcome was measured in another experiment.
+    """
+    check_comparable(outcomes, base)
+    verdicts = [compare(outcome, base, settings) for outcome in outcomes]
+    if settings.mode == "off":
+        return [
+            dataclasses.replace(v, decision="undecided", reason="the gate is off: RL runs for every candidate", proceed=True)
+            for v in verdicts
+        ]
+    if settings.max_rl_runs:
+        verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
+    if settings.mode == "audit":
+        return [_audit(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
+    return draw_audit(verdicts, settings.audit_fraction, settings.seed)
+
+
+def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
+    """Compares one candidate with the thresholds.
 
     Pass@k and its lead over the base are compared for every candidate, the loss only where the subset is a random draw:
     losses are not comparable across data distributions (paper, instance level). The rise is over the lowest loss of the
     candidate's own trajectory, so it is comparable always. A value that equals its threshold passes.
 
-    Args:
-        record: The candidate's predictors.
-        base: The base model's predictors, on the same problems.
-        trajectory: Pairs [epoch, held-out loss] of the candidate's SFT.
-        settings: Mode and thresholds.
-
     Returns:
-        The verdict: rejected if a threshold is missed, else undecided if a number is missing, else approved.
+        The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
+        the verifier does not allow a decision, else approved.
     """
-    k, candidate = settings.k, record.candidate
-    losses = [loss for _, loss in trajectory]
+    k, candidate, predictors = settings.k, outcome.candidate, outcome.predictors or {}
+    losses = [loss for _, loss in (outcome.sft or {}).get("trajectory", [])]
+    sequence = predictors.get("sequence")
     numbers = {
         "k": k,
-        "pass_at_k": _estimate(record, k),
-        "base_pass_at_k": _estimate(base, k),
-        "generalization_loss": _number(record.generalization_loss),
+        "pass_at_1": _estimate(predictors, 1),
+        "pass_at_k": _estimate(predictors, k),
+        "base_pass_at_k": _estimate(base.predictors or {}, k),
+        "generalization_loss": _number(predictors.get("generalization_loss")),
         "loss_rise": losses[-1] / min(losses) if losses and all(map(_usable_loss, losses)) else None,
+        "verifier_disagreement": _number((predictors.get("by_products") or {}).get("verifier_disagreement")),
     }
     lead = None
     if numbers["pass_at_k"] is not None and numbers["base_pass_at_k"] is not None:
         lead = numbers["pass_at_k"] - numbers["base_pass_at_k"]
     numbers["pass_at_k_over_base"] = lead
 
+    # Name, value, limit, direction, and the limit that rejects nobody.
     checks = [
-        (f"Pass@{k}", numbers["pass_at_k"], settings.min_pass_at_k, 1),
-        (f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, 1),
-        ("loss rise", numbers["loss_rise"], settings.max_loss_rise, -1),
+        (f"Pass@{k}", numbers["pass_at_k"], settings.min_pass_at_k, 1, 0),
+        (f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, 1, -1),
+        ("loss rise", numbers["loss_rise"], settings.max_loss_rise, -1, math.inf),
     ]
-    notes = []
+    notes, missed, missing, held = [], [], [], []
+    if sequence:
+        checks = checks[2:]
+        _judge_sequence(sequence, settings, numbers, missed, missing, held)
     if candidate.subset == "random":
-        checks.insert(2, ("loss", numbers["generalization_loss"], settings.max_generalization_loss, -1))
+        checks.insert(-1, ("loss", numbers["generalization_loss"], settings.max_generalization_loss, -1, 100))
     else:
         notes.append(f"loss threshold not applied: {candidate.subset} is not a random draw")
         if numbers["generalization_loss"] is None:
-            checks.insert(2, ("loss", None, settings.max_generalization_loss, -1))
-
-    missed, missing, held = [], [], []
-    for name, value, limit, sign in checks:
+            checks.insert(-1, ("loss", None, settings.max_generalization_loss, -1, 100))
+    for name, value, limit, sign, idle in checks:
         if value is None:
             missing.append(f"{name} missing or not finite")
         elif sign * (value - limit) < 0:
             missed.append(f"{name} {value:.3f} {'<' if sign > 0 else '>'} {limit:g}")
-        else:
+        elif limit != idle:
             held.append(f"{name} {value:.3f} {'>=' if sign > 0 else '<='} {limit:g}")
+    disagreement, limit = numbers["verifier_disagreement"], settings.max_verifier_disagreement
+    if disagreement is not None and disagreement > limit:
+        missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
+    elif disagreement is None and not sequence:
+        missing.append("verifier disagreement missing or not finite")
     decision = "rejected" if missed else "undecided" if missing else "approved"
-    reason = "; ".join((missed + missing or held) + notes)
-    if settings.mode == "off":
-        decision, reason = "undecided", "the gate is off: RL runs for every candidate"
-    elif settings.mode == "audit":
-        reason += " (audit: RL runs whatever the verdict)"
-    proceed = decision == "approved" or settings.mode != "enforce"
-    return Verdict(candidate.candidate_id, decision, proceed, reason, settings.mode, numbers)
+    reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
+    approved = decision == "approved"
+    return Verdict(candidate.candidate_id, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 
 
-def _estimate(record: PredictorsRecord, k: int) -> float | None:
+def _judge_sequence(sequence: dict, settings: Gate, numbers: dict, missed: list, missing: list, held: list) -> None:
+    """The confidence sequence holds at every moment, so it may be compared with any threshold, not only its own."""
+    low, high, k = _number(sequence.get("low")), _number(sequence.get("high")), settings.k
+    numbers |= {"pass_at_k_low": low, "pass_at_k_high": high}
+    if low is None or high is None or sequence.get("k") != k:
+        missing.append(f"no sequence for Pass@{k}")
+        return
+    shown, limit = f"Pass@{k} in [{low:.3f}, {high:.3f}]", settings.min_pass_at_k
+    if low >= limit:
+        held.append(f"{shown}, all >= {limit:g}")
+    elif high < limit:
+        missed.append(f"{shown}, all < {limit:g}")
+    else:
+        missing.append(f"{shown} holds {limit:g}: not decided within the budget of {sequence['samples']} samples")
+
+
+def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:
+    """Keeps the best `max_rl_runs` of the approved and rejects the rest, with how sure the order is (paper, protocol step 2).
+
+    Args:
+        verdicts: After the thresholds.
+        outcomes: By candidate id.
+        settings: Budget and what to rank by; ties go to the lower loss.
+
+    Returns:
+        Verdicts in the same order; the distance to the other side of the cut is in the reason, ± one standard error over
+        the problems that both were measured on.
+    """
+    sign = -1 if settings.rank_by == "generalization_loss" else 1
+    label = RANKED[settings.rank_by].format(k=settings.k)
+
+    def key(verdict: Verdict) -> tuple:
+        value, loss = verdict.numbers[settings.rank_by], verdict.numbers["generalization_loss"]
+        return -sign * value, loss, verdict.candidate_id
+
+    ranked = sorted((v for v in verdicts if v.decision == "approved"), key=key)
+    last_in, first_out = ranked[: settings.max_rl_runs][-1:], ranked[settings.max_rl_runs :][:1]
+    changed = {}
+    for place, verdict in enumerate(ranked, 1):
+        admitted = place <= settings.max_rl_runs
+        numbers = verdict.numbers | {"rank": place, "ranked": len(ranked)}
+        reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
+        if first_out:
+            other = (first_out if admitted else last_in)[0]
+            ahead, error = measure_distance(outcomes[verdict.candidate_id], outcomes[other.candidate_id], settings)
+            shown = f"{abs(ahead):.3f}" + ("" if error is None else f" ± {error:.3f}")
+            unclear = "" if error is not None and abs(ahead) > Z95 * error else ", not a clear difference"
+            reason += f": {shown} {'better' if admitted else 'worse'} than {other.candidate_id}{unclear}"
+        changed[verdict.candidate_id] = dataclasses.replace(
+            verdict, decision="approved" if admitted else "rejected", proceed=admitted, propensity=1.0 * admitted,
+            reason=f"{reason}; {verdict.reason}", numbers=numbers,
+        )  # fmt: skip
+    return [changed.get(verdict.candidate_id, verdict) for verdict in verdicts]
+
+
+def measure_distance(one: Outcome, other: Outcome, settings: Gate) -> tuple[float, float | None]:
+    """Returns how far one candidate lies from another in what the budget ranks by, and the standard error of that.
+
+    Pass@k is compared problem by problem, so what makes a problem hard for both cancels out.
+    """
+    if settings.rank_by == "generalization_loss":
+        losses = [o.predictors["generalization_loss"] for o in (one, other)]
+        widths = [np.ptp(o.predictors["loss_interval"]) / (2 * Z95) for o in (one, other)]
+        return losses[0] - losses[1], float(math.hypot(*widths))
+    k = settings.k if settings.rank_by == "pass_at_k" else 1
+    curves = [estimate_curve(o.predictors["correct"], o.predictors["samples"])[:, k - 1] for o in (one, other)]
+    if len(curves[0]) != len(curves[1]):
+        raise InputError(f"{one.candidate.candidate_id} and {other.candidate.candidate_id} have different problems")
+    differences = curves[0] - curves[1]
+    error = float(differences.std(ddof=1) / math.sqrt(len(differences))) if len(differences) > 1 else None
+    return float(differences.mean()), error
+
+
+def draw_audit(verdicts: list[Verdict], fraction: float, seed: int) -> list[Verdict]:
+    """Sends a seeded random share of the rejected to RL anyway, at least one where the share is above 0.
+
+    Every rejected candidate has the same probability, which its verdict keeps as its propensity: without it, what the
+    audit finds could not be extrapolated to those that stayed rejected (Horvitz and Thompson 1952).
+    """
+    rejected = [v.candidate_id for v in verdicts if v.decision == "rejected"]
+    count = math.ceil(fraction * len(rejected))
+    order = sorted(rejected, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    drawn, propensity = set(order[:count]), count / len(rejected) if rejected else 0.0
+    judged = []
+    for verdict in verdicts:
+        if verdict.candidate_id in drawn:
+            verdict = _audit(verdict, propensity)
+        elif verdict.decision == "rejected":
+            verdict = dataclasses.replace(verdict, propensity=propensity)
+        judged.append(verdict)
+    return judged
+
+
+def _audit(verdict: Verdict, propensity: float) -> Verdict:
+    reason = f"{verdict.reason} (audit: RL runs whatever the verdict)"
+    return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)
+
+
+def _estimate(predictors: dict, k: int) -> float | None:
     """Returns Pass@k from the counts, or None where they do not allow it."""
     try:
-        return _number(estimate_pass_at_k(record.correct, record.samples, k))
+        curve = estimate_curve(predictors.get("correct") or [], predictors.get("samples") or 0)
+        return _number(float(curve[:, k - 1].mean())) if 1 <= k <= curve.shape[1] else None
     except (InputError, TypeError):
         return None
 

@@ -19,6 +19,7 @@ def run(parameters: dict, summary: str) -> tuple:
         to_json(plan.base),
         json.dumps(plan.revisions, sort_keys=True),
         json.dumps(parameters, sort_keys=True),
+        plan.experiment,
         *(plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")),
     )
 

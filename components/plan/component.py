@@ -21,6 +21,7 @@ def plan(
     curate_sft_data: str,
     curate_rl_data: str,
     curate_evaluation_data: str,
+    curate_predictor_data: str,
     curate_sft_examples: int,
     curate_heldout_problems: int,
     curate_rl_problems: int,
@@ -31,12 +32,20 @@ def plan(
     sft_trainer_overrides: dict,
     sampling_max_tokens: int,
     sampling_seed: int,
+    predictors_sampling: str,
     predictors_samples: int,
+    predictors_sequential_alpha: float,
+    predictors_sequential_budget: int,
     gate_mode: str,
     gate_k: int,
     gate_min_pass_at_k: float,
     gate_min_pass_at_k_over_base: float,
     gate_max_generalization_loss: float,
+    gate_max_verifier_disagreement: float,
+    gate_max_rl_runs: int,
+    gate_rank_by: str,
+    gate_audit_fraction: float,
+    gate_seed: int,
     gate_max_loss_rise: float,
     rl_steps: int,
     rl_learning_rate: float,
@@ -53,6 +62,7 @@ def plan(
         ("base", str),
         ("revisions", str),
         ("parameters", str),
+        ("experiment", str),
         ("curate", str),
         ("sft", str),
         ("predictors", str),
@@ -64,7 +74,8 @@ def plan(
     """Checks everything before anything expensive, expands the sweep and estimates what it will cost.
 
     Returns:
-        The candidates, the reference candidate and the base model as JSON, and the settings of each stage.
+        The candidates, the reference candidate and the base model as JSON, the digest that makes results comparable, and the
+        settings of each stage.
     """
     parameters = dict(locals())
     path = parameters.pop("summary").path

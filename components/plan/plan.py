@@ -1,5 +1,7 @@
 """Checks every parameter and path before anything expensive, expands the sweep, and estimates what it will cost."""
 
+import dataclasses
+import hashlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -7,13 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rlready.components import config
-from rlready.components.config import MODES, SUBSETS, InputError
+from rlready.components.config import MODES, RANKINGS, SAMPLINGS, SUBSETS, InputError
 from rlready.components.core.models import find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.sources import BUILTIN, digest_source, read_some
 
 ROWS_FOR_ESTIMATE = 200
+# What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2 KB a candidate.
+MOST_CANDIDATES = 60
 # Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
 # 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
 FLOPS = 3e10
@@ -28,6 +32,7 @@ class Plan:
         base: The base model, pinned.
         revisions: Digest or commit of every data source.
         settings: JSON settings by stage.
+        experiment: Digest of all that post-RL scores depend on besides the candidate; the same one makes them comparable.
         estimate: For each stage: tokens of one candidate and seconds on one core.
     """
 
@@ -35,6 +40,7 @@ class Plan:
     base: BaseModel
     revisions: dict[str, str]
     settings: dict[str, str]
+    experiment: str
     estimate: dict[str, dict[str, float]]
 
 
@@ -59,9 +65,14 @@ def make_plan(parameters: dict) -> Plan:
     curate = experiment.curate
     revisions = {
         source: digest_source(source, curate.seed)
-        for source in (curate.sft_data, curate.rl_data, curate.evaluation_data)
+        for source in (curate.sft_data, curate.rl_data, curate.evaluation_data, curate.predictor_data)
         if source
     }
+    if len(candidates) > MOST_CANDIDATES:
+        raise InputError(
+            f"sweep: {len(candidates)} candidates, {MOST_CANDIDATES} fit in one run; split it into runs with the same"
+            " settings: what they share comes from the cache"
+        )
     if curate.sft_examples:
         for candidate in candidates:
             if candidate.examples > curate.sft_examples:
@@ -69,8 +80,29 @@ def make_plan(parameters: dict) -> Plan:
                     f"{candidate.candidate_id}: {candidate.examples} examples, but curate_sft_examples is"
                     f" {curate.sft_examples}; a subset cannot be larger than the data"
                 )
+    others = sorted({c.subset for c in candidates} - {"random"}, reverse=True)
+    if experiment.gate.max_rl_runs and experiment.gate.rank_by == "generalization_loss" and others:
+        raise InputError(
+            f"gate_rank_by: the sweep has the subsets {', '.join(others)}: losses are not comparable across data"
+            " distributions; rank by pass_at_k"
+        )
+    refuse_guessing(curate)
     settings = {stage: config.write_settings(experiment, stage) for stage in config.STAGE_SECTIONS}
-    return Plan(candidates, base, revisions, settings, estimate_cost(experiment, candidates, base))
+    deciding = [dataclasses.asdict(base), revisions, *(v for stage, v in settings.items() if stage != "gate")]
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+    return Plan(candidates, base, revisions, settings, digest, estimate_cost(experiment, candidates, base))
+
+
+def refuse_guessing(curate: config.Curate) -> None:
+    """Raises InputError if Pass@k would be measured on multiple choice, where guessing alone passes at a large k."""
+    source = curate.predictor_data or curate.evaluation_data
+    for row in read_some(source, "evaluation", curate.seed, ROWS_FOR_ESTIMATE):
+        if row.get("options"):
+            guessed = 1 - (1 - 1 / row["options"]) ** 64
+            raise InputError(
+                f"{source}: multiple choice with {row['options']} options: guessing alone has Pass@64 = {guessed:.3f}, so it"
+                " predicts nothing; name other problems with curate_predictor_data (it can stay the benchmark)"
+            )
 
 
 def check_values(experiment: SimpleNamespace) -> list[str]:
@@ -87,13 +119,24 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
     require(gate.mode in MODES, f"gate_mode: {gate.mode!r} is none of {', '.join(MODES)}")
     require(gate.k >= 1, f"gate_k: {gate.k} must be at least 1")
     require(
-        gate.k <= predictors.samples,
-        f"gate_k: Pass@{gate.k} needs at least {gate.k} samples a problem, predictors_samples is {predictors.samples}",
+        predictors.sampling in SAMPLINGS, f"predictors_sampling: {predictors.sampling!r} is none of {', '.join(SAMPLINGS)}"
     )
-    require(
-        gate.k & (gate.k - 1) == 0 or gate.k == predictors.samples,
-        f"gate_k: {gate.k} is neither a power of two nor predictors_samples; the curve is kept at those",
-    )
+    if predictors.sampling == "sequential":
+        wrong += check_sequential(experiment)
+    else:
+        require(
+            gate.k <= predictors.samples,
+            f"gate_k: Pass@{gate.k} needs at least {gate.k} samples a problem, predictors_samples is {predictors.samples}",
+        )
+        require(
+            gate.k & (gate.k - 1) == 0 or gate.k == predictors.samples,
+            f"gate_k: {gate.k} is neither a power of two nor predictors_samples; the curve is kept at those",
+        )
+    require(gate.rank_by in RANKINGS, f"gate_rank_by: {gate.rank_by!r} is none of {', '.join(RANKINGS)}")
+    require(gate.max_rl_runs >= 0, f"gate_max_rl_runs: {gate.max_rl_runs} must be 0 (no budget) or more")
+    for name in ("audit_fraction", "max_verifier_disagreement"):
+        value = getattr(gate, name)
+        require(0 <= value <= 1, f"gate_{name}: {value} lies outside [0, 1]")
     require(0 <= gate.min_pass_at_k <= 1, f"gate_min_pass_at_k: {gate.min_pass_at_k} lies outside [0, 1]")
     require(
         -1 <= gate.min_pass_at_k_over_base <= 1,
@@ -127,11 +170,35 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
     return wrong
 
 
+def check_sequential(experiment: SimpleNamespace) -> list[str]:
+    """Returns one line for everything that cannot work with sequential sampling, which measures no curve."""
+    gate, predictors = experiment.gate, experiment.predictors
+    budget = predictors.sequential_budget or predictors.samples * experiment.curate.predictor_problems
+    needs = "predictors_sampling: sequential"
+    checks = [
+        (0 < gate.min_pass_at_k < 1, f"{needs} tests gate_min_pass_at_k, which must lie between 0 and 1"),
+        (
+            gate.min_pass_at_k_over_base == -1,
+            f"{needs} has no Pass@k to compare with the base model's; set gate_min_pass_at_k_over_base to -1",
+        ),
+        (gate.max_rl_runs == 0, f"{needs} cannot rank; set gate_max_rl_runs to 0 or sampling to fixed"),
+        (
+            0 < predictors.sequential_alpha < 0.5,
+            f"predictors_sequential_alpha: {predictors.sequential_alpha} must lie between 0 and 0.5",
+        ),
+        (
+            budget >= gate.k,
+            f"predictors_sequential_budget: {budget} samples are fewer than one problem may need (gate_k {gate.k})",
+        ),
+    ]
+    return [line for fine, line in checks if not fine]
+
+
 def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
     """Returns the candidates of a sweep, in the order given.
 
-    An explicit candidate takes what it leaves out from the first value of the lists. All settings with 0 epochs of one
-    seed are the same candidate, the base model.
+    An explicit candidate takes what it leaves out from the first value of the lists, and without a seed of its own it is
+    repeated with every seed. All settings with 0 epochs of one seed are the same candidate, the base model.
 
     Raises:
         InputError: If a candidate has an unknown key, a bad value, or stands there twice.
@@ -151,7 +218,8 @@ def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
                 raise InputError(
                     f"sweep_candidates, item {number}: expected an object with keys of {', '.join(names)}, got {given!r}"
                 )
-            settings.append({name: given.get(name, (values or [None])[0]) for name, values in lists.items()})
+            whole = {name: given.get(name, (values or [None])[0]) for name, values in lists.items()}
+            settings += [whole | {"seed": seed} for seed in ([given["seed"]] if "seed" in given else lists["seed"])]
     else:
         settings = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     candidates: dict[str, Candidate] = {}
@@ -201,6 +269,8 @@ def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
     sampled = curate.predictor_problems * (experiment.predictors.samples + 1)
+    if experiment.predictors.sampling == "sequential" and experiment.predictors.sequential_budget:
+        sampled = experiment.predictors.sequential_budget + curate.predictor_problems
     scored = curate.benchmark_problems * (experiment.benchmark.samples + 1)
     # Tokens, operations a parameter and token, and seconds a token that a model of no size would take (laptop recipe).
     work = {

@@ -1,6 +1,6 @@
 """Container face of the predictors: python -m rlready.components.predictors --config run.json."""
 
-import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import (
     Candidate,
     Outcome,
+    PredictorsRecord,
     SftRecord,
+    drop_candidate,
     from_json,
     read_record,
-    summarize_predictors,
-    to_json,
     write_record,
 )
 from rlready.components.core.tracking import log_outcome
@@ -21,23 +21,33 @@ from rlready.components.predictors.measure import measure
 
 
 def run(
-    candidate: str, base: str, settings: str, data: str, model: str, model_uri: str, sft_record: str, record: str
-) -> str:
-    """Measures one checkpoint, writes its record and returns the outcome so far as JSON."""
-    chosen, chosen_settings = from_json(Candidate, candidate), read_settings(settings)
-    sampling = chosen_settings.sampling
-    measured = measure(
-        chosen, chosen_settings.predictors.samples, sampling.max_tokens, sampling.seed, Path(data), model
-    )
-    write_record(measured, record)
-    sft = dataclasses.asdict(read_record(SftRecord, sft_record))
-    del sft["candidate"]
+    candidate: str, base: str, settings: str, data: str, model: str, model_uri: str, sft_record: str, measured: str
+) -> dict[str, float | None]:
+    """Measures one checkpoint, writes the outcome so far and returns its headline figures."""
+    chosen, given = from_json(Candidate, candidate), read_settings(settings)
+    record = measure(chosen, given.predictors, given.sampling, getattr(given, "gate", None), Path(data), model)
     card = json.loads((Path(data) / "card.json").read_text())
     sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
-    links = {"base_model": json.loads(base), "sft_model": model_uri, "data": sets}
-    outcome = Outcome(chosen, sft=sft, predictors=summarize_predictors(measured), links=links)
+    used = [json.loads(base)["digest"], sets["heldout"]["digest"], sets["predictors"]["digest"], settings]
+    outcome = Outcome(
+        chosen,
+        sft=drop_candidate(read_record(SftRecord, sft_record)),
+        predictors=drop_candidate(record),
+        links={"base_model": json.loads(base), "sft_model": model_uri, "data": sets},
+        measurement=hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
+    )
+    write_record(outcome, measured)
     log_outcome(outcome)
-    return to_json(outcome)
+    return list_figures(record)
+
+
+def list_figures(record: PredictorsRecord) -> dict[str, float | None]:
+    """Returns the headline figures of the predictors, for the KFP UI."""
+    figures = {f"pass_at_{k}": value for k, value in record.curve}
+    figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
+    if record.sequence:
+        figures |= {f"sequential_{name}": record.sequence[name] for name in ("low", "high", "samples")}
+    return figures | record.by_products
 
 
 if __name__ == "__main__":

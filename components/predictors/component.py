@@ -13,9 +13,9 @@ def predictors(
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     sft_record: dsl.Input[dsl.Artifact],
-    record: dsl.Output[dsl.Artifact],
+    measured: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
-) -> str:
+):
     """Measures the generalization loss and the Pass@k curve of one checkpoint.
 
     Args:
@@ -25,17 +25,13 @@ def predictors(
         data: What curate wrote.
         model: The checkpoint.
         sft_record: What SFT did.
-        record: Counts, curve, intervals and loss.
+        measured: The candidate's outcome so far: SFT, counts, curve, intervals and loss.
         metrics: The same in short, for the KFP UI.
-
-    Returns:
-        The candidate's outcome so far, as JSON.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.records import write_metrics
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri}
-    paths |= {"sft_record": sft_record.path, "record": record.path}
-    outcome = launch("predictors", candidate=candidate, base=base, settings=settings, **paths)
-    metrics.metadata.update(write_metrics(outcome, metrics.path))
-    return outcome
+    paths |= {"sft_record": sft_record.path, "measured": measured.path}
+    figures = launch("predictors", candidate=candidate, base=base, settings=settings, **paths)
+    metrics.metadata.update(write_metrics(figures, metrics.path))

@@ -1,32 +1,52 @@
-"""Generalization loss and the Pass@k curve of one checkpoint."""
+"""Generalization loss and Pass@k of one checkpoint, with fixed or sequential sampling."""
 
+import dataclasses
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from rlready.components.config import Gate, Predictors, Sampling
+from rlready.components.core.devices import describe_device
 from rlready.components.core.events import Progress
-from rlready.components.core.pass_at_k import bootstrap_interval, estimate_curve
+from rlready.components.core.pass_at_k import (
+    correct_curve,
+    estimate_curve,
+    estimate_false_positive_rate,
+    estimate_interval,
+)
+from rlready.components.core.prompts import encode_prompt
 from rlready.components.core.records import Candidate, PredictorsRecord
 from rlready.components.core.sampling import Draw, open_engine
-from rlready.components.core.scoring import count_correct
+from rlready.components.core.scoring import count_false_positives, score_problems
+from rlready.components.core.sequential import run_sequential
+from rlready.components.core.verify import verify
+
+SIDE_BY_SIDE = 64  # problems of the sequential test that are sampled in one batch
 
 
-def measure(candidate: Candidate, samples: int, max_tokens: int, seed: int, data: Path, model: str) -> PredictorsRecord:
+def measure(
+    candidate: Candidate, settings: Predictors, sampling: Sampling, gate: Gate | None, data: Path, model: str
+) -> PredictorsRecord:
     """Measures what predicts the outcome of RL.
 
     Args:
         candidate: Whose checkpoint.
-        samples: Samples a problem (n), at temperature 1.
-        max_tokens: Longest completion.
-        seed: Seeds the samples.
+        settings: How many samples, fixed or sequential.
+        sampling: Longest completion and seed.
+        gate: k and threshold of the sequential test; not used by fixed sampling.
         data: Folder that curate wrote; its held-out examples and predictor problems are used.
         model: Model folder.
 
     Returns:
-        The record, with the counts that every figure in it can be computed from again.
+        The record, with the counts or the sequence that every figure in it can be computed from again.
     """
-    from rlready.components.core.generalization_loss import mean_loss, measure_losses
+    from rlready.components.core.generalization_loss import (
+        estimate_loss_interval,
+        mean_loss,
+        measure_losses,
+        split_by_length,
+    )
     from rlready.components.core.prompts import encode_example
 
     begun = time.time()
@@ -34,20 +54,85 @@ def measure(candidate: Candidate, samples: int, max_tokens: int, seed: int, data
     heldout = [encode_example(engine.tokenizer, row) for row in pq.read_table(data / "heldout.parquet").to_pylist()]
     losses = measure_losses(engine.model, heldout, engine.tokenizer.pad_token_id)
     problems = pq.read_table(data / "predictors.parquet").to_pylist()
-    greedy, greedy_tokens = count_correct(engine, problems, Draw(1, max_tokens, temperature=0))
-    progress = Progress("predictors", candidate.candidate_id, samples * len(problems))
-    correct, tokens = count_correct(engine, problems, Draw(samples, max_tokens, seed=seed), progress.update)
-    curves = estimate_curve(correct, samples)
-    ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
+    greedy = score_problems(engine, problems, Draw(1, sampling.max_tokens, temperature=0))
+    if settings.sampling == "sequential":
+        sampled = _sample_sequentially(candidate, settings, sampling, gate, engine, problems)
+    else:
+        sampled = _sample_fixed(candidate, settings, sampling, engine, problems)
+    sampled["tokens"] += greedy.tokens
     return PredictorsRecord(
         candidate=candidate,
         generalization_loss=mean_loss(losses),
+        loss_interval=list(estimate_loss_interval(losses)),
+        loss_by_length=split_by_length(losses),
         heldout_tokens=sum(count for _, count in losses),
-        samples=samples,
-        correct=correct,
-        greedy_pass_at_1=sum(greedy) / len(problems),
-        curve=[[k, value] for k, value in enumerate(curves.mean(axis=0).tolist(), 1)],
-        intervals={str(k): list(bootstrap_interval(curves[:, k - 1])) for k in ks},
-        tokens=tokens + greedy_tokens,
+        problems=len(problems),
+        greedy_pass_at_1=sum(greedy.correct) / len(problems),
         seconds=time.time() - begun,
+        **sampled,
+        **describe_device(),
     )
+
+
+def _sample_fixed(candidate, settings, sampling, engine, problems) -> dict:
+    """Draws n samples of every problem and returns the fields of the record that rest on them."""
+    samples = settings.samples
+    progress = Progress("predictors", candidate.candidate_id, samples * len(problems))
+    scored = score_problems(engine, problems, Draw(samples, sampling.max_tokens, seed=sampling.seed), progress.update)
+    curves = estimate_curve(scored.correct, samples)
+    ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
+    means = curves.mean(axis=0).tolist()
+    accepted, checked = count_false_positives(scored, problems)
+    rate, (low, high) = estimate_false_positive_rate(accepted, checked) if checked else (0.0, (0.0, 1.0))
+    corrected = correct_curve(scored.correct, samples, rate).tolist()
+    return {
+        "samples": samples,
+        "correct": scored.correct,
+        "curve": [[k, means[k - 1]] for k in ks],
+        "intervals": {str(k): list(estimate_interval(curves[:, k - 1])) for k in ks},
+        "corrected": [[k, corrected[k - 1]] for k in ks],
+        "false_positives": {"accepted": accepted, "checked": checked, "rate": rate, "low": low, "high": high},
+        "by_products": scored.summarize(),
+        "sequence": None,
+        "tokens": scored.tokens,
+    }
+
+
+def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) -> dict:
+    """Samples until Pass@k is known to lie above or below the gate's threshold and returns the fields that rest on it.
+
+    Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice.
+    """
+    prompts = [encode_prompt(engine.tokenizer, row["question"], row["format"]) for row in problems]
+    budget = settings.sequential_budget or settings.samples * len(problems)
+    progress = Progress("predictors", candidate.candidate_id, budget)
+    tokens = done = 0
+
+    def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
+        nonlocal tokens, done
+        keys = [f"draw {draw} from {numbers.start}: {problems[index]['problem_id']}" for draw, index in draws]
+        draw = Draw(len(numbers), sampling.max_tokens, seed=sampling.seed)
+        completions = engine.sample([prompts[index] for _, index in draws], keys, draw)
+        tokens += sum(len(completion.ids) for sampled in completions for completion in sampled)
+        done += len(draws) * len(numbers)
+        progress.update(min(done, budget - 1), tokens)
+        return [
+            [verify(completion.text, problems[index]["answer"], problems[index]["format"]) for completion in sampled]
+            for (_, index), sampled in zip(draws, completions, strict=True)
+        ]
+
+    result = run_sequential(
+        attempt,
+        problems=len(problems),
+        k=gate.k,
+        threshold=gate.min_pass_at_k,
+        alpha=settings.sequential_alpha,
+        budget=budget,
+        seed=sampling.seed,
+        batch=SIDE_BY_SIDE,
+    )
+    progress.update(budget, tokens)
+    sequence = dataclasses.asdict(result) | {"k": gate.k, "threshold": gate.min_pass_at_k}
+    sequence["low"], sequence["high"] = sequence.pop("interval")
+    nothing = {"samples": 0, "correct": [], "curve": [], "intervals": {}, "corrected": [], "false_positives": None}
+    return nothing | {"by_products": {}, "sequence": sequence, "tokens": tokens}

@@ -11,8 +11,11 @@ from rlready.components.images import resolve_image
 def report(
     run_id: str,
     candidates: List[str],  # noqa: UP006
-    reference: str,
-    outcomes: List[str],  # noqa: UP006
+    reference: dsl.Input[dsl.Artifact],
+    reference_result: str,
+    measured: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
+    verdicts: List[str],  # noqa: UP006
+    results: List[str],  # noqa: UP006
     parameters: str,
     html: dsl.Output[dsl.HTML],
     markdown: dsl.Output[dsl.Markdown],
@@ -23,8 +26,11 @@ def report(
     Args:
         run_id: The pipeline run.
         candidates: What plan expanded the sweep to.
-        reference: The base model's outcome.
-        outcomes: Every candidate's outcome.
+        reference: The base model, measured.
+        reference_result: Its benchmark.
+        measured: Every candidate, measured.
+        verdicts: What the gate said of each.
+        results: What RL and the benchmark found; empty where RL did not run.
         parameters: The pipeline's parameters, as JSON.
         html: The report, one page.
         markdown: The report in short.
@@ -32,5 +38,7 @@ def report(
     """
     from rlready.components.core.launch import launch
 
-    inputs = {"run_id": run_id, "candidates": candidates, "reference": reference, "parameters": parameters}
-    launch("report", outcomes=outcomes, html=html.path, markdown=markdown.path, records=records.path, **inputs)
+    inputs = {"run_id": run_id, "candidates": candidates, "parameters": parameters, "verdicts": verdicts}
+    inputs |= {"reference": reference.path, "reference_result": reference_result, "results": results}
+    outputs = {"html": html.path, "markdown": markdown.path, "records": records.path}
+    launch("report", measured=[m.path for m in measured], **inputs, **outputs)

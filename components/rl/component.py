@@ -11,6 +11,8 @@ def rl(
     settings: str,
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
+    sft_record: dsl.Input[dsl.Artifact],
+    measured_digest: str,
     trained: dsl.Output[dsl.Model],
     record: dsl.Output[dsl.Artifact],
 ):
@@ -21,10 +23,13 @@ def rl(
         settings: Settings of this stage, from plan.
         data: What curate wrote.
         model: The checkpoint to start from.
+        sft_record: What SFT did, with the digest of the checkpoint.
+        measured_digest: Digest of the checkpoint that the gate judged; RL refuses another.
         trained: The model folder after RL.
         record: Rewards, steps, seconds.
     """
     from rlready.components.core.launch import launch
 
-    paths = {"data": data.path, "model": model.path, "trained": trained.path, "record": record.path}
-    launch("rl", candidate=candidate, settings=settings, **paths)
+    paths = {"data": data.path, "model": model.path, "sft_record": sft_record.path}
+    paths |= {"trained": trained.path, "record": record.path}
+    launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths)

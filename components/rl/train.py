@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import Rl
 from rlready.components.core import checkpoints
+from rlready.components.core.devices import describe_device
 from rlready.components.core.records import Candidate, RlRecord, to_json
 from rlready.components.core.verify import verify
 
@@ -88,11 +89,12 @@ def train(candidate: Candidate, settings: Rl, max_tokens: int, data: Path, model
     trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
     save_model(trainer.model, tokenizer, out)
     shutil.rmtree(folder)
-    rewards = [[entry["step"], entry["reward"]] for entry in trainer.state.log_history if "reward" in entry]
-    return RlRecord(candidate, thin_out(rewards), trainer.state.global_step, time.time() - begun)
+    rewards = [[entry["step"], round(entry["reward"], 5)] for entry in trainer.state.log_history if "reward" in entry]
+    steps, seconds = trainer.state.global_step, time.time() - begun
+    return RlRecord(candidate, thin_out(rewards), steps, seconds, **describe_device())
 
 
-def thin_out(series: list, most: int = 50) -> list:
+def thin_out(series: list, most: int = 20) -> list:
     """Returns about `most` evenly spaced points of a series, the last among them."""
     stride = -(-len(series) // most) or 1
     return series[::-1][::stride][::-1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rlready.components.config import read_settings
 from rlready.components.core.launch import run_from_command_line
-from rlready.components.core.records import BaseModel, Candidate, Outcome, from_json, write_record
+from rlready.components.core.records import BaseModel, Candidate, Outcome, drop_candidate, from_json, write_record
 from rlready.components.core.tracking import log_outcome
 from rlready.components.sft.train import train
 
@@ -15,9 +15,8 @@ def run(candidate: str, base: str, settings: str, data: str, model: str, model_u
     chosen, start = from_json(Candidate, candidate), from_json(BaseModel, base)
     trained = train(chosen, start, read_settings(settings).sft, Path(data), Path(model))
     write_record(trained, record)
-    sft = json.loads(Path(record).read_text())
-    del sft["candidate"]
-    log_outcome(Outcome(chosen, sft=sft, links={"base_model": json.loads(base), "sft_model": model_uri}))
+    links = {"base_model": json.loads(base), "sft_model": model_uri}
+    log_outcome(Outcome(chosen, sft=drop_candidate(trained), links=links))
 
 
 if __name__ == "__main__":

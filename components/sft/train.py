@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import InputError, Sft
 from rlready.components.core import checkpoints
+from rlready.components.core.devices import describe_device
 from rlready.components.core.records import BaseModel, Candidate, SftRecord, to_json
 
 
@@ -48,7 +49,7 @@ def train(candidate: Candidate, base: BaseModel, settings: Sft, data: Path, out:
         InputError: If the subset is larger than the data or an override is unknown.
     """
     from rlready.components.core.generalization_loss import mean_loss, measure_losses
-    from rlready.components.core.models import load_model, load_tokenizer, save_model, write_pointer
+    from rlready.components.core.models import digest_weights, load_model, load_tokenizer, save_model, write_pointer
     from rlready.components.core.prompts import encode_example
 
     tokenizer, model = load_tokenizer(base), load_model(base)
@@ -60,7 +61,8 @@ def train(candidate: Candidate, base: BaseModel, settings: Sft, data: Path, out:
     begun = time.time()
     if candidate.epochs == 0:
         write_pointer(out, base)
-        return SftRecord(candidate, [[0, measure(model)]], 0, 0, time.time() - begun)
+        trajectory = [[0, measure(model)]]
+        return SftRecord(candidate, trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
     folder = checkpoints.open_folder("sft", [to_json(candidate), to_json(base), repr(settings), str(data)], out)
@@ -72,7 +74,8 @@ def train(candidate: Candidate, base: BaseModel, settings: Sft, data: Path, out:
     save_model(trainer.model, tokenizer, out)
     shutil.rmtree(folder)
     tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
-    return SftRecord(candidate, trajectory, trainer.state.global_step, tokens, time.time() - begun)
+    steps, seconds = trainer.state.global_step, time.time() - begun
+    return SftRecord(candidate, trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
 
 
 def _build_trainer(candidate, settings, model, tokenizer, examples, measure, folder):

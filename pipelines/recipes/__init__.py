@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from rlready.components.config import InputError, coerce, list_parameters
+from rlready.components.config import InputError, complete_parameters
 
 FOLDER = Path(__file__).parent
 
@@ -42,10 +42,7 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         if not equals:
             raise InputError(f"--set {override}: expected key=value")
         given[key] = value
-    known = list_parameters()
-    for key in given.keys() - known.keys():
-        import difflib
-
-        near = difflib.get_close_matches(key, known, 1)
-        raise InputError(f"{path.name}: unknown key {key}" + (f"; did you mean {near[0]}?" if near else ""))
-    return {name: coerce(parameter, given.get(name, parameter.default)) for name, parameter in known.items()}
+    try:
+        return complete_parameters(given)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error

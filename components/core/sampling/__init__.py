@@ -1,6 +1,6 @@
 """Drawing completions: one interface, several engines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,11 +11,14 @@ class Completion:
         text: Decoded, without special tokens.
         ids: Token ids, the end token included.
         finished: Whether the model ended it; False where the length limit did.
+        logprob: Natural logarithm of its probability at the temperature it was drawn at; 0 where decoding was greedy. Not
+            compared: its last bits depend on the batch.
     """
 
     text: str
     ids: list[int]
     finished: bool
+    logprob: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,11 @@ class TransformersEngine:
         size = self._fit_batch(max(len(p) for p in prompts) + draw.max_tokens)
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
-            for (prompt, sample), ids in zip(batch, self._decode(prompts, keys, batch, draw), strict=True):
+            decoded = self._decode(prompts, keys, batch, draw)
+            for (prompt, sample), (ids, logprob) in zip(batch, decoded, strict=True):
                 finished = bool(ids) and ids[-1] in self.ends
                 text = self.tokenizer.decode(ids, skip_special_tokens=True)
-                results[prompt][sample] = Completion(text, ids, finished)
+                results[prompt][sample] = Completion(text, ids, finished, logprob)
                 tokens += len(ids)
             done += len(batch)
             progress(done, tokens)
@@ -127,7 +128,7 @@ class TransformersEngine:
             free = psutil.virtual_memory().available
         return max(1, min(LARGEST_BATCH, int(MEMORY_SHARE * free / row)))
 
-    def _decode(self, prompts, keys, batch: list[tuple[int, int]], draw: Draw) -> list[list[int]]:
+    def _decode(self, prompts, keys, batch: list[tuple[int, int]], draw: Draw) -> list[tuple[list[int], float]]:
         device = self.model.device
         unique = sorted({prompt for prompt, _ in batch})
         width = max(len(prompts[p]) for p in unique)
@@ -154,11 +155,13 @@ class TransformersEngine:
             layer.select(order)
         uniform = torch.from_numpy(self._draw_uniform(keys, batch, draw)).to(device)
         drawn = torch.full((len(batch), draw.max_tokens), -1, dtype=torch.long)
+        logprobs = torch.zeros(len(batch), dtype=torch.double, device=device)
         alive = torch.arange(len(batch), device=device)  # row of the cache -> row of the batch
         running = torch.ones(len(batch), dtype=torch.bool, device=device)
         for step in range(draw.max_tokens):
-            token = self._pick(logits, uniform[alive, step], draw.temperature)
+            token, logprob = self._pick(logits, uniform[alive, step], draw.temperature)
             drawn[alive[running].cpu(), step] = token[running].cpu()
+            logprobs[alive] += logprob * running
             running &= ~torch.isin(token, self.ends)
             left = int(running.sum())
             if left == 0 or step == draw.max_tokens - 1:
@@ -172,7 +175,7 @@ class TransformersEngine:
             if mask is not None:
                 mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             logits = self._forward(token[:, None], mask, (lengths + step)[:, None], cache)
-        return [row[row >= 0].tolist() for row in drawn]
+        return [(row[row >= 0].tolist(), logprob) for row, logprob in zip(drawn, logprobs.tolist(), strict=True)]
 
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
         return self.model(
@@ -196,13 +199,18 @@ class TransformersEngine:
         return numbers
 
     @staticmethod
-    def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Returns the next token of each row: the most likely at temperature 0, else the inverse of the CDF at `uniform`."""
+    def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the next token of each row and its log-probability.
+
+        The token is the most likely at temperature 0 (its log-probability is then 0), else the inverse of the CDF at `uniform`.
+        """
         if temperature == 0:
-            return logits.argmax(-1)
-        cdf = torch.softmax(logits.float() / temperature, -1).cumsum(-1, dtype=torch.double)
-        return (
+            return logits.argmax(-1), uniform.new_zeros(len(uniform))
+        probabilities = torch.softmax(logits.float() / temperature, -1)
+        cdf = probabilities.cumsum(-1, dtype=torch.double)
+        token = (
             torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)
             .squeeze(1)
             .clamp(max=logits.shape[-1] - 1)
         )
+        return token, probabilities.gather(1, token[:, None]).squeeze(1).log().double()
