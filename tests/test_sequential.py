@@ -110,7 +110,7 @@ POPULATIONS = {
 @pytest.mark.parametrize("name", POPULATIONS)
 def test_wrong_decisions_of_simulated_runs_stay_within_alpha(name):
     rng = np.random.default_rng(5)
-    chances, k, runs = POPULATIONS[name](rng), 64, 1000
+    chances, k, runs = POPULATIONS[name](rng), 64, 600
     truth, needed = np.mean(1 - (1 - chances) ** k), draw_needed(chances, runs, 600, rng)
     for distance in (-0.2, -0.1, -0.05, -0.02, -0.001, 0, 0.001, 0.02, 0.05, 0.1, 0.2):
         threshold = truth - distance

@@ -164,7 +164,7 @@ def combine(children):
     )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.recursive(LEAVES, combine, max_leaves=8))
 def test_the_second_check_computes_what_arithmetic_says(expression):
     value, latex, _ = expression

@@ -3,11 +3,11 @@
 If the chances of a right sample follow a Beta distribution over problems, the counts of right samples are beta-binomial, and
 Pass@k follows from its two parameters for every k. Root mean square error in simulation, 128 problems with 16 samples
 each (tests/benchmarks/test_sequential_savings.py prints it): where the model holds, Beta(0.5, 2), Beta(0.3, 5) and Beta(2, 2),
-0.00 to 0.07 at k = 64 and at k = 256. Where it does not, 0.05 to 0.11 at k = 64 and 0.04 to 0.20 at k = 256. The worst case
+0.00 to 0.07 at k = 64 and at k = 256. Where it does not, 0.05 to 0.11 at k = 64 and 0.04 to 0.19 at k = 256. The worst case
 is half of the problems being out of reach: no count tells them from hard ones, and Pass@256 comes out 0.18 too high; 64
-samples a problem bring that to 0.12. A tail of hard but solvable problems comes out 0.1 too low.
+samples a problem bring that to 0.11. A tail of hard but solvable problems comes out 0.1 too low.
 
-A share of problems that are never solved, as a third parameter, removes the first error (0.20 becomes 0.07) but brings one of
+A share of problems that are never solved, as a third parameter, removes the first error (0.19 becomes 0.07) but brings one of
 0.33 where hard problems are not hopeless; choosing by Akaike's criterion does not help. It is left out.
 """
 

@@ -42,20 +42,9 @@ TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox
 ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
 LETTER = re.compile(r"\(?([A-J])\)?[.:]?")
 LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.*\s]*$")
-SAME = {
-    "\\left": "",
-    "\\right": "",
-    "\\displaystyle": "",
-    "\\dfrac": "\\frac",
-    "\\tfrac": "\\frac",
-    "\\cfrac": "\\frac",
-    "\\leq": "\\le",
-    "\\geq": "\\ge",
-    "\\leqslant": "\\le",
-    "\\geqslant": "\\ge",
-    "\\neq": "\\ne",
-    "\\degree": "^\\circ",
-}
+SAME = {"\\left": "", "\\right": "", "\\displaystyle": "", "\\leq": "\\le", "\\geq": "\\ge", "\\neq": "\\ne"}
+SAME |= {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\degree": "^\\circ"}
+SAME |= {"\\leqslant": "\\le", "\\geqslant": "\\ge"}
 
 
 def extract_word(completion: str) -> str | None:
@@ -64,21 +53,21 @@ def extract_word(completion: str) -> str | None:
 
 
 def extract_boxed(completion: str) -> str | None:
-    """Returns the content of the last `\\boxed{}`, or None where there is none or the last is not closed."""
-    start = max(completion.rfind("\\boxed{"), completion.rfind("\\boxed "))
+    """Returns the content of the last `\\boxed{}` or `\\boxed 2`, or None where there is none or the last is not closed."""
+    start = completion.rfind("\\boxed")
     if start < 0:
         return None
-    if completion[start + 6] == " ":
-        bare = re.match(r" +(\d+|\w)", completion[start + 6 : start + 6 + LONGEST_ANSWER])
-        return bare[1] if bare else None
+    rest = completion[start + 6 : start + 6 + LONGEST_ANSWER + 3].lstrip(" ")
+    if not rest.startswith("{"):
+        bare = re.match(r"\d+", rest)
+        return bare[0] if bare else None
     depth = escaped = 0
-    for position in range(start + 6, min(len(completion), start + 6 + LONGEST_ANSWER + 2)):
-        character = completion[position]
+    for position, character in enumerate(rest):
         if not escaped:
             depth += {"{": 1, "}": -1}.get(character, 0)
         escaped = character == "\\" and not escaped
         if depth == 0:
-            return completion[start + 7 : position]
+            return rest[1:position] if position <= LONGEST_ANSWER + 1 else None
     return None
 
 
@@ -148,7 +137,7 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
 
 @lru_cache(REMEMBERED)
 def compare(found: str, answer: str) -> tuple[bool, bool]:
-    """Returns (whether two LaTeX answers are equal, whether math-verify alone says so)."""
+    """Returns (whether two LaTeX answers are equal, whether math-verify was asked and says so)."""
     if max(len(found), len(answer)) > 2 * LONGEST_ANSWER:
         return False, False
     plain = normalise(found)
@@ -340,6 +329,20 @@ def _forget_pool() -> None:
 os.register_at_fork(after_in_child=_forget_pool)
 
 
+@lru_cache(1)
+def open_context():
+    """Returns mpmath with 250 digits, apart from the one that sympy uses and not loaded where nothing needs it."""
+    import mpmath
+
+    context = mpmath.MPContext()
+    context.dps = 250
+    return context
+
+
+def _approximate(number):
+    return open_context().mpf(number.numerator) / number.denominator if isinstance(number, Fraction) else number
+
+
 class Unreadable(Exception):
     """The second check does not know what a text means."""
 
@@ -355,44 +358,20 @@ class Group:
 TOKEN = re.compile(TEXT.pattern.replace("([^{}]*)", "[^{}]*") + r"|\\[a-zA-Z]+|\\.|\d+(?:\.\d*)?|\.\d+|\S", re.DOTALL)
 OPEN = {"(": "()", "[": "()", "{": "{}", "\\{": "{}", "\\langle": "()"}
 CLOSE = (")", "]", "}", "\\}", "\\rangle")
-RELATIONS = {
-    "=": "=",
-    "<": "<",
-    ">": ">",
-    "\\le": "≤",
-    "\\ge": "≥",
-    "\\lt": "<",
-    "\\gt": ">",
-    "\\ne": "≠",
-    "≤": "≤",
-    "≥": "≥",
-}
+RELATIONS = {mark: mark for mark in "=<>≤≥≠"}
+RELATIONS |= {"\\le": "≤", "\\ge": "≥", "\\lt": "<", "\\gt": ">", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
-FUNCTIONS = {
-    name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "exp", "ln", "log", "lg")
-}
+FUNCTIONS = {name: name for name in re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh exp ln log lg")}
 FUNCTIONS |= {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
-UNITS = {
-    word: short
-    for short, words in {
-        "mm": "millimeter",
-        "cm": "centimeter",
-        "m": "meter metre",
-        "km": "kilometer",
-        "in": "inch inche",
-        "ft": "foot feet",
-        "mi": "mile",
-        "g": "gram",
-        "kg": "kilogram",
-        "s": "second sec",
-        "min": "minute",
-        "h": "hour hr",
-        "°": "degree deg circ",
-        "$": "dollar usd",
-        "¢": "cent",
-    }.items()
-    for word in words.split()
-}
+NO_FACTOR = re.findall(r"\S+", r"\cdot \times \div \} \rangle \rfloor \rceil \rvert \% \\")
+MIXED = re.compile(r"\d\d|\d?\{\d+\}\{\d+\}|\d\{\d+\}")
+GREEK = re.compile(
+    r"\\(?:alpha|beta|[Gg]amma|[Dd]elta|(?:var)?epsilon|zeta|eta|(?:var|)theta|kappa|[Ll]ambda|mu|nu|xi|rho|[Ss]igma|tau"
+    r"|(?:var)?phi|[Pp]hi|chi|[Pp]si|[Oo]mega|ell)"
+)
+WORDS = """millimeter=mm centimeter=cm meter=m metre=m kilometer=km inch=in inche=in foot=ft feet=ft mile=mi gram=g
+kilogram=kg second=s sec=s minute=min hour=h hr=h degree=° deg=° circ=° dollar=$ usd=$ cent=¢"""
+UNITS = dict(word.split("=") for word in re.findall(r"\S+", WORDS))
 HEDGES = {"or", "and", "not", "maybe", "perhaps", "possibly", "if", "but", "no"}
 POINTS = 3
 
@@ -405,7 +384,8 @@ def is_confirmed(found: str, answer: str) -> bool:
     """
     try:
         return is_equal(*([read(tokenize(text), point) for point in range(POINTS)] for text in (found, answer)))
-    except (Unreadable, ArithmeticError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
+    except Exception:
+        # Whatever hostile text leads to is no confirmation.
         return False
 
 
@@ -525,7 +505,7 @@ def read(tokens: list[str], point: int):
         return Group(":", tuple(evaluate(part, point) for part in split(tokens, (":",))))
     if tokens[:1] == ["\\begin"]:
         return _read_matrix(tokens, point)
-    if tokens and tokens[0] in OPEN and tokens[-1] in CLOSE and len(split(tokens[1:-1], ())[0]) == len(tokens) - 2:
+    if tokens and tokens[0] in OPEN and tokens[-1] in CLOSE:
         parts = split(tokens[1:-1], (",", ";"))
         kind = OPEN[tokens[0]]
         if kind == "{}" and tokens[0] == "\\{":
@@ -594,9 +574,7 @@ def _name(tokens: list[str], point: int):
 
 
 def _draw(name: str, point: int):
-    import mpmath
-
-    return mpmath.mpf(random.Random(f"{name} {point}").uniform(-3, 3))
+    return open_context().mpf(random.Random(f"{name} {point}").uniform(-3, 3))
 
 
 def _read_matrix(tokens: list[str], point: int) -> Group:
@@ -655,10 +633,7 @@ class Reader:
     """Evaluates an expression by recursive descent at one point of its symbols."""
 
     def __init__(self, tokens: list[str], point: int):
-        import mpmath
-
-        mpmath.mp.dps = 250
-        self.math = mpmath
+        self.math = open_context()
         self.tokens = tokens[::-1]
         self.point = point
 
@@ -724,23 +699,10 @@ class Reader:
         return value
 
     def _starts_factor(self, token: str, before: str) -> bool:
-        stops = (
-            "\\right",
-            "\\cdot",
-            "\\times",
-            "\\div",
-            "\\}",
-            "\\rangle",
-            "\\rfloor",
-            "\\rceil",
-            "\\rvert",
-            "\\%",
-            "\\\\",
-        )
         if token[0].isdigit():
             # Two numbers side by side are no product: `1 000`, `2 3`.
             return before in ("(", "[", "{")
-        return token in "([{" or token.isalpha() or (token[0] == "\\" and token not in stops) or token == "π"
+        return token in "([{" or token.isalpha() or (token[0] == "\\" and token not in NO_FACTOR) or token == "π"
 
     def _read_power(self):
         value = self._read_atom()
@@ -813,11 +775,7 @@ class Reader:
         if token == "i":
             return self.math.mpc(0, 1)
         text = _unwrap(token)
-        if (
-            text != token
-            or token.isalpha()
-            or re.fullmatch(r"\\(?:[a-zA-Z]?[a-z]*(?:a|eta|psi|mu|nu|xi|rho|tau|phi|chi|on)|ell)", token)
-        ):
+        if text != token or token.isalpha() or GREEK.fullmatch(token):
             return self._read_symbol(text.strip())
         raise Unreadable(token)
 
@@ -826,11 +784,8 @@ class Reader:
         nxt = self._peek()
         if nxt[:1].isdigit():
             return self._read_mixed(value, *(self.tokens.pop() for _ in range(3)))
-        if (
-            nxt == "\\frac"
-            and value.denominator == 1
-            and re.match(r"(\d\d|\d? ?\{\d+\}\{\d+\}|\d\{\d+\})", "".join(self.tokens[-2:-9:-1]))
-        ):
+        # As for people, two and a half: `2\frac{1}{2}`.
+        if nxt == "\\frac" and value.denominator == 1 and MIXED.match("".join(self.tokens[-2:-9:-1])):
             return self._add(value, self._read_atom())
         return value
 
@@ -860,10 +815,8 @@ class Reader:
             value = _approximate(self._read_atom())
         else:
             value = _approximate(self._read_product(argument=True))
-        if name in ("log", "lg") or base is not None:
-            value = self.math.log(value) / (
-                self.math.log(_approximate(base)) if base is not None else 1 if name == "log" else self.math.log(10)
-            )
+        if base is not None or name == "lg":
+            value = self.math.log(value) / self.math.log(10 if base is None else _approximate(base))
         elif power == -1:
             return getattr(self.math, "a" + FUNCTIONS[name])(value)
         else:
@@ -880,13 +833,6 @@ class Reader:
                     token = self.tokens.pop()
                     name += token
         return _draw(name.replace("{", "").replace("}", ""), self.point)
-
-
-def _approximate(number):
-    import mpmath
-
-    mpmath.mp.dps = 250
-    return mpmath.mpf(number.numerator) / number.denominator if isinstance(number, Fraction) else number
 
 
 def _serve() -> None:
