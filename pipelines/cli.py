@@ -71,7 +71,13 @@ def _list_texts() -> str:
 def main() -> None:
     """Runs the command line; what the user got wrong is one line and exit status 2."""
     arguments = build_parser().parse_args()
-    commands = {"run": run, "plan": show_plan, "compile": compile_pipeline, "report": show_report, "replay": show_replay}
+    commands = {
+        "run": run,
+        "plan": show_plan,
+        "compile": compile_pipeline,
+        "report": show_report,
+        "replay": show_replay,
+    }
     try:
         commands[arguments.command](arguments)
     except InputError as error:
@@ -262,7 +268,8 @@ def _show_result(folder: Path, work: Path, console) -> None:
 
     records = json.loads((folder / "outcomes.json").read_text())
     table = Table(box=None, pad_edge=False, title="\nresult", title_justify="left")
-    for name in ("candidate", "SFT Pass@1", f"Pass@{records['parameters']['gate_k']}", "loss", "verdict", "RL Pass@1", "greedy"):
+    k = records["parameters"]["gate_k"]
+    for name in ("candidate", "SFT Pass@1", f"Pass@{k}", "loss", "verdict", "RL Pass@1", "greedy"):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
 
     def figure(value) -> str:
@@ -280,7 +287,6 @@ def _show_result(folder: Path, work: Path, console) -> None:
             shown_figures[1] = "{low:.2f}-{high:.2f}".format_map(predictors["sequence"])
         return [Text(name), *shown_figures, Text(verdict), shown, figure(last[1])]
 
-    k = records["parameters"]["gate_k"]
     table.add_row(*cells("base model, no RL", records["reference"], "", k))
     ranked = sorted(records["outcomes"], key=lambda o: -((o["benchmark"] or {}).get("pass_at_1") or -1))
     for outcome in ranked:

@@ -110,7 +110,9 @@ def experiment(*arguments):
     # Files can change under an unchanged path, so the checks are made anew in every run.
     planned.set_caching_options(False)
     base, reference = planned.outputs["base"], planned.outputs["reference"]
-    curated = curate(settings=planned.outputs["curate"], revisions=planned.outputs["revisions"]).set_display_name("Curate")
+    curated = curate(settings=planned.outputs["curate"], revisions=planned.outputs["revisions"]).set_display_name(
+        "Curate"
+    )
     data = curated.outputs["data"]
     root = sft(candidate=reference, base=base, settings=planned.outputs["sft"], data=data).set_display_name(
         "Reference: base model"

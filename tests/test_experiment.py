@@ -144,7 +144,14 @@ def test_a_threshold_that_nothing_passes_still_gives_a_report(first, recipe, wor
 
 
 def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, recipe, work):
-    budget = ["--set", "gate_max_generalization_loss=100", "--set", "gate_max_rl_runs=1", "--set", "gate_audit_fraction=1"]
+    budget = [
+        "--set",
+        "gate_max_generalization_loss=100",
+        "--set",
+        "gate_max_rl_runs=1",
+        "--set",
+        "gate_audit_fraction=1",
+    ]
     _, outcomes, events, folder = run(recipe, work, *budget)
     assert {o["verdict"]["numbers"]["rank"] for o in outcomes.values()} == {1, 2}
     (audited,) = [o for o in outcomes.values() if o["verdict"]["decision"] == "rejected"]

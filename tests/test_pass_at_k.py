@@ -6,7 +6,6 @@ from math import comb, exp, lgamma
 
 import numpy as np
 import pytest
-from scipy.special import betainc
 from scipy.stats import beta as beta_distribution
 
 from rlready.components.config import InputError
@@ -16,7 +15,6 @@ from rlready.components.core.pass_at_k import (
     estimate_false_positive_rate,
     estimate_interval,
     estimate_pass_at_k,
-    integrate_beta,
 )
 
 
@@ -137,7 +135,9 @@ def test_interval_of_one_problem_rules_out_little():
 def test_intervals_of_columns_equal_those_of_each():
     values = np.random.default_rng(0).beta(0.1, 3, (20, 6)).round(2)
     low, high = estimate_interval(values, 0.9)
-    assert list(zip(low, high, strict=True)) == [estimate_interval(column, 0.9) for column in values.T]
+    np.testing.assert_allclose(
+        np.array([low, high]).T, [estimate_interval(column, 0.9) for column in values.T], rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,6 @@ def test_intervals_of_columns_equal_those_of_each():
 def test_interval_needs_numbers_from_0_to_1(values, level):
     with pytest.raises(InputError):
         estimate_interval(values, level)
-
-
-def test_beta_integral_equals_scipy():
-    rng = np.random.default_rng(0)
-    a, b = 10 ** rng.uniform(-2, 4, (2, 2000))
-    x = np.concatenate([rng.random(1000), rng.beta(a[1000:], b[1000:])])
-    np.testing.assert_allclose(integrate_beta(x, a, b), betainc(a, b, x), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])

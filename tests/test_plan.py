@@ -17,7 +17,6 @@ from rlready.components.config import (
 from rlready.components.plan.plan import expand_sweep, make_plan
 from rlready.pipelines.recipes import list_recipes, load_recipe
 
-
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
 
 
@@ -33,7 +32,10 @@ def laptop(**changes):
         ({"gate_max_rl_runs": -1}, r"must be 0 \(no budget\) or more"),
         ({"gate_audit_fraction": 1.5}, r"gate_audit_fraction: 1.5 lies outside \[0, 1\]"),
         ({"gate_max_verifier_disagreement": -0.1}, r"lies outside \[0, 1\]"),
-        ({"gate_rank_by": "generalization_loss", "gate_max_rl_runs": 2}, "shortest, longest: losses are not comparable"),
+        (
+            {"gate_rank_by": "generalization_loss", "gate_max_rl_runs": 2},
+            "shortest, longest: losses are not comparable",
+        ),
         ({"predictors_sampling": "lazy"}, "'lazy' is none of fixed, sequential"),
         ({"predictors_sampling": "sequential"}, "set gate_min_pass_at_k_over_base to -1"),
         (SEQUENTIAL | {"gate_min_pass_at_k": 0.0}, "must lie between 0 and 1"),
@@ -107,7 +109,9 @@ MULTIPLE_CHOICE = [
 ]
 
 
-@pytest.mark.parametrize(("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")])
+@pytest.mark.parametrize(
+    ("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")]
+)
 def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, gsm8k_file):
     choices, words = gsm8k_file("choices.jsonl", [row]), "builtin:list-machine"
     with pytest.raises(InputError, match=f"multiple choice with {options} options: .* Pass@64 = {guessed}"):

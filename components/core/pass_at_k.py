@@ -151,49 +151,6 @@ def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarr
     return np.maximum(0.0, 1.0 - all_wrong * (1 - rate) ** -np.arange(1.0, samples + 1))
 
 
-def integrate_beta(x: np.ndarray, a: np.ndarray, b: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
-    """Returns P(X <= x) for X of a Beta(a, b) distribution: the regularized incomplete beta function.
-
-    The continued fraction is that of DLMF 8.17.22, evaluated by Lentz's method; x beyond the mean is mirrored to where
-    the fraction converges fast.
-
-    Args:
-        x: Numbers in [0, 1].
-        a: Positive numbers.
-        b: Positive numbers.
-        scale: log_beta(a, b) where it is at hand, for it takes half of the time.
-
-    Returns:
-        Probabilities, of the shape that the arguments broadcast to.
-    """
-    scale = log_beta(a, b) if scale is None else scale
-    x, a, b = (np.array(v, dtype=float) for v in np.broadcast_arrays(x, a, b))
-    mirrored = x * (a + b + 2) > a + 1
-    x, a, b = np.where(mirrored, 1 - x, x), np.where(mirrored, b, a), np.where(mirrored, a, b)
-    # On this side of the mean no partial denominator vanishes, so Lentz's guards against it are not needed.
-    c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
-    fraction = d
-    for m in range(1, 10_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d, c = 1 / (1 + even * d), 1 + even / c
-        before = fraction * c * d
-        d, c = 1 / (1 + odd * d), 1 + odd / c
-        fraction = before * c * d
-        if (np.abs(fraction - before) <= 1e-14 * np.abs(fraction)).all():
-            break
-    with np.errstate(divide="ignore"):
-        front = np.exp(a * np.log(x) + b * np.log1p(-x) - scale) / a
-    lower = np.clip(front * fraction, 0.0, 1.0)
-    return np.where(mirrored, 1 - lower, lower)
-
-
-def log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the logarithm of the beta function of positive numbers."""
-    log_gamma = np.vectorize(math.lgamma, otypes=[float])
-    return log_gamma(a) + log_gamma(b) - log_gamma(a + b)
-
-
 def _estimate_all_wrong(correct: Sequence[int], samples: int) -> np.ndarray:
     """Returns C(n-c, k) / C(n, k), the unbiased estimate that k samples are all wrong, by problem and k."""
     counts = _check_counts(correct, samples)
@@ -241,11 +198,9 @@ def _widen(low: np.ndarray, successes: np.ndarray, trials: np.ndarray, level: fl
 
 
 def _bound_below(successes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
-    """Returns the lower end of Clopper and Pearson's interval, by bisection; neither number need be whole."""
-    a, b = np.maximum(successes, 1e-9), trials - np.asarray(successes) + 1
-    low, high, scale = np.zeros(np.shape(a)), np.ones(np.shape(a)), log_beta(a, b)
-    for _ in range(50):
-        middle = (low + high) / 2
-        below = integrate_beta(middle, a, b, scale) < (1 - level) / 2
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.where(np.asarray(successes) > 0, low, 0.0)
+    """Returns the lower end of Clopper and Pearson's interval; neither number need be whole."""
+    from scipy.special import betaincinv
+
+    successes = np.asarray(successes, dtype=float)
+    bound = betaincinv(np.maximum(successes, 1e-9), trials - successes + 1, (1 - level) / 2)
+    return np.where(successes > 0, bound, 0.0)

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from numbers import Integral
 
 import numpy as np
+from scipy.special import betainc, betaln
 
 from rlready.components.config import InputError
-from rlready.components.core.pass_at_k import integrate_beta, log_beta
 
 CONCENTRATION = 20
 
@@ -142,11 +142,8 @@ def measure_evidence(trials: np.ndarray, successes: np.ndarray, chance: np.ndarr
     failures = trials - successes
     a, b = CONCENTRATION * chance, CONCENTRATION * (1 - chance)
     with np.errstate(divide="ignore"):
-        scale = log_beta(a, b)
-        prior = scale + np.log(integrate_beta(1 - chance, b, a, scale))
-        a, b = a + successes, b + failures
-        scale = log_beta(a, b)
-        posterior = scale + np.log(integrate_beta(1 - chance, b, a, scale))
+        prior = betaln(a, b) + np.log(betainc(b, a, 1 - chance))
+        posterior = betaln(a + successes, b + failures) + np.log(betainc(b + failures, a + successes, 1 - chance))
     return posterior - prior - successes * np.log(chance) - failures * np.log1p(-chance)
 
 

@@ -71,7 +71,9 @@ def curate(settings: Curate, revisions: dict[str, str], out: Path) -> dict:
     taken = {row["problem_id"] for row in evaluation[:wanted]}
     if settings.predictor_data:
         predictors = _read(settings.predictor_data, "predictors", settings, revisions, dropped, taken)
-        _require(predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems")
+        _require(
+            predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems"
+        )
         predictors = order_by_hash(predictors, seed, "predictors")[: settings.predictor_problems]
         taken |= {row["problem_id"] for row in predictors}
 

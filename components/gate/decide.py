@@ -32,7 +32,9 @@ def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdi
     verdicts = [compare(outcome, base, settings) for outcome in outcomes]
     if settings.mode == "off":
         return [
-            dataclasses.replace(v, decision="undecided", reason="the gate is off: RL runs for every candidate", proceed=True)
+            dataclasses.replace(
+                v, decision="undecided", reason="the gate is off: RL runs for every candidate", proceed=True
+            )
             for v in verdicts
         ]
     if settings.max_rl_runs:

@@ -119,7 +119,8 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
     require(gate.mode in MODES, f"gate_mode: {gate.mode!r} is none of {', '.join(MODES)}")
     require(gate.k >= 1, f"gate_k: {gate.k} must be at least 1")
     require(
-        predictors.sampling in SAMPLINGS, f"predictors_sampling: {predictors.sampling!r} is none of {', '.join(SAMPLINGS)}"
+        predictors.sampling in SAMPLINGS,
+        f"predictors_sampling: {predictors.sampling!r} is none of {', '.join(SAMPLINGS)}",
     )
     if predictors.sampling == "sequential":
         wrong += check_sequential(experiment)

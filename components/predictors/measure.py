@@ -22,7 +22,7 @@ from rlready.components.core.scoring import count_false_positives, score_problem
 from rlready.components.core.sequential import run_sequential
 from rlready.components.core.verify import verify
 
-SIDE_BY_SIDE = 64  # problems of the sequential test that are sampled in one batch
+SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 
 
 def measure(

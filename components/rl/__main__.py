@@ -9,7 +9,14 @@ from rlready.components.rl.train import train
 
 
 def run(
-    candidate: str, settings: str, data: str, model: str, sft_record: str, measured_digest: str, trained: str, record: str
+    candidate: str,
+    settings: str,
+    data: str,
+    model: str,
+    sft_record: str,
+    measured_digest: str,
+    trained: str,
+    record: str,
 ) -> None:
     """Trains one checkpoint and writes its model folder and record.
 

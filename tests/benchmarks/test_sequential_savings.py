@@ -1,8 +1,7 @@
-"""Samples that the sequential test needs, against fixed sampling; and the errors of extrapolation. Printed: make bench."""
+"""Samples that the sequential test needs, against fixed sampling. Printed: make bench."""
 
 import numpy as np
 import pytest
-from test_extrapolation import FITTING, OTHER, measure_errors
 from test_sequential import ALPHA, simulate
 
 pytestmark = pytest.mark.bench
@@ -32,15 +31,3 @@ def test_samples_against_fixed_sampling(name, k):
             print(
                 f"{distance:+17.2f} {wrong:7.3f} {undecided:6.3f} {draws.mean():6.0f} {samples.mean():8.0f} {ratio:14.1f}"
             )
-
-
-@pytest.mark.parametrize(("problems", "samples"), [(128, 8), (128, 16), (128, 64), (32, 16)])
-def test_extrapolation_errors(problems, samples):
-    rng = np.random.default_rng(0)
-    print(f"\n{problems} problems, {samples} samples each: truth, bias and root mean square error of Pass@k")
-    for name, draw in (FITTING | OTHER).items():
-        row = ""
-        for k in (64, 256):
-            truth, errors = measure_errors(draw, problems, samples, k, 60, rng)
-            row += f"   k {k}: {truth:.3f} {errors.mean():+.3f} {(errors**2).mean() ** 0.5:.3f}"
-        print(f"{name:28}{row}")
