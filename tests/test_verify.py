@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rlready.components.config import InputError
 from rlready.components.core import verify as module
+from rlready.components.core.equivalence import evaluate, is_confirmed, tokenize
 from rlready.components.core.verify import EXTRACT, TIME_LIMIT, Judgement, is_readable, judge, verify
 
 FOLDER = Path(__file__).parent / "cases"
@@ -116,7 +117,7 @@ def test_no_text_raises_or_takes_longer_than_the_limit_and_the_next_one_is_still
 @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(LATEX, LATEX)
 def test_the_second_check_answers_every_text_and_the_same_either_way_round(found, gold):
-    assert module.is_confirmed(found, gold) is module.is_confirmed(gold, found)
+    assert is_confirmed(found, gold) is is_confirmed(gold, found)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -168,7 +169,7 @@ def combine(children):
 @given(st.recursive(LEAVES, combine, max_leaves=8))
 def test_the_second_check_computes_what_arithmetic_says(expression):
     value, latex, _ = expression
-    assert module.evaluate(module.tokenize(latex), 0) == value
+    assert evaluate(tokenize(latex), 0) == value
 
 
 def test_a_judgement_holds_the_answer_and_whether_the_checks_disagree():
