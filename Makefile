@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test test-data bench lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
 
 test: $(VENV)/installed  ## the default tests: no GPU, no network, under 12 minutes on 2 cores
 	$(BIN)/python -m pytest
+
+test-data: $(VENV)/installed  ## tests on real data sets: RLREADY_DATA=folder make test-data
+	$(BIN)/python -m pytest -m data -s -o addopts= tests
 
 bench: $(VENV)/installed  ## speed, printed as ratios
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks

@@ -148,7 +148,7 @@ class Gate:
     max_verifier_disagreement: float = knob(
         0.1,
         "Most of the answers that math-verify calls right which its second check may refuse; above, undecided",
-        "on clean answers about 1 %",
+        "measured below 1 % on rewritten answers of MATH-500",
     )
     max_rl_runs: int = knob(
         0, "Most candidates to approve: the best of those that pass the thresholds; 0: all of them", "no budget"

@@ -1,5 +1,6 @@
 """Sampling answers to problems, counting the right ones, and what else the samples show."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,12 @@ class Scored:
     Attributes:
         completions: The samples of each problem.
         judgements: What the verifier said of each.
+        verifier_seconds: How long it took for all of them.
     """
 
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
+    verifier_seconds: float
 
     @property
     def correct(self) -> list[int]:
@@ -38,8 +41,9 @@ class Scored:
         Returns:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated (share of completions that the length limit cut off) and
-            verifier_disagreement (of the answers that math-verify calls right, the share that the second check refuses).
+            samples, mean over problems), mean_tokens, truncated (share of completions that the length limit cut off),
+            verifier_disagreement (of the answers that math-verify calls right, the share that the second check refuses)
+            and verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
@@ -53,6 +57,7 @@ class Scored:
             "mean_tokens": self.tokens / len(flat),
             "truncated": sum(not completion.finished for completion in flat) / len(flat),
             "verifier_disagreement": refused / max(1, refused + sum(judgement.right for judgement in judged)),
+            "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
         }
 
 
@@ -72,11 +77,12 @@ def score_problems(
     """
     prompts = [encode_prompt(engine.tokenizer, row["question"], row["format"]) for row in problems]
     sampled = engine.sample(prompts, [row["problem_id"] for row in problems], draw, progress)
+    begun = time.perf_counter()
     judgements = [
         [judge(completion.text, row["answer"], row["format"]) for completion in completions]
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return Scored(sampled, judgements)
+    return Scored(sampled, judgements, time.perf_counter() - begun)
 
 
 def count_false_positives(scored: Scored, problems: Sequence[dict]) -> tuple[int, int]:

@@ -1,0 +1,51 @@
+"""What the samples show besides Pass@k, on samples written by hand; and the false positives, on wrong answers only."""
+
+import pytest
+
+from rlready.components.core.sampling import Completion
+from rlready.components.core.scoring import Scored, count_false_positives
+from rlready.components.core.verify import judge
+
+PROBLEMS = [
+    {"problem_id": "a", "question": "?", "answer": "abcd", "format": "word"},
+    {"problem_id": "b", "question": "?", "answer": "dcba", "format": "word"},
+]
+
+
+def make_scored(*texts, problems=PROBLEMS):
+    completions = [[Completion(t, list(range(len(t))), t[-1] != "x", -0.5 * len(t)) for t in row] for row in texts]
+    judgements = [
+        [judge(c.text, problem["answer"], problem["format"]) for c in row]
+        for problem, row in zip(problems, completions, strict=True)
+    ]
+    return Scored(completions, judgements, 0.5)
+
+
+def test_by_products_of_samples_written_by_hand():
+    scored = make_scored(["#abcd", "#abcd", "#aaaa", "Rx"], ["#bbbb", "#bbbb", "#bbbb", "#bbbb"])
+    assert scored.correct == [2, 0] and scored.tokens == 37
+    assert scored.summarize() == {
+        "entropy": pytest.approx(0.5),  # every token has probability exp(-1/2)
+        "zero_variance": 0.5,  # of the second problem every sample is wrong
+        "diversity": pytest.approx((2 / 4 + 1 / 4) / 2),
+        "mean_tokens": pytest.approx(37 / 8),
+        "truncated": pytest.approx(1 / 8),
+        "verifier_disagreement": 0.0,
+        "verdicts_per_second": pytest.approx(16.0),
+    }
+
+
+def test_disagreement_is_a_share_of_what_the_first_check_calls_right():
+    problems = [{"problem_id": "e", "question": "?", "answer": "1/2^{99}", "format": "boxed"}]
+    scored = make_scored(
+        ["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."], problems=problems
+    )
+    assert scored.correct == [1]
+    assert scored.summarize()["verifier_disagreement"] == pytest.approx(1 / 2)
+
+
+def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
+    scored = make_scored(["#abcd", "#dcba", "#dcba"], ["#dcba", "#abcd", "#aaaa"])
+    assert count_false_positives(scored, PROBLEMS) == (3, 6)
+    same = [PROBLEMS[0], PROBLEMS[1] | {"answer": "abcd"}]
+    assert count_false_positives(scored, same) == (0, 0)
