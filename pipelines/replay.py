@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.components.config import InputError, list_parameters, parse_parameters
 from rlready.components.core.records import Outcome, Verdict, from_json
 from rlready.components.gate.decide import decide
+from rlready.components.plan.plan import check_values
 
 COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")
 
@@ -78,12 +79,13 @@ def replay(run: PastRun, changes: list[str]) -> list[Replayed]:
             gate = ", ".join(name for name in list_parameters() if name.startswith("gate_"))
             raise InputError(f"--set {change}: expected key=value with a key of {gate}")
         given[key] = value
-    gate = parse_parameters(given).gate
-    if not 0 <= gate.min_pass_at_k <= 1:
-        raise InputError(f"gate_min_pass_at_k: {gate.min_pass_at_k} lies outside [0, 1]")
+    experiment = parse_parameters(given)
+    wrong = check_values(experiment)
+    if wrong:
+        raise InputError("\n".join(wrong))
     measured = [dataclasses.replace(outcome, verdict=None, rl=None, benchmark=None) for outcome in run.outcomes]
     replayed = []
-    for outcome, after in zip(run.outcomes, decide(measured, run.reference, gate), strict=True):
+    for outcome, after in zip(run.outcomes, decide(measured, run.reference, experiment.gate), strict=True):
         before = Verdict(**outcome.verdict)
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after, name)]
         replayed.append(Replayed(outcome, before, after, differs))

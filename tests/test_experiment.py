@@ -163,6 +163,9 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     assert said.returncode == 0 and "all 2 verdicts" in said.stdout
     said = replay(work, folder.name, "--set", "gate_max_rl_runs=0")
     assert "1 of 2 verdicts change" in said.stdout
+    assert "gate_min_pass_at_k: 2.0 lies outside" in replay(work, folder.name, "--set", "gate_min_pass_at_k=2").stderr
+    assert "expected key=value with a key of gate_mode" in replay(work, folder.name, "--set", "rl_steps=2").stderr
+    assert "no finished run here" in replay(work, "nowhere").stderr
     outcomes = json.loads((folder / "outcomes.json").read_text())
     outcomes["outcomes"][0]["predictors"]["correct"][0] += 1
     (folder / "outcomes.json").write_text(json.dumps(outcomes))

@@ -97,3 +97,13 @@ def test_the_prompt_has_no_loss_and_the_end_token_has(engine):
     scored = [t for t in example["labels"] if t != -100]
     assert engine.tokenizer.decode(scored) == "Rdcba#dcba<eos>"
     assert example["input_ids"][-1] == engine.tokenizer.eos_token_id
+
+
+def test_loss_of_an_example_does_not_depend_on_its_neighbours_or_their_order(engine):
+    rows = list(itertools.islice(generate_rows("sft", 4), 20))
+    examples = [encode_example(engine.tokenizer, row | {"format": "word"}) for row in rows]
+    alone = [measure_losses(engine.model, [e], engine.tokenizer.pad_token_id)[0] for e in examples]
+    together = measure_losses(engine.model, examples[::-1] + examples, engine.tokenizer.pad_token_id)
+    for part in (together[:20][::-1], together[20:]):
+        assert [total for total, _ in part] == pytest.approx([total for total, _ in alone], abs=1e-4)
+        assert [count for _, count in part] == [count for _, count in alone]

@@ -1,0 +1,46 @@
+"""The loss by itself is tested against logits in test_sampling.py; here are its interval and its split by length."""
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from rlready.components.core.generalization_loss import estimate_loss_interval, mean_loss, split_by_length
+
+
+def draw_losses(rng, examples):
+    counts = rng.integers(5, 60, examples)
+    return [(float(count * loss), int(count)) for count, loss in zip(counts, rng.gamma(4, 0.1, examples), strict=True)]
+
+
+def test_interval_equals_an_independent_bootstrap_of_whole_examples():
+    losses = draw_losses(np.random.default_rng(0), 80)
+    sums, counts = np.array(losses).T
+    other = bootstrap(
+        (sums, counts), lambda s, c, axis: s.sum(axis) / c.sum(axis), paired=True, n_resamples=4000, method="percentile",
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    width = np.ptp(other.confidence_interval)
+    assert estimate_loss_interval(losses) == pytest.approx(tuple(other.confidence_interval), abs=0.08 * width)
+
+
+def test_interval_covers_the_loss_of_the_population():
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(300):
+        low, high = estimate_loss_interval(draw_losses(rng, 100))
+        covered += low <= 0.4 <= high
+    assert 0.90 <= covered / 300 <= 0.98  # 300 studies: the standard error is 1.3 points
+
+
+def test_quartiles_hold_every_example_once_in_the_order_of_length():
+    losses = draw_losses(np.random.default_rng(3), 41)
+    parts = split_by_length(losses)
+    ordered = sorted(losses, key=lambda entry: entry[1])
+    assert [part["shortest"] for part in parts] == [ordered[i][1] for i in (0, 11, 21, 31)]
+    assert [part["longest"] for part in parts] == [ordered[i][1] for i in (10, 20, 30, 40)]
+    assert parts[0]["loss"] == pytest.approx(mean_loss(ordered[:11]))
+    assert all(part["low"] <= part["loss"] <= part["high"] for part in parts)
+
+
+def test_fewer_than_four_examples_are_fewer_parts():
+    assert [part["loss"] for part in split_by_length([(1.0, 2), (3.0, 4)])] == [0.5, 0.75]
