@@ -281,7 +281,9 @@ def _show_result(folder: Path, work: Path, console) -> None:
         figures = [curve.get(1), curve.get(k), predictors["generalization_loss"]]
         last = [scored.get("pass_at_1"), scored.get("greedy_pass_at_1")]
         error = scored.get("standard_error")
-        shown = figure(last[0]) + (f" ± {error:.3f}" if error is not None else "")
+        shown = figure(last[0]) + (f" ± {error:.3f}" if error else "")
+        if error == 0 and "interval" in scored:
+            shown += " [{:.3f}, {:.3f}]".format(*scored["interval"])
         shown_figures = [figure(value) for value in figures]
         if predictors["sequence"]:
             shown_figures[1] = "{low:.2f}-{high:.2f}".format_map(predictors["sequence"])

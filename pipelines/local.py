@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from rlready.components.core import checkpoints, events, launch
+from rlready.components.core import checkpoints, events, launch, tracking
 
 
 def prepare_environment(work: Path, run: Path) -> None:
@@ -50,6 +50,9 @@ def main(work: Path, run: Path) -> None:
             cache_root=str(work / "cache"),
         )
         experiment(**json.loads((run / "parameters.json").read_text()))
+    except Exception:
+        tracking.fail_run(run.name)
+        raise
     finally:
         worker.kill()
 

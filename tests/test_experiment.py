@@ -219,3 +219,9 @@ def test_a_failing_stage_is_one_clear_line(recipe, work):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "SFTConfig has no no_such_field" in output and "Traceback" not in output
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlready").experiment_id
+    (last, *_) = client.search_runs([experiment], "tags.`rlready.role` = 'pipeline'", order_by=["start_time DESC"])
+    assert last.info.status == "FAILED"

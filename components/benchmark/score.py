@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from rlready.components.core.devices import describe_device
 from rlready.components.core.events import Progress
+from rlready.components.core.pass_at_k import estimate_interval
 from rlready.components.core.records import BenchmarkRecord, Candidate
 from rlready.components.core.sampling import Draw, open_engine
 from rlready.components.core.scoring import score_problems
@@ -38,6 +39,7 @@ def score(candidate: Candidate, samples: int, max_tokens: int, seed: int, data: 
         candidate=candidate,
         pass_at_1=float(shares.mean()),
         standard_error=estimate_standard_error(shares),
+        interval=list(estimate_interval(shares)),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
         chance=sum(1 / row["options"] for row in problems if row.get("options")) / len(problems),
         problems=len(problems),

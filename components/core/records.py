@@ -183,6 +183,7 @@ class BenchmarkRecord:
         candidate: The setting.
         pass_at_1: Mean over problems of the share of right samples, at temperature 1.
         standard_error: Of pass_at_1, clustered by problem.
+        interval: 95 % interval of pass_at_1, which says something even where no sample was right.
         greedy_pass_at_1: Share of problems solved by greedy decoding.
         chance: Pass@1 of guessing, above 0 for multiple choice.
         problems: Number of problems.
@@ -196,6 +197,7 @@ class BenchmarkRecord:
     candidate: Candidate
     pass_at_1: float | None
     standard_error: float | None
+    interval: list
     greedy_pass_at_1: float | None
     chance: float
     problems: int
