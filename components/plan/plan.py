@@ -16,8 +16,8 @@ from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.sources import BUILTIN, digest_source, read_some
 
 ROWS_FOR_ESTIMATE = 200
-# What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2 KB a candidate.
-MOST_CANDIDATES = 60
+# What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
+MOST_CANDIDATES = 48
 # Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
 # 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
 FLOPS = 3e10
