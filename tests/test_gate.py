@@ -128,6 +128,11 @@ def test_the_mode_audit_sends_everyone_with_propensity_one():
     assert [v.audited for v in verdicts] == [False, True, True]
 
 
+def test_a_gate_that_is_off_sends_everyone_and_judges_nobody():
+    verdicts = decide(make_sweep([4, 4], [0, 0]), make_outcome(), dataclasses.replace(LENIENT, k=1, mode="off"))
+    assert [(v.decision, v.proceed, v.propensity, v.audited) for v in verdicts] == [("undecided", True, 1.0, False)] * 2
+
+
 def test_outcomes_of_another_experiment_are_refused():
     sweep = [make_outcome(measurement="a"), make_outcome(measurement="b", name="other")]
     with pytest.raises(InputError, match="other: measured in another experiment"):

@@ -31,12 +31,8 @@ def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdi
     check_comparable(outcomes, base)
     verdicts = [compare(outcome, base, settings) for outcome in outcomes]
     if settings.mode == "off":
-        return [
-            dataclasses.replace(
-                v, decision="undecided", reason="the gate is off: RL runs for every candidate", proceed=True
-            )
-            for v in verdicts
-        ]
+        off = {"decision": "undecided", "reason": "the gate is off: RL runs for every candidate"}
+        return [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
     if settings.max_rl_runs:
         verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
     if settings.mode == "audit":
