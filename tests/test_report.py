@@ -1,12 +1,23 @@
 """The report: what it says of the result, that its numbers are right, and that it is one safe page."""
 
+import dataclasses
+import itertools
+import math
 import re
+import statistics
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from scipy.stats import linregress, spearmanr
+from scipy.stats import f_oneway, linregress, spearmanr
 
 from rlready.components.core.records import Candidate, Outcome
+from rlready.components.report.audit import audit_rejections, check_forecasts
+from rlready.components.report.comparison import flatten
+from rlready.components.report.ledger import balance, list_entries
+from rlready.components.report.quality import choose, measure_noise, pick_main
 from rlready.components.report.report import write_report
 
 RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
@@ -17,49 +28,110 @@ RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
     ("shortest", 4, 0.26, 0.56, 0.09, 0.33),
     ("mixed", 4, 0.22, 0.77, 2.60, 0.43),
 ]
+DEVICE = {"device": "CPU thread", "devices": 2}
 
 
-def make_outcome(subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds"):
-    candidate = Candidate(name or f"{subset}-{epochs}", epochs, subset, 1024, 2e-5, 0)
+def make_outcome(
+    subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds", seed=0, **verdict
+):
+    candidate = Candidate(name or f"{subset}-{epochs}", epochs, subset, 1024, 2e-5, seed)
     decision = "rejected" if score is None else "approved"
+    proceed = score is not None
+    verdict = {
+        "decision": decision,
+        "reason": reason,
+        "mode": "enforce",
+        "proceed": proceed,
+        "audited": False,
+    } | verdict
     return Outcome(
         candidate,
-        sft={"trajectory": [[0, 1.4], [epochs, loss]], "steps": 9, "train_tokens": 9, "seconds": 10.0},
+        sft={"trajectory": [[0, 1.4], [epochs, loss]], "steps": 9, "train_tokens": 9, "seconds": 10.0, **DEVICE},
         predictors={
             "generalization_loss": loss,
+            "loss_interval": [loss - 0.05, loss + 0.05],
+            "loss_by_length": [{"shortest": 1, "longest": 9, "loss": loss, "low": 0.0, "high": 1.0}] * 4,
             "greedy_pass_at_1": pass_at_1,
             "curve": [[1, pass_at_1], [64, pass_at_64], [100, pass_at_64]],
+            "intervals": {"64": [pass_at_64 - 0.04, pass_at_64 + 0.03]},
+            "corrected": [[1, pass_at_1], [64, pass_at_64 - 0.01]],
+            "false_positives": {"accepted": 1, "checked": 200, "rate": 0.005, "low": 0.0, "high": 0.0275},
+            "by_products": {"entropy": 0.3, "diversity": 0.2, "zero_variance": 0.1},
             "seconds": 20.0,
+            **DEVICE,
         },
-        verdict={"decision": decision, "reason": reason, "mode": "enforce", "numbers": {"k": 64}},
-        rl=None if score is None else {"rewards": [], "steps": 9, "seconds": 1000.0},
-        benchmark=None
-        if score is None
-        else {"pass_at_1": score, "standard_error": 0.01, "greedy_pass_at_1": score, "seconds": 30.0},
+        verdict={"numbers": {"k": 64}, "propensity": 1.0 * proceed, "forecast": {"reason": "insufficient data"}}
+        | verdict,
+        rl={"rewards": [], "steps": 9, "seconds": 1000.0, **DEVICE} if proceed else None,
+        benchmark={
+            "pass_at_1": score,
+            "standard_error": 0.01,
+            "greedy_pass_at_1": score,
+            "chance": 0.0,
+            "seconds": 30.0,
+            **DEVICE,
+        }
+        if proceed
+        else None,
     )
 
 
 BASE = Outcome(
     Candidate("base", 0, "random", 0, 0.0, 0),
-    predictors={"generalization_loss": 1.4, "greedy_pass_at_1": 0.1, "curve": [[1, 0.1], [64, 0.6]], "seconds": 1.0},
-    benchmark={"pass_at_1": 0.11, "standard_error": 0.01, "greedy_pass_at_1": 0.12, "seconds": 1.0},
+    predictors={
+        "generalization_loss": 1.4,
+        "greedy_pass_at_1": 0.1,
+        "curve": [[1, 0.1], [64, 0.6]],
+        "seconds": 1.0,
+        **DEVICE,
+    },
+    benchmark={"pass_at_1": 0.11, "standard_error": 0.01, "greedy_pass_at_1": 0.12, "seconds": 1.0, **DEVICE},
 )
 
 
+def make_sweep(settings=10, seeds=3, scatter=0.01):
+    """A sweep in which Pass@64 tells the result, Pass@1 after SFT does not, and seeds scatter."""
+    generator = np.random.default_rng(0)
+    sweep = []
+    for setting, seed in itertools.product(range(settings), range(seeds)):
+        subset, epochs = ("random", "mixed")[setting % 2], setting // 2
+        score = 0.3 + 0.02 * setting + scatter * generator.normal()
+        predictors = generator.uniform(0.1, 0.3), 0.5 + 0.04 * setting + 0.02 * generator.normal(), 1 - 0.05 * setting
+        sweep.append(
+            make_outcome(subset, epochs, *predictors, score, f"{subset}-{epochs}-s{seed}", seed=seed, mode="audit")
+        )
+    return sweep
+
+
 @pytest.fixture
-def report(tmp_path):
-    def write(outcomes, reference=BASE):
+def report(tmp_path, monkeypatch):
+    def write(outcomes, reference=BASE, drawn=False):
+        if not drawn:  # the plots take most of the time
+            monkeypatch.setattr("rlready.components.report.report.draw_plots", lambda rows, base, k: [])
         paths = tmp_path / "report.html", tmp_path / "report.md"
         write_report("A sweep", outcomes, reference, *paths)
+        monkeypatch.undo()
         html, markdown = (path.read_text() for path in paths)
-        cells = (re.split(r" *(?<!\\)\| *", line)[1:-1] for line in markdown.splitlines() if line.startswith("|"))
-        return SimpleNamespace(html=html, markdown=markdown, rows={first: rest for first, *rest in cells})
+        tables = {}
+        for section in markdown.split("\n## ")[1:]:
+            cells = (re.split(r" *(?<!\\)\| *", line)[1:-1] for line in section.splitlines() if line.startswith("|"))
+            tables[section.splitlines()[0]] = {first: [unescape(text) for text in rest] for first, *rest in cells}
+        quality = tables["How well the predictors told the result of RL"]
+        return SimpleNamespace(html=html, markdown=unescape(markdown), tables=tables, quality=quality)
 
     return write
 
 
+def unescape(text):
+    return text.replace("&#91;", "[").replace("&#93;", "]")
+
+
+def flatten_all(outcomes):
+    return [flatten(outcome, 64) for outcome in outcomes]
+
+
 def test_predictor_table_equals_an_independent_computation(report):
-    rows = report([make_outcome(*run) for run in RUNS]).rows
+    rows = report([make_outcome(*run) for run in RUNS]).quality
     finished = [run for run in RUNS if run[5] is not None]
     random = [run for run in finished if run[0] == "random"]
     assert len(random) < len(finished)
@@ -67,17 +139,292 @@ def test_predictor_table_equals_an_independent_computation(report):
         ("SFT Pass@1 (T=1)", 2, 1, finished),
         ("SFT greedy Pass@1", 2, 1, finished),
         ("Pass@64", 3, 1, finished),
+        ("Pass@64, corrected", 3, 1, finished),
         ("Minus generalization loss (random subsets)", 4, -1, random),
+        ("Minus generalization loss (all subsets, not comparable)", 4, -1, finished),
     ):
         x, y = [sign * run[column] for run in runs], [run[5] for run in runs]
         expected = spearmanr(x, y).statistic, linregress(x, y).rvalue ** 2
-        assert rows[name] == [str(len(runs)), *(f"{value:.2f}" for value in expected)]
+        assert rows[name][:3] == [str(len(runs)), *(f"{value:.2f} [–]" for value in expected)]
+        assert rows[name][3] == "not enough settings"
+
+
+def test_intervals_equal_those_of_another_bootstrap_over_settings(report):
+    sweep = make_sweep()
+    points = np.array([[o.predictors["curve"][1][1], o.benchmark["pass_at_1"]] for o in sweep])
+    generator, correlations, fits = np.random.default_rng(9), [], []
+    for _ in range(1000):
+        drawn = np.concatenate([points[3 * i : 3 * i + 3] for i in generator.integers(0, 10, 10)])
+        correlations.append(spearmanr(*drawn.T).statistic)
+        fits.append(linregress(*drawn.T).rvalue ** 2)
+    cells = report(sweep).quality["Pass@64"]
+    assert cells[0] == "30 in 10 settings"
+    for cell, values, estimate in zip(
+        cells[1:3],
+        (correlations, fits),
+        (spearmanr(*points.T).statistic, linregress(*points.T).rvalue ** 2),
+        strict=True,
+    ):
+        value, low, high = (float(number) for number in re.findall(r"-?\d\.\d\d", cell))
+        assert value == pytest.approx(estimate, abs=0.006)
+        assert [low, high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.03)
+    assert re.fullmatch(r"0\.\d\d ± 0\.\d\d", cells[3])
+
+
+def test_the_difference_to_pass_at_1_has_a_paired_interval(report):
+    rows = report(make_sweep()).tables["Do they tell more than Pass@1 after SFT?"]
+    points, one, other, difference = rows["Pass@64"]
+    assert points == "30"
+    value, low, high = (float(number) for number in re.findall(r"[-+]\d\.\d\d", difference))
+    assert value == pytest.approx(float(one) - float(other), abs=0.011)
+    assert 0 < low < value < high
+
+
+def test_two_predictors_are_not_fitted_to_three_points(report):
+    both = report([make_outcome(*run) for run in RUNS]).quality["Pass@64 and loss (random subsets)"]
+    assert both[0] == "3"
+    assert both[2] == "not enough points"
+
+
+def test_settings_are_summed_up_where_seeds_repeat(report):
+    sweep = make_sweep()
+    page = report(sweep)
+    scores = [outcome.benchmark["pass_at_1"] for outcome in sweep[-3:]]
+    shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
+    assert page.tables["Settings"]["mixed-4"][-1] == shown
+    assert f"mixed-4 ended best after RL, with Pass@1 {shown} (standard deviation over 3 seeds)." in page.markdown
+    assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
+    assert re.search(
+        r"was not the best after RL: it belongs to [-\w]+, which ended at 0\.\d+, 0\.\d+ ± 0\.\d+ lower\.",
+        page.markdown,
+    )
+    assert "<details>" in page.html
+
+
+def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
+    sweep = make_sweep(scatter=0.03)
+    groups = [[o.benchmark["pass_at_1"] for o in sweep[3 * i : 3 * i + 3]] for i in range(10)]
+    within = math.sqrt(statistics.fmean(statistics.variance(group) for group in groups))
+    bare = math.sqrt(statistics.fmean(statistics.variance(group) for group in groups[:2]))
+    expected = f_oneway(*groups)
+    text = report(sweep).markdown
+    assert f"Between the seeds of one setting the score varies by {within:.4f} (standard deviation" in text
+    assert "pooled over 10 settings with 20 degrees of freedom" in text
+    assert f"repeated on the base model without SFT, by {bare:.4f}" in text
+    assert f"F(9, 20) = {expected.statistic:.1f}, p < 0.001" in text.replace("&lt;", "<")
+    assert "The spread between settings is larger than the noise" in text
+    flat = [
+        dataclasses.replace(o, benchmark=o.benchmark | {"pass_at_1": 0.3 + 0.01 * (i % 3)}) for i, o in enumerate(sweep)
+    ]
+    assert "is not shown to be larger than the noise" in report(flat).markdown
+
+
+CHOICES = [  # settings as (Pass@1, Pass@64, scores of the seeds); by; chosen, score, best, random, by Pass@1, error
+    ([(0.3, 0.5, [0.40]), (0.2, 0.8, [0.44])], "sft_pass_at_1", ["a"], 0.40, 0.44, 0.42, 0.40, math.sqrt(0.0002)),
+    ([(0.3, 0.5, [0.40]), (0.2, 0.8, [0.44])], "pass_at_k", ["b"], 0.44, 0.44, 0.42, 0.40, None),
+    # A setting is its mean over seeds: one lucky seed of a, 0.50, does not make it the best. The noise is pooled:
+    # variances 0.0050 and 0.0002 with one degree of freedom each, and a mean of two seeds has half of it.
+    (
+        [(0.1, 0.9, [0.50, 0.40]), (0.2, 0.8, [0.47, 0.49])],
+        "pass_at_k", ["a"], 0.45, 0.48, 0.465, 0.48, math.sqrt(0.0026 / 2 + 0.0026 / 2),
+    ),
+    # Ties: one is drawn, so the mean of both counts, and the variance of that mean.
+    (
+        [(0.1, 1.0, [0.3]), (0.2, 1.0, [0.4]), (0.3, 0.5, [0.6])],
+        "pass_at_k", ["a", "b"], 0.35, 0.60, 1.3 / 3, 0.60, math.sqrt(0.0001 + 0.0002 / 4),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "by", "chosen", "score", "best", "random", "favourite", "error"), CHOICES)
+def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite, error):
+    rows = flatten_all(
+        make_outcome("random", epochs, pass_at_1, pass_at_64, 0.5, value, f"{'abc'[epochs]}-s{seed}", seed=seed)
+        for epochs, (pass_at_1, pass_at_64, scores) in enumerate(settings)
+        for seed, value in enumerate(scores)
+    )
+    choice = choose(rows, pick_main(64)[by], measure_noise(rows))
+    assert choice.chosen == chosen
+    assert [choice.score, choice.best, choice.random, choice.by_pass_at_1] == pytest.approx(
+        [score, best, random, favourite]
+    )
+    assert choice.regret == pytest.approx(best - score)
+    assert choice.error == (None if error is None else pytest.approx(error))
+
+
+def test_choices_stand_in_the_report(report):
+    rows = report([make_outcome(*run) for run in RUNS]).tables["What choosing by a predictor would have cost"]
+    assert rows["SFT Pass@1 (T=1)"] == ["5", "random-16", "0.420", "0.440", "0.404", "0.420", "0.020 ± 0.014"]
+    assert rows["Pass@64"] == ["5", "random-4", "0.440", "0.440", "0.404", "0.420", "0.000"]
+
+
+AUDITS = [  # approved scores; rejected as (score or None, propensity); false, rate, regret
+    ([0.40, 0.44], [(0.50, 1.0), (0.40, 1.0), (0.45, 1.0), (0.10, 1.0)], 2, 0.5, 0.0175),
+    ([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)], 1, 0.5, 0.05),
+    ([0.40], [(0.30, 0.25), (None, 0.25), (None, 0.25), (None, 0.25)], 0, 0.0, 0.0),
+    ([0.40], [(0.40, 1.0)], 0, 0.0, 0.0),
+    # Weights 4 and 2: the rarely seen stands for more.
+    ([0.40], [(0.46, 0.25), (0.30, 0.5), (None, 0.25)], 1, 4 / 6, 0.06 * 4 / 6),
+]
+
+
+def make_audited(approved, rejected):
+    outcomes = [make_outcome("random", i, 0.2, 0.7, 0.5, score, f"in-{i}") for i, score in enumerate(approved)]
+    for i, (score, propensity) in enumerate(rejected):
+        verdict = {"decision": "rejected", "propensity": propensity, "audited": score is not None}
+        outcomes.append(make_outcome("mixed", i, 0.2, 0.7, 0.5, score, f"out-{i}", **verdict))
+    return outcomes
+
+
+@pytest.mark.parametrize(("approved", "rejected", "false", "rate", "regret"), AUDITS)
+def test_audit_weights_by_inverse_propensity(approved, rejected, false, rate, regret):
+    audit = audit_rejections(flatten_all(make_audited(approved, rejected)))
+    assert (audit.rejected, audit.observed, audit.false) == (
+        len(rejected),
+        sum(score is not None for score, _ in rejected),
+        false,
+    )
+    assert [audit.rate, audit.regret] == pytest.approx([rate, regret])
+    for interval, value in ((audit.rate_interval, rate), (audit.regret_interval, regret)):
+        if len({propensity for _, propensity in rejected}) > 1:
+            assert interval is None  # too few for the bootstrap
+        elif audit.observed == audit.rejected:
+            assert interval == pytest.approx((value, value))
+        else:
+            assert interval[0] <= value < interval[1]
+
+
+def test_the_audit_is_unbiased_and_covers_over_all_its_draws():
+    scores, drawn = [0.50, 0.38, 0.45, 0.10, 0.42, 0.39, 0.20, 0.30], 3
+    truth = audit_rejections(flatten_all(make_audited([0.40], [(score, 1.0) for score in scores])))
+    audits = []
+    for seen in itertools.combinations(range(len(scores)), drawn):
+        rejected = [(score if i in seen else None, drawn / len(scores)) for i, score in enumerate(scores)]
+        audits.append(audit_rejections(flatten_all(make_audited([0.40], rejected))))
+    assert np.mean([audit.rate for audit in audits]) == pytest.approx(truth.rate)
+    assert np.mean([audit.regret for audit in audits]) == pytest.approx(truth.regret)
+    for name in ("rate", "regret"):
+        intervals = [getattr(audit, f"{name}_interval") for audit in audits]
+        assert np.mean([low <= getattr(truth, name) <= high for low, high in intervals]) >= 0.95
+
+
+def test_different_propensities_have_a_bootstrap_interval():
+    rejected = [(0.35 + 0.01 * i, 0.25 + 0.5 * (i % 2)) for i in range(12)]
+    audit = audit_rejections(flatten_all(make_audited([0.40], rejected)))
+    for low, value, high in (
+        (audit.rate_interval[0], audit.rate, audit.rate_interval[1]),
+        (audit.regret_interval[0], audit.regret, audit.regret_interval[1]),
+    ):
+        assert 0 <= low < value < high < 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (make_audited([0.4], [(None, 0.0), (None, 0.0)]), "cannot be known: RL ran for none of the rejected"),
+        (make_audited([0.4], []), "The gate rejected nobody"),
+        (make_audited([], [(0.4, 0.5), (None, 0.5)]), "nothing to compare them with"),
+        (make_audited([0.4], [(0.5, None)]), "the probability with which RL ran for the rejected is not recorded"),
+        ([make_outcome(*RUNS[0], mode="off", decision="undecided")], "The gate was off"),
+    ],
+)
+def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
+    text = report(outcomes).markdown
+    assert said in text
+    assert "false-rejection rate" not in text
+    if "cannot be known" in said:
+        assert "gate_audit_fraction" in text and "gate_mode audit" in text
+
+
+def test_the_audit_stands_in_the_report(report):
+    page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
+    assert "RL ran for 2 of them, drawn at random; what they show is weighted by inverse propensity." in page.markdown
+    assert "1 of 2 seen, 1 of them by more than 2 standard errors. Estimated false-rejection rate 0.50" in page.markdown
+    assert "the correlations cover the approved ones and the audited only" in page.markdown
+    assert page.html.count('<span class="mark">audited</span>') == 2
+    assert page.tables["Candidates"]["out-0"][6] == "rejected (audited)"
+
+
+def test_forecasts_are_held_against_what_came(report):
+    forecasts = [(0.35, 0.45), (0.30, 0.40), (0.42, 0.50)]
+    outcomes = [
+        make_outcome(
+            *run, forecast={"predicted": sum(f) / 2, "low": f[0], "high": f[1], "points": 9, "predictor": "pass_at_64"}
+        )
+        for run, f in zip(RUNS, forecasts, strict=False)
+    ]
+    outcomes += [make_outcome(*RUNS[4], forecast={"reason": "insufficient data: 3 finished runs, 8 needed"})]
+    found = check_forecasts(flatten_all(outcomes))
+    assert (found.finished, found.made, found.inside) == (4, 3, 2)
+    assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
+    page = report(outcomes)
+    assert "3 of 4 candidates with a result of RL had a forecast, logged before it: 2 ended inside" in page.markdown
+    assert "0.67 of them (exact 95 % interval 0.09 to 0.99); the mean absolute error is 0.043." in page.markdown
+    assert "Outside: random-4." in page.markdown
+    assert "Without a forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
+    assert page.tables["Candidates"]["random-4"][7] == "0.350 [0.30, 0.40]"
+
+
+def test_without_forecasts_the_report_says_insufficient_data(report):
+    text = report([make_outcome(*run) for run in RUNS]).markdown
+    assert "so there is nothing to check. Without a forecast: insufficient data." in text
+
+
+def test_ledger_sums_device_seconds_by_stage():
+    entries, unknown = list_entries(flatten_all(make_outcome(*run) for run in RUNS), flatten(BASE, 64))
+    # Two devices each; six candidates, five with RL, and the base model.
+    assert [(e.stage, e.device, e.runs, e.cost) for e in entries] == [
+        ("sft", "CPU thread", 6, 120.0),
+        ("predictors", "CPU thread", 7, 242.0),
+        ("rl", "CPU thread", 5, 10000.0),
+        ("benchmark", "CPU thread", 6, 302.0),
+    ]
+    assert unknown == 0
+
+
+def change(outcome, stage, **values):
+    return dataclasses.replace(outcome, **{stage: getattr(outcome, stage) | values})
+
+
+def test_balance_is_what_was_avoided_minus_what_was_spent(report):
+    outcomes = [make_outcome(*run) for run in RUNS]
+    found = balance(flatten_all(outcomes), flatten(BASE, 64))
+    assert (found.spent, found.avoided, found.error, found.skipped) == (242.0, 2060.0, 0.0, 1)
+    assert found.net == 1818.0
+    cheap = [change(o, "rl", seconds=40.0 + 10 * i) if o.rl else o for i, o in enumerate(outcomes)]
+    found = balance(flatten_all(cheap), flatten(BASE, 64))
+    costs = [2 * (seconds + 30) for seconds in (40, 50, 60, 80, 90)]
+    assert found.avoided == pytest.approx(statistics.fmean(costs))
+    assert found.error == pytest.approx(statistics.stdev(costs) * math.sqrt(1 + 1 / 5))
+    assert found.net < 0
+    assert "Net: -54 device-seconds, the gate cost more than it saved." in report(cheap).markdown
+
+
+def test_where_all_got_rl_nothing_was_avoided(report):
+    outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
+    text = report([dataclasses.replace(o, verdict=o.verdict | {"mode": "audit"}) for o in outcomes]).markdown
+    assert "RL ran for every candidate, so nothing was avoided. Net: -122 device-seconds" in text
+    assert "RL and benchmark of 2 candidates that got them without being approved took 4,120" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "said"),
+    [
+        ("predictors", {"seconds": None}, "1 of the costs that it rests on were not recorded"),
+        ("rl", {"devices": None}, "1 of the costs that it rests on were not recorded"),
+        ("rl", {"device": "NVIDIA H200"}, "different kinds of devices (CPU thread, NVIDIA H200)"),
+    ],
+)
+def test_a_balance_that_cannot_be_computed_says_why(report, stage, values, said):
+    page = report([change(make_outcome(*RUNS[0]), stage, **values), make_outcome(*RUNS[3])])
+    assert said in page.markdown
+    assert "Net:" not in page.markdown
 
 
 def test_rows_stand_in_the_order_of_the_result_and_then_pass_at_k(report):
     unranked = make_outcome("longest", 4, 0.2, 0.6, 0.7, None)
-    names = list(report([*(make_outcome(*run) for run in RUNS), unranked]).rows)
-    expected = [
+    names = list(report([*(make_outcome(*run) for run in RUNS), unranked]).tables["Candidates"])
+    assert names[2:] == [
         "random-4",
         "mixed-4",
         "random-16",
@@ -87,7 +434,6 @@ def test_rows_stand_in_the_order_of_the_result_and_then_pass_at_k(report):
         "random-32",
         "base model, no RL",
     ]
-    assert [name for name in names if name in expected] == expected
 
 
 def test_headline_says_that_the_best_after_sft_was_not_the_best_after_rl(report):
@@ -112,47 +458,139 @@ def test_candidates_with_the_same_score_are_level(report):
     assert "0.300, was also the best after RL." in text
 
 
-def test_no_finished_rl_leaves_the_answer_open(report):
-    page = report([make_outcome(*run[:5], None) for run in RUNS])
+def test_no_finished_rl_leaves_everything_open(report):
+    page = report([make_outcome(*run[:5], None) for run in RUNS], drawn=True)
     assert "No candidate has finished RL" in page.markdown
-    assert page.rows["Pass@64"] == ["0", "not enough points", "not enough points"]
+    for cells in list(page.quality.values())[2:]:
+        assert cells == ["0", "not enough points", "not enough points", "not enough settings", "nothing to choose from"]
     assert "nothing to show: no candidate with RL to judge Pass@64 by" in page.html
+    for said in (
+        "cannot be known: RL ran for none of the rejected",
+        "What the gate avoided cannot be computed: no candidate has finished RL",
+        "The noise of RL cannot be computed",
+        "No candidate with a result of RL had a forecast",
+    ):
+        assert said in page.markdown
+
+
+def test_no_candidates_at_all(report):
+    page = report([], Outcome(BASE.candidate), drawn=True)
+    assert "0 candidates: 0 approved, 0 rejected." in page.markdown
 
 
 def test_one_candidate_has_nothing_to_be_compared_with(report):
     page = report([make_outcome(*RUNS[0])])
     assert "Only random-1 has finished RL, with Pass@1 0.400 ± 0.010" in page.markdown
-    assert page.rows["Pass@64"] == ["1", "not enough points", "not enough points"]
+    assert page.quality["Pass@64"] == [
+        "1",
+        "not enough points",
+        "not enough points",
+        "not enough settings",
+        "nothing to choose from",
+    ]
 
 
 def test_missing_numbers_are_dashes(report):
-    unknown = {"generalization_loss": None, "greedy_pass_at_1": None, "curve": [[1, None]], "seconds": None}
+    unknown = {
+        "generalization_loss": None,
+        "loss_interval": None,
+        "loss_by_length": None,
+        "greedy_pass_at_1": None,
+        "curve": [[1, None]],
+        "intervals": None,
+        "corrected": [[64, None]],
+        "false_positives": {"accepted": None, "checked": 0, "rate": None, "low": None, "high": None},
+        "by_products": {"entropy": float("nan")},
+        "correct": [None, 3],
+        "samples": 64,
+        "seconds": None,
+    }
     benchmark = {"pass_at_1": float("nan"), "standard_error": None, "greedy_pass_at_1": None, "seconds": None}
-    verdict = {"decision": "undecided", "reason": "loss missing", "mode": "audit", "numbers": {"k": 64}}
+    verdict = {
+        "decision": "undecided",
+        "reason": "loss missing",
+        "mode": "audit",
+        "numbers": {"k": 64},
+        "forecast": None,
+    }
     sft = {"trajectory": [[0, None]], "seconds": None}
     lost = Outcome(Candidate("lost", 4, "random", 1, 1e-5, 0), sft, unknown, verdict, None, benchmark)
-    page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate))
-    assert page.rows["lost"] == ["–"] * 5  # the last table with this row is the one of seconds
+    page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate), drawn=True)
     assert "| lost | 4 | random | – | – | – | – | undecided | – | – | loss missing |" in page.markdown
     assert "2 candidates: 0 approved, 0 rejected, 1 undecided, 1 without a verdict." in page.markdown
+    assert page.tables["What it cost"]["Not recorded"] == ["–", "3", "–"]
     assert page.html.count("nothing to show: ") == 6
+    assert "nan" not in page.markdown
+
+
+def test_sequential_sampling_shows_the_interval_and_no_correlation(report):
+    sequence = {"decision": "above", "low": 0.614, "high": 0.721, "k": 64, "threshold": 0.5}
+    nothing = {"curve": [], "intervals": {}, "corrected": [], "correct": [], "by_products": {}, "false_positives": None}
+    page = report([change(make_outcome(*run), "predictors", sequence=sequence, **nothing) for run in RUNS])
+    assert page.tables["Candidates"]["random-4"][4] == "0.61-0.72 (sequential)"
+    assert page.quality["Pass@64"][:2] == ["0", "not enough points"]
+    assert page.quality["SFT greedy Pass@1"][0] == "5"
+    assert "Pass@64 was sampled sequentially: only an interval is known" in page.markdown
+
+
+def test_a_k_beside_the_curve_comes_from_the_counts():
+    outcome = change(make_outcome(*RUNS[0]), "predictors", correct=[0, 1, 4], samples=4)
+    row = flatten(outcome, 3)
+    assert row.pass_at_k == pytest.approx((0 + 0.75 + 1) / 3)
+    assert row.pass_at_k_interval[0] < row.pass_at_k < row.pass_at_k_interval[1]
+    assert row.corrected < row.pass_at_k
+
+
+def test_guessing_is_shown_where_it_scores(report):
+    guessed = [change(make_outcome(*run), "benchmark", chance=0.25) for run in RUNS[:2]]
+    assert "Guessing scores 0.250." in report(guessed).markdown
+    assert "Guessing" not in report([make_outcome(*run) for run in RUNS]).markdown
 
 
 def test_hostile_text_stays_text_in_both_outputs(report):
     name = "_<script>alert(1)</script>|$\\bad{$\n[x](y)"
-    page = report(
-        [make_outcome(*RUNS[0], name=name, reason=f"1 < 2 {name}"), *(make_outcome(*run) for run in RUNS[1:])]
+    hostile = make_outcome(*RUNS[0], name=name, reason=f"1 < 2 {name}", forecast={"reason": name})
+    hostile = change(hostile, "rl", device=name)
+    hostile = dataclasses.replace(hostile, candidate=dataclasses.replace(hostile.candidate, subset=name))
+    others = [make_outcome(*run) for run in RUNS[1:]]
+    again = dataclasses.replace(
+        hostile, candidate=dataclasses.replace(hostile.candidate, candidate_id=f"{name}-s1", seed=1)
     )
-    assert "<script" not in page.html.lower() + page.markdown.lower()
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.html
-    widths = [line.count("|") for line in page.markdown.splitlines() if "alert(1)" in line and line.startswith("|")]
-    assert widths == [12, 7]
-    assert "[x]" not in page.markdown
+    for outcomes in ([hostile, *others], [hostile, again, *others]):
+        page = report(outcomes, drawn=True)
+        assert "<script" not in page.html.lower() + page.markdown.lower()
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.html
+        raw = page.markdown.replace("[–]", "")
+        for block in re.findall(r"(?:^\|.*\n)+", raw, re.MULTILINE):
+            assert len({line.count("|") for line in block.splitlines()}) == 1
+        assert name.strip() not in raw
+
+
+def test_brackets_of_names_are_no_links_in_markdown(tmp_path):
+    paths = tmp_path / "report.html", tmp_path / "report.md"
+    write_report("[a](b)", [make_outcome(*RUNS[0], name="[x](y)", forecast={"reason": "[z](y)"})], BASE, *paths)
+    assert not re.search(r"\[\w\]", paths[1].read_text())
 
 
 def test_page_needs_nothing_from_outside(report):
-    page = report([make_outcome(*run) for run in RUNS]).html
-    assert page.count("<svg ") == 6
-    assert not re.search(r"https?:|//\w|<(script|link|img|iframe)\b|@import|url\((?!#)", page)
-    ids = re.findall(r' id="([^"]*)"', page)
-    assert len(ids) == len(set(ids))
+    for outcomes in ([make_outcome(*run) for run in RUNS], make_sweep()):
+        page = report(outcomes, drawn=True).html
+        assert page.count("<svg ") == 6
+        assert not re.search(r"https?:|//\w|<(script|link|img|iframe)\b|@import|url\((?!#)", page)
+        ids = re.findall(r' id="([^"]*)"', page)
+        assert len(ids) == len(set(ids))
+
+
+def test_plots_of_many_candidates_name_subsets_and_not_candidates(report):
+    page = report(make_sweep(), drawn=True).html
+    drawings = "".join(re.findall(r"<svg .*?</svg>", page, re.DOTALL))
+    assert "random (15 candidates)" in drawings and "mixed (15 candidates)" in drawings
+    assert "random-0-s0" not in drawings
+
+
+def test_importing_the_report_imports_nothing_slow():
+    code = (
+        "import sys, rlready.components.report.report;"
+        "sys.exit(any(m in sys.modules for m in ('scipy', 'matplotlib', 'torch', 'mlflow', 'kfp')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

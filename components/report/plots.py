@@ -3,11 +3,14 @@
 import html
 import io
 import re
+import statistics
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rlready.components.core.statistics import fit_line
-from rlready.components.report.comparison import Row, label_predictors, select_pairs
+from rlready.components.report.comparison import Row, Setting, group_settings, label_predictors
+from rlready.components.report.quality import pick_main, select_finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +23,8 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
+SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
+MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
 LABEL_LENGTH = 44
@@ -66,7 +71,8 @@ def draw_plots(rows: list[Row], base: Row, k: int | None) -> list[Plot]:
         return [
             Plot(
                 "Pass@1 before and after RL",
-                "Before RL on the predictors' problems; the others on the benchmark's, with ±1 standard error.",
+                "Before RL on the predictors' problems; the others on the benchmark's, with ±1 standard error, or, where seeds"
+                " repeat, the mean ±1 standard deviation between them.",
                 _draw_scores_by_epochs(rows, base),
             ),
             Plot(
@@ -82,7 +88,8 @@ def draw_plots(rows: list[Row], base: Row, k: int | None) -> list[Plot]:
             *(
                 Plot(
                     f"Predicted by {label_predictors(k)[predictor]}",
-                    "One point a candidate that finished RL, with ±1 standard error and the least-squares line.",
+                    "One point a candidate that finished RL, with ±1 standard error and the least-squares line; markers by"
+                    " subset as in the first plot.",
                     _draw_prediction(rows, predictor, k),
                 )
                 for predictor in ("sft_pass_at_1", "pass_at_k", "loss")
@@ -102,19 +109,15 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     phases = {"before RL": ("sft_pass_at_1", BLUE, "white"), "after RL": ("score", VERMILION, VERMILION)}
     for index, subset in enumerate(subsets):
         of_subset = sorted((row for row in shown if row.candidate.subset == subset), key=lambda r: r.candidate.epochs)
-        settings = {(r.candidate.examples, r.candidate.learning_rate, r.candidate.seed) for r in of_subset}
-        for setting in sorted(settings):
+        for grid in sorted({row.setting[2:] for row in of_subset}):
+            settings = [s for s in group_settings(of_subset) if s.rows[0].setting[2:] == grid]
             for field, color, face in phases.values():
-                series = [
-                    row
-                    for row in of_subset
-                    if (row.candidate.examples, row.candidate.learning_rate, row.candidate.seed) == setting
-                    and getattr(row, field) is not None
-                ]
+                means = [setting.average(attrgetter(field)) for setting in settings]
+                series = [(s, mean) for s, mean in zip(settings, means, strict=True) if mean is not None]
                 axes.errorbar(
-                    [epochs.index(row.candidate.epochs) + 0.1 * index for row in series],
-                    [getattr(row, field) for row in series],
-                    yerr=[row.standard_error or 0.0 for row in series] if field == "score" else None,
+                    [epochs.index(setting.rows[0].candidate.epochs) + 0.1 * index for setting, _ in series],
+                    [mean for _, mean in series],
+                    yerr=[_measure_spread(setting) for setting, _ in series] if field == "score" else None,
                     color=color,
                     markerfacecolor=face,
                     marker=SUBSET_MARKERS.get(subset, "s"),
@@ -136,14 +139,20 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     return _finish(figure, "scores", f"Pass@1 before and after RL against SFT epochs, for {len(shown)} candidates")
 
 
+def _measure_spread(setting: Setting) -> float:
+    if len(setting.scores) > 1:
+        return statistics.stdev(setting.scores)
+    return max((row.standard_error or 0.0 for row in setting.rows if row.score is not None), default=0.0)
+
+
 def _draw_trajectories(rows: list[Row]) -> str:
     shown = [row for row in rows if row.trajectory]
     if not shown:
         return _say_nothing("no candidate has a held-out loss during SFT")
-    figure, axes = _start(legend_rows=len(shown))
-    for index, row in enumerate(rows):
-        if row.trajectory:
-            axes.plot(*zip(*row.trajectory, strict=True), **_style_candidate(index, row))
+    styles = _style_candidates(rows, shown)
+    figure, axes = _start(legend_rows=_count_labels(styles))
+    for row in shown:
+        axes.plot(*zip(*row.trajectory, strict=True), **styles[row.candidate.candidate_id])
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xlim(left=0)
     _show_plain_ticks(axes)
@@ -156,10 +165,11 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None) -> str:
     shown = [row for row in [*rows, base] if row.curve]
     if not shown:
         return _say_nothing("no candidate has a Pass@k curve")
-    figure, axes = _start(legend_rows=len(shown) + 1)
-    for index, row in enumerate(rows):
+    styles = _style_candidates(rows, [row for row in rows if row.curve])
+    figure, axes = _start(legend_rows=_count_labels(styles) + 2)
+    for row in rows:
         if row.curve:
-            axes.plot(*zip(*row.curve, strict=True), **_style_candidate(index, row))
+            axes.plot(*zip(*row.curve, strict=True), **styles[row.candidate.candidate_id])
     if base.curve:
         axes.plot(*zip(*base.curve, strict=True), label="base model", **BASE)
     if k:
@@ -171,20 +181,31 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None) -> str:
     return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} models")
 
 
-def _draw_prediction(rows: list[Row], predictor: str, k: int | None) -> str:
-    label = label_predictors(k)[predictor]
-    pairs = select_pairs(rows, predictor)
-    if not pairs:
+def _draw_prediction(rows: list[Row], name: str, k: int | None) -> str:
+    label = label_predictors(k)[name]
+    shown = select_finished(rows, pick_main(k)[name])
+    if not shown:
         return _say_nothing(f"no candidate with RL to judge {label} by")
     figure, axes = _start()
-    x, y, errors = zip(*sorted(pairs), strict=True)
-    axes.errorbar(x, y, yerr=errors, color=BLUE, marker="o", linestyle="none", elinewidth=1.2)
+    measure = attrgetter(name)
+    for subset in sorted({row.candidate.subset for row in shown}):
+        of_subset = [row for row in shown if row.candidate.subset == subset]
+        axes.errorbar(
+            [measure(row) for row in of_subset],
+            [row.score for row in of_subset],
+            yerr=[row.standard_error or 0.0 for row in of_subset],
+            color=SUBSET_COLORS.get(subset, GREY),
+            marker=SUBSET_MARKERS.get(subset, "s"),
+            linestyle="none",
+            elinewidth=1.2,
+        )
     axes.locator_params(nbins=5)
-    line = fit_line(x, y)
+    x = [measure(row) for row in shown]
+    line = fit_line(x, [row.score for row in shown])
     if line:
-        axes.plot([x[0], x[-1]], [line[0] * end + line[1] for end in (x[0], x[-1])], color=VERMILION)
-    axes.set(xlabel=label + (" (random subsets)" if predictor == "loss" else ""), ylabel="Pass@1 after RL")
-    return _finish(figure, predictor, f"Pass@1 after RL against {label}, {len(pairs)} points")
+        axes.plot([min(x), max(x)], [line[0] * end + line[1] for end in (min(x), max(x))], color=GREY)
+    axes.set(xlabel=label + (" (random subsets)" if name == "loss" else ""), ylabel="Pass@1 after RL")
+    return _finish(figure, name, f"Pass@1 after RL against {label}, {len(shown)} points")
 
 
 def _start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
@@ -226,14 +247,27 @@ def _shorten(label: str) -> str:
     return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
 
 
-def _style_candidate(index: int, row: Row) -> dict:
-    return {
-        "color": PALETTE[index % len(PALETTE)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "markersize": 3.5,
-        "linestyle": "-" if row.candidate.subset == "random" else ":",
-        "label": _shorten(row.candidate.candidate_id),
-    }
+def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
+    """Returns the line of each candidate that is shown; of many, one a subset stands in the legend."""
+    styles, named = {}, set()
+    for index, row in enumerate(rows):
+        subset = row.candidate.subset
+        style = {"markersize": 3.5, "linestyle": "-" if subset == "random" else ":"}
+        if len(rows) > MOST_NAMED:
+            style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
+            if subset not in named and row in shown:
+                style["label"] = _shorten(f"{subset} ({sum(r.candidate.subset == subset for r in shown)} candidates)")
+                named.add(subset)
+        else:
+            style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+            style["label"] = _shorten(row.candidate.candidate_id)
+        if row in shown:
+            styles[row.candidate.candidate_id] = style
+    return styles
+
+
+def _count_labels(styles: dict[str, dict]) -> int:
+    return sum("label" in style for style in styles.values())
 
 
 def _show_plain_ticks(axes: "Axes") -> None:
