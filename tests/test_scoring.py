@@ -37,9 +37,7 @@ def test_by_products_of_samples_written_by_hand():
 
 def test_disagreement_is_a_share_of_what_the_first_check_calls_right():
     problems = [{"problem_id": "e", "question": "?", "answer": "1/2^{99}", "format": "boxed"}]
-    scored = make_scored(
-        ["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."], problems=problems
-    )
+    scored = make_scored(["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."], problems=problems)
     assert scored.correct == [1]
     assert scored.summarize()["verifier_disagreement"] == pytest.approx(1 / 2)
 

@@ -76,7 +76,9 @@ def finish_run(run_id: str, parameters: dict, report: list[Path]) -> None:
 
 def fail_run(run_id: str) -> None:
     """Marks the pipeline's run as failed; the same command makes a new run. Never raises."""
-    _attempt(lambda client, experiment: client.set_terminated(_open_parent(client, experiment, run_id).info.run_id, "FAILED"))
+    _attempt(
+        lambda client, experiment: client.set_terminated(_open_parent(client, experiment, run_id).info.run_id, "FAILED")
+    )
 
 
 def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tuple[float, float]]:
