@@ -253,7 +253,7 @@ def refuse(status, message=""):
 
 
 def hang(request):
-    time.sleep(0.6)
+    time.sleep(1.5)
 
 
 def close(request):
@@ -275,7 +275,7 @@ def close(request):
         ("healthz", lambda r: r.answer(200, b"<html>Welcome</html>", "text/html"), "not as a KFP server does"),
         ("healthz", lambda r: r.answer(200, {"status": "fine"}), "not as a KFP server does"),
         ("healthz", lambda r: r.answer(200, [1]), "not as a KFP server does"),
-        ("healthz", hang, "no answer within 0.3 seconds"),
+        ("healthz", hang, "no answer within 1 seconds"),
         ("healthz", close, "cannot be reached"),
         ("/pipelines?", refuse(403, "no"), r"does not allow this \(403\): no"),
         ("/pipelines", lambda r: r.answer(200, b"<html>"), "not as a KFP server does"),
@@ -284,12 +284,13 @@ def close(request):
             refuse(400, "The pipeline spec is invalid"),
             "refuses .400 Bad Request.: The pipeline spec is",
         ),
-        ("/experiments", hang, "no answer within 0.3 seconds"),
+        ("/experiments", hang, "no answer within 1 seconds"),
         ("/runs", refuse(409, "exists"), r"refuses \(409 Conflict\): exists"),
     ],
 )
 def test_a_server_that_fails_is_one_line(server, monkeypatch, capsys, where, failure, message):
-    monkeypatch.setattr(submit, "TIMEOUT", (0.3, 0.3))
+    if failure is hang:
+        monkeypatch.setattr(submit, "TIMEOUT", (1, 1))
     monkeypatch.setenv("KFP_TOKEN", "s3cret")
     server.failures[where] = failure
     assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
