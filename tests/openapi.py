@@ -5,7 +5,7 @@ import re
 SCALARS = {"str": str, "int": int, "float": (int, float), "bool": bool, "datetime": str}
 
 
-def read(value, kind, models, where=""):
+def read(value, kind, models, where="", partial=False):
     """Returns the model of a value.
 
     Args:
@@ -13,6 +13,7 @@ def read(value, kind, models, where=""):
         kind: Type as the generated models write it, e.g. V1Pod, list[V1Volume] or dict(str, str).
         models: Module that holds the models.
         where: Path to the value, for the error.
+        partial: Whether what is required may be missing, as in a patch.
 
     Raises:
         ValueError: If the value is not of this type.
@@ -21,10 +22,10 @@ def read(value, kind, models, where=""):
         return value
     if listed := re.fullmatch(r"list\[(.*)\]", kind):
         _demand(isinstance(value, list), where, kind, value)
-        return [read(item, listed[1], models, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [read(item, listed[1], models, f"{where}[{i}]", partial) for i, item in enumerate(value)]
     if mapped := re.fullmatch(r"dict\(str, (.*)\)", kind):
         _demand(isinstance(value, dict), where, kind, value)
-        return {key: read(item, mapped[1], models, f"{where}.{key}") for key, item in value.items()}
+        return {key: read(item, mapped[1], models, f"{where}.{key}", partial) for key, item in value.items()}
     if kind in SCALARS:
         _demand(isinstance(value, SCALARS[kind]) and (kind == "bool") == isinstance(value, bool), where, kind, value)
         return value
@@ -38,11 +39,13 @@ def read(value, kind, models, where=""):
     if unknown:
         raise ValueError(f"{where or kind}: {kind} has no {', '.join(sorted(unknown))}")
     read_fields = {
-        fields[name]: read(item, model.openapi_types[fields[name]], models, f"{where}.{name}")
+        fields[name]: read(item, model.openapi_types[fields[name]], models, f"{where}.{name}", partial)
         for name, item in value.items()
     }
     try:
-        return model(**read_fields)  # raises for what is required and missing
+        settings = models.Configuration()
+        settings.client_side_validation = not partial
+        return model(**read_fields, local_vars_configuration=settings)  # raises for what is required and missing
     except ValueError as error:
         raise ValueError(f"{where or kind}: {error}") from error
 
