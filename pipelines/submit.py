@@ -27,9 +27,10 @@ TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # this and the next: as kfp.Client ha
 MOUNTED_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 60)  # seconds to connect and to answer
-OLDEST = (2, 14)  # before it, nested pipelines returned no collected parameters
+OLDEST = (2, 14)  # the first whose backend collects from loops (kubeflow/pipelines#11725)
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 LOST = 12  # answers in a row that may fail while a run is followed
+QUIET = 600  # seconds without a change until a waiting pod is suspected: KFP does not tell why one does not start
 FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
 FILES = (".jsonl", ".parquet")
 
@@ -281,7 +282,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     Raises:
         InputError: If the run does not succeed, or the server is lost; the run goes on then.
     """
-    runs, seen, lost = api.RunServiceApi(server.client), {}, 0
+    runs, seen, lost, changed = api.RunServiceApi(server.client), {}, 0, time.monotonic()
     while True:
         try:
             now = _call(server.client, runs.run_service_get_run, run)
@@ -298,7 +299,14 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
             # The run itself is a task too, and so are KFP's own pods, the drivers.
             if seen.get(task.task_id, "PENDING") != state and name and not name.endswith(("driver", "root")):
                 yield f"{name}: {state.lower()}"
+                changed = time.monotonic()
             seen[task.task_id] = state
+        if changed and time.monotonic() - changed > QUIET and now.state not in FINAL:
+            yield (
+                f"nothing has changed for {QUIET // 60} minutes; whether a pod waits for a GPU, an image or a secret is seen "
+                f"with: kubectl get pods --all-namespaces -l pipeline/runid={run}"
+            )
+            changed = None  # said once, until something changes
         if now.state in FINAL:
             break
         time.sleep(pause)

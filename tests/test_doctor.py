@@ -55,6 +55,8 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         assert found[subject][0] == level and text in found[subject][1], found[subject]
 
 
-def test_a_tag_is_refused_unless_forced(examine):
+def test_a_tag_is_refused_unless_forced(examine, monkeypatch, capsys):
+    assert rlready(monkeypatch, "compile", "--image", "rlready:v1") == 2
+    assert "rlready@sha256:..., or --force-tag" in capsys.readouterr().err
     assert examine("--image", "rlready:v1")[0] == 2
     assert examine("--image", "rlready:v1", "--force-tag")[0] == 0

@@ -229,6 +229,13 @@ def test_follow_tells_what_changes_and_ends_with_the_run(server, monkeypatch, ca
         list(submit.follow(submit.connect(), "runs-0"))
 
 
+def test_a_run_that_stands_still_is_said_once(server, monkeypatch):
+    monkeypatch.setattr(submit, "QUIET", 0)
+    server.progress = [{"run_id": "runs-0", "state": state} for state in ("RUNNING", "RUNNING", "RUNNING", "SUCCEEDED")]
+    (line,) = submit.follow(submit.connect(), "runs-0", pause=0.01)
+    assert "a GPU, an image or a secret" in line and line.endswith("pipeline/runid=runs-0")
+
+
 def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server, monkeypatch):
     connection, asked = submit.connect(), []
 
