@@ -206,7 +206,7 @@ def test_the_placement_that_the_readme_shows_names_what_the_manifests_make():
     text = (ROOT / "README.md").read_text()
     shown = next(part for part in text.split("```yaml\n")[1:] if part.startswith("placement:")).split("```")[0]
     placement = parse_placement(yaml.safe_load(shown)["placement"])["sft"]
-    claims = [d["metadata"]["name"] for d in load(ROOT / "base/runs/hub-cache.yaml")]
+    claims = [d["metadata"]["name"] for d in load(ROOT / "base/runner/hub-cache.yaml")]
     assert placement.hub_cache in claims
     (hub,) = load(ROOT / "secrets/hub.yaml")
     assert placement.secrets.keys() == {hub["metadata"]["name"]}
