@@ -3,9 +3,14 @@
 import hashlib
 import importlib.metadata
 import os
+import re
 from pathlib import Path
 
+from rlready.components.config import InputError
+
 IMAGE = "RLREADY_IMAGE"  # set by `rlready compile --image`
+REFERENCE = re.compile(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LIBRARIES = ("kfp", "math-verify", "torch", "transformers", "trl")
 
 
@@ -16,6 +21,27 @@ def resolve_image(stage: str) -> str:
     it can import, and of the libraries' versions, so a change in any of them is a new key and one in another stage is not.
     """
     return os.environ.get(IMAGE) or f"rlready/python:{stage}-{digest_source(stage)}"
+
+
+def check_image(image: str, force_tag: bool = False) -> None:
+    """Checks the reference of the image that a cluster is to run.
+
+    Args:
+        image: name@sha256:..., or name:tag.
+        force_tag: Whether a tag is accepted.
+
+    Raises:
+        InputError: If it is no reference of an image, or a tag: KFP's cache key holds the tag and not what it stands for
+            (kubeflow/pipelines#13862), so results of an older image would come back under it.
+    """
+    name, at, digest = image.partition("@")
+    if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):
+        raise InputError(f"image: {image!r} is not name@sha256:<64 hexadecimal digits>")
+    if not at and not force_tag:
+        raise InputError(
+            f"image: {image} is a tag, and KFP's cache would return results of what it stood for before; give "
+            f"{name.rsplit(':', 1)[0] if ':' in name.rsplit('/', 1)[-1] else name}@sha256:..., or --force-tag"
+        )
 
 
 def digest_source(stage: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: rlready run | plan | compile | report | replay."""
+"""The command line: rlready run | plan | compile | submit | doctor | report | replay."""
 
 import argparse
 import datetime
@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from rlready.components.config import InputError, list_parameters
-from rlready.pipelines.recipes import list_recipes, load_recipe
+from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
 
 EXAMPLES = """\
 examples:
@@ -20,9 +21,12 @@ examples:
   rlready run --recipe laptop --set gate_k=16       with one parameter changed; finished work is not done again
   rlready plan --recipe smollm2-gsm8k               what would happen, and what it would cost
   rlready compile --recipe laptop -o laptop.yaml    the pipeline for the KFP UI, with this recipe as the form's defaults
+  rlready doctor --recipe laptop                    whether everything that a run needs is there
+  rlready submit --recipe laptop --image NAME@sha256:...  --follow     the same DAG on a KFP server (KFP_HOST)
   rlready report                                    the last run's result again
   rlready replay --set gate_min_pass_at_k=0.6       what the gate would have said with another threshold
 """
+COMMANDS = ("run", "plan", "compile", "submit", "doctor", "report", "replay")
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
 
@@ -34,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | plan | compile | report | replay")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
 
     def add(name: str, text: str, recipe: bool = True, work: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, epilog=_list_texts() if recipe else None,
@@ -51,7 +55,18 @@ def build_parser() -> argparse.ArgumentParser:
     add("plan", "Check everything and say what would happen, without starting it.", work=False)
     compile_ = add("compile", "Write the pipeline as YAML for a KFP server.", work=False)
     compile_.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"))
-    compile_.add_argument("--image", help="container image of the stages, by digest")
+    submit = add("submit", "Start a run on a KFP server.", work=False)
+    doctor = add("doctor", "Look at everything that a run needs.")
+    for command in (compile_, submit, doctor):
+        command.add_argument("--image", help="container image of the stages, by digest (RLREADY_IMAGE)")
+        command.add_argument("--force-tag", action="store_true", help="take a tag, whose cached results can be stale")
+    for command in (submit, doctor):
+        command.add_argument("--host", help="address of the KFP server (KFP_HOST); a token comes from KFP_TOKEN")
+    submit.add_argument("--namespace", help="where to run, on a server for several users")
+    submit.add_argument("--experiment", default="rlready", help="KFP experiment, made if there is none")
+    submit.add_argument("--service-account", help="Kubernetes service account of the pods")
+    submit.add_argument("--every", metavar="CRON", help="run by a schedule, e.g. '0 3 * * 1'")
+    submit.add_argument("--follow", action="store_true", help="wait, and say what happens")
     report = add("report", "Write the report of a past run again and show it.", recipe=False)
     replay = add("replay", "Recompute every verdict of a past run from its stored counts.", recipe=False)
     replay.add_argument("--set", action="append", default=[], metavar="gate_KEY=VALUE", help="change a threshold")
@@ -75,6 +90,8 @@ def main() -> None:
         "run": run,
         "plan": show_plan,
         "compile": compile_pipeline,
+        "submit": submit_run,
+        "doctor": show_findings,
         "report": show_report,
         "replay": show_replay,
     }
@@ -101,19 +118,71 @@ def show_plan(arguments: argparse.Namespace) -> None:
 
 def compile_pipeline(arguments: argparse.Namespace) -> None:
     """Writes the pipeline's YAML with the recipe as defaults."""
+    from rlready.pipelines.package import write_package
+
+    parameters, image = load_recipe(arguments.recipe, arguments.set), _choose_image(arguments)
+    if not image:
+        print("rlready: no --image: the stages name images that exist on no registry; give one before uploading")
+    write_package(arguments.output, parameters, load_placement(arguments.recipe), image)
+    print(f"{arguments.output}: upload it in the KFP UI (Pipelines, Upload pipeline) and start a run from its form")
+
+
+def _choose_image(arguments: argparse.Namespace) -> str | None:
     from rlready.components import images
 
-    parameters = load_recipe(arguments.recipe, arguments.set)
-    if arguments.image:
-        os.environ[images.IMAGE] = arguments.image
-    else:
-        print("rlready: no --image: the stages name images that exist on no registry; give one before uploading")
-    from kfp import compiler
+    image = arguments.image or os.environ.get(images.IMAGE)
+    if image:
+        images.check_image(image, arguments.force_tag)
+    return image
 
-    from rlready.pipelines.experiment import experiment
 
-    compiler.Compiler().compile(experiment, str(arguments.output), pipeline_parameters=parameters)
-    print(f"{arguments.output}: upload it in the KFP UI (Pipelines, Upload pipeline) and start a run from its form")
+def submit_run(arguments: argparse.Namespace) -> None:
+    """Starts a run, or a schedule of runs, on a KFP server.
+
+    Raises:
+        InputError: If the input is wrong, the server refuses, or the run that is followed fails.
+    """
+    from rlready.pipelines import submit
+    from rlready.pipelines.package import check_package, write_package
+
+    parameters, placement = load_recipe(arguments.recipe, arguments.set), load_placement(arguments.recipe)
+    image = _choose_image(arguments)
+    if not image:
+        raise InputError("--image: which image do the stages run in? name@sha256:..., built from this version")
+    if arguments.every:
+        submit.parse_cron(arguments.every)
+        if arguments.follow:
+            raise InputError("--follow: with --every there is no run yet to follow")
+    submit.check_paths(parameters)
+    server = submit.connect(arguments.host, arguments.namespace)
+    recipe = Path(arguments.recipe).stem
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "rlready.yaml"
+        # The recipe alone makes the version; what --set changes goes with the run.
+        write_package(package, load_recipe(arguments.recipe, []), placement, image)
+        if problems := check_package(package, placement):
+            raise InputError("\n".join(problems))
+        version = submit.upload(server, package, recipe)
+    run = submit.start_run(
+        server, version, submit.open_experiment(server, arguments.experiment),
+        f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}", parameters, arguments.service_account, arguments.every,
+    )  # fmt: skip
+    print(server.locate(f"recurringrun/details/{run}" if arguments.every else f"runs/details/{run}"))
+    if arguments.follow:
+        for line in submit.follow(server, run):
+            print(f"{datetime.datetime.now():%H:%M:%S} {line}", flush=True)
+
+
+def show_findings(arguments: argparse.Namespace) -> None:
+    """Prints what the doctor finds; exit status 2 if anything fails."""
+    from rlready.pipelines.doctor import examine
+
+    parameters, placement = load_recipe(arguments.recipe, arguments.set), load_placement(arguments.recipe)
+    failed = False
+    for finding in examine(parameters, placement, _choose_image(arguments), arguments.host, arguments.work):
+        print(f"{finding.level:8} {finding.subject:10} {finding.text}", flush=True)
+        failed = failed or finding.level == "failure"
+    sys.exit(2 if failed else 0)
 
 
 def run(arguments: argparse.Namespace) -> None:

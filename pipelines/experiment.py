@@ -24,6 +24,12 @@ from rlready.components.predictors.component import predictors
 from rlready.components.report.component import report
 from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
+from rlready.pipelines.placement import placed
+
+# Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
+plan, curate, sft, predictors = placed(plan), placed(curate), placed(sft), placed(predictors)
+gate, admit, decline = placed(gate), placed(admit, "gate"), placed(decline, "gate")
+rl, benchmark, report = placed(rl), placed(benchmark), placed(report)
 
 
 @dsl.pipeline(name="measure-candidates")

@@ -165,7 +165,7 @@ def test_shipped_recipes_parse(name):
         ("parameters: {gate_kay: 1}", [], "recipe.yaml: unknown parameter 'gate_kay'; did you mean gate_k"),
         ("parameters: {gate_k: [1]}", [], "gate_k: expected int"),
         ("parameters: [", [], "not YAML"),
-        ("gate_k: 1", [], "expected the keys description and parameters"),
+        ("gate_k: 1", [], "expected the keys description, parameters and placement"),
         ("parameters: {}", ["gate_k"], "expected key=value"),
         ("parameters: {}", ["gate_k=x"], "expected int, got 'x'"),
     ],

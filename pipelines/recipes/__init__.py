@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from rlready.components.config import InputError, complete_parameters
+from rlready.pipelines.placement import Placement, parse_placement
 
 FOLDER = Path(__file__).parent
 
@@ -27,15 +28,8 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
     Raises:
         InputError: If the recipe does not exist or holds something unknown or of the wrong type.
     """
-    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
-    if not path.is_file():
-        raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters"}:
-        raise InputError(f"{path}: expected the keys description and parameters")
+    path, recipe = _read(name)
+    load_placement(name)  # a run on this machine ignores it, but should not keep quiet about an error in it
     given = dict(recipe.get("parameters") or {})
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -46,3 +40,35 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         return complete_parameters(given)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
+
+
+def load_placement(name: str) -> dict[str, Placement]:
+    """Reads where the stages of a recipe run on a cluster.
+
+    Args:
+        name: A shipped recipe, or the path of a YAML file.
+
+    Returns:
+        The placement of every stage.
+
+    Raises:
+        InputError: If the recipe does not exist or its placement holds something unknown or impossible.
+    """
+    path, recipe = _read(name)
+    try:
+        return parse_placement(recipe.get("placement"))
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
+
+
+def _read(name: str) -> tuple[Path, dict]:
+    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
+    if not path.is_file():
+        raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters", "placement"}:
+        raise InputError(f"{path}: expected the keys description, parameters and placement")
+    return path, recipe

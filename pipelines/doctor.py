@@ -1,0 +1,154 @@
+"""Looks at everything that a run needs before it starts: one finding a subject, each with what to do."""
+
+import importlib.metadata
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from rlready.components.config import InputError
+from rlready.pipelines.placement import Placement
+
+LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
+SHOWN = ("kfp", "torch", "transformers", "trl", "mlflow")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look found.
+
+    Attributes:
+        level: ok, warning or failure.
+        subject: What was looked at.
+        text: What was seen and, unless it is ok, what to do.
+    """
+
+    level: str
+    subject: str
+    text: str
+
+
+def examine(
+    parameters: dict[str, Any], placement: dict[str, Placement], image: str | None, host: str | None, work: Path
+) -> Iterator[Finding]:
+    """Yields one finding after the other.
+
+    Args:
+        parameters: Every parameter of the recipe by its flat name.
+        placement: Where each stage runs on a cluster.
+        image: Image of the stages, if one is known.
+        host: Address of a KFP server; without it, and without KFP_HOST, no server is asked.
+        work: Folder for runs.
+    """
+    yield _guard("libraries", _find_libraries)
+    yield _guard("devices", lambda: _find_devices(placement))
+    yield _guard("disk", lambda: _find_disk(work))
+    yield _guard("model", lambda: _find_model(parameters))
+    yield _guard("tracking", _find_tracking)
+    yield _guard("pipeline", lambda: _find_pipeline(parameters, placement, image))
+    if host or os.environ.get("KFP_HOST") or os.environ.get("KF_PIPELINES_ENDPOINT"):
+        yield _guard("server", lambda: _find_server(host))
+
+
+def _guard(subject: str, look: Callable[[], tuple[str, str]]) -> Finding:
+    try:
+        level, text = look()
+    except InputError as error:
+        level, text = "failure", " ".join(str(error).split())
+    return Finding(level, subject, text)
+
+
+def _find_libraries() -> tuple[str, str]:
+    wrong = []
+    required = [Requirement(text) for text in importlib.metadata.requires("rlready") or []]
+    for need in required:
+        if need.marker and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(need.name)
+        except importlib.metadata.PackageNotFoundError:
+            version = None
+        if version is None or not need.specifier.contains(version, prereleases=True):
+            wrong.append(f"{need.name} {version} is not {need.specifier}" if version else f"{need.name} is missing")
+    if wrong:
+        return "failure", f"{', '.join(wrong)}: pip install --constraint constraints.txt --editable ."
+    return "ok", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN)
+
+
+def _find_devices(placement: dict[str, Placement]) -> tuple[str, str]:
+    from rlready.components.core.devices import describe_device
+
+    found = describe_device()
+    text = f"{found['devices']} x {found['device']}"
+    asked = max(entries.gpus for entries in placement.values())
+    here = 0 if found["device"] == "CPU thread" else found["devices"]
+    if asked > here:
+        return "warning", f"{text}; the placement asks for {asked} GPUs, so run it on a cluster and not on this machine"
+    return "ok", text
+
+
+def _find_disk(work: Path) -> tuple[str, str]:
+    there = next(folder for folder in (work.absolute(), *work.absolute().parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        return "failure", f"{there} cannot be written to; give another folder with --work"
+    free = shutil.disk_usage(there).free
+    text = f"{free / 2**30:.0f} GiB free at {there}"
+    if free < LEAST_DISK:
+        return "failure", f"{text}: not enough for any run; give another folder with --work"
+    if free < ENOUGH_DISK:
+        return "warning", f"{text}: enough for the laptop recipe, not for checkpoints of a large model"
+    return "ok", text
+
+
+def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
+    from rlready.components.core.models import find_base
+
+    base = find_base(parameters["base_model"], parameters["base_revision"])
+    return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"
+
+
+def _find_tracking() -> tuple[str, str]:
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not address.startswith("http"):
+        return "ok", address or "MLFLOW_TRACKING_URI is not set: a run here logs to a file of its own"
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5) as answer:
+            healthy = answer.status == 200
+    except (OSError, ValueError) as error:
+        return (
+            "warning",
+            f"{address} does not answer ({error}); a run goes on without it: start it, or unset the variable",
+        )
+    return ("ok", address) if healthy else ("warning", f"{address} is not well; a run goes on without it")
+
+
+def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], image: str | None) -> tuple[str, str]:
+    from rlready.pipelines.package import check_package, read_package, write_package
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rlready.yaml"
+        write_package(path, parameters, placement, image)
+        problems = check_package(path, placement)
+        executors = len(read_package(path).executors)
+    if problems:
+        return "failure", f"{'; '.join(problems)}: this version of rlready or of kfp should not run"
+    retried = [stage for stage in ("sft", "predictors", "rl", "benchmark") if placement[stage].retries]
+    if retried:
+        return (
+            "warning",
+            f"{executors} executors; the backend ignores retries in loops, so those of {', '.join(retried)}",
+        )
+    return "ok", f"{executors} executors, nothing that KFP 2.17 is known to get wrong"
+
+
+def _find_server(host: str | None) -> tuple[str, str]:
+    from rlready.pipelines.submit import connect
+
+    server = connect(host)
+    return "ok", f"{server.host}, KFP {server.version or 'of an unknown version'}"

@@ -1,0 +1,146 @@
+"""The compiled pipeline, which KFP calls a package: written for a cluster, loaded back and checked."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from rlready.components import images
+from rlready.components.config import InputError
+from rlready.pipelines.placement import PLACEMENT, Placement, write_placement
+
+
+def write_package(path: Path, parameters: dict, placement: dict[str, Placement], image: str | None) -> None:
+    """Compiles the pipeline for a cluster.
+
+    Args:
+        path: YAML file to write.
+        parameters: Every parameter by its flat name; they become the form's defaults.
+        placement: Where each stage runs.
+        image: Image of the stages; None names images that exist on no registry.
+    """
+    # A component is compiled when its module is imported: with the image and the placement of that moment.
+    for name in [*sys.modules]:
+        if name.startswith("rlready.") and name.endswith((".component", ".pipelines.experiment")):
+            del sys.modules[name]
+    with _set_environment({PLACEMENT: write_placement(placement)} | ({images.IMAGE: image} if image else {})):
+        from kfp import compiler
+
+        from rlready.pipelines.experiment import experiment
+
+        compiler.Compiler().compile(experiment, str(path), pipeline_parameters=parameters)
+
+
+@contextlib.contextmanager
+def _set_environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def read_package(path: Path) -> SimpleNamespace:
+    """Loads a compiled pipeline back, as the backend does.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        `pipeline`, a PipelineSpec; `executors` and `kubernetes`, what each executor runs and asks for, by its label.
+
+    Raises:
+        InputError: If the file holds anything that KFP's pipeline specification does not know.
+    """
+    from google.protobuf import json_format
+    from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+    from kfp.pipeline_spec import pipeline_spec_pb2 as spec
+
+    try:
+        first, *others = yaml.safe_load_all(path.read_text())
+        pipeline = json_format.ParseDict(first, spec.PipelineSpec())
+        deployment = json_format.ParseDict(
+            json_format.MessageToDict(pipeline.deployment_spec), spec.PipelineDeploymentConfig()
+        )
+        platform = json_format.ParseDict(others[0] if others else {}, spec.PlatformSpec())
+        kubernetes = {
+            label: json_format.ParseDict(json_format.MessageToDict(entry), KubernetesExecutorConfig())
+            for label, entry in platform.platforms["kubernetes"].deployment_spec.executors.items()
+        }
+    except (OSError, ValueError, yaml.YAMLError, json_format.ParseError) as error:
+        raise InputError(f"{path}: not a pipeline of KFP: {' '.join(str(error).split())}") from error
+    return SimpleNamespace(pipeline=pipeline, executors=dict(deployment.executors), kubernetes=kubernetes)
+
+
+def check_package(path: Path, placement: dict[str, Placement] | None = None) -> list[str]:
+    """Checks a compiled pipeline for what an executor must have and for what KFP 2.17 is known to get wrong.
+
+    Args:
+        path: The YAML file.
+        placement: What the executors must ask the cluster for.
+
+    Returns:
+        One line a problem; none means that nothing is known to stand in the way.
+
+    Raises:
+        InputError: If the file is not a pipeline of KFP.
+    """
+    package = read_package(path)
+    problems = _check_constructs(package)
+    for label, executor in package.executors.items():
+        if executor.WhichOneof("spec") != "container":
+            continue
+        if not executor.container.image:
+            problems.append(f"{label}: no image")
+        if not executor.container.command:
+            problems.append(f"{label}: no command")
+        problems += _check_placed(label, executor.container, package.kubernetes.get(label), placement or {})
+    return problems
+
+
+def _check_constructs(package: SimpleNamespace) -> list[str]:
+    components, problems = package.pipeline.components, []
+
+    def visit(name: str, component: Any, looped: bool, exits: bool) -> None:
+        for task_name, task in component.dag.tasks.items():
+            where, inner = f"{name}/{task_name}", task.component_ref.name
+            if task.HasField("artifact_iterator"):
+                problems.append(f"{where}: loops over a list of artifacts, which is not implemented")
+            loops = task.HasField("parameter_iterator") or task.HasField("artifact_iterator")
+            if loops and exits:
+                problems.append(f"{where}: a loop in an exit handler does not end (kubeflow/pipelines#12390)")
+            if loops and any(t.trigger_policy.condition for t in components[inner].dag.tasks.values()):
+                problems.append(f"{where}: a condition in the graph of its loop; put it into a nested pipeline")
+            inside, handled = looped or loops, exits or inner.startswith("comp-exit-handler")
+            kind = package.executors.get(components[inner].executor_label)
+            if inside and kind is not None and kind.WhichOneof("spec") == "importer":
+                problems.append(f"{where}: an importer in a loop fails (kubeflow/pipelines#10860)")
+            visit(where, components[inner], inside, handled)
+
+    visit(package.pipeline.pipeline_info.name, package.pipeline.root, False, False)
+    return list(dict.fromkeys(problems))
+
+
+def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, Placement]) -> list[str]:
+    arguments = list(container.args)
+    function = arguments[arguments.index("--function_to_execute") + 1] if "--function_to_execute" in arguments else ""
+    wanted = placement.get(function)
+    if wanted is None:
+        return []
+    resources, mounts = container.resources, {m.mount_path for m in asked.empty_dir_mounts} if asked else set()
+    found = {
+        "gpus": not wanted.gpus or resources.accelerator.resource_count == str(wanted.gpus),
+        "cpus": not wanted.cpus or resources.resource_cpu_request == f"{wanted.cpus:g}",
+        "memory": not wanted.memory or resources.resource_memory_limit == wanted.memory,
+        "shared_memory": not wanted.shared_memory or "/dev/shm" in mounts,
+        "secrets": not wanted.secrets or {s.secret_name for s in asked.secret_as_env} == set(wanted.secrets),
+        "hub_cache": not wanted.hub_cache or wanted.hub_cache in str(asked),
+    }
+    return [f"{label}: does not ask for {key} as the placement says" for key, held in found.items() if not held]

@@ -1,0 +1,192 @@
+"""Where the stages run on a cluster: the `placement:` part of a recipe. A run on this machine ignores it.
+
+    placement:
+      all: {hub_cache: rlready-hub-cache, secrets: {rlready-hub: {token: HF_TOKEN}}}
+      rl: {gpus: 1, cpus: 8, memory: 64Gi, shared_memory: 16Gi, timeout: 24h}
+
+What stands under a stage replaces, key by key, what stands under `all`. It belongs to a stage and not to a task, because
+KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
+"""
+
+import dataclasses
+import difflib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.components.config import InputError, Parameter, coerce, knob
+
+PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
+STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+HUB_CACHE = "/cache/huggingface"
+# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
+RUN_LABEL = "metadata.labels['pipeline/runid']"
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
+DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+CONFIDENTIAL = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$")
+TOLERATION = {"key": None, "operator": ("Equal", "Exists"), "value": None,
+              "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"), "toleration_seconds": None}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the pods of one stage ask of the cluster."""
+
+    gpus: int = knob(0, "GPUs a pod", "a light stage needs none")
+    accelerator: str = knob("nvidia.com/gpu", "Resource name of the GPUs", "NVIDIA's device plugin")
+    cpus: float = knob(0.0, "CPU cores requested; 0: the cluster's default", "no limit is set: it would only throttle")
+    memory: str = knob("", "Memory requested and not to be exceeded, e.g. 64Gi", "the cluster's default")
+    shared_memory: str = knob("", "Size of /dev/shm, e.g. 16Gi; counts as memory", "64 MB, too small for NCCL and vLLM")
+    node_selector: dict = knob({}, "Labels that a node must have", "any node")
+    tolerations: list = knob([], "Taints to accept, e.g. [{key: nvidia.com/gpu, operator: Exists}]", "none")
+    queue: str = knob("", "Kueue LocalQueue that admits the pods", "no queue")
+    priority: str = knob("", "Kueue WorkloadPriorityClass; KFP cannot set a pod's own priority class", "no priority")
+    environment: dict = knob({}, "Variables, e.g. {MLFLOW_TRACKING_URI: http://mlflow.rlready:5000}", "none")
+    secrets: dict = knob({}, "Variables from Kubernetes secrets: {secret: {key: VARIABLE}}", "none")
+    image_pull_secrets: list = knob([], "Secrets to pull the image with", "a public image")
+    hub_cache: str = knob("", f"Volume claim for downloaded models and data, at {HUB_CACHE}", "each pod downloads")
+    retries: int = knob(
+        0, "Attempts after a failed one; the backend ignores it inside loops", "kubeflow/pipelines#12389"
+    )
+    timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
+
+
+def parse_placement(given: Any) -> dict[str, Placement]:
+    """Returns the placement of every stage.
+
+    Args:
+        given: The `placement:` part of a recipe, or None.
+
+    Raises:
+        InputError: For an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
+    """
+    _check_keys("placement", given or {}, ("all", *STAGES))
+    shared = _parse_entries("placement.all", (given or {}).get("all"))
+    return {
+        stage: Placement(**shared | _parse_entries(f"placement.{stage}", (given or {}).get(stage))) for stage in STAGES
+    }
+
+
+def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
+    fields = {item.name: item for item in dataclasses.fields(Placement)}
+    _check_keys(where, entries or {}, tuple(fields))
+    parsed = {}
+    for key, value in (entries or {}).items():
+        field, name = fields[key], f"{where}.{key}"
+        parsed[key] = coerce(Parameter(name, field.type, None, **field.metadata), value)
+        _check_value(name, key, parsed[key])
+    return parsed
+
+
+def _check_keys(where: str, given: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(given, dict):
+        raise InputError(f"{where}: expected a mapping with keys of {', '.join(known)}; got {given!r}")
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{where}: unknown key {key!r}; {hint}")
+
+
+def _check_value(name: str, key: str, value: Any) -> None:
+    def check(held: bool, expected: str, of: Any = value) -> None:
+        if not held:
+            raise InputError(f"{name}: expected {expected}; got {of!r}")
+
+    if key in ("gpus", "cpus", "retries"):
+        check(value >= 0, "0 or more")
+    elif key in ("memory", "shared_memory"):
+        check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
+    elif key == "timeout":
+        check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
+    elif key in ("queue", "priority", "hub_cache"):
+        check(not value or NAME.fullmatch(value), "the name of a Kubernetes object (lower case, digits, - and .)")
+    elif key == "image_pull_secrets":
+        check(all(isinstance(secret, str) and NAME.fullmatch(secret) for secret in value), "a list of names of secrets")
+    elif key == "node_selector":
+        check(all(isinstance(text, str) for text in value.values()), "labels with texts; quote true, false and numbers")
+    elif key == "environment":
+        for variable, text in value.items():
+            check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
+            # Not shown: what stands there may be a secret.
+            check(
+                not CONFIDENTIAL.search(variable), "no secrets here; name a Kubernetes secret under secrets", variable
+            )
+    elif key == "secrets":
+        for secret, variables in value.items():
+            check(NAME.fullmatch(str(secret)) and isinstance(variables, dict), "{secret: {key: VARIABLE}}")
+            check(all(VARIABLE.fullmatch(str(v)) for v in variables.values()), "{secret: {key: VARIABLE}}", variables)
+    elif key == "tolerations":
+        for item in value:
+            _check_keys(name, item, tuple(TOLERATION))
+            for part, allowed in TOLERATION.items():
+                check(not allowed or item.get(part, allowed[0]) in allowed, f"{part} as one of {allowed}", item)
+
+
+def write_placement(placement: dict[str, Placement]) -> str:
+    """Returns the text that RLREADY_PLACEMENT holds while the pipeline is compiled."""
+    return json.dumps({stage: dataclasses.asdict(entries) for stage, entries in placement.items()})
+
+
+def placed(component: Callable, stage: str | None = None) -> Callable:
+    """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
+
+    Args:
+        component: A KFP component.
+        stage: Stage whose placement counts; defaults to the component's name.
+    """
+    if PLACEMENT not in os.environ:
+        return component
+    placement = Placement(**json.loads(os.environ[PLACEMENT])[stage or component.name])
+
+    def make_task(**inputs: Any) -> Any:
+        task = component(**inputs)
+        place(task, placement)
+        return task
+
+    return make_task
+
+
+def place(task: Any, placement: Placement) -> None:
+    """Sets on a KFP task what its pod asks of the cluster."""
+    from kfp import kubernetes
+
+    if placement.gpus:
+        task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpus)
+    if placement.cpus:
+        task.set_cpu_request(f"{placement.cpus:g}")
+    if placement.memory:
+        task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
+    if placement.shared_memory:
+        kubernetes.empty_dir_mount(
+            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory
+        )
+    for label, value in placement.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+    for toleration in placement.tolerations:
+        kubernetes.add_toleration(task, **toleration)
+    for label, value in (("queue-name", placement.queue), ("priority-class", placement.priority)):
+        if value:
+            kubernetes.add_pod_label(task, f"kueue.x-k8s.io/{label}", value)
+    for variable, value in placement.environment.items():
+        task.set_env_variable(variable, value)
+    for secret, variables in placement.secrets.items():
+        kubernetes.use_secret_as_env(task, secret, variables)
+    if placement.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
+    if placement.hub_cache:
+        kubernetes.mount_pvc(task, placement.hub_cache, HUB_CACHE)
+        task.set_env_variable("HF_HOME", HUB_CACHE)
+    if placement.retries:
+        task.set_retry(placement.retries, backoff_duration="60s")
+    if placement.timeout:
+        amount, unit = DURATION.fullmatch(placement.timeout).groups()
+        kubernetes.set_timeout(task, int(amount) * SECONDS[unit])
+    kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)

@@ -1,0 +1,62 @@
+"""What rlready doctor finds: one line a subject, with what to do, and exit status 2 if anything fails."""
+
+import importlib.metadata
+
+import pytest
+from test_submit import rlready
+
+from rlready.pipelines import doctor
+
+
+@pytest.fixture
+def examine(monkeypatch, capsys, tmp_path):
+    """Returns a function that runs the command and returns its exit status and {subject: (level, text)}."""
+    for name in ("KFP_HOST", "KF_PIPELINES_ENDPOINT", "MLFLOW_TRACKING_URI", "RLREADY_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments):
+        status = rlready(monkeypatch, "doctor", "--work", str(tmp_path / "runs"), *arguments)
+        lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+        return status, {subject: (level, text) for level, subject, text in lines}
+
+    return run
+
+
+def test_a_healthy_machine(examine):
+    status, found = examine()
+    assert status == 0
+    assert list(found) == ["libraries", "devices", "disk", "model", "tracking", "pipeline"]
+    assert {level for level, text in found.values()} <= {"ok", "warning"}  # a small disk is a warning
+    assert found["pipeline"][0] == "ok"
+
+
+def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "LEAST_DISK", 1 << 60)
+    monkeypatch.setattr(
+        importlib.metadata, "requires", lambda name: ["no-such-library>=1", "kfp<2", "x; extra == 'gpu'"]
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("KFP_HOST", "http://127.0.0.1:1")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("parameters: {base_model: ./nowhere}\nplacement: {rl: {gpus: 8, retries: 2}}")
+    status, found = examine("--recipe", str(recipe))
+    assert status == 2
+    expected = {
+        "libraries": ("failure", "no-such-library is missing, kfp 2.17.0 is not <2: pip install"),
+        "devices": ("warning", "the placement asks for 8 GPUs"),
+        "disk": ("failure", "give another folder with --work"),
+        "model": ("failure", "./nowhere is neither a folder nor a hub id"),
+        "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
+        "pipeline": ("warning", "ignores retries in loops, so those of rl"),
+        "server": ("failure", "cannot be reached"),
+    }
+    assert found.keys() == expected.keys()
+    for subject, (level, text) in expected.items():
+        assert found[subject][0] == level and text in found[subject][1], found[subject]
+
+
+def test_a_tag_is_refused_unless_forced(examine, monkeypatch, capsys):
+    assert rlready(monkeypatch, "compile", "--image", "rlready:v1") == 2
+    assert "rlready@sha256:..., or --force-tag" in capsys.readouterr().err
+    assert examine("--image", "rlready:v1")[0] == 2
+    assert examine("--image", "rlready:v1", "--force-tag")[0] == 0

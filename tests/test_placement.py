@@ -1,0 +1,271 @@
+"""The placement of a recipe: what it accepts, what the compiled pipeline asks for then, and what a package must not hold."""
+
+from typing import List  # noqa: UP035  kfp reads the annotation by name
+
+import pytest
+import yaml
+from kfp import compiler, dsl
+
+from rlready.components.config import InputError
+from rlready.components.images import check_image
+from rlready.pipelines.package import check_package, read_package, write_package
+from rlready.pipelines.placement import parse_placement
+from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
+
+IMAGE = "registry.example/rlready@sha256:" + "0" * 64
+PLACEMENT = {
+    "all": {
+        "node_selector": {"pool": "batch"},
+        "queue": "research",
+        "priority": "low",
+        "secrets": {"rlready-hub": {"token": "HF_TOKEN"}},
+        "image_pull_secrets": ["registry"],
+        "hub_cache": "rlready-hub-cache",
+        "environment": {"MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000"},
+        "retries": 2,
+    },
+    "sft": {"gpus": 1, "memory": "64Gi"},
+    "rl": {
+        "gpus": 8,
+        "cpus": 1.5,
+        "memory": "512Gi",
+        "shared_memory": "16Gi",
+        "node_selector": {"pool": "gpu"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "timeout": "24h",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "laptop.yaml"
+    write_package(path, load_recipe("laptop", []), parse_placement(PLACEMENT), IMAGE)
+    return path
+
+
+def test_a_pod_asks_for_what_the_placement_says(package):
+    read = read_package(package)
+    container, asked = read.executors["exec-rl"].container, read.kubernetes["exec-rl"]
+    accelerator = container.resources.accelerator
+    assert (accelerator.resource_type, accelerator.resource_count) == ("nvidia.com/gpu", "8")
+    assert (container.resources.resource_cpu_request, container.resources.resource_cpu_limit) == ("1.5", "")
+    assert container.resources.resource_memory_limit == container.resources.resource_memory_request == "512Gi"
+    assert {e.name: e.value for e in container.env} == {
+        "MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000",
+        "HF_HOME": "/cache/huggingface",
+    }
+    (mount,) = asked.empty_dir_mounts
+    assert (mount.mount_path, mount.medium, mount.size_limit) == ("/dev/shm", "Memory", "16Gi")
+    assert dict(asked.node_selector.labels) == {"pool": "gpu"}
+    assert dict(asked.pod_metadata.labels) == {
+        "kueue.x-k8s.io/queue-name": "research",
+        "kueue.x-k8s.io/priority-class": "low",
+    }
+    assert (asked.tolerations[0].key, asked.tolerations[0].effect) == ("nvidia.com/gpu", "NoSchedule")
+    (secret,) = asked.secret_as_env
+    (key,) = secret.key_to_env
+    assert (secret.secret_name, key.secret_key, key.env_var) == ("rlready-hub", "token", "HF_TOKEN")
+    assert asked.pvc_mount[0].constant == "rlready-hub-cache"
+    assert asked.image_pull_secret[0].secret_name == "registry"
+    assert asked.active_deadline_seconds == 24 * 3600
+    assert asked.field_path_as_env[0].field_path == "metadata.labels['pipeline/runid']"
+
+
+def test_every_task_of_a_stage_is_placed_alike_because_the_cache_key_holds_its_claims(package):
+    read = read_package(package)
+    tasks = [label for label in read.executors if label.startswith("exec-sft")]
+    assert len(tasks) == 3
+    for label in tasks:
+        assert read.executors[label].container.resources.accelerator.resource_count == "1"
+        assert read.kubernetes[label] == read.kubernetes["exec-sft"]
+    retries = [
+        task.retry_policy.max_retry_count
+        for component in read.pipeline.components.values()
+        for task in component.dag.tasks.values()
+        if task.component_ref.name.startswith(("comp-sft", "comp-rl"))
+    ]
+    assert retries and set(retries) == {2}
+
+
+def test_the_package_is_checked_against_the_placement(package):
+    assert check_package(package, parse_placement(PLACEMENT)) == []
+    more = parse_placement({"all": {"hub_cache": "other"}, "plan": {"cpus": 4, "secrets": {"a": {"b": "C"}}}})
+    problems = check_package(package, more)
+    assert "exec-plan: does not ask for cpus as the placement says" in problems
+    assert "exec-plan: does not ask for secrets as the placement says" in problems
+    assert sum("hub_cache" in problem for problem in problems) == 12  # but not admit and decline, which are no stages
+
+
+def test_without_a_placement_a_pod_asks_for_nothing(tmp_path):
+    write_package(tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement(None), IMAGE)
+    read = read_package(tmp_path / "p.yaml")
+    assert not any(e.container.HasField("resources") or e.container.env for e in read.executors.values())
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_have_a_placement(name):
+    load_placement(name)
+
+
+@pytest.mark.parametrize(
+    ("placement", "message"),
+    [
+        ("[sft]", "placement: expected a mapping with keys of all, plan"),
+        ("{rll: {gpus: 1}}", "placement: unknown key 'rll'; did you mean rl"),
+        ("{rl: 8}", "placement.rl: expected a mapping"),
+        ("{rl: {gpu: 1}}", "placement.rl: unknown key 'gpu'; did you mean gpus"),
+        ("{rl: {gpus: many}}", "placement.rl.gpus: expected int, got 'many'"),
+        ("{rl: {gpus: -1}}", "placement.rl.gpus: expected 0 or more"),
+        ("{rl: {memory: 64GB}}", "placement.rl.memory: expected an amount such as 64Gi"),
+        ("{rl: {shared_memory: big}}", "placement.rl.shared_memory: expected an amount"),
+        ("{rl: {timeout: 24}}", "placement.rl.timeout: expected str, got 24"),
+        ("{rl: {timeout: one day}}", "placement.rl.timeout: expected a duration"),
+        ("{all: {queue: Team A}}", "placement.all.queue: expected the name of a Kubernetes object"),
+        ("{all: {node_selector: {gpu: true}}}", "placement.all.node_selector: expected labels with texts"),
+        ("{all: {tolerations: [{key: a, operater: Exists}]}}", "unknown key 'operater'; did you mean operator"),
+        ("{all: {tolerations: [{key: a, effect: Never}]}}", "placement.all.tolerations: expected effect as one of"),
+        ("{all: {secrets: {hub: HF_TOKEN}}}", r"placement.all.secrets: expected \{secret: \{key: VARIABLE\}\}"),
+        ("{all: {secrets: {hub: {token: HF-TOKEN}}}}", "placement.all.secrets: expected"),
+        ("{all: {image_pull_secrets: [1]}}", "a list of names of secrets"),
+        ("{all: {environment: {A: 1}}}", "placement.all.environment: expected variables with texts"),
+        ("{all: {environment: {HF_TOKEN: hf_abc}}}", "no secrets here; .* got 'HF_TOKEN'$"),
+    ],
+)
+def test_a_bad_placement_is_one_line(tmp_path, placement, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"parameters: {{}}\nplacement: {placement}")
+    with pytest.raises(InputError, match=f"recipe.yaml: .*{message}") as caught:
+        load_recipe(str(path), [])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("registry.example:5000/rlready:v1", "is a tag, .* give registry.example:5000/rlready@sha256"),
+        ("rlready", "is a tag, .* give rlready@sha256"),
+        ("rlready@sha256:abc", "is not name@sha256"),
+        ("Not an image", "is not name@sha256"),
+    ],
+)
+def test_an_image_that_can_change_is_refused(image, message):
+    with pytest.raises(InputError, match=message):
+        check_image(image)
+    check_image(IMAGE)
+    check_image("registry.example:5000/rlready:v1", force_tag=True)
+
+
+@dsl.component(base_image="image")
+def work(text: str = "") -> str:
+    return text
+
+
+@dsl.component(base_image="image")
+def make(text: str, made: dsl.Output[dsl.Dataset]):
+    pass
+
+
+@dsl.component(base_image="image")
+def take(one: dsl.Input[dsl.Dataset]):
+    pass
+
+
+def condition_in_its_loop():
+    with dsl.ParallelFor(["a", "b"]) as item:
+        done = work(text=item)
+        with dsl.If(done.output == "a"):
+            work(text=item)
+
+
+@dsl.pipeline(name="inner")
+def inner(text: str):
+    done = work(text=text)
+    with dsl.If(done.output == "a"):
+        work(text=text)
+
+
+def condition_in_a_nested_pipeline():
+    with dsl.ParallelFor(["a", "b"]) as item:
+        inner(text=item)
+
+
+def importer_in_a_loop():
+    with dsl.ParallelFor(["s3://a", "s3://b"]) as item:
+        take(one=dsl.importer(artifact_uri=item, artifact_class=dsl.Dataset).output)
+
+
+@dsl.pipeline(name="inner-import")
+def inner_import(uri: str):
+    take(one=dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset).output)
+
+
+def importer_deeper_in_a_loop():
+    with dsl.ParallelFor(["s3://a"]) as item:
+        inner_import(uri=item)
+
+
+def importer_outside():
+    take(one=dsl.importer(artifact_uri="s3://a", artifact_class=dsl.Dataset).output)
+
+
+def loop_in_an_exit_handler():
+    with dsl.ExitHandler(work(text="bye")), dsl.ParallelFor(["a"]) as item:
+        work(text=item)
+
+
+@dsl.pipeline(name="collect")
+def collect() -> List[dsl.Dataset]:  # noqa: UP006
+    with dsl.ParallelFor(["a", "b"]) as item:
+        made = make(text=item)
+    return dsl.Collected(made.outputs["made"])
+
+
+def loop_over_artifacts():
+    with dsl.ParallelFor(collect().output) as one:
+        take(one=one)
+
+
+@pytest.mark.parametrize(
+    ("built", "problems"),
+    [
+        (condition_in_its_loop, ["a condition in the graph of its loop"]),
+        (condition_in_a_nested_pipeline, []),
+        (importer_in_a_loop, ["an importer in a loop fails"]),
+        (importer_deeper_in_a_loop, ["an importer in a loop fails"]),
+        (importer_outside, []),
+        (loop_in_an_exit_handler, ["a loop in an exit handler"]),
+        (loop_over_artifacts, ["loops over a list of artifacts"]),
+    ],
+)
+def test_constructs_that_are_known_to_break_are_found(built, problems, tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    compiler.Compiler().compile(dsl.pipeline(name="p")(built), str(path))
+    found = check_package(path)
+    assert len(found) == len(problems)
+    assert all(expected in problem for expected, problem in zip(problems, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pipelineInfo: {name: p}\nroot: {dags: {}}", "has no field named .dags."),
+        ("hello", "not a pipeline of KFP"),
+        ("", "not a pipeline of KFP"),
+        ("a: [", "not a pipeline of KFP"),
+    ],
+)
+def test_what_is_no_pipeline_is_refused(text, message, tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        check_package(path)
+
+
+def test_an_executor_needs_an_image_and_a_command(package, tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    first, second = yaml.safe_load_all(package.read_text())
+    del first["deploymentSpec"]["executors"]["exec-rl"]["container"]["image"]
+    del first["deploymentSpec"]["executors"]["exec-sft"]["container"]["command"]
+    path.write_text(yaml.safe_dump_all([first, second]))
+    assert sorted(check_package(path)) == ["exec-rl: no image", "exec-sft: no command"]

@@ -1,0 +1,360 @@
+"""Runs on a KFP server: what is sent, checked against the server's own models, and what every failure says."""
+
+import email
+import json
+import re
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import kfp_server_api
+import openapi
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from rlready.components.config import InputError
+from rlready.pipelines import cli, submit
+from rlready.pipelines.recipes import load_recipe
+
+IMAGE = "registry.example/rlready@sha256:" + "0" * 64
+BODIES = {
+    "pipelines": "V2beta1Pipeline",
+    "experiments": "V2beta1Experiment",
+    "runs": "V2beta1Run",
+    "recurringruns": "V2beta1RecurringRun",
+}
+IDS = {
+    "pipelines": "pipeline_id",
+    "experiments": "experiment_id",
+    "runs": "run_id",
+    "recurringruns": "recurring_run_id",
+}
+
+
+class Kfp(BaseHTTPRequestHandler):
+    """A KFP server as far as a submission sees it; it refuses what the models do not allow, and remembers the rest."""
+
+    def do_GET(self):
+        state, (kind, *rest), query = self.read_request()
+        if self.interfere(state):
+            return None
+        if kind == "healthz":
+            return self.answer(200, state.health[self.path.split("/")[2]])
+        if kind == "runs":
+            return self.answer(200, state.progress.pop(0) if len(state.progress) > 1 else state.progress[0])
+        wanted = json.loads(query["filter"][0])["predicates"][0]
+        assert (wanted["operation"], wanted["key"]) == ("EQUALS", "display_name")
+        kind = "pipeline_versions" if rest else kind
+        found = [entry for entry in state.made[kind] if entry["display_name"] == wanted["stringValue"]]
+        return self.answer(200, {kind: found} if found else {})
+
+    def do_POST(self):
+        state, (kind, *rest), query = self.read_request()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.interfere(state):
+            return None
+        if rest == ["upload_version"]:
+            message = email.message_from_bytes(
+                b"Content-Type: " + self.headers["Content-Type"].encode() + b"\n\n" + body
+            )
+            (part,) = message.get_payload()
+            assert part.get_param("name", header="content-disposition") == "uploadfile"
+            documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
+            json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+            entry = {k: query[k][0] for k in ("name", "display_name")} | {"pipeline_id": query["pipelineid"][0]}
+            entry |= {"pipeline_version_id": f"version-{len(state.made['pipeline_versions'])}"}
+            state.documents = documents
+            kind = "pipeline_versions"
+        else:
+            entry = json.loads(body)
+            try:
+                openapi.read(entry, BODIES[kind], kfp_server_api)
+            except ValueError as error:
+                return self.answer(400, {"error": str(error)})
+            entry[IDS[kind]] = f"{kind}-{len(state.made[kind])}"
+        state.made[kind].append(entry)
+        return self.answer(200, entry)
+
+    def read_request(self):
+        url = urlsplit(self.path)
+        state = self.server.state
+        state.tokens.append(self.headers.get("authorization"))
+        return state, url.path.split("/")[3:], parse_qs(url.query)
+
+    def interfere(self, state):
+        """Answers with the failure that is due, if one is."""
+        for place, failure in state.failures.items():
+            if place in self.path:
+                failure(self)
+                return True
+        return False
+
+    def answer(self, status, body, kind="application/json"):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), ("Location", "/dex/login")):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Starts the server; yields what it says and remembers."""
+    for name in (
+        "KFP_TOKEN",
+        "KF_PIPELINES_ENDPOINT",
+        "KUBERNETES_SERVICE_HOST",
+        "KF_PIPELINES_UI_ENDPOINT",
+        "RLREADY_IMAGE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Kfp)
+    httpd.handle_error = lambda *arguments: None  # of clients that gave up
+    current = {"tag_name": "2.17.0", "multi_user": False, "pipeline_store": "database"}
+    httpd.state = SimpleNamespace(
+        health={"v2beta1": current, "v1beta1": current},
+        made={kind: [] for kind in (*BODIES, "pipeline_versions")},
+        progress=[{"run_id": "runs-0", "state": "SUCCEEDED"}],
+        failures={},
+        tokens=[],
+        host=f"http://127.0.0.1:{httpd.server_port}",
+    )
+    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("KFP_HOST", httpd.state.host)
+    yield httpd.state
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def rlready(monkeypatch, *arguments):
+    """Runs the command line in this process and returns its exit status."""
+    monkeypatch.setattr(sys, "argv", ["rlready", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, capsys):
+    monkeypatch.setenv("KFP_TOKEN", "s3cret")
+    command = ("submit", "--image", IMAGE, "--set", "gate_k=16", "--service-account", "rlready-runner")
+    assert rlready(monkeypatch, *command) == 0
+    assert rlready(monkeypatch, *command, "--set", "gate_min_pass_at_k=0.4", "--experiment", "second") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [f"{server.host}/#/runs/details/runs-{n}" for n in (0, 1)]
+    # One pipeline, and one version of it: the parameters go with the run.
+    (pipeline,), (version,) = server.made["pipelines"], server.made["pipeline_versions"]
+    assert pipeline["display_name"] == "rlready" and re.fullmatch(r"laptop-[0-9a-f]{12}", version["name"])
+    assert [entry["display_name"] for entry in server.made["experiments"]] == ["rlready", "second"]
+    first, second = server.made["runs"]
+    assert first["runtime_config"]["parameters"] == load_recipe("laptop", ["gate_k=16"])
+    assert second["runtime_config"]["parameters"]["gate_min_pass_at_k"] == 0.4
+    assert first["pipeline_version_reference"] == {"pipeline_id": "pipelines-0", "pipeline_version_id": "version-0"}
+    assert (first["experiment_id"], second["experiment_id"]) == ("experiments-0", "experiments-1")
+    assert first["service_account"] == "rlready-runner"
+    defaults = server.documents[0]["root"]["inputDefinitions"]["parameters"]
+    assert defaults["gate_k"]["defaultValue"] == 64
+    images = {e["container"]["image"] for e in server.documents[0]["deploymentSpec"]["executors"].values()}
+    assert images == {IMAGE}
+    assert set(server.tokens) == {"Bearer s3cret"}
+    assert "s3cret" not in out + err
+
+
+def test_the_token_of_a_pod_is_read_anew_for_every_request(server, monkeypatch, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
+    connection = submit.connect()
+    file.write_text("two\n")
+    submit.open_experiment(connection, "e")
+    assert server.tokens == ["Bearer one", "Bearer two", "Bearer two"]
+
+
+def test_a_schedule_of_runs(server, monkeypatch, capsys):
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--every", "30 3 * * 1") == 0
+    (schedule,) = server.made["recurringruns"]
+    assert schedule["trigger"] == {"cron_schedule": {"cron": "0 30 3 * * 1"}}
+    assert (schedule["mode"], schedule["max_concurrency"], schedule["no_catchup"]) == ("ENABLE", "1", True)
+    assert capsys.readouterr().out == f"{server.host}/#/recurringrun/details/recurringruns-0\n"
+    assert not server.made["runs"]
+
+
+def test_a_server_for_several_users_gets_the_namespace(server, monkeypatch, tmp_path):
+    server.health["v2beta1"] = {"multi_user": True, "pipeline_store": "database"}
+    with pytest.raises(InputError, match="say with --namespace where to run"):
+        submit.connect()
+    monkeypatch.setattr(submit, "NAMESPACE_FILE", tmp_path / "namespace")
+    submit.NAMESPACE_FILE.write_text("team-a\n")
+    assert submit.connect().namespace == "team-a"
+    submit.open_experiment(submit.connect(namespace="team-b"), "e")
+    assert server.made["experiments"][0]["namespace"] == "team-b"
+
+
+def test_follow_tells_what_changes_and_ends_with_the_run(server, monkeypatch, capsys):
+    def task(name, state, **more):
+        return {"task_id": name, "display_name": name, "state": state} | more
+
+    def run(state, *tasks, **more):
+        return {"run_id": "runs-0", "state": state, "run_details": {"task_details": list(tasks)}} | more
+
+    server.progress = [
+        {"run_id": "runs-0", "state": "PENDING"},
+        run("RUNNING", task("root", "RUNNING"), task("Plan-driver", "SUCCEEDED"), task("Plan", "RUNNING")),
+        run("RUNNING", task("Plan", "SUCCEEDED"), task("Curate", "RUNNING")),
+        run("RUNNING", task("Plan", "SUCCEEDED"), task("Curate", "RUNNING")),
+        run("SUCCEEDED", task("Plan", "SUCCEEDED"), task("Curate", "SUCCEEDED")),
+    ]
+    lines = list(submit.follow(submit.connect(), "runs-0", pause=0.01))
+    assert lines == ["Plan: running", "Plan: succeeded", "Curate: running", "Curate: succeeded"]
+    failed = task("RL", "FAILED", error={"message": "out of memory"})
+    server.progress = [run("FAILED", failed, error={"message": "main: Error"})]
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--follow") == 2
+    out, err = capsys.readouterr()
+    assert "RL: failed" in out
+    assert err.splitlines() == [
+        f"rlready: {line}" for line in ("the run ended as failed", "main: Error", "RL: out of memory")
+    ]
+    server.progress = [run("CANCELED")]
+    with pytest.raises(InputError, match="the run ended as canceled"):
+        list(submit.follow(submit.connect(), "runs-0"))
+
+
+def test_a_run_that_stands_still_is_said_once(server, monkeypatch):
+    monkeypatch.setattr(submit, "QUIET", 0)
+    server.progress = [{"run_id": "runs-0", "state": state} for state in ("RUNNING", "RUNNING", "RUNNING", "SUCCEEDED")]
+    (line,) = submit.follow(submit.connect(), "runs-0", pause=0.01)
+    assert "a GPU, an image or a secret" in line and line.endswith("pipeline/runid=runs-0")
+
+
+def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server, monkeypatch):
+    connection, asked = submit.connect(), []
+
+    def falter(request):
+        asked.append(1)
+        if len(asked) == 3:
+            del server.failures["/runs/"]
+        request.answer(503, {"error": "busy"})
+
+    server.failures["/runs/"] = falter
+    assert list(submit.follow(connection, "runs-0", pause=0.01)) == []
+    assert len(asked) == 3
+    server.failures["/runs/"] = lambda request: request.answer(503, {"error": "busy"})
+    with pytest.raises(
+        InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"
+    ):
+        list(submit.follow(connection, "runs-0", pause=0.001))
+
+
+def refuse(status, message=""):
+    return lambda request: request.answer(status, {"error": "x", "code": 7, "message": message} if message else b"")
+
+
+def hang(request):
+    time.sleep(1.5)
+
+
+def close(request):
+    request.connection.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "failure", "message"),
+    [
+        ("healthz", refuse(401), r"does not know who asks \(401\); set KFP_TOKEN to a token"),
+        (
+            "healthz",
+            refuse(403, "RBAC: access denied"),
+            r"does not allow this \(403\): RBAC: access denied; the token's",
+        ),
+        ("healthz", refuse(302), r"sends on to a login page \(302\)"),
+        ("healthz", refuse(404), "does not have this .*; is it the address of a KFP server"),
+        ("healthz", refuse(500, "boom\nbang"), r"refuses \(500 Internal Server Error\): boom bang"),
+        ("healthz", lambda r: r.answer(200, b"<html>Welcome</html>", "text/html"), "not as a KFP server does"),
+        ("healthz", lambda r: r.answer(200, {"status": "fine"}), "not as a KFP server does"),
+        ("healthz", lambda r: r.answer(200, [1]), "not as a KFP server does"),
+        ("healthz", hang, "no answer within 1 seconds"),
+        ("healthz", close, "cannot be reached"),
+        ("/pipelines?", refuse(403, "no"), r"does not allow this \(403\): no"),
+        ("/pipelines", lambda r: r.answer(200, b"<html>"), "not as a KFP server does"),
+        (
+            "upload_version",
+            refuse(400, "The pipeline spec is invalid"),
+            "refuses .400 Bad Request.: The pipeline spec is",
+        ),
+        ("/experiments", hang, "no answer within 1 seconds"),
+        ("/runs", refuse(409, "exists"), r"refuses \(409 Conflict\): exists"),
+    ],
+)
+def test_a_server_that_fails_is_one_line(server, monkeypatch, capsys, where, failure, message):
+    if failure is hang:
+        monkeypatch.setattr(submit, "TIMEOUT", (1, 1))
+    monkeypatch.setenv("KFP_TOKEN", "s3cret")
+    server.failures[where] = failure
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    (line,) = err.splitlines()
+    assert line.startswith(f"rlready: {server.host}: ") and re.search(message, line), line
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "message"),
+    [
+        ({"multi_user": False}, {"tag_name": "2.5.0"}, "KFP 2.5.0 is older than 2.14"),
+        ({"tag_name": "2.13.9", "multi_user": False}, {}, "KFP 2.13.9 is older than 2.14"),
+        ({"tag_name": "1.8.22", "multi_user": False}, {}, "KFP 1.8.22 is older"),
+    ],
+)
+def test_an_old_server_is_refused(server, new, old, message):
+    server.health = {"v2beta1": new, "v1beta1": old}
+    with pytest.raises(InputError, match=message):
+        submit.connect()
+
+
+def test_a_server_that_does_not_say_its_version_is_taken(server):
+    server.health = {"v2beta1": {"multi_user": False}, "v1beta1": {"tag_name": "unknown"}}
+    assert submit.connect().version == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", IMAGE, "--host", "localhost:8080"], "expected an address that begins with http"),
+        (["--image", IMAGE, "--host", "http://127.0.0.1:1"], "cannot be reached .*port-forward"),
+        (["--image", IMAGE, "--host", "https://127.0.0.1:1"], "cannot be reached"),
+        ([], "--image: which image"),
+        (["--image", "rlready:latest"], "is a tag"),
+        (["--image", IMAGE, "--every", "at noon"], "--every 'at noon': expected minute"),
+        (["--image", IMAGE, "--every", "0 3 * * 1", "--follow"], "no run yet to follow"),
+        (["--image", IMAGE, "--set", "curate_sft_data=train.jsonl"], "is a path on this machine"),
+        (["--image", IMAGE, "--set", "base_model=./model"], "is a path on this machine"),
+        (["--image", IMAGE, "--set", "gate_kk=1"], "did you mean gate_k"),
+    ],
+)
+def test_a_wrong_submission_is_one_line_and_sends_nothing(server, monkeypatch, capsys, arguments, message):
+    assert rlready(monkeypatch, "submit", *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line), line
+    assert not any(server.made.values())
+
+
+def test_a_server_must_be_named(server, monkeypatch):
+    monkeypatch.delenv("KFP_HOST")
+    with pytest.raises(InputError, match="no KFP server: give --host or set KFP_HOST"):
+        submit.connect()
+
+
+def test_a_tls_server_with_an_unknown_certificate_is_one_line(server, monkeypatch):
+    with pytest.raises(InputError, match="cannot be reached|no secure connection"):
+        submit.connect(server.host.replace("http", "https"))

@@ -1,0 +1,133 @@
+"""The MLflow server as manifests/ starts it, on a real PostgreSQL; runs where initdb and psycopg2 are (apt, pip)."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from test_manifests import ROOT, load
+from test_tracking import FULL
+
+from rlready.components.core import tracking
+
+PROGRAMS = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(":"))]
+BIN = next((folder for folder in PROGRAMS if (folder / "initdb").exists()), None)
+pytestmark = pytest.mark.skipif(BIN is None, reason="no PostgreSQL on this machine")
+PASSWORD = "abc123"
+
+
+def choose_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def database():
+    """Starts PostgreSQL as a user that is not root; yields its port."""
+    folder, port = Path(tempfile.mkdtemp(prefix="rlready-postgres-")), choose_port()
+    other = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    if other:
+        shutil.chown(folder, "nobody", "nogroup")
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o644)
+    command = [
+        BIN / "initdb",
+        "-D",
+        folder / "data",
+        "-U",
+        "mlflow",
+        "--auth=scram-sha-256",
+        f"--pwfile={folder}/password",
+    ]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, **other)
+    command = [
+        BIN / "postgres",
+        "-D",
+        folder / "data",
+        "-p",
+        str(port),
+        "-k",
+        folder,
+        "-c",
+        "listen_addresses=127.0.0.1",
+    ]
+    server = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **other)
+    asked = [BIN / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(asked, capture_output=True).returncode:
+        assert server.poll() is None
+        time.sleep(0.2)
+    create = [
+        BIN / "psql",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-U",
+        "mlflow",
+        "-d",
+        "postgres",
+        "-c",
+        "create database mlflow",
+    ]
+    subprocess.run(create, check=True, capture_output=True, env={"PGPASSWORD": PASSWORD})
+    yield port
+    server.terminate()
+    server.wait()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def mlflow(database, tmp_path_factory):
+    """Starts the container's command with its arguments and environment; only addresses differ. Yields the address."""
+    pytest.importorskip("psycopg2")
+    (deployment,) = [d for d in load(ROOT / "base/tracking/mlflow.yaml") if d["kind"] == "Deployment"]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    scratch, root, port = tmp_path_factory.mktemp("scratch"), tmp_path_factory.mktemp("root"), choose_port()
+    environment = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+    address = environment["MLFLOW_BACKEND_STORE_URI"].replace("$(POSTGRES_PASSWORD)", PASSWORD)
+    environment |= {
+        "MLFLOW_BACKEND_STORE_URI": address.replace("postgres:5432", f"127.0.0.1:{database}"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(scratch / "artifacts"),
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }
+    arguments = [a.replace("5000", str(port)).replace("0.0.0.0", "127.0.0.1") for a in container["args"]]
+    command = [Path(sys.executable).parent / container["command"][0], *container["command"][1:], *arguments]
+    log = (scratch / "log").open("w")
+    server = subprocess.Popen(command, env=environment, cwd=root, stdout=log, stderr=log)
+    for _ in range(300):
+        assert server.poll() is None, (scratch / "log").read_text()[-2000:]
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+    assert not list(root.iterdir())  # the container's root filesystem is read-only
+
+
+def test_outcomes_and_reports_reach_the_database(mlflow, monkeypatch, tmp_path):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
+    report = tmp_path / "report.md"
+    report.write_text("# a report")
+    tracking.log_outcome(FULL, "run-1")
+    tracking.finish_run("run-1", {"gate_k": 64}, [report])
+    client = MlflowClient(mlflow)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    found = client.search_runs(experiments, "metrics.`sft/pass_at_64` > 0.6 and tags.verdict = 'approved'")
+    assert [run.data.metrics["rl/pass_at_1"] for run in found] == [0.5]
+    (parent,) = client.search_runs(experiments, "params.gate_k = '64'")
+    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["report.md"]
