@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from scipy.stats import linregress
 
 from rlready.components.core import tracking
 from rlready.components.core.records import Candidate, Outcome, Verdict, from_json, to_json
@@ -151,15 +152,13 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(client
     assert tracking.find_finished("three", "sft/pass_at_64", "rl/pass_at_1") == {}
 
 
-def test_a_forecast_is_the_line_through_the_finished_runs_without_the_candidates_own(client):
+def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(client):
     def finish(number, score):
         candidate = replace(CANDIDATE, candidate_id=f"c{number}")
         predictors = PARTIAL.predictors | {"curve": [[64, number / 10]]}
         benchmark = FULL.benchmark | {"pass_at_1": score}
         links = FULL.links | {"experiment": "one"}
-        tracking.log_outcome(
-            replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links)
-        )
+        tracking.log_outcome(replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links))
 
     def judge(name, at):
         return Verdict(name, "approved", True, "", "enforce", 1.0, False, {"k": 64, "pass_at_k": at})
@@ -168,11 +167,11 @@ def test_a_forecast_is_the_line_through_the_finished_runs_without_the_candidates
         finish(number, 0.1 + number / 20 + 0.01 * (-1) ** number)
     assert forecast([judge("new", 0.5)], "one")[0]["reason"] == "insufficient data: 7 finished runs, 8 needed"
     finish(7, 0.45 - 0.01)
-    finish(8, 9.0)  # far off the line: in everybody's fit but its own
-    own, new, blind = forecast([judge("c8", 0.8), judge("new", 0.5), judge("blind", None)], "one")
-    assert own["predicted"] == pytest.approx(0.5, abs=0.02) and own["points"] == 8
-    assert own["low"] < own["predicted"] < own["high"] < 0.6 < new["predicted"] and new["points"] == 9
-    assert "no line" in blind["reason"]
+    own, new, blind = forecast([judge("c7", 0.7), judge("new", 0.5), judge("blind", None)], "one")
+    assert own == {"reason": "an earlier run has its result already"} and "no line" in blind["reason"]
+    line = linregress([n / 10 for n in range(8)], [0.1 + n / 20 + 0.01 * (-1) ** n for n in range(8)])
+    assert new["predicted"] == pytest.approx(line.intercept + 0.5 * line.slope) and new["points"] == 8
+    assert new["low"] < new["predicted"] < new["high"]
     assert forecast([judge("new", 0.5)], "two")[0]["reason"].startswith("insufficient data: 0")
 
 

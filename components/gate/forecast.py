@@ -6,9 +6,7 @@ from rlready.components.core.tracking import find_finished
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[dict]:
-    """Forecasts the post-RL Pass@1 of every candidate (paper, protocol step 3).
-
-    A candidate's own result, from an earlier run with other thresholds, is left out of its fit.
+    """Forecasts the post-RL Pass@1 of every candidate that has none yet (paper, protocol step 3).
 
     Args:
         verdicts: With the measured Pass@k in their numbers.
@@ -21,17 +19,20 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[dict]:
         return []
     k = verdicts[0].numbers["k"]
     finished = find_finished(experiment, f"sft/pass_at_{k}", "rl/pass_at_1")
+    points = list(finished.values())
     forecasts = []
     for verdict in verdicts:
-        others = [point for name, point in finished.items() if name != verdict.candidate_id]
         at = verdict.numbers["pass_at_k"]
-        if len(others) < MIN_POINTS:
-            forecasts.append({"reason": f"insufficient data: {len(others)} finished runs, {MIN_POINTS} needed"})
+        if verdict.candidate_id in finished:
+            forecasts.append({"reason": "an earlier run has its result already"})
             continue
-        line = None if at is None else predict_at(*zip(*others, strict=True), at)
+        if len(points) < MIN_POINTS:
+            forecasts.append({"reason": f"insufficient data: {len(points)} finished runs, {MIN_POINTS} needed"})
+            continue
+        line = None if at is None else predict_at(*zip(*points, strict=True), at)
         if line is None:
             forecasts.append({"reason": f"no line through the finished runs gives a number for Pass@{k}"})
             continue
         names = ("predicted", "low", "high")
-        forecasts.append(dict(zip(names, line, strict=True)) | {"points": len(others), "predictor": f"pass_at_{k}"})
+        forecasts.append(dict(zip(names, line, strict=True)) | {"points": len(points), "predictor": f"pass_at_{k}"})
     return forecasts
