@@ -64,17 +64,26 @@ class Curate:
 
     sft_data: str = knob(
         "openai/gsm8k:main:train",
-        "SFT examples with worked solutions: hub_id[:config[:split]], a .jsonl or .parquet file, or builtin:list-machine",
+        "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
+        " folder or URL (.jsonl, .parquet, .arrow), or builtin:list-machine",
         "the smallest public set with worked solutions",
     )
     rl_data: str = knob(
         "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough"
     )
     evaluation_data: str = knob(
-        "openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data"
+        "openai/gsm8k:main:test",
+        "Evaluation problems, same forms; names are those of benchmarks.yaml first",
+        "test split of the default data",
     )
     predictor_data: str = knob(
         "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough"
+    )
+    sources: dict = knob(
+        {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
+    )
+    mirror: str = knob(
+        "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     sft_examples: int = knob(0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data")
     heldout_problems: int = knob(

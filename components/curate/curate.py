@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.records import write_atomically
-from rlready.components.core.sources import BUILTIN, read_problem, read_rows
+from rlready.components.core.registry import BUILTIN, find_source, get_mirror
+from rlready.components.core.sources import check_rows, inspect, read_problem, read_rows
 from rlready.components.core.verify import is_readable
 
 EXAMPLES_OF_A_REASON = 3
@@ -71,7 +72,9 @@ def curate(settings: Curate, revisions: dict[str, str], out: Path) -> dict:
     taken = {row["problem_id"] for row in evaluation[:wanted]}
     if settings.predictor_data:
         predictors = _read(settings.predictor_data, "predictors", settings, revisions, dropped, taken)
-        _require(predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems")
+        _require(
+            predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems"
+        )
         predictors = order_by_hash(predictors, seed, "predictors")[: settings.predictor_problems]
         taken |= {row["problem_id"] for row in predictors}
 
@@ -158,12 +161,16 @@ def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: D
         "evaluation": settings.benchmark_problems + (0 if settings.predictor_data else settings.predictor_problems),
         "predictors": settings.predictor_problems,
     }[split]
-    rows, seen = [], set()
-    for place, raw in read_rows(source, split, settings.seed, revisions.get(source, "")):
+    rows, seen, number = [], set(), 0
+    registry = "datasets" if split in ("sft", "rl") else "benchmarks"
+    found = find_source(source, registry, settings.sources, get_mirror(settings.mirror))
+    if found.path and inspect(found, settings.seed).digest != revisions[source]:
+        raise InputError(f"{source}: has changed since plan looked at it ({revisions[source]}); start the run again")
+    for number, (place, raw) in enumerate(read_rows(found, split, settings.seed, revisions.get(source, "")), 1):  # noqa: B007
         if source == BUILTIN and len(rows) == wanted:
             break
         try:
-            row = read_problem(raw, needs_solution=split == "sft")
+            row = read_problem(raw, split == "sft", found)
         except InputError as error:
             dropped.add(split, str(error), place)
             continue
@@ -176,6 +183,7 @@ def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: D
         else:
             seen.add(identity)
             rows.append(row)
+    check_rows(found, number)
     if not rows:
         reasons = "; ".join(f"{d['rows']} x {d['reason']}" for d in dropped.describe() if d["set"] == split)
         raise InputError(f"{source}: no usable {split} row ({reasons or 'the source is empty'})")

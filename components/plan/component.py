@@ -22,6 +22,8 @@ def plan(
     curate_rl_data: str,
     curate_evaluation_data: str,
     curate_predictor_data: str,
+    curate_sources: dict,
+    curate_mirror: str,
     curate_sft_examples: int,
     curate_heldout_problems: int,
     curate_rl_problems: int,

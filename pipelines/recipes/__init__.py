@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from rlready.components.config import InputError, complete_parameters
+from rlready.components.core.registry import read_yaml
 
 FOLDER = Path(__file__).parent
 
@@ -30,10 +29,7 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
     path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
     if not path.is_file():
         raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    recipe = read_yaml(path)
     if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters"}:
         raise InputError(f"{path}: expected the keys description and parameters")
     given = dict(recipe.get("parameters") or {})
