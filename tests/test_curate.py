@@ -18,8 +18,8 @@ COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "b
 def run(tmp_path, train, evaluation, **changes):
     out = tmp_path / f"data-{random.random()}"
     settings = Curate(**{**COUNTS, "sft_data": str(train), "evaluation_data": str(evaluation), **changes})
-    names = {text: find_source(text, registry, settings.sources) for text, registry in list_sources(settings).values()}
-    card = curate(settings, {text: inspect(source, 0).digest for text, source in names.items()}, out)
+    sources = [find_source(text, registry) for text, registry in list_sources(settings).values()]
+    card = curate(settings, {source.key: inspect(source, 0).digest for source in sources}, out)
     return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
 
 

@@ -41,6 +41,11 @@ class Source:
     rows: int | list | None = None
 
     @property
+    def key(self) -> str:
+        """What revisions and cards call it: its name, with the split where a name stands for several."""
+        return f"{self.name}:{self.split}" if self.hub and ":" not in self.name else self.name
+
+    @property
     def configs(self) -> list[str | None]:
         """The configurations to read, one after the other."""
         return self.config if isinstance(self.config, list) else [self.config]

@@ -21,9 +21,7 @@ QUESTION = ("question", "problem", "prompt", "Question", "Problem")
 SOLUTION = ("solution", "completion", "response")
 ANSWER = ("answer", "Answer", "final_answer")
 CHOICES = ("choices", "answer_option_list")
-LONGEST_LINE = (
-    64 << 20
-)  # bytes; a longer line of JSONL is a damaged file, and would take as much memory several times over
+LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
 UNNAMED = re.compile(r"[\W_]+")
 

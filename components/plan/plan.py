@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rlready.components import config
-from rlready.components.config import MODES, RANKINGS, SAMPLINGS, SUBSETS, InputError
+from rlready.components.config import MATCHES, MODES, RANKINGS, SAMPLINGS, SUBSETS, TRACES, InputError
 from rlready.components.core.models import find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.records import BaseModel, Candidate
@@ -63,6 +63,7 @@ def make_plan(parameters: dict) -> Plan:
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
     base = find_base(experiment.base.model, experiment.base.revision)
+    experiment.base = config.Base(base.location, base.revision or base.digest)
     curate = experiment.curate
     if len(candidates) > MOST_CANDIDATES:
         raise InputError(
@@ -97,17 +98,18 @@ def look_at_sources(curate: config.Curate) -> tuple[dict[str, str], dict[str, li
         curate: Names of the sources.
 
     Returns:
-        (digest or commit by the name of the source, some problems by their use: sft, rl, evaluation, predictors).
+        (digest or commit by the key of the source, some problems by their use: sft, rl, evaluation, predictors).
 
     Raises:
         InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
     """
     revisions, samples = {}, {}
-    for use, (text, registry) in list_sources(curate).items():
+    uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
+    for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
-        revisions[text] = inspect(source, curate.seed).digest
+        revision = revisions[source.key] = inspect(source, curate.seed).digest
         split = use if use in ("sft", "rl") else "evaluation"
-        samples[use] = read_some(source, split, curate.seed, ROWS_FOR_ESTIMATE, revisions[text] if not source.path else "")
+        samples[use] = read_some(source, split, curate.seed, ROWS_FOR_ESTIMATE, "" if source.path else revision)
     return revisions, samples
 
 
@@ -164,6 +166,19 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
         gate.max_generalization_loss > 0, f"gate_max_generalization_loss: {gate.max_generalization_loss} must be > 0"
     )
     require(gate.max_loss_rise >= 1, f"gate_max_loss_rise: {gate.max_loss_rise} must be at least 1 (final over lowest)")
+    require(curate.traces in TRACES, f"curate_traces: {curate.traces!r} is none of {', '.join(TRACES)}")
+    require(curate.match in MATCHES, f"curate_match: {curate.match!r} is none of {', '.join(MATCHES)}")
+    for name in ("contamination_overlap", "near_duplicates"):
+        value = getattr(curate, name)
+        require(0 <= value <= 1, f"curate_{name}: {value} lies outside [0, 1]")
+    for name in ("contamination_ngram", "min_tokens", "max_tokens"):
+        require(getattr(curate, name) >= 0, f"curate_{name}: {getattr(curate, name)} must be 0 or more")
+    require(
+        not curate.max_tokens or curate.min_tokens <= curate.max_tokens,
+        f"curate_min_tokens: {curate.min_tokens} is more than curate_max_tokens, {curate.max_tokens}",
+    )
+    for name in curate.decontaminate:
+        require(curate.decontaminate.count(name) == 1, f"curate_decontaminate: {name} is given twice")
     require(rl.samples_per_prompt >= 2, "rl_samples_per_prompt: GRPO compares at least 2 completions of a prompt")
     require(rl.learning_rate > 0, f"rl_learning_rate: {rl.learning_rate} must be > 0")
     for name in (
