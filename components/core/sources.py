@@ -23,6 +23,7 @@ ANSWER = ("answer", "Answer", "final_answer")
 CHOICES = ("choices", "answer_option_list")
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
+BYTES_AT_ONCE = 16 << 20
 UNNAMED = re.compile(r"[\W_]+")
 
 
@@ -257,8 +258,54 @@ def _count_arrow(file, name: str) -> int:
         raise InputError(f"{name}: damaged or cut off ({_shorten(error)}); fetch it again") from error
 
 
-def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iterator[tuple[str, dict]]:
-    """Yields raw rows with where they stand, endless for a builtin source.
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a source as they stand there, cheap to hand to another process, which then does the parsing.
+
+    Attributes:
+        where: The file or dataset, for messages.
+        name: Its short name, for places.
+        first: Number of the first row.
+        rows: Lines of JSON with their numbers, an Arrow batch, or rows.
+    """
+
+    where: str
+    name: str
+    first: int
+    rows: object
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self) -> Iterator[tuple[str, dict]]:
+        """Yields (place such as `train.jsonl line 17`, row).
+
+        Raises:
+            InputError: If a line is not JSON.
+        """
+        if isinstance(self.rows, list):
+            for number, row in enumerate(self.rows, self.first):
+                if isinstance(row, dict):
+                    yield f"{self.name} row {number}", row
+                else:
+                    yield f"{self.name} line {row[0]}", self._parse(*row)
+            return
+        try:
+            rows = self.rows.to_pylist()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.where} row {self.first} or later: not UTF-8 ({error.reason})") from error
+        for number, row in enumerate(rows, self.first):
+            yield f"{self.name} row {number}", row
+
+    def _parse(self, number: int, line: bytes) -> object:
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{self.where} line {number}: not JSON ({error}); repair or remove the line") from error
+
+
+def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
+    """Yields the raw rows of a source, some at a time; a builtin source is endless.
 
     Args:
         source: What to read.
@@ -267,14 +314,15 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
         revision: Hub commit.
 
     Yields:
-        (place such as `train.jsonl line 17`, row).
+        Chunks, in the order of the source.
 
     Raises:
-        InputError: If a line is not JSON, a column is missing, or the file or dataset cannot be read.
+        InputError: If a column is missing, or the file or dataset cannot be read.
     """
     if source.name == BUILTIN:
-        for number, row in enumerate(generate_rows(split, seed)):
-            yield f"{BUILTIN} {split} row {number}", row | {"format": "word"}
+        rows = (row | {"format": "word"} for row in generate_rows(split, seed))
+        for number, row in enumerate(rows):
+            yield Chunk(BUILTIN, f"{BUILTIN} {split}", number, [row])
     elif source.path:
         files, names = list_files(source)
         for name in names:
@@ -284,33 +332,40 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
         yield from _read_hub(source, revision)
 
 
-def _read_json(file, name: str) -> Iterator[tuple[str, dict]]:
-    short = Path(name).name
+def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iterator[tuple[str, dict]]:
+    """Yields (place, raw row) of a source; see `read_chunks`."""
+    for chunk in read_chunks(source, split, seed, revision):
+        yield from chunk.read()
+
+
+def _read_json(file, name: str) -> Iterator[Chunk]:
+    lines, size = [], 0
     for number, line in _read_lines(file, name):
         if not line.isspace():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{name} line {number}: not JSON ({error}); repair or remove the line") from error
-            yield f"{short} line {number}", row
+            lines.append((number, line))
+            size += len(line)
+        if len(lines) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
+            yield Chunk(name, Path(name).name, 0, lines)
+            lines, size = [], 0
+    if lines:
+        yield Chunk(name, Path(name).name, 0, lines)
 
 
-def _read_arrow(file, name: str, source: Source) -> Iterator[tuple[str, dict]]:
+def _read_arrow(file, name: str, source: Source) -> Iterator[Chunk]:
     import pyarrow as pa
 
     batches, schema, _ = _open_arrow(file, name)
     names = _list_columns(source, schema.names, name)
-    short, number = Path(name).name, 0
+    number = 0
     try:
         for batch in batches(names):
-            for row in batch.to_pylist():
-                yield f"{short} row {number}", row
-                number += 1
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            yield Chunk(name, Path(name).name, number, batch)
+            number += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{name} row {number} or later: damaged ({_shorten(error)}); fetch it again") from error
 
 
-def _read_hub(source: Source, revision: str) -> Iterator[tuple[str, dict]]:
+def _read_hub(source: Source, revision: str) -> Iterator[Chunk]:
     import datasets
 
     for config in source.configs:
@@ -324,9 +379,8 @@ def _read_hub(source: Source, revision: str) -> Iterator[tuple[str, dict]]:
         rows = rows.select_columns(names).with_format("arrow") if names else rows.with_format("arrow")
         number = 0
         for table in rows.iter(ROWS_AT_ONCE):
-            for row in table.to_pylist():
-                yield f"{source.name} row {number}" if config is None else f"{source.name} {config} row {number}", row
-                number += 1
+            yield Chunk(source.name, f"{source.name} {config}" if config else source.name, number, table)
+            number += table.num_rows
 
 
 def _list_columns(source: Source, present: list[str], where: str) -> list[str] | None:

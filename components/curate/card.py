@@ -35,13 +35,13 @@ class Dropped:
             texts = {"text": text[:CHARACTERS_OF_AN_EXAMPLE], "other": other[:CHARACTERS_OF_AN_EXAMPLE]}
             shown.append({"place": place} | texts | more)
 
-    def add_match(self, use: str, place: str, row: dict, match: Match, exact: bool) -> None:
+    def add_match(self, use: str, place: str, question: str, match: Match, exact: bool) -> None:
         """Counts one row that is an evaluation problem too."""
         reason = "also an evaluation problem" if exact else "nearly an evaluation problem"
         self.matches[use, match.benchmark, reason] += 1
         self.add(use, reason, place)
         more = {"benchmark": match.benchmark, "overlap": round(match.overlap, 3)}
-        self.show(use, reason, place, row["question"], match.question, **more)
+        self.show(use, reason, place, question, match.question, **more)
 
     def count(self, use: str) -> str:
         """Returns the reasons of one set with their counts, for a message."""

@@ -42,7 +42,7 @@ class Text:
         if "[asy]" in question:
             self.figure = NOT_DIGIT.sub("", "".join(FIGURE.findall(question)))
             question = FIGURE.sub(" ", question)
-        self.words = WORD.findall(LOOKS.sub(" ", question).casefold())
+        self.words = WORD.findall((LOOKS.sub(" ", question) if "\\" in question else question).casefold())
         self.digits = NOT_DIGIT.sub("", question)
 
     def list_grams(self, n: int) -> list[str]:
@@ -82,11 +82,10 @@ class Contamination:
                     self.near.append((benchmark, question, text, grams))
         self.index = self._index()
 
-    def find(self, problem: dict) -> Match | None:
+    def find(self, problem_id: str, text: Text) -> Match | None:
         """Returns the evaluation problem that a training problem is, or most resembles beyond the threshold, or None."""
-        if problem["problem_id"] in self.same or not self.near:
-            return self.same.get(problem["problem_id"])
-        text = Text(problem["question"])
+        if problem_id in self.same or not self.near:
+            return self.same.get(problem_id)
         grams = set(text.list_grams(self.ngram))
         best = None
         for place in sorted({place for gram in self.index.keys() & grams for place in self.index[gram]}):

@@ -1,6 +1,7 @@
 """Turns sources into training, held-out, RL and evaluation sets that share no problem."""
 
 import hashlib
+import itertools
 import json
 import shutil
 from array import array
@@ -14,13 +15,15 @@ import pyarrow.parquet as pq
 from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.records import write_atomically
 from rlready.components.core.registry import BUILTIN, Source, find_source, get_mirror, list_sources
-from rlready.components.core.sources import check_rows, inspect, read_problem, read_rows
-from rlready.components.core.verify import is_readable, verify
+from rlready.components.core.sources import Chunk, check_rows, inspect, read_chunks, read_problem
 from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped, describe_card
 from rlready.components.curate.contamination import Contamination
 from rlready.components.curate.pool import Pool, hash_place, split_at
+from rlready.components.curate.refine import Refiner, refine_all
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 8192
+# Rows of an endless source that are made for each one wanted, where limits leave most of them out.
+MOST_TRIES = 20
 COLUMNS = ("problem_id", "question", "answer", "format", "solution")
 Tokenizer = Callable[[list[str]], list[int]]
 
@@ -122,25 +125,31 @@ class Curation:
             "contamination": matches,
         }
 
-    def _open(self, use: str, name: str, registry: str) -> Iterator[tuple[str, dict, Source]]:
-        """Yields the raw rows of a source, and writes down what it was."""
+    def _open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
+        """Returns a source and its raw rows, and writes down what it was."""
         settings = self.settings
         source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
         revision = self.revisions[source.key]
-        described = self.sources[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
         if source.path and inspect(source, settings.seed).digest != revision:
             raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
-        number = 0
-        for number, (place, row) in enumerate(read_rows(source, use, settings.seed, revision), 1):  # noqa: B007
-            yield place, row, source
-        check_rows(source, number)
-        described["rows"] = number
+        described = self.sources[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
+
+        def read() -> Iterator[Chunk]:
+            rows = 0
+            for chunk in read_chunks(source, use, settings.seed, revision):
+                rows += len(chunk)
+                yield chunk
+            check_rows(source, rows)
+            described["rows"] = rows
+
+        return source, read()
 
     def _read_all(self, use: str, name: str, registry: str, wanted: int, taken: set[str] = frozenset()) -> list[dict]:
         """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted."""
         rows, seen = [], set()
         split = "evaluation" if use == "decontaminate" else use
-        for place, raw, source in self._open(split, name, registry):
+        source, chunks = self._open(split, name, registry)
+        for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
             try:
                 row = read_problem(raw, False, source)
             except InputError as error:
@@ -182,60 +191,38 @@ class Curation:
 
     def _fill(self, use: str) -> Pool:
         """Reads a training source, leaves out what is malformed, evaluated or of the wrong length, and returns the rest."""
-        settings = self.settings
-        drawing, writing = ("sft", "subset") if use == "sft" else ("rl", "rl")
-        pool = Pool(self.folder / "spool" / use, settings.seed, drawing, writing)
-        for some in split_at(self._read_training(use), ROWS_AT_ONCE):
-            texts = [row.get("solution", row["question"]) for _, row in some]
-            tokens = self.count_tokens(texts) if self.count_tokens else [0] * len(some)
-            kept = []
-            for (place, row), count in zip(some, tokens, strict=True):
-                if use == "sft" and count < settings.min_tokens:
-                    self.dropped.add(use, "shorter than curate_min_tokens", place)
-                elif use == "sft" and settings.max_tokens and count > settings.max_tokens:
-                    self.dropped.add(use, "longer than curate_max_tokens", place)
-                else:
-                    pool.add(place, row, use == "rl" or is_readable(row["answer"], row["format"]), count)
-                    kept.append(row)
-            if settings.near_duplicates and kept:
-                answers = [row["answer"] for row in kept]
-                pool.questions.add([row["question"] for row in kept], answers)
-                if use == "sft":
-                    pool.examples.add([f"{row['question']}\n{row['solution']}" for row in kept], answers)
+        settings, pool = self.settings, Pool(self.folder / "spool" / use)
+        name, registry = self.uses[use]
+        source, chunks = self._open(use, name, registry)
+        if name == BUILTIN:
+            wanted = settings.rl_problems
+            if use == "sft":
+                wanted = settings.sft_examples + settings.heldout_problems
+                wanted += 0 if settings.rl_data else settings.rl_problems
+            chunks = self._take_until(pool, wanted, chunks)
+        refiner = Refiner(use, source, settings, self.evaluated, self.count_tokens)
+        for refined in refine_all(refiner, chunks):
+            for reason, place in refined.dropped:
+                self.dropped.add(use, reason, place)
+            for place, question, match, exact in refined.matches:
+                self.dropped.add_match(use, place, question, match, exact)
+            for texts, numbers in refined.kept:
+                pool.add(texts, numbers)
+            if refined.questions:
+                pool.questions.add(*refined.questions)
+            if refined.examples:
+                pool.examples.add(*refined.examples)
         if not len(pool):
-            raise InputError(
-                f"{self.uses[use][0]}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})"
-            )
+            raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
         return pool
 
-    def _read_training(self, use: str) -> Iterator[tuple[str, dict]]:
-        settings = self.settings
-        name, registry = self.uses[use]
-        wanted = settings.rl_problems
-        if use == "sft":
-            wanted = (
-                settings.sft_examples + settings.heldout_problems + (0 if settings.rl_data else settings.rl_problems)
-            )
-        seen = set()
-        for place, raw, source in self._open(use, name, registry):
-            try:
-                row = read_problem(raw, use == "sft", source)
-            except InputError as error:
-                self.dropped.add(use, str(error), place)
-                continue
-            match = self.evaluated.find(row)
-            if match:
-                self.dropped.add_match(use, place, row, match, row["problem_id"] in self.evaluated.same)
-                continue
-            verified = settings.traces == "verified" and use == "sft"
-            if verified and not verify(row["solution"], row["answer"], row["format"]):
-                self.dropped.add(use, "the trace does not end in the answer", place)
-                continue
-            yield place, row
-            if name == BUILTIN:
-                seen.add((row["problem_id"], row.get("solution")))
-                if len(seen) == wanted:
-                    return
+    def _take_until(self, pool: Pool, wanted: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Yields rows of an endless source until the pool has as many as wanted, or most of them are of no use."""
+        asked = 0
+        while (missing := wanted - len(np.unique(pool.get("places")))) > 0 and asked < MOST_TRIES * wanted:
+            for chunk in itertools.islice(chunks, missing):
+                asked += 1
+                yield chunk
 
     def _remove_duplicates(self, pool: Pool, use: str) -> np.ndarray:
         """Returns which rows remain; the others are told of when their texts are read again."""
@@ -264,7 +251,7 @@ class Curation:
 
     def _draw_prompts(self, pool: Pool, rows: np.ndarray, wanted: int) -> np.ndarray:
         """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
-        readable = pool.get("readable")[rows].astype(bool)
+        readable = pool.get("readable")[rows] > 0
         drawn = np.flatnonzero(readable)[:wanted]
         if wanted:
             passed = rows[: drawn[-1] + 1 if len(drawn) == wanted else None]
@@ -327,7 +314,7 @@ class Curation:
     def _write(self, name: str, rows: Iterable[dict]) -> dict:
         """Writes a set and returns its entry of the card."""
         digest, problems, lengths, writer = hashlib.sha256(b"["), array("Q"), array("Q"), None
-        for some in split_at(iter(rows), 8 * ROWS_AT_ONCE):
+        for some in split_at(iter(rows), ROWS_AT_ONCE):
             for row in some:
                 digest.update((", " if problems else "").encode() + json.dumps(row, sort_keys=True).encode())
                 problems.append(int(row["problem_id"], 16))

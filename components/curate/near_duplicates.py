@@ -22,26 +22,44 @@ SPACE = re.compile(r"\s+")
 PAIRS_AT_ONCE = 1 << 16
 
 
+def sign(texts: list[str], words: list[Text], answers: list[str]) -> tuple[bytes, bytes]:
+    """Returns signatures and digests of what near-duplicates must have in common, as `Signatures` keeps them.
+
+    Args:
+        texts: What to sign.
+        words: The same, read.
+        answers: The answer to each problem.
+
+    Returns:
+        (MinHash signatures, one row of 16-bit hashes a text; digests of 64 bits).
+    """
+    from rensa import RMinHash
+
+    # A text shorter than a shingle is near to no other; the same text is an exact duplicate.
+    shingles = [read.list_grams(SHINGLE) or [text] for read, text in zip(words, texts, strict=True)]
+    hashes = np.empty((len(texts), HASHES), np.uint32)
+    # Text by text: the bulk form starts threads, which a fork does not have and would wait for.
+    for row, some in zip(hashes, shingles, strict=True):
+        minhash = RMinHash(HASHES, 0)
+        minhash.update(some)
+        row[:] = minhash.digest()
+    same = [NOT_SYMBOL.sub("", text) + SPACE.sub("", answer) for text, answer in zip(texts, answers, strict=True)]
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in same)
+    # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
+    return hashes.astype(np.uint16).tobytes(), b"".join(digests)
+
+
 class Signatures:
     """Signatures of texts, on disk, and digests of what must be the same, in memory; a text's number is the count before it."""
 
     def __init__(self, path: Path):
         self.path, self.same = path, []
 
-    def add(self, texts: list[str], answers: list[str]) -> None:
-        """Adds texts, each with the answer to its problem."""
-        from rensa import RMinHash
-
-        read = [Text(text) for text in texts]
-        # A text shorter than a shingle is near to no other; the same text is an exact duplicate.
-        shingles = [words.list_grams(SHINGLE) or [text] for words, text in zip(read, texts, strict=True)]
-        hashes = np.array(RMinHash.digests_from_token_sets(shingles, HASHES, 0), np.uint32)
-        same = [NOT_SYMBOL.sub("", text) + SPACE.sub("", answer) for text, answer in zip(texts, answers, strict=True)]
-        digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in same)
-        self.same.append(np.frombuffer(digests, np.uint64))
+    def add(self, signatures: bytes, same: bytes) -> None:
+        """Adds what `sign` returned."""
+        self.same.append(np.frombuffer(same, np.uint64))
         with self.path.open("ab") as file:
-            # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
-            file.write(hashes.astype(np.uint16).tobytes())
+            file.write(signatures)
 
     def find(self, order: np.ndarray, threshold: float) -> dict[int, int]:
         """Returns what `find_near` does for these texts."""

@@ -68,63 +68,64 @@ class Spool:
                 yield pa.Table.from_batches(batches).sort_by([("key", "ascending"), ("row", "ascending")])
 
 
+NAMES = ("place", "problem_id", "question", "answer", "format", "solution")
+NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "readable")
+
+
+def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, readable: bool) -> tuple[int, ...]:
+    """Returns the numbers that decide what becomes of a row, in the order of NUMBERS.
+
+    Args:
+        seed: Of the split.
+        drawing: Name of the order in which problems and examples are drawn.
+        writing: Name of the order in which rows are written.
+        row: A problem.
+        tokens: Of its solution, where they were counted.
+        readable: Whether the verifier can read the answer.
+
+    Returns:
+        Problem; its places in both orders; what tells apart rows that are the same but for spacing and case; characters of
+        the solution, or of the question where there is none; tokens; whether it is readable.
+    """
+    solution = row.get("solution", "")
+    drawn = key = int(hash_place(seed, drawing, row["problem_id"], solution)[:16], 16)
+    if writing != drawing:
+        key = int(hash_place(seed, writing, row["problem_id"], solution)[:16], 16)
+    version = hashlib.blake2b(f"{row['question']}\0{row['answer']}".encode(), digest_size=8).digest()
+    length = len(solution or row["question"])
+    return int(row["problem_id"], 16), drawn, key, int.from_bytes(version), length, tokens, int(readable)
+
+
 class Pool:
     """The well-formed rows of a source.
 
     Attributes:
-        problems: Of each row, the id of its problem.
-        places: Where it stands in the order by which problems and examples are drawn.
-        keys: Where it stands in the order in which rows are written.
-        versions: Tells apart rows that are the same but for spacing and case.
-        lengths: Characters of the solution, or of the question where there is none.
-        tokens: Tokens of the same, where they were counted.
-        readable: Whether the verifier can read the answer.
         questions: Signatures of the questions.
         examples: Signatures of questions with their solutions.
-        reasons: Of rows that were left out, (set, reason).
+        reasons: Of rows to tell of, (set, reason).
         pairs: Some near-duplicates, each with the row that stays instead.
     """
 
-    NAMES = ("place", "problem_id", "question", "answer", "format", "solution")
-
-    def __init__(self, folder: Path, seed: int, drawing: str, writing: str):
-        self.seed, self.drawing, self.writing = seed, drawing, writing
+    def __init__(self, folder: Path):
         folder.mkdir(parents=True)
+        self.spool = Spool(folder, NAMES)
         self.questions, self.examples = Signatures(folder / "questions"), Signatures(folder / "examples")
         self.reasons: dict[int, tuple[str, str]] = {}
         self.pairs: list[tuple[int, int]] = []
-        self.spool = Spool(folder, self.NAMES)
-        columns = ("problems", "places", "keys", "versions", "lengths", "tokens", "readable")
-        self.columns = {name: array("B" if name == "readable" else "Q") for name in columns}
+        self.columns = {name: array("Q") for name in NUMBERS}
 
     def __len__(self) -> int:
         return self.spool.rows
 
-    def add(self, place: str, row: dict, readable: bool, tokens: int) -> None:
-        """Adds a row."""
-        solution = row.get("solution", "")
-        drawn = int(hash_place(self.seed, self.drawing, row["problem_id"], solution)[:16], 16)
-        key = drawn
-        if self.writing != self.drawing:
-            key = int(hash_place(self.seed, self.writing, row["problem_id"], solution)[:16], 16)
-        version = hashlib.blake2b(f"{row['question']}\0{row['answer']}".encode(), digest_size=8).digest()
-        values = (
-            int(row["problem_id"], 16),
-            drawn,
-            key,
-            int.from_bytes(version),
-            len(solution or row["question"]),
-            tokens,
-            readable,
-        )
-        for column, value in zip(self.columns.values(), values, strict=True):
+    def add(self, texts: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+        """Adds a row: its texts in the order of NAMES, and what `measure` returned."""
+        for column, value in zip(self.columns.values(), numbers, strict=True):
             column.append(value)
-        self.spool.add(key, place, row["problem_id"], row["question"], row["answer"], row["format"], solution)
+        self.spool.add(numbers[NUMBERS.index("keys")], *texts)
 
     def get(self, name: str) -> np.ndarray:
-        """Returns a column of numbers."""
-        column = self.columns[name]
-        return np.frombuffer(column, np.uint8 if column.typecode == "B" else np.uint64)
+        """Returns a column of NUMBERS."""
+        return np.frombuffer(self.columns[name], np.uint64)
 
     def find_duplicates(self) -> np.ndarray:
         """Returns which rows say the same as another; the one that stays does not depend on the order of the rows."""
@@ -137,9 +138,9 @@ class Pool:
     def read(self) -> Iterator[tuple[int, dict]]:
         """Yields (number, row with its place) in the order of writing."""
         for table in self.spool.read():
-            columns = [table[name].to_pylist() for name in ("row", *self.NAMES)]
+            columns = [table[name].to_pylist() for name in ("row", *NAMES)]
             for number, *texts in zip(*columns, strict=True):
-                yield number, dict(zip(self.NAMES, texts, strict=True))
+                yield number, dict(zip(NAMES, texts, strict=True))
 
     def order(self, alive: np.ndarray) -> np.ndarray:
         """Returns the numbers of these rows in the order of drawing."""
