@@ -129,7 +129,7 @@ class Curation:
         """Returns a source and its raw rows, and writes down what it was."""
         settings = self.settings
         source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
-        revision = self.revisions[source.key]
+        revision = self.revisions.get(source.key, "")
         if source.path and inspect(source, settings.seed).digest != revision:
             raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
         described = self.sources[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
