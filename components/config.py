@@ -14,6 +14,8 @@ from typing import Any
 
 SUBSETS = ("random", "shortest", "longest", "mixed")
 MODES = ("enforce", "audit", "off")
+TRACES = ("all", "verified")
+MATCHES = ("examples", "tokens")
 SAMPLINGS = ("fixed", "sequential")
 RANKINGS = ("pass_at_k", "pass_at_1", "generalization_loss")
 
@@ -64,17 +66,52 @@ class Curate:
 
     sft_data: str = knob(
         "openai/gsm8k:main:train",
-        "SFT examples with worked solutions: hub_id[:config[:split]], a .jsonl or .parquet file, or builtin:list-machine",
+        "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
+        " folder or URL (.jsonl, .parquet, .arrow), or builtin:list-machine",
         "the smallest public set with worked solutions",
     )
     rl_data: str = knob(
         "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough"
     )
     evaluation_data: str = knob(
-        "openai/gsm8k:main:test", "Evaluation problems, same forms", "test split of the default data"
+        "openai/gsm8k:main:test",
+        "Evaluation problems, same forms; names are those of benchmarks.yaml first",
+        "test split of the default data",
     )
     predictor_data: str = knob(
         "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough"
+    )
+    sources: dict = knob(
+        {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
+    )
+    mirror: str = knob(
+        "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
+    )
+    decontaminate: list = knob(
+        [],
+        "More evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]",
+        "those of the run always are",
+    )
+    contamination_ngram: int = knob(
+        4,
+        "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
+        "measured",
+    )
+    contamination_overlap: float = knob(
+        0.6,
+        "Least share of an evaluation problem's n-grams, its numbers being equal, that takes a training problem out",
+        "measured: 98 % of the near matches are the same problem",
+    )
+    near_duplicates: float = knob(
+        0.8, "Least similarity (Jaccard, of 5-word shingles) of near-duplicates to remove; 0 keeps them", "measured"
+    )
+    traces: str = knob("all", "all, or verified: only traces whose final answer is the given one", "the data as it is")
+    min_tokens: int = knob(0, "Fewest tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit")
+    max_tokens: int = knob(0, "Most tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit")
+    match: str = knob(
+        "examples",
+        "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
+        "paper: subsets of equal size",
     )
     sft_examples: int = knob(0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data")
     heldout_problems: int = knob(
@@ -323,7 +360,14 @@ def write_settings(experiment: SimpleNamespace, stage: str) -> str:
     if stage == "predictors" and experiment.predictors.sampling == "sequential":
         # The test asks whether Pass@k clears the gate's threshold, so these two are its settings too.
         sections["gate"] = {"k": experiment.gate.k, "min_pass_at_k": experiment.gate.min_pass_at_k}
+    if stage == "curate" and needs_tokens(experiment.curate):
+        sections["base"] = dataclasses.asdict(experiment.base)
     return json.dumps(sections, sort_keys=True)
+
+
+def needs_tokens(curate: Curate) -> bool:
+    """Says whether curate counts tokens, and so depends on the base model."""
+    return bool(curate.min_tokens or curate.max_tokens or curate.match == "tokens")
 
 
 def read_settings(text: str) -> SimpleNamespace:

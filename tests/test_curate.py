@@ -8,7 +8,8 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError
-from rlready.components.core.sources import read_problem
+from rlready.components.core.registry import find_source, list_sources
+from rlready.components.core.sources import inspect, read_problem
 from rlready.components.curate.curate import curate
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
@@ -17,7 +18,8 @@ COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "b
 def run(tmp_path, train, evaluation, **changes):
     out = tmp_path / f"data-{random.random()}"
     settings = Curate(**{**COUNTS, "sft_data": str(train), "evaluation_data": str(evaluation), **changes})
-    card = curate(settings, {str(train): "t", str(evaluation): "e"}, out)
+    sources = [find_source(text, registry) for text, registry in list_sources(settings).values()]
+    card = curate(settings, {source.key: inspect(source, 0).digest for source in sources}, out)
     return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
 
 
@@ -106,7 +108,7 @@ def test_rl_data_of_its_own_leaves_out_what_sft_has(tmp_path, gsm8k_file):
         (json.dumps({"question": "q"}) + "\n", "no usable sft row .1 x no answer"),
         ("".join(json.dumps(row) + "\n" for row in make_gsm8k_rows(16)) + '{"question": \n', "line 17: not JSON"),
         ("".join(json.dumps(row) + "\n" for row in make_gsm8k_rows(20)), "23 SFT rows wanted .* 20 usable"),
-        ("\udcff", "not JSON"),
+        ("\udcff", "line 1: not UTF-8"),
     ],
 )
 def test_unusable_input_is_one_line_and_leaves_no_output(tmp_path, gsm8k_file, text, message):

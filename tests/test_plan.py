@@ -63,7 +63,7 @@ def laptop(**changes):
         ({"base_model": "builtin:other"}, "unknown builtin"),
         ({"base_model": "./nowhere"}, "neither a folder nor a hub id"),
         ({"curate_sft_data": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
-        ({"curate_sft_data": "what is this"}, "is neither a .jsonl or .parquet file"),
+        ({"curate_sft_data": "what is this"}, "is neither a .jsonl, .parquet, .arrow file or folder, .* nor one of"),
     ],
 )
 def test_plan_refuses(changes, message):

@@ -158,7 +158,9 @@ def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finis
         predictors = PARTIAL.predictors | {"curve": [[64, number / 10]]}
         benchmark = FULL.benchmark | {"pass_at_1": score}
         links = FULL.links | {"experiment": "one"}
-        tracking.log_outcome(replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links))
+        tracking.log_outcome(
+            replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links)
+        )
 
     def judge(name, at):
         return Verdict(name, "approved", True, "", "enforce", 1.0, False, {"k": 64, "pass_at_k": at})

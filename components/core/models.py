@@ -136,3 +136,23 @@ def save_model(model, tokenizer, folder: str | Path) -> None:
     if Path(folder).exists():
         Path(folder).rmdir()
     partial.rename(folder)
+
+
+def load_token_counter(location: str, revision: str):
+    """Returns what counts the tokens of texts by a base model's tokenizer, without loading transformers.
+
+    Args:
+        location: The base model's, as in BaseModel.
+        revision: Hub commit; of no meaning for a folder.
+
+    Returns:
+        A function from texts to numbers of tokens.
+    """
+    from tokenizers import Tokenizer
+
+    folder = Path(locate(BaseModel(location, "", ""))["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        tokenizer = Tokenizer.from_pretrained(location, revision)
+    return lambda texts: list(map(len, tokenizer.encode_batch_fast(texts, add_special_tokens=False)))

@@ -4,8 +4,8 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections import Counter
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,220 +14,355 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.records import write_atomically
-from rlready.components.core.sources import BUILTIN, read_problem, read_rows
-from rlready.components.core.verify import is_readable
+from rlready.components.core.registry import BUILTIN, Source, find_source, get_mirror, list_sources
+from rlready.components.core.sources import Chunk, check_rows, inspect, read_chunks, read_problem
+from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped, describe_card
+from rlready.components.curate.contamination import Contamination
+from rlready.components.curate.pool import Pool, hash_place, split_at
+from rlready.components.curate.refine import Refiner, refine_all
 
-EXAMPLES_OF_A_REASON = 3
-
-
-class Dropped:
-    """Counts the rows left out, by source and reason, and remembers the first few places."""
-
-    def __init__(self):
-        self.counts: Counter = Counter()
-        self.places: dict[tuple[str, str], list[str]] = {}
-
-    def add(self, source: str, reason: str, place: str) -> None:
-        """Counts one row."""
-        self.counts[source, reason] += 1
-        if self.counts[source, reason] <= EXAMPLES_OF_A_REASON:
-            self.places.setdefault((source, reason), []).append(place)
-
-    def describe(self) -> list[dict]:
-        """Returns one entry a source and reason."""
-        return [
-            {"set": source, "reason": reason, "rows": count, "first": self.places[source, reason]}
-            for (source, reason), count in sorted(self.counts.items())
-        ]
+ROWS_AT_ONCE = 8192
+# Rows of an endless source that are made for each one wanted, where limits leave most of them out.
+MOST_TRIES = 20
+COLUMNS = ("problem_id", "question", "answer", "format", "solution")
+Tokenizer = Callable[[list[str]], list[int]]
 
 
-def curate(settings: Curate, revisions: dict[str, str], out: Path) -> dict:
+def curate(settings: Curate, revisions: dict[str, str], out: Path, count_tokens: Tokenizer | None = None) -> dict:
     """Writes sft, heldout, rl, predictors and benchmark as Parquet, with a card.
 
-    Evaluation problems are drawn first and leave the training data; then held-out problems, RL prompts and the SFT pool
-    are drawn by problem. A subset of n examples is the first n rows in the order of its rank column (`rank_random`,
-    `rank_shortest`, ...), so subsets are nested and no candidate changes another's data. Order of rows in the sources has
-    no influence: a problem's place is a hash of the seed and its text.
+    Training problems that are evaluation problems, exactly or nearly, leave first, then duplicates and near-duplicates; then
+    held-out problems, RL prompts and the SFT pool are drawn by problem, where near-duplicate questions count as one. A subset
+    of n examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested
+    and no candidate changes another's data. Order of rows in the sources has no influence: a problem's place is a hash of
+    the seed and its text. Texts stay on disk, so millions of rows need no more memory than their numbers.
 
     Args:
-        settings: Sources, counts and seed.
+        settings: Sources, counts, thresholds and seed.
         revisions: Digest or commit of each source, as plan found it.
         out: Folder to write; appears only when complete.
+        count_tokens: Counts tokens of texts, where the settings need that.
 
     Returns:
-        The card: counts, length quantiles, digests and what was dropped.
+        The card: revisions, counts, length quantiles, digests, and what was left out and why, with examples.
 
     Raises:
-        InputError: If a source is unreadable or too few rows remain.
+        InputError: If a source is unreadable or has changed, or too few rows remain.
     """
-    dropped = Dropped()
-    seed = settings.seed
-    evaluation = _read(settings.evaluation_data, "evaluation", settings, revisions, dropped)
-    evaluation = order_by_hash(evaluation, seed, "evaluation")
-    own_predictors = 0 if settings.predictor_data else settings.predictor_problems
-    wanted = own_predictors + settings.benchmark_problems
-    _require(evaluation, wanted, "evaluation", settings.evaluation_data, "predictor and benchmark problems")
-    predictors, benchmark = evaluation[:own_predictors], evaluation[own_predictors:wanted]
-    taken = {row["problem_id"] for row in evaluation[:wanted]}
-    if settings.predictor_data:
-        predictors = _read(settings.predictor_data, "predictors", settings, revisions, dropped, taken)
-        _require(
-            predictors, settings.predictor_problems, "predictor", settings.predictor_data, "curate_predictor_problems"
-        )
-        predictors = order_by_hash(predictors, seed, "predictors")[: settings.predictor_problems]
-        taken |= {row["problem_id"] for row in predictors}
-
-    examples = _read(settings.sft_data, "sft", settings, revisions, dropped, taken)
-    problems = list(dict.fromkeys(row["problem_id"] for row in order_by_hash(examples, seed, "sft")))
-    heldout_ids = set(problems[: settings.heldout_problems])
-    own_rl = 0 if settings.rl_data else settings.rl_problems
-    _require(problems, settings.heldout_problems + own_rl + 1, "SFT", settings.sft_data, "held-out and RL problems")
-    rl_ids = _draw_prompts(examples, problems[settings.heldout_problems :], own_rl, dropped)
-    _require(rl_ids, own_rl, "RL", settings.sft_data, "curate_rl_problems")
-    heldout = [row for row in examples if row["problem_id"] in heldout_ids]
-    pool = [row for row in examples if row["problem_id"] not in heldout_ids | rl_ids]
-    if settings.sft_examples:
-        pool = order_by_hash(pool, seed, "sft")[: settings.sft_examples]
-        _require(pool, settings.sft_examples, "SFT", settings.sft_data, "curate_sft_examples")
-    if settings.rl_data:
-        not_for_rl = dict.fromkeys(taken, "also an evaluation problem")
-        not_for_rl |= {row["problem_id"]: "also an SFT example" for row in examples}
-        rl = _read(settings.rl_data, "rl", settings, revisions, dropped, not_for_rl)
-        _require(rl, settings.rl_problems, "RL", settings.rl_data, "curate_rl_problems")
-        rl = order_by_hash(rl, seed, "rl")[: settings.rl_problems]
-    else:
-        rl = list({row["problem_id"]: row for row in examples if row["problem_id"] in rl_ids}.values())
-        rl = [{k: v for k, v in row.items() if k != "solution"} for row in order_by_hash(rl, seed, "rl")]
-
-    sets = {
-        "sft": rank_subsets(pool, seed),
-        "heldout": order_by_hash(heldout, seed, "heldout"),
-        "rl": rl,
-        "predictors": predictors,
-        "benchmark": benchmark,
-    }
-    return _write(sets, settings, revisions, dropped, Path(out))
+    out, partial = Path(out), Path(f"{out}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        card = Curation(settings, revisions, partial, count_tokens).run()
+        write_atomically(partial / "card.json", json.dumps(card, indent=2))
+        write_atomically(partial / "card.md", describe_card(card))
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return card
 
 
-def _draw_prompts(examples: list[dict], problems: list[str], wanted: int, dropped: Dropped) -> set[str]:
-    """Returns the first problems whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
-    answers = {row["problem_id"]: row for row in examples}
-    drawn = set()
-    for name in problems:
-        if len(drawn) == wanted:
-            break
-        row = answers[name]
-        if is_readable(row["answer"], row["format"]):
-            drawn.add(name)
-        else:
-            dropped.add("rl", "the verifier cannot read the answer", f"problem {name}: {row['answer'][:40]!r}")
-    return drawn
+class Curation:
+    """One run of `curate`: what its steps share."""
+
+    def __init__(self, settings: Curate, revisions: dict[str, str], folder: Path, count_tokens: Tokenizer | None):
+        self.settings, self.revisions, self.folder, self.count_tokens = settings, revisions, folder, count_tokens
+        self.dropped = Dropped()
+        self.sources: dict[str, dict] = {}
+        self.uses = list_sources(settings)
+        self.evaluated = Contamination(settings.contamination_ngram, settings.contamination_overlap)
+
+    def run(self) -> dict:
+        """Writes the sets and returns the card."""
+        settings = self.settings
+        predictors, benchmark = self._read_evaluation()
+        pool = self._fill("sft")
+        alive = self._remove_duplicates(pool, "sft")
+        groups = self._group_problems(pool, alive)
+        drawn = pool.order(alive)
+        drawn = drawn[np.sort(np.unique(groups[drawn], return_index=True)[1])]
+        own_rl = 0 if settings.rl_data else settings.rl_problems
+        self._require(len(drawn), settings.heldout_problems + own_rl + 1, "SFT", "sft", "held-out and RL problems")
+        heldout, rest = np.split(drawn, [settings.heldout_problems])
+        prompts = self._draw_prompts(pool, rest, own_rl)
+        is_heldout = alive & np.isin(groups, groups[heldout])
+        in_pool = pool.order(alive & ~is_heldout & ~np.isin(groups, groups[prompts]))
+        if settings.sft_examples:
+            in_pool = in_pool[: settings.sft_examples]
+            self._require(len(in_pool), settings.sft_examples, "SFT", "sft", "curate_sft_examples")
+        ranks = self._rank(pool, in_pool)
+
+        is_prompt = np.isin(np.arange(len(pool)), prompts)
+        held, asked = [], []
+
+        def choose() -> Iterator[dict]:
+            for number, row in self._read(pool, "sft"):
+                row = {name: row[name] for name in COLUMNS}
+                if ranks["random"][number] >= 0:
+                    yield row | {f"rank_{subset}": int(ranks[subset][number]) for subset in SUBSETS}
+                elif is_heldout[number]:
+                    held.append(row)
+                elif is_prompt[number]:
+                    asked.append(row)
+
+        sets = {"sft": self._write("sft", choose())}
+        sets["heldout"] = self._write("heldout", order_by_hash(held, settings.seed, "heldout"))
+        asked = order_by_hash(self._read_prompts(pool) if settings.rl_data else asked, settings.seed, "rl")
+        sets["rl"] = self._write("rl", ({name: row[name] for name in COLUMNS[:-1]} for row in asked))
+        sets["predictors"] = self._write("predictors", predictors)
+        sets["benchmark"] = self._write("benchmark", benchmark)
+        shutil.rmtree(self.folder / "spool", ignore_errors=True)
+        matches = self.dropped.describe_matches()
+        dropped = self.dropped.describe()
+        return {
+            "sources": self.sources,
+            "seed": settings.seed,
+            "sets": sets,
+            "dropped": dropped,
+            "contamination": matches,
+        }
+
+    def _open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
+        """Returns a source and its raw rows, and writes down what it was."""
+        settings = self.settings
+        source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
+        revision = self.revisions.get(source.key, "")
+        if source.path and inspect(source, settings.seed).digest != revision:
+            raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
+        described = self.sources[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
+
+        def read() -> Iterator[Chunk]:
+            rows = 0
+            for chunk in read_chunks(source, use, settings.seed, revision):
+                rows += len(chunk)
+                yield chunk
+            check_rows(source, rows)
+            described["rows"] = rows
+
+        return source, read()
+
+    def _read_all(self, use: str, name: str, registry: str, wanted: int, taken: set[str] = frozenset()) -> list[dict]:
+        """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted."""
+        rows, seen = [], set()
+        split = "evaluation" if use == "decontaminate" else use
+        source, chunks = self._open(split, name, registry)
+        for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
+            try:
+                row = read_problem(raw, False, source)
+            except InputError as error:
+                self.dropped.add(use, str(error), place)
+                continue
+            if row["problem_id"] in seen:
+                self.dropped.add(use, "duplicate", place)
+            elif row["problem_id"] in taken:
+                self.dropped.add(use, "also an evaluation problem", place)
+            else:
+                seen.add(row["problem_id"])
+                rows.append(row)
+            if name == BUILTIN and len(rows) == wanted:
+                break
+        if not rows:
+            raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
+        return rows
+
+    def _read_evaluation(self) -> tuple[list[dict], list[dict]]:
+        """Returns the predictors' and the benchmark's problems, after keeping all that are evaluated for the comparison."""
+        settings, seed = self.settings, self.settings.seed
+        own = 0 if settings.predictor_data else settings.predictor_problems
+        wanted = own + settings.benchmark_problems
+        evaluation = self._read_all("evaluation", *self.uses["evaluation"], wanted)
+        self.evaluated.add(settings.evaluation_data, evaluation)
+        self._require(len(evaluation), wanted, "evaluation", "evaluation", "predictor and benchmark problems")
+        evaluation = order_by_hash(evaluation, seed, "evaluation")
+        predictors, benchmark = evaluation[:own], evaluation[own:wanted]
+        if settings.predictor_data:
+            taken = {row["problem_id"] for row in benchmark}
+            number = settings.predictor_problems
+            predictors = self._read_all("predictors", *self.uses["predictors"], number, taken)
+            self.evaluated.add(settings.predictor_data, predictors)
+            self._require(len(predictors), number, "predictor", "predictors", "curate_predictor_problems")
+            predictors = order_by_hash(predictors, seed, "predictors")[:number]
+        for name in settings.decontaminate:
+            self.evaluated.add(name, self._read_all("decontaminate", name, "benchmarks", 0))
+        return predictors, benchmark
+
+    def _fill(self, use: str) -> Pool:
+        """Reads a training source, leaves out what is malformed, evaluated or of the wrong length, and returns the rest."""
+        settings, pool = self.settings, Pool(self.folder / "spool" / use)
+        name, registry = self.uses[use]
+        source, chunks = self._open(use, name, registry)
+        if name == BUILTIN:
+            wanted = settings.rl_problems
+            if use == "sft":
+                wanted = settings.sft_examples + settings.heldout_problems
+                wanted += 0 if settings.rl_data else settings.rl_problems
+            chunks = self._take_until(pool, wanted, chunks)
+        refiner = Refiner(use, source, settings, self.evaluated, self.count_tokens)
+        for refined in refine_all(refiner, chunks):
+            for reason, place in refined.dropped:
+                self.dropped.add(use, reason, place)
+            for place, question, match, exact in refined.matches:
+                self.dropped.add_match(use, place, question, match, exact)
+            for texts, numbers in refined.kept:
+                pool.add(texts, numbers)
+            if refined.questions:
+                pool.questions.add(*refined.questions)
+            if refined.examples:
+                pool.examples.add(*refined.examples)
+        if not len(pool):
+            raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
+        return pool
+
+    def _take_until(self, pool: Pool, wanted: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Yields rows of an endless source until the pool has as many as wanted, or most of them are of no use."""
+        asked = 0
+        while (missing := wanted - len(np.unique(pool.get("places")))) > 0 and asked < MOST_TRIES * wanted:
+            for chunk in itertools.islice(chunks, missing):
+                asked += 1
+                yield chunk
+
+    def _remove_duplicates(self, pool: Pool, use: str) -> np.ndarray:
+        """Returns which rows remain; the others are told of when their texts are read again."""
+        twice = pool.find_duplicates()
+        alive = ~twice
+        self._leave_out(pool, np.flatnonzero(twice), use, "duplicate")
+        if self.settings.near_duplicates:
+            texts = pool.examples if use == "sft" else pool.questions
+            near = texts.find(pool.order(alive), self.settings.near_duplicates)
+            alive[list(near)] = False
+            self._leave_out(pool, np.array(list(near), np.int64), use, "near-duplicate")
+            pool.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
+        return alive
+
+    def _group_problems(self, pool: Pool, alive: np.ndarray) -> np.ndarray:
+        """Returns a number for each row's problem; near-duplicate questions have the same, so no split comes between them."""
+        problems, groups = np.unique(pool.get("problems"), return_inverse=True)
+        if self.settings.near_duplicates:
+            rows = pool.order(alive)
+            rows = rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
+            same = np.arange(len(problems))
+            for row, stays in pool.questions.find(rows, self.settings.near_duplicates).items():
+                same[groups[row]] = groups[stays]
+            groups = same[groups]
+        return groups
+
+    def _draw_prompts(self, pool: Pool, rows: np.ndarray, wanted: int) -> np.ndarray:
+        """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
+        readable = pool.get("readable")[rows] > 0
+        drawn = np.flatnonzero(readable)[:wanted]
+        if wanted:
+            passed = rows[: drawn[-1] + 1 if len(drawn) == wanted else None]
+            self._leave_out(pool, passed[~readable[: len(passed)]], "rl", "the verifier cannot read the answer")
+        self._require(len(drawn), wanted, "RL", "sft", "curate_rl_problems")
+        return rows[drawn]
+
+    def _read_prompts(self, examples: Pool) -> list[dict]:
+        """Returns RL prompts from a source of their own that share no problem with the SFT examples."""
+        pool, wanted = self._fill("rl"), self.settings.rl_problems
+        alive = self._remove_duplicates(pool, "rl")
+        shared = alive & np.isin(pool.get("problems"), examples.get("problems"))
+        self._leave_out(pool, np.flatnonzero(shared), "rl", "also an SFT example")
+        chosen = set(pool.order(alive & ~shared)[:wanted].tolist())
+        prompts = []
+        for number, row in self._read(pool, "rl"):
+            if number in chosen:
+                prompts.append({name: row[name] for name in COLUMNS})
+        self._require(len(prompts), wanted, "RL", "rl", "curate_rl_problems")
+        return prompts
+
+    def _rank(self, pool: Pool, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns each row's rank in each subset, -1 for rows that are not in the pool."""
+        rows = rows[np.argsort(pool.get("keys")[rows], kind="stable")]
+        by_tokens = self.settings.match == "tokens"
+        ranks = rank_subsets(pool.get("tokens" if by_tokens else "lengths")[rows].astype(np.int64), by_tokens)
+        ranked = {}
+        for subset, ranking in ranks.items():
+            ranked[subset] = np.full(len(pool), -1, np.int64)
+            ranked[subset][rows] = ranking
+        return ranked
+
+    def _leave_out(self, pool: Pool, rows: np.ndarray, use: str, reason: str) -> None:
+        """Counts rows that leave; where they stand is known when their texts are read again."""
+        if len(rows):
+            self.dropped.counts[use, reason] += len(rows)
+            pool.reasons |= dict.fromkeys(rows.tolist(), (use, reason))
+
+    def _read(self, pool: Pool, use: str) -> Iterator[tuple[int, dict]]:
+        """Yields numbers and rows, and notes where those stand that were left out."""
+        asked = {number: {} for pair in pool.pairs for number in pair}
+        for number, row in pool.read():
+            if number in pool.reasons:
+                self.dropped.locate(*pool.reasons[number], row["place"])
+            if number in asked:
+                asked[number] = row
+            yield number, row
+        for row, stays in pool.pairs:
+            texts = (asked[row]["question"], asked[stays]["question"])
+            self.dropped.show(use, "near-duplicate", asked[row]["place"], *texts)
+
+    def _require(self, rows: int, wanted: int, name: str, use: str, what: str) -> None:
+        if rows < wanted:
+            left_out = self.dropped.count(use)
+            raise InputError(
+                f"{self.uses[use][0]}: {wanted} {name} rows wanted ({what}), {rows} usable"
+                f"{f' ({left_out})' if left_out else ''}; ask for fewer or add data"
+            )
+
+    def _write(self, name: str, rows: Iterable[dict]) -> dict:
+        """Writes a set and returns its entry of the card."""
+        digest, problems, lengths, writer = hashlib.sha256(b"["), array("Q"), array("Q"), None
+        for some in split_at(iter(rows), ROWS_AT_ONCE):
+            for row in some:
+                digest.update((", " if problems else "").encode() + json.dumps(row, sort_keys=True).encode())
+                problems.append(int(row["problem_id"], 16))
+                lengths.append(len(row.get("solution", row["question"])))
+            if writer is None:
+                table = pa.Table.from_pylist(some, make_schema(some))
+                writer = pq.ParquetWriter(self.folder / f"{name}.parquet", table.schema)
+            writer.write_table(pa.Table.from_pylist(some, writer.schema))
+        writer.close()
+        digest.update(b"]")
+        quantiles = np.quantile(np.frombuffer(lengths, np.uint64), (0.1, 0.5, 0.9)).tolist()
+        return {
+            "rows": len(problems),
+            "problems": len(np.unique(np.frombuffer(problems, np.uint64))),
+            "digest": digest.hexdigest()[:16],
+            "characters": dict(zip(("p10", "p50", "p90"), quantiles, strict=True)),
+        }
+
+
+def make_schema(rows: list[dict]) -> pa.Schema:
+    """Returns the columns of rows of which some may lack a column, such as the number of options."""
+    kinds = {name: pa.string() if isinstance(value, str) else pa.int64() for row in rows for name, value in row.items()}
+    return pa.schema(list(kinds.items()))
 
 
 def order_by_hash(rows: Iterable[dict], seed: int, purpose: str) -> list[dict]:
     """Returns rows in a seeded order that depends on their contents only."""
-
-    def place(row: dict) -> str:
-        text = f"{seed}/{purpose}/{row['problem_id']}/{row.get('solution', '')}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    return sorted(rows, key=place)
+    return sorted(rows, key=lambda row: hash_place(seed, purpose, row["problem_id"], row.get("solution", "")))
 
 
-def rank_subsets(pool: list[dict], seed: int) -> list[dict]:
-    """Adds a rank for each subset kind; the n examples of a subset are those of rank below n.
+def rank_subsets(lengths: np.ndarray, by_tokens: bool = False) -> dict[str, np.ndarray]:
+    """Returns a rank for each subset kind; the n examples of a subset are those of rank below n.
 
-    Length is that of the worked solution in characters; ties are broken by the random order. mixed takes the shortest and
-    the longest in turn.
+    Args:
+        lengths: Of each example, in the random order; ties are broken by that order. mixed takes the shortest and the
+            longest in turn.
+        by_tokens: Whether a subset of n examples shall instead have at most as many tokens as the first n of the random order,
+            and as many examples as fit; lengths are tokens then.
+
+    Returns:
+        For each subset, the rank of every example.
     """
-    pool = order_by_hash(pool, seed, "subset")
-    shortest = sorted(range(len(pool)), key=lambda i: len(pool[i]["solution"]))
-    longest = sorted(range(len(pool)), key=lambda i: -len(pool[i]["solution"]))
-    mixed = list(dict.fromkeys(itertools.chain.from_iterable(zip(shortest, longest, strict=True))))
-    orders = {"random": range(len(pool)), "shortest": shortest, "longest": longest, "mixed": mixed}
-    ranked = [dict(row) for row in pool]
-    for subset in SUBSETS:
-        for rank, index in enumerate(orders[subset]):
-            ranked[index][f"rank_{subset}"] = rank
-    return ranked
-
-
-def _read(source: str, split: str, settings: Curate, revisions: dict, dropped: Dropped, taken=()) -> list[dict]:
-    """Reads well-formed rows, each once; `taken` problems are left out, with its reason if it is a mapping."""
-    wanted = {
-        "sft": settings.sft_examples + settings.heldout_problems + (0 if settings.rl_data else settings.rl_problems),
-        "rl": settings.rl_problems,
-        "evaluation": settings.benchmark_problems + (0 if settings.predictor_data else settings.predictor_problems),
-        "predictors": settings.predictor_problems,
-    }[split]
-    rows, seen = [], set()
-    for place, raw in read_rows(source, split, settings.seed, revisions.get(source, "")):
-        if source == BUILTIN and len(rows) == wanted:
-            break
-        try:
-            row = read_problem(raw, needs_solution=split == "sft")
-        except InputError as error:
-            dropped.add(split, str(error), place)
-            continue
-        identity = (row["problem_id"], row.get("solution"))
-        if identity in seen:
-            dropped.add(split, "duplicate", place)
-        elif row["problem_id"] in taken:
-            reason = taken[row["problem_id"]] if isinstance(taken, dict) else "also an evaluation problem"
-            dropped.add(split, reason, place)
-        else:
-            seen.add(identity)
-            rows.append(row)
-    if not rows:
-        reasons = "; ".join(f"{d['rows']} x {d['reason']}" for d in dropped.describe() if d["set"] == split)
-        raise InputError(f"{source}: no usable {split} row ({reasons or 'the source is empty'})")
-    return rows
-
-
-def _require(rows: list | set, wanted: int, name: str, source: str, what: str) -> None:
-    if len(rows) < wanted:
-        raise InputError(
-            f"{source}: {wanted} {name} rows wanted ({what}), {len(rows)} usable; ask for fewer or add data"
-        )
-
-
-def _write(sets: dict[str, list[dict]], settings: Curate, revisions: dict, dropped: Dropped, out: Path) -> dict:
-    partial = Path(f"{out}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    card = {"sources": revisions, "seed": settings.seed, "sets": {}, "dropped": dropped.describe()}
-    for name, rows in sets.items():
-        pq.write_table(pa.Table.from_pylist(rows), partial / f"{name}.parquet")
-        texts = [row.get("solution", row["question"]) for row in rows]
-        card["sets"][name] = {
-            "rows": len(rows),
-            "problems": len({row["problem_id"] for row in rows}),
-            "digest": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16],
-            "characters": dict(
-                zip(("p10", "p50", "p90"), np.quantile([len(t) for t in texts], (0.1, 0.5, 0.9)).tolist(), strict=True)
-            ),
-        }
-    write_atomically(partial / "card.json", json.dumps(card, indent=2))
-    write_atomically(partial / "card.md", describe_card(card))
-    if out.exists():
-        out.rmdir()
-    partial.rename(out)
-    return card
-
-
-def describe_card(card: dict) -> str:
-    """Returns the dataset card as Markdown."""
-    lines = [
-        "# Dataset card",
-        "",
-        "| set | rows | problems | characters p10 / p50 / p90 | digest |",
-        "|---|---|---|---|---|",
-    ]
-    for name, entry in card["sets"].items():
-        lengths = " / ".join(f"{v:.0f}" for v in entry["characters"].values())
-        lines.append(f"| {name} | {entry['rows']} | {entry['problems']} | {lengths} | {entry['digest']} |")
-    lines += ["", f"Seed {card['seed']}. Sources: " + ", ".join(f"{s} ({d})" for s, d in card["sources"].items()), ""]
-    if card["dropped"]:
-        lines += ["| left out of | reason | rows | first |", "|---|---|---|---|"]
-        lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
-    return "\n".join(lines) + "\n"
+    shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
+    mixed = np.stack([shortest, longest], 1).ravel()
+    mixed = mixed[np.sort(np.unique(mixed, return_index=True)[1])]
+    ranks = {}
+    for subset, order in zip(SUBSETS, (np.arange(len(lengths)), shortest, longest, mixed), strict=True):
+        ranks[subset] = np.empty(len(lengths), np.int64)
+        budget, needed = np.cumsum(lengths), np.cumsum(lengths[order])
+        ranks[subset][order] = np.searchsorted(budget, needed) if by_tokens else np.arange(len(lengths))
+    return ranks

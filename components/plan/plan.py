@@ -9,11 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rlready.components import config
-from rlready.components.config import MODES, RANKINGS, SAMPLINGS, SUBSETS, InputError
+from rlready.components.config import MATCHES, MODES, RANKINGS, SAMPLINGS, SUBSETS, TRACES, InputError
 from rlready.components.core.models import find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.records import BaseModel, Candidate
-from rlready.components.core.sources import BUILTIN, digest_source, read_some
+from rlready.components.core.registry import BUILTIN, find_source, get_mirror, list_sources
+from rlready.components.core.sources import inspect, read_some
 
 ROWS_FOR_ESTIMATE = 200
 # What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
@@ -62,12 +63,8 @@ def make_plan(parameters: dict) -> Plan:
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
     base = find_base(experiment.base.model, experiment.base.revision)
+    experiment.base = config.Base(base.location, base.revision or base.digest)
     curate = experiment.curate
-    revisions = {
-        source: digest_source(source, curate.seed)
-        for source in (curate.sft_data, curate.rl_data, curate.evaluation_data, curate.predictor_data)
-        if source
-    }
     if len(candidates) > MOST_CANDIDATES:
         raise InputError(
             f"sweep: {len(candidates)} candidates, {MOST_CANDIDATES} fit in one run; split it into runs with the same"
@@ -86,17 +83,42 @@ def make_plan(parameters: dict) -> Plan:
             f"gate_rank_by: the sweep has the subsets {', '.join(others)}: losses are not comparable across data"
             " distributions; rank by pass_at_k"
         )
-    refuse_guessing(curate)
+    revisions, samples = look_at_sources(curate)
+    refuse_guessing(curate, samples)
     settings = {stage: config.write_settings(experiment, stage) for stage in config.STAGE_SECTIONS}
     deciding = [dataclasses.asdict(base), revisions, *(v for stage, v in settings.items() if stage != "gate")]
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
-    return Plan(candidates, base, revisions, settings, digest, estimate_cost(experiment, candidates, base))
+    return Plan(
+        candidates, base, revisions, settings, digest, estimate_cost(experiment, candidates, base, samples["sft"])
+    )
 
 
-def refuse_guessing(curate: config.Curate) -> None:
+def look_at_sources(curate: config.Curate) -> tuple[dict[str, str], dict[str, list[dict]]]:
+    """Checks that every source is there and as its registry entry says, and reads the first rows of each.
+
+    Args:
+        curate: Names of the sources.
+
+    Returns:
+        (digest or commit by the key of the source, some problems by their use: sft, rl, evaluation, predictors).
+
+    Raises:
+        InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
+    """
+    revisions, samples = {}, {}
+    uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
+    for use, (text, registry) in uses.items():
+        source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
+        revision = revisions[source.key] = inspect(source, curate.seed).digest
+        split = use if use in ("sft", "rl") else "evaluation"
+        samples[use] = read_some(source, split, curate.seed, ROWS_FOR_ESTIMATE, "" if source.path else revision)
+    return revisions, samples
+
+
+def refuse_guessing(curate: config.Curate, samples: dict[str, list[dict]]) -> None:
     """Raises InputError if Pass@k would be measured on multiple choice, where guessing alone passes at a large k."""
     source = curate.predictor_data or curate.evaluation_data
-    for row in read_some(source, "evaluation", curate.seed, ROWS_FOR_ESTIMATE):
+    for row in samples["predictors" if curate.predictor_data else "evaluation"]:
         if row.get("options"):
             guessed = 1 - (1 - 1 / row["options"]) ** 64
             raise InputError(
@@ -147,6 +169,19 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
         gate.max_generalization_loss > 0, f"gate_max_generalization_loss: {gate.max_generalization_loss} must be > 0"
     )
     require(gate.max_loss_rise >= 1, f"gate_max_loss_rise: {gate.max_loss_rise} must be at least 1 (final over lowest)")
+    require(curate.traces in TRACES, f"curate_traces: {curate.traces!r} is none of {', '.join(TRACES)}")
+    require(curate.match in MATCHES, f"curate_match: {curate.match!r} is none of {', '.join(MATCHES)}")
+    for name in ("contamination_overlap", "near_duplicates"):
+        value = getattr(curate, name)
+        require(0 <= value <= 1, f"curate_{name}: {value} lies outside [0, 1]")
+    for name in ("contamination_ngram", "min_tokens", "max_tokens"):
+        require(getattr(curate, name) >= 0, f"curate_{name}: {getattr(curate, name)} must be 0 or more")
+    require(
+        not curate.max_tokens or curate.min_tokens <= curate.max_tokens,
+        f"curate_min_tokens: {curate.min_tokens} is more than curate_max_tokens, {curate.max_tokens}",
+    )
+    for name in curate.decontaminate:
+        require(curate.decontaminate.count(name) == 1, f"curate_decontaminate: {name} is given twice")
     require(rl.samples_per_prompt >= 2, "rl_samples_per_prompt: GRPO compares at least 2 completions of a prompt")
     require(rl.learning_rate > 0, f"rl_learning_rate: {rl.learning_rate} must be > 0")
     for name in (
@@ -252,18 +287,13 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
     return Candidate(identity, epochs, subset, examples, learning_rate, seed)
 
 
-def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base: BaseModel) -> dict:
+def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base: BaseModel, rows: list[dict]) -> dict:
     """Estimates tokens and core-seconds of each stage, for the mean candidate.
 
     Training costs 6 and sampling 2 floating-point operations a parameter and token. Completions are assumed to be as long
     as the SFT solutions. A first guess: the live view corrects it with what it measures.
     """
     curate, sampling = experiment.curate, experiment.sampling
-    rows = read_some(curate.sft_data, "sft", curate.seed, ROWS_FOR_ESTIMATE)
-    if not rows:
-        raise InputError(
-            f"{curate.sft_data}: none of the first {2 * ROWS_FOR_ESTIMATE} rows has question, answer and worked solution"
-        )
     prompt, completion = _count_tokens(base, rows)
     completion = min(completion, sampling.max_tokens)
     parameters = _count_parameters(base)

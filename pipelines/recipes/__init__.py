@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from rlready.components.config import InputError, complete_parameters
+from rlready.components.core.registry import read_yaml
 from rlready.pipelines.placement import Placement, parse_placement
 
 FOLDER = Path(__file__).parent
@@ -65,10 +64,7 @@ def _read(name: str) -> tuple[Path, dict]:
     path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
     if not path.is_file():
         raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    recipe = read_yaml(path)
     if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters", "placement"}:
         raise InputError(f"{path}: expected the keys description, parameters and placement")
     return path, recipe

@@ -1,0 +1,221 @@
+"""What a source is: the shipped registries of datasets and benchmarks, a recipe's own entries, hub ids, files and URLs."""
+
+import dataclasses
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlready.components.config import Curate, InputError
+
+BUILTIN = "builtin:list-machine"
+SUFFIXES = (".jsonl", ".parquet", ".arrow")
+MIRROR = "RLREADY_MIRROR"
+REGISTRIES = ("datasets", "benchmarks")
+FIELDS = ("question", "answer", "solution", "choices", "messages")
+COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from and how one becomes a problem; the keys of an entry are explained in datasets.yaml."""
+
+    name: str
+    hub: str = ""
+    path: str = ""
+    config: str | list | None = None
+    folder: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    digest: str | None = None
+    columns: dict = field(default_factory=dict)
+    remove: list = field(default_factory=list)
+    keep: dict = field(default_factory=dict)
+    because: str = ""
+    licence: str = ""
+    rows: int | list | None = None
+
+    @property
+    def key(self) -> str:
+        """What revisions and cards call it: its name, with the split where a name stands for several."""
+        return f"{self.name}:{self.split}" if self.hub and ":" not in self.name else self.name
+
+    @property
+    def configs(self) -> list[str | None]:
+        """The configurations to read, one after the other."""
+        return self.config if isinstance(self.config, list) else [self.config]
+
+
+KINDS = {
+    "config": (str, list, None),
+    "folder": (str, None),
+    "split": (str, None),
+    "revision": (str, None),
+    "digest": (str, None),
+    "columns": (dict,),
+    "remove": (list,),
+    "keep": (dict,),
+    "rows": (int, list, None),
+}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node, deep=False):
+        """Returns the mapping of a node."""
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Returns what a YAML file holds.
+
+    Raises:
+        InputError: If it is not YAML, or a key stands twice in a mapping.
+    """
+    try:
+        return yaml.load(path.read_text(), Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+
+
+@lru_cache
+def read_registry(name: str) -> dict[str, Source]:
+    """Returns the entries of a shipped registry, `datasets` or `benchmarks`."""
+    entries = read_yaml(Path(__file__).parent / f"{name}.yaml")
+    return {key: _read_entry(key, entry, f"{name}.yaml") for key, entry in entries.items()}
+
+
+def read_own(entries: dict) -> dict[str, Source]:
+    """Returns the entries of `curate_sources`; `like: NAME` takes what is not given from a shipped entry.
+
+    Raises:
+        InputError: If an entry has an unknown key or a wrong value, or the name of a shipped one.
+    """
+    shipped = {key: entry for name in REGISTRIES for key, entry in read_registry(name).items()}
+    own = {}
+    for name, entry in entries.items():
+        where = "curate_sources"
+        if name in shipped:
+            raise InputError(f"{where}: {name} is in the registry already; give yours another name (like: {name})")
+        if isinstance(entry, dict) and "like" in entry:
+            if entry["like"] not in shipped:
+                raise InputError(f"{where}, {name}: like: {entry['like']!r} is none of {', '.join(shipped)}")
+            taken = dataclasses.asdict(shipped[entry["like"]])
+            elsewhere = {"hub", "revision", "digest", "rows"} if "path" in entry or "hub" in entry else set()
+            elsewhere |= {"config", "folder", "split"} if "path" in entry else set()
+            entry = {k: v for k, v in taken.items() if k not in elsewhere | {"name"}} | entry
+            del entry["like"]
+        own[name] = _read_entry(name, entry, where)
+    return own
+
+
+def _read_entry(name: str, entry: Any, where: str) -> Source:
+    known = [f.name for f in dataclasses.fields(Source) if f.name != "name"]
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
+    for key, value in entry.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise InputError(f"{where}, {name}: unknown key {key!r}; {f'did you mean {near[0]}' if near else known}")
+        kinds = KINDS.get(key, (str,))
+        if not any(value is None if kind is None else type(value) is kind for kind in kinds):
+            expected = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
+            raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
+    if bool(entry.get("hub")) == bool(entry.get("path")):
+        raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
+    columns = entry.get("columns") or {}
+    for key, column in [*columns.items(), *((None, column) for column in entry.get("keep") or {})]:
+        if key is not None and key not in FIELDS:
+            raise InputError(f"{where}, {name}: columns: {key!r} is none of {', '.join(FIELDS)}")
+        if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
+            raise InputError(
+                f"{where}, {name}: {column!r} is neither a column, column[key], nor a text with {{column}}"
+            )
+    for column, values in (entry.get("keep") or {}).items():
+        if not isinstance(values, list):
+            raise InputError(f"{where}, {name}: keep: {column} needs a list of values, got {values!r}")
+    if columns and not columns.keys() & {"question", "messages"}:
+        raise InputError(f"{where}, {name}: columns: question (or messages) is missing")
+    return Source(name, **({"split": "train"} if entry.get("hub") else {}) | entry)
+
+
+def find_source(text: str, registry: str, sources: dict | None = None, mirror: str = "") -> Source:
+    """Returns the source that a parameter names.
+
+    Args:
+        text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin.
+        registry: Which registry to look into first, `datasets` or `benchmarks`.
+        sources: Entries of the recipe.
+        mirror: Folder that holds hub datasets as owner/name or by their name in the registry; instead of the hub.
+
+    Returns:
+        The source; from a mirror, its path is set.
+
+    Raises:
+        InputError: If there is none of that name, or the mirror lacks it.
+    """
+    own = read_own(sources or {})
+    first, second = (read_registry(name) for name in (registry, *(n for n in REGISTRIES if n != registry)))
+    named = second | first | own
+    if text == BUILTIN:
+        return Source(text)
+    if text in named:
+        source = named[text]
+    elif "://" in text or text.endswith(SUFFIXES) or text.startswith((".", "/", "~")) or Path(text).is_dir():
+        source = Source(text, path=text)
+    else:
+        source = _read_hub_id(text, first, named)
+    return _find_in_mirror(source, mirror) if source.hub and mirror else source
+
+
+def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) -> Source:
+    parts = text.split(":")
+    if parts[0].count("/") != 1 or len(parts) > 3:
+        near = difflib.get_close_matches(text, named, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(
+            f"{text!r} is neither a {', '.join(SUFFIXES)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
+            f" one of {', '.join(named)}{hint}"
+        )
+    name, config, split = (parts + [None, None])[:3]
+    # A hub id that the registry knows is read as the registry says, under the name that the user gave.
+    for entry in [*first.values(), *named.values()]:
+        if entry.hub == name and config in (None, "", entry.config) and split in (None, entry.split):
+            return dataclasses.replace(entry, name=text)
+    return Source(text, hub=name, config=config or None, split=split or "train")
+
+
+def _find_in_mirror(source: Source, mirror: str) -> Source:
+    folders = [f"{mirror.rstrip('/')}/{name}" for name in (source.hub, source.name)]
+    from rlready.components.core.sources import is_folder
+
+    for folder in folders:
+        if is_folder(folder):
+            return dataclasses.replace(source, path=folder)
+    raise InputError(f"{source.name}: the mirror has neither {folders[0]} nor {folders[1]}; copy the dataset there")
+
+
+def get_mirror(parameter: str) -> str:
+    """Returns the mirror: the parameter, or else the environment variable RLREADY_MIRROR, or "" for the hub."""
+    return parameter or os.environ.get(MIRROR, "")
+
+
+def list_sources(curate: Curate) -> dict[str, tuple[str, str]]:
+    """Returns (name of the source, registry to look into first) by use: sft, rl, evaluation, predictors."""
+    uses = {
+        "sft": (curate.sft_data, "datasets"),
+        "rl": (curate.rl_data, "datasets"),
+        "evaluation": (curate.evaluation_data, "benchmarks"),
+        "predictors": (curate.predictor_data, "benchmarks"),
+    }
+    return {use: named for use, named in uses.items() if named[0]}

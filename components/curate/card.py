@@ -1,0 +1,97 @@
+"""The dataset card: what went in, what came out, and what was left out, why, and where."""
+
+from collections import Counter
+
+from rlready.components.curate.contamination import Match
+
+EXAMPLES_OF_A_REASON = 3
+CHARACTERS_OF_AN_EXAMPLE = 300
+
+
+class Dropped:
+    """Counts the rows left out, by set and reason, and remembers the first few."""
+
+    def __init__(self):
+        self.counts: Counter = Counter()
+        self.places: dict[tuple[str, str], list[str]] = {}
+        self.examples: dict[tuple[str, str], list[dict]] = {}
+        self.matches: Counter = Counter()
+
+    def add(self, use: str, reason: str, place: str) -> None:
+        """Counts one row, and remembers where the first few stand."""
+        self.counts[use, reason] += 1
+        self.locate(use, reason, place)
+
+    def locate(self, use: str, reason: str, place: str) -> None:
+        """Remembers where the first few rows of a set and reason stand."""
+        places = self.places.setdefault((use, reason), [])
+        if len(places) < EXAMPLES_OF_A_REASON:
+            places.append(place)
+
+    def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
+        """Remembers the first few pairs of a row that was left out and the one that it is like."""
+        shown = self.examples.setdefault((use, reason), [])
+        if len(shown) < EXAMPLES_OF_A_REASON:
+            texts = {"text": text[:CHARACTERS_OF_AN_EXAMPLE], "other": other[:CHARACTERS_OF_AN_EXAMPLE]}
+            shown.append({"place": place} | texts | more)
+
+    def add_match(self, use: str, place: str, question: str, match: Match, exact: bool) -> None:
+        """Counts one row that is an evaluation problem too."""
+        reason = "also an evaluation problem" if exact else "nearly an evaluation problem"
+        self.matches[use, match.benchmark, reason] += 1
+        self.add(use, reason, place)
+        more = {"benchmark": match.benchmark, "overlap": round(match.overlap, 3)}
+        self.show(use, reason, place, question, match.question, **more)
+
+    def count(self, use: str) -> str:
+        """Returns the reasons of one set with their counts, for a message."""
+        return "; ".join(f"{rows} x {reason}" for (name, reason), rows in sorted(self.counts.items()) if name == use)
+
+    def describe(self) -> list[dict]:
+        """Returns one entry a set and reason."""
+        return [
+            {"set": use, "reason": reason, "rows": count, "first": self.places[use, reason]}
+            | ({"examples": self.examples[use, reason]} if (use, reason) in self.examples else {})
+            for (use, reason), count in sorted(self.counts.items())
+        ]
+
+    def describe_matches(self) -> list[dict]:
+        """Returns one entry a training set, evaluation set and kind of match."""
+        return [
+            {"set": use, "benchmark": benchmark, "reason": reason, "rows": count}
+            for (use, benchmark, reason), count in sorted(self.matches.items())
+        ]
+
+
+def describe_card(card: dict) -> str:
+    """Returns the dataset card as Markdown."""
+    lines = [
+        "# Dataset card",
+        "",
+        "| set | rows | problems | characters p10 / p50 / p90 | digest |",
+        "|---|---|---|---|---|",
+    ]
+    for name, entry in card["sets"].items():
+        lengths = " / ".join(f"{v:.0f}" for v in entry["characters"].values())
+        lines.append(f"| {name} | {entry['rows']} | {entry['problems']} | {lengths} | {entry['digest']} |")
+    lines += [
+        "",
+        f"Seed {card['seed']}.",
+        "",
+        "| source | revision or digest | rows read | licence |",
+        "|---|---|---|---|",
+    ]
+    for name, entry in card["sources"].items():
+        lines.append(f"| {name} | {entry['revision']} | {entry['rows'] or 'endless'} | {entry['licence']} |")
+    if card["dropped"]:
+        lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
+        lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
+    if card["contamination"]:
+        lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
+        lines += [f"| {m['set']} | {m['benchmark']} | {m['reason']} | {m['rows']} |" for m in card["contamination"]]
+    for entry in card["dropped"]:
+        for example in entry.get("examples", ()):
+            overlap = f", overlap {example['overlap']}" if "overlap" in example else ""
+            lines += ["", f"{entry['set']}, {entry['reason']}: {example['place']}{overlap}", ""]
+            lines += [f"> {' '.join(example[side].split())}\n>" for side in ("text", "other")]
+    return "\n".join(lines) + "\n"

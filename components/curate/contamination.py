@@ -1,0 +1,110 @@
+"""Which training problems are evaluation problems too: the same letters and digits, or most of the same n-grams.
+
+A shared n-gram alone says little in mathematics, where thousands of problems "find the number of ordered pairs of positive
+integers", so a near match needs most of the evaluation problem's n-grams, and its numbers in their order: the same sentence
+with other numbers is another problem. Overlap of n-grams is GPT-3's criterion (https://arxiv.org/abs/2005.14165, appendix C);
+with the numbers as a second one, n can be shorter than its 13 words and find copies with other wording.
+"""
+
+import math
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
+# What looks of LaTeX differ by from copy to copy.
+LOOKS = re.compile(r"\\(?:left|right|text|mathrm|mathbf|displaystyle|dfrac|tfrac|frac|quad|,|;|!|:)")
+# Words and numbers; in scripts that do not separate words, letters.
+WORD = re.compile(r"[a-z]+|\d+|[^\W\d_]")
+NOT_DIGIT = re.compile(r"\D+")
+# Shorter problems are compared as a whole only: nearly all of "Simplify the expression a+1+a-2" is in other problems.
+LEAST_GRAMS = 10
+# From so many digits on they may stand within the training problem's, which may say more ("give your answer as m + n").
+DIGITS_THAT_TELL = 6
+# Where there are fewer than two digits to tell a problem from its variants, nearly all of it must be found.
+OVERLAP_WITHOUT_NUMBERS = 0.95
+
+
+@dataclass(frozen=True)
+class Match:
+    """An evaluation problem that a training problem matches, and the share of its n-grams found there (1.0: all)."""
+
+    benchmark: str
+    question: str
+    overlap: float
+
+
+class Text:
+    """What a problem is compared by: its words, its digits, and its figure's digits, since copies often lack the figure."""
+
+    def __init__(self, question: str):
+        self.figure = ""
+        if "[asy]" in question:
+            self.figure = NOT_DIGIT.sub("", "".join(FIGURE.findall(question)))
+            question = FIGURE.sub(" ", question)
+        self.words = WORD.findall((LOOKS.sub(" ", question) if "\\" in question else question).casefold())
+        self.digits = NOT_DIGIT.sub("", question)
+
+    def list_grams(self, n: int) -> list[str]:
+        """Returns every run of n words."""
+        return list(map(" ".join, zip(*(self.words[start:] for start in range(n)), strict=False)))
+
+    def has_numbers_of(self, evaluation: "Text") -> bool:
+        """Says whether the digits are those of an evaluation problem; many may stand among others."""
+        same = self.digits == evaluation.digits
+        inside = len(evaluation.digits) >= DIGITS_THAT_TELL and evaluation.digits in self.digits
+        return (same or inside) and (not self.figure or not evaluation.figure or self.figure == evaluation.figure)
+
+
+class Contamination:
+    """Evaluation problems, to hold training problems against.
+
+    Attributes:
+        ngram: Words of an n-gram; 0 leaves only exact matches.
+        overlap: Least share of an evaluation problem's n-grams that makes a match.
+    """
+
+    def __init__(self, ngram: int, overlap: float):
+        self.ngram, self.overlap = ngram, overlap
+        self.same: dict[str, Match] = {}
+        self.near: list[tuple[str, str, Text, set[str]]] = []
+        self.index: dict[str, list[int]] = {}
+
+    def add(self, benchmark: str, problems: list[dict]) -> None:
+        """Adds the problems of one evaluation set."""
+        for problem in problems:
+            question = problem["question"]
+            if problem["problem_id"] not in self.same:
+                self.same[problem["problem_id"]] = Match(benchmark, question, 1.0)
+                text = Text(question)
+                grams = set(text.list_grams(self.ngram)) if self.ngram else ()
+                if len(grams) >= LEAST_GRAMS:
+                    self.near.append((benchmark, question, text, grams))
+        self.index = self._index()
+
+    def find(self, problem_id: str, text: Text) -> Match | None:
+        """Returns the evaluation problem that a training problem is, or most resembles beyond the threshold, or None."""
+        if problem_id in self.same or not self.near:
+            return self.same.get(problem_id)
+        grams = set(text.list_grams(self.ngram))
+        best = None
+        for place in sorted({place for gram in self.index.keys() & grams for place in self.index[gram]}):
+            benchmark, question, evaluation, theirs = self.near[place]
+            overlap = len(theirs & grams) / len(theirs)
+            better = overlap >= self._least(evaluation) and (best is None or overlap > best.overlap)
+            if better and text.has_numbers_of(evaluation):
+                best = Match(benchmark, question, overlap)
+        return best
+
+    def _least(self, evaluation: Text) -> float:
+        return self.overlap if len(evaluation.digits) > 1 else max(self.overlap, OVERLAP_WITHOUT_NUMBERS)
+
+    def _index(self) -> dict[str, list[int]]:
+        """Returns problems by their rarest n-grams: so many that whoever shares enough of all shares one of these."""
+        common = Counter(gram for *_, grams in self.near for gram in grams)
+        index = defaultdict(list)
+        for place, (_, _, text, grams) in enumerate(self.near):
+            spare = len(grams) - math.ceil(self._least(text) * len(grams)) + 1
+            for gram in sorted(grams, key=lambda gram: (common[gram], gram))[:spare]:
+                index[gram].append(place)
+        return dict(index)

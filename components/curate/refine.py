@@ -1,0 +1,150 @@
+"""From raw rows to training rows: all that can be said of a row by itself, in as many processes as there are cores."""
+
+import itertools
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from rlready.components.config import Curate, InputError
+from rlready.components.core.registry import BUILTIN, Source
+from rlready.components.core.sources import Chunk, read_problem
+from rlready.components.core.verify import is_readable, verify
+from rlready.components.curate.contamination import Contamination, Match, Text
+from rlready.components.curate.near_duplicates import sign
+from rlready.components.curate.pool import NAMES, measure
+
+# Fewer chunks are sooner done here than handed to processes.
+CHUNKS_HERE = 8
+CHUNKS_WAITING = 3  # a process
+
+
+@dataclass
+class Refined:
+    """What became of a chunk.
+
+    Attributes:
+        kept: (texts in the order of NAMES, numbers in the order of NUMBERS) of each row that stays.
+        questions: What `sign` says of the questions, where near-duplicates are looked for.
+        examples: The same of questions with their solutions.
+        dropped: (reason, place) of rows that are malformed or unwanted.
+        matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
+    """
+
+    kept: list[tuple[tuple, tuple]] = field(default_factory=list)
+    questions: tuple[bytes, bytes] | None = None
+    examples: tuple[bytes, bytes] | None = None
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    matches: list[tuple[str, str, Match, bool]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """Decides what becomes of the rows of a training source.
+
+    Attributes:
+        use: sft or rl.
+        source: What the rows come from.
+        settings: Thresholds and switches.
+        evaluated: The evaluation problems.
+        count_tokens: Counts tokens of texts, where that is asked for.
+    """
+
+    use: str
+    source: Source
+    settings: Curate
+    evaluated: Contamination
+    count_tokens: Callable[[list[str]], list[int]] | None
+
+    def refine(self, chunk: Chunk) -> Refined:
+        """Returns what becomes of the rows of a chunk."""
+        refined, some = Refined(), []
+        for place, raw in chunk.read():
+            try:
+                row = read_problem(raw, self.use == "sft", self.source)
+                words = Text(row["question"])
+                match = self.evaluated.find(row["problem_id"], words)
+                if match:
+                    exact = row["problem_id"] in self.evaluated.same
+                    refined.matches.append((place, row["question"], match, exact))
+                else:
+                    self._check_trace(row)
+                    some.append((place, row, words))
+            except InputError as error:
+                refined.dropped.append((str(error), place))
+        self._measure(some, refined)
+        return refined
+
+    def _check_trace(self, row: dict) -> None:
+        asked = self.use == "sft" and self.settings.traces == "verified"
+        if asked and not verify(row["solution"], row["answer"], row["format"]):
+            raise InputError("the trace does not end in the answer")
+
+    def _measure(self, some: list[tuple[str, dict, Text]], refined: Refined) -> None:
+        settings, sft = self.settings, self.use == "sft"
+        drawing, writing = ("sft", "subset") if sft else ("rl", "rl")
+        counts = (
+            self.count_tokens([row["solution"] for _, row, _ in some]) if sft and self.count_tokens else [0] * len(some)
+        )
+        kept = []
+        for (place, row, words), tokens in zip(some, counts, strict=True):
+            if sft and tokens < settings.min_tokens:
+                refined.dropped.append(("shorter than curate_min_tokens", place))
+            elif sft and settings.max_tokens and tokens > settings.max_tokens:
+                refined.dropped.append(("longer than curate_max_tokens", place))
+            else:
+                # Only where RL takes its prompts from these rows does it matter now; a source of its own was looked at.
+                readable = not sft or bool(settings.rl_data) or is_readable(row["answer"], row["format"])
+                texts = (place, *(row.get(name, "") for name in NAMES[1:]))
+                refined.kept.append((texts, measure(settings.seed, drawing, writing, row, tokens, readable)))
+                kept.append((row, words))
+        if settings.near_duplicates and kept:
+            answers = [row["answer"] for row, _ in kept]
+            refined.questions = sign([row["question"] for row, _ in kept], [words for _, words in kept], answers)
+            if sft:
+                texts = [f"{row['question']}\n{row['solution']}" for row, _ in kept]
+                refined.examples = sign(texts, list(map(Text, texts)), answers)
+
+
+_refiner: Refiner | None = None
+
+
+def _take(refiner: Refiner) -> None:
+    global _refiner
+    _refiner = refiner
+
+
+def _refine(chunk: Chunk) -> Refined:
+    return _refiner.refine(chunk)
+
+
+def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
+    """Yields what becomes of chunks, in their order; beyond the first few, in processes of their own.
+
+    Args:
+        refiner: What to do; a fork shares the evaluation problems in it instead of copying them.
+        chunks: Raw rows.
+
+    Yields:
+        One result a chunk.
+    """
+    chunks, processes = iter(chunks), len(os.sched_getaffinity(0))
+    if refiner.source.name == BUILTIN:
+        # Made one by one until there are enough, which only this process knows.
+        yield from map(refiner.refine, chunks)
+    here = CHUNKS_HERE if processes > 1 else None
+    yield from map(refiner.refine, itertools.islice(chunks, here))
+    first = next(chunks, None)
+    if first is None:
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, context, initializer=_take, initargs=(refiner,)) as pool:
+        waiting = deque()
+        for chunk in itertools.chain([first], chunks):
+            waiting.append(pool.submit(_refine, chunk))
+            if len(waiting) > CHUNKS_WAITING * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,372 @@
+"""What leaves the training data: evaluation problems, exactly or nearly, and near-duplicates; and what must not leave."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_gsm8k_rows
+
+from rlready.components.config import SUBSETS, Curate, InputError, parse_parameters, read_settings, write_settings
+from rlready.components.core.models import load_token_counter
+from rlready.components.core.sources import identify
+from rlready.components.curate.contamination import Contamination, Text
+from rlready.components.curate.curate import curate, rank_subsets
+from rlready.components.curate.near_duplicates import Signatures, sign
+from rlready.components.curate.pool import Spool
+from rlready.components.plan.plan import look_at_sources, make_plan
+from rlready.pipelines.recipes import load_recipe
+
+DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
+COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
+CUBE = (
+    "Three vertices of a cube are $P=(7,12,10)$, $Q=(8,8,1)$, and $R=(11,3,9)$. What is the surface area of the cube that has"
+    " these three points among its eight vertices?"
+)
+WORDS = [
+    "Ann",
+    "Bob",
+    "Cara",
+    "Dan",
+    "pens",
+    "maps",
+    "cups",
+    "bags",
+    "red",
+    "blue",
+    "old",
+    "new",
+    "sells",
+    "buys",
+    "finds",
+    "keeps",
+    "shop",
+    "town",
+    "fair",
+    "park",
+    "each",
+    "then",
+]
+
+
+def write_problem(number, rng):
+    """Returns a problem of some forty words, with a solution of ninety, and numbers of its own."""
+    told, solved = (" ".join(rng.choices(WORDS, k=k)) for k in (36, 90))
+    return {"question": f"Item {number}: {told} {rng.randint(10, 99)}?", "answer": f"Count: {solved}.\n#### {number}"}
+
+
+def write_json(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def run(tmp_path, train, evaluation=None, **changes):
+    """Curates and returns the card and the rows of each set."""
+    evaluation = evaluation or make_gsm8k_rows(20, 1, 100)
+    files = {"sft_data": write_json(tmp_path / "train.jsonl", train)}
+    files["evaluation_data"] = write_json(tmp_path / "test.jsonl", evaluation)
+    settings = Curate(**{**COUNTS, **files, **changes})
+    out = tmp_path / f"data-{random.random()}"
+    card = curate(settings, look_at_sources(settings)[0], out, lambda texts: [len(text.split()) for text in texts])
+    return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
+
+
+def count(card):
+    return {(d["set"], d["reason"]): d["rows"] for d in card["dropped"]}
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        (CUBE.replace("$", "").replace(", ", ",  ").upper(), True),
+        (CUBE.replace("What is", "Find") + " Give your answer in the form m + n.", True),
+        (CUBE.replace("surface area", "side length"), True),
+        ("Here is a problem. " + CUBE, True),
+        (CUBE.replace("(7,12,10)", "(7,13,10)"), False),
+        ("Three vertices of a cube are given. What is the surface area of the cube?", False),
+        ("", False),
+    ],
+)
+def test_the_same_problem_is_found_in_other_words_and_not_with_other_numbers(question, found):
+    evaluated = Contamination(ngram=4, overlap=0.6)
+    evaluated.add("cubes", [{"problem_id": identify(CUBE), "question": CUBE}])
+    match = evaluated.find(identify(question), Text(question))
+    assert bool(match) is found
+    assert not match or (match.benchmark, match.question) == ("cubes", CUBE)
+
+
+def test_short_problems_and_no_ngrams_leave_exact_matches_only():
+    short = "What is the value of $x$ in $x+1=2$?"
+    for evaluated in (Contamination(4, 0.6), Contamination(0, 0.6)):
+        evaluated.add("short", [{"problem_id": identify(q), "question": q} for q in (short, CUBE)])
+        assert evaluated.find(identify(short.upper()), Text(short.upper())).overlap == 1.0
+        assert evaluated.find("", Text(short + " Say it.")) is None
+    assert evaluated.find("", Text(CUBE + " Say it.")) is None
+
+
+def test_figures_that_differ_tell_problems_apart_and_a_lacking_one_does_not():
+    told = "In the figure below lines m and n are parallel to one another. Find the measure of angle x in degrees."
+    evaluated = Contamination(4, 0.6)
+    evaluated.add("figures", [{"problem_id": "f", "question": told + " [asy] draw((0,0)--(5,1)); [/asy]"}])
+    assert evaluated.find("", Text(told)) is not None
+    assert evaluated.find("", Text(told + " [asy] draw((0,0)--(7,2)); [/asy]")) is None
+
+
+def test_contaminated_rows_leave_with_a_report_of_examples(tmp_path):
+    rng = random.Random(0)
+    train, evaluation = [write_problem(n, rng) for n in range(60)], [write_problem(n, rng) for n in range(900, 920)]
+    near = [row | {"question": "Please read. " + row["question"] + " Explain."} for row in evaluation[:3]]
+    other = [
+        row | {"question": row["question"].replace(f"Item {n}", "Item 7")} for n, row in enumerate(evaluation, 900)
+    ]
+    card, sets = run(tmp_path, train + evaluation[:2] + near + other, evaluation)
+    assert count(card) == {("sft", "also an evaluation problem"): 2, ("sft", "nearly an evaluation problem"): 3}
+    assert {m["rows"]: m["reason"] for m in card["contamination"]} == {
+        2: "also an evaluation problem",
+        3: "nearly an evaluation problem",
+    }
+    (entry,) = (d for d in card["dropped"] if d["reason"] == "nearly an evaluation problem")
+    assert entry["first"] == [f"train.jsonl line {n}" for n in (63, 64, 65)]
+    shown = entry["examples"][0]
+    assert (
+        shown["text"] == near[0]["question"] and shown["other"] == evaluation[0]["question"] and shown["overlap"] > 0.9
+    )
+    assert sum(map(len, sets.values())) == 60 + 20 + 11
+
+
+def test_more_evaluation_sets_are_kept_out_of_sft_and_rl(tmp_path):
+    rng = random.Random(1)
+    train, other = [write_problem(n, rng) for n in range(60)], [write_problem(n, rng) for n in range(900, 930)]
+    own = {"mine": {"path": write_json(tmp_path / "mine.jsonl", other[:10])}}
+    rl = write_json(tmp_path / "rl.jsonl", other)
+    card, _ = run(tmp_path, train + other[:4], rl_data=rl, sources=own, decontaminate=["mine"])
+    assert count(card) == {("sft", "also an evaluation problem"): 4, ("rl", "also an evaluation problem"): 10}
+    assert card["sources"]["mine"]["rows"] == 10 and card["sources"]["mine"]["revision"]
+
+
+def test_near_duplicates_leave_and_a_split_never_comes_between_near_questions(tmp_path):
+    rng = random.Random(2)
+    train = [write_problem(n, rng) for n in range(60)]
+    retold = [row | {"answer": row["answer"].replace("Count: ", "Count them: ")} for row in train[:20]]
+    changed = [row | {"answer": row["answer"].replace("####", "So 5.\n####")} for row in train[:20]]
+    asked = [
+        row | {"question": row["question"].replace(": ", ": now ", 1), "answer": " ".join(WORDS) + row["answer"][-8:]}
+        for row in train
+    ]
+    card, sets = run(tmp_path, train + retold + changed + asked)
+    assert count(card) == {("sft", "near-duplicate"): 20}
+    (entry,) = card["dropped"]
+    assert len(entry["examples"]) == 3 and entry["examples"][0]["text"] == entry["examples"][0]["other"]
+    side = {}
+    for name in ("sft", "heldout", "rl"):
+        for row in sets[name]:
+            side.setdefault(row["answer"], set()).add(name)
+    assert all(len(names) == 1 for names in side.values())
+    card, _ = run(tmp_path, train + retold + changed + asked, near_duplicates=0.0)
+    assert count(card) == {}
+
+
+def test_what_stays_of_near_duplicates_is_near_to_none_that_stays(tmp_path):
+    rng = random.Random(3)
+    words = [f"w{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(400)]
+    texts = []
+    for _ in range(30):
+        told = rng.sample(words, 100)
+        for _ in range(6):
+            told = told[:-1] + ["other"] if rng.random() < 0.5 else told[1:] + ["more"]
+            texts.append(" ".join(told))
+    signatures = Signatures(tmp_path / "signatures")
+    signatures.add(*sign(texts, list(map(Text, texts)), ["1"] * len(texts)))
+    order = np.array(rng.sample(range(len(texts)), len(texts)))
+    leaves = signatures.find(order, 0.8)
+
+    def compare(one, other):
+        one, other = (
+            set(zip(*(text.split()[n:] for n in range(5)), strict=False)) for text in (texts[one], texts[other])
+        )
+        return len(one & other) / len(one | other)
+
+    stay = [row for row in range(len(texts)) if row not in leaves]
+    assert leaves and all(kept in stay and compare(row, kept) > 0.65 for row, kept in leaves.items())
+    assert all(compare(a, b) < 0.9 for i, a in enumerate(stay) for b in stay[i + 1 :])
+    assert signatures.find(order, 1.01) == {}
+
+
+def test_the_order_of_rows_changes_no_byte_and_the_card_says_what_went_in(tmp_path):
+    rng = random.Random(4)
+    train = [write_problem(n, rng) for n in range(60)]
+    train += [row | {"question": row["question"].upper()} for row in train[:30]]
+    train += [row | {"answer": row["answer"].replace("Count: ", "Count it: ")} for row in train[:30]]
+    outputs = []
+    for name in ("one", "two", "two"):
+        folder = tmp_path / f"{name}-{len(outputs)}"
+        folder.mkdir()
+        card, _ = run(folder, train if name == "one" else rng.sample(train, len(train)))
+        (data,) = folder.glob("data-*")
+        outputs.append({path.name: path.read_bytes() for path in data.glob("*.parquet")})
+        assert card["sources"][str(folder / "train.jsonl")]["rows"] == 120
+        assert not list(folder.glob("*.partial")) and not list(data.glob("spool*"))
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_other_processes_change_no_byte(tmp_path, monkeypatch):
+    rng, outputs = random.Random(8), []
+    rows = [write_problem(n, rng) for n in range(3000)]
+    files = {"sft_data": write_json(tmp_path / "train.jsonl", rows + rows[:500])}
+    files["evaluation_data"] = write_json(tmp_path / "test.jsonl", rows[:20])
+    settings = Curate(**COUNTS, **files, max_tokens=100_000)
+    for here in (100, 1):
+        monkeypatch.setattr("rlready.components.curate.refine.CHUNKS_HERE", here)
+        out = tmp_path / f"out-{here}"
+        count_tokens = load_token_counter("builtin:list-machine", "")
+        curate(settings, look_at_sources(settings)[0], out, count_tokens)
+        outputs.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0]["card.json"])["sources"][files["sft_data"]]["rows"] == 3500
+
+
+def test_rows_beyond_memory_come_back_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("rlready.components.curate.pool.BYTES_IN_MEMORY", 500)
+    rng, spool, keys = random.Random(5), Spool(tmp_path, ("text",)), []
+    for number in range(700):
+        keys.append(rng.getrandbits(64) if number % 7 else 1 << 63)
+        spool.add(keys[-1], f"text {number}")
+    rows = [row for table in spool.read() for row in table.to_pylist()]
+    assert [row["row"] for row in rows] == sorted(range(700), key=lambda n: (keys[n], n))
+    assert all(row["text"] == f"text {row['row']}" for row in rows)
+    assert len(list(tmp_path.glob("*.arrow"))) > 32
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluation", "message"),
+    [
+        (lambda rows: rows[:20], lambda rows: rows[:20], "no usable sft row .20 x also an evaluation problem"),
+        (lambda rows: rows[:5] * 9, lambda rows: rows[30:], "23 SFT rows wanted .* 5 usable .40 x duplicate"),
+    ],
+)
+def test_data_that_is_all_duplicate_or_contaminated_is_one_line(tmp_path, train, evaluation, message):
+    rng = random.Random(6)
+    rows = [write_problem(n, rng) for n in range(60)]
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, train(rows), evaluation(rows))
+    assert not list(tmp_path.glob("data-*"))
+
+
+def test_a_source_that_changes_after_plan_is_an_error(tmp_path):
+    train, evaluation = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    write_json(train, make_gsm8k_rows(60))
+    write_json(evaluation, make_gsm8k_rows(20, 1, 100))
+    settings = Curate(**COUNTS, sft_data=str(train), evaluation_data=str(evaluation))
+    revisions, _ = look_at_sources(settings)
+    write_json(train, make_gsm8k_rows(61))
+    with pytest.raises(InputError, match="train.jsonl: has changed since plan looked at it"):
+        curate(settings, revisions, tmp_path / "data")
+
+
+def test_traces_are_verified_and_limited_in_tokens(tmp_path):
+    rows = [
+        {
+            "question": f"What is {n}+{n}?",
+            "answer": f"{2 * n}",
+            "solution": f"{'so ' * (n % 10)}\\boxed{{{2 * n + (n < 5)}}}",
+        }
+        for n in range(60)
+    ]
+    card, _ = run(tmp_path, rows, traces="verified", min_tokens=3, max_tokens=9)
+    assert count(card) == {
+        ("sft", "the trace does not end in the answer"): 5,
+        ("sft", "shorter than curate_min_tokens"): 10,
+        ("sft", "longer than curate_max_tokens"): 6,
+    }
+
+
+def test_subsets_matched_by_tokens_have_as_many_tokens_as_the_random_one(tmp_path):
+    lengths = np.array(random.Random(7).choices(range(10, 200), k=400))
+    ranks = rank_subsets(lengths, by_tokens=True)
+    for size in (20, 100, 399, 400):
+        budget = lengths[:size].sum()
+        for subset in SUBSETS:
+            tokens = lengths[ranks[subset] < size].sum()
+            assert budget - 200 < tokens <= budget, (subset, size)
+    assert (ranks["longest"] < 100).sum() < 100 < (ranks["shortest"] < 100).sum()
+    _, sets = run(tmp_path, make_gsm8k_rows(60), match="tokens")
+    assert sorted(row["rank_random"] for row in sets["sft"]) == list(range(38))
+
+
+def test_plan_gives_curate_the_base_model_only_where_tokens_are_counted(tmp_path):
+    recipe = load_recipe("laptop", [])
+    assert not hasattr(read_settings(make_plan(recipe).settings["curate"]), "base")
+    settings = read_settings(make_plan(recipe | {"curate_max_tokens": 60}).settings["curate"])
+    assert settings.base.model == "builtin:list-machine" and settings.base.revision
+    assert "base" not in json.loads(write_settings(parse_parameters(recipe), "curate"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curate_traces": "good"}, "'good' is none of all, verified"),
+        ({"curate_match": "bytes"}, "'bytes' is none of examples, tokens"),
+        ({"curate_contamination_overlap": 1.5}, r"curate_contamination_overlap: 1.5 lies outside \[0, 1\]"),
+        ({"curate_near_duplicates": -0.1}, r"curate_near_duplicates: -0.1 lies outside \[0, 1\]"),
+        ({"curate_contamination_ngram": -1}, "must be 0 or more"),
+        ({"curate_min_tokens": 9, "curate_max_tokens": 8}, "9 is more than curate_max_tokens, 8"),
+        ({"curate_decontaminate": ["math_500", "math_500"]}, "math_500 is given twice"),
+        ({"curate_decontaminate": ["math_5000"]}, "did you mean math_500"),
+    ],
+)
+def test_plan_refuses(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(load_recipe("laptop", []) | changes)
+
+
+# (training set, evaluation set): the problems that the folder's README says they share.
+SHARED = {
+    ("dapo_math_17k", "math_500"): 7,
+    ("dapo_math_17k", "math"): 976,
+    ("dapo_math_17k", "amc_2023"): 8,
+    ("dapo_math_17k", "olympiadbench"): 10,
+    ("dapo_math_17k", "aime_1983_2024"): 610,
+    ("math", "math_500"): 1,
+    ("math", "aime_1983_2024"): 301,
+    ("aime_1983_2023_solutions", "math_500"): 6,
+    ("aime_1983_2024", "aime_2024"): 14,
+    ("math", "aime_2025"): 0,
+    ("dapo_math_17k", "aime_2025"): 0,
+    ("dapo_math_17k", "gsm8k"): 0,
+}
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="RLREADY_DATA names no folder")
+def test_every_known_overlap_of_the_real_files_is_found():
+    from rlready.components.core.registry import find_source
+    from rlready.components.core.sources import read_problem, read_rows
+
+    own = {"aime_1983_2023_solutions": {"path": str(DATA / "aime_1983_2023_solutions")}}
+
+    def read(name, registry):
+        source = find_source(name, registry, own, str(DATA))
+        problems = {}
+        for _, row in read_rows(source, "evaluation", 0):
+            try:
+                problem = read_problem(row, False, source)
+            except InputError:
+                continue
+            problems[problem["problem_id"]] = problem
+        return list(problems.values())
+
+    training = {name: read(name, "datasets") for name in {name for name, _ in SHARED}}
+    for (name, benchmark), shared in SHARED.items():
+        evaluated = Contamination(4, 0.6)
+        evaluated.add(benchmark, read(benchmark, "benchmarks"))
+        matches = [
+            (problem, match)
+            for problem in training[name]
+            if (match := evaluated.find(problem["problem_id"], Text(problem["question"])))
+        ]
+        exact = sum(problem["problem_id"] in evaluated.same for problem, _ in matches)
+        print(f"{name} {benchmark}: {exact} the same, {len(matches) - exact} nearly, {shared} known")
+        assert len(matches) >= shared and (shared or not matches)

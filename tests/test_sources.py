@@ -1,0 +1,360 @@
+"""Every form of source gives the same rows, every registry entry reads rows of its hub form, and bad input is one line."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from rlready.components.config import InputError
+from rlready.components.core import sources
+from rlready.components.core.registry import Source, find_source, read_registry
+from rlready.components.core.sources import inspect, read_problem, read_rows, read_some
+from rlready.pipelines.recipes import load_recipe
+
+DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
+ROWS = [
+    {"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"It is \\boxed{{{2 * n}}}."} for n in range(9)
+]
+
+
+def read(text, registry="datasets", needs_solution=False, **options):
+    source = find_source(text, registry, **options)
+    contents = inspect(source, 0)
+    problems = [read_problem(row, needs_solution, source) for _, row in read_rows(source, "sft", 0)]
+    return contents, problems
+
+
+def write_json(path, rows=ROWS):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_every_form_of_file_gives_the_same_problems(tmp_path):
+    table = pa.Table.from_pylist(ROWS)
+    pq.write_table(table, tmp_path / "a.parquet")
+    pa.feather.write_feather(table, tmp_path / "file.arrow", compression="uncompressed")
+    with pa.ipc.new_stream(tmp_path / "stream.arrow", table.schema) as stream:
+        stream.write_table(table)
+    write_json(tmp_path / "folder" / "1.jsonl", ROWS[:5])
+    write_json(tmp_path / "folder" / "2.jsonl", ROWS[5:])
+    with fsspec.open("memory://bucket/rows.jsonl", "w") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in ROWS))
+    _, expected = read(write_json(tmp_path / "a.jsonl"))
+    assert len(expected) == 9 and expected[3]["answer"] == "6"
+    for text in ("a.parquet", "file.arrow", "stream.arrow", "folder", "memory://bucket/rows.jsonl"):
+        contents, problems = read(text if "://" in text else str(tmp_path / text))
+        assert problems == expected and contents.rows == 9, text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "openai/gsm8k/main/train-00000-of-00001.jsonl",
+        "openai/gsm8k/train.jsonl",
+        "gsm8k/train.jsonl",
+        "gsm8k/data/train/0.jsonl",
+        "gsm8k/everything.jsonl",
+    ],
+)
+def test_a_mirror_is_read_instead_of_the_hub(tmp_path, name):
+    rows = [{"question": "q", "answer": f"It is.\n#### {n}"} for n in range(7473)]
+    write_json(tmp_path / name, rows)
+    contents, problems = read("gsm8k", mirror=str(tmp_path))
+    assert contents.rows == 7473 and problems[-1]["answer"] == "7472"
+
+
+def test_configurations_and_splits_of_a_mirror(tmp_path):
+    row = {"question": "q", "choices": ["a", "b"], "answer": 1}
+    for subject in ("one", "two"):
+        write_json(tmp_path / "cais/mmlu" / subject / "dev.jsonl", [row | {"question": subject}])
+        write_json(tmp_path / "cais/mmlu" / subject / "test.jsonl", [row] * 3)
+    own = {"mine": {"like": "mmlu", "config": ["two", "one"], "split": "dev", "rows": 2}}
+    _, problems = read("mine", sources=own, mirror=str(tmp_path))
+    assert [p["question"].splitlines()[0] for p in problems] == ["two", "one"]
+    with pytest.raises(InputError, match="no .jsonl, .parquet, .arrow file of the split validation"):
+        read("mine", sources={"mine": own["mine"] | {"split": "validation"}}, mirror=str(tmp_path))
+    with pytest.raises(InputError, match="the mirror has neither .*openai/gsm8k nor .*gsm8k"):
+        read("gsm8k", mirror=str(tmp_path))
+
+
+# One row of each dataset in the fields that it has on the hub, and what must come out of it.
+TURNS = [{"role": "user", "content": "What is 1+1?"}, {"role": "assistant", "content": "It is \\boxed{2}."}]
+SHAPES = {
+    "datasets": {
+        "gsm8k": ({"question": "q", "answer": "So <<1+1=2>>2.\n#### 1,002"}, "q", "1002"),
+        "math": ({"problem": "p", "level": "Level 1", "type": "A", "solution": "\\boxed{3}"}, "p", "3"),
+        "acereason": ({"category": "math", "source": "s", "input": "i", "output": "<think>1</think>\\boxed{4}"}, "i", "4"),
+        "nemotron_math": ({"input": TURNS[:1], "output": "\\boxed{2}", "system_prompt": ""}, "What is 1+1?", "2"),
+        "deepscaler": ({"problem": "p", "answer": "5", "solution": "s"}, "p", "5"),
+        "dapo_math_17k": (
+            {
+                "prompt": [{"role": "user", "content": 'p?\n\nRemember to put your answer on its own line after "Answer:".'}],
+                "reward_model": {"ground_truth": "34", "style": "rule"},
+            },
+            "p?",
+            "34",
+        ),
+    },
+    "benchmarks": {
+        "math_500": ({"problem": "p", "solution": "s", "answer": "\\frac12", "subject": "Algebra"}, "p", "\\frac12"),
+        "math": ({"problem": "p", "solution": "\\boxed{3}"}, "p", "3"),
+        "gsm8k": ({"question": "q", "answer": "Two.\n#### 2"}, "q", "2"),
+        "aime_1983_2024": ({"ID": "1983-1", "Question": "Q", "Answer": "60", "Problem Number": 1}, "Q", "60"),
+        "aime_2024": ({"id": 60, "problem": "p", "solution": "s", "answer": "025"}, "p", "025"),
+        "aime_2025": ({"problem": "p", "answer": "70", "id": "0"}, "p", "70"),
+        "amc_2023": ({"id": 0, "question": "q", "answer": "27.0", "url": "u"}, "q", "27.0"),
+        "aimo_validation_amc": ({"id": 0, "problem": "p", "answer": 142.0}, "p", "142.0"),
+        "olympiadbench": ({"question": "q", "solution": ["s"], "final_answer": ["1", "2"]}, "q", "1, 2"),
+        "minerva_math": ({"question": "q", "answer": "1.6"}, "q", "1.6"),
+        "imo_answerbench": ({"Problem ID": "i", "Problem": "P", "Short Answer": "3"}, "P", "3"),
+        "mmlu": ({"question": "q", "subject": "s", "choices": ["x", "y"], "answer": 1}, "q\nA. x\nB. y", "B"),
+        "tal_scq5k_en": (
+            {"problem": "p", "answer_option_list": [[{"aoVal": "A", "content": "7 "}], [{"aoVal": "B", "content": "8"}]],
+             "answer_value": "B"},
+            "p\nA. 7\nB. 8", "B",
+        ),
+        "mathvista": ({"question": "q", "choices": None, "answer": "1.2", "metadata": {"source": "SciBench"}}, "q", "1.2"),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name in SHAPES for key in SHAPES[name]])
+def test_every_entry_reads_the_rows_of_its_dataset(name, key):
+    row, question, answer = SHAPES[name][key]
+    problem = read_problem(row, False, read_registry(name)[key])
+    assert (problem["question"], problem["answer"]) == (question, answer)
+
+
+def test_every_entry_has_a_shape_a_licence_and_no_invented_revision():
+    for name, shapes in SHAPES.items():
+        assert shapes.keys() == read_registry(name).keys()
+        for entry in read_registry(name).values():
+            assert entry.licence and entry.rows and (entry.revision is None or len(entry.revision) == 40)
+
+
+def test_what_an_entry_leaves_out_has_its_reason():
+    pictured = SHAPES["benchmarks"]["mathvista"][0] | {"metadata": {"source": "GeoQA+"}}
+    with pytest.raises(InputError, match="needs the picture"):
+        read_problem(pictured, False, read_registry("benchmarks")["mathvista"])
+    with pytest.raises(InputError, match="not math"):
+        read_problem({"category": "code", "input": "i", "output": "o"}, True, read_registry("datasets")["acereason"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "What is 1+1?", "completion": "It is \\boxed{2}."},
+        {"prompt": TURNS[:1], "completion": TURNS[1:]},
+        {"messages": [{"role": "system", "content": "Be brief."}, *TURNS]},
+    ],
+)
+def test_prompt_and_completion_and_messages_are_read_without_an_entry(row):
+    problem = read_problem(row, True)
+    assert problem["question"] == "What is 1+1?" and problem["answer"] == "2" and "boxed" in problem["solution"]
+
+
+def test_a_recipe_adds_a_source_with_templates(tmp_path):
+    row = {"head": "Add.", "body": {"text": "1+1"}, "final": [["2"]], "steps": "So \\boxed{2}."}
+    path = write_json(tmp_path / "mine.jsonl", [row] * 3)
+    columns = {"question": "{head}\n{body[text]}", "answer": "final[0][0]", "solution": "steps"}
+    recipe = {"parameters": {"curate_sources": {"mine": {"path": path, "columns": columns, "rows": 3}}}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    own = load_recipe(str(tmp_path / "recipe.yaml"), [])["curate_sources"]
+    _, problems = read("mine", sources=own, needs_solution=True)
+    assert problems[0]["question"] == "Add.\n1+1" and problems[0]["answer"] == "2"
+    # A hub id that the registry knows is read as its entry says.
+    assert find_source("openai/gsm8k:main:test", "benchmarks").rows == 1319
+    assert find_source("openai/gsm8k", "datasets").split == "train"
+    assert find_source("owner/name:config:dev", "datasets").split == "dev"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"pth": "x"}, "mine: unknown key 'pth'; did you mean path"),
+        ({"rows": 3}, "give either hub"),
+        ({"hub": "a/b", "path": "x"}, "give either hub"),
+        ({"path": "x", "rows": "many"}, "rows must be int or list or null, got 'many'"),
+        ({"path": "x", "columns": {"problem": "p"}}, "'problem' is none of question"),
+        ({"path": "x", "columns": {"answer": "a"}}, r"question \(or messages\) is missing"),
+        ({"path": "x", "columns": {"question": "a]["}}, "neither a column"),
+        ({"path": "x", "keep": {"a": "b"}}, "needs a list"),
+        ({"like": "gsm9k"}, "'gsm9k' is none of"),
+        ("x", "expected an object"),
+    ],
+)
+def test_a_bad_entry_is_one_line(entry, message):
+    with pytest.raises(InputError, match=message):
+        find_source("mine", "datasets", {"mine": entry})
+
+
+def test_two_sources_of_one_name_are_an_error(tmp_path):
+    with pytest.raises(InputError, match="gsm8k is in the registry already"):
+        find_source("gsm8k", "datasets", {"gsm8k": {"path": "x.jsonl"}})
+    (tmp_path / "recipe.yaml").write_text("parameters:\n  curate_sources: {a: {path: x.jsonl}, a: {path: y.jsonl}}\n")
+    with pytest.raises(InputError, match="recipe.yaml: not YAML: 'a' stands twice"):
+        load_recipe(str(tmp_path / "recipe.yaml"), [])
+    with pytest.raises(InputError, match="did you mean gsm8k"):
+        find_source("gsm8", "datasets")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return str(path)
+
+
+def test_damaged_files_are_one_line_before_anything_starts(tmp_path, monkeypatch):
+    table = pa.Table.from_pylist(ROWS * 2000)
+    pq.write_table(table, tmp_path / "cut.parquet")
+    pa.feather.write_feather(table, tmp_path / "cut.arrow", compression="uncompressed")
+    with pa.ipc.new_stream(tmp_path / "cut_stream.arrow", table.schema) as stream:
+        stream.write_table(table, max_chunksize=1000)
+    for name in ("cut.parquet", "cut.arrow", "cut_stream.arrow"):
+        with pytest.raises(InputError, match=f"{name}: .*cut off"):
+            inspect(find_source(cut(tmp_path / name), "datasets"), 0)
+    # Whole at the end and damaged inside: found when the rows are read.
+    pq.write_table(table, tmp_path / "hole.parquet", compression="gzip", use_dictionary=False)
+    content = bytearray((tmp_path / "hole.parquet").read_bytes())
+    content[200:2000] = bytes(1800)
+    (tmp_path / "hole.parquet").write_bytes(content)
+    with pytest.raises(InputError, match="hole.parquet row 0 or later: damaged"):
+        read(str(tmp_path / "hole.parquet"))
+    monkeypatch.setattr(sources, "LONGEST_LINE", 1 << 10)
+    (tmp_path / "long.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + "x" * 5000)
+    with pytest.raises(InputError, match="long.jsonl line 2: longer than"):
+        inspect(find_source(str(tmp_path / "long.jsonl"), "datasets"), 0)
+    (tmp_path / "bytes.jsonl").write_bytes(b'{"question": "a"}\n{"question": "\xff"}\n')
+    with pytest.raises(InputError, match="bytes.jsonl line 2: not UTF-8"):
+        inspect(find_source(str(tmp_path / "bytes.jsonl"), "datasets"), 0)
+
+
+def test_absent_and_foreign_files_are_one_line(tmp_path):
+    (tmp_path / "table.csv").write_text("a,b\n")
+    (tmp_path / "empty").mkdir()
+    write_json(tmp_path / "both" / "a.jsonl")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "both" / "a.parquet")
+    for text, message in {
+        "nowhere.jsonl": "no such file or folder",
+        "table.csv": "neither a folder nor a .jsonl",
+        "empty": "no .jsonl, .parquet, .arrow file",
+        "both": "more than one form",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            inspect(find_source(str(tmp_path / text), "datasets"), 0)
+    with pytest.raises(InputError, match="nosuch://a/b.jsonl: Protocol not known"):
+        inspect(find_source("nosuch://a/b.jsonl", "datasets"), 0)
+
+
+def test_rows_that_differ_from_the_registry_and_a_changed_digest_are_errors(tmp_path):
+    path = write_json(tmp_path / "gsm8k" / "train.jsonl")
+    with pytest.raises(InputError, match="gsm8k: 9 rows, the registry expects 7,473"):
+        inspect(find_source("gsm8k", "datasets", mirror=str(tmp_path)), 0)
+    digest = inspect(Source("x", path=path), 0).digest
+    assert inspect(Source("x", path=path, digest=digest), 0).rows == 9
+    write_json(tmp_path / "gsm8k" / "train.jsonl", ROWS[1:])
+    with pytest.raises(InputError, match=f"x: has changed: .* the registry's {digest}"):
+        inspect(Source("x", path=path, digest=digest), 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"question": "q", "answer": ["1"], "solution": "s"},
+            r"the answer is a list, not text; answer\[\*\] .* joins it",
+        ),
+        ({"question": 7, "answer": "1", "solution": "s"}, "the question is a number, not text"),
+        ({"query": "q", "answer": "1"}, "no question; there is query, answer"),
+        ({"question": "q", "answer": {"a": 1}, "solution": "s"}, "the answer is an object"),
+        ({"messages": [*TURNS, *TURNS]}, "2 turns of the user; one can be used"),
+    ],
+)
+def test_rows_of_which_none_can_be_used_are_one_line_of_plan(tmp_path, row, message):
+    path = write_json(tmp_path / "rows.jsonl", [row] * 20)
+    with pytest.raises(InputError, match=f"rows.jsonl: no usable sft row among the first 20 .20 x {message}"):
+        read_some(find_source(path, "datasets"), "sft", 0, 5)
+
+
+def test_mixed_types_lose_the_row_and_a_missing_column_the_source(tmp_path):
+    path = write_json(tmp_path / "mixed.jsonl", [ROWS[0], ROWS[1] | {"answer": ["2"]}, ROWS[2] | {"question": 5}])
+    assert len(read_some(find_source(path, "datasets"), "sft", 0, 5)) == 1
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    own = {"mine": {"path": str(tmp_path / "a.parquet"), "columns": {"question": "problem"}}}
+    with pytest.raises(InputError, match=r"a.parquet: no column 'problem' \(there is question, answer, solution\)"):
+        read("mine", sources=own)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The hub as it answers for a dataset that is gated, absent, or has lost a revision."""
+
+    def do_GET(self):
+        code = next((code for name, code in self.errors.items() if name in self.path), "RepoNotFound")
+        self.send_response(403 if code == "GatedRepo" else 404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    errors = {"gated": "GatedRepo", "revision": "RevisionNotFound"}
+
+    def log_message(self, *args):
+        pass
+
+
+def test_what_the_hub_refuses_is_one_line(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = (
+        "from rlready.components.core.sources import inspect; from rlready.components.core.registry import Source\n"
+        "from rlready.components.config import InputError\n"
+        "for hub, revision in (('a/gated', None), ('a/absent', None), ('a/known', 'f' * 40)):\n"
+        "    try: inspect(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
+        "    except InputError as error: print(error)\n"
+    )
+
+    def ask(address):
+        kept = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True).stdout
+
+    gated, absent, changed = ask(f"http://127.0.0.1:{server.server_port}").splitlines()
+    server.shutdown()
+    server.server_close()
+    assert gated == "a/gated: gated; ask for access at https://huggingface.co/datasets/a/gated and set HF_TOKEN"
+    assert absent == "a/absent: the hub has no dataset a/absent (or it is private: set HF_TOKEN)"
+    assert changed.startswith("a/known: the hub has no revision") and changed.endswith("it has changed")
+    lines = ask(f"http://127.0.0.1:{server.server_port}").splitlines()
+    assert len(lines) == 3 and all("the hub could not be asked" in line and "curate_mirror" in line for line in lines)
+
+
+# What the folder lacks of the hub's files, and what the registry leaves out of them.
+PARTS = {"minerva_math": 40, "imo_answerbench": 40, "mathvista": 100, "tal_scq5k_en": 3000, "mmlu": 115}
+LEFT_OUT = {"mathvista": 99}
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.is_dir(), reason="RLREADY_DATA names no folder")
+@pytest.mark.parametrize("name", read_registry("benchmarks"))
+def test_the_real_files_are_read_whole(name):
+    entry = read_registry("benchmarks")[name]
+    own = {"mine": {"like": name, "path": str(DATA / name), "rows": PARTS.get(name, entry.rows)}}
+    own["mine"]["split"] = {"tal_scq5k_en": "train", "mmlu": "validation"}.get(name, entry.split)
+    own["mine"] |= {"config": entry.config} if name == "mmlu" else {}
+    source = find_source("mine", "benchmarks", own)
+    inspect(source, 0)
+    lost = []
+    for place, row in read_rows(source, "evaluation", 0):
+        try:
+            read_problem(row, False, source)
+        except InputError as error:
+            lost.append((place, str(error)))
+    assert len(lost) == LEFT_OUT.get(name, 0), lost[:5]
