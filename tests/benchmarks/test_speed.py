@@ -32,10 +32,13 @@ make_plan(load_recipe("laptop", []))
 """
 GATE = """
 from rlready.components.config import Gate
-from rlready.components.core.records import Candidate, PredictorsRecord
+from rlready.components.core.records import Candidate, Outcome
 from rlready.components.gate.decide import decide
-record = PredictorsRecord(Candidate("c", 1, "random", 8, 1e-3, 0), 0.4, 9, 256, [7] * 64, 0.5, [], {}, 9, 1.0)
-decide(record, record, [[0, 0.5], [1, 0.4]], Gate())
+predictors = {"correct": [7] * 64, "samples": 256, "generalization_loss": 0.4, "by_products": {"verifier_disagreement": 0.0}}
+def outcome(seed):
+    candidate = Candidate(f"c{seed}", 1, "random", 8, 1e-3, seed)
+    return Outcome(candidate, sft={"trajectory": [[0, 0.5], [1, 0.4]]}, predictors=predictors)
+decide([outcome(seed) for seed in range(8)], outcome(0), Gate(max_rl_runs=3))
 """
 REPORT = """
 from pathlib import Path
