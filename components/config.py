@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -161,6 +162,11 @@ class Predictors:
     sequential_budget: int = knob(
         0, "Most samples of the sequential test; 0: as many as fixed would draw", "never dearer than fixed"
     )
+
+    def count_samples(self, problems: int) -> int:
+        """Returns how many samples are drawn of these problems together; by the sequential test, at most."""
+        fixed = self.samples * problems
+        return (self.sequential_budget or fixed) if self.sampling == "sequential" else fixed
 
 
 @dataclass(frozen=True)
@@ -331,6 +337,22 @@ def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
             hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
             raise InputError(f"unknown parameter {name!r}; {hint}")
     return {name: coerce(p, given.get(name, p.default)) for name, p in known.items()}
+
+
+def check_keys(where: str, given: dict, known: Iterable[str]) -> None:
+    """Raises InputError if a mapping holds an unknown key, with the nearest known one.
+
+    Args:
+        where: What the message begins with.
+        given: The mapping.
+        known: The keys that it may hold.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{where}: unknown key {key!r}; {hint}")
 
 
 def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:

@@ -261,12 +261,10 @@ def _watch(child: subprocess.Popen, board, events: Path, console, verbose: bool)
 
 def _check_result(folder: Path, plan) -> None:
     """kfp.local can skip a branch silently: compares the outcomes with the plan before anyone reads them."""
-    from rlready.components.core.records import Outcome, check_outcomes, from_json
+    from rlready.components.core.records import check_outcomes
+    from rlready.pipelines.replay import read_run
 
-    outcomes = [
-        from_json(Outcome, json.dumps(o)) for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]
-    ]
-    check_outcomes(outcomes, plan.candidates)
+    check_outcomes(read_run(folder / "outcomes.json").outcomes, plan.candidates)
 
 
 def _find_run(arguments: argparse.Namespace) -> Path:

@@ -9,7 +9,6 @@ KFP's cache key holds the names of a task's volume claims, and the second loop m
 """
 
 import dataclasses
-import difflib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.components.config import InputError, Parameter, coerce, knob
+from rlready.components.config import InputError, Parameter, check_keys, coerce, knob
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
@@ -88,11 +87,7 @@ def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
 def _check_keys(where: str, given: Any, known: tuple[str, ...]) -> None:
     if not isinstance(given, dict):
         raise InputError(f"{where}: expected a mapping with keys of {', '.join(known)}; got {given!r}")
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"{where}: unknown key {key!r}; {hint}")
+    check_keys(where, given, known)
 
 
 def _check_value(name: str, key: str, value: Any) -> None:

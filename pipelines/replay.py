@@ -1,6 +1,5 @@
 """Recomputes the verdicts of a past run from its stored counts, as they were or with other thresholds."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +82,8 @@ def replay(run: PastRun, changes: list[str]) -> list[Replayed]:
     wrong = check_values(experiment)
     if wrong:
         raise InputError("\n".join(wrong))
-    measured = [dataclasses.replace(outcome, verdict=None, rl=None, benchmark=None) for outcome in run.outcomes]
     replayed = []
-    for outcome, after in zip(run.outcomes, decide(measured, run.reference, experiment.gate), strict=True):
+    for outcome, after in zip(run.outcomes, decide(run.outcomes, run.reference, experiment.gate), strict=True):
         before = Verdict(**outcome.verdict)
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after, name)]
         replayed.append(Replayed(outcome, before, after, differs))

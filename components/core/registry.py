@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from rlready.components.config import Curate, InputError
+from rlready.components.config import Curate, InputError, check_keys
 
 BUILTIN = "builtin:list-machine"
 SUFFIXES = (".jsonl", ".parquet", ".arrow")
@@ -123,10 +123,8 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
     known = [f.name for f in dataclasses.fields(Source) if f.name != "name"]
     if not isinstance(entry, dict):
         raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
+    check_keys(f"{where}, {name}", entry, known)
     for key, value in entry.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise InputError(f"{where}, {name}: unknown key {key!r}; {f'did you mean {near[0]}' if near else known}")
         kinds = KINDS.get(key, (str,))
         if not any(value is None if kind is None else type(value) is kind for kind in kinds):
             expected = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)

@@ -162,7 +162,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     child, verdict = run.info.run_id, outcome.verdict
     tags = {"verdict": verdict["decision"], "verdict.reason": verdict["reason"]} if verdict else {}
     tags |= {"audited": "yes"} if verdict and verdict.get("audited") else {}
-    tags |= {f"rlready.{name}": outcome.links[name] for name in ("experiment",) if name in outcome.links}
+    tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:
         known |= {(m.key, m.step, m.value) for m in client.get_metric_history(child, key)}

@@ -209,7 +209,7 @@ def check_values(experiment: SimpleNamespace) -> list[str]:
 def check_sequential(experiment: SimpleNamespace) -> list[str]:
     """Returns one line for everything that cannot work with sequential sampling, which measures no curve."""
     gate, predictors = experiment.gate, experiment.predictors
-    budget = predictors.sequential_budget or predictors.samples * experiment.curate.predictor_problems
+    budget = predictors.count_samples(experiment.curate.predictor_problems)
     needs = "predictors_sampling: sequential"
     checks = [
         (0 < gate.min_pass_at_k < 1, f"{needs} tests gate_min_pass_at_k, which must lie between 0 and 1"),
@@ -299,9 +299,7 @@ def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base
     parameters = _count_parameters(base)
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
-    sampled = curate.predictor_problems * (experiment.predictors.samples + 1)
-    if experiment.predictors.sampling == "sequential" and experiment.predictors.sequential_budget:
-        sampled = experiment.predictors.sequential_budget + curate.predictor_problems
+    sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
     scored = curate.benchmark_problems * (experiment.benchmark.samples + 1)
     # Tokens, operations a parameter and token, and seconds a token that a model of no size would take (laptop recipe).
     work = {

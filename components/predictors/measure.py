@@ -104,7 +104,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice.
     """
     prompts = [encode_prompt(engine.tokenizer, row["question"], row["format"]) for row in problems]
-    budget = settings.sequential_budget or settings.samples * len(problems)
+    budget = settings.count_samples(len(problems))
     progress = Progress("predictors", candidate.candidate_id, budget)
     tokens = done = 0
 
