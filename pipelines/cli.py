@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--force-tag", action="store_true", help="take a tag, whose cached results can be stale")
     for command in (submit, doctor):
         command.add_argument("--host", help="address of the KFP server (KFP_HOST); a token comes from KFP_TOKEN")
-    submit.add_argument("--namespace", help="where to run, on a server for several users")
+        command.add_argument("--namespace", help="where to run, on a server for several users")
     submit.add_argument("--experiment", default="rlready", help="KFP experiment, made if there is none")
     submit.add_argument("--service-account", help="Kubernetes service account of the pods")
     submit.add_argument("--every", metavar="CRON", help="run by a schedule, e.g. '0 3 * * 1'")
@@ -181,7 +181,8 @@ def show_findings(arguments: argparse.Namespace) -> None:
 
     parameters, placement = load_recipe(arguments.recipe, arguments.set), load_placement(arguments.recipe)
     failed = False
-    for finding in examine(parameters, placement, _choose_image(arguments), arguments.host, arguments.work):
+    where = (arguments.host, arguments.namespace, arguments.work)
+    for finding in examine(parameters, placement, _choose_image(arguments), *where):
         print(f"{finding.level:8} {finding.subject:10} {finding.text}", flush=True)
         failed = failed or finding.level == "failure"
     sys.exit(2 if failed else 0)

@@ -35,7 +35,12 @@ class Finding:
 
 
 def examine(
-    parameters: dict[str, Any], placement: dict[str, Placement], image: str | None, host: str | None, work: Path
+    parameters: dict[str, Any],
+    placement: dict[str, Placement],
+    image: str | None,
+    host: str | None,
+    namespace: str | None,
+    work: Path,
 ) -> Iterator[Finding]:
     """Yields one finding after the other.
 
@@ -43,7 +48,8 @@ def examine(
         parameters: Every parameter of the recipe by its flat name.
         placement: Where each stage runs on a cluster.
         image: Image of the stages, if one is known.
-        host: Address of a KFP server; without it, and without KFP_HOST, no server is asked.
+        host: Address of a KFP server; without it, and without KFP_HOST, neither server nor cluster is asked.
+        namespace: Where the pods run; defaults to that of KFP for a single user.
         work: Folder for runs.
     """
     yield _guard("libraries", _find_libraries)
@@ -53,7 +59,8 @@ def examine(
     yield _guard("tracking", _find_tracking)
     yield _guard("pipeline", lambda: _find_pipeline(parameters, placement, image))
     if host or os.environ.get("KFP_HOST") or os.environ.get("KF_PIPELINES_ENDPOINT"):
-        yield _guard("server", lambda: _find_server(host))
+        yield _guard("server", lambda: _find_server(host, namespace))
+        yield _guard("cluster", lambda: _find_cluster(placement, namespace or "kubeflow"))
 
 
 def _guard(subject: str, look: Callable[[], tuple[str, str]]) -> Finding:
@@ -147,8 +154,20 @@ def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], 
     return "ok", f"{executors} executors, nothing that KFP 2.17 is known to get wrong"
 
 
-def _find_server(host: str | None) -> tuple[str, str]:
+def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     from rlready.pipelines.submit import connect
 
-    server = connect(host)
+    server = connect(host, namespace)
     return "ok", f"{server.host}, KFP {server.version or 'of an unknown version'}"
+
+
+def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:
+    from rlready.pipelines.cluster import compare_with_cluster
+
+    try:
+        missing, doubts = compare_with_cluster(placement, namespace)
+    except InputError as error:
+        return "warning", str(error)
+    if missing or doubts:
+        return "failure" if missing else "warning", f"namespace {namespace}: {'; '.join(missing + doubts)}"
+    return "ok", f"namespace {namespace} has all that the placement names"

@@ -11,8 +11,15 @@ from rlready.pipelines import doctor
 @pytest.fixture
 def examine(monkeypatch, capsys, tmp_path):
     """Returns a function that runs the command and returns its exit status and {subject: (level, text)}."""
-    for name in ("KFP_HOST", "KF_PIPELINES_ENDPOINT", "MLFLOW_TRACKING_URI", "RLREADY_IMAGE"):
+    for name in (
+        "KFP_HOST",
+        "KF_PIPELINES_ENDPOINT",
+        "MLFLOW_TRACKING_URI",
+        "RLREADY_IMAGE",
+        "KUBERNETES_SERVICE_HOST",
+    ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
 
     def run(*arguments):
         status = rlready(monkeypatch, "doctor", "--work", str(tmp_path / "runs"), *arguments)
@@ -49,6 +56,7 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
         "pipeline": ("warning", "ignores retries in loops, so those of rl"),
         "server": ("failure", "cannot be reached"),
+        "cluster": ("warning", "no kubeconfig here, so secrets"),
     }
     assert found.keys() == expected.keys()
     for subject, (level, text) in expected.items():

@@ -1,0 +1,145 @@
+"""Whether a cluster has what a placement names: secrets with their keys, volume claims, queues, TrainJobs and GPUs."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from rlready.components.config import InputError
+from rlready.components.core import train_job
+from rlready.pipelines.placement import TRAIN_JOB, Placement
+
+# Kinds of custom objects, with their API group and who brings it.
+OBJECTS = {
+    "localqueues": ("kueue.x-k8s.io", "Kueue"),
+    "workloadpriorityclasses": ("kueue.x-k8s.io", "Kueue"),
+    "clustertrainingruntimes": (train_job.API[0], "Kubeflow Trainer"),
+}
+SHARED = "ReadWriteMany"
+TIMEOUT = (5, 30)  # seconds to connect and to answer
+
+
+def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tuple[list[str], list[str]]:
+    """Asks the Kubernetes API of the current context, or of the pod's own cluster, for everything that a placement names.
+
+    Only names, keys and capacities are read; the values of secrets are not kept.
+
+    Args:
+        placement: Where each stage runs.
+        namespace: Where the pods run.
+
+    Returns:
+        (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and what the account may
+        not look at). One line each.
+
+    Raises:
+        InputError: If there is no Kubernetes API to ask, or it does not answer.
+    """
+    from kubernetes import client, config
+
+    try:
+        try:
+            config.load_kube_config()
+        except config.ConfigException:
+            config.load_incluster_config()
+    except config.ConfigException as error:
+        raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
+    core, custom, groups = client.CoreV1Api(), client.CustomObjectsApi(), client.ApisApi()
+    missing, doubts = [], []
+
+    def read(what: str, ask: Callable[..., Any], *arguments: str) -> Any:
+        """Returns what the API answers; None where there is nothing, or where it may not be looked at, and notes that."""
+        try:
+            return ask(*arguments, _request_timeout=TIMEOUT)
+        except client.ApiException as error:
+            if error.status == 404:
+                missing.append(f"{what} is not there")
+            else:
+                doubts.append(f"{what}: not looked at ({error.status} {error.reason})")
+        except Exception as error:  # urllib3's, of a server that does not answer
+            raise InputError(f"the Kubernetes API does not answer ({' '.join(str(error).split())[:200]})") from error
+        return None
+
+    served = read("list of API groups", groups.get_api_versions)
+    versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
+
+    for name, (keys, stages) in _list_secrets(placement).items():
+        secret = read(f"secret {name} of {stages}", core.read_namespaced_secret, name, namespace)
+        absent = sorted(keys - (secret.data or {}).keys()) if secret else []
+        missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
+    for (name, shared), stages in _list_users(placement, _list_claims).items():
+        what = f"volume claim {name} of {stages}"
+        claim = read(what, core.read_namespaced_persistent_volume_claim, name, namespace)
+        if claim and shared and SHARED not in claim.spec.access_modes:
+            missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
+    for (kind, name), stages in _list_users(placement, _list_objects).items():
+        group, product = OBJECTS[kind]
+        if group in versions:
+            where = (group, versions[group], *([namespace] if kind == "localqueues" else []), kind, name)
+            ask = custom.get_namespaced_custom_object if kind == "localqueues" else custom.get_cluster_custom_object
+            read(f"{name} of {stages} ({kind})", ask, *where)
+        elif served:
+            missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
+    if any(entries.gpus for entries in placement.values()):
+        nodes = read("nodes", core.list_node)
+        for stage, entries in placement.items() if nodes else ():
+            if entries.gpus and not any(_fits(node, entries) for node in nodes.items):
+                doubts.append(
+                    f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
+                    "pods wait until one comes"
+                )
+    return missing, doubts
+
+
+def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:
+    keys, users = defaultdict(set), defaultdict(list)
+    for stage, entries in placement.items():
+        pulled = dict.fromkeys(entries.image_pull_secrets, {})
+        for name, variables in (pulled | entries.secrets).items():
+            keys[name] |= set(variables)
+            users[name].append(stage)
+    return {name: (keys[name], ", ".join(stages)) for name, stages in users.items()}
+
+
+def _list_users(placement: dict[str, Placement], name: Callable[[Placement], list[tuple]]) -> dict[tuple, str]:
+    """Returns what stages name, each with the stages."""
+    users = defaultdict(list)
+    for stage, entries in placement.items():
+        for item in name(entries):
+            users[item].append(stage)
+    return {item: ", ".join(stages) for item, stages in users.items()}
+
+
+def _list_claims(entries: Placement) -> list[tuple[str, bool]]:
+    shared = [(entries.train_job["volume"], True)] if entries.train_job else []
+    return shared + ([(entries.hub_cache, False)] if entries.hub_cache else [])
+
+
+def _list_objects(entries: Placement) -> list[tuple[str, str]]:
+    runtime = (TRAIN_JOB | entries.train_job)["runtime"] if entries.train_job else ""
+    named = {
+        "localqueues": entries.queue,
+        "workloadpriorityclasses": entries.priority,
+        "clustertrainingruntimes": runtime,
+    }
+    return [(kind, name) for kind, name in named.items() if name]
+
+
+def _fits(node: Any, entries: Placement) -> bool:
+    """Says whether a pod may be put on a node, going by what the node has and not by what is free."""
+    labels, taints = node.metadata.labels or {}, node.spec.taints or []
+    return (
+        int((node.status.allocatable or {}).get(entries.accelerator, 0)) >= entries.gpus
+        and entries.node_selector.items() <= labels.items()
+        and not node.spec.unschedulable
+        and all(_tolerates(entries.tolerations, taint) for taint in taints if taint.effect != "PreferNoSchedule")
+    )
+
+
+def _tolerates(tolerations: list[dict], taint: Any) -> bool:
+    """Says whether one of the tolerations accepts a taint, as the scheduler decides it."""
+    return any(
+        given.get("key") in (None, taint.key)
+        and given.get("effect") in (None, taint.effect)
+        and (given.get("operator") == "Exists" or given.get("value") == taint.value)
+        for given in tolerations
+    )
