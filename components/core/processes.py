@@ -95,8 +95,13 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
         try:
             elastic_launch(agent, sys.executable)("-m", "rlready.components.core.processes", stage, str(config))
         except ChildFailedError as error:
-            # When one is killed the others lose their connection: the one that a signal ended is the cause.
-            rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp))
+            # When one is killed the others lose their connection: the one that a signal ended is the cause, unless it is
+            # the signal by which the agent ends those that are left.
+            def rate(item):
+                code = item[1].exitcode
+                return (2 if code == -signal.SIGTERM else 0 if code < 0 else 1), item[1].timestamp
+
+            rank, failure = min(error.failures.items(), key=rate)
             if failure.exitcode < 0:
                 name = signal.Signals(-failure.exitcode).name
                 advice = " (out of memory?)" if name == "SIGKILL" else ""

@@ -1,6 +1,7 @@
 """What SFT and RL share of the Trainer: device arguments, overrides, adapters, DeepSpeed, progress, the trained weights."""
 
 import dataclasses
+import os
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
         fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
     if training.zero_stage:
         fixed["deepspeed"] = build_zero_config(training.zero_stage)
+        if not on_gpu:
+            _join_over_gloo()
+            fixed["accelerator_config"] = {"use_configured_state": True}
     elif count_ranks() > 1:
         fixed |= {"ddp_backend": "nccl" if on_gpu else "gloo", "ddp_find_unused_parameters": False}
     arguments = kind(**{**device, **fixed, **ours, **overrides})
@@ -39,6 +43,14 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
         # Of several processes it is "cpu:0", onto which torch.load maps no checkpoint.
         arguments._setup_devices = torch.device("cpu")
     return arguments
+
+
+def _join_over_gloo() -> None:
+    """Makes accelerate's state for DeepSpeed on the CPU, where accelerate by itself finds no backend and counts one process."""
+    from accelerate import PartialState
+
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
 
 
 def build_zero_config(stage: int) -> dict:
