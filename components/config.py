@@ -27,6 +27,10 @@ class InputError(ValueError):
     """Something the user gave is wrong. The message says what, where and what to do; it is shown without a traceback."""
 
 
+class Unreachable(InputError):
+    """What should say whether the input is right, such as the hub, could not be asked."""
+
+
 def knob(default: Any, description: str, source: str) -> Any:
     """Declares a parameter with its description and the source of its default."""
     metadata = {"description": description, "source": source}

@@ -112,10 +112,20 @@ def _complain(error: Exception) -> int:
 
 
 def show_plan(arguments: argparse.Namespace) -> None:
-    """Prints the plan."""
-    from rlready.components.plan.plan import describe_plan, make_plan
+    """Prints the plan, whether or not the hub can be asked.
 
-    print(describe_plan(make_plan(load_recipe(arguments.recipe, arguments.set))))
+    Raises:
+        InputError: If the input is wrong, or the model does not fit the GPUs of its placement.
+    """
+    from rlready.components.plan.plan import describe_plan, make_plan
+    from rlready.pipelines.preview import preview
+
+    parameters = load_recipe(arguments.recipe, arguments.set)
+    plan = make_plan(parameters, strict=False)
+    lines, wrong = preview(parameters, plan, load_placement(arguments.recipe))
+    print("\n".join([describe_plan(plan, on_gpus=bool(lines)), *lines]))
+    if wrong:
+        raise InputError("\n".join(wrong))
 
 
 def compile_pipeline(arguments: argparse.Namespace) -> None:

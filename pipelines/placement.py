@@ -43,6 +43,7 @@ class Placement:
 
     gpus: int = knob(0, "GPUs a pod", "a light stage needs none")
     accelerator: str = knob("nvidia.com/gpu", "Resource name of the GPUs", "NVIDIA's device plugin")
+    gpu_memory: str = knob("", "Memory of one GPU, e.g. 80Gi: plan says whether the model fits", "plan does not judge")
     cpus: float = knob(0.0, "CPU cores requested; 0: the cluster's default", "no limit is set: it would only throttle")
     memory: str = knob("", "Memory requested and not to be exceeded, e.g. 64Gi", "the cluster's default")
     shared_memory: str = knob("", "Size of /dev/shm, e.g. 16Gi; counts as memory", "64 MB, too small for NCCL and vLLM")
@@ -107,7 +108,7 @@ def _check_value(name: str, key: str, value: Any) -> None:
 
     if key in ("gpus", "cpus", "retries"):
         check(value >= 0, "0 or more")
-    elif key in ("memory", "shared_memory"):
+    elif key in ("memory", "shared_memory", "gpu_memory"):
         check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
     elif key == "timeout":
         check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
@@ -227,6 +228,15 @@ def count_seconds(duration: str) -> int:
     """Returns the seconds of a duration such as 90m."""
     amount, unit = DURATION.fullmatch(duration).groups()
     return int(amount) * SECONDS[unit]
+
+
+def count_bytes(quantity: str) -> int:
+    """Returns the bytes of an amount such as 80Gi; 0 of an empty one."""
+    if not quantity:
+        return 0
+    unit = QUANTITY.fullmatch(quantity)[1] or ""
+    power = " KMGTPE".index(unit[0]) if unit else 0
+    return int(quantity.removesuffix(unit)) * (1024 if unit.endswith("i") else 1000) ** power
 
 
 def _hand_over(task: Any, placement: Placement, image: str) -> None:

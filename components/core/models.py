@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from rlready.components import list_machine
-from rlready.components.config import InputError
+from rlready.components.config import InputError, Unreachable
 from rlready.components.core.records import BaseModel, to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
@@ -43,7 +43,7 @@ def find_base(model: str, revision: str) -> BaseModel:
     except RepositoryNotFoundError as error:
         raise InputError(f"base_model: the hub has no model {model} at revision {revision}") from error
     except Exception as error:  # whatever the network does, plan says one line
-        raise InputError(
+        raise Unreachable(
             f"base_model: the hub could not be asked about {model} ({error}); a local folder works too"
         ) from error
     return BaseModel(model, commit, commit)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, Unreachable
 from rlready.components.core.prompts import clean_gsm8k_solution
 from rlready.components.core.registry import BUILTIN, SUFFIXES, Source
 from rlready.components.core.verify import extract_boxed, is_readable
@@ -191,7 +191,7 @@ def _inspect_hub(source: Source) -> Contents:
             f"{source.name}: the hub has no dataset {source.hub} (or it is private: set HF_TOKEN)"
         ) from error
     except Exception as error:
-        raise InputError(
+        raise Unreachable(
             f"{source.name}: the hub could not be asked ({_shorten(error)}); a local file works too, or a folder of copies"
             " (curate_mirror)"
         ) from error

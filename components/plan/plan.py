@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from rlready.components import config
 from rlready.components.config import (
@@ -19,12 +21,14 @@ from rlready.components.config import (
     TRACES,
     ZERO_STAGES,
     InputError,
+    Unreachable,
 )
 from rlready.components.core.models import count_parameters, find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.registry import BUILTIN, find_source, get_mirror, list_sources
 from rlready.components.core.sources import inspect, read_some
+from rlready.components.plan.cost import Lengths, Shape, find_shape
 
 ROWS_FOR_ESTIMATE = 200
 # What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
@@ -32,6 +36,7 @@ MOST_CANDIDATES = 48
 # Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
 # 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
 FLOPS = 3e10
+PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class Plan:
         settings: JSON settings by stage.
         experiment: Digest of all that post-RL scores depend on besides the candidate; the same one makes them comparable.
         estimate: For each stage: tokens of one candidate and seconds on one core.
+        shape: The base model's, where its configuration could be read and is that of a Llama-like decoder.
+        shape_source: Where that was read.
+        lengths: Tokens of the data.
+        doubts: What could not be checked, where that was allowed.
     """
 
     candidates: list[Candidate]
@@ -53,13 +62,19 @@ class Plan:
     settings: dict[str, str]
     experiment: str
     estimate: dict[str, dict[str, float]]
+    shape: Shape | None
+    shape_source: str
+    lengths: Lengths
+    doubts: list[str]
 
 
-def make_plan(parameters: dict) -> Plan:
+def make_plan(parameters: dict, strict: bool = True) -> Plan:
     """Checks parameters and expands them.
 
     Args:
         parameters: Flat values by name, as the KFP form or a recipe gives them.
+        strict: Whether a hub that cannot be asked is an error. Otherwise the plan says what it could not check, and nothing
+            may be started from it.
 
     Returns:
         The plan.
@@ -72,7 +87,20 @@ def make_plan(parameters: dict) -> Plan:
     if problems:
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
-    base = find_base(experiment.base.model, experiment.base.revision)
+    doubts: list[str] = []
+
+    def ask(look: Callable) -> Any:
+        """Returns what a look at the hub finds; None where it is out of reach and that may be."""
+        try:
+            return look()
+        except Unreachable as error:
+            if strict:
+                raise
+            doubts.append(str(error))
+            return None
+
+    name, revision = experiment.base.model, experiment.base.revision
+    base = ask(lambda: find_base(name, revision)) or BaseModel(name, revision, "")
     experiment.base = config.Base(base.location, base.revision or base.digest)
     curate = experiment.curate
     if len(candidates) > MOST_CANDIDATES:
@@ -93,21 +121,25 @@ def make_plan(parameters: dict) -> Plan:
             f"gate_rank_by: the sweep has the subsets {', '.join(others)}: losses are not comparable across data"
             " distributions; rank by pass_at_k"
         )
-    revisions, samples = look_at_sources(curate)
+    revisions, samples = look_at_sources(curate, ask)
     refuse_guessing(curate, samples)
     settings = {stage: config.write_settings(experiment, stage) for stage in config.STAGE_SECTIONS}
     deciding = [dataclasses.asdict(base), revisions, *(v for stage, v in settings.items() if stage != "gate")]
     digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
-    return Plan(
-        candidates, base, revisions, settings, digest, estimate_cost(experiment, candidates, base, samples["sft"])
-    )
+    shape, shape_source = find_shape(base)
+    lengths = count_lengths(experiment, base, samples["sft"])
+    estimate = estimate_cost(experiment, candidates, shape.parameters if shape else count_parameters(base), lengths)
+    return Plan(candidates, base, revisions, settings, digest, estimate, shape, shape_source, lengths, doubts)
 
 
-def look_at_sources(curate: config.Curate) -> tuple[dict[str, str], dict[str, list[dict]]]:
+def look_at_sources(
+    curate: config.Curate, ask: Callable = lambda look: look()
+) -> tuple[dict[str, str], dict[str, list[dict]]]:
     """Checks that every source is there and as its registry entry says, and reads the first rows of each.
 
     Args:
         curate: Names of the sources.
+        ask: Calls what looks at a source; its None says that the source is out of reach, and no rows are read.
 
     Returns:
         (digest or commit by the key of the source, some problems by their use: sft, rl, evaluation, predictors).
@@ -119,7 +151,11 @@ def look_at_sources(curate: config.Curate) -> tuple[dict[str, str], dict[str, li
     uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
     for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
-        revision = revisions[source.key] = inspect(source, curate.seed).digest
+        contents = ask(lambda source=source: inspect(source, curate.seed))
+        if contents is None:
+            revisions[source.key], samples[use] = "not checked", []
+            continue
+        revision = revisions[source.key] = contents.digest
         split = use if use in ("sft", "rl") else "evaluation"
         samples[use] = read_some(source, split, curate.seed, ROWS_FOR_ESTIMATE, "" if source.path else revision)
     return revisions, samples
@@ -331,16 +367,16 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
     return Candidate(identity, epochs, subset, examples, learning_rate, seed)
 
 
-def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base: BaseModel, rows: list[dict]) -> dict:
+def estimate_cost(
+    experiment: SimpleNamespace, candidates: list[Candidate], parameters: float, lengths: Lengths
+) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage, for the mean candidate.
 
     Training costs 6 and sampling 2 floating-point operations a parameter and token. Completions are assumed to be as long
     as the SFT solutions. A first guess: the live view corrects it with what it measures.
     """
-    curate, sampling = experiment.curate, experiment.sampling
-    prompt, completion = _count_tokens(base, rows)
-    completion = min(completion, sampling.max_tokens)
-    parameters = count_parameters(base)
+    curate = experiment.curate
+    prompt, completion = lengths.prompt, lengths.completion
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
     sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
@@ -358,27 +394,42 @@ def estimate_cost(experiment: SimpleNamespace, candidates: list[Candidate], base
     }
 
 
-def _count_tokens(base: BaseModel, rows: list[dict]) -> tuple[float, float]:
-    """Returns mean prompt and completion tokens, by the model's tokenizer where it is on this machine, else by 4 characters."""
+def count_lengths(experiment: SimpleNamespace, base: BaseModel, rows: list[dict]) -> Lengths:
+    """Returns the lengths of some SFT rows; where none could be read, the most that the settings allow.
+
+    By the model's tokenizer where it is on this machine, else by 4 characters a token.
+    """
+    most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
+    if not rows:
+        return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
     source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     prompts = [INSTRUCTIONS[row["format"]].format(question=row["question"]) for row in rows]
     solutions = [row["solution"] for row in rows]
-    if not source.exists():
-        return sum(map(len, prompts)) / 4 / len(rows), sum(map(len, solutions)) / 4 / len(rows)
-    from tokenizers import Tokenizer
+    if source.exists():
+        from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(source))
-    return tuple(
-        sum(len(encoding) for encoding in tokenizer.encode_batch(texts)) / len(rows) for texts in (prompts, solutions)
-    )
+        tokenizer = Tokenizer.from_file(str(source))
+        asked, solved = ([len(e) for e in tokenizer.encode_batch(texts)] for texts in (prompts, solutions))
+    else:
+        asked, solved = ([len(text) / 4 for text in texts] for texts in (prompts, solutions))
+    longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
+    return Lengths(sum(asked) / len(rows), min(sum(solved) / len(rows), most), longest, max(asked))
 
 
-def describe_plan(plan: Plan) -> str:
-    """Returns the plan as text for a terminal or a log."""
-    lines = [f"base model  {plan.base.location} ({plan.base.revision or plan.base.digest})"]
+def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
+    """Returns the plan as text for a terminal or a log; what it costs on CPUs, unless it runs on GPUs."""
+    lines = []
+    if plan.doubts:
+        others = f"; nor were {len(plan.doubts) - 1} others" if plan.doubts[1:] else ""
+        lines += [
+            f"not checked {plan.doubts[0]}{others}. Lengths are the longest allowed, tokens and hours upper bounds"
+        ]
+    lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
     lines += [f"data        {source} ({digest})" for source, digest in plan.revisions.items()]
     lines += [f"candidates  {len(plan.candidates)}"]
     lines += [f"  {candidate.candidate_id}" for candidate in plan.candidates]
+    if on_gpus:
+        return "\n".join(lines)
     lines += ["stage         tokens a candidate   core-seconds a candidate (estimate)"]
     lines += [f"  {s:<12}{e['tokens']:>18,}{e['seconds']:>27,.0f}" for s, e in plan.estimate.items()]
     total = estimate_total(plan)
