@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rlready.components import list_machine
 from rlready.components.config import InputError, Unreachable
+from rlready.components.core.prompts import list_ends
 from rlready.components.core.records import BaseModel, to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
@@ -145,6 +146,8 @@ def count_parameters(model: str | Path | BaseModel) -> float:
 def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None) -> None:
     """Writes a model folder that appears only when it is complete; `weights` where the model holds only a part of them."""
     partial = Path(f"{folder}.partial")
+    # Whoever samples from the checkpoint stops where it was trained to.
+    model.generation_config.eos_token_id = list_ends(tokenizer, model.generation_config)
     model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     if Path(folder).exists():

@@ -1,5 +1,6 @@
-"""The one prompt and answer format: what the model is asked, and how a worked solution is written for training."""
+"""The one prompt and answer format: what the model is asked, how a worked solution is written for training, what ends it."""
 
+import functools
 import re
 
 # Formats by name; a data row says which is its own.
@@ -21,9 +22,31 @@ def encode_prompt(tokenizer, question: str, answer_format: str) -> list[int]:
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
 
 
+@functools.lru_cache(maxsize=4)
+def find_end(tokenizer) -> int:
+    """Returns the token that ends an answer: what the chat template writes after one, else the tokenizer's end token.
+
+    They differ where a base model has the template of its chat model: Qwen's turns end with <|im_end|>, its texts with
+    <|endoftext|>. Trained on the one and stopped at the other, a model would never stop.
+    """
+    answer = "an answer"
+    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+    after = tokenizer(rendered[rendered.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return next((token for token in after if token in special), tokenizer.eos_token_id)
+
+
+def list_ends(tokenizer, generation_config) -> list[int]:
+    """Returns every token that ends a completion: the model's own, its tokenizer's and its chat template's."""
+    own = generation_config.eos_token_id
+    own = [own] if isinstance(own, int) else own or []
+    return sorted({*own, tokenizer.eos_token_id, find_end(tokenizer)})
+
+
 def encode_completion(tokenizer, solution: str) -> list[int]:
     """Returns the token ids of a worked solution and the end token that stops the model at inference."""
-    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_end(tokenizer)]
 
 
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:

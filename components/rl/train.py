@@ -45,7 +45,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     from trl import GRPOConfig, GRPOTrainer
 
     from rlready.components.core.models import count_parameters, load_tokenizer
-    from rlready.components.core.prompts import write_messages
+    from rlready.components.core.prompts import find_end, write_messages
     from rlready.components.core.sampling import choose_engine
     from rlready.components.core.tracking import stream_training
     from rlready.components.core.training import ProgressCallback, build_arguments, load_trainable, save_trained
@@ -90,7 +90,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         save_strategy="steps",
         save_steps=checkpoints.choose_interval(rl.steps),
         seed=candidate.seed,
-        **(place_vllm(settings) if colocated else {}),
+        **(place_vllm(settings, find_end(tokenizer)) if colocated else {}),
     )
     trainer = GRPOTrainer(
         model=load_trainable(model, settings.training, candidate.seed),
@@ -112,13 +112,19 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     return RlRecord(candidate, thin_out(rewards), steps, seconds, **describe_device())
 
 
-def place_vllm(settings: SimpleNamespace) -> dict:
-    """Returns TRL's arguments for vLLM on the same GPUs as the trainer, which pushes its weights before every step."""
+def place_vllm(settings: SimpleNamespace, end: int) -> dict:
+    """Returns TRL's arguments for vLLM on the same GPUs as the trainer, which pushes its weights before every step.
+
+    Args:
+        settings: The sections rl and sampling.
+        end: Token that ends an answer, besides those of the model's generation_config.
+    """
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
         "vllm_gpu_memory_utilization": settings.rl.memory_fraction,
         "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
+        "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
     }
 
 

@@ -14,6 +14,7 @@ from tokenizers.decoders import DecodeStream
 from transformers.cache_utils import Cache, DynamicLayer
 
 from rlready.components.core.models import load_model, load_tokenizer
+from rlready.components.core.prompts import list_ends
 from rlready.components.core.sampling import Completion, Draw, Engine, cut_at_stop, ignore_progress
 from rlready.components.core.sampling.attention import use_grouped_attention
 
@@ -93,9 +94,7 @@ class TransformersEngine(Engine):
     def __init__(self, model, tokenizer, memory_share: float = MEMORY_SHARE):
         self.model, self.tokenizer, self.memory_share = model, tokenizer, memory_share
         use_grouped_attention(model)
-        ends = model.generation_config.eos_token_id
-        ends = [ends] if isinstance(ends, int) else list(ends or [])
-        self.ends = torch.tensor(sorted({*ends, tokenizer.eos_token_id}), device=model.device)
+        self.ends = torch.tensor(list_ends(tokenizer, model.generation_config), device=model.device)
 
     @classmethod
     def load(cls, model: str, memory_share: float = MEMORY_SHARE) -> "TransformersEngine":
