@@ -26,8 +26,9 @@ examples:
   rlready submit --recipe laptop --image NAME@sha256:...  --follow     the same DAG on a KFP server (KFP_HOST)
   rlready report                                    the last run's result again
   rlready replay --set gate_min_pass_at_k=0.6       what the gate would have said with another threshold
+  rlready evaluate --model MODEL --benchmarks gsm8k,math_500     a model on benchmarks, without the pipeline
 """
-COMMANDS = ("run", "plan", "compile", "submit", "doctor", "report", "replay")
+COMMANDS = ("run", "plan", "compile", "submit", "doctor", "report", "replay", "evaluate")
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
 
@@ -72,6 +73,20 @@ def build_parser() -> argparse.ArgumentParser:
     report = add("report", "Write the report of a past run again and show it.", recipe=False)
     replay = add("replay", "Recompute every verdict of a past run from its stored counts.", recipe=False)
     replay.add_argument("--set", action="append", default=[], metavar="gate_KEY=VALUE", help="change a threshold")
+    evaluate = add(
+        "evaluate", "Score a model on benchmarks, without the pipeline; go on where it was stopped.", recipe=False
+    )
+    evaluate.add_argument("--model", required=True, help="a folder, a hub id, or builtin:list-machine")
+    evaluate.add_argument("--revision", default="main", help="of a hub model")
+    evaluate.add_argument(
+        "--benchmarks", required=True, help="names of benchmarks.yaml, hub ids, files or URLs, with commas"
+    )
+    evaluate.add_argument("--samples", type=int, default=8, help="a problem at temperature 1 (8); 0: greedy only")
+    evaluate.add_argument("--limit", type=int, default=0, help="most problems of a benchmark; 0: all")
+    evaluate.add_argument("--output", type=Path, help="folder; without it one under --work that the settings name")
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="sampling_..., curate_sources or curate_mirror"
+    )
     for command in (report, replay):
         command.add_argument("run", nargs="?", help="name of the run; the last one if left out")
     return parser
@@ -96,6 +111,7 @@ def main() -> None:
         "doctor": show_findings,
         "report": show_report,
         "replay": show_replay,
+        "evaluate": evaluate_model,
     }
     try:
         commands[arguments.command](arguments)
@@ -247,6 +263,43 @@ def run(arguments: argparse.Namespace) -> None:
         shutil.copy(board.written[source], folder / name)
     _check_result(folder, plan)
     _show_result(folder, work, console)
+
+
+def evaluate_model(arguments: argparse.Namespace) -> None:
+    """Scores a model on benchmarks, shows the results and logs them to MLflow.
+
+    Raises:
+        InputError: If the input is wrong, or the folder holds another evaluation.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from rlready.components.config import complete_parameters, parse_parameters
+    from rlready.components.core.registry import find_benchmarks, get_mirror
+    from rlready.components.core.tracking import log_evaluation
+    from rlready.components.evaluate.evaluate import describe_results, evaluate, list_metrics, plan_evaluation
+
+    given = dict(text.partition("=")[::2] for text in arguments.set)
+    if foreign := [key for key in given if not key.startswith(("sampling_", "curate_sources", "curate_mirror"))]:
+        raise InputError(f"--set {foreign[0]}: evaluate takes sampling_..., curate_sources and curate_mirror")
+    settings = parse_parameters(complete_parameters(given))
+    names = [name.strip() for name in arguments.benchmarks.split(",") if name.strip()]
+    benchmarks = find_benchmarks(names, settings.curate.sources, get_mirror(settings.curate.mirror))
+    evaluation = plan_evaluation(
+        arguments.model, arguments.revision, benchmarks, arguments.samples, arguments.limit, settings.sampling
+    )
+    work = arguments.work.resolve()
+    out = arguments.output or work / "evaluations" / evaluation.name
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("")
+        results = evaluate(
+            evaluation, out, lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
+        )
+    print(describe_results(evaluation, results))
+    print(f"samples     {_shorten(out / 'samples.parquet')}")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+    files = [out / "results.json", out / "samples.parquet"]
+    log_evaluation(evaluation.name, evaluation.describe(), list_metrics(results), files)
 
 
 def _watch(child: subprocess.Popen, board, events: Path, console, verbose: bool) -> None:

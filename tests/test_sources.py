@@ -17,6 +17,7 @@ import yaml
 
 from rlready.components.config import InputError
 from rlready.components.core import sources
+from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.registry import Source, find_source, read_registry
 from rlready.components.core.sources import inspect, read_problem, read_rows, read_some
 from rlready.pipelines.recipes import load_recipe
@@ -108,16 +109,20 @@ SHAPES = {
     },
     "benchmarks": {
         "math_500": ({"problem": "p", "solution": "s", "answer": "\\frac12", "subject": "Algebra"}, "p", "\\frac12"),
-        "math": ({"problem": "p", "solution": "\\boxed{3}"}, "p", "3"),
+        "math": ({"problem": "p", "solution": "\\boxed{3}", "type": "Algebra"}, "p", "3"),
         "gsm8k": ({"question": "q", "answer": "Two.\n#### 2"}, "q", "2"),
         "aime_1983_2024": ({"ID": "1983-1", "Question": "Q", "Answer": "60", "Problem Number": 1}, "Q", "60"),
         "aime_2024": ({"id": 60, "problem": "p", "solution": "s", "answer": "025"}, "p", "025"),
         "aime_2025": ({"problem": "p", "answer": "70", "id": "0"}, "p", "70"),
         "amc_2023": ({"id": 0, "question": "q", "answer": "27.0", "url": "u"}, "q", "27.0"),
         "aimo_validation_amc": ({"id": 0, "problem": "p", "answer": 142.0}, "p", "142.0"),
-        "olympiadbench": ({"question": "q", "solution": ["s"], "final_answer": ["1", "2"]}, "q", "1, 2"),
+        "olympiadbench": (
+            {"question": "q", "solution": ["s"], "final_answer": ["1", "2"], "subfield": "Algebra"},
+            "q",
+            "1, 2",
+        ),
         "minerva_math": ({"question": "q", "answer": "1.6"}, "q", "1.6"),
-        "imo_answerbench": ({"Problem ID": "i", "Problem": "P", "Short Answer": "3"}, "P", "3"),
+        "imo_answerbench": ({"Problem ID": "i", "Problem": "P", "Short Answer": "3", "Category": "Algebra"}, "P", "3"),
         "mmlu": ({"question": "q", "subject": "s", "choices": ["x", "y"], "answer": 1}, "q\nA. x\nB. y", "B"),
         "tal_scq5k_en": (
             {"problem": "p", "answer_option_list": [[{"aoVal": "A", "content": "7 "}], [{"aoVal": "B", "content": "8"}]],
@@ -134,6 +139,8 @@ def test_every_entry_reads_the_rows_of_its_dataset(name, key):
     row, question, answer = SHAPES[name][key]
     problem = read_problem(row, False, read_registry(name)[key])
     assert (problem["question"], problem["answer"]) == (question, answer)
+    assert problem.get("subject") in (None, "Algebra", "s")
+    assert problem.get("prompt", "boxed") in INSTRUCTIONS
 
 
 def test_every_entry_has_a_shape_a_licence_and_no_invented_revision():

@@ -13,6 +13,7 @@ from rlready.components.core.pass_at_k import estimate_interval
 from rlready.components.core.records import BenchmarkRecord, Candidate
 from rlready.components.core.sampling import Draw, open_engine
 from rlready.components.core.scoring import score_problems
+from rlready.components.core.suite import estimate_standard_error
 
 
 def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, model: str) -> BenchmarkRecord:
@@ -50,8 +51,3 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         seconds=time.time() - begun,
         **describe_device(),
     )
-
-
-def estimate_standard_error(shares: np.ndarray) -> float | None:
-    """Returns the standard error of the mean over problems (each problem is a cluster), or None for one problem."""
-    return float(shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else None

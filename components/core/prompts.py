@@ -1,24 +1,27 @@
-"""The one prompt and answer format: what the model is asked, how a worked solution is written for training, what ends it."""
+"""What the model is asked, by the prompts of prompts.yaml, how a solution is written for training, and what ends it."""
 
 import functools
 import re
+from pathlib import Path
 
-# Formats by name; a data row says which is its own.
-INSTRUCTIONS = {
-    "word": "{question}",
-    "boxed": "{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
-    "letter": "{question}\n\nPlease reason step by step, and put the letter of the right option within \\boxed{{}}.",
-}
+import yaml
+
+INSTRUCTIONS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "prompts.yaml").read_text())
 
 
-def write_messages(question: str, answer_format: str) -> list[dict[str, str]]:
-    """Returns the chat that asks a question in a format of INSTRUCTIONS."""
-    return [{"role": "user", "content": INSTRUCTIONS[answer_format].format(question=question)}]
+def choose_prompt(row: dict) -> str:
+    """Returns the name of a row's prompt: its benchmark's own, else that of its format."""
+    return row.get("prompt") or row["format"]
 
 
-def encode_prompt(tokenizer, question: str, answer_format: str) -> list[int]:
+def write_messages(question: str, prompt: str) -> list[dict[str, str]]:
+    """Returns the chat that asks a question with a prompt of INSTRUCTIONS."""
+    return [{"role": "user", "content": INSTRUCTIONS[prompt].format(question=question)}]
+
+
+def encode_prompt(tokenizer, question: str, prompt: str) -> list[int]:
     """Returns the token ids of the prompt, ending where the model's answer begins."""
-    messages = write_messages(question, answer_format)
+    messages = write_messages(question, prompt)
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
 
 

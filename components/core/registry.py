@@ -6,18 +6,19 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from rlready.components.config import Curate, InputError, check_keys
+from rlready.components.core.prompts import INSTRUCTIONS
 
 BUILTIN = "builtin:list-machine"
 SUFFIXES = (".jsonl", ".parquet", ".arrow")
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
-FIELDS = ("question", "answer", "solution", "choices", "messages")
+FIELDS = ("question", "answer", "solution", "choices", "messages", "subject")
 COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
 
 
@@ -37,6 +38,7 @@ class Source:
     remove: list = field(default_factory=list)
     keep: dict = field(default_factory=dict)
     because: str = ""
+    prompt: str = ""
     licence: str = ""
     rows: int | list | None = None
 
@@ -44,6 +46,11 @@ class Source:
     def key(self) -> str:
         """What revisions and cards call it: its name, with the split where a name stands for several."""
         return f"{self.name}:{self.split}" if self.hub and ":" not in self.name else self.name
+
+    @property
+    def benchmark(self) -> str:
+        """What results call it as a benchmark: its name, of a path the last part without ending."""
+        return PurePosixPath(self.path).stem if self.path and self.name == self.path else self.name
 
     @property
     def configs(self) -> list[str | None]:
@@ -131,6 +138,8 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
             raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
     if bool(entry.get("hub")) == bool(entry.get("path")):
         raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
+    if entry.get("prompt", "") not in ("", *INSTRUCTIONS):
+        raise InputError(f"{where}, {name}: prompt: {entry['prompt']!r} is none of {', '.join(INSTRUCTIONS)}")
     columns = entry.get("columns") or {}
     for key, column in [*columns.items(), *((None, column) for column in entry.get("keep") or {})]:
         if key is not None and key not in FIELDS:
@@ -217,3 +226,34 @@ def list_sources(curate: Curate) -> dict[str, tuple[str, str]]:
         "predictors": (curate.predictor_data, "benchmarks"),
     }
     return {use: named for use, named in uses.items() if named[0]}
+
+
+def find_benchmarks(names: list[str], sources: dict | None = None, mirror: str = "") -> list[Source]:
+    """Returns the sources of a suite of benchmarks.
+
+    Args:
+        names: Names, hub ids, files or URLs, as `find_source` takes them.
+        sources: Entries of the recipe.
+        mirror: As in `find_source`.
+
+    Returns:
+        One source a benchmark, in the order given.
+
+    Raises:
+        InputError: If there is none, one is unknown, two have the same name, or two are the same data.
+    """
+    if not names:
+        raise InputError("no benchmark is named; known are " + ", ".join(read_registry("benchmarks")))
+    found: dict[str, Source] = {}
+    for name in names:
+        source = find_source(name, "benchmarks", sources, mirror)
+        for other in found.values():
+            if other.benchmark == source.benchmark:
+                what = f"both called {source.benchmark}; rename a file, or name it under curate_sources"
+            elif dataclasses.replace(other, name="") == dataclasses.replace(source, name=""):
+                what = "the same data"
+            else:
+                continue
+            raise InputError(f"two benchmarks, {other.name} and {name}, are {what}; results could not be told apart")
+        found[source.benchmark] = source
+    return list(found.values())

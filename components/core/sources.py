@@ -1,11 +1,13 @@
 """Reading problems from the hub, files, folders, URLs or a builtin generator, row by row, into one form."""
 
+import contextlib
 import hashlib
 import io
 import itertools
 import json
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -406,9 +408,12 @@ def _list_columns(source: Source, present: list[str], where: str) -> list[str] |
     if not source.columns:
         return None
     needed = {}
+    optional = source.columns.get("subject", "").partition("[")[0]
     for path in (*source.columns.values(), *source.keep):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None
+    if optional not in present:
+        needed.pop(optional, None)
     for column in needed:
         if column not in present:
             raise InputError(_describe_missing(where, column, present))
@@ -449,6 +454,8 @@ def compile_column(path: str) -> Callable[[dict], object]:
 def read_problem(row: object, needs_solution: bool, source: Source | None = None) -> dict[str, str | int]:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
+    Where the source says so, the problem also has a `subject`, and the name of its benchmark's own `prompt`.
+
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages), and
     messages.
 
@@ -463,6 +470,16 @@ def read_problem(row: object, needs_solution: bool, source: Source | None = None
     Raises:
         InputError: With the reason why the row is malformed or left out.
     """
+    problem = _read_problem(row, needs_solution, source)
+    if source and source.prompt:
+        problem["prompt"] = source.prompt
+    if source and "subject" in source.columns:
+        with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
+            problem["subject"] = str(compile_column(source.columns["subject"])(row))
+    return problem
+
+
+def _read_problem(row: object, needs_solution: bool, source: Source | None) -> dict[str, str | int]:
     if not isinstance(row, dict):
         raise InputError("not an object")
     if source and source.keep:
@@ -470,7 +487,7 @@ def read_problem(row: object, needs_solution: bool, source: Source | None = None
             if compile_column(path)(row) not in values:
                 raise InputError(source.because or f"{path} is not {' or '.join(map(str, values))}")
     if source and source.columns:
-        columns = {name: compile_column(path)(row) for name, path in source.columns.items()}
+        columns = {name: compile_column(path)(row) for name, path in source.columns.items() if name != "subject"}
         question, answer, solution, choices = map(columns.get, ("question", "answer", "solution", "choices"))
         messages = columns.get("messages")
     else:
@@ -558,6 +575,39 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
     text = "\n".join([question, *(f"{name}. {option}" for name, option in options.items())])
     problem = {"problem_id": identify(text), "question": text, "answer": letter, "format": "letter"}
     return problem | {"options": len(options)}
+
+
+def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[list[dict], Counter]:
+    """Reads the problems of a benchmark, each once.
+
+    Args:
+        source: What to read; a builtin source has no end and needs a limit.
+        revision: Hub commit.
+        limit: Most problems, the first ones; 0: all.
+
+    Returns:
+        (problems, rows left out by reason).
+
+    Raises:
+        InputError: If the source cannot be read, or no row is usable.
+    """
+    problems, left_out = {}, Counter()
+    for _, row in read_rows(source, "evaluation", 0, revision):
+        try:
+            problem = read_problem(row, False, source)
+        except InputError as error:
+            left_out[str(error)] += 1
+            continue
+        if problem["problem_id"] in problems:
+            left_out["duplicate"] += 1
+            continue
+        problems[problem["problem_id"]] = problem
+        if len(problems) == limit:
+            break
+    if not problems:
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in left_out.items())
+        raise InputError(f"{source.name}: no usable problem ({reasons or 'the source is empty'})")
+    return list(problems.values()), left_out
 
 
 def read_some(source: Source, split: str, seed: int, count: int, revision: str = "") -> list[dict]:

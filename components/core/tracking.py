@@ -81,6 +81,36 @@ def fail_run(run_id: str) -> None:
     )
 
 
+def log_evaluation(name: str, description: dict, metrics: dict[str, float], files: list[Path]) -> None:
+    """Logs an evaluation without a pipeline: a run of this name, its parameters, metrics, datasets and files. Never raises.
+
+    Args:
+        name: Of the evaluation; the same one is not logged twice.
+        description: From `Evaluation.describe`.
+        metrics: By name, e.g. gsm8k/pass_at_1.
+        files: To upload.
+    """
+
+    def log(client: Any, experiment: str) -> None:
+        from mlflow.entities import Metric
+
+        run = _open_run(client, experiment, name, {"rlready.evaluation": name, "rlready.role": "evaluation"})
+        now, values = int(time.time() * 1000), {k: v for k, v in metrics.items() if _is_number(v)}
+        new = [Metric(key, value, now, 0) for key, value in values.items() if run.data.metrics.get(key) != value]
+        parameters = {key: description[key] for key in ("model", "digest", "samples")} | description["sampling"]
+        _log_missing(client, run, parameters, metrics=new)
+        data = {
+            name: {"digest": about["digest"], "rows": about["problems"], "source": about["revision"]}
+            for name, about in description["benchmarks"].items()
+        }
+        client.log_inputs(run.info.run_id, datasets=_list_datasets(data))
+        for path in files:
+            client.log_artifact(run.info.run_id, str(path))
+        client.set_terminated(run.info.run_id)
+
+    _attempt(log)
+
+
 def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tuple[float, float]]:
     """Returns (predictor, score) of the candidates that have both, by candidate id; the newest run where there are several.
 

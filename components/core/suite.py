@@ -1,0 +1,107 @@
+"""What a model scored on one benchmark, and on several: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.components.core.pass_at_k import estimate_curve, estimate_interval
+
+
+@dataclass(frozen=True)
+class BenchmarkScore:
+    """What a model scored on one benchmark.
+
+    Attributes:
+        benchmark: Its name.
+        problems: Number of problems.
+        samples: Samples of each at temperature 1; 0 where it was decoded greedily only.
+        pass_at_1: Share of right samples, mean over problems; greedily without samples.
+        standard_error: Of that, clustered by problem; None for one problem.
+        interval: 95 % interval of Pass@1.
+        greedy: Share of problems solved greedily.
+        chance: What guessing would score; 0 but for multiple choice.
+        curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
+        subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
+    """
+
+    benchmark: str
+    problems: int
+    samples: int
+    pass_at_1: float
+    standard_error: float | None
+    interval: list[float]
+    greedy: float
+    chance: float
+    curve: list[list[float]]
+    subjects: list[list]
+
+
+@dataclass(frozen=True)
+class SuiteScore:
+    """The unweighted mean of Pass@1 over benchmarks, with its standard error and 95 % interval."""
+
+    pass_at_1: float
+    standard_error: float | None
+    interval: list[float]
+
+
+def score_benchmark(
+    benchmark: str, problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int]
+) -> BenchmarkScore:
+    """Returns what a model scored on a benchmark.
+
+    Args:
+        benchmark: Its name.
+        problems: Rows, of which `options` and `subject` are used.
+        samples: Samples of each problem at temperature 1; 0: greedy only.
+        correct: Right ones of each problem.
+        greedy: 1 for each problem solved greedily, else 0.
+    """
+    shares = np.array(correct if samples else greedy, float) / max(samples, 1)
+    chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)
+    curve = []
+    if samples and not chance:
+        whole = estimate_curve(correct, samples)
+        for k in (2**power for power in range(samples.bit_length())):
+            curve.append([k, float(whole[:, k - 1].mean()), *estimate_interval(whole[:, k - 1])])
+    by_subject: dict[str, list[float]] = {}
+    for row, share in zip(problems, shares, strict=True):
+        if row.get("subject"):
+            by_subject.setdefault(row["subject"], []).append(share)
+    subjects = [
+        [name, len(some), float(np.mean(some)), estimate_standard_error(np.array(some))]
+        for name, some in sorted(by_subject.items())
+    ]
+    return BenchmarkScore(
+        benchmark=benchmark,
+        problems=len(problems),
+        samples=samples,
+        pass_at_1=float(shares.mean()),
+        standard_error=estimate_standard_error(shares),
+        interval=list(estimate_interval(shares)),
+        greedy=sum(greedy) / len(problems),
+        chance=chance,
+        curve=curve,
+        subjects=subjects if len(subjects) > 1 else [],
+    )
+
+
+def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
+    """Returns the mean over benchmarks, each of which counts the same.
+
+    The problems of different benchmarks are drawn independently, so variances add; the interval joins the benchmarks' own
+    (method of variance estimates recovery, Zou and Donner 2008), which also hold where a model solves nothing or everything.
+    """
+    count = len(scores)
+    mean = sum(score.pass_at_1 for score in scores) / count
+    errors = [score.standard_error for score in scores]
+    below = math.hypot(*(score.pass_at_1 - score.interval[0] for score in scores)) / count
+    above = math.hypot(*(score.interval[1] - score.pass_at_1 for score in scores)) / count
+    return SuiteScore(mean, None if None in errors else math.hypot(*errors) / count, [mean - below, mean + above])
+
+
+def estimate_standard_error(shares: np.ndarray) -> float | None:
+    """Returns the standard error of the mean over problems (each problem is a cluster), or None for one problem."""
+    return float(shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else None

@@ -1,0 +1,1 @@
+"""A model on a suite of benchmarks, without the pipeline."""

@@ -1,0 +1,188 @@
+"""A model on benchmarks: numbers against the stored samples, going on after a kill, intervals, and what is refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rlready.components.config import InputError, Sampling
+from rlready.components.core.pass_at_k import estimate_pass_at_k
+from rlready.components.core.registry import Source, find_benchmarks
+from rlready.components.core.suite import average, score_benchmark
+from rlready.components.evaluate.evaluate import plan_evaluation
+from rlready.components.list_machine.problems import write_problem
+
+WORDS = "builtin:list-machine"
+ROWS = [
+    dict(zip(("question", "answer"), write_problem(random.Random(n), 1), strict=True)) | {"format": "word"}
+    for n in range(20)
+]
+
+
+def start(folder, *options, benchmarks=WORDS):
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "evaluate", "--model", WORDS, "--benchmarks", benchmarks]
+    command += ["--work", str(folder), "--set", "sampling_max_tokens=32", *options]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def run(folder, *options, **more):
+    process = start(folder, *options, **more)
+    shown, errors = process.communicate(timeout=300)
+    return process.returncode, shown, errors
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """Returns a benchmark of two subjects, with a row that is left out, as a file."""
+    path = tmp_path_factory.mktemp("data") / "mine.jsonl"
+    rows = [row | {"type": "even" if n % 2 else "odd"} for n, row in enumerate(ROWS)]
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in [*rows, {"question": "", "answer": "x", "type": "odd"}, rows[0]])
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, mine):
+    """Returns the work folder of an evaluation that nobody stopped, and what it printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    sources = {"mine": {"path": str(mine), "columns": {"question": "question", "answer": "answer", "subject": "type"}}}
+    options = ("--limit", "40", "--samples", "4", "--set", f"curate_sources={json.dumps(sources)}")
+    status, shown, errors = run(folder, *options, "--output", str(folder / "out"), benchmarks=f"{WORDS},mine")
+    assert status == 0, errors
+    return folder, shown, options
+
+
+def test_the_numbers_are_those_of_the_stored_samples(whole):
+    folder, shown, _ = whole
+    rows = pq.read_table(folder / "out" / "samples.parquet").to_pylist()
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert len(rows) == (40 + 20) * 5
+    for score in results["scores"]:
+        right = defaultdict(list)
+        for row in rows:
+            if row["benchmark"] == score["benchmark"] and row["temperature"] == 1:
+                right[row["problem_id"]].append(row["right"])
+        correct = [sum(some) for some in right.values()]
+        assert {len(some) for some in right.values()} == {4}
+        assert score["pass_at_1"] == pytest.approx(np.mean(correct) / 4)
+        assert score["standard_error"] == pytest.approx(np.std(correct, ddof=1) / 4 / len(correct) ** 0.5)
+        for k, value, low, high in score["curve"]:
+            assert value == pytest.approx(estimate_pass_at_k(correct, 4, int(k))) and low <= value <= high
+        greedy = [r["right"] for r in rows if r["benchmark"] == score["benchmark"] and r["temperature"] == 0]
+        assert score["greedy"] == pytest.approx(np.mean(greedy))
+        assert f"{score['pass_at_1']:.3f} ± {score['standard_error']:.3f}" in shown
+    ours = results["scores"][1]
+    assert [(name, count) for name, count, *_ in ours["subjects"]] == [("even", 10), ("odd", 10)]
+    assert results["left_out"]["mine"] == {"no question": 1, "duplicate": 1}
+    assert "left out: 1 x no question; left out: 1 x duplicate" in shown
+    assert results["mean"]["pass_at_1"] == pytest.approx(np.mean([score["pass_at_1"] for score in results["scores"]]))
+    assert all(row["right"] == (row["answer"] == row["gold"]) for row in rows)
+    assert {row["tokens"] > 0 for row in rows} == {True} and len({row["completion"] for row in rows}) > 10
+
+
+def test_the_same_command_again_draws_nothing_and_logs_once(whole):
+    folder, shown, options = whole
+    before = (folder / "out" / "samples.parquet").read_bytes()
+    status, again, errors = run(folder, *options, "--output", str(folder / "out"), benchmarks=f"{WORDS},mine")
+    assert (status, again.strip()) == (0, shown[shown.index("benchmark ") :].strip())
+    assert "sampling with" in shown and not errors
+    assert (folder / "out" / "samples.parquet").read_bytes() == before
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (logged,) = client.search_runs([client.get_experiment_by_name("rlready").experiment_id])
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert logged.data.metrics["mine/pass_at_1"] == results["scores"][1]["pass_at_1"]
+    assert logged.data.metrics["mean/pass_at_1"] == results["mean"]["pass_at_1"]
+    assert {file.path for file in client.list_artifacts(logged.info.run_id)} == {"results.json", "samples.parquet"}
+    assert [entry.dataset.name for entry in logged.inputs.dataset_inputs] == [WORDS, "mine"]
+
+
+def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(whole, tmp_path):
+    folder, shown, options = whole
+    suite = {"benchmarks": f"{WORDS},mine"}
+    process = start(tmp_path, *options, "--output", str(tmp_path / "out"), **suite)
+    parts = tmp_path / "out" / "parts"
+    while not (parts.exists() and list(parts.glob("*.parquet"))):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert 0 < len(finished) < 3 and not (tmp_path / "out" / "results.json").exists()
+    status, again, _ = run(tmp_path, *options, "--output", str(tmp_path / "out"), **suite)
+    assert status == 0 and again.splitlines()[:-1] == shown.splitlines()[:-1]
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    for name in ("samples.parquet", "results.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_another_evaluation_is_not_mixed_in(whole):
+    folder, _, options = whole
+    output = ("--output", str(folder / "out"))
+    for changed, named in {("--samples", "3"): "samples", ("--set", "sampling_seed=1"): "sampling"}.items():
+        status, _, errors = run(folder, *options, *output, *changed, benchmarks=f"{WORDS},mine")
+        assert status == 2 and f"holds another evaluation (other {named})" in errors
+    status, _, errors = run(folder, *options, "--output", str(folder))
+    assert status == 2 and "is not empty and holds no evaluation" in errors
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "options", "message"),
+    [
+        ("gsm8k,gsm8k", [], "two benchmarks, gsm8k and gsm8k, are both called gsm8k"),
+        ("gsm8k,openai/gsm8k", [], "gsm8k and openai/gsm8k, are the same data"),
+        ("gsm8kk", [], "did you mean gsm8k"),
+        (",", [], "no benchmark is named"),
+        (WORDS, [], "has no end; say with --limit"),
+        (WORDS, ["--limit", "-1"], "must be 0 or more"),
+        (WORDS, ["--limit", "3", "--set", "rl_steps=3"], "evaluate takes sampling_"),
+        (WORDS, ["--limit", "3", "--set", "sampling_max_tokens=many"], "expected int"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, benchmarks, options, message):
+    status, _, errors = run(tmp_path, *options, benchmarks=benchmarks)
+    assert status == 2 and message in errors and len(errors.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_benchmark_without_a_usable_problem_and_files_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.jsonl").write_text('{"question": "", "answer": ""}\n')
+    names = [str(tmp_path / folder / "test.jsonl") for folder in ("a", "b")]
+    with pytest.raises(InputError, match="are both called test; rename a file"):
+        find_benchmarks(names)
+    with pytest.raises(InputError, match="no usable problem .1 x no question"):
+        plan_evaluation(WORDS, "main", [Source(names[0], path=names[0])], 1, 0, Sampling())
+    with pytest.raises(InputError, match="./nowhere is neither a folder nor a hub id"):
+        plan_evaluation("./nowhere", "main", [Source(WORDS)], 1, 3, Sampling())
+
+
+def test_multiple_choice_has_a_chance_and_no_pass_at_k():
+    score = score_benchmark("b", [{"options": 4}, {"options": 2}], 4, [4, 0], [1, 0])
+    assert (score.chance, score.curve, score.pass_at_1) == (0.375, [], 0.5)
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.3, 0.7), (0.02, 0.5, 0.9), (0.0, 0.1, 0.05)])
+def test_the_interval_of_the_mean_covers(rates):
+    """Three benchmarks of 20, 100 and 400 problems whose difficulties are drawn anew."""
+    rng, covered, studies, samples = np.random.default_rng(0), 0, 1000, 8
+    for _ in range(studies):
+        scores = []
+        for rate, problems in zip(rates, (20, 100, 400), strict=True):
+            easy = rng.beta(2 * rate, 2 * (1 - rate), problems) if rate else np.zeros(problems)
+            correct = rng.binomial(samples, easy)
+            scores.append(score_benchmark("b", [{}] * problems, samples, correct.tolist(), [0] * problems))
+        low, high = average(scores).interval
+        covered += low <= np.mean(rates) <= high
+    assert covered / studies >= 0.93, covered / studies
