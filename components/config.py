@@ -82,7 +82,7 @@ class Curate:
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
-        "Evaluation problems, same forms; names are those of benchmarks.yaml first",
+        "Evaluation problems, same forms, several with commas (math_500, aime_2025); names are those of benchmarks.yaml first",
         "test split of the default data",
     )
     predictor_data: str = knob(
@@ -142,7 +142,9 @@ class Curate:
         "paper: every benchmark; this costs less",
     )
     benchmark_problems: int = knob(
-        512, "Evaluation problems for the benchmark, apart from the predictors'", "about 2 points"
+        512,
+        "Evaluation problems for the benchmark, apart from the predictors'; at most so many of each of several",
+        "about 2 points",
     )
     seed: int = knob(0, "Seeds every split and subset", "convention")
 

@@ -1,5 +1,7 @@
 """Tiny models of the recipes' architectures, with chat templates of the same form: engine, end tokens, and the whole DAG."""
 
+import json
+
 import pytest
 import torch
 import yaml
@@ -153,10 +155,15 @@ def test_what_is_trained_is_decoded_and_stops(kind, folder, tmp_path):
 
 
 def test_the_whole_dag_runs(folder, tmp_path):
+    """With two benchmarks, so that the result is their mean."""
+    own = tmp_path / "own.jsonl"
+    rows = [{"question": f"RS:{letter}bcd?", "answer": "abcd", "format": "word"} for letter in "acdfg"]
+    own.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = dict.fromkeys(("curate_sft_data", "curate_rl_data", "curate_evaluation_data"), "builtin:list-machine")
     counts = dict.fromkeys(("heldout", "rl", "predictor", "benchmark"), 4)
     parameters = words | {f"curate_{name}_problems": count for name, count in counts.items()}
     parameters |= {
+        "curate_evaluation_data": f"builtin:list-machine, {own}",
         "base_model": str(folder),
         "sweep_candidates": [{"epochs": 1}],
         "sweep_examples": [16],
@@ -174,5 +181,12 @@ def test_the_whole_dag_runs(folder, tmp_path):
     }
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump({"parameters": parameters}))
-    _, outcomes, _, _ = run(recipe, tmp_path / "work")
-    assert outcomes[1]["rl"]["steps"] == 1 and 0 <= outcomes[1]["benchmark"]["pass_at_1"] <= 1
+    _, outcomes, _, ran = run(recipe, tmp_path / "work")
+    assert outcomes[1]["rl"]["steps"] == 1
+    scored = outcomes[1]["benchmark"]
+    assert [(name, 1 <= count <= 4) for name, count, *_ in scored["benchmarks"]] == [
+        ("builtin:list-machine", True),
+        ("own", True),
+    ]
+    assert scored["pass_at_1"] == sum(one[2] for one in scored["benchmarks"]) / 2
+    assert "By benchmark" in (ran / "report.md").read_text()

@@ -57,6 +57,34 @@ def test_a_problem_in_train_and_evaluation_leaves_the_training_data(tmp_path, gs
     assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an evaluation problem"] == [11]
 
 
+def test_several_benchmarks_are_kept_apart_and_all_of_them_leave_the_training_data(tmp_path, gsm8k_file):
+    first, second = make_gsm8k_rows(9, seed=1, start=100), make_gsm8k_rows(30, seed=1, start=200)
+    names = [gsm8k_file("first.jsonl", first), gsm8k_file("second.jsonl", second + first[:2])]
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60) + first[:3] + second[:4])
+    card, sets = run(tmp_path, train, f"{names[0]}, {names[1]}")
+    asked = {name: [row["problem_id"] for row in sets[name]] for name in ("predictors", "benchmark")}
+    assert len(asked["predictors"]) == 5 and not set(asked["predictors"]) & set(asked["benchmark"])
+    found = {
+        name: [row["question"] for row in sets["benchmark"] if row["benchmark"] == name] for name in ("first", "second")
+    }
+    assert 1 <= len(found["first"]) <= 6 and len(found["second"]) == 6
+    assert set(found["first"]) <= {row["question"] for row in first}
+    trained = {row["question"] for name in ("sft", "heldout", "rl") for row in sets[name]}
+    assert not trained & {row["question"] for row in first + second}
+    assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an evaluation problem"] == [7]
+    # The order in which the benchmarks are named changes which are scored first, and nothing else.
+    _, turned = run(tmp_path, train, f"{names[1]}, {names[0]}")
+    assert all(turned[name] == sets[name] for name in ("sft", "heldout", "rl", "predictors"))
+
+
+def test_a_benchmark_that_the_predictors_use_up_is_one_line(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(21, seed=1, start=100)
+    names = [gsm8k_file("many.jsonl", rows[1:]), gsm8k_file("one.jsonl", rows[:1])]
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
+    with pytest.raises(InputError, match="one.jsonl: 1 evaluation rows wanted"):
+        run(tmp_path, train, f"{names[0]}, {names[1]}", predictor_problems=20)
+
+
 def test_malformed_and_duplicate_rows_are_counted_with_their_place(tmp_path, gsm8k_file):
     rows = make_gsm8k_rows(60)
     rows[3] = {"question": "no answer here"}

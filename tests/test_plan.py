@@ -125,6 +125,14 @@ def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, g
     assert make_plan(laptop(curate_evaluation_data=str(choices), curate_predictor_data=words))
 
 
+def test_a_suite_whose_results_could_not_be_told_apart_is_refused(gsm8k_file):
+    one, words = gsm8k_file("one.jsonl", make_gsm8k_rows(9)), "builtin:list-machine"
+    with pytest.raises(InputError, match="two benchmarks, .* could not be told apart"):
+        make_plan(laptop(curate_evaluation_data=f"{one}, {one}"))
+    with pytest.raises(InputError, match="41 candidates, 40 fit in one run"):
+        make_plan(laptop(curate_evaluation_data=f"{words},{one}", sweep_candidates=[{"epochs": n} for n in range(41)]))
+
+
 def test_an_explicit_candidate_without_a_seed_is_repeated_with_every_seed():
     sweep = Sweep(candidates=[{"epochs": 2}, {"epochs": 0}, {"epochs": 4, "seed": 5}], examples=[8], seeds=[0, 1])
     assert [(c.epochs, c.seed) for c in expand_sweep(sweep)] == [(2, 0), (2, 1), (0, 0), (0, 1), (4, 5)]

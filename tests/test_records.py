@@ -27,7 +27,7 @@ JUDGED = {"proceed": True, "decision": "approved"}
 
 def test_a_record_survives_and_what_is_not_finite_becomes_null():
     record = BenchmarkRecord(
-        CANDIDATE, float("nan"), float("inf"), [0.1, 0.9], 0.5, 0.0, 4, 2, 10, "vllm", 1.0, "CPU thread", 1
+        CANDIDATE, float("nan"), float("inf"), [0.1, 0.9], 0.5, 0.0, [], 4, 2, 10, "vllm", 1.0, "CPU thread", 1
     )
     assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(
         record, pass_at_1=None, standard_error=None

@@ -183,11 +183,12 @@ class BenchmarkRecord:
 
     Attributes:
         candidate: The setting.
-        pass_at_1: Mean over problems of the share of right samples, at temperature 1.
+        pass_at_1: Mean over problems of the share of right samples, at temperature 1; of several benchmarks, their mean.
         standard_error: Of pass_at_1, clustered by problem.
         interval: 95 % interval of pass_at_1, which says something even where no sample was right.
-        greedy_pass_at_1: Share of problems solved by greedy decoding.
+        greedy_pass_at_1: Share of problems solved by greedy decoding; of several benchmarks, the mean.
         chance: Pass@1 of guessing, above 0 for multiple choice.
+        benchmarks: [name, problems, pass_at_1, standard_error, greedy_pass_at_1] of each, where there are several.
         problems: Number of problems.
         samples: Samples a problem.
         tokens: Completion tokens sampled.
@@ -203,6 +204,7 @@ class BenchmarkRecord:
     interval: list
     greedy_pass_at_1: float | None
     chance: float
+    benchmarks: list
     problems: int
     samples: int
     tokens: int

@@ -53,6 +53,11 @@ class Source:
         return PurePosixPath(self.path).stem if self.path and self.name == self.path else self.name
 
     @property
+    def most_rows(self) -> float:
+        """How many rows it has at most, infinity where nobody has stated it."""
+        return float("inf") if self.rows is None else max(self.rows if isinstance(self.rows, list) else [self.rows])
+
+    @property
     def configs(self) -> list[str | None]:
         """The configurations to read, one after the other."""
         return self.config if isinstance(self.config, list) else [self.config]
@@ -217,12 +222,17 @@ def get_mirror(parameter: str) -> str:
     return parameter or os.environ.get(MIRROR, "")
 
 
-def list_sources(curate: Curate) -> dict[str, tuple[str, str]]:
-    """Returns (name of the source, registry to look into first) by use: sft, rl, evaluation, predictors."""
+def list_benchmarks(curate: Curate) -> list[str]:
+    """Returns the names of the evaluation sets."""
+    return [name.strip() for name in curate.evaluation_data.split(",") if name.strip()]
+
+
+def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:
+    """Returns (name of the source, registry to look into first) by use: sft, rl, predictors, (evaluation, name) for each."""
     uses = {
         "sft": (curate.sft_data, "datasets"),
         "rl": (curate.rl_data, "datasets"),
-        "evaluation": (curate.evaluation_data, "benchmarks"),
+        **{("evaluation", name): (name, "benchmarks") for name in list_benchmarks(curate)},
         "predictors": (curate.predictor_data, "benchmarks"),
     }
     return {use: named for use, named in uses.items() if named[0]}

@@ -247,6 +247,7 @@ def _list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
         (f"{after}/pass_at_1", 0, benchmark.get("pass_at_1")),
         (f"{after}/pass_at_1_standard_error", 0, benchmark.get("standard_error")),
         (f"{after}/greedy_pass_at_1", 0, benchmark.get("greedy_pass_at_1")),
+        *((f"{after}/{name}/pass_at_1", 0, value) for name, _, value, *_ in benchmark.get("benchmarks", [])),
         ("benchmark/chance", 0, benchmark.get("chance") or None),
         ("benchmark/seconds", 0, benchmark.get("seconds")),
     ]

@@ -15,7 +15,15 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import SUBSETS, Curate, InputError, needs_pass_rates
 from rlready.components.core.records import write_atomically
-from rlready.components.core.registry import BUILTIN, Source, find_source, get_mirror, list_sources
+from rlready.components.core.registry import (
+    BUILTIN,
+    Source,
+    find_benchmarks,
+    find_source,
+    get_mirror,
+    list_benchmarks,
+    list_sources,
+)
 from rlready.components.core.sources import Chunk, check_rows, inspect, read_chunks, read_problem
 from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped, describe_card
 from rlready.components.curate.contamination import Contamination
@@ -194,15 +202,28 @@ class Curation:
         return rows
 
     def _read_evaluation(self) -> tuple[list[dict], list[dict]]:
-        """Returns the predictors' and the benchmark's problems, after keeping all that are evaluated for the comparison."""
+        """Returns the predictors' and the benchmarks' problems, after keeping all that are evaluated for the comparison."""
         settings, seed = self.settings, self.settings.seed
         own = 0 if settings.predictor_data else settings.predictor_problems
         wanted = own + settings.benchmark_problems
-        evaluation = self._read_all("evaluation", *self.uses["evaluation"], wanted)
-        self.evaluated.add(settings.evaluation_data, evaluation)
-        self._require(len(evaluation), wanted, "evaluation", "evaluation", "predictor and benchmark problems")
-        evaluation = order_by_hash(evaluation, seed, "evaluation")
-        predictors, benchmark = evaluation[:own], evaluation[own:wanted]
+        names = list_benchmarks(settings)
+        suite = find_benchmarks(names, settings.sources, get_mirror(settings.mirror))
+        read = {}
+        for name, source in zip(names, suite, strict=True):
+            problems = self._read_all("evaluation", name, "benchmarks", wanted)
+            self.evaluated.add(name, problems)
+            read[source.benchmark] = order_by_hash(problems, seed, "evaluation")
+        # A problem of two benchmarks is scored in both.
+        every = {row["problem_id"]: row for problems in read.values() for row in problems}
+        needed = wanted if len(suite) == 1 else own + 1
+        self._require(len(every), needed, "evaluation", ("evaluation", names[0]), "predictor and benchmark problems")
+        predictors = order_by_hash(every.values(), seed, "evaluation")[:own]
+        taken = {row["problem_id"] for row in predictors}
+        benchmark = []
+        for named, (name, problems) in zip(names, read.items(), strict=True):
+            left = [row for row in problems if row["problem_id"] not in taken][: settings.benchmark_problems]
+            self._require(len(left), 1, "evaluation", ("evaluation", named), "a problem that predicts is not scored")
+            benchmark += [row | {"benchmark": name} for row in left] if len(suite) > 1 else left
         if settings.predictor_data:
             taken = {row["problem_id"] for row in benchmark}
             number = settings.predictor_problems
@@ -371,7 +392,7 @@ class Curation:
             texts = (asked[row]["question"], asked[stays]["question"])
             self.dropped.show(use, "near-duplicate", asked[row]["place"], *texts)
 
-    def _require(self, rows: int, wanted: int, name: str, use: str, what: str) -> None:
+    def _require(self, rows: int, wanted: int, name: str, use: str | tuple[str, str], what: str) -> None:
         if rows < wanted:
             left_out = "; ".join(filter(None, map(self.dropped.count, dict.fromkeys((use, name.lower())))))
             raise InputError(

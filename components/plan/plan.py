@@ -26,13 +26,21 @@ from rlready.components.config import (
 from rlready.components.core.models import count_parameters, find_base, locate
 from rlready.components.core.prompts import INSTRUCTIONS
 from rlready.components.core.records import BaseModel, Candidate
-from rlready.components.core.registry import BUILTIN, find_source, get_mirror, list_sources
+from rlready.components.core.registry import (
+    BUILTIN,
+    find_benchmarks,
+    find_source,
+    get_mirror,
+    list_benchmarks,
+    list_sources,
+)
 from rlready.components.core.sources import inspect, read_some
 from rlready.components.plan.cost import Lengths, Shape, find_shape
 
 ROWS_FOR_ESTIMATE = 200
 # What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
 MOST_CANDIDATES = 48
+MOST_CANDIDATES_OF_A_SUITE = 40  # whose results hold a line for each benchmark
 # Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
 # 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
 FLOPS = 3e10
@@ -103,9 +111,11 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     base = ask(lambda: find_base(name, revision)) or BaseModel(name, revision, "")
     experiment.base = config.Base(base.location, base.revision or base.digest)
     curate = experiment.curate
-    if len(candidates) > MOST_CANDIDATES:
+    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
+    most = MOST_CANDIDATES if len(suite) == 1 else MOST_CANDIDATES_OF_A_SUITE
+    if len(candidates) > most:
         raise InputError(
-            f"sweep: {len(candidates)} candidates, {MOST_CANDIDATES} fit in one run; split it into runs with the same"
+            f"sweep: {len(candidates)} candidates, {most} fit in one run; split it into runs with the same"
             " settings: what they share comes from the cache"
         )
     if curate.sft_examples:
@@ -142,7 +152,7 @@ def look_at_sources(
         ask: Calls what looks at a source; its None says that the source is out of reach, and no rows are read.
 
     Returns:
-        (digest or commit by the key of the source, some problems by their use: sft, rl, evaluation, predictors).
+        (digest or commit by the key of the source, some problems by their use, as in `list_sources`).
 
     Raises:
         InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
@@ -163,12 +173,14 @@ def look_at_sources(
 
 def refuse_guessing(curate: config.Curate, samples: dict[str, list[dict]]) -> None:
     """Raises InputError if Pass@k would be measured on multiple choice, where guessing alone passes at a large k."""
-    source = curate.predictor_data or curate.evaluation_data
-    for row in samples["predictors" if curate.predictor_data else "evaluation"]:
-        if row.get("options"):
-            guessed = 1 - (1 - 1 / row["options"]) ** 64
+    asked = {curate.predictor_data: samples.get("predictors")} if curate.predictor_data else {}
+    asked = asked or {name: samples["evaluation", name] for name in list_benchmarks(curate)}
+    for name, rows in asked.items():
+        options = next((row["options"] for row in rows if row.get("options")), 0)
+        if options:
+            guessed = 1 - (1 - 1 / options) ** 64
             raise InputError(
-                f"{source}: multiple choice with {row['options']} options: guessing alone has Pass@64 = {guessed:.3f}, so it"
+                f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {guessed:.3f}, so it"
                 " predicts nothing; name other problems with curate_predictor_data (it can stay the benchmark)"
             )
 
@@ -380,7 +392,9 @@ def estimate_cost(
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
     sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
-    scored = curate.benchmark_problems * (experiment.benchmark.samples + 1)
+    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
+    problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
+    scored = problems * (experiment.benchmark.samples + 1)
     # Tokens, operations a parameter and token, and seconds a token that a model of no size would take (laptop recipe).
     work = {
         "sft": (trained * (prompt + completion), 6, 1.5e-4),

@@ -38,6 +38,7 @@ class Row:
         score: Pass@1 on the benchmark; after RL, but before any for the base model.
         standard_error: Of score.
         score_greedy: Greedy Pass@1 on the benchmark.
+        benchmarks: (Pass@1, standard error) by benchmark, where there are several; `score` is their mean.
         chance: Pass@1 of guessing.
         trajectory: Pairs [epoch, held-out loss].
         curve: Pairs [k, Pass@k].
@@ -65,6 +66,7 @@ class Row:
     score: float | None
     standard_error: float | None
     score_greedy: float | None
+    benchmarks: dict
     chance: float | None
     trajectory: list
     curve: list
@@ -117,6 +119,7 @@ def flatten(outcome: Outcome, k: int | None) -> Row:
         score=_finite(benchmark.get("pass_at_1")),
         standard_error=_finite(benchmark.get("standard_error")),
         score_greedy=_finite(benchmark.get("greedy_pass_at_1")),
+        benchmarks={name: (_finite(v), _finite(e)) for name, _, v, e, _ in benchmark.get("benchmarks", [])},
         chance=_finite(benchmark.get("chance")),
         trajectory=_finite_pairs(parts["sft"].get("trajectory")),
         curve=curve,

@@ -73,6 +73,7 @@ def write_report(title: str, outcomes: list[Outcome], reference: Outcome, html: 
             summed=True,
             folded=len(rows) > MOST_ROWS,
         ),
+        *_list_benchmarks(rows, base),
         Section(
             "How well the predictors told the result of RL", [], tabulate_quality(rows, k, noise), list_caveats(rows, k)
         ),
@@ -217,6 +218,19 @@ def tabulate_candidates(rows: list[Row], base: Row, k: int | None) -> Table:
     table += [[_name(row), *(show(row) for show in columns.values())] for row in rows]
     measured = [MISSING if name in ("Epochs", "Subset") else show(base) for name, show in columns.items()]
     return [*table, ["base model, no RL", *measured]]
+
+
+def _list_benchmarks(rows: list[Row], base: Row) -> list[Section]:
+    """Returns the section with the result on each benchmark, where there are several."""
+    names = list(dict.fromkeys(name for row in (*rows, base) for name in row.benchmarks))
+    if not names:
+        return []
+    table = [["Candidate", "Mean", *names]]
+    for label, row in [*((_name(row), row) for row in rows if row.benchmarks), ("base model, no RL", base)]:
+        cells = [row.benchmarks.get(name, (None, None)) for name in names]
+        table.append([label, _show_score(row), *(_show_with_error(value, error) for value, error in cells)])
+    said = ["Pass@1 after RL, ± one standard error over problems. The mean counts every benchmark alike."]
+    return [Section("By benchmark", said, table)]
 
 
 def list_marks(rows: list[Row]) -> list[str]:
@@ -540,7 +554,11 @@ def _show_false_positives(row: Row) -> str:
 
 
 def _show_score(row: Row) -> str:
-    return _show(row.score) if row.standard_error is None else f"{_show(row.score)} ± {_show(row.standard_error)}"
+    return _show_with_error(row.score, row.standard_error)
+
+
+def _show_with_error(value: float | None, error: float | None) -> str:
+    return _show(value) if error is None else f"{_show(value)} ± {_show(error)}"
 
 
 def _show_regret(choice: Choice) -> str:
