@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 import yaml
+from conftest import make_byte_tokenizer
 from test_experiment import run
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlready.components.core.models import load_model, load_tokenizer, save_model
 from rlready.components.core.prompts import encode_example, encode_prompt, find_end
@@ -63,11 +63,7 @@ KINDS = {
 def make_model(kind, folder):
     """Writes a random model of an architecture, heads not a divisor of the width where the real one's are not, by bytes."""
     entry = KINDS[kind]
-    tokenizer = Tokenizer(models.BPE({c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=entry["template"], **entry["tokens"])
-    fast.add_special_tokens({"additional_special_tokens": entry["special"]})
+    fast = make_byte_tokenizer(entry["template"], entry["special"], **entry["tokens"])
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         kind,

@@ -129,7 +129,9 @@ SHAPES = {
              "answer_value": "B"},
             "p\nA. 7\nB. 8", "B",
         ),
-        "mathvista": ({"question": "q", "choices": None, "answer": "1.2", "metadata": {"source": "SciBench"}}, "q", "1.2"),
+        "mathvista": (
+            {"question": "", "query": "q", "choices": None, "answer": "1.2", "metadata": {"source": "SciBench"}}, "q", "1.2",
+        ),
     },
 }  # fmt: skip
 

@@ -134,6 +134,39 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
     return loaded.to("cuda" if on_gpu else "cpu").eval()
 
 
+def takes_pictures(model: BaseModel) -> bool:
+    """Says whether a base model is an image-text model."""
+    from huggingface_hub import hf_hub_download
+
+    arguments = locate(model)
+    folder = Path(arguments["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        path = folder / "config.json"
+    else:
+        path = Path(hf_hub_download(str(folder), "config.json", revision=arguments.get("revision")))
+    return "vision_config" in json.loads(path.read_text())
+
+
+def load_image_text_model(model: str | Path | BaseModel):
+    """Returns (image-text model in evaluation mode, its processor).
+
+    Raises:
+        InputError: If the processor needs a package that is not there.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(**locate(model))
+    except ImportError as error:
+        raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
+    on_gpu = torch.cuda.is_available()
+    loaded = AutoModelForImageTextToText.from_pretrained(
+        **locate(model), dtype="bfloat16" if on_gpu else "float32", use_safetensors=True
+    )
+    return loaded.to("cuda" if on_gpu else "cpu").eval(), processor
+
+
 def count_parameters(model: str | Path | BaseModel) -> float:
     """Returns the parameters of a model, from the size of its weights (a guess of 1e9 if they are not here)."""
     folder = Path(locate(model)["pretrained_model_name_or_path"])
@@ -148,6 +181,8 @@ def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None
     partial = Path(f"{folder}.partial")
     # Whoever samples from the checkpoint stops where it was trained to.
     model.generation_config.eos_token_id = list_ends(tokenizer, model.generation_config)
+    # Trainers turn it off, which would make every later generate() read the whole text again for each token.
+    model.config.use_cache = model.generation_config.use_cache = True
     model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     if Path(folder).exists():

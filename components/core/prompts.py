@@ -33,8 +33,14 @@ def find_end(tokenizer) -> int:
     <|endoftext|>. Trained on the one and stopped at the other, a model would never stop.
     """
     answer = "an answer"
-    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
-    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+    for write in (
+        str,
+        lambda text: [{"type": "text", "text": text}],
+    ):  # the second is what templates with pictures take
+        turns = [{"role": "user", "content": write("a question")}, {"role": "assistant", "content": write(answer)}]
+        rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+        if answer in rendered:
+            break
     after = tokenizer(rendered[rendered.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     return next((token for token in after if token in special), tokenizer.eos_token_id)

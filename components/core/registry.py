@@ -18,13 +18,16 @@ BUILTIN = "builtin:list-machine"
 SUFFIXES = (".jsonl", ".parquet", ".arrow")
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
-FIELDS = ("question", "answer", "solution", "choices", "messages", "subject")
+FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image")
 COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from and how one becomes a problem; the keys of an entry are explained in datasets.yaml."""
+    """Where rows come from and how one becomes a problem; the keys of an entry are explained in datasets.yaml.
+
+    `pictures` is no key: it says that a model which takes pictures is asked, so the column of the picture is read.
+    """
 
     name: str
     hub: str = ""
@@ -41,6 +44,7 @@ class Source:
     prompt: str = ""
     licence: str = ""
     rows: int | list | None = None
+    pictures: bool = False
 
     @property
     def key(self) -> str:
@@ -125,14 +129,14 @@ def read_own(entries: dict) -> dict[str, Source]:
             taken = dataclasses.asdict(shipped[entry["like"]])
             elsewhere = {"hub", "revision", "digest", "rows"} if "path" in entry or "hub" in entry else set()
             elsewhere |= {"config", "folder", "split"} if "path" in entry else set()
-            entry = {k: v for k, v in taken.items() if k not in elsewhere | {"name"}} | entry
+            entry = {k: v for k, v in taken.items() if k not in elsewhere | {"name", "pictures"}} | entry
             del entry["like"]
         own[name] = _read_entry(name, entry, where)
     return own
 
 
 def _read_entry(name: str, entry: Any, where: str) -> Source:
-    known = [f.name for f in dataclasses.fields(Source) if f.name != "name"]
+    known = [f.name for f in dataclasses.fields(Source) if f.name not in ("name", "pictures")]
     if not isinstance(entry, dict):
         raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
     check_keys(f"{where}, {name}", entry, known)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rlready.components.core.prompts import choose_prompt, encode_prompt
 from rlready.components.core.sampling import Completion, Draw
 from rlready.components.core.verify import Judgement, judge, verify
 
@@ -75,7 +74,7 @@ def score_problems(
     Returns:
         Completions and judgements, in the order of the problems.
     """
-    prompts = [encode_prompt(engine.tokenizer, row["question"], choose_prompt(row)) for row in problems]
+    prompts = [engine.encode(row) for row in problems]
     sampled = engine.sample(prompts, [row["problem_id"] for row in problems], draw, progress)
     begun = time.perf_counter()
     judgements = [

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rlready.components.config import InputError, Unreachable
+from rlready.components.core.pictures import open_picture
 from rlready.components.core.prompts import clean_gsm8k_solution
 from rlready.components.core.registry import BUILTIN, SUFFIXES, Source
 from rlready.components.core.verify import extract_boxed, is_readable
@@ -408,14 +409,15 @@ def _list_columns(source: Source, present: list[str], where: str) -> list[str] |
     if not source.columns:
         return None
     needed = {}
-    optional = source.columns.get("subject", "").partition("[")[0]
-    for path in (*source.columns.values(), *source.keep):
+    columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
+    optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image")}
+    for path in (*columns.values(), *source.keep):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None
-    if optional not in present:
-        needed.pop(optional, None)
-    for column in needed:
-        if column not in present:
+    for column in needed.copy():
+        if column in optional and column not in present:
+            del needed[column]
+        elif column not in present:
             raise InputError(_describe_missing(where, column, present))
     return list(needed)
 
@@ -454,7 +456,7 @@ def compile_column(path: str) -> Callable[[dict], object]:
 def read_problem(row: object, needs_solution: bool, source: Source | None = None) -> dict[str, str | int]:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
-    Where the source says so, the problem also has a `subject`, and the name of its benchmark's own `prompt`.
+    Where the source says so, the problem also has a `subject`, the name of its benchmark's own `prompt`, and its `image`.
 
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages), and
     messages.
@@ -470,7 +472,11 @@ def read_problem(row: object, needs_solution: bool, source: Source | None = None
     Raises:
         InputError: With the reason why the row is malformed or left out.
     """
-    problem = _read_problem(row, needs_solution, source)
+    picture = _read_picture(row, source) if source and source.pictures and isinstance(row, dict) else None
+    problem = _read_problem(row, needs_solution, source, picture is not None)
+    if picture is not None:
+        problem["image"] = picture
+        problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
     if source and source.prompt:
         problem["prompt"] = source.prompt
     if source and "subject" in source.columns:
@@ -479,16 +485,32 @@ def read_problem(row: object, needs_solution: bool, source: Source | None = None
     return problem
 
 
-def _read_problem(row: object, needs_solution: bool, source: Source | None) -> dict[str, str | int]:
+def _read_picture(row: dict, source: Source) -> bytes | None:
+    """Returns the file of a row's picture, as a binary column or as the hub's images are (bytes and path)."""
+    try:
+        value = compile_column(source.columns["image"])(row)
+    except (InputError, KeyError):
+        return None
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        return None
+    open_picture(content)
+    return content
+
+
+def _read_problem(row: object, needs_solution: bool, source: Source | None, shown: bool) -> dict[str, str | int]:
     if not isinstance(row, dict):
         raise InputError("not an object")
-    if source and source.keep:
+    if source and source.keep and not shown:
         for path, values in source.keep.items():
             if compile_column(path)(row) not in values:
                 raise InputError(source.because or f"{path} is not {' or '.join(map(str, values))}")
     if source and source.columns:
-        columns = {name: compile_column(path)(row) for name, path in source.columns.items() if name != "subject"}
+        beside = ("subject", "image")
+        columns = {name: compile_column(path)(row) for name, path in source.columns.items() if name not in beside}
         question, answer, solution, choices = map(columns.get, ("question", "answer", "solution", "choices"))
+        if not choices:
+            question = columns.get("open_question", question)
         messages = columns.get("messages")
     else:
         question = next((row[k] for k in QUESTION if row.get(k)), None)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError, Sampling
-from rlready.components.core.models import find_base, write_pointer
-from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt, encode_prompt
-from rlready.components.core.records import write_atomically
+from rlready.components.core.models import find_base, takes_pictures, write_pointer
+from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
+from rlready.components.core.records import BaseModel, write_atomically
 from rlready.components.core.registry import BUILTIN, Source
 from rlready.components.core.sampling import Draw, Engine, open_engine
 from rlready.components.core.scoring import Scored, score_problems
@@ -138,6 +138,7 @@ def plan_evaluation(
         if source.name == BUILTIN and not limit:
             raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
         found = "" if source.name == BUILTIN else inspect(source, 0).digest
+        source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(Benchmark(source.benchmark, found, problems, left_out))
     return Evaluation(base.location, base.revision or base.digest, read, samples, sampling)
@@ -165,8 +166,9 @@ def evaluate(evaluation: Evaluation, out: Path, progress: Callable[[str, int, in
     sampled = sum(len(problems) for *_, problems in missing) * (evaluation.samples + 1)
     done = total - sampled
     if missing:
-        write_pointer(out / "model", find_base(evaluation.model, evaluation.digest))
-        with open_engine(str(out / "model"), evaluation.sampling) as engine:
+        base = find_base(evaluation.model, evaluation.digest)
+        write_pointer(out / "model", base)
+        with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
             for benchmark, path, problems in missing:
 
                 def tell(drawn: int, _: int, benchmark=benchmark, before=done) -> None:
@@ -207,6 +209,14 @@ def _open_folder(evaluation: Evaluation, out: Path) -> None:
     write_atomically(written, json.dumps(ours, indent=1))
 
 
+def _open_engine(base: BaseModel, folder: str, sampling: Sampling) -> Engine:
+    if not takes_pictures(base):
+        return open_engine(folder, sampling)
+    from rlready.components.core.sampling.image_text_engine import ImageTextEngine
+
+    return ImageTextEngine.load(folder, sampling)
+
+
 def _list_blocks(evaluation: Evaluation, out: Path) -> Iterator[tuple[str, Path, list[dict]]]:
     for number, benchmark in enumerate(evaluation.benchmarks):
         for start in range(0, len(benchmark.problems), PROBLEMS_AT_ONCE):
@@ -232,7 +242,7 @@ def _ask(
 
 def _list_samples(engine: Engine, benchmark: str, problems: list[dict], draw: Draw, scored: Scored) -> Iterator[dict]:
     for problem, completions, judgements in zip(problems, scored.completions, scored.judgements, strict=True):
-        prompt = engine.tokenizer.decode(encode_prompt(engine.tokenizer, problem["question"], choose_prompt(problem)))
+        prompt = engine.show(problem)
         for number, (completion, judgement) in enumerate(zip(completions, judgements, strict=True)):
             yield {
                 "benchmark": benchmark,
@@ -320,4 +330,5 @@ def _show(mean: float, error: float | None) -> str:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps(value, sort_keys=True, default=lambda picture: hashlib.sha256(picture).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

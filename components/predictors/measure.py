@@ -15,7 +15,6 @@ from rlready.components.core.pass_at_k import (
     estimate_false_positive_rate,
     estimate_interval,
 )
-from rlready.components.core.prompts import choose_prompt, encode_prompt
 from rlready.components.core.records import Candidate, PredictorsRecord
 from rlready.components.core.sampling import Draw, open_engine
 from rlready.components.core.scoring import count_false_positives, score_problems
@@ -108,7 +107,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
 
     Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice.
     """
-    prompts = [encode_prompt(engine.tokenizer, row["question"], choose_prompt(row)) for row in problems]
+    prompts = [engine.encode(row) for row in problems]
     budget = settings.count_samples(len(problems))
     progress = Progress("predictors", candidate.candidate_id, budget)
     tokens = done = 0

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.prompts import choose_prompt, encode_prompt
 
 VLLM_FROM = 100e6  # parameters; see choose_engine
 
@@ -61,6 +62,14 @@ class Engine(AbstractContextManager):
     """
 
     name: str
+
+    def encode(self, row: dict) -> list[int]:
+        """Returns the prompt of a problem, as `sample` takes it."""
+        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
+
+    def show(self, row: dict) -> str:
+        """Returns the prompt of a problem as text, with special tokens."""
+        return self.tokenizer.decode(self.encode(row))
 
     @abstractmethod
     def sample(
