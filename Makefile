@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processes test-data test-vllm test-containers test-postgres bench bench-curation images lint clean
+.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres bench bench-curation images lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -16,6 +16,9 @@ test-processes: $(VENV)/installed  ## adapters, killed processes and DeepSpeed's
 
 test-data: $(VENV)/installed  ## tests on real data sets: RLREADY_DATA=folder make test-data
 	$(BIN)/python -m pytest -m data -s -o addopts= tests
+
+near-matches: $(VENV)/installed  ## precision of decontamination on real data sets: RLREADY_DATA=folder make near-matches
+	$(BIN)/python -m pytest -m near_matches -s -o addopts= tests/benchmarks/test_near_matches.py
 
 # Needs Docker, or podman's Docker socket in DOCKER_HOST; CONTAINER_TOOL and BUILD_FLAGS as images/build.sh has them.
 test-containers: $(VENV)/installed  ## build the cpu image, check it, and run the whole DAG in its containers
