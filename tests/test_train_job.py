@@ -326,15 +326,19 @@ def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
     assert check_package(path, more) == ["exec-rl: does not make the TrainJob that the placement says"]
 
 
-def test_a_stage_trains_in_a_train_job(cluster, tiny_model, data, tmp_path, capfd, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.processes)])
+def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_path, capfd, monkeypatch):  # noqa: F811
     from rlready.components.core.records import SftRecord, read_record
 
     cluster.kubelet = Kubelet()
+    monkeypatch.setenv(train_job.MANIFEST, json.dumps(describe(train_job={"volume": "v", "nodes": nodes})))
     monkeypatch.setenv(train_job.POD_NAME, "rlready-abc-impl-1")
     monkeypatch.setenv(train_job.POD_UID, "123")
     launch.launch("sft", **make_arguments("sft", tiny_model, data, tmp_path))
     assert (tmp_path / "model" / "model.safetensors").exists()
-    assert read_record(SftRecord, str(tmp_path / "record.json")).steps > 0
+    record = read_record(SftRecord, str(tmp_path / "record.json"))
+    assert record.steps > 0 and record.devices == nodes  # one thread each
+    assert [process.wait() for process in cluster.kubelet.processes] == [0] * nodes
     (job,) = cluster.made
     assert cluster.deleted == [job["metadata"]["name"]]
     assert job["metadata"]["ownerReferences"] == [

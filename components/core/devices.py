@@ -1,10 +1,16 @@
 """What a stage computed on, for the ledger."""
 
+import os
+
 
 def describe_device() -> dict[str, str | int]:
-    """Returns the kind of device and how many of them this process uses: GPUs, or else CPU threads."""
+    """Returns the kind of device and how many of them are in use: GPUs, or else CPU threads.
+
+    Where several processes train, on this machine or others, all of theirs: each has one GPU.
+    """
     import torch
 
+    processes = int(os.environ.get("WORLD_SIZE", "0"))
     if torch.cuda.is_available():
-        return {"device": torch.cuda.get_device_name(0), "devices": torch.cuda.device_count()}
-    return {"device": "CPU thread", "devices": torch.get_num_threads()}
+        return {"device": torch.cuda.get_device_name(0), "devices": processes or torch.cuda.device_count()}
+    return {"device": "CPU thread", "devices": max(1, processes) * torch.get_num_threads()}
