@@ -1,4 +1,4 @@
-"""The command line: rlready run | plan | compile | submit | doctor | report | replay."""
+"""The command line: rlready run | plan | compile | submit | doctor | report | replay | evaluate."""
 
 import argparse
 import datetime
@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         if recipe:
             command.add_argument("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file")
             command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+        if recipe or name == "evaluate":
+            command.add_argument("--mirror", metavar="DIR", help="read hub datasets from copies there (curate_mirror)")
         if work:
             command.add_argument("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking")
         return command
@@ -85,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--limit", type=int, default=0, help="most problems of a benchmark; 0: all")
     evaluate.add_argument("--output", type=Path, help="folder; without it one under --work that the settings name")
     evaluate.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="sampling_..., curate_sources or curate_mirror"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="sampling_... or curate_sources"
     )
     for command in (report, replay):
         command.add_argument("run", nargs="?", help="name of the run; the last one if left out")
@@ -113,6 +115,8 @@ def main() -> None:
         "replay": show_replay,
         "evaluate": evaluate_model,
     }
+    if getattr(arguments, "mirror", None):
+        arguments.set.append(f"curate_mirror={arguments.mirror}")
     try:
         commands[arguments.command](arguments)
     except InputError as error:
@@ -271,6 +275,7 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong, or the folder holds another evaluation.
     """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its remarks would break up the bar
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from rlready.components.config import complete_parameters, parse_parameters

@@ -127,7 +127,9 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     on_gpu = torch.cuda.is_available()
     dtype = dtype or ("bfloat16" if on_gpu else "float32")
     loaded = AutoModelForCausalLM.from_pretrained(**locate(model), dtype=dtype, use_safetensors=True, **arguments)
