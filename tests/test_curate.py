@@ -17,7 +17,7 @@ from rlready.components.core.registry import find_source, list_sources
 from rlready.components.core.sources import compile_eraser, inspect, read_problem
 from rlready.components.curate.contamination import list_words
 from rlready.components.curate.curate import curate
-from rlready.components.curate.digest import RowsDigest
+from rlready.components.curate.digest import RowsDigest, write_json
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
 
@@ -186,7 +186,7 @@ def test_the_digest_is_that_of_the_rows_as_json(values):
     rows = [{"question": q, "answer": a, "rank": n} for q, a, n in values]
     digest = RowsDigest()
     for start in range(0, len(rows), 3):
-        digest.update(pa.Table.from_pylist(rows[start : start + 3]))
+        digest.update(write_json(pa.Table.from_pylist(rows[start : start + 3])))
     assert digest.hexdigest() == hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 

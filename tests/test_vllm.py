@@ -1,17 +1,21 @@
 """vLLM against the embedded engine, on a random Llama and, where RLREADY_MODEL names a folder, on a real model."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
+from test_resume import data, make_arguments  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.vllm
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
-from rlready.components.config import Sampling  # noqa: E402
+from rlready.components.config import Sampling, parse_parameters, write_settings  # noqa: E402
 from rlready.components.core.pass_at_k import estimate_curve, estimate_interval  # noqa: E402
 from rlready.components.core.prompts import encode_prompt  # noqa: E402
 from rlready.components.core.sampling import Draw, cut_at_stop, open_engine  # noqa: E402
@@ -152,3 +156,36 @@ def test_progress_ends_with_all_that_was_drawn(drawn):
 
 def test_the_verifier_works_beside_vllm(drawn):
     assert drawn["vllm"]["verdict"] and drawn["transformers"]["verdict"]
+
+
+TRAIN = """
+import json, sys
+from trl.generation.vllm_generation import VLLMGeneration
+from rlready.components.rl.__main__ import run
+if sys.argv[2] == "stale":
+    VLLMGeneration.sync_weights = lambda self: None
+if __name__ == "__main__":
+    run(**json.load(open(sys.argv[1])))
+"""
+
+
+@pytest.mark.skipif(REAL, reason="trained with a random model only")
+@pytest.mark.parametrize("weights", ["pushed", "stale"])
+def test_the_sampler_of_grpo_follows_the_policy_and_one_that_does_not_is_noticed(weights, model, data, tmp_path):  # noqa: F811
+    """vLLM in the trainer's process, at a learning rate that moves the policy far in every step."""
+    arguments = make_arguments("rl", model, data, tmp_path)
+    parameters = {"rl_steps": 6, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-2, "sampling_engine": "vllm"}
+    settings = parse_parameters(parameters | {"sampling_max_tokens": 24, "rl_memory_fraction": 0.1})
+    (tmp_path / "rl.json").write_text(json.dumps(arguments | {"settings": write_settings(settings, "rl")}))
+    (tmp_path / "train.py").write_text(TRAIN)
+    environment = os.environ | {"RLREADY_CHECKPOINTS": str(tmp_path / "checkpoints")}
+    command = [sys.executable, tmp_path / "train.py", tmp_path / "rl.json", weights]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    found = re.findall(r"'sampling/sampling_logp_difference/mean': '?([\d.e-]+)", done.stdout)
+    print(f"\n{weights}: log-probabilities differ by {', '.join(found)} nats a token")
+    if weights == "pushed":
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        assert len(found) == 6 and max(map(float, found)) < 0.02
+        assert (tmp_path / "model" / "model.safetensors").exists()
+    else:
+        assert done.returncode != 0 and "the sampler's weights do not follow the policy" in done.stdout + done.stderr

@@ -3,7 +3,7 @@
 import itertools
 import json
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,11 +27,12 @@ from rlready.components.core.registry import (
 from rlready.components.core.sources import Chunk, check_rows, inspect, read_chunks, read_problem
 from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped, describe_card
 from rlready.components.curate.contamination import Contamination
-from rlready.components.curate.digest import RowsDigest
+from rlready.components.curate.digest import RowsDigest, write_json
 from rlready.components.curate.pool import Pool, hash_place, split_tables
 from rlready.components.curate.refine import Refiner, refine_all
 
 ROWS_AT_ONCE = 8192
+TABLES_AHEAD = 2
 # Rows of an endless source that are made for each one wanted, where limits leave most of them out.
 MOST_TRIES = 20
 COLUMNS = ["problem_id", "question", "answer", "format", "solution"]
@@ -402,16 +403,20 @@ class Curation:
 
     def _write(self, name: str, tables: Iterable[pa.Table]) -> dict:
         """Writes a set and returns its entry of the card."""
-        digest, problems, lengths, writer = RowsDigest(), [], [], None
-        with ThreadPoolExecutor(1) as writing:
+        digest, problems, lengths, writer, waiting = RowsDigest(), [], [], None, deque()
+        # Writing rows as JSON takes longest.
+        with ThreadPoolExecutor(TABLES_AHEAD) as threads:
             for table in split_tables(tables, ROWS_AT_ONCE):
+                waiting.append(threads.submit(write_json, table))
                 writer = writer or pq.ParquetWriter(self.folder / f"{name}.parquet", table.schema)
-                written = writing.submit(writer.write_table, table)
-                digest.update(table)
+                writer.write_table(table)
                 ids = "".join(table["problem_id"].to_pylist())
                 problems.append(np.frombuffer(bytes.fromhex(ids), ">u8"))
                 lengths.append(pc.utf8_length(table["solution" if "solution" in table.column_names else "question"]))
-                written.result()
+                if len(waiting) == TABLES_AHEAD:
+                    digest.update(waiting.popleft().result())
+            for text in waiting:
+                digest.update(text.result())
         writer.close()
         quantiles = np.quantile(np.concatenate(lengths), (0.1, 0.5, 0.9)).tolist()
         return {

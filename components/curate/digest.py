@@ -12,16 +12,16 @@ UNUSUAL = r"[\x00-\x09\x0b-\x1f\x7f]"
 
 
 class RowsDigest:
-    """The digest of rows that come in tables."""
+    """The digest of rows that come some at a time."""
 
     def __init__(self):
         self._digest, self._separator = hashlib.sha256(b"["), b""
 
-    def update(self, table: pa.Table) -> None:
-        """Adds the rows of a table."""
-        if len(table):
+    def update(self, text: memoryview | bytes) -> None:
+        """Adds rows as `write_json` writes them."""
+        if len(text):
             self._digest.update(self._separator)
-            self._digest.update(write_json(table))
+            self._digest.update(text)
             self._separator = b", "
 
     def hexdigest(self) -> str:
@@ -38,6 +38,8 @@ def write_json(table: pa.Table) -> memoryview | bytes:
         table: Columns of texts and numbers, in any order.
     """
     names = sorted(table.column_names)
+    if not len(table):
+        return b""
     if any(table[name].null_count for name in names):
         rows = ({name: value for name, value in row.items() if value is not None} for row in table.to_pylist())
         return ", ".join(json.dumps(row, sort_keys=True) for row in rows).encode()
