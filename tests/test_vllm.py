@@ -161,7 +161,10 @@ def test_the_verifier_works_beside_vllm(drawn):
 TRAIN = """
 import json, sys
 from trl.generation.vllm_generation import VLLMGeneration
+from rlready.components.rl import train
 from rlready.components.rl.__main__ import run
+# A random model is never right, and would learn nothing.
+train.reward = lambda completions, **columns: [float(len(c[0]["content"]) % 2) for c in completions]
 if sys.argv[2] == "stale":
     VLLMGeneration.sync_weights = lambda self: None
 if __name__ == "__main__":
