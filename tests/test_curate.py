@@ -17,7 +17,7 @@ from rlready.components.core.registry import find_source, list_sources
 from rlready.components.core.sources import compile_eraser, inspect, read_problem
 from rlready.components.curate.contamination import list_words
 from rlready.components.curate.curate import curate
-from rlready.components.curate.digest import RowsDigest, write_json
+from rlready.components.curate.digest import RowsDigest
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
 
@@ -176,18 +176,59 @@ def test_a_spool_on_disk_gives_what_one_in_memory_gives(tmp_path, gsm8k_file, mo
     monkeypatch.setattr("rlready.components.curate.pool.BYTES_IN_MEMORY", 100)
     monkeypatch.setattr("rlready.components.curate.curate.ROWS_AT_ONCE", 7)
     assert run(tmp_path, *files) == (in_memory, sets)
-    listed = [{name: row[name] for name in sorted(row)} for row in sets["sft"]]
-    digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:16]
-    assert in_memory["sets"]["sft"]["digest"] == digest
+    assert in_memory["sets"]["sft"]["digest"] == digest_rows(sets["sft"], list(sets["sft"][0]))[:16]
 
 
-@hypothesis.given(st.lists(st.tuples(st.text(), st.text(), st.integers(0, 2**40)), min_size=1))
-def test_the_digest_is_that_of_the_rows_as_json(values):
-    rows = [{"question": q, "answer": a, "rank": n} for q, a, n in values]
-    digest = RowsDigest()
-    for start in range(0, len(rows), 3):
-        digest.update(write_json(pa.Table.from_pylist(rows[start : start + 3])))
-    assert digest.hexdigest() == hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+def digest_rows(rows, names):
+    """Returns what RowsDigest says, computed row by row."""
+    columns = []
+    for name in sorted(names):
+        lengths, contents = hashlib.sha256(), hashlib.sha256()
+        is_text = any(isinstance(row[name], str) for row in rows)
+        for value in (row[name] for row in rows):
+            written = (value or "").encode() if is_text else (value or 0).to_bytes(8, "little")
+            lengths.update((-1 if value is None else len(written)).to_bytes(8, "little", signed=True))
+            contents.update(written)
+        columns.append((name, lengths.hexdigest(), contents.hexdigest()))
+    return hashlib.sha256(repr(columns).encode()).hexdigest()
+
+
+TEXTS, NUMBERS = st.none() | st.text(), st.none() | st.integers(0, 2**40)
+SCHEMA = pa.schema({"question": pa.string(), "answer": pa.string(), "options": pa.int64()})
+
+
+@hypothesis.given(st.lists(st.tuples(st.text(min_size=1), TEXTS, NUMBERS), min_size=1), st.integers(1, 5))
+def test_the_digest_is_that_of_the_rows_however_many_come_at_once(values, size):
+    rows = [dict(zip(SCHEMA.names, row, strict=True)) for row in values]
+    whole, digest = pa.Table.from_pylist(rows, SCHEMA), RowsDigest()
+    for start in range(0, len(rows), size):
+        parts = [whole.slice(start, 2), whole.slice(start + 2, size - 2)] if size > 2 else [whole.slice(start, size)]
+        digest.update(pa.concat_tables(parts).select(["options", "answer", "question"]))
+    if any(answer is not None for _, answer, _ in values):
+        assert digest.hexdigest() == digest_rows(rows, SCHEMA.names)
+    again = RowsDigest()
+    again.update(whole)
+    assert again.hexdigest() == digest.hexdigest()
+
+
+def test_the_digest_tells_apart_what_reads_the_same_in_a_row():
+    def digest(*rows):
+        digest = RowsDigest()
+        digest.update(pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA))
+        return digest.hexdigest()
+
+    different = [
+        [("ab", "c", 1), ("d", "e", 2)],
+        [("a", "bc", 1), ("d", "e", 2)],
+        [("a", "c", 1), ("bd", "e", 2)],
+        [("d", "e", 2), ("ab", "c", 1)],
+        [("ab", "c", 1), ("d", "e", None)],
+        [("ab", "c", 1), ("d", "e", 0)],
+        [("ab", "c", 1), ("d", "", 2)],
+        [("ab", "c", 1), ("d", None, 2)],
+        [("ab", "c", 1)],
+    ]
+    assert len({digest(*rows) for rows in different}) == len(different)
 
 
 @hypothesis.given(st.text(), st.sampled_from([r"[\W_]", r"\D", r"[^\d+*/^=<>-]"]))

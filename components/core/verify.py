@@ -30,6 +30,7 @@ WORKERS = max(1, min(4, os.cpu_count() or 1))
 ANSWERS_OF_A_WORKER = 10_000  # then it is replaced, since the parser's tables only grow
 LONGEST_ANSWER = 300  # characters; a longer final answer is not one
 REMEMBERED = 1 << 16  # pairs of answers, since the samples of a problem repeat one another
+PLAIN = re.compile(r"\{([^{}\\]*)\}")
 ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
 LETTER = re.compile(r"\(?([A-J])\)?[.:]?")
 LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.*\s]*$")
@@ -49,6 +50,8 @@ def extract_boxed(completion: str) -> str | None:
     if not rest.startswith("{"):
         bare = re.match(r"\d+", rest)
         return bare[0] if bare else None
+    if plain := PLAIN.match(rest):
+        return plain[1] if len(plain[1]) <= LONGEST_ANSWER else None
     depth = escaped = 0
     for position, character in enumerate(rest):
         if not escaped:

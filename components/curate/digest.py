@@ -1,70 +1,46 @@
-"""The digest of a set: SHA-256 of its rows as one JSON list, written column by column instead of row by row."""
+"""The digest of a set: of its rows, and not of its file, whose bytes change with the library that writes it."""
 
 import hashlib
-import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# What a JSON text of Python's escapes, besides these three.
-ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"))
-UNUSUAL = r"[\x00-\x09\x0b-\x1f\x7f]"
-
 
 class RowsDigest:
-    """The digest of rows that come some at a time."""
+    """SHA-256 of rows that come some at a time, however many at once.
+
+    Every column has two digests of its own: of its lengths in bytes (64 bits each, -1 for null) and of its contents.
+    """
 
     def __init__(self):
-        self._digest, self._separator = hashlib.sha256(b"["), b""
+        self._columns = {}
 
-    def update(self, text: memoryview | bytes) -> None:
-        """Adds rows as `write_json` writes them."""
-        if len(text):
-            self._digest.update(self._separator)
-            self._digest.update(text)
-            self._separator = b", "
+    def update(self, table: pa.Table) -> None:
+        """Adds rows.
+
+        Args:
+            table: Columns of texts and whole numbers, in any order, the same in every table.
+        """
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            lengths, contents = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
+            if pa.types.is_string(column.type):
+                lengths.update(pc.binary_length(column).fill_null(-1).to_numpy().astype("<i8"))
+                for texts in column.fill_null("").chunks:
+                    contents.update(_get_bytes(texts))
+            else:
+                lengths.update(np.where(column.is_null().to_numpy(), -1, 8).astype("<i8"))
+                contents.update(column.fill_null(0).to_numpy().astype("<i8"))
 
     def hexdigest(self) -> str:
         """Returns the digest of all rows so far."""
-        whole = self._digest.copy()
-        whole.update(b"]")
-        return whole.hexdigest()
+        columns = sorted((name, *(part.hexdigest() for part in parts)) for name, parts in self._columns.items())
+        return hashlib.sha256(repr(columns).encode()).hexdigest()
 
 
-def write_json(table: pa.Table) -> memoryview | bytes:
-    """Returns what `json.dumps(rows, sort_keys=True)` says between its brackets; a null is a key that the row lacks.
-
-    Args:
-        table: Columns of texts and numbers, in any order.
-    """
-    names = sorted(table.column_names)
-    if not len(table):
+def _get_bytes(texts: pa.StringArray) -> memoryview | bytes:
+    _, offsets, contents = texts.buffers()
+    if contents is None or not len(texts):
         return b""
-    if any(table[name].null_count for name in names):
-        rows = ({name: value for name, value in row.items() if value is not None} for row in table.to_pylist())
-        return ", ".join(json.dumps(row, sort_keys=True) for row in rows).encode()
-    parts, text = [], "{"
-    for name in names:
-        column = table[name].combine_chunks()
-        is_text = pa.types.is_string(column.type)
-        parts += [text + f"{json.dumps(name)}: " + '"' * is_text, _escape(column) if is_text else column]
-        text = '"' * is_text + ", "
-    parts.append(text.removesuffix(", ") + "}, ")
-    joined = pc.binary_join_element_wise(*(_widen(part) for part in parts), _widen(""))
-    return memoryview(joined.buffers()[2])[: -len(", ")]
-
-
-def _widen(part: str | pa.Array) -> pa.Scalar | pa.Array:
-    """Returns texts with offsets of 64 bits, since some thousand long traces can be more than 2 GB."""
-    return pa.scalar(part, pa.large_string()) if isinstance(part, str) else part.cast(pa.large_string())
-
-
-def _escape(column: pa.Array) -> pa.Array:
-    escaped = column.cast(pa.large_string())
-    unusual = pc.or_(pc.invert(pc.string_is_ascii(column)), pc.match_substring_regex(column, UNUSUAL))
-    for character, written in ESCAPES:
-        escaped = pc.replace_substring(escaped, character, written)
-    if pc.any(unusual).as_py():
-        texts = [json.dumps(text)[1:-1] for text in column.filter(unusual).to_pylist()]
-        escaped = pc.replace_with_mask(escaped, unusual, pa.array(texts, pa.large_string()))
-    return escaped
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(contents)[ends[0] : ends[-1]]
