@@ -71,6 +71,7 @@ def measure(code, *arguments):
 
     What they share by the fork is counted in each of them, so the sum is an upper bound.
     """
+    os.sync()  # what the process before left to be written is not this one's work
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = psutil.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.DEVNULL)
     most = 0
