@@ -8,7 +8,7 @@ demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report
 	$(BIN)/rlready run --recipe laptop
 
 test: $(VENV)/installed  ## the default tests: no GPU, no network, under 12 minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-processes: $(VENV)/installed  ## adapters, killed processes and DeepSpeed's ZeRO, in two processes on the CPU
 	$(BIN)/pip install --quiet --constraint constraints.txt deepspeed
