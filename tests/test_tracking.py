@@ -42,7 +42,13 @@ FULL = replace(
         "forecast": {"predicted": 0.5, "low": 0.2, "high": 0.8},
     },
     rl={"rewards": [[1, 0.1], [2, 0.4]], "seconds": 5.0},
-    benchmark={"pass_at_1": 0.5, "standard_error": 0.01, "greedy_pass_at_1": None, "seconds": 1.0},
+    benchmark={
+        "pass_at_1": 0.5,
+        "standard_error": 0.01,
+        "greedy_pass_at_1": None,
+        "benchmarks": [["org/set:test", 9, 0.4], ["file (v2) <b>", 9, 0.6]],
+        "seconds": 1.0,
+    },
     links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
 )
 
@@ -111,6 +117,8 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(cl
         assert outputs == sorted([sft[0], rl[0]]) and inputs == [sft[0]]
         assert sft[1]["rlready.parent_model"] == "builtin:list-machine" and rl[1]["rlready.parent_model"] == sft[0]
         assert rl[2] == [
+            ("rl/file _v2_ _b_/pass_at_1", 0.6),  # MLflow refuses brackets
+            ("rl/org/set:test/pass_at_1", 0.4),
             ("rl/pass_at_1", 0.5),
             ("rl/pass_at_1_standard_error", 0.01),
             ("rl/reward", 0.4),
@@ -138,6 +146,7 @@ def test_candidates_can_be_filtered_and_the_reference_stands_apart(client):
     (reference,) = client.search_runs([experiment], "tags.`rlready.role` = 'reference'")
     assert reference.info.run_name == "base model"  # and not like the candidate without SFT
     assert reference.data.metrics["base/pass_at_1"] == 0.5 and "rl/pass_at_1" not in reference.data.metrics
+    assert reference.data.metrics["base/org/set:test/pass_at_1"] == 0.4
 
 
 def test_finished_candidates_are_found_once_each_in_their_experiment_only(client):

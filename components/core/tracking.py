@@ -95,7 +95,7 @@ def log_evaluation(name: str, description: dict, metrics: dict[str, float], file
         from mlflow.entities import Metric
 
         run = _open_run(client, experiment, name, {"rlready.evaluation": name, "rlready.role": "evaluation"})
-        now, values = int(time.time() * 1000), {k: v for k, v in metrics.items() if _is_number(v)}
+        now, values = int(time.time() * 1000), {_name_metric(k): v for k, v in metrics.items() if _is_number(v)}
         new = [Metric(key, value, now, 0) for key, value in values.items() if run.data.metrics.get(key) != value]
         parameters = {key: description[key] for key in ("model", "digest", "samples")} | description["sampling"]
         _log_missing(client, run, parameters, metrics=new)
@@ -163,8 +163,7 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
                 now = int(time.time() * 1000)
                 for name, value in (logs or {}).items():
                     if _is_number(value) and not name.startswith(("train_", "total_")):
-                        key = f"{prefix}/train_{re.sub(r'[^A-Za-z0-9_./ -]', '_', name)}"
-                        self.points.append((key, value, now, state.global_step))
+                        self.points.append((_name_metric(f"{prefix}/train_{name}"), value, now, state.global_step))
                 if time.monotonic() - self.sent > 1:
                     self.send()
 
@@ -251,7 +250,12 @@ def _list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
         ("benchmark/chance", 0, benchmark.get("chance") or None),
         ("benchmark/seconds", 0, benchmark.get("seconds")),
     ]
-    return [(key, step, float(value)) for key, step, value in points if _is_number(value)]
+    return [(_name_metric(key), step, float(value)) for key, step, value in points if _is_number(value)]
+
+
+def _name_metric(name: str) -> str:
+    """Returns a name that MLflow takes: one that it refuses, such as that of a file with brackets, would lose all numbers."""
+    return re.sub(r"[^A-Za-z0-9_./: -]", "_", name)
 
 
 def _list_datasets(data: dict) -> list:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ class Evaluation:
     @property
     def name(self) -> str:
         """A name for the folder of this evaluation: the model's, and a digest of all that the samples depend on."""
-        return f"{Path(self.model.replace(':', '-')).name}-{_digest(self.describe())[:8]}"
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
+        return f"{model}-{_digest(self.describe())[:8]}"
 
 
 @dataclass(frozen=True)
