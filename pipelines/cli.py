@@ -266,7 +266,7 @@ def run(arguments: argparse.Namespace) -> None:
     for source, name in (("html", "report.html"), ("markdown", "report.md"), ("records", "outcomes.json")):
         shutil.copy(board.written[source], folder / name)
     _check_result(folder, plan)
-    _show_result(folder, work, console)
+    _show_result(folder, work, console, tracked=not board.lost)
 
 
 def evaluate_model(arguments: argparse.Namespace) -> None:
@@ -400,7 +400,7 @@ def show_replay(arguments: argparse.Namespace) -> None:
         print(f"\nall {len(replayed)} verdicts of {folder.name} come out as they were, to the last digit.")
 
 
-def _show_result(folder: Path, work: Path, console) -> None:
+def _show_result(folder: Path, work: Path, console, tracked: bool = True) -> None:
     """Prints the outcome of every candidate and where to look further."""
     from rich.console import Console
     from rich.table import Table
@@ -447,7 +447,7 @@ def _show_result(folder: Path, work: Path, console) -> None:
         )
         server, experiment = "http://127.0.0.1:5000", "1"  # the only one of a file of its own
     else:
-        experiment = tracking.find_experiment()
+        experiment = tracking.find_experiment() if tracked else None
     if experiment:
         page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
         lines.append(f"compare     {server.rstrip('/')}/#/{page}")

@@ -43,6 +43,7 @@ class Board:
         begun: When the run started.
         cells: By candidate and stage; the reference is the candidate REFERENCE.
         failures: Messages of failed stages.
+        lost: What MLflow did not take, as the first stage that noticed says it; empty if nothing.
         written: Paths of the report's files, once there.
         current: A stage before or after the sweep that is running.
         judged: Whether the gate has begun.
@@ -52,6 +53,7 @@ class Board:
     begun: float = field(default_factory=time.time)
     cells: dict = field(default_factory=dict)
     failures: list = field(default_factory=list)
+    lost: str = ""
     written: dict = field(default_factory=dict)
     current: str = "starting"
 
@@ -79,6 +81,9 @@ class Board:
     def take(self, event: dict) -> str | None:
         """Takes in one event."""
         stage, state = event["stage"], event["state"]
+        if state == "lost":
+            told, self.lost = self.lost, self.lost or event["message"]
+            return None if told else self.lost
         if state == "written":
             self.written = {name: event[name] for name in ("html", "markdown", "records")}
             return None

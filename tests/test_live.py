@@ -58,3 +58,9 @@ def test_a_rejected_candidate_waits_for_nothing(board):
     assert line == f"{row}: rejected: why"
     assert states(board, row)[3:] == ["skipped", "skipped"]
     assert board.estimate_rest() > 0
+
+
+def test_lost_tracking_is_told_once(board):
+    """Every stage is a process of its own and notices by itself."""
+    told = [tell(board, "tracking", None, "lost", message="tracking: lost (refused)") for _ in range(3)]
+    assert told == ["tracking: lost (refused)", None, None] and board.lost

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlready.components.core import events
 from rlready.components.core.records import Candidate, Outcome
 
 LONGEST_PARAMETER = 6000  # MLflow's limit
@@ -408,7 +409,9 @@ def _survive(work: Callable[[], Any]) -> Any:
                 cause = cause.__cause__ or cause.__context__
             what = f"{uri} cannot be reached" if uri in _unreachable else f"{uri} did not take everything"
             line = re.sub(r"//[^@/\s]+@", "//", f"tracking: lost ({what}: {' '.join(repr(cause).split())[:200]})")
-            print(f"{line}; the run goes on, the report will hold all numbers", flush=True)
+            line += "; the run goes on, the report will hold all numbers"
+            print(line, flush=True)
+            events.emit("tracking", None, "lost", message=line)
         _reported.add(uri)
         return None
 
