@@ -129,6 +129,11 @@ def test_tracking_holds_every_candidate(first, work):
     (experiment,) = [e for e in client.search_experiments() if e.name == "rlready"]
     found = client.search_runs([experiment.experiment_id], "tags.verdict = 'approved'")
     assert len(found) == 1 and "rl/pass_at_1" in found[0].data.metrics
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.`rlready.role` = 'pipeline'")
+    logged = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    names = {"base model", parent.info.run_name, *(o["candidate"]["candidate_id"] for o in first[1].values())}
+    assert sorted(run.info.run_name for run in logged) == sorted(names)
 
 
 def test_the_same_command_again_computes_nothing(first, recipe, work):

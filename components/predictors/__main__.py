@@ -43,7 +43,8 @@ def run(
         measurement=hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
     )
     write_record(outcome, measured)
-    log_outcome(outcome)
+    if chosen.epochs:  # whether the base model is a candidate or the reference, only the gate and the report know
+        log_outcome(outcome)
     return list_figures(record)
 
 

@@ -19,7 +19,8 @@ def run(candidate: str, base: str, settings: str, data: str, model: str, model_u
         return
     write_record(trained, record)
     links = {"base_model": json.loads(base), "sft_model": model_uri}
-    log_outcome(Outcome(chosen, sft=drop_candidate(trained), links=links))
+    if chosen.epochs:  # whether the base model is a candidate or the reference, only the gate and the report know
+        log_outcome(Outcome(chosen, sft=drop_candidate(trained), links=links))
 
 
 if __name__ == "__main__":
