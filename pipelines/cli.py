@@ -4,6 +4,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -442,9 +443,8 @@ def _show_result(folder: Path, work: Path, console, tracked: bool = True) -> Non
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not server.startswith("http"):
         mlflow = _shorten(Path(sys.executable).parent / "mlflow")
-        lines.append(
-            f"start       {mlflow} ui --backend-store-uri {server or 'sqlite:///' + _shorten(work / 'mlflow.db')}"
-        )
+        store = server or f"sqlite:///{_shorten(work / 'mlflow.db')}"
+        lines.append(f"start       {shlex.join([mlflow, 'ui', '--backend-store-uri', store])}")
         server, experiment = "http://127.0.0.1:5000", "1"  # the only one of a file of its own
     else:
         experiment = tracking.find_experiment() if tracked else None
