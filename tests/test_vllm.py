@@ -158,6 +158,23 @@ def test_the_verifier_works_beside_vllm(drawn):
     assert drawn["vllm"]["verdict"] and drawn["transformers"]["verdict"]
 
 
+@pytest.mark.skipif(REAL, reason="the three key heads of SmolLM2 cannot be halved")
+def test_a_model_in_two_parts_samples_what_it_does_in_one(model, drawn, monkeypatch):
+    """Tensor parallel, in two processes on the CPU; open_engine gives every part a GPU of its own, so it is not asked."""
+    from rlready.components.core.sampling.vllm_engine import VllmEngine
+
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else every part wants memory banks of its own
+    with VllmEngine.load(model, Sampling(engine="vllm", tensor_parallel=2)) as engine:
+        prompts = [encode_prompt(engine.tokenizer, question, "word") for question in QUESTIONS]
+        greedy = [c for (c,) in engine.sample(prompts, QUESTIONS, Draw(1, TOKENS, temperature=0))]
+        sampled = engine.sample(prompts, QUESTIONS, Draw(SAMPLES, TOKENS))
+    assert sum(a.ids != b.ids for a, b in zip(greedy, drawn["vllm"]["greedy"], strict=True)) <= PROBLEMS // 8
+    pairs = [pair for some in zip(sampled, drawn["vllm"]["sampled"], strict=True) for pair in zip(*some, strict=True)]
+    same = sum(a.ids == b.ids for a, b in pairs) / len(pairs)
+    print(f"\ntwo parts draw the same as one in {same:.0%} of {len(pairs)} samples")
+    assert same > 0.9  # sums in another order turn near ties
+
+
 TRAIN = """
 import json, sys
 from trl.generation.vllm_generation import VLLMGeneration
