@@ -119,6 +119,11 @@ def main() -> None:
     if getattr(arguments, "mirror", None):
         arguments.set.append(f"curate_mirror={arguments.mirror}")
     try:
+        work = getattr(arguments, "work", None)
+        if work and "?" in str(work.resolve()):
+            raise InputError(
+                f"{work.resolve()}: MLflow's file cannot lie below a folder with a question mark in its name"
+            )
         commands[arguments.command](arguments)
     except InputError as error:
         sys.exit(_complain(error))
