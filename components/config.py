@@ -65,6 +65,11 @@ class Sweep:
     candidates: list = knob(
         [], "Explicit candidates instead of the grid, e.g. [{epochs: 4, subset: longest}]", "empty: the grid is used"
     )
+    attempts: dict = knob(
+        {},
+        "Candidates that failed and are to be tried again, with the number of the try, e.g. {random-64x4-lr0.001-s0: 2}",
+        "a failure stays in the cache, as a result does",
+    )
 
 
 @dataclass(frozen=True)
@@ -449,8 +454,14 @@ def parse_parameters(given: dict[str, Any]) -> SimpleNamespace:
     )
 
 
-def write_settings(experiment: SimpleNamespace, stage: str) -> str:
-    """Returns the JSON settings of one stage: the sections it depends on and nothing else."""
+def write_settings(experiment: SimpleNamespace, stage: str, more: dict | None = None) -> str:
+    """Returns the JSON settings of one stage: the sections it depends on and nothing else.
+
+    Args:
+        experiment: Every section.
+        stage: Name of the stage.
+        more: What plan found that the stage depends on too.
+    """
     sections = {name: dataclasses.asdict(getattr(experiment, name)) for name in STAGE_SECTIONS[stage]}
     if stage == "predictors" and experiment.predictors.sampling == "sequential":
         # The test asks whether Pass@k clears the gate's threshold, so these two are its settings too.
@@ -459,7 +470,7 @@ def write_settings(experiment: SimpleNamespace, stage: str) -> str:
         sections["base"] = dataclasses.asdict(experiment.base)
     if stage == "curate" and needs_pass_rates(experiment.curate):
         sections["sampling"] = dataclasses.asdict(experiment.sampling)
-    return json.dumps(sections, sort_keys=True)
+    return json.dumps(sections | (more or {}), sort_keys=True)
 
 
 def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tuple[int, int]:
@@ -500,5 +511,6 @@ def needs_pass_rates(curate: Curate) -> bool:
 
 
 def read_settings(text: str) -> SimpleNamespace:
-    """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`."""
-    return SimpleNamespace(**{name: SECTIONS[name](**values) for name, values in json.loads(text).items()})
+    """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`; what plan added as it is."""
+    sections = json.loads(text).items()
+    return SimpleNamespace(**{name: SECTIONS[name](**held) if name in SECTIONS else held for name, held in sections})

@@ -30,6 +30,7 @@ examples:
   rlready evaluate --model MODEL --benchmarks gsm8k,math_500     a model on benchmarks, without the pipeline
 """
 COMMANDS = ("run", "plan", "compile", "submit", "doctor", "report", "replay", "evaluate")
+SOME_FAILED = 3  # exit status of a run in which some candidates failed and others have a result
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
 
@@ -264,15 +265,17 @@ def run(arguments: argparse.Namespace) -> None:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-    if board.failures:
+    if board.failures and not board.written:
         raise InputError("\n".join([*dict.fromkeys(board.failures), f"the log is {folder / 'log.txt'}"]))
-    if child.returncode or not board.written:
+    if not board.written:
         ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
         raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
     for source, name in (("html", "report.html"), ("markdown", "report.md"), ("records", "outcomes.json")):
         shutil.copy(board.written[source], folder / name)
-    _check_result(folder, plan)
+    failed = _check_result(folder, plan)
     _show_result(folder, work, console, tracked=not board.lost)
+    if failed:
+        sys.exit(2 if len(failed) == len(plan.candidates) else SOME_FAILED)
 
 
 def evaluate_model(arguments: argparse.Namespace) -> None:
@@ -338,12 +341,22 @@ def _watch(child: subprocess.Popen, board, events: Path, console, verbose: bool)
         lines()
 
 
-def _check_result(folder: Path, plan) -> None:
-    """kfp.local can skip a branch silently: compares the outcomes with the plan before anyone reads them."""
-    from rlready.components.core.records import check_outcomes
-    from rlready.pipelines.replay import read_run
+def _check_result(folder: Path, plan) -> list[str]:
+    """Compares the outcomes with the plan before anyone reads them: kfp.local can skip a branch silently.
 
-    check_outcomes(read_run(folder / "outcomes.json").outcomes, plan.candidates)
+    Returns:
+        The candidates that failed.
+
+    Raises:
+        InputError: If a candidate is missing, or RL did not run exactly where the gate said so.
+    """
+    from rlready.components.report.assemble import check_ran, read_sweep
+
+    outcomes = {o.candidate.candidate_id: o for o in read_sweep(folder / "outcomes.json").outcomes}
+    if lost := [c.candidate_id for c in plan.candidates if c.candidate_id not in outcomes]:
+        raise InputError(f"{', '.join(lost)}: planned, but has no outcome; the orchestrator skipped it")
+    check_ran(list(outcomes.values()))
+    return [name for name, outcome in outcomes.items() if outcome.failure]
 
 
 def _find_run(arguments: argparse.Namespace) -> Path:
@@ -363,13 +376,13 @@ def show_report(arguments: argparse.Namespace) -> None:
     """
     from rich.console import Console
 
+    from rlready.components.report.assemble import read_sweep
     from rlready.components.report.report import write_report
-    from rlready.pipelines.replay import read_run
 
     folder = _find_run(arguments)
-    past = read_run(folder / "outcomes.json")
+    past = read_sweep(folder / "outcomes.json")
     title = f"{past.parameters['base_model']}: {len(past.outcomes)} candidates"
-    write_report(title, past.outcomes, past.reference, folder / "report.html", folder / "report.md")
+    write_report(title, past.outcomes, past.baseline, folder / "report.html", folder / "report.md")
     _show_result(folder, arguments.work.resolve(), Console())
 
 
@@ -383,15 +396,16 @@ def show_replay(arguments: argparse.Namespace) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rlready.pipelines.replay import read_run, replay
+    from rlready.components.report.assemble import read_sweep
+    from rlready.pipelines.replay import replay
 
     folder = _find_run(arguments)
-    replayed = replay(read_run(folder / "outcomes.json"), arguments.set)
+    replayed = replay(read_sweep(folder / "outcomes.json"), arguments.set)
     table = Table(box=None, pad_edge=False)
     for name in ("candidate", "was", "is", "RL Pass@1", "reason"):
         table.add_column(name, overflow="fold")
     for entry in replayed:
-        score = (entry.outcome.benchmark or {}).get("pass_at_1")
+        score = entry.outcome.benchmark and entry.outcome.benchmark.pass_at_1
         cells = [entry.after.candidate_id, entry.before.decision, entry.after.decision]
         cells += ["-" if score is None else f"{score:.3f}", entry.after.reason]
         table.add_row(*map(Text, cells), style="bold" if entry.before.decision != entry.after.decision else "")
@@ -413,38 +427,40 @@ def _show_result(folder: Path, work: Path, console, tracked: bool = True) -> Non
     from rich.text import Text
 
     from rlready.components.core import tracking
+    from rlready.components.core.records import BenchmarkRecord, PredictorsRecord
+    from rlready.components.report.assemble import list_failures, read_sweep
 
-    records = json.loads((folder / "outcomes.json").read_text())
+    sweep = read_sweep(folder / "outcomes.json")
     table = Table(box=None, pad_edge=False, title="\nresult", title_justify="left")
-    k = records["parameters"]["gate_k"]
+    k = sweep.parameters["gate_k"]
     for name in ("candidate", "SFT Pass@1", f"Pass@{k}", "loss", "verdict", "RL Pass@1", "greedy"):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
 
     def figure(value) -> str:
         return "-" if value is None else f"{value:.3f}"
 
-    def cells(name: str, outcome: dict, verdict: str, k: int) -> list:
-        predictors, scored = outcome["predictors"], outcome["benchmark"] or {}
-        curve = {int(at): value for at, value in predictors["curve"]}
-        figures = [curve.get(1), curve.get(k), predictors["generalization_loss"]]
-        last = [scored.get("pass_at_1"), scored.get("greedy_pass_at_1")]
-        error = scored.get("standard_error")
-        shown = figure(last[0]) + (f" ± {error:.3f}" if error else "")
-        if error == 0 and "interval" in scored:
-            shown += " [{:.3f}, {:.3f}]".format(*scored["interval"])
-        shown_figures = [figure(value) for value in figures]
-        if predictors["sequence"]:
-            shown_figures[1] = "{low:.2f}-{high:.2f}".format_map(predictors["sequence"])
-        return [Text(name), *shown_figures, Text(verdict), shown, figure(last[1])]
+    def cells(name: str, outcome, verdict: str) -> list:
+        predictors, scored = outcome.predictors or PredictorsRecord(), outcome.benchmark or BenchmarkRecord()
+        measured = [predictors.get_pass_at(1), predictors.get_pass_at(k), predictors.generalization_loss]
+        error = scored.standard_error
+        shown = figure(scored.pass_at_1) + (f" ± {error:.3f}" if error else "")
+        if error == 0 and scored.interval:
+            shown += " [{:.3f}, {:.3f}]".format(*scored.interval)
+        figures = [figure(value) for value in measured]
+        if sequence := predictors.sequence:
+            figures[1] = f"{figure(sequence.low)}-{figure(sequence.high)}"
+        return [Text(name), *figures, Text(verdict), shown, figure(scored.greedy_pass_at_1)]
 
-    table.add_row(*cells("base model, no RL", records["reference"], "", k))
-    ranked = sorted(records["outcomes"], key=lambda o: -((o["benchmark"] or {}).get("pass_at_1") or -1))
+    table.add_row(*cells("base model, no RL", sweep.baseline, ""))
+    ranked = sorted(sweep.outcomes, key=lambda o: -((o.benchmark and o.benchmark.pass_at_1) or -1))
     for outcome in ranked:
-        verdict = outcome["verdict"]["decision"] + (", audited" if outcome["verdict"]["audited"] else "")
-        table.add_row(*cells(outcome["candidate"]["candidate_id"], outcome, verdict, k))
+        verdict = outcome.verdict.decision + (", audited" if outcome.verdict.audited else "")
+        verdict = f"failed in {outcome.failure.stage}" if outcome.failure else verdict
+        table.add_row(*cells(outcome.candidate.candidate_id, outcome, verdict))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
     Console(file=console.file, width=max(console.width, 100)).print(table)
-    lines = [f"\nreport      {_shorten(folder / 'report.html')}"]
+    lines = ["", *list_failures(sweep.outcomes, sweep.parameters)] if list_failures(sweep.outcomes, {}) else []
+    lines += [f"\nreport      {_shorten(folder / 'report.html')}"]
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not server.startswith("http"):
         mlflow = _shorten(Path(sys.executable).parent / "mlflow")

@@ -13,7 +13,7 @@ from rlready.components.plan.plan import Plan
 STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
 MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
 TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
-REFERENCE = "base model"
+BASELINE = "base model"
 WORKERS = 2
 
 
@@ -41,7 +41,7 @@ class Board:
     Attributes:
         plan: What is going to happen.
         begun: When the run started.
-        cells: By candidate and stage; the reference is the candidate REFERENCE.
+        cells: By candidate and stage; the base model is the candidate BASELINE.
         failures: Messages of failed stages.
         lost: What MLflow did not take, as the first stage that noticed says it; empty if nothing.
         written: Paths of the report's files, once there.
@@ -58,10 +58,9 @@ class Board:
     current: str = "starting"
 
     def __post_init__(self):
-        self.rows = [REFERENCE, *(c.candidate_id for c in self.plan.candidates)]
+        self.rows = [BASELINE, *(c.candidate_id for c in self.plan.candidates)]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
-        self.cells[REFERENCE, "gate"].state = self.cells[REFERENCE, "rl"].state = "skipped"
-        self.reference_id = f"no-sft-s{self.plan.candidates[0].seed}"
+        self.cells[BASELINE, "gate"].state = self.cells[BASELINE, "rl"].state = "skipped"
         self.judged = False
         self.offset = 0
 
@@ -120,16 +119,14 @@ class Board:
             if stage != "gate":
                 cell.note = ""
                 return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
-        elif state == "failed":
-            cell.state = "failed"
+        elif state in ("failed", "skipped"):
+            cell.state = state
+            return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None
         return None
 
     def _find_row(self, event: dict) -> str:
-        """The base model as a candidate has the same id as the reference, which comes first."""
-        identity, stage = event["candidate"], event["stage"]
-        pending = not self.judged and self.cells[REFERENCE, stage].state in ("waiting", "running")
-        is_reference = identity not in self.rows or identity == self.reference_id and pending
-        return REFERENCE if is_reference else identity
+        """Until the gate has judged, candidates without SFT are the base model; what is measured of it holds for all."""
+        return BASELINE if not self.judged and event["candidate"].startswith("no-sft-") else event["candidate"]
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":

@@ -148,6 +148,11 @@ def write_placement(placement: dict[str, Placement]) -> str:
     return json.dumps({stage: dataclasses.asdict(entries) for stage, entries in placement.items()})
 
 
+def read_parallelism() -> int:
+    """Returns how many candidates go side by side."""
+    return 8
+
+
 def placed(component: Callable, stage: str | None = None) -> Callable:
     """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
 

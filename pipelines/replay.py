@@ -1,47 +1,15 @@
 """Recomputes the verdicts of a past run from its stored counts, as they were or with other thresholds."""
 
-import json
+import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 from rlready.components.config import InputError, list_parameters, parse_parameters
-from rlready.components.core.records import Outcome, Verdict, from_json
+from rlready.components.core.records import AFTER_RL, Outcome, Verdict
 from rlready.components.gate.decide import decide
 from rlready.components.plan.plan import check_values
+from rlready.components.report.assemble import Sweep
 
 COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """A finished run as its records tell it."""
-
-    outcomes: list[Outcome]
-    reference: Outcome
-    parameters: dict
-
-
-def read_run(records: Path) -> PastRun:
-    """Reads the records of a run.
-
-    Args:
-        records: The file outcomes.json of a run's folder, or the report's `records` artifact.
-
-    Raises:
-        InputError: If the file is not there, is damaged, or was written by another version.
-    """
-    try:
-        values = json.loads(records.read_text())
-        outcomes, reference, parameters = values["outcomes"], values["reference"], values["parameters"]
-    except FileNotFoundError as error:
-        raise InputError(f"{records}: no finished run here; rlready run makes one") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{records}: not the records of a run of this version ({error!r})") from error
-    try:
-        read = [from_json(Outcome, json.dumps(entry)) for entry in (*outcomes, reference)]
-    except InputError as error:
-        raise InputError(f"{records}: {error}") from error
-    return PastRun(read[:-1], read[-1], parameters)
 
 
 @dataclass(frozen=True)
@@ -61,7 +29,7 @@ class Replayed:
     differs: list[str]
 
 
-def replay(run: PastRun, changes: list[str]) -> list[Replayed]:
+def replay(run: Sweep, changes: list[str]) -> list[Replayed]:
     """Recomputes every verdict.
 
     Args:
@@ -83,8 +51,16 @@ def replay(run: PastRun, changes: list[str]) -> list[Replayed]:
     if wrong:
         raise InputError("\n".join(wrong))
     replayed = []
-    for outcome, after in zip(run.outcomes, decide(run.outcomes, run.reference, experiment.gate), strict=True):
-        before = Verdict(**outcome.verdict)
+    for outcome, after in zip(
+        run.outcomes, decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate), strict=True
+    ):
+        before = outcome.verdict
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after, name)]
         replayed.append(Replayed(outcome, before, after, differs))
     return replayed
+
+
+def strip(outcome: Outcome) -> Outcome:
+    """Returns the outcome as the gate saw it: without what failed later."""
+    later = outcome.failure and outcome.failure.stage in AFTER_RL
+    return dataclasses.replace(outcome, failure=None) if later else outcome

@@ -10,30 +10,27 @@ def benchmark(
     candidate: str,
     settings: str,
     data: dsl.Input[dsl.Dataset],
-    model: dsl.Input[dsl.Model],
-    record: dsl.Output[dsl.Artifact],
+    outcome: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
-    rl_record: dsl.Input[dsl.Artifact] = None,
-) -> str:
-    """Scores one model on the evaluation problems.
+    model: dsl.Input[dsl.Model] = None,
+    before: dsl.Input[dsl.Artifact] = None,
+):
+    """Scores one model on the evaluation problems: after RL, or the base model as it is.
 
     Args:
         candidate: The setting, as JSON.
-        settings: Settings of this stage, from plan.
+        settings: Settings of this stage and the base model, from plan.
         data: What curate wrote.
-        model: The model to score.
-        record: Pass@1 with its standard error.
+        outcome: Pass@1 with its standard error; or why scoring failed.
         metrics: The same in short, for the KFP UI.
-        rl_record: What RL did; left out for the base model.
-
-    Returns:
-        What RL and the benchmark found, as JSON.
+        model: The model to score; left out for the base model.
+        before: The candidate's outcome so far; left out for the base model.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.records import read_scores, write_metrics
+    from rlready.components.core.serialization import write_metrics
 
-    paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "record": record.path}
-    rl_path = rl_record.path if rl_record else None
-    result = launch("benchmark", candidate=candidate, settings=settings, rl_record=rl_path, **paths)
-    metrics.metadata.update(write_metrics(read_scores(result), metrics.path))
-    return result
+    paths = {"data": data.path, "outcome": outcome.path}
+    paths |= {"model": model and model.path, "before": before and before.path}
+    about = launch("benchmark", candidate=candidate, settings=settings, **paths)
+    outcome.metadata.update(about)
+    metrics.metadata.update(write_metrics(about, metrics.path))

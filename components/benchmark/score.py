@@ -37,7 +37,6 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
     scores = _score_each(problems, samples, scored.correct, greedy.correct)
     mean = average(scores)
     return BenchmarkRecord(
-        candidate=candidate,
         pass_at_1=mean.pass_at_1,
         standard_error=mean.standard_error,
         interval=mean.interval,

@@ -2,66 +2,115 @@
 
 A laptop run has some twenty stages that each need ten seconds of imports. `rlready run` starts one warm worker; a stage
 sends it its arguments over a Unix socket, and the worker forks a child that does the work with the stage's own standard
-output. On a cluster a stage is a pod of its own and runs in its own process. Training may take several processes
-(processes.py), also in several pods (train_job.py).
+output. On a cluster a stage is a pod of its own, and what is done for one candidate runs in a child of the pod's process.
+Training may take several processes (processes.py), also in several pods (train_job.py).
 """
 
 import array
+import dataclasses
 import importlib
 import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from rlready.components.config import STAGE_SECTIONS, InputError, read_settings
-from rlready.components.core import events, processes, train_job
+from rlready.components.core import events, failures, processes, tracking, train_job
+from rlready.components.core.records import BEFORE_RL, CANDIDATE_STAGES, Candidate, Failure, Outcome
+from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
 
 SOCKET = "RLREADY_WARM_WORKER"
+RETRIES = "RLREADY_RETRIES"  # tries of a stage after one that died or raised, in the same container
 
-
-HEAVY = ("sft", "predictors", "rl", "benchmark")  # worth waiting for the worker's imports
+MODELS = {"sft": "model", "rl": "trained"}  # the argument that names the model folder to write
 
 
 def launch(stage: str, **arguments) -> Any:
     """Runs a stage: calls `run(**arguments)` of `rlready.components.<stage>.__main__`.
+
+    What fails for one candidate is that candidate's outcome and not the end of the run: it is written to the path `outcome`,
+    and the stages after it pass it on. Of the base model, which all are compared with, it is the end.
 
     Args:
         stage: Name of the stage's folder.
         **arguments: JSON values; paths as strings.
 
     Returns:
-        What `run` returned, a JSON value.
+        What `run` returned, a JSON value; for a stage of one candidate an object with figures and a `display_name`.
 
     Raises:
         SystemExit: With one line, if the stage failed; its traceback is in the output already.
     """
-    path = os.environ.get(SOCKET)
-    if path and (os.path.exists(path) or (stage in HEAVY and _wait_for(path))):
-        state, value = _ask(path, stage, arguments)
+    candidate = from_json(Candidate, arguments["candidate"]) if stage in CANDIDATE_STAGES else None
+    before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
+    about = {"display_name": f"{candidate.candidate_id}: {stage}"} if candidate else {}
+    failure = before and before.failure
+    if failure:
+        events.emit(stage, candidate.candidate_id, "skipped")
     else:
-        state, value = _run(stage, arguments)
-    if state == "failed":
-        raise SystemExit(value)
-    return value
+        begun = time.time()
+        state, value, tries = _repeat(stage, candidate, arguments)
+        if state == "finished":
+            return about | (value or {}) if candidate else value
+        if candidate is None or is_baseline(stage, candidate, before):
+            raise SystemExit(f"{stage}{f' of {candidate.candidate_id}' if candidate else ''}: {value}")
+        failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
+    outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
+    write_record(outcome, arguments["outcome"])
+    if stage in MODELS:  # KFP takes an output that is not there for lost
+        write_record(failure, Path(arguments[MODELS[stage]]) / "failure.json")
+    tracking.log_outcome(outcome)
+    return about | {"failed": f"{failure.stage}: {failure.reason}"}
+
+
+def is_baseline(stage: str, candidate: Candidate, before: Outcome | None) -> bool:
+    """Says whether the work is done for the base model as it is, with which every candidate is compared."""
+    return candidate.epochs == 0 and (stage in BEFORE_RL or (stage == "benchmark" and before is None))
+
+
+def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
+    """Tries a stage until it finishes, is refused, or has used up its tries; training goes on from its last checkpoint.
+
+    Returns:
+        (finished, result, tries), (failed, message, tries), or (refused, message, tries) where another try would end alike.
+    """
+    most = 1 + int(os.environ.get(RETRIES) or 0)
+    for tries in range(1, most + 1):
+        if tries > 1:
+            print(f"{stage}: try {tries} of {most}", flush=True)
+        state, value = _try(stage, candidate, arguments)
+        if state != "failed":
+            break
+    return state, value, tries
+
+
+def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any]:
+    path = os.environ.get(SOCKET)
+    if path and (os.path.exists(path) or (candidate and _wait_for(path))):
+        return _ask(path, stage, arguments)
+    return _spawn(stage, candidate, arguments) if candidate else _run(stage, arguments)
 
 
 def _run(stage: str, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in this process and returns (finished, result) or (failed, message)."""
+    """Runs a stage in this process and returns (finished, result), (failed, message) or (refused, message)."""
     candidate_id = _find_candidate_id(arguments)
     begun = time.time()
     events.emit(stage, candidate_id, "started")
     try:
         value = _call(stage, candidate_id, arguments)
     except Exception as error:
-        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        message = failures.describe_error(stage, error)
         if not isinstance(error, InputError):
             traceback.print_exc()
         events.emit(stage, candidate_id, "failed", message=message)
-        return "failed", f"{stage}{f' of {candidate_id}' if candidate_id else ''}: {message}"
+        return "refused" if isinstance(error, InputError) else "failed", message
     events.emit(stage, candidate_id, "finished", seconds=time.time() - begun)
     return "finished", value
 
@@ -77,9 +126,33 @@ def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
 
 
 def _find_candidate_id(arguments: dict) -> str | None:
-    if "candidate" in arguments:
-        return json.loads(arguments["candidate"])["candidate_id"]
-    return json.loads(arguments["outcome"])["candidate"]["candidate_id"] if "outcome" in arguments else None
+    return json.loads(arguments["candidate"])["candidate_id"] if "candidate" in arguments else None
+
+
+def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]:
+    """Runs a stage in a child, so that what kills it, such as a lack of memory, leaves somebody to say so and to go on."""
+    with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
+        given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
+        given.write_text(json.dumps(arguments))
+        killed = failures.count_kills()
+        child = subprocess.Popen([sys.executable, "-m", "rlready.components.core.launch", stage, given, answer])
+
+        def stop(signum, frame):
+            child.terminate()
+            tracking.end_candidate(candidate, "KILLED")
+            child.kill()
+            os._exit(128 + signum)
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            code = child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        if answer.exists():
+            return tuple(json.loads(answer.read_text()))
+    message = failures.describe_death(stage, code, failures.count_kills() > killed)
+    events.emit(stage, candidate.candidate_id, "failed", message=message)
+    return "failed", message
 
 
 def run_from_command_line(stage: str) -> None:
@@ -93,8 +166,8 @@ def run_from_command_line(stage: str) -> None:
     parser.add_argument("--config", required=True, help="JSON file with the arguments of the stage's run()")
     with open(parser.parse_args().config) as file:
         state, value = _run(stage, json.load(file))
-    if state == "failed":
-        sys.exit(value)
+    if state != "finished":
+        sys.exit(f"{stage}: {value}")
     if value is not None:
         print(value if isinstance(value, str) else json.dumps(value))
 
@@ -110,6 +183,7 @@ def _wait_for(path: str, seconds: float = 60) -> bool:
 
 
 def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
+    killed = failures.count_kills()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         # The child writes to this process's standard output and error.
@@ -118,11 +192,10 @@ def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     if not answer:
-        message = "its process was killed (out of memory?); run the same command to go on"
+        message = failures.describe_death(stage, -signal.SIGKILL, failures.count_kills() > killed)
         events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
-        return "failed", f"{stage}: {message}"
-    state, value = json.loads(answer)
-    return state, value
+        return "failed", message
+    return tuple(json.loads(answer))
 
 
 def serve(path: str) -> None:
@@ -187,5 +260,14 @@ def _attend(connection: socket.socket) -> None:
     os._exit(0)
 
 
+def main() -> None:
+    """Serves as the warm worker (SOCKET), or runs one stage as the child of its own process (STAGE ARGUMENTS ANSWER)."""
+    if len(sys.argv) == 2:
+        serve(sys.argv[1])
+        return
+    stage, given, answer = sys.argv[1:]
+    write_atomically(answer, json.dumps(_run(stage, json.loads(Path(given).read_text()))))
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    main()

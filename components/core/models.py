@@ -7,7 +7,8 @@ from pathlib import Path
 from rlready.components import list_machine
 from rlready.components.config import InputError, Unreachable
 from rlready.components.core.prompts import list_ends
-from rlready.components.core.records import BaseModel, to_json, write_atomically
+from rlready.components.core.records import BaseModel
+from rlready.components.core.serialization import to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
 POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is the base model itself

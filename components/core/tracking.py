@@ -12,14 +12,14 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rlready.components.core import events
 from rlready.components.core.records import Candidate, Outcome
 
-LONGEST_PARAMETER = 6000  # MLflow's limit
+LONGEST_PARAMETER, LONGEST_TAG = 6000, 5000  # MLflow's limits
 SERIES = ("sft/heldout_loss", "rl/reward")
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -47,20 +47,45 @@ def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candid
         outcome: What is known so far. Its links may hold `data` ({split: {digest, rows, source}}), `base_model`
             (location, revision, digest) and the URIs `sft_model` and `rl_model`.
         run_id: Id of the pipeline run; defaults to RLREADY_RUN_ID.
-        role: candidate, or reference for the base model, whose benchmark is logged under `base/` instead of `rl/`.
+        role: candidate, or baseline for the base model, whose benchmark is logged under `base/` instead of `rl/`.
     """
     run_id = run_id or os.environ.get("RLREADY_RUN_ID")
-    if run_id:
+    # Before the gate nobody knows whether the base model is a candidate or only what all are compared with.
+    unknown = role == "candidate" and not (outcome.candidate.epochs or outcome.verdict or outcome.rl)
+    if run_id and not unknown:
         _attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
 
 
-def finish_run(run_id: str, parameters: dict, report: dict[str, Path]) -> None:
-    """Completes the pipeline's run: its parameters, the report's files, and the state finished. Never raises.
+def open_run(name: str) -> None:
+    """Makes the pipeline's run in MLflow, under the name that the user gave the run. Never raises."""
+    run_id = os.environ.get("RLREADY_RUN_ID")
+    if run_id:
+        _attempt(lambda client, experiment: _open_parent(client, experiment, run_id, name))
+
+
+def end_candidate(candidate: Candidate, status: str) -> None:
+    """Marks a candidate's run, and the pipeline's, as FAILED or KILLED: a stage was stopped. Never raises."""
+    run_id = os.environ.get("RLREADY_RUN_ID")
+
+    def end(client: Any, experiment: str) -> None:
+        for run in (
+            _open_child(client, experiment, run_id, candidate, "candidate"),
+            _open_parent(client, experiment, run_id),
+        ):
+            client.set_terminated(run.info.run_id, status)
+
+    if run_id:
+        _attempt(end)
+
+
+def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: str = "FINISHED") -> None:
+    """Completes the pipeline's run: its parameters, the report's files, and its state. Never raises.
 
     Args:
         run_id: Id of the pipeline run.
         parameters: Flat pipeline parameters; longer values than MLflow takes are cut and end in `…`.
         report: Text files to upload, by the name that they get: KFP calls its files html and markdown.
+        status: FINISHED, or FAILED where no candidate has a result.
     """
 
     def finish(client: Any, experiment: str) -> None:
@@ -70,7 +95,7 @@ def finish_run(run_id: str, parameters: dict, report: dict[str, Path]) -> None:
         _log_missing(client, run, short)
         for name, path in report.items():
             client.log_text(run.info.run_id, path.read_text(), name)
-        client.set_terminated(run.info.run_id)
+        client.set_terminated(run.info.run_id, status)
 
     _attempt(finish)
 
@@ -195,8 +220,9 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
 
     run = _open_child(client, experiment, run_id, outcome.candidate, role)
     child, verdict = run.info.run_id, outcome.verdict
-    tags = {"verdict": verdict["decision"], "verdict.reason": verdict["reason"]} if verdict else {}
-    tags |= {"audited": "yes"} if verdict and verdict.get("audited") else {}
+    tags = {"verdict": verdict.decision, "verdict.reason": verdict.reason} if verdict else {}
+    tags |= {"audited": "yes"} if verdict and verdict.audited else {}
+    tags |= {"failed": f"{outcome.failure.stage}: {outcome.failure.reason}"[:LONGEST_TAG]} if outcome.failure else {}
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:
@@ -207,51 +233,59 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     _log_missing(client, run, dataclasses.asdict(outcome.candidate), tags, metrics)
     if outcome.links.get("data"):
         client.log_inputs(child, datasets=_list_datasets(outcome.links["data"]))
-    done = role != "candidate" or (verdict and (not verdict["proceed"] or outcome.benchmark))
-    if done and run.info.status != "FINISHED":
-        client.set_terminated(child)
+    done = role != "candidate" or (verdict and (not verdict.proceed or outcome.benchmark))
+    status = "FAILED" if outcome.failure else "FINISHED"
+    if (done or outcome.failure) and run.info.status != status:
+        client.set_terminated(child, status)
     _log_models(client, experiment, client.get_run(child), outcome, role)
 
 
 def _list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
-    sft, predictors, verdict, rl, benchmark = (
-        x or {} for x in (outcome.sft, outcome.predictors, outcome.verdict, outcome.rl, outcome.benchmark)
-    )
-    after = "rl" if role == "candidate" else "base"
-    forecast, sequence = verdict.get("forecast") or {}, predictors.get("sequence") or {}
-    points = [
-        *((f"sft/pass_at_{k}", 0, value) for k, value in predictors.get("curve", [])),
-        *((f"sft/pass_at_{k}_corrected", 0, value) for k, value in predictors.get("corrected", [])),
-        *(
-            (f"sft/pass_at_{k}_{side}", 0, value)
-            for k, interval in predictors.get("intervals", {}).items()
-            for side, value in zip(("low", "high"), interval, strict=True)
-        ),
-        ("sft/false_positive_rate", 0, (predictors.get("false_positives") or {}).get("rate")),
-        *((f"sft/sequential_{name}", 0, sequence.get(name)) for name in ("low", "high", "samples")),
-        *((f"sft/{name}", 0, value) for name, value in (predictors.get("by_products") or {}).items()),
-        ("sft/greedy_pass_at_1", 0, predictors.get("greedy_pass_at_1")),
-        ("sft/generalization_loss", 0, predictors.get("generalization_loss")),
-        *(
-            (f"sft/loss_of_length_quartile_{number}", 0, part["loss"])
-            for number, part in enumerate(predictors.get("loss_by_length", []), 1)
-        ),
-        *(("sft/heldout_loss", int(epoch), value) for epoch, value in sft.get("trajectory", [])),
-        ("sft/seconds", 0, sft.get("seconds")),
-        ("predictors/seconds", 0, predictors.get("seconds")),
-        ("gate/rank", 0, (verdict.get("numbers") or {}).get("rank")),
-        ("gate/propensity", 0, verdict.get("propensity")),
-        *((f"forecast/{name}", 0, forecast.get(name)) for name in ("predicted", "low", "high")),
-        *(("rl/reward", int(step), value) for step, value in rl.get("rewards", [])),
-        ("rl/seconds", 0, rl.get("seconds")),
-        (f"{after}/pass_at_1", 0, benchmark.get("pass_at_1")),
-        (f"{after}/pass_at_1_standard_error", 0, benchmark.get("standard_error")),
-        (f"{after}/greedy_pass_at_1", 0, benchmark.get("greedy_pass_at_1")),
-        *((f"{after}/{name}/pass_at_1", 0, value) for name, _, value, *_ in benchmark.get("benchmarks", [])),
-        ("benchmark/chance", 0, benchmark.get("chance") or None),
-        ("benchmark/seconds", 0, benchmark.get("seconds")),
-    ]
-    return [(_name_metric(key), step, float(value)) for key, step, value in points if _is_number(value)]
+    """Returns (name, step, value) of every figure that is known."""
+    points = [*_list_before_rl(outcome), *_list_after_rl(outcome, "rl" if role == "candidate" else "base")]
+    return [(_name_metric(key), step, float(value)) for key, step, value in points if value is not None]
+
+
+def _list_before_rl(outcome: Outcome) -> Iterator[tuple[str, int, float | None]]:
+    sft, predictors = outcome.sft, outcome.predictors
+    if sft:
+        yield "sft/seconds", 0, sft.seconds
+        yield from (("sft/heldout_loss", int(epoch), value) for epoch, value in sft.trajectory)
+    if predictors is None:
+        return
+    yield from ((f"sft/pass_at_{k}", 0, value) for k, value in predictors.curve)
+    yield from ((f"sft/pass_at_{k}_corrected", 0, value) for k, value in predictors.corrected)
+    for k, interval in predictors.intervals.items():
+        yield from (
+            (f"sft/pass_at_{k}_{side}", 0, value) for side, value in zip(("low", "high"), interval, strict=True)
+        )
+    yield "sft/false_positive_rate", 0, predictors.false_positives and predictors.false_positives.rate
+    for name in ("low", "high", "samples") if predictors.sequence else ():
+        yield f"sft/sequential_{name}", 0, getattr(predictors.sequence, name)
+    yield from ((f"sft/{name}", 0, value) for name, value in dataclasses.asdict(predictors.by_products).items())
+    yield "sft/greedy_pass_at_1", 0, predictors.greedy_pass_at_1
+    yield "sft/generalization_loss", 0, predictors.generalization_loss
+    for number, quarter in enumerate(predictors.loss_by_length, 1):
+        yield f"sft/loss_of_length_quartile_{number}", 0, quarter.loss
+    yield "predictors/seconds", 0, predictors.seconds
+
+
+def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, float | None]]:
+    verdict, rl, benchmark = outcome.verdict, outcome.rl, outcome.benchmark
+    if verdict:
+        yield "gate/rank", 0, verdict.numbers.rank
+        yield "gate/propensity", 0, verdict.propensity
+        yield from ((f"forecast/{name}", 0, getattr(verdict.forecast, name)) for name in ("predicted", "low", "high"))
+    if rl:
+        yield "rl/seconds", 0, rl.seconds
+        yield from (("rl/reward", int(step), value) for step, value in rl.rewards)
+    if benchmark:
+        yield f"{after}/pass_at_1", 0, benchmark.pass_at_1
+        yield f"{after}/pass_at_1_standard_error", 0, benchmark.standard_error
+        yield f"{after}/greedy_pass_at_1", 0, benchmark.greedy_pass_at_1
+        yield from ((f"{after}/{name}/pass_at_1", 0, value) for name, _, value, *_ in benchmark.benchmarks)
+        yield "benchmark/chance", 0, benchmark.chance or None
+        yield "benchmark/seconds", 0, benchmark.seconds
 
 
 def _name_metric(name: str) -> str:
@@ -323,8 +357,8 @@ def _open_child(client: Any, experiment: str, run_id: str, candidate: Candidate,
     return child
 
 
-def _open_parent(client: Any, experiment: str, run_id: str) -> Any:
-    return _open_run(client, experiment, run_id, {"rlready.run_id": run_id, "rlready.role": "pipeline"})
+def _open_parent(client: Any, experiment: str, run_id: str, name: str = "") -> Any:
+    return _open_run(client, experiment, name or run_id, {"rlready.run_id": run_id, "rlready.role": "pipeline"})
 
 
 def _open_run(client: Any, experiment: str, name: str, tags: dict, more: dict | None = None) -> Any:

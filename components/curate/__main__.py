@@ -1,18 +1,17 @@
 """Container face of curate: python -m rlready.components.curate --config run.json."""
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
 from rlready.components.config import needs_pass_rates, needs_tokens, read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import load_token_counter
-from rlready.components.core.records import write_atomically
+from rlready.components.core.serialization import write_atomically
 from rlready.components.curate.curate import curate, describe_card
 from rlready.components.curate.difficulty import open_pass_counter
 
 
-def run(settings: str, revisions: str, data: str, card: str) -> dict[str, int]:
+def run(settings: str, data: str, card: str) -> dict[str, int]:
     """Splits the data, writes it with its card and returns the rows of each set."""
     read = read_settings(settings)
     tokens = load_token_counter(read.base.model, read.base.revision) if needs_tokens(read.curate) else None
@@ -20,7 +19,7 @@ def run(settings: str, revisions: str, data: str, card: str) -> dict[str, int]:
     if needs_pass_rates(read.curate):
         passes = open_pass_counter(read.base, read.sampling, read.curate.pass_rate_samples)
     with passes as count_passes:
-        described = curate(read.curate, json.loads(revisions), Path(data), tokens, count_passes)
+        described = curate(read.curate, read.revisions, Path(data), tokens, count_passes)
     write_atomically(card, describe_card(described))
     print(describe_card(described))
     return {name: entry["rows"] for name, entry in described["sets"].items()}

@@ -6,16 +6,14 @@ from rlready.components.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("curate"), install_kfp_package=False)
-def curate(settings: str, revisions: str, data: dsl.Output[dsl.Dataset], card: dsl.Output[dsl.Markdown]):
+def curate(settings: str, data: dsl.Output[dsl.Dataset], card: dsl.Output[dsl.Markdown]):
     """Splits the data once, the same for every candidate: SFT pool, held-out set, RL prompts, evaluation problems.
 
     Args:
-        settings: Settings of this stage, from plan.
-        revisions: Digest or commit of every source, from plan.
+        settings: Settings of this stage and the digest or commit of every source, from plan.
         data: Parquet files and card.json.
         card: Counts, lengths, digests, and what was left out and why.
     """
     from rlready.components.core.launch import launch
 
-    paths = {"data": data.path, "card": card.path}
-    data.metadata.update(launch("curate", settings=settings, revisions=revisions, **paths))
+    data.metadata.update(launch("curate", settings=settings, data=data.path, card=card.path))

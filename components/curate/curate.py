@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlready.components.config import SUBSETS, Curate, InputError, needs_pass_rates
-from rlready.components.core.records import write_atomically
 from rlready.components.core.registry import (
     BUILTIN,
     Source,
@@ -24,6 +23,7 @@ from rlready.components.core.registry import (
     list_benchmarks,
     list_sources,
 )
+from rlready.components.core.serialization import write_atomically
 from rlready.components.core.sources import Chunk, check_rows, inspect, read_chunks, read_problem
 from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped, describe_card
 from rlready.components.curate.contamination import Contamination

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import find_base, takes_pictures, write_pointer
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
-from rlready.components.core.records import BaseModel, write_atomically
+from rlready.components.core.records import BaseModel
 from rlready.components.core.registry import BUILTIN, Source
 from rlready.components.core.sampling import Draw, Engine, open_engine
 from rlready.components.core.scoring import Scored, score_problems
+from rlready.components.core.serialization import write_atomically
 from rlready.components.core.sources import inspect, read_benchmark
 from rlready.components.core.suite import BenchmarkScore, SuiteScore, average, score_benchmark
 

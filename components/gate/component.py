@@ -10,39 +10,23 @@ from rlready.components.images import resolve_image
 @dsl.component(base_image=resolve_image("gate"), install_kfp_package=False)
 def gate(
     settings: str,
-    experiment: str,
     measured: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
-    reference: dsl.Input[dsl.Artifact],
+    judged: dsl.Output[dsl.Artifact],
     verdicts: dsl.Output[dsl.Markdown],
-) -> List[str]:  # noqa: UP006
+) -> NamedTuple("Gate", [("anyone", str), ("approved", List[dict])]):  # noqa: UP006
     """Decides which candidates go on to RL.
 
     Args:
-        settings: Mode, thresholds, budget and audit, from plan.
-        experiment: Digest of what makes results comparable, from plan.
-        measured: Every candidate's outcome so far.
-        reference: The base model's.
+        settings: Mode, thresholds, budget and audit, and which candidates there are, from plan.
+        measured: The outcomes so far of the base model and of every candidate.
+        judged: The same with verdicts.
         verdicts: The decisions and their reasons.
 
     Returns:
-        One verdict a candidate, as JSON.
+        Whether RL runs for anyone ("yes" or "no"); for whom, each with the digest of the checkpoint that was judged.
     """
     from rlready.components.core.launch import launch
 
-    paths = {"measured": [m.path for m in measured], "reference": reference.path, "verdicts": verdicts.path}
-    return launch("gate", settings=settings, experiment=experiment, **paths)
-
-
-@dsl.component(base_image=resolve_image("gate"), install_kfp_package=False)
-def admit(judged: str) -> NamedTuple("Admission", [("proceed", str), ("candidate", str), ("measured_digest", str)]):
-    """Reads one verdict: whether RL runs ("yes" or "no"), for which candidate, and the digest of its checkpoint."""
-    from rlready.components.core.records import Judged, from_json, to_json
-
-    read = from_json(Judged, judged)
-    return "yes" if read.verdict["proceed"] else "no", to_json(read.candidate), read.model_digest
-
-
-@dsl.component(base_image=resolve_image("gate"), install_kfp_package=False)
-def decline(candidate: str) -> str:
-    """Ends the way of a candidate that does not go on to RL, so that both branches have a result: here, none."""
-    return ""
+    paths = {"measured": [m.path for m in measured], "judged": judged.path, "verdicts": verdicts.path}
+    approved = launch("gate", settings=settings, **paths)
+    return "yes" if approved else "no", approved

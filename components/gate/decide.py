@@ -8,7 +8,7 @@ import numpy as np
 
 from rlready.components.config import Gate, InputError
 from rlready.components.core.pass_at_k import estimate_curve
-from rlready.components.core.records import Outcome, Verdict, check_comparable
+from rlready.components.core.records import GateNumbers, Outcome, PredictorsRecord, SequenceRecord, Verdict
 
 Z95 = 1.96
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
@@ -29,15 +29,45 @@ def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdi
         InputError: If an outcome was measured in another experiment.
     """
     check_comparable(outcomes, base)
-    verdicts = [compare(outcome, base, settings) for outcome in outcomes]
+    failed = {o.candidate.candidate_id: _refuse(o, settings) for o in outcomes if o.failure}
+    verdicts = [compare(outcome, base, settings) for outcome in outcomes if not outcome.failure]
+    if settings.max_rl_runs and settings.mode != "off":
+        verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
     if settings.mode == "off":
         off = {"decision": "undecided", "reason": "the gate is off: RL runs for every candidate"}
-        return [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
-    if settings.max_rl_runs:
-        verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
-    if settings.mode == "audit":
-        return [_audit(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
-    return draw_audit(verdicts, settings.audit_fraction, settings.seed)
+        verdicts = [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
+    elif settings.mode == "audit":
+        verdicts = [_audit(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
+    else:
+        verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed)
+    judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
+    return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
+
+
+def check_comparable(outcomes: list[Outcome], baseline: Outcome) -> None:
+    """Raises InputError if an outcome was measured with other data, base model or settings than the base model."""
+    for outcome in outcomes:
+        if not outcome.failure and outcome.measurement != baseline.measurement:
+            raise InputError(
+                f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than the base"
+                f" model ({baseline.measurement}); base model, held-out set, problems, sampling and engine must be the same"
+            )
+
+
+def _refuse(outcome: Outcome, settings: Gate) -> Verdict:
+    """Returns the verdict on a candidate that failed: no mode and no audit can send it to RL, for there is no checkpoint."""
+    failure = outcome.failure
+    after = "" if failure.seconds is None else f" after {failure.seconds:,.0f} s"
+    tries = f" and {failure.tries} tries" if failure.tries > 1 else ""
+    return Verdict(
+        outcome.candidate.candidate_id,
+        "rejected",
+        False,
+        f"{failure.stage} failed{after}{tries}: {failure.reason}",
+        settings.mode,
+        0.0,
+        numbers=GateNumbers(k=settings.k),
+    )
 
 
 def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
@@ -51,38 +81,38 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
         the verifier does not allow a decision, else approved.
     """
-    k, candidate, predictors = settings.k, outcome.candidate, outcome.predictors or {}
-    losses = [loss for _, loss in (outcome.sft or {}).get("trajectory", [])]
-    sequence = predictors.get("sequence")
-    numbers = {
-        "k": k,
-        "pass_at_1": _estimate(predictors, 1),
-        "pass_at_k": _estimate(predictors, k),
-        "base_pass_at_k": _estimate(base.predictors or {}, k),
-        "generalization_loss": _number(predictors.get("generalization_loss")),
-        "loss_rise": losses[-1] / min(losses) if losses and all(map(_usable_loss, losses)) else None,
-        "verifier_disagreement": _number((predictors.get("by_products") or {}).get("verifier_disagreement")),
-    }
-    lead = None
-    if numbers["pass_at_k"] is not None and numbers["base_pass_at_k"] is not None:
-        lead = numbers["pass_at_k"] - numbers["base_pass_at_k"]
-    numbers["pass_at_k_over_base"] = lead
+    k, candidate, predictors = settings.k, outcome.candidate, outcome.predictors or PredictorsRecord()
+    losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
+    sequence = predictors.sequence
+    pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k)
+    numbers = GateNumbers(
+        k=k,
+        pass_at_1=_estimate(predictors, 1),
+        pass_at_k=pass_at_k,
+        pass_at_k_low=sequence and sequence.low,
+        pass_at_k_high=sequence and sequence.high,
+        base_pass_at_k=base_pass_at_k,
+        pass_at_k_over_base=None if None in (pass_at_k, base_pass_at_k) else pass_at_k - base_pass_at_k,
+        generalization_loss=predictors.generalization_loss,
+        loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
+        verifier_disagreement=predictors.by_products.verifier_disagreement,
+    )
 
     # Name, value, limit, direction, and the limit that rejects nobody.
     checks = [
-        (f"Pass@{k}", numbers["pass_at_k"], settings.min_pass_at_k, 1, 0),
-        (f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, 1, -1),
-        ("loss rise", numbers["loss_rise"], settings.max_loss_rise, -1, math.inf),
+        (f"Pass@{k}", pass_at_k, settings.min_pass_at_k, 1, 0),
+        (f"Pass@{k} over base", numbers.pass_at_k_over_base, settings.min_pass_at_k_over_base, 1, -1),
+        ("loss rise", numbers.loss_rise, settings.max_loss_rise, -1, math.inf),
     ]
     notes, missed, missing, held = [], [], [], []
     if sequence:
         checks = checks[2:]
-        _judge_sequence(sequence, settings, numbers, missed, missing, held)
+        _judge_sequence(sequence, settings, missed, missing, held)
     if candidate.subset == "random":
-        checks.insert(-1, ("loss", numbers["generalization_loss"], settings.max_generalization_loss, -1, 100))
+        checks.insert(-1, ("loss", numbers.generalization_loss, settings.max_generalization_loss, -1, 100))
     else:
         notes.append(f"loss threshold not applied: {candidate.subset} is not a random draw")
-        if numbers["generalization_loss"] is None:
+        if numbers.generalization_loss is None:
             checks.insert(-1, ("loss", None, settings.max_generalization_loss, -1, 100))
     for name, value, limit, sign, idle in checks:
         if value is None:
@@ -91,7 +121,7 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
             missed.append(f"{name} {value:.3f} {'<' if sign > 0 else '>'} {limit:g}")
         elif limit != idle:
             held.append(f"{name} {value:.3f} {'>=' if sign > 0 else '<='} {limit:g}")
-    disagreement, limit = numbers["verifier_disagreement"], settings.max_verifier_disagreement
+    disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
     if disagreement is not None and disagreement > limit:
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
     elif disagreement is None and not sequence:
@@ -102,11 +132,10 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     return Verdict(candidate.candidate_id, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 
 
-def _judge_sequence(sequence: dict, settings: Gate, numbers: dict, missed: list, missing: list, held: list) -> None:
+def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:
     """The confidence sequence holds at every moment, so it may be compared with any threshold, not only its own."""
-    low, high, k = _number(sequence.get("low")), _number(sequence.get("high")), settings.k
-    numbers |= {"pass_at_k_low": low, "pass_at_k_high": high}
-    if low is None or high is None or sequence.get("k") != k:
+    low, high, k = sequence.low, sequence.high, settings.k
+    if low is None or high is None or sequence.k != k:
         missing.append(f"no sequence for Pass@{k}")
         return
     shown, limit = f"Pass@{k} in [{low:.3f}, {high:.3f}]", settings.min_pass_at_k
@@ -115,7 +144,7 @@ def _judge_sequence(sequence: dict, settings: Gate, numbers: dict, missed: list,
     elif high < limit:
         missed.append(f"{shown}, all < {limit:g}")
     else:
-        missing.append(f"{shown} holds {limit:g}: not decided within the budget of {sequence['samples']} samples")
+        missing.append(f"{shown} holds {limit:g}: not decided within the budget of {sequence.samples} samples")
 
 
 def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:
@@ -134,7 +163,7 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     label = RANKED[settings.rank_by].format(k=settings.k)
 
     def key(verdict: Verdict) -> tuple:
-        value, loss = verdict.numbers[settings.rank_by], verdict.numbers["generalization_loss"]
+        value, loss = getattr(verdict.numbers, settings.rank_by), verdict.numbers.generalization_loss
         return -sign * value, loss, verdict.candidate_id
 
     ranked = sorted((v for v in verdicts if v.decision == "approved"), key=key)
@@ -142,7 +171,7 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     changed = {}
     for place, verdict in enumerate(ranked, 1):
         admitted = place <= settings.max_rl_runs
-        numbers = verdict.numbers | {"rank": place, "ranked": len(ranked)}
+        numbers = dataclasses.replace(verdict.numbers, rank=place, ranked=len(ranked))
         reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
         if first_out:
             other = (first_out if admitted else last_in)[0]
@@ -163,11 +192,11 @@ def measure_distance(one: Outcome, other: Outcome, settings: Gate) -> tuple[floa
     Pass@k is compared problem by problem, so what makes a problem hard for both cancels out.
     """
     if settings.rank_by == "generalization_loss":
-        losses = [o.predictors["generalization_loss"] for o in (one, other)]
-        widths = [np.ptp(o.predictors["loss_interval"]) / (2 * Z95) for o in (one, other)]
+        losses = [o.predictors.generalization_loss for o in (one, other)]
+        widths = [np.ptp(o.predictors.loss_interval) / (2 * Z95) for o in (one, other)]
         return losses[0] - losses[1], float(math.hypot(*widths))
     k = settings.k if settings.rank_by == "pass_at_k" else 1
-    curves = [estimate_curve(o.predictors["correct"], o.predictors["samples"])[:, k - 1] for o in (one, other)]
+    curves = [estimate_curve(o.predictors.correct, o.predictors.samples)[:, k - 1] for o in (one, other)]
     if len(curves[0]) != len(curves[1]):
         raise InputError(f"{one.candidate.candidate_id} and {other.candidate.candidate_id} have different problems")
     differences = curves[0] - curves[1]
@@ -200,18 +229,10 @@ def _audit(verdict: Verdict, propensity: float) -> Verdict:
     return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)
 
 
-def _estimate(predictors: dict, k: int) -> float | None:
+def _estimate(predictors: PredictorsRecord, k: int) -> float | None:
     """Returns Pass@k from the counts, or None where they do not allow it."""
     try:
-        curve = estimate_curve(predictors.get("correct") or [], predictors.get("samples") or 0)
-        return _number(float(curve[:, k - 1].mean())) if 1 <= k <= curve.shape[1] else None
+        curve = estimate_curve(predictors.correct, predictors.samples)
+        return float(curve[:, k - 1].mean()) if 1 <= k <= curve.shape[1] else None
     except (InputError, TypeError):
         return None
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, float) and math.isfinite(value) else None
-
-
-def _usable_loss(value: object) -> bool:
-    return _number(value) is not None and value > 0

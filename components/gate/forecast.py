@@ -1,11 +1,11 @@
 """What to expect of RL: a line from Pass@k to the post-RL score, fitted on the finished runs of the same experiment."""
 
-from rlready.components.core.records import Verdict
+from rlready.components.core.records import Forecast, Verdict
 from rlready.components.core.statistics import MIN_POINTS, predict_at
 from rlready.components.core.tracking import find_finished
 
 
-def forecast(verdicts: list[Verdict], experiment: str) -> list[dict]:
+def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     """Forecasts the post-RL Pass@1 of every candidate that has none yet (paper, protocol step 3).
 
     Args:
@@ -13,26 +13,25 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[dict]:
         experiment: Digest of everything that makes results comparable.
 
     Returns:
-        For each verdict: predicted, low, high (95 % prediction interval), points, predictor; or the reason why not.
+        For each verdict: what to expect, or the reason why not.
     """
     if not verdicts:
         return []
-    k = verdicts[0].numbers["k"]
+    k = verdicts[0].numbers.k
     finished = find_finished(experiment, f"sft/pass_at_{k}", "rl/pass_at_1")
     points = list(finished.values())
     forecasts = []
     for verdict in verdicts:
-        at = verdict.numbers["pass_at_k"]
+        at = verdict.numbers.pass_at_k
         if verdict.candidate_id in finished:
-            forecasts.append({"reason": "an earlier run has its result already"})
+            forecasts.append(Forecast(reason="an earlier run has its result already"))
             continue
         if len(points) < MIN_POINTS:
-            forecasts.append({"reason": f"insufficient data: {len(points)} finished runs, {MIN_POINTS} needed"})
+            forecasts.append(Forecast(reason=f"insufficient data: {len(points)} finished runs, {MIN_POINTS} needed"))
             continue
         line = None if at is None else predict_at(*zip(*points, strict=True), at)
         if line is None:
-            forecasts.append({"reason": f"no line through the finished runs gives a number for Pass@{k}"})
+            forecasts.append(Forecast(reason=f"no line through the finished runs gives a number for Pass@{k}"))
             continue
-        names = ("predicted", "low", "high")
-        forecasts.append(dict(zip(names, line, strict=True)) | {"points": len(points), "predictor": f"pass_at_{k}"})
+        forecasts.append(Forecast(*line, points=len(points), predictor=f"pass_at_{k}"))
     return forecasts

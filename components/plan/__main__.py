@@ -3,23 +3,21 @@
 import json
 
 from rlready.components.core.launch import run_from_command_line
-from rlready.components.core.records import to_json, write_atomically
-from rlready.components.plan.plan import describe_plan, make_candidate, make_plan
+from rlready.components.core.serialization import to_json, write_atomically
+from rlready.components.core.tracking import open_run
+from rlready.components.plan.plan import describe_plan, make_plan
 
 
-def run(parameters: dict, summary: str) -> tuple:
+def run(parameters: dict, run_name: str, summary: str) -> tuple:
     """Plans from flat parameters, writes the summary and returns the KFP outputs in their declared order."""
     plan = make_plan(parameters)
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))
-    reference = make_candidate(0, "random", 1, 1e-6, plan.candidates[0].seed)
+    open_run(run_name)
     return (
-        [to_json(candidate) for candidate in plan.candidates],
-        to_json(reference),
-        to_json(plan.base),
-        json.dumps(plan.revisions, sort_keys=True),
+        [to_json(candidate) for candidate in plan.measured],
+        to_json(plan.baseline),
         json.dumps(parameters, sort_keys=True),
-        plan.experiment,
         *(plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")),
     )
 

@@ -18,6 +18,7 @@ def plan(
     sweep_learning_rates: list,
     sweep_seeds: list,
     sweep_candidates: list,
+    sweep_attempts: dict,
     curate_sft_data: str,
     curate_rl_data: str,
     curate_evaluation_data: str,
@@ -79,16 +80,14 @@ def plan(
     rl_memory_fraction: float,
     rl_trainer_overrides: dict,
     benchmark_samples: int,
+    run_name: str,
     summary: dsl.Output[dsl.Markdown],
 ) -> NamedTuple(
     "Plan",
     [
         ("candidates", List[str]),  # noqa: UP006
-        ("reference", str),
-        ("base", str),
-        ("revisions", str),
+        ("baseline", str),
         ("parameters", str),
-        ("experiment", str),
         ("curate", str),
         ("sft", str),
         ("predictors", str),
@@ -100,11 +99,10 @@ def plan(
     """Checks everything before anything expensive, expands the sweep and estimates what it will cost.
 
     Returns:
-        The candidates, the reference candidate and the base model as JSON, the digest that makes results comparable, and the
-        settings of each stage.
+        What is to be measured, the base model first, as JSON; the pipeline's parameters; and the settings of each stage.
     """
     parameters = dict(locals())
-    path = parameters.pop("summary").path
+    path, name = parameters.pop("summary").path, parameters.pop("run_name")
     from rlready.components.core.launch import launch
 
-    return tuple(launch("plan", parameters=parameters, summary=path))
+    return tuple(launch("plan", parameters=parameters, run_name=name, summary=path))

@@ -75,6 +75,16 @@ class Plan:
     lengths: Lengths
     doubts: list[str]
 
+    @property
+    def baseline(self) -> Candidate:
+        """The base model, as it is measured: a candidate without SFT."""
+        return make_candidate(0, "random", 1, 1e-6, self.candidates[0].seed)
+
+    @property
+    def measured(self) -> list[Candidate]:
+        """What goes through SFT and predictors: the base model once, for all its seeds, then the others."""
+        return [self.baseline, *(candidate for candidate in self.candidates if candidate.epochs)]
+
 
 def make_plan(parameters: dict, strict: bool = True) -> Plan:
     """Checks parameters and expands them.
@@ -133,13 +143,32 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
         )
     revisions, samples = look_at_sources(curate, ask)
     refuse_guessing(curate, samples)
-    settings = {stage: config.write_settings(experiment, stage) for stage in config.STAGE_SECTIONS}
-    deciding = [dataclasses.asdict(base), revisions, *(v for stage, v in settings.items() if stage != "gate")]
-    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+    settings, digest = write_all_settings(experiment, base, revisions, candidates)
     shape, shape_source = find_shape(base)
     lengths = count_lengths(experiment, base, samples["sft"])
     estimate = estimate_cost(experiment, candidates, shape.parameters if shape else count_parameters(base), lengths)
     return Plan(candidates, base, revisions, settings, digest, estimate, shape, shape_source, lengths, doubts)
+
+
+def write_all_settings(
+    experiment: SimpleNamespace, base: BaseModel, revisions: dict[str, str], candidates: list[Candidate]
+) -> tuple[dict[str, str], str]:
+    """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate."""
+    start = {"base_model": dataclasses.asdict(base)}
+    more = {"curate": {"revisions": revisions}, "sft": start, "predictors": start, "benchmark": start}
+    settings = {
+        stage: config.write_settings(experiment, stage, more.get(stage))
+        for stage in config.STAGE_SECTIONS
+        if stage != "gate"
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    judging = {
+        "experiment": digest,
+        "candidates": [candidate.candidate_id for candidate in candidates],
+        "without_sft": [dataclasses.asdict(candidate) for candidate in candidates if not candidate.epochs],
+    }
+    settings["gate"] = config.write_settings(experiment, "gate", judging)
+    return settings, digest
 
 
 def look_at_sources(
@@ -357,6 +386,12 @@ def expand_sweep(sweep: config.Sweep) -> list[Candidate]:
         if candidate.candidate_id in candidates and (sweep.candidates or candidate.epochs):
             raise InputError(f"sweep: the candidate {candidate.candidate_id} is given twice")
         candidates[candidate.candidate_id] = candidate
+    for name, attempt in sweep.attempts.items():
+        if name not in candidates:
+            raise InputError(f"sweep_attempts: {name} is none of the candidates {', '.join(candidates)}")
+        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+            raise InputError(f"sweep_attempts: {name}: the number of a try is 1 or more, got {attempt!r}")
+        candidates[name] = dataclasses.replace(candidates[name], attempt=attempt)
     return list(candidates.values())
 
 

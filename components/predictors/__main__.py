@@ -1,50 +1,34 @@
 """Container face of the predictors: python -m rlready.components.predictors --config run.json."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
 from rlready.components.config import read_settings
 from rlready.components.core.launch import run_from_command_line
-from rlready.components.core.records import (
-    Candidate,
-    Outcome,
-    PredictorsRecord,
-    SftRecord,
-    drop_candidate,
-    from_json,
-    read_record,
-    write_record,
-)
+from rlready.components.core.records import Candidate, Outcome, PredictorsRecord
+from rlready.components.core.serialization import from_json, read_record, write_record
 from rlready.components.core.tracking import log_outcome
 from rlready.components.predictors.measure import measure
 
 
-def run(
-    candidate: str, base: str, settings: str, data: str, model: str, model_uri: str, sft_record: str, measured: str
-) -> dict[str, float | None]:
+def run(candidate: str, settings: str, data: str, model: str, before: str, outcome: str) -> dict[str, float | None]:
     """Measures one checkpoint, writes the outcome so far and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     record = measure(chosen, given.predictors, given.sampling, getattr(given, "gate", None), Path(data), model)
     card = json.loads((Path(data) / "card.json").read_text())
     sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
-    used = [
-        json.loads(base)["digest"],
-        sets["heldout"]["digest"],
-        sets["predictors"]["digest"],
-        settings,
-        record.engine,
-    ]
-    outcome = Outcome(
-        chosen,
-        sft=drop_candidate(read_record(SftRecord, sft_record)),
-        predictors=drop_candidate(record),
-        links={"base_model": json.loads(base), "sft_model": model_uri, "data": sets},
+    used = [sets["heldout"]["digest"], sets["predictors"]["digest"], settings, record.engine]
+    so_far = read_record(Outcome, before)
+    reached = dataclasses.replace(
+        so_far,
+        predictors=record,
+        links=so_far.links | {"data": sets},
         measurement=hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
     )
-    write_record(outcome, measured)
-    if chosen.epochs:  # whether the base model is a candidate or the reference, only the gate and the report know
-        log_outcome(outcome)
+    write_record(reached, outcome)
+    log_outcome(reached)
     return list_figures(record)
 
 
@@ -53,8 +37,8 @@ def list_figures(record: PredictorsRecord) -> dict[str, float | None]:
     figures = {f"pass_at_{k}": value for k, value in record.curve}
     figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
     if record.sequence:
-        figures |= {f"sequential_{name}": record.sequence[name] for name in ("low", "high", "samples")}
-    return figures | record.by_products
+        figures |= {f"sequential_{name}": getattr(record.sequence, name) for name in ("low", "high", "samples")}
+    return figures | dataclasses.asdict(record.by_products)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,14 @@ from rlready.components.core.pass_at_k import (
     estimate_false_positive_rate,
     estimate_interval,
 )
-from rlready.components.core.records import Candidate, PredictorsRecord
+from rlready.components.core.records import (
+    Candidate,
+    FalsePositives,
+    LengthQuarter,
+    PredictorsRecord,
+    SampleStatistics,
+    SequenceRecord,
+)
 from rlready.components.core.sampling import Draw, open_engine
 from rlready.components.core.scoring import count_false_positives, score_problems
 from rlready.components.core.sequential import run_sequential
@@ -63,10 +70,9 @@ def measure(
             sampled = _sample_fixed(candidate, settings, sampling, engine, problems)
     sampled["tokens"] += greedy.tokens
     return PredictorsRecord(
-        candidate=candidate,
         generalization_loss=mean_loss(losses),
         loss_interval=list(estimate_loss_interval(losses)),
-        loss_by_length=split_by_length(losses),
+        loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)],
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
@@ -95,8 +101,8 @@ def _sample_fixed(candidate, settings, sampling, engine, problems) -> dict:
         "curve": [[k, means[k - 1]] for k in ks],
         "intervals": {str(k): list(estimate_interval(curves[:, k - 1])) for k in ks},
         "corrected": [[k, corrected[k - 1]] for k in ks],
-        "false_positives": {"accepted": accepted, "checked": checked, "rate": rate, "low": low, "high": high},
-        "by_products": scored.summarize(),
+        "false_positives": FalsePositives(accepted, checked, rate, low, high),
+        "by_products": SampleStatistics(**scored.summarize()),
         "sequence": None,
         "tokens": scored.tokens,
     }
@@ -136,7 +142,6 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
         batch=SIDE_BY_SIDE,
     )
     progress.update(budget, tokens)
-    sequence = dataclasses.asdict(result) | {"k": gate.k, "threshold": gate.min_pass_at_k}
-    sequence["low"], sequence["high"] = sequence.pop("interval")
-    nothing = {"samples": 0, "correct": [], "curve": [], "intervals": {}, "corrected": [], "false_positives": None}
-    return nothing | {"by_products": {}, "sequence": sequence, "tokens": tokens}
+    seen = dataclasses.asdict(result)
+    low, high = seen.pop("interval")
+    return {"sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen), "tokens": tokens}

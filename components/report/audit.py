@@ -54,7 +54,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     Returns:
         The audit, or a sentence that says why there is none.
     """
-    rejected = [row for row in rows if row.decision == "rejected"]
+    rejected = [row for row in rows if row.decision == "rejected" and not row.failure]
     approved = [row for row in rows if row.decision == "approved" and row.score is not None]
     if any(row.mode == "off" for row in rows):
         return "The gate was off: it judged nobody, so there are no rejections to check."
@@ -123,8 +123,7 @@ class Forecasts:
 
 def read_forecast(row: Row) -> tuple[float, float, float] | None:
     """Returns (predicted, low, high), or None if there was none."""
-    values = tuple(row.forecast.get(name) for name in ("predicted", "low", "high"))
-    return values if all(isinstance(value, (int, float)) and np.isfinite(value) for value in values) else None
+    return (row.forecast.predicted, row.forecast.low, row.forecast.high) if row.forecast.made else None
 
 
 def check_forecasts(rows: list[Row]) -> Forecasts:
@@ -132,7 +131,7 @@ def check_forecasts(rows: list[Row]) -> Forecasts:
     finished = [row for row in rows if row.score is not None]
     made = [(row.score, *forecast) for row in finished if (forecast := read_forecast(row)) is not None]
     inside = sum(low <= score <= high for score, _, low, high in made)
-    reasons = Counter(row.forecast.get("reason") or "none was logged" for row in rows if read_forecast(row) is None)
+    reasons = Counter(row.forecast.reason or "none was logged" for row in rows if read_forecast(row) is None)
     return Forecasts(
         len(finished),
         len(made),

@@ -8,9 +8,18 @@ from typing import Any
 
 from rlready.components.config import InputError
 from rlready.components.core.pass_at_k import correct_curve, estimate_curve, estimate_interval
-from rlready.components.core.records import Candidate, Outcome
-
-STAGES = ("sft", "predictors", "rl", "benchmark")
+from rlready.components.core.records import (
+    CANDIDATE_STAGES,
+    BenchmarkRecord,
+    Candidate,
+    Failure,
+    FalsePositives,
+    Forecast,
+    Outcome,
+    PredictorsRecord,
+    SampleStatistics,
+    Verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Row:
         loss: Generalization loss in nats per token.
         loss_interval: Its (low, high).
         loss_by_length: Losses of the quarters by completion length, the shortest first.
-        false_positives: Accepted, checked, rate, low and high of the verifier's false positives; or empty.
+        false_positives: The verifier's false positives.
         by_products: What else the samples showed.
         decision: approved, rejected, undecided or None.
         reason: The gate's reason.
@@ -44,6 +53,7 @@ class Row:
         curve: Pairs [k, Pass@k].
         costs: Kind of device and device-seconds by stage; None for a stage that did not run or was not measured.
         ran: Stages that ran.
+        failure: Why there is no result.
     """
 
     candidate: Candidate
@@ -55,14 +65,14 @@ class Row:
     loss: float | None
     loss_interval: tuple | None
     loss_by_length: list
-    false_positives: dict
-    by_products: dict
+    false_positives: FalsePositives | None
+    by_products: SampleStatistics
     decision: str | None
     reason: str | None
     mode: str | None
     audited: bool
     propensity: float | None
-    forecast: dict
+    forecast: Forecast
     score: float | None
     standard_error: float | None
     score_greedy: float | None
@@ -72,6 +82,7 @@ class Row:
     curve: list
     costs: dict
     ran: tuple
+    failure: Failure | None = None
 
     @property
     def setting(self) -> tuple:
@@ -87,88 +98,74 @@ class Row:
 
 def find_k(outcomes: list[Outcome]) -> int | None:
     """Returns the k of the gate's Pass@k, or None if no verdict names one."""
-    found = (((outcome.verdict or {}).get("numbers") or {}).get("k") for outcome in outcomes)
-    return next((int(k) for k in found if _finite(k) is not None), None)
+    return next((o.verdict.numbers.k for o in outcomes if o.verdict and o.verdict.numbers.k), None)
 
 
 def flatten(outcome: Outcome, k: int | None) -> Row:
     """Returns the row of an outcome."""
-    parts = {stage: getattr(outcome, stage) or {} for stage in STAGES}
-    predictors, benchmark, verdict = parts["predictors"], parts["benchmark"], outcome.verdict or {}
-    curve = _finite_pairs(predictors.get("curve"))
-    value, interval, corrected = _measure_pass_at_k(predictors, dict(curve), k)
-    quarters = [_finite(quarter.get("loss")) for quarter in predictors.get("loss_by_length") or []]
+    predictors, benchmark = outcome.predictors or PredictorsRecord(), outcome.benchmark or BenchmarkRecord()
+    verdict = outcome.verdict or Verdict(outcome.candidate.candidate_id, "", False, "", "")
+    value, interval, corrected = _measure_pass_at_k(predictors, k)
+    parts = {stage: getattr(outcome, stage) for stage in CANDIDATE_STAGES}
     return Row(
         candidate=outcome.candidate,
-        sft_pass_at_1=dict(curve).get(1),
-        sft_greedy=_finite(predictors.get("greedy_pass_at_1")),
-        pass_at_k=_finite((verdict.get("numbers") or {}).get("pass_at_k")) if value is None else value,
+        sft_pass_at_1=predictors.get_pass_at(1),
+        sft_greedy=predictors.greedy_pass_at_1,
+        pass_at_k=verdict.numbers.pass_at_k if value is None else value,
         pass_at_k_interval=interval,
         corrected=corrected,
-        loss=_finite(predictors.get("generalization_loss")),
-        loss_interval=_finite_interval(predictors.get("loss_interval")),
-        loss_by_length=quarters,
-        false_positives=_finite_values(predictors.get("false_positives")),
-        by_products=_finite_values(predictors.get("by_products")),
-        decision=verdict.get("decision"),
-        reason=verdict.get("reason"),
-        mode=verdict.get("mode"),
-        audited=bool(verdict.get("audited")),
-        propensity=_finite(verdict.get("propensity")),
-        forecast=verdict.get("forecast") or {},
-        score=_finite(benchmark.get("pass_at_1")),
-        standard_error=_finite(benchmark.get("standard_error")),
-        score_greedy=_finite(benchmark.get("greedy_pass_at_1")),
-        benchmarks={name: (_finite(v), _finite(e)) for name, _, v, e, _ in benchmark.get("benchmarks", [])},
-        chance=_finite(benchmark.get("chance")),
-        trajectory=_finite_pairs(parts["sft"].get("trajectory")),
-        curve=curve,
+        loss=predictors.generalization_loss,
+        loss_interval=_whole(predictors.loss_interval),
+        loss_by_length=[quarter.loss for quarter in predictors.loss_by_length],
+        false_positives=predictors.false_positives,
+        by_products=predictors.by_products,
+        decision=verdict.decision or None,
+        reason=verdict.reason or None,
+        mode=verdict.mode or None,
+        audited=verdict.audited,
+        propensity=verdict.propensity,
+        forecast=verdict.forecast,
+        score=benchmark.pass_at_1,
+        standard_error=benchmark.standard_error,
+        score_greedy=benchmark.greedy_pass_at_1,
+        benchmarks={name: (value, error) for name, _, value, error, _ in benchmark.benchmarks},
+        chance=benchmark.chance,
+        trajectory=_keep_known(outcome.sft.trajectory if outcome.sft else []),
+        curve=_keep_known(predictors.curve),
         costs={stage: _measure_cost(part) for stage, part in parts.items()},
-        ran=tuple(stage for stage in STAGES if getattr(outcome, stage) is not None),
+        ran=tuple(stage for stage, part in parts.items() if part is not None),
+        failure=outcome.failure,
     )
 
 
-def _measure_pass_at_k(predictors: dict, curve: dict, k: int | None) -> tuple:
-    sequence = predictors.get("sequence")
-    if sequence:
-        return (
-            None,
-            _finite_interval([sequence.get("low"), sequence.get("high")] if sequence.get("k") == k else None),
-            None,
-        )
-    interval = _finite_interval((predictors.get("intervals") or {}).get(str(k)))
-    corrected = dict(_finite_pairs(predictors.get("corrected"))).get(k)
+def _measure_pass_at_k(predictors: PredictorsRecord, k: int | None) -> tuple:
+    if sequence := predictors.sequence:
+        return None, _whole([sequence.low, sequence.high] if sequence.k == k else None), None
+    interval, curve = _whole(predictors.intervals.get(str(k))), dict(_keep_known(predictors.curve))
+    corrected = dict(_keep_known(predictors.corrected)).get(k)
     if k in curve or k is None:
         return curve.get(k), interval, corrected
     try:  # the gate's k need not be one of the curve's
-        values = estimate_curve(predictors.get("correct") or [], predictors.get("samples") or 0)[:, k - 1]
-        rate = _finite((predictors.get("false_positives") or {}).get("rate")) or 0.0
-        corrected = correct_curve(predictors["correct"], predictors["samples"], rate)[k - 1]
+        values = estimate_curve(predictors.correct, predictors.samples)[:, k - 1]
+        rate = (predictors.false_positives and predictors.false_positives.rate) or 0.0
+        corrected = correct_curve(predictors.correct, predictors.samples, rate)[k - 1]
         return float(values.mean()), estimate_interval(values), float(corrected)
     except (InputError, IndexError):
         return None, interval, corrected
 
 
-def _measure_cost(part: dict) -> tuple[str, float] | None:
-    seconds, devices = _finite(part.get("seconds")), _finite(part.get("devices"))
-    return None if None in (seconds, devices) else (part.get("device") or "unnamed device", seconds * devices)
+def _measure_cost(part: Any) -> tuple[str, float] | None:
+    if part is None or None in (part.seconds, part.devices):
+        return None
+    return part.device or "unnamed device", part.seconds * part.devices
 
 
-def _finite(value: Any) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return value if known else None
+def _keep_known(pairs: list) -> list:
+    return [[x, y] for x, y in pairs if None not in (x, y)]
 
 
-def _finite_pairs(pairs: list | None) -> list:
-    return [[x, y] for x, y in pairs or [] if _finite(x) is not None and _finite(y) is not None]
-
-
-def _finite_interval(interval: list | None) -> tuple | None:
-    return tuple(interval) if interval and len(interval) == 2 and None not in map(_finite, interval) else None
-
-
-def _finite_values(values: dict | None) -> dict:
-    return {name: value for name, value in (values or {}).items() if _finite(value) is not None}
+def _whole(interval: list | None) -> tuple | None:
+    return tuple(interval) if interval and len(interval) == 2 and None not in interval else None
 
 
 def order(rows: list[Row]) -> list[Row]:

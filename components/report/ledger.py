@@ -4,9 +4,9 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from rlready.components.report.comparison import STAGES, Row
-
-RL_STAGES = ("rl", "benchmark")
+from rlready.components.core.records import AFTER_RL as RL_STAGES
+from rlready.components.core.records import CANDIDATE_STAGES as STAGES
+from rlready.components.report.comparison import Row
 
 
 @dataclass(frozen=True)

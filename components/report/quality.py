@@ -68,7 +68,7 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
         return lambda row: dict(row.curve).get(k)
 
     def by_product(name: str) -> Callable[[Row], float | None]:
-        return lambda row: row.by_products.get(name)
+        return lambda row: getattr(row.by_products, name)
 
     powers = {k for row in rows for k, _ in row.curve if k > 1 and float(k).is_integer() and int(k) & (int(k) - 1) == 0}
     curves = [Predictor(f"Pass@{int(power)}", (at(power),)) for power in sorted(powers - {k})]
@@ -86,7 +86,7 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
         *losses,
         Predictor("Entropy", (by_product("entropy"),)),
         Predictor("Answer diversity", (by_product("diversity"),)),
-        Predictor("Minus zero-variance share", (lambda row: negate(row.by_products.get("zero_variance")),)),
+        Predictor("Minus zero-variance share", (lambda row: negate(row.by_products.zero_variance),)),
     ]
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlready.components.core.records import Outcome, write_atomically
+from rlready.components.core.records import Outcome, SampleStatistics
+from rlready.components.core.serialization import write_atomically
 from rlready.components.core.statistics import DRAWS, MIN_POINTS, SPLITS
 from rlready.components.report.audit import CLEAR_DISTANCE, audit_rejections, check_forecasts, read_forecast
 from rlready.components.report.comparison import (
@@ -442,14 +443,14 @@ def _describe_samples(rows: list[Row], base: Row, k: int | None) -> list[Section
         "truncated": "Truncated",
         "verifier_disagreement": "Verifier disagreement",
     }
-    if not any(row.by_products or row.loss_by_length for row in (*rows, base)):
+    if not any(row.by_products != SampleStatistics() or row.loss_by_length for row in (*rows, base)):
         return []
     table = [["Candidate", "Loss by length", *names.values(), "False positives", f"Pass@{k or 'k'} without them"]]
     for row in (*rows, base):
         quarters = " / ".join(map(_show, row.loss_by_length)) or MISSING
         samples = [
             MISSING
-            if (value := row.by_products.get(name)) is None
+            if (value := getattr(row.by_products, name)) is None
             else f"{value:.{1 if name == 'mean_tokens' else 3}f}"
             for name in names
         ]
@@ -548,9 +549,9 @@ def _show_forecast(row: Row) -> str:
 
 def _show_false_positives(row: Row) -> str:
     found = row.false_positives
-    if not {"accepted", "checked", "rate", "low", "high"} <= found.keys() or not found["checked"]:
+    if found is None or None in (found.low, found.high) or not found.checked:
         return MISSING
-    return f"{found['accepted']:.0f}/{found['checked']:.0f} [{found['low']:.4f}, {found['high']:.4f}]"
+    return f"{found.accepted}/{found.checked} [{found.low:.4f}, {found.high:.4f}]"
 
 
 def _show_score(row: Row) -> str:

@@ -1,11 +1,14 @@
 """Container face of RL: python -m rlready.components.rl --config run.json."""
 
+import dataclasses
 from pathlib import Path
 
 from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.processes import is_main
-from rlready.components.core.records import Candidate, SftRecord, from_json, read_record, write_record
+from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core.serialization import from_json, read_record, write_record
+from rlready.components.core.tracking import log_outcome
 from rlready.components.rl.train import train
 
 
@@ -14,26 +17,31 @@ def run(
     settings: str,
     data: str,
     model: str,
-    sft_record: str,
+    before: str,
     measured_digest: str,
     trained: str,
-    record: str,
-) -> None:
-    """Trains one checkpoint and writes its model folder and record.
+    model_uri: str,
+    outcome: str,
+) -> dict[str, float | None]:
+    """Trains one checkpoint, writes its model folder and outcome, and returns its headline figures.
 
     Raises:
-        InputError: If the checkpoint is not the one that the predictors measured.
+        InputError: If the checkpoint is not the one that the predictors measured, by the digest of its weights that SFT wrote.
     """
-    chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    digest = read_record(SftRecord, sft_record).model_digest
+    chosen, given, so_far = from_json(Candidate, candidate), read_settings(settings), read_record(Outcome, before)
+    digest = so_far.sft.model_digest
     if digest != measured_digest:
         raise InputError(
             f"{chosen.candidate_id}: SFT ran again and gave other weights ({digest}) than those that the gate judged"
             f" ({measured_digest}); turn caching on for this run, so that RL gets the measured checkpoint"
         )
-    outcome = train(chosen, given, Path(data), model, Path(trained))
-    if is_main():
-        write_record(outcome, record)
+    record = train(chosen, given, Path(data), model, Path(trained))
+    if not is_main():
+        return {}
+    reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
+    write_record(reached, outcome)
+    log_outcome(reached)
+    return {"reward": record.rewards[-1][1] if record.rewards else None, "seconds": record.seconds}
 
 
 if __name__ == "__main__":

@@ -8,28 +8,30 @@ from rlready.components.images import resolve_image
 @dsl.component(base_image=resolve_image("rl"), install_kfp_package=False)
 def rl(
     candidate: str,
+    measured_digest: str,
     settings: str,
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
-    sft_record: dsl.Input[dsl.Artifact],
-    measured_digest: str,
+    before: dsl.Input[dsl.Artifact],
     trained: dsl.Output[dsl.Model],
-    record: dsl.Output[dsl.Artifact],
+    outcome: dsl.Output[dsl.Artifact],
 ):
     """Trains one approved checkpoint with GRPO and the verifier as the reward.
 
     Args:
         candidate: The setting, as JSON.
+        measured_digest: Digest of the checkpoint that the gate judged; RL refuses another.
         settings: Settings of this stage, from plan.
         data: What curate wrote.
         model: The checkpoint to start from.
-        sft_record: What SFT did, with the digest of the checkpoint.
-        measured_digest: Digest of the checkpoint that the gate judged; RL refuses another.
+        before: The candidate's outcome so far, with the digest of the checkpoint.
         trained: The model folder after RL.
-        record: Rewards, steps, seconds.
+        outcome: The same with rewards, steps and seconds; or why RL failed.
     """
     from rlready.components.core.launch import launch
 
-    paths = {"data": data.path, "model": model.path, "sft_record": sft_record.path}
-    paths |= {"trained": trained.path, "record": record.path}
-    launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths)
+    paths = {"data": data.path, "model": model.path, "before": before.path}
+    paths |= {"trained": trained.path, "model_uri": trained.uri, "outcome": outcome.path}
+    about = launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths)
+    trained.metadata.update(about)
+    outcome.metadata.update(about)

@@ -11,7 +11,8 @@ from rlready.components.config import InputError, divide_batch
 from rlready.components.core import checkpoints
 from rlready.components.core.devices import describe_device
 from rlready.components.core.processes import count_ranks, is_main
-from rlready.components.core.records import Candidate, RlRecord, to_json
+from rlready.components.core.records import Candidate, RlRecord
+from rlready.components.core.serialization import identify_work
 from rlready.components.core.verify import verify
 
 
@@ -69,7 +70,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         {"prompt": write_messages(row["question"], row["format"]), "answer": row["answer"], "format": row["format"]}
         for row in pq.read_table(data / "rl.parquet").to_pylist()
     ]
-    folder = checkpoints.open_folder("rl", [to_json(candidate), repr(settings), str(data), model], out)
+    folder = checkpoints.open_folder("rl", [identify_work(candidate), repr(settings), str(data), model], out)
     arguments = build_arguments(
         GRPOConfig,
         settings.training,
@@ -109,7 +110,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     shutil.rmtree(folder)
     rewards = [[entry["step"], round(entry["reward"], 5)] for entry in trainer.state.log_history if "reward" in entry]
     steps, seconds = trainer.state.global_step, time.time() - begun
-    return RlRecord(candidate, thin_out(rewards), steps, seconds, **describe_device())
+    return RlRecord(thin_out(rewards), steps, seconds, **describe_device())
 
 
 def place_vllm(settings: SimpleNamespace, end: int) -> dict:

@@ -11,7 +11,8 @@ from rlready.components.config import InputError, divide_batch
 from rlready.components.core import checkpoints
 from rlready.components.core.devices import describe_device
 from rlready.components.core.processes import count_ranks, is_main
-from rlready.components.core.records import BaseModel, Candidate, SftRecord, to_json
+from rlready.components.core.records import BaseModel, Candidate, SftRecord
+from rlready.components.core.serialization import identify_work, to_json
 
 
 def read_subset(data: Path, candidate: Candidate) -> list[dict]:
@@ -69,10 +70,10 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
             return None
         write_pointer(out, base)
         trajectory = [[0, measure(load_model(base))]]
-        return SftRecord(candidate, trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
+        return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
-    folder = checkpoints.open_folder("sft", [to_json(candidate), to_json(base), repr(settings), str(data)], out)
+    folder = checkpoints.open_folder("sft", [identify_work(candidate), to_json(base), repr(settings), str(data)], out)
     trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
     trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
     trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
@@ -84,7 +85,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     shutil.rmtree(folder)
     tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
     steps, seconds = trainer.state.global_step, time.time() - begun
-    return SftRecord(candidate, trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
+    return SftRecord(trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
 
 
 def _check_packing() -> None:

@@ -1,0 +1,99 @@
+"""Puts together what the stages said of each candidate, and checks that RL ran where the gate said so."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.components.config import InputError
+from rlready.components.core.records import Outcome
+from rlready.components.core.serialization import parse_record
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is known of a sweep.
+
+    Attributes:
+        outcomes: The candidates, in the order of the plan.
+        baseline: The base model.
+        parameters: The pipeline's, by their flat names.
+    """
+
+    outcomes: list[Outcome]
+    baseline: Outcome
+    parameters: dict
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Reads what the gate or a report wrote.
+
+    Args:
+        path: The gate's `judged`, the report's `records`, or the file outcomes.json of a run's folder.
+
+    Raises:
+        InputError: If the file is not there, is damaged, or was written by another version.
+    """
+    try:
+        values = json.loads(path.read_text())
+        outcomes, parameters = values["outcomes"], values.get("parameters", {})
+        baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no finished run here; rlready run makes one") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
+    try:
+        return Sweep([parse_record(Outcome, o) for o in outcomes], parse_record(Outcome, baseline), parameters)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def add_results(sweep: Sweep, results: list[Outcome], scored: Outcome) -> Sweep:
+    """Returns the sweep with what came after the gate.
+
+    Args:
+        sweep: As the gate judged it.
+        results: Of the candidates that RL ran for.
+        scored: The base model with its benchmark.
+
+    Raises:
+        InputError: If a result belongs to no candidate.
+    """
+    found = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
+    for result in results:
+        name = result.candidate.candidate_id
+        if name not in found:
+            raise InputError(f"{name}: has a result, but was not measured")
+        after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
+        found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
+    baseline = dataclasses.replace(sweep.baseline, benchmark=scored.benchmark)
+    return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
+
+
+def check_ran(outcomes: list[Outcome]) -> None:
+    """Checks that what ran is what the gate decided; an orchestrator can skip a branch silently.
+
+    Raises:
+        InputError: If a candidate has no verdict, or RL ran where the verdict says no, or did not where it says yes.
+    """
+    for outcome in outcomes:
+        name, verdict = outcome.candidate.candidate_id, outcome.verdict
+        if verdict is None:
+            raise InputError(f"{name}: planned, but has no verdict; the orchestrator skipped it")
+        ran = (outcome.rl is not None and outcome.benchmark is not None) or (verdict.proceed and bool(outcome.failure))
+        if ran != verdict.proceed:
+            raise InputError(
+                f"{name}: the gate said {'run' if verdict.proceed else 'do not run'} RL,"
+                f" but RL {'ran' if ran else 'did not run'}; this report cannot be trusted"
+            )
+
+
+def list_failures(outcomes: list[Outcome], parameters: dict) -> list[str]:
+    """Returns a line for each candidate that failed, and one that says how to try them again."""
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    if not failed:
+        return []
+    lines = [f"{o.candidate.candidate_id}: {o.failure.stage} failed: {o.failure.reason}" for o in failed]
+    attempts = {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
+    again = (parameters.get("sweep_attempts") or {}) | attempts
+    return [*lines, f"to try again: the same command with --set sweep_attempts='{json.dumps(again)}'"]
