@@ -33,7 +33,8 @@ from rlready.components.predictors.component import predictors
 from rlready.components.report.component import report
 from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
-from rlready.pipelines.placement import placed, read_parallelism
+from rlready.pipelines.cluster.placement import read_parallelism
+from rlready.pipelines.cluster.pods import placed
 
 # Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
 plan, curate, sft, predictors = placed(plan), placed(curate), placed(sft), placed(predictors)

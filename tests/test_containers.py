@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from test_experiment import list_started, recipe, run, start, wait_for_event  # noqa: F401  (recipe is a fixture)
 from test_images import read_pins
 
-from rlready.pipelines.containers import LABEL, run_container
+from rlready.pipelines.laptop.containers import LABEL, run_container
 
 pytestmark = pytest.mark.containers
 ODD_USER = {"user": "1000650000:0", "read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"]}

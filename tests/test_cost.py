@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.components.config import Training, Unreachable, parse_parameters
 from rlready.components.plan.cost import SHAPES, Lengths, estimate_needs, estimate_states, find_remedies, read_shape
 from rlready.components.plan.plan import make_plan
-from rlready.pipelines.placement import count_bytes
+from rlready.pipelines.cluster.placement import count_bytes
 from rlready.pipelines.recipes import load_recipe
 
 CONFIGS = yaml.safe_load(SHAPES.read_text())

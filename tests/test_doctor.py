@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 from test_submit import rlready
 
-from rlready.pipelines import doctor
+from rlready.pipelines.cluster import doctor
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from rlready.pipelines.placement import parse_placement
+from rlready.pipelines.cluster.placement import parse_placement
 
 ROOT = Path(__file__).parent.parent / "manifests"
 OVERLAYS = ("base", "overlays/single-gpu", "overlays/production", "train-job")

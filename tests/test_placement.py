@@ -8,8 +8,8 @@ from kfp import compiler, dsl
 
 from rlready.components.config import InputError
 from rlready.components.images import check_image
-from rlready.pipelines.package import check_package, read_package, write_package
-from rlready.pipelines.placement import parse_placement
+from rlready.pipelines.cluster.package import check_package, read_package, write_package
+from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64

@@ -18,7 +18,9 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from rlready.components.config import InputError
-from rlready.pipelines import cli, submit
+from rlready.pipelines import cli
+from rlready.pipelines.cluster import follow, submit
+from rlready.pipelines.cluster import server as kfp
 from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
@@ -174,7 +176,7 @@ def test_the_token_of_a_pod_is_read_anew_for_every_request(server, monkeypatch, 
     file = tmp_path / "token"
     file.write_text("one\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
-    connection = submit.connect()
+    connection = kfp.connect()
     file.write_text("two\n")
     submit.open_experiment(connection, "e")
     assert server.tokens == ["Bearer one", "Bearer two", "Bearer two"]
@@ -192,11 +194,11 @@ def test_a_schedule_of_runs(server, monkeypatch, capsys):
 def test_a_server_for_several_users_gets_the_namespace(server, monkeypatch, tmp_path):
     server.health["v2beta1"] = {"multi_user": True, "pipeline_store": "database"}
     with pytest.raises(InputError, match="say with --namespace where to run"):
-        submit.connect()
-    monkeypatch.setattr(submit, "NAMESPACE_FILE", tmp_path / "namespace")
-    submit.NAMESPACE_FILE.write_text("team-a\n")
-    assert submit.connect().namespace == "team-a"
-    submit.open_experiment(submit.connect(namespace="team-b"), "e")
+        kfp.connect()
+    monkeypatch.setattr(kfp, "NAMESPACE_FILE", tmp_path / "namespace")
+    kfp.NAMESPACE_FILE.write_text("team-a\n")
+    assert kfp.connect().namespace == "team-a"
+    submit.open_experiment(kfp.connect(namespace="team-b"), "e")
     assert server.made["experiments"][0]["namespace"] == "team-b"
 
 
@@ -214,7 +216,7 @@ def test_follow_tells_what_changes_and_ends_with_the_run(server, monkeypatch, ca
         run("RUNNING", task("Plan", "SUCCEEDED"), task("Curate", "RUNNING")),
         run("SUCCEEDED", task("Plan", "SUCCEEDED"), task("Curate", "SUCCEEDED")),
     ]
-    lines = list(submit.follow(submit.connect(), "runs-0", pause=0.01))
+    lines = list(follow.follow(kfp.connect(), "runs-0", pause=0.01))
     assert lines == ["Plan: running", "Plan: succeeded", "Curate: running", "Curate: succeeded"]
     failed = task("RL", "FAILED", error={"message": "out of memory"})
     server.progress = [run("FAILED", failed, error={"message": "main: Error"})]
@@ -226,11 +228,11 @@ def test_follow_tells_what_changes_and_ends_with_the_run(server, monkeypatch, ca
     ]
     server.progress = [run("CANCELED")]
     with pytest.raises(InputError, match="the run ended as canceled"):
-        list(submit.follow(submit.connect(), "runs-0"))
+        list(follow.follow(kfp.connect(), "runs-0"))
 
 
 def test_a_pod_that_waits_is_said_once_and_one_that_works_for_long_is_not(server, monkeypatch):
-    monkeypatch.setattr(submit, "PATIENCE", 0)
+    monkeypatch.setattr(follow, "PATIENCE", 0)
 
     def run(state, *states):
         tasks = [{"task_id": str(i), "display_name": "executor", "state": s} for i, s in enumerate(states)]
@@ -244,14 +246,14 @@ def test_a_pod_that_waits_is_said_once_and_one_that_works_for_long_is_not(server
         ([run("PENDING"), run("PENDING"), run("PENDING"), done], 1),
     ):
         server.progress = steps
-        lines = list(submit.follow(submit.connect(), "runs-0", pause=0.01))
+        lines = list(follow.follow(kfp.connect(), "runs-0", pause=0.01))
         assert len(lines) == said
         for line in lines:
             assert "a GPU, its queue, an image or a secret" in line and line.endswith("pipeline/runid=runs-0")
 
 
 def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server, monkeypatch):
-    connection, asked = submit.connect(), []
+    connection, asked = kfp.connect(), []
 
     def falter(request):
         asked.append(1)
@@ -260,13 +262,13 @@ def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server, mo
         request.answer(503, {"error": "busy"})
 
     server.failures["/runs/"] = falter
-    assert list(submit.follow(connection, "runs-0", pause=0.01)) == []
+    assert list(follow.follow(connection, "runs-0", pause=0.01)) == []
     assert len(asked) == 3
     server.failures["/runs/"] = lambda request: request.answer(503, {"error": "busy"})
     with pytest.raises(
         InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"
     ):
-        list(submit.follow(connection, "runs-0", pause=0.001))
+        list(follow.follow(connection, "runs-0", pause=0.001))
 
 
 def refuse(status, message=""):
@@ -311,7 +313,7 @@ def close(request):
 )
 def test_a_server_that_fails_is_one_line(server, monkeypatch, capsys, where, failure, message):
     if failure is hang:
-        monkeypatch.setattr(submit, "TIMEOUT", (1, 1))
+        monkeypatch.setattr(kfp, "TIMEOUT", (1, 1))
     monkeypatch.setenv("KFP_TOKEN", "s3cret")
     server.failures[where] = failure
     assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
@@ -333,12 +335,12 @@ def test_a_server_that_fails_is_one_line(server, monkeypatch, capsys, where, fai
 def test_an_old_server_is_refused(server, new, old, message):
     server.health = {"v2beta1": new, "v1beta1": old}
     with pytest.raises(InputError, match=message):
-        submit.connect()
+        kfp.connect()
 
 
 def test_a_server_that_does_not_say_its_version_is_taken(server):
     server.health = {"v2beta1": {"multi_user": False}, "v1beta1": {"tag_name": "unknown"}}
-    assert submit.connect().version == ""
+    assert kfp.connect().version == ""
 
 
 @pytest.mark.parametrize(
@@ -366,9 +368,9 @@ def test_a_wrong_submission_is_one_line_and_sends_nothing(server, monkeypatch, c
 def test_a_server_must_be_named(server, monkeypatch):
     monkeypatch.delenv("KFP_HOST")
     with pytest.raises(InputError, match="no KFP server: give --host or set KFP_HOST"):
-        submit.connect()
+        kfp.connect()
 
 
 def test_a_tls_server_with_an_unknown_certificate_is_one_line(server, monkeypatch):
     with pytest.raises(InputError, match="cannot be reached|no secure connection"):
-        submit.connect(server.host.replace("http", "https"))
+        kfp.connect(server.host.replace("http", "https"))

@@ -22,8 +22,9 @@ from test_resume import data, make_arguments  # noqa: F401  a fixture
 from test_tracking_server import choose_port
 
 from rlready.components.core import launch, train_job
-from rlready.pipelines.package import check_package, read_package, write_package
-from rlready.pipelines.placement import describe_train_job, parse_placement
+from rlready.pipelines.cluster.package import check_package, read_package, write_package
+from rlready.pipelines.cluster.placement import parse_placement
+from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64

@@ -88,12 +88,12 @@ def check_ran(outcomes: list[Outcome]) -> None:
             )
 
 
-def list_failures(outcomes: list[Outcome], parameters: dict) -> list[str]:
+def list_failures(sweep: Sweep) -> list[str]:
     """Returns a line for each candidate that failed, and one that says how to try them again."""
-    failed = [outcome for outcome in outcomes if outcome.failure]
+    failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     if not failed:
         return []
     lines = [f"{o.candidate.candidate_id}: {o.failure.stage} failed: {o.failure.reason}" for o in failed]
-    attempts = {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
-    again = (parameters.get("sweep_attempts") or {}) | attempts
+    again = sweep.parameters.get("sweep_attempts") or {}
+    again = again | {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
     return [*lines, f"to try again: the same command with --set sweep_attempts='{json.dumps(again)}'"]

@@ -1,4 +1,4 @@
-"""Runs the pipeline through kfp.local in a process of its own: python -m rlready.pipelines.local WORK RUN [IMAGE].
+"""Runs the pipeline through kfp.local in a process of its own: python -m rlready.pipelines.laptop.local WORK RUN [IMAGE].
 
 `rlready run` starts it with its output in a log file and shows what the events say. It ends when its parent does.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rlready.components import images
 from rlready.components.core import checkpoints, events, launch, tracking
-from rlready.pipelines import containers
+from rlready.pipelines.laptop import containers
 
 
 def prepare_environment(work: Path, run: Path, image: str | None = None) -> None:

@@ -12,8 +12,8 @@ import yaml
 from kubernetes import client
 
 from rlready.components.config import InputError
-from rlready.pipelines.cluster import compare_with_cluster
-from rlready.pipelines.placement import parse_placement
+from rlready.pipelines.cluster.look import compare_with_cluster
+from rlready.pipelines.cluster.placement import parse_placement
 
 PLACEMENT = {
     "all": {"secrets": {"rlready-hub": {"token": "HF_TOKEN"}}, "hub_cache": "rlready-hub-cache", "queue": "research"},

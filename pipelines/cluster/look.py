@@ -6,7 +6,7 @@ from typing import Any
 
 from rlready.components.config import InputError
 from rlready.components.core import train_job
-from rlready.pipelines.placement import TRAIN_JOB, Placement
+from rlready.pipelines.cluster.placement import TRAIN_JOB, Placement
 
 # Kinds of custom objects, with their API group and who brings it.
 OBJECTS = {

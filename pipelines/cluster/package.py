@@ -13,7 +13,8 @@ import yaml
 
 from rlready.components import images
 from rlready.components.config import InputError
-from rlready.pipelines.placement import PLACEMENT, Placement, describe_train_job, write_placement
+from rlready.pipelines.cluster.placement import PLACEMENT, Placement, write_placement
+from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
 
 def write_package(path: Path, parameters: dict, placement: dict[str, Placement], image: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from rlready.components.config import InputError
-from rlready.pipelines.placement import Placement
+from rlready.pipelines.cluster.placement import Placement
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
 SHOWN = ("kfp", "torch", "transformers", "trl", "mlflow")
@@ -136,7 +136,7 @@ def _find_tracking() -> tuple[str, str]:
 
 
 def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], image: str | None) -> tuple[str, str]:
-    from rlready.pipelines.package import check_package, read_package, write_package
+    from rlready.pipelines.cluster.package import check_package, read_package, write_package
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rlready.yaml"
@@ -155,14 +155,14 @@ def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], 
 
 
 def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
-    from rlready.pipelines.submit import connect
+    from rlready.pipelines.cluster.server import connect
 
     server = connect(host, namespace)
     return "ok", f"{server.host}, KFP {server.version or 'of an unknown version'}"
 
 
 def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:
-    from rlready.pipelines.cluster import compare_with_cluster
+    from rlready.pipelines.cluster.look import compare_with_cluster
 
     try:
         missing, doubts = compare_with_cluster(placement, namespace)

@@ -3,7 +3,7 @@
 from rlready.components.config import parse_parameters
 from rlready.components.plan.cost import STAGES, Need, estimate_needs, find_remedies
 from rlready.components.plan.plan import Plan
-from rlready.pipelines.placement import Placement, count_bytes
+from rlready.pipelines.cluster.placement import Placement, count_bytes
 
 
 def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tuple[list[str], list[str]]:

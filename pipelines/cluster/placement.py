@@ -10,22 +10,17 @@ KFP's cache key holds the names of a task's volume claims, and the second loop m
 
 import dataclasses
 import json
-import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config import InputError, Parameter, check_keys, coerce, knob
 from rlready.components.core import train_job
-from rlready.components.images import resolve_image
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
 TRAIN_JOB = {"volume": "", "nodes": 1, "runtime": "torch-distributed"}  # keys and their defaults
 HUB_CACHE = "/cache/huggingface"
-# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
-RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -153,78 +148,8 @@ def read_parallelism() -> int:
     return 8
 
 
-def placed(component: Callable, stage: str | None = None) -> Callable:
-    """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
-
-    Args:
-        component: A KFP component.
-        stage: Stage whose placement counts; defaults to the component's name.
-    """
-    if PLACEMENT not in os.environ:
-        return component
-    stage = stage or component.name
-    placement = Placement(**json.loads(os.environ[PLACEMENT])[stage])
-
-    def make_task(**inputs: Any) -> Any:
-        task = component(**inputs)
-        place(task, placement, resolve_image(stage))
-        return task
-
-    return make_task
-
-
-def place(task: Any, placement: Placement, image: str) -> None:
-    """Sets on a KFP task what its pod asks of the cluster; where a TrainJob trains, its pods ask instead.
-
-    Args:
-        task: The task.
-        placement: That of its stage.
-        image: Image of the stage, for the pods of a TrainJob.
-    """
-    from kfp import kubernetes
-
-    if placement.train_job:
-        _hand_over(task, placement, image)
-    else:
-        _ask(task, placement)
-    if placement.image_pull_secrets:
-        kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
-    if placement.retries:
-        task.set_retry(placement.retries, backoff_duration="60s")
-    if placement.timeout:
-        kubernetes.set_timeout(task, count_seconds(placement.timeout))
-    kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)
-
-
-def _ask(task: Any, placement: Placement) -> None:
-    from kfp import kubernetes
-
-    if placement.gpus:
-        task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpus)
-    if placement.cpus:
-        task.set_cpu_request(f"{placement.cpus:g}")
-    if placement.memory:
-        task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
-    if placement.shared_memory:
-        kubernetes.empty_dir_mount(
-            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory
-        )
-    for label, value in placement.node_selector.items():
-        kubernetes.add_node_selector(task, label, value)
-    for toleration in placement.tolerations:
-        kubernetes.add_toleration(task, **toleration)
-    for label, value in _list_queue_labels(placement).items():
-        kubernetes.add_pod_label(task, label, value)
-    for variable, value in placement.environment.items():
-        task.set_env_variable(variable, value)
-    for secret, variables in placement.secrets.items():
-        kubernetes.use_secret_as_env(task, secret, variables)
-    if placement.hub_cache:
-        kubernetes.mount_pvc(task, placement.hub_cache, HUB_CACHE)
-        task.set_env_variable("HF_HOME", HUB_CACHE)
-
-
-def _list_queue_labels(placement: Placement) -> dict[str, str]:
+def list_queue_labels(placement: Placement) -> dict[str, str]:
+    """Returns the labels by which Kueue admits a pod or a TrainJob."""
     labels = {"queue-name": placement.queue, "priority-class": placement.priority}
     return {f"kueue.x-k8s.io/{label}": value for label, value in labels.items() if value}
 
@@ -242,79 +167,3 @@ def count_bytes(quantity: str) -> int:
     unit = QUANTITY.fullmatch(quantity)[1] or ""
     power = " KMGTPE".index(unit[0]) if unit else 0
     return int(quantity.removesuffix(unit)) * (1024 if unit.endswith("i") else 1000) ** power
-
-
-def _hand_over(task: Any, placement: Placement, image: str) -> None:
-    """Gives a task the TrainJob that it is to make, the volume that both mount, and what it needs to own it."""
-    from kfp import kubernetes
-
-    task.set_env_variable(train_job.MANIFEST, json.dumps(describe_train_job(placement, image)))
-    kubernetes.mount_pvc(task, placement.train_job["volume"], train_job.FOLDER)
-    kubernetes.use_field_path_as_env(task, train_job.POD_NAME, "metadata.name")
-    kubernetes.use_field_path_as_env(task, train_job.POD_UID, "metadata.uid")
-
-
-def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
-    """Returns the manifest of the TrainJob that a placement asks for; the task adds its name, owner and command.
-
-    Args:
-        placement: That of a stage with `train_job`.
-        image: Image of the stage.
-    """
-    asked = TRAIN_JOB | placement.train_job
-    limits = {placement.accelerator: str(placement.gpus)} if placement.gpus else {}
-    limits |= {"memory": placement.memory} if placement.memory else {}
-    # No limit of CPU: it would only throttle.
-    requests = limits | ({"cpu": f"{placement.cpus:g}"} if placement.cpus else {})
-    environment = [{"name": variable, "value": value} for variable, value in placement.environment.items()]
-    for secret, variables in placement.secrets.items():
-        for key, variable in variables.items():
-            environment.append({"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
-    claims = {"train-job": (asked["volume"], train_job.FOLDER)}
-    if placement.hub_cache:
-        claims["hub-cache"] = (placement.hub_cache, HUB_CACHE)
-        environment.append({"name": "HF_HOME", "value": HUB_CACHE})
-    volumes = [{"name": n, "persistentVolumeClaim": {"claimName": claim}} for n, (claim, _) in claims.items()]
-    mounts = [{"name": n, "mountPath": path} for n, (_, path) in claims.items()]
-    if placement.shared_memory:
-        volumes.append(
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": placement.shared_memory}}
-        )
-        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})
-    security = {"runAsNonRoot": True, "allowPrivilegeEscalation": False}
-    pod = {
-        "containers": [{"name": train_job.NODE, "volumeMounts": mounts, "securityContext": security}],
-        "volumes": volumes,
-        "nodeSelector": placement.node_selector,
-        "tolerations": [{_write_key(key): v for key, v in item.items()} for item in placement.tolerations],
-        "imagePullSecrets": [{"name": secret} for secret in placement.image_pull_secrets],
-    }
-    job = {"name": train_job.NODE, "template": {"spec": {"template": {"spec": {k: v for k, v in pod.items() if v}}}}}
-    patch = {
-        "manager": "rlready.io/placement",
-        "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}},
-    }
-    trainer = {
-        "image": image,
-        "numNodes": asked["nodes"],
-        "numProcPerNode": max(1, placement.gpus),
-        "env": environment,
-    }
-    if requests:
-        trainer["resourcesPerNode"] = {"requests": requests} | ({"limits": limits} if limits else {})
-    runtime = {"apiGroup": train_job.API[0], "kind": "ClusterTrainingRuntime", "name": asked["runtime"]}
-    spec = {"runtimeRef": runtime, "trainer": trainer, "runtimePatches": [patch]}
-    if placement.timeout:
-        spec["activeDeadlineSeconds"] = count_seconds(placement.timeout)
-    labels = {"app.kubernetes.io/part-of": "rlready"} | _list_queue_labels(placement)
-    return {
-        "apiVersion": "/".join(train_job.API),
-        "kind": "TrainJob",
-        "metadata": {"labels": labels},
-        "spec": spec,
-    }
-
-
-def _write_key(key: str) -> str:
-    """Returns a key of a toleration as Kubernetes writes it."""
-    return "tolerationSeconds" if key == "toleration_seconds" else key

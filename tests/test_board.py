@@ -3,7 +3,7 @@
 import pytest
 
 from rlready.components.plan.plan import make_plan
-from rlready.pipelines.live import REFERENCE, Board
+from rlready.pipelines.laptop.board import REFERENCE, Board
 from rlready.pipelines.recipes import load_recipe
 
 

@@ -1,6 +1,6 @@
 """The stages of a run on this machine in containers: `rlready run --image`.
 
-    python -m rlready.pipelines.containers RUN       waits for the end of its input, then removes what the run left behind
+    python -m rlready.pipelines.laptop.containers RUN    waits for the end of its input, then removes what the run left
 
 What a stage may touch is mounted under the path that it has outside: the folder for runs, the hub's cache and, read-only,
 the files that parameters name.
@@ -123,7 +123,7 @@ def run_container(client: docker.DockerClient, image: str, command: list[str], v
 @contextlib.contextmanager
 def removed_at_end(run: Path) -> Iterator[None]:
     """Removes the containers of a run when this process ends, even if it is killed: they are children of the engine."""
-    command = [sys.executable, "-m", "rlready.pipelines.containers", str(run)]
+    command = [sys.executable, "-m", "rlready.pipelines.laptop.containers", str(run)]
     remover = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield

@@ -1,0 +1,86 @@
+"""Options that several commands take, and what they mean."""
+
+import argparse
+import os
+from pathlib import Path
+
+from rlready.components.config import InputError
+from rlready.pipelines.recipes import list_recipes, load_recipe
+
+
+def add_recipe(command: argparse.ArgumentParser) -> None:
+    """Adds --recipe, --set and --mirror."""
+    command.add_argument("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file (laptop)")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+    add_mirror(command)
+
+
+def add_mirror(command: argparse.ArgumentParser) -> None:
+    """Adds --mirror."""
+    command.add_argument("--mirror", metavar="DIR", help="read hub datasets from copies there (curate_mirror)")
+
+
+def add_work(command: argparse.ArgumentParser) -> None:
+    """Adds --work."""
+    command.add_argument("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking (runs)")
+
+
+def add_past_run(command: argparse.ArgumentParser) -> None:
+    """Adds the name of a run on this machine, and --work."""
+    command.add_argument("run", nargs="?", help="name of the run; the last one if left out")
+    add_work(command)
+
+
+def add_image(command: argparse.ArgumentParser) -> None:
+    """Adds --image and --force-tag."""
+    command.add_argument("--image", help="container image of the stages, by digest (RLREADY_IMAGE)")
+    command.add_argument("--force-tag", action="store_true", help="take a tag, whose cached results can be stale")
+
+
+def add_server(command: argparse.ArgumentParser) -> None:
+    """Adds --host and --namespace."""
+    command.add_argument("--host", help="address of the KFP server (KFP_HOST); a token comes from KFP_TOKEN")
+    command.add_argument("--namespace", help="where to run, on a server for several users")
+
+
+def list_changes(arguments: argparse.Namespace) -> list[str]:
+    """Returns what --set and --mirror change, as KEY=VALUE."""
+    return arguments.set + ([f"curate_mirror={arguments.mirror}"] if arguments.mirror else [])
+
+
+def read_parameters(arguments: argparse.Namespace) -> dict:
+    """Returns every parameter of the recipe, with what --set and --mirror change.
+
+    Raises:
+        InputError: If the recipe does not exist or holds something unknown or of the wrong type.
+    """
+    return load_recipe(arguments.recipe, list_changes(arguments))
+
+
+def choose_image(arguments: argparse.Namespace) -> str | None:
+    """Returns the image of --image or RLREADY_IMAGE, if there is one.
+
+    Raises:
+        InputError: If it is no reference of an image, or a tag without --force-tag.
+    """
+    from rlready.components import images
+
+    image = arguments.image or os.environ.get(images.IMAGE)
+    if image:
+        images.check_image(image, arguments.force_tag)
+    return image
+
+
+def check_work(work: Path) -> None:
+    """Raises InputError if a folder cannot hold MLflow's file."""
+    if "?" in str(work.resolve()):
+        raise InputError(f"{work.resolve()}: MLflow's file cannot lie below a folder with a question mark in its name")
+
+
+def find_past_run(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of the run asked for, or of the last one that finished."""
+    work = arguments.work.resolve()
+    if arguments.run:
+        return work / arguments.run
+    finished = sorted((p.parent for p in work.glob("*/outcomes.json")), key=lambda p: p.stat().st_mtime)
+    return finished[-1] if finished else work

@@ -1,0 +1,32 @@
+"""rlready compile."""
+
+import argparse
+from pathlib import Path
+
+from rlready.pipelines.cli.arguments import add_image, add_recipe, choose_image, read_parameters
+from rlready.pipelines.recipes import load_placement
+
+TEXT = "Write the pipeline for the KFP UI, with the recipe as its form."
+EXAMPLE = "rlready compile --recipe laptop --output laptop.yaml"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_recipe(command)
+    add_image(command)
+    command.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"), help="file to write (rlready.yaml)")
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Writes the pipeline's YAML with the recipe as defaults.
+
+    Raises:
+        InputError: If the input is wrong.
+    """
+    from rlready.pipelines.cluster.package import write_package
+
+    parameters, image = read_parameters(arguments), choose_image(arguments)
+    if not image:
+        print("no --image: the stages name images that exist on no registry; give one before uploading")
+    write_package(arguments.output, parameters, load_placement(arguments.recipe), image)
+    print(f"{arguments.output}: upload it in the KFP UI (Pipelines, Upload pipeline) and start a run from its form")

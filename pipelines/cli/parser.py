@@ -1,0 +1,64 @@
+"""The parser, made of the commands' files, and what happens around every command: errors, Ctrl-C and closed pipes."""
+
+import argparse
+import os
+import sys
+
+from rlready.components.config import InputError
+from rlready.pipelines.cli import compile as compile_
+from rlready.pipelines.cli import doctor, evaluate, follow, plan, replay, report, run, submit
+from rlready.pipelines.cli.arguments import check_work
+from rlready.pipelines.cli.style import print_error
+
+# In the order in which a newcomer needs them.
+COMMANDS = {
+    "run": run,
+    "report": report,
+    "replay": replay,
+    "plan": plan,
+    "evaluate": evaluate,
+    "doctor": doctor,
+    "compile": compile_,
+    "submit": submit,
+    "follow": follow,
+}
+START = """\
+start with:
+  rlready run --recipe laptop   the whole experiment in miniature, in six minutes
+  rlready run --help            every parameter
+  rlready COMMAND --help        what a command takes, with an example
+"""
+CLOSED = 128 + 13  # what a shell says of a program whose reader went away (SIGPIPE)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    about = "Decides, before the expensive part, which checkpoints are worth RL."
+    parser = argparse.ArgumentParser(prog="rlready", description=about, epilog=START, **style)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(name, help=module.TEXT, description=module.TEXT, **style)
+        command.set_defaults(execute=module.execute)
+        module.add_arguments(command)
+        command.epilog = "\n\n".join([f"example:\n  {module.EXAMPLE}", *filter(None, [command.epilog])])
+    return parser
+
+
+def main() -> None:
+    """Runs the command line; what the user got wrong is told without a traceback, with exit status 2."""
+    arguments = build_parser().parse_args()
+    try:
+        if "work" in arguments:
+            check_work(arguments.work)
+        arguments.execute(arguments)
+        sys.stdout.flush()
+    except InputError as error:
+        print_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # `rlready plan | head`: Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED)

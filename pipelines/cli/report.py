@@ -1,0 +1,31 @@
+"""rlready report."""
+
+import argparse
+
+from rlready.pipelines.cli.arguments import add_past_run, find_past_run
+from rlready.pipelines.cli.result import print_outcomes, print_places
+
+TEXT = "Show the result of a past run again, and write its report anew."
+EXAMPLE = "rlready report"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_past_run(command)
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Writes a past run's report again from its records and prints it.
+
+    Raises:
+        InputError: If there is no such run.
+    """
+    from rlready.components.report.assemble import read_sweep
+    from rlready.components.report.report import write_report
+
+    folder = find_past_run(arguments)
+    past = read_sweep(folder / "outcomes.json")
+    title = f"{past.parameters['base_model']}: {len(past.outcomes)} candidates"
+    write_report(title, past.outcomes, past.baseline, folder / "report.html", folder / "report.md")
+    print_outcomes(past)
+    print_places(folder, arguments.work.resolve())

@@ -1,0 +1,133 @@
+"""rlready run."""
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlready.components.config import InputError
+from rlready.pipelines.cli.arguments import add_recipe, add_work, read_parameters
+from rlready.pipelines.cli.parameters import list_texts
+from rlready.pipelines.cli.result import print_outcomes, print_places
+from rlready.pipelines.cli.style import print_progress, print_result
+
+if TYPE_CHECKING:
+    from rlready.components.plan.plan import Plan
+    from rlready.components.report.assemble import Sweep
+    from rlready.pipelines.laptop.board import Board
+
+TEXT = "Run the experiment on this machine, or go on with it."
+EXAMPLE = "rlready run --recipe laptop --set gate_k=16"
+SOME_FAILED = 3  # exit status where some candidates failed and others have a result
+KEEP_ENDING = 15  # lines of the log shown after a failure
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_recipe(command)
+    add_work(command)
+    command.add_argument(
+        "--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)"
+    )
+    command.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage, not the board")
+    command.epilog = list_texts()
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Runs the experiment through kfp.local, shows it live, and prints the result.
+
+    Raises:
+        InputError: If the input is wrong, or a stage failed, or no report came.
+    """
+    from rlready.components.plan.plan import describe_plan, make_plan
+    from rlready.pipelines.laptop.board import Board
+    from rlready.pipelines.laptop.containers import find_image
+
+    image = [find_image(arguments.image)] if arguments.image else []
+    parameters = read_parameters(arguments)
+    plan = make_plan(parameters)
+    work = arguments.work.resolve()
+    folder = work / f"{Path(arguments.recipe).stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True)
+    (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
+    print(describe_plan(plan))
+    print_result("log", folder / "log.txt")
+    print(flush=True)
+    board = Board(plan)
+    with (folder / "log.txt").open("w") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rlready.pipelines.laptop.local", str(work), str(folder), *image],
+            stdin=subprocess.PIPE,
+            stdout=None if arguments.verbose else log,
+            stderr=subprocess.STDOUT if not arguments.verbose else None,
+            start_new_session=True,
+        )
+        try:
+            _watch(child, board, folder / "events.jsonl", arguments.verbose)
+        except KeyboardInterrupt:
+            print("\nstopped; the same command goes on from here", flush=True)
+            raise
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+    if board.failures and not board.written:
+        raise InputError("\n".join([*dict.fromkeys(board.failures), f"the log is {folder / 'log.txt'}"]))
+    if not board.written:
+        ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
+        raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
+    for source, name in (("html", "report.html"), ("markdown", "report.md"), ("records", "outcomes.json")):
+        shutil.copy(board.written[source], folder / name)
+    sweep = _read_result(folder, plan)
+    print_outcomes(sweep)
+    print_places(folder, work, tracked=not board.lost)
+    if failed := sum(bool(outcome.failure) for outcome in sweep.outcomes):
+        sys.exit(2 if failed == len(sweep.outcomes) else SOME_FAILED)
+
+
+def _watch(child: subprocess.Popen, board: "Board", events: Path, verbose: bool) -> None:
+    """Feeds the board until the run ends; on a terminal the board is drawn, elsewhere events are lines."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+
+    def lines() -> None:
+        for line in board.read(events):
+            if not console.is_terminal or verbose:
+                print_progress(board.begun, line)
+
+    if console.is_terminal and not verbose:
+        with Live(board.draw(), console=console, refresh_per_second=2, get_renderable=board.draw):
+            while child.poll() is None:
+                lines()
+                time.sleep(0.2)
+            lines()
+    else:
+        while child.poll() is None:
+            lines()
+            time.sleep(0.2)
+        lines()
+
+
+def _read_result(folder: Path, plan: "Plan") -> "Sweep":
+    """Reads what came out and compares it with the plan: kfp.local can skip a branch silently.
+
+    Raises:
+        InputError: If a candidate is missing, or RL did not run exactly where the gate said so.
+    """
+    from rlready.components.report.assemble import check_ran, read_sweep
+
+    sweep = read_sweep(folder / "outcomes.json")
+    planned = {candidate.candidate_id for candidate in plan.candidates}
+    if lost := planned - {outcome.candidate.candidate_id for outcome in sweep.outcomes}:
+        raise InputError(f"{', '.join(sorted(lost))}: planned, but has no outcome; the orchestrator skipped it")
+    check_ran(sweep.outcomes)
+    return sweep

@@ -1,0 +1,29 @@
+"""How the commands speak: progress as `m:ss line`, results as `label       value`, errors as `rlready: line`."""
+
+import sys
+import time
+from pathlib import Path
+
+from rlready.components.config import InputError
+
+
+def print_progress(begun: float, line: str) -> None:
+    """Prints a line of progress, with the time since it began (seconds since the epoch)."""
+    minutes, seconds = divmod(int(time.time() - begun), 60)
+    print(f"{minutes:2d}:{seconds:02d} {line}", flush=True)
+
+
+def print_result(label: str, value: str | Path) -> None:
+    """Prints a line of the result; a path below the current folder is shown relative to it."""
+    print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
+
+
+def print_error(error: InputError) -> None:
+    """Prints every line of an error on standard error."""
+    for line in str(error).splitlines():
+        print(f"rlready: {line}", file=sys.stderr)
+
+
+def shorten(path: Path) -> str:
+    """Returns a path relative to the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

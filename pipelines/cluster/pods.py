@@ -1,0 +1,95 @@
+"""What a placement sets on KFP tasks, and so on their pods, while the pipeline is compiled for a cluster."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from rlready.components.core import train_job
+from rlready.components.images import resolve_image
+from rlready.pipelines.cluster.placement import HUB_CACHE, PLACEMENT, Placement, count_seconds, list_queue_labels
+from rlready.pipelines.cluster.train_job_manifest import describe_train_job
+
+# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
+RUN_LABEL = "metadata.labels['pipeline/runid']"
+
+
+def placed(component: Callable, stage: str | None = None) -> Callable:
+    """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
+
+    Args:
+        component: A KFP component.
+        stage: Stage whose placement counts; defaults to the component's name.
+    """
+    if PLACEMENT not in os.environ:
+        return component
+    stage = stage or component.name
+    placement = Placement(**json.loads(os.environ[PLACEMENT])[stage])
+
+    def make_task(**inputs: Any) -> Any:
+        task = component(**inputs)
+        place(task, placement, resolve_image(stage))
+        return task
+
+    return make_task
+
+
+def place(task: Any, placement: Placement, image: str) -> None:
+    """Sets on a KFP task what its pod asks of the cluster; where a TrainJob trains, its pods ask instead.
+
+    Args:
+        task: The task.
+        placement: That of its stage.
+        image: Image of the stage, for the pods of a TrainJob.
+    """
+    from kfp import kubernetes
+
+    if placement.train_job:
+        _hand_over(task, placement, image)
+    else:
+        _ask(task, placement)
+    if placement.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
+    if placement.retries:
+        task.set_retry(placement.retries, backoff_duration="60s")
+    if placement.timeout:
+        kubernetes.set_timeout(task, count_seconds(placement.timeout))
+    kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)
+
+
+def _ask(task: Any, placement: Placement) -> None:
+    from kfp import kubernetes
+
+    if placement.gpus:
+        task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpus)
+    if placement.cpus:
+        task.set_cpu_request(f"{placement.cpus:g}")
+    if placement.memory:
+        task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
+    if placement.shared_memory:
+        kubernetes.empty_dir_mount(
+            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory
+        )
+    for label, value in placement.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+    for toleration in placement.tolerations:
+        kubernetes.add_toleration(task, **toleration)
+    for label, value in list_queue_labels(placement).items():
+        kubernetes.add_pod_label(task, label, value)
+    for variable, value in placement.environment.items():
+        task.set_env_variable(variable, value)
+    for secret, variables in placement.secrets.items():
+        kubernetes.use_secret_as_env(task, secret, variables)
+    if placement.hub_cache:
+        kubernetes.mount_pvc(task, placement.hub_cache, HUB_CACHE)
+        task.set_env_variable("HF_HOME", HUB_CACHE)
+
+
+def _hand_over(task: Any, placement: Placement, image: str) -> None:
+    """Gives a task the TrainJob that it is to make, the volume that both mount, and what it needs to own it."""
+    from kfp import kubernetes
+
+    task.set_env_variable(train_job.MANIFEST, json.dumps(describe_train_job(placement, image)))
+    kubernetes.mount_pvc(task, placement.train_job["volume"], train_job.FOLDER)
+    kubernetes.use_field_path_as_env(task, train_job.POD_NAME, "metadata.name")
+    kubernetes.use_field_path_as_env(task, train_job.POD_UID, "metadata.uid")
