@@ -3,7 +3,7 @@
 import pytest
 
 from rlready.components.plan.plan import make_plan
-from rlready.pipelines.laptop.board import REFERENCE, Board
+from rlready.pipelines.laptop.board import BASELINE, Board
 from rlready.pipelines.recipes import load_recipe
 
 
@@ -20,18 +20,27 @@ def states(board, row):
     return [board.cells[row, stage].state for stage in ("sft", "predictors", "gate", "rl", "benchmark")]
 
 
-def test_the_reference_comes_first_and_marks_nothing_else(board):
+def test_the_base_model_comes_first_and_marks_nothing_else(board):
     tell(board, "sft", "no-sft-s0", "started")
-    assert states(board, REFERENCE)[0] == "running"
+    assert states(board, BASELINE)[0] == "running"
     assert all(set(states(board, row)) == {"waiting"} for row in board.rows[1:])
 
 
-def test_the_base_model_as_a_candidate_follows_the_reference(board):
+def test_the_base_model_as_a_candidate_is_measured_once_and_trained_after_the_gate(board):
     for stage in ("sft", "predictors", "benchmark"):
         tell(board, stage, "no-sft-s0", "started")
         tell(board, stage, "no-sft-s0", "finished", seconds=2.0)
-    tell(board, "sft", "no-sft-s0", "started")
-    assert states(board, "no-sft-s0")[0] == "running" and states(board, REFERENCE)[0] == "done"
+    assert set(states(board, "no-sft-s0")) == {"waiting"} and states(board, BASELINE)[0] == "done"
+    tell(board, "gate", None, "started")
+    tell(board, "rl", "no-sft-s0", "started")
+    assert states(board, "no-sft-s0")[3] == "running" and states(board, BASELINE)[4] == "done"
+
+
+def test_what_fails_is_said_and_what_comes_after_it_waits_for_nothing(board):
+    row = board.rows[2]
+    assert tell(board, "sft", row, "failed", message="out of memory") == f"{row}: SFT failed: out of memory"
+    tell(board, "predictors", row, "skipped")
+    assert states(board, row)[:2] == ["failed", "skipped"]
 
 
 def test_candidates_long_before_one_that_starts_came_from_the_cache(board):

@@ -2,13 +2,24 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
 from rlready.components.config import Gate, InputError
-from rlready.components.core.records import Candidate, Outcome, from_json, to_json
+from rlready.components.core.records import (
+    Candidate,
+    Failure,
+    Outcome,
+    PredictorsRecord,
+    SampleStatistics,
+    SequenceRecord,
+    SftRecord,
+)
+from rlready.components.core.serialization import from_json, to_json
+from rlready.components.gate.__main__ import arrange
 from rlready.components.gate.decide import decide, measure_distance
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
@@ -16,16 +27,17 @@ LENIENT = Gate(k=2, min_pass_at_k=0.0, min_pass_at_k_over_base=-1.0, max_loss_ri
 
 
 def make_outcome(correct=(2, 2), loss=0.4, subset="random", name="c", trajectory=((0, 1.0), (1, 0.4)), **changes):
-    predictors = {
-        "generalization_loss": loss,
-        "loss_interval": [loss - 0.1, loss + 0.1] if loss else None,
-        "samples": 4,
-        "correct": list(correct),
-        "by_products": {"verifier_disagreement": changes.pop("disagreement", 0.0)},
-        "sequence": changes.pop("sequence", None),
-    }
+    sequence = changes.pop("sequence", None)
+    predictors = PredictorsRecord(
+        generalization_loss=loss,
+        loss_interval=[loss - 0.1, loss + 0.1] if loss else None,
+        samples=4,
+        correct=list(correct),
+        by_products=SampleStatistics(verifier_disagreement=changes.pop("disagreement", 0.0)),
+        sequence=sequence and SequenceRecord(**{"k": None, "low": None, "high": None} | sequence),
+    )
     candidate = Candidate(name, 1, subset, 8, 1e-3, 0)
-    return Outcome(candidate, sft={"trajectory": list(trajectory)}, predictors=predictors, **changes)
+    return Outcome(candidate, sft=SftRecord(list(trajectory)), predictors=predictors, **changes)
 
 
 def decide_one(outcome, base, settings):
@@ -66,7 +78,7 @@ def test_the_budget_goes_to_the_best_by_pass_at_k_and_ties_to_the_lower_loss():
     sweep = make_sweep([1, 1], [3, 3], [2, 2], [2, 2], losses=[0.1, 0.4, 0.5, 0.3])
     verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2))
     assert [v.decision for v in verdicts] == ["rejected", "approved", "rejected", "approved"]
-    assert [v.numbers["rank"] for v in verdicts] == [4, 1, 3, 2]
+    assert [v.numbers.rank for v in verdicts] == [4, 1, 3, 2]
     assert "place 3 of 4 by Pass@2, budget 2: 0.000 ± 0.000 worse than c3, not a clear difference" in verdicts[2].reason
     assert [v.proceed for v in verdicts] == [False, True, False, True]
 
@@ -77,7 +89,7 @@ def test_what_misses_a_threshold_takes_no_place_in_the_budget():
     sweep[1] = make_outcome([3, 3], trajectory=[[0, 0.1], [1, 20.0]], name="c1")
     verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=1))
     assert [v.decision for v in verdicts] == ["undecided", "rejected", "approved"]
-    assert "rank" not in verdicts[1].numbers and verdicts[2].numbers["rank"] == 1
+    assert verdicts[1].numbers.rank is None and verdicts[2].numbers.rank == 1
 
 
 def test_the_budget_can_rank_by_the_loss():
@@ -137,3 +149,30 @@ def test_outcomes_of_another_experiment_are_refused():
     sweep = [make_outcome(measurement="a"), make_outcome(measurement="b", name="other")]
     with pytest.raises(InputError, match="other: measured in another experiment"):
         decide(sweep, make_outcome(measurement="a"), LENIENT)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "audit", "off"])
+def test_a_candidate_that_failed_is_rejected_with_its_reason_and_never_sent_to_rl(mode):
+    failed = Outcome(Candidate("f", 1, "random", 8, 1e-3, 0), failure=Failure("sft", "out of memory", 12.0, 2))
+    settings = dataclasses.replace(LENIENT, mode=mode, audit_fraction=1.0, max_rl_runs=2)
+    kept, verdict = decide([make_outcome(), failed], make_outcome(), settings)
+    assert kept.proceed and kept.numbers.rank in (1, None)
+    assert (verdict.decision, verdict.proceed, verdict.audited, verdict.propensity) == ("rejected", False, False, 0.0)
+    assert verdict.reason == "sft failed after 12 s and 2 tries: out of memory"
+
+
+def make_measured(name, epochs, seed=0):
+    return dataclasses.replace(make_outcome(), candidate=Candidate(name, epochs, "random", 8, 1e-3, seed))
+
+
+def test_the_base_model_is_measured_once_for_all_candidates_without_sft():
+    measured = [make_measured("no-sft-s0", 0), make_measured("a", 1)]
+    without = [dataclasses.asdict(make_measured(f"no-sft-s{seed}", 0, seed).candidate) for seed in (0, 1)]
+    settings = SimpleNamespace(candidates=["no-sft-s1", "a", "no-sft-s0"], without_sft=without)
+    baseline, outcomes = arrange(measured, settings)
+    assert baseline is measured[0] and [o.candidate.candidate_id for o in outcomes] == settings.candidates
+    assert outcomes[0].predictors is baseline.predictors and outcomes[0].candidate.seed == 1
+    with pytest.raises(InputError, match="a: planned, but not measured"):
+        arrange(measured[:1], settings)
+    with pytest.raises(InputError, match="the base model was not measured"):
+        arrange(measured[1:], settings)

@@ -75,7 +75,7 @@ def test_a_pod_asks_for_what_the_placement_says(package):
 def test_every_task_of_a_stage_is_placed_alike_because_the_cache_key_holds_its_claims(package):
     read = read_package(package)
     tasks = [label for label in read.executors if label.startswith("exec-sft")]
-    assert len(tasks) == 3
+    assert len(tasks) == 2
     for label in tasks:
         assert read.executors[label].container.resources.accelerator.resource_count == "1"
         assert read.kubernetes[label] == read.kubernetes["exec-sft"]
@@ -94,7 +94,7 @@ def test_the_package_is_checked_against_the_placement(package):
     problems = check_package(package, more)
     assert "exec-plan: does not ask for cpus as the placement says" in problems
     assert "exec-plan: does not ask for secrets as the placement says" in problems
-    assert sum("hub_cache" in problem for problem in problems) == 12  # but not admit and decline, which are no stages
+    assert sum("hub_cache" in problem for problem in problems) == 11
 
 
 def test_without_a_placement_a_pod_asks_for_nothing(tmp_path):

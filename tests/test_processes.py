@@ -1,5 +1,6 @@
 """Training in two processes, with DeepSpeed or with adapters ends like training in one, and fails in one line."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ from rlready.components.core.models import BUILTIN as FOLDERS
 from rlready.components.core.models import find_base, load_model, load_tokenizer
 from rlready.components.core.processes import count_processes
 from rlready.components.core.prompts import encode_example
-from rlready.components.core.records import Candidate, SftRecord, to_json
+from rlready.components.core.records import Candidate, Outcome, SftRecord
+from rlready.components.core.serialization import to_json
 from rlready.components.curate.curate import curate
 from rlready.components.sft.train import train
 
@@ -40,20 +42,17 @@ def start(stage, data, folder, **parameters):
     folder.mkdir(exist_ok=True)
     candidate = Candidate("c", 3, "random", 32, 1e-3, 0)
     given = {"sft_batch_size": 8, "rl_steps": 3, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-3}
-    settings = write_settings(parse_parameters(given | {"sampling_max_tokens": 40} | parameters), stage)
-    shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data)}
-    shared |= {"record": str(folder / "record.json")}
+    base = {"base_model": dataclasses.asdict(find_base(BUILTIN, "main"))}
+    settings = write_settings(parse_parameters(given | {"sampling_max_tokens": 40} | parameters), stage, base)
+    shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
+    shared |= {"outcome": str(folder / "outcome.json")}
     if stage == "sft":
-        arguments = shared | {
-            "base": to_json(find_base(BUILTIN, "main")),
-            "model": str(folder / "model"),
-            "model_uri": "",
-        }
+        arguments = shared | {"model": str(folder / "model")}
     else:
-        sft_record = folder / "sft.json"
-        sft_record.write_text(to_json(SftRecord(candidate, [[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1)))
+        before = folder / "sft.json"
+        before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
         model = find_model()
-        arguments = shared | {"sft_record": str(sft_record), "measured_digest": "digest"}
+        arguments = shared | {"before": str(before), "measured_digest": "digest"}
         arguments |= {"model": model, "trained": str(folder / "model")}
     config = folder / "run.json"
     config.write_text(json.dumps(arguments))
@@ -70,7 +69,8 @@ def find_model():
 def finish(process, folder):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output[-3000:]
-    return json.loads((folder / "record.json").read_text())
+    outcome = json.loads((folder / "outcome.json").read_text())
+    return outcome["rl"] or outcome["sft"]
 
 
 def measure_distance(one, other):
@@ -149,7 +149,7 @@ def test_a_killed_process_ends_all_in_one_line_and_the_same_command_goes_on(data
     output, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "process 1 of 2 was killed by SIGKILL (out of memory?); run the same command to go on" in output
-    assert not (tmp_path / "model").exists() and not (tmp_path / "record.json").exists()
+    assert not (tmp_path / "model").exists() and not (tmp_path / "outcome.json").exists()
     assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
 
     process = start("rl", data, tmp_path, **many)
@@ -167,7 +167,7 @@ def test_what_does_not_divide_is_refused_in_one_line(data, tmp_path):
     output, _ = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "sft of c: sft_batch_size: a step of 9 does not divide among 2 processes" in output
-    assert not (tmp_path / "record.json").exists()
+    assert not (tmp_path / "outcome.json").exists()
 
 
 def test_a_share_that_does_not_divide_is_named():

@@ -1,5 +1,6 @@
 """Killed in the middle of SFT and of RL, a stage goes on from its checkpoint and ends as if nothing had happened."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ import pytest
 
 from rlready.components.config import Curate, parse_parameters, write_settings
 from rlready.components.core.models import find_base
-from rlready.components.core.records import Candidate, SftRecord, to_json
+from rlready.components.core.records import Candidate, Outcome, SftRecord
+from rlready.components.core.serialization import to_json
 from rlready.components.curate.curate import curate
 
 SOURCE = "builtin:list-machine"
@@ -57,14 +59,15 @@ def make_arguments(stage, tiny_model, data, folder):
         {"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40}
     )
     base = find_base(str(tiny_model), "main")
-    shared = {"candidate": to_json(candidate), "settings": write_settings(experiment, stage), "data": str(data)}
-    record = str(folder / "record.json")
+    settings = write_settings(experiment, stage, {"base_model": dataclasses.asdict(base)})
+    shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
+    shared |= {"outcome": str(folder / "outcome.json")}
     if stage == "sft":
-        return shared | {"base": to_json(base), "model": str(folder / "model"), "model_uri": "", "record": record}
-    sft_record = folder / "sft.json"
-    sft_record.write_text(to_json(SftRecord(candidate, [[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1)))
-    shared |= {"sft_record": str(sft_record), "measured_digest": "digest"}
-    return shared | {"model": str(tiny_model), "trained": str(folder / "model"), "record": record}
+        return shared | {"model": str(folder / "model")}
+    before = folder / "sft.json"
+    before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
+    shared |= {"before": str(before), "measured_digest": "digest"}
+    return shared | {"model": str(tiny_model), "trained": str(folder / "model")}
 
 
 def test_rl_refuses_a_checkpoint_that_was_not_measured(tiny_model, data, tmp_path):
@@ -82,11 +85,11 @@ def test_a_killed_stage_ends_like_one_that_was_not(stage, series, tiny_model, da
     other = launch(stage, make_arguments(stage, tiny_model, data, whole), whole)
     process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
     kill_at_checkpoint(process, broken)
-    assert not (broken / "model").exists() and not (broken / "record.json").exists()
+    assert not (broken / "model").exists() and not (broken / "outcome.json").exists()
     process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
     finish(process)
     finish(other)
-    uninterrupted, resumed = (json.loads((folder / "record.json").read_text()) for folder in (whole, broken))
+    uninterrupted, resumed = (json.loads((folder / "outcome.json").read_text())[stage] for folder in (whole, broken))
     assert resumed["steps"] == uninterrupted["steps"]
     assert [x for x, _ in resumed[series]] == [x for x, _ in uninterrupted[series]]
     assert [y for _, y in resumed[series]] == pytest.approx([y for _, y in uninterrupted[series]], abs=2e-3)

@@ -22,6 +22,8 @@ from test_resume import data, make_arguments  # noqa: F401  a fixture
 from test_tracking_server import choose_port
 
 from rlready.components.core import launch, train_job
+from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core.serialization import read_record, to_json
 from rlready.pipelines.cluster.package import check_package, read_package, write_package
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
@@ -256,16 +258,16 @@ def arguments(tmp_path):
     """Returns arguments of sft whose input is there and whose outputs are not."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows").write_text("rows")
-    paths = {name: str(tmp_path / name) for name in ("data", "model", "record")}
-    return {"candidate": '{"candidate_id": "c"}', "base": "{}", "settings": "{}", "model_uri": ""} | paths
+    paths = {name: str(tmp_path / name) for name in ("data", "model", "outcome")}
+    return {"candidate": to_json(Candidate("c", 1, "random", 8, 1e-3, 0)), "settings": "{}", "model_uri": ""} | paths
 
 
 def fail(arguments):
-    """Runs sft; returns the one line with which it ends."""
-    with pytest.raises(SystemExit) as caught:
-        launch.launch("sft", **arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    """Runs sft; returns the one line that its outcome gives as the reason of the failure."""
+    launch.launch("sft", **arguments)
+    reason = read_record(Outcome, arguments["outcome"]).failure.reason
+    assert "\n" not in reason
+    return reason
 
 
 def test_the_manifest_says_what_the_placement_says():
@@ -329,15 +331,13 @@ def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.processes)])
 def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_path, capfd, monkeypatch):  # noqa: F811
-    from rlready.components.core.records import SftRecord, read_record
-
     cluster.kubelet = Kubelet()
     monkeypatch.setenv(train_job.MANIFEST, json.dumps(describe(train_job={"volume": "v", "nodes": nodes})))
     monkeypatch.setenv(train_job.POD_NAME, "rlready-abc-impl-1")
     monkeypatch.setenv(train_job.POD_UID, "123")
     launch.launch("sft", **make_arguments("sft", tiny_model, data, tmp_path))
     assert (tmp_path / "model" / "model.safetensors").exists()
-    record = read_record(SftRecord, str(tmp_path / "record.json"))
+    record = read_record(Outcome, tmp_path / "outcome.json").sft
     assert record.steps > 0 and record.devices == nodes  # one thread each
     assert [process.wait() for process in cluster.kubelet.processes] == [0] * nodes
     (job,) = cluster.made
@@ -358,7 +358,7 @@ def test_a_failed_train_job_is_one_line_and_loses_neither_logs_nor_checkpoints(c
     line = fail(arguments)
     assert cluster.used - {("", "configmaps", "get")} == RIGHTS  # the SDK asks for its version, and lives without it
     name = cluster.made[0]["metadata"]["name"]
-    assert line == f"sft of c: TrainJob team-a/{name} failed: JobsFailed: jobset failed: node-1; its log is above"
+    assert line == f"TrainJob team-a/{name} failed: JobsFailed: jobset failed: node-1; its log is above"
     out = capsys.readouterr().out
     assert "step 1\nNCCL: peer lost\n" in out
     assert "--- pod job-node-0-1 ends with:\nCUDA out of memory" in out

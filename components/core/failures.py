@@ -16,12 +16,15 @@ LOWER = {
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
+class StageFailed(RuntimeError):
+    """The work of a stage failed in other processes or pods; the message says all, and another try may succeed."""
+
+
 def describe_error(stage: str, error: Exception) -> str:
     """Returns one line about an exception that ended a stage."""
-    message = " ".join(str(error).split()) if not isinstance(error, InputError) else str(error)
-    if isinstance(error, InputError):
-        return message
-    named = f"{type(error).__name__}: {message}"
+    if isinstance(error, (InputError, StageFailed)):
+        return str(error)
+    named = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory ({named[:300]}); {_advise(stage)}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -95,7 +95,9 @@ def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str,
     path = os.environ.get(SOCKET)
     if path and (os.path.exists(path) or (candidate and _wait_for(path))):
         return _ask(path, stage, arguments)
-    return _spawn(stage, candidate, arguments) if candidate else _run(stage, arguments)
+    # What a TrainJob runs is in pods of its own.
+    alone = candidate and train_job.MANIFEST not in os.environ
+    return _spawn(stage, candidate, arguments) if alone else _run(stage, arguments)
 
 
 def _run(stage: str, arguments: dict) -> tuple[str, Any]:
@@ -107,7 +109,7 @@ def _run(stage: str, arguments: dict) -> tuple[str, Any]:
         value = _call(stage, candidate_id, arguments)
     except Exception as error:
         message = failures.describe_error(stage, error)
-        if not isinstance(error, InputError):
+        if not isinstance(error, (InputError, failures.StageFailed)):
             traceback.print_exc()
         events.emit(stage, candidate_id, "failed", message=message)
         return "refused" if isinstance(error, InputError) else "failed", message

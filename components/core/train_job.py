@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import InputError
+from rlready.components.core.failures import StageFailed
 
 MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage, without its name, owner and command
 FOLDER = "/train-job"  # where the shared volume is mounted, in the task's pod and in those of the TrainJob
 POD_NAME, POD_UID = "RLREADY_POD_NAME", "RLREADY_POD_UID"
 NODE = "node"  # the container that trains, in every runtime of Kubeflow Trainer
 API = ("trainer.kubeflow.org", "v1alpha1")
-INPUTS = {"sft": ("data",), "rl": ("data", "model", "sft_record")}
-OUTPUTS = {"sft": ("model", "record"), "rl": ("trained", "record")}
+INPUTS = {"sft": ("data",), "rl": ("data", "model", "before")}
+OUTPUTS = {"sft": ("model", "outcome"), "rl": ("trained", "outcome")}
 # What KFP, or its MLflow plugin, tells the task and the trainers must know too.
 PASSED_ON = ("RLREADY_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 STARTING = ("ContainerCreating", "PodInitializing")
@@ -48,7 +49,8 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
         arguments: Arguments of the stage; paths are those of this pod.
 
     Raises:
-        InputError: If the TrainJob cannot be made, or fails.
+        InputError: If the TrainJob cannot be made.
+        StageFailed: If it fails.
     """
     if not Path(FOLDER).is_dir():
         raise InputError(f"{FOLDER} is not there: placement.{stage}.train_job needs its volume mounted in this pod")
@@ -166,7 +168,7 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
         except Exception as error:  # the client's, urllib3's: the API server may be away for a while
             status, lost = getattr(error, "status", None), lost + 1
             if status == 404:
-                raise InputError(f"{shown}: somebody deleted it") from error
+                raise StageFailed(f"{shown}: somebody deleted it") from error
             if status == 403 or lost == LOST:
                 said = _explain(error) if status else f"lost sight of it ({error})"
                 raise InputError(f"{shown}: {said}") from error
@@ -190,7 +192,7 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
         if "Failed" in held:
             _print_failed(cluster, [pod for pod in pods if pod.metadata.name not in readers])
             reason, message = held["Failed"].get("reason", ""), held["Failed"].get("message", "")
-            raise InputError(f"{shown} failed: {reason}: {' '.join(message.split())}; its log is above")
+            raise StageFailed(f"{shown} failed: {reason}: {' '.join(message.split())}; its log is above")
         time.sleep(PAUSE)
 
 

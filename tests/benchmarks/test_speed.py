@@ -32,31 +32,31 @@ make_plan(load_recipe("laptop", []))
 """
 GATE = """
 from rlready.components.config import Gate
-from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core.records import Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
 from rlready.components.gate.decide import decide
-predictors = {"correct": [7] * 64, "samples": 256, "generalization_loss": 0.4, "by_products": {"verifier_disagreement": 0.0}}
+statistics = SampleStatistics(verifier_disagreement=0.0)
+predictors = PredictorsRecord(correct=[7] * 64, samples=256, generalization_loss=0.4, by_products=statistics)
 def outcome(seed):
     candidate = Candidate(f"c{seed}", 1, "random", 8, 1e-3, seed)
-    return Outcome(candidate, sft={"trajectory": [[0, 0.5], [1, 0.4]]}, predictors=predictors)
+    return Outcome(candidate, sft=SftRecord([[0, 0.5], [1, 0.4]]), predictors=predictors)
 decide([outcome(seed) for seed in range(8)], outcome(0), Gate(max_rl_runs=3))
 """
 REPORT = """
 from pathlib import Path
 from tempfile import mkdtemp
-from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core import records
 from rlready.components.report.report import write_report
 curve = [[2**i, i / 9] for i in range(8)]
 def outcome(epochs):
-    return Outcome(
-        Candidate(f"c{epochs}", epochs, "random", 8, 1e-3, 0),
-        sft={"trajectory": [[e, 1 / (e + 1)] for e in range(epochs + 1)], "steps": 1, "train_tokens": 1, "seconds": 1.0},
-        predictors={"generalization_loss": 0.4, "heldout_tokens": 9, "samples": 128, "greedy_pass_at_1": 0.1,
-                    "curve": curve, "intervals": {}, "problems": 9, "tokens": 9, "seconds": 1.0},
-        verdict={"candidate_id": f"c{epochs}", "decision": "approved", "proceed": True, "reason": "", "mode": "enforce",
-                 "numbers": {"k": 64, "pass_at_k": 0.5}},
-        rl={"rewards": [[1, 0.1]], "steps": 1, "seconds": 1.0},
-        benchmark={"pass_at_1": epochs / 9, "standard_error": 0.01, "greedy_pass_at_1": 0.1, "problems": 9, "samples": 2,
-                   "tokens": 9, "seconds": 1.0})
+    return records.Outcome(
+        records.Candidate(f"c{epochs}", epochs, "random", 8, 1e-3, 0),
+        sft=records.SftRecord([[e, 1 / (e + 1)] for e in range(epochs + 1)], 1, 1, "", 1.0, "CPU thread", 1),
+        predictors=records.PredictorsRecord(generalization_loss=0.4, samples=128, greedy_pass_at_1=0.1, curve=curve),
+        verdict=records.Verdict(
+            f"c{epochs}", "approved", True, "", numbers=records.GateNumbers(k=64, pass_at_k=0.5)
+        ),
+        rl=records.RlRecord([[1, 0.1]], 1, 1.0),
+        benchmark=records.BenchmarkRecord(epochs / 9, 0.01, None, 0.1, problems=9, samples=2))
 folder = Path(mkdtemp())
 write_report("bench", [outcome(e) for e in range(1, 8)], outcome(0), folder / "r.html", folder / "r.md")
 """
