@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config import InputError, Parameter, check_keys, coerce, knob
-from rlready.components.core import train_job
+from rlready.components.core.training import train_job
 from rlready.components.images import resolve_image
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster

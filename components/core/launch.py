@@ -18,7 +18,8 @@ import traceback
 from typing import Any
 
 from rlready.components.config import STAGE_SECTIONS, InputError, read_settings
-from rlready.components.core import events, processes, train_job
+from rlready.components.core.runtime import events
+from rlready.components.core.training import processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"
 

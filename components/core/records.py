@@ -88,8 +88,8 @@ class PredictorsRecord:
         false_positives: Samples that the answer of another problem was held against: accepted, checked, rate, low, high.
         greedy_pass_at_1: Share of problems solved by greedy decoding.
         by_products: entropy, zero_variance, diversity, mean_tokens, truncated, verifier_disagreement; see
-            `scoring.Scored.summarize`.
-        sequence: What the sequential test saw: the fields of `sequential.SequentialResult`, its interval as low and high, and
+            `Scored.summarize`.
+        sequence: What the sequential test saw: the fields of `SequentialResult`, its interval as low and high, and
             its k and threshold; None where n was fixed.
         tokens: Completion tokens sampled.
         engine: What sampled, transformers or vllm.

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlready.components.core import events
 from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core.runtime import events
 
 LONGEST_PARAMETER = 6000  # MLflow's limit
 SERIES = ("sft/heldout_loss", "rl/reward")

@@ -3,9 +3,9 @@
 import dataclasses
 
 from rlready.components.config import read_settings
-from rlready.components.core import events
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Judged, Outcome, read_record, to_json, write_atomically
+from rlready.components.core.runtime import events
 from rlready.components.core.tracking import log_outcome
 from rlready.components.gate.decide import decide
 from rlready.components.gate.forecast import forecast

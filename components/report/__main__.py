@@ -5,7 +5,6 @@ import json
 import os
 from pathlib import Path
 
-from rlready.components.core import events
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import (
     Candidate,
@@ -20,6 +19,7 @@ from rlready.components.core.records import (
     read_record,
     write_atomically,
 )
+from rlready.components.core.runtime import events
 from rlready.components.core.tracking import finish_run, log_outcome
 from rlready.components.report.report import write_report
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
-from rlready.components.core.processes import is_main
 from rlready.components.core.records import Candidate, SftRecord, from_json, read_record, write_record
+from rlready.components.core.training.processes import is_main
 from rlready.components.rl.train import train
 
 
