@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlready.components.core.models import load_model, load_tokenizer, save_model
 from rlready.components.core.prompts import encode_example, encode_prompt, find_end
-from rlready.components.core.sampling import Draw
+from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.sampling.transformers_engine import TransformersEngine
 
 # Llama 3 writes a header before each turn and ends turns and texts differently.

@@ -26,9 +26,10 @@ SMALL = {
 
 
 def curate_here(tmp_path, **changes):
-    settings = write_settings(parse_parameters(SMALL | changes), "curate")
+    found = {"revisions": {"builtin:list-machine": "seed-0"}}
+    settings = write_settings(parse_parameters(SMALL | changes), "curate", found)
     out = tmp_path / f"data-{len(list(tmp_path.iterdir()))}"
-    run(settings, json.dumps({"builtin:list-machine": "seed-0"}), str(out), str(tmp_path / "card.md"))
+    run(settings, str(out), str(tmp_path / "card.md"))
     return json.loads((out / "card.json").read_text()), pq.read_table(out / "rl.parquet").to_pylist()
 
 

@@ -18,7 +18,8 @@ from rlready.components.config import Curate, Gate, InputError, Predictors, Samp
 from rlready.components.core.models import find_base, write_pointer
 from rlready.components.core.prompts import encode_prompt
 from rlready.components.core.records import Candidate
-from rlready.components.core.sampling import Draw, choose_engine, cut_at_stop, open_engine
+from rlready.components.core.sampling.choose import choose_engine, open_engine
+from rlready.components.core.sampling.engine import Draw, cut_at_stop
 from rlready.components.core.sampling.sharded_engine import ShardedEngine, divide_devices
 from rlready.components.curate.curate import curate
 from rlready.components.predictors.measure import measure

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from rlready.components.core.generalization_loss import estimate_loss_interval, mean_loss, split_by_length
+from rlready.components.core.estimators.generalization_loss import estimate_loss_interval, mean_loss, split_by_length
 
 
 def draw_losses(rng, examples):

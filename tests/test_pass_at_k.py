@@ -9,13 +9,8 @@ import pytest
 from scipy.stats import beta as beta_distribution
 
 from rlready.components.config import InputError
-from rlready.components.core.pass_at_k import (
-    correct_curve,
-    estimate_curve,
-    estimate_false_positive_rate,
-    estimate_interval,
-    estimate_pass_at_k,
-)
+from rlready.components.core.estimators.intervals import estimate_false_positive_rate, estimate_interval
+from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k
 
 
 def test_curve_equals_rational_arithmetic_for_all_counts_up_to_64():

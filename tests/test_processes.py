@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from rlready.components.config import Curate, InputError, Training, divide_batch, parse_parameters, write_settings
-from rlready.components.core.generalization_loss import mean_loss, measure_losses
+from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
 from rlready.components.core.models import BUILTIN as FOLDERS
 from rlready.components.core.models import find_base, load_model, load_tokenizer
-from rlready.components.core.processes import count_processes
 from rlready.components.core.prompts import encode_example
 from rlready.components.core.records import Candidate, Outcome, SftRecord
 from rlready.components.core.serialization import to_json
+from rlready.components.core.training.processes import count_processes
 from rlready.components.curate.curate import curate
 from rlready.components.sft.train import train
 
@@ -127,7 +127,7 @@ def test_zero_trains_as_without_deepspeed(stage, data, tmp_path):
 
 def find_ranks(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "rlready.components.core.processes" in " ".join(child.cmdline())]
+    return [child for child in children if "rlready.components.core.training.processes" in " ".join(child.cmdline())]
 
 
 def wait_for_ranks(process, folder):

@@ -6,10 +6,11 @@ from collections import Counter
 import pytest
 import torch
 
-from rlready.components.core.generalization_loss import mean_loss, measure_losses
+from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
 from rlready.components.core.models import find_base, load_model, load_tokenizer
 from rlready.components.core.prompts import encode_example, encode_prompt
-from rlready.components.core.sampling import Draw, transformers_engine
+from rlready.components.core.sampling import transformers_engine
+from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.sampling.transformers_engine import TransformersEngine
 from rlready.components.list_machine.problems import generate_rows
 
@@ -85,7 +86,7 @@ def test_loss_equals_the_logits_of_each_example_alone_whatever_the_batch(engine,
         scored = [(i, t) for i, t in enumerate(example["labels"]) if t != -100]
         expected.append((-sum(logits[i - 1, t].item() for i, t in scored), len(scored)))
     for tokens in (16_384, 100, 1):
-        monkeypatch.setattr("rlready.components.core.generalization_loss.TOKENS_PER_BATCH", tokens)
+        monkeypatch.setattr("rlready.components.core.estimators.generalization_loss.TOKENS_PER_BATCH", tokens)
         measured = measure_losses(engine.model, examples, engine.tokenizer.pad_token_id)
         assert [count for _, count in measured] == [count for _, count in expected]
         assert [total for total, _ in measured] == pytest.approx([total for total, _ in expected], abs=1e-4)

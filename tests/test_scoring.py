@@ -2,8 +2,8 @@
 
 import pytest
 
-from rlready.components.core.sampling import Completion
-from rlready.components.core.scoring import Scored, count_false_positives
+from rlready.components.core.evaluation.score import Scored, count_false_positives
+from rlready.components.core.sampling.engine import Completion
 from rlready.components.core.verify import judge
 
 PROBLEMS = [

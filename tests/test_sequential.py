@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlready.components.config import InputError
-from rlready.components.core.sequential import Sequence, measure_evidence, run_sequential
+from rlready.components.core.estimators.sequential import SequentialTest, measure_evidence, run_sequential
 
 ALPHA = 0.05
 
@@ -150,7 +150,7 @@ def test_interval_covers_at_all_times_at_once(chance):
 def test_interval_only_shrinks_and_agrees_with_the_decision():
     rng = np.random.default_rng(9)
     for chance in (0.2, 0.7):
-        sequence, before = Sequence(0.4, ALPHA), (0.0, 1.0)
+        sequence, before = SequentialTest(0.4, ALPHA), (0.0, 1.0)
         while sequence.decision is None:
             sequence.update(*(rng.random(4) < chance))
             low, high = sequence.interval()

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlready.components.core.statistics import (
-    MIN_POINTS,
-    analyse_variance,
-    bootstrap,
-    bound_drawn_share,
-    bound_share,
-    draw_clusters,
-    pool_deviation,
-    predict_at,
+from rlready.components.core.estimators.correlation import (
     r_squared,
     rank,
     resample_r_squared,
@@ -22,6 +14,15 @@ from rlready.components.core.statistics import (
     spearman,
     split_r_squared,
 )
+from rlready.components.core.estimators.forecast import predict_at
+from rlready.components.core.estimators.intervals import (
+    MIN_POINTS,
+    bootstrap,
+    bound_drawn_share,
+    bound_share,
+    draw_clusters,
+)
+from rlready.components.core.estimators.variation import analyse_variance, pool_deviation
 
 
 @pytest.fixture

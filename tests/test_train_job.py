@@ -21,9 +21,10 @@ from test_manifests import ROOT, load
 from test_resume import data, make_arguments  # noqa: F401  a fixture
 from test_tracking_server import choose_port
 
-from rlready.components.core import launch, train_job
+from rlready.components.core import launch
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.serialization import read_record, to_json
+from rlready.components.core.training import train_job
 from rlready.pipelines.cluster.package import check_package, read_package, write_package
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
@@ -453,7 +454,7 @@ def test_what_is_missing_in_the_pod_is_one_line(cluster, arguments, monkeypatch)
 def test_a_task_that_is_stopped_deletes_its_train_job(cluster, arguments):
     cluster.conditions = lambda: []
     code = (
-        "import json, sys; from rlready.components.core import launch, train_job;"
+        "import json, sys; from rlready.components.core import launch; from rlready.components.core.training import train_job;"
         f"train_job.FOLDER = {str(cluster.volume)!r}; launch.launch('sft', **json.loads(sys.argv[1]))"
     )
     environment = os.environ | {"KUBECONFIG": str(cluster.configuration)}

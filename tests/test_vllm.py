@@ -16,9 +16,11 @@ pytestmark = pytest.mark.vllm
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
 from rlready.components.config import Sampling, parse_parameters, write_settings  # noqa: E402
-from rlready.components.core.pass_at_k import estimate_curve, estimate_interval  # noqa: E402
+from rlready.components.core.estimators.intervals import estimate_interval  # noqa: E402
+from rlready.components.core.estimators.pass_at_k import estimate_curve  # noqa: E402
 from rlready.components.core.prompts import encode_prompt  # noqa: E402
-from rlready.components.core.sampling import Draw, cut_at_stop, open_engine  # noqa: E402
+from rlready.components.core.sampling.choose import open_engine  # noqa: E402
+from rlready.components.core.sampling.engine import Draw, cut_at_stop  # noqa: E402
 from rlready.components.core.verify import verify  # noqa: E402
 
 PROBLEMS, SAMPLES, TOKENS = 24, 32, 24

@@ -6,12 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.components.config import Sampling
-from rlready.components.core.devices import describe_device
-from rlready.components.core.events import Progress
+from rlready.components.core.evaluation.score import score_problems
+from rlready.components.core.evaluation.suite import average, score_suite
 from rlready.components.core.records import BenchmarkRecord, Candidate
-from rlready.components.core.sampling import Draw, open_engine
-from rlready.components.core.scoring import score_problems
-from rlready.components.core.suite import BenchmarkScore, average, score_benchmark
+from rlready.components.core.runtime.devices import describe_device
+from rlready.components.core.runtime.events import Progress
+from rlready.components.core.sampling.choose import open_engine
+from rlready.components.core.sampling.engine import Draw
 
 
 def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, model: str) -> BenchmarkRecord:
@@ -30,11 +31,10 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
     begun = time.time()
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()
     progress = Progress("benchmark", candidate.candidate_id, samples * len(problems))
-    draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
     with open_engine(model, sampling) as engine:
-        scored = score_problems(engine, problems, draw, progress.update)
-        greedy = score_problems(engine, problems, Draw(1, sampling.max_tokens, temperature=0, stop=sampling.stop))
-    scores = _score_each(problems, samples, scored.correct, greedy.correct)
+        scored = score_problems(engine, problems, Draw.at_random(sampling, samples), progress.update)
+        greedy = score_problems(engine, problems, Draw.greedily(sampling))
+    scores = score_suite(problems, samples, scored.correct, greedy.correct)
     mean = average(scores)
     return BenchmarkRecord(
         pass_at_1=mean.pass_at_1,
@@ -50,20 +50,3 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         seconds=time.time() - begun,
         **describe_device(),
     )
-
-
-def _score_each(problems: list[dict], samples: int, correct: list[int], greedy: list[int]) -> list[BenchmarkScore]:
-    """Returns the score of each benchmark, in the order of the problems; a single one has no name."""
-    rows: dict[str, list[int]] = {}
-    for number, problem in enumerate(problems):
-        rows.setdefault(problem.get("benchmark", ""), []).append(number)
-    return [
-        score_benchmark(
-            name,
-            [problems[n] for n in numbers],
-            samples,
-            [correct[n] for n in numbers],
-            [greedy[n] for n in numbers],
-        )
-        for name, numbers in rows.items()
-    ]

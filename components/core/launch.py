@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import STAGE_SECTIONS, InputError, read_settings
-from rlready.components.core import events, failures, processes, tracking, train_job
+from rlready.components.core import tracking
 from rlready.components.core.records import BEFORE_RL, CANDIDATE_STAGES, Candidate, Failure, Outcome
+from rlready.components.core.runtime import events, failures
 from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
+from rlready.components.core.training import processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"
 RETRIES = "RLREADY_RETRIES"  # tries of a stage after one that died or raised, in the same container

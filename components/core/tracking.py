@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlready.components.core import events
 from rlready.components.core.records import Candidate, Outcome
+from rlready.components.core.runtime import events
 
 LONGEST_PARAMETER, LONGEST_TAG = 6000, 5000  # MLflow's limits
 SERIES = ("sft/heldout_loss", "rl/reward")

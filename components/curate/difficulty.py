@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from rlready.components.config import Base, Sampling
-from rlready.components.core.events import Progress
+from rlready.components.core.evaluation.score import score_problems
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel
-from rlready.components.core.sampling import Draw, open_engine
-from rlready.components.core.scoring import score_problems
+from rlready.components.core.runtime.events import Progress
+from rlready.components.core.sampling.choose import open_engine
+from rlready.components.core.sampling.engine import Draw
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[
     Yields:
         A function from problems to the right samples of each.
     """
-    draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
+    draw = Draw.at_random(sampling, samples)
     with ExitStack() as opened:
         engine = None
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from rlready.components.config import Gate, InputError
-from rlready.components.core.pass_at_k import estimate_curve
+from rlready.components.core.estimators.intervals import Z95
+from rlready.components.core.estimators.pass_at_k import estimate_curve
 from rlready.components.core.records import GateNumbers, Outcome, PredictorsRecord, SequenceRecord, Verdict
 
-Z95 = 1.96
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 
 

@@ -1,7 +1,8 @@
 """What to expect of RL: a line from Pass@k to the post-RL score, fitted on the finished runs of the same experiment."""
 
+from rlready.components.core.estimators.forecast import predict_at
+from rlready.components.core.estimators.intervals import MIN_POINTS
 from rlready.components.core.records import Forecast, Verdict
-from rlready.components.core.statistics import MIN_POINTS, predict_at
 from rlready.components.core.tracking import find_finished
 
 

@@ -7,14 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.components.config import Gate, Predictors, Sampling
-from rlready.components.core.devices import describe_device
-from rlready.components.core.events import Progress
-from rlready.components.core.pass_at_k import (
-    correct_curve,
-    estimate_curve,
-    estimate_false_positive_rate,
-    estimate_interval,
-)
+from rlready.components.core.estimators.intervals import estimate_false_positive_rate, estimate_interval
+from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
+from rlready.components.core.estimators.sequential import run_sequential
+from rlready.components.core.evaluation.score import count_false_positives, score_problems
 from rlready.components.core.records import (
     Candidate,
     FalsePositives,
@@ -23,9 +19,10 @@ from rlready.components.core.records import (
     SampleStatistics,
     SequenceRecord,
 )
-from rlready.components.core.sampling import Draw, open_engine
-from rlready.components.core.scoring import count_false_positives, score_problems
-from rlready.components.core.sequential import run_sequential
+from rlready.components.core.runtime.devices import describe_device
+from rlready.components.core.runtime.events import Progress
+from rlready.components.core.sampling.choose import open_engine
+from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.verify import verify
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
@@ -47,7 +44,7 @@ def measure(
     Returns:
         The record, with the counts or the sequence that every figure in it can be computed from again.
     """
-    from rlready.components.core.generalization_loss import (
+    from rlready.components.core.estimators.generalization_loss import (
         estimate_loss_interval,
         mean_loss,
         measure_losses,
@@ -63,7 +60,7 @@ def measure(
     losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
     problems = pq.read_table(data / "predictors.parquet").to_pylist()
     with open_engine(model, sampling, embedded) as engine:
-        greedy = score_problems(engine, problems, Draw(1, sampling.max_tokens, temperature=0, stop=sampling.stop))
+        greedy = score_problems(engine, problems, Draw.greedily(sampling))
         if settings.sampling == "sequential":
             sampled = _sample_sequentially(candidate, settings, sampling, gate, engine, problems)
         else:
@@ -87,8 +84,7 @@ def _sample_fixed(candidate, settings, sampling, engine, problems) -> dict:
     """Draws n samples of every problem and returns the fields of the record that rest on them."""
     samples = settings.samples
     progress = Progress("predictors", candidate.candidate_id, samples * len(problems))
-    draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
-    scored = score_problems(engine, problems, draw, progress.update)
+    scored = score_problems(engine, problems, Draw.at_random(sampling, samples), progress.update)
     curves = estimate_curve(scored.correct, samples)
     ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
     means = curves.mean(axis=0).tolist()
@@ -121,7 +117,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
         nonlocal tokens, done
         keys = [f"draw {draw} from {numbers.start}: {problems[index]['problem_id']}" for draw, index in draws]
-        draw = Draw(len(numbers), sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
+        draw = Draw.at_random(sampling, len(numbers))
         completions = engine.sample([prompts[index] for _, index in draws], keys, draw)
         tokens += sum(len(completion.ids) for sampled in completions for completion in sampled)
         done += len(draws) * len(numbers)

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from rlready.components.config import InputError
-from rlready.components.core import events
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Outcome
+from rlready.components.core.runtime import events
 from rlready.components.core.serialization import read_record, write_atomically
 from rlready.components.core.tracking import finish_run, log_outcome
 from rlready.components.report.assemble import add_results, check_ran, read_sweep

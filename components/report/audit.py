@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.components.core.pass_at_k import estimate_interval
-from rlready.components.core.statistics import bootstrap, bound_drawn_share, bound_share
+from rlready.components.core.estimators.intervals import bootstrap, bound_drawn_share, bound_share, estimate_interval
 from rlready.components.report.comparison import Row, count_standard_errors
 
 CLEAR_DISTANCE = 2  # standard errors of the difference

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config import InputError
-from rlready.components.core.pass_at_k import correct_curve, estimate_curve, estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.records import (
     CANDIDATE_STAGES,
     BenchmarkRecord,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from rlready.components.core.statistics import fit_line
+from rlready.components.core.estimators.forecast import fit_line
 from rlready.components.report.comparison import Row, Setting, group_settings, label_predictors
 from rlready.components.report.quality import pick_main, select_finished
 

@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rlready.components.core.statistics import (
-    Variation,
-    analyse_variance,
-    bootstrap,
-    bound_deviation,
-    pool_deviation,
+from rlready.components.core.estimators.correlation import (
     r_squared,
     rank,
     resample_r_squared,
@@ -20,6 +15,8 @@ from rlready.components.core.statistics import (
     spearman,
     split_r_squared,
 )
+from rlready.components.core.estimators.intervals import bootstrap
+from rlready.components.core.estimators.variation import Variation, analyse_variance, bound_deviation, pool_deviation
 from rlready.components.report.comparison import Row, Setting, group_settings
 
 TIE = 1e-9

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlready.components.core.estimators.correlation import SPLITS
+from rlready.components.core.estimators.intervals import DRAWS, MIN_POINTS
 from rlready.components.core.records import Outcome, SampleStatistics
 from rlready.components.core.serialization import write_atomically
-from rlready.components.core.statistics import DRAWS, MIN_POINTS, SPLITS
 from rlready.components.report.audit import CLEAR_DISTANCE, audit_rejections, check_forecasts, read_forecast
 from rlready.components.report.comparison import (
     Row,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from transformers import TrainerCallback
 
-from rlready.components.core.sampling import Draw
+from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.sampling.transformers_engine import TransformersEngine
 
 

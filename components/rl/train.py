@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError, divide_batch
-from rlready.components.core import checkpoints
-from rlready.components.core.devices import describe_device
-from rlready.components.core.processes import count_ranks, is_main
 from rlready.components.core.records import Candidate, RlRecord
+from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work
+from rlready.components.core.training import checkpoints
+from rlready.components.core.training.processes import count_ranks, is_main
 from rlready.components.core.verify import verify
 
 
@@ -47,9 +47,9 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
 
     from rlready.components.core.models import count_parameters, load_tokenizer
     from rlready.components.core.prompts import find_end, write_messages
-    from rlready.components.core.sampling import choose_engine
+    from rlready.components.core.sampling.choose import choose_engine
     from rlready.components.core.tracking import stream_training
-    from rlready.components.core.training import ProgressCallback, build_arguments, load_trainable, save_trained
+    from rlready.components.core.training.trainer import ProgressCallback, build_arguments, load_trainable, save_trained
     from rlready.components.rl.rollouts import SamplerCheck, make_rollouts
 
     rl, sampling, processes = settings.rl, settings.sampling, count_ranks()

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError, divide_batch
-from rlready.components.core import checkpoints
-from rlready.components.core.devices import describe_device
-from rlready.components.core.processes import count_ranks, is_main
 from rlready.components.core.records import BaseModel, Candidate, SftRecord
+from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work, to_json
+from rlready.components.core.training import checkpoints
+from rlready.components.core.training.processes import count_ranks, is_main
 
 
 def read_subset(data: Path, candidate: Candidate) -> list[dict]:
@@ -51,10 +51,10 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     Raises:
         InputError: If the subset is larger than the data, an override is unknown or the batch does not divide.
     """
-    from rlready.components.core.generalization_loss import mean_loss, measure_losses
+    from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
     from rlready.components.core.models import digest_weights, load_model, load_tokenizer, write_pointer
     from rlready.components.core.prompts import encode_example
-    from rlready.components.core.training import save_trained
+    from rlready.components.core.training.trainer import save_trained
 
     if settings.sft.packing:
         _check_packing()
@@ -111,7 +111,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     from trl import SFTConfig, SFTTrainer
 
     from rlready.components.core.tracking import stream_training
-    from rlready.components.core.training import ProgressCallback, build_arguments, load_trainable
+    from rlready.components.core.training.trainer import ProgressCallback, build_arguments, load_trainable
 
     sft = settings.sft
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs

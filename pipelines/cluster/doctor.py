@@ -89,7 +89,7 @@ def _find_libraries() -> tuple[str, str]:
 
 
 def _find_devices(placement: dict[str, Placement]) -> tuple[str, str]:
-    from rlready.components.core.devices import describe_device
+    from rlready.components.core.runtime.devices import describe_device
 
     found = describe_device()
     text = f"{found['devices']} x {found['device']}"

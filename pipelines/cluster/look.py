@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rlready.components.config import InputError
-from rlready.components.core import train_job
+from rlready.components.core.training import train_job
 from rlready.pipelines.cluster.placement import TRAIN_JOB, Placement
 
 # Kinds of custom objects, with their API group and who brings it.

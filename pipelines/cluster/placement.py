@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config import InputError, Parameter, check_keys, coerce, knob
-from rlready.components.core import train_job
+from rlready.components.core.training import train_job
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from rlready.components.core import train_job
+from rlready.components.core.training import train_job
 from rlready.components.images import resolve_image
 from rlready.pipelines.cluster.placement import HUB_CACHE, PLACEMENT, Placement, count_seconds, list_queue_labels
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job

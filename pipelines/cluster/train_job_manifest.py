@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlready.components.core import train_job
+from rlready.components.core.training import train_job
 from rlready.pipelines.cluster.placement import HUB_CACHE, TRAIN_JOB, Placement, count_seconds, list_queue_labels
 
 

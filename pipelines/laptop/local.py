@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components import images
-from rlready.components.core import checkpoints, events, launch, tracking
+from rlready.components.core import launch, tracking
+from rlready.components.core.runtime import events
+from rlready.components.core.training import checkpoints
 from rlready.pipelines.laptop import containers
 
 

@@ -75,7 +75,7 @@ def test_sampling_against_generate(name, spread):
 
     from rlready.components.core.models import find_base, load_model, load_tokenizer
     from rlready.components.core.prompts import encode_prompt
-    from rlready.components.core.sampling import Draw
+    from rlready.components.core.sampling.engine import Draw
     from rlready.components.core.sampling.transformers_engine import TransformersEngine
     from rlready.components.list_machine.problems import generate_rows
 

@@ -10,7 +10,7 @@ from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import load_image_text_model
 from rlready.components.core.pictures import open_picture
 from rlready.components.core.prompts import choose_prompt, list_ends, write_messages
-from rlready.components.core.sampling import Completion, Draw, Engine, cut_at_stop, ignore_progress
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
 
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
 

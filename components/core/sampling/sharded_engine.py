@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import load_tokenizer
-from rlready.components.core.sampling import Completion, Draw, Engine, ignore_progress
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 
 
 class ShardedEngine(Engine):

@@ -7,6 +7,7 @@ instead of being copied at every token, and finished rows leave the batch. `make
 import gc
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,14 +16,13 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from rlready.components.core.models import load_model, load_tokenizer
 from rlready.components.core.prompts import list_ends
-from rlready.components.core.sampling import Completion, Draw, Engine, cut_at_stop, ignore_progress
 from rlready.components.core.sampling.attention import use_grouped_attention
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
-SHRINK_BELOW = (
-    0.8  # share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9
-)
+# Share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9.
+SHRINK_BELOW = 0.8
 
 
 class PreallocatedLayer(DynamicLayer):
@@ -56,6 +56,31 @@ class PreallocatedLayer(DynamicLayer):
             new = old.new_empty(len(rows), *old.shape[1:])
             new[:, :, : self.length] = old[:, :, : self.length].index_select(0, rows)
             setattr(self, name, new)
+
+
+@dataclass
+class Rows:
+    """What is being decoded, one sequence a row.
+
+    Attributes:
+        cache: Keys and values of all tokens so far.
+        logits: Of the next token, shape (rows, vocabulary).
+        lengths: Tokens of each row's prompt, shape (rows,).
+        mask: 0 where a token is padding, shape (rows, tokens so far); None where no prompt is padded: without a mask
+            attention takes its fastest path.
+    """
+
+    cache: Cache
+    logits: torch.Tensor
+    lengths: torch.Tensor
+    mask: torch.Tensor | None
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keeps only these rows, repeated where an index is: expands prompts to samples, or drops what is finished."""
+        for layer in self.cache.layers:
+            layer.select(rows)
+        self.logits, self.lengths = self.logits[rows], self.lengths[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
 
 
 class StopWatch:
@@ -151,38 +176,22 @@ class TransformersEngine(Engine):
         return max(1, min(LARGEST_BATCH, int(self.memory_share * free / row)))
 
     def _decode(self, prompts, keys, batch: list[tuple[int, int]], draw: Draw) -> list[tuple[list[int], float]]:
+        """Returns the ids and the log-probability of each completion of a batch of (prompt, sample)."""
         device = self.model.device
         unique = sorted({prompt for prompt, _ in batch})
-        width = max(len(prompts[p]) for p in unique)
-        pad = [[self.tokenizer.pad_token_id] * (width - len(prompts[p])) for p in unique]
-        ids = torch.tensor([left + list(prompts[p]) for left, p in zip(pad, unique, strict=True)], device=device)
-        lengths = torch.tensor([len(prompts[p]) for p in unique], device=device)
-        # Without padding there is no mask, and attention takes its fastest path.
-        mask = None
-        if int(lengths.min()) < width:
-            mask = (torch.arange(width, device=device) >= (width - lengths)[:, None]).long()
-        cache = Cache(
-            layers=[
-                PreallocatedLayer(width + draw.max_tokens)
-                for _ in range(self.model.config.get_text_config().num_hidden_layers)
-            ]
-        )
-        positions = (torch.arange(width, device=device) - (width - lengths)[:, None]).clamp(min=0)
-        logits = self._forward(ids, mask, positions, cache)
-
-        order = torch.tensor([unique.index(prompt) for prompt, _ in batch], device=device)
-        logits, lengths = logits[order], lengths[order]
-        mask = None if mask is None else mask[order]
-        for layer in cache.layers:
-            layer.select(order)
-        uniform = torch.from_numpy(self._draw_uniform(keys, batch, draw)).to(device)
-        drawn = torch.full((len(batch), draw.max_tokens), -1, dtype=torch.long)
-        logprobs = torch.zeros(len(batch), dtype=torch.double, device=device)
-        alive = torch.arange(len(batch), device=device)  # row of the cache -> row of the batch
-        running = torch.ones(len(batch), dtype=torch.bool, device=device)
+        rows = self._prefill([prompts[p] for p in unique], draw.max_tokens)
+        expand = torch.tensor(
+            [unique.index(prompt) for prompt, _ in batch], device=device
+        )  # (batch,): row of its prompt
+        rows.select(expand)
+        uniform = torch.from_numpy(self._draw_uniform(keys, batch, draw)).to(device)  # (batch, max_tokens)
+        drawn = torch.full((len(batch), draw.max_tokens), -1, dtype=torch.long)  # (batch, max_tokens)
+        logprobs = torch.zeros(len(batch), dtype=torch.double, device=device)  # (batch,)
+        alive = torch.arange(len(batch), device=device)  # (rows,): row of the cache -> row of the batch
+        running = torch.ones(len(batch), dtype=torch.bool, device=device)  # (rows,)
         watch = StopWatch(self.tokenizer, draw.stop, len(batch))
         for step in range(draw.max_tokens):
-            token, logprob = self._pick(logits, uniform[alive, step], draw.temperature)
+            token, logprob = self._pick(rows.logits, uniform[alive, step], draw.temperature)  # (rows,), (rows,)
             drawn[alive[running].cpu(), step] = token[running].cpu()
             logprobs[alive] += logprob * running
             running &= ~torch.isin(token, self.ends)
@@ -193,17 +202,40 @@ class TransformersEngine(Engine):
             if left == 0 or step == draw.max_tokens - 1:
                 break
             if left < SHRINK_BELOW * len(alive):
-                keep = running.nonzero().squeeze(1)
-                for layer in cache.layers:
-                    layer.select(keep)
-                alive, running, token, lengths = alive[keep], running[keep], token[keep], lengths[keep]
-                mask = None if mask is None else mask[keep]
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            logits = self._forward(token[:, None], mask, (lengths + step)[:, None], cache)
+                keep = running.nonzero().squeeze(1)  # (rows left,)
+                rows.select(keep)
+                alive, running, token = alive[keep], running[keep], token[keep]
+            self._step(rows, token, step)
         return [(row[row >= 0].tolist(), logprob) for row, logprob in zip(drawn, logprobs.tolist(), strict=True)]
 
+    def _prefill(self, prompts: list[Sequence[int]], max_tokens: int) -> Rows:
+        """Reads each prompt once, one a row, with room in the cache for its completion."""
+        device, count = self.model.device, self.model.config.get_text_config().num_hidden_layers
+        width = max(map(len, prompts))
+        pad = [[self.tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
+        ids = [left + list(prompt) for left, prompt in zip(pad, prompts, strict=True)]
+        ids = torch.tensor(ids, device=device)  # (prompts, width)
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
+        places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
+        mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
+        cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
+        return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
+
+    def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
+        """Reads the next token of each row, shape (rows,), the completion's number `step`."""
+        if rows.mask is not None:
+            rows.mask = torch.cat([rows.mask, rows.mask.new_ones(len(rows.mask), 1)], dim=1)  # (rows, tokens + 1)
+        rows.logits = self._forward(token[:, None], rows.mask, (rows.lengths + step)[:, None], rows.cache)
+
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
+        """Returns the logits of the token after the last, shape (rows, vocabulary), and extends the cache.
+
+        Args:
+            ids: Shape (rows, new tokens).
+            mask: Shape (rows, all tokens), or None.
+            positions: Shape (rows, new tokens).
+            cache: Holds the tokens before.
+        """
         return self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -216,7 +248,7 @@ class TransformersEngine(Engine):
     @staticmethod
     def _draw_uniform(keys, batch, draw: Draw) -> np.ndarray:
         """Returns one uniform number a row and step, each row from a generator of its own seed, key and sample number."""
-        numbers = np.empty((len(batch), draw.max_tokens))
+        numbers = np.empty((len(batch), draw.max_tokens))  # (batch, max_tokens)
         for row, (prompt, sample) in enumerate(batch):
             seed = hashlib.sha256(f"{draw.seed}/{keys[prompt]}/{sample}".encode()).digest()
             numbers[row] = np.random.Generator(np.random.Philox(key=int.from_bytes(seed[:16], "big"))).random(
@@ -226,17 +258,19 @@ class TransformersEngine(Engine):
 
     @staticmethod
     def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns the next token of each row and its log-probability.
+        """Returns the next token of each row and its log-probability, both of shape (rows,).
 
         The token is the most likely at temperature 0 (its log-probability is then 0), else the inverse of the CDF at `uniform`.
+
+        Args:
+            logits: Shape (rows, vocabulary).
+            uniform: Shape (rows,), in [0, 1).
+            temperature: 0 or more.
         """
         if temperature == 0:
             return logits.argmax(-1), uniform.new_zeros(len(uniform))
-        probabilities = torch.softmax(logits.float() / temperature, -1)
-        cdf = probabilities.cumsum(-1, dtype=torch.double)
-        token = (
-            torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)
-            .squeeze(1)
-            .clamp(max=logits.shape[-1] - 1)
-        )
+        probabilities = torch.softmax(logits.float() / temperature, -1)  # (rows, vocabulary)
+        cdf = probabilities.cumsum(-1, dtype=torch.double)  # (rows, vocabulary)
+        token = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)  # (rows, 1)
+        token = token.squeeze(1).clamp(max=logits.shape[-1] - 1)  # (rows,)
         return token, probabilities.gather(1, token[:, None]).squeeze(1).log().double()

@@ -11,7 +11,7 @@ from vllm.sampling_params import RequestOutputKind
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import load_tokenizer, locate
 from rlready.components.core.prompts import find_end
-from rlready.components.core.sampling import Completion, Draw, Engine, ignore_progress
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 
 CPU_CACHE_SHARE = 0.25  # of the free memory; on the CPU the rest is not vLLM's
 

@@ -93,7 +93,9 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=str(Path(folder) / "logs")),
         )
         try:
-            elastic_launch(agent, sys.executable)("-m", "rlready.components.core.processes", stage, str(config))
+            elastic_launch(agent, sys.executable)(
+                "-m", "rlready.components.core.training.processes", stage, str(config)
+            )
         except ChildFailedError as error:
             # When one is killed the others lose their connection: the one that a signal ended is the cause, unless it is
             # the signal by which the agent ends those that are left.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import InputError
-from rlready.components.core.failures import StageFailed
+from rlready.components.core.runtime.failures import StageFailed
 
 MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage, without its name, owner and command
 FOLDER = "/train-job"  # where the shared volume is mounted, in the task's pod and in those of the TrainJob

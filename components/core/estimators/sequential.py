@@ -32,7 +32,7 @@ Attempt = Callable[[list[tuple[int, int]], range], list[list[bool]]]
 
 
 @dataclass
-class Sequence:
+class SequentialTest:
     """Outcomes of independent draws, and what they say about the chance of success.
 
     Each end is a test of its own: approving what lies below the threshold, and rejecting what does not, each have
@@ -176,7 +176,7 @@ def run_sequential(
     for name, value, least in (("k", k, 1), ("problems", problems, 1), ("batch", batch, 1), ("budget", budget, k)):
         if not isinstance(value, Integral) or value < least:
             raise InputError(f"a sequential test needs {name} to be a whole number >= {least}, got {value}")
-    sequence, rng = Sequence(threshold, alpha), np.random.default_rng(seed)
+    sequence, rng = SequentialTest(threshold, alpha), np.random.default_rng(seed)
     samples, outcomes = 0, []
     # Only as many draws begin as the budget lasts for at worst: one that is cut short would have no outcome.
     while sequence.decision is None and (width := min(batch, (budget - samples) // k)):

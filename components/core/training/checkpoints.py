@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from rlready.components.core.processes import is_main
+from rlready.components.core.training.processes import is_main
 
 ROOT = "RLREADY_CHECKPOINTS"
 A_RUN = 10  # checkpoints a training run, so a kill loses a tenth of it at most

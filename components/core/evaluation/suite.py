@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.components.core.pass_at_k import estimate_curve, estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.pass_at_k import estimate_curve
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,32 @@ def score_benchmark(
         curve=curve,
         subjects=subjects if len(subjects) > 1 else [],
     )
+
+
+def score_suite(
+    problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int]
+) -> list[BenchmarkScore]:
+    """Returns the score of each benchmark, in the order of the problems; a single one has no name.
+
+    Args:
+        problems: Rows, of which `benchmark`, `options` and `subject` are used.
+        samples: Samples of each problem at temperature 1.
+        correct: Right ones of each problem.
+        greedy: 1 for each problem solved greedily, else 0.
+    """
+    rows: dict[str, list[int]] = {}
+    for number, problem in enumerate(problems):
+        rows.setdefault(problem.get("benchmark", ""), []).append(number)
+    return [
+        score_benchmark(
+            name,
+            [problems[n] for n in numbers],
+            samples,
+            [correct[n] for n in numbers],
+            [greedy[n] for n in numbers],
+        )
+        for name, numbers in rows.items()
+    ]
 
 
 def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:

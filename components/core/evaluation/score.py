@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rlready.components.core.sampling import Completion, Draw
+from rlready.components.core.sampling.engine import Completion, Draw
 from rlready.components.core.verify import Judgement, judge, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer

@@ -9,10 +9,10 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlready.components.config import InputError, Training
-from rlready.components.core.events import Progress
 from rlready.components.core.models import load_model, save_model
-from rlready.components.core.processes import count_ranks, is_main
 from rlready.components.core.records import BaseModel
+from rlready.components.core.runtime.events import Progress
+from rlready.components.core.training.processes import count_ranks, is_main
 
 
 def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> TrainingArguments:

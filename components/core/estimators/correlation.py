@@ -1,0 +1,127 @@
+"""How well a predictor tells the outcome: correlations, fits, and what they become in another sample."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from rlready.components.core.estimators.intervals import MIN_POINTS, number_clusters
+
+SPLITS = 200
+
+
+def rank(values: Sequence[float]) -> np.ndarray:
+    """Returns ranks from 1, ties sharing their mean rank."""
+    return _rank(np.asarray(values, dtype=float), np.ones(len(values)))
+
+
+def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ranks each row of a sample in which point i stands weights[i] times, as spelling the copies out would."""
+    below = (values[:, None] > values) + 0.5 * (values[:, None] == values)
+    return weights @ below.T + 0.5
+
+
+def correlate(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Returns Pearson's correlation, or None where it is undefined (fewer than 3 points, or no spread)."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Returns Spearman's rank correlation, or None where it is undefined."""
+    return correlate(rank(x), rank(y))
+
+
+def r_squared(x: Sequence, y: Sequence[float]) -> float | None:
+    """Returns R2 (in sample) of the least-squares fit, or None where it is undefined or any points would fit.
+
+    Args:
+        x: One number a point, or one row of numbers.
+        y: What they should tell.
+    """
+    x, y = _columns(x), np.asarray(y, dtype=float)
+    if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
+        return None
+    return float(resample_r_squared(x, y, np.ones((1, len(y))))[0])
+
+
+def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarray) -> np.ndarray:
+    """Returns Spearman's correlation in each sample, nan where it is undefined.
+
+    Args:
+        x: One number a point.
+        y: One number a point.
+        weights: From `draw_clusters`.
+    """
+    ranks = (_rank(np.asarray(values, dtype=float), weights) for values in (x, y))
+    (x, y), sizes = ranks, weights.sum(1, keepdims=True)
+    x, y = (values - (weights * values).sum(1, keepdims=True) / sizes for values in (x, y))
+    products = [(weights * a * b).sum(1) for a, b in ((x, y), (x, x), (y, y))]
+    scale = np.sqrt(products[1] * products[2])
+    return np.divide(products[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+
+
+def resample_r_squared(x: Sequence, y: Sequence[float], weights: np.ndarray) -> np.ndarray:
+    """Returns R2 (in sample) of the least-squares fit in each sample, nan where y has no spread.
+
+    Args:
+        x: One number a point, or one row of numbers.
+        y: One number a point.
+        weights: From `draw_clusters`.
+    """
+    return _score_fit(x, y, weights, weights)
+
+
+def split_r_squared(
+    x: Sequence, y: Sequence[float], clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
+) -> tuple[float, float] | None:
+    """Fits on a random half of the clusters and scores the other half, again and again (the form of the paper's tables).
+
+    Whole clusters go to one side, so that no repetition of a fitted setting is scored. R2 is 1 - (squared error) / (squared
+    error of the scored half's own mean): it is negative where the fit tells less than that mean would.
+
+    Args:
+        x: One number a point, or one row of numbers.
+        y: One number a point.
+        clusters: The cluster of each point.
+        splits: Number of splits.
+        seed: Seeds the splits.
+
+    Returns:
+        (mean, standard deviation) over the splits where it is defined, or None with fewer than `MIN_POINTS` clusters or no
+        such split.
+    """
+    members = number_clusters(clusters)
+    count = int(members.max()) + 1 if len(members) else 0
+    if count < MIN_POINTS:
+        return None
+    places = np.random.default_rng(seed).random((splits, count)).argsort(1).argsort(1)
+    fitted = (places < (count + 1) // 2)[:, members].astype(float)
+    scores = _score_fit(x, y, fitted, 1 - fitted)
+    scores = scores[np.isfinite(scores)]
+    return (float(scores.mean()), float(scores.std(ddof=1))) if len(scores) > 1 else None
+
+
+def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    x, y = _columns(x), np.asarray(y, dtype=float)
+    spread = np.ptp(x, axis=0)
+    x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # like scales, so that the pseudo-inverse cuts off only noise
+    sizes = fitted.sum(1, keepdims=True)
+    center_x, center_y = fitted @ x / sizes, fitted @ y[:, None] / sizes
+    apart_x, apart_y = x - center_x[:, None], y - center_y
+    covariance = np.einsum("sn,snp,snq->spq", fitted, apart_x, apart_x)
+    slopes = (
+        np.linalg.pinv(covariance, rcond=1e-9, hermitian=True)
+        @ np.einsum("sn,snp,sn->sp", fitted, apart_x, apart_y)[..., None]
+    )
+    missed = apart_y - (apart_x @ slopes)[..., 0]
+    own_mean = scored @ y[:, None] / scored.sum(1, keepdims=True)
+    total = (scored * (y - own_mean) ** 2).sum(1)
+    error = (scored * missed**2).sum(1)
+    return np.where(total > 1e-12, 1 - error / np.where(total > 1e-12, total, 1), np.nan)
+
+
+def _columns(x: Sequence) -> np.ndarray:
+    x = np.asarray(x, dtype=float)
+    return x[:, None] if x.ndim == 1 else x

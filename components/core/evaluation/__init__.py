@@ -1,0 +1,1 @@
+"""A model on problems: samples, verdicts and scores, the same for predictors, benchmark and `rlready evaluate`."""

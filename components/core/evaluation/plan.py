@@ -1,0 +1,107 @@
+"""What is evaluated, and on what: read and checked before the model is loaded."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.components.config import InputError, Sampling
+from rlready.components.core.models import find_base, takes_pictures
+from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
+from rlready.components.core.registry import BUILTIN, Source
+from rlready.components.core.sources import inspect, read_benchmark
+
+
+@dataclass(frozen=True)
+class BenchmarkData:
+    """A benchmark as it is evaluated.
+
+    Attributes:
+        name: What results call it.
+        revision: Digest of its file, or hub commit.
+        problems: Rows.
+        left_out: Rows that are not asked, by reason.
+    """
+
+    name: str
+    revision: str
+    problems: list[dict]
+    left_out: Counter
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and on what: the same one gives the same samples.
+
+    Attributes:
+        model: Folder, hub id or builtin name.
+        digest: Of the model: hub commit, or digest of the folder.
+        benchmarks: The suite.
+        samples: Samples a problem at temperature 1; 0: greedy only.
+        sampling: Engine, longest completion, stop strings and seed.
+    """
+
+    model: str
+    digest: str
+    benchmarks: list[BenchmarkData]
+    samples: int
+    sampling: Sampling
+
+    def describe(self) -> dict:
+        """Returns all that the samples depend on, in JSON's values."""
+        prompts = {choose_prompt(row) for benchmark in self.benchmarks for row in benchmark.problems}
+        return {
+            "model": self.model,
+            "digest": self.digest,
+            "samples": self.samples,
+            "sampling": dataclasses.asdict(self.sampling),
+            "prompts": {name: INSTRUCTIONS[name] for name in sorted(prompts)},
+            "benchmarks": {
+                b.name: {"revision": b.revision, "problems": len(b.problems), "digest": _digest(b.problems)}
+                for b in self.benchmarks
+            },
+        }
+
+    @property
+    def name(self) -> str:
+        """A name for the folder of this evaluation: the model's, and a digest of all that the samples depend on."""
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
+        return f"{model}-{_digest(self.describe())[:8]}"
+
+
+def plan_evaluation(
+    model: str, revision: str, benchmarks: list[Source], samples: int, limit: int, sampling: Sampling
+) -> Evaluation:
+    """Reads the benchmarks and checks everything before the model is loaded.
+
+    Args:
+        model: Folder, hub id or builtin name.
+        revision: Hub revision.
+        benchmarks: From `registry.find_benchmarks`.
+        samples: Samples a problem at temperature 1; 0: greedy only.
+        limit: Most problems of each benchmark, the first ones; 0: all.
+        sampling: Engine, longest completion, stop strings and seed.
+
+    Raises:
+        InputError: If the model or a benchmark cannot be read, or a number makes no sense.
+    """
+    if samples < 0 or limit < 0:
+        raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
+    base = find_base(model, revision)
+    read = []
+    for source in benchmarks:
+        if source.name == BUILTIN and not limit:
+            raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
+        found = "" if source.name == BUILTIN else inspect(source, 0).digest
+        source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
+        problems, left_out = read_benchmark(source, "" if source.path else found, limit)
+        read.append(BenchmarkData(source.benchmark, found, problems, left_out))
+    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling)
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda picture: hashlib.sha256(picture).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

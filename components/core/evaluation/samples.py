@@ -1,0 +1,87 @@
+"""Samples on disk: a row for every completion, with its verdict."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlready.components.core.evaluation.score import Scored
+from rlready.components.core.sampling.engine import Draw, Engine
+
+SAMPLES = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("subject", pa.string()),
+        ("problem_id", pa.string()),
+        ("prompt", pa.string()),
+        ("gold", pa.string()),
+        ("temperature", pa.float64()),
+        ("seed", pa.int64()),
+        ("sample", pa.int64()),
+        ("completion", pa.string()),
+        ("answer", pa.string()),
+        ("right", pa.bool_()),
+        ("tokens", pa.int64()),
+        ("finished", pa.bool_()),
+        ("engine", pa.string()),
+    ]
+)
+
+
+def list_samples(engine: Engine, benchmark: str, problems: list[dict], draw: Draw, scored: Scored) -> Iterator[dict]:
+    """Yields a row of SAMPLES for every completion."""
+    for problem, completions, judgements in zip(problems, scored.completions, scored.judgements, strict=True):
+        prompt = engine.show(problem)
+        for number, (completion, judgement) in enumerate(zip(completions, judgements, strict=True)):
+            yield {
+                "benchmark": benchmark,
+                "subject": problem.get("subject"),
+                "problem_id": problem["problem_id"],
+                "prompt": prompt,
+                "gold": problem["answer"],
+                "temperature": float(draw.temperature),
+                "seed": draw.seed,
+                "sample": number,
+                "completion": completion.text,
+                "answer": judgement.answer,
+                "right": judgement.right,
+                "tokens": len(completion.ids),
+                "finished": completion.finished,
+                "engine": engine.name,
+            }
+
+
+def write_part(path: Path, rows: list[dict]) -> None:
+    """Writes rows of SAMPLES as a file that appears only when it is complete."""
+    partial = path.with_suffix(".partial")
+    pq.write_table(pa.Table.from_pylist(rows, SAMPLES), partial)
+    os.replace(partial, path)
+
+
+def join_parts(parts: list[Path], out: Path) -> None:
+    """Puts parts together, in their order, as a file that appears only when it is complete."""
+    partial = out.with_suffix(".partial")
+    with pq.ParquetWriter(partial, SAMPLES) as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part))
+    os.replace(partial, out)
+
+
+def count_right(samples: Path, benchmark: str, problem_ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Returns (right samples of each problem at temperature 1, 1 for each problem solved greedily, else 0).
+
+    Args:
+        samples: File of SAMPLES.
+        benchmark: Whose problems.
+        problem_ids: In the order to return.
+    """
+    table = pq.read_table(
+        samples, columns=["problem_id", "temperature", "right"], filters=[("benchmark", "=", benchmark)]
+    )
+    correct, greedy = Counter(), Counter()
+    for problem, temperature, right in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        (correct if temperature else greedy)[problem] += right
+    return [correct[name] for name in problem_ids], [greedy[name] for name in problem_ids]

@@ -1,0 +1,1 @@
+"""What a stage tells about itself while it runs: events and devices."""

@@ -1,0 +1,111 @@
+"""What every engine is: prompts go in, completions come out."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from rlready.components.config import Sampling
+from rlready.components.core.prompts import choose_prompt, encode_prompt
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer.
+
+    Attributes:
+        text: Decoded, without special tokens, up to the stop string where one ended it.
+        ids: Token ids, the end token or those that complete the stop string included.
+        finished: Whether the model or a stop string ended it; False where the length limit did.
+        logprob: Natural logarithm of its probability at the temperature it was drawn at; 0 where decoding was greedy. Not
+            compared: its last bits depend on the batch.
+    """
+
+    text: str
+    ids: list[int]
+    finished: bool
+    logprob: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How to sample.
+
+    Attributes:
+        samples: Completions a prompt.
+        max_tokens: Longest completion.
+        temperature: 0 decodes greedily (and needs one sample).
+        seed: The same seed gives the same samples, whatever the batch size; more samples extend fewer.
+        stop: Texts that end a completion.
+    """
+
+    samples: int
+    max_tokens: int
+    temperature: float = 1.0
+    seed: int = 0
+    stop: Sequence[str] = ()
+
+    @classmethod
+    def at_random(cls, sampling: Sampling, samples: int) -> "Draw":
+        """Returns how to draw this many samples at temperature 1, at which Pass@k is defined."""
+        return cls(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
+
+    @classmethod
+    def greedily(cls, sampling: Sampling) -> "Draw":
+        """Returns how to decode greedily."""
+        return cls(1, sampling.max_tokens, temperature=0.0, stop=sampling.stop)
+
+
+def ignore_progress(done: int, tokens: int) -> None:
+    """Takes completions and tokens so far and does nothing."""
+
+
+class Engine(AbstractContextManager):
+    """What draws completions from one model; leaving its context frees the model's memory.
+
+    Attributes:
+        name: transformers or vllm. Their samples differ, seed by seed, so records say which one drew them.
+        tokenizer: The model's.
+    """
+
+    name: str
+
+    def encode(self, row: dict) -> list[int]:
+        """Returns the prompt of a problem, as `sample` takes it."""
+        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
+
+    def show(self, row: dict) -> str:
+        """Returns the prompt of a problem as text, with special tokens."""
+        return self.tokenizer.decode(self.encode(row))
+
+    @abstractmethod
+    def sample(
+        self,
+        prompts: Sequence[list[int]],
+        keys: Sequence[str],
+        draw: Draw,
+        progress: Callable[[int, int], None] = ignore_progress,
+    ) -> list[list[Completion]]:
+        """Draws completions.
+
+        Args:
+            prompts: Token ids of each prompt.
+            keys: A name for each prompt; its samples depend on it and the seed, not on its neighbours.
+            draw: How to sample.
+            progress: Called with the completions done and tokens drawn so far.
+
+        Returns:
+            For each prompt its completions, in a fixed order.
+        """
+
+    def close(self) -> None:
+        """Frees what the engine holds; it cannot be used afterwards."""
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """Returns the text before the stop string that is complete first, and whether there is one."""
+    ends = [(start + len(s), start) for s in stop if (start := text.find(s)) >= 0]
+    return (text[: min(ends)[1]], True) if ends else (text, False)

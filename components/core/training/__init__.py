@@ -1,0 +1,1 @@
+"""What SFT and RL share: the Trainer's settings, processes, TrainJobs and checkpoints."""

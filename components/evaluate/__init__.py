@@ -1,1 +1,0 @@
-"""A model on a suite of benchmarks, without the pipeline."""
