@@ -237,3 +237,61 @@ def test_a_failing_stage_is_one_clear_line(recipe, work):
     experiment = client.get_experiment_by_name("rlready").experiment_id
     (last, *_) = client.search_runs([experiment], "tags.`rlready.role` = 'pipeline'", order_by=["start_time DESC"])
     assert last.info.status == "FAILED"
+
+
+@pytest.fixture(scope="module")
+def failed(recipe, work, tmp_path_factory):
+    """A sweep of which one candidate asks for more examples than the data has, which only SFT can know."""
+    from itertools import islice
+
+    from rlready.components.list_machine.problems import generate_rows
+
+    path = tmp_path_factory.mktemp("file") / "train.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in islice(generate_rows("sft", 1), 120)))
+    sweep = json.dumps([FAST, {"epochs": 2, "examples": 10_000}])
+    options = [
+        "--set",
+        f"curate_sft_data={path}",
+        "--set",
+        "curate_sft_examples=0",
+        "--set",
+        f"sweep_candidates={sweep}",
+    ]
+    process = start(recipe, work, *options)
+    output, _ = process.communicate(timeout=400)
+    return process.returncode, output, options
+
+
+def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recipe, work):
+    status, output, options = failed
+    assert status == 3, output
+    assert "sft failed" in output and "10000 examples is larger than the data" in output
+    folder = max(work.glob("*/outcomes.json"), key=lambda path: path.stat().st_mtime).parent
+    outcomes = {o["candidate"]["epochs"]: o for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]}
+    assert outcomes[6]["benchmark"] and outcomes[2]["failure"]["stage"] == "sft"
+    assert outcomes[2]["verdict"]["decision"] == "rejected" and not outcomes[2]["verdict"]["proceed"]
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlready").experiment_id
+    name = outcomes[2]["candidate"]["candidate_id"]
+    (run, *_) = client.search_runs(
+        [experiment], f"tags.`rlready.candidate_id` = '{name}'", order_by=["start_time DESC"]
+    )
+    assert run.info.status == "FAILED" and "larger than the data" in run.data.tags["failed"]
+
+
+def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, recipe, work):
+    _, output, options = failed
+    process = start(recipe, work, *options)
+    process.communicate(timeout=400)
+    folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert process.returncode == 3 and list_started(events) == [("plan", ""), ("report", "")]
+    again = next(line for line in output.splitlines() if line.startswith("to try again")).split("--set ")[1].strip("'")
+    process = start(recipe, work, *options, "--set", again.replace("='", "=").strip("'"))
+    process.communicate(timeout=400)
+    folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    tried = {candidate for stage, candidate in list_started(events) if stage == "sft"}
+    assert process.returncode == 3 and tried == {"random-10000x2-lr2e-05-s0"}

@@ -53,8 +53,8 @@ def finish(process):
     assert process.returncode == 0, output[-3000:]
 
 
-def make_arguments(stage, tiny_model, data, folder):
-    candidate = Candidate("c", 12, "random", 64, 1e-3, 0)
+def make_arguments(stage, tiny_model, data, folder, learning_rate=1e-3):
+    candidate = Candidate("c", 12, "random", 64, learning_rate, 0)
     experiment = parse_parameters(
         {"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40}
     )
@@ -95,3 +95,10 @@ def test_a_killed_stage_ends_like_one_that_was_not(stage, series, tiny_model, da
     assert [y for _, y in resumed[series]] == pytest.approx([y for _, y in uninterrupted[series]], abs=2e-3)
     assert (broken / "model" / "model.safetensors").exists()
     assert not list((Path(broken) / "checkpoints").iterdir())
+
+
+def test_a_training_that_diverges_ends_at_once_and_leaves_no_checkpoint_to_go_on_from(tiny_model, data, tmp_path):
+    arguments = make_arguments("sft", tiny_model, data, tmp_path, learning_rate=1e30)
+    output, _ = launch("sft", arguments, tmp_path).communicate(timeout=100)
+    assert "training diverged: " in output and "lower sweep_learning_rates" in output and "Traceback" not in output
+    assert not (tmp_path / "model").exists() and not list((tmp_path / "checkpoints").iterdir())

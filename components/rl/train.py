@@ -49,7 +49,13 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     from rlready.components.core.prompts import find_end, write_messages
     from rlready.components.core.sampling.choose import choose_engine
     from rlready.components.core.tracking import stream_training
-    from rlready.components.core.training.trainer import ProgressCallback, build_arguments, load_trainable, save_trained
+    from rlready.components.core.training.trainer import (
+        ProgressCallback,
+        StopWhereDiverged,
+        build_arguments,
+        load_trainable,
+        save_trained,
+    )
     from rlready.components.rl.rollouts import SamplerCheck, make_rollouts
 
     rl, sampling, processes = settings.rl, settings.sampling, count_ranks()
@@ -100,7 +106,12 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
-        callbacks=[SamplerCheck(), ProgressCallback("rl", candidate.candidate_id), stream_training("rl", candidate)],
+        callbacks=[
+            SamplerCheck(),
+            StopWhereDiverged("rl_learning_rate"),
+            ProgressCallback("rl", candidate.candidate_id),
+            stream_training("rl", candidate),
+        ],
     )
     trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
     trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))

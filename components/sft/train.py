@@ -111,7 +111,12 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     from trl import SFTConfig, SFTTrainer
 
     from rlready.components.core.tracking import stream_training
-    from rlready.components.core.training.trainer import ProgressCallback, build_arguments, load_trainable
+    from rlready.components.core.training.trainer import (
+        ProgressCallback,
+        StopWhereDiverged,
+        build_arguments,
+        load_trainable,
+    )
 
     sft = settings.sft
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
@@ -154,6 +159,11 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         args=arguments,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,
-        callbacks=[HeldoutLoss(), ProgressCallback("sft", candidate.candidate_id), stream_training("sft", candidate)],
+        callbacks=[
+            HeldoutLoss(),
+            StopWhereDiverged("sweep_learning_rates"),
+            ProgressCallback("sft", candidate.candidate_id),
+            stream_training("sft", candidate),
+        ],
     )
     return trainer

@@ -1,7 +1,9 @@
 """What SFT and RL share of the Trainer: device arguments, overrides, adapters, DeepSpeed, progress, the trained weights."""
 
 import dataclasses
+import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -131,3 +133,32 @@ class ProgressCallback(TrainerCallback):
         """Reports the step just taken."""
         if state.is_world_process_zero:
             self.progress.update(state.global_step, state.global_step - self.first)
+
+
+class StopWhereDiverged(TrainerCallback):
+    """Ends a training whose loss is no number any more, and its checkpoints with it: going on from them would end alike.
+
+    Args:
+        parameter: Name of the learning rate's parameter, for the message.
+    """
+
+    WATCHED = ("loss", "grad_norm", "heldout_loss")
+
+    def __init__(self, parameter: str):
+        self.parameter = parameter
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
+        """Looks at what was just logged.
+
+        Raises:
+            InputError: If the loss, its gradient or the held-out loss is not finite.
+        """
+        for name in self.WATCHED:
+            value = (logs or {}).get(name)
+            if isinstance(value, float) and not math.isfinite(value):
+                if is_main():
+                    shutil.rmtree(args.output_dir, ignore_errors=True)
+                raise InputError(
+                    f"training diverged: {name} is {value} after step {state.global_step} of {state.max_steps}; lower"
+                    f" {self.parameter}"
+                )

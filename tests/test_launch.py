@@ -1,0 +1,166 @@
+"""What fails for one candidate is an outcome: tried again where that can help, said in one line, passed on by later stages."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlready.components.core import launch
+from rlready.components.core.records import Candidate, Failure, Outcome, SftRecord
+from rlready.components.core.runtime import failures
+from rlready.components.core.serialization import read_record, to_json, write_record
+
+CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
+BASELINE = Candidate("no-sft-s0", 0, "random", 1, 1e-6, 0)
+
+
+def replace_work(folder, stage, body):
+    """Replaces the work of a stage by a script in the child that runs it; returns the search path that does so."""
+    (folder / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "def run(**arguments):\n" + "".join(f"    {line}\n" for line in body.splitlines()) + ""
+        f"sys.modules['rlready.components.{stage}.__main__'] = types.SimpleNamespace(run=run)\n"
+    )
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """Returns a function that launches a stage whose work is the body given."""
+    for name in (launch.SOCKET, launch.RETRIES, "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+    def start(body, stage="predictors", candidate=CANDIDATE, retries=0, **more):
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", replace_work(tmp_path, stage, body))
+            patch.setenv(launch.RETRIES, str(retries))
+            patch.setenv("TRIES", str(tmp_path / "tries"))
+            names = ("data", "model", "outcome", "trained")
+            arguments = {name: str(tmp_path / name) for name in names} | {"settings": '{"training": {}}'} | more
+            about = launch.launch(stage, candidate=to_json(candidate), **arguments)
+        return about, read_record(Outcome, arguments["outcome"])
+
+    return start
+
+
+COUNT = "import os; f = open(os.environ['TRIES'], 'a'); f.write('x'); f.close()\n"
+
+
+def count_tries(tmp_path):
+    return len((tmp_path / "tries").read_text())
+
+
+def test_a_stage_that_raises_is_tried_again_and_then_an_outcome(work, tmp_path):
+    about, outcome = work(COUNT + "raise RuntimeError('loss is nan')", "sft", retries=2)
+    assert count_tries(tmp_path) == 3
+    failure = outcome.failure
+    assert (failure.stage, failure.reason, failure.tries) == (
+        "sft",
+        "RuntimeError: loss is nan",
+        3,
+    ) and failure.seconds > 0
+    assert about == {"display_name": "c: sft", "failed": "sft: RuntimeError: loss is nan"}
+    assert read_record(Failure, tmp_path / "model" / "failure.json") == failure
+
+
+def test_a_second_try_that_succeeds_leaves_no_trace(work, tmp_path):
+    body = COUNT + (
+        "import pathlib\n"
+        "if len(open(os.environ['TRIES']).read()) == 1: os.kill(os.getpid(), 9)\n"
+        "pathlib.Path(arguments['outcome']).write_text('{\"candidate\": ' + arguments['candidate'] + '}')\n"
+        "return {'loss': 0.5}"
+    )
+    about, outcome = work(body, retries=1)
+    assert about == {"display_name": "c: predictors", "loss": 0.5} and outcome == Outcome(CANDIDATE)
+    assert count_tries(tmp_path) == 2
+
+
+def test_bad_input_is_never_tried_again(work, tmp_path):
+    body = COUNT + "from rlready.components.config import InputError\nraise InputError('sft_x: no\\nsft_y: no')"
+    _, outcome = work(body, retries=5)
+    assert count_tries(tmp_path) == 1 and outcome.failure.reason == "sft_x: no; sft_y: no"
+
+
+def test_a_killed_process_says_what_lowers_its_need_of_memory(work):
+    _, outcome = work("import os; os.kill(os.getpid(), 9)", stage="rl", before=None)
+    assert "killed (SIGKILL), probably out of memory; lower rl_device_batch_size" in outcome.failure.reason
+
+
+def test_a_process_that_ends_silently_is_said(work):
+    _, outcome = work("import os; os._exit(7)")
+    assert outcome.failure.reason.startswith("its process ended with status 7 and said nothing")
+
+
+def test_later_stages_pass_a_failure_on_without_any_work(work, tmp_path):
+    failed = Outcome(CANDIDATE, SftRecord([[0, 1.0]]), failure=Failure("sft", "why"))
+    write_record(failed, tmp_path / "before")
+    for stage in ("predictors", "rl", "benchmark"):
+        about, outcome = work(COUNT + "return {}", stage=stage, before=str(tmp_path / "before"))
+        assert outcome == failed and about["failed"] == "sft: why"
+    assert not (tmp_path / "tries").exists()
+
+
+@pytest.mark.parametrize("stage", ["sft", "predictors", "benchmark"])
+def test_without_the_base_model_there_is_nothing_to_compare_with(stage, work, tmp_path):
+    before = None if stage != "predictors" else str(tmp_path / "before")
+    write_record(Outcome(BASELINE, SftRecord([[0, 1.0]])), tmp_path / "before")
+    with pytest.raises(SystemExit, match=f"{stage} of no-sft-s0: ValueError: gone"):
+        work("raise ValueError('gone')", stage, candidate=BASELINE, before=before)
+
+
+def test_rl_of_a_candidate_without_sft_may_fail(work, tmp_path):
+    write_record(Outcome(BASELINE, SftRecord([[0, 1.0]])), tmp_path / "before")
+    _, outcome = work("raise ValueError('gone')", stage="rl", candidate=BASELINE, before=str(tmp_path / "before"))
+    assert outcome.failure.stage == "rl" and outcome.sft == SftRecord([[0, 1.0]])
+
+
+def test_a_pod_that_is_stopped_takes_its_work_with_it(tmp_path):
+    body = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RLREADY"))}
+    environment["PYTHONPATH"] = replace_work(tmp_path, "predictors", body)
+    arguments = {"candidate": to_json(CANDIDATE), "outcome": str(tmp_path / "outcome"), "settings": "{}"}
+    start = f"from rlready.components.core.launch import launch; launch('predictors', **{arguments!r})"
+    task = subprocess.Popen([sys.executable, "-c", start], env=environment)
+    for _ in range(200):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            break
+        time.sleep(0.1)
+    child = int((tmp_path / "pid").read_text())
+    task.send_signal(signal.SIGTERM)
+    assert task.wait(timeout=20) == 128 + signal.SIGTERM
+    time.sleep(0.3)
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split(")")[1]
+    assert not (tmp_path / "outcome").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), r"out of memory \(MemoryError: \); lower sft_device_batch_size"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory .*lower sft_device_batch_size"),
+        (OSError(28, "No space left on device"), "no space is left on the disk .*free some"),
+        (failures.StageFailed("TrainJob x failed"), "^TrainJob x failed$"),
+        (KeyError("a"), "^KeyError: 'a'$"),
+    ],
+)
+def test_every_failure_is_one_line_with_its_remedy(error, said):
+    import re
+
+    line = failures.describe_error("sft", error)
+    assert re.search(said, line) and "\n" not in line
+
+
+def test_the_kernel_that_killed_for_memory_is_believed():
+    assert "(SIGKILL), out of memory; lower" in failures.describe_death("rl", -9, starved=True)
+    assert failures.describe_death("rl", -11, starved=False) == "its process was killed (SIGSEGV)"
+
+
+def test_an_outcome_is_json_for_the_next_stage():
+    outcome = Outcome(CANDIDATE, failure=Failure("sft", "why", 1.0, 2))
+    assert json.loads(to_json(outcome))["failure"] == dataclasses.asdict(outcome.failure)
