@@ -255,6 +255,8 @@ def failed(recipe, work, tmp_path_factory):
         "--set",
         "curate_sft_examples=0",
         "--set",
+        "gate_max_generalization_loss=100",
+        "--set",
         f"sweep_candidates={sweep}",
     ]
     process = start(recipe, work, *options)
@@ -268,7 +270,8 @@ def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recip
     assert "sft failed" in output and "10000 examples is larger than the data" in output
     folder = max(work.glob("*/outcomes.json"), key=lambda path: path.stat().st_mtime).parent
     outcomes = {o["candidate"]["epochs"]: o for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]}
-    assert outcomes[6]["benchmark"] and outcomes[2]["failure"]["stage"] == "sft"
+    assert outcomes[6]["benchmark"], outcomes[6]["verdict"]
+    assert outcomes[2]["failure"]["stage"] == "sft"
     assert outcomes[2]["verdict"]["decision"] == "rejected" and not outcomes[2]["verdict"]["proceed"]
     from mlflow import MlflowClient
 
