@@ -285,7 +285,7 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from rlready.components.config import complete_parameters, parse_parameters
-    from rlready.components.core.registry import find_benchmarks, get_mirror
+    from rlready.components.core.data.registry import find_benchmarks, get_mirror
     from rlready.components.core.tracking import log_evaluation
     from rlready.components.evaluate.evaluate import describe_results, evaluate, list_metrics, plan_evaluation
 

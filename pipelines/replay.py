@@ -7,7 +7,7 @@ from pathlib import Path
 from rlready.components.config import InputError, list_parameters, parse_parameters
 from rlready.components.core.records import Outcome, Verdict, from_json
 from rlready.components.gate.decide import decide
-from rlready.components.plan.plan import check_values
+from rlready.components.plan.checks import check_values
 
 COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.pass_at_k import estimate_pass_at_k
-from rlready.components.core.registry import Source, find_benchmarks
 from rlready.components.core.suite import average, score_benchmark
 from rlready.components.evaluate.evaluate import plan_evaluation
 from rlready.components.list_machine.problems import write_problem

@@ -20,11 +20,11 @@ from transformers import (
 )
 
 from rlready.components.config import InputError, Sampling
-from rlready.components.core.pictures import MOST_PIXELS, open_picture
-from rlready.components.core.registry import find_source, read_registry
+from rlready.components.core.data.pictures import MOST_PIXELS, open_picture
+from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.registry import find_source, read_registry
 from rlready.components.core.sampling import Draw
 from rlready.components.core.sampling.image_text_engine import ImageTextEngine
-from rlready.components.core.sources import read_benchmark, read_problem
 from rlready.components.evaluate.evaluate import describe_results, evaluate, plan_evaluation
 
 BUILTIN = "builtin:list-machine"

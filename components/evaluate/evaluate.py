@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.problems import read_benchmark
+from rlready.components.core.data.registry import BUILTIN, Source
+from rlready.components.core.data.sources import examine
 from rlready.components.core.models import find_base, takes_pictures, write_pointer
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
 from rlready.components.core.records import BaseModel, write_atomically
-from rlready.components.core.registry import BUILTIN, Source
 from rlready.components.core.sampling import Draw, Engine, open_engine
 from rlready.components.core.scoring import Scored, score_problems
-from rlready.components.core.sources import inspect, read_benchmark
 from rlready.components.core.suite import BenchmarkScore, SuiteScore, average, score_benchmark
 
 PROBLEMS_AT_ONCE = 32  # whose samples are kept together: what is lost at most when the evaluation is killed
@@ -139,7 +140,7 @@ def plan_evaluation(
     for source in benchmarks:
         if source.name == BUILTIN and not limit:
             raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
-        found = "" if source.name == BUILTIN else inspect(source, 0).digest
+        found = "" if source.name == BUILTIN else examine(source, 0).digest
         source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(Benchmark(source.benchmark, found, problems, left_out))

@@ -4,7 +4,8 @@ import json
 
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import to_json, write_atomically
-from rlready.components.plan.plan import describe_plan, make_candidate, make_plan
+from rlready.components.plan.plan import describe_plan, make_plan
+from rlready.components.plan.sweep import make_candidate
 
 
 def run(parameters: dict, summary: str) -> tuple:
