@@ -12,13 +12,15 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError, parse_parameters, read_settings, write_settings
+from rlready.components.core.data.problems import identify
 from rlready.components.core.models import load_token_counter
-from rlready.components.core.sources import identify
 from rlready.components.curate.contamination import Contamination, Text, list_words
-from rlready.components.curate.curate import curate, rank_subsets
+from rlready.components.curate.curate import curate
 from rlready.components.curate.near_duplicates import Signatures, sign
 from rlready.components.curate.pool import Spool
-from rlready.components.plan.plan import look_at_sources, make_plan
+from rlready.components.curate.split import rank_subsets
+from rlready.components.plan.plan import make_plan
+from rlready.components.plan.sources import look_at_sources
 from rlready.pipelines.recipes import load_recipe
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
@@ -344,8 +346,9 @@ SHARED = {
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason="RLREADY_DATA names no folder")
 def test_every_known_overlap_of_the_real_files_is_found():
-    from rlready.components.core.registry import find_source
-    from rlready.components.core.sources import read_problem, read_rows
+    from rlready.components.core.data.problems import read_problem
+    from rlready.components.core.data.registry import find_source
+    from rlready.components.core.data.sources import read_rows
 
     own = {"aime_1983_2023_solutions": {"path": str(DATA / "aime_1983_2023_solutions")}}
 

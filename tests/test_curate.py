@@ -13,8 +13,9 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError
-from rlready.components.core.registry import find_source, list_sources
-from rlready.components.core.sources import compile_eraser, inspect, read_problem
+from rlready.components.core.data.problems import compile_eraser, read_problem
+from rlready.components.core.data.registry import find_source, list_sources
+from rlready.components.core.data.sources import examine
 from rlready.components.curate.contamination import list_words
 from rlready.components.curate.curate import curate
 from rlready.components.curate.digest import RowsDigest
@@ -26,7 +27,7 @@ def run(tmp_path, train, evaluation, **changes):
     out = tmp_path / f"data-{random.random()}"
     settings = Curate(**{**COUNTS, "sft_data": str(train), "evaluation_data": str(evaluation), **changes})
     sources = [find_source(text, registry) for text, registry in list_sources(settings).values()]
-    card = curate(settings, {source.key: inspect(source, 0).digest for source in sources}, out)
+    card = curate(settings, {source.key: examine(source, 0).digest for source in sources}, out)
     return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
 
 
@@ -174,7 +175,7 @@ def test_a_spool_on_disk_gives_what_one_in_memory_gives(tmp_path, gsm8k_file, mo
     files = gsm8k_file("train.jsonl", rows + rows[:7]), gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100))
     in_memory, sets = run(tmp_path, *files)
     monkeypatch.setattr("rlready.components.curate.pool.BYTES_IN_MEMORY", 100)
-    monkeypatch.setattr("rlready.components.curate.curate.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("rlready.components.curate.sets.ROWS_AT_ONCE", 7)
     assert run(tmp_path, *files) == (in_memory, sets)
     assert in_memory["sets"]["sft"]["digest"] == digest_rows(sets["sft"], list(sets["sft"][0]))[:16]
 

@@ -9,7 +9,7 @@ from conftest import make_gsm8k_rows
 from rlready.components.config import InputError, complete_parameters, parse_parameters, read_settings, write_settings
 from rlready.components.curate.__main__ import run
 from rlready.components.curate.curate import curate
-from rlready.components.plan.plan import check_values
+from rlready.components.plan.checks import check_values
 
 SMALL = {
     "base_model": "builtin:list-machine",
@@ -53,8 +53,8 @@ def write_rows(path, rows):
 
 def curate_files(tmp_path, count, **changes):
     from rlready.components.config import Curate
-    from rlready.components.core.registry import Source
-    from rlready.components.core.sources import inspect
+    from rlready.components.core.data.registry import Source
+    from rlready.components.core.data.sources import examine
 
     train = write_rows(tmp_path / "train.jsonl", make_gsm8k_rows(300))
     test = write_rows(tmp_path / "test.jsonl", make_gsm8k_rows(20, 1, 900))
@@ -64,7 +64,7 @@ def curate_files(tmp_path, count, **changes):
             "benchmark_problems": 5, "rl_problems": 70, "pass_rate_samples": 4, "near_duplicates": 0.0,
         } | changes
     )  # fmt: skip
-    revisions = {path: inspect(Source(path, path=path), 0).digest for path in (train, test)}
+    revisions = {path: examine(Source(path, path=path), 0).digest for path in (train, test)}
     out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
     return curate(settings, revisions, out, None, count), pq.read_table(out / "rl.parquet").to_pylist()
 

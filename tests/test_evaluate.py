@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.suite import average, score_benchmark
-from rlready.components.core.registry import Source, find_benchmarks
 from rlready.components.list_machine.problems import write_problem
 
 WORDS = "builtin:list-machine"

@@ -20,14 +20,14 @@ from transformers import (
 )
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.pictures import MOST_PIXELS, open_picture
+from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.registry import find_source, read_registry
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
-from rlready.components.core.pictures import MOST_PIXELS, open_picture
-from rlready.components.core.registry import find_source, read_registry
 from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.sampling.image_text_engine import ImageTextEngine
-from rlready.components.core.sources import read_benchmark, read_problem
 
 BUILTIN = "builtin:list-machine"
 QUESTION = "Which one is shown?"

@@ -14,7 +14,8 @@ from rlready.components.config import (
     read_settings,
     write_settings,
 )
-from rlready.components.plan.plan import expand_sweep, make_plan
+from rlready.components.plan.plan import make_plan
+from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.recipes import list_recipes, load_recipe
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}

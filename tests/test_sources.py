@@ -16,10 +16,11 @@ import pytest
 import yaml
 
 from rlready.components.config import InputError
-from rlready.components.core import sources
+from rlready.components.core.data import files
+from rlready.components.core.data.problems import read_problem, read_some
+from rlready.components.core.data.registry import Source, find_source, read_registry
+from rlready.components.core.data.sources import examine, read_rows
 from rlready.components.core.prompts import INSTRUCTIONS
-from rlready.components.core.registry import Source, find_source, read_registry
-from rlready.components.core.sources import inspect, read_problem, read_rows, read_some
 from rlready.pipelines.recipes import load_recipe
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
@@ -30,7 +31,7 @@ ROWS = [
 
 def read(text, registry="datasets", needs_solution=False, **options):
     source = find_source(text, registry, **options)
-    contents = inspect(source, 0)
+    contents = examine(source, 0)
     problems = [read_problem(row, needs_solution, source) for _, row in read_rows(source, "sft", 0)]
     return contents, problems
 
@@ -231,7 +232,7 @@ def test_damaged_files_are_one_line_before_anything_starts(tmp_path, monkeypatch
         stream.write_table(table, max_chunksize=1000)
     for name in ("cut.parquet", "cut.arrow", "cut_stream.arrow"):
         with pytest.raises(InputError, match=f"{name}: .*cut off"):
-            inspect(find_source(cut(tmp_path / name), "datasets"), 0)
+            examine(find_source(cut(tmp_path / name), "datasets"), 0)
     # Whole at the end and damaged inside: found when the rows are read.
     pq.write_table(table, tmp_path / "hole.parquet", compression="gzip", use_dictionary=False)
     content = bytearray((tmp_path / "hole.parquet").read_bytes())
@@ -239,13 +240,13 @@ def test_damaged_files_are_one_line_before_anything_starts(tmp_path, monkeypatch
     (tmp_path / "hole.parquet").write_bytes(content)
     with pytest.raises(InputError, match="hole.parquet row 0 or later: damaged"):
         read(str(tmp_path / "hole.parquet"))
-    monkeypatch.setattr(sources, "LONGEST_LINE", 1 << 10)
+    monkeypatch.setattr(files, "LONGEST_LINE", 1 << 10)
     (tmp_path / "long.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + "x" * 5000)
     with pytest.raises(InputError, match="long.jsonl line 2: longer than"):
-        inspect(find_source(str(tmp_path / "long.jsonl"), "datasets"), 0)
+        examine(find_source(str(tmp_path / "long.jsonl"), "datasets"), 0)
     (tmp_path / "bytes.jsonl").write_bytes(b'{"question": "a"}\n{"question": "\xff"}\n')
     with pytest.raises(InputError, match="bytes.jsonl line 2: not UTF-8"):
-        inspect(find_source(str(tmp_path / "bytes.jsonl"), "datasets"), 0)
+        examine(find_source(str(tmp_path / "bytes.jsonl"), "datasets"), 0)
 
 
 def test_absent_and_foreign_files_are_one_line(tmp_path):
@@ -260,20 +261,20 @@ def test_absent_and_foreign_files_are_one_line(tmp_path):
         "both": "more than one form",
     }.items():
         with pytest.raises(InputError, match=message):
-            inspect(find_source(str(tmp_path / text), "datasets"), 0)
+            examine(find_source(str(tmp_path / text), "datasets"), 0)
     with pytest.raises(InputError, match="nosuch://a/b.jsonl: Protocol not known"):
-        inspect(find_source("nosuch://a/b.jsonl", "datasets"), 0)
+        examine(find_source("nosuch://a/b.jsonl", "datasets"), 0)
 
 
 def test_rows_that_differ_from_the_registry_and_a_changed_digest_are_errors(tmp_path):
     path = write_json(tmp_path / "gsm8k" / "train.jsonl")
     with pytest.raises(InputError, match="gsm8k: 9 rows, the registry expects 7,473"):
-        inspect(find_source("gsm8k", "datasets", mirror=str(tmp_path)), 0)
-    digest = inspect(Source("x", path=path), 0).digest
-    assert inspect(Source("x", path=path, digest=digest), 0).rows == 9
+        examine(find_source("gsm8k", "datasets", mirror=str(tmp_path)), 0)
+    digest = examine(Source("x", path=path), 0).digest
+    assert examine(Source("x", path=path, digest=digest), 0).rows == 9
     write_json(tmp_path / "gsm8k" / "train.jsonl", ROWS[1:])
     with pytest.raises(InputError, match=f"x: has changed: .* the registry's {digest}"):
-        inspect(Source("x", path=path, digest=digest), 0)
+        examine(Source("x", path=path, digest=digest), 0)
 
 
 @pytest.mark.parametrize(
@@ -324,10 +325,11 @@ def test_what_the_hub_refuses_is_one_line(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     code = (
-        "from rlready.components.core.sources import inspect; from rlready.components.core.registry import Source\n"
+        "from rlready.components.core.data.registry import Source\n"
+        "from rlready.components.core.data.sources import examine\n"
         "from rlready.components.config import InputError\n"
         "for hub, revision in (('a/gated', None), ('a/absent', None), ('a/known', 'f' * 40)):\n"
-        "    try: inspect(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
+        "    try: examine(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
         "    except InputError as error: print(error)\n"
     )
 
@@ -359,7 +361,7 @@ def test_the_real_files_are_read_whole(name):
     own["mine"]["split"] = {"tal_scq5k_en": "train", "mmlu": "validation"}.get(name, entry.split)
     own["mine"] |= {"config": entry.config} if name == "mmlu" else {}
     source = find_source("mine", "benchmarks", own)
-    inspect(source, 0)
+    examine(source, 0)
     lost = []
     for place, row in read_rows(source, "evaluation", 0):
         try:

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import linregress
 
 from rlready.components.core import tracking
-from rlready.components.core.records import Candidate, Outcome, Verdict, from_json, to_json
+from rlready.components.core.records import Candidate, Outcome, Verdict
+from rlready.components.core.serialization import from_json, to_json
 from rlready.components.gate.forecast import forecast
 
 CANDIDATE = Candidate("e4-random-64-0.1-s0", 4, "random", 64, 0.1, 0)

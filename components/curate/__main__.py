@@ -7,7 +7,8 @@ from rlready.components.config import needs_pass_rates, needs_tokens, read_setti
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import load_token_counter
 from rlready.components.core.serialization import write_atomically
-from rlready.components.curate.curate import curate, describe_card
+from rlready.components.curate.card import describe_card
+from rlready.components.curate.curate import curate
 from rlready.components.curate.difficulty import open_pass_counter
 
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from rlready.components.core.sources import compile_eraser
+from rlready.components.core.data.problems import compile_eraser
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 # What looks of LaTeX differ by from copy to copy.

@@ -1,16 +1,23 @@
-"""How hard RL problems are for the base model: how many of its samples are right."""
+"""How hard RL problems are for the base model: how many of its samples are right; only as many are asked as are needed."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from rlready.components.config import Base, Sampling
+import numpy as np
+
+from rlready.components.config import Base, Curate, Sampling, needs_pass_rates
 from rlready.components.core.evaluation.score import score_problems
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
+from rlready.components.curate.pool import Pool
+
+# Fewest problems that the base model is asked at once.
+PROBLEMS_AT_ONCE = 64
 
 
 @contextmanager
@@ -28,7 +35,7 @@ def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[
     Yields:
         A function from problems to the right samples of each.
     """
-    draw = Draw.at_random(sampling, samples)
+    draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
     with ExitStack() as opened:
         engine = None
 
@@ -42,3 +49,46 @@ def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[
             return score_problems(engine, problems, draw, progress.update).correct
 
         yield count
+
+
+class PassRates:
+    """How many samples of the base model were right.
+
+    Attributes:
+        passes: Right samples by the id of the problem.
+    """
+
+    def __init__(self, settings: Curate, count_passes: Callable[[list[dict]], list[int]] | None):
+        self.settings, self.count_passes = settings, count_passes
+        self.passes: dict[str, int] = {}
+
+    def choose(self, pool: Pool, rows: np.ndarray, wanted: int) -> np.ndarray:
+        """Returns the first rows whose rate lies within the limits, as many as wanted; the first ones if all may stay."""
+        settings, samples = self.settings, self.settings.pass_rate_samples
+        if not needs_pass_rates(settings):
+            return rows[:wanted]
+        chosen, hard, easy = [], [], []
+        while len(chosen) < wanted and len(rows):
+            some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])
+            problems = pool.fetch(some)
+            for row, problem, right in zip(some, problems, self.count_passes(problems), strict=True):
+                self.passes[problem["problem_id"]] = right
+                rate = right / samples
+                kind = hard if rate < settings.min_pass_rate else easy if rate > settings.max_pass_rate else chosen
+                kind.append(row)
+        pool.leave_out(np.array(hard, np.int64), "the base model solves it too rarely", "rl")
+        pool.leave_out(np.array(easy, np.int64), "the base model solves it too often", "rl")
+        return np.array(chosen[:wanted], np.int64)
+
+    def describe_problem(self, row: dict) -> dict:
+        """Returns a problem's column of right samples, where the base model was asked."""
+        return {"base_passes": self.passes[row["problem_id"]]} if self.passes else {}
+
+    def describe(self) -> dict:
+        """Returns the part of the card on difficulty, where it was asked for."""
+        if not self.passes:
+            return {}
+        samples, counts = self.settings.pass_rate_samples, Counter(self.passes.values())
+        limits = [self.settings.min_pass_rate, self.settings.max_pass_rate]
+        by_count = [counts[right] for right in range(samples + 1)]
+        return {"pass_rates": {"samples": samples, "limits": limits, "problems_by_right_samples": by_count}}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlready.components.core.sources import compile_eraser
+from rlready.components.core.data.problems import compile_eraser
 from rlready.components.curate.contamination import list_grams
 
 HASHES = 128

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped
 from rlready.components.curate.near_duplicates import Signatures
 
 BUCKETS = 256
 BYTES_IN_MEMORY = 64 << 20
-NAMES = ("place", "problem_id", "question", "answer", "format", "solution")
+PROMPT = ["problem_id", "question", "answer", "format"]  # what RL is asked
+EXAMPLE = [*PROMPT, "solution"]
+NAMES = ("place", *EXAMPLE)
 NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "readable")
 ORDER = [("key", "ascending"), ("row", "ascending")]
 
@@ -20,6 +23,11 @@ ORDER = [("key", "ascending"), ("row", "ascending")]
 def hash_place(seed: int, purpose: str, problem_id: str, solution: str = "") -> str:
     """Returns where a row stands in a seeded order: it depends on its contents only."""
     return hashlib.sha256(f"{seed}/{purpose}/{problem_id}/{solution}".encode()).hexdigest()
+
+
+def order_by_hash(rows: Iterable[dict], seed: int, purpose: str) -> list[dict]:
+    """Returns rows in a seeded order that depends on their contents only."""
+    return sorted(rows, key=lambda row: hash_place(seed, purpose, row["problem_id"], row.get("solution", "")))
 
 
 class Spool:
@@ -88,9 +96,10 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, reada
 
 
 class Pool:
-    """The well-formed rows of a source.
+    """The well-formed rows of a training source.
 
     Attributes:
+        use: sft or rl.
         questions: Signatures of the questions.
         examples: Signatures of questions with their solutions.
         reasons: Of each row, a number of `told`: why it left, where that is still to be told with its place; 0 where not.
@@ -98,8 +107,9 @@ class Pool:
         pairs: Some near-duplicates, each with the row that stays instead.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, use: str, dropped: Dropped):
         folder.mkdir(parents=True)
+        self.use, self.dropped = use, dropped
         self.spool = Spool(folder)
         self.questions, self.examples = Signatures(folder / "questions"), Signatures(folder / "examples")
         self.reasons, self.told = np.zeros(0, np.uint8), [("", "")]
@@ -119,18 +129,42 @@ class Pool:
         """Returns a column of NUMBERS."""
         return np.frombuffer(self.columns[name], np.uint64)
 
-    def find_duplicates(self) -> np.ndarray:
-        """Returns which rows say the same as another; the one that stays does not depend on the order of the rows."""
+    def remove_duplicates(self, threshold: float) -> np.ndarray:
+        """Leaves out what says the same, or nearly the same, as another row; which one stays does not depend on their order.
+
+        Args:
+            threshold: Least similarity of near-duplicates: of SFT examples with their solutions, of RL prompts alone; 0 keeps
+                them.
+
+        Returns:
+            Whether each row stays.
+        """
         order = np.lexsort((self.get("versions"), self.get("places")))
         places = self.get("places")[order]
-        twice = np.zeros(len(order), bool)
-        twice[order[1:]] = places[1:] == places[:-1]
-        return twice
+        alive = np.ones(len(order), bool)
+        alive[order[1:]] = places[1:] != places[:-1]
+        self.leave_out(np.flatnonzero(~alive), "duplicate")
+        if threshold:
+            texts = self.examples if self.use == "sft" else self.questions
+            near = texts.find(self.order(alive), threshold)
+            alive[list(near)] = False
+            self.leave_out(np.array(list(near), np.int64), "near-duplicate")
+            self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
+        return alive
 
-    def leave_out(self, rows: np.ndarray, use: str, reason: str) -> None:
-        """Notes why rows leave, to be told when their texts are read."""
+    def leave_out(self, rows: np.ndarray, reason: str, use: str = "") -> None:
+        """Counts rows that leave; where they stand is told when their texts are read again.
+
+        Args:
+            rows: Their numbers.
+            reason: Why they leave.
+            use: The set that they leave; the pool's own unless given.
+        """
+        if not len(rows):
+            return
+        self.dropped.counts[use or self.use, reason] += len(rows)
         self.reasons = np.pad(self.reasons, (0, len(self) - len(self.reasons)))
-        self.told.append((use, reason))
+        self.told.append((use or self.use, reason))
         self.reasons[rows] = len(self.told) - 1
 
     def order(self, alive: np.ndarray) -> np.ndarray:
@@ -138,16 +172,26 @@ class Pool:
         rows = np.flatnonzero(alive)
         return rows[np.argsort(self.get("places")[rows], kind="stable")]
 
+    def fetch(self, rows: np.ndarray) -> list[dict]:
+        """Returns the problems of some rows, in their order."""
+        asked, problems = np.zeros(len(self), bool), {}
+        asked[rows] = True
+        for table in self.spool.read():
+            some = table.filter(asked[table["row"].to_numpy()]).to_pylist()
+            problems |= {row["row"]: {name: row[name] for name in PROMPT} for row in some}
+        return [problems[row] for row in rows.tolist()]
 
-def split_tables(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Yields tables of so many rows, the last of what is left."""
-    waiting, rows = [], 0
-    for table in tables:
-        waiting.append(table)
-        rows += len(table)
-        if rows >= size:
-            whole, full = pa.concat_tables(waiting), rows - rows % size
-            yield from (whole.slice(start, size) for start in range(0, full, size))
-            waiting, rows = [whole.slice(full)], rows - full
-    if rows:
-        yield pa.concat_tables(waiting)
+    def read(self) -> Iterator[pa.Table]:
+        """Yields rows with their numbers in the order of writing, and notes where those stand that were left out."""
+        asked = {number: {} for pair in self.pairs for number in pair}
+        for table in self.spool.read():
+            numbers = table["row"].to_numpy()
+            if len(self.reasons):
+                for place in np.flatnonzero(self.reasons[numbers]).tolist():
+                    self.dropped.locate(*self.told[self.reasons[numbers[place]]], table["place"][place].as_py())
+            for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():
+                asked[numbers[place]] = table.slice(place, 1).to_pylist()[0]
+            yield table
+        for row, stays in self.pairs:
+            texts = (asked[row]["question"], asked[stays]["question"])
+            self.dropped.show(self.use, "near-duplicate", asked[row]["place"], *texts)

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import Curate, InputError
-from rlready.components.core.registry import BUILTIN, Source
-from rlready.components.core.sources import Chunk, read_problem
+from rlready.components.core.data.problems import read_problem
+from rlready.components.core.data.registry import BUILTIN, Source
+from rlready.components.core.data.sources import Chunk
 from rlready.components.core.verify import is_readable, verify
 from rlready.components.curate.contamination import Contamination, Match, Text, list_words
 from rlready.components.curate.near_duplicates import sign

@@ -42,10 +42,10 @@ def execute(arguments: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from rlready.components.config import complete_parameters, parse_parameters
+    from rlready.components.core.data.registry import find_benchmarks, get_mirror
     from rlready.components.core.evaluation.evaluate import evaluate
     from rlready.components.core.evaluation.plan import plan_evaluation
     from rlready.components.core.evaluation.results import describe_results, list_metrics
-    from rlready.components.core.registry import find_benchmarks, get_mirror
     from rlready.components.core.tracking import log_evaluation
 
     given = dict(text.partition("=")[::2] for text in list_changes(arguments))

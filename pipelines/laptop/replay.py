@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rlready.components.config import InputError, list_parameters, parse_parameters
 from rlready.components.core.records import AFTER_RL, Outcome, Verdict
 from rlready.components.gate.decide import decide
-from rlready.components.plan.plan import check_values
+from rlready.components.plan.checks import check_values
 from rlready.components.report.assemble import Sweep
 
 COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlready.components.config import InputError, complete_parameters
-from rlready.components.core.registry import read_yaml
+from rlready.components.core.yaml_text import read_yaml
 from rlready.pipelines.cluster.placement import Placement, parse_placement
 
 FOLDER = Path(__file__).parent

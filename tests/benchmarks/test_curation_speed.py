@@ -25,13 +25,13 @@ CURATE = """
 import sys
 from pathlib import Path
 from rlready.components.config import Curate
-from rlready.components.core.sources import inspect
-from rlready.components.core.registry import Source
+from rlready.components.core.data.sources import examine
+from rlready.components.core.data.registry import Source
 from rlready.components.curate.curate import curate
 train, test, out, thresholds = sys.argv[1:]
 near, ngram = thresholds.split(",")
 settings = Curate(sft_data=train, evaluation_data=test, near_duplicates=float(near), contamination_ngram=int(ngram))
-curate(settings, {path: inspect(Source(path, path=path), 0).digest for path in (train, test)}, Path(out))
+curate(settings, {path: examine(Source(path, path=path), 0).digest for path in (train, test)}, Path(out))
 """
 PLAIN = """
 import hashlib, sys

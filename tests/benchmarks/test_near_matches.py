@@ -13,8 +13,9 @@ import yaml
 from scipy.stats import binomtest
 
 from rlready.components.config import Curate, InputError
-from rlready.components.core.registry import find_source, read_registry
-from rlready.components.core.sources import read_benchmark, read_problem, read_rows
+from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.registry import find_source, read_registry
+from rlready.components.core.data.sources import read_rows
 from rlready.components.curate.contamination import Contamination, Text
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))

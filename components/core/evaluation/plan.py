@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.problems import read_benchmark
+from rlready.components.core.data.registry import BUILTIN, Source
+from rlready.components.core.data.sources import examine
 from rlready.components.core.models import find_base, takes_pictures
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
-from rlready.components.core.registry import BUILTIN, Source
-from rlready.components.core.sources import inspect, read_benchmark
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def plan_evaluation(
     for source in benchmarks:
         if source.name == BUILTIN and not limit:
             raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
-        found = "" if source.name == BUILTIN else inspect(source, 0).digest
+        found = "" if source.name == BUILTIN else examine(source, 0).digest
         source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))

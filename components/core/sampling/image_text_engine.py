@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from rlready.components.config import InputError, Sampling
+from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.models import load_image_text_model
-from rlready.components.core.pictures import open_picture
 from rlready.components.core.prompts import choose_prompt, list_ends, write_messages
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
 

@@ -9,13 +9,12 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from rlready.components.config import Curate, InputError, check_keys
+from rlready.components.core.data.files import SUFFIXES, is_folder
 from rlready.components.core.prompts import INSTRUCTIONS
+from rlready.components.core.yaml_text import read_yaml
 
 BUILTIN = "builtin:list-machine"
-SUFFIXES = (".jsonl", ".parquet", ".arrow")
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
 FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image")
@@ -62,6 +61,11 @@ class Source:
         return float("inf") if self.rows is None else max(self.rows if isinstance(self.rows, list) else [self.rows])
 
     @property
+    def folders(self) -> list[str]:
+        """Where its files lie within its path: a folder for each configuration."""
+        return ["/".join(filter(None, (self.folder, config))) for config in self.configs]
+
+    @property
     def configs(self) -> list[str | None]:
         """The configurations to read, one after the other."""
         return self.config if isinstance(self.config, list) else [self.config]
@@ -78,30 +82,6 @@ KINDS = {
     "keep": (dict,),
     "rows": (int, list, None),
 }
-
-
-class Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, not silently the last one."""
-
-    def construct_mapping(self, node, deep=False):
-        """Returns the mapping of a node."""
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Returns what a YAML file holds.
-
-    Raises:
-        InputError: If it is not YAML, or a key stands twice in a mapping.
-    """
-    try:
-        return yaml.load(path.read_text(), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
 
 
 @lru_cache
@@ -213,8 +193,6 @@ def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) 
 
 def _find_in_mirror(source: Source, mirror: str) -> Source:
     folders = [f"{mirror.rstrip('/')}/{name}" for name in (source.hub, source.name)]
-    from rlready.components.core.sources import is_folder
-
     for folder in folders:
         if is_folder(folder):
             return dataclasses.replace(source, path=folder)

@@ -1,0 +1,104 @@
+"""The sources of one run: opened at the revision that plan saw, counted, and described for the card."""
+
+import itertools
+from collections.abc import Iterator
+
+from rlready.components.config import Curate, InputError
+from rlready.components.core.data.problems import read_problem
+from rlready.components.core.data.registry import BUILTIN, Source, find_source, get_mirror, list_sources
+from rlready.components.core.data.sources import Chunk, check_rows, examine, read_chunks
+from rlready.components.curate.card import Dropped
+
+
+class Reader:
+    """Reads the sources of a run.
+
+    Attributes:
+        settings: Names of the sources, mirror and seed.
+        dropped: Counts what is left out.
+        uses: (name of the source, registry) by use, as in `list_sources`.
+        described: What was read, by the key of the source, for the card.
+    """
+
+    def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
+        self.settings, self.revisions, self.dropped = settings, revisions, dropped
+        self.uses = list_sources(settings)
+        self.described: dict[str, dict] = {}
+
+    def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
+        """Returns a source and its raw rows.
+
+        Args:
+            use: What a builtin source should generate: sft, rl, predictors or evaluation.
+            name: Of the source.
+            registry: Which to look into first.
+
+        Raises:
+            InputError: If it has changed since plan looked at it, or has another number of rows than its entry says.
+        """
+        settings = self.settings
+        source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
+        revision = self.revisions.get(source.key, "")
+        if source.path and examine(source, settings.seed).digest != revision:
+            raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
+        described = self.described[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
+
+        def read() -> Iterator[Chunk]:
+            rows = 0
+            for chunk in read_chunks(source, use, settings.seed, revision):
+                rows += len(chunk)
+                yield chunk
+            check_rows(source, rows)
+            described["rows"] = rows
+
+        return source, read()
+
+    def read_problems(
+        self, use: str, name: str, registry: str, wanted: int, taken: set[str] = frozenset()
+    ) -> list[dict]:
+        """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted.
+
+        Args:
+            use: evaluation, predictors or decontaminate.
+            name: Of the source.
+            registry: Which to look into first.
+            wanted: Problems of an endless source.
+            taken: Ids of problems to leave out.
+
+        Raises:
+            InputError: If none is left.
+        """
+        rows, seen = [], set()
+        split = "evaluation" if use == "decontaminate" else use
+        source, chunks = self.open(split, name, registry)
+        for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
+            try:
+                row = read_problem(raw, False, source)
+            except InputError as error:
+                self.dropped.add(use, str(error), place)
+                continue
+            if row["problem_id"] in seen:
+                self.dropped.add(use, "duplicate", place)
+            elif row["problem_id"] in taken:
+                self.dropped.add(use, "also an evaluation problem", place)
+            else:
+                seen.add(row["problem_id"])
+                rows.append(row)
+            if name == BUILTIN and len(rows) == wanted:
+                break
+        self.require_some(rows, use, name)
+        return rows
+
+    def require_some(self, rows, use: str, name: str) -> None:
+        """Raises InputError if a source has no row that can be used, with the reasons."""
+        if not len(rows):
+            raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
+
+    def require(self, rows: int, wanted: int, name: str, use: str | tuple[str, str], what: str) -> None:
+        """Raises InputError if there are fewer rows than wanted, with the reasons for which others were left out."""
+        if rows < wanted:
+            left_out = "; ".join(filter(None, map(self.dropped.count, dict.fromkeys((use, name.lower())))))
+            raise InputError(
+                f"{self.uses[use][0]}: {wanted} {name} rows wanted ({what}), {rows} usable"
+                f"{f' ({left_out})' if left_out else ''}; ask for fewer or add data"
+            )

@@ -1,0 +1,126 @@
+"""What becomes of each row of the pool: held out, an RL prompt, an SFT example of some rank, or nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.components.config import SUBSETS, Curate
+from rlready.components.curate.difficulty import PassRates
+from rlready.components.curate.pool import EXAMPLE, Pool
+from rlready.components.curate.reader import Reader
+
+
+@dataclass(frozen=True)
+class Split:
+    """What becomes of the rows of the SFT source; arrays over its rows.
+
+    Attributes:
+        heldout: Whether it is held out.
+        prompts: Whether it is an RL prompt.
+        ranks: Its rank in each subset, -1 where it is not an SFT example.
+    """
+
+    heldout: np.ndarray
+    prompts: np.ndarray
+    ranks: dict[str, np.ndarray]
+
+
+def split_pool(reader: Reader, pool: Pool, rates: PassRates) -> Split:
+    """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
+
+    Raises:
+        InputError: If there are too few rows.
+    """
+    settings = reader.settings
+    alive = pool.remove_duplicates(settings.near_duplicates)
+    groups = group_problems(pool, alive, settings.near_duplicates)
+    drawn = pool.order(alive)
+    drawn = drawn[np.sort(np.unique(groups[drawn], return_index=True)[1])]
+    own_rl = 0 if settings.rl_data else settings.rl_problems
+    reader.require(len(drawn), settings.heldout_problems + own_rl + 1, "SFT", "sft", "held-out and RL problems")
+    heldout, rest = np.split(drawn, [settings.heldout_problems])
+    prompts = _draw_prompts(reader, pool, rest, own_rl, rates)
+    is_heldout = alive & np.isin(groups, groups[heldout])
+    in_pool = pool.order(alive & ~is_heldout & ~np.isin(groups, groups[prompts]))
+    if settings.sft_examples:
+        in_pool = in_pool[: settings.sft_examples]
+        reader.require(len(in_pool), settings.sft_examples, "SFT", "sft", "curate_sft_examples")
+    return Split(is_heldout, np.isin(np.arange(len(pool)), prompts), _rank(pool, in_pool, settings))
+
+
+def group_problems(pool: Pool, alive: np.ndarray, threshold: float) -> np.ndarray:
+    """Returns a number for each row's problem; near-duplicate questions have the same, so no split comes between them."""
+    problems, groups = np.unique(pool.get("problems"), return_inverse=True)
+    if threshold:
+        rows = pool.order(alive)
+        rows = rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
+        same = np.arange(len(problems))
+        for row, stays in pool.questions.find(rows, threshold).items():
+            same[groups[row]] = groups[stays]
+        groups = same[groups]
+    return groups
+
+
+def _draw_prompts(reader: Reader, pool: Pool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
+    """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
+    readable = pool.get("readable")[rows] > 0
+    drawn = rates.choose(pool, rows[readable], wanted)
+    if wanted:
+        passed = rows[: np.flatnonzero(rows == drawn[-1])[0] + 1 if len(drawn) == wanted else None]
+        pool.leave_out(passed[~readable[: len(passed)]], "the verifier cannot read the answer", "rl")
+    reader.require(len(drawn), wanted, "RL", "sft", "curate_rl_problems")
+    return drawn
+
+
+def draw_own_prompts(reader: Reader, pool: Pool, examples: Pool, rates: PassRates) -> list[dict]:
+    """Returns RL prompts from a source of their own that share no problem with the SFT examples.
+
+    Raises:
+        InputError: If there are too few.
+    """
+    settings = reader.settings
+    alive = pool.remove_duplicates(settings.near_duplicates)
+    shared = alive & np.isin(pool.get("problems"), examples.get("problems"))
+    pool.leave_out(np.flatnonzero(shared), "also an SFT example")
+    chosen = np.zeros(len(pool), bool)
+    chosen[rates.choose(pool, pool.order(alive & ~shared), settings.rl_problems)] = True
+    prompts = []
+    for table in pool.read():
+        prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()
+    reader.require(len(prompts), settings.rl_problems, "RL", "rl", "curate_rl_problems")
+    return prompts
+
+
+def _rank(pool: Pool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
+    """Returns each row's rank in each subset, -1 for rows that are not among these."""
+    rows = rows[np.argsort(pool.get("keys")[rows], kind="stable")]
+    by_tokens = settings.match == "tokens"
+    lengths = pool.get("tokens" if by_tokens else "lengths")[rows].astype(np.int64)
+    ranked = {}
+    for subset, ranking in rank_subsets(lengths, by_tokens).items():
+        ranked[subset] = np.full(len(pool), -1, np.int64)
+        ranked[subset][rows] = ranking
+    return ranked
+
+
+def rank_subsets(lengths: np.ndarray, by_tokens: bool = False) -> dict[str, np.ndarray]:
+    """Returns a rank for each subset kind; the n examples of a subset are those of rank below n.
+
+    Args:
+        lengths: Of each example, in the random order; ties are broken by that order. mixed takes the shortest and the
+            longest in turn.
+        by_tokens: Whether a subset of n examples shall instead have at most as many tokens as the first n of the random order,
+            and as many examples as fit; lengths are tokens then.
+
+    Returns:
+        For each subset, the rank of every example.
+    """
+    shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
+    mixed = np.stack([shortest, longest], 1).ravel()
+    mixed = mixed[np.sort(np.unique(mixed, return_index=True)[1])]
+    ranks = {}
+    for subset, order in zip(SUBSETS, (np.arange(len(lengths)), shortest, longest, mixed), strict=True):
+        ranks[subset] = np.empty(len(lengths), np.int64)
+        budget, needed = np.cumsum(lengths), np.cumsum(lengths[order])
+        ranks[subset][order] = np.searchsorted(budget, needed) if by_tokens else np.arange(len(lengths))
+    return ranks
