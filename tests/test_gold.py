@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rlready.components.core.equivalence import is_confirmed, parse_number
-from rlready.components.core.verify import extract_boxed, is_readable, verify
+from rlready.components.core.verifier import extract_boxed, is_readable, verify
+from rlready.components.core.verifier.equivalence import is_confirmed, parse_number
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 # Looser spelling that a model may use for the same answer.

@@ -19,7 +19,7 @@ from rlready.components.config import Sampling, parse_parameters, write_settings
 from rlready.components.core.pass_at_k import estimate_curve, estimate_interval  # noqa: E402
 from rlready.components.core.prompts import encode_prompt  # noqa: E402
 from rlready.components.core.sampling import Draw, cut_at_stop, open_engine  # noqa: E402
-from rlready.components.core.verify import verify  # noqa: E402
+from rlready.components.core.verifier import verify  # noqa: E402
 
 PROBLEMS, SAMPLES, TOKENS = 24, 32, 24
 REAL = "RLREADY_MODEL" in os.environ

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlready.components.core.sampling import Completion, Draw
-from rlready.components.core.verify import Judgement, judge, verify
+from rlready.components.core.verifier import Judgement, judge, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 

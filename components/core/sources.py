@@ -17,7 +17,7 @@ from rlready.components.config import InputError, Unreachable
 from rlready.components.core.pictures import open_picture
 from rlready.components.core.prompts import clean_gsm8k_solution
 from rlready.components.core.registry import BUILTIN, SUFFIXES, Source
-from rlready.components.core.verify import extract_boxed, is_readable
+from rlready.components.core.verifier import extract_boxed, is_readable
 from rlready.components.list_machine.problems import generate_rows
 
 QUESTION = ("question", "problem", "prompt", "Question", "Problem")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rlready.components.config import Curate, InputError
 from rlready.components.core.registry import BUILTIN, Source
 from rlready.components.core.sources import Chunk, read_problem
-from rlready.components.core.verify import is_readable, verify
+from rlready.components.core.verifier import is_readable, verify
 from rlready.components.curate.contamination import Contamination, Match, Text, list_words
 from rlready.components.curate.near_duplicates import sign
 from rlready.components.curate.pool import NAMES, measure

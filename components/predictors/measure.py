@@ -19,7 +19,7 @@ from rlready.components.core.records import Candidate, PredictorsRecord
 from rlready.components.core.sampling import Draw, open_engine
 from rlready.components.core.scoring import count_false_positives, score_problems
 from rlready.components.core.sequential import run_sequential
-from rlready.components.core.verify import verify
+from rlready.components.core.verifier import verify
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 

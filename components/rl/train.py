@@ -12,7 +12,7 @@ from rlready.components.core import checkpoints
 from rlready.components.core.devices import describe_device
 from rlready.components.core.processes import count_ranks, is_main
 from rlready.components.core.records import Candidate, RlRecord, to_json
-from rlready.components.core.verify import verify
+from rlready.components.core.verifier import verify
 
 
 def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float]:
