@@ -4,7 +4,7 @@ import pytest
 
 from rlready.components.core.evaluation.score import Scored, count_false_positives
 from rlready.components.core.sampling.engine import Completion
-from rlready.components.core.verify import judge
+from rlready.components.core.verifier import judge
 
 PROBLEMS = [
     {"problem_id": "a", "question": "?", "answer": "abcd", "format": "word"},

@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlready.components.config import InputError
-from rlready.components.core import verify as module
-from rlready.components.core.equivalence import evaluate, is_confirmed, tokenize
-from rlready.components.core.verify import EXTRACT, TIME_LIMIT, Judgement, is_readable, judge, verify
+from rlready.components.core.verifier import judge, workers
+from rlready.components.core.verifier.equivalence import evaluate, is_confirmed, tokenize
+from rlready.components.core.verifier.extract import EXTRACT, extract_boxed
+from rlready.components.core.verifier.judge import Judgement, compare, is_readable, verify
+from rlready.components.core.verifier.workers import TIME_LIMIT, Pool
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = yaml.safe_load((FOLDER / "verify.yaml").read_text())
@@ -31,7 +33,7 @@ def start_worker():
 
 @pytest.fixture(autouse=True)
 def no_memory():
-    module.compare.cache_clear()
+    compare.cache_clear()
 
 
 @pytest.mark.parametrize(("completion", "answer", "answer_format", "right"), CASES)
@@ -41,13 +43,13 @@ def test_verdict_on_an_answer(completion, answer, answer_format, right):
 
 @pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case["name"])
 def test_a_hostile_answer_is_wrong_in_time_and_the_next_one_is_still_judged(case, monkeypatch):
-    monkeypatch.setattr(module, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(workers, "TIME_LIMIT", 0.5)
     times = case.get("times", 1)
     start_worker()
     begun = time.monotonic()
     assert verify(f"\\boxed{{{case['text'] * times + case.get('then', '') * times}}}", "\\sqrt{2}", "boxed") is False
-    assert time.monotonic() - begun < module.TIME_LIMIT + SLACK
-    module.compare.cache_clear()
+    assert time.monotonic() - begun < workers.TIME_LIMIT + SLACK
+    compare.cache_clear()
     start_worker()
 
 
@@ -123,7 +125,7 @@ def test_the_second_check_answers_every_text_and_the_same_either_way_round(found
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(LATEX)
 def test_an_answer_that_is_extracted_whole_equals_itself(text):
-    if (module.extract_boxed(f"\\boxed{{{text}}}") or "").strip() == text.strip() != "":
+    if (extract_boxed(f"\\boxed{{{text}}}") or "").strip() == text.strip() != "":
         assert is_readable(text, "boxed")
 
 
@@ -221,10 +223,10 @@ def test_forks_of_a_process_with_a_worker_get_their_own():
 
 def test_a_worker_that_died_is_replaced_and_leaves_no_zombie():
     start_worker()
-    dead = module._pool.idle[-1].process.pid
+    dead = workers._pool.idle[-1].process.pid
     os.kill(dead, 9)
     time.sleep(0.2)
-    module.compare.cache_clear()
+    compare.cache_clear()
     start_worker()
     assert not Path(f"/proc/{dead}").exists()
 
@@ -232,10 +234,10 @@ def test_a_worker_that_died_is_replaced_and_leaves_no_zombie():
 def test_a_worker_ends_with_its_parent_even_while_it_works():
     code = (
         "import os, threading, time\n"
-        "from rlready.components.core import verify as v\n"
-        "v.verify('\\\\boxed{\\\\sqrt{8}}', '2\\\\sqrt{2}', 'boxed')\n"
-        "print(v._pool.idle[0].process.pid, flush=True)\n"
-        "threading.Thread(target=v.verify, args=('\\\\boxed{9^{9^{9^{9}}}}', 'x', 'boxed')).start()\n"
+        "from rlready.components.core.verifier import verify, workers\n"
+        "verify('\\\\boxed{\\\\sqrt{8}}', '2\\\\sqrt{2}', 'boxed')\n"
+        "print(workers._pool.idle[0].process.pid, flush=True)\n"
+        "threading.Thread(target=verify, args=('\\\\boxed{9^{9^{9^{9}}}}', 'x', 'boxed')).start()\n"
         "time.sleep(0.3); os._exit(1)\n"
     )
     worker = int(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE).stdout)
@@ -249,7 +251,7 @@ def test_a_worker_ends_with_its_parent_even_while_it_works():
 
 
 def test_a_worker_that_cannot_start_is_an_error_and_no_wrong_answer(monkeypatch):
-    monkeypatch.setattr(module, "_pool", module.Pool())
-    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(workers, "_pool", Pool())
+    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="does not start"):
         verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")

@@ -23,7 +23,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.verify import verify
+from rlready.components.core.verifier.judge import verify
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 

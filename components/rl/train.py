@@ -13,7 +13,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work
 from rlready.components.core.training import checkpoints
 from rlready.components.core.training.processes import count_ranks, is_main
-from rlready.components.core.verify import verify
+from rlready.components.core.verifier.judge import verify
 
 
 def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rlready.components.core import verify
-from rlready.components.core.verify import judge
+from rlready.components.core.verifier import judge, workers
+from rlready.components.core.verifier.judge import compare
 
 pytestmark = pytest.mark.bench
 WORDS = ("Tuesday", "ellipse", "even", "Brenda", "MAKE", "neither", "yes", "square")
@@ -181,7 +181,7 @@ def count(pairs):
     tables, missed = {}, []
     for kind, gold, answer, right in pairs:
         ours = judge(rf"\boxed{{{answer}}}", gold, "boxed")
-        alone = verify._pool.compare(answer, gold)[1]
+        alone = workers._pool.compare(answer, gold)[1]
         for name, verdict in (("ours", ours.right), ("math-verify", alone)):
             for row in (kind, "all"):
                 cell = tables.setdefault(name, {}).setdefault(row, [0, 0, 0, 0])
@@ -220,14 +220,14 @@ def test_verdicts_a_second():
     plain = [(str(number), str(number + number % 2)) for number in range(20_000)]
 
     def rate(pairs, threads=1):
-        verify.compare.cache_clear()
+        compare.cache_clear()
         begun = time.perf_counter()
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(lambda pair: judge(rf"\boxed{{{pair[1]}}}", pair[0], "boxed"), pairs))
         return len(pairs) / (time.perf_counter() - begun)
 
     print(f"\nplain numbers {rate(plain):,.0f}/s; LaTeX, each once {rate(pairs):,.0f}/s", end="")
-    print(f", in {verify.WORKERS} threads {rate(others, verify.WORKERS):,.0f}/s; ", end="")
+    print(f", in {workers.WORKERS} threads {rate(others, workers.WORKERS):,.0f}/s; ", end="")
     begun = time.perf_counter()
     for gold, answer in others * 20:
         judge(rf"\boxed{{{answer}}}", gold, "boxed")

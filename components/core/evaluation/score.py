@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verify import Judgement, judge, verify
+from rlready.components.core.verifier import judge
+from rlready.components.core.verifier.judge import Judgement, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
