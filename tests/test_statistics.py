@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rlready.components.config import InputError
 from rlready.components.core.estimators.correlation import (
     r_squared,
     rank,
@@ -184,6 +185,22 @@ def test_the_prediction_interval_covers(points, level):
 def test_the_interval_of_a_share_equals_scipys(hits, trials):
     expected = stats.binomtest(hits, trials).proportion_ci(method="exact")
     assert bound_share(hits, trials) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_the_interval_of_a_share_equals_the_beta_distributions(level):
+    for trials in (1, 2, 7, 100, 5000):
+        for hits in {0, 1, trials // 3, trials - 1, trials}:
+            tail = (1 - level) / 2
+            exact_low = stats.beta.ppf(tail, hits, trials - hits + 1) if hits else 0
+            exact_high = stats.beta.ppf(1 - tail, hits + 1, trials - hits) if hits < trials else 1
+            assert bound_share(hits, trials, level) == pytest.approx((exact_low, exact_high), abs=1e-10)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(2, 1), (-1, 4), (0, 0), (0.5, 2)])
+def test_a_share_needs_counts(hits, trials):
+    with pytest.raises(InputError, match="a share needs"):
+        bound_share(hits, trials)
 
 
 @pytest.mark.parametrize(("drawn", "population"), [(1, 3), (3, 10), (5, 6), (10, 10), (20, 60)])
