@@ -1,5 +1,6 @@
 """A model on benchmarks: numbers against the stored samples, going on after a kill, intervals, and what is refused."""
 
+import dataclasses
 import json
 import os
 import random
@@ -187,3 +188,28 @@ def test_the_interval_of_the_mean_covers(rates):
         low, high = average(scores).interval
         covered += low <= np.mean(rates) <= high
     assert covered / studies >= 0.93, covered / studies
+
+
+def test_a_problem_of_two_benchmarks_counts_once_in_the_standard_error():
+    """Of 100 and 80 problems 60 are the same; and a benchmark twice is as uncertain as once."""
+    rng, means, errors, covered, studies, samples = np.random.default_rng(0), [], [], 0, 1000, 4
+    for _ in range(studies):
+        correct = rng.binomial(samples, rng.beta(1, 1, 120))
+        parts = [(range(100), "a"), (range(40, 120), "b")]
+        scores = [
+            score_benchmark(
+                name, [{"problem_id": n} for n in ids], samples, correct[list(ids)].tolist(), [0] * len(ids)
+            )
+            for ids, name in parts
+        ]
+        mean = average(scores)
+        means.append(mean.pass_at_1)
+        errors.append(mean.standard_error)
+        covered += mean.interval[0] <= 0.5 <= mean.interval[1]
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.06)
+    assert 0.93 <= covered / studies <= 0.97, covered / studies
+    twice = average([scores[0], dataclasses.replace(scores[0], benchmark="c")])
+    assert twice.standard_error == pytest.approx(scores[0].standard_error)
+    assert twice.interval == pytest.approx(scores[0].interval)
+    solved = score_benchmark("a", [{"problem_id": n} for n in range(9)], 1, [1] * 9, [1] * 9)
+    assert average([solved, dataclasses.replace(solved)]).interval == pytest.approx(solved.interval)

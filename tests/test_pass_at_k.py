@@ -6,10 +6,9 @@ from math import comb, exp, lgamma
 
 import numpy as np
 import pytest
-from scipy.stats import beta as beta_distribution
 
 from rlready.components.config import InputError
-from rlready.components.core.estimators.intervals import estimate_false_positive_rate, estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k
 
 
@@ -141,24 +140,6 @@ def test_intervals_of_columns_equal_those_of_each():
 def test_interval_needs_numbers_from_0_to_1(values, level):
     with pytest.raises(InputError):
         estimate_interval(values, level)
-
-
-@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
-def test_false_positive_rate_equals_scipy(level):
-    for checked in (1, 2, 7, 100, 5000):
-        for suspect in {0, 1, checked // 3, checked - 1, checked}:
-            rate, (low, high) = estimate_false_positive_rate(suspect, checked, level)
-            tail = (1 - level) / 2
-            exact_low = beta_distribution.ppf(tail, suspect, checked - suspect + 1) if suspect else 0
-            exact_high = beta_distribution.ppf(1 - tail, suspect + 1, checked - suspect) if suspect < checked else 1
-            assert rate == suspect / checked
-            assert (low, high) == pytest.approx((exact_low, exact_high), abs=1e-10)
-
-
-@pytest.mark.parametrize(("suspect", "checked"), [(2, 1), (-1, 4), (0, 0), (0.5, 2)])
-def test_false_positive_rate_needs_counts(suspect, checked):
-    with pytest.raises(InputError, match="a rate needs"):
-        estimate_false_positive_rate(suspect, checked)
 
 
 def test_a_rare_false_positive_makes_unsolved_problems_look_solved():

@@ -1,8 +1,16 @@
 """What the samples show besides Pass@k, on samples written by hand; and the false positives, on wrong answers only."""
 
+import numpy as np
 import pytest
 
-from rlready.components.core.evaluation.score import Scored, count_false_positives
+from rlready.components.core.estimators.intervals import bound_share
+from rlready.components.core.evaluation.score import (
+    Scored,
+    count_false_positives,
+    estimate_false_positives,
+    find_stranger,
+)
+from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion
 from rlready.components.core.verifier import judge
 
@@ -44,6 +52,34 @@ def test_disagreement_is_a_share_of_what_the_first_check_calls_right():
 
 def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
     scored = make_scored(["#abcd", "#dcba", "#dcba"], ["#dcba", "#abcd", "#aaaa"])
-    assert count_false_positives(scored, PROBLEMS) == (3, 6)
+    assert count_false_positives(scored, PROBLEMS) == [(2, 3), (1, 3)]
     same = [PROBLEMS[0], PROBLEMS[1] | {"answer": "abcd"}]
-    assert count_false_positives(scored, same) == (0, 0)
+    assert count_false_positives(scored, same) == []
+
+
+def test_problems_with_equal_answers_are_not_held_against_each_other():
+    golds = ["\\frac12", "0.5", "3"]
+    problems = [{"problem_id": g, "question": "?", "answer": g, "format": "boxed"} for g in golds]
+    assert [find_stranger(problems, number)["answer"] for number in range(3)] == ["3", "3", "\\frac12"]
+    scored = make_scored(["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."], problems=problems)
+    assert count_false_positives(scored, problems) == [(0, 1), (0, 1), (1, 1)]
+    halves = make_scored(["\\boxed{0.5}."], ["\\boxed{1/2}."], problems=problems[:2])
+    assert count_false_positives(halves, problems[:2]) == []
+
+
+def test_what_was_never_checked_is_unknown():
+    assert estimate_false_positives([]) == FalsePositives(0, 0, None, None, None)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.1, 5), (0.5, 20), (2, 2)])
+def test_the_interval_of_the_false_positive_rate_covers_although_samples_of_a_problem_resemble_each_other(a, b):
+    generator, studies, covered, naive = np.random.default_rng(0), 500, 0, 0
+    for _ in range(studies):
+        accepted = generator.binomial(16, generator.beta(a, b, 128)).tolist()
+        found = estimate_false_positives([(count, 16) for count in accepted])
+        assert (found.accepted, found.checked) == (sum(accepted), 128 * 16)
+        covered += found.low <= a / (a + b) <= found.high
+        low, high = bound_share(found.accepted, found.checked)
+        naive += low <= a / (a + b) <= high
+    assert covered / studies >= 0.93
+    assert naive / studies < 0.9

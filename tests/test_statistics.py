@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rlready.components.config import InputError
 from rlready.components.core.estimators.correlation import (
     r_squared,
     rank,
@@ -14,7 +15,7 @@ from rlready.components.core.estimators.correlation import (
     spearman,
     split_r_squared,
 )
-from rlready.components.core.estimators.forecast import predict_at
+from rlready.components.core.estimators.forecast import predict_new_setting
 from rlready.components.core.estimators.intervals import (
     MIN_POINTS,
     bootstrap,
@@ -54,7 +55,7 @@ def test_r_squared_of_two_variables_equals_that_of_a_solved_system(points):
 def test_what_is_undefined_is_none(x, y):
     assert spearman(x, y) is None
     assert r_squared(x, y) is None
-    assert predict_at(x, y, 1.0) is None
+    assert predict_new_setting(x, y, range(len(x)), 1.0) is None
     assert split_r_squared(x, y, range(len(x))) is None
 
 
@@ -162,8 +163,9 @@ def test_the_prediction_interval_is_that_of_the_textbook(points):
     variance = ((y - line.slope * x - line.intercept) ** 2).sum() / 18
     spread = math.sqrt(variance * (1 + 1 / 20) + (line.stderr * (at - x.mean())) ** 2)
     middle, half = line.slope * at + line.intercept, stats.t.ppf(0.975, 18) * spread
-    assert predict_at(x, y, at) == pytest.approx((middle, middle - half, middle + half))
-    assert predict_at(x[: MIN_POINTS - 1], y[: MIN_POINTS - 1], at) is None
+    assert predict_new_setting(x, y, range(20), at) == pytest.approx((middle, middle - half, middle + half))
+    few = MIN_POINTS - 1
+    assert predict_new_setting(x[:few], y[:few], range(few), at) is None
 
 
 @pytest.mark.parametrize("points", [MIN_POINTS, 20])
@@ -174,7 +176,7 @@ def test_the_prediction_interval_covers(points, level):
     for _ in range(studies):
         x = generator.uniform(size=points + 1)
         y = 0.1 + 0.3 * x + 0.05 * generator.normal(size=points + 1)
-        _, low, high = predict_at(x[:-1], y[:-1], x[-1], level)
+        _, low, high = predict_new_setting(x[:-1], y[:-1], range(points), x[-1], level)
         covered += low <= y[-1] <= high
     assert covered / studies == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / studies))
 
@@ -183,6 +185,22 @@ def test_the_prediction_interval_covers(points, level):
 def test_the_interval_of_a_share_equals_scipys(hits, trials):
     expected = stats.binomtest(hits, trials).proportion_ci(method="exact")
     assert bound_share(hits, trials) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_the_interval_of_a_share_equals_the_beta_distributions(level):
+    for trials in (1, 2, 7, 100, 5000):
+        for hits in {0, 1, trials // 3, trials - 1, trials}:
+            tail = (1 - level) / 2
+            exact_low = stats.beta.ppf(tail, hits, trials - hits + 1) if hits else 0
+            exact_high = stats.beta.ppf(1 - tail, hits + 1, trials - hits) if hits < trials else 1
+            assert bound_share(hits, trials, level) == pytest.approx((exact_low, exact_high), abs=1e-10)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(2, 1), (-1, 4), (0, 0), (0.5, 2)])
+def test_a_share_needs_counts(hits, trials):
+    with pytest.raises(InputError, match="a share needs"):
+        bound_share(hits, trials)
 
 
 @pytest.mark.parametrize(("drawn", "population"), [(1, 3), (3, 10), (5, 6), (10, 10), (20, 60)])

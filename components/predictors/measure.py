@@ -7,13 +7,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.components.config import Gate, Predictors, Sampling
-from rlready.components.core.estimators.intervals import estimate_false_positive_rate, estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.estimators.sequential import run_sequential
-from rlready.components.core.evaluation.score import count_false_positives, score_problems
+from rlready.components.core.evaluation.score import (
+    count_false_positives,
+    estimate_false_positives,
+    measure_disagreement,
+    score_problems,
+)
 from rlready.components.core.records import (
     Candidate,
-    FalsePositives,
     LengthQuarter,
     PredictorsRecord,
     SampleStatistics,
@@ -23,7 +27,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.verifier.judge import verify
+from rlready.components.core.verifier import judge
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 
@@ -88,16 +92,16 @@ def _sample_fixed(candidate, settings, sampling, engine, problems) -> dict:
     curves = estimate_curve(scored.correct, samples)
     ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
     means = curves.mean(axis=0).tolist()
-    accepted, checked = count_false_positives(scored, problems)
-    rate, (low, high) = estimate_false_positive_rate(accepted, checked) if checked else (0.0, (0.0, 1.0))
-    corrected = correct_curve(scored.correct, samples, rate).tolist()
+    false_positives = estimate_false_positives(count_false_positives(scored, problems))
+    rate = false_positives.rate
+    corrected = None if rate is None else correct_curve(scored.correct, samples, rate).tolist()
     return {
         "samples": samples,
         "correct": scored.correct,
         "curve": [[k, means[k - 1]] for k in ks],
         "intervals": {str(k): list(estimate_interval(curves[:, k - 1])) for k in ks},
-        "corrected": [[k, corrected[k - 1]] for k in ks],
-        "false_positives": FalsePositives(accepted, checked, rate, low, high),
+        "corrected": [[k, corrected[k - 1]] for k in ks if corrected],
+        "false_positives": false_positives,
         "by_products": SampleStatistics(**scored.summarize()),
         "sequence": None,
         "tokens": scored.tokens,
@@ -113,6 +117,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     budget = settings.count_samples(len(problems))
     progress = Progress("predictors", candidate.candidate_id, budget)
     tokens = done = 0
+    judgements = []
 
     def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
         nonlocal tokens, done
@@ -122,10 +127,12 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
         tokens += sum(len(completion.ids) for sampled in completions for completion in sampled)
         done += len(draws) * len(numbers)
         progress.update(min(done, budget - 1), tokens)
-        return [
-            [verify(completion.text, problems[index]["answer"], problems[index]["format"]) for completion in sampled]
+        judged = [
+            [judge(completion.text, problems[index]["answer"], problems[index]["format"]) for completion in sampled]
             for (_, index), sampled in zip(draws, completions, strict=True)
         ]
+        judgements.extend(judgement for row in judged for judgement in row)
+        return [[judgement.right is True for judgement in row] for row in judged]
 
     result = run_sequential(
         attempt,
@@ -140,4 +147,9 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     progress.update(budget, tokens)
     seen = dataclasses.asdict(result)
     low, high = seen.pop("interval")
-    return {"sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen), "tokens": tokens}
+    return {
+        "sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
+        # Nothing else: samples are drawn until one is right, so what they show is not that of all samples.
+        "by_products": SampleStatistics(verifier_disagreement=measure_disagreement(judgements)),
+        "tokens": tokens,
+    }

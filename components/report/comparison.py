@@ -148,9 +148,10 @@ def _measure_pass_at_k(predictors: PredictorsRecord, k: int | None) -> tuple:
         return curve.get(k), interval, corrected
     try:  # the gate's k need not be one of the curve's
         values = estimate_curve(predictors.correct, predictors.samples)[:, k - 1]
-        rate = (predictors.false_positives and predictors.false_positives.rate) or 0.0
-        corrected = correct_curve(predictors.correct, predictors.samples, rate)[k - 1]
-        return float(values.mean()), estimate_interval(values), float(corrected)
+        rate = predictors.false_positives and predictors.false_positives.rate
+        if rate is not None:
+            corrected = float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
+        return float(values.mean()), estimate_interval(values), corrected
     except (InputError, IndexError):
         return None, interval, corrected
 

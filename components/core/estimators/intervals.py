@@ -66,26 +66,6 @@ def estimate_interval(values: Sequence[float], level: float = LEVEL) -> tuple[fl
     return (float(low[0]), float(high[0])) if values.ndim == 1 else (low, high)
 
 
-def estimate_false_positive_rate(suspect: int, checked: int, level: float = LEVEL) -> tuple[float, tuple[float, float]]:
-    """Estimates how often the verifier takes a wrong sample for right, with Clopper and Pearson's exact interval (1934).
-
-    Args:
-        suspect: Wrong samples that the verifier took for right.
-        checked: Wrong samples that were looked at.
-        level: Coverage; the interval covers at least that often.
-
-    Returns:
-        The rate and its (low, high).
-
-    Raises:
-        InputError: If these are not whole numbers with 0 <= suspect <= checked and checked >= 1.
-    """
-    whole = isinstance(suspect, Integral) and isinstance(checked, Integral)
-    if not (whole and 0 <= suspect <= checked and checked > 0):
-        raise InputError(f"a rate needs 0 <= suspect <= checked and something checked, got {suspect} of {checked}")
-    return suspect / checked, bound_share(suspect, checked, _check_level(level))
-
-
 def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Draws whole clusters with replacement, as many as there are (Davison and Hinkley 1997, section 3.8).
 
@@ -136,7 +116,15 @@ def number_clusters(clusters: Sequence[Hashable]) -> np.ndarray:
 
 
 def bound_share(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the exact interval of a share (Clopper and Pearson 1934)."""
+    """Returns the exact interval of a share (Clopper and Pearson 1934).
+
+    Raises:
+        InputError: If these are not whole numbers with 0 <= hits <= trials and trials >= 1, or the level not between 0 and 1.
+    """
+    whole = isinstance(hits, Integral) and isinstance(trials, Integral)
+    if not (whole and 0 <= hits <= trials and trials > 0):
+        raise InputError(f"a share needs 0 <= hits <= trials and at least one trial, got {hits} of {trials}")
+    _check_level(level)
     return float(_bound_below(hits, trials, level)), float(1 - _bound_below(trials - hits, trials, level))
 
 

@@ -10,7 +10,7 @@ from rlready.components.core.evaluation.plan import Evaluation
 from rlready.components.core.evaluation.results import Results
 from rlready.components.core.evaluation.samples import count_right, join_parts, list_samples, write_part
 from rlready.components.core.evaluation.score import score_problems
-from rlready.components.core.evaluation.suite import average, score_benchmark
+from rlready.components.core.evaluation.suite import BenchmarkScore, average, score_benchmark
 from rlready.components.core.models import find_base, takes_pictures, write_pointer
 from rlready.components.core.records import BaseModel
 from rlready.components.core.sampling.choose import open_engine
@@ -63,11 +63,16 @@ def evaluate(evaluation: Evaluation, out: Path, progress: Callable[[str, int, in
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},
-        "scores": [dataclasses.asdict(score) for score in scores],
+        "scores": [_describe(score) for score in scores],
         "mean": dataclasses.asdict(results.mean),
     }
     write_atomically(out / "results.json", json.dumps(written, indent=1))
     return results
+
+
+def _describe(score: BenchmarkScore) -> dict:
+    """Returns a score in JSON's values, without those of single problems, which the samples hold."""
+    return {name: value for name, value in dataclasses.asdict(score).items() if name != "shares"}
 
 
 def _open_folder(evaluation: Evaluation, out: Path) -> None:

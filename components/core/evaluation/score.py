@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
 from rlready.components.core.verifier import judge
 from rlready.components.core.verifier.judge import Judgement, verify
@@ -28,7 +30,7 @@ class Scored:
     @property
     def correct(self) -> list[int]:
         """Right completions of each problem."""
-        return [sum(judgement.right for judgement in judged) for judged in self.judgements]
+        return [sum(judgement.right is True for judgement in judged) for judged in self.judgements]
 
     @property
     def tokens(self) -> int:
@@ -42,12 +44,10 @@ class Scored:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
             samples, mean over problems), mean_tokens, truncated (share of completions that the length limit cut off),
-            verifier_disagreement (of the answers that math-verify calls right, the share that the second check refuses)
-            and verdicts_per_second.
+            verifier_disagreement (see `measure_disagreement`) and verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
-        refused = sum(judgement.disagreed for judgement in judged)
         problems = len(self.completions)
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
         return {
@@ -56,9 +56,15 @@ class Scored:
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(flat),
             "truncated": sum(not completion.finished for completion in flat) / len(flat),
-            "verifier_disagreement": refused / max(1, refused + sum(judgement.right for judgement in judged)),
+            "verifier_disagreement": measure_disagreement(judged),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
         }
+
+
+def measure_disagreement(judgements: Sequence[Judgement]) -> float:
+    """Returns, of the answers that math-verify calls right, the share that the second check refuses."""
+    refused = sum(judgement.disagreed for judgement in judgements)
+    return refused / max(1, refused + sum(judgement.right is True for judgement in judgements))
 
 
 def score_problems(
@@ -85,24 +91,57 @@ def score_problems(
     return Scored(sampled, judgements, time.perf_counter() - begun)
 
 
-def count_false_positives(scored: Scored, problems: Sequence[dict]) -> tuple[int, int]:
+def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tuple[int, int]]:
     """Holds samples against the answer of another problem: whatever is then called right, is right by accident.
 
-    That catches both a verifier that is too lenient and answers that can be guessed.
+    That catches both a verifier that is too lenient and answers that can be guessed. The other problem is the next one whose
+    answer is another by the verifier's own judgement: `0.5` is no false positive where a half is asked for.
 
     Args:
         scored: Samples of the problems.
         problems: Their rows.
 
     Returns:
-        (called right, checked); problems whose answer is the same text are not held against each other.
+        (called right, checked) of each problem that has another to be held against. What the verifier could not tell was not
+        checked.
     """
-    accepted = checked = 0
+    counts = []
     for number, sampled in enumerate(scored.completions):
-        other = problems[(number + 1) % len(problems)]
-        if other["answer"] == problems[number]["answer"] or other["format"] != problems[number]["format"]:
+        stranger = find_stranger(problems, number)
+        if stranger is None:
             continue
-        for completion in sampled[:STRANGER_SAMPLES]:
-            accepted += verify(completion.text, other["answer"], other["format"])
-            checked += 1
-    return accepted, checked
+        verdicts = [verify(c.text, stranger["answer"], stranger["format"]) for c in sampled[:STRANGER_SAMPLES]]
+        counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
+    return [(accepted, checked) for accepted, checked in counts if checked]
+
+
+def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositives:
+    """Returns how often the verifier takes a wrong sample for right; unknown where nothing was checked.
+
+    Samples of one problem resemble each other, so the rate is a mean over problems and its interval is over them.
+
+    Args:
+        counts: From `count_false_positives`.
+    """
+    if not counts:
+        return FalsePositives(0, 0, None, None, None)
+    rates = [accepted / checked for accepted, checked in counts]
+    accepted, checked = map(sum, zip(*counts, strict=True))
+    return FalsePositives(accepted, checked, sum(rates) / len(rates), *estimate_interval(rates))
+
+
+def find_stranger(problems: Sequence[dict], number: int) -> dict | None:
+    """Returns the first problem after this one, going round, whose answer is certainly another; None if there is none."""
+    own = problems[number]
+    for step in range(1, len(problems)):
+        other = problems[(number + step) % len(problems)]
+        if other["format"] != own["format"] or other["answer"] == own["answer"]:
+            continue
+        ways = ((own["answer"], other["answer"]), (other["answer"], own["answer"]))
+        if all(verify(_write_answer(one, own["format"]), gold, own["format"]) is False for one, gold in ways):
+            return other
+    return None
+
+
+def _write_answer(answer: str, answer_format: str) -> str:
+    return f"#{answer}" if answer_format == "word" else f"\\boxed{{{answer}}}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class BenchmarkScore:
         chance: What guessing would score; 0 but for multiple choice.
         curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
         subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
+        shares: (problem id or None, share of right samples) of each problem.
     """
 
     benchmark: str
@@ -37,6 +38,7 @@ class BenchmarkScore:
     chance: float
     curve: list[list[float]]
     subjects: list[list]
+    shares: list[tuple[str | None, float]] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def score_benchmark(
 
     Args:
         benchmark: Its name.
-        problems: Rows, of which `options` and `subject` are used.
+        problems: Rows, of which `problem_id`, `options` and `subject` are used.
         samples: Samples of each problem at temperature 1; 0: greedy only.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
@@ -86,6 +88,7 @@ def score_benchmark(
         chance=chance,
         curve=curve,
         subjects=subjects if len(subjects) > 1 else [],
+        shares=[(row.get("problem_id"), share) for row, share in zip(problems, shares.tolist(), strict=True)],
     )
 
 
@@ -95,7 +98,7 @@ def score_suite(
     """Returns the score of each benchmark, in the order of the problems; a single one has no name.
 
     Args:
-        problems: Rows, of which `benchmark`, `options` and `subject` are used.
+        problems: Rows, of which `benchmark`, `problem_id`, `options` and `subject` are used.
         samples: Samples of each problem at temperature 1.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
@@ -118,15 +121,36 @@ def score_suite(
 def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
     """Returns the mean over benchmarks, each of which counts the same.
 
-    The problems of different benchmarks are drawn independently, so variances add; the interval joins the benchmarks' own
-    (method of variance estimates recovery, Zou and Donner 2008), which also hold where a model solves nothing or everything.
+    Problems are drawn independently, but one that stands in several benchmarks is drawn once: with its id it adds to the
+    covariance of their means. The interval joins the benchmarks' own (method of variance estimates recovery, Zou and Donner
+    2008; for correlated estimates Zou 2007), which also hold where a model solves nothing or everything.
     """
     count = len(scores)
     mean = sum(score.pass_at_1 for score in scores) / count
     errors = [score.standard_error for score in scores]
-    below = math.hypot(*(score.pass_at_1 - score.interval[0] for score in scores)) / count
-    above = math.hypot(*(score.interval[1] - score.pass_at_1 for score in scores)) / count
-    return SuiteScore(mean, None if None in errors else math.hypot(*errors) / count, [mean - below, mean + above])
+    correlations = np.array(
+        [[_correlate(one, other) for other in scores] for one in scores]
+    )  # (benchmarks, benchmarks)
+
+    def join(spreads: Sequence[float]) -> float:
+        return math.sqrt(max(0.0, spreads @ correlations @ spreads)) / count
+
+    below = join(np.array([score.pass_at_1 - score.interval[0] for score in scores]))
+    above = join(np.array([score.interval[1] - score.pass_at_1 for score in scores]))
+    return SuiteScore(mean, None if None in errors else join(np.array(errors)), [mean - below, mean + above])
+
+
+def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:
+    """Returns the correlation of two benchmarks' means, which comes of the problems that they share."""
+    if one is other:
+        return 1.0
+    apart, others = ([(name, share - score.pass_at_1) for name, share in score.shares] for score in (one, other))
+    spread = math.prod(math.hypot(*(distance for _, distance in side)) for side in (apart, others))
+    known = dict(others)
+    products = [distance * known[name] for name, distance in apart if name is not None and name in known]
+    if spread < 1e-12:  # all problems alike: only the number of those shared tells
+        return len(products) / math.sqrt(len(apart) * len(others))
+    return sum(products) / spread
 
 
 def estimate_standard_error(shares: np.ndarray) -> float | None:

@@ -1,0 +1,68 @@
+"""Forecasts: intervals that cover although seeds of one setting belong together, or the words insufficient data."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
+from rlready.components.core.records import GateNumbers, Verdict
+from rlready.components.gate import forecast
+
+
+def draw_settings(generator, sizes, share, known):
+    """Returns x, y and settings of all seeds of the settings, and of one more point: of a setting among them, or of a new one.
+
+    `share` of the variance of y about the line lies between settings; x differs between seeds too.
+    """
+    settings = np.repeat(np.arange(len(sizes)), sizes)
+    settings = np.append(settings, generator.choice(settings) if known else len(sizes))
+    x = generator.uniform(size=len(sizes) + 1)[settings] + 0.02 * generator.normal(size=len(settings))
+    beyond = math.sqrt(share) * generator.normal(size=len(sizes) + 1)[settings]
+    y = 0.1 + 0.3 * x + 0.05 * (beyond + math.sqrt(1 - share) * generator.normal(size=len(settings)))
+    return x, y, settings.tolist()
+
+
+@pytest.mark.parametrize("sizes", [[3] * 13, [3] * 5, [2] * 6, [1, 1, 1, 2, 2, 3, 3, 5]], ids=str)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_the_prediction_for_a_new_setting_covers_however_seeds_resemble_each_other(sizes, share):
+    generator, studies, covered = np.random.default_rng(9), 1500, 0
+    for _ in range(studies):
+        x, y, settings = draw_settings(generator, sizes, share, known=False)
+        _, low, high = predict_new_setting(x[:-1], y[:-1], settings[:-1], x[-1])
+        covered += low <= y[-1] <= high
+    assert 0.93 <= covered / studies <= 0.97
+
+
+@pytest.mark.parametrize("sizes", [[3] * 3, [4] * 2, [2] * 4], ids=str)
+def test_settings_that_are_too_few_for_a_line_are_told_by_their_own_seeds_only(sizes):
+    generator, studies, covered = np.random.default_rng(10), 1500, 0
+    assert len(sizes) < MIN_SETTINGS
+    for _ in range(studies):
+        x, y, settings = draw_settings(generator, sizes, 0.9, known=True)
+        assert predict_new_setting(x[:-1], y[:-1], settings[:-1], x[-1]) is None
+        _, low, high = predict_known_setting(y[:-1], settings[:-1], settings[-1])
+        covered += low <= y[-1] <= high
+    assert 0.93 <= covered / studies <= 0.97
+
+
+def test_what_cannot_show_its_scatter_is_not_predicted():
+    x = np.arange(8.0)
+    assert predict_new_setting(x, 2 * x, range(8), 3.0) is None  # a perfect fit
+    assert predict_known_setting(x, range(8), 3) is None  # nothing is repeated
+    assert predict_known_setting(x, [0, 0, 1, 1, 2, 2, 3, 3], 4) is None  # the setting has no point
+
+
+def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_two_settings(monkeypatch):
+    finished = {
+        f"random-256x{setting}-s{seed}": (0.5 + setting / 10, 0.3 + setting / 10 + seed / 100)
+        for setting in range(2)
+        for seed in range(4)
+    }
+    monkeypatch.setattr(forecast, "find_finished", lambda *_: finished)
+    names = ("random-256x1-s4", "random-256x2-s0", "random-256x1-s0")
+    numbers = GateNumbers(k=64, pass_at_k=0.55)
+    known, new, old = forecast.forecast([Verdict(name, "approved", True, "", numbers=numbers) for name in names], "one")
+    assert known.predicted == pytest.approx(0.415) and known.low < 0.4 < 0.43 < known.high and known.points == 8
+    assert new.reason == "insufficient data: 2 finished settings, 5 needed" and not new.made
+    assert old.reason == "an earlier run has its result already"
