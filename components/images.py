@@ -47,8 +47,8 @@ def check_image(image: str, force_tag: bool = False) -> None:
 def digest_source(stage: str) -> str:
     """Returns a digest of everything that a stage's result can depend on, inputs aside."""
     root = Path(__file__).parent
-    paths = [root / "config.py"]
-    for folder in ("core", "list_machine", stage):
+    paths = []
+    for folder in ("config", "core", "list_machine", stage):
         paths += [p for p in (root / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     digest = hashlib.sha256()
     for path in sorted(paths):

@@ -25,7 +25,7 @@ from typing import List  # noqa: UP035  kfp reads the annotation by name
 from kfp import dsl
 
 from rlready.components.benchmark.component import benchmark
-from rlready.components.config import list_parameters
+from rlready.components.config import list_form, list_parameters
 from rlready.components.curate.component import curate
 from rlready.components.gate.component import gate
 from rlready.components.plan.component import plan
@@ -120,7 +120,7 @@ def conclude(
 
 def experiment(*arguments):
     """Runs RL only for the fine-tuned candidates that pass a gate on Pass@k and generalization loss, and reports on all."""
-    given = dict(zip(list_parameters(), arguments, strict=True))
+    given = dict(zip(list_form(), arguments, strict=True))
     planned = plan(**given, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER).set_display_name("Plan")
     # Files can change under an unchanged path, so the checks are made anew in every run.
     planned.set_caching_options(False)
@@ -151,16 +151,20 @@ def experiment(*arguments):
     ).set_display_name("Conclude")
 
 
-def _describe_parameters() -> str:
+def _write_signature() -> tuple[inspect.Signature, str]:
+    """Returns what kfp reads of the pipeline: names, types, defaults and texts of its form, which stand in config only."""
+    form = list_form().values()
+    taken = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = [inspect.Parameter(p.name, taken, default=p.default, annotation=p.type) for p in form]
+    texts = [f"        {p.name}: {p.description} (default from: {p.source})" for p in form]
+    return inspect.Signature(signature), "\n".join([f"{experiment.__doc__}\n", "    Args:", *texts])
+
+
+def _describe() -> str:
     lines = [f"{p.name}: {p.description} (default from: {p.source})" for p in list_parameters().values()]
     return f"{experiment.__doc__}\n\nParameters:\n" + "\n".join(lines)
 
 
-# The signature that kfp reads comes from the dataclasses, so a parameter's name, type and default stand in one place.
-experiment.__signature__ = inspect.Signature(
-    [
-        inspect.Parameter(p.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default, annotation=p.type)
-        for p in list_parameters().values()
-    ]
-)
-experiment = dsl.pipeline(name="rlready", description=_describe_parameters())(experiment)
+description = _describe()
+experiment.__signature__, experiment.__doc__ = _write_signature()
+experiment = dsl.pipeline(name="rlready", description=description)(experiment)

@@ -172,7 +172,7 @@ def test_the_whole_dag_runs(folder, tmp_path):
         "gate_mode": "off",
         "rl_steps": 1,
         "rl_prompts_per_step": 2,
-        "rl_samples_per_prompt": 2,
+        "rl_num_generations": 2,
         "benchmark_samples": 1,
     }
     recipe = tmp_path / "tiny.yaml"

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from rlready.components.config import list_parameters
+from rlready.components.config import complete_parameters, list_form, list_parameters
 from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
@@ -21,17 +21,28 @@ def pipeline(tmp_path_factory):
     return next(yaml.safe_load_all(path.read_text()))
 
 
-def test_the_form_has_every_parameter_with_the_recipe_as_default(pipeline):
+def test_the_form_has_the_parameters_that_its_users_change_with_the_recipe_as_default(pipeline):
     form = pipeline["root"]["inputDefinitions"]["parameters"]
+    assert len(form) <= 25
     assert {name: entry["parameterType"] for name, entry in form.items()} == {
-        name: TYPES[parameter.type] for name, parameter in list_parameters().items()
+        name: TYPES[parameter.type] for name, parameter in list_form().items()
     }
-    assert {name: entry["defaultValue"] for name, entry in form.items()} == load_recipe("laptop", [])
+    given = {name: entry["defaultValue"] for name, entry in form.items()}
+    assert complete_parameters(given) == load_recipe("laptop", [])
+    # As the backend hands them on: numbers in objects are doubles there.
+    given["settings"] = {name: float(v) if type(v) is int else v for name, v in given["settings"].items()}
+    assert complete_parameters(given) == load_recipe("laptop", [])
 
 
-def test_plan_takes_every_parameter(pipeline):
+def test_every_field_of_the_form_is_described(pipeline):
+    form = pipeline["root"]["inputDefinitions"]["parameters"]
+    for name, parameter in list_form().items():
+        assert parameter.description in form[name]["description"]
+
+
+def test_plan_takes_every_field_of_the_form(pipeline):
     taken = pipeline["components"]["comp-plan"]["inputDefinitions"]["parameters"]
-    declared = {name: TYPES[parameter.type] for name, parameter in list_parameters().items()}
+    declared = {name: TYPES[parameter.type] for name, parameter in list_form().items()}
     assert {name: entry["parameterType"] for name, entry in taken.items()} == declared | {"run_name": "STRING"}
 
 

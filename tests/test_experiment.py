@@ -38,7 +38,7 @@ def recipe(tiny_model, tmp_path_factory):
         "gate_max_loss_rise": 2.0,
         "rl_steps": 2,
         "rl_prompts_per_step": 2,
-        "rl_samples_per_prompt": 4,
+        "rl_num_generations": 4,
         "rl_trainer_overrides": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
         "benchmark_samples": 2,
     }

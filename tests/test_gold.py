@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rlready.components.core.verifier import extract_boxed, is_readable, verify
 from rlready.components.core.verifier.equivalence import is_confirmed, parse_number
-from rlready.components.core.verifier.extract import extract_boxed
-from rlready.components.core.verifier.judge import is_readable, verify
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 # Looser spelling that a model may use for the same answer.

@@ -89,7 +89,7 @@ def test_bad_input_is_never_tried_again(work, tmp_path):
 
 def test_a_killed_process_says_what_lowers_its_need_of_memory(work):
     _, outcome = work("import os; os.kill(os.getpid(), 9)", stage="rl", before=None)
-    assert "killed (SIGKILL), probably out of memory; lower rl_device_batch_size" in outcome.failure.reason
+    assert "killed (SIGKILL), probably out of memory; lower rl_per_device_batch_size" in outcome.failure.reason
 
 
 def test_a_process_that_ends_silently_is_said(work):
@@ -142,8 +142,8 @@ def test_a_pod_that_is_stopped_takes_its_work_with_it(tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), r"out of memory \(MemoryError: \); lower sft_device_batch_size"),
-        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory .*lower sft_device_batch_size"),
+        (MemoryError(), r"out of memory \(MemoryError: \); lower sft_per_device_batch_size"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory .*lower sft_per_device_batch_size"),
         (OSError(28, "No space left on device"), "no space is left on the disk .*free some"),
         (failures.StageFailed("TrainJob x failed"), "^TrainJob x failed$"),
         (KeyError("a"), "^KeyError: 'a'$"),

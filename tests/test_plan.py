@@ -6,14 +6,8 @@ import shutil
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import (
-    InputError,
-    Sweep,
-    list_parameters,
-    parse_parameters,
-    read_settings,
-    write_settings,
-)
+from rlready.components.config import InputError, list_parameters, parse_parameters, read_settings, write_settings
+from rlready.components.config.data import Sweep
 from rlready.components.plan.plan import make_plan
 from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.recipes import list_recipes, load_recipe
@@ -30,7 +24,7 @@ def laptop(**changes):
     [
         ({"gate_k": 512}, "Pass@512 needs at least 512 samples"),
         ({"gate_rank_by": "luck"}, "'luck' is none of pass_at_k, pass_at_1, generalization_loss"),
-        ({"gate_max_rl_runs": -1}, r"must be 0 \(no budget\) or more"),
+        ({"gate_max_rl_runs": -1}, "gate_max_rl_runs: -1 must be 0 or more"),
         ({"gate_audit_fraction": 1.5}, r"gate_audit_fraction: 1.5 lies outside \[0, 1\]"),
         ({"gate_max_verifier_disagreement": -0.1}, r"lies outside \[0, 1\]"),
         (
@@ -56,9 +50,9 @@ def laptop(**changes):
         ({"sampling_engine": "transformers", "sampling_tensor_parallel": 2}, "2 GPUs a copy need vllm"),
         ({"sampling_tensor_parallel": 0}, "sampling_tensor_parallel: 0 must be at least 1"),
         ({"sampling_replicas": -1}, r"sampling_replicas: -1 must be 0"),
-        ({"sampling_memory_fraction": 0.0}, r"lies outside \(0, 1\]"),
+        ({"sampling_gpu_memory_utilization": 0.0}, r"lies outside \(0, 1\]"),
         ({"sampling_stop": ["", 3]}, "sampling_stop: '' is not a text.*\nsampling_stop: 3"),
-        ({"rl_samples_per_prompt": 1}, "at least 2 completions"),
+        ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
         ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 1024"),
         ({"curate_sft_examples": 0}, "has no end"),
         ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),

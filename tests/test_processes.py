@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rlready.components.config import Curate, InputError, Training, divide_batch, parse_parameters, write_settings
+from rlready.components.config import Curate, InputError, Training, parse_parameters, write_settings
 from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
 from rlready.components.core.models import BUILTIN as FOLDERS
 from rlready.components.core.models import find_base, load_model, load_tokenizer
 from rlready.components.core.prompts import encode_example
 from rlready.components.core.records import Candidate, Outcome, SftRecord
 from rlready.components.core.serialization import to_json
+from rlready.components.core.training.batch import divide_batch
 from rlready.components.core.training.processes import count_processes
 from rlready.components.curate.curate import curate
 from rlready.components.sft.train import train
@@ -171,7 +172,9 @@ def test_what_does_not_divide_is_refused_in_one_line(data, tmp_path):
 
 
 def test_a_share_that_does_not_divide_is_named():
-    with pytest.raises(InputError, match="sft_device_batch_size: 3 does not divide 8, the share of one of 2 processes"):
+    with pytest.raises(
+        InputError, match="sft_per_device_batch_size: 3 does not divide 8, the share of one of 2 processes"
+    ):
         divide_batch("sft_batch_size", 16, 3, 2)
     assert divide_batch("rl_prompts_per_step", 32, 8, 2) == (8, 2)
 

@@ -197,7 +197,7 @@ def test_the_sampler_of_grpo_follows_the_policy_and_one_that_does_not_is_noticed
     """vLLM in the trainer's process, at a learning rate that moves the policy far in every step."""
     arguments = make_arguments("rl", model, data, tmp_path)
     parameters = {"rl_steps": 6, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-2, "sampling_engine": "vllm"}
-    settings = parse_parameters(parameters | {"sampling_max_tokens": 24, "rl_memory_fraction": 0.1})
+    settings = parse_parameters(parameters | {"sampling_max_tokens": 24, "rl_gpu_memory_utilization": 0.1})
     (tmp_path / "rl.json").write_text(json.dumps(arguments | {"settings": write_settings(settings, "rl")}))
     (tmp_path / "train.py").write_text(TRAIN)
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(tmp_path / "checkpoints")}

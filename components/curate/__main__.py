@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from rlready.components.config import needs_pass_rates, needs_tokens, read_settings
+from rlready.components.config import read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import load_token_counter
 from rlready.components.core.serialization import write_atomically
@@ -15,9 +15,9 @@ from rlready.components.curate.difficulty import open_pass_counter
 def run(settings: str, data: str, card: str) -> dict[str, int]:
     """Splits the data, writes it with its card and returns the rows of each set."""
     read = read_settings(settings)
-    tokens = load_token_counter(read.base.model, read.base.revision) if needs_tokens(read.curate) else None
+    tokens = load_token_counter(read.base.model, read.base.revision) if read.curate.needs_tokens else None
     passes = nullcontext()
-    if needs_pass_rates(read.curate):
+    if read.curate.needs_pass_rates:
         passes = open_pass_counter(read.base, read.sampling, read.curate.pass_rate_samples)
     with passes as count_passes:
         described = curate(read.curate, read.revisions, Path(data), tokens, count_passes)

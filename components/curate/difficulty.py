@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from rlready.components.config import Base, Curate, Sampling, needs_pass_rates
+from rlready.components.config import Base, Curate, Sampling
 from rlready.components.core.evaluation.score import score_problems
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel
@@ -65,7 +65,7 @@ class PassRates:
     def choose(self, pool: Pool, rows: np.ndarray, wanted: int) -> np.ndarray:
         """Returns the first rows whose rate lies within the limits, as many as wanted; the first ones if all may stay."""
         settings, samples = self.settings, self.settings.pass_rate_samples
-        if not needs_pass_rates(settings):
+        if not settings.needs_pass_rates:
             return rows[:wanted]
         chosen, hard, easy = [], [], []
         while len(chosen) < wanted and len(rows):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rlready.components.config import needs_pass_rates
 from rlready.components.core.data.registry import BUILTIN
 from rlready.components.core.data.sources import Chunk
 from rlready.components.curate.contamination import Contamination
@@ -43,7 +42,7 @@ def fill_pool(
     name, registry = reader.uses[use]
     source, chunks = reader.open(use, name, registry)
     if name == BUILTIN:
-        wanted = settings.rl_problems * (PROBLEMS_A_PROMPT if needs_pass_rates(settings) else 1)
+        wanted = settings.rl_problems * (PROBLEMS_A_PROMPT if settings.needs_pass_rates else 1)
         if use == "sft":
             own_rl = 0 if settings.rl_data else wanted
             wanted = settings.sft_examples + settings.heldout_problems + own_rl

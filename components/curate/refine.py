@@ -15,7 +15,7 @@ from rlready.components.config import Curate, InputError
 from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import Chunk
-from rlready.components.core.verifier.judge import is_readable, verify
+from rlready.components.core.verifier import is_readable, verify
 from rlready.components.curate.contamination import Contamination, Match, Text, list_words
 from rlready.components.curate.near_duplicates import sign
 from rlready.components.curate.pool import NAMES, measure

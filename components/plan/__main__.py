@@ -2,6 +2,7 @@
 
 import json
 
+from rlready.components.config import complete_parameters
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.serialization import to_json, write_atomically
 from rlready.components.core.tracking import open_run
@@ -10,6 +11,7 @@ from rlready.components.plan.plan import describe_plan, make_plan
 
 def run(parameters: dict, run_name: str, summary: str) -> tuple:
     """Plans from flat parameters, writes the summary and returns the KFP outputs in their declared order."""
+    parameters = complete_parameters(parameters)
     plan = make_plan(parameters)
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))

@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import yaml
 
-from rlready.components.config import Training, divide_batch
+from rlready.components.config import Experiment, Training
 from rlready.components.core.models import locate
 from rlready.components.core.records import BaseModel
+from rlready.components.core.training.batch import divide_batch
 
 SHAPES = Path(__file__).parent / "shapes.yaml"
 # CUDA's context, NCCL's and cuBLAS's buffers, and what the allocator cannot hand out again.
@@ -200,7 +200,7 @@ def estimate_states(shape: Shape, training: Training, processes: int) -> dict[st
 
 
 def estimate_needs(
-    experiment: SimpleNamespace,
+    experiment: Experiment,
     shape: Shape,
     lengths: Lengths,
     tokens: dict[str, float],
@@ -236,7 +236,7 @@ def estimate_needs(
 def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> Need:
     sft, training = experiment.sft, experiment.training
     processes = training.processes or gpus
-    rows, _ = divide_batch("sft_batch_size", sft.batch_size, sft.device_batch_size, processes)
+    rows, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
     kept = rows * lengths.longest * shape.count_activations(training.gradient_checkpointing)
     parts = estimate_states(shape, training, processes) | {"activations": kept, "margin": MARGIN}
     mean = lengths.prompt + lengths.completion
@@ -246,13 +246,13 @@ def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> Need:
 def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
     rl, training, sampling = experiment.rl, experiment.training, experiment.sampling
     processes = training.processes or gpus
-    batch = rl.prompts_per_step * rl.samples_per_prompt
-    rows, _ = divide_batch("rl_prompts_per_step", batch, rl.device_batch_size, processes)
+    batch = rl.prompts_per_step * rl.num_generations
+    rows, _ = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
     longest = lengths.longest_prompt + sampling.max_tokens
     kept = rows * longest * shape.count_activations(training.gradient_checkpointing)
     parts = estimate_states(shape, training, processes) | {"activations": kept}
     weights = 2 * shape.parameters / sampling.tensor_parallel
-    engine = max(rl.memory_fraction * memory, weights)
+    engine = max(rl.gpu_memory_utilization * memory, weights)
     parts |= {"vllm": engine, "margin": MARGIN}
     mean = lengths.prompt + lengths.completion
     # The sampler's own log-probabilities are held against the policy's: one more pass forward.
@@ -267,7 +267,9 @@ def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> Need
     sampling = experiment.sampling
     weights = 2 * shape.parameters / sampling.tensor_parallel
     longest = lengths.longest_prompt + sampling.max_tokens
-    cache = max(sampling.memory_fraction * memory - weights - MARGIN, longest * shape.cache / sampling.tensor_parallel)
+    cache = max(
+        sampling.gpu_memory_utilization * memory - weights - MARGIN, longest * shape.cache / sampling.tensor_parallel
+    )
     mean = lengths.prompt + lengths.completion
     sequences, hours = _decode(shape, tokens, mean, cache, sampling.tensor_parallel)
     return Need({"weights": weights, "caches": cache, "margin": MARGIN}, hours, _describe_sequences(sequences, memory))
@@ -299,7 +301,7 @@ def _describe_sequences(sequences: float, memory: float) -> str:
 
 
 def find_remedies(
-    experiment: SimpleNamespace, estimate: Callable[[SimpleNamespace], dict[str, Need]], stage: str, memory: float
+    experiment: Experiment, estimate: Callable[[Experiment], dict[str, Need]], stage: str, memory: float
 ) -> list[str]:
     """Returns changes of parameters with which a stage would fit: the mildest one that is enough alone, else several.
 
@@ -314,12 +316,13 @@ def find_remedies(
     """
     changes = [("sampling", "tensor_parallel", 2), ("sampling", "tensor_parallel", 4)]
     if stage in ("sft", "rl"):
-        changes = [(stage, "device_batch_size", 1), ("training", "gradient_checkpointing", True)]
+        changes = [(stage, "per_device_batch_size", 1), ("training", "gradient_checkpointing", True)]
         changes += [("training", "zero_stage", 2), ("training", "zero_stage", 3), ("training", "lora_rank", 16)]
     for tried in [[change] for change in changes] + [changes[:count] for count in range(2, len(changes) + 1)]:
-        changed, told = SimpleNamespace(**vars(experiment)), {}
+        changed, told = experiment, {}
         for section, field, value in tried:
-            setattr(changed, section, dataclasses.replace(getattr(changed, section), **{field: value}))
+            part = dataclasses.replace(getattr(changed, section), **{field: value})
+            changed = dataclasses.replace(changed, **{section: part})
             told[f"{section}_{field}"] = value
         if estimate(changed)[stage].memory <= memory:
             return [f"--set {name}={str(value).lower()}" for name, value in told.items()]

@@ -5,11 +5,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
-from rlready.components import config
-from rlready.components.config import InputError, Unreachable
+from rlready.components.config import (
+    STAGE_SECTIONS,
+    Base,
+    Experiment,
+    InputError,
+    Unreachable,
+    parse_parameters,
+    write_settings,
+)
 from rlready.components.core.models import count_parameters, find_base
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.plan.checks import check_candidates, check_values
@@ -72,7 +78,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     Raises:
         InputError: With everything that is wrong, one line each.
     """
-    experiment = config.parse_parameters(parameters)
+    experiment = parse_parameters(parameters)
     problems = check_values(experiment)
     if problems:
         raise InputError("\n".join(problems))
@@ -91,7 +97,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
     name, revision = experiment.base.model, experiment.base.revision
     base = ask(lambda: find_base(name, revision)) or BaseModel(name, revision, "")
-    experiment.base = config.Base(base.location, base.revision or base.digest)
+    experiment = dataclasses.replace(experiment, base=Base(base.location, base.revision or base.digest))
     curate = experiment.curate
     check_candidates(experiment, candidates)
     revisions, samples = look_at_sources(curate, ask)
@@ -104,15 +110,13 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
 
 def write_all_settings(
-    experiment: SimpleNamespace, base: BaseModel, revisions: dict[str, str], candidates: list[Candidate]
+    experiment: Experiment, base: BaseModel, revisions: dict[str, str], candidates: list[Candidate]
 ) -> tuple[dict[str, str], str]:
     """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate."""
     start = {"base_model": dataclasses.asdict(base)}
     more = {"curate": {"revisions": revisions}, "sft": start, "predictors": start, "benchmark": start}
     settings = {
-        stage: config.write_settings(experiment, stage, more.get(stage))
-        for stage in config.STAGE_SECTIONS
-        if stage != "gate"
+        stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_SECTIONS if stage != "gate"
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     judging = {
@@ -120,7 +124,7 @@ def write_all_settings(
         "candidates": [candidate.candidate_id for candidate in candidates],
         "without_sft": [dataclasses.asdict(candidate) for candidate in candidates if not candidate.epochs],
     }
-    settings["gate"] = config.write_settings(experiment, "gate", judging)
+    settings["gate"] = write_settings(experiment, "gate", judging)
     return settings, digest
 
 

@@ -1,8 +1,8 @@
 """Tokens and core-seconds that a candidate takes, estimated from the settings and the first rows of the data."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
+from rlready.components.config import Experiment
 from rlready.components.core.data.registry import find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.models import locate
 from rlready.components.core.prompts import INSTRUCTIONS
@@ -16,7 +16,7 @@ PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
 
 
 def estimate_cost(
-    experiment: SimpleNamespace, candidates: list[Candidate], parameters: float, lengths: Lengths
+    experiment: Experiment, candidates: list[Candidate], parameters: float, lengths: Lengths
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage, for the mean candidate.
 
@@ -26,7 +26,7 @@ def estimate_cost(
     curate = experiment.curate
     prompt, completion = lengths.prompt, lengths.completion
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
-    rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.samples_per_prompt
+    rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
     sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
     suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
     problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
@@ -44,7 +44,7 @@ def estimate_cost(
     }
 
 
-def count_lengths(experiment: SimpleNamespace, base: BaseModel, rows: list[dict]) -> Lengths:
+def count_lengths(experiment: Experiment, base: BaseModel, rows: list[dict]) -> Lengths:
     """Returns the lengths of some SFT rows; where none could be read, the most that the settings allow.
 
     By the model's tokenizer where it is on this machine, else by 4 characters a token.

@@ -11,7 +11,7 @@ from rlready.components.core.serialization import parse_record
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResult:
     """What is known of a sweep.
 
     Attributes:
@@ -25,7 +25,7 @@ class Sweep:
     parameters: dict
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path) -> SweepResult:
     """Reads what the gate or a report wrote.
 
     Args:
@@ -43,12 +43,12 @@ def read_sweep(path: Path) -> Sweep:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
     try:
-        return Sweep([parse_record(Outcome, o) for o in outcomes], parse_record(Outcome, baseline), parameters)
+        return SweepResult([parse_record(Outcome, o) for o in outcomes], parse_record(Outcome, baseline), parameters)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def add_results(sweep: Sweep, results: list[Outcome], scored: Outcome) -> Sweep:
+def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:
     """Returns the sweep with what came after the gate.
 
     Args:
@@ -88,7 +88,7 @@ def check_ran(outcomes: list[Outcome]) -> None:
             )
 
 
-def list_failures(sweep: Sweep) -> list[str]:
+def list_failures(sweep: SweepResult) -> list[str]:
     """Returns a line for each candidate that failed, and one that says how to try them again."""
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     if not failed:

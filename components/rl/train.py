@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from rlready.components.config import InputError, divide_batch
+from rlready.components.config import InputError
 from rlready.components.core.records import Candidate, RlRecord
 from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work
 from rlready.components.core.training import checkpoints
+from rlready.components.core.training.batch import divide_batch
 from rlready.components.core.training.processes import count_ranks, is_main
-from rlready.components.core.verifier.judge import verify
+from rlready.components.core.verifier import verify
 
 
 def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float]:
@@ -64,8 +65,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         raise InputError(
             f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes"
         )
-    batch = rl.prompts_per_step * rl.samples_per_prompt
-    size, accumulation = divide_batch("rl_prompts_per_step", batch, rl.device_batch_size, processes)
+    batch = rl.prompts_per_step * rl.num_generations
+    size, accumulation = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
     engine, reason = choose_engine(sampling, count_parameters(model))
     if is_main():
         print(f"rollouts by {engine}: {reason}", flush=True)
@@ -86,7 +87,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         learning_rate=rl.learning_rate,
         per_device_train_batch_size=size,
         gradient_accumulation_steps=accumulation,
-        num_generations=rl.samples_per_prompt,
+        num_generations=rl.num_generations,
         num_iterations=1,
         max_completion_length=sampling.max_tokens,
         temperature=1.0,
@@ -134,7 +135,7 @@ def place_vllm(settings: SimpleNamespace, end: int) -> dict:
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": settings.rl.memory_fraction,
+        "vllm_gpu_memory_utilization": settings.rl.gpu_memory_utilization,
         "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
         "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
     }

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from rlready.components.config import InputError, divide_batch
+from rlready.components.config import InputError
 from rlready.components.core.records import BaseModel, Candidate, SftRecord
 from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work, to_json
 from rlready.components.core.training import checkpoints
+from rlready.components.core.training.batch import divide_batch
 from rlready.components.core.training.processes import count_ranks, is_main
 
 
@@ -120,7 +121,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
 
     sft = settings.sft
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
-    size, accumulation = divide_batch("sft_batch_size", sft.batch_size, sft.device_batch_size, count_ranks())
+    size, accumulation = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, count_ranks())
     arguments = build_arguments(
         SFTConfig,
         settings.training,

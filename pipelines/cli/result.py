@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from rlready.components.core.records import BenchmarkRecord, Outcome, PredictorsRecord
-from rlready.components.report.assemble import Sweep, list_failures
+from rlready.components.report.assemble import SweepResult, list_failures
 from rlready.pipelines.cli.style import print_result, shorten
 
 
-def print_outcomes(sweep: Sweep) -> None:
+def print_outcomes(sweep: SweepResult) -> None:
     """Prints the outcome of every candidate, the best first, below that of the base model; then what failed, and why."""
     from rich.console import Console
     from rich.table import Table

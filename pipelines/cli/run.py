@@ -20,7 +20,7 @@ from rlready.pipelines.cli.style import print_progress, print_result
 
 if TYPE_CHECKING:
     from rlready.components.plan.plan import Plan
-    from rlready.components.report.assemble import Sweep
+    from rlready.components.report.assemble import SweepResult
     from rlready.pipelines.laptop.board import Board
 
 TEXT = "Run the experiment on this machine, or go on with it."
@@ -117,7 +117,7 @@ def _watch(child: subprocess.Popen, board: "Board", events: Path, verbose: bool)
         lines()
 
 
-def _read_result(folder: Path, plan: "Plan") -> "Sweep":
+def _read_result(folder: Path, plan: "Plan") -> "SweepResult":
     """Reads what came out and compares it with the plan: kfp.local can skip a branch silently.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from rlready.components import images
-from rlready.components.config import InputError
+from rlready.components.config import InputError, fold_parameters
 from rlready.pipelines.cluster.placement import PLACEMENT, Placement, write_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
@@ -35,7 +35,7 @@ def write_package(path: Path, parameters: dict, placement: dict[str, Placement],
 
         from rlready.pipelines.experiment import experiment
 
-        compiler.Compiler().compile(experiment, str(path), pipeline_parameters=parameters)
+        compiler.Compiler().compile(experiment, str(path), pipeline_parameters=fold_parameters(parameters))
 
 
 @contextlib.contextmanager

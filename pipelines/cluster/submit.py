@@ -9,7 +9,7 @@ from typing import Any
 
 import kfp_server_api as api
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, fold_parameters
 from rlready.pipelines.cluster.server import Server, call, create
 
 PIPELINE = "rlready"
@@ -94,7 +94,7 @@ def start_run(
         "experiment_id": experiment,
         "display_name": name,
         "pipeline_version_reference": api.V2beta1PipelineVersionReference(*version),
-        "runtime_config": api.V2beta1RuntimeConfig(parameters=parameters),
+        "runtime_config": api.V2beta1RuntimeConfig(parameters=fold_parameters(parameters)),
         "service_account": account,
     }
     if every is None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components import images
+from rlready.components.config import fold_parameters
 from rlready.components.core import launch, tracking
 from rlready.components.core.runtime import events
 from rlready.components.core.training import checkpoints
@@ -57,7 +58,7 @@ def main(work: Path, run: Path, image: str | None = None) -> None:
                 enable_caching=True,
                 cache_root=str(work / "cache"),
             )
-            experiment(**parameters)
+            experiment(**fold_parameters(parameters))
     except Exception:
         tracking.fail_run(run.name)
         raise

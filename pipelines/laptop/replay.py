@@ -7,7 +7,7 @@ from rlready.components.config import InputError, list_parameters, parse_paramet
 from rlready.components.core.records import AFTER_RL, Outcome, Verdict
 from rlready.components.gate.decide import decide
 from rlready.components.plan.checks import check_values
-from rlready.components.report.assemble import Sweep
+from rlready.components.report.assemble import SweepResult
 
 COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")
 
@@ -29,7 +29,7 @@ class Replayed:
     differs: list[str]
 
 
-def replay(run: Sweep, changes: list[str]) -> list[Replayed]:
+def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     """Recomputes every verdict.
 
     Args:

@@ -14,8 +14,7 @@ from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.data.registry import Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.prompts import clean_gsm8k_solution
-from rlready.components.core.verifier.extract import extract_boxed
-from rlready.components.core.verifier.judge import is_readable
+from rlready.components.core.verifier import extract_boxed, is_readable
 
 QUESTION = ("question", "problem", "prompt", "Question", "Problem")
 SOLUTION = ("solution", "completion", "response")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import judge
-from rlready.components.core.verifier.judge import Judgement, verify
+from rlready.components.core.verifier import Judgement, judge, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 

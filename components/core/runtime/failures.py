@@ -8,9 +8,9 @@ from rlready.components.config import InputError
 
 # What makes a stage need less memory, the cheapest first.
 LOWER = {
-    "sft": "sft_device_batch_size, training_gradient_checkpointing, training_lora_rank",
+    "sft": "sft_per_device_batch_size, training_gradient_checkpointing, training_lora_rank",
     "predictors": "sampling_max_tokens, predictors_samples",
-    "rl": "rl_device_batch_size, rl_samples_per_prompt, sampling_max_tokens, training_gradient_checkpointing",
+    "rl": "rl_per_device_batch_size, rl_num_generations, sampling_max_tokens, training_gradient_checkpointing",
     "benchmark": "sampling_max_tokens, benchmark_samples",
 }
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")

@@ -45,7 +45,7 @@ class VllmEngine(Engine):
         """
         where = locate(model)
         on_gpu = torch.cuda.is_available()
-        memory = {"gpu_memory_utilization": sampling.memory_fraction}
+        memory = {"gpu_memory_utilization": sampling.gpu_memory_utilization}
         if not on_gpu:
             memory = {"kv_cache_memory_bytes": int(CPU_CACHE_SHARE * psutil.virtual_memory().available)}
             # vLLM takes back the random numbers of a prompt that is read in pieces, which a CPU generator cannot do.
@@ -66,7 +66,7 @@ class VllmEngine(Engine):
         except (ValueError, RuntimeError, NotImplementedError) as error:
             raise InputError(
                 f"sampling_engine: vllm cannot load {model}: {error}; its log above says why; give it another"
-                " sampling_memory_fraction, or set sampling_engine to transformers"
+                " sampling_gpu_memory_utilization, or set sampling_engine to transformers"
             ) from error
         return cls(llm, load_tokenizer(model))
 
@@ -94,7 +94,7 @@ class VllmEngine(Engine):
         if longest > room:
             raise InputError(
                 f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}, and vllm has room for"
-                f" {room} (the model's limit, or that of its memory); lower it, or raise sampling_memory_fraction"
+                f" {room} (the model's limit, or that of its memory); lower it, or raise sampling_gpu_memory_utilization"
             )
         for number, (prompt, key) in enumerate(zip(prompts, keys, strict=True)):
             parameters = SamplingParams(

@@ -1,0 +1,32 @@
+"""Everything that a recipe says."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.components.config.data import Base, Curate, Sweep
+from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Sampling, Sft, Training
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a recipe says, one section a stage and three that stages share."""
+
+    base: Base = Base()
+    sweep: Sweep = Sweep()
+    curate: Curate = Curate()
+    sft: Sft = Sft()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    predictors: Predictors = Predictors()
+    gate: Gate = Gate()
+    rl: Rl = Rl()
+    benchmark: Benchmark = Benchmark()
+
+    def get(self, name: str) -> Any:
+        """Returns the value of a parameter by its flat name, e.g. gate_k."""
+        section, _, item = name.partition("_")
+        return getattr(getattr(self, section), item)
+
+
+SECTIONS = {item.name: item.type for item in dataclasses.fields(Experiment)}

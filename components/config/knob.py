@@ -1,0 +1,34 @@
+"""How a parameter is declared: its default with its source, what it is, and its bounds."""
+
+from dataclasses import field
+from typing import Any
+
+
+def knob(
+    default: Any,
+    description: str,
+    source: str,
+    *,
+    choices: tuple = (),
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    form: bool = False,
+) -> Any:
+    """Declares a parameter.
+
+    Args:
+        default: Its value where none is given.
+        description: What it is, with its unit.
+        source: Where the default comes from.
+        choices: The values that it may have.
+        least: Smallest value.
+        above: What it must exceed.
+        most: Largest value.
+        form: Whether it is a field of its own in the KFP form; the others are keys of the field `settings`.
+    """
+    metadata = {"description": description, "source": source, "form": form}
+    metadata |= {"choices": choices, "least": least, "above": above, "most": most}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
