@@ -355,6 +355,23 @@ def test_a_server_that_does_not_say_its_version_is_taken(server):
         (["--image", IMAGE, "--every", "0 3 * * 1", "--follow"], "no run yet to follow"),
         (["--image", IMAGE, "--set", "curate_sft_data=train.jsonl"], "is a path on this machine"),
         (["--image", IMAGE, "--set", "base_model=./model"], "is a path on this machine"),
+        (
+            ["--image", IMAGE, "--set", "curate_rl_data=traces.arrow"],
+            "curate_rl_data: traces.arrow is a path on this machine",
+        ),
+        (
+            ["--image", IMAGE, "--set", "curate_evaluation_data=math_500, ./t.jsonl"],
+            "evaluation_data: ./t.jsonl is a path",
+        ),
+        (
+            ["--image", IMAGE, "--set", 'curate_decontaminate=["math_500", "../m.parquet"]'],
+            "decontaminate: ../m.parquet is",
+        ),
+        (
+            ["--image", IMAGE, "--set", 'curate_sources={"mine": {"path": "data/mine"}}'],
+            "curate_sources: data/mine is a path",
+        ),
+        (["--image", IMAGE, "--mirror", "copies"], "curate_mirror: copies is a path on this machine"),
         (["--image", IMAGE, "--set", "gate_kk=1"], "did you mean gate_k"),
     ],
 )

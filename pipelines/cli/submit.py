@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace) -> None:
     """
     from rlready.pipelines.cluster import follow, server, submit
     from rlready.pipelines.cluster.package import check_package, write_package
+    from rlready.pipelines.cluster.paths import check_paths
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     image = choose_image(arguments)
@@ -41,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> None:
         submit.parse_cron(arguments.every)
         if arguments.follow:
             raise InputError("--follow: with --every there is no run yet to follow")
-    submit.check_paths(parameters)
+    check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
