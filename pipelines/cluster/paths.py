@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import InputError, parse_parameters
-from rlready.components.core.registry import find_source, list_benchmarks
+from rlready.components.core.data.registry import find_source, list_benchmarks
 
 
 def check_paths(parameters: dict[str, Any]) -> None:
