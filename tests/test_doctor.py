@@ -3,7 +3,7 @@
 import importlib.metadata
 
 import pytest
-from test_submit import rlready
+from kfp_server import rlready
 
 from rlready.pipelines.cluster import doctor
 

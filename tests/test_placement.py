@@ -8,12 +8,13 @@ from kfp import compiler, dsl
 
 from rlready.components.config import InputError
 from rlready.components.images import check_image
-from rlready.pipelines.cluster.package import check_package, read_package, write_package
+from rlready.pipelines.cluster.package import check_package, digest_package, read_package, write_package
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 PLACEMENT = {
+    "parallelism": 3,
     "all": {
         "node_selector": {"pool": "batch"},
         "queue": "research",
@@ -24,7 +25,7 @@ PLACEMENT = {
         "environment": {"MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000"},
         "retries": 2,
     },
-    "sft": {"gpus": 1, "memory": "64Gi"},
+    "sft": {"gpus": 1, "memory": "64Gi", "storage": "100Gi"},
     "rl": {
         "gpus": 8,
         "cpus": 1.5,
@@ -54,6 +55,7 @@ def test_a_pod_asks_for_what_the_placement_says(package):
     assert {e.name: e.value for e in container.env} == {
         "MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000",
         "HF_HOME": "/cache/huggingface",
+        "RLREADY_RETRIES": "2",
     }
     (mount,) = asked.empty_dir_mounts
     assert (mount.mount_path, mount.medium, mount.size_limit) == ("/dev/shm", "Memory", "16Gi")
@@ -79,13 +81,46 @@ def test_every_task_of_a_stage_is_placed_alike_because_the_cache_key_holds_its_c
     for label in tasks:
         assert read.executors[label].container.resources.accelerator.resource_count == "1"
         assert read.kubernetes[label] == read.kubernetes["exec-sft"]
-    retries = [
-        task.retry_policy.max_retry_count
-        for component in read.pipeline.components.values()
-        for task in component.dag.tasks.values()
-        if task.component_ref.name.startswith(("comp-sft", "comp-rl"))
-    ]
-    assert retries and set(retries) == {2}
+
+
+def test_a_process_that_fails_is_tried_again_by_its_own_pod_because_argo_never_does(package):
+    read = read_package(package)
+    components = [read.pipeline.root, *read.pipeline.components.values()]
+    tasks = [task for component in components for task in component.dag.tasks.values()]
+    assert tasks and not any(task.retry_policy.max_retry_count for task in tasks)
+    for executor in read.executors.values():
+        assert {entry.name: entry.value for entry in executor.container.env}["RLREADY_RETRIES"] == "2"
+
+
+def test_the_loops_have_the_parallelism_of_the_placement(package):
+    components = read_package(package).pipeline.components.values()
+    loops = [task for c in components for task in c.dag.tasks.values() if task.HasField("parameter_iterator")]
+    assert [task.iterator_policy.parallelism_limit for task in loops] == [3, 3]
+    assert parse_placement(None).parallelism == 8
+
+
+def test_storage_is_a_volume_of_the_pod_s_own_that_checkpoints_and_downloads_go_to(package):
+    read = read_package(package)
+    (volume,) = read.kubernetes["exec-sft"].generic_ephemeral_volume
+    assert (volume.size, volume.mount_path, list(volume.access_modes)) == ("100Gi", "/scratch", ["ReadWriteOnce"])
+    environment = {entry.name: entry.value for entry in read.executors["exec-sft"].container.env}
+    assert environment["RLREADY_CHECKPOINTS"].startswith("/scratch/")
+    assert environment["HF_HOME"] == "/cache/huggingface"  # the hub's cache is shared, where there is one
+    assert not read.kubernetes["exec-rl"].generic_ephemeral_volume
+
+
+def test_the_same_input_gives_the_same_file(tmp_path):
+    parameters = load_recipe("laptop", [])
+    maps = {"a": {"path": "/data/a"}, "b": {"path": "/data/b"}, "c": {"path": "/data/c"}}
+    for name, order in (("one.yaml", 1), ("two.yaml", -1)):
+        sources = dict(list(maps.items())[::order])
+        write_package(tmp_path / name, parameters | {"curate_sources": sources}, parse_placement(PLACEMENT), IMAGE)
+    assert (tmp_path / "one.yaml").read_bytes() == (tmp_path / "two.yaml").read_bytes()
+    reformatted = yaml.safe_dump_all(
+        yaml.safe_load_all((tmp_path / "one.yaml").read_text()), width=200, sort_keys=False
+    )
+    (tmp_path / "three.yaml").write_text(f"# by hand\n{reformatted}")
+    assert digest_package(tmp_path / "three.yaml") == digest_package(tmp_path / "one.yaml")
 
 
 def test_the_package_is_checked_against_the_placement(package):
@@ -122,6 +157,16 @@ def test_shipped_recipes_have_a_placement(name):
         ("{rl: {timeout: 24}}", "placement.rl.timeout: expected str, got 24"),
         ("{rl: {timeout: one day}}", "placement.rl.timeout: expected a duration"),
         ("{all: {queue: Team A}}", "placement.all.queue: expected the name of a Kubernetes object"),
+        ("{parallelism: 0}", "placement.parallelism: expected 1 or more"),
+        ("{parallelism: many}", "placement.parallelism: expected int"),
+        ("{sft: {storage: 5GB}}", "placement.sft.storage: expected an amount such as 64Gi"),
+        ("{all: {hub_cache: my.cache}}", "placement.all.hub_cache: expected the name of a volume claim"),
+        (f"{{all: {{hub_cache: {'c' * 64}}}}}", "placement.all.hub_cache: expected .* at most 63"),
+        ("{rl: {train_job: {volume: a.b}}}", "placement.rl.train_job: expected volume as the name of a volume claim"),
+        (
+            "{all: {hub_cache: v}, rl: {train_job: {volume: v}}}",
+            "placement.rl: the claim v is both hub_cache and train",
+        ),
         ("{all: {node_selector: {gpu: true}}}", "placement.all.node_selector: expected labels with texts"),
         ("{all: {tolerations: [{key: a, operater: Exists}]}}", "unknown key 'operater'; did you mean operator"),
         ("{all: {tolerations: [{key: a, effect: Never}]}}", "placement.all.tolerations: expected effect as one of"),
@@ -226,6 +271,35 @@ def collect() -> List[dsl.Dataset]:  # noqa: UP006
     return dsl.Collected(made.outputs["made"])
 
 
+@dsl.pipeline(name="either")
+def either(text: str) -> str:
+    done = work(text=text)
+    with dsl.If(done.output == "a"):
+        one = work(text=text)
+    with dsl.Else():
+        other = work(text="b")
+    return dsl.OneOf(one.output, other.output)
+
+
+@dsl.pipeline(name="collect-either")
+def collect_either() -> List[str]:  # noqa: UP006
+    with dsl.ParallelFor(["a", "b"]) as item:
+        found = either(text=item)
+    return dsl.Collected(found.output)
+
+
+def one_of():
+    either(text="a")
+
+
+def one_of_collected():
+    collect_either()
+
+
+def kfp_s_own_retries():
+    work(text="a").set_retry(2)
+
+
 def loop_over_artifacts():
     with dsl.ParallelFor(collect().output) as one:
         take(one=one)
@@ -241,6 +315,9 @@ def loop_over_artifacts():
         (importer_outside, []),
         (loop_in_an_exit_handler, ["a loop in an exit handler"]),
         (loop_over_artifacts, ["loops over a list of artifacts"]),
+        (one_of, ["comes out of OneOf, which fails where its branch is from the cache"]),
+        (one_of_collected, ["collects a parameter that comes out of OneOf", "comes out of OneOf, which fails"]),
+        (kfp_s_own_retries, ["num_retries, but Argo never tries a process again"]),
     ],
 )
 def test_constructs_that_are_known_to_break_are_found(built, problems, tmp_path):

@@ -1,150 +1,15 @@
 """Runs on a KFP server: what is sent, checked against the server's own models, and what every failure says."""
 
-import email
-import json
 import re
-import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
 
-import kfp_server_api
-import openapi
 import pytest
-import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2
+from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.components.config import InputError
-from rlready.pipelines import cli
-from rlready.pipelines.cluster import follow, submit
 from rlready.pipelines.cluster import server as kfp
+from rlready.pipelines.cluster import submit
 from rlready.pipelines.recipes import load_recipe
-
-IMAGE = "registry.example/rlready@sha256:" + "0" * 64
-BODIES = {
-    "pipelines": "V2beta1Pipeline",
-    "experiments": "V2beta1Experiment",
-    "runs": "V2beta1Run",
-    "recurringruns": "V2beta1RecurringRun",
-}
-IDS = {
-    "pipelines": "pipeline_id",
-    "experiments": "experiment_id",
-    "runs": "run_id",
-    "recurringruns": "recurring_run_id",
-}
-
-
-class Kfp(BaseHTTPRequestHandler):
-    """A KFP server as far as a submission sees it; it refuses what the models do not allow, and remembers the rest."""
-
-    def do_GET(self):
-        state, (kind, *rest), query = self.read_request()
-        if self.interfere(state):
-            return None
-        if kind == "healthz":
-            return self.answer(200, state.health[self.path.split("/")[2]])
-        if kind == "runs":
-            return self.answer(200, state.progress.pop(0) if len(state.progress) > 1 else state.progress[0])
-        wanted = json.loads(query["filter"][0])["predicates"][0]
-        assert (wanted["operation"], wanted["key"]) == ("EQUALS", "display_name")
-        kind = "pipeline_versions" if rest else kind
-        found = [entry for entry in state.made[kind] if entry["display_name"] == wanted["stringValue"]]
-        return self.answer(200, {kind: found} if found else {})
-
-    def do_POST(self):
-        state, (kind, *rest), query = self.read_request()
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.interfere(state):
-            return None
-        if rest == ["upload_version"]:
-            message = email.message_from_bytes(
-                b"Content-Type: " + self.headers["Content-Type"].encode() + b"\n\n" + body
-            )
-            (part,) = message.get_payload()
-            assert part.get_param("name", header="content-disposition") == "uploadfile"
-            documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
-            json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
-            entry = {k: query[k][0] for k in ("name", "display_name")} | {"pipeline_id": query["pipelineid"][0]}
-            entry |= {"pipeline_version_id": f"version-{len(state.made['pipeline_versions'])}"}
-            state.documents = documents
-            kind = "pipeline_versions"
-        else:
-            entry = json.loads(body)
-            try:
-                openapi.read(entry, BODIES[kind], kfp_server_api)
-            except ValueError as error:
-                return self.answer(400, {"error": str(error)})
-            entry[IDS[kind]] = f"{kind}-{len(state.made[kind])}"
-        state.made[kind].append(entry)
-        return self.answer(200, entry)
-
-    def read_request(self):
-        url = urlsplit(self.path)
-        state = self.server.state
-        state.tokens.append(self.headers.get("authorization"))
-        return state, url.path.split("/")[3:], parse_qs(url.query)
-
-    def interfere(self, state):
-        """Answers with the failure that is due, if one is."""
-        for place, failure in state.failures.items():
-            if place in self.path:
-                failure(self)
-                return True
-        return False
-
-    def answer(self, status, body, kind="application/json"):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), ("Location", "/dex/login")):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Starts the server; yields what it says and remembers."""
-    for name in (
-        "KFP_TOKEN",
-        "KF_PIPELINES_ENDPOINT",
-        "KUBERNETES_SERVICE_HOST",
-        "KF_PIPELINES_UI_ENDPOINT",
-        "RLREADY_IMAGE",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Kfp)
-    httpd.handle_error = lambda *arguments: None  # of clients that gave up
-    current = {"tag_name": "2.17.0", "multi_user": False, "pipeline_store": "database"}
-    httpd.state = SimpleNamespace(
-        health={"v2beta1": current, "v1beta1": current},
-        made={kind: [] for kind in (*BODIES, "pipeline_versions")},
-        progress=[{"run_id": "runs-0", "state": "SUCCEEDED"}],
-        failures={},
-        tokens=[],
-        host=f"http://127.0.0.1:{httpd.server_port}",
-    )
-    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
-    monkeypatch.setenv("KFP_HOST", httpd.state.host)
-    yield httpd.state
-    httpd.shutdown()
-    httpd.server_close()
-
-
-def rlready(monkeypatch, *arguments):
-    """Runs the command line in this process and returns its exit status."""
-    monkeypatch.setattr(sys, "argv", ["rlready", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, capsys):
@@ -200,75 +65,6 @@ def test_a_server_for_several_users_gets_the_namespace(server, monkeypatch, tmp_
     assert kfp.connect().namespace == "team-a"
     submit.open_experiment(kfp.connect(namespace="team-b"), "e")
     assert server.made["experiments"][0]["namespace"] == "team-b"
-
-
-def test_follow_tells_what_changes_and_ends_with_the_run(server, monkeypatch, capsys):
-    def task(name, state, **more):
-        return {"task_id": name, "display_name": name, "state": state} | more
-
-    def run(state, *tasks, **more):
-        return {"run_id": "runs-0", "state": state, "run_details": {"task_details": list(tasks)}} | more
-
-    server.progress = [
-        {"run_id": "runs-0", "state": "PENDING"},
-        run("RUNNING", task("root", "RUNNING"), task("Plan-driver", "SUCCEEDED"), task("Plan", "RUNNING")),
-        run("RUNNING", task("Plan", "SUCCEEDED"), task("Curate", "RUNNING")),
-        run("RUNNING", task("Plan", "SUCCEEDED"), task("Curate", "RUNNING")),
-        run("SUCCEEDED", task("Plan", "SUCCEEDED"), task("Curate", "SUCCEEDED")),
-    ]
-    lines = list(follow.follow(kfp.connect(), "runs-0", pause=0.01))
-    assert lines == ["Plan: running", "Plan: succeeded", "Curate: running", "Curate: succeeded"]
-    failed = task("RL", "FAILED", error={"message": "out of memory"})
-    server.progress = [run("FAILED", failed, error={"message": "main: Error"})]
-    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--follow") == 2
-    out, err = capsys.readouterr()
-    assert "RL: failed" in out
-    assert err.splitlines() == [
-        f"rlready: {line}" for line in ("the run ended as failed", "main: Error", "RL: out of memory")
-    ]
-    server.progress = [run("CANCELED")]
-    with pytest.raises(InputError, match="the run ended as canceled"):
-        list(follow.follow(kfp.connect(), "runs-0"))
-
-
-def test_a_pod_that_waits_is_said_once_and_one_that_works_for_long_is_not(server, monkeypatch):
-    monkeypatch.setattr(follow, "PATIENCE", 0)
-
-    def run(state, *states):
-        tasks = [{"task_id": str(i), "display_name": "executor", "state": s} for i, s in enumerate(states)]
-        return {"run_id": "runs-0", "state": state, "run_details": {"task_details": tasks}}
-
-    waits, works, done = run("RUNNING", "RUNNING", "PENDING"), run("RUNNING", "RUNNING"), run("SUCCEEDED", "SUCCEEDED")
-    for steps, said in (
-        ([works, works, works, done], 0),
-        ([waits, waits, waits, waits, done], 1),
-        ([waits, waits, works, works, waits, waits, waits, done], 2),
-        ([run("PENDING"), run("PENDING"), run("PENDING"), done], 1),
-    ):
-        server.progress = steps
-        lines = list(follow.follow(kfp.connect(), "runs-0", pause=0.01))
-        assert len(lines) == said
-        for line in lines:
-            assert "a GPU, its queue, an image or a secret" in line and line.endswith("pipeline/runid=runs-0")
-
-
-def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server, monkeypatch):
-    connection, asked = kfp.connect(), []
-
-    def falter(request):
-        asked.append(1)
-        if len(asked) == 3:
-            del server.failures["/runs/"]
-        request.answer(503, {"error": "busy"})
-
-    server.failures["/runs/"] = falter
-    assert list(follow.follow(connection, "runs-0", pause=0.01)) == []
-    assert len(asked) == 3
-    server.failures["/runs/"] = lambda request: request.answer(503, {"error": "busy"})
-    with pytest.raises(
-        InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"
-    ):
-        list(follow.follow(connection, "runs-0", pause=0.001))
 
 
 def refuse(status, message=""):
@@ -355,6 +151,23 @@ def test_a_server_that_does_not_say_its_version_is_taken(server):
         (["--image", IMAGE, "--every", "0 3 * * 1", "--follow"], "no run yet to follow"),
         (["--image", IMAGE, "--set", "curate_sft_data=train.jsonl"], "is a path on this machine"),
         (["--image", IMAGE, "--set", "base_model=./model"], "is a path on this machine"),
+        (
+            ["--image", IMAGE, "--set", "curate_rl_data=traces.arrow"],
+            "curate_rl_data: traces.arrow is a path on this machine",
+        ),
+        (
+            ["--image", IMAGE, "--set", "curate_evaluation_data=math_500, ./t.jsonl"],
+            "evaluation_data: ./t.jsonl is a path",
+        ),
+        (
+            ["--image", IMAGE, "--set", 'curate_decontaminate=["math_500", "../m.parquet"]'],
+            "decontaminate: ../m.parquet is",
+        ),
+        (
+            ["--image", IMAGE, "--set", 'curate_sources={"mine": {"path": "data/mine"}}'],
+            "curate_sources: data/mine is a path",
+        ),
+        (["--image", IMAGE, "--mirror", "copies"], "curate_mirror: copies is a path on this machine"),
         (["--image", IMAGE, "--set", "gate_kk=1"], "did you mean gate_k"),
     ],
 )

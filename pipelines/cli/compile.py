@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_image, add_recipe, choose_image, read_parameters
 from rlready.pipelines.recipes import load_placement
 
@@ -24,8 +25,14 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong.
     """
     from rlready.pipelines.cluster.package import write_package
+    from rlready.pipelines.cluster.paths import check_paths
 
+    if arguments.output.suffix != ".yaml" or not arguments.output.absolute().parent.is_dir():
+        raise InputError(
+            f"--output {arguments.output}: expected a file that ends with .yaml, in a folder that is there"
+        )
     parameters, image = read_parameters(arguments), choose_image(arguments)
+    check_paths(parameters)
     if not image:
         print("no --image: the stages name images that exist on no registry; give one before uploading")
     write_package(arguments.output, parameters, load_placement(arguments.recipe), image)

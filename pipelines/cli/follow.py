@@ -1,18 +1,24 @@
-"""rlready follow."""
+"""rlready follow, and what submit --follow does."""
 
 import argparse
+import sys
 import time
+from typing import TYPE_CHECKING
 
 from rlready.pipelines.cli.arguments import add_server
-from rlready.pipelines.cli.style import print_progress
+from rlready.pipelines.cli.result import end_with, print_outcomes
+from rlready.pipelines.cli.style import print_progress, print_result
+
+if TYPE_CHECKING:
+    from rlready.pipelines.cluster.server import Server
 
 TEXT = "Say what happens in a run on a KFP server, until it ends."
-EXAMPLE = "rlready follow 3f0c4be2-6d26-4a53-a4b7-6ac1e9ad5d0e"
+EXAMPLE = "rlready follow     (the newest run; KFP_HOST is set)"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
-    command.add_argument("run", help="id of the run, which submit prints")
+    command.add_argument("run", nargs="?", help="id of the run, or its address in the UI; the newest one if left out")
     add_server(command)
 
 
@@ -22,8 +28,36 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If there is no such run, it fails, or the server is lost.
     """
-    from rlready.pipelines.cluster import follow, server
+    from rlready.pipelines.cluster import runs, server
 
-    kfp, begun = server.connect(arguments.host, arguments.namespace), time.time()
-    for line in follow.follow(kfp, arguments.run):
-        print_progress(begun, line)
+    kfp = server.connect(arguments.host, arguments.namespace)
+    run = (arguments.run or runs.find_newest_run(kfp)).rsplit("/", 1)[-1]
+    print(kfp.locate(f"runs/details/{run}"), flush=True)
+    follow_to_the_end(kfp, run)
+
+
+def follow_to_the_end(kfp: "Server", run: str) -> None:
+    """Prints what happens in a run, then its result; ends with the status that `rlready run` would have.
+
+    Args:
+        kfp: Where it runs.
+        run: Its id.
+
+    Raises:
+        InputError: If the run does not succeed, or the server is lost.
+    """
+    from rlready.pipelines.cluster import follow
+
+    begun = time.time()
+    try:
+        for text in follow.follow(kfp, run):
+            print_progress(begun, text)
+    except KeyboardInterrupt:
+        print(f"\nthe run goes on; follow it again with: rlready follow {run}", flush=True)
+        sys.exit(130)
+    sweep = follow.read_result(kfp, run)
+    if sweep:
+        print_outcomes(sweep)
+    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node Report)")
+    if sweep:
+        end_with(sweep)

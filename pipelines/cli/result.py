@@ -9,6 +9,8 @@ from rlready.components.core.records import BenchmarkRecord, Outcome, Predictors
 from rlready.components.report.assemble import SweepResult, list_failures
 from rlready.pipelines.cli.style import print_result, shorten
 
+SOME_FAILED = 3  # exit status where some candidates failed and others have a result
+
 
 def print_outcomes(sweep: SweepResult) -> None:
     """Prints the outcome of every candidate, the best first, below that of the base model; then what failed, and why."""
@@ -29,6 +31,12 @@ def print_outcomes(sweep: SweepResult) -> None:
     for line in list_failures(sweep):
         print(line)
     print()
+
+
+def end_with(sweep: Sweep) -> None:
+    """Ends the command with the status that a sweep deserves, if some or all of its candidates failed."""
+    if failed := sum(bool(outcome.failure) for outcome in sweep.outcomes):
+        sys.exit(2 if failed == len(sweep.outcomes) else SOME_FAILED)
 
 
 def _list_cells(name: str, outcome: Outcome, verdict: str, k: int) -> list:

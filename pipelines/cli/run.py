@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_recipe, add_work, read_parameters
 from rlready.pipelines.cli.parameters import list_texts
-from rlready.pipelines.cli.result import print_outcomes, print_places
+from rlready.pipelines.cli.result import end_with, print_outcomes, print_places
 from rlready.pipelines.cli.style import print_progress, print_result
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 TEXT = "Run the experiment on this machine, or go on with it."
 EXAMPLE = "rlready run --recipe laptop --set gate_k=16"
-SOME_FAILED = 3  # exit status where some candidates failed and others have a result
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
 
@@ -88,8 +87,7 @@ def execute(arguments: argparse.Namespace) -> None:
     sweep = _read_result(folder, plan)
     print_outcomes(sweep)
     print_places(folder, work, tracked=not board.lost)
-    if failed := sum(bool(outcome.failure) for outcome in sweep.outcomes):
-        sys.exit(2 if failed == len(sweep.outcomes) else SOME_FAILED)
+    end_with(sweep)
 
 
 def _watch(child: subprocess.Popen, board: "Board", events: Path, verbose: bool) -> None:

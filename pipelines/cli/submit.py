@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_image, add_recipe, add_server, choose_image, read_parameters
+from rlready.pipelines.cli.follow import follow_to_the_end
 from rlready.pipelines.recipes import load_placement, load_recipe
 
 TEXT = "Start a run, or a schedule of runs, on a KFP server."
@@ -30,8 +31,11 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong, the server refuses, or the run that is followed fails.
     """
-    from rlready.pipelines.cluster import follow, server, submit
+    from rlready.pipelines.cluster import server, submit
     from rlready.pipelines.cluster.package import check_package, write_package
+    from rlready.pipelines.cluster.paths import check_paths
+    from rlready.pipelines.cluster.runs import has_cache
+    from rlready.pipelines.cluster.story import UNCACHED
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     image = choose_image(arguments)
@@ -41,8 +45,10 @@ def execute(arguments: argparse.Namespace) -> None:
         submit.parse_cron(arguments.every)
         if arguments.follow:
             raise InputError("--follow: with --every there is no run yet to follow")
-    submit.check_paths(parameters)
+    check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
+    if has_cache(kfp) is False:
+        raise InputError(UNCACHED)
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
@@ -57,5 +63,4 @@ def execute(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     print(kfp.locate(f"recurringrun/details/{run}" if arguments.every else f"runs/details/{run}"))
     if arguments.follow:
-        for line in follow.follow(kfp, run):
-            print(f"{datetime.datetime.now():%H:%M:%S} {line}", flush=True)
+        follow_to_the_end(kfp, run)

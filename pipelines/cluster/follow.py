@@ -1,20 +1,24 @@
-"""Follows a run on a KFP server."""
+"""Follows a run on a KFP server: what is said of it, when, and how it ended."""
 
+import tempfile
 import time
 from collections.abc import Iterator
-
-import kfp_server_api as api
+from pathlib import Path
 
 from rlready.components.config import InputError
-from rlready.pipelines.cluster.server import Server, call
+from rlready.components.config.data import Sweep
+from rlready.components.report.assemble import read_sweep
+from rlready.pipelines.cluster.artifacts import read_artifact
+from rlready.pipelines.cluster.runs import FINAL, get_run, read_workflow, was_stopped
+from rlready.pipelines.cluster.server import Server
+from rlready.pipelines.cluster.steps import list_steps
+from rlready.pipelines.cluster.story import Story
 
-FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 LOST = 12  # answers in a row that may fail while a run is followed
-PATIENCE = 180  # seconds that a pod may wait until it is said; KFP tells that one does, and neither which nor why
 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
-    """Yields a line whenever a task of a run changes, and once when a pod waits for long, until the run ends.
+    """Yields a line, sometimes several in one text, for everything that happens in a run, once, until it ends.
 
     Args:
         server: Where it runs.
@@ -24,42 +28,47 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     Raises:
         InputError: If the run does not succeed, or the server is lost; the run goes on then.
     """
-    runs, seen, lost, waits = api.RunServiceApi(server.client), {}, 0, None
+    story, lost, page = Story(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
+        begun = time.monotonic()
         try:
-            now = call(server.client, runs.run_service_get_run, run)
+            now, workflow = get_run(server, run), read_workflow(server, run)
             lost = 0
         except InputError as error:
             lost += 1
             if lost == LOST or "(403)" in str(error):
-                raise InputError(f"{error}\nthe run goes on: {server.locate(f'runs/details/{run}')}") from error
+                raise InputError(f"{error}\nthe run goes on: {page}") from error
             time.sleep(pause)
             continue
-        tasks = (now.run_details and now.run_details.task_details) or []
-        for task in tasks:
-            name, state = task.display_name or "", task.state or "PENDING"
-            # The run itself is a task too, and so are the pod of each task and KFP's own, the drivers.
-            if (
-                seen.get(task.task_id, "PENDING") != state
-                and name
-                and not name.endswith(("driver", "root", "executor"))
-            ):
-                yield f"{name}: {state.lower()}"
-            seen[task.task_id] = state
-        if now.state in FINAL:
+        ended, stopped = now.state in FINAL, was_stopped(now, workflow)
+        if not stopped:
+            yield from story.tell(now, workflow, ended)
+        if ended:
             break
-        if not tasks or any((task.state or "PENDING") == "PENDING" for task in tasks):
-            waits = waits or time.monotonic()
-            if time.monotonic() - waits > PATIENCE:
-                yield (
-                    f"a pod has been waiting for {PATIENCE // 60} minutes; whether for a GPU, its queue, an image or a secret "
-                    f"is seen with: kubectl get pods --all-namespaces -l pipeline/runid={run}"
-                )
-                waits = float("inf")  # said once, until everything runs
-        else:
-            waits = None
-        time.sleep(pause)
+        # A large run is asked for less often: its workflow is megabytes.
+        time.sleep(max(pause, 5 * (time.monotonic() - begun)))
+    if stopped:
+        raise InputError(f"the run ended as canceled: somebody stopped it\n{page}")
     if now.state != "SUCCEEDED":
-        failed = [f"{t.display_name}: {t.error.message if t.error else 'failed'}" for t in tasks if t.state == "FAILED"]
         said = [now.error.message] if now.error and now.error.message else []
-        raise InputError("\n".join([f"the run ended as {now.state.lower()}", *said, *failed]))
+        raise InputError("\n".join([f"the run ended as {now.state.lower()}", *said, *story.failures, page]))
+
+
+def read_result(server: Server, run: str) -> Sweep | None:
+    """Returns what the report of a run says; None where the server does not hand it out.
+
+    Args:
+        server: Where it ran.
+        run: Its id.
+
+    Raises:
+        InputError: If the server does not answer, or the report is not one of this version.
+    """
+    workflow = read_workflow(server, run)
+    for step in list_steps(workflow) if workflow else ():
+        if step.stage == "report" and (held := read_artifact(server, step.find_output("records"))):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "outcomes.json"
+                path.write_bytes(held)
+                return read_sweep(path)
+    return None

@@ -1,8 +1,10 @@
 """The compiled pipeline, which KFP calls a package: written for a cluster, loaded back and checked."""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +15,12 @@ import yaml
 
 from rlready.components import images
 from rlready.components.config import InputError, fold_parameters
-from rlready.pipelines.cluster.placement import PLACEMENT, Placement, write_placement
+from rlready.pipelines.cluster.placement import PLACEMENT, Placement, Placements, write_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
 
-def write_package(path: Path, parameters: dict, placement: dict[str, Placement], image: str | None) -> None:
-    """Compiles the pipeline for a cluster.
+def write_package(path: Path, parameters: dict, placement: Placements, image: str | None) -> None:
+    """Compiles the pipeline for a cluster: the same file, byte for byte, for the same input.
 
     Args:
         path: YAML file to write.
@@ -36,6 +38,8 @@ def write_package(path: Path, parameters: dict, placement: dict[str, Placement],
         from rlready.pipelines.experiment import experiment
 
         compiler.Compiler().compile(experiment, str(path), pipeline_parameters=fold_parameters(parameters))
+    # KFP writes the parameters once more as a comment, maps in a random order.
+    path.write_text(re.sub(r"\A(#.*\n)+", "", path.read_text()))
 
 
 @contextlib.contextmanager
@@ -47,6 +51,12 @@ def _set_environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def digest_package(path: Path) -> str:
+    """Returns a digest of what a compiled pipeline says, whatever its YAML looks like."""
+    documents = list(yaml.safe_load_all(path.read_text()))
+    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
 
 
 def read_package(path: Path) -> SimpleNamespace:
@@ -111,8 +121,11 @@ def _check_constructs(package: SimpleNamespace) -> list[str]:
     components, problems = package.pipeline.components, []
 
     def visit(name: str, component: Any, looped: bool, exits: bool) -> None:
+        problems.extend(f"{name}: {said}" for said in _find_one_of(components, component.dag))
         for task_name, task in component.dag.tasks.items():
             where, inner = f"{name}/{task_name}", task.component_ref.name
+            if task.retry_policy.max_retry_count:
+                problems.append(f"{where}: num_retries, but Argo never tries a process again that failed")
             if task.HasField("artifact_iterator"):
                 problems.append(f"{where}: loops over a list of artifacts, which is not implemented")
             loops = task.HasField("parameter_iterator") or task.HasField("artifact_iterator")
@@ -128,6 +141,33 @@ def _check_constructs(package: SimpleNamespace) -> list[str]:
 
     visit(package.pipeline.pipeline_info.name, package.pipeline.root, False, False)
     return list(dict.fromkeys(problems))
+
+
+def _find_one_of(components: Any, dag: Any) -> list[str]:
+    """Returns what is wrong with the outputs of a graph that come out of one of several branches."""
+    problems = []
+    for key, given in dag.outputs.artifacts.items():
+        if len(given.artifact_selectors) > 1:
+            problems.append(f"the output {key} comes out of OneOf, which fails where its branch is from the cache")
+    for key, given in dag.outputs.parameters.items():
+        looped = dag.tasks.get(given.value_from_parameter.producer_subtask)
+        if given.WhichOneof("kind") == "value_from_oneof":
+            problems.append(f"the output {key} comes out of OneOf, which fails where its branch is from the cache")
+        elif looped and looped.HasField("parameter_iterator") and _leads_to_one_of(components, dag, key):
+            problems.append(
+                f"the output {key} collects a parameter that comes out of OneOf, over which the driver fails"
+            )
+    return problems
+
+
+def _leads_to_one_of(components: Any, dag: Any, key: str) -> bool:
+    """Says whether a parameter that a graph puts out comes out of OneOf, however deep."""
+    given = dag.outputs.parameters[key]
+    source = given.value_from_parameter
+    if given.WhichOneof("kind") == "value_from_oneof":
+        return True
+    inner, key = components[dag.tasks[source.producer_subtask].component_ref.name].dag, source.output_parameter_key
+    return key in inner.outputs.parameters and _leads_to_one_of(components, inner, key)
 
 
 def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, Placement]) -> list[str]:
@@ -147,6 +187,7 @@ def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, P
         "memory": not wanted.memory or resources.resource_memory_limit == wanted.memory,
         "shared_memory": not wanted.shared_memory or "/dev/shm" in mounts,
         "secrets": not wanted.secrets or {s.secret_name for s in asked.secret_as_env} == set(wanted.secrets),
+        "storage": not wanted.storage or wanted.storage in {v.size for v in asked.generic_ephemeral_volume},
         "hub_cache": not wanted.hub_cache or wanted.hub_cache in str(asked),
     }
     return [f"{label}: does not ask for {key} as the placement says" for key, held in found.items() if not held]

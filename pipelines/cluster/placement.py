@@ -1,15 +1,18 @@
 """Where the stages run on a cluster: the `placement:` part of a recipe. A run on this machine ignores it.
 
     placement:
+      parallelism: 8
       all: {hub_cache: rlready-hub-cache, secrets: {rlready-hub: {token: HF_TOKEN}}}
       rl: {gpus: 1, cpus: 8, memory: 64Gi, shared_memory: 16Gi, timeout: 24h}
 
-What stands under a stage replaces, key by key, what stands under `all`. It belongs to a stage and not to a task, because
+`parallelism` is how many candidates go side by side. What stands under a stage replaces, key by key, what stands under
+`all`. It belongs to a stage and not to a task, because
 KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
 """
 
 import dataclasses
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +22,15 @@ from rlready.components.core.training import train_job
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+PARALLELISM = 8
 TRAIN_JOB = {"volume": "", "nodes": 1, "runtime": "torch-distributed"}  # keys and their defaults
 HUB_CACHE = "/cache/huggingface"
+SCRATCH = "/scratch"
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# KFP names the volume in the pod as the claim, and there Kubernetes allows less than in a claim's own name.
+CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+CLAIM_FORM = "the name of a volume claim (lower case, digits and -, at most 63)"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
 DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
@@ -50,9 +58,11 @@ class Placement:
     secrets: dict = knob({}, "Variables from Kubernetes secrets: {secret: {key: VARIABLE}}", "none")
     image_pull_secrets: list = knob([], "Secrets to pull the image with", "a public image")
     hub_cache: str = knob("", f"Volume claim for downloaded models and data, at {HUB_CACHE}", "each pod downloads")
-    retries: int = knob(
-        0, "Attempts after a failed one; the backend ignores it inside loops", "kubeflow/pipelines#12389"
-    )
+    storage: str = knob(
+        "", f"Size of a volume of the pod's own for what it downloads and keeps while it trains, e.g. 100Gi, at {SCRATCH}",
+        "the node's disk",
+    )  # fmt: skip
+    retries: int = knob(0, "Tries after one whose process died, in the same pod, from the last checkpoint", "none")
     timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
     train_job: dict = knob(
         {},
@@ -61,7 +71,15 @@ class Placement:
     )
 
 
-def parse_placement(given: Any) -> dict[str, Placement]:
+class Placements(dict[str, Placement]):
+    """The placement of every stage by its name, and how many candidates go side by side."""
+
+    def __init__(self, stages: dict[str, Placement], parallelism: int = PARALLELISM):
+        super().__init__(stages)
+        self.parallelism = parallelism
+
+
+def parse_placement(given: Any) -> Placements:
     """Returns the placement of every stage.
 
     Args:
@@ -70,11 +88,19 @@ def parse_placement(given: Any) -> dict[str, Placement]:
     Raises:
         InputError: For an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
     """
-    _check_keys("placement", given or {}, ("all", *STAGES))
-    shared = _parse_entries("placement.all", (given or {}).get("all"))
-    return {
-        stage: Placement(**shared | _parse_entries(f"placement.{stage}", (given or {}).get(stage))) for stage in STAGES
-    }
+    given = given or {}
+    _check_keys("placement", given, ("all", *STAGES, "parallelism"))
+    parallelism = coerce(Parameter("placement.parallelism", int, None, "", ""), given.get("parallelism", PARALLELISM))
+    if parallelism < 1:
+        raise InputError(f"placement.parallelism: expected 1 or more; got {parallelism}")
+    shared = _parse_entries("placement.all", given.get("all"))
+    placements = {}
+    for stage in STAGES:
+        placements[stage] = Placement(**shared | _parse_entries(f"placement.{stage}", given.get(stage)))
+        claims = [placements[stage].hub_cache, placements[stage].train_job.get("volume")]
+        if claims[0] and claims[0] == claims[1]:
+            raise InputError(f"placement.{stage}: the claim {claims[0]} is both hub_cache and train_job's volume")
+    return Placements(placements, parallelism)
 
 
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
@@ -103,11 +129,13 @@ def _check_value(name: str, key: str, value: Any) -> None:
 
     if key in ("gpus", "cpus", "retries"):
         check(value >= 0, "0 or more")
-    elif key in ("memory", "shared_memory", "gpu_memory"):
+    elif key in ("memory", "shared_memory", "gpu_memory", "storage"):
         check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
     elif key == "timeout":
         check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
-    elif key in ("queue", "priority", "hub_cache"):
+    elif key == "hub_cache":
+        check(not value or CLAIM.fullmatch(value), CLAIM_FORM)
+    elif key in ("queue", "priority"):
         check(not value or NAME.fullmatch(value), "the name of a Kubernetes object (lower case, digits, - and .)")
     elif key == "image_pull_secrets":
         check(all(isinstance(secret, str) and NAME.fullmatch(secret) for secret in value), "a list of names of secrets")
@@ -126,9 +154,9 @@ def _check_value(name: str, key: str, value: Any) -> None:
             check(all(VARIABLE.fullmatch(str(v)) for v in variables.values()), "{secret: {key: VARIABLE}}", variables)
     elif key == "train_job" and value:
         _check_keys(name, value, tuple(TRAIN_JOB))
-        for part in ("volume", "runtime"):
-            text = value.get(part, TRAIN_JOB[part])
-            check(isinstance(text, str) and NAME.fullmatch(text), f"{part} as the name of a Kubernetes object")
+        volume, runtime = (value.get(part, TRAIN_JOB[part]) for part in ("volume", "runtime"))
+        check(isinstance(volume, str) and CLAIM.fullmatch(volume), f"volume as {CLAIM_FORM}")
+        check(isinstance(runtime, str) and NAME.fullmatch(runtime), "runtime as the name of a Kubernetes object")
         nodes = value.get("nodes", TRAIN_JOB["nodes"])
         check(type(nodes) is int and nodes >= 1, "nodes as 1 or more")
     elif key == "tolerations":
@@ -138,14 +166,24 @@ def _check_value(name: str, key: str, value: Any) -> None:
                 check(not allowed or item.get(part, allowed[0]) in allowed, f"{part} as one of {allowed}", item)
 
 
-def write_placement(placement: dict[str, Placement]) -> str:
+def write_placement(placement: Placements) -> str:
     """Returns the text that RLREADY_PLACEMENT holds while the pipeline is compiled."""
-    return json.dumps({stage: dataclasses.asdict(entries) for stage, entries in placement.items()})
+    stages = {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
+    return json.dumps({"stages": stages, "parallelism": placement.parallelism})
+
+
+def read_placement() -> Placements | None:
+    """Returns the placement that the pipeline is being compiled with, or None outside of a compilation for a cluster."""
+    if PLACEMENT not in os.environ:
+        return None
+    held = json.loads(os.environ[PLACEMENT])
+    return Placements({stage: Placement(**entries) for stage, entries in held["stages"].items()}, held["parallelism"])
 
 
 def read_parallelism() -> int:
-    """Returns how many candidates go side by side."""
-    return 8
+    """Returns how many candidates go side by side; kfp.local takes fewer where the machine has fewer cores."""
+    placement = read_placement()
+    return placement.parallelism if placement else PARALLELISM
 
 
 def list_queue_labels(placement: Placement) -> dict[str, str]:

@@ -1,30 +1,39 @@
 """What a placement sets on KFP tasks, and so on their pods, while the pipeline is compiled for a cluster."""
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
-from rlready.components.core.training import train_job
+from rlready.components.core import launch
+from rlready.components.core.training import checkpoints, train_job
 from rlready.components.images import resolve_image
-from rlready.pipelines.cluster.placement import HUB_CACHE, PLACEMENT, Placement, count_seconds, list_queue_labels
+from rlready.pipelines.cluster.placement import (
+    HUB_CACHE,
+    SCRATCH,
+    Placement,
+    count_seconds,
+    list_queue_labels,
+    read_placement,
+)
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
 # The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
+# What goes to the pod's own volume: checkpoints, temporary files, and downloads unless there is a shared cache for them.
+SCRATCHED = {checkpoints.ROOT: f"{SCRATCH}/checkpoints", "TMPDIR": SCRATCH, "HF_HOME": f"{SCRATCH}/huggingface"}
 RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 
-def placed(component: Callable, stage: str | None = None) -> Callable:
+def placed(component: Callable) -> Callable:
     """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
 
     Args:
-        component: A KFP component.
-        stage: Stage whose placement counts; defaults to the component's name.
+        component: A KFP component with the name of its stage.
     """
-    if PLACEMENT not in os.environ:
+    placements = read_placement()
+    if placements is None:
         return component
-    stage = stage or component.name
-    placement = Placement(**json.loads(os.environ[PLACEMENT])[stage])
+    stage = component.name
+    placement = placements[stage]
 
     def make_task(**inputs: Any) -> Any:
         task = component(**inputs)
@@ -51,7 +60,8 @@ def place(task: Any, placement: Placement, image: str) -> None:
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
     if placement.retries:
-        task.set_retry(placement.retries, backoff_duration="60s")
+        # Not set_retry: Argo never tries a pod again whose process failed, whatever KFP's num_retries says.
+        task.set_env_variable(launch.RETRIES, str(placement.retries))
     if placement.timeout:
         kubernetes.set_timeout(task, count_seconds(placement.timeout))
     kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)
@@ -70,6 +80,11 @@ def _ask(task: Any, placement: Placement) -> None:
         kubernetes.empty_dir_mount(
             task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory
         )
+    if placement.storage:
+        # KFP has no request of ephemeral-storage; a claim that lives as long as its pod is what it can ask for.
+        kubernetes.add_ephemeral_volume(task, "scratch", SCRATCH, ["ReadWriteOnce"], placement.storage)
+        for variable, path in SCRATCHED.items():
+            task.set_env_variable(variable, path)
     for label, value in placement.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in placement.tolerations:

@@ -4,6 +4,7 @@ kfp_server_api is called directly. kfp.Client asks a server that is down five ti
 out, and waits for ever for a run that somebody cancels.
 """
 
+import functools
 import json
 import os
 import re
@@ -122,6 +123,17 @@ def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: An
         if isinstance(error.__context__, api.ApiException):  # the generated client fails over an answer without a body
             raise InputError(f"{host}: {_explain(error.__context__)}") from error
         raise InputError(f"{host}: answers, but not as a KFP server does ({error})") from error
+
+
+def ask(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
+    """Returns what the server answers at a path that the generated client does not know.
+
+    Raises:
+        InputError: If the answer is a refusal, or does not come.
+    """
+    get = functools.partial(server.client.call_api, path, "GET", query_params=list((query or {}).items()),
+                            auth_settings=["Bearer"], _preload_content=False)  # fmt: skip
+    return call(server.client, lambda **options: get(**options).data)
 
 
 def create(client: api.ApiClient, method: Callable, body: Any, key: str) -> str:

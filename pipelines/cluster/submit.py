@@ -1,7 +1,6 @@
 """Starts runs on a KFP server: a pipeline version, an experiment, a run or a schedule of runs."""
 
 import functools
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -10,18 +9,10 @@ from typing import Any
 import kfp_server_api as api
 
 from rlready.components.config import InputError, fold_parameters
+from rlready.pipelines.cluster.package import digest_package
 from rlready.pipelines.cluster.server import Server, call, create
 
 PIPELINE = "rlready"
-FILES = (".jsonl", ".parquet")
-
-
-def check_paths(parameters: dict[str, Any]) -> None:
-    """Raises InputError if a parameter names a file or folder by a path that only this machine knows."""
-    for name in ("base_model", *(name for name in parameters if name.startswith("curate_") and name.endswith("_data"))):
-        value = parameters[name]
-        if value.startswith((".", "~")) or (value.endswith(FILES) and not value.startswith("/")):
-            raise InputError(f"{name}: {value} is a path on this machine; a pod needs a hub id or a path in its image")
 
 
 def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
@@ -44,7 +35,7 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
         new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **space)
         pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
     label = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-")
-    version = f"{label}-{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}"
+    version = f"{label}-{digest_package(package)[:12]}"
     known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
     if known.pipeline_versions:
         return pipeline, known.pipeline_versions[0].pipeline_version_id

@@ -16,6 +16,7 @@ def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
     asked = TRAIN_JOB | placement.train_job
     limits = {placement.accelerator: str(placement.gpus)} if placement.gpus else {}
     limits |= {"memory": placement.memory} if placement.memory else {}
+    limits |= {"ephemeral-storage": placement.storage} if placement.storage else {}
     # No limit of CPU: it would only throttle.
     requests = limits | ({"cpu": f"{placement.cpus:g}"} if placement.cpus else {})
     environment = [{"name": variable, "value": value} for variable, value in placement.environment.items()]
