@@ -8,6 +8,7 @@ from typing import Any
 SCHEMA = 3
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
+STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
 
 
 class Record:
