@@ -16,6 +16,7 @@ from scipy.stats import f_oneway, linregress, spearmanr
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
+    Failure,
     FalsePositives,
     Forecast,
     GateNumbers,
@@ -591,3 +592,132 @@ def test_importing_the_report_imports_nothing_slow():
         "sys.exit(any(m in sys.modules for m in ('scipy', 'matplotlib', 'torch', 'mlflow', 'kfp')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def fail(outcome, stage, reason="out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size"):
+    """Returns the outcome as it is after a stage failed: without what that stage and those after it would have added."""
+    stages = ["sft", "predictors", "rl", "benchmark"]
+    lost = dict.fromkeys(stages[stages.index(stage) :])
+    if stage in ("sft", "predictors"):
+        refused = Verdict(
+            outcome.candidate.candidate_id, "rejected", False, f"{stage} failed: {reason}", propensity=0.0
+        )
+        lost["verdict"] = refused
+    return dataclasses.replace(outcome, failure=Failure(stage, reason, 12.5, 2), **lost)
+
+
+def make_zeros(count=3, **shares):
+    outcomes = [make_outcome("random", epochs, 0.0, 0.1, 0.5, 0.0) for epochs in range(1, count + 1)]
+    zeros = {"standard_error": 0.0, "interval": [0.0, 0.178], "problems": 20}
+    return [change(outcome, "benchmark", **zeros, **shares) for outcome in outcomes]
+
+
+def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
+    outcomes = [make_outcome(*run) for run in RUNS]
+    outcomes += [
+        fail(make_outcome("random", 64, 0.9, 0.9, 0.5, 0.9), "sft"),
+        fail(make_outcome(*RUNS[4][:4], 0.1, 0.5, "x"), "rl"),
+    ]
+    page = report(outcomes, gate_min_pass_at_k=0.5)
+    head = page.markdown.split("\n## ")[0]
+    assert "random-64: SFT failed: out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size" in head
+    assert "x: RL failed: out of memory" in head and """sweep_attempts='{"random-64": 2, "x": 2}'""" in head
+    assert "8 candidates: 6 approved, 1 rejected, 1 failed before the gate; 1 failed after the gate." in head
+    assert page.tables["Candidates"]["random-64"][6] == "SFT failed"
+    assert page.tables["Candidates"]["x"][6] == "approved (RL failed)"
+    assert page.tables["Candidates"]["x"][-1].startswith("rl failed: out of memory")
+    assert '<span class="badge failed">SFT failed</span>' in page.html
+    assert "How many of the 1 rejections are wrong" in page.markdown
+    assert page.tables["What it cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
+    assert "RL and benchmark of 1 candidate that got none would have taken" in page.markdown
+
+
+def test_what_failed_is_no_part_of_the_audit(report):
+    outcomes = make_audited([0.40], [(0.50, 1.0), (0.30, 1.0)])
+    page = report([*outcomes, fail(outcomes[-1], "predictors"), fail(outcomes[-1], "rl")])
+    assert "2 candidates rejected. RL ran for all of them" in page.markdown
+    assert "2 candidates failed and are not part of this." in page.markdown
+
+
+def test_a_sweep_in_which_all_failed_says_so(report):
+    page = report([fail(make_outcome(*run), "sft") for run in RUNS], drawn=True)
+    lead, failures = page.markdown.split("\n\n")[1:3]
+    assert lead == "**No candidate has a result: all failed.**"
+    assert failures.startswith(
+        "random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory"
+    )
+    assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
+    assert "The gate rejected nobody" in page.markdown
+
+
+def test_a_sweep_in_which_rl_failed_for_the_only_approved_says_so(report):
+    page = report([fail(make_outcome(*RUNS[1]), "rl"), *(make_outcome(*run[:5], None) for run in RUNS[2:])])
+    assert (
+        "No candidate has finished RL: it or its benchmark failed for the only one that it was to run for, random-4."
+        in page.markdown
+    )
+    assert "5 candidates: 1 approved, 4 rejected; 1 failed after the gate." in page.markdown
+
+
+def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curves(report):
+    outcomes = [
+        make_outcome(*run[:5], None, reason="Pass@64 0.740 < 0.9, not clearly below; loss rise 2 > 1.5") for run in RUNS
+    ]
+    page = report(outcomes, drawn=True, gate_min_pass_at_k=0.9)
+    assert "**No candidate has finished RL, because the gate approved none of them.**" in page.markdown
+    assert (
+        "random-4 came first by Pass@k and is rejected: Pass@64 0.740 &lt; 0.9, not clearly below." in page.markdown
+    )
+    first, second = re.findall(r"<h3>(.*?)</h3>", page.html)[:2]
+    assert (first, second) == ("Pass@k before RL", "Held-out loss during SFT")
+    assert "least Pass@64 for RL: 0.9" in page.html
+
+
+def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
+    html = report([make_outcome(*run) for run in RUNS], drawn=True).html
+    lead = html.index("random-4 ended best after RL")
+    first, second = (
+        html.index(f"<h3>{title}</h3>") for title in ("Pass@1 before and after RL", "Predicted by Pass@64")
+    )
+    assert lead < first < second < html.index("6 candidates: 5 approved")
+
+
+def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
+    page = report(make_zeros(), BASE)
+    lead = page.markdown.split("\n\n")[1]
+    assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
+    assert "ended best" not in page.markdown and "was also the best" not in page.markdown
+    assert page.tables["Candidates"]["random-1"][7] == "0.000 [0.000, 0.178]"
+    assert page.tables["Candidates"]["random-1"][8] == "0.000 [0.00, 0.18]"
+    assert "± 0.000" not in page.markdown
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.98, 0.99), "98 % of the samples were cut off by the length limit; raise sampling_max_tokens (now 24)"),
+        ((0.02, 0.97), "97 % of the samples have no final answer in the form that the prompt asks for; change the"),
+    ],
+)
+def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, said):
+    page = report(make_zeros(truncated=shares[0], unreadable=shares[1]), sampling_max_tokens=24)
+    assert page.markdown.split("\n\n")[1].startswith(f"**The scores say little: {said}")
+    cut, unreadable = (f"{100 * share:.0f} %" for share in shares)
+    assert page.tables["Candidates"]["random-1"][7] == f"0.000 [0.000, 0.178]; cut {cut}, unreadable {unreadable}"
+
+
+def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):
+    outcomes = [change(make_outcome(*run), "benchmark", truncated=0.1, unreadable=0.1) for run in RUNS if run[5]]
+    outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
+    page = report(outcomes)
+    assert page.markdown.split("\n\n")[1].startswith("**random-4 ended best")
+    assert (
+        "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
+    )
+    assert page.markdown.count("Nearly all") == 1
+
+
+def test_reasons_are_short_in_the_table_and_whole_on_demand(report):
+    reason = "Pass@64 0.310 < 0.5, not clearly below: [0.20, 0.52] holds it; loss rise 1.800 > 1.25"
+    page = report([make_outcome(*RUNS[3], reason=reason)]).html.replace("&lt;", "<").replace("&gt;", ">")
+    assert f"<details><summary>Pass@64 0.310 < 0.5, not clearly below …</summary>{reason}</details>" in page

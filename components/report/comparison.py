@@ -17,6 +17,7 @@ from rlready.components.core.records import (
     PredictorsRecord,
     Verdict,
 )
+from rlready.components.report.assemble import Sweep
 
 Interval = tuple[float, float]
 
@@ -114,9 +115,11 @@ class Row:
         return self.pass_at_k is None and self.pass_at_k_interval is not None
 
 
-def find_k(outcomes: list[Outcome]) -> int | None:
-    """Returns the k of the gate's Pass@k, or None if no verdict names one."""
-    return next((o.verdict.numbers.k for o in outcomes if o.verdict and o.verdict.numbers.k), None)
+def read_rows(sweep: Sweep) -> tuple[list[Row], Row, int | None]:
+    """Returns the candidates, the best first, the base model, and the gate's k, which is None if no verdict names one."""
+    verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
+    k = next((verdict.numbers.k for verdict in verdicts if verdict.numbers.k), None)
+    return order([read_row(outcome, k) for outcome in sweep.outcomes]), read_row(sweep.baseline, k), k
 
 
 def read_row(outcome: Outcome, k: int | None) -> Row:

@@ -6,9 +6,9 @@ from collections import Counter
 from rlready.components.core.records import AFTER_RL
 from rlready.components.report.audit import CLEAR_DISTANCE
 from rlready.components.report.choice import choose, show_regret
-from rlready.components.report.comparison import Row, Setting, count_standard_errors, read_interval
+from rlready.components.report.comparison import Row, Setting, count_standard_errors, group_settings, read_interval
 from rlready.components.report.document import DECISIONS, shorten_reason
-from rlready.components.report.noise import Noise
+from rlready.components.report.noise import Noise, measure_noise
 from rlready.components.report.notation import (
     count,
     name_some,
@@ -24,22 +24,18 @@ NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
 UNMEASURED = "Whether the best Pass@1 after SFT told this cannot be said: it was not measured."
 
 
-def describe_result(
-    rows: list[Row], base: Row, settings: list[Setting], noise: Noise, max_tokens: int | None
-) -> list[str]:
+def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[str]:
     """Returns the result in plain words, the most important sentence first.
 
     Args:
         rows: The candidates, ordered.
         base: The base model.
-        settings: The candidates by setting.
-        noise: From `measure_noise`.
         max_tokens: Longest completion; None where it is not known.
 
     Returns:
         Sentences without markup.
     """
-    counted = _count_decisions(rows)
+    settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
     if noise.repeated:
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
@@ -50,7 +46,7 @@ def describe_result(
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: Noise) -> list[str]:
     finished = [row for row in rows if row.score is not None]
     if not finished:
-        return [_explain_no_result(rows)]
+        return _explain_no_result(rows)
     best = finished[0]
     if not best.score:
         return [_describe_zeros(finished)]
@@ -64,22 +60,21 @@ def _describe_answer(rows: list[Row], settings: list[Setting], noise: Noise) -> 
     return [lead, *_describe_rivals(best, finished[1:]), *_describe_favourite(best, rows)]
 
 
-def _explain_no_result(rows: list[Row]) -> str:
+def _explain_no_result(rows: list[Row]) -> list[str]:
     failed = [row for row in rows if row.failure]
     late = [row.name for row in failed if row.failure.stage in AFTER_RL]
     if failed and len(failed) == len(rows):
-        return f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."
+        return [f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."]
     if late:
         those = "the only one that it was to run for" if len(late) == 1 else "all that it was to run for"
-        return f"No candidate has finished RL: it or its benchmark failed for {those}, {name_some(late)}."
+        return [f"No candidate has finished RL: it or its benchmark failed for {those}, {name_some(late)}."]
     judged = [row for row in rows if row.judged]
-    if judged and not any(row.verdict.proceed for row in judged):
-        first = f"; the best of them by Pass@k, {judged[0].name}: {shorten_reason(judged[0].verdict.reason)}"
-        return (
-            "No candidate has finished RL, because the gate approved"
-            f" {'none of them' if len(judged) > 1 else 'none'}{first if judged[0].verdict.reason else ''}."
-        )
-    return "No candidate has finished RL, so which one is worth it remains open."
+    if not judged or any(row.verdict.proceed for row in judged):
+        return ["No candidate has finished RL, so which one is worth it remains open."]
+    best, none = judged[0], "none of them" if len(judged) > 1 else "none"
+    reason = shorten_reason(best.verdict.reason).removesuffix(" …")
+    why = f"{best.name} came first by Pass@k and is {best.verdict.decision}: {reason}."
+    return [f"No candidate has finished RL, because the gate approved {none}.", why]
 
 
 def _describe_zeros(finished: list[Row]) -> str:

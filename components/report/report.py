@@ -7,12 +7,13 @@ from rlready.components.report.assemble import Sweep, list_failures
 from rlready.components.report.audit import describe_audit
 from rlready.components.report.candidates import describe_benchmarks, describe_candidates, describe_settings
 from rlready.components.report.choice import describe_choices
-from rlready.components.report.comparison import find_k, group_settings, order, read_row
+from rlready.components.report.comparison import group_settings, read_rows
 from rlready.components.report.document import Document, Plot, Section, render_html, render_markdown
 from rlready.components.report.forecasts import describe_forecasts
 from rlready.components.report.headline import describe_result
 from rlready.components.report.ledger import describe_costs
 from rlready.components.report.noise import measure_noise
+from rlready.components.report.notation import count
 from rlready.components.report.plots import draw_plots
 from rlready.components.report.quality import describe_differences, describe_quality
 from rlready.components.report.samples import describe_samples
@@ -36,8 +37,7 @@ def write_report(sweep: Sweep, html: Path, markdown: Path) -> None:
 
 def compose(sweep: Sweep) -> Document:
     """Returns the report: the answer and the plots that show it, then the rest of the result, then its sections."""
-    k = find_k(sweep.outcomes)
-    rows, base = order([read_row(outcome, k) for outcome in sweep.outcomes]), read_row(sweep.baseline, k)
+    rows, base, k = read_rows(sweep)
     settings, noise = group_settings(rows), measure_noise(rows)
     leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k")))
     sections = [
@@ -53,8 +53,8 @@ def compose(sweep: Sweep) -> Document:
         *describe_samples(rows, base, k, MOST_ROWS),
         describe_costs(rows, base),
     ]
-    title = f"{sweep.parameters.get('base_model', 'base model')}: {len(rows)} candidates"
-    lead, *texts = describe_result(rows, base, settings, noise, sweep.parameters.get("sampling_max_tokens"))
+    title = f"{sweep.parameters.get('base_model', 'base model')}: {count(len(rows), 'candidate')}"
+    lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"))
     return Document(title, lead, list_failures(sweep), leading, texts, sections)
 
 
