@@ -13,11 +13,30 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, linregress, spearmanr
 
-from rlready.components.core.records import Candidate, Outcome
-from rlready.components.report.audit import audit_rejections, check_forecasts
-from rlready.components.report.comparison import flatten
+from rlready.components.core.records import (
+    BenchmarkRecord,
+    Candidate,
+    Failure,
+    FalsePositives,
+    Forecast,
+    GateNumbers,
+    LengthQuarter,
+    Outcome,
+    PredictorsRecord,
+    RlRecord,
+    SampleStatistics,
+    SequenceRecord,
+    SftRecord,
+    Verdict,
+)
+from rlready.components.report.assemble import SweepResult
+from rlready.components.report.audit import audit_rejections
+from rlready.components.report.choice import choose
+from rlready.components.report.comparison import read_row
+from rlready.components.report.forecasts import check_forecasts
 from rlready.components.report.ledger import balance, list_entries
-from rlready.components.report.quality import choose, measure_noise, pick_main
+from rlready.components.report.noise import measure_noise
+from rlready.components.report.predictors import pick_main
 from rlready.components.report.report import write_report
 
 RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
@@ -35,42 +54,35 @@ def make_outcome(
     subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds", seed=0, **verdict
 ):
     candidate = Candidate(name or f"{subset}-{epochs}", epochs, subset, 1024, 2e-5, seed)
-    decision = "rejected" if score is None else "approved"
     proceed = score is not None
-    verdict = {
-        "decision": decision,
-        "reason": reason,
-        "mode": "enforce",
-        "proceed": proceed,
-        "audited": False,
-    } | verdict
+    judged = Verdict(
+        candidate.candidate_id,
+        "approved" if proceed else "rejected",
+        proceed,
+        reason,
+        propensity=1.0 * proceed,
+        numbers=GateNumbers(k=64),
+        forecast=Forecast(reason="insufficient data"),
+    )
     return Outcome(
         candidate,
-        sft={"trajectory": [[0, 1.4], [epochs, loss]], "steps": 9, "train_tokens": 9, "seconds": 10.0, **DEVICE},
-        predictors={
-            "generalization_loss": loss,
-            "loss_interval": [loss - 0.05, loss + 0.05],
-            "loss_by_length": [{"shortest": 1, "longest": 9, "loss": loss, "low": 0.0, "high": 1.0}] * 4,
-            "greedy_pass_at_1": pass_at_1,
-            "curve": [[1, pass_at_1], [64, pass_at_64], [100, pass_at_64]],
-            "intervals": {"64": [pass_at_64 - 0.04, pass_at_64 + 0.03]},
-            "corrected": [[1, pass_at_1], [64, pass_at_64 - 0.01]],
-            "false_positives": {"accepted": 1, "checked": 200, "rate": 0.005, "low": 0.0, "high": 0.0275},
-            "by_products": {"entropy": 0.3, "diversity": 0.2, "zero_variance": 0.1},
-            "seconds": 20.0,
+        sft=SftRecord([[0, 1.4], [epochs, loss]], steps=9, train_tokens=9, seconds=10.0, **DEVICE),
+        predictors=PredictorsRecord(
+            generalization_loss=loss,
+            loss_interval=[loss - 0.05, loss + 0.05],
+            loss_by_length=[LengthQuarter(loss, 1, 9, 0.0, 1.0)] * 4,
+            greedy_pass_at_1=pass_at_1,
+            curve=[[1, pass_at_1], [64, pass_at_64], [100, pass_at_64]],
+            intervals={"64": [pass_at_64 - 0.04, pass_at_64 + 0.03]},
+            corrected=[[1, pass_at_1], [64, pass_at_64 - 0.01]],
+            false_positives=FalsePositives(1, 200, 0.005, 0.0, 0.0275),
+            by_products=SampleStatistics(entropy=0.3, diversity=0.2, zero_variance=0.1),
+            seconds=20.0,
             **DEVICE,
-        },
-        verdict={"numbers": {"k": 64}, "propensity": 1.0 * proceed, "forecast": {"reason": "insufficient data"}}
-        | verdict,
-        rl={"rewards": [], "steps": 9, "seconds": 1000.0, **DEVICE} if proceed else None,
-        benchmark={
-            "pass_at_1": score,
-            "standard_error": 0.01,
-            "greedy_pass_at_1": score,
-            "chance": 0.0,
-            "seconds": 30.0,
-            **DEVICE,
-        }
+        ),
+        verdict=dataclasses.replace(judged, **verdict),
+        rl=RlRecord([], steps=9, seconds=1000.0, **DEVICE) if proceed else None,
+        benchmark=BenchmarkRecord(score, 0.01, greedy_pass_at_1=score, chance=0.0, seconds=30.0, **DEVICE)
         if proceed
         else None,
     )
@@ -78,14 +90,10 @@ def make_outcome(
 
 BASE = Outcome(
     Candidate("base", 0, "random", 0, 0.0, 0),
-    predictors={
-        "generalization_loss": 1.4,
-        "greedy_pass_at_1": 0.1,
-        "curve": [[1, 0.1], [64, 0.6]],
-        "seconds": 1.0,
-        **DEVICE,
-    },
-    benchmark={"pass_at_1": 0.11, "standard_error": 0.01, "greedy_pass_at_1": 0.12, "seconds": 1.0, **DEVICE},
+    predictors=PredictorsRecord(
+        generalization_loss=1.4, greedy_pass_at_1=0.1, curve=[[1, 0.1], [64, 0.6]], seconds=1.0, **DEVICE
+    ),
+    benchmark=BenchmarkRecord(0.11, 0.01, greedy_pass_at_1=0.12, seconds=1.0, **DEVICE),
 )
 
 
@@ -105,11 +113,11 @@ def make_sweep(settings=10, seeds=3, scatter=0.01):
 
 @pytest.fixture
 def report(tmp_path, monkeypatch):
-    def write(outcomes, reference=BASE, drawn=False):
+    def write(outcomes, baseline=BASE, drawn=False, **parameters):
         if not drawn:  # the plots take most of the time
-            monkeypatch.setattr("rlready.components.report.report.draw_plots", lambda rows, base, k: [])
+            monkeypatch.setattr("rlready.components.report.report.draw_plots", lambda *_: [])
         paths = tmp_path / "report.html", tmp_path / "report.md"
-        write_report("A sweep", outcomes, reference, *paths)
+        write_report(SweepResult(outcomes, baseline, {"base_model": "A sweep"} | parameters), *paths)
         monkeypatch.undo()
         html, markdown = (path.read_text() for path in paths)
         tables = {}
@@ -127,7 +135,7 @@ def unescape(text):
 
 
 def flatten_all(outcomes):
-    return [flatten(outcome, 64) for outcome in outcomes]
+    return [read_row(outcome, 64) for outcome in outcomes]
 
 
 def test_predictor_table_equals_an_independent_computation(report):
@@ -151,7 +159,7 @@ def test_predictor_table_equals_an_independent_computation(report):
 
 def test_intervals_equal_those_of_another_bootstrap_over_settings(report):
     sweep = make_sweep()
-    points = np.array([[o.predictors["curve"][1][1], o.benchmark["pass_at_1"]] for o in sweep])
+    points = np.array([[o.predictors.curve[1][1], o.benchmark.pass_at_1] for o in sweep])
     generator, correlations, fits = np.random.default_rng(9), [], []
     for _ in range(1000):
         drawn = np.concatenate([points[3 * i : 3 * i + 3] for i in generator.integers(0, 10, 10)])
@@ -189,7 +197,7 @@ def test_two_predictors_are_not_fitted_to_three_points(report):
 def test_settings_are_summed_up_where_seeds_repeat(report):
     sweep = make_sweep()
     page = report(sweep)
-    scores = [outcome.benchmark["pass_at_1"] for outcome in sweep[-3:]]
+    scores = [outcome.benchmark.pass_at_1 for outcome in sweep[-3:]]
     shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
     assert page.tables["Settings"]["mixed-4"][-1] == shown
     assert f"mixed-4 ended best after RL, with Pass@1 {shown} (standard deviation over 3 seeds)." in page.markdown
@@ -203,7 +211,7 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
 
 def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
     sweep = make_sweep(scatter=0.03)
-    groups = [[o.benchmark["pass_at_1"] for o in sweep[3 * i : 3 * i + 3]] for i in range(10)]
+    groups = [[o.benchmark.pass_at_1 for o in sweep[3 * i : 3 * i + 3]] for i in range(10)]
     within = math.sqrt(statistics.fmean(statistics.variance(group) for group in groups))
     bare = math.sqrt(statistics.fmean(statistics.variance(group) for group in groups[:2]))
     expected = f_oneway(*groups)
@@ -213,9 +221,7 @@ def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
     assert f"repeated on the base model without SFT, by {bare:.4f}" in text
     assert f"F(9, 20) = {expected.statistic:.1f}, p < 0.001" in text.replace("&lt;", "<")
     assert "The spread between settings is larger than the noise" in text
-    flat = [
-        dataclasses.replace(o, benchmark=o.benchmark | {"pass_at_1": 0.3 + 0.01 * (i % 3)}) for i, o in enumerate(sweep)
-    ]
+    flat = [change(o, "benchmark", pass_at_1=0.3 + 0.01 * (i % 3)) for i, o in enumerate(sweep)]
     assert "is not shown to be larger than the noise" in report(flat).markdown
 
 
@@ -243,7 +249,7 @@ def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite
         for epochs, (pass_at_1, pass_at_64, scores) in enumerate(settings)
         for seed, value in enumerate(scores)
     )
-    choice = choose(rows, pick_main(64)[by], measure_noise(rows))
+    choice = choose(rows, getattr(pick_main(64), by), measure_noise(rows))
     assert choice.chosen == chosen
     assert [choice.score, choice.best, choice.random, choice.by_pass_at_1] == pytest.approx(
         [score, best, random, favourite]
@@ -308,14 +314,12 @@ def test_the_audit_is_unbiased_and_covers_over_all_its_draws():
         assert np.mean([low <= getattr(truth, name) <= high for low, high in intervals]) >= 0.95
 
 
-def test_different_propensities_have_a_bootstrap_interval():
+def test_different_propensities_have_an_estimate_and_no_interval(report):
     rejected = [(0.35 + 0.01 * i, 0.25 + 0.5 * (i % 2)) for i in range(12)]
-    audit = audit_rejections(flatten_all(make_audited([0.40], rejected)))
-    for low, value, high in (
-        (audit.rate_interval[0], audit.rate, audit.rate_interval[1]),
-        (audit.regret_interval[0], audit.regret, audit.regret_interval[1]),
-    ):
-        assert 0 <= low < value < high < 1
+    outcomes = make_audited([0.40], [*rejected, (None, 0.25)])
+    audit = audit_rejections(flatten_all(outcomes))
+    assert 0 < audit.rate < 1 and audit.rate_interval is audit.regret_interval is None
+    assert "no interval: the candidates were drawn with different probabilities" in report(outcomes).markdown
 
 
 @pytest.mark.parametrize(
@@ -348,12 +352,10 @@ def test_the_audit_stands_in_the_report(report):
 def test_forecasts_are_held_against_what_came(report):
     forecasts = [(0.35, 0.45), (0.30, 0.40), (0.42, 0.50)]
     outcomes = [
-        make_outcome(
-            *run, forecast={"predicted": sum(f) / 2, "low": f[0], "high": f[1], "points": 9, "predictor": "pass_at_64"}
-        )
+        make_outcome(*run, forecast=Forecast(sum(f) / 2, f[0], f[1], 9, "pass_at_64"))
         for run, f in zip(RUNS, forecasts, strict=False)
     ]
-    outcomes += [make_outcome(*RUNS[4], forecast={"reason": "insufficient data: 3 finished runs, 8 needed"})]
+    outcomes += [make_outcome(*RUNS[4], forecast=Forecast(reason="insufficient data: 3 finished runs, 8 needed"))]
     found = check_forecasts(flatten_all(outcomes))
     assert (found.finished, found.made, found.inside) == (4, 3, 2)
     assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
@@ -371,7 +373,7 @@ def test_without_forecasts_the_report_says_insufficient_data(report):
 
 
 def test_ledger_sums_device_seconds_by_stage():
-    entries, unknown = list_entries(flatten_all(make_outcome(*run) for run in RUNS), flatten(BASE, 64))
+    entries, unknown = list_entries(flatten_all(make_outcome(*run) for run in RUNS), read_row(BASE, 64))
     # Two devices each; six candidates, five with RL, and the base model.
     assert [(e.stage, e.device, e.runs, e.cost) for e in entries] == [
         ("sft", "CPU thread", 6, 120.0),
@@ -383,16 +385,16 @@ def test_ledger_sums_device_seconds_by_stage():
 
 
 def change(outcome, stage, **values):
-    return dataclasses.replace(outcome, **{stage: getattr(outcome, stage) | values})
+    return dataclasses.replace(outcome, **{stage: dataclasses.replace(getattr(outcome, stage), **values)})
 
 
 def test_balance_is_what_was_avoided_minus_what_was_spent(report):
     outcomes = [make_outcome(*run) for run in RUNS]
-    found = balance(flatten_all(outcomes), flatten(BASE, 64))
+    found = balance(flatten_all(outcomes), read_row(BASE, 64))
     assert (found.spent, found.avoided, found.error, found.skipped) == (242.0, 2060.0, 0.0, 1)
     assert found.net == 1818.0
     cheap = [change(o, "rl", seconds=40.0 + 10 * i) if o.rl else o for i, o in enumerate(outcomes)]
-    found = balance(flatten_all(cheap), flatten(BASE, 64))
+    found = balance(flatten_all(cheap), read_row(BASE, 64))
     costs = [2 * (seconds + 30) for seconds in (40, 50, 60, 80, 90)]
     assert found.avoided == pytest.approx(statistics.fmean(costs))
     assert found.error == pytest.approx(statistics.stdev(costs) * math.sqrt(1 + 1 / 5))
@@ -402,7 +404,7 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
 
 def test_where_all_got_rl_nothing_was_avoided(report):
     outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
-    text = report([dataclasses.replace(o, verdict=o.verdict | {"mode": "audit"}) for o in outcomes]).markdown
+    text = report([change(o, "verdict", mode="audit") for o in outcomes]).markdown
     assert "RL ran for every candidate, so nothing was avoided. Net: -122 device-seconds" in text
     assert "RL and benchmark of 2 candidates that got them without being approved took 4,120" in text
 
@@ -491,29 +493,21 @@ def test_one_candidate_has_nothing_to_be_compared_with(report):
 
 
 def test_missing_numbers_are_dashes(report):
-    unknown = {
-        "generalization_loss": None,
-        "loss_interval": None,
-        "loss_by_length": None,
-        "greedy_pass_at_1": None,
-        "curve": [[1, None]],
-        "intervals": None,
-        "corrected": [[64, None]],
-        "false_positives": {"accepted": None, "checked": 0, "rate": None, "low": None, "high": None},
-        "by_products": {"entropy": float("nan")},
-        "correct": [None, 3],
-        "samples": 64,
-        "seconds": None,
-    }
-    benchmark = {"pass_at_1": float("nan"), "standard_error": None, "greedy_pass_at_1": None, "seconds": None}
-    verdict = {
-        "decision": "undecided",
-        "reason": "loss missing",
-        "mode": "audit",
-        "numbers": {"k": 64},
-        "forecast": None,
-    }
-    sft = {"trajectory": [[0, None]], "seconds": None}
+    unknown = PredictorsRecord(
+        generalization_loss=None,
+        loss_interval=None,
+        greedy_pass_at_1=None,
+        curve=[[1, None]],
+        corrected=[[64, None]],
+        false_positives=FalsePositives(None, 0, None, None, None),
+        by_products=SampleStatistics(entropy=float("nan")),
+        correct=[None, 3],
+        samples=64,
+        seconds=None,
+    )
+    benchmark = BenchmarkRecord(float("nan"), None, greedy_pass_at_1=None, seconds=None)
+    verdict = Verdict("lost", "undecided", False, "loss missing", "audit", numbers=GateNumbers(k=64))
+    sft = SftRecord([[0, None]], seconds=None)
     lost = Outcome(Candidate("lost", 4, "random", 1, 1e-5, 0), sft, unknown, verdict, None, benchmark)
     page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate), drawn=True)
     assert "| lost | 4 | random | – | – | – | – | undecided | – | – | loss missing |" in page.markdown
@@ -524,9 +518,12 @@ def test_missing_numbers_are_dashes(report):
 
 
 def test_sequential_sampling_shows_the_interval_and_no_correlation(report):
-    sequence = {"decision": "above", "low": 0.614, "high": 0.721, "k": 64, "threshold": 0.5}
-    nothing = {"curve": [], "intervals": {}, "corrected": [], "correct": [], "by_products": {}, "false_positives": None}
-    page = report([change(make_outcome(*run), "predictors", sequence=sequence, **nothing) for run in RUNS])
+    nothing = PredictorsRecord(
+        generalization_loss=0.7,
+        greedy_pass_at_1=0.2,
+        sequence=SequenceRecord(64, 0.614, 0.721, 0.5, "above"),
+    )
+    page = report([dataclasses.replace(make_outcome(*run), predictors=nothing) for run in RUNS])
     assert page.tables["Candidates"]["random-4"][4] == "0.61-0.72 (sequential)"
     assert page.quality["Pass@64"][:2] == ["0", "not enough points"]
     assert page.quality["SFT greedy Pass@1"][0] == "5"
@@ -535,7 +532,7 @@ def test_sequential_sampling_shows_the_interval_and_no_correlation(report):
 
 def test_a_k_beside_the_curve_comes_from_the_counts():
     outcome = change(make_outcome(*RUNS[0]), "predictors", correct=[0, 1, 4], samples=4)
-    row = flatten(outcome, 3)
+    row = read_row(outcome, 3)
     assert row.pass_at_k == pytest.approx((0 + 0.75 + 1) / 3)
     assert row.pass_at_k_interval[0] < row.pass_at_k < row.pass_at_k_interval[1]
     assert row.corrected < row.pass_at_k
@@ -549,7 +546,7 @@ def test_guessing_is_shown_where_it_scores(report):
 
 def test_hostile_text_stays_text_in_both_outputs(report):
     name = "_<script>alert(1)</script>|$\\bad{$\n[x](y)"
-    hostile = make_outcome(*RUNS[0], name=name, reason=f"1 < 2 {name}", forecast={"reason": name})
+    hostile = make_outcome(*RUNS[0], name=name, reason=f"1 < 2 {name}", forecast=Forecast(reason=name))
     hostile = change(hostile, "rl", device=name)
     hostile = dataclasses.replace(hostile, candidate=dataclasses.replace(hostile.candidate, subset=name))
     others = [make_outcome(*run) for run in RUNS[1:]]
@@ -568,7 +565,8 @@ def test_hostile_text_stays_text_in_both_outputs(report):
 
 def test_brackets_of_names_are_no_links_in_markdown(tmp_path):
     paths = tmp_path / "report.html", tmp_path / "report.md"
-    write_report("[a](b)", [make_outcome(*RUNS[0], name="[x](y)", forecast={"reason": "[z](y)"})], BASE, *paths)
+    hostile = make_outcome(*RUNS[0], name="[x](y)", forecast=Forecast(reason="[z](y)"))
+    write_report(SweepResult([hostile], BASE, {"base_model": "[a](b)"}), *paths)
     assert not re.search(r"\[\w\]", paths[1].read_text())
 
 
@@ -594,3 +592,130 @@ def test_importing_the_report_imports_nothing_slow():
         "sys.exit(any(m in sys.modules for m in ('scipy', 'matplotlib', 'torch', 'mlflow', 'kfp')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def fail(outcome, stage, reason="out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size"):
+    """Returns the outcome as it is after a stage failed: without what that stage and those after it would have added."""
+    stages = ["sft", "predictors", "rl", "benchmark"]
+    lost = dict.fromkeys(stages[stages.index(stage) :])
+    if stage in ("sft", "predictors"):
+        refused = Verdict(
+            outcome.candidate.candidate_id, "rejected", False, f"{stage} failed: {reason}", propensity=0.0
+        )
+        lost["verdict"] = refused
+    return dataclasses.replace(outcome, failure=Failure(stage, reason, 12.5, 2), **lost)
+
+
+def make_zeros(count=3, **shares):
+    outcomes = [make_outcome("random", epochs, 0.0, 0.1, 0.5, 0.0) for epochs in range(1, count + 1)]
+    zeros = {"standard_error": 0.0, "interval": [0.0, 0.178], "problems": 20}
+    return [change(outcome, "benchmark", **zeros, **shares) for outcome in outcomes]
+
+
+def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
+    outcomes = [make_outcome(*run) for run in RUNS]
+    outcomes += [
+        fail(make_outcome("random", 64, 0.9, 0.9, 0.5, 0.9), "sft"),
+        fail(make_outcome(*RUNS[4][:4], 0.1, 0.5, "x"), "rl"),
+    ]
+    page = report(outcomes, gate_min_pass_at_k=0.5)
+    head = page.markdown.split("\n## ")[0]
+    assert "random-64: SFT failed: out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size" in head
+    assert "x: RL failed: out of memory" in head and """sweep_attempts='{"random-64": 2, "x": 2}'""" in head
+    assert "8 candidates: 6 approved, 1 rejected, 1 failed before the gate; 1 failed after the gate." in head
+    assert page.tables["Candidates"]["random-64"][6] == "SFT failed"
+    assert page.tables["Candidates"]["x"][6] == "approved (RL failed)"
+    assert page.tables["Candidates"]["x"][-1].startswith("rl failed: out of memory")
+    assert '<span class="badge failed">SFT failed</span>' in page.html
+    assert "How many of the 1 rejections are wrong" in page.markdown
+    assert page.tables["What it cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
+    assert "RL and benchmark of 1 candidate that got none would have taken" in page.markdown
+
+
+def test_what_failed_is_no_part_of_the_audit(report):
+    outcomes = make_audited([0.40], [(0.50, 1.0), (0.30, 1.0)])
+    page = report([*outcomes, fail(outcomes[-1], "predictors"), fail(outcomes[-1], "rl")])
+    assert "2 candidates rejected. RL ran for all of them" in page.markdown
+    assert "2 candidates failed and are not part of this." in page.markdown
+
+
+def test_a_sweep_in_which_all_failed_says_so(report):
+    page = report([fail(make_outcome(*run), "sft") for run in RUNS], drawn=True)
+    lead, failures = page.markdown.split("\n\n")[1:3]
+    assert lead == "**No candidate has a result: all failed.**"
+    assert failures.startswith(
+        "random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory"
+    )
+    assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
+    assert "The gate rejected nobody" in page.markdown
+
+
+def test_a_sweep_in_which_rl_failed_for_the_only_approved_says_so(report):
+    page = report([fail(make_outcome(*RUNS[1]), "rl"), *(make_outcome(*run[:5], None) for run in RUNS[2:])])
+    assert (
+        "No candidate has finished RL: it or its benchmark failed for the only one that it was to run for, random-4."
+        in page.markdown
+    )
+    assert "5 candidates: 1 approved, 4 rejected; 1 failed after the gate." in page.markdown
+
+
+def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curves(report):
+    outcomes = [
+        make_outcome(*run[:5], None, reason="Pass@64 0.740 < 0.9, not clearly below; loss rise 2 > 1.5") for run in RUNS
+    ]
+    page = report(outcomes, drawn=True, gate_min_pass_at_k=0.9)
+    assert "**No candidate has finished RL, because the gate approved none of them.**" in page.markdown
+    assert "random-4 came first by Pass@k and is rejected: Pass@64 0.740 &lt; 0.9, not clearly below." in page.markdown
+    first, second = re.findall(r"<h3>(.*?)</h3>", page.html)[:2]
+    assert (first, second) == ("Pass@k before RL", "Held-out loss during SFT")
+    assert "least Pass@64 for RL: 0.9" in page.html
+
+
+def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
+    html = report([make_outcome(*run) for run in RUNS], drawn=True).html
+    lead = html.index("random-4 ended best after RL")
+    first, second = (
+        html.index(f"<h3>{title}</h3>") for title in ("Pass@1 before and after RL", "Predicted by Pass@64")
+    )
+    assert lead < first < second < html.index("6 candidates: 5 approved")
+
+
+def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
+    page = report(make_zeros(), BASE)
+    lead = page.markdown.split("\n\n")[1]
+    assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
+    assert "ended best" not in page.markdown and "was also the best" not in page.markdown
+    assert page.tables["Candidates"]["random-1"][7] == "0.000 [0.000, 0.178]"
+    assert page.tables["Candidates"]["random-1"][8] == "0.000 [0.00, 0.18]"
+    assert "± 0.000" not in page.markdown
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.98, 0.99), "98 % of the samples were cut off by the length limit; raise sampling_max_tokens (now 24)"),
+        ((0.02, 0.97), "97 % of the samples have no final answer in the form that the prompt asks for; change the"),
+    ],
+)
+def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, said):
+    page = report(make_zeros(truncated=shares[0], unreadable=shares[1]), sampling_max_tokens=24)
+    assert page.markdown.split("\n\n")[1].startswith(f"**The scores say little: {said}")
+    cut, unreadable = (f"{100 * share:.0f} %" for share in shares)
+    assert page.tables["Candidates"]["random-1"][7] == f"0.000 [0.000, 0.178]; cut {cut}, unreadable {unreadable}"
+
+
+def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):
+    outcomes = [change(make_outcome(*run), "benchmark", truncated=0.1, unreadable=0.1) for run in RUNS if run[5]]
+    outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
+    page = report(outcomes)
+    assert page.markdown.split("\n\n")[1].startswith("**random-4 ended best")
+    assert (
+        "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
+    )
+    assert page.markdown.count("Nearly all") == 1
+
+
+def test_reasons_are_short_in_the_table_and_whole_on_demand(report):
+    reason = "Pass@64 0.310 < 0.5, not clearly below: [0.20, 0.52] holds it; loss rise 1.800 > 1.25"
+    page = report([make_outcome(*RUNS[3], reason=reason)]).html.replace("&lt;", "<").replace("&gt;", ">")
+    assert f"<details><summary>Pass@64 0.310 < 0.5, not clearly below …</summary>{reason}</details>" in page

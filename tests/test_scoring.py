@@ -38,6 +38,7 @@ def test_by_products_of_samples_written_by_hand():
         "diversity": pytest.approx((2 / 4 + 1 / 4) / 2),
         "mean_tokens": pytest.approx(37 / 8),
         "truncated": pytest.approx(1 / 8),
+        "unreadable": pytest.approx(1 / 8),
         "verifier_disagreement": 0.0,
         "verdicts_per_second": pytest.approx(16.0),
     }

@@ -6,7 +6,7 @@ import time
 import pytest
 from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, complete_parameters
 from rlready.pipelines.cluster import server as kfp
 from rlready.pipelines.cluster import submit
 from rlready.pipelines.recipes import load_recipe
@@ -24,7 +24,7 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     assert pipeline["display_name"] == "rlready" and re.fullmatch(r"laptop-[0-9a-f]{12}", version["name"])
     assert [entry["display_name"] for entry in server.made["experiments"]] == ["rlready", "second"]
     first, second = server.made["runs"]
-    assert first["runtime_config"]["parameters"] == load_recipe("laptop", ["gate_k=16"])
+    assert complete_parameters(first["runtime_config"]["parameters"]) == load_recipe("laptop", ["gate_k=16"])
     assert second["runtime_config"]["parameters"]["gate_min_pass_at_k"] == 0.4
     assert first["pipeline_version_reference"] == {"pipeline_id": "pipelines-0", "pipeline_version_id": "version-0"}
     assert (first["experiment_id"], second["experiment_id"]) == ("experiments-0", "experiments-1")

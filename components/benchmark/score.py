@@ -46,6 +46,8 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         problems=len(problems),
         samples=samples,
         tokens=scored.tokens + greedy.tokens,
+        truncated=scored.truncated,
+        unreadable=scored.unreadable,
         engine=engine.name,
         seconds=time.time() - begun,
         **describe_device(),

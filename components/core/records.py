@@ -8,6 +8,7 @@ from typing import Any
 SCHEMA = 3
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
+STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
 
 
 class Record:
@@ -115,6 +116,7 @@ class SampleStatistics(Record):
         diversity: Different answers over samples, mean over problems.
         mean_tokens: Tokens a sample.
         truncated: Share of samples that the length limit cut off.
+        unreadable: Share of samples without a readable final answer.
         verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
         verdicts_per_second: Speed of the verifier.
     """
@@ -124,6 +126,7 @@ class SampleStatistics(Record):
     diversity: float | None = None
     mean_tokens: float | None = None
     truncated: float | None = None
+    unreadable: float | None = None
     verifier_disagreement: float | None = None
     verdicts_per_second: float | None = None
 
@@ -293,6 +296,8 @@ class BenchmarkRecord(Record):
         seconds: Wall time.
         device: Kind of device.
         devices: How many of them.
+        truncated: Share of the samples at temperature 1 that the length limit cut off.
+        unreadable: Share of them without a readable final answer.
     """
 
     pass_at_1: float | None = None
@@ -308,6 +313,8 @@ class BenchmarkRecord(Record):
     seconds: float | None = None
     device: str = ""
     devices: int | None = None
+    truncated: float | None = None
+    unreadable: float | None = None
 
 
 @dataclass(frozen=True)

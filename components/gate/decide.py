@@ -3,11 +3,13 @@
 import dataclasses
 import hashlib
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from rlready.components.config import Gate, InputError
-from rlready.components.core.estimators.intervals import Z95
+from rlready.components.core.estimators.intervals import Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
 from rlready.components.core.records import GateNumbers, Outcome, PredictorsRecord, SequenceRecord, Verdict
 
@@ -70,6 +72,42 @@ def _refuse(outcome: Outcome, settings: Gate) -> Verdict:
     )
 
 
+@dataclass(frozen=True)
+class Check:
+    """One number beside its threshold; a number that equals it passes.
+
+    Attributes:
+        name: What is compared.
+        value: The number; None where it is missing.
+        limit: The threshold.
+        least: Whether the threshold is the least allowed, else the most.
+        idle: The threshold that rejects nobody.
+        interval: The number's 95 % interval; None where it has none.
+    """
+
+    name: str
+    value: float | None
+    limit: float
+    least: bool
+    idle: float
+    interval: Sequence[float | None] | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the number lies on the wrong side of the threshold."""
+        return self.value < self.limit if self.least else self.value > self.limit
+
+    def describe(self) -> str:
+        """Returns the comparison, and of a miss whether it may be chance: whether the interval holds the threshold."""
+        sign = ("<" if self.least else ">") if self.missed else (">=" if self.least else "<=")
+        shown = f"{self.name} {self.value:.3f} {sign} {self.limit:g}"
+        if not self.missed or not self.interval or None in self.interval:
+            return shown
+        low, high = self.interval
+        unclear = f", not clearly {'below' if self.least else 'above'}: [{low:.3f}, {high:.3f}] holds it"
+        return shown + unclear * (low <= self.limit <= high)
+
+
 def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     """Compares one candidate with the thresholds.
 
@@ -81,16 +119,42 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
         the verifier does not allow a decision, else approved.
     """
-    k, candidate, predictors = settings.k, outcome.candidate, outcome.predictors or PredictorsRecord()
+    k, subset, predictors = settings.k, outcome.candidate.subset, outcome.predictors or PredictorsRecord()
+    numbers = _read_numbers(outcome, base, k)
+    notes, missed, missing, held = [], [], [], []
+    if predictors.sequence:
+        _judge_sequence(predictors.sequence, settings, missed, missing, held)
+    if subset != "random":
+        notes.append(f"loss threshold not applied: {subset} is not a random draw")
+    for check in _list_checks(outcome, base, numbers, settings):
+        if check.value is None:
+            missing.append(f"{check.name} missing or not finite")
+        elif check.missed:
+            missed.append(check.describe())
+        elif check.limit != check.idle:
+            held.append(check.describe())
+    disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
+    if disagreement is not None and disagreement > limit:
+        missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
+    elif disagreement is None and not predictors.sequence:
+        missing.append("verifier disagreement missing or not finite")
+    decision = "rejected" if missed else "undecided" if missing else "approved"
+    reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
+    approved, name = decision == "approved", outcome.candidate.candidate_id
+    return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
+
+
+def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
+    """Returns the figures that the verdict rests on."""
+    predictors = outcome.predictors or PredictorsRecord()
     losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
-    sequence = predictors.sequence
     pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k)
-    numbers = GateNumbers(
+    return GateNumbers(
         k=k,
         pass_at_1=_estimate(predictors, 1),
         pass_at_k=pass_at_k,
-        pass_at_k_low=sequence and sequence.low,
-        pass_at_k_high=sequence and sequence.high,
+        pass_at_k_low=predictors.sequence and predictors.sequence.low,
+        pass_at_k_high=predictors.sequence and predictors.sequence.high,
         base_pass_at_k=base_pass_at_k,
         pass_at_k_over_base=None if None in (pass_at_k, base_pass_at_k) else pass_at_k - base_pass_at_k,
         generalization_loss=predictors.generalization_loss,
@@ -98,38 +162,25 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         verifier_disagreement=predictors.by_products.verifier_disagreement,
     )
 
-    # Name, value, limit, direction, and the limit that rejects nobody.
-    checks = [
-        (f"Pass@{k}", pass_at_k, settings.min_pass_at_k, 1, 0),
-        (f"Pass@{k} over base", numbers.pass_at_k_over_base, settings.min_pass_at_k_over_base, 1, -1),
-        ("loss rise", numbers.loss_rise, settings.max_loss_rise, -1, math.inf),
-    ]
-    notes, missed, missing, held = [], [], [], []
-    if sequence:
-        checks = checks[2:]
-        _judge_sequence(sequence, settings, missed, missing, held)
-    if candidate.subset == "random":
-        checks.insert(-1, ("loss", numbers.generalization_loss, settings.max_generalization_loss, -1, 100))
-    else:
-        notes.append(f"loss threshold not applied: {candidate.subset} is not a random draw")
-        if numbers.generalization_loss is None:
-            checks.insert(-1, ("loss", None, settings.max_generalization_loss, -1, 100))
-    for name, value, limit, sign, idle in checks:
-        if value is None:
-            missing.append(f"{name} missing or not finite")
-        elif sign * (value - limit) < 0:
-            missed.append(f"{name} {value:.3f} {'<' if sign > 0 else '>'} {limit:g}")
-        elif limit != idle:
-            held.append(f"{name} {value:.3f} {'>=' if sign > 0 else '<='} {limit:g}")
-    disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
-    if disagreement is not None and disagreement > limit:
-        missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
-    elif disagreement is None and not sequence:
-        missing.append("verifier disagreement missing or not finite")
-    decision = "rejected" if missed else "undecided" if missing else "approved"
-    reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
-    approved = decision == "approved"
-    return Verdict(candidate.candidate_id, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
+
+def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:
+    """Returns what is compared with a threshold; the sequential test compares Pass@k itself."""
+    k, lead, loss, checks = settings.k, numbers.pass_at_k_over_base, numbers.generalization_loss, []
+    predictors = outcome.predictors or PredictorsRecord()
+    if not predictors.sequence:
+        interval = lead_interval = None
+        if numbers.pass_at_k is not None:
+            interval = estimate_interval(estimate_curve(predictors.correct, predictors.samples)[:, k - 1])
+        if lead is not None:
+            _, error = _measure_lead(outcome, base, k)
+            lead_interval = (lead - Z95 * error, lead + Z95 * error) if error else None
+        checks = [
+            Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval),
+            Check(f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, True, -1, lead_interval),
+        ]
+    if loss is None or outcome.candidate.subset == "random":
+        checks.append(Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval))
+    return [*checks, Check("loss rise", numbers.loss_rise, settings.max_loss_rise, False, math.inf)]
 
 
 def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:
@@ -195,7 +246,11 @@ def measure_distance(one: Outcome, other: Outcome, settings: Gate) -> tuple[floa
         losses = [o.predictors.generalization_loss for o in (one, other)]
         widths = [np.ptp(o.predictors.loss_interval) / (2 * Z95) for o in (one, other)]
         return losses[0] - losses[1], float(math.hypot(*widths))
-    k = settings.k if settings.rank_by == "pass_at_k" else 1
+    return _measure_lead(one, other, settings.k if settings.rank_by == "pass_at_k" else 1)
+
+
+def _measure_lead(one: Outcome, other: Outcome, k: int) -> tuple[float, float | None]:
+    """Returns by how much Pass@k of one is above the other's, and the standard error over the problems of both."""
     curves = [estimate_curve(o.predictors.correct, o.predictors.samples)[:, k - 1] for o in (one, other)]
     if len(curves[0]) != len(curves[1]):
         raise InputError(f"{one.candidate.candidate_id} and {other.candidate.candidate_id} have different problems")

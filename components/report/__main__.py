@@ -28,10 +28,10 @@ def run(
     sweep = add_results(sweep, [read_record(Outcome, path) for path in results], read_record(Outcome, baseline))
     check_ran(sweep.outcomes)
     given = json.loads(parameters)
+    sweep = dataclasses.replace(sweep, parameters=given)
     held = {"baseline": dataclasses.asdict(sweep.baseline), "outcomes": [dataclasses.asdict(o) for o in sweep.outcomes]}
     write_atomically(records, json.dumps(held | {"parameters": given}, indent=1))
-    title = f"{given['base_model']}: {len(sweep.outcomes)} candidates"
-    write_report(title, sweep.outcomes, sweep.baseline, Path(html), Path(markdown))
+    write_report(sweep, Path(html), Path(markdown))
     run_id = os.environ.get("RLREADY_RUN_ID", "")
     log_outcome(sweep.baseline, run_id, role="baseline")
     for outcome in sweep.outcomes:

@@ -4,10 +4,13 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from rlready.components.config import InputError
-from rlready.components.core.records import Outcome
+from rlready.components.core.records import STAGE_NAMES, Outcome
 from rlready.components.core.serialization import parse_record
+
+LONGEST_REASON = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,19 @@ def check_ran(outcomes: list[Outcome]) -> None:
 
 
 def list_failures(sweep: SweepResult) -> list[str]:
-    """Returns a line for each candidate that failed, and one that says how to try them again."""
+    """Returns what failed and why, a line for each reason, and one that says how to try again."""
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     if not failed:
         return []
-    lines = [f"{o.candidate.candidate_id}: {o.failure.stage} failed: {o.failure.reason}" for o in failed]
+    named: dict[str, list[str]] = {}
+    for outcome in failed:
+        reason = shorten(outcome.failure.reason, LONGEST_REASON, placeholder=" …")
+        named.setdefault(f"{STAGE_NAMES[outcome.failure.stage]} failed: {reason}", []).append(
+            outcome.candidate.candidate_id
+        )
     again = sweep.parameters.get("sweep_attempts") or {}
     again = again | {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
-    return [*lines, f"to try again: the same command with --set sweep_attempts='{json.dumps(again)}'"]
+    return [
+        *(f"{', '.join(names)}: {reason}" for reason, names in named.items()),
+        f"To try again: the same command, or form, with sweep_attempts set: --set sweep_attempts='{json.dumps(again)}'",
+    ]

@@ -7,14 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-from rlready.components.report.plots import Plot
-
 DECISIONS = ("approved", "rejected", "undecided")
-AUDITED = " (audited)"
 TEXT_COLUMNS = ("Candidate", "Setting", "Subset", "Verdict", "Reason", "Predictor", "Chosen", "Stage", "Device")
 MARKDOWN_SYNTAX = str.maketrans({char: f"&#{ord(char)};" for char in "|\\`*[]"})
+LONGEST_REASON = 90  # characters; more is shown on demand
 
 Table = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot for the page, all but the drawing as plain text.
+
+    Attributes:
+        title: What it shows.
+        caption: How to read it.
+        drawing: HTML; empty where there is nothing to show.
+        missing: Then the reason why.
+    """
+
+    title: str
+    caption: str
+    drawing: str
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,19 +55,36 @@ class Section:
     folded: bool = False
 
 
-def render_html(title: str, result: Sequence[str], sections: Sequence[Section]) -> str:
-    """Returns the report as one page that needs nothing from outside.
+@dataclass(frozen=True)
+class Document:
+    """The whole report.
 
-    Args:
-        title: The heading.
-        result: The result in sentences, the most important first.
+    Attributes:
+        title: Its heading.
+        lead: The answer in one sentence.
+        failures: What failed, and how to try it again.
+        plots: What shows the answer, on the page only.
+        texts: The other sentences of the result.
         sections: What follows.
     """
+
+    title: str
+    lead: str
+    failures: Sequence[str]
+    plots: Sequence[Plot]
+    texts: Sequence[str]
+    sections: Sequence[Section]
+
+
+def render_html(document: Document) -> str:
+    """Returns the report as one page that needs nothing from outside."""
     return Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        lead=html.escape(result[0]),
-        result=_tag_all("p", result[1:]),
-        sections="\n".join(map(_render_section, sections)),
+        title=html.escape(document.title),
+        lead=html.escape(document.lead),
+        failures=f'<div class="failures">\n{_tag_all("p", document.failures)}\n</div>' if document.failures else "",
+        plots=_render_plots(document.plots),
+        result=_tag_all("p", document.texts),
+        sections="\n".join(map(_render_section, document.sections)),
     )
 
 
@@ -65,14 +97,17 @@ def _render_section(section: Section) -> str:
         parts.append(table)
     if section.notes:
         parts.append(f"<ul>\n{_tag_all('li', section.notes)}\n</ul>")
-    if section.plots:
-        figures = "\n".join(
-            f"<figure><h3>{html.escape(plot.title)}</h3>{plot.drawing}"
-            f"<figcaption>{html.escape(plot.caption)}</figcaption></figure>"
-            for plot in section.plots
-        )
-        parts.append(f'<div class="plots">\n{figures}\n</div>')
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in (*parts, _render_plots(section.plots)) if part)
+
+
+def _render_plots(plots: Sequence[Plot]) -> str:
+    figures = [
+        f"<figure><h3>{html.escape(plot.title)}</h3>"
+        + (plot.drawing or f'<p class="nothing">nothing to show: {html.escape(plot.missing)}</p>')
+        + f"<figcaption>{html.escape(plot.caption)}</figcaption></figure>"
+        for plot in plots
+    ]
+    return '<div class="plots">\n{}\n</div>'.format("\n".join(figures)) if figures else ""
 
 
 def _tag_all(tag: str, texts: Sequence[str]) -> str:
@@ -102,20 +137,40 @@ def _render_html_table(section: Section) -> str:
 
 def _render_cell(column: str, text: str) -> str:
     if column == "Verdict":
-        decision = text.removesuffix(AUDITED)
-        mark = '<span class="mark">audited</span>' if text.endswith(AUDITED) else ""
-        if decision in DECISIONS:
-            return f'<span class="badge {decision}">{decision}</span>{mark}'
-    uncertain = column not in TEXT_COLUMNS and re.fullmatch(r"([^ ]+) ([\[±(].*)", text)
-    if uncertain:
-        return f'{html.escape(uncertain[1])} <span class="interval">{html.escape(uncertain[2])}</span>'
-    return html.escape(text)
+        return _render_verdict(text)
+    if column == "Reason":
+        short = shorten_reason(text)
+        if short != text:
+            return f"<details><summary>{html.escape(short)}</summary>{html.escape(text)}</details>"
+    figure, _, shares = text.partition("; ") if column not in TEXT_COLUMNS else (text, "", "")
+    uncertain = column not in TEXT_COLUMNS and re.fullmatch(r"([^ ]+) ([\[±(].*)", figure)
+    if not uncertain and not shares:
+        return html.escape(text)
+    value, *less = (*uncertain.groups(), shares) if uncertain else (figure, shares)
+    spans = "".join(f' <span class="interval">{html.escape(part)}</span>' for part in less if part)
+    return html.escape(value) + spans
 
 
-def render_markdown(title: str, result: Sequence[str], sections: Sequence[Section]) -> str:
-    """Returns the report's texts and tables as Markdown; the arguments are those of `render_html`."""
-    lines = [f"# {_escape_markdown(title)}", f"**{_escape_markdown(result[0])}**", *map(_escape_markdown, result[1:])]
-    for section in sections:
+def _render_verdict(text: str) -> str:
+    """Returns the decision as a badge and what is in brackets behind it as a mark."""
+    decision, *marks = re.split(r" \(|\)", text)
+    kind = decision if decision in DECISIONS else "failed" if decision.endswith(" failed") else ""
+    badge = f'<span class="badge {kind}">{html.escape(decision)}</span>' if kind else html.escape(decision)
+    return badge + "".join(f'<span class="mark">{html.escape(mark)}</span>' for mark in marks if mark)
+
+
+def shorten_reason(reason: str) -> str:
+    """Returns the first statement of a reason, and three dots where more follows."""
+    first = re.split(r"; |: ", reason, maxsplit=1)[0]
+    first = first if len(first) <= LONGEST_REASON else first[: LONGEST_REASON - 1]
+    return first if first == reason else first + " …"
+
+
+def render_markdown(document: Document) -> str:
+    """Returns the report's texts and tables as Markdown."""
+    lines = [f"# {_escape_markdown(document.title)}", f"**{_escape_markdown(document.lead)}**"]
+    lines += map(_escape_markdown, (*document.failures, *document.texts))
+    for section in document.sections:
         parts = [*map(_escape_markdown, section.texts)]
         if section.table:
             parts.append(_render_markdown_table(section.table))

@@ -2,11 +2,25 @@
 
 import math
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlready.components.core.records import AFTER_RL as RL_STAGES
-from rlready.components.core.records import CANDIDATE_STAGES as STAGES
+from rlready.components.core.records import (
+    CANDIDATE_STAGES,
+    STAGE_NAMES,
+    BenchmarkRecord,
+    PredictorsRecord,
+    RlRecord,
+    SftRecord,
+)
 from rlready.components.report.comparison import Row
+from rlready.components.report.document import Section, Table
+from rlready.components.report.notation import MISSING, count
+
+UNIT = "A device-second is one second on one device."
+
+Record = SftRecord | PredictorsRecord | RlRecord | BenchmarkRecord
+Cost = tuple[str, float]  # kind of device, device-seconds
 
 
 @dataclass(frozen=True)
@@ -54,18 +68,34 @@ class Balance:
         return self.avoided - self.spent
 
 
+def measure_cost(record: Record) -> Cost | None:
+    """Returns what a stage took, or None where that was not recorded."""
+    if None in (record.seconds, record.devices):
+        return None
+    return record.device or "unnamed device", record.seconds * record.devices
+
+
+def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
+    """Yields every run of a stage with its record; what candidates without SFT share with the base model counts once."""
+    for row in (base, *rows):
+        for stage in CANDIDATE_STAGES:
+            record = getattr(row.outcome, stage)
+            if record is not None and (row is base or record != getattr(base.outcome, stage)):
+                yield stage, record
+
+
 def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
     """Returns the costs by stage and kind of device, and how many runs are not in them because theirs was not measured."""
     known, unknown = {}, 0
-    for row in (*rows, base):
-        for stage in row.ran:
-            if row.costs[stage] is None:
-                unknown += 1
-            else:
-                device, cost = row.costs[stage]
-                known.setdefault((STAGES.index(stage), device), []).append(cost)
+    for stage, record in list_runs(rows, base):
+        cost = measure_cost(record)
+        if cost is None:
+            unknown += 1
+        else:
+            known.setdefault((CANDIDATE_STAGES.index(stage), cost[0]), []).append(cost[1])
     entries = [
-        Entry(STAGES[stage], device, len(costs), math.fsum(costs)) for (stage, device), costs in sorted(known.items())
+        Entry(CANDIDATE_STAGES[stage], device, len(costs), math.fsum(costs))
+        for (stage, device), costs in sorted(known.items())
     ]
     return entries, unknown
 
@@ -74,7 +104,7 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     """Sets the RL that the gate avoided against what the gate cost.
 
     A candidate that RL did not run for would have cost what the others cost in the mean; SFT counts on neither side,
-    because it ran for all.
+    because it ran for all. Nor does what failed: nobody knows what it would have cost.
 
     Args:
         rows: The candidates.
@@ -83,13 +113,15 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     Returns:
         The balance, or a sentence that says why there is none.
     """
-    finished = [row for row in rows if set(RL_STAGES) <= set(row.ran)]
+    finished = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
     if not finished:
         return "What the gate avoided cannot be computed: no candidate has finished RL, so its cost is unknown."
-    needed = [row.costs["predictors"] for row in (*rows, base)]
-    needed += [row.costs[stage] for row in finished for stage in RL_STAGES]
-    if None in needed:
-        missing = sum(cost is None for cost in needed)
+    measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
+    after = [[measure_cost(row.outcome.rl), measure_cost(row.outcome.benchmark)] for row in finished]
+    needed = [*measured, *(cost for costs in after for cost in costs)]
+    if base.outcome.predictors is None:
+        needed.append(None)
+    if missing := needed.count(None):
         return f"What the gate avoided cannot be computed: {missing} of the costs that it rests on were not recorded."
     devices = sorted({device for device, _ in needed})
     if len(devices) > 1:
@@ -97,19 +129,70 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
             "What the gate avoided cannot be set against what it spent: the stages ran on different kinds of devices"
             f" ({', '.join(devices)}), and their seconds are not alike."
         )
-
-    def sum_up(row: Row) -> float:
-        return sum(row.costs[stage][1] for stage in RL_STAGES)
-
-    costs, skipped = [sum_up(row) for row in finished], sum("rl" not in row.ran for row in rows)
+    costs = [sum(seconds for _, seconds in pair) for pair in after]
+    skipped = sum(row.outcome.rl is None and row.failure is None for row in rows)
     deviation = statistics.stdev(costs) if len(costs) > 1 else None
-    refused = [row for row in finished if row.decision not in ("approved", None) and row.mode != "off"]
+    refused = [
+        cost
+        for row, cost in zip(finished, costs, strict=True)
+        if row.verdict.decision not in ("approved", "") and row.verdict.mode != "off"
+    ]
     return Balance(
         devices[0],
-        math.fsum(row.costs["predictors"][1] for row in (*rows, base)),
+        math.fsum(seconds for _, seconds in measured),
         skipped * statistics.fmean(costs),
         None if deviation is None else deviation * math.sqrt(skipped + skipped**2 / len(costs)),
         skipped,
-        math.fsum(map(sum_up, refused)),
+        math.fsum(refused),
         len(refused),
     )
+
+
+def describe_costs(rows: list[Row], base: Row) -> Section:
+    """Returns the section on what the experiment cost, and what the gate saved of it."""
+    return Section("What it cost", _describe_balance(rows, base), _tabulate(rows, base))
+
+
+def _tabulate(rows: list[Row], base: Row) -> Table:
+    """Returns the device-seconds by stage and kind of device, header first and the sums last."""
+    entries, unknown = list_entries(rows, base)
+    table = [["Stage", "Device", "Runs", "Device-seconds"]]
+    table += [[STAGE_NAMES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
+    for device in dict.fromkeys(entry.device for entry in entries):
+        of_kind = [entry for entry in entries if entry.device == device]
+        total = sum(entry.cost for entry in of_kind)
+        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), f"{total:,.1f}"])
+    for stage in CANDIDATE_STAGES:
+        if failed := [row.failure for row in rows if row.failure and row.failure.stage == stage]:
+            seconds = math.fsum(failure.seconds for failure in failed if failure.seconds is not None)
+            least = f"at least {seconds:,.1f}" if seconds else MISSING  # of how many devices is not known
+            table.append([f"{STAGE_NAMES[stage]}, failed", MISSING, str(len(failed)), least])
+    return [*table, *([["Not recorded", MISSING, str(unknown), MISSING]] if unknown else [])]
+
+
+def _describe_balance(rows: list[Row], base: Row) -> list[str]:
+    """Returns what the gate avoided against what it cost, or why that cannot be computed."""
+    found = balance(rows, base)
+    if isinstance(found, str):
+        return [found, UNIT]
+    spent = (
+        f"The predictors of all candidates and of the base model, which is what the gate costs, took {found.spent:,.0f}"
+    )
+    if found.skipped:
+        error = "" if found.error is None else f" ± {found.error:,.0f}"
+        avoided = (
+            f"RL and benchmark of {count(found.skipped, 'candidate')} that got none would have taken about"
+            f" {found.avoided:,.0f}{error}, at the mean of those that ran."
+        )
+    elif any(row.failure for row in rows):
+        avoided = "RL was to run for every candidate that did not fail, so nothing was avoided."
+    else:
+        avoided = "RL ran for every candidate, so nothing was avoided."
+    verdict = "the gate saved more than it cost" if found.net > 0 else "the gate cost more than it saved"
+    said = [f"{spent} device-seconds. {avoided} Net: {found.net:+,.0f} device-seconds, {verdict}."]
+    if found.refused:
+        said.append(
+            f"RL and benchmark of {count(found.refused, 'candidate')} that got them without being approved took"
+            f" {found.avoidable:,.0f}: the price of the audit, and what the gate would have avoided without it."
+        )
+    return [*said, UNIT]

@@ -4,13 +4,14 @@ import html
 import io
 import re
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rlready.components.core.estimators.forecast import fit_line
-from rlready.components.report.comparison import Row, Setting, group_settings, label_predictors
-from rlready.components.report.quality import pick_main, select_finished
+from rlready.components.report.comparison import Row, Setting, group_settings, read_interval
+from rlready.components.report.document import Plot
+from rlready.components.report.predictors import Predictor, label_pass_at, pick_main, select_finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,79 +46,80 @@ STYLE = {
 }
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A plot for the page: its title, a caption and the HTML of the drawing, all but the HTML as plain text."""
-
-    title: str
-    caption: str
-    drawing: str
-
-
-def draw_plots(rows: list[Row], base: Row, k: int | None) -> list[Plot]:
-    """Returns the plots of the report.
+def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None) -> list[Plot]:
+    """Returns the plots of the report, first those that show best what came out.
 
     Args:
         rows: The candidates, in the order of their colours.
         base: The base model.
         k: The gate's k.
+        least: The gate's threshold for Pass@k; None or 0 where there is none.
 
     Returns:
-        The plots; one without data says so instead of a drawing.
+        The plots; one without data says why.
     """
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
-        return [
-            Plot(
-                "Pass@1 before and after RL",
-                "Before RL on the predictors' problems; the others on the benchmark's, with ±1 standard error, or, where seeds"
-                " repeat, the mean ±1 standard deviation between them.",
-                _draw_scores_by_epochs(rows, base),
-            ),
-            Plot(
-                "Held-out loss during SFT",
-                "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
-                _draw_trajectories(rows),
-            ),
-            Plot(
-                "Pass@k before RL",
-                "How often at least one of k samples is right. Dotted curves: not a random subset.",
-                _draw_curves(rows, base, k),
-            ),
-            *(
-                Plot(
-                    f"Predicted by {label_predictors(k)[predictor]}",
-                    "One point a candidate that finished RL, with ±1 standard error and the least-squares line; markers by"
-                    " subset as in the first plot.",
-                    _draw_prediction(rows, predictor, k),
-                )
-                for predictor in ("sft_pass_at_1", "pass_at_k", "loss")
-            ),
+        scores = Plot(
+            "Pass@1 before and after RL",
+            "Before RL on the predictors' problems; the others on the benchmark's, with 95 % intervals, or, where seeds"
+            " repeat, the mean ±1 standard deviation between them.",
+            _draw_scores_by_epochs(rows, base),
+            "no candidate has a Pass@1",
+        )
+        trajectories = Plot(
+            "Held-out loss during SFT",
+            "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
+            _draw_trajectories(rows),
+            "no candidate has a held-out loss during SFT",
+        )
+        curves = Plot(
+            "Pass@k before RL",
+            "How often at least one of k samples is right. Dotted curves: not a random subset.",
+            _draw_curves(rows, base, k, least),
+            "no candidate has a Pass@k curve",
+        )
+        main, label = pick_main(k), label_pass_at(k)
+        predictions = [
+            _plot_prediction(rows, predictor, name, measure)
+            for predictor, name, measure in (
+                (main.pass_at_k, label, lambda row: row.pass_at_k),
+                (main.sft_pass_at_1, main.sft_pass_at_1.label, lambda row: row.sft_pass_at_1),
+                (main.loss, "Generalization loss", lambda row: row.loss),
+            )
         ]
+    if any(row.score is not None for row in rows):
+        return [scores, *predictions, curves, trajectories]
+    return [curves, trajectories, scores, *predictions]
 
 
 def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     shown = [row for row in rows if row.sft_pass_at_1 is not None or row.score is not None]
     if not shown:
-        return _say_nothing("no candidate has a Pass@1")
+        return ""
     from matplotlib.lines import Line2D
 
     epochs = sorted({row.candidate.epochs for row in shown})
     subsets = sorted({row.candidate.subset for row in shown}, key=lambda name: (name != "random", name))
     figure, axes = _start(legend_rows=3 if len(subsets) < 4 else 4)
-    phases = {"before RL": ("sft_pass_at_1", BLUE, "white"), "after RL": ("score", VERMILION, VERMILION)}
+    phases = {  # what is measured, its spread, colour and face
+        "before RL": (attrgetter("sft_pass_at_1"), None, BLUE, "white"),
+        "after RL": (attrgetter("score"), _measure_spread, VERMILION, VERMILION),
+    }
     for index, subset in enumerate(subsets):
         of_subset = sorted((row for row in shown if row.candidate.subset == subset), key=lambda r: r.candidate.epochs)
         for grid in sorted({row.setting[2:] for row in of_subset}):
             settings = [s for s in group_settings(of_subset) if s.rows[0].setting[2:] == grid]
-            for field, color, face in phases.values():
-                means = [setting.average(attrgetter(field)) for setting in settings]
+            for measure, spread, color, face in phases.values():
+                means = [setting.average(measure) for setting in settings]
                 series = [(s, mean) for s, mean in zip(settings, means, strict=True) if mean is not None]
                 axes.errorbar(
                     [epochs.index(setting.rows[0].candidate.epochs) + 0.1 * index for setting, _ in series],
                     [mean for _, mean in series],
-                    yerr=[_measure_spread(setting) for setting, _ in series] if field == "score" else None,
+                    yerr=list(zip(*(spread(setting) for setting, _ in series), strict=True))
+                    if spread and series
+                    else None,
                     color=color,
                     markerfacecolor=face,
                     marker=SUBSET_MARKERS.get(subset, "s"),
@@ -128,7 +130,7 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
     axes.set(xlabel="SFT epochs", ylabel="Pass@1 (T=1)")
     handles = [
-        *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (_, c, f) in phases.items()),
+        *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (*_, c, f) in phases.items()),
         *([Line2D([], [], label="base model, no RL", **BASE)] if base.score is not None else []),
         *(
             Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=_shorten(name))
@@ -139,20 +141,30 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     return _finish(figure, "scores", f"Pass@1 before and after RL against SFT epochs, for {len(shown)} candidates")
 
 
-def _measure_spread(setting: Setting) -> float:
+def _measure_spread(setting: Setting) -> tuple[float, float]:
+    """Returns how far the bar of a setting reaches down and up from its mean."""
     if len(setting.scores) > 1:
-        return statistics.stdev(setting.scores)
-    return max((row.standard_error or 0.0 for row in setting.rows if row.score is not None), default=0.0)
+        deviation = statistics.stdev(setting.scores)
+        return deviation, deviation
+    return next(_measure_bar(row) for row in setting.rows if row.score is not None)
+
+
+def _measure_bar(row: Row) -> tuple[float, float]:
+    """Returns how far a score's 95 % interval reaches down and up from it; its standard error where it has none."""
+    interval, error = read_interval(row.benchmark.interval), row.benchmark.standard_error or 0.0
+    if interval is None:
+        return error, error
+    return max(0.0, row.score - interval[0]), max(0.0, interval[1] - row.score)
 
 
 def _draw_trajectories(rows: list[Row]) -> str:
     shown = [row for row in rows if row.trajectory]
     if not shown:
-        return _say_nothing("no candidate has a held-out loss during SFT")
+        return ""
     styles = _style_candidates(rows, shown)
     figure, axes = _start(legend_rows=_count_labels(styles))
     for row in shown:
-        axes.plot(*zip(*row.trajectory, strict=True), **styles[row.candidate.candidate_id])
+        axes.plot(*zip(*row.trajectory, strict=True), **styles[row.name])
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xlim(left=0)
     _show_plain_ticks(axes)
@@ -161,19 +173,22 @@ def _draw_trajectories(rows: list[Row]) -> str:
     return _finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
 
 
-def _draw_curves(rows: list[Row], base: Row, k: int | None) -> str:
+def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
     shown = [row for row in [*rows, base] if row.curve]
     if not shown:
-        return _say_nothing("no candidate has a Pass@k curve")
+        return ""
     styles = _style_candidates(rows, [row for row in rows if row.curve])
-    figure, axes = _start(legend_rows=_count_labels(styles) + 2)
+    figure, axes = _start(legend_rows=_count_labels(styles) + 2 + bool(least))
     for row in rows:
         if row.curve:
-            axes.plot(*zip(*row.curve, strict=True), **styles[row.candidate.candidate_id])
+            axes.plot(*zip(*row.curve, strict=True), **styles[row.name])
     if base.curve:
         axes.plot(*zip(*base.curve, strict=True), label="base model", **BASE)
     if k:
         axes.axvline(k, color=GREY, linestyle=":", linewidth=1.2, label=f"k of the gate: {k}")
+    if k and least:
+        threshold = {"color": VERMILION, "marker": "_", "markersize": 12, "markeredgewidth": 2.5, "linestyle": "none"}
+        axes.plot([k], [least], label=f"least {label_pass_at(k)} for RL: {least:g}", **threshold)
     axes.set_xscale("log", base=2)
     _show_plain_ticks(axes)
     axes.set(xlabel="k", ylabel="Pass@k before RL")
@@ -181,19 +196,26 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None) -> str:
     return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} models")
 
 
-def _draw_prediction(rows: list[Row], name: str, k: int | None) -> str:
-    label = label_predictors(k)[name]
-    shown = select_finished(rows, pick_main(k)[name])
-    if not shown:
-        return _say_nothing(f"no candidate with RL to judge {label} by")
+def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Callable[[Row], float | None]) -> Plot:
+    """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
+    shown = select_finished(rows, predictor)
+    return Plot(
+        f"Predicted by {label}",
+        "One point a candidate that finished RL, with its 95 % interval and the least-squares line; markers by subset as in"
+        " the plot of Pass@1.",
+        _draw_prediction(shown, label + " (random subsets)" * predictor.restricted, measure) if shown else "",
+        f"no candidate with RL to judge {label} by",
+    )
+
+
+def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], float | None]) -> str:
     figure, axes = _start()
-    measure = attrgetter(name)
     for subset in sorted({row.candidate.subset for row in shown}):
         of_subset = [row for row in shown if row.candidate.subset == subset]
         axes.errorbar(
             [measure(row) for row in of_subset],
             [row.score for row in of_subset],
-            yerr=[row.standard_error or 0.0 for row in of_subset],
+            yerr=list(zip(*map(_measure_bar, of_subset), strict=True)),
             color=SUBSET_COLORS.get(subset, GREY),
             marker=SUBSET_MARKERS.get(subset, "s"),
             linestyle="none",
@@ -204,8 +226,8 @@ def _draw_prediction(rows: list[Row], name: str, k: int | None) -> str:
     line = fit_line(x, [row.score for row in shown])
     if line:
         axes.plot([min(x), max(x)], [line[0] * end + line[1] for end in (min(x), max(x))], color=GREY)
-    axes.set(xlabel=label + (" (random subsets)" if name == "loss" else ""), ylabel="Pass@1 after RL")
-    return _finish(figure, name, f"Pass@1 after RL against {label}, {len(shown)} points")
+    axes.set(xlabel=label, ylabel="Pass@1 after RL")
+    return _finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
 
 
 def _start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
@@ -238,10 +260,6 @@ def _finish(figure: "Figure", name: str, alternative: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alternative)}" ', 1)
 
 
-def _say_nothing(reason: str) -> str:
-    return f'<p class="nothing">nothing to show: {html.escape(reason)}</p>'
-
-
 def _shorten(label: str) -> str:
     label = " ".join(label.split()).lstrip("_")  # matplotlib leaves labels with a leading _ out of the legend
     return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
@@ -260,9 +278,9 @@ def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
                 named.add(subset)
         else:
             style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
-            style["label"] = _shorten(row.candidate.candidate_id)
+            style["label"] = _shorten(row.name)
         if row in shown:
-            styles[row.candidate.candidate_id] = style
+            styles[row.name] = style
     return styles
 
 

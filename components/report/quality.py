@@ -1,105 +1,33 @@
-"""How well each predictor told the result of RL: correlations, their differences, and what choosing by it would have cost."""
+"""How well each predictor told the result of RL: correlations, and their differences."""
 
-import math
-import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from rlready.components.core.estimators.correlation import (
+    SPLITS,
     r_squared,
-    rank,
     resample_r_squared,
     resample_spearman,
     spearman,
     split_r_squared,
 )
-from rlready.components.core.estimators.intervals import bootstrap
-from rlready.components.core.estimators.variation import Variation, analyse_variance, bound_deviation, pool_deviation
-from rlready.components.report.comparison import Row, Setting, group_settings
+from rlready.components.core.estimators.intervals import DRAWS, MIN_POINTS, bootstrap
+from rlready.components.report.choice import choose, show_regret
+from rlready.components.report.comparison import Interval, Row
+from rlready.components.report.document import Section, Table
+from rlready.components.report.noise import Noise
+from rlready.components.report.notation import MISSING, show_signed
+from rlready.components.report.predictors import (
+    Predictor,
+    list_predictors,
+    pick_main,
+    score_rows,
+    select_finished,
+)
 
-TIE = 1e-9
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """Something measured before RL that may tell its result; more of it should be better.
-
-    Attributes:
-        label: What the tables call it.
-        parts: What it is made of; where there are two, Spearman is that of their mean rank and R2 that of a fit to both.
-        restricted: Whether it is judged on random subsets only, because it holds a loss: losses on different data
-            distributions are not comparable (paper, instance level).
-    """
-
-    label: str
-    parts: tuple[Callable[[Row], float | None], ...]
-    restricted: bool = False
-
-    def measure(self, row: Row) -> tuple[float, ...] | None:
-        """Returns the parts, or None if one is missing or the row is not to be judged by them."""
-        values = tuple(part(row) for part in self.parts)
-        return None if None in values or (self.restricted and row.candidate.subset != "random") else values
-
-
-def negate(value: float | None) -> float | None:
-    """Returns minus the value, if there is one."""
-    return None if value is None else -value
-
-
-def minus_loss(row: Row) -> float | None:
-    """Returns minus the generalization loss."""
-    return negate(row.loss)
-
-
-def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
-    """Returns the predictors to judge: those of the paper, Pass@k for every k, and what else the samples showed.
-
-    Args:
-        rows: The candidates.
-        k: The gate's k.
-    """
-
-    def at(k: int) -> Callable[[Row], float | None]:
-        return lambda row: dict(row.curve).get(k)
-
-    def by_product(name: str) -> Callable[[Row], float | None]:
-        return lambda row: getattr(row.by_products, name)
-
-    powers = {k for row in rows for k, _ in row.curve if k > 1 and float(k).is_integer() and int(k) & (int(k) - 1) == 0}
-    curves = [Predictor(f"Pass@{int(power)}", (at(power),)) for power in sorted(powers - {k})]
-    gate = pick_main(k)
-    curves.insert(sum(power < (k or 0) for power in powers), gate["pass_at_k"])
-    if any(row.corrected is not None and abs(row.corrected - (row.pass_at_k or 0)) > TIE for row in rows):
-        curves.append(Predictor(f"Pass@{k}, corrected", (lambda row: row.corrected,)))
-    losses = [gate["loss"], gate["both"]]
-    if any(row.candidate.subset != "random" and row.loss is not None for row in rows):
-        losses.insert(1, Predictor("Minus generalization loss (all subsets, not comparable)", (minus_loss,)))
-    return [
-        gate["sft_pass_at_1"],
-        Predictor("SFT greedy Pass@1", (lambda row: row.sft_greedy,)),
-        *curves,
-        *losses,
-        Predictor("Entropy", (by_product("entropy"),)),
-        Predictor("Answer diversity", (by_product("diversity"),)),
-        Predictor("Minus zero-variance share", (lambda row: negate(row.by_products.zero_variance),)),
-    ]
-
-
-def pick_main(k: int | None) -> dict[str, Predictor]:
-    """Returns the predictors that the paper compares, at the gate's k."""
-
-    def at_k(row: Row) -> float | None:
-        return row.pass_at_k
-
-    label = f"Pass@{k or 'k'}"
-    return {
-        "sft_pass_at_1": Predictor("SFT Pass@1 (T=1)", (lambda row: row.sft_pass_at_1,)),
-        "pass_at_k": Predictor(label, (at_k,)),
-        "loss": Predictor("Minus generalization loss (random subsets)", (minus_loss,), restricted=True),
-        "both": Predictor(f"{label} and loss (random subsets)", (at_k, minus_loss), restricted=True),
-    }
+TOO_FEW, ALL_EQUAL = "not enough points", "undefined: all equal"
+DIFFERENCE_NOTES = [
+    "On the candidates that have both, with a paired 95 % bootstrap interval. An interval that holds 0 shows no difference.",
+]
 
 
 @dataclass(frozen=True)
@@ -118,22 +46,11 @@ class Quality:
 
     points: int
     settings: int
-    spearman: float | None
-    spearman_interval: tuple[float, float] | None
-    r_squared: float | None
-    r_squared_interval: tuple[float, float] | None
-    splits: tuple[float, float] | None
-
-
-def select_finished(rows: list[Row], *predictors: Predictor) -> list[Row]:
-    """Returns the rows that finished RL and have all of these predictors."""
-    return [row for row in rows if row.score is not None and all(p.measure(row) is not None for p in predictors)]
-
-
-def score_rows(rows: list[Row], predictor: Predictor) -> np.ndarray:
-    """Returns one number a row to rank by: the predictor, or the mean rank of its parts among these rows."""
-    columns = np.array([predictor.measure(row) for row in rows], dtype=float).reshape(len(rows), len(predictor.parts))
-    return columns[:, 0] if columns.shape[1] == 1 else np.mean([rank(column) for column in columns.T], axis=0)
+    spearman: float | None = None
+    spearman_interval: Interval | None = None
+    r_squared: float | None = None
+    r_squared_interval: Interval | None = None
+    splits: tuple[float, float] | None = None
 
 
 def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
@@ -142,7 +59,7 @@ def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
     clusters, y = [row.setting for row in finished], [row.score for row in finished]
     count = len(set(clusters))
     if len(finished) < 3:
-        return Quality(len(finished), count, None, None, None, None, None)
+        return Quality(len(finished), count)
     x, features = score_rows(finished, predictor), [predictor.measure(row) for row in finished]
     correlation, fit = spearman(x, y), r_squared(features, y)
     return Quality(
@@ -170,7 +87,7 @@ class Difference:
     points: int
     spearman: float | None
     other: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
 
 
 def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Difference:
@@ -187,121 +104,77 @@ def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Dif
     return Difference(len(finished), *correlations, interval)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """What repeating RL changes, so that differences between settings can be held against it.
-
-    Attributes:
-        repeated: Settings with more than one finished seed.
-        deviation: Standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled.
-        interval: Its 95 % interval.
-        freedom: Its degrees of freedom.
-        rl_deviation: The same for the base model without SFT, where only the seed of RL differs.
-        rl_interval: Its interval.
-        rl_freedom: Its degrees of freedom.
-        benchmark: Standard error of the benchmark, root mean square over candidates.
-        variation: Analysis of variance of the settings.
-    """
-
-    repeated: int
-    deviation: float | None
-    interval: tuple[float, float] | None
-    freedom: int
-    rl_deviation: float | None
-    rl_interval: tuple[float, float] | None
-    rl_freedom: int
-    benchmark: float | None
-    variation: Variation | None
+def describe_quality(rows: list[Row], k: int | None, noise: Noise) -> Section:
+    """Returns the section on how well each predictor told the result of RL."""
+    table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
+    for predictor in list_predictors(rows, k):
+        judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
+        repeated = f" in {judged.settings} settings" if judged.settings < judged.points else ""
+        splits = "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits)
+        table.append(
+            [
+                predictor.label,
+                f"{judged.points}{repeated}",
+                _show(judged.spearman, judged.spearman_interval, judged.points, 3),
+                _show(judged.r_squared, judged.r_squared_interval, judged.points, len(predictor.parts) + 2),
+                splits,
+                "nothing to choose from" if choice is None else show_regret(choice),
+            ]
+        )
+    return Section("How well the predictors told the result of RL", table=table, notes=_list_caveats(rows, k))
 
 
-def measure_noise(rows: list[Row]) -> Noise:
-    """Returns how much scores differ between repetitions, and how much between settings."""
-    settings = group_settings(rows)
-    groups = [setting.scores for setting in settings]
-    pooled = pool_deviation(groups)
-    bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.epochs == 0])
-    errors = [row.standard_error for row in rows if row.score is not None and row.standard_error is not None]
-    return Noise(
-        sum(len(group) > 1 for group in groups),
-        *((pooled[0], bound_deviation(*pooled), pooled[1]) if pooled else (None, None, 0)),
-        *((bare[0], bound_deviation(*bare), bare[1]) if bare else (None, None, 0)),
-        math.sqrt(statistics.fmean(error**2 for error in errors)) if errors else None,
-        analyse_variance(groups),
-    )
+def _show(value: float | None, interval: Interval | None, points: int, needed: int) -> str:
+    if value is None:
+        return TOO_FEW if points < needed else ALL_EQUAL
+    return f"{value:.2f} [{MISSING}]" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What comes of choosing the setting with the most of a predictor, among the settings that it can be judged on.
-
-    Attributes:
-        settings: How many there are to choose from.
-        chosen: Names of the settings chosen; more than one where they tie.
-        score: Mean post-RL Pass@1 of the chosen.
-        best: That of the best setting.
-        best_name: Its name.
-        random: That of a random setting, in expectation.
-        by_pass_at_1: That of the settings with the best SFT Pass@1; None where it was not measured for all.
-        error: Standard error of best minus score, from the noise between seeds or else from the benchmark; None if unknown.
-    """
-
-    settings: int
-    chosen: list[str]
-    score: float
-    best: float
-    best_name: str
-    random: float
-    by_pass_at_1: float | None
-    error: float | None
-
-    @property
-    def regret(self) -> float:
-        """How much the best possible choice is better."""
-        return self.best - self.score
-
-
-def choose(rows: list[Row], predictor: Predictor, noise: Noise) -> Choice | None:
-    """Chooses a setting by a predictor and looks what became of it.
-
-    Predictors and scores are means over the seeds of a setting, so that the noise of RL is averaged where it was repeated.
-
-    Args:
-        rows: The candidates.
-        predictor: What to choose by; the most wins, and of settings that tie one is drawn, in expectation.
-        noise: From `measure_noise`.
-
-    Returns:
-        None if fewer than two settings finished RL and have the predictor.
-    """
-    settings = group_settings(select_finished(rows, predictor))
-    if len(settings) < 2:
-        return None
-    members = [row for setting in settings for row in setting.rows]
-    value = dict(zip((row.candidate.candidate_id for row in members), score_rows(members, predictor), strict=True))
-    scores = [statistics.fmean(setting.scores) for setting in settings]
-
-    def pick(measure: Callable[[Row], float | None]) -> list[int] | None:
-        means = [setting.average(measure) for setting in settings]
-        return None if None in means else [i for i, mean in enumerate(means) if mean >= max(means) - TIE]
-
-    chosen = pick(lambda row: float(value[row.candidate.candidate_id]))
-    favourites, best = pick(lambda row: row.sft_pass_at_1), max(range(len(settings)), key=scores.__getitem__)
-    variances = [_estimate_variance(setting, noise) for setting in settings]
-    error = None
-    if best not in chosen and None not in (variances[best], *(variances[i] for i in chosen)):
-        error = math.sqrt(variances[best] + sum(variances[i] for i in chosen) / len(chosen) ** 2)
-    return Choice(
-        len(settings),
-        [settings[i].name for i in chosen],
-        statistics.fmean(scores[i] for i in chosen),
-        scores[best],
-        settings[best].name,
-        statistics.fmean(scores),
-        statistics.fmean(scores[i] for i in favourites) if favourites else None,
-        error,
-    )
+def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
+    """Returns how to read the correlations of the predictors, and what limits them."""
+    finished = [row for row in rows if row.score is not None]
+    points, settings = len(finished), len({row.setting for row in finished})
+    said = []
+    if settings < MIN_POINTS:
+        counted = f"{points}" if points == settings else f"{points} in {settings} settings"
+        said.append(
+            f"Few points ({counted} with a result of RL, fewer than {MIN_POINTS}): the correlations are weak evidence."
+        )
+    if any(row.verdict.mode == "enforce" and row.score is None and not row.failure for row in rows):
+        audited = " and the audited" if any(row.verdict.audited for row in rows) else ""
+        said.append(
+            f"Rejected candidates have no post-RL score, so the correlations cover the approved ones{audited} only; "
+            "the gate's modes audit and off run RL for all."
+        )
+    if any(row.sequential for row in rows):
+        said.append(
+            f"Pass@{k} was sampled sequentially: only an interval is known, so no correlation can be computed with it; "
+            "predictors_sampling fixed gives the whole curve."
+        )
+    return [
+        *said,
+        f"In brackets: 95 % bootstrap intervals, {DRAWS:,} draws of whole settings with all their seeds. [{MISSING}]: no"
+        f" interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
+        "R² is that of the least-squares fit through the same points; over splits it is mean ± standard deviation of the R²"
+        f" on a random half of the settings, of a line fitted on the other half ({SPLITS} splits). Below 0 the line tells less"
+        " than the mean would.",
+        "The loss is judged on random subsets only, because losses on different data distributions are not comparable; "
+        "its correlation is that of minus the loss, so that more is better. Pass@k and loss together: the mean of their ranks"
+        " for Spearman and regret, a fit to both for R².",
+        "With so many predictors some look good by chance; the intervals are not adjusted for their number.",
+    ]
 
 
-def _estimate_variance(setting: Setting, noise: Noise) -> float | None:
-    deviation = noise.benchmark if noise.deviation is None else noise.deviation
-    return None if deviation is None else deviation**2 / len(setting.scores)
+def describe_differences(rows: list[Row], k: int | None) -> Section:
+    """Returns the section on what the paper's predictors tell more than Pass@1 after SFT."""
+    first, *others = pick_main(k)
+    table: Table = [["Predictor", "Points", "Spearman", "SFT Pass@1's", "Difference"]]
+    for predictor in others:
+        found = compare_predictors(rows, predictor, first)
+        if found.spearman is None or found.other is None:
+            figures = [TOO_FEW if found.points < 3 else ALL_EQUAL] * 3
+        else:
+            difference = show_signed(found.spearman - found.other, found.interval)
+            figures = [f"{found.spearman:.2f}", f"{found.other:.2f}", difference]
+        table.append([predictor.label, str(found.points), *figures])
+    return Section("Do they tell more than Pass@1 after SFT?", table=table, notes=DIFFERENCE_NOTES)

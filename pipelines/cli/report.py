@@ -25,7 +25,6 @@ def execute(arguments: argparse.Namespace) -> None:
 
     folder = find_past_run(arguments)
     past = read_sweep(folder / "outcomes.json")
-    title = f"{past.parameters['base_model']}: {len(past.outcomes)} candidates"
-    write_report(title, past.outcomes, past.baseline, folder / "report.html", folder / "report.md")
+    write_report(past, folder / "report.html", folder / "report.md")
     print_outcomes(past)
     print_places(folder, arguments.work.resolve())

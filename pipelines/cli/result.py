@@ -4,58 +4,72 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rlready.components.core.records import BenchmarkRecord, Outcome, PredictorsRecord
 from rlready.components.report.assemble import SweepResult, list_failures
 from rlready.pipelines.cli.style import print_result, shorten
+
+if TYPE_CHECKING:
+    from rlready.components.report.comparison import Row
 
 SOME_FAILED = 3  # exit status where some candidates failed and others have a result
 
 
 def print_outcomes(sweep: SweepResult) -> None:
-    """Prints the outcome of every candidate, the best first, below that of the base model; then what failed, and why."""
+    """Prints the answer, the outcome of every candidate, the best first, then the base model's, and what failed and why."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, title="\nresult", title_justify="left")
-    k = sweep.parameters["gate_k"]
-    for name in ("candidate", "SFT Pass@1", f"Pass@{k}", "loss", "verdict", "RL Pass@1", "greedy"):
+    from rlready.components.report.comparison import read_rows
+    from rlready.components.report.headline import describe_result
+    from rlready.components.report.predictors import label_pass_at
+
+    rows, base, k = read_rows(sweep)
+    print(f"\n{describe_result(rows, base, sweep.parameters.get('sampling_max_tokens'))[0]}\n")
+    table, shares = Table(box=None, pad_edge=False), "cut/unread."
+    for name in ("candidate", "SFT Pass@1", shares, label_pass_at(k), "loss", "verdict", "RL Pass@1", shares):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
-    table.add_row(*_list_cells("base model, no RL", sweep.baseline, "", k))
-    for outcome in sorted(sweep.outcomes, key=lambda o: -((o.benchmark and o.benchmark.pass_at_1) or -1)):
-        verdict = outcome.verdict.decision + (", audited" if outcome.verdict.audited else "")
-        verdict = f"{outcome.failure.stage} failed" if outcome.failure else verdict
-        table.add_row(*_list_cells(outcome.candidate.candidate_id, outcome, verdict, k))
+    for name, row in [*((row.name, row) for row in rows), ("base model, no RL", base)]:
+        table.add_row(*map(Text, _list_cells(name, row)))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
-    Console(width=max(Console().width, 100)).print(table)
+    Console(width=max(Console().width, 132)).print(table)
     for line in list_failures(sweep):
         print(line)
     print()
 
 
-def end_with(sweep: Sweep) -> None:
+def end_with(sweep: SweepResult) -> None:
     """Ends the command with the status that a sweep deserves, if some or all of its candidates failed."""
     if failed := sum(bool(outcome.failure) for outcome in sweep.outcomes):
         sys.exit(2 if failed == len(sweep.outcomes) else SOME_FAILED)
 
 
-def _list_cells(name: str, outcome: Outcome, verdict: str, k: int) -> list:
-    from rich.text import Text
+def _list_cells(name: str, row: "Row") -> list[str]:
+    from rlready.components.report.comparison import read_interval
+    from rlready.components.report.notation import show, show_estimate, show_score, show_verdict
 
-    predictors, scored = outcome.predictors or PredictorsRecord(), outcome.benchmark or BenchmarkRecord()
-    measured = (predictors.get_pass_at(1), predictors.get_pass_at(k), predictors.generalization_loss)
-    before = [_write_figure(value) for value in measured]
-    if sequence := predictors.sequence:
-        before[1] = f"{_write_figure(sequence.low)}-{_write_figure(sequence.high)}"
-    error = scored.standard_error
-    after = _write_figure(scored.pass_at_1) + (f" ± {error:.3f}" if error else "")
-    if error == 0 and scored.interval:
-        after += " [{:.3f}, {:.3f}]".format(*scored.interval)
-    return [Text(name), *before, Text(verdict), after, _write_figure(scored.greedy_pass_at_1)]
+    sampled = row.predictors.by_products
+    pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
+    if row.sequential:
+        pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
+    return [
+        name,
+        show_estimate(row.sft_pass_at_1, read_interval(row.predictors.intervals.get("1"))),
+        _show_shares(sampled.truncated, sampled.unreadable),
+        pass_at_k,
+        show(row.loss),
+        show_verdict(row),
+        show_score(row),
+        _show_shares(row.benchmark.truncated, row.benchmark.unreadable),
+    ]
 
 
-def _write_figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _show_shares(*shares: float | None) -> str:
+    from rlready.components.report.notation import MISSING, show_percent
+
+    known = [MISSING if share is None else show_percent(share).removesuffix(" %") for share in shares]
+    return MISSING if shares == (None, None) else f"{'/'.join(known)} %"
 
 
 def print_places(folder: Path, work: Path, tracked: bool = True) -> None:

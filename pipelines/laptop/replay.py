@@ -9,7 +9,7 @@ from rlready.components.gate.decide import decide
 from rlready.components.plan.checks import check_values
 from rlready.components.report.assemble import SweepResult
 
-COMPARED = ("decision", "proceed", "reason", "propensity", "audited", "numbers")
+COMPARED = ("decision", "proceed", "propensity", "audited", "numbers")  # another version may word the reason otherwise
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     Raises:
         InputError: If a change is not one of the gate's parameters.
     """
-    given = dict(run.parameters)
+    given = {
+        name: value for name, value in run.parameters.items() if name in list_parameters()
+    }  # older runs have others
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or key not in list_parameters() or not key.startswith("gate_"):

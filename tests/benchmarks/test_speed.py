@@ -45,6 +45,7 @@ REPORT = """
 from pathlib import Path
 from tempfile import mkdtemp
 from rlready.components.core import records
+from rlready.components.config.data import Sweep
 from rlready.components.report.report import write_report
 curve = [[2**i, i / 9] for i in range(8)]
 def outcome(epochs):
@@ -58,7 +59,8 @@ def outcome(epochs):
         rl=records.RlRecord([[1, 0.1]], 1, 1.0),
         benchmark=records.BenchmarkRecord(epochs / 9, 0.01, None, 0.1, problems=9, samples=2))
 folder = Path(mkdtemp())
-write_report("bench", [outcome(e) for e in range(1, 8)], outcome(0), folder / "r.html", folder / "r.md")
+sweep = Sweep([outcome(e) for e in range(1, 8)], outcome(0), {"base_model": "bench"})
+write_report(sweep, folder / "r.html", folder / "r.md")
 """
 
 

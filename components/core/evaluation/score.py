@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
@@ -36,14 +37,24 @@ class Scored:
         """Tokens drawn."""
         return sum(len(completion.ids) for sampled in self.completions for completion in sampled)
 
+    @property
+    def truncated(self) -> float:
+        """Share of completions that the length limit cut off."""
+        return fmean(not completion.finished for sampled in self.completions for completion in sampled)
+
+    @property
+    def unreadable(self) -> float:
+        """Share of completions without a readable final answer; many of those that were cut off have none."""
+        return fmean(judgement.answer is None for judged in self.judgements for judgement in judged)
+
     def summarize(self) -> dict[str, float]:
         """Returns what the samples show besides Pass@k.
 
         Returns:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated (share of completions that the length limit cut off),
-            verifier_disagreement (see `measure_disagreement`) and verdicts_per_second.
+            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement (see
+            `measure_disagreement`) and verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
@@ -54,7 +65,8 @@ class Scored:
             "zero_variance": sum(len({j.right for j in judgements}) == 1 for judgements in self.judgements) / problems,
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(flat),
-            "truncated": sum(not completion.finished for completion in flat) / len(flat),
+            "truncated": self.truncated,
+            "unreadable": self.unreadable,
             "verifier_disagreement": measure_disagreement(judged),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
         }

@@ -1,0 +1,147 @@
+"""The tables of what is known of each candidate, and of each setting where seeds repeat."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+
+from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.report.comparison import Row, Setting, read_interval
+from rlready.components.report.document import Section
+from rlready.components.report.notation import (
+    MISSING,
+    show_estimate,
+    show_greedy,
+    show_mean,
+    show_score,
+    show_shares,
+    show_verdict,
+    show_with_error,
+)
+from rlready.components.report.predictors import label_pass_at
+
+BASE = "base model, no RL"
+SETTINGS_TEXT = "Mean over the seeds of a setting ± standard deviation between them."
+
+
+def describe_settings(settings: list[Setting], k: int | None) -> Section:
+    """Returns the section with one row a setting: means over its seeds, the best result of RL first."""
+    measures: dict[str, Callable[[Row], float | None]] = {
+        "SFT Pass@1 (T=1)": lambda row: row.sft_pass_at_1,
+        "SFT greedy Pass@1": lambda row: row.predictors.greedy_pass_at_1,
+        label_pass_at(k): lambda row: row.pass_at_k,
+        "Generalization loss": lambda row: row.loss,
+    }
+    table = [["Setting", "Seeds", *measures, "Verdicts", "Post-RL Pass@1"]]
+    for setting in sorted(settings, key=lambda s: -statistics.fmean(s.scores) if s.scores else 1):
+        verdicts = Counter(map(show_verdict, setting.rows))
+        measured = [show_mean([measure(row) for row in setting.rows]) for measure in measures.values()]
+        shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
+        table.append([setting.name, str(len(setting.rows)), *measured, shown, show_mean(setting.scores)])
+    return Section("Settings", [SETTINGS_TEXT], table)
+
+
+def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int) -> Section:
+    """Returns the section with one row a candidate and the base model last; columns that say nothing are left out.
+
+    Args:
+        rows: The candidates.
+        base: The base model.
+        k: The gate's k.
+        most_rows: A longer table is folded.
+    """
+    columns: dict[str, Callable[[Row], str]] = {
+        "Epochs": lambda row: MISSING if row is base else str(row.candidate.epochs),
+        "Subset": lambda row: MISSING if row is base else row.candidate.subset,
+        "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
+        "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
+        label_pass_at(k): _show_pass_at_k,
+        "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
+        "Verdict": show_verdict,
+        "Forecast": _show_forecast,
+        "Post-RL Pass@1": _show_result,
+        "Post-RL greedy": _show_greedy_result,
+        "Reason": _show_reason,
+    }
+    if not any(row.verdict.forecast.made for row in rows):
+        del columns["Forecast"]
+    table = [["Candidate", *columns]]
+    for name, row in [*((row.name, row) for row in rows), (BASE, base)]:
+        table.append([name, *(write(row) for write in columns.values())])
+    return Section("Candidates", [], table, _list_marks(rows, base), summed=True, folded=len(rows) > most_rows)
+
+
+def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
+    """Returns the section with the result on each benchmark, where there are several."""
+    names = list(dict.fromkeys(name for row in (*rows, base) for name, *_ in row.benchmark.benchmarks))
+    if not names:
+        return []
+    table = [["Candidate", "Mean", *names]]
+    for label, row in [*((row.name, row) for row in rows if row.benchmark.benchmarks), (BASE, base)]:
+        scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
+        table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
+    said = (
+        "Pass@1 after RL, ± one standard error over problems; in brackets: 95 % intervals. The mean counts every benchmark"
+        " alike."
+    )
+    return [Section("By benchmark", [said], table)]
+
+
+def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, greedy: float | None) -> str:
+    if pass_at_1 is None or standard_error != 0:
+        return show_with_error(pass_at_1, standard_error)
+    return show_estimate(pass_at_1, estimate_interval([pass_at_1] * problems))  # all problems score alike
+
+
+def _show_sft_pass_at_1(row: Row) -> str:
+    seen = row.predictors.by_products
+    interval = read_interval(row.predictors.intervals.get("1"))
+    return _add(show_estimate(row.sft_pass_at_1, interval), show_shares(seen.truncated, seen.unreadable))
+
+
+def _show_pass_at_k(row: Row) -> str:
+    if row.sequential:
+        low, high = row.pass_at_k_interval
+        return f"{low:.2f}-{high:.2f} (sequential)"
+    return show_estimate(row.pass_at_k, row.pass_at_k_interval)
+
+
+def _show_forecast(row: Row) -> str:
+    forecast = row.verdict.forecast
+    return show_estimate(forecast.predicted, (forecast.low, forecast.high)) if forecast.made else MISSING
+
+
+def _show_result(row: Row) -> str:
+    return _add(show_score(row), show_shares(row.benchmark.truncated, row.benchmark.unreadable))
+
+
+def _show_greedy_result(row: Row) -> str:
+    one = not row.benchmark.benchmarks
+    return show_greedy(row.benchmark.greedy_pass_at_1, row.benchmark.problems if one else None)
+
+
+def _show_reason(row: Row) -> str:
+    """Returns the gate's reason; it holds what failed before the gate, and of what failed later that reason comes first."""
+    later = [f"{row.failure.stage} failed: {row.failure.reason}"] if row.failure and row.judged else []
+    return "; ".join([*later, row.verdict.reason or MISSING])
+
+
+def _add(figure: str, shares: str) -> str:
+    return f"{figure}; {shares}" if shares and figure != MISSING else figure
+
+
+def _list_marks(rows: list[Row], base: Row) -> list[str]:
+    """Returns what the marks in the candidates' table mean."""
+    said = []
+    if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
+        said.append("In brackets: 95 % intervals, over problems for Pass@k and over held-out examples for the loss.")
+    shares = [(row.predictors.by_products, row.benchmark) for row in (*rows, base)]
+    if any(record.truncated is not None or record.unreadable is not None for pair in shares for record in pair):
+        said.append(
+            "Cut: samples that the length limit cut off (sampling_max_tokens). Unreadable: samples without a final answer in"
+            " the form that the prompt asks for. Both count as wrong."
+        )
+    if any(row.sequential for row in rows):
+        said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")
+    if any(row.verdict.audited for row in rows):
+        said.append("Audited: RL ran although the gate did not approve.")
+    return said

@@ -1,0 +1,74 @@
+"""Whether the forecasts that were logged before RL came true."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+
+from rlready.components.core.estimators.intervals import bound_share
+from rlready.components.core.records import Forecast
+from rlready.components.report.comparison import Interval, Row
+from rlready.components.report.document import Section
+from rlready.components.report.notation import name_some
+
+MOST_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """How the forecasts that were logged before RL compare with what RL did.
+
+    Attributes:
+        finished: Candidates that finished RL.
+        made: Those of them that had a forecast.
+        outside: Names of those that ended outside their interval.
+        share_interval: Exact 95 % interval of the share inside; None without forecasts.
+        error: Mean absolute error of the prediction; None without forecasts.
+        reasons: Why the others had none, the most frequent reason first.
+    """
+
+    finished: int
+    made: int
+    outside: list[str]
+    share_interval: Interval | None
+    error: float | None
+    reasons: list[str]
+
+    @property
+    def inside(self) -> int:
+        """How many ended inside their interval."""
+        return self.made - len(self.outside)
+
+
+def check_forecasts(rows: list[Row]) -> Forecasts:
+    """Compares forecasts with results."""
+    finished = [row for row in rows if row.score is not None]
+    made: list[tuple[Row, Forecast]] = [(row, row.verdict.forecast) for row in finished if row.verdict.forecast.made]
+    outside = [row.name for row, forecast in made if not forecast.low <= row.score <= forecast.high]
+    without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]
+    reasons = Counter(forecast.reason or "none was logged" for forecast in without)
+    return Forecasts(
+        len(finished),
+        len(made),
+        outside,
+        bound_share(len(made) - len(outside), len(made)) if made else None,
+        statistics.fmean(abs(row.score - forecast.predicted) for row, forecast in made) if made else None,
+        [reason for reason, _ in reasons.most_common()],
+    )
+
+
+def describe_forecasts(rows: list[Row]) -> Section:
+    """Returns the section on how often reality fell inside the forecast intervals, or why there were none."""
+    found, title = check_forecasts(rows), "Did the forecasts hold?"
+    reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
+    none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
+    if not found.made:
+        said = f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
+        return Section(title, [said])
+    low, high = found.share_interval
+    outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
+    said = (
+        f"{found.made} of {found.finished} candidates with a result of RL had a forecast, logged before it: {found.inside}"
+        f" ended inside their 95 % prediction interval, {found.inside / found.made:.2f} of them (exact 95 % interval"
+        f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
+    )
+    return Section(title, [said])

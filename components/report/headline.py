@@ -1,0 +1,186 @@
+"""The result in plain words, the answer first."""
+
+import statistics
+from collections import Counter
+
+from rlready.components.core.records import AFTER_RL
+from rlready.components.report.audit import CLEAR_DISTANCE
+from rlready.components.report.choice import choose, show_regret
+from rlready.components.report.comparison import Row, Setting, count_standard_errors, group_settings, read_interval
+from rlready.components.report.document import DECISIONS, shorten_reason
+from rlready.components.report.noise import Noise, measure_noise
+from rlready.components.report.notation import (
+    count,
+    name_some,
+    show,
+    show_percent,
+    show_score,
+    show_shares,
+    show_verdict,
+)
+from rlready.components.report.predictors import pick_main
+
+NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
+UNMEASURED = "Whether the best Pass@1 after SFT told this cannot be said: it was not measured."
+
+
+def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[str]:
+    """Returns the result in plain words, the most important sentence first.
+
+    Args:
+        rows: The candidates, ordered.
+        base: The base model.
+        max_tokens: Longest completion; None where it is not known.
+
+    Returns:
+        Sentences without markup.
+    """
+    settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
+    if noise.repeated:
+        counted = f"{len(settings)} settings, {counted}"
+    everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
+    answer, *more = _describe_answer(rows, settings, noise)
+    return [*everywhere, answer, counted, *somewhere, *more, *_describe_base(rows, base)]
+
+
+def _describe_answer(rows: list[Row], settings: list[Setting], noise: Noise) -> list[str]:
+    finished = [row for row in rows if row.score is not None]
+    if not finished:
+        return _explain_no_result(rows)
+    best = finished[0]
+    if not best.score:
+        return [_describe_zeros(finished)]
+    if len(finished) == 1:
+        return [
+            f"Only {best.name} has finished RL, with Pass@1 {show_score(best)}; there is nothing to compare it with."
+        ]
+    if noise.repeated:
+        return _describe_settings(rows, settings, noise)
+    lead = f"{best.name} ended best after RL, with Pass@1 {show_score(best)}."
+    return [lead, *_describe_rivals(best, finished[1:]), *_describe_favourite(best, rows)]
+
+
+def _explain_no_result(rows: list[Row]) -> list[str]:
+    failed = [row for row in rows if row.failure]
+    late = [row.name for row in failed if row.failure.stage in AFTER_RL]
+    if failed and len(failed) == len(rows):
+        return [f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."]
+    if late:
+        those = "the only one that it was to run for" if len(late) == 1 else "all that it was to run for"
+        return [f"No candidate has finished RL: it or its benchmark failed for {those}, {name_some(late)}."]
+    judged = [row for row in rows if row.judged]
+    if not judged or any(row.verdict.proceed for row in judged):
+        return ["No candidate has finished RL, so which one is worth it remains open."]
+    best, none = judged[0], "none of them" if len(judged) > 1 else "none"
+    reason = shorten_reason(best.verdict.reason).removesuffix(" …")
+    why = f"{best.name} came first by Pass@k and is {best.verdict.decision}: {reason}."
+    return [f"No candidate has finished RL, because the gate approved {none}.", why]
+
+
+def _describe_zeros(finished: list[Row]) -> str:
+    intervals = [interval for row in finished if (interval := read_interval(row.benchmark.interval))]
+    most = max((high for _, high in intervals), default=None)
+    room = "" if most is None else f"; what they solve may still be up to {show(most)}"
+    who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
+    return f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best."
+
+
+def _count_decisions(rows: list[Row]) -> str:
+    """Returns how many got which verdict; what failed before the gate has none, and is no rejection."""
+    early = sum(row.failed_early for row in rows)
+    decisions = Counter(row.verdict.decision or "without a verdict" for row in rows if not row.failed_early)
+    names = (*DECISIONS[:2], *sorted(decisions.keys() - DECISIONS[:2]))
+    counts = [f"{decisions[name]} {name}" for name in names]
+    counts += [f"{early} failed before the gate"] if early else []
+    late = sum(row.failure is not None for row in rows) - early
+    after = f"; {late} failed after the gate" if late else ""
+    return f"{count(len(rows), 'candidate')}: {', '.join(counts)}{after}."
+
+
+def _describe_base(rows: list[Row], base: Row) -> list[str]:
+    shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable)
+    said = []
+    if base.score is not None:
+        shown = f"{show_score(base)} ({shares} of its samples)" if shares else show_score(base)
+        said.append(f"The base model without SFT and RL scores {shown}.")
+    chance = max((row.benchmark.chance or 0.0 for row in (*rows, base)), default=0.0)
+    return [*said, f"Guessing scores {show(chance)}."] if chance else said
+
+
+def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list[str], list[str]]:
+    """Returns what to change where nearly all samples were cut off or cannot be read: of all candidates, and of some.
+
+    Candidates are looked at after RL, or before it where they have no score.
+    """
+    seen = [(row.name, row.benchmark if row.score is not None else row.predictors.by_products) for row in rows]
+    raised = "sampling_max_tokens" if max_tokens is None else f"sampling_max_tokens (now {max_tokens})"
+    cut = {name: shares.truncated for name, shares in seen if shares.truncated is not None}
+    cutoff = {name for name, share in cut.items() if share >= NEARLY_ALL}
+    lost = {name: shares.unreadable for name, shares in seen if shares.unreadable is not None and name not in cutoff}
+    everywhere, somewhere = [], []
+    for shares, text in (
+        (cut, f"were cut off by the length limit; raise {raised}"),
+        (
+            lost,
+            "have no final answer in the form that the prompt asks for; change the prompt or format of the evaluation data"
+            " (curate_sources), or teach the form with SFT",
+        ),
+    ):
+        if len(shares) > len(seen) / 2 and (mean := statistics.fmean(shares.values())) >= NEARLY_ALL:
+            everywhere.append(f"The scores say little: {show_percent(mean)} of the samples {text}.")
+        elif names := [name for name, share in shares.items() if share >= NEARLY_ALL]:
+            somewhere.append(f"Nearly all samples of {name_some(names)} {text}.")
+    return everywhere, somewhere
+
+
+def _describe_settings(rows: list[Row], settings: list[Setting], noise: Noise) -> list[str]:
+    best = max((s for s in settings if s.scores), key=lambda s: statistics.fmean(s.scores))
+    score = f"{statistics.fmean(best.scores):.3f}"
+    if len(best.scores) > 1:
+        score += f" ± {statistics.stdev(best.scores):.3f} (standard deviation over {len(best.scores)} seeds)"
+    lead = f"{best.name} ended best after RL, with Pass@1 {score}."
+    choice = choose(rows, pick_main(None).sft_pass_at_1, noise)
+    if choice is None:
+        return [lead, UNMEASURED]
+    if choice.regret <= 0:
+        return [lead, "The best Pass@1 (T=1) after SFT was also the best after RL."]
+    ended = f"{name_some(choice.chosen)}, which ended at {choice.score:.3f}, {show_regret(choice)} lower."
+    return [lead, f"The best Pass@1 (T=1) after SFT was not the best after RL: it belongs to {ended}"]
+
+
+def _describe_rivals(best: Row, others: list[Row]) -> list[str]:
+    distances = [(row, count_standard_errors(best, row)) for row in others]
+    level = [row.name for row, d in distances if row.score == best.score or (d is not None and d < CLEAR_DISTANCE)]
+    if not level:
+        return []
+    return [f"Within {CLEAR_DISTANCE} standard errors of it, so not clearly worse: {name_some(level)}."]
+
+
+def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
+    """Returns whether the best Pass@1 after SFT told the result of RL."""
+    measured = [row for row in rows if row.sft_pass_at_1 is not None]
+    if best.sft_pass_at_1 is None or not measured:
+        return [UNMEASURED]
+    favourite, leader = (
+        max(group, key=lambda row: row.sft_pass_at_1)
+        for group in (measured, [row for row in measured if row.score is not None])
+    )
+    if not favourite.sft_pass_at_1:
+        return ["After SFT no candidate solved anything in one try (T=1), so Pass@1 could not tell them apart."]
+    said = []
+    if favourite.score is None and favourite.sft_pass_at_1 > leader.sft_pass_at_1:
+        said.append(
+            f"The best Pass@1 (T=1) after SFT, {show(favourite.sft_pass_at_1)}, belongs to {favourite.name}, "
+            f"which has no result of RL ({show_verdict(favourite)}); how it would have ended is unknown."
+        )
+    among = "Among those that finished RL, the" if said else "The"
+    if leader.score == best.score or leader.sft_pass_at_1 == best.sft_pass_at_1:
+        first = f"{among} best Pass@1 (T=1) after SFT, {show(leader.sft_pass_at_1)}, was also the best after RL."
+        return [*said, first]
+    distance = count_standard_errors(best, leader)
+    errors = "" if distance is None else f" ({distance:.1f} standard errors)"
+    return [
+        *said,
+        f"{among} best Pass@1 (T=1) after SFT was not the best after RL: {leader.name} led with "
+        f"{show(leader.sft_pass_at_1)} and ended at {show_score(leader)}, {show(best.score - leader.score)} lower{errors}.",
+    ]

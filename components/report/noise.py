@@ -1,0 +1,93 @@
+"""How much repeating RL changes its result, which differences between settings must be held against."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from rlready.components.core.estimators.variation import Variation, analyse_variance, bound_deviation, pool_deviation
+from rlready.components.report.comparison import Interval, Row, group_settings
+from rlready.components.report.notation import count
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What repeating RL changes, so that differences between settings can be held against it.
+
+    Attributes:
+        repeated: Settings with more than one finished seed.
+        deviation: Standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled.
+        interval: Its 95 % interval.
+        freedom: Its degrees of freedom.
+        rl_deviation: The same for the base model without SFT, where only the seed of RL differs.
+        rl_interval: Its interval.
+        rl_freedom: Its degrees of freedom.
+        benchmark: Standard error of the benchmark, root mean square over candidates.
+        variation: Analysis of variance of the settings.
+    """
+
+    repeated: int
+    deviation: float | None
+    interval: Interval | None
+    freedom: int
+    rl_deviation: float | None
+    rl_interval: Interval | None
+    rl_freedom: int
+    benchmark: float | None
+    variation: Variation | None
+
+
+def measure_noise(rows: list[Row]) -> Noise:
+    """Returns how much scores differ between repetitions, and how much between settings."""
+    settings = group_settings(rows)
+    groups = [setting.scores for setting in settings]
+    pooled = pool_deviation(groups)
+    bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.epochs == 0])
+    # Where all problems score alike, as with zeros, the standard error is 0 and tells nothing of the noise.
+    errors = [row.benchmark.standard_error for row in rows if row.score is not None and row.benchmark.standard_error]
+    return Noise(
+        sum(len(group) > 1 for group in groups),
+        *((pooled[0], bound_deviation(*pooled), pooled[1]) if pooled else (None, None, 0)),
+        *((bare[0], bound_deviation(*bare), bare[1]) if bare else (None, None, 0)),
+        math.sqrt(statistics.fmean(error**2 for error in errors)) if errors else None,
+        analyse_variance(groups),
+    )
+
+
+def describe_noise(rows: list[Row], noise: Noise) -> list[str]:
+    """Returns how large the differences between settings are against the noise of RL."""
+    scores = [row.score for row in rows if row.score is not None]
+    if len(scores) < 2:
+        return ["The noise of RL cannot be computed: fewer than two candidates have finished it."]
+    benchmark = "unknown" if noise.benchmark is None else f"{noise.benchmark:.4f}"
+    if not noise.repeated:
+        return [
+            "No setting finished RL with more than one seed (sweep_seeds), so the noise of RL is unknown. The standard error of"
+            f" the benchmark, which is only a part of it, is {benchmark}; the scores of the candidates spread by"
+            f" {statistics.stdev(scores):.4f} (standard deviation)."
+        ]
+    said = (
+        f"Between the seeds of one setting the score varies by {_show(noise.deviation, noise.interval)}, pooled over"
+        f" {noise.repeated} settings with {count(noise.freedom, 'degree')} of freedom;"
+    )
+    if noise.rl_freedom:
+        said += (
+            f" RL alone, repeated on the base model without SFT, by {_show(noise.rl_deviation, noise.rl_interval)}"
+            f" ({count(noise.rl_freedom, 'degree')} of freedom);"
+        )
+    said = [f"{said} the standard error of the benchmark, a part of both, is {benchmark}."]
+    found = noise.variation
+    if found is None:
+        return [*said, "Whether the settings differ by more than that cannot be computed."]
+    low, high = found.share_interval
+    larger = "is larger than the noise" if found.p < 0.05 else "is not shown to be larger than the noise"
+    p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+    settings = sum(bool(s.scores) for s in group_settings(rows)) - 1
+    return [
+        *said,
+        f"The spread between settings {larger}: {found.share:.2f} [{low:.2f}, {high:.2f}] of the variance lies between them"
+        f" (one-way analysis of variance, F({settings}, {found.freedom}) = {found.f:.1f}, {p}).",
+    ]
+
+
+def _show(deviation: float, interval: Interval) -> str:
+    return f"{deviation:.4f} (standard deviation, 95 % interval {interval[0]:.4f} to {interval[1]:.4f})"

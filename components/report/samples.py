@@ -1,0 +1,70 @@
+"""What the samples before RL show besides Pass@k."""
+
+from rlready.components.core.records import SampleStatistics
+from rlready.components.report.comparison import Row
+from rlready.components.report.document import Section
+from rlready.components.report.notation import MISSING, show
+from rlready.components.report.predictors import label_pass_at
+
+NOTES = [
+    "Loss by length: held-out loss of the quarters by completion length, the shortest first. Entropy: nats a token."
+    " Answer diversity: different answers over samples. Zero-variance: problems whose samples all have the same reward,"
+    " which teach GRPO nothing. Truncated: samples that the length limit cut off. Unreadable: samples without a final answer"
+    " in the form that the prompt asks for. Verifier disagreement: of the answers that math-verify calls right, those that its"
+    " second check refuses. False positives: samples called right against another problem's answer, of those held against"
+    " one, with the 95 % interval of the rate; Pass@k without them is corrected at that rate.",
+]
+
+
+def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) -> list[Section]:
+    """Returns the section on the samples, or none where nothing was measured.
+
+    Args:
+        rows: The candidates.
+        base: The base model.
+        k: The gate's k.
+        most_rows: A longer table is folded.
+    """
+    measured = [row.predictors for row in (*rows, base)]
+    if all(record.by_products == SampleStatistics() and not record.loss_by_length for record in measured):
+        return []
+    header = [
+        "Candidate",
+        "Loss by length",
+        "Entropy",
+        "Answer diversity",
+        "Zero-variance share",
+        "Tokens a sample",
+        "Truncated",
+        "Unreadable",
+        "Verifier disagreement",
+        "False positives",
+        f"{label_pass_at(k)} without them",
+    ]
+    table = [header]
+    for row in (*rows, base):
+        seen = row.predictors.by_products
+        table.append(
+            [
+                "base model" if row is base else row.name,
+                " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
+                show(seen.entropy),
+                show(seen.diversity),
+                show(seen.zero_variance),
+                show(seen.mean_tokens, 1),
+                show(seen.truncated),
+                show(seen.unreadable),
+                show(seen.verifier_disagreement),
+                _show_false_positives(row),
+                show(row.corrected),
+            ]
+        )
+    folded = len(rows) > most_rows
+    return [Section("What the samples showed", table=table, notes=NOTES, summed=True, folded=folded)]
+
+
+def _show_false_positives(row: Row) -> str:
+    found = row.predictors.false_positives
+    if found is None or None in (found.low, found.high) or not found.checked:
+        return MISSING
+    return f"{found.accepted}/{found.checked} [{found.low:.4f}, {found.high:.4f}]"
