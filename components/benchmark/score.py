@@ -46,7 +46,7 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         problems=len(problems),
         samples=samples,
         tokens=scored.tokens + greedy.tokens,
-        engine=engine.name,
+        engine=engine.identity,
         seconds=time.time() - begun,
         **describe_device(),
     )
