@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -12,15 +13,17 @@ import time
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from rlready.components.benchmark.score import score
 from rlready.components.config import Curate, Gate, InputError, Predictors, Sampling
-from rlready.components.core.models import find_base, write_pointer
+from rlready.components.core.models import count_parameters, find_base, load_model, write_pointer
 from rlready.components.core.prompts import encode_prompt
-from rlready.components.core.records import Candidate
+from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.sampling.choose import choose_engine, open_engine
 from rlready.components.core.sampling.engine import Draw, cut_at_stop
 from rlready.components.core.sampling.sharded_engine import ShardedEngine, divide_devices
+from rlready.components.core.sampling.transformers_engine import TransformersEngine
 from rlready.components.curate.curate import curate
 from rlready.components.predictors.measure import measure
 
@@ -77,6 +80,35 @@ def test_what_the_machine_lacks_is_said_before_the_model_loads(monkeypatch, mode
     set_machine(monkeypatch, gpus, installed)
     with pytest.raises(InputError, match=message):
         open_engine(model, Sampling(**asked))
+
+
+def test_a_base_model_and_its_checkpoints_are_of_one_size_whatever_their_files(monkeypatch, model, tmp_path):
+    loaded = load_model(model)
+    for name, dtype in (("whole", torch.float32), ("half", torch.bfloat16)):
+        loaded.to(dtype).save_pretrained(tmp_path / name)
+    config = json.loads((tmp_path / "half" / "config.json").read_text())
+    config["torch_dtype"] = config.pop("dtype")  # as older versions wrote it
+    (tmp_path / "half" / "config.json").write_text(json.dumps(config))
+    size = sum(parameter.numel() for parameter in loaded.parameters())
+    assert [count_parameters(folder) for folder in (model, tmp_path / "whole", tmp_path / "half")] == [size] * 3
+    # A pointer to the hub is read there, and what cannot be read has no size: no engine is chosen by a guess.
+    read = AutoConfig.from_pretrained
+    monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **where: read(tmp_path / "whole"))
+    write_pointer(tmp_path / "hub", BaseModel("owner/name", "commit", "commit"))
+    assert count_parameters(tmp_path / "hub") == size
+    monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **where: read(tmp_path / "nowhere"))
+    assert count_parameters(tmp_path / "hub") is None
+    set_machine(monkeypatch, 1, True)
+    with pytest.raises(InputError, match="does not tell its size, by which auto chooses"):
+        open_engine(str(tmp_path / "hub"), Sampling())
+
+
+def test_records_say_which_engine_drew_and_in_which_precision(model, data):
+    with open_engine(model, Sampling()) as engine:
+        assert engine.identity == "transformers float32"
+        half = TransformersEngine(engine.model.to(torch.bfloat16), engine.tokenizer)
+        assert half.identity == "transformers bfloat16"
+    assert score(CANDIDATE, 1, Sampling(max_tokens=8), data, model).engine == "transformers float32"
 
 
 def set_machine(monkeypatch, gpus, installed):

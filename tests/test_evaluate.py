@@ -133,6 +133,14 @@ def test_another_evaluation_is_not_mixed_in(whole):
     for changed, named in {("--samples", "3"): "samples", ("--set", "sampling_seed=1"): "sampling"}.items():
         status, _, errors = run(folder, *options, *output, *changed, benchmarks=f"{WORDS},mine")
         assert status == 2 and f"holds another evaluation (other {named})" in errors
+    # Another engine or precision, which auto may choose on another machine, is another evaluation.
+    written = folder / "out" / "evaluation.json"
+    ours = json.loads(written.read_text())
+    assert ours["sampling"]["engine"] == "transformers" and ours["precision"] == "float32"
+    written.write_text(json.dumps(ours | {"precision": "bfloat16", "sampling": ours["sampling"] | {"engine": "vllm"}}))
+    status, _, errors = run(folder, *options, *output, benchmarks=f"{WORDS},mine")
+    assert status == 2 and "holds another evaluation (other sampling, precision)" in errors
+    written.write_text(json.dumps(ours))
     status, _, errors = run(folder, *options, "--output", str(folder))
     assert status == 2 and "is not empty and holds no evaluation" in errors
 

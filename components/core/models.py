@@ -118,12 +118,19 @@ def load_tokenizer(model: str | Path | BaseModel):
     return tokenizer
 
 
+def choose_precision() -> str:
+    """Returns the precision in which every engine samples on this machine: bfloat16 on a GPU, float32 on the CPU."""
+    import torch
+
+    return "bfloat16" if torch.cuda.is_available() else "float32"
+
+
 def load_model(model: str | Path | BaseModel, dtype: str | None = None, **arguments):
     """Returns the model in evaluation mode.
 
     Args:
         model: A model folder, a folder with a pointer, or a base model.
-        dtype: Of the weights; bfloat16 on a GPU and float32 on the CPU unless given.
+        dtype: Of the weights; that of `choose_precision` unless given.
         **arguments: More for from_pretrained.
     """
     import torch
@@ -131,10 +138,9 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    on_gpu = torch.cuda.is_available()
-    dtype = dtype or ("bfloat16" if on_gpu else "float32")
+    dtype = dtype or choose_precision()
     loaded = AutoModelForCausalLM.from_pretrained(**locate(model), dtype=dtype, use_safetensors=True, **arguments)
-    return loaded.to("cuda" if on_gpu else "cpu").eval()
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
 def takes_pictures(model: BaseModel) -> bool:
@@ -163,20 +169,27 @@ def load_image_text_model(model: str | Path | BaseModel):
         processor = AutoProcessor.from_pretrained(**locate(model))
     except ImportError as error:
         raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
-    on_gpu = torch.cuda.is_available()
     loaded = AutoModelForImageTextToText.from_pretrained(
-        **locate(model), dtype="bfloat16" if on_gpu else "float32", use_safetensors=True
+        **locate(model), dtype=choose_precision(), use_safetensors=True
     )
-    return loaded.to("cuda" if on_gpu else "cpu").eval(), processor
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
 
 
-def count_parameters(model: str | Path | BaseModel) -> float:
-    """Returns the parameters of a model, from the size of its weights (a guess of 1e9 if they are not here)."""
-    folder = Path(locate(model)["pretrained_model_name_or_path"])
-    if not folder.is_dir():
-        return 1e9
-    width = {"float32": 4}.get(json.loads((folder / "config.json").read_text()).get("dtype"), 2)
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) / width
+def count_parameters(model: str | Path | BaseModel) -> int | None:
+    """Returns the parameters that a model of this configuration has, tied ones once; None where it cannot be read.
+
+    The files are not looked at, so a base model and its checkpoints count alike, whatever their precision and whether a copy
+    of tied weights is in them. A model that is not a causal language model has no count.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**locate(model)))
+    except (OSError, ValueError):
+        return None
+    return sum(parameter.numel() for parameter in built.parameters())
 
 
 def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None) -> None:

@@ -166,7 +166,7 @@ class PredictorsRecord(Record):
         by_products: What else the samples show.
         sequence: What the sequential test saw; None where n was fixed.
         tokens: Completion tokens sampled.
-        engine: What sampled, transformers or vllm.
+        engine: What sampled, and in which precision, e.g. `transformers float32`.
         seconds: Wall time.
         device: Kind of device.
         devices: How many of them.
@@ -292,7 +292,7 @@ class BenchmarkRecord(Record):
         problems: Number of problems.
         samples: Samples a problem.
         tokens: Completion tokens sampled.
-        engine: What sampled, transformers or vllm.
+        engine: What sampled, and in which precision, e.g. `transformers float32`.
         seconds: Wall time.
         device: Kind of device.
         devices: How many of them.

@@ -105,7 +105,9 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     settings, digest = write_all_settings(experiment, base, revisions, candidates)
     shape, shape_source = find_shape(base)
     lengths = count_lengths(experiment, base, samples["sft"])
-    estimate = estimate_cost(experiment, candidates, shape.parameters if shape else count_parameters(base), lengths)
+    estimate = estimate_cost(
+        experiment, candidates, shape.parameters if shape else count_parameters(base) or 1e9, lengths
+    )
     return Plan(candidates, base, revisions, settings, digest, estimate, shape, shape_source, lengths, doubts)
 
 

@@ -77,7 +77,7 @@ def measure(
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
-        engine=engine.name,
+        engine=engine.identity,
         seconds=time.time() - begun,
         **sampled,
         **describe_device(),

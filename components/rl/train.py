@@ -46,9 +46,9 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlready.components.core.models import count_parameters, load_tokenizer
+    from rlready.components.core.models import load_tokenizer
     from rlready.components.core.prompts import find_end, write_messages
-    from rlready.components.core.sampling.choose import choose_engine
+    from rlready.components.core.sampling.choose import choose_for
     from rlready.components.core.tracking import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
@@ -67,7 +67,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         )
     batch = rl.prompts_per_step * rl.num_generations
     size, accumulation = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
-    engine, reason = choose_engine(sampling, count_parameters(model))
+    engine, reason = choose_for(model, sampling)
     if is_main():
         print(f"rollouts by {engine}: {reason}", flush=True)
     colocated = engine == "vllm"

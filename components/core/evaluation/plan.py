@@ -12,8 +12,9 @@ from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.problems import read_benchmark
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import examine
-from rlready.components.core.models import find_base, takes_pictures
+from rlready.components.core.models import choose_precision, find_base, takes_pictures
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
+from rlready.components.core.sampling.choose import choose_for
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Evaluation:
         digest: Of the model: hub commit, or digest of the folder.
         benchmarks: The suite.
         samples: Samples a problem at temperature 1; 0: greedy only.
-        sampling: Engine, longest completion, stop strings and seed.
+        sampling: Longest completion, stop strings, seed, and the engine that was asked for.
+        engine: The engine that samples here; auto may choose another one elsewhere.
+        precision: In which the engine samples.
     """
 
     model: str
@@ -50,6 +53,8 @@ class Evaluation:
     benchmarks: list[BenchmarkData]
     samples: int
     sampling: Sampling
+    engine: str
+    precision: str
 
     def describe(self) -> dict:
         """Returns all that the samples depend on, in JSON's values."""
@@ -58,7 +63,9 @@ class Evaluation:
             "model": self.model,
             "digest": self.digest,
             "samples": self.samples,
-            "sampling": dataclasses.asdict(self.sampling),
+            "sampling": dataclasses.asdict(self.sampling) | {"engine": self.engine},
+            "precision": self.precision,
+            "temperatures": [0.0, 1.0] if self.samples else [0.0],
             "prompts": {name: INSTRUCTIONS[name] for name in sorted(prompts)},
             "benchmarks": {
                 b.name: {"revision": b.revision, "problems": len(b.problems), "digest": _digest(b.problems)}
@@ -100,7 +107,8 @@ def plan_evaluation(
         source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))
-    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling)
+    engine = "transformers" if takes_pictures(base) else choose_for(base, sampling)[0]
+    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling, engine, choose_precision())
 
 
 def _digest(value: object) -> str:

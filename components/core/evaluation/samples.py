@@ -50,7 +50,7 @@ def list_samples(engine: Engine, benchmark: str, problems: list[dict], draw: Dra
                 "right": judgement.right,
                 "tokens": len(completion.ids),
                 "finished": completion.finished,
-                "engine": engine.name,
+                "engine": engine.identity,
             }
 
 

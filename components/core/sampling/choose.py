@@ -1,15 +1,17 @@
 """Which engine samples a model on this machine, and why."""
 
 import importlib.util
+from pathlib import Path
 
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import count_parameters
+from rlready.components.core.records import BaseModel
 from rlready.components.core.sampling.engine import Engine
 
 VLLM_FROM = 100e6  # parameters; see choose_engine
 
 
-def choose_engine(sampling: Sampling, parameters: float) -> tuple[str, str]:
+def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]:
     """Decides which engine samples on this machine.
 
     auto takes vllm on a GPU from VLLM_FROM parameters: its start takes longer than a small model's whole stage (270 s on two
@@ -17,13 +19,13 @@ def choose_engine(sampling: Sampling, parameters: float) -> tuple[str, str]:
 
     Args:
         sampling: Engine, replicas and tensor parallel size asked for.
-        parameters: Size of the model.
+        parameters: Size of the model; None if it is unknown.
 
     Returns:
         (transformers or vllm, why).
 
     Raises:
-        InputError: If what is asked for is not there: vllm, or a GPU for every process.
+        InputError: If what is asked for is not there: vllm, or a GPU for every process; or auto cannot decide.
     """
     import torch
 
@@ -52,14 +54,26 @@ def choose_engine(sampling: Sampling, parameters: float) -> tuple[str, str]:
                 " 'rlready[gpu]', or set it to 1"
             )
         return "vllm", f"sampling_tensor_parallel is {sampling.tensor_parallel}"
-    size = f"{parameters / 1e6:,.1f}M parameters"
     if not gpus:
         return "transformers", "no GPU"
+    if parameters is None:
+        raise InputError(
+            "sampling_engine: the model's configuration does not tell its size, by which auto chooses; set it to transformers"
+            " or vllm"
+        )
+    size = f"{parameters / 1e6:,.1f}M parameters"
     if parameters < VLLM_FROM:
         return "transformers", f"{size}: a model below {VLLM_FROM / 1e6:,.0f}M is done before vllm has started"
     if not installed:
         return "transformers", f"vllm is not installed (it would suit {size} on a GPU: pip install 'rlready[gpu]')"
     return "vllm", f"{size} on a GPU"
+
+
+def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, str]:
+    """Decides which engine samples from a model, as `choose_engine` does; its size is looked up only where it matters."""
+    import torch
+
+    return choose_engine(sampling, count_parameters(model) if torch.cuda.device_count() else None)
 
 
 def count_replicas(sampling: Sampling) -> int:
@@ -84,7 +98,7 @@ def open_engine(model: str, sampling: Sampling, embedded: Engine | None = None) 
     Raises:
         InputError: If what is asked for is not there.
     """
-    name, reason = choose_engine(sampling, count_parameters(model))
+    name, reason = choose_for(model, sampling)
     replicas = count_replicas(sampling)
     print(f"sampling with {name} ({reason}){f', {replicas} processes' if replicas > 1 else ''}", flush=True)
     if name == "transformers" and replicas == 1:

@@ -64,11 +64,18 @@ class Engine(AbstractContextManager):
     """What draws completions from one model; leaving its context frees the model's memory.
 
     Attributes:
-        name: transformers or vllm. Their samples differ, seed by seed, so records say which one drew them.
+        name: transformers or vllm.
+        precision: Of the weights, e.g. float32.
         tokenizer: The model's.
     """
 
     name: str
+    precision: str
+
+    @property
+    def identity(self) -> str:
+        """What records say drew the samples: with another engine or in another precision they differ, seed by seed."""
+        return f"{self.name} {self.precision}"
 
     def encode(self, row: dict) -> list[int]:
         """Returns the prompt of a problem, as `sample` takes it."""

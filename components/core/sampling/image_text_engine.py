@@ -27,6 +27,7 @@ class ImageTextEngine(Engine):
 
     def __init__(self, model, processor):
         self.model, self.processor, self.tokenizer = model, processor, processor.tokenizer
+        self.precision = str(model.dtype).removeprefix("torch.")
         self.tokenizer.chat_template = self.tokenizer.chat_template or processor.chat_template
         self.ends = list_ends(self.tokenizer, model.generation_config)
 

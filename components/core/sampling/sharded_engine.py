@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from rlready.components.config import InputError, Sampling
-from rlready.components.core.models import load_tokenizer
+from rlready.components.core.models import choose_precision, load_tokenizer
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 
 
@@ -31,7 +31,7 @@ class ShardedEngine(Engine):
     """
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
-        self.name, self.tokenizer = name, load_tokenizer(model)
+        self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
         self.workers = []
         arguments = {"model": model, "sampling": asdict(sampling), "engine": name, "replicas": replicas}
         for environment in divide_devices(sampling.tensor_parallel, replicas):

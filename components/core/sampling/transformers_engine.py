@@ -118,6 +118,7 @@ class TransformersEngine(Engine):
 
     def __init__(self, model, tokenizer, memory_share: float = MEMORY_SHARE):
         self.model, self.tokenizer, self.memory_share = model, tokenizer, memory_share
+        self.precision = str(model.dtype).removeprefix("torch.")
         use_grouped_attention(model)
         self.ends = torch.tensor(list_ends(tokenizer, model.generation_config), device=model.device)
 

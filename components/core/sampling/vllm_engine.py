@@ -9,7 +9,7 @@ from vllm import LLM, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from rlready.components.config import InputError, Sampling
-from rlready.components.core.models import load_tokenizer, locate
+from rlready.components.core.models import choose_precision, load_tokenizer, locate
 from rlready.components.core.prompts import find_end
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 
@@ -27,7 +27,7 @@ class VllmEngine(Engine):
     name = "vllm"
 
     def __init__(self, llm: LLM, tokenizer):
-        self.llm, self.tokenizer = llm, tokenizer
+        self.llm, self.precision, self.tokenizer = llm, choose_precision(), tokenizer
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
@@ -54,7 +54,7 @@ class VllmEngine(Engine):
             llm = LLM(
                 where["pretrained_model_name_or_path"],
                 revision=where.get("revision"),
-                dtype="bfloat16" if on_gpu else "float32",
+                dtype=choose_precision(),
                 tensor_parallel_size=sampling.tensor_parallel,
                 enable_prefix_caching=True,
                 max_model_len=-1,  # the model's own, or as long as the memory holds
