@@ -1,7 +1,6 @@
 """What the model is asked, by the prompts of prompts.yaml, how a solution is written for training, and what ends it."""
 
 import functools
-import re
 from pathlib import Path
 
 import yaml
@@ -63,11 +62,3 @@ def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
     prompt = encode_prompt(tokenizer, row["question"], row["format"])
     completion = encode_completion(tokenizer, row["solution"])
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
-
-
-def clean_gsm8k_solution(text: str) -> tuple[str, str]:
-    """Returns (solution, answer) of a GSM8K answer field: calculator marks removed, `#### 72` turned into a boxed answer."""
-    text, _, answer = text.rpartition("####")
-    answer = answer.strip().replace(",", "")
-    solution = re.sub(r"<<.*?>>", "", text).strip()
-    return f"{solution}\nThe answer is \\boxed{{{answer}}}.", answer
