@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_gsm8k_rows
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from rlready.components.config import SUBSETS, Curate, InputError, parse_parameters, read_settings, write_settings
-from rlready.components.core.data.problems import identify
+from rlready.components.core.data.identity import identify
 from rlready.components.core.models import load_token_counter
 from rlready.components.curate.contamination import Contamination, Text, list_words
 from rlready.components.curate.curate import curate
-from rlready.components.curate.near_duplicates import Signatures, sign
+from rlready.components.curate.near_duplicates import HASHES, Signatures, sign
 from rlready.components.curate.pool import Spool
 from rlready.components.curate.split import rank_subsets
 from rlready.components.plan.plan import make_plan
@@ -196,6 +198,95 @@ def test_what_stays_of_near_duplicates_is_near_to_none_that_stays(tmp_path):
     assert leaves and all(kept in stay and compare(row, kept) > 0.65 for row, kept in leaves.items())
     assert all(compare(a, b) < 0.9 for i, a in enumerate(stay) for b in stay[i + 1 :])
     assert signatures.find(order, 1.01) == {}
+
+
+def make_signatures(path, rng, copies):
+    """Returns signatures of texts in chains of near copies, and their Jaccard similarities by the signatures themselves."""
+    words = [f"w{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
+    texts = []
+    for _ in range(12):
+        told = rng.sample(words, 60)
+        for _ in range(rng.choice(copies)):
+            told = told[rng.randint(0, 4) :] + rng.sample(words, rng.randint(0, 3))
+            texts.append(" ".join(told))
+    rng.shuffle(texts)
+    signatures = Signatures(path)
+    signatures.add(*sign(texts, list(map(list_words, texts)), [str(n % 2) for n in range(len(texts))]))
+    kept = np.memmap(path, np.uint16, "r", shape=(len(texts), HASHES))
+    return signatures, (kept[:, None] == kept[None]).mean(2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_and_what_leaves_are_those_of_holding_every_text_against_every_other(tmp_path, seed):
+    rng = random.Random(seed)
+    signatures, similar = make_signatures(tmp_path / "signatures", rng, (1, 2, 9))
+    near = similar >= 0.8
+    order = np.array(rng.sample(range(len(near)), len(near)))
+    groups = signatures.group(order, 0.8)
+    _, expected = connected_components(csr_matrix(near[np.ix_(order, order)]))
+    assert ((groups[:, None] == groups[None]) == (expected[:, None] == expected[None])).all()
+    assert all(groups[group] == group <= place for place, group in enumerate(groups))
+    # What leaves: the rows that are near to an earlier one that stays, with the same answer.
+    same = near & (np.arange(len(near))[:, None] % 2 == np.arange(len(near))[None] % 2)
+    stay, instead = [], {}
+    for row in order.tolist():
+        first = next((kept for kept in stay if same[row, kept]), None)
+        stay += [row] if first is None else []
+        instead |= {} if first is None else {row: first}
+    assert signatures.find(order, 0.8) == instead and len(instead) > 5
+
+
+def test_many_copies_of_one_text_are_one_group_at_once(tmp_path):
+    words = [f"w{number}" for number in range(40)]
+    texts = [" ".join([*words, "x" * (1 + number % 3)]) for number in range(3000)]
+    signatures = Signatures(tmp_path / "signatures")
+    signatures.add(*sign(texts, list(map(str.split, texts)), ["1"] * len(texts)))
+    assert len(set(signatures.group(np.arange(3000), 0.8).tolist())) == 1
+    assert len(signatures.find(np.arange(3000), 0.8)) == 2999
+
+
+def retell(row):
+    """Returns a near-duplicate of a problem, with another answer, as another source may give it."""
+    return {"question": row["question"].replace(": ", ": now ", 1), "answer": f"{row['answer'].split()[-1]}.0"}
+
+
+def test_near_copies_of_sft_and_heldout_questions_leave_an_rl_source_of_its_own(tmp_path):
+    rng = random.Random(10)
+    train, other = [write_problem(n, rng) for n in range(60)], [write_problem(n, rng) for n in range(200, 230)]
+    rl = write_json(tmp_path / "rl.jsonl", [retell(row) for row in train[:20]] + train[20:25] + other)
+    card, sets = run(tmp_path, train, rl_data=rl)
+    assert count(card) == {("rl", "nearly an SFT example"): 20, ("rl", "also an SFT example"): 5}
+    assert {row["question"] for row in sets["rl"]} <= {row["question"] for row in other}
+    card, _ = run(tmp_path, train, rl_data=rl, near_duplicates=0.0)
+    assert count(card) == {("rl", "also an SFT example"): 5}
+
+
+def test_near_duplicates_of_an_evaluation_problem_leave_even_where_its_ngrams_do_not_tell(tmp_path):
+    rng = random.Random(11)
+    # Without numbers the n-grams must be nearly all the same.
+    evaluation = [{"question": " ".join(rng.choices(WORDS, k=60)), "answer": f"#### {n}"} for n in range(20)]
+    near = [{"question": "Now " + row["question"][:-4] + "end", "answer": "It is.\n#### 0"} for row in evaluation[:6]]
+    card, _ = run(tmp_path, [write_problem(n, rng) for n in range(60)] + near, evaluation)
+    assert count(card) == {("sft", "nearly an evaluation problem"): 6}
+    assert sum(match["rows"] for match in card["contamination"]) == 6
+
+
+def test_no_split_comes_between_near_problems_of_the_evaluation_sets(tmp_path):
+    rng = random.Random(12)
+    asked = [write_problem(n, rng) for n in range(900, 912)]
+    train = [write_problem(n, rng) for n in range(60)]
+    card, sets = run(tmp_path, train, asked + [retell(row) for row in asked], benchmark_problems=14)
+
+    def name(row):
+        return row["question"].split(":")[0]
+
+    predicting, scored = ({name(row) for row in sets[use]} for use in ("predictors", "benchmark"))
+    assert len(predicting) == len(sets["predictors"]) == 5 and len(scored) == 7 and not predicting & scored
+    assert count(card) == {("benchmark", "nearly a problem that predicts"): 5}
+    own = write_json(tmp_path / "own.jsonl", [retell(row) for row in asked] + [write_problem(n, rng) for n in range(5)])
+    card, sets = run(tmp_path, train, asked, predictor_data=own, benchmark_problems=12)
+    assert count(card) == {("predictors", "nearly an evaluation problem"): 12}
+    assert not {name(row) for row in sets["predictors"]} & {name(row) for row in asked}
 
 
 def test_the_order_of_rows_changes_no_byte_and_the_card_says_what_went_in(tmp_path):

@@ -13,10 +13,10 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError
-from rlready.components.core.data.problems import compile_eraser, read_problem
+from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import find_source, list_sources
 from rlready.components.core.data.sources import examine
-from rlready.components.curate.contamination import list_words
+from rlready.components.curate.contamination import compile_eraser, list_words
 from rlready.components.curate.curate import curate
 from rlready.components.curate.digest import RowsDigest
 

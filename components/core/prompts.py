@@ -8,6 +8,10 @@ import yaml
 
 INSTRUCTIONS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "prompts.yaml").read_text())
 
+THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)(?:</think>|\Z)", re.DOTALL)
+OPENED = re.compile(r"<think>\s*\Z")
+CLOSED = re.compile(r"<think>\s*</think>\s*\Z")
+
 
 def choose_prompt(row: dict) -> str:
     """Returns the name of a row's prompt: its benchmark's own, else that of its format."""
@@ -53,6 +57,33 @@ def list_ends(tokenizer, generation_config) -> list[int]:
     return sorted({*own, tokenizer.eos_token_id, find_end(tokenizer)})
 
 
+@functools.lru_cache(maxsize=4)
+def find_opening(tokenizer) -> str:
+    """Returns what the chat template writes between a question and its answer."""
+    question = "a question"
+    turns = [{"role": "user", "content": question}]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return rendered.rpartition(question)[2]
+
+
+def continue_thought(opening: str, solution: str) -> str:
+    """Returns a solution as it goes on behind the opening of its answer, so that there is one <think> block and not two.
+
+    Args:
+        opening: What the chat template writes before the answer. Where it opens a block, that is the solution's own; where it
+            closes an empty one, the model thinks in the open, and the solution does too.
+        solution: A worked solution, perhaps beginning with a block of its own.
+    """
+    block = THOUGHT.match(solution)
+    if not block:
+        return solution
+    if OPENED.search(opening):
+        return solution[block.start("thought") :].lstrip("\n" if opening.endswith("\n") else "")
+    if CLOSED.search(opening):
+        return "\n\n".join(filter(None, (block["thought"].strip(), solution[block.end() :].strip())))
+    return solution
+
+
 def encode_completion(tokenizer, solution: str) -> list[int]:
     """Returns the token ids of a worked solution and the end token that stops the model at inference."""
     return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_end(tokenizer)]
@@ -61,13 +92,5 @@ def encode_completion(tokenizer, solution: str) -> list[int]:
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
     """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so only the completion has loss."""
     prompt = encode_prompt(tokenizer, row["question"], row["format"])
-    completion = encode_completion(tokenizer, row["solution"])
+    completion = encode_completion(tokenizer, continue_thought(find_opening(tokenizer), row["solution"]))
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
-
-
-def clean_gsm8k_solution(text: str) -> tuple[str, str]:
-    """Returns (solution, answer) of a GSM8K answer field: calculator marks removed, `#### 72` turned into a boxed answer."""
-    text, _, answer = text.rpartition("####")
-    answer = answer.strip().replace(",", "")
-    solution = re.sub(r"<<.*?>>", "", text).strip()
-    return f"{solution}\nThe answer is \\boxed{{{answer}}}.", answer

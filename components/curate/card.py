@@ -8,14 +8,12 @@ EXAMPLES_OF_A_REASON = 3
 CHARACTERS_OF_AN_EXAMPLE = 300
 
 
-class Dropped:
-    """Counts the rows left out, by set and reason, and remembers the first few."""
+class Tally:
+    """Counts rows by set and reason, and remembers where the first few stand."""
 
     def __init__(self):
         self.counts: Counter = Counter()
         self.places: dict[tuple[str, str], list[str]] = {}
-        self.examples: dict[tuple[str, str], list[dict]] = {}
-        self.matches: Counter = Counter()
 
     def add(self, use: str, reason: str, place: str) -> None:
         """Counts one row, and remembers where the first few stand."""
@@ -27,6 +25,32 @@ class Dropped:
         places = self.places.setdefault((use, reason), [])
         if len(places) < EXAMPLES_OF_A_REASON:
             places.append(place)
+
+    def count(self, use: str) -> str:
+        """Returns the reasons of one set with their counts, for a message."""
+        return "; ".join(f"{rows} x {reason}" for (name, reason), rows in sorted(self.counts.items()) if name == use)
+
+    def describe(self) -> list[dict]:
+        """Returns one entry a set and reason."""
+        return [
+            {"set": use, "reason": reason, "rows": count, "first": self.places[use, reason]}
+            for (use, reason), count in sorted(self.counts.items())
+        ]
+
+
+class Dropped(Tally):
+    """Counts the rows left out, with examples of those that are like another.
+
+    Attributes:
+        parts: Counts what was left out of rows that stay.
+        matches: Rows that are evaluation problems, by set, evaluation set and reason.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.parts = Tally()
+        self.examples: dict[tuple[str, str], list[dict]] = {}
+        self.matches: Counter = Counter()
 
     def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
         """Remembers the first few pairs of a row that was left out and the one that it is like."""
@@ -43,17 +67,10 @@ class Dropped:
         more = {"benchmark": match.benchmark, "overlap": round(match.overlap, 3)}
         self.show(use, reason, place, question, match.question, **more)
 
-    def count(self, use: str) -> str:
-        """Returns the reasons of one set with their counts, for a message."""
-        return "; ".join(f"{rows} x {reason}" for (name, reason), rows in sorted(self.counts.items()) if name == use)
-
     def describe(self) -> list[dict]:
         """Returns one entry a set and reason."""
-        return [
-            {"set": use, "reason": reason, "rows": count, "first": self.places[use, reason]}
-            | ({"examples": self.examples[use, reason]} if (use, reason) in self.examples else {})
-            for (use, reason), count in sorted(self.counts.items())
-        ]
+        shown = ((entry, self.examples.get((entry["set"], entry["reason"]))) for entry in super().describe())
+        return [entry | ({"examples": examples} if examples else {}) for entry, examples in shown]
 
     def describe_matches(self) -> list[dict]:
         """Returns one entry a training set, evaluation set and kind of match."""
@@ -86,6 +103,9 @@ def describe_card(card: dict) -> str:
     if card["dropped"]:
         lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
         lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
+    if card["parts"]:
+        lines += ["", "| left out of rows that stay in | what | rows | first |", "|---|---|---|---|"]
+        lines += [f"| {p['set']} | {p['reason']} | {p['rows']} | {', '.join(p['first'])} |" for p in card["parts"]]
     if card["contamination"]:
         lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
         lines += [f"| {m['set']} | {m['benchmark']} | {m['reason']} | {m['rows']} |" for m in card["contamination"]]

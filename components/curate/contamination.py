@@ -9,9 +9,8 @@ with the numbers as a second one, n can be shorter than its 13 words and find co
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from rlready.components.core.data.problems import compile_eraser
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 # What looks of LaTeX differ by from copy to copy.
@@ -26,6 +25,17 @@ LEAST_GRAMS = 10
 DIGITS_THAT_TELL = 6
 # Where there are fewer than two digits to tell a problem from its variants, nearly all of it must be found.
 OVERLAP_WITHOUT_NUMBERS = 0.95
+
+
+def compile_eraser(characters: str) -> Callable[[str], str]:
+    """Returns what takes all characters of a class, such as `[^0-9]`, out of a text: twenty times as fast as `re` in ASCII."""
+    pattern = re.compile(f"{characters}+")
+    table = bytes(code for code in range(128) if pattern.match(chr(code)))
+
+    def erase(text: str) -> str:
+        return text.encode().translate(None, table).decode() if text.isascii() else pattern.sub("", text)
+
+    return erase
 
 
 @dataclass(frozen=True)

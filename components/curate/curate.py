@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import SUBSETS, Curate
@@ -16,7 +17,7 @@ from rlready.components.curate.intake import fill_pool
 from rlready.components.curate.pool import EXAMPLE, PROMPT, Pool, order_by_hash
 from rlready.components.curate.reader import Reader
 from rlready.components.curate.sets import make_table, write_set
-from rlready.components.curate.split import Split, draw_own_prompts, split_pool
+from rlready.components.curate.split import Split, clean_pools, draw_own_prompts, split_pool
 
 Tokenizer = Callable[[list[str]], list[int]]
 PassCounter = Callable[[list[dict]], list[int]]
@@ -78,15 +79,18 @@ def divide(
     """Writes the sets into a folder and returns the card; see `curate`."""
     dropped, rates = Dropped(), PassRates(settings, count_passes)
     reader = Reader(settings, revisions, dropped)
-    evaluation = read_evaluation(reader)
-    pool = fill_pool(reader, "sft", evaluation.contamination, folder / "spool", count_tokens)
-    split = split_pool(reader, pool, rates)
+    (folder / "spool").mkdir()
+    evaluation = read_evaluation(reader, folder / "spool")
+    uses = ["sft", "rl"] if settings.rl_data else ["sft"]
+    pools = [fill_pool(reader, use, evaluation, folder / "spool", count_tokens) for use in uses]
+    (alive, groups), *own = clean_pools(evaluation, pools, dropped)
+    split = split_pool(reader, pools[0], alive, groups, rates)
     held, asked = [], []
-    sets = {"sft": write_set(folder / "sft.parquet", _choose(pool, split, held, asked))}
+    sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
-    if settings.rl_data:
-        own = fill_pool(reader, "rl", evaluation.contamination, folder / "spool", count_tokens)
-        asked = draw_own_prompts(reader, own, pool, rates)
+    for pool, (own_alive, own_groups) in zip(pools[1:], own, strict=True):
+        shared = np.isin(pool.get("problems"), pools[0].get("problems"))
+        asked = draw_own_prompts(reader, pool, own_alive, shared, np.isin(own_groups, groups[alive]), rates)
     prompts = [
         {name: row[name] for name in PROMPT} | rates.describe_problem(row)
         for row in order_by_hash(asked, settings.seed, "rl")
@@ -99,6 +103,7 @@ def divide(
         "seed": settings.seed,
         "sets": sets,
         "dropped": dropped.describe(),
+        "parts": dropped.parts.describe(),
         "contamination": dropped.describe_matches(),
     } | rates.describe()
 

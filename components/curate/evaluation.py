@@ -1,63 +1,127 @@
 """The evaluation problems: which of them predict, which are the benchmark, and all that training data must not hold."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
 
 from rlready.components.core.data.registry import find_benchmarks, get_mirror, list_benchmarks
-from rlready.components.curate.contamination import Contamination
+from rlready.components.curate.contamination import Contamination, list_words
+from rlready.components.curate.near_duplicates import Signatures, sign
 from rlready.components.curate.pool import order_by_hash
 from rlready.components.curate.reader import Reader
 
+NEAR = "nearly an evaluation problem"
 
-@dataclass(frozen=True)
+
 class Evaluation:
-    """The evaluation problems of a run.
+    """The evaluation problems of a run, as they are read.
 
     Attributes:
+        contamination: All of them, to hold training problems against.
+        questions: Signatures of their questions, to which those of the training problems are added.
+        benchmarks: Name of the evaluation set of each of those signatures.
         predictors: Problems for Pass@k.
         benchmark: Problems for the benchmark; of several, each with the name of its own.
-        contamination: All that were read, to hold training problems against.
     """
 
-    predictors: list[dict]
-    benchmark: list[dict]
-    contamination: Contamination
+    def __init__(self, reader: Reader, folder: Path):
+        settings = reader.settings
+        self.contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
+        self.questions, self.threshold = Signatures(folder / "questions"), settings.near_duplicates
+        self.numbers: dict[str, int] = {}  # by the id of a problem
+        self.benchmarks: list[str] = []
+        self.predictors: list[dict] = []
+        self.benchmark: list[dict] = []
+
+    def add(self, name: str, problems: list[dict]) -> None:
+        """Adds an evaluation set."""
+        self.contamination.add(name, problems)
+        new = {row["problem_id"]: row for row in problems if row["problem_id"] not in self.numbers}
+        self.numbers |= zip(new, range(len(self.numbers), len(self.numbers) + len(new)), strict=True)
+        self.benchmarks += [name] * len(new)
+        if self.threshold and new:
+            texts, answers = ([row[key] for row in new.values()] for key in ("question", "answer"))
+            self.questions.add(*sign(texts, list(map(list_words, texts)), answers))
+
+    def group(self, problems: Iterable[dict]) -> list[int]:
+        """Returns a number for each problem, the same for near-duplicates."""
+        numbers = np.arange(len(self.numbers))
+        groups = self.questions.group(numbers, self.threshold) if self.threshold else numbers
+        return [int(groups[self.numbers[row["problem_id"]]]) for row in problems]
 
 
-def read_evaluation(reader: Reader) -> Evaluation:
+def read_evaluation(reader: Reader, folder: Path) -> Evaluation:
     """Reads all evaluation sets and draws the predictors' and the benchmarks' problems.
+
+    Of near-duplicates among the evaluation sets at most one predicts, and then none of them is scored.
+
+    Args:
+        reader: Opens the sources.
+        folder: For signatures.
 
     Raises:
         InputError: If a set cannot be read or has too few problems.
     """
-    settings, seed = reader.settings, reader.settings.seed
-    contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
-    own = 0 if settings.predictor_data else settings.predictor_problems
-    wanted = own + settings.benchmark_problems
+    settings, evaluation = reader.settings, Evaluation(reader, folder)
     names = list_benchmarks(settings)
     suite = find_benchmarks(names, settings.sources, get_mirror(settings.mirror))
-    read = {}
-    for name, source in zip(names, suite, strict=True):
-        problems = reader.read_problems("evaluation", name, "benchmarks", wanted)
-        contamination.add(name, problems)
-        read[source.benchmark] = order_by_hash(problems, seed, "evaluation")
-    # A problem of two benchmarks is scored in both.
-    every = {row["problem_id"]: row for problems in read.values() for row in problems}
-    needed = wanted if len(suite) == 1 else own + 1
-    reader.require(len(every), needed, "evaluation", ("evaluation", names[0]), "predictor and benchmark problems")
-    predictors = order_by_hash(every.values(), seed, "evaluation")[:own]
-    taken = {row["problem_id"] for row in predictors}
-    benchmark = []
-    for named, (name, problems) in zip(names, read.items(), strict=True):
-        left = [row for row in problems if row["problem_id"] not in taken][: settings.benchmark_problems]
-        reader.require(len(left), 1, "evaluation", ("evaluation", named), "a problem that predicts is not scored")
-        benchmark += [row | {"benchmark": name} for row in left] if len(suite) > 1 else left
+    own = 0 if settings.predictor_data else settings.predictor_problems
+    sets = {}
+    for name in names:
+        sets[name] = reader.read_problems("evaluation", name, "benchmarks", own + settings.benchmark_problems)
+        evaluation.add(name, sets[name])
+    _draw(reader, evaluation, sets, {name: source.benchmark for name, source in zip(names, suite, strict=True)}, own)
     if settings.predictor_data:
-        taken = {row["problem_id"] for row in benchmark}
-        number = settings.predictor_problems
-        predictors = reader.read_problems("predictors", *reader.uses["predictors"], number, taken)
-        contamination.add(settings.predictor_data, predictors)
-        reader.require(len(predictors), number, "predictor", "predictors", "curate_predictor_problems")
-        predictors = order_by_hash(predictors, seed, "predictors")[:number]
+        _read_predictors(reader, evaluation)
     for name in settings.decontaminate:
-        contamination.add(name, reader.read_problems("decontaminate", name, "benchmarks", 0))
-    return Evaluation(predictors, benchmark, contamination)
+        evaluation.add(name, reader.read_problems("decontaminate", name, "benchmarks", 0))
+    return evaluation
+
+
+def _draw(
+    reader: Reader, evaluation: Evaluation, sets: dict[str, list[dict]], benchmarks: dict[str, str], own: int
+) -> None:
+    """Draws so many predictors' problems from all sets together, and each benchmark from what is near to none of them."""
+    settings, seed = reader.settings, reader.settings.seed
+    # A problem of two benchmarks is scored in both.
+    every = {row["problem_id"]: row for problems in sets.values() for row in problems}
+    wanted = own + (settings.benchmark_problems if len(sets) == 1 else 1)
+    first, what = next(iter(sets)), "predictor and benchmark problems"
+    reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
+    groups = dict(zip(every, evaluation.group(every.values()), strict=True))
+    firsts: dict[int, dict] = {}
+    for row in order_by_hash(every.values(), seed, "evaluation"):
+        firsts.setdefault(groups[row["problem_id"]], row)
+    reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
+    predicts = dict(list(firsts.items())[:own])
+    evaluation.predictors = list(predicts.values())
+    for name, benchmark in benchmarks.items():
+        left = []
+        for row in order_by_hash(sets[name], seed, "evaluation"):
+            near = predicts.get(groups[row["problem_id"]])
+            if near is None:
+                left.append(row | ({"benchmark": benchmark} if len(sets) > 1 else {}))
+            elif near["problem_id"] != row["problem_id"]:
+                reader.dropped.add("benchmark", "nearly a problem that predicts", reader.places[row["problem_id"]])
+        left = left[: settings.benchmark_problems]
+        usable, needed = (own + len(left), wanted) if len(sets) == 1 else (len(left), 1)
+        reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
+        evaluation.benchmark += left
+
+
+def _read_predictors(reader: Reader, evaluation: Evaluation) -> None:
+    """Reads the predictors' problems from a source of their own, without what is the same as, or near to, what is scored."""
+    settings = reader.settings
+    taken = {row["problem_id"] for row in evaluation.benchmark}
+    problems = reader.read_problems("predictors", *reader.uses["predictors"], settings.predictor_problems, taken)
+    evaluation.add(settings.predictor_data, problems)
+    scored = set(evaluation.group(evaluation.benchmark))
+    kept = []
+    for row, group in zip(problems, evaluation.group(problems), strict=True):
+        if group in scored:
+            reader.dropped.add("predictors", NEAR, reader.places[row["problem_id"]])
+        else:
+            kept.append(row)
+    reader.require(len(kept), settings.predictor_problems, "predictor", "predictors", "curate_predictor_problems")
+    evaluation.predictors = order_by_hash(kept, settings.seed, "predictors")[: settings.predictor_problems]

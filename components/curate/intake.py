@@ -8,7 +8,7 @@ import numpy as np
 
 from rlready.components.core.data.registry import BUILTIN
 from rlready.components.core.data.sources import Chunk
-from rlready.components.curate.contamination import Contamination
+from rlready.components.curate.evaluation import Evaluation
 from rlready.components.curate.pool import Pool
 from rlready.components.curate.reader import Reader
 from rlready.components.curate.refine import Refiner, refine_all
@@ -22,7 +22,7 @@ PROBLEMS_A_PROMPT = 16
 def fill_pool(
     reader: Reader,
     use: str,
-    contamination: Contamination,
+    evaluation: Evaluation,
     folder: Path,
     count_tokens: Callable[[list[str]], list[int]] | None,
 ) -> Pool:
@@ -31,14 +31,14 @@ def fill_pool(
     Args:
         reader: Opens the source.
         use: sft or rl.
-        contamination: The evaluation problems.
+        evaluation: The evaluation problems.
         folder: For the texts.
         count_tokens: Counts tokens of texts, where the settings need that.
 
     Raises:
         InputError: If the source cannot be read, or no row stays.
     """
-    settings, pool = reader.settings, Pool(folder / use, use, reader.dropped)
+    settings, pool = reader.settings, Pool(folder / use, use, reader.dropped, evaluation.questions)
     name, registry = reader.uses[use]
     source, chunks = reader.open(use, name, registry)
     if name == BUILTIN:
@@ -47,10 +47,12 @@ def fill_pool(
             own_rl = 0 if settings.rl_data else wanted
             wanted = settings.sft_examples + settings.heldout_problems + own_rl
         chunks = _take_until(pool, wanted, chunks)
-    refiner = Refiner(use, source, settings, contamination, count_tokens)
+    refiner = Refiner(use, source, settings, evaluation.contamination, count_tokens)
     for refined in refine_all(refiner, chunks):
         for reason, place in refined.dropped:
             reader.dropped.add(use, reason, place)
+        for what, place in refined.parts:
+            reader.dropped.parts.add(use, what, place)
         for place, question, match, exact in refined.matches:
             reader.dropped.add_match(use, place, question, match, exact)
         if refined.texts:

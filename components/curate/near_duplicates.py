@@ -1,19 +1,19 @@
 """Rows that say nearly the same: MinHash signatures, banded, with the numbers as part of what must agree.
 
 MinHash (Broder 1997) estimates the Jaccard similarity of two texts' sets of 5-word shingles; rensa computes it, fifty times as
-fast as datasketch (measured on texts of 2 KB). Texts with other digits, signs or answers are never near-duplicates: in
-mathematics they are other problems. Everything follows from the texts alone, so the order of the rows changes nothing.
+fast as datasketch (measured on texts of 2 KB). Texts with other digits or signs are never near-duplicates: in mathematics they
+are other problems. Everything follows from the texts alone, so the order of the rows changes nothing.
 """
 
 import hashlib
 import itertools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from rlready.components.core.data.problems import compile_eraser
-from rlready.components.curate.contamination import list_grams
+from rlready.components.curate.contamination import compile_eraser, list_grams
 
 HASHES = 128
 SHINGLE = 5  # words
@@ -23,7 +23,7 @@ SPACE = re.compile(r"\s+")
 PAIRS_AT_ONCE = 1 << 16
 
 
-def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[bytes, bytes]:
+def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[bytes, bytes, bytes]:
     """Returns signatures and digests of what near-duplicates must have in common, as `Signatures` keeps them.
 
     Args:
@@ -32,7 +32,7 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         answers: The answer to each problem.
 
     Returns:
-        (MinHash signatures, one row of 16-bit hashes a text; digests of 64 bits).
+        (MinHash signatures, one row of 16-bit hashes a text; digests, 64 bits a text, of digits and signs; and of answers).
     """
     from rensa import RMinHash
 
@@ -44,30 +44,43 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         minhash = RMinHash(HASHES, 0)
         minhash.update(some)
         row[:] = minhash.digest()
-    same = [erase_all_but_symbols(text) + SPACE.sub("", answer) for text, answer in zip(texts, answers, strict=True)]
-    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in same)
     # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
-    return hashes.astype(np.uint16).tobytes(), b"".join(digests)
+    signatures = hashes.astype(np.uint16).tobytes()
+    return signatures, _digest(map(erase_all_but_symbols, texts)), _digest(SPACE.sub("", answer) for answer in answers)
+
+
+def _digest(texts: Iterable[str]) -> bytes:
+    return b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
 
 
 class Signatures:
     """Signatures of texts, on disk, and digests of what must be the same, in memory; a text's number is the count before it."""
 
     def __init__(self, path: Path):
-        self.path, self.same = path, []
+        self.path, self.symbols, self.answers = path, [], []
 
-    def add(self, signatures: bytes, same: bytes) -> None:
+    def __len__(self) -> int:
+        return sum(map(len, self.symbols))
+
+    def add(self, signatures: bytes, symbols: bytes, answers: bytes) -> None:
         """Adds what `sign` returned."""
-        self.same.append(np.frombuffer(same, np.uint64))
+        self.symbols.append(np.frombuffer(symbols, np.uint64))
+        self.answers.append(np.frombuffer(answers, np.uint64))
         with self.path.open("ab") as file:
             file.write(signatures)
 
     def find(self, order: np.ndarray, threshold: float) -> dict[int, int]:
-        """Returns what `find_near` does for these texts."""
-        if not self.same:
+        """Returns what `find_near` does for these texts, where their answers are the same too."""
+        if not self.symbols:
             return {}
-        same = np.concatenate(self.same)
-        return find_near(np.memmap(self.path, np.uint16, "r", shape=(len(same), HASHES)), same, order, threshold)
+        return find_near(self._open(), np.concatenate(self.symbols) ^ np.concatenate(self.answers), order, threshold)
+
+    def group(self, rows: np.ndarray, threshold: float) -> np.ndarray:
+        """Returns what `group_near` does for these texts, whatever is given as their answers."""
+        return group_near(self._open(), np.concatenate(self.symbols), rows, threshold)
+
+    def _open(self) -> np.ndarray:
+        return np.memmap(self.path, np.uint16, "r", shape=(len(self), HASHES))
 
 
 def find_near(signatures: np.ndarray, same: np.ndarray, order: np.ndarray, threshold: float) -> dict[int, int]:
@@ -76,37 +89,97 @@ def find_near(signatures: np.ndarray, same: np.ndarray, order: np.ndarray, thres
     Args:
         signatures: MinHash signatures, one row a text.
         same: Of each text, a digest of what must not differ.
-        order: Row numbers; of two near-duplicates the one that comes first here stays.
+        order: Row numbers; of two near-duplicates the one that comes first here stays, if it does not leave itself.
         threshold: Least estimated Jaccard similarity of near-duplicates.
 
     Returns:
         For each row to leave out, the row that stays instead, in the order of `order`.
     """
-    if len(order) < 2:
-        return {}
+    groups = group_near(signatures, same, order, threshold)
+    shared = np.flatnonzero(np.bincount(groups, minlength=len(order))[groups] > 1)
+    shared = shared[np.argsort(groups[shared], kind="stable")]
+    instead: dict[int, int] = {}  # places in `order`
+    for places in np.split(shared, np.flatnonzero(np.diff(groups[shared])) + 1):
+        # From the front, so that no row leaves in favour of one that leaves itself.
+        while len(places) > 1:
+            stays, places = places[0], places[1:]
+            near = _are_near(signatures, same, np.full(len(places), order[stays]), order[places], threshold)
+            instead |= dict.fromkeys(places[near].tolist(), int(stays))
+            places = places[~near]
+    return {int(order[place]): int(order[stays]) for place, stays in sorted(instead.items())}
+
+
+def group_near(signatures: np.ndarray, same: np.ndarray, rows: np.ndarray, threshold: float) -> np.ndarray:
+    """Groups rows so that no two near-duplicates lie in different groups.
+
+    Args:
+        signatures: MinHash signatures, one row a text.
+        same: Of each text, a digest of what must not differ.
+        rows: Numbers of the rows to group.
+        threshold: Least estimated Jaccard similarity of near-duplicates.
+
+    Returns:
+        For each of the rows, the place in `rows` of the first one of its group.
+    """
     # Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
     bands = signatures.view(np.uint64)
-    pairs = set()
+    groups, members = np.arange(len(rows)), {}
     for band in range(bands.shape[1]):
-        key = bands[order, band] ^ same[order]
+        key = bands[rows, band] ^ same[rows]
         sorting = np.argsort(key, kind="stable")
         key = key[sorting]
-        first = np.r_[True, key[1:] != key[:-1]]
-        if first.all():
-            continue
-        leaders = order[sorting[np.maximum.accumulate(np.where(first, np.arange(len(key)), 0))]]
-        leaders, others = leaders[~first], order[sorting[~first]]
-        for start in range(0, len(others), PAIRS_AT_ONCE):
-            one, other = leaders[start : start + PAIRS_AT_ONCE], others[start : start + PAIRS_AT_ONCE]
-            similar = (signatures[one] == signatures[other]).mean(1) >= threshold
-            near = similar & (same[one] == same[other])
-            pairs.update(zip(other[near].tolist(), one[near].tolist(), strict=True))
-    kept_instead: dict[int, int] = {}
-    # What stays is decided from the front, so that no row leaves in favour of one that leaves itself.
-    rank = dict(zip(order.tolist(), range(len(order)), strict=True)) if pairs else {}
-    pairs = sorted(pairs, key=lambda pair: (rank[pair[0]], rank[pair[1]]))
-    for row, group in itertools.groupby(pairs, lambda pair: pair[0]):
-        stays = next((kept for _, kept in group if kept not in kept_instead), None)
-        if stays is not None:
-            kept_instead[row] = stays
-    return kept_instead
+        meets = key[1:] == key[:-1]
+        inside = np.r_[False, meets] | np.r_[meets, False]
+        _join_near(signatures, same, rows, sorting[inside], key[inside], threshold, groups, members)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return first[group]
+
+
+def _join_near(signatures, same, rows, places, key, threshold, groups, members) -> None:
+    """Joins the groups of near rows that meet in a band.
+
+    Args:
+        signatures: As in `group_near`.
+        same: As in `group_near`.
+        rows: As in `group_near`.
+        places: Places in `rows`, sorted by bucket.
+        key: Bucket of each of them.
+        threshold: As in `group_near`.
+        groups: Group of each place in `rows`; changed.
+        members: Places of each group that has several; changed.
+    """
+    starts = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]])
+    bucket = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(key)]))
+    one = np.arange(len(key))
+    # Every row is held against the next in its bucket, then the next but one, until each bucket is one group or at its end.
+    for lag in itertools.count(1):
+        one = one[one + lag < len(key)]
+        one = one[key[one] == key[one + lag]]
+        if not len(one):
+            return
+        found = groups[places]
+        open_buckets = np.minimum.reduceat(found, starts) != np.maximum.reduceat(found, starts)
+        one = one[open_buckets[bucket[one]]]
+        apart = one[found[one] != found[one + lag]]
+        for start in range(0, len(apart), PAIRS_AT_ONCE):
+            some = apart[start : start + PAIRS_AT_ONCE]
+            near = _are_near(signatures, same, rows[places[some]], rows[places[some + lag]], threshold)
+            for left, right in zip(places[some[near]].tolist(), places[some[near] + lag].tolist(), strict=True):
+                _join(groups, members, left, right)
+
+
+def _join(groups: np.ndarray, members: dict[int, list[int]], left: int, right: int) -> None:
+    """Gives the smaller of two groups the number of the larger."""
+    one, other = int(groups[left]), int(groups[right])
+    if one == other:
+        return
+    one_members, others = members.pop(one, [one]), members.pop(other, [other])
+    if len(one_members) < len(others):
+        one, one_members, others = other, others, one_members
+    groups[others] = one
+    one_members.extend(others)
+    members[one] = one_members
+
+
+def _are_near(signatures, same, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
+    return ((signatures[ones] == signatures[others]).mean(1) >= threshold) & (same[ones] == same[others])

@@ -100,18 +100,19 @@ class Pool:
 
     Attributes:
         use: sft or rl.
-        questions: Signatures of the questions.
+        first: Number of its first row in the signatures of all questions.
         examples: Signatures of questions with their solutions.
         reasons: Of each row, a number of `told`: why it left, where that is still to be told with its place; 0 where not.
         told: (set, reason) by that number.
         pairs: Some near-duplicates, each with the row that stays instead.
     """
 
-    def __init__(self, folder: Path, use: str, dropped: Dropped):
+    def __init__(self, folder: Path, use: str, dropped: Dropped, questions: Signatures):
         folder.mkdir(parents=True)
         self.use, self.dropped = use, dropped
         self.spool = Spool(folder)
-        self.questions, self.examples = Signatures(folder / "questions"), Signatures(folder / "examples")
+        self.questions, self.first = questions, len(questions)
+        self.examples = Signatures(folder / "examples")
         self.reasons, self.told = np.zeros(0, np.uint8), [("", "")]
         self.pairs: list[tuple[int, int]] = []
         self.columns = {name: array("Q") for name in NUMBERS}
@@ -145,8 +146,11 @@ class Pool:
         alive[order[1:]] = places[1:] != places[:-1]
         self.leave_out(np.flatnonzero(~alive), "duplicate")
         if threshold:
-            texts = self.examples if self.use == "sft" else self.questions
-            near = texts.find(self.order(alive), threshold)
+            if self.use == "sft":
+                near = self.examples.find(self.order(alive), threshold)
+            else:
+                found = self.questions.find(self.order(alive) + self.first, threshold)
+                near = {row - self.first: stays - self.first for row, stays in found.items()}
             alive[list(near)] = False
             self.leave_out(np.array(list(near), np.int64), "near-duplicate")
             self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]

@@ -17,12 +17,14 @@ class Reader:
         settings: Names of the sources, mirror and seed.
         dropped: Counts what is left out.
         uses: (name of the source, registry) by use, as in `list_sources`.
+        places: Where the problems of evaluation sets stand, by their id.
         described: What was read, by the key of the source, for the card.
     """
 
     def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
         self.settings, self.revisions, self.dropped = settings, revisions, dropped
         self.uses = list_sources(settings)
+        self.places: dict[str, str] = {}
         self.described: dict[str, dict] = {}
 
     def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
@@ -72,17 +74,21 @@ class Reader:
         split = "evaluation" if use == "decontaminate" else use
         source, chunks = self.open(split, name, registry)
         for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
+            noted = []
             try:
-                row = read_problem(raw, False, source)
+                row = read_problem(raw, False, source, noted.append)
             except InputError as error:
                 self.dropped.add(use, str(error), place)
                 continue
+            for what in noted:
+                self.dropped.parts.add(use, what, place)
             if row["problem_id"] in seen:
                 self.dropped.add(use, "duplicate", place)
             elif row["problem_id"] in taken:
                 self.dropped.add(use, "also an evaluation problem", place)
             else:
                 seen.add(row["problem_id"])
+                self.places[row["problem_id"]] = place
                 rows.append(row)
             if name == BUILTIN and len(rows) == wanted:
                 break

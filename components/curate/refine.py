@@ -34,14 +34,16 @@ class Refined:
         numbers: What `measure` said of them, rows in the order of NUMBERS.
         questions: What `sign` says of the questions, where near-duplicates are looked for.
         examples: The same of questions with their solutions.
+        parts: (what, place) of what was left out of rows that stay.
         dropped: (reason, place) of rows that are malformed or unwanted.
         matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
     """
 
     texts: pa.RecordBatch | None = None
     numbers: np.ndarray | None = None
-    questions: tuple[bytes, bytes] | None = None
-    examples: tuple[bytes, bytes] | None = None
+    questions: tuple[bytes, bytes, bytes] | None = None
+    examples: tuple[bytes, bytes, bytes] | None = None
+    parts: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
     matches: list[tuple[str, str, Match, bool]] = field(default_factory=list)
 
@@ -73,8 +75,9 @@ class Refiner:
         """Returns what becomes of the rows of a chunk."""
         refined, some = Refined(), []
         for place, raw in chunk.read():
+            noted = []
             try:
-                row = read_problem(raw, self.use == "sft", self.source)
+                row = read_problem(raw, self.use == "sft", self.source, noted.append)
                 words = Text(row["question"]) if self.reads else None
                 match = self.evaluated.find(row["problem_id"], words)
                 if match:
@@ -83,6 +86,7 @@ class Refiner:
                 else:
                     self._check_trace(row)
                     some.append((place, row, words))
+                    refined.parts += [(what, place) for what in noted]
             except InputError as error:
                 refined.dropped.append((str(error), place))
         self._measure(some, refined)

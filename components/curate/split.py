@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.config import SUBSETS, Curate
+from rlready.components.curate.card import Dropped
 from rlready.components.curate.difficulty import PassRates
+from rlready.components.curate.evaluation import NEAR, Evaluation
 from rlready.components.curate.pool import EXAMPLE, Pool
 from rlready.components.curate.reader import Reader
 
@@ -25,15 +27,60 @@ class Split:
     ranks: dict[str, np.ndarray]
 
 
-def split_pool(reader: Reader, pool: Pool, rates: PassRates) -> Split:
+def clean_pools(evaluation: Evaluation, pools: list[Pool], dropped: Dropped) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Leaves out duplicates, near-duplicates and what is near to an evaluation problem, and groups the rest by question.
+
+    Args:
+        evaluation: The evaluation problems.
+        pools: The training sources.
+        dropped: Counts what is left out.
+
+    Returns:
+        For each pool: whether each row stays; and a number for each row's problem, in all pools the same for near-duplicate
+        questions, so that no split comes between them.
+    """
+    alive = [pool.remove_duplicates(evaluation.threshold) for pool in pools]
+    found = group_problems(evaluation, pools, alive)
+    for pool, stays, groups in zip(pools, alive, found, strict=True):
+        near = np.flatnonzero(stays & (groups < len(evaluation.benchmarks)))
+        stays[near] = False
+        pool.leave_out(near, NEAR)
+        for group in groups[near].tolist():
+            dropped.matches[pool.use, evaluation.benchmarks[group], NEAR] += 1
+    return list(zip(alive, found, strict=True))
+
+
+def group_problems(evaluation: Evaluation, pools: list[Pool], alive: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns a number for each row's problem: that of an evaluation problem where one is near, else one beyond those."""
+    first, numbered, rows = len(evaluation.benchmarks), [], [np.arange(len(evaluation.benchmarks))]
+    for pool, stays in zip(pools, alive, strict=True):
+        # By the first of the rows that ask the same problem; a problem of which no row stays needs no place.
+        drawn = pool.order(stays)
+        problems, firsts, inverse = np.unique(pool.get("problems")[drawn], return_index=True, return_inverse=True)
+        numbers = np.full(len(pool), -1)
+        numbers[drawn] = first + inverse
+        first += len(problems)
+        numbered.append(numbers)
+        rows.append(drawn[firsts] + pool.first)
+    rows = np.concatenate(rows)
+    groups = evaluation.questions.group(rows, evaluation.threshold) if evaluation.threshold else np.arange(len(rows))
+    return [np.where(numbers < 0, -1, groups[numbers]) for numbers in numbered]
+
+
+def split_pool(reader: Reader, pool: Pool, alive: np.ndarray, groups: np.ndarray, rates: PassRates) -> Split:
     """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
+
+    Args:
+        reader: Settings, and counts for messages.
+        pool: The SFT source.
+        alive: Whether each row stays.
+        groups: Number of each row's problem.
+        rates: The base model's pass rates, where they decide.
 
     Raises:
         InputError: If there are too few rows.
     """
     settings = reader.settings
-    alive = pool.remove_duplicates(settings.near_duplicates)
-    groups = group_problems(pool, alive, settings.near_duplicates)
     drawn = pool.order(alive)
     drawn = drawn[np.sort(np.unique(groups[drawn], return_index=True)[1])]
     own_rl = 0 if settings.rl_data else settings.rl_problems
@@ -48,19 +95,6 @@ def split_pool(reader: Reader, pool: Pool, rates: PassRates) -> Split:
     return Split(is_heldout, np.isin(np.arange(len(pool)), prompts), _rank(pool, in_pool, settings))
 
 
-def group_problems(pool: Pool, alive: np.ndarray, threshold: float) -> np.ndarray:
-    """Returns a number for each row's problem; near-duplicate questions have the same, so no split comes between them."""
-    problems, groups = np.unique(pool.get("problems"), return_inverse=True)
-    if threshold:
-        rows = pool.order(alive)
-        rows = rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
-        same = np.arange(len(problems))
-        for row, stays in pool.questions.find(rows, threshold).items():
-            same[groups[row]] = groups[stays]
-        groups = same[groups]
-    return groups
-
-
 def _draw_prompts(reader: Reader, pool: Pool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
     """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
     readable = pool.get("readable")[rows] > 0
@@ -72,18 +106,27 @@ def _draw_prompts(reader: Reader, pool: Pool, rows: np.ndarray, wanted: int, rat
     return drawn
 
 
-def draw_own_prompts(reader: Reader, pool: Pool, examples: Pool, rates: PassRates) -> list[dict]:
-    """Returns RL prompts from a source of their own that share no problem with the SFT examples.
+def draw_own_prompts(
+    reader: Reader, pool: Pool, alive: np.ndarray, shared: np.ndarray, near: np.ndarray, rates: PassRates
+) -> list[dict]:
+    """Returns RL prompts from a source of their own that share no problem with the SFT source.
+
+    Args:
+        reader: Settings, and counts for messages.
+        pool: The RL source.
+        alive: Whether each row stays.
+        shared: Whether its problem is in the SFT source.
+        near: Whether a near-duplicate of it is.
+        rates: The base model's pass rates, where they decide.
 
     Raises:
         InputError: If there are too few.
     """
     settings = reader.settings
-    alive = pool.remove_duplicates(settings.near_duplicates)
-    shared = alive & np.isin(pool.get("problems"), examples.get("problems"))
-    pool.leave_out(np.flatnonzero(shared), "also an SFT example")
+    pool.leave_out(np.flatnonzero(alive & shared), "also an SFT example")
+    pool.leave_out(np.flatnonzero(alive & near & ~shared), "nearly an SFT example")
     chosen = np.zeros(len(pool), bool)
-    chosen[rates.choose(pool, pool.order(alive & ~shared), settings.rl_problems)] = True
+    chosen[rates.choose(pool, pool.order(alive & ~shared & ~near), settings.rl_problems)] = True
     prompts = []
     for table in pool.read():
         prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()

@@ -16,7 +16,7 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
     needed = {}
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image")}
-    for path in (*columns.values(), *source.keep):
+    for path in (*columns.values(), *source.keep, *source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None
     for column in needed.copy():

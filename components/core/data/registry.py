@@ -39,6 +39,7 @@ class Source:
     columns: dict = field(default_factory=dict)
     remove: list = field(default_factory=list)
     keep: dict = field(default_factory=dict)
+    drop: dict = field(default_factory=dict)
     because: str = ""
     prompt: str = ""
     licence: str = ""
@@ -80,6 +81,7 @@ KINDS = {
     "columns": (dict,),
     "remove": (list,),
     "keep": (dict,),
+    "drop": (dict,),
     "rows": (int, list, None),
 }
 
@@ -130,16 +132,18 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
     if entry.get("prompt", "") not in ("", *INSTRUCTIONS):
         raise InputError(f"{where}, {name}: prompt: {entry['prompt']!r} is none of {', '.join(INSTRUCTIONS)}")
     columns = entry.get("columns") or {}
-    for key, column in [*columns.items(), *((None, column) for column in entry.get("keep") or {})]:
-        if key is not None and key not in FIELDS:
+    conditions = [(kind, *condition) for kind in ("keep", "drop") for condition in (entry.get(kind) or {}).items()]
+    for key in columns:
+        if key not in FIELDS:
             raise InputError(f"{where}, {name}: columns: {key!r} is none of {', '.join(FIELDS)}")
+    for column in (*columns.values(), *(column for _, column, _ in conditions)):
         if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
             raise InputError(
                 f"{where}, {name}: {column!r} is neither a column, column[key], nor a text with {{column}}"
             )
-    for column, values in (entry.get("keep") or {}).items():
+    for kind, column, values in conditions:
         if not isinstance(values, list):
-            raise InputError(f"{where}, {name}: keep: {column} needs a list of values, got {values!r}")
+            raise InputError(f"{where}, {name}: {kind}: {column} needs a list of values, got {values!r}")
     if columns and not columns.keys() & {"question", "messages"}:
         raise InputError(f"{where}, {name}: columns: question (or messages) is missing")
     return Source(name, **({"split": "train"} if entry.get("hub") else {}) | entry)

@@ -1,0 +1,182 @@
+"""How a raw row becomes a problem: forms of chats, golds that stand for none, and that nothing is lost without a word."""
+
+import json
+import math
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_gsm8k_rows
+
+from rlready.components.config import Curate, InputError, Sampling
+from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.registry import Source, find_source
+from rlready.components.curate.curate import curate
+from rlready.components.evaluate.evaluate import describe_results, evaluate, plan_evaluation
+from rlready.components.plan.sources import look_at_sources
+
+ASKED = {"role": "user", "content": "What is 1+1?"}
+TOLD = {"role": "assistant", "content": "It is \\boxed{2}."}
+COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
+
+
+def read(row, needs_solution=True, source=None):
+    noted = []
+    return read_problem(row, needs_solution, source, noted.append), noted
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [ASKED, TOLD]},
+        {"conversations": [{"from": "human", "value": "What is 1+1?"}, {"from": "gpt", "value": "It is \\boxed{2}."}]},
+        {"conversation": [ASKED, TOLD], "question": "another"},
+        {
+            "messages": [
+                {**ASKED, "content": [{"type": "text", "text": "What is "}, {"type": "text", "text": "1+1?"}]},
+                TOLD,
+            ]
+        },
+        {"prompt": [{"type": "text", "text": "What is 1+1?"}], "completion": [TOLD]},
+        {"question": "What is 1+1?", "answer": "It is \\boxed{2}."},
+    ],
+)
+def test_every_form_of_a_chat_is_read(row):
+    (problem, noted) = read(row)
+    assert (problem["question"], problem["answer"], problem["solution"]) == ("What is 1+1?", "2", "It is \\boxed{2}.")
+    assert noted == []
+
+
+@pytest.mark.parametrize(
+    ("row", "solution", "noted"),
+    [
+        ({"messages": [{"role": "system", "content": "Be brief."}, ASKED, TOLD]}, TOLD["content"], "a system turn"),
+        ({"messages": [{"role": "system", "content": ""}, ASKED, TOLD]}, TOLD["content"], None),
+        (
+            {"messages": [ASKED, {**TOLD, "reasoning_content": "One more."}]},
+            "<think>\nOne more.\n</think>\n\nIt is \\boxed{2}.",
+            None,
+        ),
+        (
+            {"messages": [ASKED, {**TOLD, "content": "<think>1</think>\\boxed{2}", "reasoning_content": "One more."}]},
+            "<think>1</think>\\boxed{2}",
+            "reasoning beside the text of the assistant's turn",
+        ),
+        (
+            {"prompt": "What is 1+1?", "completion": "It is \\boxed{2}.<|im_end|>\n</s>"},
+            "It is \\boxed{2}.",
+            "end tokens behind the solution",
+        ),
+        (
+            {"prompt": "What is 1+1?", "completion": "It \ud83d is \\boxed{2}."},
+            "It \ufffd is \\boxed{2}.",
+            "half a character (a lone surrogate)",
+        ),
+    ],
+)
+def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
+    problem, told = read(row)
+    assert problem["solution"] == solution and told == ([noted] if noted else [])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": [ASKED, {**TOLD, "weight": 0}]}, "weight 0"),
+        ({"messages": [TOLD, ASKED]}, "the first turn is not the user's"),
+        ({"messages": [ASKED, TOLD, ASKED]}, "2 turns of the user"),
+        ({"messages": [ASKED, {"role": "tool", "content": "2"}, TOLD]}, "a turn of 'tool'"),
+        ({"messages": [ASKED, {**TOLD, "tool_calls": [{}]}]}, "calls a tool"),
+        ({"messages": [{**ASKED, "content": [{"type": "image_url", "image_url": "x"}]}, TOLD]}, "holds image_url"),
+        ({"prompt": [TOLD, ASKED], "completion": [TOLD]}, "turns of others beside the user's"),
+        (
+            {"prompt": "<|im_start|>user\n1+1?<|im_end|>", "completion": "\\boxed{2}"},
+            r"the prompt holds <\|im_start\|>",
+        ),
+        ({"prompt": "[INST] 1+1? [/INST]", "completion": "\\boxed{2}"}, r"the prompt holds \[INST\]"),
+        ({"prompt": "1+1?", "completion": "1</s> \\boxed{2}"}, "the solution holds </s>"),
+        ({"question": "q", "answer": "proof", "solution": "s"}, "asks for a proof"),
+        ({"question": "q", "answer": "notfound", "solution": "s"}, "no answer"),
+        ({"question": "q", "answer": math.nan, "solution": "s"}, "no answer"),
+        ({"question": "q", "answer": "NaN", "solution": "s"}, "no answer"),
+        ({"question": "q", "answer": math.inf, "solution": "s"}, "no answer"),
+        ({"question": "q", "answer": "\ud83d2", "solution": "s"}, "half a character"),
+        ({"question": "q", "answer": "#### Plan\nAdd.\n\n#### Sum\nSo it is two.", "solution": "s"}, "with headings"),
+    ],
+)
+def test_what_makes_a_row_leave_has_its_reason(row, reason):
+    with pytest.raises(InputError, match=reason):
+        read(row)
+
+
+def test_headings_of_markdown_are_no_mark_of_gsm8k():
+    told = "#### Step 1\nAdd 1 and 1.\n\n#### Step 2\nSo it is \\boxed{2}."
+    assert (
+        read({"question": "What is 1+1?", "answer": told})[0] == read({"prompt": "What is 1+1?", "completion": told})[0]
+    )
+    marked, _ = read({"question": "What is 1+1?", "answer": "### Sum\n1+1=<<1+1=2>>2\n#### 1,002\n"})
+    assert marked["answer"] == "1002" and marked["solution"] == "### Sum\n1+1=2\nThe answer is \\boxed{1002}."
+
+
+def test_inequalities_are_no_tokens_of_a_template():
+    question = "If $0<|x|<|y|$ and <<a>> is [1], how many pairs $<s, t>$ are there?"
+    assert read({"question": question, "answer": "2", "solution": "s < t"})[0]["question"] == question
+
+
+def test_an_absent_gold_is_looked_for_in_the_solution():
+    assert read({"question": "q", "answer": "notfound", "solution": "It is \\boxed{2}."})[0]["answer"] == "2"
+
+
+def test_rows_can_be_left_out_by_their_values(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"question": f"q{n}", "answer": str(n), "kind": {"of": kind}} for n, kind in enumerate("abca")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    entry = {
+        "path": str(path),
+        "columns": {"question": "question", "answer": "answer"},
+        "drop": {"kind[of]": ["a", "c"]},
+    }
+    problems, left_out = read_benchmark(find_source("mine", "benchmarks", {"mine": entry}))
+    assert [p["question"] for p in problems] == ["q1"] and left_out == {"kind[of] is a": 2, "kind[of] is c": 1}
+    with pytest.raises(InputError, match="mine: drop: kind needs a list of values"):
+        find_source("mine", "benchmarks", {"mine": entry | {"drop": {"kind": "a"}}})
+    # Columns that only the condition needs are read too.
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    problems, _ = read_benchmark(
+        find_source("m", "benchmarks", {"m": entry | {"path": str(tmp_path / "rows.parquet")}})
+    )
+    assert len(problems) == 1
+
+
+def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
+    chats = []
+    for n, row in enumerate(make_gsm8k_rows(60)):
+        system = [{"role": "system", "content": "Think."}] if n % 3 == 0 else []
+        told = (
+            row["answer"].split("\n")[0] + f" \\boxed{{{row['answer'].split()[-1]}}}" + ("<|im_end|>" if n < 5 else "")
+        )
+        chats.append({"messages": [*system, {**ASKED, "content": row["question"]}, {**TOLD, "content": told}]})
+    chats[7]["messages"][-1]["weight"] = 0
+    evaluation = make_gsm8k_rows(20, 1, 100)
+    evaluation[3]["question"] += "\ud83d"
+    files = gsm8k_file("train.jsonl", chats), gsm8k_file("test.jsonl", evaluation)
+    settings = Curate(**COUNTS, sft_data=str(files[0]), evaluation_data=str(files[1]))
+    card = curate(settings, look_at_sources(settings)[0], tmp_path / "data")
+    assert {(p["set"], p["reason"]): (p["rows"], p["first"][0]) for p in card["parts"]} == {
+        ("evaluation", "half a character (a lone surrogate)"): (1, "test.jsonl line 4"),
+        ("sft", "a system turn"): (20, "train.jsonl line 1"),
+        ("sft", "end tokens behind the solution"): (5, "train.jsonl line 1"),
+    }
+    assert [(d["reason"], d["first"]) for d in card["dropped"]] == [
+        ("the assistant's turn has weight 0", ["train.jsonl line 8"])
+    ]
+    assert "| sft | a system turn | 20 |" in (tmp_path / "data" / "card.md").read_text()
+
+
+def test_half_a_character_stops_neither_evaluate_nor_its_output(tiny_model, tmp_path):
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"question": "RS:abcd? \\ud83d", "answer": "abcd", "format": "word"}\n')
+    source = Source("odd", path=str(path))
+    planned = plan_evaluation(str(tiny_model), "main", [source], 1, 0, Sampling(max_tokens=4))
+    results = evaluate(planned, tmp_path / "out", lambda *_: None)
+    assert results.scores[0].problems == 1 and "half a character" in describe_results(planned, results)
