@@ -11,10 +11,10 @@ from conftest import make_gsm8k_rows
 from rlready.components.config import Curate, InputError, Sampling
 from rlready.components.core.data.problems import read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
+from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
 from rlready.components.curate.curate import curate
-from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.plan.sources import look_at_sources
 
 ASKED = {"role": "user", "content": "What is 1+1?"}
