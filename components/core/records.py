@@ -1,32 +1,12 @@
 """The typed JSON contracts between stages. Stages never import each other; they meet here."""
 
-import dataclasses
-import math
 from dataclasses import dataclass, field
-from typing import Any
 
-SCHEMA = 3
+from rlready.components.core.serialization import SCHEMA, Record
+
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
 STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
-
-
-class Record:
-    """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
-
-    def __post_init__(self):
-        for item in dataclasses.fields(self):
-            object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
-
-
-def _drop_infinite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _drop_infinite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_drop_infinite(item) for item in value]
-    return value
 
 
 @dataclass(frozen=True)
