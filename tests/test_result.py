@@ -12,7 +12,7 @@ from rlready.components.core.records import (
     SampleStatistics,
     Verdict,
 )
-from rlready.components.report.assemble import Sweep
+from rlready.components.report.assemble import SweepResult
 from rlready.pipelines.cli.result import print_outcomes
 
 MEASURED = PredictorsRecord(
@@ -32,7 +32,7 @@ def make_outcome(name, score, interval, error=0.01, decision="approved"):
 
 def read_lines(capsys, *outcomes, **parameters):
     base = make_outcome("base", 0.0, [0.0, 0.178], 0.0)
-    print_outcomes(Sweep(list(outcomes), dataclasses.replace(base, verdict=None), parameters))
+    print_outcomes(SweepResult(list(outcomes), dataclasses.replace(base, verdict=None), parameters))
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
