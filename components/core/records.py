@@ -50,9 +50,7 @@ class SftRecord(Record):
         steps: Optimizer steps.
         train_tokens: Completion tokens trained on, all epochs together.
         model_digest: Digest of the weights, so that RL can tell whether it got the model that was measured.
-        seconds: Wall time of training.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time of training, on so many `devices` of the kind `device`.
     """
 
     trajectory: list
@@ -147,9 +145,7 @@ class PredictorsRecord(Record):
         sequence: What the sequential test saw; None where n was fixed.
         tokens: Completion tokens sampled.
         engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
     """
 
     generalization_loss: float | None = None
@@ -246,9 +242,7 @@ class RlRecord(Record):
     Attributes:
         rewards: Pairs [step, mean reward of the rollouts].
         steps: Optimizer steps.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
     """
 
     rewards: list
@@ -273,9 +267,7 @@ class BenchmarkRecord(Record):
         samples: Samples a problem.
         tokens: Completion tokens sampled.
         engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
         truncated: Share of the samples at temperature 1 that the length limit cut off.
         unreadable: Share of them without a readable final answer.
     """

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 from rlready.components.config import InputError
 from rlready.components.core.records import STAGE_NAMES, Outcome
@@ -98,7 +97,8 @@ def list_failures(sweep: SweepResult) -> list[str]:
         return []
     named: dict[str, list[str]] = {}
     for outcome in failed:
-        reason = shorten(outcome.failure.reason, LONGEST_REASON, placeholder=" …")
+        reason = outcome.failure.reason
+        reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
         named.setdefault(f"{STAGE_NAMES[outcome.failure.stage]} failed: {reason}", []).append(
             outcome.candidate.candidate_id
         )
