@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import List  # noqa: UP035  kfp reads the annotation by name
 
-from backend.package import Package, read_package
 from kfp import compiler, dsl
+
+from backend.package import Package, read_package
 
 IMAGE = "registry.example/sketch:1"
 
