@@ -6,9 +6,7 @@ from rlready.components.config import Experiment, InputError, find_faults
 from rlready.components.core.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.records import Candidate
 
-# What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
-MOST_CANDIDATES = 48
-MOST_CANDIDATES_OF_A_SUITE = 40  # whose results hold a line for each benchmark
+MOST_CANDIDATES = 64  # what a workflow on a cluster holds beside the RL of a few of them
 Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherwise)
 
 
@@ -109,11 +107,10 @@ def _check_sweep(experiment: Experiment) -> Checks:
 def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> None:
     """Raises InputError if the candidates are too many, larger than the data, or cannot be ranked as asked."""
     curate, gate = experiment.curate, experiment.gate
-    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
-    most = MOST_CANDIDATES if len(suite) == 1 else MOST_CANDIDATES_OF_A_SUITE
-    if len(candidates) > most:
+    find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
+    if len(candidates) > MOST_CANDIDATES:
         raise InputError(
-            f"sweep: {len(candidates)} candidates, {most} fit in one run; split it into runs with the same"
+            f"sweep: {len(candidates)} candidates, {MOST_CANDIDATES} fit in one run; split it into runs with the same"
             " settings: what they share comes from the cache"
         )
     for candidate in candidates:
