@@ -96,7 +96,7 @@ class Run:
         return Course(
             runs=task.state != "Skipped",
             cached=task.cached,
-            iterations=task.execution.count,
+            iterations=task.execution.count if task.execution else None,
             parameters=task.inputs[0],
             artifacts={name: [artifact.id for artifact in held] for name, held in task.inputs[1].items()},
         )
