@@ -18,6 +18,16 @@ from rlready.components.config import InputError, fold_parameters
 from rlready.pipelines.cluster.placement import PLACEMENT, Placement, Placements, write_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
+# What `check_package` looks for, as doctor says what it found.
+CONSTRUCTS = (
+    "no OneOf",
+    "no loop over artifacts",
+    "no condition in the graph of its loop",
+    "no importer in a loop",
+    "no loop in an exit handler",
+    "no retries of KFP's own",
+)
+
 
 def write_package(path: Path, parameters: dict, placement: Placements, image: str | None) -> None:
     """Compiles the pipeline for a cluster: the same file, byte for byte, for the same input.
