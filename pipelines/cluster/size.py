@@ -83,15 +83,19 @@ def weigh(workflow: Workflow, defaults: dict[str, Any]) -> WorkflowSize:
         workflow: The workflow.
         defaults: Values of the pipeline's parameters.
     """
-    packed = base64.b64encode(gzip.compress(write_json(workflow.nodes).encode(), 6))
     inputs = (node["inputs"]["parameters"] for node in workflow.nodes.values() if "inputs" in node)
     return WorkflowSize(
         nodes=len(workflow.nodes),
-        bytes=workflow.count_fixed_bytes(defaults) + len(packed),
+        bytes=workflow.count_fixed_bytes(defaults) + count_packed_bytes(workflow.nodes),
         largest_argument=max(workflow.arguments),
         largest_environment=max(workflow.environments),
         largest_inputs=max(sum(len(entry["value"]) for entry in entries) for entries in inputs),
     )
+
+
+def count_packed_bytes(nodes: dict[str, dict]) -> int:
+    """Returns the size of a workflow's nodes, compressed as Argo does (util/file/fileutil.go:86)."""
+    return len(base64.b64encode(gzip.compress(write_json(nodes).encode(), 6)))
 
 
 @functools.cache
