@@ -116,7 +116,8 @@ def test_a_stage_that_fails_shows_the_end_of_its_log_and_where_to_look(server, m
     server.logs = {pod: text} if source in ("api", "ui") else {}
     server.artifacts = {"minio://mlpipeline/v2/logs-0": text} if source == "artifact" else {}
     server.progress = [(make_run(), argo.write()), (make_run("FAILED"), argo.write())]
-    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--follow") == 2
+    command = ("submit", "--image", IMAGE, "--follow") if source == "api" else ("follow", "runs-0")
+    assert rlready(monkeypatch, *command) == 2
     out, err = capsys.readouterr()
     assert "Curate: failed; the end of its log:\n" in out and f"    {server.host}/#/{PAGE}" in out
     if source == "nowhere":
