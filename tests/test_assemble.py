@@ -53,6 +53,18 @@ def test_an_outcome_is_put_together_from_what_each_stage_said():
     assert add_results(SweepResult([measured], BASELINE, {}), [], scored).outcomes[0].rl is None
 
 
+def test_figures_of_two_engines_never_meet():
+    ours, theirs = BenchmarkRecord(0.9, engine="vllm bfloat16"), BenchmarkRecord(0.1, engine="transformers float32")
+    judged = SweepResult([Outcome(CANDIDATE, verdict=RUN)], BASELINE, {})
+    whole = add_results(
+        judged, [Outcome(CANDIDATE, rl=RL, benchmark=ours)], dataclasses.replace(BASELINE, benchmark=theirs)
+    )
+    (outcome,) = whole.outcomes
+    assert outcome.benchmark is None and outcome.failure.stage == "benchmark"
+    assert "vllm bfloat16 scored it, and transformers float32 the base model" in outcome.failure.reason
+    check_ran(whole.outcomes)
+
+
 def test_what_was_not_measured_has_no_result():
     with pytest.raises(InputError, match="c: has a result, but was not measured"):
         add_results(SweepResult([], BASELINE, {}), [Outcome(CANDIDATE, rl=RL)], BASELINE)

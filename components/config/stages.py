@@ -170,7 +170,7 @@ class Gate:
     seed: int = knob(0, "Seeds the draw of the audit", "convention")
     max_loss_rise: float = knob(
         1.25,
-        "Most final held-out loss over the lowest of the candidate's own trajectory",
+        "Most final held-out loss over the lowest of the candidate's own trajectory, for random subsets",
         "laptop miniature: 1.02 good, 1.7 worn out",
         least=1,
         form=True,

@@ -27,7 +27,7 @@ def find_base(model: str, revision: str) -> BaseModel:
     Raises:
         InputError: If the folder lacks something, or the hub does not have the model.
     """
-    local = BUILTIN.get(model, Path(model))
+    local = BUILTIN.get(model, Path(model).expanduser())
     if model.startswith("builtin:") and model not in BUILTIN:
         raise InputError(f"base_model: unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
     if local.is_dir():

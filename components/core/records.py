@@ -1,32 +1,12 @@
 """The typed JSON contracts between stages. Stages never import each other; they meet here."""
 
-import dataclasses
-import math
 from dataclasses import dataclass, field
-from typing import Any
 
-SCHEMA = 3
+from rlready.components.core.serialization import SCHEMA, Record
+
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
 STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
-
-
-class Record:
-    """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
-
-    def __post_init__(self):
-        for item in dataclasses.fields(self):
-            object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
-
-
-def _drop_infinite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _drop_infinite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_drop_infinite(item) for item in value]
-    return value
 
 
 @dataclass(frozen=True)
@@ -70,9 +50,7 @@ class SftRecord(Record):
         steps: Optimizer steps.
         train_tokens: Completion tokens trained on, all epochs together.
         model_digest: Digest of the weights, so that RL can tell whether it got the model that was measured.
-        seconds: Wall time of training.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time of training, on so many `devices` of the kind `device`.
     """
 
     trajectory: list
@@ -167,9 +145,7 @@ class PredictorsRecord(Record):
         sequence: What the sequential test saw; None where n was fixed.
         tokens: Completion tokens sampled.
         engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
     """
 
     generalization_loss: float | None = None
@@ -266,9 +242,7 @@ class RlRecord(Record):
     Attributes:
         rewards: Pairs [step, mean reward of the rollouts].
         steps: Optimizer steps.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
     """
 
     rewards: list
@@ -293,9 +267,7 @@ class BenchmarkRecord(Record):
         samples: Samples a problem.
         tokens: Completion tokens sampled.
         engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time.
-        device: Kind of device.
-        devices: How many of them.
+        seconds: Wall time, on so many `devices` of the kind `device`.
         truncated: Share of the samples at temperature 1 that the length limit cut off.
         unreadable: Share of them without a readable final answer.
     """

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import tempfile
 import types
@@ -10,9 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import InputError
-from rlready.components.core.records import SCHEMA
 
+SCHEMA = 3
 READABLE = (2, SCHEMA)  # what 3 added has defaults
+
+
+class Record:
+    """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
+
+    def __post_init__(self):
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
+
+
+def _drop_infinite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _drop_infinite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_drop_infinite(item) for item in value]
+    return value
 
 
 def to_json(record: Any) -> str:

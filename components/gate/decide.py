@@ -111,9 +111,10 @@ class Check:
 def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     """Compares one candidate with the thresholds.
 
-    Pass@k and its lead over the base are compared for every candidate, the loss only where the subset is a random draw:
-    losses are not comparable across data distributions (paper, instance level). The rise is over the lowest loss of the
-    candidate's own trajectory, so it is comparable always. A value that equals its threshold passes.
+    Pass@k and its lead over the base are compared for every candidate, the loss and its rise over the lowest point of the
+    candidate's own trajectory only where the subset is a random draw: the held-out examples are drawn from all of the data,
+    and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same.
+    A value that equals its threshold passes.
 
     Returns:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
@@ -125,7 +126,7 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     if predictors.sequence:
         _judge_sequence(predictors.sequence, settings, missed, missing, held)
     if subset != "random":
-        notes.append(f"loss threshold not applied: {subset} is not a random draw")
+        notes.append(f"loss and its rise not compared: {subset} is not a random draw")
     for check in _list_checks(outcome, base, numbers, settings):
         if check.value is None:
             missing.append(f"{check.name} missing or not finite")
@@ -136,7 +137,7 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
     if disagreement is not None and disagreement > limit:
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
-    elif disagreement is None and not predictors.sequence:
+    elif disagreement is None:
         missing.append("verifier disagreement missing or not finite")
     decision = "rejected" if missed else "undecided" if missing else "approved"
     reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
@@ -178,9 +179,11 @@ def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings
             Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval),
             Check(f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, True, -1, lead_interval),
         ]
-    if loss is None or outcome.candidate.subset == "random":
-        checks.append(Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval))
-    return [*checks, Check("loss rise", numbers.loss_rise, settings.max_loss_rise, False, math.inf)]
+    losses = [
+        Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval),
+        Check("loss rise", numbers.loss_rise, settings.max_loss_rise, False, math.inf),
+    ]
+    return checks + [check for check in losses if check.value is None or outcome.candidate.subset == "random"]
 
 
 def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:

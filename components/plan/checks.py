@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from rlready.components.config import Experiment, InputError, find_faults
 from rlready.components.core.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.records import Candidate
+from rlready.components.plan.overrides import check_overrides
 
-# What crosses to the report in one command line argument, which Linux limits to 128 KiB, is about 2.5 KB a candidate.
-MOST_CANDIDATES = 48
-MOST_CANDIDATES_OF_A_SUITE = 40  # whose results hold a line for each benchmark
+MOST_CANDIDATES = 64  # what a workflow on a cluster holds beside the RL of a few of them
 Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherwise)
 
 
 def check_values(experiment: Experiment) -> list[str]:
     """Returns one line for every value outside its bounds and every combination that cannot work."""
-    checks = (_check_gate, _check_curate, _check_training, _check_sampling, _check_sweep)
+    checks = (_check_gate, _check_curate, _check_training, check_overrides, _check_sampling, _check_sweep)
     return find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
 
 
@@ -80,6 +79,12 @@ def _check_training(experiment: Experiment) -> Checks:
             training.processes < 2 or batch % training.processes == 0,
             f"{name}: {batch} does not divide among {training.processes} processes (training_processes)",
         )
+    for stage, batch in (("sft", sft.batch_size), ("rl", rl.prompts_per_step * rl.num_generations)):
+        share, size = batch // (training.processes or 1), getattr(experiment, stage).per_device_batch_size
+        yield (
+            size < 1 or share % size == 0,
+            f"{stage}_per_device_batch_size: {size} does not divide {share}, a process's share of a step of {batch}",
+        )
     problems = experiment.curate.rl_problems
     yield (
         rl.prompts_per_step <= problems,
@@ -109,11 +114,10 @@ def _check_sweep(experiment: Experiment) -> Checks:
 def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> None:
     """Raises InputError if the candidates are too many, larger than the data, or cannot be ranked as asked."""
     curate, gate = experiment.curate, experiment.gate
-    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
-    most = MOST_CANDIDATES if len(suite) == 1 else MOST_CANDIDATES_OF_A_SUITE
-    if len(candidates) > most:
+    find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
+    if len(candidates) > MOST_CANDIDATES:
         raise InputError(
-            f"sweep: {len(candidates)} candidates, {most} fit in one run; split it into runs with the same"
+            f"sweep: {len(candidates)} candidates, {MOST_CANDIDATES} fit in one run; split it into runs with the same"
             " settings: what they share comes from the cache"
         )
     for candidate in candidates:

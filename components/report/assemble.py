@@ -4,10 +4,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 from rlready.components.config import InputError
-from rlready.components.core.records import STAGE_NAMES, Outcome
+from rlready.components.core.records import STAGE_NAMES, Failure, Outcome
 from rlready.components.core.serialization import parse_record
 
 LONGEST_REASON = 300  # characters
@@ -67,10 +66,20 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
         name = result.candidate.candidate_id
         if name not in found:
             raise InputError(f"{name}: has a result, but was not measured")
+        result = _refuse_another_engine(result, scored)
         after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
     baseline = dataclasses.replace(sweep.baseline, benchmark=scored.benchmark)
     return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
+
+
+def _refuse_another_engine(result: Outcome, scored: Outcome) -> Outcome:
+    """Returns the result; one that another engine or precision scored than the base model is a failure of its benchmark."""
+    engines = [outcome.benchmark.engine if outcome.benchmark else "" for outcome in (result, scored)]
+    if not all(engines) or engines[0] == engines[1]:
+        return result
+    reason = f"{engines[0]} scored it, and {engines[1]} the base model: figures of two engines are not compared"
+    return dataclasses.replace(result, benchmark=None, failure=Failure("benchmark", reason))
 
 
 def check_ran(outcomes: list[Outcome]) -> None:
@@ -98,7 +107,8 @@ def list_failures(sweep: SweepResult) -> list[str]:
         return []
     named: dict[str, list[str]] = {}
     for outcome in failed:
-        reason = shorten(outcome.failure.reason, LONGEST_REASON, placeholder=" …")
+        reason = outcome.failure.reason
+        reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
         named.setdefault(f"{STAGE_NAMES[outcome.failure.stage]} failed: {reason}", []).append(
             outcome.candidate.candidate_id
         )

@@ -120,9 +120,9 @@ def _show_greedy_result(row: Row) -> str:
 
 
 def _show_reason(row: Row) -> str:
-    """Returns the gate's reason; it holds what failed before the gate, and of what failed later that reason comes first."""
-    later = [f"{row.failure.stage} failed: {row.failure.reason}"] if row.failure and row.judged else []
-    return "; ".join([*later, row.verdict.reason or MISSING])
+    """Returns why it failed, and the gate's reason unless that is the failure."""
+    failed = [row.failure.reason] if row.failure else []
+    return "; ".join(failed + [row.verdict.reason or MISSING] * (not row.failed_early))
 
 
 def _add(figure: str, shares: str) -> str:

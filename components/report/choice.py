@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rlready.components.report.comparison import Row, Setting, group_settings
 from rlready.components.report.document import Section
-from rlready.components.report.noise import Noise, describe_noise
+from rlready.components.report.noise import ScoreNoise, describe_noise
 from rlready.components.report.notation import MISSING, name_some, show
 from rlready.components.report.predictors import TIE, Predictor, pick_main, score_rows, select_finished
 
@@ -47,7 +47,7 @@ class Choice:
         return self.best - self.score
 
 
-def choose(rows: list[Row], predictor: Predictor, noise: Noise) -> Choice | None:
+def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice | None:
     """Chooses a setting by a predictor and looks what became of it.
 
     Predictors and scores are means over the seeds of a setting, so that the noise of RL is averaged where it was repeated.
@@ -88,12 +88,12 @@ def choose(rows: list[Row], predictor: Predictor, noise: Noise) -> Choice | None
     )
 
 
-def _estimate_variance(setting: Setting, noise: Noise) -> float | None:
+def _estimate_variance(setting: Setting, noise: ScoreNoise) -> float | None:
     deviation = noise.benchmark if noise.deviation is None else noise.deviation
     return None if deviation is None else deviation**2 / len(setting.scores)
 
 
-def describe_choices(rows: list[Row], k: int | None, noise: Noise) -> Section:
+def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
     """Returns the section on what became of the setting that each of the main predictors would have chosen."""
     table = [
         ["Predictor", "Settings", "Chosen", "Ended at", "Best possible", "Random choice", "By SFT Pass@1", "Regret"]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
+from textwrap import shorten
 
 DECISIONS = ("approved", "rejected", "undecided")
 TEXT_COLUMNS = ("Candidate", "Setting", "Subset", "Verdict", "Reason", "Predictor", "Chosen", "Stage", "Device")
 MARKDOWN_SYNTAX = str.maketrans({char: f"&#{ord(char)};" for char in "|\\`*[]"})
-LONGEST_REASON = 90  # characters; more is shown on demand
+LONGEST_REASON = 72  # characters; more is shown on demand
 
 Table = list[list[str]]
 
@@ -142,13 +143,17 @@ def _render_cell(column: str, text: str) -> str:
         short = shorten_reason(text)
         if short != text:
             return f"<details><summary>{html.escape(short)}</summary>{html.escape(text)}</details>"
-    figure, _, shares = text.partition("; ") if column not in TEXT_COLUMNS else (text, "", "")
-    uncertain = column not in TEXT_COLUMNS and re.fullmatch(r"([^ ]+) ([\[±(].*)", figure)
-    if not uncertain and not shares:
+    if column in TEXT_COLUMNS:
         return html.escape(text)
-    value, *less = (*uncertain.groups(), shares) if uncertain else (figure, shares)
-    spans = "".join(f' <span class="interval">{html.escape(part)}</span>' for part in less if part)
-    return html.escape(value) + spans
+    figure, _, shares = text.partition("; ")
+    uncertain = re.fullmatch(r"([^ ]+) ([\[±(].*)", figure)
+    value, interval = uncertain.groups() if uncertain else (figure, "")
+    parts = [
+        f'<span class="{kind}">{html.escape(part)}</span>'
+        for kind, part in (("interval", interval), ("shares", shares))
+        if part
+    ]
+    return " ".join([html.escape(value), *parts])
 
 
 def _render_verdict(text: str) -> str:
@@ -156,13 +161,13 @@ def _render_verdict(text: str) -> str:
     decision, *marks = re.split(r" \(|\)", text)
     kind = decision if decision in DECISIONS else "failed" if decision.endswith(" failed") else ""
     badge = f'<span class="badge {kind}">{html.escape(decision)}</span>' if kind else html.escape(decision)
-    return badge + "".join(f'<span class="mark">{html.escape(mark)}</span>' for mark in marks if mark)
+    kinds = [(mark, "mark failed" if mark.endswith(" failed") else "mark") for mark in marks if mark]
+    return badge + "".join(f'<span class="{kind}">{html.escape(mark)}</span>' for mark, kind in kinds)
 
 
 def shorten_reason(reason: str) -> str:
     """Returns the first statement of a reason, and three dots where more follows."""
-    first = re.split(r"; |: ", reason, maxsplit=1)[0]
-    first = first if len(first) <= LONGEST_REASON else first[: LONGEST_REASON - 1]
+    first = shorten(reason.split("; ")[0], LONGEST_REASON, placeholder="") or reason[:LONGEST_REASON]
     return first if first == reason else first + " …"
 
 

@@ -8,7 +8,7 @@ from rlready.components.report.audit import CLEAR_DISTANCE
 from rlready.components.report.choice import choose, show_regret
 from rlready.components.report.comparison import Row, Setting, count_standard_errors, group_settings, read_interval
 from rlready.components.report.document import DECISIONS, shorten_reason
-from rlready.components.report.noise import Noise, measure_noise
+from rlready.components.report.noise import ScoreNoise, measure_noise
 from rlready.components.report.notation import (
     count,
     name_some,
@@ -43,7 +43,7 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
     return [*everywhere, answer, counted, *somewhere, *more, *_describe_base(rows, base)]
 
 
-def _describe_answer(rows: list[Row], settings: list[Setting], noise: Noise) -> list[str]:
+def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
     finished = [row for row in rows if row.score is not None]
     if not finished:
         return _explain_no_result(rows)
@@ -133,7 +133,7 @@ def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[lis
     return everywhere, somewhere
 
 
-def _describe_settings(rows: list[Row], settings: list[Setting], noise: Noise) -> list[str]:
+def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
     best = max((s for s in settings if s.scores), key=lambda s: statistics.fmean(s.scores))
     score = f"{statistics.fmean(best.scores):.3f}"
     if len(best.scores) > 1:

@@ -10,7 +10,7 @@ from rlready.components.report.notation import count
 
 
 @dataclass(frozen=True)
-class Noise:
+class ScoreNoise:
     """What repeating RL changes, so that differences between settings can be held against it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Noise:
     variation: Variation | None
 
 
-def measure_noise(rows: list[Row]) -> Noise:
+def measure_noise(rows: list[Row]) -> ScoreNoise:
     """Returns how much scores differ between repetitions, and how much between settings."""
     settings = group_settings(rows)
     groups = [setting.scores for setting in settings]
@@ -44,7 +44,7 @@ def measure_noise(rows: list[Row]) -> Noise:
     bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.epochs == 0])
     # Where all problems score alike, as with zeros, the standard error is 0 and tells nothing of the noise.
     errors = [row.benchmark.standard_error for row in rows if row.score is not None and row.benchmark.standard_error]
-    return Noise(
+    return ScoreNoise(
         sum(len(group) > 1 for group in groups),
         *((pooled[0], bound_deviation(*pooled), pooled[1]) if pooled else (None, None, 0)),
         *((bare[0], bound_deviation(*bare), bare[1]) if bare else (None, None, 0)),
@@ -53,7 +53,7 @@ def measure_noise(rows: list[Row]) -> Noise:
     )
 
 
-def describe_noise(rows: list[Row], noise: Noise) -> list[str]:
+def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
     """Returns how large the differences between settings are against the noise of RL."""
     scores = [row.score for row in rows if row.score is not None]
     if len(scores) < 2:

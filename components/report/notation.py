@@ -35,12 +35,11 @@ def show_signed(value: float, interval: Interval | None) -> str:
 
 
 def show_mean(values: Sequence[float | None]) -> str:
-    """Returns the mean of the figures that are there ± their standard deviation."""
+    """Returns the mean of the figures that are there ± their standard deviation, which says nothing where all are alike."""
     known = [value for value in values if value is not None]
     if not known:
         return MISSING
-    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
-    return f"{statistics.fmean(known):.3f}{spread}"
+    return show_with_error(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
 def show_score(row: Row) -> str:

@@ -174,14 +174,13 @@ def _draw_trajectories(rows: list[Row]) -> str:
 
 
 def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
-    shown = [row for row in [*rows, base] if row.curve]
+    shown = [row for row in rows if row.curve]
     if not shown:
         return ""
-    styles = _style_candidates(rows, [row for row in rows if row.curve])
+    styles = _style_candidates(rows, shown)
     figure, axes = _start(legend_rows=_count_labels(styles) + 2 + bool(least))
-    for row in rows:
-        if row.curve:
-            axes.plot(*zip(*row.curve, strict=True), **styles[row.name])
+    for row in shown:
+        axes.plot(*zip(*row.curve, strict=True), **styles[row.name])
     if base.curve:
         axes.plot(*zip(*base.curve, strict=True), label="base model", **BASE)
     if k:
@@ -193,7 +192,7 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
     _show_plain_ticks(axes)
     axes.set(xlabel="k", ylabel="Pass@k before RL")
     figure.legend(loc="lower center")
-    return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} models")
+    return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
 
 
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Callable[[Row], float | None]) -> Plot:

@@ -14,7 +14,7 @@ from rlready.components.core.estimators.intervals import DRAWS, MIN_POINTS, boot
 from rlready.components.report.choice import choose, show_regret
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Section, Table
-from rlready.components.report.noise import Noise
+from rlready.components.report.noise import ScoreNoise
 from rlready.components.report.notation import MISSING, show_signed
 from rlready.components.report.predictors import (
     Predictor,
@@ -104,7 +104,7 @@ def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Dif
     return Difference(len(finished), *correlations, interval)
 
 
-def describe_quality(rows: list[Row], k: int | None, noise: Noise) -> Section:
+def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
     """Returns the section on how well each predictor told the result of RL."""
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):

@@ -108,7 +108,6 @@ def _pack(examples, sft) -> dict:
 
 def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder):
     from datasets import Dataset
-    from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     from rlready.components.core.tracking import stream_training
@@ -118,6 +117,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         build_arguments,
         load_trainable,
     )
+    from rlready.components.sft.heldout import HeldoutLoss
 
     sft = settings.sft
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
@@ -141,30 +141,18 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
 
     attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
 
-    class HeldoutLoss(TrainerCallback):
-        """Logs the held-out loss before the first and after every epoch; the log is part of the checkpoint.
-
-        Every process measures all of it: with ZeRO-3 they have to take each forward pass together.
-        """
-
-        def on_train_begin(self, args, state, control, model, **kwargs):
-            if state.global_step == 0:
-                self.on_epoch_end(args, state, control, model)
-
-        def on_epoch_end(self, args, state, control, model, **kwargs):
-            with trainer.accelerator.autocast():
-                trainer.log({"heldout_loss": measure(model)})
-
+    held = HeldoutLoss(measure)
     trainer = SFTTrainer(
         model=load_trainable(base, settings.training, candidate.seed, **attention),
         args=arguments,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,
         callbacks=[
-            HeldoutLoss(),
+            held,
             StopWhereDiverged("sweep_learning_rates"),
             ProgressCallback("sft", candidate.candidate_id),
             stream_training("sft", candidate),
         ],
     )
+    held.trainer = trainer
     return trainer

@@ -1,10 +1,13 @@
 """rlready compile."""
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
 
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_image, add_recipe, choose_image, read_parameters
+from rlready.pipelines.cli.style import print_result, shorten
 from rlready.pipelines.recipes import load_placement
 
 TEXT = "Write the pipeline for the KFP UI, with the recipe as its form."
@@ -24,6 +27,7 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong.
     """
+    from rlready.pipelines.cluster.limits import check_size
     from rlready.pipelines.cluster.package import write_package
     from rlready.pipelines.cluster.paths import check_paths
 
@@ -35,5 +39,10 @@ def execute(arguments: argparse.Namespace) -> None:
     check_paths(parameters)
     if not image:
         print("no --image: the stages name images that exist on no registry; give one before uploading")
-    write_package(arguments.output, parameters, load_placement(arguments.recipe), image)
-    print(f"{arguments.output}: upload it in the KFP UI (Pipelines, Upload pipeline) and start a run from its form")
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "rlready.yaml"
+        write_package(package, parameters, load_placement(arguments.recipe), image)
+        size = check_size(package, parameters)
+        shutil.move(package, arguments.output)
+    print_result("pipeline", f"{shorten(arguments.output)}: upload it in the KFP UI, and start a run from its form")
+    print_result("workflow", size)

@@ -1,9 +1,12 @@
 """rlready plan."""
 
 import argparse
+import tempfile
+from pathlib import Path
 
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_recipe, read_parameters
+from rlready.pipelines.cli.style import print_result
 from rlready.pipelines.recipes import load_placement
 
 TEXT = "Check everything and say what would happen and what it costs."
@@ -19,14 +22,27 @@ def execute(arguments: argparse.Namespace) -> None:
     """Prints the plan, whether or not the hub can be asked.
 
     Raises:
-        InputError: If the input is wrong, or the model does not fit the GPUs of its placement.
+        InputError: If the input is wrong, the model does not fit the GPUs of its placement, or the sweep not into a workflow.
     """
     from rlready.components.plan.plan import describe_plan, make_plan
+    from rlready.pipelines.cluster.limits import check_size
+    from rlready.pipelines.cluster.package import write_package
+    from rlready.pipelines.cluster.placement import parse_placement
     from rlready.pipelines.cluster.preview import preview
 
-    parameters = read_parameters(arguments)
+    parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
-    lines, wrong = preview(parameters, plan, load_placement(arguments.recipe))
-    print("\n".join([describe_plan(plan, on_gpus=bool(lines)), *lines]))
+    lines, wrong = preview(parameters, plan, placement)
+    print("\n".join([describe_plan(plan, on_gpus=bool(lines)), *lines]), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "rlready.yaml"
+        write_package(package, parameters, placement, None)
+        try:
+            print_result("workflow", f"{check_size(package, parameters)}, on a cluster")
+        except InputError as error:
+            if placement == parse_placement(None):  # a recipe for this machine, where this is no limit
+                print_result("workflow", f"too large for a cluster: {error}")
+            else:
+                wrong.append(str(error))
     if wrong:
         raise InputError("\n".join(wrong))

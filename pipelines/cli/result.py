@@ -33,7 +33,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     for name, row in [*((row.name, row) for row in rows), ("base model, no RL", base)]:
         table.add_row(*map(Text, _list_cells(name, row)))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
-    Console(width=max(Console().width, 132)).print(table)
+    Console(width=max(Console().width, 200)).print(table)
     for line in list_failures(sweep):
         print(line)
     print()

@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, the server refuses, or the run that is followed fails.
     """
     from rlready.pipelines.cluster import server, submit
+    from rlready.pipelines.cluster.limits import check_size
     from rlready.pipelines.cluster.package import check_package, write_package
     from rlready.pipelines.cluster.paths import check_paths
     from rlready.pipelines.cluster.runs import has_cache
@@ -56,6 +57,7 @@ def execute(arguments: argparse.Namespace) -> None:
         write_package(package, load_recipe(arguments.recipe, []), placement, image)
         if problems := check_package(package, placement):
             raise InputError("\n".join(problems))
+        check_size(package, parameters)
         version = submit.upload(kfp, package, recipe)
     run = submit.start_run(
         kfp, version, submit.open_experiment(kfp, arguments.experiment),

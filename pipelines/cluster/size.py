@@ -4,7 +4,6 @@ import base64
 import functools
 import gzip
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,18 @@ import yaml
 
 from rlready.pipelines.cluster.workflow import Course, Place, Workflow, sort_tasks, write_json
 
+# A workflow with its nodes compressed (workflow/packer/packer.go:19 of Argo); one string of a command line, which Linux bounds;
+# a variable, which Argo would move to a ConfigMap that KFP's roles forbid (workflow/common/common.go:280).
+KIB = 1024
 LIMITS = {
-    "bytes": 1024 * 1024,  # a workflow, its nodes compressed (workflow/packer/packer.go:19 of Argo)
-    "largest_argument": 128 * 1024,  # Linux, one string of a command line
-    "largest_environment": 128
-    * 1024,  # above it Argo makes a ConfigMap (workflow/common/common.go:280), which KFP forbids
-    "largest_inputs": 256 * 1024,
+    "bytes": 1024 * KIB,
+    "largest_argument": 128 * KIB,
+    "largest_environment": 128 * KIB,
+    "largest_inputs": 256 * KIB,
 }
 LOOPS = {"measure-candidates": "measured", "train-approved": "approved"}  # nested pipelines, and what each loops over
-UNKNOWN = 400  # characters of a text that only the run will know
+# Characters of a text that only the run will know. With so many, runs of the laptop recipe come out up to 6 % large.
+UNKNOWN = 300
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class WorkflowSize:
 
 
 def estimate_workflow(package: Path | list[dict], measured: int, approved: int) -> WorkflowSize:
-    """Returns how large the workflow of a run gets in which every task runs: nothing cached, each branch taken.
+    """Returns how large the workflow of a first run gets: each branch taken, cached only what an earlier loop ran.
 
     Args:
         package: The compiled pipeline, as a file or as its YAML documents.
@@ -81,37 +83,46 @@ def weigh(workflow: Workflow, defaults: dict[str, Any]) -> WorkflowSize:
         workflow: The workflow.
         defaults: Values of the pipeline's parameters.
     """
-    packed = base64.b64encode(gzip.compress(write_json(workflow.nodes).encode(), 6))
     inputs = (node["inputs"]["parameters"] for node in workflow.nodes.values() if "inputs" in node)
     return WorkflowSize(
         nodes=len(workflow.nodes),
-        bytes=workflow.count_fixed_bytes(defaults) + len(packed),
+        bytes=workflow.count_fixed_bytes(defaults) + count_packed_bytes(workflow.nodes),
         largest_argument=max(workflow.arguments),
         largest_environment=max(workflow.environments),
         largest_inputs=max(sum(len(entry["value"]) for entry in entries) for entries in inputs),
     )
 
 
+def count_packed_bytes(nodes: dict[str, dict]) -> int:
+    """Returns the size of a workflow's nodes, compressed as Argo does (util/file/fileutil.go:86)."""
+    return len(base64.b64encode(gzip.compress(write_json(nodes).encode(), 6)))
+
+
 @functools.cache
 def _invent(seed: str, length: int) -> str:
-    """Returns a text that does not compress away: what the run will put there is not known yet."""
-    parts: Iterator[str] = (hashlib.sha256(f"{seed}{part}".encode()).hexdigest() for part in range(length // 64 + 1))
-    return "".join(parts)[:length]
+    """Returns a text that compresses about as badly as the settings and candidates that only the run will know."""
+    digest = hashlib.shake_256(seed.encode()).hexdigest(length)
+    return "".join(f'"{digest[at : at + 6]}": "setting", ' for at in range(0, length * 3 // 10, 6))[:length]
 
 
 class _Foresight:
-    """What every task of a run gets, with invented texts where only the run will know."""
+    """What every task of a run gets, with invented texts where only the run will know.
+
+    A stage that the first loop ran for a candidate is cached in the second.
+    """
 
     def __init__(self, spec: dict, counts: dict[str, int]):
         self._spec, self._counts = spec, counts
+        self._executors = spec["deploymentSpec"]["executors"]
+        self._ran: dict[str, Place] = {}  # containers, and the loop that runs each first
         self._courses: dict[Place, Course] = {}
 
     def foresee(self, parameters: dict[str, Any]) -> dict[Place, Course]:
-        self._visit(self._spec["root"], (), parameters, {})
+        self._visit(self._spec["root"], (), (), parameters, {})
         return self._courses
 
     def _visit(
-        self, component: dict, place: Place, parameters: dict[str, Any], artifacts: dict[str, int]
+        self, component: dict, place: Place, loop: Place, parameters: dict[str, Any], artifacts: dict[str, int]
     ) -> dict[str, int]:
         """Returns how many artifacts each output of a graph holds."""
         made: dict[str, dict[str, int]] = {}
@@ -130,14 +141,16 @@ class _Foresight:
                 continue
             if "dag" in inner:
                 self._courses[here] = Course()
-                made[name] = self._visit(inner, here, values, counts)
+                made[name] = self._visit(inner, here, loop, values, counts)
                 continue
             ids = {key: [1000 + number for number in range(count)] for key, count in counts.items()}
-            self._courses[here] = Course(parameters=values, artifacts=ids)
+            container = write_json(self._executors[inner["executorLabel"]])
+            cached = bool(loop) and self._ran.setdefault(container, loop) != loop
+            self._courses[here] = Course(cached=cached, parameters=values, artifacts=ids)
             made[name] = dict.fromkeys(inner.get("outputDefinitions", {}).get("artifacts", {}), 1)
         outputs = component["dag"].get("outputs", {}).get("artifacts", {})
         selected = {key: entry["artifactSelectors"][0] for key, entry in outputs.items()}
-        return {key: made[one["producerSubtask"]][one["outputArtifactKey"]] for key, one in selected.items()}
+        return {key: made[one["producerSubtask"]].get(one["outputArtifactKey"], 0) for key, one in selected.items()}
 
     def _repeat(self, task: dict, inner: dict, place: Place, values: dict, counts: dict[str, int]) -> dict[str, int]:
         iterator, total = task["parameterIterator"], {}
@@ -145,7 +158,7 @@ class _Foresight:
         self._courses[place] = Course(iterations=count)
         for index in range(count):
             item = _invent(f"item {index}", UNKNOWN // 2)
-            one = self._visit(inner, (*place, index), values | {iterator["itemInput"]: item}, counts)
+            one = self._visit(inner, (*place, index), place, values | {iterator["itemInput"]: item}, counts)
             total = {key: total.get(key, 0) + one[key] for key in one}
         return total
 

@@ -1,6 +1,7 @@
 """A compiled pipeline as the backend reads it."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Package:
 
 
 def read_package(path: Path) -> Package:
-    """Reads a package from its file."""
-    spec, *platforms = yaml.safe_load_all(path.read_text())
+    """Reads a package from its file: YAML documents, or a JSON list of them."""
+    text = path.read_text()
+    spec, *platforms = json.loads(text) if path.suffix == ".json" else yaml.safe_load_all(text)
     return Package(spec, spec["components"], list_asked(platforms))

@@ -1,0 +1,34 @@
+"""The packages that the model of the backend runs."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.package import Package, read_package
+from backend.sketch import compile_sketch
+
+IMAGE = "registry.example/rlready:1"
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory) -> Package:
+    """The project's pipeline with the laptop recipe, as it is compiled for a cluster."""
+    from rlready.pipelines.cluster.package import write_package
+    from rlready.pipelines.cluster.placement import parse_placement
+    from rlready.pipelines.recipes import load_recipe
+
+    path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
+    write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+    return read_package(path)
+
+
+@pytest.fixture(scope="session")
+def old() -> Package:
+    """The project's pipeline as it was at 3c2111f, with three candidates; it had conditions inside its second loop."""
+    return read_package(Path(__file__).parent / "old.json")
+
+
+@pytest.fixture(scope="session")
+def sketch(tmp_path_factory) -> Package:
+    """A pipeline of the shape that ran on a real backend, with stages that do nothing."""
+    return compile_sketch(tmp_path_factory.mktemp("sketch"))

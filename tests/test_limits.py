@@ -1,0 +1,92 @@
+"""A sweep whose workflow outgrows what Argo and Kubernetes hold is refused before it starts, with what would fit."""
+
+import re
+
+import pytest
+from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
+
+from rlready.components.config import InputError, parse_parameters
+from rlready.pipelines.cluster import limits, size
+from rlready.pipelines.cluster.package import write_package
+from rlready.pipelines.cluster.placement import parse_placement
+from rlready.pipelines.recipes import load_recipe
+
+LIMIT = 400 * 1024  # below what a cluster holds, so that a small sweep meets it
+SEEDS = "sweep_seeds=0,1"  # 2 seeds x 7 settings
+
+
+@pytest.fixture(autouse=True)
+def lower_limit(monkeypatch):
+    monkeypatch.setitem(size.LIMITS, "bytes", LIMIT)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "laptop.yaml"
+    write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+    return path
+
+
+def test_a_refusal_says_how_many_fit_and_they_do(package):
+    with pytest.raises(InputError) as caught:
+        limits.check_size(package, load_recipe("laptop", [SEEDS]))
+    line = str(caught.value)
+    assert "\n" not in line and re.match(
+        r"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of 400", line
+    )
+    fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 14 do", line).groups())
+    grid = ["sweep_candidates=", "sweep_subsets=random"]
+    epochs = [",".join(map(str, range(1, count + 1))) for count in (fitting, fitting + 1)]
+    limits.check_size(package, load_recipe("laptop", [*grid, f"sweep_epochs={epochs[0]}"]))
+    limits.check_size(package, load_recipe("laptop", [SEEDS, f"gate_max_rl_runs={budget}"]))
+    for more in ([*grid, f"sweep_epochs={epochs[1]}"], [SEEDS, f"gate_max_rl_runs={budget + 1}"]):
+        with pytest.raises(InputError, match="fit: split the sweep"):
+            limits.check_size(package, load_recipe("laptop", more))
+
+
+def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
+    monkeypatch.setitem(size.LIMITS, "largest_inputs", 1000)
+    with pytest.raises(InputError, match="inputs of the largest node .* allowed; shorten the texts"):
+        limits.check_size(package, load_recipe("laptop", []))
+
+
+@pytest.mark.parametrize(
+    ("changes", "approved"),
+    [
+        ([], 20),
+        (["gate_max_rl_runs=3"], 3),
+        (["gate_max_rl_runs=30"], 20),
+        (["gate_max_rl_runs=3", "gate_audit_fraction=0.25"], 8),
+        (["gate_max_rl_runs=3", "gate_mode=audit"], 20),
+        (["gate_max_rl_runs=3", "gate_mode=off"], 20),
+    ],
+)
+def test_rl_is_counted_for_as_many_as_the_gate_may_send_there(changes, approved):
+    assert limits.count_approved(parse_parameters(load_recipe("laptop", changes)).gate, 20) == approved
+
+
+def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch, capsys, tmp_path):
+    path = tmp_path / "laptop.yaml"
+    assert rlready(monkeypatch, "compile", "--output", str(path), "--set", SEEDS) == 2
+    assert not path.exists()
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--set", SEEDS) == 2
+    assert not any(server.made.values())
+    assert capsys.readouterr().err.count("fit: split the sweep") == 2
+
+
+def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(monkeypatch, capsys, tmp_path):
+    assert rlready(monkeypatch, "plan", "--set", SEEDS) == 0
+    assert "workflow    too large for a cluster: sweep: 14 candidates" in capsys.readouterr().out
+    recipe = tmp_path / "recipe.yaml"
+    laptop = "parameters: {base_model: 'builtin:list-machine', curate_sft_data: 'builtin:list-machine', " \
+        "curate_evaluation_data: 'builtin:list-machine', curate_sft_examples: 1024}\nplacement: {all: {cpus: 2}}\n"  # fmt: skip
+    recipe.write_text(laptop)
+    assert rlready(monkeypatch, "plan", "--recipe", str(recipe)) == 0
+    assert re.search(
+        r"workflow    \d+ nodes, \d+ of 400 KiB with RL for 3 of 3 candidates, on a cluster", capsys.readouterr().out
+    )
+    many = "sweep_seeds=" + ",".join(map(str, range(10)))
+    assert rlready(monkeypatch, "plan", "--recipe", str(recipe), "--set", many) == 2
+    assert "30 candidates" in capsys.readouterr().err
+    assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(10)))) == 2
+    assert "70 candidates, 64 fit in one run" in capsys.readouterr().err
