@@ -8,8 +8,8 @@ from rlready.components.config import SECTIONS, Parameter, list_parameters
 START = """\
 # Every parameter
 
-You want to know what a recipe, `--set` or the KFP form may say. Those with a star are fields of the form, the others keys of its
-field `settings`. `make docs` writes this page from the declarations in [components/config/](../components/config/)."""
+You want to know what a recipe, `--set` or the KFP form may say. Those with a star are fields of the form, the others are
+keys of its field `settings`. `make docs` writes this page from the declarations in [components/config/](../components/config/)."""
 
 
 def write_page() -> str:
