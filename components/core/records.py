@@ -243,6 +243,7 @@ class RlRecord(Record):
         rewards: Pairs [step, mean reward of the rollouts].
         steps: Optimizer steps.
         seconds: Wall time, on so many `devices` of the kind `device`.
+        stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.
     """
 
     rewards: list
@@ -250,6 +251,7 @@ class RlRecord(Record):
     seconds: float | None = None
     device: str = ""
     devices: int | None = None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True)
