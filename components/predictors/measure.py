@@ -14,6 +14,7 @@ from rlready.components.core.evaluation.score import (
     count_false_positives,
     count_troubles,
     estimate_false_positives,
+    get_gold,
     measure_disagreement,
     score_problems,
 )
@@ -133,7 +134,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
             for (_, index), sampled in zip(draws, completions, strict=True)
         ]
         judgements.extend(judged)
-        golds.extend(problems[index]["answer"] for _, index in draws)
+        golds.extend(get_gold(problems[index]) for _, index in draws)
         return [[judgement.right is True for judgement in row] for row in judged]
 
     result = run_sequential(

@@ -20,13 +20,13 @@ class Scored:
     Attributes:
         completions: The samples of each problem.
         judgements: What the verifier said of each.
-        golds: The gold answer of each problem.
+        golds: The gold answer of each problem, None where both checks have no say (see `get_gold`).
         verifier_seconds: How long it took for all of them.
     """
 
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
-    golds: list[str]
+    golds: list[str | None]
     verifier_seconds: float
 
     @property
@@ -78,12 +78,17 @@ class Scored:
         } | count_troubles(judged)
 
 
-def measure_disagreement(judgements: Sequence[Sequence[Judgement]], golds: Sequence[str]) -> float:
+def get_gold(problem: dict) -> str | None:
+    """Returns a problem's gold answer if answers are compared with it by their meaning, and not letter by letter."""
+    return problem["answer"] if problem["format"] == "boxed" else None
+
+
+def measure_disagreement(judgements: Sequence[Sequence[Judgement]], golds: Sequence[str | None]) -> float:
     """Estimates, of the answers that at least one check calls right, the share that the exact check refuses.
 
     Args:
         judgements: Of each problem's samples.
-        golds: The gold answer of each problem.
+        golds: The gold answer of each problem, or None; see `get_gold`.
 
     Returns:
         The share, by math-verify's opinion of a seeded draw of the refused; 0 where neither calls any right.
@@ -92,7 +97,7 @@ def measure_disagreement(judgements: Sequence[Sequence[Judgement]], golds: Seque
         (judgement.answer, gold)
         for judged, gold in zip(judgements, golds, strict=True)
         for judgement in judged
-        if judgement.right is False and judgement.answer
+        if gold is not None and judgement.right is False and judgement.answer
     ]
     disagreed = estimate_disagreements(refused)
     right = sum(judgement.right is True for judged in judgements for judgement in judged)
@@ -134,7 +139,7 @@ def score_problems(
         [judge(completion.text, row["answer"], row["format"]) for completion in completions]
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return Scored(sampled, judgements, [row["answer"] for row in problems], time.perf_counter() - begun)
+    return Scored(sampled, judgements, [get_gold(row) for row in problems], time.perf_counter() - begun)
 
 
 def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tuple[int, int]]:
