@@ -2,6 +2,8 @@
 
 from rlready.components.core.verifier.extract import clean_gold, extract_boxed
 from rlready.components.core.verifier.verdict import (
+    TIMEOUT,
+    UNREADABLE,
     Judgement,
     describe_gold,
     estimate_disagreements,
@@ -11,6 +13,8 @@ from rlready.components.core.verifier.verdict import (
 )
 
 __all__ = [
+    "TIMEOUT",
+    "UNREADABLE",
     "Judgement",
     "clean_gold",
     "describe_gold",
