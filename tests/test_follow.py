@@ -197,8 +197,8 @@ def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch,
     assert runs.has_cache(kfp.connect()) is None  # no run yet
     server.past, server.workflow = [make_run()], argo.write()
     assert runs.has_cache(kfp.connect()) is False
-    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
-    assert story.UNCACHED in capsys.readouterr().err and not server.made["runs"]
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
+    assert capsys.readouterr().err == f"rlready: as the newest run shows, {story.UNCACHED}\n"
     server.workflow = Argo(templates=[driver | {"container": {"args": ["--type", "CONTAINER"]}}]).write()
     assert runs.has_cache(kfp.connect()) is True
 

@@ -161,7 +161,7 @@ def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     server = connect(host, namespace)
     text, cached = f"{server.host}, KFP {server.version or 'of an unknown version'}", has_cache(server)
     if cached is False:
-        return "failure", f"{text}; {UNCACHED}: its administrator sets CacheEnabled"
+        return "warning", f"{text}; as its newest run shows, {UNCACHED}: its administrator sets CacheEnabled"
     return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"
 
 
