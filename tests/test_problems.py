@@ -197,7 +197,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     evaluation[3]["question"] += "\ud83d"
     files = gsm8k_file("train.jsonl", chats), gsm8k_file("test.jsonl", evaluation)
     settings = Curate(**COUNTS, sft_data=str(files[0]), evaluation_data=str(files[1]))
-    card = curate(settings, look_at_sources(settings)[0], tmp_path / "data")
+    card = curate(settings, look_at_sources(settings).revisions, tmp_path / "data")
     assert {(p["set"], p["reason"]): (p["rows"], p["first"][0]) for p in card["parts"]} == {
         ("evaluation", "half a character (a lone surrogate)"): (1, "test.jsonl line 4"),
         ("sft", "a system turn"): (20, "train.jsonl line 1"),

@@ -14,7 +14,9 @@ HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
 # `The answer is 72.` at the end, one word or one formula; what is said in more words is not surely the answer alone.
-SAID = re.compile(r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE)
+SAID = re.compile(
+    r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE
+)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
 ADDED = "added: the answer, behind the solution"
 REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
