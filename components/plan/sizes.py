@@ -1,7 +1,7 @@
 """How many rows there are for the splits: whether they are enough, and sizes that fit."""
 
 from rlready.components.config import Experiment, InputError
-from rlready.components.core.data.registry import BUILTIN, list_benchmarks
+from rlready.components.core.data.registry import list_benchmarks
 from rlready.components.core.records import Candidate
 
 LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; with fewer there is nothing to split
@@ -15,11 +15,14 @@ def count_problems(samples: dict, complete: set) -> dict[str, int]:
         complete: Uses of which these are all.
     """
     evaluated = {row["problem_id"] for use, rows in samples.items() if use not in ("sft", "rl") for row in rows}
+    uses = {}
+    for use in samples:
+        uses.setdefault(use if isinstance(use, str) else use[0], set()).add(use)
     counted = {}
-    for use in complete:
-        problems = {row["problem_id"] for row in samples[use]}
-        name = use if isinstance(use, str) else use[0]
-        counted[name] = counted.get(name, 0) + len(problems - evaluated if use in ("sft", "rl") else problems)
+    for name, parts in uses.items():
+        if parts <= complete:
+            problems = {row["problem_id"] for use in parts for row in samples[use]}
+            counted[name] = len(problems - evaluated if name in ("sft", "rl") else problems)
     return counted
 
 
@@ -55,7 +58,6 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
         "predictors": curate.predictor_data,
     }
     short = [use for use in wanted if use in counted and counted[use] < sum(wanted[use].values())]
-    short = [use for use in short if names[use] != BUILTIN]
     if not short:
         return
     lines = [

@@ -242,8 +242,11 @@ def read_some(
     """
     some, reasons, row = [], [], {}
     for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
+        noted = []
         try:
-            some.append(read_problem(row, split == "sft", source, note))
+            some.append(read_problem(row, split == "sft", source, noted.append))
+            for what in noted:
+                note(what)
         except InputError as error:
             reasons.append(str(error))
         if len(some) == count:
