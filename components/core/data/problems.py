@@ -18,6 +18,7 @@ from rlready.components.core.data.registry import COLUMN, Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
 from rlready.components.core.verifier import is_readable
+from rlready.components.core.verifier.extract import extract_word
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
@@ -121,9 +122,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         return _read_choice(question, choices, answer, needs_solution, note)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
-    answer = read_gold(answer)
+    answer, form = read_gold(answer), row.get("format", "boxed")
     if answer is None and isinstance(solution, str):
-        answer = read_gold((split_answer(solution) or ("", None))[1])
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
@@ -131,7 +132,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     if needs_solution and (not isinstance(solution, str) or not solution.strip()):
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer}
-    problem["format"] = row.get("format", "boxed")
+    problem["format"] = form
     # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
     if not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
