@@ -44,7 +44,9 @@ def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkey
     values = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith(("  #", "    "))]
     assert text.count("  # ") >= len(values) - 4  # model and data need no reason
     assert rlready(monkeypatch, "plan", "--recipe", f"{shape}.yaml") == 0
-    assert "the text trained behind it, to its end token:" in capsys.readouterr().out
+    planned = capsys.readouterr().out
+    assert "the text trained behind it, to its end token:" in planned and "<eos>" in planned
+    assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
     assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
     assert f"{shape}.yaml is there already" in capsys.readouterr().err
 
@@ -70,6 +72,12 @@ def test_paths_of_a_recipe_are_relative_to_it_and_those_of_set_to_the_current_fo
     read = load_recipe("recipes/own.yaml", ["curate_evaluation_data=pairs.jsonl"])
     assert read["curate_sft_data"] == read["curate_sources"]["a"]["path"] == "recipes/own.jsonl"
     assert (read["curate_rl_data"], read["curate_evaluation_data"]) == ("gsm8k", "pairs.jsonl")
+
+
+def test_a_text_that_yaml_reads_as_a_number_is_to_be_quoted(files, monkeypatch, capsys):
+    (files / "own.yaml").write_text("parameters: {base_revision: 1234567}")
+    assert rlready(monkeypatch, "plan", "--recipe", "own.yaml") == 2
+    assert 'got 1234567; as a text it needs quotes: "1234567"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

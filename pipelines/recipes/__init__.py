@@ -86,6 +86,13 @@ def expand_home(value: Any) -> Any:
     return value
 
 
+def describe_recipe(name: str) -> str:
+    """Returns the name of a recipe with what it says of itself."""
+    path, recipe = _read(name)
+    shown = path.stem if path.parent == FOLDER else name
+    return ": ".join(filter(None, (shown, str(recipe.get("description") or ""))))
+
+
 def load_placement(name: str) -> dict[str, Placement]:
     """Reads where the stages of a recipe run on a cluster.
 
