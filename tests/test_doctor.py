@@ -33,7 +33,7 @@ def examine(monkeypatch, capsys, tmp_path):
 def test_a_healthy_machine(examine):
     status, found = examine()
     assert status == 0
-    assert list(found) == ["libraries", "devices", "disk", "model", "tracking", "pipeline"]
+    assert list(found) == ["libraries", "devices", "disk", "model", "data", "tracking", "pipeline"]
     assert {level for level, text in found.values()} <= {"ok", "warning"}  # a small disk is a warning
     assert found["pipeline"][0] == "ok"
 
@@ -46,7 +46,9 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("KFP_HOST", "http://127.0.0.1:1")
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("parameters: {base_model: ./nowhere}\nplacement: {rl: {gpus: 8, retries: 2}}")
+    recipe.write_text(
+        "parameters: {base_model: ./nowhere, curate_sft_data: ./gone.jsonl}\nplacement: {rl: {gpus: 8, retries: 2}}"
+    )
     status, found = examine("--recipe", str(recipe))
     assert status == 2
     expected = {
@@ -54,6 +56,7 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         "devices": ("warning", "the placement asks for 8 GPUs"),
         "disk": ("failure", "give another folder with --work"),
         "model": ("failure", "./nowhere is neither a folder nor a hub id"),
+        "data": ("failure", "./gone.jsonl: no such file or folder"),
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
         "pipeline": ("ok", "11 executors that ask for what the placement says; no OneOf"),
         "server": ("failure", "cannot be reached"),
