@@ -75,7 +75,7 @@ def is_equal(a, b) -> bool:
             return is_equal(one.items[1 if other_kind in ("list", "set") else 0], other)
         if kind == "named" and other_kind not in ("list", "relation", "union", "reals", "set"):
             return is_equal(one.items[-1], other)
-    if is_interval(a) != is_interval(b) or "reals" in kinds or "union" in kinds or "minus" in kinds:
+    if is_interval(a) or is_interval(b):
         sets = [list_pieces(value) for value in (a, b)]
         if all(pieces is not None for pieces in sets):
             return _share_variable(a, b) and is_same_set(*sets)
@@ -88,8 +88,16 @@ def get_kind(value) -> str:
 
 
 def _share_variable(a, b) -> bool:
-    names = {value.items[0] for value in (a, b) if get_kind(value) == "reals"} - {None}
-    return len(names) < 2
+    """Says whether inequalities in two sets are for one variable: `x<3` is not `y<3`."""
+    return len(_list_variables(a) | _list_variables(b)) < 2
+
+
+def _list_variables(value) -> set[str]:
+    if not isinstance(value, Group):
+        return set()
+    if value.kind == "reals":
+        return {value.items[0]} - {None}
+    return set().union(*map(_list_variables, value.items))
 
 
 def _compare_same(a: Group, b: Group) -> bool:

@@ -62,6 +62,12 @@ def parse_name(name: list[str]) -> Node | None:
 
 def split_name(name: list[str]) -> tuple[str, tuple[str, ...]]:
     """Returns the function and its variables of a name such as `f(x)`, or the name and none."""
-    if len(name) > 3 and name[1] == "(" and name[-1] == ")" and all(part.isalpha() for part in name[2:-1:2]):
+    if (
+        len(name) > 3
+        and name[1] == "("
+        and name[-1] == ")"
+        and all(part.isalpha() for part in name[2:-1:2])
+        and set(name[3:-1:2]) <= {","}
+    ):
         return name[0], tuple(name[2:-1:2])
     return "".join(name).replace('"', ""), ()

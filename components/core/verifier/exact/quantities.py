@@ -32,8 +32,10 @@ def read_quantity(tokens: list[str]):
         return Group("unit", (_read_scaled(sign + tokens[len(sign) + 1 :]), unit, None))
     if match := BASE.fullmatch("".join(tokens)):
         digits, _, base = match.groups()
-        if base.isdigit() or base.lower() in BASES:
-            base = base if base.isdigit() else str(BASES.index(base.lower()) + 2)
+        numbers = [token for token in tokens if token[0].isdigit()]
+        if base.lower() in BASES:
+            numbers, base = [*numbers, base], str(BASES.index(base.lower()) + 2)
+        if base.isdigit() and len(numbers) == 2:
             return Group("base", (make_number(digits.lstrip("-")), digits[0] == "-", base))
     for start in range(1, len(rest)):
         if rest[start][0] not in '"`°%' and rest[start] not in CURRENCIES:

@@ -231,8 +231,11 @@ def _read_single(tokens: list[str]):
 def _read_set(inner: list[str]) -> Group:
     r"""Reads what stands in braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
-        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].isalpha():
-            return read_tokens(inner[place + 1 :])
+        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
+            members = read_tokens(inner[place + 1 :])
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] != inner[0]:
+                raise Unreadable("a condition for another letter")
+            return members
     if len(inner) > 60 * MOST_PARTS:
         raise Unreadable("a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))

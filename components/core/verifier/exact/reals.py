@@ -70,7 +70,7 @@ def _merge(pieces: list[Piece]) -> list[Piece]:
     merged: list[list] = []
     for low, opens, high, piece in measured:
         if low > high or (low == high and (opens or not piece[3])):
-            continue
+            raise Unreadable("an interval without numbers")
         if merged:
             last_high, last = merged[-1]
             if low < last_high or (_touch(last[2], piece[0]) and (last[3] or piece[1])):
@@ -90,7 +90,12 @@ def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:
     for low, low_closed, high, high_closed in removed:
         below, above = (EVERYTHING[0][0], False, low, not low_closed), (high, not high_closed, EVERYTHING[0][2], False)
         whole = [_intersect(piece, side) for piece in whole for side in (below, above)]
-    return _merge(whole)
+    return [piece for piece in whole if _holds_any(piece)]
+
+
+def _holds_any(piece: Piece) -> bool:
+    low, high = _measure(piece[0]), _measure(piece[2])
+    return low < high or (low == high and piece[1] and piece[3])
 
 
 def _intersect(a: Piece, b: Piece) -> Piece:
