@@ -204,7 +204,7 @@ def named_quantity(rng) -> Pairs:
     ]
     names += [
         rf"P({a}\cap {b})",
-        rf"\text{{Area}}",
+        r"\text{Area}",
         f"[{a}{b}{c}]",
         f"{x}-{y}",
         f"{x}{y}",

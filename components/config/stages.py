@@ -146,6 +146,13 @@ class Gate:
         least=0,
         most=1,
     )
+    max_verifier_unknown: float = knob(
+        0.05,
+        "Most of the samples whose verdict may be unknown or whose answer cannot be read; above, undecided",
+        "they count as not right, so Pass@1 is too low by that much at most",
+        least=0,
+        most=1,
+    )
     max_rl_runs: int = knob(
         0,
         "Most candidates to approve: the best of those that pass the thresholds; 0: all of them",

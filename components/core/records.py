@@ -95,7 +95,9 @@ class SampleStatistics(Record):
         mean_tokens: Tokens a sample.
         truncated: Share of samples that the length limit cut off.
         unreadable: Share of samples without a readable final answer.
-        verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
+        verifier_disagreement: Of the answers that the verifier or math-verify calls right, the share that one refuses.
+        verifier_timeouts: Share of samples whose verdict is unknown, because it took too long; they count as not right.
+        verifier_unreadable: Share of samples whose answer, or whose problem's gold answer, the verifier cannot read.
         verdicts_per_second: Speed of the verifier.
     """
 
@@ -106,6 +108,8 @@ class SampleStatistics(Record):
     truncated: float | None = None
     unreadable: float | None = None
     verifier_disagreement: float | None = None
+    verifier_timeouts: float | None = None
+    verifier_unreadable: float | None = None
     verdicts_per_second: float | None = None
 
 

@@ -14,15 +14,7 @@ from rlready.components.core.serialization import identify_work
 from rlready.components.core.training import checkpoints
 from rlready.components.core.training.batch import divide_batch
 from rlready.components.core.training.processes import count_ranks, is_main
-from rlready.components.core.verifier import verify
-
-
-def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float]:
-    """Returns 1 for a right completion and 0 for any other; TRL passes the columns of the dataset as lists."""
-    return [
-        float(verify(completion[0]["content"], gold, answer_format))
-        for completion, gold, answer_format in zip(completions, answer, format, strict=True)
-    ]
+from rlready.components.rl.reward import reward
 
 
 def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:

@@ -124,4 +124,7 @@ def _is_rounded(gold, found) -> bool:
 def _has_kinks(value) -> bool:
     if isinstance(value, Node):
         return has_kinks(value)
-    return isinstance(value, Group | tuple) and any(map(_has_kinks, getattr(value, "items", value)))
+    items = getattr(value, "items", value)
+    if get_kind(value) == "named":
+        items = items[-1:]
+    return isinstance(value, Group | tuple) and any(map(_has_kinks, items))
