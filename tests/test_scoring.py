@@ -9,7 +9,6 @@ from rlready.components.core.evaluation.score import (
     count_false_positives,
     estimate_false_positives,
     find_stranger,
-    get_gold,
 )
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion
@@ -27,7 +26,7 @@ def make_scored(*texts, problems=PROBLEMS):
         [judge(c.text, problem["answer"], problem["format"]) for c in row]
         for problem, row in zip(problems, completions, strict=True)
     ]
-    return Scored(completions, judgements, [get_gold(problem) for problem in problems], 0.5)
+    return Scored(completions, judgements, 0.5)
 
 
 def test_by_products_of_samples_written_by_hand():

@@ -196,6 +196,10 @@ class _Parser:
                 return self._read_call(name)
             if token in ("\\max", "\\min"):
                 name += " " + self.tokens.pop() if self.tokens else ""
+            index = next((index for index in self.bound if re.search(rf"_.*{re.escape(index)}", name)), None)
+            if index:
+                # A term that depends on the variable of the sum.
+                return Node("call", (f"unknown {name}", Node("sym", (index,))))
             return Node("sym", (name,))
         raise Unreadable(token)
 

@@ -75,10 +75,12 @@ def has_symbols(value) -> bool:
 
 
 def is_interval(value) -> bool:
-    """Says whether a value is a set of real numbers that is no list of them."""
-    return isinstance(value, Group) and (
-        value.kind in ("reals", "union", "minus") or (len(value.kind) == 2 and len(value.items) == 2)
-    )
+    """Says whether a value is a set of real numbers for sure: `(1,2)` may be a point."""
+    if not isinstance(value, Group):
+        return False
+    ends = value.items if len(value.kind) == 2 and len(value.items) == 2 else ()
+    closed = ends and value.kind in ("[)", "(]")
+    return value.kind in ("reals", "union", "minus") or closed or INFINITY in ends or Node("neg", (INFINITY,)) in ends
 
 
 def flatten(values: list) -> list:

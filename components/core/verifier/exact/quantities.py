@@ -11,6 +11,7 @@ from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, rea
 MOST_WORDS = 5  # more are prose, which says the same in many ways
 PHRASES = {"infinity": INFINITY, "infinitelymany": INFINITY}
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+BASE = re.compile(r"\(?(-?[\d.]+)\)?(_\{?\(?\"?|\(?\"base\"?)(\w+)\)?\}?")
 TIME = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
     re.IGNORECASE,
@@ -29,11 +30,13 @@ def read_quantity(tokens: list[str]):
     if len(tokens) > len(sign) + 1 and tokens[len(sign)] in CURRENCIES:
         unit = ((CURRENCIES[tokens[len(sign)]], 1),)
         return Group("unit", (_read_scaled(sign + tokens[len(sign) + 1 :]), unit, None))
-    if "_" in tokens[1:]:
-        match = re.fullmatch(r"\(?(-?[\d.]+)\)?_\{?\"?(\w+)\}?", "".join(tokens))
-        if match and (match[2].isdigit() or match[2].lower() in BASES):
-            base = match[2] if match[2].isdigit() else str(BASES.index(match[2].lower()) + 2)
-            return Group("base", (make_number(match[1].lstrip("-")), match[1][0] == "-", base))
+    if match := BASE.fullmatch("".join(tokens)):
+        digits, _, base = match.groups()
+        numbers = [token for token in tokens if token[0].isdigit()]
+        if base.lower() in BASES:
+            numbers, base = [*numbers, base], str(BASES.index(base.lower()) + 2)
+        if base.isdigit() and len(numbers) == 2:
+            return Group("base", (make_number(digits.lstrip("-")), digits[0] == "-", base))
     for start in range(1, len(rest)):
         if rest[start][0] not in '"`°%' and rest[start] not in CURRENCIES:
             continue

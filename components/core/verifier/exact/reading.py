@@ -5,7 +5,7 @@ import re
 
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number, parse
 from rlready.components.core.verifier.exact.identity import list_symbols
-from rlready.components.core.verifier.exact.names import is_name, parse_name, split_name
+from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name
 from rlready.components.core.verifier.exact.parts import (
     EVERYTHING,
     OPEN,
@@ -26,6 +26,7 @@ RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": 
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 LABEL = re.compile(r"\s*(?:\\text\s*\{\s*)?\([a-h]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
 LABEL_IN_TEXT = re.compile(r"\s*\\text\s*\{\s*\([a-h]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
 
 
@@ -66,6 +67,8 @@ def read_tokens(tokens: list[str]):
     parts = split(tokens, JOINERS)
     if len(parts) > 1:
         return _read_list(tokens, parts)
+    if condition := _find_condition(tokens):
+        return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
     if "\\pm" in tokens or "\\mp" in tokens:
         return _read_signs(tokens)
     tokens = _cut_clause(tokens)
@@ -137,6 +140,17 @@ def _cut_clause(tokens: list[str]) -> list[str]:
     return tokens
 
 
+def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
+    """Returns where `(k \\in Z)`, `for k \\in Z` or `where k \\in Z` begins behind an answer, and `k \\in Z`."""
+    for place in range(1, len(tokens) - 3):
+        if tokens[place] in ("(", '"for', '"where') and tokens[place + 2] == "\\in":
+            rest = tokens[place + 1 :]
+            if tokens[place] != "(":
+                return place, rest
+            return (place, rest[:-1]) if find_bracket(tokens[place:]) == len(rest) else None
+    return None
+
+
 def _is_difference(parts: list[list[str]]) -> bool:
     return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
 
@@ -179,13 +193,13 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
-    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name)) if name else None
+    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name), is_expression(name)) if name else None
     return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
 def _read_ratio(parts: list[list[str]]):
     if len(parts) == 2 and is_text(parts[0]):
-        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, read_tokens(parts[1])))
+        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     if not all(parts):
         raise Unreadable("a ratio")
     return Group("ratio", tuple(map(parse, parts)))
@@ -199,6 +213,8 @@ def _read_single(tokens: list[str]):
         return Group("reals", (None, EVERYTHING))
     if "\\begin" in tokens:
         return _read_matrix(tokens)
+    if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
+        tokens = [{"]": "("}.get(tokens[0], "["), *tokens[1:-1], {"[": ")"}.get(tokens[-1], "]")]
     if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
         inner, mark = tokens[1:-1], tokens[0]
         if mark == "\\{":
@@ -215,8 +231,11 @@ def _read_single(tokens: list[str]):
 def _read_set(inner: list[str]) -> Group:
     r"""Reads what stands in braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
-        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].isalpha():
-            return read_tokens(inner[place + 1 :])
+        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
+            members = read_tokens(inner[place + 1 :])
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] != inner[0]:
+                raise Unreadable("a condition for another letter")
+            return members
     if len(inner) > 60 * MOST_PARTS:
         raise Unreadable("a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))

@@ -47,7 +47,7 @@ ALONE = {"(": ")", "[": "]", "{": "}"}
 
 def tokenize(text: str) -> list[str]:
     """Splits an answer into tokens."""
-    text = respell(text).rstrip(" .,;")
+    text = respell(text)
     tokens: list[str] = []
     prose = bool(PROSE.fullmatch(text) and re.search(r"[A-Za-z]{3}", text))
     spaced = False
@@ -171,6 +171,11 @@ def _merge(tokens: list[str]) -> list[str]:
             merged.append("°")
             place += 2
             continue
+        elif token in ("\\angle", "\\triangle"):
+            end = place + 1
+            while end < len(tokens) and len(tokens[end]) == 1 and tokens[end].isalpha():
+                end += 1
+            name, place = f"@{token[1:]} {''.join(tokens[place + 1 : end])}", end
         elif token in GREEK or (len(token) == 1 and token.isalpha()):
             name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
         else:
@@ -186,9 +191,9 @@ def _merge(tokens: list[str]) -> list[str]:
 def _take(tokens: list[str], place: int) -> tuple[str, int]:
     """Returns the argument at a place as one string without braces, and the place behind it."""
     if tokens[place : place + 1] != ["{"]:
-        return "".join(tokens[place : place + 1]).lstrip('"`'), place + 1
+        return "".join(tokens[place : place + 1]).lstrip('"`\\'), place + 1
     end = find_close(tokens, place)
-    return "".join(token.lstrip('"`') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
+    return "".join(token.lstrip('"`\\') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
 
 
 def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
@@ -218,9 +223,9 @@ def _find_derivative(tokens: list[str], place: int) -> tuple[str, int] | None:
     r"""Returns `dM/dt` as a symbol and the place behind it where a fraction is a derivative."""
     top, middle = _take(tokens, place + 1)
     bottom, end = _take(tokens, middle)
-    sign = r"(?:d|\\partial)"
-    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|\\[a-z]+)?", top) and re.fullmatch(
-        rf"{sign}(?:[A-Za-z]|\\[a-z]+)(?:\^\d)?", bottom
+    sign = r"(?:d|partial)"
+    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|[a-z]+)?", top) and re.fullmatch(
+        rf"{sign}(?:[A-Za-z]|[a-z]+)(?:\^\d)?", bottom
     ):
         return f"@{top}/{bottom}", end
     return None
