@@ -49,7 +49,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     from rlready.components.core.models import load_tokenizer
     from rlready.components.core.prompts import find_end, write_messages
     from rlready.components.core.sampling.choose import choose_for
-    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         StopWhereDiverged,

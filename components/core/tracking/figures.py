@@ -60,7 +60,9 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
 
 
 def _list_ends(name: str, interval: list | None) -> Iterator[tuple[str, int, float | None]]:
-    yield from ((f"{name}_{end}", 0, value) for end, value in zip(("low", "high"), interval or (None, None), strict=True))
+    yield from (
+        (f"{name}_{end}", 0, value) for end, value in zip(("low", "high"), interval or (None, None), strict=True)
+    )
 
 
 def name_metric(name: str) -> str:

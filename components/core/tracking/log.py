@@ -74,7 +74,6 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     tags |= {"audited": "yes"} if verdict and verdict.audited else {}
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
-    tags |= {"mlflow.note.content": view.describe(run.data.tags["run"], outcome)}
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:
@@ -89,4 +88,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     status = "FAILED" if failure else "FINISHED"
     if (done or failure) and run.info.status != status:
         client.set_terminated(child, status)
-    log_models(client, experiment, client.get_run(child), outcome, role)
+    run = client.get_run(child)
+    if run.data.tags.get(view.NOTE) != (said := view.describe(run)):
+        client.set_tag(child, view.NOTE, said)
+    log_models(client, experiment, run, outcome, role)

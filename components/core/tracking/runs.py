@@ -12,7 +12,7 @@ from rlready.components.core.tracking.client import attempt, search
 from rlready.components.core.tracking.origin import PARENT, describe_origin, is_kfp
 
 LONGEST_PARAMETER = 6000  # MLflow's limit
-MOST_PARAMETERS = 100  # MLflow takes so many at once
+MOST_PARAMETERS, MOST_METRICS = 100, 1000  # MLflow takes so many at once
 ENDINGS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}  # KFP's states, and MLflow's
 
 
@@ -90,7 +90,9 @@ def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: s
 
 def find_open_runs() -> set[str]:
     """Returns the ids of the pipeline runs that MLflow takes for running, or a candidate of; none where tracking is lost."""
-    found = attempt(lambda client, experiment: {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)})
+    found = attempt(
+        lambda client, experiment: {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)}
+    )
     return found or set()
 
 
@@ -132,10 +134,11 @@ def open_child(client: Any, experiment: str, run_id: str, candidate: Candidate, 
     parent = open_parent(client, experiment, run_id)
     tags = {"rlready.run_id": run_id, "rlready.candidate_id": candidate.candidate_id, "rlready.role": role}
     name = candidate.candidate_id if role == "candidate" else "base model"
-    more = {PARENT: parent.info.run_id, "run": parent.info.run_name}
-    child = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags, more)
-    log_missing(client, child, parent.data.params, {k: v for k, v in more.items() if child.data.tags.get(k) != v})
-    return child
+    above = {PARENT: parent.info.run_id, "run": parent.info.run_name}
+    child = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags, above)
+    changed = above.items() - child.data.tags.items()
+    log_missing(client, child, parent.data.params, dict(changed))
+    return client.get_run(child.info.run_id) if changed else child
 
 
 def find_oldest(client: Any, experiment: str, tags: dict) -> Any:
@@ -151,7 +154,15 @@ def find_oldest(client: Any, experiment: str, tags: dict) -> Any:
 
 
 def make_run(client: Any, experiment: str, name: str, tags: dict, more: dict | None = None) -> Any:
-    """Returns a new run, or the one that another process made meanwhile."""
+    """Returns a new run, or the one that another process made meanwhile.
+
+    Args:
+        client: MLflow's.
+        experiment: Id of the experiment.
+        name: Of the run.
+        tags: That it is found by.
+        more: Other tags.
+    """
     client.create_run(experiment, tags=tags | (more or {}), run_name=name)
     return find_oldest(client, experiment, tags)
 
@@ -163,7 +174,10 @@ def log_missing(client: Any, run: Any, parameters: dict, tags: dict | None = Non
     values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in parameters.items()}
     short = {k: v if len(v) <= LONGEST_PARAMETER else v[: LONGEST_PARAMETER - 1] + "…" for k, v in values.items()}
     missing = [Param(key, value) for key, value in short.items() if key not in run.data.params]
-    if tags or metrics:
-        client.log_batch(run.info.run_id, metrics, tags=[RunTag(*item) for item in (tags or {}).items()])
+    run_id, given = run.info.run_id, [RunTag(*item) for item in (tags or {}).items()]
+    if given:
+        client.log_batch(run_id, tags=given)
     for start in range(0, len(missing), MOST_PARAMETERS):
-        client.log_batch(run.info.run_id, params=missing[start : start + MOST_PARAMETERS])
+        client.log_batch(run_id, params=missing[start : start + MOST_PARAMETERS])
+    for start in range(0, len(metrics), MOST_METRICS):
+        client.log_batch(run_id, metrics[start : start + MOST_METRICS])

@@ -53,5 +53,3 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
             return True
 
     return StreamTraining()
-
-

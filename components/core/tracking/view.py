@@ -1,4 +1,4 @@
-"""The shared view of MLflow's runs page, where by default no metric is shown: /#/experiments/<id>/runs?viewStateShareKey=rlready.
+"""The shared view of MLflow's runs page, which shows no metrics by default: /#/experiments/<id>/runs?viewStateShareKey=rlready
 
 One line a candidate, with the run that it belongs to and the settings in which the runs of the experiment differ, so that the
 same candidate in three runs is three lines that can be told apart.
@@ -7,9 +7,9 @@ same candidate in three runs is three lines that can be told apart.
 import json
 from typing import Any
 
-from rlready.components.core.records import Outcome
 from rlready.components.core.tracking.client import search
 
+NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run
 VIEW = "mlflow.sharedViewState.rlready"
 # MLflow's columns keep their place, and only this one is wide: it holds the run's name and the intervals (`describe`).
 FIRST = "attributes.`Description`"
@@ -38,29 +38,25 @@ def list_columns(runs: list[dict[str, str]]) -> list[str]:
     return [FIRST, *(f"{kind}.`{name}`" for kind, names in named.items() for name in names)]
 
 
-def describe(run: str, outcome: Outcome) -> str:
-    """Returns what the first column says of a candidate: its pipeline run, and its figures with their 95 % intervals.
+def describe(run: Any) -> str:
+    """Returns what the first column says of a candidate's run: the pipeline's run, and its figures with their 95 % intervals.
 
-    Args:
-        run: Name of the pipeline run.
-        outcome: The last figure comes first, because the column ends.
+    The last figure comes first, because the column ends.
     """
-    parts = [f"{outcome.failure.stage} failed"] if outcome.failure else []
-    if scored := outcome.benchmark:
-        parts.append(f"{'RL' if outcome.rl else 'no RL'} {_write(scored.interval, scored.pass_at_1)}")
-    predictors = outcome.predictors
-    if predictors and predictors.intervals:
-        k = str(outcome.verdict and outcome.verdict.numbers.k)
-        k = k if k in predictors.intervals else max(predictors.intervals, key=int)
-        parts.append(f"Pass@{k} {_write(predictors.intervals[k], predictors.get_pass_at(int(k)))}")
-    elif predictors and predictors.sequence:
-        parts.append(f"Pass@{predictors.sequence.k} {_write([predictors.sequence.low, predictors.sequence.high])}")
-    return ": ".join([run, ", ".join(parts)] if parts else [run])
-
-
-def _write(interval: list | None, value: float | None = None) -> str:
-    ends = [] if interval is None or None in interval else ["[{:.2f}, {:.2f}]".format(*interval)]
-    return " ".join(([] if value is None else [f"{value:.2f}"]) + ends)
+    metrics, k = run.data.metrics, run.data.params.get("gate_k", "1")
+    names = {
+        "rl/pass_at_1": "RL",
+        "base/pass_at_1": "no RL",
+        f"sft/pass_at_{k}": f"Pass@{k}",
+        "sft/sequential": f"Pass@{k}",
+    }
+    parts = [f"{run.data.tags['failed']} failed"] if "failed" in run.data.tags else []
+    for key, name in names.items():
+        ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
+        value = [f"{metrics[key]:.2f}"] if key in metrics else []
+        if shown := value + (["[{:.2f}, {:.2f}]".format(*ends)] if len(ends) == 2 else []):
+            parts.append(" ".join([name, *shown]))
+    return ": ".join([run.data.tags["run"], ", ".join(parts)] if parts else [run.data.tags["run"]])
 
 
 def list_differences(runs: list[dict[str, str]]) -> list[str]:
