@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres bench bench-curation images lint clean
+.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp bench bench-curation images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -30,6 +30,10 @@ images:  ## build both images; with REGISTRY=... push them and print what --imag
 test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLflow on PostgreSQL (needs initdb)
 	$(BIN)/python -m pytest -m postgres -o addopts= tests/test_tracking_server.py
 
+# KFP_HOST is the address of its UI, RLREADY_IMAGE the stages' image by digest; RLREADY_SUBMIT what else submit needs.
+test-kfp: $(VENV)/installed  ## the laptop recipe, shortened, twice on a KFP server, with mixed verdicts
+	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/test_kfp.py
+
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/test_vllm.py
 
@@ -38,6 +42,9 @@ bench: $(VENV)/installed  ## speed, printed as ratios
 
 bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
+
+docs: $(VENV)/installed  ## write the page of parameters from their declarations
+	$(BIN)/python -m rlready.pipelines.cli.page > docs/parameters.md
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

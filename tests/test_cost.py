@@ -151,7 +151,8 @@ def test_plan_says_what_would_be_submitted_without_a_hub():
     assert "not checked base_model: the hub could not be asked about meta-llama/Meta-Llama-3-8B-Instruct" in shown
     assert "nor were 10 others" in shown and "acereason:train (not checked)" in shown
     assert "8.03 billion parameters (rlready's table)" in shown
-    assert "sft                 10 x  8 x nvidia.com/gpu, 32 CPUs, 512Gi" in shown
+    assert "sft                  9 x  8 x nvidia.com/gpu, 32 CPUs, 512Gi" in shown  # the base model is measured once
+    assert "placement.sft.storage: 225Gi, placement.rl.storage: 225Gi" in shown
     assert "core-seconds" not in shown
 
 

@@ -3,9 +3,9 @@
 import importlib.metadata
 
 import pytest
-from kfp_server import rlready
+from kfp_server import Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.pipelines.cluster import doctor
+from rlready.pipelines.cluster import doctor, size
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         "disk": ("failure", "give another folder with --work"),
         "model": ("failure", "./nowhere is neither a folder nor a hub id"),
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
-        "pipeline": ("warning", "ignores retries in loops, so those of rl"),
+        "pipeline": ("ok", "11 executors that ask for what the placement says; no OneOf"),
         "server": ("failure", "cannot be reached"),
         "cluster": ("warning", "no kubeconfig here, so secrets"),
     }
@@ -68,3 +68,18 @@ def test_a_tag_is_refused_unless_forced(examine, monkeypatch, capsys):
     assert "rlready@sha256:..., or --force-tag" in capsys.readouterr().err
     assert examine("--image", "rlready:v1")[0] == 2
     assert examine("--image", "rlready:v1", "--force-tag")[0] == 0
+
+
+def test_the_server_and_how_its_runs_ended(server, examine, monkeypatch):
+    monkeypatch.setenv("KFP_HOST", server.host)
+    assert "whether it caches shows with its first run" in examine()[1]["server"][1]
+    driver = {"name": "system-container-driver", "container": {"args": ["--cache_disabled"]}}
+    server.past, server.workflow = [{"run_id": "a", "state": "FAILED"}], Argo(templates=[driver]).write()
+    status, found = examine()
+    assert status == 2 and found["server"][0] == "failure" and "caching is switched off" in found["server"][1]
+
+
+def test_a_sweep_that_is_too_large_for_a_cluster_is_a_warning(examine, monkeypatch):
+    monkeypatch.setitem(size.LIMITS, "bytes", 300 * 1024)
+    status, found = examine()
+    assert status == 0 and found["pipeline"][0] == "warning" and "fit: split the sweep" in found["pipeline"][1]

@@ -39,7 +39,7 @@ def recipe(tiny_model, tmp_path_factory):
         "rl_steps": 2,
         "rl_prompts_per_step": 2,
         "rl_num_generations": 4,
-        "rl_trainer_overrides": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+        "rl_per_device_batch_size": 4,
         "benchmark_samples": 2,
     }
     path.write_text(yaml.safe_dump({"description": "tiny", "parameters": parameters}))
@@ -227,10 +227,11 @@ def wait_for_event(work, stage, state):
 
 
 def test_a_failing_stage_is_one_clear_line(recipe, work):
-    process = start(recipe, work, "--set", 'sft_trainer_overrides={"no_such_field": 1}')
+    # Two processes would make this step of 4; that there is one, only the stage knows.
+    process = start(recipe, work, "--set", "sft_trainer_overrides={per_device_train_batch_size: 2}")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 2
-    assert "SFTConfig has no no_such_field" in output and "Traceback" not in output
+    assert "is 2, a process's share of a step is 4" in output and "Traceback" not in output
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")

@@ -174,6 +174,16 @@ def test_what_may_not_be_looked_at_is_a_doubt(api):
     )  # without groups, no custom objects
 
 
+@pytest.mark.parametrize(("value", "off"), [("false", True), ("true", False), (None, False)])
+def test_a_server_that_does_not_cache_is_missing_something(api, value, off):
+    container = {"name": "ml-pipeline-api-server", "env": [{"name": "CACHEENABLED", "value": value}] if value else []}
+    template = {"spec": {"containers": [container]}}
+    deployment = {"spec": {"selector": {}, "template": template}}
+    api.there["/apis/apps/v1/namespaces/kubeflow/deployments/ml-pipeline"] = ("V1Deployment", deployment)
+    missing, doubts = look()
+    assert not doubts and [line.split()[0] for line in missing] == ["CACHEENABLED"] * off
+
+
 def test_no_cluster_to_ask_is_one_line(tmp_path, api):
     path = tmp_path / "kubeconfig"
     path.write_text(re.sub(r"127.0.0.1:\d+", "127.0.0.1:1", path.read_text()))

@@ -1,7 +1,9 @@
 """What plan refuses, in one line each, before anything starts; and how a sweep expands."""
 
+import ast
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import make_gsm8k_rows
@@ -86,6 +88,142 @@ def test_plan_refuses_a_model_folder_that_lacks_something(tiny_model, tmp_path, 
     (folder / missing).unlink()
     with pytest.raises(InputError, match=message):
         make_plan(laptop(base_model=str(folder)))
+
+
+def write_model(tiny_model, folder, name, change):
+    """Returns a copy of a model folder with another text or other keys in one of its files."""
+    shutil.copytree(tiny_model, folder)
+    path = folder / name
+    kept = json.loads(path.read_text()) if isinstance(change, dict) else {}
+    path.write_text(json.dumps(kept | change) if isinstance(change, dict) else change)
+    return str(folder)
+
+
+PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "generation_config.json",
+            {"do_sample": False, "temperature": 0.9},
+            "does not save .* `temperature` is set to .0.9",
+        ),
+        ("generation_config.json", {"pad_token_id": -1}, "does not save .* `pad_token_id` should be positive"),
+        ("tokenizer_config.json", {"eos_token": None}, "has no end token"),
+        ("chat_template.jinja", "{% for m in messages %}{{ m.content }}", "syntax error in line 1"),
+        ("chat_template.jinja", "{{ raise_exception('no user') }}", "fails for a question of the user: no user"),
+        ("chat_template.jinja", "{{ messages[2].content }}", "fails for a question of the user: "),
+        ("chat_template.jinja", PARTS, "does not write the content of a turn that is a text"),
+        ("chat_template.jinja", "{{ messages[0].content }}", "does not write the content of a turn"),
+        (
+            "chat_template.jinja",
+            "{{ strftime_now('%d %b') }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            "writes today's date",
+        ),
+    ],
+)
+def test_plan_refuses_a_model_that_cannot_be_asked_or_saved(tiny_model, tmp_path, name, change, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("generation_config.json", {"do_sample": True, "temperature": 0.7, "top_p": 0.8}),
+        (
+            "chat_template.jinja",
+            "{% set date = strftime_now('%d') if false else '1' %}{{ date }}{{ bos_token }}"
+            "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}{{ eos_token }}",
+        ),
+    ],
+)
+def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, change):
+    make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sft_trainer_overrides": {"no_such_field": 1}}, "sft_trainer_overrides: SFTConfig has no no_such_field"),
+        ({"rl_trainer_overrides": {"packing": True}}, "rl_trainer_overrides: GRPOConfig has no packing"),
+        ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs is not to be overridden: sweep_epochs"),
+        ({"sft_trainer_overrides": {"max_length": 64}}, "no example is cut"),
+        ({"rl_trainer_overrides": {"temperature": 0.7}}, "samples are drawn at temperature 1"),
+        ({"rl_trainer_overrides": {"save_steps": 5}}, "save_steps is not to be overridden: a killed run goes on"),
+        ({"sft_trainer_overrides": {"gradient_accumulation_steps": 3}}, "does not divide the step of 32"),
+        (
+            {"sft_trainer_overrides": {"per_device_train_batch_size": 4}, "training_processes": 2},
+            "per_device_train_batch_size 4 does not divide the step of 32 among 2 processes",
+        ),
+        ({"sft_trainer_overrides": {"per_device_train_batch_size": 1.5}}, "must be a whole number"),
+        ({"sft_per_device_batch_size": 5}, "sft_per_device_batch_size: 5 does not divide 32"),
+        ({"rl_per_device_batch_size": 24, "training_processes": 2}, "24 does not divide 64"),
+    ],
+)
+def test_plan_refuses_overrides_that_collide_are_unknown_or_do_not_divide(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(sft_batch_size=32, rl_prompts_per_step=16, rl_num_generations=8, **changes))
+
+
+def test_overrides_that_leave_the_step_as_it_is_are_taken():
+    whole = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    make_plan(
+        laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"})
+    )
+    make_plan(
+        laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"})
+    )
+
+
+def test_what_the_trainers_are_given_is_decided_or_a_default():
+    """Every argument that SFT and RL hand to TRL is refused as an override, or one of these defaults."""
+    from rlready.components.plan.overrides import DECIDED, DECIDED_FOR
+
+    free = {"lr_scheduler_type", "logging_steps", "num_iterations", "beta", "loss_type", "scale_rewards"}
+    free |= {"per_device_train_batch_size", "gradient_accumulation_steps"}
+    for stage in ("sft", "rl"):
+        tree = ast.parse((Path(__file__).parent.parent / "components" / stage / "train.py").read_text())
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        (given,) = (call.keywords for call in calls if getattr(call.func, "id", "") == "build_arguments")
+        names = {keyword.arg for keyword in given} - {None}
+        assert "output_dir" in names and names <= DECIDED.keys() | DECIDED_FOR[stage].keys() | free
+
+
+def test_yaml_reads_numbers_and_words_as_they_look(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("parameters: {gate_mode: off, rl_learning_rate: 1e-5, sweep_learning_rates: [1e-5, 2E-5]}")
+    read = load_recipe(str(recipe), [])
+    assert (read["gate_mode"], read["rl_learning_rate"], read["sweep_learning_rates"]) == ("off", 1e-5, [1e-5, 2e-5])
+    given = ["sweep_candidates=[{epochs: 4, subset: longest}]", "sweep_learning_rates=[1e-4]", "gate_mode=off"]
+    given += ["sft_trainer_overrides={weight_decay: 1e-2}", "sweep_subsets=random, longest", "curate_decontaminate="]
+    read = load_recipe("laptop", given)
+    assert [c.epochs for c in make_plan(read).candidates] == [4]
+    assert read["sweep_learning_rates"] == [1e-4] and read["gate_mode"] == "off" and read["curate_decontaminate"] == []
+    assert read["sft_trainer_overrides"] == {"weight_decay": 0.01} and read["sweep_subsets"] == ["random", "longest"]
+    with pytest.raises(InputError, match="--set sweep_epochs=.1, 2: not YAML"):
+        load_recipe("laptop", ["sweep_epochs=[1, 2"])
+    with pytest.raises(InputError, match="sft_packing: expected bool, got 'yes'"):
+        load_recipe("laptop", ["sft_packing=yes"])
+
+
+def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(tiny_model, tmp_path / "model")
+    one, two = gsm8k_file("one.jsonl", make_gsm8k_rows(30)), gsm8k_file("two.jsonl", make_gsm8k_rows(30, 1, 100))
+    own = "curate_sources={mine: {path: ~/two.jsonl}}"
+    given = [
+        "base_model=~/model",
+        "curate_evaluation_data=~/one.jsonl, ~/two.jsonl",
+        own,
+        "curate_decontaminate=[mine]",
+    ]
+    plan = make_plan(load_recipe("laptop", given))
+    assert plan.base.location == str(tmp_path / "model")
+    assert {str(one), str(two), "mine"} <= plan.revisions.keys()
+    assert make_plan(laptop(base_model="~/model")).base == plan.base
 
 
 def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):

@@ -9,11 +9,13 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import Curate, InputError, Sampling
+from rlready.components.core.data.golds import ADDED, REWRITTEN
 from rlready.components.core.data.problems import read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
+from rlready.components.core.verifier import verify
 from rlready.components.curate.curate import curate
 from rlready.components.plan.sources import look_at_sources
 
@@ -123,6 +125,38 @@ def test_headings_of_markdown_are_no_mark_of_gsm8k():
 def test_inequalities_are_no_tokens_of_a_template():
     question = "If $0<|x|<|y|$ and <<a>> is [1], how many pairs $<s, t>$ are there?"
     assert read({"question": question, "answer": "2", "solution": "s < t"})[0]["question"] == question
+
+
+@pytest.mark.parametrize(
+    ("row", "ending", "noted"),
+    [
+        ({"question": "q", "answer": "2", "solution": "1+1=2"}, "1+1=2\nThe answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "$2$", "solution": "1+1=2"}, "The answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "2", "solution": "So \\boxed{2}"}, "So \\boxed{2}", []),
+        ({"question": "q", "answer": "2", "solution": "So \\boxed{3}"}, "So \\boxed{3}", []),
+        ({"question": "q", "answer": "2", "solution": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"question": "q", "answer": "2", "solution": "So the answer is 3."}, "The answer is \\boxed{3}.", [REWRITTEN]),
+        ({"question": "q", "answer": "2", "solution": "The answer is 2 pens."}, "\\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", []),
+        ({"prompt": "q", "completion": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"question": "q", "solution": "So. The answer is: 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"instruction": "q", "input": "1+1", "output": "It is \\boxed{2}."}, "It is \\boxed{2}.", []),
+        ({"messages": [ASKED, {**TOLD, "content": "Answer: $2$"}]}, "\\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "ab", "solution": "UV", "format": "word"}, "UV#ab", [ADDED]),
+        ({"question": "q", "answer": "ab", "solution": "UV#ab", "format": "word"}, "UV#ab", []),
+    ],
+)
+def test_a_training_text_ends_in_the_answer_as_evaluation_reads_it(row, ending, noted):
+    problem, told = read(row)
+    assert problem["solution"].endswith(ending) and told == noted
+    assert verify(problem["solution"], problem["answer"], problem["format"]) == ("3" not in ending)
+
+
+@pytest.mark.parametrize("answer", ["\\frac{1}{", "2 # 3"])
+def test_an_answer_that_cannot_be_added_makes_the_row_leave(answer):
+    form = "word" if "#" in answer else "boxed"
+    with pytest.raises(InputError, match="cannot be added to the solution"):
+        read({"question": "q", "answer": answer, "solution": "s", "format": form})
 
 
 def test_an_absent_gold_is_looked_for_in_the_solution():

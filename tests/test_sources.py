@@ -59,6 +59,18 @@ def test_every_form_of_file_gives_the_same_problems(tmp_path):
         assert problems == expected and contents.rows == 9, text
 
 
+def test_a_remote_file_is_not_replaced_by_a_local_one_of_the_same_path(tmp_path):
+    here, there = pa.Table.from_pylist(ROWS[:4]), pa.Table.from_pylist(ROWS[4:])
+    path = str(tmp_path / "rows.arrow")
+    pa.feather.write_feather(here, path, compression="uncompressed")
+    with fsspec.open(f"memory://{path}", "wb") as file:
+        pa.feather.write_feather(there, file, compression="uncompressed")
+    for text, rows in ((path, ROWS[:4]), (f"memory://{path}", ROWS[4:])):
+        contents, problems = read(text)
+        assert [problem["answer"] for problem in problems] == [row["answer"] for row in rows]
+        assert contents.rows == len(rows)
+
+
 @pytest.mark.parametrize(
     "name",
     [

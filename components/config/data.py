@@ -103,7 +103,7 @@ class Curate:
     )
     near_duplicates: float = knob(
         0.8,
-        "Least similarity (Jaccard, of 5-word shingles) of near-duplicates to remove; 0 keeps them",
+        "Least similarity (Jaccard, of 5-word shingles) of near-duplicates: examples leave, questions are not parted; 0: none",
         "measured",
         least=0,
         most=1,

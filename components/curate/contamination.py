@@ -1,4 +1,4 @@
-"""Which training problems are evaluation problems too: the same letters and digits, or most of the same n-grams.
+"""Which training problems are evaluation problems too: the same words and signs, or most of the same n-grams.
 
 A shared n-gram alone says little in mathematics, where thousands of problems "find the number of ordered pairs of positive
 integers", so a near match needs most of the evaluation problem's n-grams, and its numbers in their order: the same sentence

@@ -14,8 +14,8 @@ from rlready.components.curate.card import Dropped, describe_card
 from rlready.components.curate.difficulty import PassRates
 from rlready.components.curate.evaluation import read_evaluation
 from rlready.components.curate.intake import fill_pool
-from rlready.components.curate.pool import EXAMPLE, PROMPT, Pool, order_by_hash
-from rlready.components.curate.reader import Reader
+from rlready.components.curate.pool import EXAMPLE, PROMPT, TrainingPool, order_by_hash
+from rlready.components.curate.reader import SourceReader
 from rlready.components.curate.sets import make_table, write_set
 from rlready.components.curate.split import Split, clean_pools, draw_own_prompts, split_pool
 
@@ -78,7 +78,7 @@ def divide(
 ) -> dict:
     """Writes the sets into a folder and returns the card; see `curate`."""
     dropped, rates = Dropped(), PassRates(settings, count_passes)
-    reader = Reader(settings, revisions, dropped)
+    reader = SourceReader(settings, revisions, dropped)
     (folder / "spool").mkdir()
     evaluation = read_evaluation(reader, folder / "spool")
     uses = ["sft", "rl"] if settings.rl_data else ["sft"]
@@ -108,7 +108,7 @@ def divide(
     } | rates.describe()
 
 
-def _choose(pool: Pool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
+def _choose(pool: TrainingPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
     """Yields the SFT examples with their ranks, and puts the held-out examples and the RL prompts into the lists."""
     for table in pool.read():
         numbers, rows = table["row"].to_numpy(), table.select(EXAMPLE)

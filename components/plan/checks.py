@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rlready.components.config import Experiment, InputError, find_faults
 from rlready.components.core.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.records import Candidate
+from rlready.components.plan.overrides import check_overrides
 
 MOST_CANDIDATES = 64  # what a workflow on a cluster holds beside the RL of a few of them
 Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherwise)
@@ -12,7 +13,7 @@ Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherw
 
 def check_values(experiment: Experiment) -> list[str]:
     """Returns one line for every value outside its bounds and every combination that cannot work."""
-    checks = (_check_gate, _check_curate, _check_training, _check_sampling, _check_sweep)
+    checks = (_check_gate, _check_curate, _check_training, check_overrides, _check_sampling, _check_sweep)
     return find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
 
 
@@ -77,6 +78,12 @@ def _check_training(experiment: Experiment) -> Checks:
         yield (
             training.processes < 2 or batch % training.processes == 0,
             f"{name}: {batch} does not divide among {training.processes} processes (training_processes)",
+        )
+    for stage, batch in (("sft", sft.batch_size), ("rl", rl.prompts_per_step * rl.num_generations)):
+        share, size = batch // (training.processes or 1), getattr(experiment, stage).per_device_batch_size
+        yield (
+            size < 1 or share % size == 0,
+            f"{stage}_per_device_batch_size: {size} does not divide {share}, a process's share of a step of {batch}",
         )
     problems = experiment.curate.rl_problems
     yield (

@@ -18,6 +18,7 @@ from rlready.components.config import (
 )
 from rlready.components.core.models import count_parameters, find_base
 from rlready.components.core.records import BaseModel, Candidate
+from rlready.components.plan.base_model import check_base_model
 from rlready.components.plan.checks import check_candidates, check_values
 from rlready.components.plan.cost import Lengths, Shape, find_shape
 from rlready.components.plan.sources import look_at_sources, refuse_guessing
@@ -97,6 +98,8 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
     name, revision = experiment.base.model, experiment.base.revision
     base = ask(lambda: find_base(name, revision)) or BaseModel(name, revision, "")
+    if base.digest:
+        ask(lambda: check_base_model(base))
     experiment = dataclasses.replace(experiment, base=Base(base.location, base.revision or base.digest))
     curate = experiment.curate
     check_candidates(experiment, candidates)

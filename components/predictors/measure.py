@@ -12,6 +12,7 @@ from rlready.components.core.estimators.pass_at_k import correct_curve, estimate
 from rlready.components.core.estimators.sequential import run_sequential
 from rlready.components.core.evaluation.score import (
     count_false_positives,
+    count_troubles,
     estimate_false_positives,
     measure_disagreement,
     score_problems,
@@ -117,7 +118,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     budget = settings.count_samples(len(problems))
     progress = Progress("predictors", candidate.candidate_id, budget)
     tokens = done = 0
-    judgements = []
+    judgements, golds = [], []
 
     def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
         nonlocal tokens, done
@@ -131,7 +132,8 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
             [judge(completion.text, problems[index]["answer"], problems[index]["format"]) for completion in sampled]
             for (_, index), sampled in zip(draws, completions, strict=True)
         ]
-        judgements.extend(judgement for row in judged for judgement in row)
+        judgements.extend(judged)
+        golds.extend(problems[index]["answer"] for _, index in draws)
         return [[judgement.right is True for judgement in row] for row in judged]
 
     result = run_sequential(
@@ -150,6 +152,9 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     return {
         "sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
         # Nothing else: samples are drawn until one is right, so what they show is not that of all samples.
-        "by_products": SampleStatistics(verifier_disagreement=measure_disagreement(judgements)),
+        "by_products": SampleStatistics(
+            verifier_disagreement=measure_disagreement(judgements, golds),
+            **count_troubles([judgement for judged in judgements for judgement in judged]),
+        ),
         "tokens": tokens,
     }

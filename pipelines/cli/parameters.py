@@ -1,34 +1,16 @@
-"""The parameters as `rlready run --help` lists them: the common ones first, then the others by stage."""
+"""The parameters as `rlready run --help` lists them: first those of the KFP form, which people change, then by stage."""
 
 import json
 
 from rlready.components.config import SECTIONS, Parameter, list_parameters
 
-COMMON = (
-    "base_model",
-    "curate_sft_data",
-    "curate_evaluation_data",
-    "sweep_epochs",
-    "sweep_subsets",
-    "sweep_examples",
-    "sweep_learning_rates",
-    "sweep_seeds",
-    "predictors_samples",
-    "sampling_max_tokens",
-    "gate_mode",
-    "gate_k",
-    "gate_min_pass_at_k",
-    "gate_max_rl_runs",
-    "rl_steps",
-)
-
 
 def list_texts() -> str:
     """Returns every parameter with its default and description, under the heading of its stage."""
     parameters = list_parameters()
-    groups = {"common": [parameters[name] for name in COMMON]}
+    groups = {"common": [parameter for parameter in parameters.values() if parameter.form]}
     for section in SECTIONS:
-        others = [p for p in parameters.values() if p.name.startswith(f"{section}_") and p.name not in COMMON]
+        others = [p for p in parameters.values() if p.name.startswith(f"{section}_") and not p.form]
         if others:
             groups[section] = others
     return "\n".join(

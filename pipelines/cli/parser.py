@@ -24,7 +24,7 @@ COMMANDS = {
 }
 START = """\
 start with:
-  rlready run --recipe laptop   the whole experiment in miniature, in six minutes
+  rlready run --recipe laptop   the experiment in miniature, in six minutes
   rlready run --help            every parameter
   rlready COMMAND --help        what a command takes, with an example
 """

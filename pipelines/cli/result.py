@@ -80,17 +80,23 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
         work: Folder for runs, cache and tracking.
         tracked: Whether MLflow took what the run logged.
     """
-    from rlready.components.core import tracking
+    from rlready.components.core.tracking.find import find_experiment
+    from rlready.pipelines.laptop import alive
 
     print_result("report", folder / "report.html")
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not server.startswith("http"):
-        mlflow = shorten(Path(sys.executable).parent / "mlflow")
-        store = server or f"sqlite:///{shorten(work / 'mlflow.db')}"
-        print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", store]))
-        server, experiment = "http://127.0.0.1:5000", "1"  # the only one of a file of its own
+    alive.choose_store(work)
+    store, own = os.environ["MLFLOW_TRACKING_URI"], f"sqlite:///{work / 'mlflow.db'}"
+    remote = store.startswith("http")
+    if tracked and store == own:
+        experiment = "1"  # the only one of a file of its own
     else:
-        experiment = tracking.find_experiment() if tracked else None
-    if experiment:
-        page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
-        print_result("compare", f"{server.rstrip('/')}/#/{page}")
+        # A file that did not take everything may still open; what does not open says why, and what to do.
+        experiment = find_experiment() if tracked or not remote else None
+    if not experiment:
+        return
+    if not remote:
+        mlflow = shorten(Path(sys.executable).parent / "mlflow")
+        shown = f"sqlite:///{shorten(work / 'mlflow.db')}" if store == own else store
+        print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", shown]))
+    page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
+    print_result("compare", f"{'http://127.0.0.1:5000' if not remote else store.rstrip('/')}/#/{page}")

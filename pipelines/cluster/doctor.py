@@ -136,29 +136,33 @@ def _find_tracking() -> tuple[str, str]:
 
 
 def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], image: str | None) -> tuple[str, str]:
-    from rlready.pipelines.cluster.package import check_package, read_package, write_package
+    from rlready.pipelines.cluster.limits import check_size
+    from rlready.pipelines.cluster.package import CONSTRUCTS, check_package, read_package, write_package
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rlready.yaml"
         write_package(path, parameters, placement, image)
         problems = check_package(path, placement)
         executors = len(read_package(path).executors)
-    if problems:
-        return "failure", f"{'; '.join(problems)}: this version of rlready or of kfp should not run"
-    retried = [stage for stage in ("sft", "predictors", "rl", "benchmark") if placement[stage].retries]
-    if retried:
-        return (
-            "warning",
-            f"{executors} executors; the backend ignores retries in loops, so those of {', '.join(retried)}",
-        )
-    return "ok", f"{executors} executors, nothing that KFP 2.17 is known to get wrong"
+        if problems:
+            return "failure", f"{'; '.join(problems)}: this version of rlready or of kfp should not run"
+        try:
+            size = check_size(path, parameters)
+        except InputError as error:
+            return "warning", f"too large for a cluster: {error}"
+    return "ok", f"{executors} executors that ask for what the placement says; {', '.join(CONSTRUCTS)}; {size}"
 
 
 def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
+    from rlready.pipelines.cluster.runs import has_cache
     from rlready.pipelines.cluster.server import connect
+    from rlready.pipelines.cluster.story import UNCACHED
 
     server = connect(host, namespace)
-    return "ok", f"{server.host}, KFP {server.version or 'of an unknown version'}"
+    text, cached = f"{server.host}, KFP {server.version or 'of an unknown version'}", has_cache(server)
+    if cached is False:
+        return "failure", f"{text}; {UNCACHED}: its administrator sets CacheEnabled"
+    return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"
 
 
 def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ OBJECTS = {
     "clustertrainingruntimes": (train_job.API[0], "Kubeflow Trainer"),
 }
 SHARED = "ReadWriteMany"
+KFP = ("ml-pipeline", "kubeflow")  # the deployment of KFP's API server, and its namespace
 TIMEOUT = (5, 30)  # seconds to connect and to answer
 
 
@@ -87,7 +88,23 @@ def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tup
                     f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
                     "pods wait until one comes"
                 )
+    missing += _find_switched_off(client.AppsV1Api())
     return missing, doubts
+
+
+def _find_switched_off(apps: Any) -> list[str]:
+    """Returns a line if KFP's API server has caching switched off by a variable; a configuration file is not seen from here."""
+    try:
+        server = apps.read_namespaced_deployment(*KFP, _request_timeout=TIMEOUT)
+    except Exception:  # of other names, or not to be looked at
+        return []
+    variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
+    off = (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f")
+    return (
+        ["CACHEENABLED of deployment ml-pipeline switches caching off, and RL gets its checkpoint from it"]
+        if off
+        else []
+    )
 
 
 def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:

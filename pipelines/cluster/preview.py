@@ -1,7 +1,10 @@
 """What a run on a cluster would take: memory of its GPUs, hours, and the tasks that would be submitted."""
 
+import math
+from types import SimpleNamespace
+
 from rlready.components.config import parse_parameters
-from rlready.components.plan.cost import STAGES, Need, estimate_needs, find_remedies
+from rlready.components.plan.cost import STAGES, Need, Shape, estimate_needs, estimate_states, find_remedies
 from rlready.components.plan.plan import Plan
 from rlready.pipelines.cluster.placement import Placement, count_bytes
 
@@ -50,19 +53,36 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
                 f"{stage}: needs {need.memory / 1e9:.0f} GB of each GPU, and one has {room[stage] / 1e9:.0f}"
                 f" (placement.{stage}.gpu_memory); {' '.join(remedies) or 'give it more or larger GPUs'}"
             ]
+    lines += _propose_storage(experiment, plan.shape, placement)
     count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
     hours = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
     lines += [
         f"all {count} candidates, if every one goes on to RL: {_round(hours[0])} to {_round(hours[1])} H100-hours"
     ]
-    lines += ["would be submitted"] + [f"  {line}" for line in _list_tasks(count, placement)]
+    lines += ["would be submitted"] + [f"  {line}" for line in _list_tasks(plan, placement)]
     return lines, wrong
 
 
-def _list_tasks(candidates: int, placement: dict[str, Placement]) -> list[str]:
+def _propose_storage(experiment: SimpleNamespace, shape: Shape, placement: dict[str, Placement]) -> list[str]:
+    """Returns a line for what training keeps on disk: two checkpoints while one is written, and the base model."""
+    states = estimate_states(shape, experiment.training, 1)
+    checkpoint = states["weights"] + states["optimizer"]
+    if experiment.training.lora_rank:  # only the adapters are saved
+        checkpoint -= 2 * shape.parameters
+    need = math.ceil((2 * checkpoint + 2 * shape.parameters) / 2**30)
+    asked = {stage: placement[stage].storage for stage in ("sft", "rl")}
+    short = [
+        f"placement.{stage}.storage: {need}Gi" for stage, size in asked.items() if count_bytes(size) < need * 2**30
+    ]
+    proposed = ", ".join(short) or "the placement asks for it"
+    return [f"disk        {need} GiB for checkpoints and downloads of sft and rl; {proposed}"]
+
+
+def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
     """Returns what runs how often, with what its pods ask for."""
+    measured, candidates = len(plan.measured), len(plan.candidates)
     tasks = {
-        "plan": 1, "curate": 1, "sft": 1 + candidates, "predictors": 1 + candidates, "gate": 1, "rl": candidates,
+        "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1, "rl": candidates,
         "benchmark": 1 + candidates, "report": 1,
     }  # fmt: skip
     lines = []
@@ -71,7 +91,7 @@ def _list_tasks(candidates: int, placement: dict[str, Placement]) -> list[str]:
         pods = entries.train_job.get("nodes", 1)
         asked = [f"{pods} pods"] * (pods > 1) + [f"{entries.gpus} x {entries.accelerator}"] * bool(entries.gpus)
         asked += [f"{entries.cpus:g} CPUs"] * bool(entries.cpus) + [entries.memory] * bool(entries.memory)
-        most = "at most " if stage == "rl" else ""
+        most = "at most " if stage in ("rl", "benchmark") else ""
         lines += [f"{stage:<12}{most + str(times):>10} x  {', '.join(asked) or 'the defaults of the cluster'}"]
     return lines
 

@@ -12,15 +12,18 @@ import yaml
 
 from rlready.pipelines.cluster.workflow import Course, Place, Workflow, sort_tasks, write_json
 
+# A workflow with its nodes compressed (workflow/packer/packer.go:19 of Argo); one string of a command line, which Linux bounds;
+# a variable, which Argo would move to a ConfigMap that KFP's roles forbid (workflow/common/common.go:280).
+KIB = 1024
 LIMITS = {
-    "bytes": 1024 * 1024,  # a workflow, its nodes compressed (workflow/packer/packer.go:19 of Argo)
-    "largest_argument": 128 * 1024,  # Linux, one string of a command line
-    "largest_environment": 128
-    * 1024,  # above it Argo makes a ConfigMap (workflow/common/common.go:280), which KFP forbids
-    "largest_inputs": 256 * 1024,
+    "bytes": 1024 * KIB,
+    "largest_argument": 128 * KIB,
+    "largest_environment": 128 * KIB,
+    "largest_inputs": 256 * KIB,
 }
 LOOPS = {"measure-candidates": "measured", "train-approved": "approved"}  # nested pipelines, and what each loops over
-UNKNOWN = 300  # characters of a text that only the run will know: with it 64 candidates of the laptop recipe come out 2 % large
+# Characters of a text that only the run will know. With so many, runs of the laptop recipe come out up to 6 % large.
+UNKNOWN = 300
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class WorkflowSize:
 
 
 def estimate_workflow(package: Path | list[dict], measured: int, approved: int) -> WorkflowSize:
-    """Returns how large the workflow of a run gets in which every task runs: nothing cached, each branch taken.
+    """Returns how large the workflow of a first run gets: each branch taken, cached only what an earlier loop ran.
 
     Args:
         package: The compiled pipeline, as a file or as its YAML documents.
@@ -80,15 +83,19 @@ def weigh(workflow: Workflow, defaults: dict[str, Any]) -> WorkflowSize:
         workflow: The workflow.
         defaults: Values of the pipeline's parameters.
     """
-    packed = base64.b64encode(gzip.compress(write_json(workflow.nodes).encode(), 6))
     inputs = (node["inputs"]["parameters"] for node in workflow.nodes.values() if "inputs" in node)
     return WorkflowSize(
         nodes=len(workflow.nodes),
-        bytes=workflow.count_fixed_bytes(defaults) + len(packed),
+        bytes=workflow.count_fixed_bytes(defaults) + count_packed_bytes(workflow.nodes),
         largest_argument=max(workflow.arguments),
         largest_environment=max(workflow.environments),
         largest_inputs=max(sum(len(entry["value"]) for entry in entries) for entries in inputs),
     )
+
+
+def count_packed_bytes(nodes: dict[str, dict]) -> int:
+    """Returns the size of a workflow's nodes, compressed as Argo does (util/file/fileutil.go:86)."""
+    return len(base64.b64encode(gzip.compress(write_json(nodes).encode(), 6)))
 
 
 @functools.cache

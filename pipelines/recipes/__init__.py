@@ -1,9 +1,11 @@
 """Recipes: named sets of parameters, one YAML file each."""
 
+import re
 from pathlib import Path
+from typing import Any
 
-from rlready.components.config import InputError, complete_parameters
-from rlready.components.core.yaml_text import read_yaml
+from rlready.components.config import InputError, complete_parameters, list_parameters
+from rlready.components.core.yaml_text import parse_yaml, read_yaml
 from rlready.pipelines.cluster.placement import Placement, parse_placement
 
 FOLDER = Path(__file__).parent
@@ -19,10 +21,10 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
 
     Args:
         name: A shipped recipe, or the path of a YAML file.
-        overrides: Texts such as `gate_k=16`; the value is parsed to the parameter's type.
+        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
 
     Returns:
-        Every parameter by its flat name.
+        Every parameter by its flat name, paths with the user's home in the place of `~`.
 
     Raises:
         InputError: If the recipe does not exist or holds something unknown or of the wrong type.
@@ -34,11 +36,25 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"--set {override}: expected key=value")
-        given[key] = value
+        known = list_parameters().get(key)
+        is_text = (known and known.type is str) or not value.strip()
+        given[key] = value if is_text else parse_yaml(value, f"--set {override}")
+    given = {key: expand_home(value) for key, value in given.items()}
     try:
         return complete_parameters(given)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
+
+
+def expand_home(value: Any) -> Any:
+    """Returns a value with the user's home in the place of `~` at the beginning of paths, also of those with commas between."""
+    if isinstance(value, str):
+        return re.sub(r"(?:(?<=,)|^)(\s*)~(?=/)", lambda found: f"{found[1]}{Path.home()}", value)
+    if isinstance(value, list):
+        return [expand_home(item) for item in value]
+    if isinstance(value, dict):
+        return {key: expand_home(item) for key, item in value.items()}
+    return value
 
 
 def load_placement(name: str) -> dict[str, Placement]:
@@ -61,7 +77,7 @@ def load_placement(name: str) -> dict[str, Placement]:
 
 
 def _read(name: str) -> tuple[Path, dict]:
-    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name)
+    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name).expanduser()
     if not path.is_file():
         raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
     recipe = read_yaml(path)

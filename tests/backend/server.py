@@ -86,10 +86,13 @@ class Run:
 
     def weigh(self) -> WorkflowSize:
         """Returns how large the workflow of this run is."""
-        parameters = self._package.defaults() | self._parameters
+        return weigh(self.write_workflow(), self._package.defaults() | self._parameters)
+
+    def write_workflow(self) -> Workflow:
+        """Returns the workflow of this run with its nodes."""
         workflow = Workflow(self._package.spec, self._package.kubernetes, self._tell)
-        workflow.write_nodes(parameters)
-        return weigh(workflow, parameters)
+        workflow.write_nodes(self._package.defaults() | self._parameters)
+        return workflow
 
     def _tell(self, place: Place) -> Course:
         task = self.tasks[place]

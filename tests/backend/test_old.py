@@ -2,31 +2,43 @@
 
 import copy
 import dataclasses
+import hashlib
 import json
 
 import pytest
 
 from backend.launcher import Exit, PodLost
 from backend.server import Server
-from rlready.pipelines.cluster.size import LIMITS
+from backend.stages import BASELINE, SETTINGS, write_candidate
+from rlready.pipelines.cluster.size import LIMITS, count_packed_bytes
 
-REFERENCE = json.dumps({"candidate_id": "no-sft", "epochs": 0})
-CANDIDATES = [json.dumps({"candidate_id": f"epochs-{epochs}", "epochs": epochs}) for epochs in (1, 4, 16)]
+REFERENCE = write_candidate(BASELINE)
+CANDIDATES = [write_candidate(f"random-256x{epochs}-lr0.001-s0") for epochs in (1, 4, 16)]
+NUMBERS = {
+    key: 0.123456789 * n
+    for n, key in enumerate(["pass_at_1", "pass_at_k", "base_pass_at_k", "loss", "rise", "rank", "low", "high"])
+}
 
 
 def make_stages(candidates=CANDIDATES, approved=CANDIDATES):
-    """Returns fake stages of the old pipeline; a verdict is the candidate with whether RL runs."""
+    """Returns fake stages of the old pipeline; a verdict is the candidate, whether RL runs, a digest and numbers."""
 
     def judge(given):
-        return {
-            "Output": [f"{m.content}|{'yes' if m.content in approved else 'no'}" for m in given["measured"]],
-            "verdicts": 1,
-        }
+        names = [measured.content for measured in given["measured"]]
+        digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+        rest = f"{json.dumps(NUMBERS)} {json.dumps({key: 1 - value for key, value in NUMBERS.items()})}"
+        verdicts = [f"{name}|{'yes' if name in approved else 'no'}|{digests[name]}|{rest}" for name in names]
+        return {"Output": verdicts, "verdicts": 1}
 
     def plan(given):
-        settings = dict.fromkeys(("curate", "sft", "predictors", "gate", "rl", "benchmark"), '{"a": 1, "b": 2}' * 20)
-        texts = {"base": "base", "revisions": "{}", "parameters": "{}", "experiment": "digest", "summary": 1}
-        return settings | texts | {"candidates": candidates, "reference": REFERENCE}
+        texts = {
+            "base": "base",
+            "revisions": "{}",
+            "parameters": json.dumps(given),
+            "experiment": "digest",
+            "summary": 1,
+        }
+        return SETTINGS | texts | {"candidates": candidates, "reference": REFERENCE}
 
     return {
         "plan": plan,
@@ -35,7 +47,7 @@ def make_stages(candidates=CANDIDATES, approved=CANDIDATES):
         "predictors": lambda given: {"measured": given["candidate"], "metrics": 1},
         "gate": judge,
         "admit": lambda given: dict(
-            zip(("candidate", "proceed"), given["judged"].split("|"), strict=True), measured_digest="digest"
+            zip(("candidate", "proceed", "measured_digest"), given["judged"].split("|")[:3], strict=True)
         ),
         "decline": lambda given: {"Output": ""},
         "rl": lambda given: {"trained": 1, "record": 1},
@@ -108,8 +120,9 @@ def test_retries_of_a_task_repeat_a_lost_pod_and_never_a_process_that_died(old):
 
 def test_the_workflow_outgrows_argo_long_before_the_48_candidates_that_plan_allowed(old):
     run = Server().run(old, make_stages())
-    size = run.weigh()
-    assert run.nodes == size.nodes == 252  # as measured, with 205 KB of compressed nodes
-    many = [json.dumps({"candidate_id": f"epochs-{n}", "epochs": n, "seed": 0}) for n in range(48)]
+    nodes = run.write_workflow().nodes
+    assert run.nodes == len(nodes) == 252
+    assert count_packed_bytes(nodes) == pytest.approx(205_000, rel=0.12)  # its texts were longer than the ones here
+    many = [write_candidate(f"random-256x{n}-lr0.001-s0") for n in range(48)]
     size = Server().run(old, make_stages(many, many)).weigh()
     assert size.nodes == 252 + 45 * 62 and size.bytes > 1.5 * LIMITS["bytes"] and size.list_exceeded() == ["bytes"]

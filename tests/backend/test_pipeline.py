@@ -131,3 +131,10 @@ def test_a_candidate_costs_the_nodes_that_it_did(pipeline):
     few = count(NAMES, ["a"])
     assert count([*NAMES, "e"], ["a"]) - few == 18  # an iteration 6, SFT 6, predictors 6
     assert count(NAMES, ["a", "b"]) - few == 23  # an iteration 6, SFT from the cache 5, RL 6, benchmark 6
+
+
+def test_no_list_of_artifacts_enters_a_nested_pipeline_where_one_would_be_left_of_it(pipeline):
+    for name, component in pipeline.components.items():
+        if "dag" in component:
+            taken = component.get("inputDefinitions", {}).get("artifacts", {})
+            assert not [key for key, entry in taken.items() if entry.get("isArtifactList")], name

@@ -136,7 +136,8 @@ def open_arrow(file, name: str):
                 table.schema_arrow,
                 table.metadata.num_rows,
             )
-        source = pa.memory_map(name) if isinstance(file, io.BufferedReader) and Path(name).exists() else file
+        # Not by the name: a remote file may have that of one that lies here.
+        source = pa.memory_map(name) if isinstance(file.raw, io.FileIO) else file
         # datasets writes streams, pyarrow's and feather's files begin with a mark.
         if file.peek(6)[:6] == b"ARROW1":
             opened = pa.ipc.open_file(source)

@@ -10,19 +10,19 @@ from collections.abc import Callable
 
 from rlready.components.config import InputError
 from rlready.components.core.data.columns import compile_column
-from rlready.components.core.data.golds import name_kind, read_gold, split_boxed, split_gsm8k
+from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, split_answer
 from rlready.components.core.data.identity import identify
 from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.data.registry import Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
-from rlready.components.core.verifier import extract_boxed, is_readable
+from rlready.components.core.verifier import is_readable
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
     "messages": ("messages", "conversations", "conversation"),
     "question": ("question", "problem", "prompt", "Question", "Problem"),
-    "solution": ("solution", "completion", "response"),
+    "solution": ("solution", "completion", "response", "output"),
     "choices": ("choices", "answer_option_list"),
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
@@ -39,13 +39,14 @@ def read_problem(
     Where the source says so, the problem also has a `subject`, the name of its benchmark's own `prompt`, and its `image`.
 
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages),
-    messages and ShareGPT's conversations.
+    messages, ShareGPT's conversations, and Alpaca's instruction, input and output. A solution ends in its answer in the form
+    that evaluation reads; where it does not, that is added.
 
     Args:
         row: A raw row.
         needs_solution: Whether the row must have a worked solution.
         source: Says which columns to take, what to remove and which rows to keep.
-        note: Called with each thing that was left out of a row that stays.
+        note: Called with each thing that was left out of, or added to, a row that stays.
 
     Returns:
         The problem, with its `problem_id`.
@@ -109,13 +110,11 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     question = _repair(question, note)
     if choices:
         return _read_choice(question, choices, answer, needs_solution, note)
-    if isinstance(answer, str) and (marked := split_gsm8k(answer)):
-        solution, answer = marked
-    elif isinstance(answer, str) and (boxed := split_boxed(answer)):
-        solution, answer = solution or boxed[0], boxed[1]
+    if isinstance(answer, str) and (parted := split_answer(answer)):
+        solution, answer = solution or parted[0], parted[1]
     answer = read_gold(answer)
     if answer is None and isinstance(solution, str):
-        answer = read_gold(extract_boxed(solution))
+        answer = read_gold((split_answer(solution) or ("", None))[1])
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
@@ -127,7 +126,11 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
     if not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
-    return problem | ({"solution": _repair(strip_end(solution, note), note)} if needs_solution else {})
+    if needs_solution:
+        problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, problem["format"])
+        if done:
+            note(done)
+    return problem
 
 
 def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
@@ -139,6 +142,9 @@ def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
                 if (value := row.get(key)) is not None and value != "":
                     found[name] = value
                     break
+        if "question" not in found and isinstance(row.get("instruction"), str):
+            # Alpaca's task, and what it is about, which often is empty.
+            found["question"] = "\n\n".join(filter(None, (row["instruction"], row.get("input") or "")))
         return found
     found = {name: compile_column(path)(row) for name, path in source.columns.items() if name not in BESIDE}
     if not found.get("choices"):

@@ -8,7 +8,7 @@ from statistics import fmean
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import Judgement, judge, verify
+from rlready.components.core.verifier import TIMEOUT, UNREADABLE, Judgement, estimate_disagreements, judge, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
@@ -20,16 +20,22 @@ class Scored:
     Attributes:
         completions: The samples of each problem.
         judgements: What the verifier said of each.
+        golds: The gold answer of each problem.
         verifier_seconds: How long it took for all of them.
     """
 
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
+    golds: list[str]
     verifier_seconds: float
 
     @property
     def correct(self) -> list[int]:
-        """Right completions of each problem."""
+        """Right completions of each problem.
+
+        One of which nobody knows whether it is right does not count as right and stays among the samples, so that Pass@k can
+        only be too low by it; the gate does not decide where there are many (`verifier_unknown`).
+        """
         return [sum(judgement.right is True for judgement in judged) for judged in self.judgements]
 
     @property
@@ -54,7 +60,7 @@ class Scored:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
             samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement (see
-            `measure_disagreement`) and verdicts_per_second.
+            `measure_disagreement`), verdicts_per_second, and the shares of `count_troubles`.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
@@ -67,15 +73,44 @@ class Scored:
             "mean_tokens": self.tokens / len(flat),
             "truncated": self.truncated,
             "unreadable": self.unreadable,
-            "verifier_disagreement": measure_disagreement(judged),
+            "verifier_disagreement": measure_disagreement(self.judgements, self.golds),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
-        }
+        } | count_troubles(judged)
 
 
-def measure_disagreement(judgements: Sequence[Judgement]) -> float:
-    """Returns, of the answers that math-verify calls right, the share that the second check refuses."""
-    refused = sum(judgement.disagreed for judgement in judgements)
-    return refused / max(1, refused + sum(judgement.right is True for judgement in judgements))
+def measure_disagreement(judgements: Sequence[Sequence[Judgement]], golds: Sequence[str]) -> float:
+    """Estimates, of the answers that at least one check calls right, the share that the exact check refuses.
+
+    Args:
+        judgements: Of each problem's samples.
+        golds: The gold answer of each problem.
+
+    Returns:
+        The share, by math-verify's opinion of a seeded draw of the refused; 0 where neither calls any right.
+    """
+    refused = [
+        (judgement.answer, gold)
+        for judged, gold in zip(judgements, golds, strict=True)
+        for judgement in judged
+        if judgement.right is False and judgement.answer
+    ]
+    disagreed = estimate_disagreements(refused)
+    right = sum(judgement.right is True for judged in judgements for judgement in judged)
+    return disagreed / (disagreed + right) if disagreed else 0.0
+
+
+def count_troubles(judged: Sequence[Judgement]) -> dict[str, float]:
+    """Returns of what share of samples the verifier could not say whether they are right, or read the answer.
+
+    Returns:
+        verifier_timeouts (a check took too long twice, or its process died), verifier_unreadable (the answer or the gold answer
+        cannot be read), verifier_unknown (neither right nor wrong, for either reason).
+    """
+    return {
+        "verifier_timeouts": fmean(judgement.trouble == TIMEOUT for judgement in judged),
+        "verifier_unreadable": fmean(judgement.trouble == UNREADABLE for judgement in judged),
+        "verifier_unknown": fmean(judgement.right is None for judgement in judged),
+    }
 
 
 def score_problems(
@@ -99,7 +134,7 @@ def score_problems(
         [judge(completion.text, row["answer"], row["format"]) for completion in completions]
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return Scored(sampled, judgements, time.perf_counter() - begun)
+    return Scored(sampled, judgements, [row["answer"] for row in problems], time.perf_counter() - begun)
 
 
 def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tuple[int, int]]:

@@ -36,36 +36,36 @@ def open_run(name: str, parameters: dict) -> None:
         attempt(open_)
 
 
-def start_candidate(candidate: Candidate) -> None:
-    """Makes a candidate's run, or has it and the pipeline's run again where a stage was stopped before. Never raises."""
-    run_id = os.environ.get("RLREADY_RUN_ID")
-
-    def start(client: Any, experiment: str) -> None:
-        for run in (open_parent(client, experiment, run_id), open_child(client, experiment, run_id, candidate)):
-            if run.info.status != "RUNNING":
-                client.update_run(run.info.run_id, status="RUNNING")
-
-    if run_id:
-        attempt(start)
-
-
-def stop_candidate(candidate: Candidate | None) -> None:
-    """Marks the pipeline's run, and a candidate's, as KILLED: the stage is being stopped. Never raises.
+def start_stage(candidate: Candidate | None) -> None:
+    """Has the pipeline's run, and a candidate's, running again where a stage was stopped before. Never raises.
 
     Args:
-        candidate: Whose stage; None where it is the base model's.
+        candidate: Whose stage; None of the base model.
     """
+    _set_status(candidate, "RUNNING")
+
+
+def stop_stage(candidate: Candidate | None) -> None:
+    """Marks the pipeline's run, and a candidate's, as KILLED: the stage is being stopped. Never raises."""
+    _set_status(candidate, "KILLED")
+
+
+def _set_status(candidate: Candidate | None, status: str) -> None:
     run_id = os.environ.get("RLREADY_RUN_ID")
 
-    def stop(client: Any, experiment: str) -> None:
-        stopped = [open_parent(client, experiment, run_id)]
-        if candidate:
-            stopped.append(open_child(client, experiment, run_id, candidate))
-        for run in stopped:
-            client.set_terminated(run.info.run_id, "KILLED")
+    def set_(client: Any, experiment: str) -> None:
+        parent = open_parent(client, experiment, run_id)
+        children = [open_child(client, experiment, run_id, candidate)] if candidate else []
+        for run in (parent, *children):
+            if run.info.status == status:
+                continue
+            if status == "RUNNING":
+                client.update_run(run.info.run_id, status)
+            else:
+                client.set_terminated(run.info.run_id, status)
 
     if run_id:
-        attempt(stop)
+        attempt(set_)
 
 
 def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: str = "FINISHED") -> None:
@@ -94,6 +94,12 @@ def find_open_runs() -> set[str]:
         lambda client, experiment: {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)}
     )
     return found or set()
+
+
+def fail_run() -> None:
+    """Marks this pipeline's run as FAILED, and what of its candidates is left running as KILLED. Never raises."""
+    if run_id := os.environ.get("RLREADY_RUN_ID"):
+        close_dead_runs({run_id: "FAILED"})
 
 
 def close_dead_runs(states: dict[str, str]) -> bool:

@@ -21,12 +21,16 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
     """Returns a TRL config from our arguments, the device's, and the user's overrides, which win.
 
     Raises:
-        InputError: If an override is not a field of the config.
+        InputError: If an override is not a field of the config, or changes the batch of a step.
     """
     on_gpu = torch.cuda.is_available()
     known = {field.name for field in dataclasses.fields(kind)}
     if unknown := overrides.keys() - known:
         raise InputError(f"trainer_overrides: {kind.__name__} has no {', '.join(sorted(unknown))}")
+    step = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    made, wanted = (math.prod(values[name] for name in step) for values in (ours | overrides, ours))
+    if made != wanted:
+        raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
     # DeepSpeed has a CPU device of its own, which accelerate only takes if it is not told to use the CPU.
     device = {"use_cpu": not on_gpu and not training.zero_stage, "bf16": on_gpu, "fp16": False}
     fixed = {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False, "save_total_limit": 1}

@@ -1,0 +1,155 @@
+"""Whether a base model can be asked, trained and saved: its tokenizer, chat template and generation_config.json."""
+
+import datetime
+import json
+from pathlib import Path
+
+from rlready.components.config import InputError, Unreachable
+from rlready.components.core.models import BUILTIN, locate
+from rlready.components.core.records import BaseModel
+
+QUESTION, ANSWER = "What is seven?", "It is seven."
+TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+# Keys of a generation_config.json in which there is nothing to refuse, unless it is a token of -1.
+PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
+PLAIN |= {"bos_token_id", "eos_token_id", "pad_token_id"}
+
+
+def check_base_model(base: BaseModel) -> None:
+    """Checks what a base model is asked, trained and saved with, without loading it.
+
+    Raises:
+        InputError: If its tokenizer has no end token, its chat template cannot be used, or its generation_config.json cannot be
+            saved.
+        Unreachable: If the hub could not be asked.
+    """
+    if base.location in BUILTIN:
+        return
+    check_generation_config(_read_json(base, "generation_config.json") or {})
+    config = _read_json(base, "tokenizer_config.json") or {}
+    tokens = {**(_read_json(base, "special_tokens_map.json") or {}), **config}
+    tokens = {name: _read_token(value) for name, value in tokens.items() if name.endswith("_token")}
+    tokens = {name: text for name, text in tokens.items() if text}
+    if "eos_token" not in tokens and not _find_end_token(base):
+        raise InputError(
+            f"base_model: the tokenizer of {base.location} has no end token, so no answer would end; give it one"
+            " (eos_token in tokenizer_config.json)"
+        )
+    check_template(read_template(base, config), tokens)
+
+
+def check_generation_config(values: dict) -> None:
+    """Raises InputError if transformers refuses to save a generation_config.json, as SFT would find at its first save."""
+    if all((name in PLAIN and value != -1) or value in (None, False) for name, value in values.items()):
+        return  # most are like this, and transformers takes seconds to import
+    from transformers import GenerationConfig
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        GenerationConfig.from_dict(values).validate(strict=True)
+    except ValueError as error:
+        wrong = " ".join(line.strip("- ") for line in str(error).splitlines() if "`" in line)
+        raise InputError(
+            f"base_model: transformers does not save its generation_config.json: {wrong or error} Correct the file (in a copy"
+            " of the model's folder, where it comes from the hub)"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+
+
+def read_template(base: BaseModel, config: dict) -> str:
+    """Returns the chat template, from its own file or from tokenizer_config.json.
+
+    Raises:
+        InputError: If there is none.
+    """
+    path = _find_file(base, "chat_template.jinja")
+    template = path.read_text() if path else config.get("chat_template")
+    if isinstance(template, list):
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    if not template:
+        raise InputError(f"base_model: {base.location} has no chat template; add chat_template.jinja")
+    return template
+
+
+def check_template(template: str, tokens: dict[str, str]) -> None:
+    """Checks that a chat template writes a question and its answer, and the same ones every day.
+
+    Args:
+        template: Jinja.
+        tokens: Special tokens by name, such as eos_token, that it may write.
+
+    Raises:
+        InputError: If it has an error, raises, takes contents in parts only, or writes the date.
+    """
+    import jinja2
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    def render(turns: list[dict], day: int = 1) -> str:
+        def strftime_now(form: str) -> str:
+            return datetime.datetime(2001, day, day, day, day).strftime(form)
+
+        more = tokens | {"add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
+        try:
+            return render_jinja_template([turns], chat_template=template, **more)[0][0]
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(
+                f"base_model: the chat template has a syntax error in line {error.lineno}: {error}"
+            ) from error
+        except Exception as error:  # whatever a template does
+            raise InputError(
+                f"base_model: the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
+            ) from error
+
+    asked, answered = render(TURNS[:1]), render(TURNS)
+    for text, written in ((QUESTION, asked), (ANSWER, answered)):
+        if text not in written:
+            raise InputError(
+                "base_model: the chat template does not write the content of a turn that is a text; templates for pictures take"
+                " contents in parts, and here text models are trained"
+            )
+    if (asked, answered) != (render(TURNS[:1], 12), render(TURNS, 12)):
+        raise InputError(
+            "base_model: the chat template writes today's date, so tomorrow the same question is another prompt; write a fixed"
+            " date into chat_template.jinja (in a copy of the model's folder, where it comes from the hub)"
+        )
+
+
+def _find_file(base: BaseModel, name: str) -> Path | None:
+    """Returns a file of a model, None where it has none."""
+    folder = Path(locate(base)["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        return folder / name if (folder / name).exists() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(base.location, name, revision=base.revision or None))
+    except LocalEntryNotFoundError as error:
+        raise Unreachable(f"base_model: the hub could not be asked for {name} of {base.location}") from error
+    except EntryNotFoundError:
+        return None
+    except Exception as error:
+        raise Unreachable(f"base_model: the hub could not be asked for {name} of {base.location} ({error})") from error
+
+
+def _read_json(base: BaseModel, name: str) -> dict | None:
+    path = _find_file(base, name)
+    try:
+        return json.loads(path.read_text()) if path else None
+    except ValueError as error:
+        raise InputError(f"base_model: {name} of {base.location} is not JSON ({error})") from error
+
+
+def _read_token(value: object) -> str | None:
+    value = value.get("content") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else None
+
+
+def _find_end_token(base: BaseModel) -> str | None:
+    """Returns the end token that the tokenizer's class has by itself, as GPT-2's does."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(**locate(base)).eos_token
