@@ -77,10 +77,15 @@ def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
         return work(client, experiment)
 
 
+def name_experiment() -> str:
+    """Returns the name of the experiment in MLflow."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rlready"
+
+
 def _open_experiment(client: Any, database: Path | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    given, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rlready"
+    given, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), name_experiment()
     experiment = client.get_experiment(given) if given else client.get_experiment_by_name(name)
     if experiment is None:
         folder = str(database.resolve().parent / "mlartifacts") if database else None

@@ -1,8 +1,11 @@
 """What MLflow knows already."""
 
+import os
+import sqlite3
 from typing import Any
 
-from rlready.components.core.tracking.client import attempt, search
+from rlready.components.core.tracking import store
+from rlready.components.core.tracking.client import attempt, name_experiment, search
 
 
 def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tuple[float, float]]:
@@ -27,6 +30,17 @@ def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tupl
         return found
 
     return attempt(find) or {}
+
+
+def read_experiment() -> str | None:
+    """Returns the id of the experiment in a store that is a file, without MLflow and its seconds; None if it holds none."""
+    file = store.find_file(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    try:
+        rows = store.read(file, "select name, experiment_id from experiments") if file and file.is_file() else []
+    except sqlite3.DatabaseError:
+        return None
+    given = os.environ.get("MLFLOW_EXPERIMENT_ID") or dict(rows).get(name_experiment())
+    return given and str(given)
 
 
 def find_experiment() -> str | None:

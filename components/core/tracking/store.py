@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 PREFIX = "sqlite:///"
 # What MLflow's migrations leave, or stumble over, where an earlier process was stopped between two of their statements.
@@ -48,6 +49,16 @@ def make(database: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def read(database: Path, query: str) -> list[tuple]:
+    """Returns the rows that a query finds in the file, which is not changed.
+
+    Raises:
+        sqlite3.DatabaseError: If it is no database, or has no such table.
+    """
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(database.absolute()))}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
 def describe_fault(database: Path, error: Exception) -> str | None:
     """Returns what is wrong with the file that MLflow did not open, and what to do; None where it is not the file.
 
@@ -68,8 +79,9 @@ def describe_fault(database: Path, error: Exception) -> str | None:
     if not database.is_file():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{database.absolute()}?mode=ro", uri=True)) as connection:
-            tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
+        tables = [table for (table,) in read(database, "select name from sqlite_master where type = 'table'")]
+    except sqlite3.OperationalError:  # locked, or not to be read by this user
+        return None
     except sqlite3.DatabaseError as fault:
         return f"{database} is no MLflow store ({fault}); {away}"
     if any(table.startswith(LEFT) for table in tables) or any(words in said for words in STUMBLED):
