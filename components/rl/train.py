@@ -61,7 +61,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from trl import GRPOConfig, GRPOTrainer
 
     from rlready.components.core.prompts import find_end, write_messages
-    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         StopWhereDiverged,

@@ -110,7 +110,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         StopWhereDiverged,
