@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp bench bench-curation images lint clean
+.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp bench bench-curation images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -42,6 +42,9 @@ bench: $(VENV)/installed  ## speed, printed as ratios
 
 bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
+
+docs: $(VENV)/installed  ## write the page of parameters from their declarations
+	$(BIN)/python -m rlready.pipelines.cli.page > docs/parameters.md
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

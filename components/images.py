@@ -1,17 +1,14 @@
 """The container image that a stage runs in, resolved when the pipeline is compiled."""
 
-import hashlib
-import importlib.metadata
 import os
 import re
-from pathlib import Path
 
 from rlready.components.config import InputError
+from rlready.components.core.runtime.source import digest_source
 
 IMAGE = "RLREADY_IMAGE"  # set by `rlready compile --image`
 REFERENCE = re.compile(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-LIBRARIES = ("kfp", "math-verify", "torch", "transformers", "trl")
 
 
 def resolve_image(stage: str) -> str:
@@ -42,17 +39,3 @@ def check_image(image: str, force_tag: bool = False) -> None:
             f"image: {image} is a tag, and KFP's cache would return results of what it stood for before; give "
             f"{name.rsplit(':', 1)[0] if ':' in name.rsplit('/', 1)[-1] else name}@sha256:..., or --force-tag"
         )
-
-
-def digest_source(stage: str) -> str:
-    """Returns a digest of everything that a stage's result can depend on, inputs aside."""
-    root = Path(__file__).parent
-    paths = []
-    for folder in ("config", "core", "list_machine", stage):
-        paths += [p for p in (root / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    for library in LIBRARIES:
-        digest.update(f"{library} {importlib.metadata.version(library)}\0".encode())
-    return digest.hexdigest()[:12]

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -61,3 +63,31 @@ def make_gsm8k_rows(count, seed=0, start=0):
             }
         )
     return rows
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """Making the tables takes seconds, so it is done once; every test gets a copy."""
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    code = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def mlflow_client(empty_store, tmp_path, monkeypatch):
+    """Returns a client of a store of its own, to which what rlready logs goes as of the pipeline run run-1."""
+    from mlflow import MlflowClient
+
+    from rlready.components.core.tracking import client
+
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("RLREADY_RUN_ID", "run-1")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # an orchestrator's own; nothing may be logged to it
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "KF_PIPELINES_UI_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(client, "_reported", set())
+    monkeypatch.setattr(client, "_unreachable", set())
+    return MlflowClient(uri)

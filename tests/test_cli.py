@@ -35,11 +35,9 @@ def test_every_command_s_help_ends_with_an_example_that_it_takes(monkeypatch, ca
     assert parser.build_parser().parse_args(arguments).execute is parser.COMMANDS[name].execute
 
 
-@pytest.mark.parametrize("name", ["plan", "compile"])
-def test_examples_work_as_they_stand(monkeypatch, capsys, name, tmp_path):
+def test_the_example_of_compile_works_as_it_stands(monkeypatch, tmp_path):  # that of plan is run by test_cost.py
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert rlready(monkeypatch, *shlex.split(parser.COMMANDS[name].EXAMPLE)[1:]) == 0
+    assert rlready(monkeypatch, *shlex.split(parser.COMMANDS["compile"].EXAMPLE)[1:]) == 0
 
 
 def test_run_s_help_has_every_parameter_once_by_stage_and_the_common_ones_first(monkeypatch, capsys):

@@ -253,7 +253,7 @@ def test_bytes_in_parquet_that_are_no_text_are_one_line(tmp_path, gsm8k_file):
 
 def test_an_answer_that_the_verifier_cannot_read_is_reported_by_row_and_asked_of_nobody(tmp_path, gsm8k_file):
     train, bad = make_gsm8k_rows(60), "\\frac{1}{"
-    broken = [{"question": f"Broken {n}?", "solution": "s", "answer": bad} for n in range(30)]
+    broken = [{"question": f"Broken {n}?", "solution": "\\boxed{2}", "answer": bad} for n in range(30)]
     evaluation = [*make_gsm8k_rows(20, 1, 100), {"question": "What?", "answer": bad}]
     card, sets = run(tmp_path, gsm8k_file("t.jsonl", train + broken), gsm8k_file("e.jsonl", evaluation))
     found = {(d["set"], d["reason"]): d for d in card["dropped"]}

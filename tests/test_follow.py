@@ -115,8 +115,9 @@ def test_a_stage_that_fails_shows_the_end_of_its_log_and_where_to_look(server, m
     server.ui = source != "api"
     server.logs = {pod: text} if source in ("api", "ui") else {}
     server.artifacts = {"minio://mlpipeline/v2/logs-0": text} if source == "artifact" else {}
-    server.progress = [(make_run(), argo.write()), (make_run("FAILED"), argo.write())]
-    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--follow") == 2
+    server.progress = [(make_run("FAILED"), argo.write())]
+    command = ("submit", "--image", IMAGE, "--follow") if source == "api" else ("follow", "runs-0")
+    assert rlready(monkeypatch, *command) == 2
     out, err = capsys.readouterr()
     assert "Curate: failed; the end of its log:\n" in out and f"    {server.host}/#/{PAGE}" in out
     if source == "nowhere":
@@ -196,8 +197,8 @@ def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch,
     assert runs.has_cache(kfp.connect()) is None  # no run yet
     server.past, server.workflow = [make_run()], argo.write()
     assert runs.has_cache(kfp.connect()) is False
-    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
-    assert story.UNCACHED in capsys.readouterr().err and not server.made["runs"]
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
+    assert capsys.readouterr().err == f"rlready: as the newest run shows, {story.UNCACHED}\n"
     server.workflow = Argo(templates=[driver | {"container": {"args": ["--type", "CONTAINER"]}}]).write()
     assert runs.has_cache(kfp.connect()) is True
 
@@ -237,9 +238,9 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_follow_it_again(server, mon
     argo = Argo()
     argo.task("plan", state="running")
     server.progress = [(make_run(), argo.write())]
-    monkeypatch.setattr(signal, "default_int_handler", signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
-    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+    main = threading.main_thread().ident
+    threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
     assert rlready(monkeypatch, "follow", "runs-0") == 130
     assert "the run goes on; follow it again with: rlready follow runs-0" in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlready.components.core.verifier import extract_boxed, is_readable, verify
-from rlready.components.core.verifier.equivalence import is_confirmed, parse_number
+from rlready.components.core.verifier.exact.decide import is_confirmed, read_plain
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 # Looser spelling that a model may use for the same answer.
@@ -117,7 +117,7 @@ def test_every_gold_of_the_data_equals_itself_but_two_empty_boxes():
 @pytest.mark.skipif(not DATA.is_dir(), reason="RLREADY_DATA names no folder")
 def test_the_second_check_reads_almost_every_gold():
     golds = {gold for _, _, gold, answer_format in list_golds(DATA) if answer_format == "boxed"}
-    hard = [gold for gold in golds if parse_number(gold) is None]
+    hard = [gold for gold in golds if read_plain(gold) is None]
     unread = [gold for gold in hard if not is_confirmed(gold, gold)]
     print(f"{len(unread)} of {len(hard)} golds that are no plain number are equal only to the same text: {unread}")
     assert len(unread) < len(hard) / 100

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rlready.pipelines.cli.page import write_page
+
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS = 350, 60, 1200
 LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
@@ -52,3 +54,17 @@ def test_no_page_or_module_names_a_path_of_one_machine():
     texts = [ROOT / name for name in tracked if name.endswith((".py", ".md", ".yaml", ".toml", ".sh"))]
     for path in texts:
         assert not re.search(r"(^|[\s\"'(=])/(work|root|farm)/", path.read_text(), flags=re.M), path
+
+
+def test_the_page_of_parameters_is_the_one_that_their_declarations_make():
+    assert (ROOT / "docs" / "parameters.md").read_text() == write_page(), "make docs writes it anew"
+
+
+def test_every_answer_to_where_something_is_decided_exists():
+    rows = re.findall(r"^\| \d+ \|.*\|$", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M)
+    assert len(rows) >= 20
+    for row in rows:
+        places = re.findall(r"`([^`\s]+)`", row.rsplit("|", 2)[1])
+        assert places, row
+        for place in places:
+            assert (ROOT / place).exists(), row

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,11 +10,14 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import Curate, InputError, Sampling
+from rlready.components.core.data.golds import ADDED, REWRITTEN
 from rlready.components.core.data.problems import read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
+from rlready.components.core.verifier import verify
+from rlready.components.core.yaml_text import parse_yaml
 from rlready.components.curate.curate import curate
 from rlready.components.plan.sources import look_at_sources
 
@@ -125,6 +129,38 @@ def test_inequalities_are_no_tokens_of_a_template():
     assert read({"question": question, "answer": "2", "solution": "s < t"})[0]["question"] == question
 
 
+@pytest.mark.parametrize(
+    ("row", "ending", "noted"),
+    [
+        ({"question": "q", "answer": "2", "solution": "1+1=2"}, "1+1=2\nThe answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "$2$", "solution": "1+1=2"}, "The answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "2", "solution": "So \\boxed{2}"}, "So \\boxed{2}", []),
+        ({"question": "q", "answer": "2", "solution": "So \\boxed{3}"}, "So \\boxed{3}", []),
+        ({"question": "q", "answer": "2", "solution": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"question": "q", "answer": "2", "solution": "So the answer is 3."}, "The answer is \\boxed{3}.", [REWRITTEN]),
+        ({"question": "q", "answer": "2", "solution": "The answer is 2 pens."}, "\\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", []),
+        ({"prompt": "q", "completion": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"question": "q", "solution": "So. The answer is: 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),
+        ({"instruction": "q", "input": "1+1", "output": "It is \\boxed{2}."}, "It is \\boxed{2}.", []),
+        ({"messages": [ASKED, {**TOLD, "content": "Answer: $2$"}]}, "\\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "ab", "solution": "UV", "format": "word"}, "UV#ab", [ADDED]),
+        ({"question": "q", "answer": "ab", "solution": "UV#ab", "format": "word"}, "UV#ab", []),
+    ],
+)
+def test_a_training_text_ends_in_the_answer_as_evaluation_reads_it(row, ending, noted):
+    problem, told = read(row)
+    assert problem["solution"].endswith(ending) and told == noted
+    assert verify(problem["solution"], problem["answer"], problem["format"]) == ("3" not in ending)
+
+
+@pytest.mark.parametrize("answer", ["\\frac{1}{", "2 # 3"])
+def test_an_answer_that_cannot_be_added_makes_the_row_leave(answer):
+    form = "word" if "#" in answer else "boxed"
+    with pytest.raises(InputError, match="cannot be added to the solution"):
+        read({"question": "q", "answer": answer, "solution": "s", "format": form})
+
+
 def test_an_absent_gold_is_looked_for_in_the_solution():
     assert read({"question": "q", "answer": "notfound", "solution": "It is \\boxed{2}."})[0]["answer"] == "2"
 
@@ -163,7 +199,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     evaluation[3]["question"] += "\ud83d"
     files = gsm8k_file("train.jsonl", chats), gsm8k_file("test.jsonl", evaluation)
     settings = Curate(**COUNTS, sft_data=str(files[0]), evaluation_data=str(files[1]))
-    card = curate(settings, look_at_sources(settings)[0], tmp_path / "data")
+    card = curate(settings, look_at_sources(settings).revisions, tmp_path / "data")
     assert {(p["set"], p["reason"]): (p["rows"], p["first"][0]) for p in card["parts"]} == {
         ("evaluation", "half a character (a lone surrogate)"): (1, "test.jsonl line 4"),
         ("sft", "a system turn"): (20, "train.jsonl line 1"),
@@ -172,7 +208,34 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     assert [(d["reason"], d["first"]) for d in card["dropped"]] == [
         ("the assistant's turn has weight 0", ["train.jsonl line 8"])
     ]
-    assert "| sft | a system turn | 20 |" in (tmp_path / "data" / "card.md").read_text()
+    shown = (tmp_path / "data" / "card.md").read_text()
+    assert "| sft | a system turn | 20 |" in shown
+    assert "put your final answer within \\boxed{}." in shown and card["text"]["solution"] in shown
+
+
+def test_one_file_is_trained_on_and_evaluated_with_by_shares(tmp_path, gsm8k_file):
+    path = str(gsm8k_file("mine.jsonl", make_gsm8k_rows(60)))
+    own = {"train": {"path": path, "share": [0, 0.6]}, "test": {"path": path, "share": [0.6, 1]}}
+    settings = Curate(**COUNTS, sft_data="train", evaluation_data="test", sources=own)
+    seen = look_at_sources(settings)
+    train, test = ({row["problem_id"] for row in rows} for rows in seen.samples.values())
+    assert len(train) + len(test) == 60 and not train & test and 24 <= len(train) <= 46
+    card = curate(settings, seen.revisions, tmp_path / "data")
+    assert not card["contamination"]
+    with pytest.raises(InputError, match=r"train: share: expected two numbers such as \[0.6, 1\], got \[1, 0.5\]"):
+        find_source("train", "datasets", {"train": {"path": path, "share": [1, 0.5]}})
+
+
+def test_unusual_names_get_a_mapping_that_works(tmp_path, gsm8k_file):
+    row = {"id": 3, "ask": "What is 1+1?", "rationale": "1+1=2", "gold": "2"}
+    path = str(gsm8k_file("odd.jsonl", [row] * 3))
+    with pytest.raises(InputError) as refused:
+        look_at_sources(Curate(sft_data=path))
+    message = str(refused.value)
+    assert '"rationale": "1+1=2"' in message and "looked for: " in message
+    proposed = re.search(r"columns: ({.*?})", message)[1]
+    source = {"mine": {"path": path, "columns": parse_yaml(proposed, "")}}
+    assert read(row, True, find_source("mine", "datasets", source))[0]["answer"] == "2"
 
 
 def test_half_a_character_stops_neither_evaluate_nor_its_output(tiny_model, tmp_path):

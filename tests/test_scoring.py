@@ -40,6 +40,9 @@ def test_by_products_of_samples_written_by_hand():
         "truncated": pytest.approx(1 / 8),
         "unreadable": pytest.approx(1 / 8),
         "verifier_disagreement": 0.0,
+        "verifier_timeouts": 0.0,
+        "verifier_unreadable": 0.0,
+        "verifier_unknown": 0.0,
         "verdicts_per_second": pytest.approx(16.0),
     }
 

@@ -8,23 +8,36 @@ from types import SimpleNamespace
 import pytest
 from scipy.stats import linregress
 
-from rlready.components.core import tracking
-from rlready.components.core.records import Candidate, Outcome, Verdict
+from rlready.components.core.records import (
+    BenchmarkRecord,
+    Candidate,
+    Forecast,
+    GateNumbers,
+    LengthQuarter,
+    Outcome,
+    PredictorsRecord,
+    RlRecord,
+    SampleStatistics,
+    SftRecord,
+    Verdict,
+)
 from rlready.components.core.serialization import from_json, to_json
+from rlready.components.core.tracking import client, find, log, runs, stream
 from rlready.components.gate.forecast import forecast
 
 CANDIDATE = Candidate("e4-random-64-0.1-s0", 4, "random", 64, 0.1, 0)
+PREDICTORS = PredictorsRecord(
+    curve=[[1, 0.2], [2, 0.3], [64, 0.7], [100, 0.8]],
+    intervals={"64": [0.6, 0.75]},
+    by_products=SampleStatistics(entropy=0.9),
+    loss_by_length=[LengthQuarter(1.4), LengthQuarter(1.6)],
+    greedy_pass_at_1=0.25,
+    generalization_loss=1.5,
+)
 PARTIAL = Outcome(
     CANDIDATE,
-    sft={"trajectory": [[0, 2.0], [1, 1.5], [4, float("nan")]], "seconds": 3.0},
-    predictors={
-        "curve": [[1, 0.2], [2, 0.3], [64, 0.7], [100, 0.8]],
-        "intervals": {"64": [0.6, 0.75]},
-        "by_products": {"entropy": 0.9},
-        "loss_by_length": [{"loss": 1.4}, {"loss": 1.6}],
-        "greedy_pass_at_1": 0.25,
-        "generalization_loss": 1.5,
-    },
+    sft=SftRecord([[0, 2.0], [1, 1.5], [4, float("nan")]], seconds=3.0),
+    predictors=PREDICTORS,
     links={
         "data": {
             "sft": {"digest": "ab", "rows": 64, "source": "x.jsonl"},
@@ -34,74 +47,48 @@ PARTIAL = Outcome(
         "sft_model": "s3://bucket/sft",
     },
 )
+APPROVED = Verdict(CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", forecast=Forecast(0.5, 0.2, 0.8))
+BENCHMARK = BenchmarkRecord(
+    pass_at_1=0.5,
+    standard_error=0.01,
+    benchmarks=[["org/set:test", 9, 0.4], ["file (v2) <b>", 9, 0.6]],
+    seconds=1.0,
+)
 FULL = replace(
     PARTIAL,
-    verdict={
-        "decision": "approved",
-        "proceed": True,
-        "reason": "Pass@64 is 0.7",
-        "forecast": {"predicted": 0.5, "low": 0.2, "high": 0.8},
-    },
-    rl={"rewards": [[1, 0.1], [2, 0.4]], "seconds": 5.0},
-    benchmark={
-        "pass_at_1": 0.5,
-        "standard_error": 0.01,
-        "greedy_pass_at_1": None,
-        "benchmarks": [["org/set:test", 9, 0.4], ["file (v2) <b>", 9, 0.6]],
-        "seconds": 1.0,
-    },
+    verdict=APPROVED,
+    rl=RlRecord([[1, 0.1], [2, 0.4]], seconds=5.0),
+    benchmark=BENCHMARK,
     links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
 )
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """Making the tables takes seconds, so it is done once; every test gets a copy."""
-    path = tmp_path_factory.mktemp("store") / "empty.db"
-    code = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{path}').search_experiments()"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture
-def client(empty_store, tmp_path, monkeypatch):
-    from mlflow import MlflowClient
-
-    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("RLREADY_RUN_ID", "run-1")
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # an orchestrator's own; nothing may be logged to it
-    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(tracking, "_reported", set())
-    return MlflowClient(uri)
-
-
-def describe(client):
+def describe(mlflow_client):
     """Everything the store holds about the run, in a form that compares equal when nothing was added."""
-    (experiment,) = [e for e in client.search_experiments() if e.name == "rlready"]
+    (experiment,) = [e for e in mlflow_client.search_experiments() if e.name == "rlready"]
     seen = {}
-    for run in map(client.get_run, [run.info.run_id for run in client.search_runs([experiment.experiment_id])]):
+    for run in map(
+        mlflow_client.get_run, [run.info.run_id for run in mlflow_client.search_runs([experiment.experiment_id])]
+    ):
         points = {
-            key: [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, key)]
+            key: [(p.step, p.value) for p in mlflow_client.get_metric_history(run.info.run_id, key)]
             for key in run.data.metrics
         }
         datasets = sorted((d.dataset.name, d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs)
         outputs = sorted(m.model_id for m in run.outputs.model_outputs)
         inputs = [m.model_id for m in run.inputs.model_inputs]
         seen[run.info.run_name] = (run.info.status, run.data.params, run.data.tags, points, datasets, inputs, outputs)
-    models = client.search_logged_models([experiment.experiment_id])
+    models = mlflow_client.search_logged_models([experiment.experiment_id])
     return seen, {m.name: (m.model_id, m.tags, sorted((p.key, p.value) for p in m.metrics)) for m in models}
 
 
-def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(client, capsys):
-    tracking.log_outcome(PARTIAL)
-    runs, _ = describe(client)
+def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(mlflow_client, capsys):
+    log.log_outcome(PARTIAL)
+    runs, _ = describe(mlflow_client)
     assert runs[CANDIDATE.candidate_id][0] == "RUNNING"
     for _ in range(2):
-        tracking.log_outcome(FULL)
-        runs, models = describe(client)
+        log.log_outcome(FULL)
+        runs, models = describe(mlflow_client)
         status, params, tags, points, datasets, inputs, outputs = runs[CANDIDATE.candidate_id]
         assert set(runs) == {"run-1", CANDIDATE.candidate_id}
         assert status == "FINISHED"
@@ -126,94 +113,94 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(cl
             ("rl/seconds", 5.0),
         ]
         assert dict(sft[2])["sft/pass_at_64"] == 0.7
-    before = describe(client)
-    tracking.log_outcome(PARTIAL)
-    tracking.log_outcome(from_json(Outcome, to_json(FULL)))
-    assert describe(client) == before
+    before = describe(mlflow_client)
+    log.log_outcome(PARTIAL)
+    log.log_outcome(from_json(Outcome, to_json(FULL)))
+    assert describe(mlflow_client) == before
     assert capsys.readouterr().out == ""
 
 
-def test_candidates_can_be_filtered_and_the_reference_stands_apart(client):
+def test_candidates_can_be_filtered_and_the_base_model_stands_apart(mlflow_client):
     worn = replace(CANDIDATE, candidate_id="e16", epochs=16)
-    tracking.log_outcome(FULL)
-    tracking.log_outcome(
-        replace(FULL, candidate=worn, verdict={"decision": "rejected", "proceed": False, "reason": "worn"})
+    log.log_outcome(FULL)
+    log.log_outcome(
+        replace(FULL, candidate=worn, verdict=replace(APPROVED, decision="rejected", proceed=False, reason="worn"))
     )
-    tracking.log_outcome(replace(FULL, rl=None, verdict=None), role="reference")
-    experiment = client.get_experiment_by_name("rlready").experiment_id
-    found = client.search_runs([experiment], "metrics.`sft/pass_at_64` > 0.5 and tags.verdict = 'approved'")
+    log.log_outcome(replace(FULL, rl=None, verdict=None), role="baseline")
+    experiment = mlflow_client.get_experiment_by_name("rlready").experiment_id
+    found = mlflow_client.search_runs([experiment], "metrics.`sft/pass_at_64` > 0.5 and tags.verdict = 'approved'")
     assert [run.info.run_name for run in found] == [CANDIDATE.candidate_id]
-    assert [r.info.run_name for r in client.search_runs([experiment], "params.epochs = '16'")] == ["e16"]
-    (reference,) = client.search_runs([experiment], "tags.`rlready.role` = 'reference'")
-    assert reference.info.run_name == "base model"  # and not like the candidate without SFT
-    assert reference.data.metrics["base/pass_at_1"] == 0.5 and "rl/pass_at_1" not in reference.data.metrics
-    assert reference.data.metrics["base/org/set:test/pass_at_1"] == 0.4
+    assert [r.info.run_name for r in mlflow_client.search_runs([experiment], "params.epochs = '16'")] == ["e16"]
+    (baseline,) = mlflow_client.search_runs([experiment], "tags.`rlready.role` = 'baseline'")
+    assert baseline.info.run_name == "base model"  # and not like the candidate without SFT
+    assert baseline.data.metrics["base/pass_at_1"] == 0.5 and "rl/pass_at_1" not in baseline.data.metrics
+    assert baseline.data.metrics["base/org/set:test/pass_at_1"] == 0.4
 
 
-def test_finished_candidates_are_found_once_each_in_their_experiment_only(client):
+def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow_client):
     linked = replace(FULL, links=FULL.links | {"experiment": "one"})
-    worse = replace(linked, benchmark=linked.benchmark | {"pass_at_1": 0.1})
+    worse = replace(linked, benchmark=replace(BENCHMARK, pass_at_1=0.1))
     unfinished = replace(PARTIAL, candidate=replace(CANDIDATE, candidate_id="waiting"), links={"experiment": "one"})
-    tracking.log_outcome(worse, "run-0")
-    tracking.log_outcome(linked, "run-1")
-    tracking.log_outcome(unfinished, "run-1")
-    tracking.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
-    found = tracking.find_finished("one", "sft/pass_at_64", "rl/pass_at_1")
+    log.log_outcome(worse, "run-0")
+    log.log_outcome(linked, "run-1")
+    log.log_outcome(unfinished, "run-1")
+    log.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
+    found = find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1")
     assert found == {CANDIDATE.candidate_id: (0.7, 0.5)}
-    assert tracking.find_finished("three", "sft/pass_at_64", "rl/pass_at_1") == {}
+    assert find.find_finished("three", "sft/pass_at_64", "rl/pass_at_1") == {}
 
 
-def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(client):
+def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(mlflow_client):
     def finish(number, score):
         candidate = replace(CANDIDATE, candidate_id=f"c{number}")
-        predictors = PARTIAL.predictors | {"curve": [[64, number / 10]]}
-        benchmark = FULL.benchmark | {"pass_at_1": score}
+        predictors = replace(PREDICTORS, curve=[[64, number / 10]])
+        benchmark = replace(BENCHMARK, pass_at_1=score)
         links = FULL.links | {"experiment": "one"}
-        tracking.log_outcome(
-            replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links)
-        )
+        log.log_outcome(replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links))
 
     def judge(name, at):
-        return Verdict(name, "approved", True, "", "enforce", 1.0, False, {"k": 64, "pass_at_k": at})
+        return Verdict(name, "approved", True, "", "enforce", 1.0, False, GateNumbers(k=64, pass_at_k=at))
 
     for number in range(7):
         finish(number, 0.1 + number / 20 + 0.01 * (-1) ** number)
-    assert forecast([judge("new", 0.5)], "one")[0]["reason"] == "insufficient data: 7 finished runs, 8 needed"
+    assert forecast([judge("new", 0.5)], "one")[0].reason == "insufficient data: 7 finished runs, 8 needed"
     finish(7, 0.45 - 0.01)
     own, new, blind = forecast([judge("c7", 0.7), judge("new", 0.5), judge("blind", None)], "one")
-    assert own == {"reason": "an earlier run has its result already"} and "no line" in blind["reason"]
+    assert own == Forecast(reason="an earlier run has its result already") and "no line" in blind.reason
     line = linregress([n / 10 for n in range(8)], [0.1 + n / 20 + 0.01 * (-1) ** n for n in range(8)])
-    assert new["predicted"] == pytest.approx(line.intercept + 0.5 * line.slope) and new["points"] == 8
-    assert new["low"] < new["predicted"] < new["high"]
-    assert forecast([judge("new", 0.5)], "two")[0]["reason"].startswith("insufficient data: 0")
+    assert new.predicted == pytest.approx(line.intercept + 0.5 * line.slope) and new.points == 8
+    assert new.low < new.predicted < new.high
+    assert forecast([judge("new", 0.5)], "two")[0].reason.startswith("insufficient data: 0")
 
 
-def test_the_pipeline_run_is_finished_with_parameters_and_report(client, tmp_path):
+def test_the_pipeline_run_is_finished_with_parameters_and_report(mlflow_client, tmp_path):
     (tmp_path / "report.md").write_text("# report")
     for _ in range(2):
-        tracking.finish_run("run-1", {"gate_k": 64, "sweep_epochs": [1] * 9000}, {"report.md": tmp_path / "report.md"})
-    (run,) = client.search_runs([client.get_experiment_by_name("rlready").experiment_id])
+        runs.finish_run("run-1", {"gate_k": 64, "sweep_epochs": [1] * 9000}, {"report.md": tmp_path / "report.md"})
+    (run,) = mlflow_client.search_runs([mlflow_client.get_experiment_by_name("rlready").experiment_id])
     assert run.info.status == "FINISHED" and run.data.params["gate_k"] == "64"
     assert len(run.data.params["sweep_epochs"]) == 6000 and run.data.params["sweep_epochs"].endswith("…")
-    assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["report.md"]
+    assert [f.path for f in mlflow_client.list_artifacts(run.info.run_id)] == ["report.md"]
     assert (tmp_path / "mlartifacts").is_dir()
 
 
-def test_training_is_streamed_to_the_run_that_the_outcome_completes(client):
-    callback = tracking.stream_training("rl", CANDIDATE)
+def test_training_is_streamed_to_the_run_that_the_outcome_completes(mlflow_client):
+    callback = stream.stream_training("rl", CANDIDATE)
     for step in (1, 2):
         state = SimpleNamespace(is_world_process_zero=True, global_step=step)
         callback.on_log(None, state, None, logs={"loss": 0.1 * step, "rewards/verify/mean": 0.5, "train_runtime": 1.0})
     callback.on_train_end(None, state, None)
-    tracking.log_outcome(FULL)
-    points = describe(client)[0][CANDIDATE.candidate_id][3]
+    log.log_outcome(FULL)
+    points = describe(mlflow_client)[0][CANDIDATE.candidate_id][3]
     assert points["rl/train_loss"] == [(1, 0.1), (2, 0.2)] and "rl/train_rewards/verify/mean" in points
     assert "rl/train_train_runtime" not in points
 
 
 def test_processes_that_start_together_share_experiment_and_parent(tmp_path):
-    code = "import sys; from rlready.components.core.records import *; from rlready.components.core import tracking\n"
-    code += "tracking.log_outcome(Outcome(Candidate(sys.argv[1], 1, 'random', 8, 0.1, 0)))"
+    code = (
+        "import sys; from rlready.components.core.records import *; from rlready.components.core.tracking import log\n"
+    )
+    code += "log.log_outcome(Outcome(Candidate(sys.argv[1], 1, 'random', 8, 0.1, 0)))"
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "RLREADY_RUN_ID": "run-1"}
     racers = [
@@ -229,10 +216,10 @@ def test_processes_that_start_together_share_experiment_and_parent(tmp_path):
 
 def test_a_server_that_refuses_costs_seconds_and_one_line(monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    monkeypatch.setattr(tracking, "_reported", set())
+    monkeypatch.setattr(client, "_reported", set())
     begun = time.monotonic()
-    tracking.log_outcome(FULL, "run-1")
-    tracking.finish_run("run-1", {}, {})
+    log.log_outcome(FULL, "run-1")
+    runs.finish_run("run-1", {}, {})
     out, err = capfd.readouterr()
     assert time.monotonic() - begun < 10
     assert (out.count("\n"), err) == (1, "")

@@ -15,7 +15,7 @@ import pytest
 from test_manifests import ROOT, load
 from test_tracking import FULL
 
-from rlready.components.core import tracking
+from rlready.components.core.tracking import log, runs
 
 PROGRAMS = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(":"))]
 BIN = next((folder for folder in PROGRAMS if (folder / "initdb").exists()), None)
@@ -123,8 +123,8 @@ def test_outcomes_and_reports_reach_the_database(mlflow, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
     report = tmp_path / "report.md"
     report.write_text("# a report")
-    tracking.log_outcome(FULL, "run-1")
-    tracking.finish_run("run-1", {"gate_k": 64}, {"report.md": report})
+    log.log_outcome(FULL, "run-1")
+    runs.finish_run("run-1", {"gate_k": 64}, {"report.md": report})
     client = MlflowClient(mlflow)
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(experiments, "metrics.`sft/pass_at_64` > 0.6 and tags.verdict = 'approved'")

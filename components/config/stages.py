@@ -146,6 +146,13 @@ class Gate:
         least=0,
         most=1,
     )
+    max_verifier_unknown: float = knob(
+        0.02,
+        "Most of the samples of which the verifier may not say whether they are right; above, undecided",
+        "each can lower Pass@1 by its share at most",
+        least=0,
+        most=1,
+    )
     max_rl_runs: int = knob(
         0,
         "Most candidates to approve: the best of those that pass the thresholds; 0: all of them",

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from rlready.components.config import STAGE_SECTIONS, InputError, read_settings
-from rlready.components.core import tracking
 from rlready.components.core.records import BEFORE_RL, CANDIDATE_STAGES, Candidate, Failure, Outcome
 from rlready.components.core.runtime import events, failures
 from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
+from rlready.components.core.tracking.log import log_outcome
+from rlready.components.core.tracking.runs import fail_run, start_stage, stop_stage
 from rlready.components.core.training import processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"
@@ -62,17 +63,18 @@ def launch(stage: str, **arguments) -> Any:
         if state == "finished":
             return about | (value or {}) if candidate else value
         if candidate is None or is_baseline(stage, candidate, before):
+            fail_run()
             raise SystemExit(f"{stage}{f' of {candidate.candidate_id}' if candidate else ''}: {value}")
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
     outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
     write_record(outcome, arguments["outcome"])
     if stage in MODELS:  # KFP takes an output that is not there for lost
         write_record(failure, Path(arguments[MODELS[stage]]) / "failure.json")
-    tracking.log_outcome(outcome)
+    log_outcome(outcome)
     return about | {"failed": f"{failure.stage}: {failure.reason}"}
 
 
-def is_baseline(stage: str, candidate: Candidate, before: Outcome | None) -> bool:
+def is_baseline(stage: str, candidate: Candidate, before: Any) -> bool:
     """Says whether the work is done for the base model as it is, with which every candidate is compared."""
     return candidate.epochs == 0 and (stage in BEFORE_RL or (stage == "benchmark" and before is None))
 
@@ -133,6 +135,12 @@ def _find_candidate_id(arguments: dict) -> str | None:
     return json.loads(arguments["candidate"])["candidate_id"] if "candidate" in arguments else None
 
 
+def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
+    """Returns whose run in MLflow a stage is part of; None of the base model, which may turn out to be no candidate."""
+    candidate = from_json(Candidate, arguments["candidate"])
+    return None if is_baseline(stage, candidate, arguments.get("before")) else candidate
+
+
 def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]:
     """Runs a stage in a child, so that what kills it, such as a lack of memory, leaves somebody to say so and to go on."""
     with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
@@ -143,7 +151,7 @@ def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]
 
         def stop(signum, frame):
             child.terminate()
-            tracking.end_candidate(candidate, "KILLED")
+            stop_stage(_find_tracked(stage, arguments))
             child.kill()
             os._exit(128 + signum)
 
@@ -270,7 +278,9 @@ def main() -> None:
         serve(sys.argv[1])
         return
     stage, given, answer = sys.argv[1:]
-    write_atomically(answer, json.dumps(_run(stage, json.loads(Path(given).read_text()))))
+    arguments = json.loads(Path(given).read_text())
+    start_stage(_find_tracked(stage, arguments))
+    write_atomically(answer, json.dumps(_run(stage, arguments)))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,9 @@ class SampleStatistics(Record):
         truncated: Share of samples that the length limit cut off.
         unreadable: Share of samples without a readable final answer.
         verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
+        verifier_timeouts: Share of samples whose check took too long.
+        verifier_unreadable: Share of samples whose answer, or whose gold answer, the verifier cannot read.
+        verifier_unknown: Share of samples that are neither right nor wrong for the verifier.
         verdicts_per_second: Speed of the verifier.
     """
 
@@ -106,6 +109,9 @@ class SampleStatistics(Record):
     truncated: float | None = None
     unreadable: float | None = None
     verifier_disagreement: float | None = None
+    verifier_timeouts: float | None = None
+    verifier_unreadable: float | None = None
+    verifier_unknown: float | None = None
     verdicts_per_second: float | None = None
 
 
@@ -187,6 +193,7 @@ class GateNumbers(Record):
     generalization_loss: float | None = None
     loss_rise: float | None = None
     verifier_disagreement: float | None = None
+    verifier_unknown: float | None = None
     rank: int | None = None
     ranked: int | None = None
 
@@ -243,6 +250,7 @@ class RlRecord(Record):
         rewards: Pairs [step, mean reward of the rollouts].
         steps: Optimizer steps.
         seconds: Wall time, on so many `devices` of the kind `device`.
+        stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.
     """
 
     rewards: list
@@ -250,6 +258,7 @@ class RlRecord(Record):
     seconds: float | None = None
     device: str = ""
     devices: int | None = None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Dropped(Tally):
     """Counts the rows left out, with examples of those that are like another.
 
     Attributes:
-        parts: Counts what was left out of rows that stay.
+        parts: Counts what was left out of, or added to, rows that stay.
         matches: Rows that are evaluation problems, by set, evaluation set and reason.
     """
 
@@ -104,7 +104,7 @@ def describe_card(card: dict) -> str:
         lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
         lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
     if card["parts"]:
-        lines += ["", "| left out of rows that stay in | what | rows | first |", "|---|---|---|---|"]
+        lines += ["", "| changed in rows that stay in | what | rows | first |", "|---|---|---|---|"]
         lines += [f"| {p['set']} | {p['reason']} | {p['rows']} | {', '.join(p['first'])} |" for p in card["parts"]]
     if card["contamination"]:
         lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
@@ -121,6 +121,12 @@ def describe_card(card: dict) -> str:
             "|---|---|",
             *(f"| {right} | {problems} |" for right, problems in enumerate(rates["problems_by_right_samples"])),
         ]
+    lines += [
+        "",
+        "A held-out prompt, and the text of such an example that is trained behind it. The base model's chat template",
+    ]
+    lines += ["goes around the prompt and its end token behind the text; plan shows them with both.", ""]
+    lines += ["```text", card["text"]["prompt"], "```", "", "```text", card["text"]["solution"], "```"]
     for entry in card["dropped"]:
         for example in entry.get("examples", ()):
             overlap = f", overlap {example['overlap']}" if "overlap" in example else ""

@@ -9,12 +9,12 @@ from rlready.components.core.data.registry import find_benchmarks, get_mirror, l
 from rlready.components.curate.contamination import Contamination, list_words
 from rlready.components.curate.near_duplicates import Signatures, sign
 from rlready.components.curate.pool import order_by_hash
-from rlready.components.curate.reader import Reader
+from rlready.components.curate.reader import SourceReader
 
 NEAR = "nearly an evaluation problem"
 
 
-class Evaluation:
+class EvaluationSets:
     """The evaluation problems of a run, as they are read.
 
     Attributes:
@@ -25,7 +25,7 @@ class Evaluation:
         benchmark: Problems for the benchmark; of several, each with the name of its own.
     """
 
-    def __init__(self, reader: Reader, folder: Path):
+    def __init__(self, reader: SourceReader, folder: Path):
         settings = reader.settings
         self.contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
         self.questions, self.threshold = Signatures(folder / "questions"), settings.near_duplicates
@@ -51,7 +51,7 @@ class Evaluation:
         return [int(groups[self.numbers[row["problem_id"]]]) for row in problems]
 
 
-def read_evaluation(reader: Reader, folder: Path) -> Evaluation:
+def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     """Reads all evaluation sets and draws the predictors' and the benchmarks' problems.
 
     Of near-duplicates among the evaluation sets at most one predicts, and then none of them is scored.
@@ -63,7 +63,7 @@ def read_evaluation(reader: Reader, folder: Path) -> Evaluation:
     Raises:
         InputError: If a set cannot be read or has too few problems.
     """
-    settings, evaluation = reader.settings, Evaluation(reader, folder)
+    settings, evaluation = reader.settings, EvaluationSets(reader, folder)
     names = list_benchmarks(settings)
     suite = find_benchmarks(names, settings.sources, get_mirror(settings.mirror))
     own = 0 if settings.predictor_data else settings.predictor_problems
@@ -80,7 +80,7 @@ def read_evaluation(reader: Reader, folder: Path) -> Evaluation:
 
 
 def _draw(
-    reader: Reader, evaluation: Evaluation, sets: dict[str, list[dict]], benchmarks: dict[str, str], own: int
+    reader: SourceReader, evaluation: EvaluationSets, sets: dict[str, list[dict]], benchmarks: dict[str, str], own: int
 ) -> None:
     """Draws so many predictors' problems from all sets together, and each benchmark from what is near to none of them."""
     settings, seed = reader.settings, reader.settings.seed
@@ -110,7 +110,7 @@ def _draw(
         evaluation.benchmark += left
 
 
-def _read_predictors(reader: Reader, evaluation: Evaluation) -> None:
+def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
     """Reads the predictors' problems from a source of their own, without what is the same as, or near to, what is scored."""
     settings = reader.settings
     taken = {row["problem_id"] for row in evaluation.benchmark}

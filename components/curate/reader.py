@@ -10,7 +10,7 @@ from rlready.components.core.data.sources import Chunk, check_rows, examine, rea
 from rlready.components.curate.card import Dropped
 
 
-class Reader:
+class SourceReader:
     """Reads the sources of a run.
 
     Attributes:

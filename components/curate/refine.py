@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import Curate, InputError
+from rlready.components.core.data.golds import ADDED
 from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import Chunk
@@ -34,7 +35,7 @@ class Refined:
         numbers: What `measure` said of them, rows in the order of NUMBERS.
         questions: What `sign` says of the questions, where near-duplicates are looked for.
         examples: The same of questions with their solutions.
-        parts: (what, place) of what was left out of rows that stay.
+        parts: (what, place) of what was left out of, or added to, rows that stay.
         dropped: (reason, place) of rows that are malformed or unwanted.
         matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
     """
@@ -84,7 +85,7 @@ class Refiner:
                     exact = row["problem_id"] in self.evaluated.same
                     refined.matches.append((place, row["question"], match, exact))
                 else:
-                    self._check_trace(row)
+                    self._check_trace(row, noted)
                     some.append((place, row, words))
                     refined.parts += [(what, place) for what in noted]
             except InputError as error:
@@ -92,9 +93,9 @@ class Refiner:
         self._measure(some, refined)
         return refined
 
-    def _check_trace(self, row: dict) -> None:
+    def _check_trace(self, row: dict, noted: list[str]) -> None:
         asked = self.use == "sft" and self.settings.traces == "verified"
-        if asked and not verify(row["solution"], row["answer"], row["format"]):
+        if asked and (ADDED in noted or not verify(row["solution"], row["answer"], row["format"])):
             raise InputError("the trace does not end in the answer")
 
     def _measure(self, some: list[tuple[str, dict, Text]], refined: Refined) -> None:

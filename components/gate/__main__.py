@@ -8,7 +8,7 @@ from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.runtime import events
 from rlready.components.core.serialization import read_record, to_json, write_atomically
-from rlready.components.core.tracking import log_outcome
+from rlready.components.core.tracking.log import log_outcome
 from rlready.components.gate.decide import decide
 from rlready.components.gate.forecast import forecast
 

@@ -139,6 +139,9 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
     elif disagreement is None:
         missing.append("verifier disagreement missing or not finite")
+    unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
+    if unknown is not None and unknown > limit:
+        missing.append(f"{unknown:.3f} of the samples neither right nor wrong for the verifier > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
     reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
     approved, name = decision == "approved", outcome.candidate.candidate_id
@@ -161,6 +164,7 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
         generalization_loss=predictors.generalization_loss,
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
+        verifier_unknown=predictors.by_products.verifier_unknown,
     )
 
 

@@ -5,7 +5,7 @@ import re
 from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.components.core.estimators.intervals import MIN_POINTS
 from rlready.components.core.records import Forecast, Verdict
-from rlready.components.core.tracking import find_finished
+from rlready.components.core.tracking.find import find_finished
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:

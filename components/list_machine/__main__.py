@@ -4,9 +4,9 @@ import argparse
 import random
 from pathlib import Path
 
-from rlready.components.list_machine.problems import ALPHABET, Noise, write_problem, write_trace
+from rlready.components.list_machine.problems import ALPHABET, TraceNoise, write_problem, write_trace
 
-NOISE = Noise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
+NOISE = TraceNoise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
 LEAPS = (0.0, 0.3, 0.6)
 # The template makes a chat of one user turn the bare question, so the miniature takes the same path as a chat model.
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

@@ -33,7 +33,7 @@ ALPHABET = "".join(MOVES) + LETTERS + ":?#"
 
 
 @dataclass(frozen=True)
-class Noise:
+class TraceNoise:
     """How often a trace goes wrong: the base model learns from noisy traces, SFT examples are clean.
 
     Attributes:
@@ -61,7 +61,7 @@ def write_problem(rng: random.Random, moves: int) -> tuple[str, str]:
     return f"{chosen}:{word}?", apply_moves(chosen, word)
 
 
-def write_trace(rng: random.Random, question: str, leap: float, noise: Noise = Noise()) -> str:
+def write_trace(rng: random.Random, question: str, leap: float, noise: TraceNoise = TraceNoise()) -> str:
     """Writes a trace of a question.
 
     Args:

@@ -5,7 +5,7 @@ import json
 from rlready.components.config import complete_parameters
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.serialization import to_json, write_atomically
-from rlready.components.core.tracking import open_run
+from rlready.components.core.tracking.runs import open_run
 from rlready.components.plan.plan import describe_plan, make_plan
 
 
@@ -15,7 +15,7 @@ def run(parameters: dict, run_name: str, summary: str) -> tuple:
     plan = make_plan(parameters)
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))
-    open_run(run_name)
+    open_run(run_name, parameters)
     return (
         [to_json(candidate) for candidate in plan.measured],
         to_json(plan.baseline),

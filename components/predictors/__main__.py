@@ -9,7 +9,7 @@ from rlready.components.config import read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Candidate, Outcome, PredictorsRecord
 from rlready.components.core.serialization import from_json, read_record, write_record
-from rlready.components.core.tracking import log_outcome
+from rlready.components.core.tracking.log import log_outcome
 from rlready.components.predictors.measure import measure
 
 

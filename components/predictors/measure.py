@@ -10,12 +10,7 @@ from rlready.components.config import Gate, Predictors, Sampling
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.estimators.sequential import run_sequential
-from rlready.components.core.evaluation.score import (
-    count_false_positives,
-    estimate_false_positives,
-    measure_disagreement,
-    score_problems,
-)
+from rlready.components.core.evaluation.score import count_false_positives, estimate_false_positives, score_problems
 from rlready.components.core.records import (
     Candidate,
     LengthQuarter,
@@ -27,7 +22,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.verifier import judge
+from rlready.components.core.verifier import judge, measure_disagreement, measure_trouble
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 
@@ -150,6 +145,8 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     return {
         "sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
         # Nothing else: samples are drawn until one is right, so what they show is not that of all samples.
-        "by_products": SampleStatistics(verifier_disagreement=measure_disagreement(judgements)),
+        "by_products": SampleStatistics(
+            verifier_disagreement=measure_disagreement(judgements), **measure_trouble(judgements)
+        ),
         "tokens": tokens,
     }

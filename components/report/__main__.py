@@ -10,7 +10,8 @@ from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Outcome
 from rlready.components.core.runtime import events
 from rlready.components.core.serialization import read_record, write_atomically
-from rlready.components.core.tracking import finish_run, log_outcome
+from rlready.components.core.tracking.log import log_outcome
+from rlready.components.core.tracking.runs import finish_run
 from rlready.components.report.assemble import add_results, check_ran, read_sweep
 from rlready.components.report.report import write_report
 

@@ -7,7 +7,7 @@ from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.serialization import from_json, read_record, write_record
-from rlready.components.core.tracking import log_outcome
+from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.training.processes import is_main
 from rlready.components.rl.train import train
 

@@ -1,6 +1,5 @@
 """TRL's GRPOTrainer with the verifier as the reward."""
 
-import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +13,7 @@ from rlready.components.core.serialization import identify_work
 from rlready.components.core.training import checkpoints
 from rlready.components.core.training.batch import divide_batch
 from rlready.components.core.training.processes import count_ranks, is_main
-from rlready.components.core.verifier import verify
-
-
-def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float]:
-    """Returns 1 for a right completion and 0 for any other; TRL passes the columns of the dataset as lists."""
-    return [
-        float(verify(completion[0]["content"], gold, answer_format))
-        for completion, gold, answer_format in zip(completions, answer, format, strict=True)
-    ]
+from rlready.components.rl.reward import reward
 
 
 def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
@@ -38,46 +29,54 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         out: Model folder to write.
 
     Returns:
-        The record, with the mean reward of the rollouts; None in a process that is not the main one.
+        The record, with the mean reward of the rollouts, and why training stopped where they told it nothing; None in a
+        process that is not the main one.
 
     Raises:
         InputError: If an override is unknown, or the prompts or completions of a step do not divide.
     """
+    from rlready.components.core.models import load_tokenizer
+    from rlready.components.core.training.trainer import save_trained
+    from rlready.components.rl.silence import StopWithoutSignal
+
+    tokenizer, silence = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
+    with checkpoints.open_folder("rl", [identify_work(candidate), repr(settings), str(data), model], out) as folder:
+        begun = time.time()
+        trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
+        trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
+        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+        save_trained(trainer, tokenizer, model, out)
+    if not is_main():
+        return None
+    history, steps, seconds = trainer.state.log_history, trainer.state.global_step, time.time() - begun
+    stopped = silence.explain(history)
+    if stopped:
+        print(f"rl of {candidate.candidate_id}: {stopped}", flush=True)
+    rewards = [[entry["step"], round(entry["reward"], 5)] for entry in history if "reward" in entry]
+    return RlRecord(thin_out(rewards), steps, seconds, **describe_device(), stopped=stopped)
+
+
+def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlready.components.core.models import load_tokenizer
     from rlready.components.core.prompts import find_end, write_messages
-    from rlready.components.core.sampling.choose import choose_for
-    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         StopWhereDiverged,
         build_arguments,
         load_trainable,
-        save_trained,
     )
     from rlready.components.rl.rollouts import SamplerCheck, make_rollouts
 
-    rl, sampling, processes = settings.rl, settings.sampling, count_ranks()
-    if rl.prompts_per_step % processes:
-        # A group is sampled by one process, so that its samples do not depend on how many there are.
-        raise InputError(
-            f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes"
-        )
-    batch = rl.prompts_per_step * rl.num_generations
-    size, accumulation = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
-    engine, reason = choose_for(model, sampling)
-    if is_main():
-        print(f"rollouts by {engine}: {reason}", flush=True)
-    colocated = engine == "vllm"
-    begun = time.time()
-    tokenizer = load_tokenizer(model)
+    rl, sampling = settings.rl, settings.sampling
+    size, accumulation = _divide_step(rl)
+    colocated = _samples_in_vllm(model, sampling)
     rows = [
         {"prompt": write_messages(row["question"], row["format"]), "answer": row["answer"], "format": row["format"]}
         for row in pq.read_table(data / "rl.parquet").to_pylist()
     ]
-    folder = checkpoints.open_folder("rl", [identify_work(candidate), repr(settings), str(data), model], out)
     arguments = build_arguments(
         GRPOConfig,
         settings.training,
@@ -100,7 +99,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         seed=candidate.seed,
         **(place_vllm(settings, find_end(tokenizer)) if colocated else {}),
     )
-    trainer = GRPOTrainer(
+    return GRPOTrainer(
         model=load_trainable(model, settings.training, candidate.seed),
         reward_funcs=reward,
         args=arguments,
@@ -110,19 +109,32 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         callbacks=[
             SamplerCheck(),
             StopWhereDiverged("rl_learning_rate"),
+            silence,
             ProgressCallback("rl", candidate.candidate_id),
             stream_training("rl", candidate),
         ],
     )
-    trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
-    trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
-    save_trained(trainer, tokenizer, model, out)
-    if not is_main():
-        return None
-    shutil.rmtree(folder)
-    rewards = [[entry["step"], round(entry["reward"], 5)] for entry in trainer.state.log_history if "reward" in entry]
-    steps, seconds = trainer.state.global_step, time.time() - begun
-    return RlRecord(thin_out(rewards), steps, seconds, **describe_device())
+
+
+def _divide_step(rl) -> tuple[int, int]:
+    """Returns how many completions a device takes at once, and how often it does so in a step."""
+    processes = count_ranks()
+    if rl.prompts_per_step % processes:
+        # A group is sampled by one process, so that its samples do not depend on how many there are.
+        raise InputError(
+            f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes"
+        )
+    batch = rl.prompts_per_step * rl.num_generations
+    return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
+
+
+def _samples_in_vllm(model: str, sampling) -> bool:
+    from rlready.components.core.sampling.choose import choose_for
+
+    engine, reason = choose_for(model, sampling)
+    if is_main():
+        print(f"rollouts by {engine}: {reason}", flush=True)
+    return engine == "vllm"
 
 
 def place_vllm(settings: SimpleNamespace, end: int) -> dict:

@@ -1,6 +1,5 @@
 """TRL's SFTTrainer on one subset, loss on the completion only, with the held-out loss after every epoch."""
 
-import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,16 +73,17 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
-    folder = checkpoints.open_folder("sft", [identify_work(candidate), to_json(base), repr(settings), str(data)], out)
-    trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
-    trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
-    trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
-    history = [entry for entry in trainer.state.log_history if "heldout_loss" in entry]
-    trajectory = [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
-    save_trained(trainer, tokenizer, base, out)
+    work = [identify_work(candidate), to_json(base), repr(settings), str(data)]
+    with checkpoints.open_folder("sft", work, out) as folder:
+        begun = time.time()
+        trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
+        trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
+        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+        save_trained(trainer, tokenizer, base, out)
     if not is_main():
         return None
-    shutil.rmtree(folder)
+    history = [entry for entry in trainer.state.log_history if "heldout_loss" in entry]
+    trajectory = [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
     tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
     steps, seconds = trainer.state.global_step, time.time() - begun
     return SftRecord(trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
@@ -110,7 +110,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from rlready.components.core.tracking import stream_training
+    from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         StopWhereDiverged,

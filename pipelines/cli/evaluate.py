@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.components.core.evaluation.evaluate import evaluate
     from rlready.components.core.evaluation.plan import plan_evaluation
     from rlready.components.core.evaluation.results import describe_results, list_metrics
-    from rlready.components.core.tracking import log_evaluation
+    from rlready.components.core.tracking.log import log_evaluation
     from rlready.pipelines.cli.meter import Meter
 
     given = dict(text.partition("=")[::2] for text in list_changes(arguments))

@@ -7,7 +7,7 @@ from pathlib import Path
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_recipe, read_parameters
 from rlready.pipelines.cli.style import print_result
-from rlready.pipelines.recipes import load_placement
+from rlready.pipelines.recipes import describe_recipe, load_placement
 
 TEXT = "Check everything and say what would happen and what it costs."
 EXAMPLE = "rlready plan --recipe llama3-8b"
@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
+    print_result("recipe", describe_recipe(arguments.recipe))
     lines, wrong = preview(parameters, plan, placement)
     print("\n".join([describe_plan(plan, on_gpus=bool(lines)), *lines]), flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -80,17 +80,21 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
         work: Folder for runs, cache and tracking.
         tracked: Whether MLflow took what the run logged.
     """
-    from rlready.components.core import tracking
+    from rlready.components.core.tracking import find, store
+    from rlready.pipelines.laptop import alive
 
     print_result("report", folder / "report.html")
-    server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not server.startswith("http"):
+    alive.choose_store(work)
+    server = os.environ["MLFLOW_TRACKING_URI"]
+    file = store.find_file(server)
+    # A file that did not take everything may still open; one that does not open says why, and what to do.
+    look = find.read_experiment if file and tracked else find.find_experiment
+    experiment = look() if file or tracked else None
+    if experiment and not server.startswith("http"):
         mlflow = shorten(Path(sys.executable).parent / "mlflow")
-        store = server or f"sqlite:///{shorten(work / 'mlflow.db')}"
-        print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", store]))
-        server, experiment = "http://127.0.0.1:5000", "1"  # the only one of a file of its own
-    else:
-        experiment = tracking.find_experiment() if tracked else None
+        address = f"{store.PREFIX}{shorten(file)}" if file else server
+        print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", address]))
+        server = "http://127.0.0.1:5000"
     if experiment:
         page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
         print_result("compare", f"{server.rstrip('/')}/#/{page}")

@@ -46,6 +46,7 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, or a stage failed, or no report came.
     """
     from rlready.components.plan.plan import describe_plan, make_plan
+    from rlready.pipelines.laptop import alive
     from rlready.pipelines.laptop.board import Board
     from rlready.pipelines.laptop.containers import find_image
 
@@ -77,6 +78,7 @@ def execute(arguments: argparse.Namespace) -> None:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+                alive.close_dead(work)
     if board.failures and not board.written:
         raise InputError("\n".join([*dict.fromkeys(board.failures), f"the log is {folder / 'log.txt'}"]))
     if not board.written:

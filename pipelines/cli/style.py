@@ -23,8 +23,8 @@ def print_result(label: str, value: str | Path) -> None:
     print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
 
 
-def print_error(error: InputError) -> None:
-    """Prints every line of an error on standard error."""
+def print_error(error: InputError | str) -> None:
+    """Prints every line of an error or a warning on standard error."""
     for line in str(error).splitlines():
         print(f"rlready: {line}", file=sys.stderr)
 

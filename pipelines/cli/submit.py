@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_image, add_recipe, add_server, choose_image, read_parameters
 from rlready.pipelines.cli.follow import follow_to_the_end
+from rlready.pipelines.cli.style import print_error
 from rlready.pipelines.recipes import load_placement, load_recipe
 
 TEXT = "Start a run, or a schedule of runs, on a KFP server."
@@ -48,8 +49,8 @@ def execute(arguments: argparse.Namespace) -> None:
             raise InputError("--follow: with --every there is no run yet to follow")
     check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
-    if has_cache(kfp) is False:
-        raise InputError(UNCACHED)
+    if has_cache(kfp) is False:  # no refusal: it may have been switched on since
+        print_error(f"as the newest run shows, {UNCACHED}")
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"

@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, parse_parameters
 from rlready.pipelines.cluster.placement import Placement
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
@@ -56,6 +56,7 @@ def examine(
     yield _guard("devices", lambda: _find_devices(placement))
     yield _guard("disk", lambda: _find_disk(work))
     yield _guard("model", lambda: _find_model(parameters))
+    yield _guard("data", lambda: _find_data(parameters))
     yield _guard("tracking", _find_tracking)
     yield _guard("pipeline", lambda: _find_pipeline(parameters, placement, image))
     if host or os.environ.get("KFP_HOST") or os.environ.get("KF_PIPELINES_ENDPOINT"):
@@ -120,6 +121,29 @@ def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
     return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"
 
 
+def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
+    from rlready.components.core.data.files import list_files
+    from rlready.components.core.data.registry import find_source, get_mirror, list_sources
+
+    curate = parse_parameters(parameters).curate
+    uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
+    here, elsewhere, absent = [], [], []
+    for text, registry in dict.fromkeys(uses):
+        try:
+            source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
+            if source.path:
+                list_files(source.path, source.folders, source.split)
+            (here if source.path else elsewhere).append(text)
+        except InputError as error:
+            absent.append(str(error))
+    if absent:
+        return "failure", "; ".join(absent)
+    parts = [f"{len(here)} sources are there"] * bool(here) + [f"plan looks at {', '.join(elsewhere)}"] * bool(
+        elsewhere
+    )
+    return "ok", "; ".join(parts)
+
+
 def _find_tracking() -> tuple[str, str]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith("http"):
@@ -161,7 +185,7 @@ def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     server = connect(host, namespace)
     text, cached = f"{server.host}, KFP {server.version or 'of an unknown version'}", has_cache(server)
     if cached is False:
-        return "failure", f"{text}; {UNCACHED}: its administrator sets CacheEnabled"
+        return "warning", f"{text}; as its newest run shows, {UNCACHED}: its administrator sets CacheEnabled"
     return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"
 
 

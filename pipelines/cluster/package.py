@@ -1,10 +1,10 @@
 """The compiled pipeline, which KFP calls a package: written for a cluster, loaded back and checked."""
 
+import ast
 import contextlib
 import hashlib
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +48,34 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
         from rlready.pipelines.experiment import experiment
 
         compiler.Compiler().compile(experiment, str(path), pipeline_parameters=fold_parameters(parameters))
-    # KFP writes the parameters once more as a comment, maps in a random order.
-    path.write_text(re.sub(r"\A(#.*\n)+", "", path.read_text()))
+    pipeline, *others = yaml.safe_load_all(path.read_text())
+    _drop_texts(pipeline)
+    # Without KFP's own heading, which says the parameters once more, maps in a random order.
+    path.write_text(yaml.safe_dump_all([pipeline, *others], width=120))
+
+
+def _drop_texts(pipeline: dict[str, Any]) -> None:
+    """Takes out what explains components to their programmers: Argo keeps it in every workflow, whose size has a limit."""
+    for component in pipeline["components"].values():
+        for kind in ("inputDefinitions", "outputDefinitions"):
+            for group in component.get(kind, {}).values():
+                for entry in group.values():
+                    entry.pop("description", None)
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        container = executor.get("container", {})
+        container["command"] = [_drop_docstrings(text) for text in container.get("command", [])]
+
+
+def _drop_docstrings(text: str) -> str:
+    """Returns the source of a component without its docstring; any other text as it is."""
+    if "\ndef " not in text:
+        return text
+    lines = text.splitlines()
+    for function in ast.parse(text).body:
+        if isinstance(function, ast.FunctionDef) and ast.get_docstring(function) is not None:
+            said = function.body[0]
+            lines[said.lineno - 1 : said.end_lineno] = [None] * (said.end_lineno - said.lineno + 1)
+    return "\n".join(line for line in lines if line is not None) + "\n"
 
 
 @contextlib.contextmanager

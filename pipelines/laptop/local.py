@@ -16,10 +16,11 @@ from pathlib import Path
 
 from rlready.components import images
 from rlready.components.config import fold_parameters
-from rlready.components.core import launch, tracking
+from rlready.components.core import launch
 from rlready.components.core.runtime import events
+from rlready.components.core.tracking.runs import fail_run
 from rlready.components.core.training import checkpoints
-from rlready.pipelines.laptop import containers
+from rlready.pipelines.laptop import alive, containers
 
 
 def prepare_environment(work: Path, run: Path, image: str | None = None) -> None:
@@ -37,7 +38,7 @@ def prepare_environment(work: Path, run: Path, image: str | None = None) -> None
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
     }
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+    alive.choose_store(work)
 
 
 def main(work: Path, run: Path, image: str | None = None) -> None:
@@ -45,23 +46,29 @@ def main(work: Path, run: Path, image: str | None = None) -> None:
     prepare_environment(work, run, image)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     parameters = json.loads((run / "parameters.json").read_text())
-    try:
-        with containers.removed_at_end(run) if image else _warm_worker():
-            from kfp import local
+    with alive.hold(run):
+        try:
+            with containers.removed_at_end(run) if image else _warm_worker():
+                alive.close_dead(work)
+                _execute(work, run, parameters, image)
+        except Exception:
+            fail_run()
+            raise
 
-            from rlready.pipelines.experiment import experiment
 
-            share_cache()
-            local.init(
-                containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
-                pipeline_root=str(work / "artifacts"),
-                enable_caching=True,
-                cache_root=str(work / "cache"),
-            )
-            experiment(**fold_parameters(parameters))
-    except Exception:
-        tracking.fail_run(run.name)
-        raise
+def _execute(work: Path, run: Path, parameters: dict, image: str | None) -> None:
+    from kfp import local
+
+    from rlready.pipelines.experiment import experiment
+
+    share_cache()
+    local.init(
+        containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(work / "artifacts"),
+        enable_caching=True,
+        cache_root=str(work / "cache"),
+    )
+    experiment(**fold_parameters(parameters))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rlready.components.core.verifier import judge, workers
-from rlready.components.core.verifier.judge import compare
+from rlready.components.core.verifier.verdict import compare
 
 pytestmark = pytest.mark.bench
 WORDS = ("Tuesday", "ellipse", "even", "Brenda", "MAKE", "neither", "yes", "square")

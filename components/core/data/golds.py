@@ -1,10 +1,11 @@
-"""Gold answers as data sets give them: as text or number, behind GSM8K's mark, or with a word that stands for none."""
+"""Gold answers as data sets give them: as text or number, behind GSM8K's mark or "the answer is", or with a word for none."""
 
 import math
 import re
 
 from rlready.components.config import InputError
 from rlready.components.core.verifier import extract_boxed
+from rlready.components.core.verifier.extract import EXTRACT
 
 # What stands for an answer that is not there; `notfound` and `proof` are NuminaMath's, the others come of converted tables.
 ABSENT = {"", "notfound", "not found", "nan", "null", "n/a"}
@@ -12,6 +13,13 @@ PROOF = "proof"
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
+# `The answer is 72.` at the end, one word or one formula; what is said in more words is not surely the answer alone.
+SAID = re.compile(
+    r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE
+)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
+ADDED = "added: the answer, behind the solution"
+REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
 
 
 def read_gold(value: object) -> str | None:
@@ -34,8 +42,8 @@ def read_gold(value: object) -> str | None:
     return None if word in ABSENT else text
 
 
-def split_gsm8k(text: str) -> tuple[str, str] | None:
-    """Returns (solution, answer) of a text with GSM8K's mark, None where it has none.
+def split_gsm8k(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a text with GSM8K's mark, None where it has none; a mark alone is no solution.
 
     The solution is without calculator marks and ends in a boxed answer.
     """
@@ -44,7 +52,7 @@ def split_gsm8k(text: str) -> tuple[str, str] | None:
         return None
     answer = mark["answer"].replace(",", "")
     solution = re.sub(r"<<.*?>>", "", text[: mark.start()]).strip()
-    return f"{solution}\nThe answer is \\boxed{{{answer}}}.", answer
+    return f"{solution}\nThe answer is \\boxed{{{answer}}}." if solution else None, answer
 
 
 def split_boxed(text: str) -> tuple[str | None, str] | None:
@@ -53,6 +61,49 @@ def split_boxed(text: str) -> tuple[str | None, str] | None:
     if boxed is None:
         return None
     return text if text.strip(" $.\n") != f"\\boxed{{{boxed}}}" else None, boxed
+
+
+def split_said(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a text that ends in `the answer is 72.`, None where it does not; alone, no solution."""
+    said = SAID.search(text)
+    answer = said and said["answer"].strip("*$").rstrip(".").strip("*$")
+    if not answer:
+        return None
+    answer = answer.replace(",", "") if NUMBER.fullmatch(answer.replace(",", "")) else answer
+    solution = text[: said.start()].strip()
+    return f"{solution}\nThe answer is \\boxed{{{answer}}}." if solution else None, answer
+
+
+def split_answer(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a worked text with the answer inside: behind `####`, in a box, or said at the end."""
+    return split_gsm8k(text) or split_boxed(text) or split_said(text)
+
+
+def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
+    """Returns a solution that ends in an answer in the form that evaluation reads, and what was done to it, if anything.
+
+    A model trained on solutions without it would never write what every later stage looks for.
+
+    Args:
+        solution: A worked solution. An answer of its own stays as it is, or is put into that form, even if it is another.
+        answer: The gold answer, for solutions that end in none.
+        form: The row's format: word, boxed or letter.
+
+    Raises:
+        InputError: If the answer cannot be written so that it is read again.
+    """
+    if form not in EXTRACT:
+        raise InputError(f"the format {form!r} is none of {', '.join(EXTRACT)}")
+    if EXTRACT[form](solution) is not None:
+        return solution, ""
+    own = form == "boxed" and (split_gsm8k(solution) or split_said(solution))
+    if own and own[0] and (own[1] == answer or NUMBER.fullmatch(own[1])):
+        return own[0], REWRITTEN
+    plain = answer[1:-1] if answer[:1] == answer[-1:] == "$" and answer.count("$") == 2 else answer
+    whole = f"{solution}#{plain}" if form == "word" else f"{solution.rstrip()}\nThe answer is \\boxed{{{plain}}}."
+    if EXTRACT[form](whole) != plain:
+        raise InputError("the answer cannot be added to the solution so that it is read again")
+    return whole, ADDED
 
 
 def name_kind(value: object) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import json
 import re
 import string
 from collections import Counter
@@ -10,23 +11,25 @@ from collections.abc import Callable
 
 from rlready.components.config import InputError
 from rlready.components.core.data.columns import compile_column
-from rlready.components.core.data.golds import name_kind, read_gold, split_boxed, split_gsm8k
+from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, split_answer
 from rlready.components.core.data.identity import identify
 from rlready.components.core.data.pictures import open_picture
-from rlready.components.core.data.registry import Source
+from rlready.components.core.data.registry import COLUMN, Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
-from rlready.components.core.verifier import extract_boxed, is_readable
+from rlready.components.core.verifier import is_readable
+from rlready.components.core.verifier.extract import extract_word
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
     "messages": ("messages", "conversations", "conversation"),
     "question": ("question", "problem", "prompt", "Question", "Problem"),
-    "solution": ("solution", "completion", "response"),
+    "solution": ("solution", "completion", "response", "output"),
     "choices": ("choices", "answer_option_list"),
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
 BESIDE = ("subject", "image")  # columns that are no part of the text
+LONGEST_ROW = 300  # characters of it in a message
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
@@ -39,13 +42,14 @@ def read_problem(
     Where the source says so, the problem also has a `subject`, the name of its benchmark's own `prompt`, and its `image`.
 
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages),
-    messages and ShareGPT's conversations.
+    messages, ShareGPT's conversations, and Alpaca's instruction, input and output. A solution ends in its answer in the form
+    that evaluation reads; where it does not, that is added.
 
     Args:
         row: A raw row.
         needs_solution: Whether the row must have a worked solution.
         source: Says which columns to take, what to remove and which rows to keep.
-        note: Called with each thing that was left out of a row that stays.
+        note: Called with each thing that was left out of, or added to, a row that stays.
 
     Returns:
         The problem, with its `problem_id`.
@@ -62,12 +66,19 @@ def read_problem(
     if picture is not None:
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
+    if source and source.share and not _lies_in(source.share, problem["problem_id"]):
+        raise InputError("of another share of the source")
     if source and source.prompt:
         problem["prompt"] = source.prompt
     if source and "subject" in source.columns:
         with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
             problem["subject"] = _repair(str(compile_column(source.columns["subject"])(row)), note)
     return problem
+
+
+def _lies_in(share: list[float], problem_id: str) -> bool:
+    """Says whether a problem's id, as a number between 0 and 1, lies in [least, most)."""
+    return share[0] <= int(problem_id, 16) / 16 ** len(problem_id) < share[1]
 
 
 def _read_picture(row: dict, source: Source) -> bytes | None:
@@ -109,13 +120,11 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     question = _repair(question, note)
     if choices:
         return _read_choice(question, choices, answer, needs_solution, note)
-    if isinstance(answer, str) and (marked := split_gsm8k(answer)):
-        solution, answer = marked
-    elif isinstance(answer, str) and (boxed := split_boxed(answer)):
-        solution, answer = solution or boxed[0], boxed[1]
-    answer = read_gold(answer)
+    if isinstance(answer, str) and (parted := split_answer(answer)):
+        solution, answer = solution or parted[0], parted[1]
+    answer, form = read_gold(answer), row.get("format", "boxed")
     if answer is None and isinstance(solution, str):
-        answer = read_gold(extract_boxed(solution))
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
@@ -123,11 +132,15 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     if needs_solution and (not isinstance(solution, str) or not solution.strip()):
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer}
-    problem["format"] = row.get("format", "boxed")
+    problem["format"] = form
     # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
     if not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
-    return problem | ({"solution": _repair(strip_end(solution, note), note)} if needs_solution else {})
+    if needs_solution:
+        problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, problem["format"])
+        if done:
+            note(done)
+    return problem
 
 
 def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
@@ -139,6 +152,9 @@ def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
                 if (value := row.get(key)) is not None and value != "":
                     found[name] = value
                     break
+        if "question" not in found and isinstance(row.get("instruction"), str):
+            # Alpaca's task, and what it is about, which often is empty.
+            found["question"] = "\n\n".join(filter(None, (row["instruction"], row.get("input") or "")))
         return found
     found = {name: compile_column(path)(row) for name, path in source.columns.items() if name not in BESIDE}
     if not found.get("choices"):
@@ -217,25 +233,78 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
     return list(problems.values()), left_out
 
 
-def read_some(source: Source, split: str, seed: int, count: int, revision: str = "") -> list[dict]:
-    """Returns the first rows of a source that are well formed, for estimates.
+def read_some(
+    source: Source, split: str, seed: int, count: int, revision: str = "", note: Note = lambda what: None
+) -> list[dict]:
+    """Returns the first rows of a source that are well formed, for estimates; what is changed in them is noted.
 
     Raises:
         InputError: If none of them is, with the reasons.
     """
     some, reasons, row = [], [], {}
     for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
+        noted = []
         try:
-            some.append(read_problem(row, split == "sft", source))
+            some.append(read_problem(row, split == "sft", source, noted.append))
+            for what in noted:
+                note(what)
         except InputError as error:
             reasons.append(str(error))
         if len(some) == count:
             break
     if not some:
         counted = "; ".join(f"{reasons.count(reason)} x {reason}" for reason in dict.fromkeys(reasons))
-        columns = LONE_SURROGATE.sub("?", f"; there is {', '.join(row)}") if isinstance(row, dict) and row else ""
         raise InputError(
-            f"{source.name}: no usable {split} row among the first {len(reasons)} ({counted or 'it is empty'}{columns}); say"
-            " under columns: in curate_sources which columns to take"
+            f"{source.name}: no usable {split} row among the first {len(reasons)} ({counted or 'it is empty'}"
+            f"{_explain(row, split, source)}"
         )
     return some
+
+
+def _explain(row: object, split: str, source: Source) -> str:
+    """Returns what a row holds, what was looked for in it, and columns that would work; the end of a message."""
+    if not isinstance(row, dict) or not row:
+        return ")"
+    looked = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
+    looked = ", ".join(f"{name} in {keys}" for name, keys in looked.items() if name not in BESIDE)
+    columns = propose_columns(row, split == "sft")
+    proposal = (
+        f"this would work: {{path: ..., columns: {{{', '.join(f'{k}: {v}' for k, v in columns.items())}}}}}"
+        if columns
+        else "which columns to take"
+    )
+    shown = json.dumps(row, default=str)
+    shown = shown if len(shown) <= LONGEST_ROW else shown[:LONGEST_ROW] + "..."
+    text = f"; there is {', '.join(map(str, row))}); say under columns: in curate_sources {proposal}. The last row was {shown};"
+    return LONE_SURROGATE.sub("?", f"{text} looked for: {looked}")
+
+
+def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
+    """Returns columns with which a row can be read, by what their names remind of; none where none would work."""
+    names = [
+        name for name, value in row.items() if isinstance(value, (str, int, float)) and COLUMN.fullmatch(str(name))
+    ]
+
+    def rank(hints: str) -> list[str]:
+        found = [name for hint in hints.split() for name in names if hint in name.casefold()]
+        return list(dict.fromkeys(found))
+
+    for question in rank("question problem prompt query instruction input task ask"):
+        others = [name for name in names if name != question]
+        answers = [name for name in rank("answer final target label gold result expected key") if name in others]
+        solutions = [
+            name
+            for name in rank(
+                "solution rationale reason explanation cot work step trace response completion output answer"
+            )
+            if name in others
+        ]
+        tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
+        tries += (
+            [{"solution": s} for s in solutions] if needs_solution else [{"answer": a} for a in [*answers, *solutions]]
+        )
+        for columns in tries if needs_solution else tries[::-1]:
+            with contextlib.suppress(InputError):
+                read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
+                return {"question": question} | columns
+    return {}

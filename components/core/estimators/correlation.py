@@ -104,20 +104,18 @@ def split_r_squared(
 
 
 def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    x, y = _columns(x), np.asarray(y, dtype=float)
-    spread = np.ptp(x, axis=0)
+    x, y = _columns(x), np.asarray(y, dtype=float)  # (points, variables), (points,)
+    spread = np.ptp(x, axis=0)  # (variables,)
     x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # like scales, so that the pseudo-inverse cuts off only noise
-    sizes = fitted.sum(1, keepdims=True)
+    sizes = fitted.sum(1, keepdims=True)  # (samples, 1)
     center_x, center_y = fitted @ x / sizes, fitted @ y[:, None] / sizes
-    apart_x, apart_y = x - center_x[:, None], y - center_y
-    covariance = np.einsum("sn,snp,snq->spq", fitted, apart_x, apart_x)
-    slopes = (
-        np.linalg.pinv(covariance, rcond=1e-9, hermitian=True)
-        @ np.einsum("sn,snp,sn->sp", fitted, apart_x, apart_y)[..., None]
-    )
-    missed = apart_y - (apart_x @ slopes)[..., 0]
+    apart_x, apart_y = x - center_x[:, None], y - center_y  # (samples, points, variables), (samples, points)
+    covariance = np.einsum("sn,snp,snq->spq", fitted, apart_x, apart_x)  # (samples, variables, variables)
+    products = np.einsum("sn,snp,sn->sp", fitted, apart_x, apart_y)[..., None]  # (samples, variables, 1)
+    slopes = np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ products  # (samples, variables, 1)
+    missed = apart_y - (apart_x @ slopes)[..., 0]  # (samples, points)
     own_mean = scored @ y[:, None] / scored.sum(1, keepdims=True)
-    total = (scored * (y - own_mean) ** 2).sum(1)
+    total = (scored * (y - own_mean) ** 2).sum(1)  # (samples,)
     error = (scored * missed**2).sum(1)
     return np.where(total > 1e-12, 1 - error / np.where(total > 1e-12, total, 1), np.nan)
 

@@ -31,18 +31,18 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
         width = len(examples[order[start]]["input_ids"])
         picked = order[start : start + max(1, TOKENS_PER_BATCH // width)]
         start += len(picked)
-        ids = torch.full((len(picked), width), pad_token_id)
-        labels = torch.full((len(picked), width), -100)
+        ids = torch.full((len(picked), width), pad_token_id)  # (rows, width)
+        labels = torch.full((len(picked), width), -100)  # (rows, width)
         for row, index in enumerate(picked):
             length = len(examples[index]["input_ids"])
             ids[row, :length] = torch.tensor(examples[index]["input_ids"])
             labels[row, :length] = torch.tensor(examples[index]["labels"])
         ids, labels = ids.to(model.device), labels.to(model.device)
         # Padding stands on the right and attention is causal: it cannot reach a token that counts.
-        logits = model(input_ids=ids).logits[:, :-1].float()
-        targets = labels[:, 1:]
-        scored = targets != -100
-        losses = torch.zeros(targets.shape, dtype=torch.double, device=targets.device)
+        logits = model(input_ids=ids).logits[:, :-1].float()  # (rows, width - 1, vocabulary)
+        targets = labels[:, 1:]  # (rows, width - 1)
+        scored = targets != -100  # (rows, width - 1)
+        losses = torch.zeros(targets.shape, dtype=torch.double, device=targets.device)  # nats
         losses[scored] = torch.nn.functional.cross_entropy(logits[scored], targets[scored], reduction="none").double()
         sums, counts = losses.sum(1).tolist(), scored.sum(1).tolist()
         for index, total, count in zip(picked, sums, counts, strict=True):
@@ -67,8 +67,8 @@ def estimate_loss_interval(losses: Sequence[tuple[float, int]], level: float = 0
         (low, high) in nats per completion token.
     """
     sums, counts = np.array(losses, dtype=float).T
-    picks = np.random.default_rng(0).integers(0, len(losses), (BOOTSTRAP_DRAWS, len(losses)))
-    drawn = sums[picks].sum(1) / counts[picks].sum(1)
+    picks = np.random.default_rng(0).integers(0, len(losses), (BOOTSTRAP_DRAWS, len(losses)))  # (draws, examples)
+    drawn = sums[picks].sum(1) / counts[picks].sum(1)  # (draws,)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

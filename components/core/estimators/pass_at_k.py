@@ -81,8 +81,8 @@ def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarr
 
 def _estimate_all_wrong(correct: Sequence[int], samples: int) -> np.ndarray:
     """Returns C(n-c, k) / C(n, k), the unbiased estimate that k samples are all wrong, by problem and k."""
-    counts = _check_counts(correct, samples)
-    drawn = np.arange(samples)
+    counts = _check_counts(correct, samples)  # (problems,)
+    drawn = np.arange(samples)  # (n,)
     return np.cumprod(np.clip((samples - counts[:, None] - drawn) / (samples - drawn), 0.0, None), axis=1)
 
 

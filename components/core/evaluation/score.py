@@ -8,7 +8,7 @@ from statistics import fmean
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import Judgement, judge, verify
+from rlready.components.core.verifier import Judgement, judge, measure_disagreement, measure_trouble, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
@@ -29,7 +29,12 @@ class Scored:
 
     @property
     def correct(self) -> list[int]:
-        """Right completions of each problem."""
+        """Right completions of each problem; one whose verdict is unknown counts as not right, and as a sample.
+
+        To leave it out would give problems different numbers of samples, and what takes too long to judge is more often
+        wrong than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
+        `summarize` gives that share, and above a limit of it the gate decides nothing.
+        """
         return [sum(judgement.right is True for judgement in judged) for judged in self.judgements]
 
     @property
@@ -53,8 +58,9 @@ class Scored:
         Returns:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement (see
-            `measure_disagreement`) and verdicts_per_second.
+            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement,
+            verifier_timeouts, verifier_unreadable (see `measure_disagreement` and `measure_trouble`) and
+            verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
@@ -62,20 +68,15 @@ class Scored:
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
         return {
             "entropy": -sum(completion.logprob for completion in flat) / self.tokens,
-            "zero_variance": sum(len({j.right for j in judgements}) == 1 for judgements in self.judgements) / problems,
+            "zero_variance": sum(len({j.right for j in judged} - {None}) < 2 for judged in self.judgements) / problems,
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(flat),
             "truncated": self.truncated,
             "unreadable": self.unreadable,
             "verifier_disagreement": measure_disagreement(judged),
+            **measure_trouble(judged),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
         }
-
-
-def measure_disagreement(judgements: Sequence[Judgement]) -> float:
-    """Returns, of the answers that math-verify calls right, the share that the second check refuses."""
-    refused = sum(judgement.disagreed for judgement in judgements)
-    return refused / max(1, refused + sum(judgement.right is True for judgement in judgements))
 
 
 def score_problems(

@@ -29,7 +29,7 @@ def attend_grouped(module, query, key, value, attention_mask, scaling=None, **kw
     shared = key.shape[1]
     if tokens > 1 or heads == shared:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    side_by_side = query.reshape(rows, shared, heads // shared, size)
+    side_by_side = query.reshape(rows, shared, heads // shared, size)  # the sharing heads stand as tokens
     attended = torch.nn.functional.scaled_dot_product_attention(
         side_by_side, key, value, attn_mask=attention_mask, scale=scaling
     )

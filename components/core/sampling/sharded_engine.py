@@ -32,10 +32,10 @@ class ShardedEngine(Engine):
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
         self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
-        self.workers = []
+        self.replicas = []
         arguments = {"model": model, "sampling": asdict(sampling), "engine": name, "replicas": replicas}
         for environment in divide_devices(sampling.tensor_parallel, replicas):
-            self.workers.append(Worker(arguments, environment))
+            self.replicas.append(Replica(arguments, environment))
 
     def sample(
         self,
@@ -53,18 +53,18 @@ class ShardedEngine(Engine):
         counts = {}
         shards = {}
         with selectors.DefaultSelector() as answers:
-            for number, worker in enumerate(self.workers):
-                shard = range(number, len(prompts), len(self.workers))
+            for number, replica in enumerate(self.replicas):
+                shard = range(number, len(prompts), len(self.replicas))
                 if shard:
                     shards[number] = shard
-                    worker.ask([prompts[i] for i in shard], [keys[i] for i in shard], draw)
-                    answers.register(worker.answers, selectors.EVENT_READ, number)
+                    replica.ask([prompts[i] for i in shard], [keys[i] for i in shard], draw)
+                    answers.register(replica.answers, selectors.EVENT_READ, number)
             while shards:
                 for ready, _ in answers.select():
-                    for answer in self.workers[ready.data].read():
+                    for answer in self.replicas[ready.data].read():
                         if "error" in answer:
                             self.close()
-                            place = f"process {ready.data + 1} of {len(self.workers)}"
+                            place = f"process {ready.data + 1} of {len(self.replicas)}"
                             raise InputError(f"sampling: {place} {answer['error']}")
                         if "done" in answer:
                             counts[ready.data] = answer["done"]
@@ -77,11 +77,11 @@ class ShardedEngine(Engine):
 
     def close(self) -> None:
         """Ends the processes."""
-        for worker in self.workers:
-            worker.end()
+        for replica in self.replicas:
+            replica.end()
 
 
-class Worker:
+class Replica:
     """A process that holds one copy of the model.
 
     Args:

@@ -1,4 +1,4 @@
-"""The process that a worker is: reads pairs of answers as lines of JSON and writes what it finds."""
+r"""The process that a worker is: reads questions about pairs of answers as lines of JSON and writes what it finds."""
 
 import json
 import logging
@@ -8,44 +8,114 @@ import signal
 import sys
 from functools import lru_cache
 
-from rlready.components.core.verifier.equivalence import is_confirmed
+from rlready.components.core.verifier.exact.decide import decide, understand
+from rlready.components.core.verifier.exact.expression import Unreadable
 
 MEMORY_LIMIT = 2 << 30  # bytes
+DEEPEST = 5_000  # calls within calls, for nested brackets
 
 
-def _serve() -> None:
+@lru_cache(1)
+def open_math_verify():
+    """Returns math-verify's functions; importing them takes a second that no answer pays for."""
     from math_verify import parse, verify
 
     logging.disable(logging.CRITICAL)
-    # What a library prints must not be taken for a verdict.
+    return parse, verify
+
+
+@lru_cache(1024)
+def _parse(text: str) -> list:
+    parse, _ = open_math_verify()
+    return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
+
+
+def ask_math_verify(found: str, gold: str) -> bool | None:
+    """Returns whether math-verify calls an answer right, or None where it cannot read both."""
+    _, verify = open_math_verify()
+    target, answer = _parse(gold), _parse(found)
+    if not target or not answer:
+        return None
+    return bool(verify(target, answer, allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def describe(gold: str) -> str:
+    """Returns how answers are compared with a gold answer: `value`, `words` or `text`."""
+    try:
+        value = understand(gold)
+    except Unreadable:
+        return "text"
+    return "words" if getattr(value, "kind", "") == "word" else "value"
+
+
+class Clock:
+    """The processor time that a question may take; a process that exceeds it is ended by the signal."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __enter__(self):
+        """Starts the time; a busy machine's waiting does not count, but should the caller be gone, that ends, too."""
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
+        signal.setitimer(signal.ITIMER_REAL, 20 * self.seconds)
+
+    def __exit__(self, *error):
+        """Stops it."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def answer_question(kind: str, found: str, gold: str, seconds: float):
+    """Answers one question.
+
+    The exact check decides. Only where a symbol stands in a function that jumps or has kinks, so that random points prove
+    little, math-verify must not read both and find them different.
+
+    Args:
+        kind: `compare`, `math-verify` or `describe`.
+        found: An answer.
+        gold: The gold answer.
+        seconds: Of processor time.
+
+    Returns:
+        [whether they are equal, what is unreadable] of `compare`, whether math-verify finds them equal, or a description.
+    """
+    if kind == "describe":
+        with Clock(seconds):
+            return describe(gold)
+    equal, unread, asks = False, "", kind == "math-verify"
+    if kind == "compare":
+        with Clock(seconds):
+            equal, unread, asks = decide(found, gold)
+    if asks:
+        open_math_verify()
+        with Clock(seconds):
+            try:
+                second = ask_math_verify(found, gold)
+            except Exception:
+                second = None
+        if kind == "math-verify":
+            return bool(second)
+        equal = equal and second is not False
+    return [equal, unread]
+
+
+def serve() -> None:
+    """Answers questions until the input ends."""
+    # What a library prints must not be taken for an answer.
     out, sys.stdout = sys.stdout, sys.stderr
+    sys.dont_write_bytecode = True
+    sys.setrecursionlimit(DEEPEST)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-
-    @lru_cache(1024)
-    def parse_once(text: str) -> list:
-        return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
-
-    def judge_pair(found: str, answer: str) -> tuple[bool, bool]:
-        gold, target = parse_once(answer), parse_once(found)
-        equal = bool(gold and target and verify(gold, target, allow_set_relation_comp=True, timeout_seconds=None))
-        return equal and is_confirmed(found, answer), equal
-
-    judge_pair("\\frac{x}{2}", "\\sqrt{x}")
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    decide("\\frac{x}{2}", "\\sqrt{x}")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     print("ready", file=out, flush=True)
     for line in sys.stdin:
-        found, answer, seconds = json.loads(line)
-        # The default of this signal ends the process, should the caller be gone and not do it.
-        signal.setitimer(signal.ITIMER_REAL, seconds + 1)
-        try:
-            verdict = judge_pair(found, answer)
-        except Exception:
-            verdict = (False, False)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print(json.dumps(verdict), file=out, flush=True)
+        print(json.dumps(answer_question(*json.loads(line))), file=out, flush=True)
 
 
 if __name__ == "__main__":
-    _serve()
+    serve()

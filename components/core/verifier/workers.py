@@ -1,7 +1,4 @@
-"""Processes that compare answers: model output is hostile text, and one that exceeds its time or memory is killed.
-
-There an answer counts only if math-verify and a second check, which shares no code with it, both find it equal.
-"""
+"""Processes that compare answers: model output is hostile text, and one that exceeds its time or memory is killed."""
 
 import atexit
 import contextlib
@@ -14,7 +11,8 @@ import threading
 
 from rlready.components.config import InputError
 
-TIME_LIMIT = 2.0  # seconds an answer
+TIME_LIMIT = 2.0  # seconds of processor time a question
+STALL = 10  # times as long a question may take by the clock, since a busy machine says nothing of an answer
 START_LIMIT = 120.0  # seconds until a worker has imported its libraries on a busy machine
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 ANSWERS_OF_A_WORKER = 10_000  # then it is replaced, since the parser's tables only grow
@@ -27,22 +25,22 @@ class Pool:
         self.idle: list[Worker] = []
         self.free = threading.Semaphore(WORKERS)
 
-    def compare(self, found: str, answer: str) -> tuple[bool, bool]:
-        """Returns (whether two LaTeX answers are equal, whether math-verify alone says so)."""
+    def ask(self, kind: str, found: str, gold: str):
+        """Returns the answer to a question, or None beyond the limits."""
         with self.free:
             worker = self._take()
             try:
                 worker.wait()
-                verdict = worker.compare(found, answer)
+                answer = worker.ask(kind, found, gold)
             except BaseException:
                 worker.kill()
                 raise
-            if verdict is None or worker.answers >= ANSWERS_OF_A_WORKER:
+            if answer is None or worker.answers >= ANSWERS_OF_A_WORKER:
                 worker.kill()
                 # It imports its libraries while the caller goes on.
                 worker = Worker()
             self.idle.append(worker)
-            return verdict or (False, False)
+            return answer
 
     def close(self) -> None:
         """Ends the idle processes."""
@@ -89,19 +87,18 @@ class Worker:
                 "the verifier does not start; `python -m rlready.components.core.verifier.serve < /dev/null` says why"
             )
 
-    def compare(self, found: str, answer: str) -> tuple[bool, bool] | None:
-        """Returns (whether two answers are equal, whether math-verify alone says so), or None beyond the limits."""
+    def ask(self, kind: str, found: str, gold: str):
+        """Returns the answer to a question (see `serve.answer_question`), or None beyond the limits."""
         self.answers += 1
         try:
-            self.process.stdin.write(json.dumps([found, answer, TIME_LIMIT]).encode() + b"\n")
+            self.process.stdin.write(json.dumps([kind, found, gold, TIME_LIMIT]).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
             return None
         try:
-            right, equal = json.loads(self._read_line(TIME_LIMIT))
+            return json.loads(self._read_line(STALL * TIME_LIMIT))
         except ValueError:
             return None
-        return right, equal
 
     def kill(self) -> None:
         """Ends the process and collects it."""
@@ -129,9 +126,9 @@ class Worker:
 _pool = Pool()
 
 
-def compare(found: str, answer: str) -> tuple[bool, bool]:
-    """Returns (whether two LaTeX answers are equal, whether math-verify alone says so)."""
-    return _pool.compare(found, answer)
+def ask(kind: str, found: str, gold: str):
+    """Returns the answer to a question (see `serve.answer_question`), or None where it took too long or a process died."""
+    return _pool.ask(kind, found, gold)
 
 
 @atexit.register

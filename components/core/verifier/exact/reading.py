@@ -1,0 +1,256 @@
+r"""Reads the tokens of an answer: numbers, lists, sets, intervals, equations, matrices, quantities with a unit, and words."""
+
+import itertools
+import re
+
+from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number, parse
+from rlready.components.core.verifier.exact.identity import list_symbols
+from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name
+from rlready.components.core.verifier.exact.parts import (
+    EVERYTHING,
+    OPEN,
+    Group,
+    find_bracket,
+    flatten,
+    is_interval,
+    is_text,
+    list_marks,
+    split,
+)
+from rlready.components.core.verifier.exact.quantities import read_quantity, read_time, read_words
+from rlready.components.core.verifier.exact.tokens import tokenize
+
+JOINERS = (",", ";", '"and', '"or', "\\vee")
+EQUALS = {"=": "=", "\\approx": "≈"}
+RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
+FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+LABEL = re.compile(r"\s*(?:\\text\s*\{\s*)?\([a-h]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
+LABEL_IN_TEXT = re.compile(r"\s*\\text\s*\{\s*\([a-h]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
+MOST_PARTS = 64  # of a list
+
+
+def read(text: str):
+    """Reads an answer.
+
+    Returns:
+        A Node or a Group.
+
+    Raises:
+        Unreadable: If it is none of the forms known here.
+    """
+    if label := LABEL_IN_TEXT.fullmatch(text) or LABEL.fullmatch(text):
+        value = read(label[1])
+        if not isinstance(value, Node) or list_symbols(value):
+            raise Unreadable("a label or a factor")
+        return value
+    if ":" in text or "m" in text.lower():
+        time = read_time(text)
+        if time:
+            return time
+    tokens = tokenize(text)
+    if not tokens:
+        raise Unreadable("nothing")
+    if len(tokens) == 1 and re.fullmatch(r"\d{1,3}(,\d{3})+", tokens[0]):
+        parts = tuple(make_number(part) for part in tokens[0].split(","))
+        return Group("grouped", (make_number(tokens[0]), Group("list", parts)))
+    if tokens[1:2] == ["\\in"] and len(split(tokens, JOINERS)) == 1:
+        tokens = tokens[2:]
+    return read_tokens(tokens)
+
+
+def read_tokens(tokens: list[str]):
+    """Returns the value of tokens; see `read`."""
+    tokens = _unwrap(tokens)
+    if is_text(tokens) and len(split(tokens, JOINERS)) == 1:
+        return read_words(tokens)
+    parts = split(tokens, JOINERS)
+    if len(parts) > 1:
+        return _read_list(tokens, parts)
+    if condition := _find_condition(tokens):
+        return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
+    if "\\pm" in tokens or "\\mp" in tokens:
+        return _read_signs(tokens)
+    tokens = _cut_clause(tokens)
+    if tokens[0] == "\\approx" and len(tokens) > 1:
+        tokens = tokens[1:]
+    if len(sides := split(tokens, RELATIONS)) > 1:
+        return read_relation(sides, [RELATIONS[token] for token in list_marks(tokens, RELATIONS)])
+    if tokens[1:2] == ["\\in"]:
+        return Group("member", (tokens[0], read_tokens(tokens[2:])))
+    if len(parts := split(tokens, ("\\cup",))) > 1:
+        return Group("union", tuple(map(read_tokens, parts)))
+    if len(parts := split(tokens, ("\\setminus",))) == 2 or _is_difference(parts := split(tokens, ("-",))):
+        return Group("minus", tuple(map(read_tokens, parts)))
+    if len(parts := split(tokens, (":",))) > 1:
+        return _read_ratio(parts)
+    return _read_single(tokens)
+
+
+def _unwrap(tokens: list[str]) -> list[str]:
+    while tokens[:1] == ["{"] and find_bracket(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    if not tokens:
+        raise Unreadable("nothing")
+    return tokens
+
+
+def _read_list(tokens: list[str], parts: list[list[str]]):
+    """Reads what commas, semicolons, `and` and `or` separate; intervals and inequalities with `or` are a union."""
+    parts = [part for part in parts if part]
+    if not parts or len(parts) > MOST_PARTS:
+        raise Unreadable("a list")
+    values = [read_tokens(part) for part in parts]
+    if len(values) == 1:
+        return values[0]
+    marks = set(list_marks(tokens, JOINERS))
+    if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
+        return Group("union", tuple(values))
+    return Group("list", tuple(flatten(values)))
+
+
+def _read_signs(tokens: list[str]):
+    """Reads an expression with `\\pm` as a list; the parts of a tuple take their signs each for itself."""
+    if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
+        parts = split(tokens[1:-1], (",", ";"))
+        if len(parts) > 1 and tokens[0] != "\\{":
+            if sum("\\pm" in part for part in parts) > 5:
+                raise Unreadable("signs")
+            ways = itertools.product(*map(_choose_signs, parts))
+            joined = [[token for part in way for token in [",", *part]][1:] for way in ways]
+            return Group("list", tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined))
+        if tokens[0] == "\\{":
+            return _read_single(tokens)
+    return Group("list", tuple(map(read_tokens, _choose_signs(tokens))))
+
+
+def _choose_signs(tokens: list[str]) -> list[list[str]]:
+    if "\\pm" not in tokens and "\\mp" not in tokens:
+        return [tokens]
+    signs = ({"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"})
+    return [[sign.get(token, token) for token in tokens] for sign in signs]
+
+
+def _cut_clause(tokens: list[str]) -> list[str]:
+    """Returns tokens without `for all integers n` behind them; a clause that restricts the answer is none of these."""
+    for place, token in enumerate(tokens[1:], 1):
+        general = token == '"for' and "".join(tokens[place + 1 : place + 2]) in ('"all', '"any', '"every')
+        if general and not list_marks(tokens[place:], RELATIONS):
+            return tokens[:place]
+    return tokens
+
+
+def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
+    """Returns where `(k \\in Z)`, `for k \\in Z` or `where k \\in Z` begins behind an answer, and `k \\in Z`."""
+    for place in range(1, len(tokens) - 3):
+        if tokens[place] in ("(", '"for', '"where') and tokens[place + 2] == "\\in":
+            rest = tokens[place + 1 :]
+            if tokens[place] != "(":
+                return place, rest
+            return (place, rest[:-1]) if find_bracket(tokens[place:]) == len(rest) else None
+    return None
+
+
+def _is_difference(parts: list[list[str]]) -> bool:
+    return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
+
+
+def read_relation(sides: list[list[str]], marks: list[str]):
+    """Reads equations, chains of them and inequalities."""
+    if not all(sides):
+        raise Unreadable("a relation without a side")
+    if set(marks) <= {"=", "≈"}:
+        return _read_equation(sides, marks)
+    if set(marks) <= {">", "≥"}:
+        sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
+    if len(marks) == 2 and not set(marks) <= {"<", "≤"}:
+        raise Unreadable("a chain of relations")
+    single = [len(side) == 1 and (side[0].isalpha() or side[0][0] == "@") for side in sides]
+    if single.count(True) == 1 and set(marks) <= {"<", "≤", "≠"}:
+        place = single.index(True)
+        bounds = [parse(side) for side in sides if side is not sides[place]]
+        pieces = _make_pieces(place, bounds, marks)
+        if pieces and not any(sides[place][0].lstrip("@") in list_symbols(bound) for bound in bounds):
+            return Group("reals", (sides[place][0], pieces))
+    return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
+
+
+def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
+    """Returns the pieces (low, closed, high, closed) of the real line that an inequality for one variable leaves."""
+    (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
+    if marks == ["≠"]:
+        return (low, False, bounds[0], False), (bounds[0], False, high, False)
+    if len(marks) == 2:
+        return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
+    return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
+
+
+def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
+    """Reads `name = value`, `a = b = value` and equations; what they say is settled when they are compared."""
+    if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
+        sides = sides[::-1]
+    name = sides[0] if is_name(sides[0]) else None
+    rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
+    while len(rest) > 1 and is_name(rest[0]):
+        rest, marks = rest[1:], marks[1:]
+    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name), is_expression(name)) if name else None
+    return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
+
+
+def _read_ratio(parts: list[list[str]]):
+    if len(parts) == 2 and is_text(parts[0]):
+        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
+    if not all(parts):
+        raise Unreadable("a ratio")
+    return Group("ratio", tuple(map(parse, parts)))
+
+
+def _read_single(tokens: list[str]):
+    """Reads a set, a tuple, an interval, a matrix, or a number with or without a unit."""
+    if tokens in (["\\emptyset"], ["\\{", "\\}"]):
+        return Group("set", ())
+    if tokens == ["@mathbb R"]:
+        return Group("reals", (None, EVERYTHING))
+    if "\\begin" in tokens:
+        return _read_matrix(tokens)
+    if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
+        tokens = [{"]": "("}.get(tokens[0], "["), *tokens[1:-1], {"[": ")"}.get(tokens[-1], "]")]
+    if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
+        inner, mark = tokens[1:-1], tokens[0]
+        if mark == "\\{":
+            return _read_set(inner)
+        parts = split(inner, (",", ";"))
+        if len(parts) > 1 and mark in ("(", "[", "\\langle"):
+            kind = ("[" if mark == "[" else "(") + ("]" if tokens[-1] == "]" else ")")
+            return Group(kind, tuple(map(read_tokens, parts)))
+        if mark == "(" and is_text(inner):
+            return read_words(inner)
+    return read_quantity(tokens)
+
+
+def _read_set(inner: list[str]) -> Group:
+    r"""Reads what stands in braces: parts, or `x \mid condition`."""
+    for place in range(1, len(inner)):
+        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
+            members = read_tokens(inner[place + 1 :])
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] != inner[0]:
+                raise Unreadable("a condition for another letter")
+            return members
+    if len(inner) > 60 * MOST_PARTS:
+        raise Unreadable("a set")
+    return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
+
+
+def _read_matrix(tokens: list[str]) -> Group:
+    if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    name = tokens[2].strip('"') if len(tokens) > 3 else ""
+    if name not in ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array") or tokens[0] != "\\begin":
+        raise Unreadable("an environment")
+    if tokens[-4:] != ["\\end", "{", tokens[2], "}"]:
+        raise Unreadable("an environment that does not end")
+    body = tokens[4:-4]
+    if name == "array":
+        body = body[find_bracket(body) + 1 :]
+    rows = [row for row in split(body, ("\\\\",)) if row]
+    return Group("matrix", tuple(Group("row", tuple(map(parse, split(row, ("&",))))) for row in rows))

@@ -1,0 +1,210 @@
+"""The units that are known, with their powers; whatever else stands behind a number is no unit."""
+
+import re
+
+# One unit a line: its name here, then other ways to write it. Singular; a plural s or es may follow.
+NAMES = """
+mm millimeter millimetre
+cm centimeter centimetre
+dm decimeter decimetre
+m meter metre
+km kilometer kilometre
+nm nanometer nanometre
+μm micrometer micrometre micron
+in inch inche
+ft foot feet
+yd yard
+mi mile
+ly lightyear
+AU
+pc parsec
+mg milligram
+g gm gram gramme
+kg kilogram kilo
+t ton tonne
+lb pound
+oz ounce
+s sec second
+ms millisecond
+ns nanosecond
+min minute
+h hr hour
+day
+wk week
+month
+yr year
+decade
+century
+L l liter litre
+mL ml milliliter millilitre
+cL cl centiliter
+gal gallon
+pint
+quart
+cup
+acre
+ha hectare
+N newton
+kN kilonewton
+J joule
+kJ kilojoule
+cal calorie
+kcal kilocalorie
+eV electronvolt
+keV
+MeV
+GeV
+erg
+W watt
+kW kilowatt
+MW megawatt
+kWh
+V volt
+mV millivolt
+kV
+A amp ampere
+mA milliampere
+C coulomb
+F farad
+Ω ohm
+T tesla
+G gauss
+Wb weber
+K kelvin
+Pa pascal
+kPa kilopascal
+MPa
+atm atmosphere
+bar
+Hz hertz
+kHz kilohertz
+MHz
+GHz
+mol mole
+rad radian
+sr
+dB decibel
+bit
+byte
+KB kilobyte
+MB megabyte
+GB gigabyte
+° degree deg
+$ dollar usd buck
+¢ cent
+€ euro eur
+£ gbp sterling
+¥ yen jpy yuan rmb cny 元
+₹ rupee
+% percent pct percentage
+unit
+square cubic
+"""
+# What is counted in word problems; such a word stands for itself.
+COUNTED = """
+people person child children student boy girl man men woman women adult kid friend player team member guest worker
+employee customer passenger teacher family families way time set group piece part item object thing total point
+solution root value number digit integer factor divisor term element subset function permutation
+combination arrangement outcome possibility possibilities case path route step move turn round game match goal
+side edge vertex vertices face diagonal triangle rectangle circle region cube tile cell row column line grade
+apple orange banana lemon peach pear grape berry berries strawberry strawberries egg cookie cake cupcake pie slice candy
+candies chocolate sandwich sandwiches pizza burger sweet donut muffin loaf loaves meal cup glass bottle can jar box
+basket bag bucket pack packet package page book notebook magazine newspaper letter word card stamp coin bill note ticket
+pencil pen marker crayon sheet paper chair table bench seat bed room house floor door window brick block stone rock
+flower rose tree plant seed leaf leaves bird chicken duck hen cow sheep goat pig horse dog puppy puppies cat kitten fish
+rabbit ant bee toy ball balloon doll marble bead sticker car truck bus bike bicycle train plane boat wheel trip lap mark
+shirt dress shoe sock hat pant battery batteries phone computer song photo picture video question problem test class
+lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot
+onion bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token
+"""
+UNITS = {alias: line.split()[0] for line in NAMES.strip().splitlines() for alias in line.split()}
+LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
+COUNTS = set(COUNTED.split())
+# Written without `\text` these are more likely symbols, or words that mean something else.
+NO_UNIT_IF_BARE = LETTERS | {
+    "in",
+    "mi",
+    "mg",
+    "ms",
+    "ns",
+    "pc",
+    "Pa",
+    "ha",
+    "ly",
+    "sr",
+    "cl",
+    "cal",
+    "bar",
+    "min",
+    "AU",
+    "nm",
+    "total",
+}
+POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+RATES = {"mph": {"mi": 1, "h": -1}, "kmh": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}, "rpm": {"rev": 1, "min": -1}}
+SCALES_OF_HEAT = {"c": "°C", "celsius": "°C", "f": "°F", "fahrenheit": "°F"}
+# Signs and words that a number stands before or behind.
+CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "¢": "¢", "元": "¥"}
+
+
+def find_unit(word: str) -> str | None:
+    """Returns the one name for a unit or a counted thing, singular or plural, or None."""
+    spellings = (word, word.lower(), word.rstrip(".")) if len(word) > 1 else (word,)
+    for name in spellings:
+        for singular in (name, name.removesuffix("s"), name.removesuffix("es")):
+            if singular in UNITS and (singular == name or len(singular) > 1):
+                return UNITS[singular]
+    for singular in (word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
+        if singular in COUNTS:
+            return singular
+    return None
+
+
+def read_unit(tokens: list[str]) -> tuple | None:
+    """Reads `"m / "s ^ 2` or `"square "feet` as ((unit, power), ...) in one order, or returns None.
+
+    Args:
+        tokens: From `tokenize`; words of upright type begin with a quote, single letters of it that may be one with a
+            grave accent.
+    """
+    powers: dict[str, int] = {}
+    sign, ahead, place, expects = 1, 1, 0, True
+    while place < len(tokens):
+        token = tokens[place]
+        place += 1
+        if token in ("/", "\\cdot", "*") or token == '"per':
+            if expects:
+                return None
+            sign, expects = (-1 if token in ("/", '"per') else sign), True
+            continue
+        word = token[1:] if token[0] in '"`' else CURRENCIES.get(token, "°" if token in ("°", "%") else "")
+        word = "%" if token == "%" else word
+        if word.lower() in POWERS and expects and place < len(tokens) and not powers.get(word):
+            if word.lower() in ("squared", "cubed"):
+                return None
+            ahead = POWERS[word.lower()]
+            continue
+        unit = find_unit(word) if word else None
+        if unit == "°" and place < len(tokens) and tokens[place][1:].lower() in SCALES_OF_HEAT:
+            unit = SCALES_OF_HEAT[tokens[place][1:].lower()]
+            place += 1
+        if unit is None and word.lower() not in RATES:
+            return None
+        power, place = _read_power(tokens, place)
+        for part, exponent in RATES.get(word.lower(), {unit: 1}).items():
+            powers[part] = powers.get(part, 0) + sign * exponent * (power or ahead)
+        ahead, expects = 1, False
+    return tuple(sorted(powers.items())) if powers and not expects else None
+
+
+def _read_power(tokens: list[str], place: int) -> tuple[int | None, int]:
+    """Returns the exponent that stands at a place, or None, and the place behind it."""
+    rest = tokens[place : place + 5]
+    if rest[:1] == ["^"]:
+        match = re.match(r"\^(?:\{(-?\d)\}|(-?\d)(?!\d))", "".join(rest))
+        if match:
+            return int(match[1] or match[2]), place + len(re.findall(r"\d|[^\d]", match[0]))
+    if rest and rest[0][1:].lower() in ("squared", "cubed") and rest[0][0] == '"':
+        return POWERS[rest[0][1:].lower()], place + 1
+    return None, place

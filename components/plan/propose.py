@@ -1,0 +1,149 @@
+"""A recipe's values for one's own data and model, sized for the rows there are and for this machine's CPUs."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+
+from rlready.components.config import Experiment, parse_parameters
+from rlready.components.core.records import BaseModel
+from rlready.components.plan.cost import Shape, find_shape
+from rlready.components.plan.sizes import propose_split
+from rlready.components.plan.sweep import expand_sweep
+from rlready.components.plan.workload import count_tokens, estimate_cost, summarize_lengths
+
+MINUTES = 15  # that a run should take
+BUSY = 0.6  # share of the cores' time that is the work the estimate counts
+# How much is sampled and trained, the first that fits the time: samples a problem for Pass@k, RL steps, prompts a step,
+# completions a prompt, samples a problem of the benchmark.
+LEVELS = (
+    (64, 40, 8, 8, 8),
+    (32, 20, 8, 8, 8),
+    (32, 10, 4, 8, 4),
+    (16, 6, 4, 8, 4),
+    (16, 3, 4, 8, 4),
+    (16, 3, 2, 8, 4),
+    (16, 2, 2, 4, 2),
+    (8, 2, 2, 4, 2),
+)
+SPARE = 1.25  # a completion may be that much longer than nearly all solutions
+
+
+@dataclass(frozen=True)
+class Value:
+    """A parameter of a proposed recipe, and why it has this value."""
+
+    name: str
+    value: object
+    why: str
+
+
+def propose_values(
+    base: BaseModel, rows: list[dict], training: int, evaluation: int, own_evaluation: bool
+) -> tuple[list[Value], float]:
+    """Returns values for everything that depends on the data's size and lengths, the model and this machine.
+
+    Args:
+        base: The base model.
+        rows: Some SFT rows.
+        training: Problems that can be trained on.
+        evaluation: Problems to evaluate with.
+        own_evaluation: Whether these come of a file of their own.
+
+    Returns:
+        (the values, estimated minutes on this machine).
+
+    Raises:
+        InputError: If there are too few problems to split.
+    """
+    shape, _ = find_shape(base)
+    parameters = shape.parameters if shape else 1e9
+    split = propose_split("sft", training) | propose_split("evaluation", evaluation)
+    examples, asked = split.pop("sweep_examples"), split["curate_predictor_problems"]
+    prompts, solutions = count_tokens(base, rows)
+    longest = sorted(solutions)[int(0.95 * (len(solutions) - 1))]
+    most = max(32, 32 * -(-int(SPARE * longest) // 32))
+    rate = 1e-3 if parameters < 5e7 else 5e-5 if parameters < 1e9 else 2e-5
+    batch = _halve_to(32, examples / 6)
+    values = [
+        Value("sweep_epochs", [1, 4], "the question: does more SFT help RL, or does it wear the model out?"),
+        Value("sweep_examples", [examples], "all that the other splits leave of the training problems"),
+        Value("sweep_learning_rates", [rate], f"usual for all weights of {parameters / 1e6:,.0f} M parameters"),
+        *(Value(name, number, _explain_split(name, training, evaluation)) for name, number in split.items()),
+        Value("sft_batch_size", batch, f"at least 6 steps an epoch of {examples} examples"),
+        Value(
+            "sampling_max_tokens",
+            most,
+            f"95 % of the solutions have at most {longest:.0f} tokens; a quarter more, so that few are cut",
+        ),
+    ]
+    for level in LEVELS:
+        sized = [*values, *_size(level, split["curate_rl_problems"], asked, examples, most, max(prompts), batch, shape)]
+        minutes = _estimate({value.name: value.value for value in sized}, parameters, rows, base, own_evaluation)
+        if minutes <= MINUTES:
+            break
+    return sized, minutes
+
+
+def _size(level, problems, asked, examples, most, longest_prompt, batch, shape: Shape | None) -> list[Value]:
+    samples, steps, prompts, generations, scored = level
+    prompts = min(prompts, _halve_to(prompts, problems))
+    noise = round(min(0.5, 1 / asked**0.5), 2)
+    values = [
+        Value("predictors_samples", samples, "samples a problem for Pass@k"),
+        Value("gate_k", samples, "the largest k that these samples measure"),
+        Value(
+            "gate_min_pass_at_k_over_base", -noise, f"within the noise of {asked} problems, so only a real loss rejects"
+        ),
+        Value("rl_steps", steps, "short: enough to see whether reward rises"),
+        Value("rl_learning_rate", 5e-6, "larger than the default, since the steps are few"),
+        Value("rl_prompts_per_step", prompts, f"{steps} steps see {steps * prompts} of {problems} RL prompts"),
+        Value("rl_num_generations", generations, "completions a prompt: the group whose mean reward is the baseline"),
+        Value("benchmark_samples", scored, "samples a problem for Pass@1"),
+    ]
+    room = fit_batch(shape, longest_prompt + most) if shape else 1
+    for name, whole in (("sft", batch), ("rl", prompts * generations)):
+        if (size := _halve_to(whole, room)) < whole:
+            why = f"so that training fits the memory of this machine; {whole} at once would not surely"
+            values.append(Value(f"{name}_per_device_batch_size", size, why))
+    return values
+
+
+def fit_batch(shape: Shape, tokens: float) -> int:
+    """Returns how many sequences of so many tokens train at once in half of this machine's memory, two candidates side by side.
+
+    In float32, on a CPU: weights, gradients and optimizer take 16 bytes a parameter; a token keeps some 34 hidden vectors a
+    layer and three of its logits (32 completions of 210 tokens of a 135M model took 15 GB).
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+    a_token = 4 * (34 * shape.layers * shape.hidden + 3 * shape.vocabulary)
+    return max(1, int((memory - 16 * shape.parameters) / (a_token * tokens)))
+
+
+def _halve_to(most: int, limit: float) -> int:
+    """Returns the largest of most, its half, its quarter... that is within a limit; at least 1."""
+    while most > 1 and most > limit:
+        most //= 2
+    return most
+
+
+def _explain_split(name: str, training: int, evaluation: int) -> str:
+    return {
+        "curate_heldout_problems": f"of {training} training problems, for the held-out loss",
+        "curate_rl_problems": f"of {training} training problems, never trained on before RL",
+        "curate_predictor_problems": f"of {evaluation} evaluation problems, for Pass@k before RL",
+        "curate_benchmark_problems": "the other evaluation problems, for the score after RL",
+    }[name]
+
+
+def _estimate(values: dict, parameters: float, rows: list[dict], base: BaseModel, own: bool) -> float:
+    """Returns minutes on this machine's cores, RL for every candidate and the base model's measurement included."""
+    experiment: Experiment = parse_parameters(values)
+    # The benchmark's size is given; which source it is does not matter to the estimate.
+    experiment = dataclasses.replace(
+        experiment, curate=dataclasses.replace(experiment.curate, evaluation_data="builtin:list-machine")
+    )
+    candidates = expand_sweep(experiment.sweep)
+    lengths = summarize_lengths(experiment, *count_tokens(base, rows))
+    cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, lengths).items()}
+    total = len(candidates) * sum(cost.values()) + cost["predictors"] + cost["benchmark"]
+    return total / 60 / BUSY / len(os.sched_getaffinity(0))

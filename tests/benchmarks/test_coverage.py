@@ -1,0 +1,108 @@
+"""How often the intervals hold the truth, over simulated studies, beside what they were compared with. Printed: make bench."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_forecast import draw_settings
+
+from rlready.components.core.estimators.forecast import predict_known_setting, predict_new_setting
+from rlready.components.core.estimators.generalization_loss import estimate_loss_interval
+from rlready.components.core.estimators.intervals import bound_share
+from rlready.components.core.evaluation.score import estimate_false_positives
+from rlready.components.core.evaluation.suite import average, score_benchmark
+
+pytestmark = pytest.mark.bench
+SHAPES = {
+    "3 settings of 3 seeds": [3] * 3,
+    "2 settings of 4 seeds": [4] * 2,
+    "5 settings of 3 seeds": [3] * 5,
+    "6 settings of 2 seeds": [2] * 6,
+    "8 settings of 1 seed": [1] * 8,
+    "13 settings of 3 seeds": [3] * 13,
+    "1, 1, 1, 2, 2, 3, 3, 5": [1, 1, 1, 2, 2, 3, 3, 5],
+}
+SHARES = (0.0, 0.3, 0.6, 0.9, 1.0)
+
+
+def predict_from_single_points(x, y, at):
+    """Returns (low, high) of Student's interval through all points, as if no two were of one setting."""
+    line = stats.linregress(x, y)
+    left = y - line.slope * x - line.intercept
+    spread = (left @ left / (len(x) - 2) * (1 + 1 / len(x) + (at - x.mean()) ** 2 / (len(x) * x.var()))) ** 0.5
+    half = stats.t.ppf(0.975, len(x) - 2) * spread
+    return line.slope * at + line.intercept - half, line.slope * at + line.intercept + half
+
+
+def test_forecasts(studies=2000):
+    ways = {
+        "new setting": (False, lambda x, y, s: predict_new_setting(x[:-1], y[:-1], s[:-1], x[-1])),
+        "known setting": (True, lambda x, y, s: predict_known_setting(y[:-1], s[:-1], s[-1])),
+        "new setting, single points": (False, lambda x, y, s: (0, *predict_from_single_points(x[:-1], y[:-1], x[-1]))),
+    }
+    print(f"\nforecast, share of the variance between settings: {'  '.join(f'{share:5.1f}' for share in SHARES)}")
+    for shape, sizes in SHAPES.items():
+        for way, (known, predict) in ways.items():
+            rng, shown = np.random.default_rng(0), []
+            for share in SHARES:
+                held = []
+                for _ in range(studies):
+                    x, y, settings = draw_settings(rng, sizes, share, known)
+                    found = predict(x, y, settings)
+                    held += [found[1] <= y[-1] <= found[2]] if found else []
+                shown.append(f"{np.mean(held):5.3f}" if held else "    -")
+            print(f"  {shape:<24}{way:<27}{'  '.join(shown)}")
+
+
+def test_false_positive_rate(studies=2000, problems=128, samples=16):
+    print(f"\nfalse positives, {problems} problems x {samples}: over problems, as if all samples were independent")
+    for a, b in ((0.02, 5), (0.1, 5), (0.5, 20), (2, 200), (2, 2)):
+        rng, truth, held = np.random.default_rng(0), a / (a + b), []
+        for _ in range(studies):
+            accepted = rng.binomial(samples, rng.beta(a, b, problems)).tolist()
+            found = estimate_false_positives([(count, samples) for count in accepted])
+            low, high = bound_share(sum(accepted), problems * samples)
+            held.append((found.low <= truth <= found.high, low <= truth <= high))
+        print(
+            f"  rates Beta({a}, {b}), mean {truth:.4f}: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}"
+        )
+
+
+def test_the_mean_over_benchmarks(studies=2000, samples=8):
+    print("\nmean of two benchmarks of 100 problems: with what they share, as if they shared nothing")
+    for shared in (0, 30, 60, 100):
+        rng, held = np.random.default_rng(0), []
+        for _ in range(studies):
+            correct = rng.binomial(samples, rng.beta(0.7, 1.3, 200 - shared))
+            rows = [range(100), range(100 - shared, 200 - shared)]
+            intervals = []
+            for known in (True, False):
+                scores = [
+                    score_benchmark(
+                        "b",
+                        [{"problem_id": n} if known else {} for n in ids],
+                        samples,
+                        correct[list(ids)].tolist(),
+                        [0] * 100,
+                    )
+                    for ids in rows
+                ]
+                intervals.append(average(scores).interval)
+            held.append([low <= 0.35 <= high for low, high in intervals])
+        print(f"  {shared:3} shared: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")
+
+
+def test_generalization_loss(studies=500):
+    print(
+        "\ngeneralization loss, examples of 20 to 400 tokens: bootstrap over examples, as if all tokens were independent"
+    )
+    for examples in (32, 128, 512):
+        rng, held = np.random.default_rng(0), []
+        for _ in range(studies):
+            counts = rng.integers(20, 401, examples)
+            level = rng.lognormal(-0.5, 0.5, examples)  # mean exp(-0.375)
+            losses = level[:, None] * rng.exponential(size=(examples, 400)) * (np.arange(400) < counts[:, None])
+            sums = losses.sum(1)
+            low, high = estimate_loss_interval(list(zip(sums.tolist(), counts.tolist(), strict=True)))
+            mean, spread = sums.sum() / counts.sum(), losses[losses > 0].std() / counts.sum() ** 0.5
+            held.append((low <= np.exp(-0.375) <= high, abs(mean - np.exp(-0.375)) <= 1.96 * spread))
+        print(f"  {examples:3} examples: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")

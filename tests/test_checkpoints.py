@@ -1,0 +1,99 @@
+"""Training checkpoints: found again by the same work and source only, and never by two runs at once. And models' digests."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from rlready.components.core.models import digest_folder, digest_weights
+from rlready.components.core.runtime import source
+from rlready.components.core.training.checkpoints import open_folder
+
+HOLD = """
+import sys
+from rlready.components.core.training.checkpoints import open_folder
+with open_folder("rl", ["work"], sys.argv[1]) as folder:
+    print(*(path.name for path in folder.iterdir()), flush=True)
+    half = folder / "checkpoint-5"
+    half.mkdir()
+    sys.stdin.readline()
+    assert half.exists(), "the other run has removed it"
+    print("done", flush=True)
+"""
+
+
+def start(place):
+    environment = {name: value for name, value in os.environ.items() if name != "RLREADY_CHECKPOINTS"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(place)], **pipes)
+
+
+def test_a_second_run_of_the_same_work_waits_and_says_so(tmp_path):
+    first = start(tmp_path / "model")
+    assert first.stdout.readline() == "\n"
+    second = start(tmp_path / "model")
+    assert "rl: another run does the same work in" in second.stdout.readline()
+    assert first.communicate("\n")[0] == "done\n" and first.returncode == 0
+    assert second.communicate("\n")[0] == "\ndone\n" and second.returncode == 0
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_killed_run_leaves_its_whole_checkpoints_and_no_lock(tmp_path):
+    first = start(tmp_path / "model")
+    first.stdout.readline()
+    (folder,) = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
+    (folder / "checkpoint-3").mkdir()
+    (folder / "checkpoint-3" / "trainer_state.json").write_text("{}")
+    first.kill()
+    first.wait()
+    second = start(tmp_path / "model")
+    assert second.stdout.readline() == "checkpoint-3\n"  # and the half-written one is gone
+    second.communicate("\n")
+
+
+def test_work_that_fails_keeps_its_checkpoints(tmp_path):
+    with pytest.raises(ZeroDivisionError), open_folder("sft", ["work"], tmp_path / "model") as folder:
+        raise ZeroDivisionError
+    assert folder.exists() and not list(tmp_path.rglob("*.lock"))
+
+
+def test_edited_code_or_another_library_resumes_no_old_checkpoint(tmp_path, monkeypatch):
+    def name(stage):
+        with open_folder(stage, ["work"], tmp_path / "model") as folder:
+            return folder.name
+
+    copy = tmp_path / "components"
+    shutil.copytree(source.COMPONENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source, "COMPONENTS", copy)
+    before = name("rl"), name("sft")
+    with (copy / "rl" / "train.py").open("a") as file:
+        file.write("# edited\n")
+    assert name("rl") != before[0] and name("sft") == before[1]
+    known = source.find_libraries()
+    assert known.keys() >= {"accelerate", "datasets", "deepspeed", "numpy", "peft", "sympy", "tokenizers", "vllm"}
+    monkeypatch.setattr(source, "find_libraries", lambda: known | {"accelerate": "0.0"})
+    assert name("sft") != before[1]
+
+
+def test_the_digest_of_a_model_is_that_of_its_contents_however_large_and_however_old(tmp_path):
+    """A sparse file of 65 MB stands for a shard of weights."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.truncate(65 << 20)
+    before, weights = digest_folder(folder), digest_weights(folder)
+    shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    os.utime(folder / "model.safetensors", ns=(0, 0))
+    assert digest_folder(folder) == before == digest_folder(tmp_path / "copy")
+    stat = (folder / "model.safetensors").stat()
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(40 << 20)
+        file.write(b"x")
+    os.utime(folder / "model.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert digest_folder(folder) != before and digest_weights(folder) != weights
+    changed = digest_folder(folder)
+    (folder / "config.json").rename(folder / "other.json")
+    assert digest_folder(folder) != changed

@@ -1,0 +1,61 @@
+"""RL without a signal ends early and says why; RL with one does not."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from rlready.components.config import Curate, parse_parameters, read_settings, write_settings
+from rlready.components.core.records import Candidate, RlRecord
+from rlready.components.core.serialization import from_json, to_json
+from rlready.components.curate.curate import curate
+from rlready.components.rl.silence import StopWithoutSignal
+from rlready.components.rl.train import train
+
+SOURCE = "builtin:list-machine"
+
+
+def make_history(shares, reward=0.0):
+    """Returns a Trainer's log of these shares of groups whose rewards are all equal."""
+    return [{"step": n, "frac_reward_zero_std": share, "reward": reward} for n, share in enumerate(shares, 1)]
+
+
+@pytest.mark.parametrize(
+    ("shares", "reward", "steps", "stops", "explained"),
+    [
+        ([0.5] + [1.0] * 9, 0.0, 50, False, None),
+        ([0.5] + [1.0] * 10, 0.0, 50, True, "(none was right) in the last 10 steps; stopped after 11 of 50"),
+        ([0.5] + [1.0] * 10, 1.0, 50, True, "(every one was right) in the last 10 steps"),
+        ([0.5] + [1.0] * 10, 0.3, 50, True, "equal rewards in the last 10 steps"),
+        ([1.0] * 19 + [0.9], 0.0, 50, False, None),
+        ([0.0] + [1.0] * 19, 0.0, 100, False, None),
+        ([0.0] + [1.0] * 20, 0.0, 100, True, "the last 20 steps"),
+        ([1.0] * 3, 0.0, 3, False, "in all 3 steps"),  # to its end, and for nothing
+        ([0.9, 1.0, 1.0], 0.0, 3, False, None),
+        ([], 0.0, 3, False, None),
+    ],
+)
+def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explained):
+    silence, control = StopWithoutSignal(steps), SimpleNamespace(should_training_stop=False)
+    history = make_history(shares, reward)
+    silence.on_log(None, SimpleNamespace(log_history=history), control)
+    assert control.should_training_stop == stops
+    said = silence.explain(history)
+    assert (said is None) == (explained is None) and (explained or "") in (said or "")
+
+
+def test_a_model_that_is_never_right_is_not_trained_to_the_end(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
+    counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
+    data = tmp_path / "data"
+    curate(Curate(sft_data=SOURCE, rl_data=SOURCE, evaluation_data=SOURCE, sft_examples=16, **counts), {}, data)
+    given = parse_parameters(
+        {"rl_steps": 30, "rl_prompts_per_step": 2, "rl_num_generations": 2, "sampling_max_tokens": 4}
+    )
+    settings = read_settings(write_settings(given, "rl"))
+    record = train(Candidate("c", 1, "random", 16, 1e-3, 0), settings, data, str(tiny_model), tmp_path / "model")
+    assert record.steps == 10
+    assert record.stopped == (
+        "no signal: the completions of every group had equal rewards (none was right) in all 10 steps; stopped after 10 of 30"
+    )
+    assert from_json(RlRecord, to_json(record)) == record and RlRecord([]).stopped is None
+    assert (tmp_path / "model" / "model.safetensors").exists()
