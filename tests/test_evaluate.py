@@ -19,7 +19,7 @@ import pytest
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
-from rlready.components.core.evaluation.evaluate import Progress, choose_size, evaluate
+from rlready.components.core.evaluation.evaluate import Reached, choose_size, evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.suite import average, score_benchmark
 from rlready.components.core.sampling.engine import Completion, Engine
@@ -189,9 +189,9 @@ def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problem
 
 
 def test_the_speed_and_the_rest_are_of_this_call():
-    assert describe_speed(Progress(100, 40, 40, "b", 0), 5.0) == ""
-    assert describe_speed(Progress(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
-    assert describe_speed(Progress(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
+    assert describe_speed(Reached(100, 40, 40, "b", 0), 5.0) == ""
+    assert describe_speed(Reached(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
+    assert describe_speed(Reached(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
 
 
 def test_another_evaluation_is_not_mixed_in(whole):

@@ -26,7 +26,7 @@ MOST_GROWTH = 4  # of a part over the one before, whose problems may have been s
 
 
 @dataclass
-class Progress:
+class Reached:
     """How far an evaluation is.
 
     Attributes:
@@ -44,7 +44,7 @@ class Progress:
     tokens: int = 0
 
 
-def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Progress], None]) -> Results:
+def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None]) -> Results:
     """Samples what is not in the folder yet, and scores all.
 
     Args:
@@ -63,20 +63,20 @@ def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Progress], None]
     asked = evaluation.samples + 1  # completions a problem
     held = [sum(problems for _, problems in _list_parts(out, n, asked)) for n in range(len(evaluation.benchmarks))]
     total = asked * sum(len(benchmark.problems) for benchmark in evaluation.benchmarks)
-    progress = Progress(total, asked * sum(held), asked * sum(held))
-    if progress.done < total:
+    reached = Reached(total, asked * sum(held), asked * sum(held))
+    if reached.done < total:
         base = find_base(evaluation.model, evaluation.digest)
         write_pointer(out / "model", base)
         with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
             for number, first in enumerate(held):
-                _sample(engine, evaluation, number, first, out, progress, tell)
+                _sample(engine, evaluation, number, first, out, reached, tell)
     parts = [part for number in range(len(held)) for part, _ in _list_parts(out, number, asked)]
     join_parts(parts, out / "samples.parquet")
     scores = []
     for benchmark in evaluation.benchmarks:
         counts = count_right(out / "samples.parquet", benchmark.name, [row["problem_id"] for row in benchmark.problems])
         scores.append(score_benchmark(benchmark.name, benchmark.problems, evaluation.samples, *counts))
-    results = Results(scores, average(scores), total - progress.kept)
+    results = Results(scores, average(scores), total - reached.kept)
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},
@@ -138,19 +138,19 @@ def _sample(
     number: int,
     first: int,
     out: Path,
-    progress: Progress,
-    tell: Callable[[Progress], None],
+    reached: Reached,
+    tell: Callable[[Reached], None],
 ) -> None:
     """Asks the problems of a benchmark from the first that is missing on.
 
     A part is as many problems as should take SECONDS_A_PART at the speed of the part before; the first one is one problem.
     """
     benchmark, size = evaluation.benchmarks[number], 1
-    progress.benchmark = benchmark.name
+    reached.benchmark = benchmark.name
     while first < len(benchmark.problems):
-        tell(progress)
+        tell(reached)
         begun, problems = time.monotonic(), benchmark.problems[first : first + size]
-        write_part(_name_part(out, number, first), _ask(engine, evaluation, benchmark.name, problems, progress, tell))
+        write_part(_name_part(out, number, first), _ask(engine, evaluation, benchmark.name, problems, reached, tell))
         first += len(problems)
         size = choose_size(len(problems), time.monotonic() - begun)
 
@@ -165,18 +165,18 @@ def _ask(
     evaluation: Evaluation,
     benchmark: str,
     problems: list[dict],
-    progress: Progress,
-    tell: Callable[[Progress], None],
+    reached: Reached,
+    tell: Callable[[Reached], None],
 ) -> list[dict]:
     """Returns the samples of some problems as rows: of each problem first greedy, then at temperature 1."""
     sampling, rows = evaluation.sampling, []
     draws = [Draw.greedily(sampling)] + ([Draw.at_random(sampling, evaluation.samples)] if evaluation.samples else [])
     for draw in draws:
-        done, tokens = progress.done, progress.tokens
+        done, tokens = reached.done, reached.tokens
 
         def count(drawn: int, drawn_tokens: int, done=done, tokens=tokens) -> None:
-            progress.done, progress.tokens = done + drawn, tokens + drawn_tokens
-            tell(progress)
+            reached.done, reached.tokens = done + drawn, tokens + drawn_tokens
+            tell(reached)
 
         scored = score_problems(engine, problems, draw, count)
         rows += list_samples(engine, benchmark, problems, draw, scored)
