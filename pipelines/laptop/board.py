@@ -64,6 +64,7 @@ class Board:
         self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
         self.cells[BASELINE, "gate"].state = self.cells[BASELINE, "rl"].state = "skipped"
         self.judged = False
+        self.found = []  # lines on what came from the cache, until they are read
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
@@ -76,8 +77,12 @@ class Board:
             if lines and not lines[-1].endswith("\n"):
                 lines.pop()
             self.offset += sum(len(line.encode()) for line in lines)
-        said = [self.take(json.loads(line)) for line in lines]
-        return [line for line in said if line]
+        said = []
+        for line in lines:
+            told = self.take(json.loads(line))
+            said += self.found + ([told] if told else [])
+            self.found = []
+        return said
 
     def take(self, event: dict) -> str | None:
         """Takes in one event."""
@@ -133,6 +138,7 @@ class Board:
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
+            self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
         """A stage from the cache writes no event: it is known by what comes after it."""
