@@ -37,9 +37,7 @@ class Value:
     why: str
 
 
-def propose_values(
-    base: BaseModel, rows: list[dict], training: int, evaluation: int, own_evaluation: bool
-) -> tuple[list[Value], float]:
+def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation: int) -> tuple[list[Value], float]:
     """Returns values for everything that depends on the data's size and lengths, the model and this machine.
 
     Args:
@@ -47,7 +45,6 @@ def propose_values(
         rows: Some SFT rows.
         training: Problems that can be trained on.
         evaluation: Problems to evaluate with.
-        own_evaluation: Whether these come of a file of their own.
 
     Returns:
         (the values, estimated minutes on this machine).
@@ -78,7 +75,7 @@ def propose_values(
     ]
     for level in LEVELS:
         sized = [*values, *_size(level, split["curate_rl_problems"], asked, examples, most, max(prompts), batch, shape)]
-        minutes = _estimate({value.name: value.value for value in sized}, parameters, rows, base, own_evaluation)
+        minutes = _estimate({value.name: value.value for value in sized}, parameters, rows, base)
         if minutes <= MINUTES:
             break
     return sized, minutes
@@ -135,7 +132,7 @@ def _explain_split(name: str, training: int, evaluation: int) -> str:
     }[name]
 
 
-def _estimate(values: dict, parameters: float, rows: list[dict], base: BaseModel, own: bool) -> float:
+def _estimate(values: dict, parameters: float, rows: list[dict], base: BaseModel) -> float:
     """Returns minutes on this machine's cores, RL for every candidate and the base model's measurement included."""
     experiment: Experiment = parse_parameters(values)
     # The benchmark's size is given; which source it is does not matter to the estimate.

@@ -308,10 +308,10 @@ def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
             )
             if name in others
         ]
-        tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
-        tries += (
-            [{"solution": s} for s in solutions] if needs_solution else [{"answer": a} for a in [*answers, *solutions]]
-        )
+        tries = [{"answer": name} for name in [*answers, *solutions]]
+        if needs_solution:
+            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
+            tries += [{"solution": s} for s in solutions]
         for columns in tries:
             with contextlib.suppress(InputError):
                 read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
