@@ -5,8 +5,9 @@ import os
 import sys
 
 from rlready.components.config import InputError
+from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.pipelines.cli import compile as compile_
-from rlready.pipelines.cli import doctor, evaluate, follow, init, plan, replay, report, run, submit
+from rlready.pipelines.cli import doctor, follow, init, plan, replay, report, run, submit
 from rlready.pipelines.cli.arguments import check_work
 from rlready.pipelines.cli.style import print_error
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from rlready.components.plan.machine import SIDE_BY_SIDE
 from rlready.components.plan.plan import Plan
 
 STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
 MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
 TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
 BASELINE = "base model"
-WORKERS = 2
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Board:
 
     Attributes:
         plan: What is going to happen.
+        workers: Candidates that run at a time.
         begun: When the run started.
         cells: By candidate and stage; the base model is the candidate BASELINE.
         failures: Messages of failed stages.
@@ -50,6 +51,7 @@ class Board:
     """
 
     plan: Plan
+    workers: int = SIDE_BY_SIDE
     begun: float = field(default_factory=time.time)
     cells: dict = field(default_factory=dict)
     failures: list = field(default_factory=list)
@@ -103,7 +105,7 @@ class Board:
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
             loop = TRAINING if self.judged else MEASURING
-            self._infer_cached(self.rows[: max(0, self.rows.index(row) - WORKERS + 1)], loop, fresh=True)
+            self._infer_cached(self.rows[: max(0, self.rows.index(row) - self.workers + 1)], loop, fresh=True)
             for earlier in STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
@@ -154,7 +156,7 @@ class Board:
                 rest += expected[stage]
             elif cell.state == "running":
                 rest += max(0.0, expected[stage] - (time.time() - cell.begun))
-        return rest / WORKERS
+        return rest / self.workers
 
     def draw(self) -> Table:
         """Returns the board as a table."""

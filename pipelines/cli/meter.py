@@ -1,0 +1,59 @@
+"""How far an evaluation is: a bar in a terminal, elsewhere a line now and then, both on standard error."""
+
+import sys
+import time
+from contextlib import AbstractContextManager
+
+from rlready.components.core.evaluation.evaluate import Progress
+from rlready.pipelines.cli.style import print_progress, show_clock
+
+SECONDS_A_LINE = 15  # between lines where there is no terminal
+
+
+class Meter(AbstractContextManager):
+    """Shows the progress of an evaluation; time counts from the first call, when the model is loaded.
+
+    Attributes:
+        last: The newest progress; None before any.
+    """
+
+    def __init__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self.last: Progress | None = None
+        self.begun = self.said = 0.0
+        columns = (TextColumn("{task.description:<22}", markup=False), BarColumn(), MofNCompleteColumn())
+        console = Console(stderr=True)
+        self.bar = Bar(*columns, TextColumn("{task.fields[speed]}", markup=False), console=console, transient=True)
+        self.task = None
+
+    def tell(self, progress: Progress) -> None:
+        """Shows how far it is."""
+        now = time.time()
+        first, self.last = self.last is None, progress
+        self.begun = now if first else self.begun
+        speed = describe_speed(progress, now - self.begun)
+        if self.bar.console.is_terminal:
+            if first:
+                self.bar.start()
+                self.task = self.bar.add_task("", total=progress.total, speed="")
+            self.bar.update(self.task, description=progress.benchmark, completed=progress.done, speed=speed)
+        elif first or now - self.said >= SECONDS_A_LINE or progress.done == progress.total:
+            self.said = now
+            counted = f"{progress.benchmark}: {progress.done} of {progress.total} completions"
+            print_progress(self.begun, ", ".join(filter(None, (counted, speed))), sys.stderr)
+
+    def __exit__(self, *error) -> None:
+        if self.task is not None:
+            self.bar.stop()
+
+
+def describe_speed(progress: Progress, seconds: float) -> str:
+    """Returns tokens a second and the time left, at the speed of these seconds; nothing before the first completion."""
+    drawn = progress.done - progress.kept
+    if not drawn or seconds <= 0:
+        return ""
+    left = (progress.total - progress.done) * seconds / drawn
+    return f"{progress.tokens / seconds:,.0f} tokens/s" + (f", about {show_clock(left)} to go" if left else "")
