@@ -60,6 +60,7 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
         "pipeline": ("ok", "11 executors that ask for what the placement says; no OneOf"),
         "server": ("failure", "cannot be reached"),
+        "lineage": ("failure", "cannot be reached"),
         "cluster": ("warning", "no kubeconfig here, so secrets"),
     }
     assert found.keys() == expected.keys()

@@ -9,7 +9,12 @@ import sys
 import pytest
 from kfp_server import rlready
 
+from rlready.components.config import InputError, parse_parameters
+from rlready.components.core.records import BaseModel
 from rlready.components.list_machine.problems import generate_rows
+from rlready.components.plan.checks import check_values
+from rlready.components.plan.propose import MINUTES, propose_values
+from rlready.components.plan.sizes import propose_split
 from rlready.pipelines.recipes import load_recipe
 
 SHAPES = {
@@ -49,6 +54,24 @@ def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkey
     assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
     assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
     assert f"{shape}.yaml is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("training", "evaluation"), [(12, 4), (60, 20), (500, 300), (5000, 640)])
+def test_proposed_sizes_fit_the_data_and_the_time(training, evaluation):
+    rows = [row | {"format": "word"} for row in itertools.islice(generate_rows("sft", 0), 60)]
+    values, minutes = propose_values(BaseModel("builtin:list-machine", "", ""), rows, training, evaluation)
+    given = {value.name: value.value for value in values}
+    assert check_values(parse_parameters(given)) == [] and all(value.why for value in values)
+    heldout, prompts = given["curate_heldout_problems"], given["curate_rl_problems"]
+    assert heldout + prompts + given["sweep_examples"][0] <= training
+    assert given["curate_predictor_problems"] + given["curate_benchmark_problems"] <= evaluation
+    assert min(given["curate_predictor_problems"], given["curate_benchmark_problems"], heldout, prompts) >= 1
+    assert minutes <= MINUTES
+
+
+def test_too_few_problems_are_not_split():
+    with pytest.raises(InputError, match="11 usable training problems cannot be split; at least 12 are needed"):
+        propose_split("sft", 11)
 
 
 def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, monkeypatch, tmp_path):

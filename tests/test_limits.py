@@ -34,7 +34,7 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
         limits.check_size(package, load_recipe("laptop", [SEEDS]))
     line = str(caught.value)
     assert "\n" not in line and re.match(
-        r"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of {limit}", line
+        rf"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of {limit}", line
     )
     fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 14 do", line).groups())
     grid = ["sweep_candidates=", "sweep_subsets=random"]

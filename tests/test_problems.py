@@ -11,7 +11,7 @@ from conftest import make_gsm8k_rows
 
 from rlready.components.config import Curate, InputError, Sampling
 from rlready.components.core.data.golds import ADDED, REWRITTEN
-from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.problems import propose_columns, read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
@@ -232,10 +232,11 @@ def test_unusual_names_get_a_mapping_that_works(tmp_path, gsm8k_file):
     with pytest.raises(InputError) as refused:
         look_at_sources(Curate(sft_data=path))
     message = str(refused.value)
-    assert '"rationale": "1+1=2"' in message and "looked for: " in message
-    proposed = re.search(r"columns: ({.*?})", message)[1]
+    assert 'rationale: "1+1=2", gold: "2"' in message and "Looked for question in question or problem" in message
+    proposed = re.search(r"for this one ({.*?}) works", message)[1]
     source = {"mine": {"path": path, "columns": parse_yaml(proposed, "")}}
     assert read(row, True, find_source("mine", "datasets", source))[0]["answer"] == "2"
+    assert propose_columns(row, False) == {"question": "ask", "answer": "gold"}
 
 
 def test_half_a_character_stops_neither_evaluate_nor_its_output(tiny_model, tmp_path):

@@ -123,11 +123,13 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
 
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
-    """Returns lines on what is changed in the SFT rows that were looked at, and one of them as the model sees it."""
+    """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
     rows = seen.samples["sft"]
     whole = "all" if "sft" in seen.complete else "the first"
     lines = [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
-    return lines + (show_example(base, rows[0]) if rows and base.digest else [])
+    if not rows or not base.digest:
+        return lines
+    return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))
 
 
 def write_all_settings(

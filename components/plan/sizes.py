@@ -87,7 +87,8 @@ def propose_split(use: str, problems: int, own_rl: bool = True, own_predictors: 
     """
     least = LEAST_TRAINING if use == "sft" else LEAST_EVALUATION
     if problems < least:
-        raise InputError(f"{problems} usable {use} problems cannot be split; at least {least} are needed: add data")
+        name = "training" if use == "sft" else use
+        raise InputError(f"{problems} usable {name} problems cannot be split; at least {least} are needed: add data")
     if use == "rl":
         return {"curate_rl_problems": min(problems, 1024)}
     if use == "predictors":

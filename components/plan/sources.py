@@ -52,10 +52,10 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         split = use if use in ("sft", "rl") else "evaluation"
         few = contents.rows is not None and contents.rows <= ROWS_COUNTED
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT
-        note = seen.changed.update if use == "sft" else Counter().update
-        seen.samples[use] = read_some(
-            source, split, curate.seed, count, "" if source.path else revision, lambda what, note=note: note([what])
-        )
+        revision, noted = "" if source.path else revision, []
+        seen.samples[use] = read_some(source, split, curate.seed, count, revision, noted.append)
+        if use == "sft":
+            seen.changed.update(noted)
         if few:
             seen.complete.add(use)
     return seen

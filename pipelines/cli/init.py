@@ -1,19 +1,27 @@
 """rlready init."""
 
 import argparse
+import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlready.components.config import Curate, InputError
 from rlready.pipelines.cli.arguments import add_mirror
 from rlready.pipelines.cli.style import print_result, shorten
 
+if TYPE_CHECKING:
+    from rlready.components.core.data.registry import Source
+    from rlready.components.plan.propose import Value
+
 TEXT = "Look at data and a model, and write a recipe that fits both."
 EXAMPLE = "rlready init problems.jsonl models/smollm2"
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # where one source is both trained on and evaluated with
-MOST_ROWS = 100_000  # that are split for a try; of more, there are enough
+MOST_ROWS = 100_000  # that are split for a try; of more, and of what is not on this machine, there are enough
+ENOUGH = 640  # evaluation problems: as many as the defaults take
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -42,10 +50,10 @@ def execute(arguments: argparse.Namespace) -> None:
         raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
     base = find_base(arguments.model, "main")
     check_base_model(base)
-    sources, settings = _choose_sources(arguments)
+    settings = _choose_sources(arguments)
     rows, training, evaluation, changed = _count(settings)
-    values, minutes = propose_values(base, rows, training, evaluation, bool(arguments.evaluation))
-    text = "\n".join(_write(arguments, output, sources, settings, values, changed, minutes))
+    values, minutes = propose_values(base, rows, training, evaluation)
+    text = "\n".join(_write(arguments, settings, values, changed, minutes, output.absolute().parent))
     output.write_text(text + "\n")
     print_result("data", f"{training} problems to train on, {evaluation} to evaluate with")
     for what, count in changed.items():
@@ -54,71 +62,77 @@ def execute(arguments: argparse.Namespace) -> None:
     print_result("next", f"rlready plan --recipe {output}")
 
 
-def _choose_sources(arguments: argparse.Namespace) -> tuple[dict, Curate]:
-    """Returns entries for curate_sources, as they are needed, and the settings that name the data."""
+def _choose_sources(arguments: argparse.Namespace) -> Curate:
+    """Returns settings that name the data, with entries for it in curate_sources where they are needed."""
+    from rlready.components.core.data.registry import BUILTIN, find_source, get_mirror
+
+    if BUILTIN in (arguments.data, arguments.evaluation):
+        raise InputError(f"{BUILTIN}: its recipe is there already: rlready run --recipe laptop")
+    entries, names, mirror = {}, {}, arguments.mirror or ""
+    for use, text, registry, name in (
+        ("sft", arguments.data, "datasets", "train"),
+        ("evaluation", arguments.evaluation or arguments.data, "benchmarks", "test"),
+    ):
+        source = find_source(text, registry, {}, get_mirror(mirror))
+        entry = _map_columns(source, use) | ({} if arguments.evaluation else {"share": SHARES[use]})
+        names[use] = f"{Path(text).stem.replace(':', '-')}-{name}" if entry else text
+        if entry:
+            aside = {"name", "pictures", "rows", "licence"} | ({"hub"} if source.path else set())
+            kept = {key: value for key, value in dataclasses.asdict(source).items() if value and key not in aside}
+            entries[names[use]] = kept | entry
+    return Curate(sft_data=names["sft"], evaluation_data=names["evaluation"], sources=entries, mirror=mirror)
+
+
+def _map_columns(source: "Source", use: str) -> dict:
+    """Returns columns for a source whose first row is not read without, where some would do."""
     from rlready.components.core.data.problems import propose_columns, read_problem
-    from rlready.components.core.data.registry import find_source, get_mirror
     from rlready.components.core.data.sources import read_rows
 
-    entries, names = {}, {}
-    mirror = get_mirror(arguments.mirror or "")
-    for use, text, registry in (
-        ("sft", arguments.data, "datasets"),
-        ("evaluation", arguments.evaluation or arguments.data, "benchmarks"),
-    ):
-        source = find_source(text, registry, {}, mirror)
-        entry = {}
-        if not source.columns and source.name != "builtin:list-machine":
-            _, row = next(read_rows(source, use, 0), ("", {}))
-            try:
-                read_problem(row, use == "sft", source)
-            except InputError:
-                if columns := propose_columns(row, use == "sft"):
-                    entry["columns"] = columns
-        if not arguments.evaluation and source.name != "builtin:list-machine":
-            entry["share"] = SHARES[use]
-        names[use] = text
-        if entry:
-            kept = {"columns": source.columns, "config": source.config, "split": source.split, "hub": source.hub}
-            kept = {key: value for key, value in kept.items() if value and not (source.path and key != "columns")}
-            where = {"path": source.path} if source.path and not source.hub else {}
-            names[use] = f"{Path(text).stem.replace(':', '-')}-{'train' if use == 'sft' else 'test'}"
-            entries[names[use]] = where | kept | entry
-    settings = Curate(
-        sft_data=names["sft"], evaluation_data=names["evaluation"], sources=entries, mirror=arguments.mirror or ""
-    )
-    return entries, settings
+    if source.columns:
+        return {}
+    _, row = next(read_rows(source, use, 0), ("", {}))
+    try:
+        read_problem(row, use == "sft", source)
+        return {}
+    except InputError:
+        columns = propose_columns(row, use == "sft")
+        return {"columns": columns} if columns else {}
 
 
 def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
-    import dataclasses
-
-    from rlready.components.core.data.registry import BUILTIN
+    from rlready.components.core.data.problems import read_benchmark
+    from rlready.components.core.data.registry import find_source, get_mirror
+    from rlready.components.core.data.sources import examine
     from rlready.components.curate.curate import curate
     from rlready.components.plan.sources import look_at_sources
 
-    ones = {f"{name}_problems": 1 for name in ("heldout", "rl", "predictor", "benchmark")}
-    examples = 1024 if settings.sft_data == BUILTIN else 0
-    tried = dataclasses.replace(settings, **ones, sft_examples=examples)
-    seen = look_at_sources(tried)
-    rows = seen.samples["sft"]
-    evaluated = next(rows for use, rows in seen.samples.items() if use != "sft")
+    tried = dataclasses.replace(settings, **{f"{n}_problems": 1 for n in ("heldout", "rl", "predictor", "benchmark")})
+    seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
+    training, evaluation = (
+        find_source(text, registry, settings.sources, mirror)
+        for text, registry in ((settings.sft_data, "datasets"), (settings.evaluation_data, "benchmarks"))
+    )
+    problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
+    rows = examine(training, 0).rows if training.path else None
+    if rows is None or rows > MOST_ROWS:
+        return seen.samples["sft"], MOST_ROWS, len(problems), dict(seen.changed)
     with tempfile.TemporaryDirectory() as folder:
         card = curate(tried, seen.revisions, Path(folder) / "data")
-    training = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
-    evaluation = 640 if settings.evaluation_data == BUILTIN else len({row["problem_id"] for row in evaluated})
+    found = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
     changed = {part["reason"]: part["rows"] for part in card["parts"] if part["set"] == "sft"}
-    return rows, training, evaluation, changed
+    return seen.samples["sft"], found, len(problems), changed
 
 
 def _write(
-    arguments, output: Path, sources: dict, settings: Curate, values: list, changed: dict, minutes
+    arguments: argparse.Namespace,
+    settings: Curate,
+    values: list["Value"],
+    changed: dict[str, int],
+    minutes: float,
+    folder: Path,
 ) -> Iterator[str]:
     """Yields the lines of the recipe."""
-    import json
-
-    folder = output.absolute().parent
 
     def show(text: str) -> str:
         """Paths that are relative to the current folder are written relative to the recipe, as they are read."""
@@ -133,10 +147,11 @@ def _write(
     yield f"description: {json.dumps(about)}"
     yield "parameters:"
     yield f"  base_model: {json.dumps(show(arguments.model))}"
-    if sources:
-        yield "  # One file is trained on and evaluated with: each problem lies in one share, by a hash of its question."
+    if settings.sources:
+        if not arguments.evaluation:
+            yield "  # One source is trained on and evaluated with: each problem lies in one share, by a hash of its question."
         yield "  curate_sources:"
-        for name, entry in sources.items():
+        for name, entry in settings.sources.items():
             shown = entry | ({"path": show(entry["path"])} if "path" in entry else {})
             yield f"    {json.dumps(name)}: {json.dumps(shown)}"
     yield f"  curate_sft_data: {json.dumps(show(settings.sft_data))}"

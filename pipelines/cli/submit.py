@@ -36,7 +36,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.pipelines.cluster.limits import check_size
     from rlready.pipelines.cluster.package import check_package, write_package
     from rlready.pipelines.cluster.paths import check_paths
-    from rlready.pipelines.cluster.runs import has_cache
+    from rlready.pipelines.cluster.runs import close_ended_runs, has_cache
     from rlready.pipelines.cluster.story import UNCACHED
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
@@ -51,6 +51,7 @@ def execute(arguments: argparse.Namespace) -> None:
     kfp = server.connect(arguments.host, arguments.namespace)
     if has_cache(kfp) is False:  # no refusal: it may have been switched on since
         print_error(f"as the newest run shows, {UNCACHED}")
+    close_ended_runs(kfp)
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"

@@ -61,6 +61,7 @@ def examine(
     yield _guard("pipeline", lambda: _find_pipeline(parameters, placement, image))
     if host or os.environ.get("KFP_HOST") or os.environ.get("KF_PIPELINES_ENDPOINT"):
         yield _guard("server", lambda: _find_server(host, namespace))
+        yield _guard("lineage", lambda: _find_left_open(host, namespace))
         yield _guard("cluster", lambda: _find_cluster(placement, namespace or "kubeflow"))
 
 
@@ -187,6 +188,22 @@ def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     if cached is False:
         return "warning", f"{text}; as its newest run shows, {UNCACHED}: its administrator sets CacheEnabled"
     return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"
+
+
+def _find_left_open(host: str | None, namespace: str | None) -> tuple[str, str]:
+    from rlready.pipelines.cluster.runs import close_ended_runs
+    from rlready.pipelines.cluster.server import connect
+
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return (
+            "ok",
+            "MLFLOW_TRACKING_URI is not set: whether runs that were stopped stand there as running was not looked at",
+        )
+    closed = close_ended_runs(connect(host, namespace))
+    return (
+        "ok",
+        f"ended in MLflow as on the server: {', '.join(closed)}" if closed else "no run that ended stands as running",
+    )
 
 
 def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ USUAL = {
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
 BESIDE = ("subject", "image")  # columns that are no part of the text
-LONGEST_ROW = 300  # characters of it in a message
+LONGEST_VALUE = 80  # characters of a column in a message
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
@@ -266,17 +266,26 @@ def _explain(row: object, split: str, source: Source) -> str:
     if not isinstance(row, dict) or not row:
         return ")"
     looked = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
-    looked = ", ".join(f"{name} in {keys}" for name, keys in looked.items() if name not in BESIDE)
-    columns = propose_columns(row, split == "sft")
-    proposal = (
-        f"this would work: {{path: ..., columns: {{{', '.join(f'{k}: {v}' for k, v in columns.items())}}}}}"
-        if columns
-        else "which columns to take"
+    looked = ", ".join(
+        f"{name} in {keys}" for name, keys in looked.items() if name in ("question", "solution", "answer")
     )
-    shown = json.dumps(row, default=str)
-    shown = shown if len(shown) <= LONGEST_ROW else shown[:LONGEST_ROW] + "..."
-    text = f"; there is {', '.join(map(str, row))}); say under columns: in curate_sources {proposal}. The last row was {shown};"
-    return LONE_SURROGATE.sub("?", f"{text} looked for: {looked}")
+    columns = propose_columns(row, split == "sft")
+    mapping = ", ".join(f"{name}: {column}" for name, column in columns.items())
+    proposal = (
+        f"which to take; for this one {{{mapping}}} works (init writes it)" if columns else "which columns to take"
+    )
+    shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in row.items())
+    text = (
+        f"; there is {', '.join(map(str, row))}); say under columns: in curate_sources {proposal}. The row: {shown}. Looked"
+        f" for {looked}, and for an answer inside the solution: in \\boxed{{}}, behind ####, or said at the end (The answer is"
+        " 72.)"
+    )
+    return LONE_SURROGATE.sub("?", text)
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
@@ -299,11 +308,11 @@ def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
             )
             if name in others
         ]
-        tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
-        tries += (
-            [{"solution": s} for s in solutions] if needs_solution else [{"answer": a} for a in [*answers, *solutions]]
-        )
-        for columns in tries if needs_solution else tries[::-1]:
+        tries = [{"answer": name} for name in [*answers, *solutions]]
+        if needs_solution:
+            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
+            tries += [{"solution": s} for s in solutions]
+        for columns in tries:
             with contextlib.suppress(InputError):
                 read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
                 return {"question": question} | columns

@@ -85,7 +85,8 @@ def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: s
             client.log_text(run.info.run_id, path.read_text(), name)
         client.set_terminated(run.info.run_id, status)
 
-    attempt(finish)
+    if run_id:
+        attempt(finish)
 
 
 def find_open_runs() -> set[str]:

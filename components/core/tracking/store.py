@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import glob
 import os
 import shlex
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -39,11 +41,12 @@ def make(database: Path) -> None:
         return
     from mlflow import MlflowClient
 
-    scratch = Path(f"{database}.new")
-    shutil.rmtree(scratch, ignore_errors=True)  # of a process that was stopped
-    scratch.mkdir()
+    for left in database.parent.glob(f"{glob.escape(database.name)}.new-*"):  # by a process that was stopped
+        shutil.rmtree(left, ignore_errors=True)
+    # Never the same name twice: MLflow keeps connections by it.
+    scratch = Path(tempfile.mkdtemp(dir=database.parent.absolute(), prefix=f"{database.name}.new-"))
     try:
-        MlflowClient(f"{PREFIX}{scratch.absolute() / database.name}").search_experiments()
+        MlflowClient(f"{PREFIX}{scratch / database.name}").search_experiments()
         os.replace(scratch / database.name, database)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
