@@ -33,7 +33,7 @@ def show_example(base: BaseModel, row: dict) -> list[str]:
 
 
 def _find_end(folder: Path, template: str, tokens: dict[str, str]) -> str:
-    """Returns the text of the token that `find_end` of core/prompts.py finds, without transformers' tokenizer."""
+    """Returns the text of the token that `find_eos_token_id` of core/prompts.py finds, without transformers' tokenizer."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
