@@ -211,9 +211,20 @@ def test_a_stop_leaves_nothing_running_and_the_next_run_goes_on(recipe, work, fi
     assert process.returncode == 130 and "goes on from here" in output
     time.sleep(1)
     assert str(folder) not in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout
+    states = read_states(work, folder)
+    assert states[folder.name] == "KILLED" and "RUNNING" not in states.values()
     _, outcomes, events, _ = run(recipe, work, *changed)
     assert outcomes[6]["benchmark"]
     assert not [event for event in list_started(events) if event[0] in ("curate", "sft")]
+
+
+def read_states(work, folder):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlready").experiment_id
+    found = client.search_runs([experiment], f"tags.`rlready.run_id` = '{folder.name}'")
+    return {run.info.run_name: run.info.status for run in found}
 
 
 def wait_for_event(work, stage, state):
@@ -282,7 +293,7 @@ def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recip
     (run, *_) = client.search_runs(
         [experiment], f"tags.`rlready.candidate_id` = '{name}'", order_by=["start_time DESC"]
     )
-    assert run.info.status == "FAILED" and "larger than the data" in run.data.tags["failed"]
+    assert run.info.status == "FAILED" and "larger than the data" in run.data.tags["failed.reason"]
 
 
 def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, recipe, work):
