@@ -117,7 +117,7 @@ def test_golds_are_described_by_how_answers_are_compared_with_them():
             "\\emptyset",
         ],
         "words": ["\\text{Monday}", "even"],
-        "text": ["Petya will always receive the very last token", "\\int_0^1 x\\,dx", "1,2,\\ldots"],
+        "text": ["Petya will always receive the very last token", "\\int_0^1 x\\,dx"],
         None: ["", " ", "{", "x" * 301],
     }
     for kind, golds in described.items():
