@@ -115,7 +115,7 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
     last = before[-1] if before else ""
     if run in SPELLED:
         return [SPELLED[run]]
-    if prose or run in JOINERS:
+    if prose or run in JOINERS or (run.lower() == "no" and not before and not after):
         return [f'"{run}'] if len(run) > 1 or run == "a" else [run]
     if last in ("\\angle", "\\triangle"):
         return list(run)
