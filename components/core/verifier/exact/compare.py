@@ -1,6 +1,6 @@
 r"""Whether two answers that were read mean the same, after settling what their equations say."""
 
-from rlready.components.core.verifier.exact.expression import Node, make_number
+from rlready.components.core.verifier.exact.expression import DOTS, Node, make_number
 from rlready.components.core.verifier.exact.identity import is_proportional, is_same, list_symbols, rename
 from rlready.components.core.verifier.exact.numbers import Evaluator, Undefined
 from rlready.components.core.verifier.exact.parts import Group, has_symbols, is_interval
@@ -199,6 +199,8 @@ def _compare_lists(a: Group, b: Group) -> bool:
     for one, other in ((a, b), (b, a)):
         if _has_names(one) and not any(get_kind(item) == "named" for item in other.items):
             return all(map(is_equal, one.items, other.items))
+    if DOTS in a.items or DOTS in b.items:
+        return all(map(is_equal, a.items, b.items))
     rest = list(b.items)
     for item in a.items:
         partner = next((place for place, other in enumerate(rest) if is_equal(item, other)), None)

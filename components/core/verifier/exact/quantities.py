@@ -9,7 +9,7 @@ from rlready.components.core.verifier.exact.tokens import FUNCTIONS
 from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, read_unit
 
 MOST_WORDS = 5  # more are prose, which says the same in many ways
-PHRASES = {"infinity": INFINITY, "infinitelymany": INFINITY}
+PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 BASE = re.compile(r"\(?(-?[\d.]+)\)?(_\{?\(?\"?|\(?\"base\"?)(\w+)\)?\}?")
 TIME = re.compile(
@@ -28,8 +28,12 @@ def read_quantity(tokens: list[str]):
         return Node("neg", (inner,)) if isinstance(inner, Node) and sign == ["-"] else inner
     rest = list(tokens)
     if len(tokens) > len(sign) + 1 and tokens[len(sign)] in CURRENCIES:
-        unit = ((CURRENCIES[tokens[len(sign)]], 1),)
-        return Group("unit", (_read_scaled(sign + tokens[len(sign) + 1 :]), unit, None))
+        unit, inner = CURRENCIES[tokens[len(sign)]], read_quantity(sign + tokens[len(sign) + 1 :])
+        if isinstance(inner, Node):
+            return Group("unit", (inner, ((unit, 1),), None))
+        if inner.kind == "unit" and inner.items[2] is None:
+            return Group("unit", (inner.items[0], tuple(sorted([(unit, 1), *inner.items[1]])), None))
+        raise Unreadable("a sum of money")
     if match := BASE.fullmatch("".join(tokens)):
         digits, _, base = match.groups()
         numbers = [token for token in tokens if token[0].isdigit()]

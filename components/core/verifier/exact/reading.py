@@ -24,8 +24,8 @@ JOINERS = (",", ";", '"and', '"or', "\\vee")
 EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
-LABEL = re.compile(r"\s*(?:\\text\s*\{\s*)?\([a-h]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
-LABEL_IN_TEXT = re.compile(r"\s*\\text\s*\{\s*\([a-h]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?\([a-hA-H]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
+LABEL_IN_TEXT = re.compile(r"\s*\\text(?:bf)?\s*\{\s*\([a-hA-H]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
 
@@ -106,6 +106,8 @@ def _read_list(tokens: list[str], parts: list[list[str]]):
     marks = set(list_marks(tokens, JOINERS))
     if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
         return Group("union", tuple(values))
+    if marks == {'"and'} and all(isinstance(value, Group) and value.kind == "reals" for value in values):
+        return Group("common", tuple(values))
     return Group("list", tuple(flatten(values)))
 
 
@@ -165,13 +167,15 @@ def read_relation(sides: list[list[str]], marks: list[str]):
         sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
     if len(marks) == 2 and not set(marks) <= {"<", "≤"}:
         raise Unreadable("a chain of relations")
-    single = [len(side) == 1 and (side[0].isalpha() or side[0][0] == "@") for side in sides]
+    variables = [side[1:-1] if side[0] == side[-1] == "|" else side for side in sides]
+    single = [len(name) == 1 and (name[0].isalpha() or name[0][0] == "@") for name in variables]
     if single.count(True) == 1 and set(marks) <= {"<", "≤", "≠"}:
         place = single.index(True)
+        name, absolute = variables[place][0], len(sides[place]) > 1
         bounds = [parse(side) for side in sides if side is not sides[place]]
         pieces = _make_pieces(place, bounds, marks)
-        if pieces and not any(sides[place][0].lstrip("@") in list_symbols(bound) for bound in bounds):
-            return Group("reals", (sides[place][0], pieces))
+        if pieces and not any(name.lstrip("@") in list_symbols(bound) for bound in bounds):
+            return Group("reals", (name, _mirror(pieces) if absolute else pieces))
     return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
 
 
@@ -183,6 +187,17 @@ def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | No
     if len(marks) == 2:
         return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
     return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
+
+
+def _mirror(pieces: tuple) -> tuple:
+    """Returns the pieces that an inequality for an absolute value leaves."""
+    if len(pieces) > 1:
+        raise Unreadable("two absolute values that are left out")
+    low, low_closed, high, high_closed = pieces[0]
+    below, above = Node("neg", (high,)), Node("neg", (low,))
+    if low == EVERYTHING[0][0]:
+        return ((below, high_closed, high, high_closed),)
+    return (below, high_closed, above, low_closed), pieces[0]
 
 
 def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
@@ -212,7 +227,7 @@ def _read_single(tokens: list[str]):
     if tokens == ["@mathbb R"]:
         return Group("reals", (None, EVERYTHING))
     if "\\begin" in tokens:
-        return _read_matrix(tokens)
+        return _read_environment(tokens[1:] if tokens[0] == "\\{" and "\\}" not in tokens else tokens)
     if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
         tokens = [{"]": "("}.get(tokens[0], "["), *tokens[1:-1], {"[": ")"}.get(tokens[-1], "]")]
     if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
@@ -239,6 +254,19 @@ def _read_set(inner: list[str]) -> Group:
     if len(inner) > 60 * MOST_PARTS:
         raise Unreadable("a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
+
+
+def _read_environment(tokens: list[str]):
+    """Reads a matrix, or the lines of `cases` and `aligned` without conditions beside them as a list."""
+    name = tokens[2].strip('"') if len(tokens) > 6 else ""
+    if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
+        return _read_matrix(tokens)
+    body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
+    body = body[find_bracket(body) + 1 :] if name == "array" else body
+    if "&" in body and name == "cases":
+        raise Unreadable("cases with conditions")
+    lines = split([token for token in body if token != "&"], ("\\\\", ",", ";"))
+    return Group("list", tuple(read_tokens(line) for line in lines if line))
 
 
 def _read_matrix(tokens: list[str]) -> Group:

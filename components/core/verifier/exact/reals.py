@@ -18,6 +18,11 @@ def list_pieces(value) -> list[Piece] | None:
     if kind == "union":
         parts = [list_pieces(item) for item in items]
         return None if any(part is None for part in parts) else [piece for part in parts for piece in part]
+    if kind == "common":
+        common = [EVERYTHING[0]]
+        for item in items:
+            common = [_intersect(piece, other) for piece in common for other in list_pieces(item)]
+        return [piece for piece in common if _holds_any(piece)]
     if kind == "minus":
         whole, removed = map(list_pieces, items)
         return None if whole is None or removed is None else _subtract(whole, removed)

@@ -83,7 +83,7 @@ BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
 TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
 TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
 ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
-LAST_MARK = re.compile(r"(?<!\.)[.,;]\s*$")
+LAST_MARK = re.compile(r"(?<!\.)[.,;]\s*$|(?:\s*\\\\)+\s*$")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 

@@ -115,10 +115,12 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
     last = before[-1] if before else ""
     if run in SPELLED:
         return [SPELLED[run]]
-    if prose or run in JOINERS:
+    if prose or run in JOINERS or (run.lower() == "no" and not before and not after):
         return [f'"{run}'] if len(run) > 1 or run == "a" else [run]
     if last in ("\\angle", "\\triangle"):
         return list(run)
+    if last in ("/", "\\cdot") and before[-2:-1] and before[-2][0] == '"' and find_unit(run):
+        return [f'"{run}']
     if last and _ends_value(last):
         if not spaced and last[0].isdigit() and run in ORDINALS and _is_ordinal(last, run):
             return []
@@ -209,6 +211,8 @@ def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
         elif token == "^" and (match := re.match(r"\^\{?(\\prime|'|\*|\+)+\}?", "".join(tokens[place : place + 5]))):
             primes += "'" * match[0].count("prime") + match[0].strip("^{}").replace("\\prime", "")
             place += match[0].count("prime") + len(re.sub(r"\\prime", "", match[0]))
+        elif token == "^" and "".join(tokens[place : place + 6]) == "^{-1}(" and tokens[place - 1] in ("f", "g", "h"):
+            primes, place = "^-1", place + 5
         elif token == "^" and not power and not subscript:
             end = find_close(tokens, place + 1) + 1 if tokens[place + 1 : place + 2] == ["{"] else place + 2
             if tokens[end : end + 1] != ["_"]:
