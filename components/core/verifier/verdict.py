@@ -95,10 +95,13 @@ def describe_gold(answer: str, answer_format: str) -> str | None:
     accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
     if accepted:
         return describe_gold(accepted[1], answer_format)
-    gold = clean_gold(gold)
-    if not gold.strip("{} ") or not verify(f"\\boxed{{{gold}}}", gold, answer_format):
+    cleaned = clean_gold(gold)
+    if not cleaned.strip("{} ") or not verify(f"\\boxed{{{cleaned}}}", cleaned, answer_format):
         return None
-    return "value" if read_plain(gold) else _describe(gold)
+    kind = "value" if read_plain(cleaned) else _describe(cleaned)
+    # A brace that is missing is a part that is missing, unless what is there makes sense without it.
+    broken = cleaned.count("}") > gold.count("}") and kind == "text"
+    return None if broken else kind
 
 
 def is_readable(answer: str, answer_format: str) -> bool:
