@@ -10,7 +10,7 @@ from test_experiment import run
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlready.components.core.models import load_model, load_tokenizer, save_model
-from rlready.components.core.prompts import encode_example, encode_prompt, find_end
+from rlready.components.core.prompts import encode_example, encode_prompt, find_eos_token_id
 from rlready.components.core.sampling.engine import Draw
 from rlready.components.core.sampling.transformers_engine import TransformersEngine
 
@@ -101,7 +101,7 @@ def test_the_prompt_is_the_template_with_one_beginning_and_the_end_is_the_templa
     assert tokenizer.decode(prompt) == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     if tokenizer.bos_token:
         assert prompt.count(tokenizer.bos_token_id) == 1
-    assert tokenizer.convert_ids_to_tokens(find_end(tokenizer)) == entry["end"]
+    assert tokenizer.convert_ids_to_tokens(find_eos_token_id(tokenizer)) == entry["end"]
     example = encode_example(tokenizer, {"question": "How many?", "solution": "Two.", "format": "word"})
     assert tokenizer.decode(example["input_ids"]) == tokenizer.decode(prompt) + "Two." + entry["end"]
 

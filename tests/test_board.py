@@ -1,5 +1,7 @@
 """The board says what runs, what is done, and what came from the cache and therefore wrote no event."""
 
+import json
+
 import pytest
 
 from rlready.components.plan.plan import make_plan
@@ -73,3 +75,14 @@ def test_lost_tracking_is_told_once(board):
     """Every stage is a process of its own and notices by itself."""
     told = [tell(board, "tracking", None, "lost", message="tracking: lost (refused)") for _ in range(3)]
     assert told == ["tracking: lost (refused)", None, None] and board.lost
+
+
+def test_what_came_from_the_cache_is_a_line_before_that_of_the_event_that_shows_it(board, tmp_path):
+    events, row = tmp_path / "events.jsonl", board.rows[2]
+    cell = {"time": 0.0, "stage": "predictors", "candidate": row}
+    written = [cell | {"state": "started"}, cell | {"state": "failed", "message": "out of memory"}]
+    events.write_text("".join(json.dumps(event) + "\n" for event in written))
+    lines = board.read(events)
+    cached = [f"{BASELINE}: SFT", f"{BASELINE}: Predictors", f"{row}: SFT"]
+    assert lines == [*(f"{cell} from the cache" for cell in cached), f"{row}: Predictors failed: out of memory"]
+    assert board.read(events) == []

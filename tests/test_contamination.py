@@ -75,7 +75,9 @@ def run(tmp_path, train, evaluation=None, **changes):
     files["evaluation_data"] = write_json(tmp_path / "test.jsonl", evaluation)
     settings = Curate(**{**COUNTS, **files, **changes})
     out = tmp_path / f"data-{random.random()}"
-    card = curate(settings, look_at_sources(settings)[0], out, lambda texts: [len(text.split()) for text in texts])
+    card = curate(
+        settings, look_at_sources(settings).revisions, out, lambda texts: [len(text.split()) for text in texts]
+    )
     return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
 
 
@@ -316,7 +318,7 @@ def test_other_processes_change_no_byte(tmp_path, monkeypatch):
         monkeypatch.setattr("rlready.components.curate.refine.CHUNKS_HERE", here)
         out = tmp_path / f"out-{here}"
         count_tokens = load_token_counter("builtin:list-machine", "")
-        curate(settings, look_at_sources(settings)[0], out, count_tokens)
+        curate(settings, look_at_sources(settings).revisions, out, count_tokens)
         outputs.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert outputs[0] == outputs[1]
     assert json.loads(outputs[0]["card.json"])["sources"][files["sft_data"]]["rows"] == 3500
@@ -355,7 +357,7 @@ def test_a_source_that_changes_after_plan_is_an_error(tmp_path):
     write_json(train, make_gsm8k_rows(60))
     write_json(evaluation, make_gsm8k_rows(20, 1, 100))
     settings = Curate(**COUNTS, sft_data=str(train), evaluation_data=str(evaluation))
-    revisions, _ = look_at_sources(settings)
+    revisions = look_at_sources(settings).revisions
     write_json(train, make_gsm8k_rows(61))
     with pytest.raises(InputError, match="train.jsonl: has changed since plan looked at it"):
         curate(settings, revisions, tmp_path / "data")

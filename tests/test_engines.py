@@ -200,20 +200,20 @@ def test_a_killed_process_is_one_line_and_takes_the_others_along(model):
     with ShardedEngine(model, Sampling(), "transformers", 2) as engine:
         prompt = encode_prompt(engine.tokenizer, "RS:abcd?", "word")
         engine.sample([prompt] * 2, ["a", "b"], Draw(1, 4))
-        threading.Timer(0.5, os.kill, (engine.workers[1].process.pid, signal.SIGKILL)).start()
+        threading.Timer(0.5, os.kill, (engine.replicas[1].process.pid, signal.SIGKILL)).start()
         with pytest.raises(
             InputError, match=r"process 2 of 2 was killed by signal 9 \(out of memory\?\).*replicas"
         ) as e:
             for step in range(1000):
                 engine.sample([prompt] * 64, [f"{step} {n}" for n in range(64)], Draw(64, 100))
         assert "\n" not in str(e.value)
-        assert [worker.process.poll() for worker in engine.workers] == [-9, -9]
+        assert [worker.process.poll() for worker in engine.replicas] == [-9, -9]
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path, model):
     with ShardedEngine(model, Sampling(), "transformers", 1) as engine:
         engine.close()
-        engine.workers[0].__init__(
+        engine.replicas[0].__init__(
             {"model": str(tmp_path), "sampling": {}, "engine": "transformers", "replicas": 1}, {}
         )
         with pytest.raises(InputError, match="process 1 of 1 failed"):
@@ -225,7 +225,7 @@ def test_processes_die_with_their_parent(model):
         "import sys, time; from rlready.components.config import Sampling;"
         "from rlready.components.core.sampling.sharded_engine import ShardedEngine;"
         f"engine = ShardedEngine({model!r}, Sampling(), 'transformers', 2);"
-        "print(*[worker.process.pid for worker in engine.workers], flush=True); time.sleep(60)"
+        "print(*[worker.process.pid for worker in engine.replicas], flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     workers = [int(pid) for pid in parent.stdout.readline().split()]

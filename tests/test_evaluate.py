@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -18,9 +19,12 @@ import pytest
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
+from rlready.components.core.evaluation.evaluate import Reached, choose_size, evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.suite import average, score_benchmark
+from rlready.components.core.sampling.engine import Completion, Engine
 from rlready.components.list_machine.problems import write_problem
+from rlready.pipelines.cli.meter import describe_speed
 
 WORDS = "builtin:list-machine"
 ROWS = [
@@ -125,6 +129,69 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(whole, tmp_p
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     for name in ("samples.parquet", "results.json"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
+    process = start(tmp_path, "--limit", "400", "--samples", "4", "--output", str(tmp_path / "out"))
+    parts = tmp_path / "out" / "parts"
+    while not (parts.exists() and list(parts.glob("*.parquet"))):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert f"{WORDS}: 0 of 2000 completions" in errors
+    assert "stopped; the same command goes on from here" in errors and str(tmp_path / "out") in errors
+
+
+class SlowEngine(Engine):
+    """Answers after some seconds of a clock of its own, longer and longer in a benchmark."""
+
+    name, precision, clock = "slow", "float32", 0.0
+
+    def encode(self, row):
+        return [0]
+
+    def show(self, row):
+        return row["question"]
+
+    def sample(self, prompts, keys, draw, progress=lambda done, tokens: None):
+        SlowEngine.clock += sum(1 + number % 7 for number, _ in enumerate(prompts)) / 2
+        progress(len(prompts) * draw.samples, len(prompts) * draw.samples * 10)
+        return [[Completion("#a", [1] * 10, True)] * draw.samples for _ in prompts]
+
+
+def test_no_part_takes_a_minute_and_parts_go_on_where_others_ended(tmp_path, monkeypatch):
+    module = sys.modules[evaluate.__module__]
+    monkeypatch.setattr(module, "_open_engine", lambda *_: SlowEngine())
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: SlowEngine.clock))
+    (benchmark,) = find_benchmarks([WORDS])
+    plan = plan_evaluation(WORDS, "main", [benchmark], 3, 90, Sampling())
+    told = []
+    whole = evaluate(plan, tmp_path / "whole", lambda p: told.append(dataclasses.replace(p)))
+    assert [p.done for p in told] == sorted(p.done for p in told) and told[-1].done == told[-1].total == 90 * 4
+    assert told[-1].tokens == 10 * 90 * 4 and told[0].benchmark == WORDS
+    firsts = sorted(int(p.stem.split("-")[1]) for p in (tmp_path / "whole/parts").glob("*"))
+    sizes = np.diff([*firsts, 90])
+    assert firsts[0] == 0 and 1 < max(sizes) <= 20 and len(firsts) > 8  # half a minute at 3 to 4 seconds a problem
+    killed = evaluate(plan, tmp_path / "killed", lambda p: None)
+    for first in firsts[len(firsts) // 2 :]:
+        (tmp_path / f"killed/parts/0-{first}.parquet").unlink()
+    again = evaluate(plan, tmp_path / "killed", lambda p: None)
+    assert 0 < again.sampled < 90 * 4 and killed.scores == again.scores == whole.scores
+    names = [tmp_path / folder / "samples.parquet" for folder in ("whole", "killed")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
+@pytest.mark.parametrize(("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0, 16)])
+def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problems, seconds, size):
+    assert choose_size(problems, seconds) == size
+
+
+def test_the_speed_and_the_rest_are_of_this_call():
+    assert describe_speed(Reached(100, 40, 40, "b", 0), 5.0) == ""
+    assert describe_speed(Reached(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
+    assert describe_speed(Reached(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
 
 
 def test_another_evaluation_is_not_mixed_in(whole):

@@ -4,12 +4,15 @@ import json
 import signal
 import threading
 
+import mlflow
 import pytest
 from kfp_server import IMAGE, Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.components.config import InputError
 from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, Verdict
 from rlready.components.core.serialization import to_json
+from rlready.components.core.tracking.find import find_experiment
+from rlready.components.core.tracking.runs import find_open_runs, open_run
 from rlready.pipelines.cluster import follow, runs, story
 from rlready.pipelines.cluster import server as kfp
 from rlready.pipelines.cluster.steps import LOGS, count_iterations, list_steps
@@ -197,8 +200,8 @@ def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch,
     assert runs.has_cache(kfp.connect()) is None  # no run yet
     server.past, server.workflow = [make_run()], argo.write()
     assert runs.has_cache(kfp.connect()) is False
-    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 2
-    assert story.UNCACHED in capsys.readouterr().err and not server.made["runs"]
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
+    assert capsys.readouterr().err == f"rlready: as the newest run shows, {story.UNCACHED}\n"
     server.workflow = Argo(templates=[driver | {"container": {"args": ["--type", "CONTAINER"]}}]).write()
     assert runs.has_cache(kfp.connect()) is True
 
@@ -247,13 +250,31 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_follow_it_again(server, mon
 
 def test_how_past_runs_ended(server):
     history = [{"state": "RUNNING"}, {"state": "CANCELING"}, {"state": "FAILED"}]
-    server.past = [
-        {"run_id": "a", "state": "SUCCEEDED"},
-        {"run_id": "b", "state": "FAILED"},
-        {"run_id": "c", "state": "FAILED", "state_history": history},
-        {"run_id": "d", "state": "RUNNING"},
+    stopped = Argo(activeDeadlineSeconds=0).write()
+    server.progress = [
+        make_run("SUCCEEDED"),
+        make_run("FAILED"),
+        make_run("FAILED", state_history=history),
+        (make_run("FAILED"), stopped),
+        make_run("RUNNING"),
     ]
-    assert runs.list_ended_runs(kfp.connect()) == {"b": "FAILED", "c": "CANCELED"}
+    ended = runs.list_ended_runs(kfp.connect(), "abcde")
+    assert ended == {"a": "SUCCEEDED", "b": "FAILED", "c": "CANCELED", "d": "CANCELED"}
+    server.failures["/runs/"] = lambda request: request.answer(404, {"error": "no such run"})  # one of a laptop
+    assert runs.list_ended_runs(kfp.connect(), ["laptop-20260101-120000"]) == {}
+
+
+def test_what_a_stopped_run_left_running_in_mlflow_is_ended_before_the_next(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("RLREADY_RUN_ID", "runs-0")
+    open_run("the first", {})
+    monkeypatch.delenv("RLREADY_RUN_ID")
+    assert find_open_runs() == {"runs-0"}
+    server.progress = [(make_run("FAILED"), Argo(activeDeadlineSeconds=0).write())]
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
+    assert find_open_runs() == set()
+    (run,) = mlflow.MlflowClient().search_runs([find_experiment()])
+    assert run.info.status == "KILLED"
 
 
 def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server):

@@ -11,13 +11,7 @@ from rlready.pipelines.cluster.package import write_package
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import load_recipe
 
-LIMIT = 400 * 1024  # below what a cluster holds, so that a small sweep meets it
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 7 settings
-
-
-@pytest.fixture(autouse=True)
-def lower_limit(monkeypatch):
-    monkeypatch.setitem(size.LIMITS, "bytes", LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +21,20 @@ def package(tmp_path_factory):
     return path
 
 
-def test_a_refusal_says_how_many_fit_and_they_do(package):
+@pytest.fixture(autouse=True)
+def limit(monkeypatch, package):
+    """Lowers what a cluster holds to ten candidates with RL, so that a small sweep meets it; returns it in KiB."""
+    held = size.estimate_workflow(package, 11, 10).bytes
+    monkeypatch.setitem(size.LIMITS, "bytes", held)
+    return f"{held // 1024:,}"
+
+
+def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
     with pytest.raises(InputError) as caught:
         limits.check_size(package, load_recipe("laptop", [SEEDS]))
     line = str(caught.value)
     assert "\n" not in line and re.match(
-        r"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of 400", line
+        rf"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of {limit}", line
     )
     fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 14 do", line).groups())
     grid = ["sweep_candidates=", "sweep_subsets=random"]
@@ -74,7 +76,9 @@ def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch
     assert capsys.readouterr().err.count("fit: split the sweep") == 2
 
 
-def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(monkeypatch, capsys, tmp_path):
+def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(
+    monkeypatch, capsys, tmp_path, limit
+):
     assert rlready(monkeypatch, "plan", "--set", SEEDS) == 0
     assert "workflow    too large for a cluster: sweep: 14 candidates" in capsys.readouterr().out
     recipe = tmp_path / "recipe.yaml"
@@ -83,7 +87,8 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     recipe.write_text(laptop)
     assert rlready(monkeypatch, "plan", "--recipe", str(recipe)) == 0
     assert re.search(
-        r"workflow    \d+ nodes, \d+ of 400 KiB with RL for 3 of 3 candidates, on a cluster", capsys.readouterr().out
+        rf"workflow    \d+ nodes, \d+ of {limit} KiB with RL for 3 of 3 candidates, on a cluster",
+        capsys.readouterr().out,
     )
     many = "sweep_seeds=" + ",".join(map(str, range(10)))
     assert rlready(monkeypatch, "plan", "--recipe", str(recipe), "--set", many) == 2

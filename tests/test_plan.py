@@ -219,6 +219,7 @@ def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file
         "curate_evaluation_data=~/one.jsonl, ~/two.jsonl",
         own,
         "curate_decontaminate=[mine]",
+        "curate_predictor_problems=8",
     ]
     plan = make_plan(load_recipe("laptop", given))
     assert plan.base.location == str(tmp_path / "model")
@@ -231,7 +232,8 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
     plan = make_plan(
         laptop(
             base_model=str(tiny_model), curate_sft_data=str(train), curate_rl_data="", curate_sft_examples=0,
-            curate_evaluation_data=str(evaluation), sweep_examples=[16],
+            curate_evaluation_data=str(evaluation), sweep_examples=[16], curate_heldout_problems=8,
+            curate_rl_problems=16, curate_predictor_problems=4, curate_benchmark_problems=5,
         )
     )  # fmt: skip
     assert plan.estimate["sft"]["tokens"] > 0
@@ -255,7 +257,27 @@ def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, g
     choices, words = gsm8k_file("choices.jsonl", [row]), "builtin:list-machine"
     with pytest.raises(InputError, match=f"multiple choice with {options} options: .* Pass@64 = {guessed}"):
         make_plan(laptop(curate_evaluation_data=str(choices)))
-    assert make_plan(laptop(curate_evaluation_data=str(choices), curate_predictor_data=words))
+    asked = {"curate_predictor_data": words, "curate_benchmark_problems": 1}
+    assert make_plan(laptop(curate_evaluation_data=str(choices), **asked))
+
+
+def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_model, gsm8k_file):
+    train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
+    files = {"curate_sft_data": str(train), "curate_rl_data": "", "curate_evaluation_data": str(evaluation)}
+    asked = laptop(
+        base_model=str(tiny_model), curate_sft_examples=0, sweep_candidates=[], rl_prompts_per_step=4, **files
+    )
+    with pytest.raises(InputError) as refused:
+        make_plan(asked)
+    first, second, fitting = str(refused.value).splitlines()
+    assert (
+        "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 1024 (curate_rl_problems)" in first
+    )
+    assert "b.jsonl: 9 usable problems, and wanted are 64 (curate_predictor_problems) + 256" in second
+    proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[2:])
+    assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
+    whole = {name: [int(value)] if "sweep" in name else int(value) for name, value in proposed.items()}
+    assert make_plan(asked | whole)
 
 
 def test_a_suite_whose_results_could_not_be_told_apart_is_refused(gsm8k_file):

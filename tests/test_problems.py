@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,12 +11,13 @@ from conftest import make_gsm8k_rows
 
 from rlready.components.config import Curate, InputError, Sampling
 from rlready.components.core.data.golds import ADDED, REWRITTEN
-from rlready.components.core.data.problems import read_benchmark, read_problem
+from rlready.components.core.data.problems import propose_columns, read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
 from rlready.components.core.verifier import verify
+from rlready.components.core.yaml_text import parse_yaml
 from rlready.components.curate.curate import curate
 from rlready.components.plan.sources import look_at_sources
 
@@ -197,7 +199,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     evaluation[3]["question"] += "\ud83d"
     files = gsm8k_file("train.jsonl", chats), gsm8k_file("test.jsonl", evaluation)
     settings = Curate(**COUNTS, sft_data=str(files[0]), evaluation_data=str(files[1]))
-    card = curate(settings, look_at_sources(settings)[0], tmp_path / "data")
+    card = curate(settings, look_at_sources(settings).revisions, tmp_path / "data")
     assert {(p["set"], p["reason"]): (p["rows"], p["first"][0]) for p in card["parts"]} == {
         ("evaluation", "half a character (a lone surrogate)"): (1, "test.jsonl line 4"),
         ("sft", "a system turn"): (20, "train.jsonl line 1"),
@@ -206,7 +208,35 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     assert [(d["reason"], d["first"]) for d in card["dropped"]] == [
         ("the assistant's turn has weight 0", ["train.jsonl line 8"])
     ]
-    assert "| sft | a system turn | 20 |" in (tmp_path / "data" / "card.md").read_text()
+    shown = (tmp_path / "data" / "card.md").read_text()
+    assert "| sft | a system turn | 20 |" in shown
+    assert "put your final answer within \\boxed{}." in shown and card["text"]["solution"] in shown
+
+
+def test_one_file_is_trained_on_and_evaluated_with_by_shares(tmp_path, gsm8k_file):
+    path = str(gsm8k_file("mine.jsonl", make_gsm8k_rows(60)))
+    own = {"train": {"path": path, "share": [0, 0.6]}, "test": {"path": path, "share": [0.6, 1]}}
+    settings = Curate(**COUNTS, sft_data="train", evaluation_data="test", sources=own)
+    seen = look_at_sources(settings)
+    train, test = ({row["problem_id"] for row in rows} for rows in seen.samples.values())
+    assert len(train) + len(test) == 60 and not train & test and 24 <= len(train) <= 46
+    card = curate(settings, seen.revisions, tmp_path / "data")
+    assert not card["contamination"]
+    with pytest.raises(InputError, match=r"train: share: expected two numbers such as \[0.6, 1\], got \[1, 0.5\]"):
+        find_source("train", "datasets", {"train": {"path": path, "share": [1, 0.5]}})
+
+
+def test_unusual_names_get_a_mapping_that_works(tmp_path, gsm8k_file):
+    row = {"id": 3, "ask": "What is 1+1?", "rationale": "1+1=2", "gold": "2"}
+    path = str(gsm8k_file("odd.jsonl", [row] * 3))
+    with pytest.raises(InputError) as refused:
+        look_at_sources(Curate(sft_data=path))
+    message = str(refused.value)
+    assert 'rationale: "1+1=2", gold: "2"' in message and "Looked for question in question or problem" in message
+    proposed = re.search(r"for this one ({.*?}) works", message)[1]
+    source = {"mine": {"path": path, "columns": parse_yaml(proposed, "")}}
+    assert read(row, True, find_source("mine", "datasets", source))[0]["answer"] == "2"
+    assert propose_columns(row, False) == {"question": "ask", "answer": "gold"}
 
 
 def test_half_a_character_stops_neither_evaluate_nor_its_output(tiny_model, tmp_path):

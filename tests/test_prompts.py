@@ -4,6 +4,8 @@ import pytest
 from conftest import make_byte_tokenizer
 
 from rlready.components.core.prompts import continue_thought, encode_example, encode_prompt
+from rlready.components.core.records import BaseModel
+from rlready.components.plan.example import show_example
 
 OPENINGS = {
     "none": "",
@@ -42,3 +44,18 @@ def test_prompt_and_solution_have_one_block_of_thought(opening, solution, writte
     assert tokenizer.decode(example["input_ids"]) == f"<|user|>What is 1+1?<|end|><|assistant|>{written}<|end|>"
     prompt = encode_prompt(tokenizer, row["question"], "word")
     assert example["labels"] == [-100] * len(prompt) + example["input_ids"][len(prompt) :]
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("end", ["<|end|>", "<eos>"])
+def test_plan_shows_the_very_text_that_is_trained(opening, end, tmp_path):
+    template = TEMPLATE.replace("OPENING", OPENINGS[opening].replace("\n", "{{ '\\n' }}"))
+    special = ["<|user|>", "<|assistant|>", "<|end|>"] if end == "<|end|>" else ["<|user|>", "<|assistant|>"]
+    tokenizer = make_byte_tokenizer(template, special, eos_token="<eos>", pad_token="<eos>")
+    tokenizer.save_pretrained(tmp_path)
+    row = {"question": "What is 1+1?", "solution": "<think>\n1+1\n</think>\nIt is\n2.", "format": "boxed"}
+    lines = show_example(BaseModel(str(tmp_path), "", ""), row)
+    behind = lines.index("the text trained behind it, to its end token:")
+    prompt, text = ("\n".join(line[4:] for line in part) for part in (lines[1:behind], lines[behind + 1 :]))
+    trained = tokenizer.decode(encode_example(tokenizer, row)["input_ids"])
+    assert trained.replace("\n", "") == (prompt + text).replace("\n", "") and text.endswith(end)

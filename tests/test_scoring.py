@@ -26,7 +26,7 @@ def make_scored(*texts, problems=PROBLEMS):
         [judge(c.text, problem["answer"], problem["format"]) for c in row]
         for problem, row in zip(problems, completions, strict=True)
     ]
-    return Scored(completions, judgements, [problem["answer"] for problem in problems], 0.5)
+    return Scored(completions, judgements, 0.5)
 
 
 def test_by_products_of_samples_written_by_hand():

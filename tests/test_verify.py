@@ -21,7 +21,7 @@ from rlready.components.core.verifier.exact.expression import parse
 from rlready.components.core.verifier.exact.numbers import Evaluator
 from rlready.components.core.verifier.exact.tokens import tokenize
 from rlready.components.core.verifier.extract import EXTRACT, extract_boxed
-from rlready.components.core.verifier.workers import TIME_LIMIT, Pool
+from rlready.components.core.verifier.workers import TIME_LIMIT, Checkers
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = yaml.safe_load((FOLDER / "verify.yaml").read_text())
@@ -259,7 +259,7 @@ def test_a_worker_ends_with_its_parent_even_while_it_works():
 
 
 def test_a_worker_that_cannot_start_is_an_error_and_no_wrong_answer(monkeypatch):
-    monkeypatch.setattr(workers, "_pool", Pool())
+    monkeypatch.setattr(workers, "_pool", Checkers())
     monkeypatch.setattr(workers.sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="does not start"):
         verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")

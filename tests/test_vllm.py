@@ -21,7 +21,7 @@ from rlready.components.core.estimators.pass_at_k import estimate_curve  # noqa:
 from rlready.components.core.prompts import encode_prompt  # noqa: E402
 from rlready.components.core.sampling.choose import open_engine  # noqa: E402
 from rlready.components.core.sampling.engine import Draw, cut_at_stop  # noqa: E402
-from rlready.components.core.verifier.verdict import verify  # noqa: E402
+from rlready.components.core.verifier import verify  # noqa: E402
 
 PROBLEMS, SAMPLES, TOKENS = 24, 32, 24
 REAL = "RLREADY_MODEL" in os.environ

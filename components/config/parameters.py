@@ -88,7 +88,12 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}. {parameter.description}.")
+        quoted = (
+            f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
+        )
+        raise InputError(
+            f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}."
+        )
     if kind is float and not math.isfinite(value):
         raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
     return value

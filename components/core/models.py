@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlready.components import list_machine
 from rlready.components.config import InputError, Unreachable
-from rlready.components.core.prompts import list_ends
+from rlready.components.core.prompts import list_eos_token_ids
 from rlready.components.core.records import BaseModel
 from rlready.components.core.serialization import to_json, write_atomically
 
@@ -202,7 +202,7 @@ def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None
     """Writes a model folder that appears only when it is complete; `weights` where the model holds only a part of them."""
     partial = Path(f"{folder}.partial")
     # Whoever samples from the checkpoint stops where it was trained to.
-    model.generation_config.eos_token_id = list_ends(tokenizer, model.generation_config)
+    model.generation_config.eos_token_id = list_eos_token_ids(tokenizer, model.generation_config)
     # Trainers turn it off, which would make every later generate() read the whole text again for each token.
     model.config.use_cache = model.generation_config.use_cache = True
     model.save_pretrained(partial, state_dict=weights)

@@ -30,7 +30,7 @@ def encode_prompt(tokenizer, question: str, prompt: str) -> list[int]:
 
 
 @functools.lru_cache(maxsize=4)
-def find_end(tokenizer) -> int:
+def find_eos_token_id(tokenizer) -> int:
     """Returns the token that ends an answer: what the chat template writes after one, else the tokenizer's end token.
 
     They differ where a base model has the template of its chat model: Qwen's turns end with <|im_end|>, its texts with
@@ -50,11 +50,11 @@ def find_end(tokenizer) -> int:
     return next((token for token in after if token in special), tokenizer.eos_token_id)
 
 
-def list_ends(tokenizer, generation_config) -> list[int]:
+def list_eos_token_ids(tokenizer, generation_config) -> list[int]:
     """Returns every token that ends a completion: the model's own, its tokenizer's and its chat template's."""
     own = generation_config.eos_token_id
     own = [own] if isinstance(own, int) else own or []
-    return sorted({*own, tokenizer.eos_token_id, find_end(tokenizer)})
+    return sorted({*own, tokenizer.eos_token_id, find_eos_token_id(tokenizer)})
 
 
 @functools.lru_cache(maxsize=4)
@@ -86,7 +86,7 @@ def continue_thought(opening: str, solution: str) -> str:
 
 def encode_completion(tokenizer, solution: str) -> list[int]:
     """Returns the token ids of a worked solution and the end token that stops the model at inference."""
-    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_end(tokenizer)]
+    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_eos_token_id(tokenizer)]
 
 
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:

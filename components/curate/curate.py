@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import SUBSETS, Curate
+from rlready.components.core.prompts import write_messages
 from rlready.components.core.serialization import write_atomically
 from rlready.components.curate.card import Dropped, describe_card
 from rlready.components.curate.difficulty import PassRates
 from rlready.components.curate.evaluation import read_evaluation
 from rlready.components.curate.intake import fill_pool
-from rlready.components.curate.pool import EXAMPLE, PROMPT, TrainingPool, order_by_hash
+from rlready.components.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
 from rlready.components.curate.reader import SourceReader
 from rlready.components.curate.sets import make_table, write_set
 from rlready.components.curate.split import Split, clean_pools, draw_own_prompts, split_pool
@@ -104,11 +105,16 @@ def divide(
         "sets": sets,
         "dropped": dropped.describe(),
         "parts": dropped.parts.describe(),
+        "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]},
         "contamination": dropped.describe_matches(),
     } | rates.describe()
 
 
-def _choose(pool: TrainingPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
+def _write_prompt(row: dict) -> str:
+    return write_messages(row["question"], row["format"])[0]["content"]
+
+
+def _choose(pool: RowPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
     """Yields the SFT examples with their ranks, and puts the held-out examples and the RL prompts into the lists."""
     for table in pool.read():
         numbers, rows = table["row"].to_numpy(), table.select(EXAMPLE)

@@ -14,7 +14,7 @@ from rlready.components.core.records import BaseModel
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.curate.pool import TrainingPool
+from rlready.components.curate.pool import RowPool
 
 # Fewest problems that the base model is asked at once.
 PROBLEMS_AT_ONCE = 64
@@ -62,7 +62,7 @@ class PassRates:
         self.settings, self.count_passes = settings, count_passes
         self.passes: dict[str, int] = {}
 
-    def choose(self, pool: TrainingPool, rows: np.ndarray, wanted: int) -> np.ndarray:
+    def choose(self, pool: RowPool, rows: np.ndarray, wanted: int) -> np.ndarray:
         """Returns the first rows whose rate lies within the limits, as many as wanted; the first ones if all may stay."""
         settings, samples = self.settings, self.settings.pass_rate_samples
         if not settings.needs_pass_rates:

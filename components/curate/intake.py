@@ -9,7 +9,7 @@ import numpy as np
 from rlready.components.core.data.registry import BUILTIN
 from rlready.components.core.data.sources import Chunk
 from rlready.components.curate.evaluation import EvaluationSets
-from rlready.components.curate.pool import TrainingPool
+from rlready.components.curate.pool import RowPool
 from rlready.components.curate.reader import SourceReader
 from rlready.components.curate.refine import Refiner, refine_all
 
@@ -25,7 +25,7 @@ def fill_pool(
     evaluation: EvaluationSets,
     folder: Path,
     count_tokens: Callable[[list[str]], list[int]] | None,
-) -> TrainingPool:
+) -> RowPool:
     """Reads a training source and returns the rows that stay.
 
     Args:
@@ -38,7 +38,7 @@ def fill_pool(
     Raises:
         InputError: If the source cannot be read, or no row stays.
     """
-    settings, pool = reader.settings, TrainingPool(folder / use, use, reader.dropped, evaluation.questions)
+    settings, pool = reader.settings, RowPool(folder / use, use, reader.dropped, evaluation.questions)
     name, registry = reader.uses[use]
     source, chunks = reader.open(use, name, registry)
     if name == BUILTIN:
@@ -65,7 +65,7 @@ def fill_pool(
     return pool
 
 
-def _take_until(pool: TrainingPool, wanted: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _take_until(pool: RowPool, wanted: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Yields rows of an endless source until the pool has as many as wanted, or most of them are of no use."""
     asked = 0
     while (missing := wanted - len(np.unique(pool.get("places")))) > 0 and asked < MOST_TRIES * wanted:

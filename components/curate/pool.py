@@ -95,7 +95,7 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, reada
     return int(row["problem_id"], 16), drawn, key, int.from_bytes(version), length, tokens, int(readable)
 
 
-class TrainingPool:
+class RowPool:
     """The well-formed rows of a training source.
 
     Attributes:

@@ -8,7 +8,7 @@ from rlready.components.config import SUBSETS, Curate
 from rlready.components.curate.card import Dropped
 from rlready.components.curate.difficulty import PassRates
 from rlready.components.curate.evaluation import NEAR, EvaluationSets
-from rlready.components.curate.pool import EXAMPLE, TrainingPool
+from rlready.components.curate.pool import EXAMPLE, RowPool
 from rlready.components.curate.reader import SourceReader
 
 
@@ -28,7 +28,7 @@ class Split:
 
 
 def clean_pools(
-    evaluation: EvaluationSets, pools: list[TrainingPool], dropped: Dropped
+    evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Leaves out duplicates, near-duplicates and what is near to an evaluation problem, and groups the rest by question.
 
@@ -52,7 +52,7 @@ def clean_pools(
     return list(zip(alive, found, strict=True))
 
 
-def group_problems(evaluation: EvaluationSets, pools: list[TrainingPool], alive: list[np.ndarray]) -> list[np.ndarray]:
+def group_problems(evaluation: EvaluationSets, pools: list[RowPool], alive: list[np.ndarray]) -> list[np.ndarray]:
     """Returns a number for each row's problem: that of an evaluation problem where one is near, else one beyond those."""
     first, numbered, rows = len(evaluation.benchmarks), [], [np.arange(len(evaluation.benchmarks))]
     for pool, stays in zip(pools, alive, strict=True):
@@ -69,9 +69,7 @@ def group_problems(evaluation: EvaluationSets, pools: list[TrainingPool], alive:
     return [np.where(numbers < 0, -1, groups[numbers]) for numbers in numbered]
 
 
-def split_pool(
-    reader: SourceReader, pool: TrainingPool, alive: np.ndarray, groups: np.ndarray, rates: PassRates
-) -> Split:
+def split_pool(reader: SourceReader, pool: RowPool, alive: np.ndarray, groups: np.ndarray, rates: PassRates) -> Split:
     """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
 
     Args:
@@ -99,9 +97,7 @@ def split_pool(
     return Split(is_heldout, np.isin(np.arange(len(pool)), prompts), _rank(pool, in_pool, settings))
 
 
-def _draw_prompts(
-    reader: SourceReader, pool: TrainingPool, rows: np.ndarray, wanted: int, rates: PassRates
-) -> np.ndarray:
+def _draw_prompts(reader: SourceReader, pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
     """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
     readable = pool.get("readable")[rows] > 0
     drawn = rates.choose(pool, rows[readable], wanted)
@@ -113,7 +109,7 @@ def _draw_prompts(
 
 
 def draw_own_prompts(
-    reader: SourceReader, pool: TrainingPool, alive: np.ndarray, shared: np.ndarray, near: np.ndarray, rates: PassRates
+    reader: SourceReader, pool: RowPool, alive: np.ndarray, shared: np.ndarray, near: np.ndarray, rates: PassRates
 ) -> list[dict]:
     """Returns RL prompts from a source of their own that share no problem with the SFT source.
 
@@ -140,7 +136,7 @@ def draw_own_prompts(
     return prompts
 
 
-def _rank(pool: TrainingPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
+def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
     """Returns each row's rank in each subset, -1 for rows that are not among these."""
     rows = rows[np.argsort(pool.get("keys")[rows], kind="stable")]
     by_tokens = settings.match == "tokens"

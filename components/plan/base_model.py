@@ -26,16 +26,21 @@ def check_base_model(base: BaseModel) -> None:
     if base.location in BUILTIN:
         return
     check_generation_config(_read_json(base, "generation_config.json") or {})
-    config = _read_json(base, "tokenizer_config.json") or {}
-    tokens = {**(_read_json(base, "special_tokens_map.json") or {}), **config}
-    tokens = {name: _read_token(value) for name, value in tokens.items() if name.endswith("_token")}
-    tokens = {name: text for name, text in tokens.items() if text}
+    config, tokens = read_tokens(base)
     if "eos_token" not in tokens and not _find_end_token(base):
         raise InputError(
             f"base_model: the tokenizer of {base.location} has no end token, so no answer would end; give it one"
             " (eos_token in tokenizer_config.json)"
         )
     check_template(read_template(base, config), tokens)
+
+
+def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
+    """Returns what tokenizer_config.json holds, and the special tokens by name, such as eos_token."""
+    config = _read_json(base, "tokenizer_config.json") or {}
+    tokens = {**(_read_json(base, "special_tokens_map.json") or {}), **config}
+    tokens = {name: _read_token(value) for name, value in tokens.items() if name.endswith("_token")}
+    return config, {name: text for name, text in tokens.items() if text}
 
 
 def check_generation_config(values: dict) -> None:
@@ -74,6 +79,35 @@ def read_template(base: BaseModel, config: dict) -> str:
     return template
 
 
+def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: int = 1) -> str:
+    """Returns a chat as a chat template writes it, up to where the model answers if the last turn is the user's.
+
+    Args:
+        template: Jinja.
+        tokens: Special tokens by name, that it may write.
+        turns: With role and content.
+        day: Of a month, for templates that write the date.
+
+    Raises:
+        InputError: If it has an error or raises.
+    """
+    import jinja2
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    def strftime_now(form: str) -> str:
+        return datetime.datetime(2001, day, day, day, day).strftime(form)
+
+    more = tokens | {"add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
+    try:
+        return render_jinja_template([turns], chat_template=template, **more)[0][0]
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"base_model: the chat template has a syntax error in line {error.lineno}: {error}") from error
+    except Exception as error:  # whatever a template does
+        raise InputError(
+            f"base_model: the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
+        ) from error
+
+
 def check_template(template: str, tokens: dict[str, str]) -> None:
     """Checks that a chat template writes a question and its answer, and the same ones every day.
 
@@ -84,24 +118,9 @@ def check_template(template: str, tokens: dict[str, str]) -> None:
     Raises:
         InputError: If it has an error, raises, takes contents in parts only, or writes the date.
     """
-    import jinja2
-    from transformers.utils.chat_template_utils import render_jinja_template
 
     def render(turns: list[dict], day: int = 1) -> str:
-        def strftime_now(form: str) -> str:
-            return datetime.datetime(2001, day, day, day, day).strftime(form)
-
-        more = tokens | {"add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
-        try:
-            return render_jinja_template([turns], chat_template=template, **more)[0][0]
-        except jinja2.TemplateSyntaxError as error:
-            raise InputError(
-                f"base_model: the chat template has a syntax error in line {error.lineno}: {error}"
-            ) from error
-        except Exception as error:  # whatever a template does
-            raise InputError(
-                f"base_model: the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
-            ) from error
+        return render_turns(template, tokens, turns, day)
 
     asked, answered = render(TURNS[:1]), render(TURNS)
     for text, written in ((QUESTION, asked), (ANSWER, answered)):

@@ -80,24 +80,25 @@ class Shape:
         """Bytes of keys and values of one token in bfloat16."""
         return 2 * 2 * self.layers * self.kv_heads * self.head_dim
 
-    def count_activations(self, checkpointing: bool) -> int:
-        """Returns bytes that one token of a training batch keeps for the backward pass, under bfloat16 autocast.
+    def count_activations(self, checkpointing: bool, autocast: bool = True) -> int:
+        """Returns bytes that one token of a training batch keeps for the backward pass.
 
         Counted tensor by tensor as in Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198), section 4.1, for a gated
-        MLP and attention that does not keep its scores; the residual stream and the norms compute in float32. The loss does
-        not keep the logits (TRL 1.16 computes them in pieces).
+        MLP and attention that does not keep its scores. The loss does not keep the logits (TRL 1.16 computes them in pieces).
 
         Args:
             checkpointing: Whether only the inputs of the layers are kept; then the layer that is computed again counts once.
+            autocast: Whether linear layers compute in bfloat16, as on GPUs; the residual stream and the norms stay in float32.
         """
-        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        hidden, queries, keys = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
         # Two norms keep their input and what they multiply, in float32; autocast casts the input of each linear layer.
-        layer = 2 * 8 * self.hidden + 2 * (3 * self.hidden + queries + 2 * keys + queries)
-        layer += 2 * (2 * self.hidden + 4 * self.intermediate)
+        wide = 2 if autocast else 4
+        layer = 2 * 8 * hidden + wide * (2 * hidden + 2 * queries + 2 * keys + 4 * self.intermediate)
+        layer += 2 * 3 * hidden if autocast else 0
         if self.normed_heads:
-            layer += 6 * (queries + keys)
-        last_norm = 8 * self.hidden
-        return last_norm + (self.layers * 4 * self.hidden + layer if checkpointing else self.layers * layer)
+            layer += (4 + wide if autocast else 8) * (queries + keys)
+        last_norm = 8 * hidden
+        return last_norm + (self.layers * 4 * hidden + layer if checkpointing else self.layers * layer)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.plan.base_model import check_base_model
 from rlready.components.plan.checks import check_candidates, check_values
 from rlready.components.plan.cost import Lengths, Shape, find_shape
-from rlready.components.plan.sources import look_at_sources, refuse_guessing
+from rlready.components.plan.example import show_example
+from rlready.components.plan.sizes import check_sizes, count_problems
+from rlready.components.plan.sources import Look, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
 from rlready.components.plan.workload import count_lengths, estimate_cost
 
@@ -41,6 +43,7 @@ class Plan:
         shape_source: Where that was read.
         lengths: Tokens of the data.
         doubts: What could not be checked, where that was allowed.
+        texts: What the model is asked and trained on, as lines.
     """
 
     candidates: list[Candidate]
@@ -53,6 +56,7 @@ class Plan:
     shape_source: str
     lengths: Lengths
     doubts: list[str]
+    texts: list[str]
 
     @property
     def baseline(self) -> Candidate:
@@ -103,15 +107,29 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     experiment = dataclasses.replace(experiment, base=Base(base.location, base.revision or base.digest))
     curate = experiment.curate
     check_candidates(experiment, candidates)
-    revisions, samples = look_at_sources(curate, ask)
-    refuse_guessing(curate, samples)
-    settings, digest = write_all_settings(experiment, base, revisions, candidates)
+    seen = look_at_sources(curate, ask)
+    refuse_guessing(curate, seen.samples)
+    check_sizes(experiment, candidates, count_problems(seen.samples, seen.complete))
+    settings, digest = write_all_settings(experiment, base, seen.revisions, candidates)
     shape, shape_source = find_shape(base)
-    lengths = count_lengths(experiment, base, samples["sft"])
+    lengths = count_lengths(experiment, base, seen.samples["sft"])
     estimate = estimate_cost(
         experiment, candidates, shape.parameters if shape else count_parameters(base) or 1e9, lengths
     )
-    return Plan(candidates, base, revisions, settings, digest, estimate, shape, shape_source, lengths, doubts)
+    texts = describe_texts(base, seen)
+    return Plan(
+        candidates, base, seen.revisions, settings, digest, estimate, shape, shape_source, lengths, doubts, texts
+    )
+
+
+def describe_texts(base: BaseModel, seen: Look) -> list[str]:
+    """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
+    rows = seen.samples["sft"]
+    whole = "all" if "sft" in seen.complete else "the first"
+    lines = [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
+    if not rows or not base.digest:
+        return lines
+    return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))
 
 
 def write_all_settings(
@@ -143,6 +161,7 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
         ]
     lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
     lines += [f"data        {source} ({digest})" for source, digest in plan.revisions.items()]
+    lines += plan.texts
     lines += [f"candidates  {len(plan.candidates)}"]
     lines += [f"  {candidate.candidate_id}" for candidate in plan.candidates]
     if on_gpus:

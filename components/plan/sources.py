@@ -1,6 +1,8 @@
 """A look at every source of the data before anything is spent on it."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from rlready.components.config import Curate, InputError
 from rlready.components.core.data.problems import read_some
@@ -8,35 +10,55 @@ from rlready.components.core.data.registry import find_source, get_mirror, list_
 from rlready.components.core.data.sources import examine
 
 ROWS_LOOKED_AT = 200
+ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
 
-def look_at_sources(
-    curate: Curate, ask: Callable = lambda look: look()
-) -> tuple[dict[str, str], dict[str, list[dict]]]:
+@dataclass
+class Look:
+    """What was seen of the sources.
+
+    Attributes:
+        revisions: Digest or commit by the key of the source.
+        samples: Some problems by their use, as in `list_sources`; none of a source that is out of reach.
+        complete: Uses of which these are all.
+        changed: What was left out of, or added to, the SFT rows looked at, counted.
+    """
+
+    revisions: dict[str, str] = field(default_factory=dict)
+    samples: dict = field(default_factory=dict)
+    complete: set = field(default_factory=set)
+    changed: Counter = field(default_factory=Counter)
+
+
+def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
     """Checks that every source is there and as its registry entry says, and reads the first rows of each.
 
     Args:
         curate: Names of the sources.
         ask: Calls what looks at a source; its None says that the source is out of reach, and no rows are read.
 
-    Returns:
-        (digest or commit by the key of the source, some problems by their use, as in `list_sources`).
-
     Raises:
         InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
     """
-    revisions, samples = {}, {}
+    seen = Look()
     uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
     for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
         contents = ask(lambda source=source: examine(source, curate.seed))
         if contents is None:
-            revisions[source.key], samples[use] = "not checked", []
+            seen.revisions[source.key], seen.samples[use] = "not checked", []
             continue
-        revision = revisions[source.key] = contents.digest
+        revision = seen.revisions[source.key] = contents.digest
         split = use if use in ("sft", "rl") else "evaluation"
-        samples[use] = read_some(source, split, curate.seed, ROWS_LOOKED_AT, "" if source.path else revision)
-    return revisions, samples
+        few = contents.rows is not None and contents.rows <= ROWS_COUNTED
+        count = ROWS_COUNTED if few else ROWS_LOOKED_AT
+        revision, noted = "" if source.path else revision, []
+        seen.samples[use] = read_some(source, split, curate.seed, count, revision, noted.append)
+        if use == "sft":
+            seen.changed.update(noted)
+        if few:
+            seen.complete.add(use)
+    return seen
 
 
 def refuse_guessing(curate: Curate, samples: dict[str, list[dict]]) -> None:

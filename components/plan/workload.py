@@ -45,13 +45,18 @@ def estimate_cost(
 
 
 def count_lengths(experiment: Experiment, base: BaseModel, rows: list[dict]) -> Lengths:
-    """Returns the lengths of some SFT rows; where none could be read, the most that the settings allow.
-
-    By the model's tokenizer where it is on this machine, else by 4 characters a token.
-    """
+    """Returns the lengths of some SFT rows; where none could be read, the most that the settings allow."""
     most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
     if not rows:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
+    return summarize_lengths(experiment, *count_tokens(base, rows))
+
+
+def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
+    """Returns the tokens of each prompt and solution of some SFT rows.
+
+    By the model's tokenizer where it is on this machine, else by 4 characters a token.
+    """
     source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     prompts = [INSTRUCTIONS[row["format"]].format(question=row["question"]) for row in rows]
     solutions = [row["solution"] for row in rows]
@@ -59,8 +64,12 @@ def count_lengths(experiment: Experiment, base: BaseModel, rows: list[dict]) -> 
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(source))
-        asked, solved = ([len(e) for e in tokenizer.encode_batch(texts)] for texts in (prompts, solutions))
-    else:
-        asked, solved = ([len(text) / 4 for text in texts] for texts in (prompts, solutions))
+        return tuple([len(e) for e in tokenizer.encode_batch(texts)] for texts in (prompts, solutions))
+    return tuple([len(text) / 4 for text in texts] for texts in (prompts, solutions))
+
+
+def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
+    """Returns the lengths of prompts and solutions of so many tokens, under the limits of the settings."""
+    most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
     longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
-    return Lengths(sum(asked) / len(rows), min(sum(solved) / len(rows), most), longest, max(asked))
+    return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, max(asked))

@@ -10,13 +10,7 @@ from rlready.components.config import Gate, Predictors, Sampling
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.estimators.sequential import run_sequential
-from rlready.components.core.evaluation.score import (
-    count_false_positives,
-    count_troubles,
-    estimate_false_positives,
-    measure_disagreement,
-    score_problems,
-)
+from rlready.components.core.evaluation.score import count_false_positives, estimate_false_positives, score_problems
 from rlready.components.core.records import (
     Candidate,
     LengthQuarter,
@@ -28,7 +22,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.verifier import judge
+from rlready.components.core.verifier import judge, measure_disagreement, measure_trouble
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 
@@ -118,7 +112,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
     budget = settings.count_samples(len(problems))
     progress = Progress("predictors", candidate.candidate_id, budget)
     tokens = done = 0
-    judgements, golds = [], []
+    judgements = []
 
     def attempt(draws: list[tuple[int, int]], numbers: range) -> list[list[bool]]:
         nonlocal tokens, done
@@ -132,8 +126,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
             [judge(completion.text, problems[index]["answer"], problems[index]["format"]) for completion in sampled]
             for (_, index), sampled in zip(draws, completions, strict=True)
         ]
-        judgements.extend(judged)
-        golds.extend(problems[index]["answer"] for _, index in draws)
+        judgements.extend(judgement for row in judged for judgement in row)
         return [[judgement.right is True for judgement in row] for row in judged]
 
     result = run_sequential(
@@ -153,8 +146,7 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
         "sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
         # Nothing else: samples are drawn until one is right, so what they show is not that of all samples.
         "by_products": SampleStatistics(
-            verifier_disagreement=measure_disagreement(judgements, golds),
-            **count_troubles([judgement for judged in judgements for judgement in judged]),
+            verifier_disagreement=measure_disagreement(judgements), **measure_trouble(judgements)
         ),
         "tokens": tokens,
     }

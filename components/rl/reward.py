@@ -1,21 +1,37 @@
-"""GRPO's reward: the verdict of the verifier."""
+"""The reward of reinforcement learning: what the verifier says of a completion."""
 
-from rlready.components.core.verifier import verify
+from collections.abc import Callable
+
+from rlready.components.core.verifier import judge, measure_trouble
 
 
-def reward(completions: list, answer: list[str], format: list[str], **kwargs) -> list[float | None]:
-    """Returns 1 for a right completion, 0 for a wrong one, and None where the verifier cannot tell.
+def reward(
+    completions: list,
+    answer: list[str],
+    format: list[str],
+    log_metric: Callable[[str, float], None] = lambda name, value: None,
+    **kwargs,
+) -> list[float | None]:
+    """Returns 1 for a right completion, 0 for a wrong one and None for one whose verdict is unknown.
 
-    TRL gives an unscorable completion no advantage and leaves it out of its group's mean (`GRPOTrainer._compute_advantages`).
+    TRL leaves a None out of its group's mean and deviation and gives it no advantage (from 1.16, `_calculate_rewards` and
+    below), so a machine that stalls teaches nothing. An answer that cannot be read is wrong and not unknown, since a policy
+    would otherwise learn to write what nobody can read; see `judge`.
 
     Args:
-        completions: The messages of each; those of a prompt have one, the answer.
-        answer: Gold answers, a column of the data set.
-        format: How each is written, likewise.
-        **kwargs: The other columns.
+        completions: A list of one message each.
+        answer: Their gold answers, from the column of the data set.
+        format: Their answer formats.
+        log_metric: TRL's, which logs a number beside its own.
+        kwargs: The other columns.
+
+    Returns:
+        A reward a completion.
     """
-    verdicts = (
-        verify(completion[0]["content"], gold, answer_format)
+    judgements = [
+        judge(completion[0]["content"], gold, answer_format)
         for completion, gold, answer_format in zip(completions, answer, format, strict=True)
-    )
-    return [None if right is None else float(right) for right in verdicts]
+    ]
+    for name, share in measure_trouble(judgements).items():
+        log_metric(name, share)
+    return [None if judgement.right is None else float(judgement.right) for judgement in judgements]

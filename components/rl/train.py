@@ -60,7 +60,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlready.components.core.prompts import find_end, write_messages
+    from rlready.components.core.prompts import find_eos_token_id, write_messages
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
@@ -97,7 +97,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         save_strategy="steps",
         save_steps=checkpoints.choose_interval(rl.steps),
         seed=candidate.seed,
-        **(place_vllm(settings, find_end(tokenizer)) if colocated else {}),
+        **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
     )
     return GRPOTrainer(
         model=load_trainable(model, settings.training, candidate.seed),

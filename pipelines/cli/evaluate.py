@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_mirror, add_work, list_changes
-from rlready.pipelines.cli.style import print_result
+from rlready.pipelines.cli.style import print_result, shorten
 
 TEXT = "Score a model on benchmarks, without the pipeline."
 EXAMPLE = (
@@ -39,14 +40,13 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, or the folder holds another evaluation.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its remarks would break up the bar
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from rlready.components.config import complete_parameters, parse_parameters
     from rlready.components.core.data.registry import find_benchmarks, get_mirror
     from rlready.components.core.evaluation.evaluate import evaluate
     from rlready.components.core.evaluation.plan import plan_evaluation
     from rlready.components.core.evaluation.results import describe_results, list_metrics
     from rlready.components.core.tracking.log import log_evaluation
+    from rlready.pipelines.cli.meter import Meter
 
     given = dict(text.partition("=")[::2] for text in list_changes(arguments))
     if foreign := [key for key in given if not key.startswith(("sampling_", "curate_sources", "curate_mirror"))]:
@@ -59,12 +59,12 @@ def execute(arguments: argparse.Namespace) -> None:
     )
     work = arguments.work.resolve()
     out = arguments.output or work / "evaluations" / evaluation.name
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("")
-        results = evaluate(
-            evaluation, out, lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
-        )
+    try:
+        with Meter() as meter:
+            results = evaluate(evaluation, out, meter.tell)
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on from here, with what lies in {shorten(out)}", file=sys.stderr)
+        raise
     print(describe_results(evaluation, results))
     print_result("samples", out / "samples.parquet")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")

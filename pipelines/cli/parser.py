@@ -6,12 +6,13 @@ import sys
 
 from rlready.components.config import InputError
 from rlready.pipelines.cli import compile as compile_
-from rlready.pipelines.cli import doctor, evaluate, follow, plan, replay, report, run, submit
+from rlready.pipelines.cli import doctor, evaluate, follow, init, plan, replay, report, run, submit
 from rlready.pipelines.cli.arguments import check_work
 from rlready.pipelines.cli.style import print_error
 
 # In the order in which a newcomer needs them.
 COMMANDS = {
+    "init": init,
     "run": run,
     "report": report,
     "replay": replay,

@@ -4,10 +4,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, parse_parameters
 from rlready.pipelines.cli.arguments import add_recipe, read_parameters
 from rlready.pipelines.cli.style import print_result
-from rlready.pipelines.recipes import load_placement
+from rlready.pipelines.recipes import describe_recipe, load_placement
 
 TEXT = "Check everything and say what would happen and what it costs."
 EXAMPLE = "rlready plan --recipe llama3-8b"
@@ -22,8 +22,9 @@ def execute(arguments: argparse.Namespace) -> None:
     """Prints the plan, whether or not the hub can be asked.
 
     Raises:
-        InputError: If the input is wrong, the model does not fit the GPUs of its placement, or the sweep not into a workflow.
+        InputError: If the input is wrong, the model does not fit its GPUs or this machine, or the sweep not into a workflow.
     """
+    from rlready.components.plan.machine import describe_machine, look_at_machine
     from rlready.components.plan.plan import describe_plan, make_plan
     from rlready.pipelines.cluster.limits import check_size
     from rlready.pipelines.cluster.package import write_package
@@ -32,8 +33,13 @@ def execute(arguments: argparse.Namespace) -> None:
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
+    print_result("recipe", describe_recipe(arguments.recipe))
     lines, wrong = preview(parameters, plan, placement)
-    print("\n".join([describe_plan(plan, on_gpus=bool(lines)), *lines]), flush=True)
+    described = describe_plan(plan, on_gpus=bool(lines))
+    if not lines:
+        here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
+        lines, wrong, _ = describe_machine(*here, look_at_machine(Path.cwd()))
+    print("\n".join([described, *lines]), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
         write_package(package, parameters, placement, None)

@@ -48,7 +48,9 @@ def execute(arguments: argparse.Namespace) -> None:
     differing = [f"{entry.after.candidate_id}: {', '.join(entry.differs)}" for entry in replayed if entry.differs]
     if arguments.set:
         changed = sum(entry.before.decision != entry.after.decision for entry in replayed)
-        print(f"\n{changed} of {len(replayed)} verdicts change; RL ran as it did before.")
+        trained = sum(entry.outcome.rl is not None for entry in replayed)
+        ran = f"for {trained} of {len(replayed)}, and what it came to stays" if trained else "for none"
+        print(f"\n{changed} of {len(replayed)} verdicts change; RL ran {ran}.")
     elif differing:
         raise InputError("\n".join(["these verdicts do not come out as they were stored:", *differing]))
     else:

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, parse_parameters
 from rlready.pipelines.cli.arguments import add_recipe, add_work, read_parameters
 from rlready.pipelines.cli.parameters import list_texts
 from rlready.pipelines.cli.result import end_with, print_outcomes, print_places
-from rlready.pipelines.cli.style import print_progress, print_result
+from rlready.pipelines.cli.style import print_error, print_progress, print_result
 
 if TYPE_CHECKING:
     from rlready.components.plan.plan import Plan
@@ -45,6 +45,7 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong, or a stage failed, or no report came.
     """
+    from rlready.components.plan.machine import describe_machine, look_at_machine
     from rlready.components.plan.plan import describe_plan, make_plan
     from rlready.pipelines.laptop import alive
     from rlready.pipelines.laptop.board import Board
@@ -55,15 +56,20 @@ def execute(arguments: argparse.Namespace) -> None:
     plan = make_plan(parameters)
     work = arguments.work.resolve()
     folder = work / f"{Path(arguments.recipe).stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    room = look_at_machine(work)
+    lines, tight, side_by_side = describe_machine(
+        parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates), room
+    )
     folder.mkdir(parents=True)
     (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
-    print(describe_plan(plan))
+    print("\n".join([describe_plan(plan), *lines]), flush=True)
+    print_error("\n".join(tight))
     print_result("log", folder / "log.txt")
     print(flush=True)
-    board = Board(plan)
+    board = Board(plan, side_by_side)
     with (folder / "log.txt").open("w") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "rlready.pipelines.laptop.local", str(work), str(folder), *image],
+            [sys.executable, "-m", "rlready.pipelines.laptop.local", str(work), str(folder), str(side_by_side), *image],
             stdin=subprocess.PIPE,
             stdout=None if arguments.verbose else log,
             stderr=subprocess.STDOUT if not arguments.verbose else None,

@@ -3,14 +3,19 @@
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from rlready.components.config import InputError
 
 
-def print_progress(begun: float, line: str) -> None:
-    """Prints a line of progress, with the time since it began (seconds since the epoch)."""
-    minutes, seconds = divmod(int(time.time() - begun), 60)
-    print(f"{minutes:2d}:{seconds:02d} {line}", flush=True)
+def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
+    """Prints a line of progress, with the time since it began (seconds since the epoch), on standard output or a file."""
+    print(f"{show_clock(time.time() - begun):>5} {line}", file=file, flush=True)
+
+
+def show_clock(seconds: float) -> str:
+    """Returns a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def print_result(label: str, value: str | Path) -> None:
@@ -18,8 +23,8 @@ def print_result(label: str, value: str | Path) -> None:
     print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
 
 
-def print_error(error: InputError) -> None:
-    """Prints every line of an error on standard error."""
+def print_error(error: InputError | str) -> None:
+    """Prints every line of an error or a warning on standard error."""
     for line in str(error).splitlines():
         print(f"rlready: {line}", file=sys.stderr)
 

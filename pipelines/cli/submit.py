@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_image, add_recipe, add_server, choose_image, read_parameters
 from rlready.pipelines.cli.follow import follow_to_the_end
+from rlready.pipelines.cli.style import print_error
 from rlready.pipelines.recipes import load_placement, load_recipe
 
 TEXT = "Start a run, or a schedule of runs, on a KFP server."
@@ -35,7 +36,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.pipelines.cluster.limits import check_size
     from rlready.pipelines.cluster.package import check_package, write_package
     from rlready.pipelines.cluster.paths import check_paths
-    from rlready.pipelines.cluster.runs import has_cache
+    from rlready.pipelines.cluster.runs import close_ended_runs, has_cache
     from rlready.pipelines.cluster.story import UNCACHED
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
@@ -48,8 +49,9 @@ def execute(arguments: argparse.Namespace) -> None:
             raise InputError("--follow: with --every there is no run yet to follow")
     check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
-    if has_cache(kfp) is False:
-        raise InputError(UNCACHED)
+    if has_cache(kfp) is False:  # no refusal: it may have been switched on since
+        print_error(f"as the newest run shows, {UNCACHED}")
+    close_ended_runs(kfp)
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"

@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, parse_parameters
 from rlready.pipelines.cluster.placement import Placement
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
@@ -56,10 +56,12 @@ def examine(
     yield _guard("devices", lambda: _find_devices(placement))
     yield _guard("disk", lambda: _find_disk(work))
     yield _guard("model", lambda: _find_model(parameters))
+    yield _guard("data", lambda: _find_data(parameters))
     yield _guard("tracking", _find_tracking)
     yield _guard("pipeline", lambda: _find_pipeline(parameters, placement, image))
     if host or os.environ.get("KFP_HOST") or os.environ.get("KF_PIPELINES_ENDPOINT"):
         yield _guard("server", lambda: _find_server(host, namespace))
+        yield _guard("lineage", lambda: _find_left_open(host, namespace))
         yield _guard("cluster", lambda: _find_cluster(placement, namespace or "kubeflow"))
 
 
@@ -120,6 +122,29 @@ def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
     return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"
 
 
+def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
+    from rlready.components.core.data.files import list_files
+    from rlready.components.core.data.registry import find_source, get_mirror, list_sources
+
+    curate = parse_parameters(parameters).curate
+    uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
+    here, elsewhere, absent = [], [], []
+    for text, registry in dict.fromkeys(uses):
+        try:
+            source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
+            if source.path:
+                list_files(source.path, source.folders, source.split)
+            (here if source.path else elsewhere).append(text)
+        except InputError as error:
+            absent.append(str(error))
+    if absent:
+        return "failure", "; ".join(absent)
+    parts = [f"{len(here)} sources are there"] * bool(here) + [f"plan looks at {', '.join(elsewhere)}"] * bool(
+        elsewhere
+    )
+    return "ok", "; ".join(parts)
+
+
 def _find_tracking() -> tuple[str, str]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith("http"):
@@ -161,8 +186,24 @@ def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     server = connect(host, namespace)
     text, cached = f"{server.host}, KFP {server.version or 'of an unknown version'}", has_cache(server)
     if cached is False:
-        return "failure", f"{text}; {UNCACHED}: its administrator sets CacheEnabled"
+        return "warning", f"{text}; as its newest run shows, {UNCACHED}: its administrator sets CacheEnabled"
     return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"
+
+
+def _find_left_open(host: str | None, namespace: str | None) -> tuple[str, str]:
+    from rlready.pipelines.cluster.runs import close_ended_runs
+    from rlready.pipelines.cluster.server import connect
+
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return (
+            "ok",
+            "MLFLOW_TRACKING_URI is not set: whether runs that were stopped stand there as running was not looked at",
+        )
+    closed = close_ended_runs(connect(host, namespace))
+    return (
+        "ok",
+        f"ended in MLflow as on the server: {', '.join(closed)}" if closed else "no run that ended stands as running",
+    )
 
 
 def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:

@@ -35,76 +35,93 @@ def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tup
     Raises:
         InputError: If there is no Kubernetes API to ask, or it does not answer.
     """
-    from kubernetes import client, config
+    look = _Look(namespace)
+    look.at_secrets(placement)
+    look.at_claims(placement)
+    look.at_objects(placement)
+    look.at_nodes(placement)
+    look.at_the_cache()
+    return look.missing, look.doubts
 
-    try:
+
+class _Look:
+    """Answers of the Kubernetes API, with a line for everything that is missing or in doubt."""
+
+    def __init__(self, namespace: str):
+        from kubernetes import client, config
+
         try:
-            config.load_kube_config()
-        except config.ConfigException:
-            config.load_incluster_config()
-    except config.ConfigException as error:
-        raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
-    core, custom, groups = client.CoreV1Api(), client.CustomObjectsApi(), client.ApisApi()
-    missing, doubts = [], []
+            try:
+                config.load_kube_config()
+            except config.ConfigException:
+                config.load_incluster_config()
+        except config.ConfigException as error:
+            raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
+        self.namespace, self.client = namespace, client
+        self.core, self.missing, self.doubts = client.CoreV1Api(), [], []
 
-    def read(what: str, ask: Callable[..., Any], *arguments: str) -> Any:
+    def read(self, what: str, ask: Callable[..., Any], *arguments: str) -> Any:
         """Returns what the API answers; None where there is nothing, or where it may not be looked at, and notes that."""
         try:
             return ask(*arguments, _request_timeout=TIMEOUT)
-        except client.ApiException as error:
+        except self.client.ApiException as error:
             if error.status == 404:
-                missing.append(f"{what} is not there")
+                self.missing.append(f"{what} is not there")
             else:
-                doubts.append(f"{what}: not looked at ({error.status} {error.reason})")
+                self.doubts.append(f"{what}: not looked at ({error.status} {error.reason})")
         except Exception as error:  # urllib3's, of a server that does not answer
             raise InputError(f"the Kubernetes API does not answer ({' '.join(str(error).split())[:200]})") from error
         return None
 
-    served = read("list of API groups", groups.get_api_versions)
-    versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
+    def at_secrets(self, placement: dict[str, Placement]) -> None:
+        for name, (keys, stages) in _list_secrets(placement).items():
+            secret = self.read(f"secret {name} of {stages}", self.core.read_namespaced_secret, name, self.namespace)
+            absent = sorted(keys - (secret.data or {}).keys()) if secret else []
+            self.missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
 
-    for name, (keys, stages) in _list_secrets(placement).items():
-        secret = read(f"secret {name} of {stages}", core.read_namespaced_secret, name, namespace)
-        absent = sorted(keys - (secret.data or {}).keys()) if secret else []
-        missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
-    for (name, shared), stages in _list_users(placement, _list_claims).items():
-        what = f"volume claim {name} of {stages}"
-        claim = read(what, core.read_namespaced_persistent_volume_claim, name, namespace)
-        if claim and shared and SHARED not in claim.spec.access_modes:
-            missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
-    for (kind, name), stages in _list_users(placement, _list_objects).items():
-        group, product = OBJECTS[kind]
-        if group in versions:
-            where = (group, versions[group], *([namespace] if kind == "localqueues" else []), kind, name)
-            ask = custom.get_namespaced_custom_object if kind == "localqueues" else custom.get_cluster_custom_object
-            read(f"{name} of {stages} ({kind})", ask, *where)
-        elif served:
-            missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
-    if any(entries.gpus for entries in placement.values()):
-        nodes = read("nodes", core.list_node)
-        for stage, entries in placement.items() if nodes else ():
-            if entries.gpus and not any(_fits(node, entries) for node in nodes.items):
-                doubts.append(
+    def at_claims(self, placement: dict[str, Placement]) -> None:
+        ask = self.core.read_namespaced_persistent_volume_claim
+        for (name, shared), stages in _list_users(placement, _list_claims).items():
+            what = f"volume claim {name} of {stages}"
+            claim = self.read(what, ask, name, self.namespace)
+            if claim and shared and SHARED not in claim.spec.access_modes:
+                self.missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
+
+    def at_objects(self, placement: dict[str, Placement]) -> None:
+        custom = self.client.CustomObjectsApi()
+        served = self.read("list of API groups", self.client.ApisApi().get_api_versions)
+        versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
+        for (kind, name), stages in _list_users(placement, _list_objects).items():
+            group, product = OBJECTS[kind]
+            if group in versions:
+                local = kind == "localqueues"
+                where = (group, versions[group], *([self.namespace] if local else []), kind, name)
+                ask = custom.get_namespaced_custom_object if local else custom.get_cluster_custom_object
+                self.read(f"{name} of {stages} ({kind})", ask, *where)
+            elif served:
+                self.missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
+
+    def at_nodes(self, placement: dict[str, Placement]) -> None:
+        wanting = {stage: entries for stage, entries in placement.items() if entries.gpus}
+        nodes = self.read("nodes", self.core.list_node) if wanting else None
+        for stage, entries in wanting.items() if nodes else ():
+            if not any(_fits(node, entries) for node in nodes.items):
+                self.doubts.append(
                     f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
                     "pods wait until one comes"
                 )
-    missing += _find_switched_off(client.AppsV1Api())
-    return missing, doubts
 
-
-def _find_switched_off(apps: Any) -> list[str]:
-    """Returns a line if KFP's API server has caching switched off by a variable; a configuration file is not seen from here."""
-    try:
-        server = apps.read_namespaced_deployment(*KFP, _request_timeout=TIMEOUT)
-    except Exception:  # of other names, or not to be looked at
-        return []
-    variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
-    off = (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f")
-    return (
-        ["CACHEENABLED of deployment ml-pipeline switches caching off, and RL gets its checkpoint from it"]
-        if off
-        else []
-    )
+    def at_the_cache(self) -> None:
+        """Notes whether a variable of KFP's API server switches caching off; its configuration file is not seen from here."""
+        try:
+            server = self.client.AppsV1Api().read_namespaced_deployment(*KFP, _request_timeout=TIMEOUT)
+        except Exception:  # it has other names, or may not be looked at
+            return
+        variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
+        if (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f"):
+            self.missing.append(
+                f"CACHEENABLED of deployment {KFP[0]} switches caching off, and RL gets its checkpoint from the cache"
+            )
 
 
 def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:

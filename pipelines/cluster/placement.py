@@ -22,6 +22,7 @@ from rlready.components.core.training import train_job
 
 PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+SIDE_BY_SIDE = "RLREADY_SIDE_BY_SIDE"  # set while the pipeline runs on this machine
 PARALLELISM = 8
 TRAIN_JOB = {"volume": "", "nodes": 1, "runtime": "torch-distributed"}  # keys and their defaults
 HUB_CACHE = "/cache/huggingface"
@@ -181,9 +182,9 @@ def read_placement() -> Placements | None:
 
 
 def read_parallelism() -> int:
-    """Returns how many candidates go side by side; kfp.local takes fewer where the machine has fewer cores."""
+    """Returns how many candidates go side by side: on a cluster as placed, here as many as the memory holds."""
     placement = read_placement()
-    return placement.parallelism if placement else PARALLELISM
+    return placement.parallelism if placement else int(os.environ.get(SIDE_BY_SIDE, PARALLELISM))
 
 
 def list_queue_labels(placement: Placement) -> dict[str, str]:

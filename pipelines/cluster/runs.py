@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import kfp_server_api as api
@@ -12,8 +13,6 @@ from rlready.pipelines.cluster.steps import is_stopped, is_uncached
 
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 STOPPED = ("CANCELING", "CANCELED")
-PAGE = 20  # runs asked for at once; each comes with all its tasks
-MOST = 200  # runs looked back at
 
 
 def get_run(server: Server, run: str) -> api.V2beta1Run:
@@ -31,31 +30,43 @@ def find_newest_run(server: Server) -> str:
     Raises:
         InputError: If there is none.
     """
-    newest = _list_runs(server, page_size=1)[0]
+    space = {"namespace": server.namespace} if server.namespace else {}
+    list_runs = api.RunServiceApi(server.client).run_service_list_runs
+    newest = call(server.client, list_runs, sort_by="created_at desc", page_size=1, **space).runs
     if not newest:
         raise InputError(f"{server.host}: has no run to follow")
     return newest[0].run_id
 
 
-def list_ended_runs(server: Server) -> dict[str, str]:
-    """Returns how the newest runs ended that did not succeed: FAILED, or CANCELED where somebody stopped them, by their id."""
-    ended, token = {}, ""
-    for _ in range(MOST // PAGE):
-        runs, token = _list_runs(server, page_size=PAGE, page_token=token)
-        for run in runs:
-            if run.state in ("FAILED", "CANCELED"):
-                ended[run.run_id] = "CANCELED" if was_stopped(run) else "FAILED"
-        if not token:
-            break
+def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
+    """Returns how runs ended, by their id: SUCCEEDED, FAILED, or CANCELED where somebody stopped them.
+
+    Args:
+        server: Where they ran.
+        among: Ids; of those that the server does not know, or that go on, nothing is returned.
+    """
+    ended = {}
+    for name in among:
+        try:
+            run = get_run(server, name)
+            if run.state in FINAL:
+                stopped = run.state != "SUCCEEDED" and was_stopped(run, read_workflow(server, name))
+                ended[name] = "CANCELED" if stopped else run.state
+        except InputError:
+            continue
     return ended
 
 
-def _list_runs(server: Server, **page: Any) -> tuple[list[api.V2beta1Run], str]:
-    space = {"namespace": server.namespace} if server.namespace else {}
-    page = {key: value for key, value in page.items() if value}
-    list_runs = api.RunServiceApi(server.client).run_service_list_runs
-    listed = call(server.client, list_runs, sort_by="created_at desc", **page, **space)
-    return listed.runs or [], listed.next_page_token or ""
+def close_ended_runs(server: Server) -> list[str]:
+    """Ends in MLflow what runs left running that ended on a KFP server, and returns their ids; pods that are killed cannot.
+
+    Args:
+        server: Where they ran.
+    """
+    from rlready.components.core.tracking.runs import close_dead_runs, find_open_runs
+
+    ended = list_ended_runs(server, find_open_runs())
+    return sorted(ended) if ended and close_dead_runs(ended) else []
 
 
 def read_workflow(server: Server, run: str) -> dict[str, Any] | None:

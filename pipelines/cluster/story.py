@@ -16,10 +16,7 @@ from rlready.pipelines.cluster.steps import Step, count_iterations, is_uncached,
 PATIENCE = 180  # seconds that a pod may wait until it is said
 BASELINE = "the base model"
 MEASURING = "measure-candidates"  # the nested pipeline in which candidates without SFT are the base model
-UNCACHED = (
-    "caching is switched off on this server, but RL gets its checkpoint from the cache: every RL run is going to refuse the"
-    " one that it gets"
-)
+UNCACHED = "caching is switched off on this server, and RL refuses a checkpoint that does not come from the cache"
 
 
 class Story:

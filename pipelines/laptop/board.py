@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from rlready.components.plan.machine import SIDE_BY_SIDE
 from rlready.components.plan.plan import Plan
 
 STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
 MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
 TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
 BASELINE = "base model"
-WORKERS = 2
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Board:
 
     Attributes:
         plan: What is going to happen.
+        workers: Candidates that run at a time.
         begun: When the run started.
         cells: By candidate and stage; the base model is the candidate BASELINE.
         failures: Messages of failed stages.
@@ -50,6 +51,7 @@ class Board:
     """
 
     plan: Plan
+    workers: int = SIDE_BY_SIDE
     begun: float = field(default_factory=time.time)
     cells: dict = field(default_factory=dict)
     failures: list = field(default_factory=list)
@@ -62,6 +64,7 @@ class Board:
         self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
         self.cells[BASELINE, "gate"].state = self.cells[BASELINE, "rl"].state = "skipped"
         self.judged = False
+        self.found = []  # lines on what came from the cache, until they are read
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
@@ -74,8 +77,12 @@ class Board:
             if lines and not lines[-1].endswith("\n"):
                 lines.pop()
             self.offset += sum(len(line.encode()) for line in lines)
-        said = [self.take(json.loads(line)) for line in lines]
-        return [line for line in said if line]
+        said = []
+        for line in lines:
+            told = self.take(json.loads(line))
+            said += self.found + ([told] if told else [])
+            self.found = []
+        return said
 
     def take(self, event: dict) -> str | None:
         """Takes in one event."""
@@ -103,7 +110,7 @@ class Board:
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
             loop = TRAINING if self.judged else MEASURING
-            self._infer_cached(self.rows[: max(0, self.rows.index(row) - WORKERS + 1)], loop, fresh=True)
+            self._infer_cached(self.rows[: max(0, self.rows.index(row) - self.workers + 1)], loop, fresh=True)
             for earlier in STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
@@ -131,6 +138,7 @@ class Board:
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
+            self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
         """A stage from the cache writes no event: it is known by what comes after it."""
@@ -154,7 +162,7 @@ class Board:
                 rest += expected[stage]
             elif cell.state == "running":
                 rest += max(0.0, expected[stage] - (time.time() - cell.begun))
-        return rest / WORKERS
+        return rest / self.workers
 
     def draw(self) -> Table:
         """Returns the board as a table."""

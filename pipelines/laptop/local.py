@@ -1,4 +1,6 @@
-"""Runs the pipeline through kfp.local in a process of its own: python -m rlready.pipelines.laptop.local WORK RUN [IMAGE].
+"""Runs the pipeline through kfp.local in a process of its own.
+
+    python -m rlready.pipelines.laptop.local WORK RUN SIDE_BY_SIDE [IMAGE]
 
 `rlready run` starts it with its output in a log file and shows what the events say. It ends when its parent does.
 """
@@ -20,20 +22,28 @@ from rlready.components.core import launch
 from rlready.components.core.runtime import events
 from rlready.components.core.tracking.runs import fail_run
 from rlready.components.core.training import checkpoints
+from rlready.pipelines.cluster.placement import SIDE_BY_SIDE
 from rlready.pipelines.laptop import alive, containers
 
 
-def prepare_environment(work: Path, run: Path, image: str | None = None) -> None:
-    """Sets what the stages read from their environment: where events, checkpoints and tracking go, and their threads."""
+def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
+    """Sets what pipeline and stages read from their environment.
+
+    Args:
+        work: Folder for runs, cache, checkpoints and tracking.
+        run: Folder of this run, where events go.
+        side_by_side: Candidates at a time, which share the threads.
+        image: Of the stages, if they run in containers.
+    """
     os.environ.pop(images.IMAGE, None)  # without containers it would hide a change of the source from the cache
     if image:
         os.environ[images.IMAGE] = image
-    workers = 2  # kfp.local runs two iterations of a loop at a time
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, (os.cpu_count() or 1) // side_by_side))
     os.environ |= {
         events.FILE: str(run / "events.jsonl"),
         checkpoints.ROOT: str(work / "checkpoints"),
         "RLREADY_RUN_ID": run.name,
+        SIDE_BY_SIDE: str(side_by_side),
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
@@ -41,9 +51,9 @@ def prepare_environment(work: Path, run: Path, image: str | None = None) -> None
     alive.choose_store(work)
 
 
-def main(work: Path, run: Path, image: str | None = None) -> None:
+def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
     """Runs the experiment of `run/parameters.json`, in containers of an image if one is given."""
-    prepare_environment(work, run, image)
+    prepare_environment(work, run, side_by_side, image)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     parameters = json.loads((run / "parameters.json").read_text())
     with alive.hold(run):
@@ -100,4 +110,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

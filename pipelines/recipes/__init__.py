@@ -1,5 +1,6 @@
 """Recipes: named sets of parameters, one YAML file each."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from rlready.components.core.yaml_text import parse_yaml, read_yaml
 from rlready.pipelines.cluster.placement import Placement, parse_placement
 
 FOLDER = Path(__file__).parent
+# Parameters that can name files or folders.
+PATHS = ("base_model", "curate_sft_data", "curate_rl_data", "curate_evaluation_data", "curate_predictor_data")
+PATHS += ("curate_decontaminate", "curate_mirror")
 
 
 def list_recipes() -> list[str]:
@@ -24,26 +28,51 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
 
     Returns:
-        Every parameter by its flat name, paths with the user's home in the place of `~`.
+        Every parameter by its flat name, paths with the user's home in the place of `~`;
+        in a recipe of one's own they are relative to its file.
 
     Raises:
         InputError: If the recipe does not exist or holds something unknown or of the wrong type.
     """
     path, recipe = _read(name)
     load_placement(name)  # a run on this machine ignores it, but should not keep quiet about an error in it
-    given = dict(recipe.get("parameters") or {})
+    changed = {}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"--set {override}: expected key=value")
         known = list_parameters().get(key)
         is_text = (known and known.type is str) or not value.strip()
-        given[key] = value if is_text else parse_yaml(value, f"--set {override}")
-    given = {key: expand_home(value) for key, value in given.items()}
-    try:
-        return complete_parameters(given)
-    except InputError as error:
-        raise InputError(f"{path.name}: {error}") from error
+        changed[key] = value if is_text else parse_yaml(value, f"--set {override}")
+    given = recipe.get("parameters") or {}
+    if path.parent != FOLDER:
+        given = {key: resolve(key, value, path.parent) for key, value in given.items()}
+    for where, values in ((path.name, given), ("--set", changed)):
+        try:
+            complete_parameters(values)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+    return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
+
+
+def resolve(key: str, value: Any, folder: Path) -> Any:
+    """Returns a parameter of a recipe with paths that are relative to the recipe's folder made relative to the current one."""
+    if key == "curate_sources" and isinstance(value, dict):
+        return {
+            name: entry | {"path": resolve("curate_sft_data", entry["path"], folder)}
+            if isinstance(entry, dict) and "path" in entry
+            else entry
+            for name, entry in value.items()
+        }
+    if key in PATHS and isinstance(value, list):
+        return [resolve(key, item, folder) for item in value]
+    if key not in PATHS or not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    return ",".join(
+        os.path.relpath(folder / part) if part and (folder / part).exists() and not Path(part).is_absolute() else part
+        for part in parts
+    )
 
 
 def expand_home(value: Any) -> Any:
@@ -55,6 +84,13 @@ def expand_home(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: expand_home(item) for key, item in value.items()}
     return value
+
+
+def describe_recipe(name: str) -> str:
+    """Returns the name of a recipe with what it says of itself."""
+    path, recipe = _read(name)
+    shown = path.stem if path.parent == FOLDER else name
+    return ": ".join(filter(None, (shown, str(recipe.get("description") or ""))))
 
 
 def load_placement(name: str) -> dict[str, Placement]:

@@ -1,18 +1,20 @@
 """Precision, recall and speed of the verifier, beside math-verify alone, printed and never asserted: make bench."""
 
 import itertools
+import json
 import os
 import random
 import re
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
+import answer_pairs
 import pytest
 
-from rlready.components.core.verifier import judge, workers
-from rlready.components.core.verifier.verdict import compare
+from rlready.components.core.verifier import verdict, verify, workers
 
 pytestmark = pytest.mark.bench
 WORDS = ("Tuesday", "ellipse", "even", "Brenda", "MAKE", "neither", "yes", "square")
@@ -160,8 +162,6 @@ def make_pairs(seed):
 
 def make_data_pairs(folder):
     """Yields pairs from the golds of MATH: rewritten as text so that they mean the same, or with one integer changed."""
-    import json
-
     rng = random.Random(0)
     for line in (Path(folder) / "math_500" / "test.jsonl").read_text().splitlines():
         gold = json.loads(line)["answer"]
@@ -180,14 +180,14 @@ def count(pairs):
     """Returns for each kind and judge [right found, right, wrong taken for right, wrong], and what was misjudged."""
     tables, missed = {}, []
     for kind, gold, answer, right in pairs:
-        ours = judge(rf"\boxed{{{answer}}}", gold, "boxed")
-        alone = workers._pool.compare(answer, gold)[1]
-        for name, verdict in (("ours", ours.right), ("math-verify", alone)):
+        ours = verify(rf"\boxed{{{answer}}}", gold, "boxed")
+        alone = workers.ask("math-verify", answer, gold)
+        for name, equal in (("ours", ours), ("math-verify", alone)):
             for row in (kind, "all"):
                 cell = tables.setdefault(name, {}).setdefault(row, [0, 0, 0, 0])
-                cell[0 if right else 2] += verdict
+                cell[0 if right else 2] += equal is True
                 cell[1 if right else 3] += 1
-        if ours.right is not right:
+        if ours is not right:
             missed.append((kind, gold, answer, right))
     return tables, missed
 
@@ -210,25 +210,56 @@ def test_precision_and_recall_on_labelled_answers():
             print("misjudged:", *miss)
 
 
+def show_lost(name, judged):
+    """Prints what was judged wrongly, by kind: of (kind, completion, gold, right, verdict)."""
+    judged = list(judged)
+    right = [row for row in judged if row[3]]
+    accepted = [row for row in judged if row[4] is True and not row[3]]
+    lost = Counter(row[0] for row in judged if row[4] is not row[3])
+    print(f"\n{name}: {len(right)} right, {sum(row[4] is True for row in right)} found;", end=" ")
+    print(f"{len(judged) - len(right)} wrong, {len(accepted)} taken for right; misjudged in all {sum(lost.values())}")
+    for kind, number in lost.most_common():
+        print(f"  {kind}: {number} of {sum(row[0] == kind for row in judged)}")
+    for row in accepted:
+        print("  taken for right:", *row)
+
+
+def test_what_is_lost_by_kind():
+    pairs = answer_pairs.make_pairs(seed=1, rounds=30)
+    judged = ((kind, a, gold, right, verify(rf"\boxed{{{a}}}", gold, "boxed")) for kind, gold, a, right in pairs)
+    show_lost("equal or different by construction", judged)
+    # Lines of JSON: gold, answer (what is in the box, or a completion), format, expected, kind.
+    if path := os.environ.get("RLREADY_CASES"):
+        rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+        for row in rows:
+            whole = "\\boxed" in row["answer"] or row["format"] == "letter"
+            row["completion"] = row["answer"] if whole else rf"\boxed{{{row['answer']}}}"
+        verdicts = [verify(row["completion"], row["gold"], row["format"]) for row in rows]
+        show_lost(
+            Path(path).name,
+            ((r["kind"], r["answer"], r["gold"], r["expected"], v) for r, v in zip(rows, verdicts, strict=True)),
+        )
+
+
 def test_verdicts_a_second():
     # Other pairs for the threads, since a worker remembers what it parsed.
     pairs, others = (
         [pair[1:3] for pair in itertools.chain.from_iterable(map(make_pairs, seeds))]
         for seeds in (range(100, 103), range(103, 106))
     )
-    judge(r"\boxed{\frac{x}{2}}", "x", "boxed")
+    verify(r"\boxed{\frac{x}{2}}", "x", "boxed")
     plain = [(str(number), str(number + number % 2)) for number in range(20_000)]
 
     def rate(pairs, threads=1):
-        compare.cache_clear()
+        verdict._compare.cache_clear()
         begun = time.perf_counter()
         with ThreadPoolExecutor(threads) as executor:
-            list(executor.map(lambda pair: judge(rf"\boxed{{{pair[1]}}}", pair[0], "boxed"), pairs))
+            list(executor.map(lambda pair: verify(rf"\boxed{{{pair[1]}}}", pair[0], "boxed"), pairs))
         return len(pairs) / (time.perf_counter() - begun)
 
     print(f"\nplain numbers {rate(plain):,.0f}/s; LaTeX, each once {rate(pairs):,.0f}/s", end="")
     print(f", in {workers.WORKERS} threads {rate(others, workers.WORKERS):,.0f}/s; ", end="")
     begun = time.perf_counter()
     for gold, answer in others * 20:
-        judge(rf"\boxed{{{answer}}}", gold, "boxed")
+        verify(rf"\boxed{{{answer}}}", gold, "boxed")
     print(f"LaTeX seen before {20 * len(others) / (time.perf_counter() - begun):,.0f}/s")

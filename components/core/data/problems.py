@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import json
 import re
 import string
 from collections import Counter
@@ -13,10 +14,11 @@ from rlready.components.core.data.columns import compile_column
 from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, split_answer
 from rlready.components.core.data.identity import identify
 from rlready.components.core.data.pictures import open_picture
-from rlready.components.core.data.registry import Source
+from rlready.components.core.data.registry import COLUMN, Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
 from rlready.components.core.verifier import is_readable
+from rlready.components.core.verifier.extract import extract_word
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
@@ -27,6 +29,7 @@ USUAL = {
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
 BESIDE = ("subject", "image")  # columns that are no part of the text
+LONGEST_VALUE = 80  # characters of a column in a message
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
@@ -63,12 +66,19 @@ def read_problem(
     if picture is not None:
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
+    if source and source.share and not _lies_in(source.share, problem["problem_id"]):
+        raise InputError("of another share of the source")
     if source and source.prompt:
         problem["prompt"] = source.prompt
     if source and "subject" in source.columns:
         with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
             problem["subject"] = _repair(str(compile_column(source.columns["subject"])(row)), note)
     return problem
+
+
+def _lies_in(share: list[float], problem_id: str) -> bool:
+    """Says whether a problem's id, as a number between 0 and 1, lies in [least, most)."""
+    return share[0] <= int(problem_id, 16) / 16 ** len(problem_id) < share[1]
 
 
 def _read_picture(row: dict, source: Source) -> bytes | None:
@@ -112,9 +122,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         return _read_choice(question, choices, answer, needs_solution, note)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
-    answer = read_gold(answer)
+    answer, form = read_gold(answer), row.get("format", "boxed")
     if answer is None and isinstance(solution, str):
-        answer = read_gold((split_answer(solution) or ("", None))[1])
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
@@ -122,7 +132,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     if needs_solution and (not isinstance(solution, str) or not solution.strip()):
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer}
-    problem["format"] = row.get("format", "boxed")
+    problem["format"] = form
     # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
     if not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
@@ -223,25 +233,87 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
     return list(problems.values()), left_out
 
 
-def read_some(source: Source, split: str, seed: int, count: int, revision: str = "") -> list[dict]:
-    """Returns the first rows of a source that are well formed, for estimates.
+def read_some(
+    source: Source, split: str, seed: int, count: int, revision: str = "", note: Note = lambda what: None
+) -> list[dict]:
+    """Returns the first rows of a source that are well formed, for estimates; what is changed in them is noted.
 
     Raises:
         InputError: If none of them is, with the reasons.
     """
     some, reasons, row = [], [], {}
     for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
+        noted = []
         try:
-            some.append(read_problem(row, split == "sft", source))
+            some.append(read_problem(row, split == "sft", source, noted.append))
+            for what in noted:
+                note(what)
         except InputError as error:
             reasons.append(str(error))
         if len(some) == count:
             break
     if not some:
         counted = "; ".join(f"{reasons.count(reason)} x {reason}" for reason in dict.fromkeys(reasons))
-        columns = LONE_SURROGATE.sub("?", f"; there is {', '.join(row)}") if isinstance(row, dict) and row else ""
         raise InputError(
-            f"{source.name}: no usable {split} row among the first {len(reasons)} ({counted or 'it is empty'}{columns}); say"
-            " under columns: in curate_sources which columns to take"
+            f"{source.name}: no usable {split} row among the first {len(reasons)} ({counted or 'it is empty'}"
+            f"{_explain(row, split, source)}"
         )
     return some
+
+
+def _explain(row: object, split: str, source: Source) -> str:
+    """Returns what a row holds, what was looked for in it, and columns that would work; the end of a message."""
+    if not isinstance(row, dict) or not row:
+        return ")"
+    looked = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
+    looked = ", ".join(
+        f"{name} in {keys}" for name, keys in looked.items() if name in ("question", "solution", "answer")
+    )
+    columns = propose_columns(row, split == "sft")
+    mapping = ", ".join(f"{name}: {column}" for name, column in columns.items())
+    proposal = (
+        f"which to take; for this one {{{mapping}}} works (init writes it)" if columns else "which columns to take"
+    )
+    shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in row.items())
+    text = (
+        f"; there is {', '.join(map(str, row))}); say under columns: in curate_sources {proposal}. The row: {shown}. Looked"
+        f" for {looked}, and for an answer inside the solution: in \\boxed{{}}, behind ####, or said at the end (The answer is"
+        " 72.)"
+    )
+    return LONE_SURROGATE.sub("?", text)
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+
+
+def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
+    """Returns columns with which a row can be read, by what their names remind of; none where none would work."""
+    names = [
+        name for name, value in row.items() if isinstance(value, (str, int, float)) and COLUMN.fullmatch(str(name))
+    ]
+
+    def rank(hints: str) -> list[str]:
+        found = [name for hint in hints.split() for name in names if hint in name.casefold()]
+        return list(dict.fromkeys(found))
+
+    for question in rank("question problem prompt query instruction input task ask"):
+        others = [name for name in names if name != question]
+        answers = [name for name in rank("answer final target label gold result expected key") if name in others]
+        solutions = [
+            name
+            for name in rank(
+                "solution rationale reason explanation cot work step trace response completion output answer"
+            )
+            if name in others
+        ]
+        tries = [{"answer": name} for name in [*answers, *solutions]]
+        if needs_solution:
+            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
+            tries += [{"solution": s} for s in solutions]
+        for columns in tries:
+            with contextlib.suppress(InputError):
+                read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
+                return {"question": question} | columns
+    return {}

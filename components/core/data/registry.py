@@ -44,6 +44,7 @@ class Source:
     prompt: str = ""
     licence: str = ""
     rows: int | list | None = None
+    share: list = field(default_factory=list)
     pictures: bool = False
 
     @property
@@ -83,6 +84,7 @@ KINDS = {
     "keep": (dict,),
     "drop": (dict,),
     "rows": (int, list, None),
+    "share": (list,),
 }
 
 
@@ -131,6 +133,9 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
         raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
     if entry.get("prompt", "") not in ("", *INSTRUCTIONS):
         raise InputError(f"{where}, {name}: prompt: {entry['prompt']!r} is none of {', '.join(INSTRUCTIONS)}")
+    share = entry.get("share") or [0, 1]
+    if not (all(type(end) in (int, float) for end in share) and len(share) == 2 and 0 <= share[0] < share[1] <= 1):
+        raise InputError(f"{where}, {name}: share: expected two numbers such as [0.6, 1], got {share!r}")
     columns = entry.get("columns") or {}
     conditions = [(kind, *condition) for kind in ("keep", "drop") for condition in (entry.get(kind) or {}).items()]
     for key in columns:

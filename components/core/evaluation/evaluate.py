@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.evaluation.plan import Evaluation
 from rlready.components.core.evaluation.results import Results
-from rlready.components.core.evaluation.samples import count_right, join_parts, list_samples, write_part
+from rlready.components.core.evaluation.samples import count_right, count_rows, join_parts, list_samples, write_part
 from rlready.components.core.evaluation.score import score_problems
 from rlready.components.core.evaluation.suite import BenchmarkScore, average, score_benchmark
 from rlready.components.core.models import find_base, takes_pictures, write_pointer
@@ -17,17 +19,39 @@ from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw, Engine
 from rlready.components.core.serialization import write_atomically
 
-PROBLEMS_AT_ONCE = 32  # whose samples are kept together: what is lost at most when the evaluation is killed
+SECONDS_A_PART = (
+    30  # that a part should take: what a kill loses, with room below a minute for problems that take longer
+)
+MOST_GROWTH = 4  # of a part over the one before, whose problems may have been short ones
 
 
-def evaluate(evaluation: Evaluation, out: Path, progress: Callable[[str, int, int], None]) -> Results:
+@dataclass
+class Reached:
+    """How far an evaluation is.
+
+    Attributes:
+        total: Completions in all.
+        kept: Of them, in the folder before this call.
+        done: Of them, so far.
+        benchmark: That is being asked.
+        tokens: Drawn by this call.
+    """
+
+    total: int
+    kept: int
+    done: int
+    benchmark: str = ""
+    tokens: int = 0
+
+
+def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None]) -> Results:
     """Samples what is not in the folder yet, and scores all.
 
     Args:
         evaluation: From `plan_evaluation`.
         out: Folder of this evaluation: parts as they are drawn, then samples.parquet (columns SAMPLES; a greedy completion
             has temperature 0) and results.json.
-        progress: Called with a benchmark's name, completions done in all, and completions in all.
+        tell: Called with how far it is, once the model is loaded and then whenever some completions are done.
 
     Returns:
         The results, also written to the folder.
@@ -36,30 +60,23 @@ def evaluate(evaluation: Evaluation, out: Path, progress: Callable[[str, int, in
         InputError: If the folder holds another evaluation, or the model cannot be loaded.
     """
     _open_folder(evaluation, out)
-    blocks = list(_list_blocks(evaluation, out))
-    total = sum(len(problems) for *_, problems in blocks) * (evaluation.samples + 1)
-    missing = [block for block in blocks if not block[1].exists()]
-    sampled = sum(len(problems) for *_, problems in missing) * (evaluation.samples + 1)
-    done = total - sampled
-    if missing:
+    asked = evaluation.samples + 1  # completions a problem
+    held = [sum(problems for _, problems in _list_parts(out, n, asked)) for n in range(len(evaluation.benchmarks))]
+    total = asked * sum(len(benchmark.problems) for benchmark in evaluation.benchmarks)
+    reached = Reached(total, asked * sum(held), asked * sum(held))
+    if reached.done < total:
         base = find_base(evaluation.model, evaluation.digest)
         write_pointer(out / "model", base)
         with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
-            for benchmark, path, problems in missing:
-
-                def tell(drawn: int, _: int, benchmark=benchmark, before=done) -> None:
-                    progress(benchmark, before + drawn, total)
-
-                tell(0, 0)
-                write_part(path, _ask(engine, evaluation, benchmark, problems, tell))
-                done += len(problems) * (evaluation.samples + 1)
-    progress("", done, total)
-    join_parts([path for _, path, _ in blocks], out / "samples.parquet")
+            for number, first in enumerate(held):
+                _sample(engine, evaluation, number, first, out, reached, tell)
+    parts = [part for number in range(len(held)) for part, _ in _list_parts(out, number, asked)]
+    join_parts(parts, out / "samples.parquet")
     scores = []
     for benchmark in evaluation.benchmarks:
         counts = count_right(out / "samples.parquet", benchmark.name, [row["problem_id"] for row in benchmark.problems])
         scores.append(score_benchmark(benchmark.name, benchmark.problems, evaluation.samples, *counts))
-    results = Results(scores, average(scores), sampled)
+    results = Results(scores, average(scores), total - reached.kept)
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},
@@ -101,22 +118,68 @@ def _open_engine(base: BaseModel, folder: str, sampling: Sampling) -> Engine:
     return ImageTextEngine.load(folder, sampling)
 
 
-def _list_blocks(evaluation: Evaluation, out: Path) -> Iterator[tuple[str, Path, list[dict]]]:
-    for number, benchmark in enumerate(evaluation.benchmarks):
-        for start in range(0, len(benchmark.problems), PROBLEMS_AT_ONCE):
-            problems = benchmark.problems[start : start + PROBLEMS_AT_ONCE]
-            yield benchmark.name, out / "parts" / f"{number}-{start}.parquet", problems
+def _name_part(out: Path, number: int, first: int) -> Path:
+    """Returns where the samples of problems of a benchmark lie, of which this is the first."""
+    return out / "parts" / f"{number}-{first}.parquet"
+
+
+def _list_parts(out: Path, number: int, asked: int) -> Iterator[tuple[Path, int]]:
+    """Yields the parts of a benchmark, each of which begins where the one before ends, with how many problems they hold."""
+    first = 0
+    while (part := _name_part(out, number, first)).exists():
+        problems = count_rows(part) // asked
+        yield part, problems
+        first += problems
+
+
+def _sample(
+    engine: Engine,
+    evaluation: Evaluation,
+    number: int,
+    first: int,
+    out: Path,
+    reached: Reached,
+    tell: Callable[[Reached], None],
+) -> None:
+    """Asks the problems of a benchmark from the first that is missing on.
+
+    A part is as many problems as should take SECONDS_A_PART at the speed of the part before; the first one is one problem.
+    """
+    benchmark, size = evaluation.benchmarks[number], 1
+    reached.benchmark = benchmark.name
+    while first < len(benchmark.problems):
+        tell(reached)
+        begun, problems = time.monotonic(), benchmark.problems[first : first + size]
+        write_part(_name_part(out, number, first), _ask(engine, evaluation, benchmark.name, problems, reached, tell))
+        first += len(problems)
+        size = choose_size(len(problems), time.monotonic() - begun)
+
+
+def choose_size(problems: int, seconds: float) -> int:
+    """Returns how many problems the next part should have, after one of so many took so many seconds."""
+    return max(1, int(problems * min(MOST_GROWTH, SECONDS_A_PART / max(seconds, 1e-9))))
 
 
 def _ask(
-    engine: Engine, evaluation: Evaluation, benchmark: str, problems: list[dict], progress: Callable
+    engine: Engine,
+    evaluation: Evaluation,
+    benchmark: str,
+    problems: list[dict],
+    reached: Reached,
+    tell: Callable[[Reached], None],
 ) -> list[dict]:
-    """Returns the samples of some problems as rows: greedy, then at temperature 1."""
+    """Returns the samples of some problems as rows: of each problem first greedy, then at temperature 1."""
     sampling, rows = evaluation.sampling, []
     draws = [Draw.greedily(sampling)] + ([Draw.at_random(sampling, evaluation.samples)] if evaluation.samples else [])
-    done = 0
     for draw in draws:
-        scored = score_problems(engine, problems, draw, lambda n, tokens, done=done: progress(done + n, tokens))
+        done, tokens = reached.done, reached.tokens
+
+        def count(drawn: int, drawn_tokens: int, done=done, tokens=tokens) -> None:
+            reached.done, reached.tokens = done + drawn, tokens + drawn_tokens
+            tell(reached)
+
+        scored = score_problems(engine, problems, draw, count)
         rows += list_samples(engine, benchmark, problems, draw, scored)
-        done += len(problems)
-    return rows
+    # Whichever parts an evaluation came in, its samples stand in one order.
+    places = {problem["problem_id"]: place for place, problem in enumerate(problems)}
+    return sorted(rows, key=lambda row: places[row["problem_id"]])

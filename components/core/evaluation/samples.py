@@ -29,6 +29,7 @@ SAMPLES = pa.schema(
         ("engine", pa.string()),
     ]
 )
+ROWS_A_GROUP = 4096  # of the file, which is read a group at a time
 
 
 def list_samples(engine: Engine, benchmark: str, problems: list[dict], draw: Draw, scored: Scored) -> Iterator[dict]:
@@ -61,12 +62,26 @@ def write_part(path: Path, rows: list[dict]) -> None:
     os.replace(partial, path)
 
 
+def count_rows(part: Path) -> int:
+    """Returns how many completions a part holds."""
+    return pq.read_metadata(part).num_rows
+
+
 def join_parts(parts: list[Path], out: Path) -> None:
-    """Puts parts together, in their order, as a file that appears only when it is complete."""
+    """Puts parts together, in their order, as a file that appears only when it is complete.
+
+    The file depends on the rows only, not on the parts in which they came.
+    """
     partial = out.with_suffix(".partial")
+    waiting = SAMPLES.empty_table()
     with pq.ParquetWriter(partial, SAMPLES) as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part))
+            waiting = pa.concat_tables([waiting, pq.read_table(part)]).combine_chunks()
+            whole = len(waiting) - len(waiting) % ROWS_A_GROUP
+            if whole:
+                writer.write_table(waiting.slice(0, whole), row_group_size=ROWS_A_GROUP)
+                waiting = waiting.slice(whole)
+        writer.write_table(waiting)
     os.replace(partial, out)
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import TIMEOUT, UNREADABLE, Judgement, estimate_disagreements, judge, verify
+from rlready.components.core.verifier import Judgement, judge, measure_disagreement, measure_trouble, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
@@ -20,21 +20,20 @@ class Scored:
     Attributes:
         completions: The samples of each problem.
         judgements: What the verifier said of each.
-        golds: The gold answer of each problem.
         verifier_seconds: How long it took for all of them.
     """
 
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
-    golds: list[str]
     verifier_seconds: float
 
     @property
     def correct(self) -> list[int]:
-        """Right completions of each problem.
+        """Right completions of each problem; one whose verdict is unknown counts as not right, and as a sample.
 
-        One of which nobody knows whether it is right does not count as right and stays among the samples, so that Pass@k can
-        only be too low by it; the gate does not decide where there are many (`verifier_unknown`).
+        To leave it out would give problems different numbers of samples, and what takes too long to judge is more often
+        wrong than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
+        `summarize` gives that share, and above a limit of it the gate decides nothing.
         """
         return [sum(judgement.right is True for judgement in judged) for judged in self.judgements]
 
@@ -59,8 +58,9 @@ class Scored:
         Returns:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement (see
-            `measure_disagreement`), verdicts_per_second, and the shares of `count_troubles`.
+            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement,
+            verifier_timeouts, verifier_unreadable (see `measure_disagreement` and `measure_trouble`) and
+            verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
         judged = [judgement for judgements in self.judgements for judgement in judgements]
@@ -68,49 +68,15 @@ class Scored:
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
         return {
             "entropy": -sum(completion.logprob for completion in flat) / self.tokens,
-            "zero_variance": sum(len({j.right for j in judgements}) == 1 for judgements in self.judgements) / problems,
+            "zero_variance": sum(len({j.right for j in judged} - {None}) < 2 for judged in self.judgements) / problems,
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(flat),
             "truncated": self.truncated,
             "unreadable": self.unreadable,
-            "verifier_disagreement": measure_disagreement(self.judgements, self.golds),
+            "verifier_disagreement": measure_disagreement(judged),
+            **measure_trouble(judged),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
-        } | count_troubles(judged)
-
-
-def measure_disagreement(judgements: Sequence[Sequence[Judgement]], golds: Sequence[str]) -> float:
-    """Estimates, of the answers that at least one check calls right, the share that the exact check refuses.
-
-    Args:
-        judgements: Of each problem's samples.
-        golds: The gold answer of each problem.
-
-    Returns:
-        The share, by math-verify's opinion of a seeded draw of the refused; 0 where neither calls any right.
-    """
-    refused = [
-        (judgement.answer, gold)
-        for judged, gold in zip(judgements, golds, strict=True)
-        for judgement in judged
-        if judgement.right is False and judgement.answer
-    ]
-    disagreed = estimate_disagreements(refused)
-    right = sum(judgement.right is True for judged in judgements for judgement in judged)
-    return disagreed / (disagreed + right) if disagreed else 0.0
-
-
-def count_troubles(judged: Sequence[Judgement]) -> dict[str, float]:
-    """Returns of what share of samples the verifier could not say whether they are right, or read the answer.
-
-    Returns:
-        verifier_timeouts (a check took too long twice, or its process died), verifier_unreadable (the answer or the gold answer
-        cannot be read), verifier_unknown (neither right nor wrong, for either reason).
-    """
-    return {
-        "verifier_timeouts": fmean(judgement.trouble == TIMEOUT for judgement in judged),
-        "verifier_unreadable": fmean(judgement.trouble == UNREADABLE for judgement in judged),
-        "verifier_unknown": fmean(judgement.right is None for judgement in judged),
-    }
+        }
 
 
 def score_problems(
@@ -134,7 +100,7 @@ def score_problems(
         [judge(completion.text, row["answer"], row["format"]) for completion in completions]
         for row, completions in zip(problems, sampled, strict=True)
     ]
-    return Scored(sampled, judgements, [row["answer"] for row in problems], time.perf_counter() - begun)
+    return Scored(sampled, judgements, time.perf_counter() - begun)
 
 
 def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import torch
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.models import load_image_text_model
-from rlready.components.core.prompts import choose_prompt, list_ends, write_messages
+from rlready.components.core.prompts import choose_prompt, list_eos_token_ids, write_messages
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
 
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
@@ -29,7 +29,7 @@ class ImageTextEngine(Engine):
         self.model, self.processor, self.tokenizer = model, processor, processor.tokenizer
         self.precision = str(model.dtype).removeprefix("torch.")
         self.tokenizer.chat_template = self.tokenizer.chat_template or processor.chat_template
-        self.ends = list_ends(self.tokenizer, model.generation_config)
+        self.ends = list_eos_token_ids(self.tokenizer, model.generation_config)
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "ImageTextEngine":

@@ -15,7 +15,7 @@ from tokenizers.decoders import DecodeStream
 from transformers.cache_utils import Cache, DynamicLayer
 
 from rlready.components.core.models import load_model, load_tokenizer
-from rlready.components.core.prompts import list_ends
+from rlready.components.core.prompts import list_eos_token_ids
 from rlready.components.core.sampling.attention import use_grouped_attention
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
 
@@ -120,7 +120,7 @@ class TransformersEngine(Engine):
         self.model, self.tokenizer, self.memory_share = model, tokenizer, memory_share
         self.precision = str(model.dtype).removeprefix("torch.")
         use_grouped_attention(model)
-        self.ends = torch.tensor(list_ends(tokenizer, model.generation_config), device=model.device)
+        self.ends = torch.tensor(list_eos_token_ids(tokenizer, model.generation_config), device=model.device)
 
     @classmethod
     def load(cls, model: str, memory_share: float = MEMORY_SHARE) -> "TransformersEngine":

@@ -10,7 +10,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.models import choose_precision, load_tokenizer, locate
-from rlready.components.core.prompts import find_end
+from rlready.components.core.prompts import find_eos_token_id
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 
 CPU_CACHE_SHARE = 0.25  # of the free memory; on the CPU the rest is not vLLM's
@@ -103,7 +103,7 @@ class VllmEngine(Engine):
                 temperature=draw.temperature,
                 seed=make_seed(draw.seed, key),
                 stop=list(draw.stop),
-                stop_token_ids=[find_end(self.tokenizer)],  # besides those of the model's generation_config
+                stop_token_ids=[find_eos_token_id(self.tokenizer)],  # besides those of the model's generation_config
                 logprobs=0 if draw.temperature else None,  # of the token drawn only
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )

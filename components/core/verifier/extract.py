@@ -11,6 +11,7 @@ PLAIN = re.compile(r"\{([^{}\\]*)\}")
 BETWEEN = re.compile(
     r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
 )
+MARKUP = re.compile(r"\\[()\[\]]|\$")
 OPTION = r"\(?([A-J])\)?[.:]?"
 IN_BOX = (
     re.compile(rf"(?:(?:option|choice|answer)\s*:?\s*)?{OPTION}", re.IGNORECASE),
@@ -78,7 +79,7 @@ def _read_box(completion: str, start: int) -> tuple[str, int] | None:
 
 
 def _strip_markup(text: str) -> str:
-    return SPACE.sub(" ", TEXT.sub(r" \1 ", respell(text))).strip()
+    return SPACE.sub(" ", MARKUP.sub(" ", TEXT.sub(r" \1 ", text))).strip()
 
 
 def extract_letter(completion: str) -> str | None:
@@ -98,7 +99,7 @@ def extract_letter(completion: str) -> str | None:
 
 
 def _read_option(content: str) -> str | None:
-    text = re.sub(r"[{}]", "", _strip_markup(content)).strip()
+    text = re.sub(r"[{}]", "", _strip_markup(respell(content))).strip()
     for pattern in IN_BOX:
         if match := pattern.fullmatch(text):
             groups = match.groupdict()

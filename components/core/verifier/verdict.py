@@ -1,10 +1,8 @@
 r"""Whether a completion is right: reward, predictors and benchmark all call this, so they cannot disagree."""
 
-import random
 import re
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from rlready.components.config import InputError
@@ -15,7 +13,6 @@ from rlready.components.core.verifier.extract import EXTRACT, LONGEST_ANSWER, cl
 
 REMEMBERED = 1 << 16  # pairs of answers, since the samples of a problem repeat one another
 FORGOTTEN_AFTER = 600.0  # seconds after which a pair that took too long twice is asked again
-AUDITED = 128  # refused pairs that math-verify is asked about
 ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
 TIMEOUT, UNREADABLE = "timeout", "unreadable"
 
@@ -29,11 +26,13 @@ class Judgement:
         answer: Its final answer, None where none is found.
         trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the gold answer
             cannot be read (both are unknown), or where the answer cannot (which is wrong); else None.
+        gold: What a LaTeX answer was compared with, for `measure_disagreement`.
     """
 
     right: bool | None
     answer: str | None
     trouble: str | None = None
+    gold: str | None = field(default=None, compare=False, repr=False)
 
 
 def verify(completion: str, answer: str, answer_format: str) -> bool | None:
@@ -76,7 +75,7 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
     verdicts = [compare(found, clean_gold(one)) for one in (accepted.groups() if accepted else (gold,))]
     right = next((right for right in (True, None) if any(verdict[0] is right for verdict in verdicts)), False)
     trouble = next((trouble for verdict, trouble in verdicts if verdict is right), None)
-    return Judgement(right, found, trouble)
+    return Judgement(right, found, trouble, gold)
 
 
 def describe_gold(answer: str, answer_format: str) -> str | None:
@@ -96,10 +95,13 @@ def describe_gold(answer: str, answer_format: str) -> str | None:
     accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
     if accepted:
         return describe_gold(accepted[1], answer_format)
-    gold = clean_gold(gold)
-    if not gold.strip("{} ") or not verify(f"\\boxed{{{gold}}}", gold, answer_format):
+    cleaned = clean_gold(gold)
+    if not cleaned.strip("{} ") or not verify(f"\\boxed{{{cleaned}}}", cleaned, answer_format):
         return None
-    return "value" if read_plain(gold) else _describe(gold)
+    kind = "value" if read_plain(cleaned) else _describe(cleaned)
+    # A brace that is missing is a part that is missing, unless what is there makes sense without it.
+    broken = cleaned.count("}") > gold.count("}") and kind == "text"
+    return None if broken else kind
 
 
 def is_readable(answer: str, answer_format: str) -> bool:
@@ -163,26 +165,3 @@ def _compare(found: str, gold: str) -> tuple[bool | None, str | None]:
     if equal:
         return True, None
     return (None, UNREADABLE) if unread == "gold" else (False, UNREADABLE if unread else None)
-
-
-def estimate_disagreements(refused: Iterable[tuple[str, str]], seed: int = 0) -> float:
-    """Estimates how many refused answers math-verify alone would call right.
-
-    It is asked about `AUDITED` different pairs, drawn with the seed; the others count as these do.
-
-    Args:
-        refused: Answers and the gold answers that they do not equal, a pair a sample.
-        seed: Of the draw.
-
-    Returns:
-        A number of samples.
-    """
-    counts: dict[tuple[str, str], int] = {}
-    for found, gold in refused:
-        pair = found.strip(), clean_gold(gold)
-        if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair):
-            counts[pair] = counts.get(pair, 0) + 1
-    pairs = sorted(counts)
-    drawn = random.Random(seed).sample(pairs, min(AUDITED, len(pairs)))
-    disagreed = sum(counts[pair] for pair in drawn if workers.ask("math-verify", *pair))
-    return disagreed * len(pairs) / max(1, len(drawn))

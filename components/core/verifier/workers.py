@@ -18,11 +18,11 @@ WORKERS = max(1, min(4, os.cpu_count() or 1))
 ANSWERS_OF_A_WORKER = 10_000  # then it is replaced, since the parser's tables only grow
 
 
-class Pool:
+class Checkers:
     """Processes that compare answers; one that exceeds an answer's limits is killed and replaced."""
 
     def __init__(self):
-        self.idle: list[Worker] = []
+        self.idle: list[Checker] = []
         self.free = threading.Semaphore(WORKERS)
 
     def ask(self, kind: str, found: str, gold: str):
@@ -38,7 +38,7 @@ class Pool:
             if answer is None or worker.answers >= ANSWERS_OF_A_WORKER:
                 worker.kill()
                 # It imports its libraries while the caller goes on.
-                worker = Worker()
+                worker = Checker()
             self.idle.append(worker)
             return answer
 
@@ -47,18 +47,18 @@ class Pool:
         while self.idle:
             self.idle.pop().kill()
 
-    def _take(self) -> "Worker":
+    def _take(self) -> "Checker":
         while True:
             try:
                 worker = self.idle.pop()
             except IndexError:
-                return Worker()
+                return Checker()
             if worker.process.poll() is None:
                 return worker
             worker.kill()
 
 
-class Worker:
+class Checker:
     """One process of the pool."""
 
     def __init__(self):
@@ -123,7 +123,7 @@ class Worker:
         return self.process.stdout.readline() if poll.poll(seconds * 1000) else b""
 
 
-_pool = Pool()
+_pool = Checkers()
 
 
 def ask(kind: str, found: str, gold: str):
@@ -140,7 +140,7 @@ def _forget_pool() -> None:
     global _pool
     for worker in _pool.idle:
         worker.abandon()
-    _pool = Pool()
+    _pool = Checkers()
 
 
 # A fork shares the pipes of its parent's workers; both would read each other's verdicts.

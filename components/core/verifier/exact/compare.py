@@ -1,6 +1,6 @@
 r"""Whether two answers that were read mean the same, after settling what their equations say."""
 
-from rlready.components.core.verifier.exact.expression import Node, make_number
+from rlready.components.core.verifier.exact.expression import DOTS, Node, make_number
 from rlready.components.core.verifier.exact.identity import is_proportional, is_same, list_symbols, rename
 from rlready.components.core.verifier.exact.numbers import Evaluator, Undefined
 from rlready.components.core.verifier.exact.parts import Group, has_symbols, is_interval
@@ -75,7 +75,7 @@ def is_equal(a, b) -> bool:
             return is_equal(one.items[1 if other_kind in ("list", "set") else 0], other)
         if kind == "named" and other_kind not in ("list", "relation", "union", "reals", "set"):
             return is_equal(one.items[-1], other)
-    if is_interval(a) != is_interval(b) or "reals" in kinds or "union" in kinds or "minus" in kinds:
+    if is_interval(a) or is_interval(b):
         sets = [list_pieces(value) for value in (a, b)]
         if all(pieces is not None for pieces in sets):
             return _share_variable(a, b) and is_same_set(*sets)
@@ -88,8 +88,16 @@ def get_kind(value) -> str:
 
 
 def _share_variable(a, b) -> bool:
-    names = {value.items[0] for value in (a, b) if get_kind(value) == "reals"} - {None}
-    return len(names) < 2
+    """Says whether inequalities in two sets are for one variable: `x<3` is not `y<3`."""
+    return len(_list_variables(a) | _list_variables(b)) < 2
+
+
+def _list_variables(value) -> set[str]:
+    if not isinstance(value, Group):
+        return set()
+    if value.kind == "reals":
+        return {value.items[0]} - {None}
+    return set().union(*map(_list_variables, value.items))
 
 
 def _compare_same(a: Group, b: Group) -> bool:
@@ -99,6 +107,9 @@ def _compare_same(a: Group, b: Group) -> bool:
             return _is_same_word(a.items[0], b.items[0])
         case "unit":
             weak = a.items[2] and b.items[2] and is_same(a.items[2], b.items[2])
+            if {a.items[1], b.items[1]} == {(("°", 1),), (("rad", 1),)}:
+                degrees, radians = (a, b) if a.items[1] == (("°", 1),) else (b, a)
+                return is_equal(Node("*", (degrees.items[0], DEGREE)), radians.items[0])
             return bool(weak) or (a.items[1] == b.items[1] and is_equal(a.items[0], b.items[0]))
         case "base":
             return a.items == b.items
@@ -188,6 +199,8 @@ def _compare_lists(a: Group, b: Group) -> bool:
     for one, other in ((a, b), (b, a)):
         if _has_names(one) and not any(get_kind(item) == "named" for item in other.items):
             return all(map(is_equal, one.items, other.items))
+    if DOTS in a.items or DOTS in b.items:
+        return all(map(is_equal, a.items, b.items))
     rest = list(b.items)
     for item in a.items:
         partner = next((place for place, other in enumerate(rest) if is_equal(item, other)), None)
@@ -212,7 +225,9 @@ def _expand(named: Group):
     parts = _split_names(name[1:-1]) if name[:1] == "(" and name[-1:] == ")" else []
     if len(parts) > 1 and isinstance(value, Group) and len(value.items) == len(parts):
         pairs = zip(parts, value.items, strict=True)
-        return Group("list", tuple(Group("named", (part, *_split_call(part), None, item)) for part, item in pairs))
+        return Group(
+            "list", tuple(Group("named", (part, *_split_call(part), None, False, item)) for part, item in pairs)
+        )
     return value
 
 
@@ -234,13 +249,18 @@ def _split_call(name: str) -> tuple[str, tuple[str, ...]]:
 
 def _compare_named(a: Group, b: Group) -> bool:
     """Compares values with names: of the same name, of functions with other variables, or of a function and `y`."""
-    (name, function, variables, left, value), (other, other_function, other_variables, other_left, other_value) = (
-        a.items,
-        b.items,
-    )
+    name, function, variables, left, _, value = a.items
+    other, other_function, other_variables, other_left, _, other_value = b.items
     if name == other:
         return is_equal(value, other_value)
-    if variables and other_variables and function == other_function and len(variables) == len(other_variables):
+    lower = "".join(variables + other_variables).islower()
+    if (
+        variables
+        and other_variables
+        and function == other_function
+        and len(variables) == len(other_variables)
+        and lower
+    ):
         return is_equal(_rename(value, variables), _rename(other_value, other_variables))
     if bool(variables) != bool(other_variables):
         plain = other_function if variables else function

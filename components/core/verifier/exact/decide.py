@@ -10,7 +10,6 @@ from functools import lru_cache
 from rlready.components.core.verifier.exact.compare import HUNDRED, get_kind, is_equal, settle
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number
 from rlready.components.core.verifier.exact.identity import has_kinks, is_rounded_from
-from rlready.components.core.verifier.exact.numbers import Undefined
 from rlready.components.core.verifier.exact.parts import Group
 from rlready.components.core.verifier.exact.reading import read
 from rlready.components.core.verifier.exact.spelling import normalise, respell
@@ -23,7 +22,7 @@ PLAIN = re.compile(
 
 def read_plain(text: str) -> Node | None:
     """Returns the value of a plain number such as `1,080`, `$3.50`, `-7/2`, `\\frac{1}{2}` or `2e-3`, or None."""
-    match = PLAIN.fullmatch(respell(text).rstrip(".,"))
+    match = PLAIN.fullmatch(respell(text))
     if not match or (match[2] is None and match[4] in ("", ".")):
         return None
     sign, top, bottom, digits, exponent, denominator = match.groups()
@@ -76,11 +75,16 @@ def decide(found: str, gold: str) -> tuple[bool, str, bool]:
             return same, name, False
     if same:
         return True, "", False
-    if get_kind(values["answer"]) == "base" != get_kind(values["gold"]):
+    kinds = {name: get_kind(value) for name, value in values.items()}
+    if kinds["answer"] == "base" != kinds["gold"]:
+        return False, "", False
+    if kinds["gold"] == "named" and values["gold"].items[4] and kinds["answer"] not in ("named", "relation"):
+        # The equation of a curve is no value: `x+y=7` is not 7.
         return False, "", False
     try:
         equal = is_equal(values["answer"], values["gold"]) or _is_rounded(values["gold"], values["answer"])
-    except (Unreadable, Undefined, ArithmeticError, ValueError, TypeError, RecursionError, MemoryError):
+    except Exception:
+        # More digits, terms or brackets than are computed.
         return False, "answer", False
     return equal, "", equal and any(map(_has_kinks, values.values()))
 
@@ -120,4 +124,7 @@ def _is_rounded(gold, found) -> bool:
 def _has_kinks(value) -> bool:
     if isinstance(value, Node):
         return has_kinks(value)
-    return isinstance(value, Group | tuple) and any(map(_has_kinks, getattr(value, "items", value)))
+    items = getattr(value, "items", value)
+    if get_kind(value) == "named":
+        items = items[-1:]
+    return isinstance(value, Group | tuple) and any(map(_has_kinks, items))

@@ -9,7 +9,7 @@ from rlready.components.core.verifier.exact.tokens import FUNCTIONS
 LONG = 6  # decimals and digits from which a decimal number stands for any value that rounds to it
 INVERSE = {name: f"arc{name}" for name in ["sin", "cos", "tan", "cot", "sec", "csc"]}
 # Commands that begin no factor.
-NO_FACTOR = set(re.findall(r"\S+", r"\cdot \times \div \} \rangle \rfloor \rceil \% \\ \choose \over \cup \cap \ldots"))
+NO_FACTOR = set(re.findall(r"\S+", r"\cdot \times \div \} \rangle \rfloor \rceil \% \\ \choose \over \cup \cap"))
 UNKNOWN_FUNCTIONS = {"f", "g"}  # before a bracket these are applied to it; any other letter is multiplied by it
 BIG_OPERATORS = {"\\sum": "sum", "\\prod": "prod"}
 ALONE = {"(": ")", "[": "]", "{": "}"}
@@ -31,6 +31,9 @@ class Node(NamedTuple):
 
     op: str
     args: tuple
+
+
+DOTS = Node("sym", ("\\ldots",))  # whatever stands between, the same in both answers
 
 
 def make_number(text: str) -> Node:
@@ -189,6 +192,8 @@ class _Parser:
             return Node("const", ("pi",))
         if token == "\\infty":
             return Node("const", ("inf",))
+        if token == "\\ldots":
+            return DOTS
         if token in ("e", "i") and token not in self.bound:
             return Node("const", (token,))
         if token[0] in "@`" or token.isalpha() or token in ("\\max", "\\min"):
@@ -196,6 +201,10 @@ class _Parser:
                 return self._read_call(name)
             if token in ("\\max", "\\min"):
                 name += " " + self.tokens.pop() if self.tokens else ""
+            index = next((index for index in self.bound if re.search(rf"_.*{re.escape(index)}", name)), None)
+            if index:
+                # A term that depends on the variable of the sum.
+                return Node("call", (f"unknown {name}", Node("sym", (index,))))
             return Node("sym", (name,))
         raise Unreadable(token)
 

@@ -109,7 +109,7 @@ def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
         except Undefined:
             return False
     nodes = [*walk(a), *walk(b)]
-    kinks = any(part.op == "call" and part.args[0] in KINKS for part in nodes)
+    kinks = any(part.op in ("sum", "prod") or (part.op == "call" and part.args[0] in KINKS) for part in nodes)
     needed, tried = (POINTS_OF_KINKS, TRIED_OF_KINKS) if kinks else (POINTS, TRIED)
     complex_numbers = Node("const", ("i",)) in nodes
     for real in (False,) if complex_numbers else (True, False):
@@ -129,13 +129,23 @@ def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
 
 
 def draw_points(symbols: list[str], nodes: list[Node], number: int) -> Iterator[dict[str, Fraction]]:
-    """Yields points: small and positive, of either sign, below one, and as far out as the numbers in the expressions."""
+    """Yields points: small and positive, of either sign, below one, and as far out as the numbers in the expressions.
+
+    Where a symbol limits a sum, it is a positive integer.
+    """
+    limits = [part.args[place] for part in nodes if part.op in ("sum", "prod") for place in (1, 2)]
+    counts = set().union(*map(list_symbols, limits))
     numbers = [abs(part.args[0]) for part in nodes if part.op == "num"]
     far = min(10**6, int(max(numbers, default=0)) * 2 + 3)
     for index in range(number):
         draw = random.Random(index)
         low, high = ((0.1, 3), (-3, 3), (0.02, 1), (-far, far))[index % 4]
-        yield {name: Fraction(round(draw.uniform(low, high) * 997) or 1, 997) for name in symbols}
+        yield {
+            name: Fraction(draw.randint(1, 30))
+            if name in counts
+            else Fraction(round(draw.uniform(low, high) * 997) or 1, 997)
+            for name in symbols
+        }
 
 
 def _is_same_at(a: Node, b: Node, point: dict, real: bool, base: str) -> bool:

@@ -4,7 +4,10 @@ from rlready.components.core.verifier.exact.expression import Node, Unreadable, 
 from rlready.components.core.verifier.exact.tokens import FUNCTIONS
 
 HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
-IN_NAMES = ("\\frac", "\\Pr", "\\cap", "\\cup", "\\sqrt", "\\in", "\\{", "\\}")
+IN_NAMES = {
+    f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")
+}
+IN_NAMES |= {"\\{", "\\}"}
 
 
 def is_name(tokens: list[str]) -> bool:
@@ -12,22 +15,41 @@ def is_name(tokens: list[str]) -> bool:
     if not tokens:
         return False
     if len(tokens) == 1:
-        return tokens[0].isalpha() or (tokens[0][0] in '@`"' and tokens[0] != "@pi" and tokens[0][1:] not in HEDGES)
-    letters, depth, previous = set(), 0, ""
-    for token in tokens:
-        if token[0] == '"' and token[1:].lower() in HEDGES:
-            return False
-        depth += (token in ("(", "|")) - (token == ")") if token != "|" or depth == 0 else -1
-        if token[0].isdigit():
+        return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
+    letters, opened, previous = set(), [], ""
+    for place, token in enumerate(tokens):
+        if token == "(":
+            opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in ("\\Pr", *IN_NAMES))
+        elif token == ")" and opened:
+            opened.pop()
+        elif token[0].isdigit():
             # An argument, or a power among other letters: `P(2)`, `x^2+y^2`.
-            if not (depth > 0 or (previous == "^" and len(letters | {t for t in tokens if t.isalpha()}) > 1)):
+            others = letters | {other for other in tokens[place:] if other.isalpha()}
+            if not (opened and all(opened)) and not (not opened and previous == "^" and len(others) > 1):
                 return False
         elif token.isalpha() or token[0] in '@`"':
+            if token[0] == '"' and not _names(token):
+                return False
             letters.add(token)
         elif token[0] == "\\" and token not in IN_NAMES and token[1:] not in FUNCTIONS:
             return False
         previous = token
     return bool(letters - {"e", "i", "@pi"})
+
+
+def _names(token: str) -> bool:
+    return token != "@pi" and token[1:].lower() not in HEDGES
+
+
+def is_expression(name: list[str]) -> bool:
+    """Says whether a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, but not `x`, `AB`, `f(x)` or `a/b`."""
+    depth, outside = 0, []
+    for token in name:
+        depth += (token in "([{") - (token in ")]}")
+        if depth == 0:
+            outside.append(token)
+    variables = [token for token in outside if token.isalpha() and token.islower()]
+    return bool({"+", "-", "^"} & set(outside)) or len(variables) > 1
 
 
 def parse_name(name: list[str]) -> Node | None:
@@ -40,6 +62,12 @@ def parse_name(name: list[str]) -> Node | None:
 
 def split_name(name: list[str]) -> tuple[str, tuple[str, ...]]:
     """Returns the function and its variables of a name such as `f(x)`, or the name and none."""
-    if len(name) > 3 and name[1] == "(" and name[-1] == ")" and all(part.isalpha() for part in name[2:-1:2]):
+    if (
+        len(name) > 3
+        and name[1] == "("
+        and name[-1] == ")"
+        and all(part.isalpha() for part in name[2:-1:2])
+        and set(name[3:-1:2]) <= {","}
+    ):
         return name[0], tuple(name[2:-1:2])
     return "".join(name).replace('"', ""), ()

@@ -11,7 +11,8 @@ from functools import lru_cache
 from rlready.components.core.verifier.exact.expression import Node, Unreadable
 
 MOST_BITS = 60_000  # of an exact power
-MOST_DIGITS = 20_000  # of a number that is not exact
+LARGEST_FRACTION = 400_000  # bits of an exact sum, product or quotient
+MOST_DIGITS = 6_000  # of a number that is not exact
 MOST_TERMS = 2_000  # of all sums and products of an expression together
 MOST_COUNT = 5_000  # whose factorial is computed exactly
 LARGEST_EXPONENT = 10**6
@@ -119,7 +120,7 @@ class Evaluator:
 
     def _add(self, a, b):
         if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return a + b
+            return limit_size(a + b)
         a, b = self._approximate_both(a, b)
         if a and b:
             gap = abs(self.math.mag(a) - self.math.mag(b)) * 0.30103
@@ -135,7 +136,7 @@ class Evaluator:
 
     def _multiply(self, a, b):
         if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return a * b
+            return limit_size(a * b)
         a, b = self._approximate_both(a, b)
         return a * b
 
@@ -144,7 +145,7 @@ class Evaluator:
         if b == 0:
             raise Undefined
         if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return a / b
+            return limit_size(a / b)
         a, b = self._approximate_both(a, b)
         return a / b
 
@@ -272,6 +273,13 @@ class Evaluator:
             total = self._call_unknown(f"{node.op} {high == self.math.inf}", terms)
         self.point[variable] = outside
         return total
+
+
+def limit_size(value: Fraction) -> Fraction:
+    """Returns a fraction, or raises Unreadable for one of too many digits."""
+    if value.numerator.bit_length() + value.denominator.bit_length() > LARGEST_FRACTION:
+        raise Unreadable("a fraction too large")
+    return value
 
 
 def is_count(value) -> bool:

@@ -18,7 +18,7 @@ class Group:
     """A value that is no number.
 
     Attributes:
-        kind: list, set, union, minus, matrix, row, unit, base, word, ratio, time, grouped, named, relation, equation,
+        kind: list, set, union, minus, common, matrix, row, unit, base, word, ratio, time, grouped, named, relation, equation,
             member, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
         items: Its parts: values, and text that belongs to the kind.
     """
@@ -75,9 +75,16 @@ def has_symbols(value) -> bool:
 
 
 def is_interval(value) -> bool:
-    """Says whether a value is a set of real numbers that is no list of them."""
-    return isinstance(value, Group) and (
-        value.kind in ("reals", "union", "minus") or (len(value.kind) == 2 and len(value.items) == 2)
+    """Says whether a value is a set of real numbers for sure: `(1,2)` may be a point."""
+    if not isinstance(value, Group):
+        return False
+    ends = value.items if len(value.kind) == 2 and len(value.items) == 2 else ()
+    closed = ends and value.kind in ("[)", "(]")
+    return (
+        value.kind in ("reals", "union", "minus", "common")
+        or closed
+        or INFINITY in ends
+        or Node("neg", (INFINITY,)) in ends
     )
 
 

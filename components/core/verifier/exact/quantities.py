@@ -9,8 +9,9 @@ from rlready.components.core.verifier.exact.tokens import FUNCTIONS
 from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, read_unit
 
 MOST_WORDS = 5  # more are prose, which says the same in many ways
-PHRASES = {"infinity": INFINITY, "infinitelymany": INFINITY}
+PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+BASE = re.compile(r"\(?(-?[\d.]+)\)?(_\{?\(?\"?|\(?\"base\"?)(\w+)\)?\}?")
 TIME = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
     re.IGNORECASE,
@@ -27,13 +28,19 @@ def read_quantity(tokens: list[str]):
         return Node("neg", (inner,)) if isinstance(inner, Node) and sign == ["-"] else inner
     rest = list(tokens)
     if len(tokens) > len(sign) + 1 and tokens[len(sign)] in CURRENCIES:
-        unit = ((CURRENCIES[tokens[len(sign)]], 1),)
-        return Group("unit", (_read_scaled(sign + tokens[len(sign) + 1 :]), unit, None))
-    if "_" in tokens[1:]:
-        match = re.fullmatch(r"\(?(-?[\d.]+)\)?_\{?\"?(\w+)\}?", "".join(tokens))
-        if match and (match[2].isdigit() or match[2].lower() in BASES):
-            base = match[2] if match[2].isdigit() else str(BASES.index(match[2].lower()) + 2)
-            return Group("base", (make_number(match[1].lstrip("-")), match[1][0] == "-", base))
+        unit, inner = CURRENCIES[tokens[len(sign)]], read_quantity(sign + tokens[len(sign) + 1 :])
+        if isinstance(inner, Node):
+            return Group("unit", (inner, ((unit, 1),), None))
+        if inner.kind == "unit" and inner.items[2] is None:
+            return Group("unit", (inner.items[0], tuple(sorted([(unit, 1), *inner.items[1]])), None))
+        raise Unreadable("a sum of money")
+    if match := BASE.fullmatch("".join(tokens)):
+        digits, _, base = match.groups()
+        numbers = [token for token in tokens if token[0].isdigit()]
+        if base.lower() in BASES:
+            numbers, base = [*numbers, base], str(BASES.index(base.lower()) + 2)
+        if base.isdigit() and len(numbers) == 2:
+            return Group("base", (make_number(digits.lstrip("-")), digits[0] == "-", base))
     for start in range(1, len(rest)):
         if rest[start][0] not in '"`°%' and rest[start] not in CURRENCIES:
             continue

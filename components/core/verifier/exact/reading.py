@@ -5,7 +5,7 @@ import re
 
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number, parse
 from rlready.components.core.verifier.exact.identity import list_symbols
-from rlready.components.core.verifier.exact.names import is_name, parse_name, split_name
+from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name
 from rlready.components.core.verifier.exact.parts import (
     EVERYTHING,
     OPEN,
@@ -24,8 +24,9 @@ JOINERS = (",", ";", '"and', '"or', "\\vee")
 EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
-LABEL = re.compile(r"\s*(?:\\text\s*\{\s*)?\([a-h]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
-LABEL_IN_TEXT = re.compile(r"\s*\\text\s*\{\s*\([a-h]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?\([a-hA-H]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
+LABEL_IN_TEXT = re.compile(r"\s*\\text(?:bf)?\s*\{\s*\([a-hA-H]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
 
 
@@ -66,6 +67,8 @@ def read_tokens(tokens: list[str]):
     parts = split(tokens, JOINERS)
     if len(parts) > 1:
         return _read_list(tokens, parts)
+    if condition := _find_condition(tokens):
+        return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
     if "\\pm" in tokens or "\\mp" in tokens:
         return _read_signs(tokens)
     tokens = _cut_clause(tokens)
@@ -103,6 +106,8 @@ def _read_list(tokens: list[str], parts: list[list[str]]):
     marks = set(list_marks(tokens, JOINERS))
     if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
         return Group("union", tuple(values))
+    if marks == {'"and'} and all(isinstance(value, Group) and value.kind == "reals" for value in values):
+        return Group("common", tuple(values))
     return Group("list", tuple(flatten(values)))
 
 
@@ -137,6 +142,17 @@ def _cut_clause(tokens: list[str]) -> list[str]:
     return tokens
 
 
+def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
+    """Returns where `(k \\in Z)`, `for k \\in Z` or `where k \\in Z` begins behind an answer, and `k \\in Z`."""
+    for place in range(1, len(tokens) - 3):
+        if tokens[place] in ("(", '"for', '"where') and tokens[place + 2] == "\\in":
+            rest = tokens[place + 1 :]
+            if tokens[place] != "(":
+                return place, rest
+            return (place, rest[:-1]) if find_bracket(tokens[place:]) == len(rest) else None
+    return None
+
+
 def _is_difference(parts: list[list[str]]) -> bool:
     return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
 
@@ -151,13 +167,15 @@ def read_relation(sides: list[list[str]], marks: list[str]):
         sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
     if len(marks) == 2 and not set(marks) <= {"<", "≤"}:
         raise Unreadable("a chain of relations")
-    single = [len(side) == 1 and (side[0].isalpha() or side[0][0] == "@") for side in sides]
+    variables = [side[1:-1] if side[0] == side[-1] == "|" else side for side in sides]
+    single = [len(name) == 1 and (name[0].isalpha() or name[0][0] == "@") for name in variables]
     if single.count(True) == 1 and set(marks) <= {"<", "≤", "≠"}:
         place = single.index(True)
+        name, absolute = variables[place][0], len(sides[place]) > 1
         bounds = [parse(side) for side in sides if side is not sides[place]]
         pieces = _make_pieces(place, bounds, marks)
-        if pieces and not any(sides[place][0].lstrip("@") in list_symbols(bound) for bound in bounds):
-            return Group("reals", (sides[place][0], pieces))
+        if pieces and not any(name.lstrip("@") in list_symbols(bound) for bound in bounds):
+            return Group("reals", (name, _mirror(pieces) if absolute else pieces))
     return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
 
 
@@ -171,6 +189,17 @@ def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | No
     return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
 
 
+def _mirror(pieces: tuple) -> tuple:
+    """Returns the pieces that an inequality for an absolute value leaves."""
+    if len(pieces) > 1:
+        raise Unreadable("two absolute values that are left out")
+    low, low_closed, high, high_closed = pieces[0]
+    below, above = Node("neg", (high,)), Node("neg", (low,))
+    if low == EVERYTHING[0][0]:
+        return ((below, high_closed, high, high_closed),)
+    return (below, high_closed, above, low_closed), pieces[0]
+
+
 def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     """Reads `name = value`, `a = b = value` and equations; what they say is settled when they are compared."""
     if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
@@ -179,13 +208,13 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
-    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name)) if name else None
+    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name), is_expression(name)) if name else None
     return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
 def _read_ratio(parts: list[list[str]]):
     if len(parts) == 2 and is_text(parts[0]):
-        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, read_tokens(parts[1])))
+        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     if not all(parts):
         raise Unreadable("a ratio")
     return Group("ratio", tuple(map(parse, parts)))
@@ -198,7 +227,9 @@ def _read_single(tokens: list[str]):
     if tokens == ["@mathbb R"]:
         return Group("reals", (None, EVERYTHING))
     if "\\begin" in tokens:
-        return _read_matrix(tokens)
+        return _read_environment(tokens[1:] if tokens[0] == "\\{" and "\\}" not in tokens else tokens)
+    if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
+        tokens = [{"]": "("}.get(tokens[0], "["), *tokens[1:-1], {"[": ")"}.get(tokens[-1], "]")]
     if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
         inner, mark = tokens[1:-1], tokens[0]
         if mark == "\\{":
@@ -215,11 +246,27 @@ def _read_single(tokens: list[str]):
 def _read_set(inner: list[str]) -> Group:
     r"""Reads what stands in braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
-        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].isalpha():
-            return read_tokens(inner[place + 1 :])
+        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
+            members = read_tokens(inner[place + 1 :])
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] != inner[0]:
+                raise Unreadable("a condition for another letter")
+            return members
     if len(inner) > 60 * MOST_PARTS:
         raise Unreadable("a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
+
+
+def _read_environment(tokens: list[str]):
+    """Reads a matrix, or the lines of `cases` and `aligned` without conditions beside them as a list."""
+    name = tokens[2].strip('"') if len(tokens) > 6 else ""
+    if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
+        return _read_matrix(tokens)
+    body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
+    body = body[find_bracket(body) + 1 :] if name == "array" else body
+    if "&" in body and name == "cases":
+        raise Unreadable("cases with conditions")
+    lines = split([token for token in body if token != "&"], ("\\\\", ",", ";"))
+    return Group("list", tuple(read_tokens(line) for line in lines if line))
 
 
 def _read_matrix(tokens: list[str]) -> Group:

@@ -3,7 +3,7 @@ r"""Sets of real numbers: intervals, single numbers, unions and differences, in 
 from rlready.components.core.verifier.exact.expression import Node, Unreadable
 from rlready.components.core.verifier.exact.identity import is_same, list_symbols
 from rlready.components.core.verifier.exact.numbers import Evaluator, Undefined
-from rlready.components.core.verifier.exact.parts import Group
+from rlready.components.core.verifier.exact.parts import EVERYTHING, Group
 
 Piece = tuple[Node, bool, Node, bool]  # low, whether it belongs to the piece, high, whether it does
 
@@ -18,6 +18,11 @@ def list_pieces(value) -> list[Piece] | None:
     if kind == "union":
         parts = [list_pieces(item) for item in items]
         return None if any(part is None for part in parts) else [piece for part in parts for piece in part]
+    if kind == "common":
+        common = [EVERYTHING[0]]
+        for item in items:
+            common = [_intersect(piece, other) for piece in common for other in list_pieces(item)]
+        return [piece for piece in common if _holds_any(piece)]
     if kind == "minus":
         whole, removed = map(list_pieces, items)
         return None if whole is None or removed is None else _subtract(whole, removed)
@@ -70,7 +75,7 @@ def _merge(pieces: list[Piece]) -> list[Piece]:
     merged: list[list] = []
     for low, opens, high, piece in measured:
         if low > high or (low == high and (opens or not piece[3])):
-            continue
+            raise Unreadable("an interval without numbers")
         if merged:
             last_high, last = merged[-1]
             if low < last_high or (_touch(last[2], piece[0]) and (last[3] or piece[1])):
@@ -86,18 +91,20 @@ def _touch(a: Node, b: Node) -> bool:
 
 
 def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:
-    """Returns what is left of a set; of single numbers only, which may be symbols."""
-    for low, closed, high, _ in removed:
-        if low is not high or not closed:
-            raise Unreadable("a difference of intervals")
-        whole = [part for piece in whole for part in _cut(piece, low)]
-    return whole
+    """Returns what is left of a set."""
+    for low, low_closed, high, high_closed in removed:
+        below, above = (EVERYTHING[0][0], False, low, not low_closed), (high, not high_closed, EVERYTHING[0][2], False)
+        whole = [_intersect(piece, side) for piece in whole for side in (below, above)]
+    return [piece for piece in whole if _holds_any(piece)]
 
 
-def _cut(piece: Piece, point: Node) -> list[Piece]:
-    low, low_closed, high, high_closed = piece
-    at, start, end = _measure(point), _measure(low), _measure(high)
-    if at < start or at > end:
-        return [piece]
-    parts = [(low, low_closed and at != start, point, False), (point, False, high, high_closed and at != end)]
-    return [part for part in parts if not (_measure(part[0]) == _measure(part[2]) and not (part[1] and part[3]))]
+def _holds_any(piece: Piece) -> bool:
+    low, high = _measure(piece[0]), _measure(piece[2])
+    return low < high or (low == high and piece[1] and piece[3])
+
+
+def _intersect(a: Piece, b: Piece) -> Piece:
+    """Returns what two pieces share; it may be empty, with its low end above its high one."""
+    low, low_closed = max((a[:2], b[:2]), key=lambda end: (_measure(end[0]), not end[1]))
+    high, high_closed = min((a[2:], b[2:]), key=lambda end: (_measure(end[0]), end[1]))
+    return low, low_closed, high, high_closed

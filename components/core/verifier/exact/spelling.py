@@ -74,11 +74,16 @@ SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspac
 SKIPPED = re.compile(r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\.")
 DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
 COMMAS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))")
-GROUPS_APART = re.compile(r"(?<![\d.,])([1-9]\d{0,2})((?:(?:\s|~|\\[,;:> ]|\{\s\})+\d{3})+)(?!\s*[\d/.]|\s*,\s*\d)")
+GROUPS_APART = re.compile(
+    r"(?<![\d.,_^A-Za-z])([1-9]\d{0,2})((?:(?:\s|~|\\[,;:> ]|\{\s\})+\d{3})+)(?!\s*[\d/.]|\s*,\s*\d)"
+)
 HTML = re.compile(r"<(su[bp])>([^<>]*)</\1>")
 ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
 BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
 TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
+TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
+ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
+LAST_MARK = re.compile(r"(?<!\.)[.,;]\s*$|(?:\s*\\\\)+\s*$")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 
@@ -109,13 +114,14 @@ def respell(text: str) -> str:
         .replace("!=", "\\ne ")
         .replace("**", "^")
     )
-    return text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ").strip()
+    text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
+    return LAST_MARK.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", text)).strip()).strip()
 
 
 def normalise(text: str) -> str:
     """Returns respelled LaTeX without spaces, so that equal strings mean the same answer; digits apart stay apart."""
     text = re.sub(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)", "␣", respell(text))
-    text = SPACE.sub("", TEXT.sub(r"\1", text)).replace("\\$", "").rstrip(".,")
+    text = SPACE.sub("", TEXT.sub(r"\1", text)).replace("\\$", "")
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     option = re.fullmatch(r"\(([A-Z])\)", text)
     return option[1] if option else text

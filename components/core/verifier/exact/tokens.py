@@ -47,7 +47,7 @@ ALONE = {"(": ")", "[": "]", "{": "}"}
 
 def tokenize(text: str) -> list[str]:
     """Splits an answer into tokens."""
-    text = respell(text).rstrip(" .,;")
+    text = respell(text)
     tokens: list[str] = []
     prose = bool(PROSE.fullmatch(text) and re.search(r"[A-Za-z]{3}", text))
     spaced = False
@@ -115,10 +115,12 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
     last = before[-1] if before else ""
     if run in SPELLED:
         return [SPELLED[run]]
-    if prose or run in JOINERS:
+    if prose or run in JOINERS or (run.lower() == "no" and not before and not after):
         return [f'"{run}'] if len(run) > 1 or run == "a" else [run]
     if last in ("\\angle", "\\triangle"):
         return list(run)
+    if last in ("/", "\\cdot") and before[-2:-1] and before[-2][0] == '"' and find_unit(run):
+        return [f'"{run}']
     if last and _ends_value(last):
         if not spaced and last[0].isdigit() and run in ORDINALS and _is_ordinal(last, run):
             return []
@@ -171,6 +173,11 @@ def _merge(tokens: list[str]) -> list[str]:
             merged.append("°")
             place += 2
             continue
+        elif token in ("\\angle", "\\triangle"):
+            end = place + 1
+            while end < len(tokens) and len(tokens[end]) == 1 and tokens[end].isalpha():
+                end += 1
+            name, place = f"@{token[1:]} {''.join(tokens[place + 1 : end])}", end
         elif token in GREEK or (len(token) == 1 and token.isalpha()):
             name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
         else:
@@ -186,9 +193,9 @@ def _merge(tokens: list[str]) -> list[str]:
 def _take(tokens: list[str], place: int) -> tuple[str, int]:
     """Returns the argument at a place as one string without braces, and the place behind it."""
     if tokens[place : place + 1] != ["{"]:
-        return "".join(tokens[place : place + 1]).lstrip('"`'), place + 1
+        return "".join(tokens[place : place + 1]).lstrip('"`\\'), place + 1
     end = find_close(tokens, place)
-    return "".join(token.lstrip('"`') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
+    return "".join(token.lstrip('"`\\') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
 
 
 def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
@@ -204,6 +211,8 @@ def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
         elif token == "^" and (match := re.match(r"\^\{?(\\prime|'|\*|\+)+\}?", "".join(tokens[place : place + 5]))):
             primes += "'" * match[0].count("prime") + match[0].strip("^{}").replace("\\prime", "")
             place += match[0].count("prime") + len(re.sub(r"\\prime", "", match[0]))
+        elif token == "^" and "".join(tokens[place : place + 6]) == "^{-1}(" and tokens[place - 1] in ("f", "g", "h"):
+            primes, place = "^-1", place + 5
         elif token == "^" and not power and not subscript:
             end = find_close(tokens, place + 1) + 1 if tokens[place + 1 : place + 2] == ["{"] else place + 2
             if tokens[end : end + 1] != ["_"]:
@@ -218,9 +227,9 @@ def _find_derivative(tokens: list[str], place: int) -> tuple[str, int] | None:
     r"""Returns `dM/dt` as a symbol and the place behind it where a fraction is a derivative."""
     top, middle = _take(tokens, place + 1)
     bottom, end = _take(tokens, middle)
-    sign = r"(?:d|\\partial)"
-    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|\\[a-z]+)?", top) and re.fullmatch(
-        rf"{sign}(?:[A-Za-z]|\\[a-z]+)(?:\^\d)?", bottom
+    sign = r"(?:d|partial)"
+    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|[a-z]+)?", top) and re.fullmatch(
+        rf"{sign}(?:[A-Za-z]|[a-z]+)(?:\^\d)?", bottom
     ):
         return f"@{top}/{bottom}", end
     return None

@@ -174,7 +174,7 @@ def read_unit(tokens: list[str]) -> tuple | None:
         token = tokens[place]
         place += 1
         if token in ("/", "\\cdot", "*") or token == '"per':
-            if expects:
+            if expects and not (token == '"per' and not powers):
                 return None
             sign, expects = (-1 if token in ("/", '"per') else sign), True
             continue

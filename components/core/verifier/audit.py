@@ -1,0 +1,51 @@
+"""What is known of the verifier itself from the samples that it judged: how often another check differs, and its troubles."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from rlready.components.core.verifier import workers
+from rlready.components.core.verifier.exact.decide import read_plain
+from rlready.components.core.verifier.extract import LONGEST_ANSWER, clean_gold
+from rlready.components.core.verifier.verdict import TIMEOUT, UNREADABLE, Judgement
+
+AUDITED = 128  # different refused pairs that math-verify is asked about
+
+
+def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float:
+    """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
+
+    Math-verify is asked about `AUDITED` different pairs of a refused answer and its gold answer, drawn with the seed; the
+    others count as these do. Plain numbers are left out, since no check can be mistaken in them.
+
+    Args:
+        judgements: Of samples.
+        seed: Of the draw.
+    """
+    refused = Counter(
+        (judgement.answer, clean_gold(judgement.gold))
+        for judgement in judgements
+        if judgement.right is False and judgement.answer and judgement.gold
+    )
+    pairs = sorted(
+        pair for pair in refused if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair)
+    )
+    drawn = random.Random(seed).sample(pairs, min(AUDITED, len(pairs)))
+    differing = (
+        sum(refused[pair] for pair in drawn if workers.ask("math-verify", *pair)) * len(pairs) / max(1, len(drawn))
+    )
+    return differing / max(1, differing + sum(judgement.right is True for judgement in judgements))
+
+
+def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """Returns the shares of samples with trouble.
+
+    Returns:
+        verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or gold
+        answer cannot be read; the former are wrong, the latter unknown) and verifier_unknown (for either reason).
+    """
+    troubles = [judgement.trouble for judgement in judgements]
+    shares = {"verifier_timeouts": TIMEOUT, "verifier_unreadable": UNREADABLE}
+    counted = {name: troubles.count(trouble) / max(1, len(troubles)) for name, trouble in shares.items()}
+    unknown = sum(judgement.right is None for judgement in judgements)
+    return counted | {"verifier_unknown": unknown / max(1, len(judgements))}

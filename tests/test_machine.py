@@ -1,0 +1,116 @@
+"""What a run needs of this machine: activations against torch, what fits, one candidate at a time, and the remedies."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from rlready.components.config import parse_parameters
+from rlready.components.plan.cost import Lengths, read_shape
+from rlready.components.plan.machine import (
+    Room,
+    count_side_by_side,
+    describe_machine,
+    estimate_disk,
+    estimate_memory,
+    look_at_machine,
+)
+from rlready.pipelines.recipes import load_recipe
+
+SMOLLM = {
+    "model_type": "llama",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
+LENGTHS = Lengths(90, 110, 330, 200)
+GIVEN = ["sampling_max_tokens=128"]
+
+
+def make_experiment(*changes):
+    return parse_parameters(load_recipe("smollm2-gsm8k", [*GIVEN, *changes]))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_activations_in_float32_are_those_that_the_backward_pass_keeps(kind):
+    small = {name: SMOLLM[name] for name in ("num_key_value_heads", "num_attention_heads")}
+    small |= {"hidden_size": 72, "intermediate_size": 256, "num_hidden_layers": 3, "vocab_size": 300, "head_dim": 8}
+    config = AutoConfig.for_model(kind, **small)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()
+    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+
+    def count(rows):
+        kept = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            hidden = model.model(input_ids=torch.zeros((rows, 64), dtype=torch.long)).last_hidden_state
+        assert hidden.requires_grad
+        return sum(size for address, (size, _) in kept.items() if address not in own)
+
+    whole = (count(8) - count(4)) / (4 * 64)
+    shape = read_shape(config.to_dict())
+    assert shape.count_activations(False, autocast=False) == pytest.approx(whole, rel=0.03)
+
+
+def test_rl_of_a_small_model_takes_what_was_measured_and_the_batch_lowers_it():
+    """All 32 completions at once were measured at 15 GB, 8 at a time run beside each other on 16 GB."""
+    shape = read_shape(SMOLLM)
+    whole = estimate_memory(make_experiment("rl_per_device_batch_size=0"), shape, LENGTHS)
+    assert whole["rl"] == pytest.approx(16.5e9, rel=0.15)
+    parts = estimate_memory(make_experiment("rl_per_device_batch_size=8"), shape, LENGTHS)
+    assert parts["rl"] < 8e9 and parts["sft"] == whole["sft"]
+
+
+def test_candidates_run_beside_each_other_only_where_both_fit():
+    need = {"sft": 4e9, "rl": 6e9}
+    assert [count_side_by_side(need, Room(16e9, free, 1e12)) for free in (11.9e9, 12.1e9, 3e9)] == [1, 2, 1]
+    assert count_side_by_side(need, None) == 2
+
+
+@pytest.mark.parametrize("free", [4e9, 5e9, 8e9, 14e9])
+def test_what_does_not_fit_names_options_with_which_it_does(free):
+    shape, room = read_shape(SMOLLM), Room(32e9, free, 1e12)
+    _, wrong, _ = describe_machine(make_experiment("rl_per_device_batch_size=0"), shape, LENGTHS, 2, room)
+    (line,) = [line for line in wrong if line.startswith("rl:")]
+    changes = [text for text in line.split("; ")[1].replace("--set ", "").split() if "=" in text]
+    assert changes[0].startswith("rl_per_device_batch_size=")
+    fitted = make_experiment("rl_per_device_batch_size=0", *changes)
+    assert estimate_memory(fitted, shape, LENGTHS)["rl"] <= free
+
+
+def test_too_little_memory_or_disk_is_said_and_enough_is_not():
+    shape, experiment = read_shape(SMOLLM), make_experiment()
+    lines, wrong, count = describe_machine(experiment, shape, LENGTHS, 2, Room(64e9, 60e9, 1e12))
+    assert not wrong and count == 2 and "two candidates at a time" in lines[0]
+    _, wrong, _ = describe_machine(experiment, shape, LENGTHS, 2, Room(64e9, 60e9, 2e9))
+    assert len(wrong) == 1 and wrong[0].startswith("disk: ") and "number of candidates" in wrong[0]
+    assert estimate_disk(experiment, shape, 20) - estimate_disk(experiment, shape, 10) == 2 * 10 * 4 * shape.parameters
+    assert describe_machine(experiment, None, LENGTHS, 2, Room(1, 1, 1)) == ([], [], 2)
+
+
+def test_this_machine_has_some_memory_and_disk(tmp_path):
+    room = look_at_machine(tmp_path / "not" / "there")
+    assert room is None or (0 < room.free <= room.memory and room.disk > 0)
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_the_pipeline_runs_as_many_candidates_at_a_time_as_it_is_told(count):
+    code = (
+        "from rlready.pipelines.experiment import experiment; import re;"
+        "print(set(re.findall(r'parallelism_limit: (\\d+)', str(experiment.pipeline_spec))))"
+    )
+    environment = os.environ | {"RLREADY_SIDE_BY_SIDE": count}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == f"{{'{count}'}}", done.stderr

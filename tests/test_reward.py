@@ -1,0 +1,50 @@
+"""The reward of RL: right, wrong and unknown, and what TRL makes of it."""
+
+import pytest
+
+from rlready.components.core.verifier import workers
+from rlready.components.rl.reward import reward
+
+
+def write(*texts):
+    return [[{"role": "assistant", "content": text}] for text in texts]
+
+
+def test_right_is_one_wrong_is_nothing_and_unknown_is_none(monkeypatch):
+    logged = {}
+    texts = ["\\boxed{0.5}", "\\boxed{0.6}", "no box", "\\boxed{?!@}", "\\boxed{\\sqrt{0.25}}", "\\boxed{1}"]
+    golds = ["\\frac12"] * 5 + ["[?!@"]
+    ask = workers.ask
+    monkeypatch.setattr(workers, "ask", lambda kind, found, gold: None if "sqrt" in found else ask(kind, found, gold))
+    rewards = reward(write(*texts), golds, ["boxed"] * 6, log_metric=logged.__setitem__, problem_id=["a"] * 6)
+    assert rewards == [1.0, 0.0, 0.0, 0.0, None, None]
+    shares = {"verifier_timeouts": 1 / 6, "verifier_unreadable": 2 / 6, "verifier_unknown": 2 / 6}
+    assert logged == pytest.approx(shares)
+
+
+def test_trl_leaves_the_unknown_out_of_its_group(tmp_path, tiny_model):
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    arguments = GRPOConfig(
+        str(tmp_path / "out"),
+        max_steps=1,
+        per_device_train_batch_size=4,
+        num_generations=4,
+        max_completion_length=2,
+        report_to=[],
+        use_cpu=True,
+        save_strategy="no",
+    )
+    trainer = GRPOTrainer(
+        model=str(tiny_model),
+        reward_funcs=lambda **_: [None, 1.0, 0.0, 0.0],
+        args=arguments,
+        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "abcd"}]}] * 4),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model),
+    )
+    trainer.train()
+    advantages = list(trainer._logs["advantages"])
+    assert advantages[0] == 0 and sum(advantages) == pytest.approx(0, abs=1e-5) and advantages[1] > 0 > advantages[2]
+    assert [entry["reward"] for entry in trainer.state.log_history if "reward" in entry] == [pytest.approx(1 / 3)]
