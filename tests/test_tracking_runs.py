@@ -202,9 +202,9 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
         [experiment.experiment_id], "tags.`rlready.role` = 'candidate'", order_by=["start_time ASC"]
     )
     assert [run.data.tags["mlflow.note.content"] for run in found] == [
-        "run-0: Pass@64 0.70 [0.60, 0.75]",
-        "run-1: RL 0.50 [0.45, 0.55], Pass@16 0.50 [0.40, 0.60]",
-        "run-2: RL 0.50 [0.45, 0.55], Pass@64 0.70 [0.60, 0.75]",
+        "run-0: Pass@64 70 [60, 75] %",
+        "run-1: RL 50 [45, 55] %, Pass@16 50 [40, 60] %",
+        "run-2: RL 50 [45, 55] %, Pass@64 70 [60, 75] %",
     ]
     shown = json.loads(experiment.tags[view.VIEW])["selectedColumns"]
     assert shown[0] == "attributes.`Description`"
@@ -219,4 +219,4 @@ def test_a_sequential_measurement_is_shown_as_an_interval(mlflow_client):
     runs.open_run("", {"gate_k": 4})
     log.log_outcome(replace(PARTIAL, predictors=PredictorsRecord(sequence=SequenceRecord(4, 0.1, 0.3))))
     run = read_runs(mlflow_client)[CANDIDATE.candidate_id]
-    assert run.data.tags["mlflow.note.content"] == "run-1: Pass@4 [0.10, 0.30]"
+    assert run.data.tags["mlflow.note.content"] == "run-1: Pass@4 [10, 30] %"

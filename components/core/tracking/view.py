@@ -52,10 +52,11 @@ def describe(run: Any) -> str:
     }
     parts = [f"{run.data.tags['failed']} failed"] if "failed" in run.data.tags else []
     for key, name in names.items():
-        ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
-        value = [f"{metrics[key]:.2f}"] if key in metrics else []
-        if shown := value + (["[{:.2f}, {:.2f}]".format(*ends)] if len(ends) == 2 else []):
-            parts.append(" ".join([name, *shown]))
+        ends = [metrics.get(f"{key}_{end}") for end in ("low", "high")]
+        value = [f"{metrics[key]:.0%}"[:-1]] if key in metrics else []
+        interval = [] if None in ends else ["[{:.0f}, {:.0f}]".format(*(100 * end for end in ends))]
+        if value or interval:
+            parts.append(" ".join([name, *value, *interval, "%"]))
     return ": ".join([run.data.tags["run"], ", ".join(parts)] if parts else [run.data.tags["run"]])
 
 
