@@ -253,13 +253,13 @@ def test_a_failing_stage_is_one_clear_line(recipe, work):
 
 @pytest.fixture(scope="module")
 def failed(recipe, work, tmp_path_factory):
-    """A sweep of which one candidate asks for more examples than the data has, which only SFT can know."""
+    """A sweep of which one candidate asks for more examples than the data has: of so many rows plan does not count all."""
     from itertools import islice
 
     from rlready.components.list_machine.problems import generate_rows
 
     path = tmp_path_factory.mktemp("file") / "train.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in islice(generate_rows("sft", 1), 120)))
+    path.write_text("".join(json.dumps(row) + "\n" for row in islice(generate_rows("sft", 1), 1100)))
     sweep = json.dumps([FAST, {"epochs": 2, "examples": 10_000}])
     options = [
         "--set",
@@ -279,7 +279,7 @@ def failed(recipe, work, tmp_path_factory):
 def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recipe, work):
     status, output, options = failed
     assert status == 3, output
-    assert "sft failed" in output and "10000 examples is larger than the data" in output
+    assert "SFT failed" in output and "10000 examples is larger than the data" in output
     folder = max(work.glob("*/outcomes.json"), key=lambda path: path.stat().st_mtime).parent
     outcomes = {o["candidate"]["epochs"]: o for o in json.loads((folder / "outcomes.json").read_text())["outcomes"]}
     assert outcomes[6]["benchmark"], outcomes[6]["verdict"]
@@ -303,7 +303,7 @@ def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, r
     folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert process.returncode == 3 and list_started(events) == [("plan", ""), ("report", "")]
-    again = next(line for line in output.splitlines() if line.startswith("to try again")).split("--set ")[1].strip("'")
+    again = next(line for line in output.splitlines() if line.startswith("To try again")).split("--set ")[1].strip("'")
     process = start(recipe, work, *options, "--set", again.replace("='", "=").strip("'"))
     process.communicate(timeout=400)
     folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent

@@ -87,18 +87,18 @@ def describe_gold(answer: str, answer_format: str) -> str | None:
     """
     gold = answer.strip()
     if answer_format != "boxed":
-        return (
-            "words"
-            if verify(f"#{gold}" if answer_format == "word" else f"\\boxed{{{gold}}}", gold, answer_format)
-            else None
-        )
+        written = f"#{gold}" if answer_format == "word" else f"\\boxed{{{gold}}}"
+        return "words" if verify(written, gold, answer_format) else None
     accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
     if accepted:
         return describe_gold(accepted[1], answer_format)
     cleaned = clean_gold(gold)
     if not cleaned.strip("{} ") or not verify(f"\\boxed{{{cleaned}}}", cleaned, answer_format):
         return None
-    kind = "value" if read_plain(cleaned) else _describe(cleaned)
+    try:
+        kind = "value" if read_plain(cleaned) else _describe(cleaned)
+    except TimeoutError:
+        kind = "text"
     # A brace that is missing is a part that is missing, unless what is there makes sense without it.
     broken = cleaned.count("}") > gold.count("}") and kind == "text"
     return None if broken else kind
@@ -111,7 +111,10 @@ def is_readable(answer: str, answer_format: str) -> bool:
 
 @lru_cache(REMEMBERED)
 def _describe(gold: str) -> str:
-    return workers.ask("describe", gold, gold) or "text"
+    kind = workers.ask("describe", gold, gold)
+    if kind is None:
+        raise TimeoutError
+    return kind
 
 
 def compare(found: str, gold: str) -> tuple[bool | None, str | None]:
@@ -146,7 +149,7 @@ def _compare(found: str, gold: str) -> tuple[bool | None, str | None]:
     if found == gold:
         return True, None
     if max(len(found), len(gold)) > 2 * LONGEST_ANSWER:
-        return False, UNREADABLE
+        return (False if len(gold) <= 2 * LONGEST_ANSWER else None), UNREADABLE
     number, other = read_plain(found), read_plain(gold)
     if number is not None and other is not None:
         if is_same_plain(number, other):
