@@ -38,6 +38,11 @@ def test_the_base_model_as_a_candidate_is_measured_once_and_trained_after_the_ga
     assert states(board, "no-sft-s0")[3] == "running" and states(board, BASELINE)[4] == "done"
 
 
+def test_the_benchmark_of_the_base_model_says_nothing_of_its_other_stages(board):
+    tell(board, "benchmark", "no-sft-s0", "started")
+    assert states(board, BASELINE)[:2] == ["waiting", "waiting"] and not board.found
+
+
 def test_what_fails_is_said_and_what_comes_after_it_waits_for_nothing(board):
     row = board.rows[2]
     assert tell(board, "sft", row, "failed", message="out of memory") == f"{row}: SFT failed: out of memory"

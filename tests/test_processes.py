@@ -86,7 +86,9 @@ def measure_distance(one, other):
 def test_two_processes_end_like_one(stage, series, data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     first = start(stage, data, one, training_processes=1)
-    second = start(stage, data, two, training_processes=2, **{f"{stage}_per_device_batch_size": 2 if stage == "sft" else 8})
+    second = start(
+        stage, data, two, training_processes=2, **{f"{stage}_per_device_batch_size": 2 if stage == "sft" else 8}
+    )
     alone, together = finish(first, one), finish(second, two)
     assert together["steps"] == alone["steps"]
     assert [y for _, y in together[series]] == pytest.approx([y for _, y in alone[series]], abs=1e-4)

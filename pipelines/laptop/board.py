@@ -111,7 +111,8 @@ class Board:
             cell.state, cell.begun = "running", event["time"]
             loop = TRAINING if self.judged else MEASURING
             self._infer_cached(self.rows[: max(0, self.rows.index(row) - self.workers + 1)], loop, fresh=True)
-            for earlier in STAGES[: STAGES.index(stage)]:
+            # The benchmark of the base model waits for none of its other stages.
+            for earlier in () if row == BASELINE and stage == "benchmark" else STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
