@@ -139,7 +139,9 @@ class Board:
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
-            self.found.append(f"{row}: {TITLES[stage]} from the cache")
+            # What was measured of the base model holds for its seeds too, and came from no cache.
+            if not (row.startswith("no-sft-") and stage in MEASURING):
+                self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
         """A stage from the cache writes no event: it is known by what comes after it."""
