@@ -62,9 +62,9 @@ def test_on_a_cluster_a_run_has_the_users_name_and_leads_back_to_kfp(mlflow_clie
 
 
 @pytest.fixture
-def plugin(mlflow_client, monkeypatch):
+def plugin(mlflow_client, tmp_path, monkeypatch):
     """Makes what KFP's MLflow plugin makes, and sets what a task of it gets: a root run, one of a DAG, one of a task."""
-    experiment = mlflow_client.create_experiment("KFP-Default")
+    experiment = mlflow_client.create_experiment("KFP-Default", str(tmp_path / "artifacts"))
     page = f"https://kfp.example/#/runs/details/{KFP}"
     tags = {"kfp.pipeline_run_id": KFP, "kfp.pipeline_run_url": page}
     above = root = mlflow_client.create_run(experiment, run_name="sweep", tags=tags).info.run_id
