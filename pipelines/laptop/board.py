@@ -60,6 +60,8 @@ class Board:
     current: str = "starting"
 
     def __post_init__(self):
+        without = (c for c in (self.plan.baseline, *self.plan.candidates) if not c.epochs)
+        self.unaided = {candidate.candidate_id for candidate in without}
         self.rows = [BASELINE, *(c.candidate_id for c in self.plan.candidates)]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
         self.cells[BASELINE, "gate"].state = self.cells[BASELINE, "rl"].state = "skipped"
@@ -134,13 +136,13 @@ class Board:
 
     def _find_row(self, event: dict) -> str:
         """Until the gate has judged, candidates without SFT are the base model; what is measured of it holds for all."""
-        return BASELINE if not self.judged and event["candidate"].startswith("no-sft-") else event["candidate"]
+        return BASELINE if not self.judged and event["candidate"] in self.unaided else event["candidate"]
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
             # What was measured of the base model holds for its seeds too, and came from no cache.
-            if not (row.startswith("no-sft-") and stage in MEASURING):
+            if not (row in self.unaided and stage in MEASURING):
                 self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
