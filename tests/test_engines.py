@@ -17,7 +17,7 @@ from transformers import AutoConfig
 
 from rlready.components.benchmark.score import score
 from rlready.components.config import Curate, Gate, InputError, Predictors, Sampling
-from rlready.components.core.models import count_parameters, find_base, load_model, write_pointer
+from rlready.components.core.models import count_parameters, find_model, load_model, write_pointer
 from rlready.components.core.prompts import encode_prompt
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.core.sampling.choose import choose_engine, open_engine
@@ -34,7 +34,7 @@ SOURCE = "builtin:list-machine"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base") / "model"
-    write_pointer(folder, find_base(SOURCE, ""))
+    write_pointer(folder, find_model(SOURCE, ""))
     return str(folder)
 
 

@@ -17,7 +17,7 @@ import torch
 from rlready.components.config import Curate, InputError, Training, parse_parameters, write_settings
 from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
 from rlready.components.core.models import BUILTIN as FOLDERS
-from rlready.components.core.models import find_base, load_model, load_tokenizer
+from rlready.components.core.models import find_model, load_model, load_tokenizer
 from rlready.components.core.prompts import encode_example
 from rlready.components.core.records import Candidate, Outcome, SftRecord
 from rlready.components.core.serialization import to_json
@@ -43,7 +43,7 @@ def start(stage, data, folder, **parameters):
     folder.mkdir(exist_ok=True)
     candidate = Candidate("c", 3, "random", 32, 1e-3, 0)
     given = {"sft_batch_size": 8, "rl_steps": 3, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-3}
-    base = {"base_model": dataclasses.asdict(find_base(BUILTIN, "main"))}
+    base = {"base_model": dataclasses.asdict(find_model(BUILTIN, "main"))}
     settings = write_settings(parse_parameters(given | {"sampling_max_tokens": 40} | parameters), stage, base)
     shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
     shared |= {"outcome": str(folder / "outcome.json")}
@@ -52,7 +52,7 @@ def start(stage, data, folder, **parameters):
     else:
         before = folder / "sft.json"
         before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
-        model = find_model()
+        model = find_folder()
         arguments = shared | {"before": str(before), "measured_digest": "digest"}
         arguments |= {"model": model, "trained": str(folder / "model")}
     config = folder / "run.json"
@@ -63,7 +63,7 @@ def start(stage, data, folder, **parameters):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def find_model():
+def find_folder():
     return str(FOLDERS[BUILTIN])
 
 
@@ -103,7 +103,7 @@ def test_adapters_end_as_an_ordinary_checkpoint(stage, data, tmp_path):
     record = finish(start(stage, data, tmp_path / "lora", training_lora_rank=4), tmp_path / "lora")
     model = tmp_path / "lora" / "model"
     assert not list(model.glob("adapter*"))
-    assert 0 < measure_distance(model, find_model()) < 1
+    assert 0 < measure_distance(model, find_folder()) < 1
     if stage == "sft":
         import pyarrow.parquet as pq
 
@@ -215,7 +215,7 @@ def test_packed_rows_keep_the_loss_on_completions_and_examples_to_themselves(dat
     from trl.data_utils import pack_dataset
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    tokenizer, model = load_tokenizer(find_model()), load_model(find_model())
+    tokenizer, model = load_tokenizer(find_folder()), load_model(find_folder())
     rows = pq.read_table(data / "heldout.parquet").to_pylist()
     examples = [encode_example(tokenizer, row) for row in rows]
     longest = max(len(example["input_ids"]) for example in examples)
@@ -237,4 +237,4 @@ def test_packed_rows_keep_the_loss_on_completions_and_examples_to_themselves(dat
 def test_packing_is_refused_without_flash_attention(data, tmp_path):
     settings = parse_parameters({"sft_packing": True})
     with pytest.raises(InputError, match="sft_packing: .* needs a GPU and flash-attn"):
-        train(Candidate("c", 3, "random", 32, 1e-3, 0), find_base(BUILTIN, "main"), settings, data, tmp_path / "model")
+        train(Candidate("c", 3, "random", 32, 1e-3, 0), find_model(BUILTIN, "main"), settings, data, tmp_path / "model")

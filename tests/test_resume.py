@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rlready.components.config import Curate, parse_parameters, write_settings
-from rlready.components.core.models import find_base
+from rlready.components.core.models import find_model
 from rlready.components.core.records import Candidate, Outcome, SftRecord
 from rlready.components.core.serialization import to_json
 from rlready.components.curate.curate import curate
@@ -58,7 +58,7 @@ def make_arguments(stage, tiny_model, data, folder, learning_rate=1e-3):
     experiment = parse_parameters(
         {"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40}
     )
-    base = find_base(str(tiny_model), "main")
+    base = find_model(str(tiny_model), "main")
     settings = write_settings(experiment, stage, {"base_model": dataclasses.asdict(base)})
     shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
     shared |= {"outcome": str(folder / "outcome.json")}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
-from rlready.components.core.models import find_base, load_model, load_tokenizer
+from rlready.components.core.models import find_model, load_model, load_tokenizer
 from rlready.components.core.prompts import encode_example, encode_prompt
 from rlready.components.core.sampling import transformers_engine
 from rlready.components.core.sampling.engine import Draw
@@ -17,7 +17,7 @@ from rlready.components.list_machine.problems import generate_rows
 
 @pytest.fixture(scope="module")
 def engine():
-    base = find_base("builtin:list-machine", "")
+    base = find_model("builtin:list-machine", "")
     return TransformersEngine(load_model(base), load_tokenizer(base))
 
 

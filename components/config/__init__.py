@@ -6,7 +6,7 @@ would make every light stage a third slower to start.)
 """
 
 from rlready.components.config.data import SUBSETS, Base, Curate, Sweep
-from rlready.components.config.errors import InputError, Unreachable
+from rlready.components.config.errors import InputError, Unreachable, about
 from rlready.components.config.experiment import SECTIONS, Experiment
 from rlready.components.config.knob import knob
 from rlready.components.config.parameters import (
@@ -41,6 +41,7 @@ __all__ = [
     "Sweep",
     "Training",
     "Unreachable",
+    "about",
     "check_keys",
     "coerce",
     "complete_parameters",

@@ -15,8 +15,8 @@ BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
 POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is the base model itself
 
 
-def find_base(model: str, revision: str) -> BaseModel:
-    """Finds and checks a base model without loading it.
+def find_model(model: str, revision: str) -> BaseModel:
+    """Finds and checks a model without loading it.
 
     Args:
         model: A hub id, a local folder, or a builtin name.
@@ -30,25 +30,23 @@ def find_base(model: str, revision: str) -> BaseModel:
     """
     local = BUILTIN.get(model, Path(model).expanduser())
     if model.startswith("builtin:") and model not in BUILTIN:
-        raise InputError(f"base_model: unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
+        raise InputError(f"unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
     if local.is_dir():
         check_model_folder(local)
         return BaseModel(model if model in BUILTIN else str(local.resolve()), "", digest_folder(local))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise InputError(f"base_model: {model} is neither a folder nor a hub id such as owner/name")
+        raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
         commit = HfApi().model_info(model, revision=revision).sha
     except GatedRepoError as error:
-        raise InputError(f"base_model: {model} is gated: accept its licence on the hub and set HF_TOKEN") from error
+        raise InputError(f"{model} is gated: accept its licence on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
-        raise InputError(f"base_model: the hub has no model {model} at revision {revision}") from error
+        raise InputError(f"the hub has no model {model} at revision {revision}") from error
     except Exception as error:  # whatever the network does, plan says one line
-        raise Unreachable(
-            f"base_model: the hub could not be asked about {model} ({error}); a local folder works too"
-        ) from error
+        raise Unreachable(f"the hub could not be asked about {model} ({error}); a local folder works too") from error
     return BaseModel(model, commit, commit)
 
 
@@ -58,14 +56,12 @@ def check_model_folder(folder: Path) -> None:
         name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / name).exists()
     ]
     if missing:
-        raise InputError(
-            f"base_model: {folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained"
-        )
+        raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
     if not list(folder.glob("*.safetensors")):
-        raise InputError(f"base_model: {folder} has no *.safetensors; other weight formats are not loaded")
+        raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
     template = (folder / "chat_template.jinja").exists()
     if not template and not json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"):
-        raise InputError(f"base_model: {folder} has no chat template; add chat_template.jinja")
+        raise InputError(f"{folder} has no chat template; add chat_template.jinja")
 
 
 def digest_folder(folder: Path) -> str:

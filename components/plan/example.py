@@ -5,7 +5,7 @@ from pathlib import Path
 from rlready.components.core.models import locate
 from rlready.components.core.prompts import continue_thought, write_messages
 from rlready.components.core.records import BaseModel
-from rlready.components.plan.base_model import TURNS, read_template, read_tokens, render_turns
+from rlready.components.plan.model import TURNS, read_template, read_tokens, render_turns
 
 
 def show_example(base: BaseModel, row: dict) -> list[str]:

@@ -1,5 +1,6 @@
 """What an experiment will do: every parameter, path and source checked before anything expensive."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,15 +14,16 @@ from rlready.components.config import (
     Experiment,
     InputError,
     Unreachable,
+    about,
     parse_parameters,
     write_settings,
 )
-from rlready.components.core.models import count_parameters, find_base
+from rlready.components.core.models import count_parameters, find_model
 from rlready.components.core.records import BaseModel, Candidate
-from rlready.components.plan.base_model import check_base_model
 from rlready.components.plan.checks import check_candidates, check_values
 from rlready.components.plan.cost import Lengths, Shape, find_shape
 from rlready.components.plan.example import show_example
+from rlready.components.plan.model import check_model
 from rlready.components.plan.sizes import check_sizes, count_problems
 from rlready.components.plan.sources import Look, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
@@ -90,10 +92,11 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     candidates = expand_sweep(experiment.sweep)
     doubts: list[str] = []
 
-    def ask(look: Callable) -> Any:
-        """Returns what a look at the hub finds; None where it is out of reach and that may be."""
+    def ask(look: Callable, name: str = "") -> Any:
+        """Returns what a look at the hub finds, for a parameter; None where it is out of reach and that may be."""
         try:
-            return look()
+            with about(name) if name else contextlib.nullcontext():
+                return look()
         except Unreachable as error:
             if strict:
                 raise
@@ -101,9 +104,9 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             return None
 
     name, revision = experiment.base.model, experiment.base.revision
-    base = ask(lambda: find_base(name, revision)) or BaseModel(name, revision, "")
+    base = ask(lambda: find_model(name, revision), "base_model") or BaseModel(name, revision, "")
     if base.digest:
-        ask(lambda: check_base_model(base))
+        ask(lambda: check_model(base), "base_model")
     experiment = dataclasses.replace(experiment, base=Base(base.location, base.revision or base.digest))
     curate = experiment.curate
     check_candidates(experiment, candidates)

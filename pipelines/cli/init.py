@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlready.components.config import Curate, InputError
+from rlready.components.config import Curate, InputError, about
 from rlready.pipelines.cli.arguments import add_mirror
 from rlready.pipelines.cli.style import print_result, shorten
 
@@ -39,8 +39,8 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the file is there already, or data or model cannot be used.
     """
-    from rlready.components.core.models import find_base
-    from rlready.components.plan.base_model import check_base_model
+    from rlready.components.core.models import find_model
+    from rlready.components.plan.model import check_model
     from rlready.components.plan.propose import propose_values
 
     output = arguments.output or Path(f"{Path(arguments.data.replace(':', '-')).stem}.yaml")
@@ -48,8 +48,9 @@ def execute(arguments: argparse.Namespace) -> None:
         raise InputError(f"{output} is there already; name another with --output, or remove it")
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
-    base = find_base(arguments.model, "main")
-    check_base_model(base)
+    with about("model"):
+        base = find_model(arguments.model, "main")
+        check_model(base)
     settings = _choose_sources(arguments)
     rows, training, evaluation, changed = _count(settings)
     values, minutes = propose_values(base, rows, training, evaluation)

@@ -12,7 +12,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rlready.components.config import InputError, parse_parameters
+from rlready.components.config import InputError, about, parse_parameters
 from rlready.pipelines.cluster.placement import Placement
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
@@ -116,9 +116,10 @@ def _find_disk(work: Path) -> tuple[str, str]:
 
 
 def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
-    from rlready.components.core.models import find_base
+    from rlready.components.core.models import find_model
 
-    base = find_base(parameters["base_model"], parameters["base_revision"])
+    with about("base_model"):
+        base = find_model(parameters["base_model"], parameters["base_revision"])
     return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"
 
 

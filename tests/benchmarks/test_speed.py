@@ -75,13 +75,13 @@ def test_light_stages_start_and_end_quickly(stage, code):
 def test_sampling_against_generate(name, spread):
     import torch
 
-    from rlready.components.core.models import find_base, load_model, load_tokenizer
+    from rlready.components.core.models import find_model, load_model, load_tokenizer
     from rlready.components.core.prompts import encode_prompt
     from rlready.components.core.sampling.engine import Draw
     from rlready.components.core.sampling.transformers_engine import TransformersEngine
     from rlready.components.list_machine.problems import generate_rows
 
-    base = find_base("builtin:list-machine", "")
+    base = find_model("builtin:list-machine", "")
     model, tokenizer = load_model(base), load_tokenizer(base)
     problems, samples, tokens = 32, 64, 64
     rows = list(itertools.islice(generate_rows(spread, 0), problems))

@@ -13,7 +13,7 @@ from rlready.components.core.evaluation.results import Results
 from rlready.components.core.evaluation.samples import count_right, count_rows, join_parts, list_samples, write_part
 from rlready.components.core.evaluation.score import score_problems
 from rlready.components.core.evaluation.suite import BenchmarkScore, average, score_benchmark
-from rlready.components.core.models import find_base, takes_pictures, write_pointer
+from rlready.components.core.models import find_model, takes_pictures, write_pointer
 from rlready.components.core.records import BaseModel
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw, Engine
@@ -65,7 +65,7 @@ def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None])
     total = asked * sum(len(benchmark.problems) for benchmark in evaluation.benchmarks)
     reached = Reached(total, asked * sum(held), asked * sum(held))
     if reached.done < total:
-        base = find_base(evaluation.model, evaluation.digest)
+        base = find_model(evaluation.model, evaluation.digest)
         write_pointer(out / "model", base)
         with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
             for number, first in enumerate(held):

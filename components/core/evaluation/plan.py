@@ -8,11 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlready.components.config import InputError, Sampling
+from rlready.components.config import InputError, Sampling, about
 from rlready.components.core.data.problems import read_benchmark
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import examine
-from rlready.components.core.models import choose_precision, find_base, takes_pictures
+from rlready.components.core.models import choose_precision, find_model, takes_pictures
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
 from rlready.components.core.sampling.choose import choose_for
 
@@ -98,7 +98,8 @@ def plan_evaluation(
     """
     if samples < 0 or limit < 0:
         raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
-    base = find_base(model, revision)
+    with about("--model"):
+        base = find_model(model, revision)
     read = []
     for source in benchmarks:
         if source.name == BUILTIN and not limit:

@@ -1,4 +1,4 @@
-"""Whether a base model can be asked, trained and saved: its tokenizer, chat template and generation_config.json."""
+"""Whether a model can be asked, trained and saved: its tokenizer, chat template and generation_config.json."""
 
 import datetime
 import json
@@ -15,8 +15,8 @@ PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
 PLAIN |= {"bos_token_id", "eos_token_id", "pad_token_id"}
 
 
-def check_base_model(base: BaseModel) -> None:
-    """Checks what a base model is asked, trained and saved with, without loading it.
+def check_model(base: BaseModel) -> None:
+    """Checks what a model is asked, trained and saved with, without loading it.
 
     Raises:
         InputError: If its tokenizer has no end token, its chat template cannot be used, or its generation_config.json cannot be
@@ -29,7 +29,7 @@ def check_base_model(base: BaseModel) -> None:
     config, tokens = read_tokens(base)
     if "eos_token" not in tokens and not _find_end_token(base):
         raise InputError(
-            f"base_model: the tokenizer of {base.location} has no end token, so no answer would end; give it one"
+            f"the tokenizer of {base.location} has no end token, so no answer would end; give it one"
             " (eos_token in tokenizer_config.json)"
         )
     check_template(read_template(base, config), tokens)
@@ -57,7 +57,7 @@ def check_generation_config(values: dict) -> None:
     except ValueError as error:
         wrong = " ".join(line.strip("- ") for line in str(error).splitlines() if "`" in line)
         raise InputError(
-            f"base_model: transformers does not save its generation_config.json: {wrong or error} Correct the file (in a copy"
+            f"transformers does not save its generation_config.json: {wrong or error} Correct the file (in a copy"
             " of the model's folder, where it comes from the hub)"
         ) from error
     finally:
@@ -75,7 +75,7 @@ def read_template(base: BaseModel, config: dict) -> str:
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
     if not template:
-        raise InputError(f"base_model: {base.location} has no chat template; add chat_template.jinja")
+        raise InputError(f"{base.location} has no chat template; add chat_template.jinja")
     return template
 
 
@@ -101,10 +101,10 @@ def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: 
     try:
         return render_jinja_template([turns], chat_template=template, **more)[0][0]
     except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"base_model: the chat template has a syntax error in line {error.lineno}: {error}") from error
+        raise InputError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
     except Exception as error:  # whatever a template does
         raise InputError(
-            f"base_model: the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
+            f"the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
         ) from error
 
 
@@ -126,12 +126,12 @@ def check_template(template: str, tokens: dict[str, str]) -> None:
     for text, written in ((QUESTION, asked), (ANSWER, answered)):
         if text not in written:
             raise InputError(
-                "base_model: the chat template does not write the content of a turn that is a text; templates for pictures take"
+                "the chat template does not write the content of a turn that is a text; templates for pictures take"
                 " contents in parts, and here text models are trained"
             )
     if (asked, answered) != (render(TURNS[:1], 12), render(TURNS, 12)):
         raise InputError(
-            "base_model: the chat template writes today's date, so tomorrow the same question is another prompt; write a fixed"
+            "the chat template writes today's date, so tomorrow the same question is another prompt; write a fixed"
             " date into chat_template.jinja (in a copy of the model's folder, where it comes from the hub)"
         )
 
@@ -147,11 +147,11 @@ def _find_file(base: BaseModel, name: str) -> Path | None:
     try:
         return Path(hf_hub_download(base.location, name, revision=base.revision or None))
     except LocalEntryNotFoundError as error:
-        raise Unreachable(f"base_model: the hub could not be asked for {name} of {base.location}") from error
+        raise Unreachable(f"the hub could not be asked for {name} of {base.location}") from error
     except EntryNotFoundError:
         return None
     except Exception as error:
-        raise Unreachable(f"base_model: the hub could not be asked for {name} of {base.location} ({error})") from error
+        raise Unreachable(f"the hub could not be asked for {name} of {base.location} ({error})") from error
 
 
 def _read_json(base: BaseModel, name: str) -> dict | None:
@@ -159,7 +159,7 @@ def _read_json(base: BaseModel, name: str) -> dict | None:
     try:
         return json.loads(path.read_text()) if path else None
     except ValueError as error:
-        raise InputError(f"base_model: {name} of {base.location} is not JSON ({error})") from error
+        raise InputError(f"{name} of {base.location} is not JSON ({error})") from error
 
 
 def _read_token(value: object) -> str | None:
