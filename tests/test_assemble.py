@@ -101,6 +101,9 @@ def test_the_verdicts_of_a_run_of_schema_2_come_out_again_and_with_other_thresho
     assert [entry.differs for entry in replay(renamed, [])] == [[], []]
     changed = replay(read_sweep(OLD), ["gate_min_pass_at_k=0.1"])
     assert [entry.after.decision for entry in changed] == ["approved", "rejected"]
+    kept = [entry.after.numbers.coverage_kept for entry in replay(old, ["gate_min_coverage_kept=0.99"])]
+    assert all(0 < share < 1 for share in kept)
+    assert [entry.after.decision for entry in replay(old, ["gate_min_coverage_kept=0.99"])] == ["rejected", "rejected"]
 
 
 def test_a_run_of_schema_2_is_reported_and_replayed_on_the_command_line(tmp_path):

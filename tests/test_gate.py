@@ -51,6 +51,7 @@ def test_verdict(case):
         k=case.get("k", 2),
         min_pass_at_k=case.get("min_pass_at_k", 0.0),
         min_pass_at_k_over_base=case.get("min_over_base", -1.0),
+        min_coverage_kept=case.get("min_coverage_kept", 0.0),
         max_generalization_loss=case.get("max_loss", 100.0),
         max_loss_rise=case.get("max_rise", 100.0),
         max_verifier_disagreement=case.get("max_disagreement", 0.1),
@@ -67,6 +68,18 @@ def test_verdict(case):
     assert case.get("reason", "") in verdict.reason
     # What crosses to the next stage must decide the same.
     assert decide_one(from_json(Outcome, to_json(outcome)), base, settings) == verdict
+
+
+def test_the_base_model_as_a_candidate_forgot_nothing_and_its_coverage_is_not_compared():
+    base = make_measured("no-sft-s0", 0)
+    settings = dataclasses.replace(LENIENT, min_coverage_kept=1.0)
+    verdict = decide_one(base, base, settings)
+    assert verdict.decision == "approved" and "coverage kept not compared: it is the base model" in verdict.reason
+    assert verdict.numbers.coverage_kept == pytest.approx(
+        0.8
+    )  # c 2 of n 4: two draws of 2 both hold a right one: 4 of 6
+    other = make_outcome([2, 1], name="checkpoint")
+    assert decide_one(other, base, settings).decision == "rejected"
 
 
 def make_sweep(*counts, losses=None):

@@ -37,6 +37,8 @@ def laptop(**changes):
         ({"predictors_sampling": "sequential"}, "set gate_min_pass_at_k_over_base to -1"),
         (SEQUENTIAL | {"gate_min_pass_at_k": 0.0}, "must lie between 0 and 1"),
         (SEQUENTIAL | {"gate_max_rl_runs": 2}, "cannot rank"),
+        (SEQUENTIAL | {"gate_min_coverage_kept": 0.5}, "has no counts to compare with the base's"),
+        ({"gate_min_coverage_kept": 1.5}, "gate_min_coverage_kept: 1.5 lies outside"),
         (SEQUENTIAL | {"predictors_sequential_alpha": 0.5}, "must lie between 0 and 0.5"),
         (SEQUENTIAL | {"predictors_sequential_budget": 10}, "10 samples are fewer than one problem may need"),
         ({"sweep_seeds": list(range(10))}, "70 candidates, 64 fit in one run"),

@@ -538,6 +538,21 @@ def test_a_k_beside_the_curve_comes_from_the_counts():
     assert row.corrected < row.pass_at_k
 
 
+def test_coverage_kept_stands_beside_what_the_base_model_keeps_of_itself(report):
+    kept = GateNumbers(k=64, coverage_kept=0.8125, coverage_kept_low=0.7, coverage_kept_high=0.9)
+    sweep = [make_outcome(*run) for run in RUNS]
+    assert "Coverage kept" not in report(sweep).markdown
+    sweep[0] = make_outcome(*RUNS[0], numbers=kept)
+    counted = dataclasses.replace(BASE.predictors, correct=[128, 64, 1], samples=128)
+    shown = report(sweep, dataclasses.replace(BASE, predictors=counted))
+    column = shown.tables["Candidates"]["Candidate"].index("Coverage kept")
+    assert shown.tables["Candidates"]["random-1"][column] == "0.812 [0.70, 0.90]"
+    assert shown.tables["Candidates"]["random-4"][column] == "–"
+    # A problem that 1 of 128 solves is solved in 64 half of the time, and never in both halves.
+    assert shown.tables["Candidates"]["base model, no RL"][column].startswith("0.800 [")
+    assert shown.quality["Coverage kept"][0] == "1"
+
+
 def test_guessing_is_shown_where_it_scores(report):
     guessed = [change(make_outcome(*run), "benchmark", chance=0.25) for run in RUNS[:2]]
     assert "Guessing scores 0.250." in report(guessed).markdown

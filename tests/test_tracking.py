@@ -47,7 +47,10 @@ PARTIAL = Outcome(
         "sft_model": "s3://bucket/sft",
     },
 )
-APPROVED = Verdict(CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", forecast=Forecast(0.5, 0.2, 0.8))
+KEPT = GateNumbers(k=64, coverage_kept=0.75, coverage_kept_low=0.7, coverage_kept_high=0.8)
+APPROVED = Verdict(
+    CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", numbers=KEPT, forecast=Forecast(0.5, 0.2, 0.8)
+)
 BENCHMARK = BenchmarkRecord(
     pass_at_1=0.5,
     standard_error=0.01,
@@ -98,6 +101,7 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(ml
         assert points["rl/reward"] == [(1, 0.1), (2, 0.4)]
         assert points["sft/pass_at_64"] == [(0, 0.7)]
         assert points["sft/pass_at_64_low"] == [(0, 0.6)] and points["forecast/high"] == [(0, 0.8)]
+        assert points["sft/coverage_kept"] == [(0, 0.75)] and points["sft/coverage_kept_low"] == [(0, 0.7)]
         assert points["sft/entropy"] == [(0, 0.9)] and points["sft/loss_of_length_quartile_2"] == [(0, 1.6)]
         assert "rl/greedy_pass_at_1" not in points
         assert datasets == [("rl", "cd", "rl"), ("sft", "ab", "sft")]

@@ -133,6 +133,14 @@ class Gate:
         most=1,
         form=True,
     )
+    min_coverage_kept: float = knob(
+        0.0,
+        "Least share of the problems that the base model solves within gate_k which the candidate still solves; 0 rejects"
+        " nobody",
+        "off: a base model keeps less than 1 of itself, how much less depends on the problems",
+        least=0,
+        most=1,
+    )
     max_generalization_loss: float = knob(
         100.0,
         "Most held-out loss in nats per token, for random subsets; 100 rejects nobody",

@@ -181,7 +181,11 @@ class PredictorsRecord(Record):
 
 @dataclass(frozen=True)
 class GateNumbers(Record):
-    """The figures that a verdict rests on; what was not measured is None. Pass@k is at the gate's k."""
+    """The figures that a verdict rests on; what was not measured is None. Pass@k is at the gate's k.
+
+    Coverage kept (`estimators.coverage`) is within that k too; of a candidate without SFT it is what the base model keeps of
+    itself.
+    """
 
     k: int | None = None
     pass_at_1: float | None = None
@@ -196,6 +200,9 @@ class GateNumbers(Record):
     verifier_unknown: float | None = None
     rank: int | None = None
     ranked: int | None = None
+    coverage_kept: float | None = None
+    coverage_kept_low: float | None = None
+    coverage_kept_high: float | None = None
 
 
 @dataclass(frozen=True)

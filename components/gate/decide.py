@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.config import Gate, InputError
+from rlready.components.core.estimators.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.components.core.estimators.intervals import Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
 from rlready.components.core.records import GateNumbers, Outcome, PredictorsRecord, SequenceRecord, Verdict
@@ -127,6 +128,8 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         _judge_sequence(predictors.sequence, settings, missed, missing, held)
     if subset != "random":
         notes.append(f"loss and its rise not compared: {subset} is not a random draw")
+    if settings.min_coverage_kept and _is_base(outcome, base):
+        notes.append("coverage kept not compared: it is the base model")
     for check in _list_checks(outcome, base, numbers, settings):
         if check.value is None:
             missing.append(f"{check.name} missing or not finite")
@@ -153,6 +156,7 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
     predictors = outcome.predictors or PredictorsRecord()
     losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
     pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k)
+    kept, low, high = _estimate_kept(outcome, base, k) or (None, None, None)
     return GateNumbers(
         k=k,
         pass_at_1=_estimate(predictors, 1),
@@ -165,6 +169,9 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
         verifier_unknown=predictors.by_products.verifier_unknown,
+        coverage_kept=kept,
+        coverage_kept_low=low,
+        coverage_kept_high=high,
     )
 
 
@@ -183,6 +190,10 @@ def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings
             Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval),
             Check(f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, True, -1, lead_interval),
         ]
+    if settings.min_coverage_kept and not _is_base(outcome, base):
+        interval = numbers.coverage_kept_low, numbers.coverage_kept_high
+        name = "coverage kept" + " of a base model that solves nothing" * (numbers.base_pass_at_k == 0)
+        checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, interval))
     losses = [
         Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval),
         Check("loss rise", numbers.loss_rise, settings.max_loss_rise, False, math.inf),
@@ -289,6 +300,22 @@ def draw_audit(verdicts: list[Verdict], fraction: float, seed: int) -> list[Verd
 def _audit(verdict: Verdict, propensity: float) -> Verdict:
     reason = f"{verdict.reason} (audit: RL runs whatever the verdict)"
     return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)
+
+
+def _is_base(outcome: Outcome, base: Outcome) -> bool:
+    """Says whether a candidate is the base model itself: without SFT, and measured by the same samples."""
+    return not outcome.candidate.epochs and outcome.predictors == base.predictors
+
+
+def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
+    """Returns the coverage kept with its interval, or None where the counts do not allow it."""
+    one, other = outcome.predictors or PredictorsRecord(), base.predictors or PredictorsRecord()
+    try:
+        if _is_base(outcome, base):
+            return estimate_own_coverage(one.correct, one.samples, k)
+        return estimate_coverage_kept(other.correct, other.samples, one.correct, one.samples, k)
+    except (InputError, TypeError):
+        return None
 
 
 def _estimate(predictors: PredictorsRecord, k: int) -> float | None:

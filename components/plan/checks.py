@@ -42,6 +42,10 @@ def _check_sequential(experiment: Experiment) -> Checks:
         gate.min_pass_at_k_over_base == -1,
         f"{needs} has no Pass@k to compare with the base model's; set gate_min_pass_at_k_over_base to -1",
     )
+    yield (
+        gate.min_coverage_kept == 0,
+        f"{needs} has no counts to compare with the base's; set gate_min_coverage_kept to 0",
+    )
     yield gate.max_rl_runs == 0, f"{needs} cannot rank; set gate_max_rl_runs to 0 or sampling to fixed"
     yield (
         0 < predictors.sequential_alpha < 0.5,

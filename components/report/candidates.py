@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable
 
+from rlready.components.core.estimators.coverage import estimate_own_coverage
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.report.comparison import Row, Setting, read_interval
 from rlready.components.report.document import Section
@@ -55,6 +56,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
         "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
         label_pass_at(k): _show_pass_at_k,
+        "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
         "Verdict": show_verdict,
         "Forecast": _show_forecast,
@@ -64,6 +66,8 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     }
     if not any(row.verdict.forecast.made for row in rows):
         del columns["Forecast"]
+    if all(row.coverage_kept is None for row in rows):
+        del columns["Coverage kept"]
     table = [["Candidate", *columns]]
     for name, row in [*((row.name, row) for row in rows), (BASE, base)]:
         table.append([name, *(write(row) for write in columns.values())])
@@ -105,6 +109,19 @@ def _show_pass_at_k(row: Row) -> str:
     return show_estimate(row.pass_at_k, row.pass_at_k_interval)
 
 
+def _show_coverage_kept(row: Row, k: int | None) -> str:
+    """Returns what a candidate keeps of the base model, or the base model of itself."""
+    numbers = row.verdict.numbers
+    if numbers.coverage_kept is not None:
+        interval = read_interval([numbers.coverage_kept_low, numbers.coverage_kept_high])
+        return show_estimate(numbers.coverage_kept, interval)
+    predictors = row.predictors
+    own = None
+    if not row.verdict.decision and k and predictors.correct:
+        own = estimate_own_coverage(predictors.correct, predictors.samples, k)
+    return show_estimate(own[0], own[1:]) if own else MISSING
+
+
 def _show_forecast(row: Row) -> str:
     forecast = row.verdict.forecast
     return show_estimate(forecast.predicted, (forecast.low, forecast.high)) if forecast.made else MISSING
@@ -139,6 +156,12 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
         said.append(
             "Cut: samples that the length limit cut off (sampling_max_tokens). Unreadable: samples without a final answer in"
             " the form that the prompt asks for. Both count as wrong."
+        )
+    if any(row.coverage_kept is not None for row in rows):
+        said.append(
+            "Coverage kept: of the problems that the base model solves within the k of the gate, the share that the candidate"
+            " still solves within k. The base model's own is between two draws of its samples: what a candidate that forgot"
+            " nothing would keep. It needs 2 k samples a problem."
         )
     if any(row.sequential for row in rows):
         said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")

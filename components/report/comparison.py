@@ -95,6 +95,11 @@ class Row:
         return self.predictors.get_pass_at(1)
 
     @property
+    def coverage_kept(self) -> float | None:
+        """Share of what the base model solves that the candidate still solves, within the gate's k."""
+        return self.verdict.numbers.coverage_kept
+
+    @property
     def loss(self) -> float | None:
         """Generalization loss in nats a token."""
         return self.predictors.generalization_loss

@@ -79,6 +79,8 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
     curves.insert(sum(power < (k or 0) for power in powers), main.pass_at_k)
     if any(row.corrected is not None and abs(row.corrected - (row.pass_at_k or 0)) > TIE for row in rows):
         curves.append(Predictor(f"Pass@{k}, corrected", (lambda row: row.corrected,)))
+    if any(row.coverage_kept is not None for row in rows):
+        curves.append(Predictor("Coverage kept", (lambda row: row.coverage_kept,)))
     losses = [main.loss, main.both]
     if any(row.candidate.subset != "random" and row.loss is not None for row in rows):
         losses.insert(1, Predictor("Minus generalization loss (all subsets, not comparable)", (_minus_loss,)))

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from rlready.components.config import InputError, list_parameters, parse_parameters
-from rlready.components.core.records import AFTER_RL, Outcome, Verdict
+from rlready.components.core.records import AFTER_RL, GateNumbers, Outcome, Verdict
 from rlready.components.gate.decide import decide
 from rlready.components.plan.checks import check_values
 from rlready.components.report.assemble import SweepResult
@@ -57,9 +57,16 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
         run.outcomes, decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate), strict=True
     ):
         before = outcome.verdict
-        differs = [name for name in COMPARED if getattr(before, name) != getattr(after, name)]
+        after_then = dataclasses.replace(after, numbers=_keep_stored(after.numbers, before.numbers))
+        differs = [name for name in COMPARED if getattr(before, name) != getattr(after_then, name)]
         replayed.append(Replayed(outcome, before, after, differs))
     return replayed
+
+
+def _keep_stored(numbers: GateNumbers, stored: GateNumbers) -> GateNumbers:
+    """Returns the numbers without those that an older version did not compute yet."""
+    unknown = {item.name: None for item in dataclasses.fields(stored) if getattr(stored, item.name) is None}
+    return dataclasses.replace(numbers, **unknown)
 
 
 def strip(outcome: Outcome) -> Outcome:

@@ -22,7 +22,9 @@ FEW = 5
 PRIOR_WEIGHT = 1.5
 
 
-def estimate_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
+def estimate_interval(
+    values: Sequence[float], level: float = LEVEL, weights: Sequence[float] | None = None
+) -> tuple[float, float]:
     """Estimates an interval for a mean over the population that the problems were drawn from.
 
     A problem's value carries the noise of its own samples, so the spread between problems covers both levels of chance.
@@ -39,24 +41,32 @@ def estimate_interval(values: Sequence[float], level: float = LEVEL) -> tuple[fl
     Args:
         values: One number in [0, 1] a problem. Columns of a second axis are means of their own.
         level: Coverage, between 0 and 1.
+        weights: One number >= 0 a problem, not all 0, for a weighted mean; they may be as random as the values. The
+            variance is then that of a ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's
+            effective number, (sum of weights)^2 / sum of squares.
 
     Returns:
         (low, high); arrays if there is a second axis.
 
     Raises:
-        InputError: If there is no value, a value is not in [0, 1], or the level not between 0 and 1.
+        InputError: If there is no value, a value is not in [0, 1], no weight is above 0, or the level not between 0 and 1.
     """
     values = np.atleast_1d(np.asarray(values, dtype=float))
     if values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise InputError("an interval needs at least one value, all of them in [0, 1]")
     z = NormalDist().inv_cdf((1 + _check_level(level)) / 2)
     columns = values.reshape(len(values), -1)
-    problems, mean = len(columns), columns.mean(axis=0)
+    shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
+    if not (shares >= 0).all() or not shares.any():
+        raise InputError("the weights of an interval are at least 0, and one of them above")
+    shares = (shares * shares.sum() / (shares @ shares))[:, None]  # sum and sum of squares are now the effective number
+    problems = shares.sum()
+    mean = (shares * columns).sum(axis=0) / problems
     # The variance is estimated: Student's quantile, by the first term of Cornish and Fisher's expansion.
     z += (z**3 + z) / (4 * problems)
     total, half = problems + PRIOR_WEIGHT, PRIOR_WEIGHT / 2
     center = (mean * problems + half) / total
-    squares = ((columns - center) ** 2).sum(axis=0) + half * (center**2 + (1 - center) ** 2)
+    squares = ((shares * (columns - center)) ** 2).sum(axis=0) + half * (center**2 + (1 - center) ** 2)
     trials = np.maximum(problems, center * (1 - center) * problems * (total - 1) / squares)
     middle = mean + z * z / trials / 2
     spread = z * np.sqrt(mean * (1 - mean) / trials + (z / trials / 2) ** 2)

@@ -45,6 +45,8 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
     if verdict:
         yield "gate/rank", 0, verdict.numbers.rank
         yield "gate/propensity", 0, verdict.propensity
+        for name in ("coverage_kept", "coverage_kept_low", "coverage_kept_high"):
+            yield f"sft/{name}", 0, getattr(verdict.numbers, name)
         yield from ((f"forecast/{name}", 0, getattr(verdict.forecast, name)) for name in ("predicted", "low", "high"))
     if rl:
         yield "rl/seconds", 0, rl.seconds
