@@ -12,13 +12,13 @@ from answer_pairs import make_pairs
 
 from rlready.components.core.verifier import (
     Judgement,
+    boxed,
     clean_gold,
     describe_gold,
     extract_boxed,
     judge,
     measure_disagreement,
     measure_trouble,
-    verdict,
     verify,
     workers,
 )
@@ -37,8 +37,8 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def no_memory():
-    verdict._compare.cache_clear()
-    verdict.slow.clear()
+    boxed._compare.cache_clear()
+    boxed.slow.clear()
 
 
 @pytest.mark.parametrize(("gold", "answer", "right"), CASES)
@@ -159,11 +159,11 @@ def test_a_process_that_dies_once_is_asked_again_and_twice_is_unknown_but_not_fo
     for how_often, right in ((1, True), (2, None)):
         asked.clear()
         deaths = how_often
-        verdict._compare.cache_clear()
+        boxed._compare.cache_clear()
         judgement = judge("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")
         assert judgement == Judgement(right, "\\sqrt{8}", None if right else "timeout")
     assert judge("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed").right is None and len(asked) == 2  # not long ago
-    monkeypatch.setattr(verdict, "FORGOTTEN_AFTER", 0.0)
+    monkeypatch.setattr(workers, "FORGOTTEN_AFTER", 0.0)
     assert verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed") is True
 
 

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlready.components.config import InputError
-from rlready.components.core.verifier import Judgement, is_readable, judge, verdict, verify, workers
+from rlready.components.core.verifier import Judgement, boxed, is_readable, judge, verify, workers
 from rlready.components.core.verifier.exact.decide import is_confirmed
 from rlready.components.core.verifier.exact.expression import parse
 from rlready.components.core.verifier.exact.numbers import Evaluator
 from rlready.components.core.verifier.exact.tokens import tokenize
-from rlready.components.core.verifier.extract import EXTRACT, extract_boxed
+from rlready.components.core.verifier.extract import extract_boxed
 from rlready.components.core.verifier.workers import TIME_LIMIT, Checkers
 
 FOLDER = Path(__file__).parent / "cases"
@@ -34,8 +34,8 @@ def start_worker():
 
 
 def forget():
-    verdict._compare.cache_clear()
-    verdict.slow.clear()
+    boxed._compare.cache_clear()
+    boxed.slow.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_a_hostile_answer_is_not_right_in_time_and_the_next_one_is_still_judged(
     start_worker()
 
 
-@pytest.mark.parametrize("answer_format", EXTRACT)
+@pytest.mark.parametrize("answer_format", ["word", "boxed", "letter", "exact"])
 def test_a_lone_surrogate_is_wrong_in_every_format(answer_format):
     for text in ("\ud800", "#\udfff", "\\boxed{\ud800+x}", "\\boxed{\ud800", "\udc00 B\ud800"):
         assert verify(text, "x", answer_format) is False
@@ -116,7 +116,7 @@ def test_no_text_raises_or_takes_longer_than_the_limit_and_the_next_one_is_still
     @given(LATEX, LATEX)
     def check(found, gold):
         begun = time.monotonic()
-        for answer_format in EXTRACT:
+        for answer_format in ("word", "boxed", "letter"):
             assert isinstance(judge(f"\\boxed{{{found}}}", gold, answer_format), Judgement)
         assert time.monotonic() - begun < TIME_LIMIT + SLACK
 

@@ -8,19 +8,32 @@ import yaml
 
 INSTRUCTIONS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "prompts.yaml").read_text())
 
+QUESTION = "{question}"
 THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)(?:</think>|\Z)", re.DOTALL)
 OPENED = re.compile(r"<think>\s*\Z")
 CLOSED = re.compile(r"<think>\s*</think>\s*\Z")
 
 
 def choose_prompt(row: dict) -> str:
-    """Returns the name of a row's prompt: its benchmark's own, else that of its format."""
+    """Returns a row's prompt, a name or a text with {question}: its source's own, else that of its format."""
     return row.get("prompt") or row["format"]
 
 
+def is_prompt(text: str) -> bool:
+    """Says whether a text is the name of a prompt, or is itself one."""
+    return text in INSTRUCTIONS or QUESTION in text
+
+
+def fill_prompt(question: str, prompt: str) -> str:
+    """Returns what is asked: a question in a prompt of INSTRUCTIONS, or in a text with {question}."""
+    named = INSTRUCTIONS.get(prompt)
+    # Not format(), since the text may have braces of its own.
+    return named.format(question=question) if named else prompt.replace(QUESTION, question)
+
+
 def write_messages(question: str, prompt: str) -> list[dict[str, str]]:
-    """Returns the chat that asks a question with a prompt of INSTRUCTIONS."""
-    return [{"role": "user", "content": INSTRUCTIONS[prompt].format(question=question)}]
+    """Returns the chat that asks a question; see `fill_prompt`."""
+    return [{"role": "user", "content": fill_prompt(question, prompt)}]
 
 
 def encode_prompt(tokenizer, question: str, prompt: str) -> list[int]:
@@ -91,6 +104,6 @@ def encode_completion(tokenizer, solution: str) -> list[int]:
 
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
     """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so only the completion has loss."""
-    prompt = encode_prompt(tokenizer, row["question"], row["format"])
+    prompt = encode_prompt(tokenizer, row["question"], choose_prompt(row))
     completion = encode_completion(tokenizer, continue_thought(find_opening(tokenizer), row["solution"]))
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}

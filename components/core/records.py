@@ -96,9 +96,11 @@ class SampleStatistics(Record):
         truncated: Share of samples that the length limit cut off.
         unreadable: Share of samples without a readable final answer.
         verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
+        verifier_checks: How many checks there are; where a plug-in alone judges (1), nothing can disagree.
         verifier_timeouts: Share of samples whose check took too long.
         verifier_unreadable: Share of samples whose answer, or whose gold answer, the verifier cannot read.
         verifier_unknown: Share of samples that are neither right nor wrong for the verifier.
+        verifier_faulty: Share of samples on which a plug-in raised, or returned something else than it may.
         verdicts_per_second: Speed of the verifier.
     """
 
@@ -112,6 +114,8 @@ class SampleStatistics(Record):
     verifier_timeouts: float | None = None
     verifier_unreadable: float | None = None
     verifier_unknown: float | None = None
+    verifier_faulty: float | None = None
+    verifier_checks: int = 2
     verdicts_per_second: float | None = None
 
 

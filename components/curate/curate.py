@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import SUBSETS, Curate
-from rlready.components.core.prompts import write_messages
+from rlready.components.core.prompts import choose_prompt, write_messages
 from rlready.components.core.serialization import write_atomically
 from rlready.components.curate.card import Dropped, describe_card
 from rlready.components.curate.difficulty import PassRates
@@ -111,7 +111,7 @@ def divide(
 
 
 def _write_prompt(row: dict) -> str:
-    return write_messages(row["question"], row["format"])[0]["content"]
+    return write_messages(row["question"], choose_prompt(row))[0]["content"]
 
 
 def _choose(pool: RowPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:

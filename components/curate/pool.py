@@ -13,7 +13,7 @@ from rlready.components.curate.near_duplicates import Signatures
 
 BUCKETS = 256
 BYTES_IN_MEMORY = 64 << 20
-PROMPT = ["problem_id", "question", "answer", "format"]  # what RL is asked
+PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # what RL is asked
 EXAMPLE = [*PROMPT, "solution"]
 NAMES = ("place", *EXAMPLE)
 NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "readable")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlready.components.core.models import locate
-from rlready.components.core.prompts import continue_thought, write_messages
+from rlready.components.core.prompts import choose_prompt, continue_thought, write_messages
 from rlready.components.core.records import BaseModel
 from rlready.components.plan.model import TURNS, read_template, read_tokens, render_turns
 
@@ -13,14 +13,14 @@ def show_example(base: BaseModel, row: dict) -> list[str]:
 
     Args:
         base: The base model; without its tokenizer on this machine nothing is shown.
-        row: Question, solution and format.
+        row: Question, solution, format and prompt.
     """
     folder = Path(locate(base)["pretrained_model_name_or_path"])
     if not (folder / "tokenizer.json").exists():
         return []
     config, tokens = read_tokens(base)
     template = read_template(base, config)
-    turns = write_messages(row["question"], row["format"])
+    turns = write_messages(row["question"], choose_prompt(row))
     prompt = render_turns(template, tokens, turns)
     opening = prompt.rpartition(turns[0]["content"])[2]
     text = continue_thought(opening, row["solution"]) + _find_end(folder, template, tokens)

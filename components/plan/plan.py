@@ -29,6 +29,8 @@ from rlready.components.plan.sources import Look, look_at_sources, refuse_guessi
 from rlready.components.plan.sweep import expand_sweep, make_candidate
 from rlready.components.plan.workload import count_lengths, estimate_cost
 
+JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that ask the verifier
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -113,7 +115,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     seen = look_at_sources(curate, ask)
     refuse_guessing(curate, seen.samples)
     check_sizes(experiment, candidates, count_problems(seen.samples, seen.complete))
-    settings, digest = write_all_settings(experiment, base, seen.revisions, candidates)
+    settings, digest = write_all_settings(experiment, base, seen, candidates)
     shape, shape_source = find_shape(base)
     lengths = count_lengths(experiment, base, seen.samples["sft"])
     estimate = estimate_cost(
@@ -129,18 +131,23 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
     rows = seen.samples["sft"]
     whole = "all" if "sft" in seen.complete else "the first"
-    lines = [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
+    lines = [f"answers     {origin.name}, of {origin.release}" for _, origin in sorted(seen.formats.items())]
+    lines += [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
     if not rows or not base.digest:
         return lines
     return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))
 
 
 def write_all_settings(
-    experiment: Experiment, base: BaseModel, revisions: dict[str, str], candidates: list[Candidate]
+    experiment: Experiment, base: BaseModel, seen: Look, candidates: list[Candidate]
 ) -> tuple[dict[str, str], str]:
     """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate."""
     start = {"base_model": dataclasses.asdict(base)}
-    more = {"curate": {"revisions": revisions}, "sft": start, "predictors": start, "benchmark": start}
+    more = {"curate": {"revisions": seen.revisions}, "sft": start, "predictors": start, "benchmark": start, "rl": {}}
+    plugged = {name: origin.release for name, origin in seen.formats.items() if origin.digest}
+    for stage in JUDGING if plugged else ():
+        # Verdicts of another version of a plug-in are others.
+        more[stage] = more[stage] | {"formats": plugged}
     settings = {
         stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_SECTIONS if stage != "gate"
     }

@@ -8,6 +8,8 @@ from rlready.components.config import Curate, InputError
 from rlready.components.core.data.problems import read_some
 from rlready.components.core.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.components.core.data.sources import examine
+from rlready.components.core.verifier import find_format, find_origin
+from rlready.components.core.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
 ROWS_COUNTED = 1000  # a source of fewer rows is read whole
@@ -22,12 +24,14 @@ class Look:
         samples: Some problems by their use, as in `list_sources`; none of a source that is out of reach.
         complete: Uses of which these are all.
         changed: What was left out of, or added to, the SFT rows looked at, counted.
+        formats: Where each kind of answer in them comes from.
     """
 
     revisions: dict[str, str] = field(default_factory=dict)
     samples: dict = field(default_factory=dict)
     complete: set = field(default_factory=set)
     changed: Counter = field(default_factory=Counter)
+    formats: dict[str, Origin] = field(default_factory=dict)
 
 
 def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
@@ -44,6 +48,8 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
     uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
     for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
+        if source.format:
+            find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
         contents = ask(lambda source=source: examine(source, curate.seed))
         if contents is None:
             seen.revisions[source.key], seen.samples[use] = "not checked", []
@@ -54,6 +60,8 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT
         revision, noted = "" if source.path else revision, []
         seen.samples[use] = read_some(source, split, curate.seed, count, revision, noted.append)
+        for form in {row["format"] for row in seen.samples[use]} - seen.formats.keys():
+            seen.formats[form] = find_origin(form)
         if use == "sft":
             seen.changed.update(noted)
         if few:

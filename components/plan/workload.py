@@ -5,7 +5,7 @@ from pathlib import Path
 from rlready.components.config import Experiment
 from rlready.components.core.data.registry import find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.models import locate
-from rlready.components.core.prompts import INSTRUCTIONS
+from rlready.components.core.prompts import choose_prompt, fill_prompt
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.plan.cost import Lengths
 
@@ -58,7 +58,7 @@ def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[f
     By the model's tokenizer where it is on this machine, else by 4 characters a token.
     """
     source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
-    prompts = [INSTRUCTIONS[row["format"]].format(question=row["question"]) for row in rows]
+    prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
     solutions = [row["solution"] for row in rows]
     if source.exists():
         from tokenizers import Tokenizer

@@ -22,7 +22,7 @@ from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.verifier import judge, measure_disagreement, measure_trouble
+from rlready.components.core.verifier import count_checks, judge, measure_disagreement, measure_trouble
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
 
@@ -146,7 +146,9 @@ def _sample_sequentially(candidate, settings, sampling, gate, engine, problems) 
         "sequence": SequenceRecord(gate.k, low, high, gate.min_pass_at_k, **seen),
         # Nothing else: samples are drawn until one is right, so what they show is not that of all samples.
         "by_products": SampleStatistics(
-            verifier_disagreement=measure_disagreement(judgements), **measure_trouble(judgements)
+            verifier_checks=count_checks(judgements),
+            verifier_disagreement=measure_disagreement(judgements),
+            **measure_trouble(judgements),
         ),
         "tokens": tokens,
     }

@@ -60,7 +60,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlready.components.core.prompts import find_eos_token_id, write_messages
+    from rlready.components.core.prompts import choose_prompt, find_eos_token_id, write_messages
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
@@ -74,7 +74,11 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     size, accumulation = _divide_step(rl)
     colocated = _samples_in_vllm(model, sampling)
     rows = [
-        {"prompt": write_messages(row["question"], row["format"]), "answer": row["answer"], "format": row["format"]}
+        {
+            "prompt": write_messages(row["question"], choose_prompt(row)),
+            "answer": row["answer"],
+            "format": row["format"],
+        }
         for row in pq.read_table(data / "rl.parquet").to_pylist()
     ]
     arguments = build_arguments(

@@ -1,11 +1,11 @@
 """Gold answers as data sets give them: as text or number, behind GSM8K's mark or "the answer is", or with a word for none."""
 
+import json
 import math
 import re
 
 from rlready.components.config import InputError
-from rlready.components.core.verifier import extract_boxed
-from rlready.components.core.verifier.extract import EXTRACT
+from rlready.components.core.verifier import extract_boxed, find_format
 
 # What stands for an answer that is not there; `notfound` and `proof` are NuminaMath's, the others come of converted tables.
 ABSENT = {"", "notfound", "not found", "nan", "null", "n/a"}
@@ -40,6 +40,18 @@ def read_gold(value: object) -> str | None:
     if word == PROOF:
         raise InputError("asks for a proof, which has no answer to compare")
     return None if word in ABSENT else text
+
+
+def read_plugged(value: object) -> str | None:
+    """Returns what a plug-in holds answers against: a text as it is, anything else as JSON; None where there is none."""
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the answer is neither text nor JSON ({error})") from error
 
 
 def split_gsm8k(text: str) -> tuple[str | None, str] | None:
@@ -87,21 +99,22 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     Args:
         solution: A worked solution. An answer of its own stays as it is, or is put into that form, even if it is another.
         answer: The gold answer, for solutions that end in none.
-        form: The row's format: word, boxed or letter.
+        form: The row's format.
 
     Raises:
-        InputError: If the answer cannot be written so that it is read again.
+        InputError: If the answer cannot be written so that it is read again, or there is no such format.
     """
-    if form not in EXTRACT:
-        raise InputError(f"the format {form!r} is none of {', '.join(EXTRACT)}")
-    if EXTRACT[form](solution) is not None:
+    known = find_format(form)
+    if known.extract(solution) is not None:
         return solution, ""
     own = form == "boxed" and (split_gsm8k(solution) or split_said(solution))
     if own and own[0] and (own[1] == answer or NUMBER.fullmatch(own[1])):
         return own[0], REWRITTEN
     plain = answer[1:-1] if answer[:1] == answer[-1:] == "$" and answer.count("$") == 2 else answer
-    whole = f"{solution}#{plain}" if form == "word" else f"{solution.rstrip()}\nThe answer is \\boxed{{{plain}}}."
-    if EXTRACT[form](whole) != plain:
+    whole = known.append(solution, plain)
+    if whole is None:
+        raise InputError(f"the solution does not end in an answer that the format {form} finds")
+    if known.extract(whole) != plain:
         raise InputError("the answer cannot be added to the solution so that it is read again")
     return whole, ADDED
 

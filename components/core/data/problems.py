@@ -11,14 +11,15 @@ from collections.abc import Callable
 
 from rlready.components.config import InputError
 from rlready.components.core.data.columns import compile_column
-from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, split_answer
+from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, read_plugged, split_answer
 from rlready.components.core.data.identity import identify
 from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.data.registry import COLUMN, Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
-from rlready.components.core.verifier import is_readable
+from rlready.components.core.verifier import find_format, is_readable
 from rlready.components.core.verifier.extract import extract_word
+from rlready.components.core.verifier.plugin import PlugIn
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
@@ -39,7 +40,7 @@ def read_problem(
 ) -> dict[str, str | int]:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
-    Where the source says so, the problem also has a `subject`, the name of its benchmark's own `prompt`, and its `image`.
+    Where the source says so, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`.
 
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages),
     messages, ShareGPT's conversations, and Alpaca's instruction, input and output. A solution ends in its answer in the form
@@ -68,8 +69,8 @@ def read_problem(
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
     if source and source.share and not _lies_in(source.share, problem["problem_id"]):
         raise InputError("of another share of the source")
-    if source and source.prompt:
-        problem["prompt"] = source.prompt
+    if prompt := (source and source.prompt) or find_format(problem["format"]).find_prompt():
+        problem["prompt"] = prompt
     if source and "subject" in source.columns:
         with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
             problem["subject"] = _repair(str(compile_column(source.columns["subject"])(row)), note)
@@ -118,13 +119,10 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         raise InputError("no question")
     check_prompt(question)
     question = _repair(question, note)
-    if choices:
+    form = (source and source.format) or str(row.get("format") or "boxed")
+    if choices and not (source and source.format):
         return _read_choice(question, choices, answer, needs_solution, note)
-    if isinstance(answer, str) and (parted := split_answer(answer)):
-        solution, answer = solution or parted[0], parted[1]
-    answer, form = read_gold(answer), row.get("format", "boxed")
-    if answer is None and isinstance(solution, str):
-        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
+    answer, solution = _read_answer(answer, solution, form)
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
@@ -141,6 +139,18 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         if done:
             note(done)
     return problem
+
+
+def _read_answer(answer: object, solution: object, form: str) -> tuple[str | None, object]:
+    """Returns the gold answer and the worked solution; either may stand in the other's column, but not with a plug-in."""
+    if isinstance(find_format(form), PlugIn):
+        return read_plugged(answer), solution
+    if isinstance(answer, str) and (parted := split_answer(answer)):
+        solution, answer = solution or parted[0], parted[1]
+    answer = read_gold(answer)
+    if answer is None and isinstance(solution, str):
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
+    return answer, solution
 
 
 def _find_columns(row: dict, source: Source | None) -> dict[str, object]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from rlready.components.config import Curate, InputError, check_keys
 from rlready.components.core.data.files import SUFFIXES, is_folder
-from rlready.components.core.prompts import INSTRUCTIONS
+from rlready.components.core.prompts import INSTRUCTIONS, is_prompt
+from rlready.components.core.verifier import find_origin
 from rlready.components.core.yaml_text import read_yaml
 
 BUILTIN = "builtin:list-machine"
@@ -41,6 +42,7 @@ class Source:
     keep: dict = field(default_factory=dict)
     drop: dict = field(default_factory=dict)
     because: str = ""
+    format: str = ""
     prompt: str = ""
     licence: str = ""
     rows: int | list | None = None
@@ -131,8 +133,14 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
             raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
     if bool(entry.get("hub")) == bool(entry.get("path")):
         raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
-    if entry.get("prompt", "") not in ("", *INSTRUCTIONS):
-        raise InputError(f"{where}, {name}: prompt: {entry['prompt']!r} is none of {', '.join(INSTRUCTIONS)}")
+    if (prompt := entry.get("prompt")) and not is_prompt(prompt):
+        names = ", ".join(INSTRUCTIONS)
+        raise InputError(f"{where}, {name}: prompt: {prompt!r} is none of {names}, nor a text with {{question}}")
+    if form := entry.get("format"):
+        try:
+            find_origin(form)
+        except InputError as error:
+            raise InputError(f"{where}, {name}: format: {error}") from error
     share = entry.get("share") or [0, 1]
     if not (all(type(end) in (int, float) for end in share) and len(share) == 2 and 0 <= share[0] < share[1] <= 1):
         raise InputError(f"{where}, {name}: share: expected two numbers such as [0.6, 1], got {share!r}")

@@ -15,6 +15,7 @@ from rlready.components.core.data.sources import examine
 from rlready.components.core.models import choose_precision, find_model, takes_pictures
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
 from rlready.components.core.sampling.choose import choose_for
+from rlready.components.core.verifier import find_format, find_origin
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Evaluation:
 
     def describe(self) -> dict:
         """Returns all that the samples depend on, in JSON's values."""
-        prompts = {choose_prompt(row) for benchmark in self.benchmarks for row in benchmark.problems}
+        rows = [row for benchmark in self.benchmarks for row in benchmark.problems]
+        prompts, origins = {choose_prompt(row) for row in rows}, map(find_origin, {row["format"] for row in rows})
+        plugged = {origin.name: origin.release for origin in origins if origin.digest}
         return {
             "model": self.model,
             "digest": self.digest,
@@ -66,12 +69,12 @@ class Evaluation:
             "sampling": dataclasses.asdict(self.sampling) | {"engine": self.engine},
             "precision": self.precision,
             "temperatures": [0.0, 1.0] if self.samples else [0.0],
-            "prompts": {name: INSTRUCTIONS[name] for name in sorted(prompts)},
+            "prompts": {name: INSTRUCTIONS.get(name, name) for name in sorted(prompts)},
             "benchmarks": {
                 b.name: {"revision": b.revision, "problems": len(b.problems), "digest": _digest(b.problems)}
                 for b in self.benchmarks
             },
-        }
+        } | ({"formats": plugged} if plugged else {})
 
     @property
     def name(self) -> str:
@@ -104,6 +107,8 @@ def plan_evaluation(
     for source in benchmarks:
         if source.name == BUILTIN and not limit:
             raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
+        if source.format:
+            find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
         found = "" if source.name == BUILTIN else examine(source, 0).digest
         source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)

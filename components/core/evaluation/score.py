@@ -8,7 +8,15 @@ from statistics import fmean
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import Judgement, judge, measure_disagreement, measure_trouble, verify
+from rlready.components.core.verifier import (
+    Judgement,
+    count_checks,
+    find_format,
+    judge,
+    measure_disagreement,
+    measure_trouble,
+    verify,
+)
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
@@ -58,8 +66,8 @@ class Scored:
         Returns:
             entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
             problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_disagreement,
-            verifier_timeouts, verifier_unreadable (see `measure_disagreement` and `measure_trouble`) and
+            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
+            verifier_disagreement, verifier_timeouts, verifier_unreadable, verifier_faulty (see `verifier.audit`) and
             verdicts_per_second.
         """
         flat = [completion for sampled in self.completions for completion in sampled]
@@ -73,6 +81,7 @@ class Scored:
             "mean_tokens": self.tokens / len(flat),
             "truncated": self.truncated,
             "unreadable": self.unreadable,
+            "verifier_checks": count_checks(judged),
             "verifier_disagreement": measure_disagreement(judged),
             **measure_trouble(judged),
             "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
@@ -149,11 +158,6 @@ def find_stranger(problems: Sequence[dict], number: int) -> dict | None:
         other = problems[(number + step) % len(problems)]
         if other["format"] != own["format"] or other["answer"] == own["answer"]:
             continue
-        ways = ((own["answer"], other["answer"]), (other["answer"], own["answer"]))
-        if all(verify(_write_answer(one, own["format"]), gold, own["format"]) is False for one, gold in ways):
+        if find_format(own["format"]).is_other(own["answer"], other["answer"]):
             return other
     return None
-
-
-def _write_answer(answer: str, answer_format: str) -> str:
-    return f"#{answer}" if answer_format == "word" else f"\\boxed{{{answer}}}"

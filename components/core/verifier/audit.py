@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from rlready.components.core.verifier import workers
 from rlready.components.core.verifier.exact.decide import read_plain
 from rlready.components.core.verifier.extract import LONGEST_ANSWER, clean_gold
-from rlready.components.core.verifier.verdict import TIMEOUT, UNREADABLE, Judgement
+from rlready.components.core.verifier.format import FAULTY, TIMEOUT, UNREADABLE, Judgement
 
 AUDITED = 128  # different refused pairs that math-verify is asked about
 
 
-def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float:
+def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
     """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
 
     Math-verify is asked about `AUDITED` different pairs of a refused answer and its gold answer, drawn with the seed; the
     others count as these do. Plain numbers are left out, since no check can be mistaken in them.
 
     Args:
-        judgements: Of samples.
+        judgements: Of samples; those of plug-ins are left out, and None is returned where there are no others.
         seed: Of the draw.
     """
+    if count_checks(judgements) < 2:
+        return None
+    judgements = [judgement for judgement in judgements if judgement.checks > 1]
     refused = Counter(
         (judgement.answer, clean_gold(judgement.gold))
         for judgement in judgements
@@ -37,15 +40,21 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
     return differing / max(1, differing + sum(judgement.right is True for judgement in judgements))
 
 
+def count_checks(judgements: Sequence[Judgement]) -> int:
+    """Returns how many checks could disagree on some samples: 1 where a plug-in judged all of them alone, else 2."""
+    return max((judgement.checks for judgement in judgements), default=2)
+
+
 def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float]:
     """Returns the shares of samples with trouble.
 
     Returns:
         verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or gold
-        answer cannot be read; the former are wrong, the latter unknown) and verifier_unknown (for either reason).
+        answer cannot be read; the former are wrong, the latter unknown), verifier_faulty (whose plug-in raised, or returned
+        what it may not) and verifier_unknown (for any of these reasons).
     """
     troubles = [judgement.trouble for judgement in judgements]
-    shares = {"verifier_timeouts": TIMEOUT, "verifier_unreadable": UNREADABLE}
+    shares = {"verifier_timeouts": TIMEOUT, "verifier_unreadable": UNREADABLE, "verifier_faulty": FAULTY}
     counted = {name: troubles.count(trouble) / max(1, len(troubles)) for name, trouble in shares.items()}
     unknown = sum(judgement.right is None for judgement in judgements)
     return counted | {"verifier_unknown": unknown / max(1, len(judgements))}

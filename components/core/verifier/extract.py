@@ -109,9 +109,6 @@ def _read_option(content: str) -> str | None:
     return None
 
 
-EXTRACT = {"word": extract_word, "boxed": extract_boxed, "letter": extract_letter}
-
-
 def clean_gold(gold: str) -> str:
     r"""Returns a gold answer without `$ $`, `\[ \]`, `\( \)` and boxes around it, and with the braces closed that it opens."""
     gold = gold.strip()

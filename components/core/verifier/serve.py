@@ -3,15 +3,13 @@ r"""The process that a worker is: reads questions about pairs of answers as line
 import json
 import logging
 import re
-import resource
-import signal
 import sys
 from functools import lru_cache
 
 from rlready.components.core.verifier.exact.decide import decide, understand
 from rlready.components.core.verifier.exact.expression import Unreadable
+from rlready.components.core.verifier.limits import Clock, limit_process, take_pipes
 
-MEMORY_LIMIT = 2 << 30  # bytes
 DEEPEST = 5_000  # calls within calls, for nested brackets
 
 
@@ -46,23 +44,6 @@ def describe(gold: str) -> str:
     except Unreadable:
         return "text"
     return "words" if getattr(value, "kind", "") == "word" else "value"
-
-
-class Clock:
-    """The processor time that a question may take; a process that exceeds it is ended by the signal."""
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-
-    def __enter__(self):
-        """Starts the time; a busy machine's waiting does not count, but should the caller be gone, that ends, too."""
-        signal.setitimer(signal.ITIMER_PROF, self.seconds)
-        signal.setitimer(signal.ITIMER_REAL, 20 * self.seconds)
-
-    def __exit__(self, *error):
-        """Stops it."""
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def answer_question(kind: str, found: str, gold: str, seconds: float):
@@ -102,19 +83,13 @@ def answer_question(kind: str, found: str, gold: str, seconds: float):
 
 def serve() -> None:
     """Answers questions until the input ends."""
-    # What a library prints must not be taken for an answer.
-    out, sys.stdout = sys.stdout, sys.stderr
-    sys.dont_write_bytecode = True
+    questions, answers = take_pipes()
     sys.setrecursionlimit(DEEPEST)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     decide("\\frac{x}{2}", "\\sqrt{x}")
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(limit, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    print("ready", file=out, flush=True)
-    for line in sys.stdin:
-        print(json.dumps(answer_question(*json.loads(line))), file=out, flush=True)
+    limit_process(file_bytes=0)
+    print("ready", file=answers, flush=True)
+    for line in questions:
+        print(json.dumps(answer_question(*json.loads(line))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

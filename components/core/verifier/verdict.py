@@ -1,38 +1,7 @@
 r"""Whether a completion is right: reward, predictors and benchmark all call this, so they cannot disagree."""
 
-import re
-import time
-from dataclasses import dataclass, field
-from functools import lru_cache
-
-from rlready.components.config import InputError
-from rlready.components.core.verifier import workers
-from rlready.components.core.verifier.exact.decide import is_same_plain, read_plain
-from rlready.components.core.verifier.exact.spelling import normalise
-from rlready.components.core.verifier.extract import EXTRACT, LONGEST_ANSWER, clean_gold
-
-REMEMBERED = 1 << 16  # pairs of answers, since the samples of a problem repeat one another
-FORGOTTEN_AFTER = 600.0  # seconds after which a pair that took too long twice is asked again
-ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
-TIMEOUT, UNREADABLE = "timeout", "unreadable"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What became of a completion.
-
-    Attributes:
-        right: Whether its final answer equals the given one; None where that is unknown.
-        answer: Its final answer, None where none is found.
-        trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the gold answer
-            cannot be read (both are unknown), or where the answer cannot (which is wrong); else None.
-        gold: What a LaTeX answer was compared with, for `measure_disagreement`.
-    """
-
-    right: bool | None
-    answer: str | None
-    trouble: str | None = None
-    gold: str | None = field(default=None, compare=False, repr=False)
+from rlready.components.core.verifier.format import Judgement
+from rlready.components.core.verifier.registry import find_format
 
 
 def verify(completion: str, answer: str, answer_format: str) -> bool | None:
@@ -50,8 +19,9 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
     Args:
         completion: What the model wrote.
         answer: The gold answer, without a box. `A or B (both were accepted)` accepts either.
-        answer_format: `word` (exact, behind a single `#`), `boxed` (mathematically equal, in the last `\\boxed{}`) or
-            `letter` (the option A to J in the last `\\boxed{}`, or at the end where there is no box).
+        answer_format: `word` (exact, behind a single `#`), `boxed` (mathematically equal, in the last `\\boxed{}`),
+            `letter` (the option A to J in the last `\\boxed{}`, or at the end where there is no box), or the name of a
+            plug-in (see `registry`).
 
     Returns:
         The judgement.
@@ -59,23 +29,7 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
     Raises:
         InputError: If the format is unknown, or the checking processes cannot be started at all.
     """
-    if answer_format not in EXTRACT:
-        raise InputError(f"format {answer_format!r} is not one of {', '.join(EXTRACT)}")
-    found = (EXTRACT[answer_format](completion) or "").strip()
-    gold = answer.strip()
-    if answer_format != "boxed":
-        return Judgement(found == gold != "", found or None)
-    if not found:
-        # A gold answer that lacks a brace takes that of its box.
-        same = clean_gold(gold) != gold and completion.rpartition("\\boxed")[2].startswith(f"{{{gold}}}")
-        return Judgement(same, gold if same else None)
-    if found == gold:
-        return Judgement(True, found)
-    accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
-    verdicts = [compare(found, clean_gold(one)) for one in (accepted.groups() if accepted else (gold,))]
-    right = next((right for right in (True, None) if any(verdict[0] is right for verdict in verdicts)), False)
-    trouble = next((trouble for verdict, trouble in verdicts if verdict is right), None)
-    return Judgement(right, found, trouble, gold)
+    return find_format(answer_format).judge(completion, answer)
 
 
 def describe_gold(answer: str, answer_format: str) -> str | None:
@@ -83,88 +37,12 @@ def describe_gold(answer: str, answer_format: str) -> str | None:
 
     Returns:
         `value` (by what it means), `words` (by its words: Monday, even), `text` (nothing but the same text is right, since
-        it cannot be read, or is prose), or None where it does not even equal itself, so that every completion is wrong.
+        it cannot be read, or is prose), `plug-in` (as a plug-in does), or None where it does not even equal itself, so that
+        every completion is wrong.
     """
-    gold = answer.strip()
-    if answer_format != "boxed":
-        written = f"#{gold}" if answer_format == "word" else f"\\boxed{{{gold}}}"
-        return "words" if verify(written, gold, answer_format) else None
-    accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
-    if accepted:
-        return describe_gold(accepted[1], answer_format)
-    cleaned = clean_gold(gold)
-    if not cleaned.strip("{} ") or not verify(f"\\boxed{{{cleaned}}}", cleaned, answer_format):
-        return None
-    try:
-        kind = "value" if read_plain(cleaned) else _describe(cleaned)
-    except TimeoutError:
-        kind = "text"
-    # A brace that is missing is a part that is missing, unless what is there makes sense without it.
-    broken = cleaned.count("}") > gold.count("}") and kind == "text"
-    return None if broken else kind
+    return find_format(answer_format).describe_gold(answer)
 
 
 def is_readable(answer: str, answer_format: str) -> bool:
     """Says whether a gold answer equals itself; one that does not would count every completion as wrong."""
     return describe_gold(answer, answer_format) is not None
-
-
-@lru_cache(REMEMBERED)
-def _describe(gold: str) -> str:
-    kind = workers.ask("describe", gold, gold)
-    if kind is None:
-        raise TimeoutError
-    return kind
-
-
-def compare(found: str, gold: str) -> tuple[bool | None, str | None]:
-    """Returns (whether two LaTeX answers are equal or None where that is unknown, the trouble); see `Judgement`."""
-    try:
-        return _compare(found, gold)
-    except TimeoutError:
-        return None, TIMEOUT
-
-
-class _Slow(dict):
-    """Pairs that took too long twice, and when."""
-
-    def holds(self, pair: tuple[str, str]) -> bool:
-        """Says whether a pair was too slow not long ago, and forgets it otherwise."""
-        if pair in self and time.monotonic() - self[pair] < FORGOTTEN_AFTER:
-            return True
-        self.pop(pair, None)
-        return False
-
-
-slow = _Slow()
-
-
-@lru_cache(REMEMBERED)
-def _compare(found: str, gold: str) -> tuple[bool | None, str | None]:
-    """Compares two answers; what it raises is not remembered.
-
-    Raises:
-        TimeoutError: If that took too long, and once more in another process.
-    """
-    if found == gold:
-        return True, None
-    if max(len(found), len(gold)) > 2 * LONGEST_ANSWER:
-        return (False if len(gold) <= 2 * LONGEST_ANSWER else None), UNREADABLE
-    number, other = read_plain(found), read_plain(gold)
-    if number is not None and other is not None:
-        if is_same_plain(number, other):
-            return True, None
-        if "." not in gold:
-            return False, None
-    if normalise(found) == normalise(gold) != "":
-        return True, None
-    if slow.holds((found, gold)):
-        raise TimeoutError
-    answer = workers.ask("compare", found, gold) or workers.ask("compare", found, gold)
-    if answer is None:
-        slow[found, gold] = time.monotonic()
-        raise TimeoutError
-    equal, unread = answer
-    if equal:
-        return True, None
-    return (None, UNREADABLE) if unread == "gold" else (False, UNREADABLE if unread else None)

@@ -1,0 +1,56 @@
+"""What a kind of answer can do, whoever wrote it, and what becomes of a completion."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+TIMEOUT, UNREADABLE, FAULTY = "timeout", "unreadable", "faulty"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a completion.
+
+    Attributes:
+        right: Whether its final answer equals the given one; None where that is unknown.
+        answer: Its final answer, None where none is found.
+        trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the gold answer
+            cannot be read (both are unknown), or where the answer cannot (which is wrong); `faulty` where a plug-in raised
+            or returned something else than it may (unknown); else None.
+        gold: What a LaTeX answer was compared with, for `measure_disagreement`.
+        checks: How many checks there are of its kind of answer; of a plug-in's one, so that nothing can disagree with it.
+    """
+
+    right: bool | None
+    answer: str | None
+    trouble: str | None = None
+    gold: str | None = field(default=None, compare=False, repr=False)
+    checks: int = field(default=2, compare=False, repr=False)
+
+
+class Format(ABC):
+    """A kind of answer: how it is found in what a model wrote, and how it is held against a gold answer."""
+
+    def find_prompt(self) -> str:
+        """Returns how questions are asked whose source does not say: a text with {question}; "" for that of prompts.yaml."""
+        return ""
+
+    @abstractmethod
+    def judge(self, completion: str, gold: str) -> Judgement:
+        """Holds a completion's final answer against a gold answer; see `verdict.judge`."""
+
+    @abstractmethod
+    def extract(self, completion: str) -> str | None:
+        """Returns the final answer in a completion, None where there is none."""
+
+    @abstractmethod
+    def describe_gold(self, gold: str) -> str | None:
+        """Says how answers are compared with a gold answer; see `verdict.describe_gold`."""
+
+    @abstractmethod
+    def append(self, solution: str, answer: str) -> str | None:
+        """Returns a solution with an answer at its end as `extract` finds it; None where only the solution's author can."""
+
+    def is_other(self, one: str, other: str) -> bool:
+        """Says whether two gold answers are certainly different, whichever of them is held against the other."""
+        ways = ((one, other), (other, one))
+        return all(self.judge(self.append("", answer), gold).right is False for answer, gold in ways)
