@@ -99,12 +99,11 @@ def test_a_changed_plugin_is_another_release_even_of_the_same_version(install):
     assert find_origin("mine").release != first and find_origin("mine").version == "0.1"
 
 
-def test_two_packages_with_one_name_are_refused_and_nobody_takes_a_name_of_rlready(install):
+def test_two_packages_with_one_name_are_refused_and_nobody_takes_a_name_of_rlready(install, tmp_path):
     install("mine", "GOOD")
     install("word", "raise KeyError")
     assert find_origin("word").package == "rlready" and verify("#ab", "ab", "word")
-    info = next(path for path in Path(importlib.import_module("mine").__file__).parent.glob("word-*"))
-    (info / "entry_points.txt").write_text("[rlready.verifiers]\nmine = word\n")
+    (tmp_path / "word-0.1.dist-info" / "entry_points.txt").write_text("[rlready.verifiers]\nmine = word\n")
     forget()
     with pytest.raises(InputError, match="'mine' is brought by .* and .*; uninstall one"):
         find_origin("mine")
@@ -129,9 +128,6 @@ def test_what_a_plugin_does_wrong_is_unknown_and_said_once(case, install, monkey
     said = capsys.readouterr().out
     assert said.count("the format mine") == ("says" in case) and case.get("says", "") in said
     assert measure_trouble([expected])["verifier_unknown"] == (expected.right is None)
-    install("mine", "GOOD")
-    workers.find_pool(find_format("mine").arguments, "").close()
-    assert judge("=3", "3", "mine").right, "the next plug-in of that name is not what the last one did"
 
 
 @pytest.mark.parametrize("case", CASES["loading"], ids=lambda case: case["name"])

@@ -17,8 +17,8 @@ import sys
 
 # What code may import: they are loaded before files are given up.
 MODULES = (
-    "abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools hashlib heapq"
-    " itertools json math numbers operator random re statistics string textwrap time types typing unicodedata _strptime"
+    "abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools hashlib"
+    " heapq itertools json math numbers operator random re statistics string textwrap time types typing unicodedata _strptime"
 )
 SECONDS = 2  # of processor time
 MEMORY = 512 << 20  # bytes

@@ -158,7 +158,7 @@ class Checker:
 
 
 _pool = Checkers()
-_pools: dict[tuple[str, ...], Checkers] = {}
+_pools: dict[tuple, Checkers] = {}
 
 
 def ask(kind: str, found: str, gold: str):
@@ -168,7 +168,7 @@ def ask(kind: str, found: str, gold: str):
 
 def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
     """Returns the processes that run a module with these arguments; see `Checkers`."""
-    return _pools.setdefault(arguments, Checkers(arguments, name))
+    return _pools.setdefault((arguments, name), Checkers(arguments, name))
 
 
 @atexit.register
