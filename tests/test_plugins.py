@@ -251,14 +251,15 @@ def test_results_are_compared_as_plain_data():
 
 
 def test_the_version_of_a_plugin_is_in_what_stages_depend_on(install, tmp_path):
-    path = tmp_path / "rows.jsonl"
-    rows = [{"question": f"What is {n}?", "answer": str(n), "solution": f"={n}"} for n in range(300)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, numbers in (("train", range(300)), ("test", range(300, 400))):
+        rows = [{"question": f"What is {n}?", "answer": str(n), "solution": f"={n}"} for n in numbers]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = {name: {"path": str(tmp_path / f"{name}.jsonl"), "format": "mine"} for name in ("train", "test")}
     recipe = laptop(
-        curate_sft_data="s",
-        curate_rl_data="s",
-        curate_evaluation_data="s",
-        curate_sources={"s": {"path": str(path), "format": "mine"}},
+        curate_sft_data="train",
+        curate_rl_data="",
+        curate_evaluation_data="test",
+        curate_sources=sources,
         curate_sft_examples=0,
         curate_heldout_problems=16,
         curate_rl_problems=16,

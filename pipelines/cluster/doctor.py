@@ -126,15 +126,20 @@ def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
 def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
     from rlready.components.core.data.files import list_files
     from rlready.components.core.data.registry import find_source, get_mirror, list_sources
+    from rlready.components.core.verifier import find_format, find_origin
 
     curate = parse_parameters(parameters).curate
     uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
-    here, elsewhere, absent = [], [], []
+    here, elsewhere, absent, needed = [], [], [], {}
     for text, registry in dict.fromkeys(uses):
         try:
             source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
             if source.path:
                 list_files(source.path, source.folders, source.split)
+            if source.format:
+                find_format(source.format).find_prompt()  # raises if it cannot be loaded
+                origin = find_origin(source.format)
+                needed |= {origin.name: f"{origin.package} {origin.version}"} if origin.digest else {}
             (here if source.path else elsewhere).append(text)
         except InputError as error:
             absent.append(str(error))
@@ -143,6 +148,7 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
     parts = [f"{len(here)} sources are there"] * bool(here) + [f"plan looks at {', '.join(elsewhere)}"] * bool(
         elsewhere
     )
+    parts += [f"the image must have {package} too, for the format {name}" for name, package in needed.items()]
     return "ok", "; ".join(parts)
 
 
