@@ -60,7 +60,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlready.components.core.prompts import choose_prompt, find_eos_token_id, write_messages
+    from rlready.components.core.prompts import find_eos_token_id
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
@@ -73,14 +73,6 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     rl, sampling = settings.rl, settings.sampling
     size, accumulation = _divide_step(rl)
     colocated = _samples_in_vllm(model, sampling)
-    rows = [
-        {
-            "prompt": write_messages(row["question"], choose_prompt(row)),
-            "answer": row["answer"],
-            "format": row["format"],
-        }
-        for row in pq.read_table(data / "rl.parquet").to_pylist()
-    ]
     arguments = build_arguments(
         GRPOConfig,
         settings.training,
@@ -107,7 +99,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         model=load_trainable(model, settings.training, candidate.seed),
         reward_funcs=reward,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list([_ask(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
         processing_class=tokenizer,
         rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[
@@ -118,6 +110,14 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
             stream_training("rl", candidate),
         ],
     )
+
+
+def _ask(row: dict) -> dict:
+    """Returns a row of TRL's data set: the chat, and what the reward needs."""
+    from rlready.components.core.prompts import choose_prompt, write_messages
+
+    messages = write_messages(row["question"], choose_prompt(row))
+    return {"prompt": messages, "answer": row["answer"], "format": row["format"]}
 
 
 def _divide_step(rl) -> tuple[int, int]:
