@@ -21,6 +21,7 @@ from rlready.components.core.verifier import (
     find_format,
     find_origin,
     judge,
+    judge_all,
     measure_disagreement,
     measure_trouble,
     registry,
@@ -190,6 +191,12 @@ def test_nothing_disagrees_with_a_plugin(countdown):
     assert count_checks(judged) == 1 and measure_disagreement(judged) is None
     both = [*judged, judge("\\boxed{2}", "2", "boxed")]
     assert count_checks(both) == 2 and measure_disagreement(both) == 0.0
+
+
+def test_many_samples_are_judged_in_their_order(countdown):
+    gold = json.dumps(TASK)
+    asked = [(f"=>3*4+{number}", gold, "countdown") for number in range(40)] + [("#a", "a", "word")]
+    assert [judgement.right for judgement in judge_all(asked)] == [number == 5 for number in range(40)] + [True]
 
 
 def test_a_fork_asks_processes_of_its_own(countdown):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rlready.components.core.verifier import judge, measure_trouble
+from rlready.components.core.verifier import judge_all, measure_trouble
 
 
 def reward(
@@ -28,10 +28,8 @@ def reward(
     Returns:
         A reward a completion.
     """
-    judgements = [
-        judge(completion[0]["content"], gold, answer_format)
-        for completion, gold, answer_format in zip(completions, answer, format, strict=True)
-    ]
+    texts = [completion[0]["content"] for completion in completions]
+    judgements = judge_all(zip(texts, answer, format, strict=True))
     for name, share in measure_trouble(judgements).items():
         log_metric(name, share)
     return [None if judgement.right is None else float(judgement.right) for judgement in judgements]

@@ -12,7 +12,7 @@ from rlready.components.core.verifier import (
     Judgement,
     count_checks,
     find_format,
-    judge,
+    judge_all,
     measure_disagreement,
     measure_trouble,
     verify,
@@ -106,7 +106,7 @@ def score_problems(
     sampled = engine.sample(prompts, [row["problem_id"] for row in problems], draw, progress)
     begun = time.perf_counter()
     judgements = [
-        [judge(completion.text, row["answer"], row["format"]) for completion in completions]
+        judge_all((completion.text, row["answer"], row["format"]) for completion in completions)
         for row, completions in zip(problems, sampled, strict=True)
     ]
     return Scored(sampled, judgements, time.perf_counter() - begun)

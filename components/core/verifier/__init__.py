@@ -4,7 +4,7 @@ from rlready.components.core.verifier.audit import count_checks, measure_disagre
 from rlready.components.core.verifier.extract import clean_gold, extract_boxed
 from rlready.components.core.verifier.format import Judgement
 from rlready.components.core.verifier.registry import find_format, find_origin
-from rlready.components.core.verifier.verdict import describe_gold, is_readable, judge, verify
+from rlready.components.core.verifier.verdict import describe_gold, is_readable, judge, judge_all, verify
 
 __all__ = [
     "Judgement",
@@ -16,6 +16,7 @@ __all__ = [
     "find_origin",
     "is_readable",
     "judge",
+    "judge_all",
     "measure_disagreement",
     "measure_trouble",
     "verify",

@@ -1,7 +1,12 @@
 r"""Whether a completion is right: reward, predictors and benchmark all call this, so they cannot disagree."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
 from rlready.components.core.verifier.format import Judgement
+from rlready.components.core.verifier.plugin import PlugIn
 from rlready.components.core.verifier.registry import find_format
+from rlready.components.core.verifier.workers import WORKERS
 
 
 def verify(completion: str, answer: str, answer_format: str) -> bool | None:
@@ -30,6 +35,15 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
         InputError: If the format is unknown, or the checking processes cannot be started at all.
     """
     return find_format(answer_format).judge(completion, answer)
+
+
+def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
+    """Judges many samples, each given as to `judge`; plug-ins, which may run code, are asked in several processes at once."""
+    samples = list(samples)
+    if not any(isinstance(find_format(form), PlugIn) for form in {form for *_, form in samples}):
+        return [judge(*sample) for sample in samples]
+    with ThreadPoolExecutor(WORKERS) as threads:
+        return list(threads.map(lambda sample: judge(*sample), samples))
 
 
 def describe_gold(answer: str, answer_format: str) -> str | None:
