@@ -18,7 +18,12 @@ def test_right_is_one_wrong_is_nothing_and_unknown_is_none(monkeypatch):
     monkeypatch.setattr(workers, "ask", lambda kind, found, gold: None if "sqrt" in found else ask(kind, found, gold))
     rewards = reward(write(*texts), golds, ["boxed"] * 6, log_metric=logged.__setitem__, problem_id=["a"] * 6)
     assert rewards == [1.0, 0.0, 0.0, 0.0, None, None]
-    shares = {"verifier_timeouts": 1 / 6, "verifier_unreadable": 2 / 6, "verifier_unknown": 2 / 6}
+    shares = {
+        "verifier_timeouts": 1 / 6,
+        "verifier_unreadable": 2 / 6,
+        "verifier_faulty": 0.0,
+        "verifier_unknown": 2 / 6,
+    }
     assert logged == pytest.approx(shares)
 
 

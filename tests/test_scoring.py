@@ -43,6 +43,8 @@ def test_by_products_of_samples_written_by_hand():
         "verifier_timeouts": 0.0,
         "verifier_unreadable": 0.0,
         "verifier_unknown": 0.0,
+        "verifier_faulty": 0.0,
+        "verifier_checks": 2,
         "verdicts_per_second": pytest.approx(16.0),
     }
 

@@ -182,7 +182,7 @@ def test_an_unreadable_answer_is_wrong_and_an_unreadable_gold_unknown_and_both_a
     answers = ["?!@", "71", "72", "[?!@", "\\sqrt{2}"]
     judged = [judge(f"\\boxed{{{answer}}}", gold, "boxed") for answer, gold in zip(answers, golds, strict=True)]
     assert [judgement.right for judgement in judged] == [False, False, None, True, True]
-    shares = {"verifier_timeouts": 0.0, "verifier_unreadable": 2 / 5, "verifier_unknown": 1 / 5}
+    shares = {"verifier_timeouts": 0.0, "verifier_unreadable": 2 / 5, "verifier_faulty": 0.0, "verifier_unknown": 1 / 5}
     assert measure_trouble(judged) == pytest.approx(shares)
 
 

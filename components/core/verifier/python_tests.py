@@ -32,7 +32,7 @@ class PythonTests:
     prompt = "{question}\n\nWrite the function in one block of Python, between ```python and ```; of several the last counts."
 
     def __init__(self):
-        with Candidate("", ""):
+        with Sandbox("", ""):
             pass  # raises where code cannot be confined
 
     def extract(self, completion: str) -> str | None:
@@ -43,15 +43,15 @@ class PythonTests:
     def check(self, answer: str, gold: str) -> bool | None:
         """Says whether the code passes all tests; None where the machine was too busy to tell."""
         function, tests = read_tests(gold)
-        with Candidate(answer, function) as candidate:
+        with Sandbox(answer, function) as sandbox:
             for arguments, expected in tests:
                 try:
-                    found = candidate.call(arguments)
+                    found = sandbox.call(arguments)
                 except (EOFError, ValueError, RecursionError):
                     return False
                 except TimeoutError:
                     # What sleeps is to blame itself; what waits for a processor is not.
-                    return False if candidate.is_asleep() else None
+                    return False if sandbox.is_asleep() else None
                 if not is_same(found, expected):
                     return False
         return True
@@ -111,7 +111,7 @@ def is_same(found: Any, expected: Any) -> bool:
     return found == expected
 
 
-class Candidate:
+class Sandbox:
     """A process that runs code of a model; leaving its context ends it.
 
     Args:
@@ -165,7 +165,7 @@ class Candidate:
         self.process.stdin.close()
         self.process.stdout.close()
 
-    def __enter__(self) -> "Candidate":
+    def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(self, *error) -> None:
