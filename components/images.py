@@ -12,12 +12,17 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def resolve_image(stage: str) -> str:
-    """Returns the image of a stage: the one that RLREADY_IMAGE names, else a tag that stands for the source on this machine.
+    """Returns the image of a stage: the one that RLREADY_IMAGE names, else a tag that stands for the source on this machine."""
+    return os.environ.get(IMAGE) or name_source(stage)
+
+
+def name_source(stage: str) -> str:
+    """Returns the tag that stands for the source of a stage on this machine.
 
     A local run starts no container, but its cache keys hold the image. The tag is a digest of the stage's source, of what
     it can import, and of the libraries' versions, so a change in any of them is a new key and one in another stage is not.
     """
-    return os.environ.get(IMAGE) or f"rlready/python:{stage}-{digest_source(stage)}"
+    return f"rlready/python:{stage}-{digest_source(stage)}"
 
 
 def check_image(image: str, force_tag: bool = False) -> None:

@@ -5,8 +5,8 @@ import os
 import sys
 
 from rlready.components.config import InputError
+from rlready.pipelines.cli import clean, doctor, evaluate, follow, init, plan, replay, report, run, submit
 from rlready.pipelines.cli import compile as compile_
-from rlready.pipelines.cli import doctor, evaluate, follow, init, plan, replay, report, run, submit
 from rlready.pipelines.cli.arguments import check_work
 from rlready.pipelines.cli.style import print_error
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": replay,
     "plan": plan,
     "evaluate": evaluate,
+    "clean": clean,
     "doctor": doctor,
     "compile": compile_,
     "submit": submit,

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 from rlready.components.config import InputError, parse_parameters
-from rlready.pipelines.cli.arguments import add_recipe, read_parameters
+from rlready.pipelines.cli.arguments import add_recipe, add_work, read_parameters
+from rlready.pipelines.cli.result import print_work
 from rlready.pipelines.cli.style import print_result
 from rlready.pipelines.recipes import describe_recipe, load_placement
 
@@ -16,6 +17,7 @@ EXAMPLE = "rlready plan --recipe llama3-8b"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     add_recipe(command)
+    add_work(command)
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -30,7 +32,9 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.pipelines.cluster.package import write_package
     from rlready.pipelines.cluster.placement import parse_placement
     from rlready.pipelines.cluster.preview import preview
+    from rlready.pipelines.laptop.foresight import foresee
 
+    work = arguments.work.resolve()
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
     print_result("recipe", describe_recipe(arguments.recipe))
@@ -38,8 +42,9 @@ def execute(arguments: argparse.Namespace) -> None:
     described = describe_plan(plan, on_gpus=bool(lines))
     if not lines:
         here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
-        lines, wrong, _ = describe_machine(*here, look_at_machine(Path.cwd()))
+        lines, wrong, _ = describe_machine(*here, look_at_machine(work))
     print("\n".join([described, *lines]), flush=True)
+    print_work(work, foresee(work, plan, parameters).describe(plan))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
         write_package(package, parameters, placement, None)

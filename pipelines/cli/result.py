@@ -72,6 +72,23 @@ def _show_shares(*shares: float | None) -> str:
     return MISSING if shares == (None, None) else f"{'/'.join(known)} %"
 
 
+def print_work(work: Path, cached: str = "") -> None:
+    """Prints how large a work folder is, and what a run takes from its cache; nothing where it is not there.
+
+    Args:
+        work: Folder for runs, cache and tracking.
+        cached: What `Foresight.describe` says.
+    """
+    from rlready.components.plan.machine import show_bytes
+    from rlready.pipelines.laptop import storage
+
+    if cached:
+        print_result("cached", cached)
+    if work.is_dir():
+        size = show_bytes(storage.measure(work))
+        print_result("work", f"{shorten(work)} holds {size}; rlready clean --dry-run says what of it can go")
+
+
 def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
     """Prints where the report of a run on this machine lies, and how its candidates are compared in MLflow.
 
@@ -84,6 +101,7 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
     from rlready.pipelines.laptop import alive
 
     print_result("report", folder / "report.html")
+    print_work(work)
     alive.choose_store(work)
     server = os.environ["MLFLOW_TRACKING_URI"]
     file = store.find_file(server)

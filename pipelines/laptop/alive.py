@@ -1,6 +1,7 @@
 """Which runs in a work folder are alive: each holds a lock in its folder, which the system takes from a process that dies.
 
-A run that was killed could not end its runs in MLflow; the next one, or `rlready run` that was interrupted, does it.
+A run that was killed could not end its runs in MLflow; the next one, or `rlready run` that was interrupted, does it. All
+runs share one more lock, of the work folder, which whoever removes something there must have alone.
 """
 
 import contextlib
@@ -9,9 +10,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlready.components.config import InputError
 from rlready.components.core.tracking.runs import close_dead_runs
 
 LOCK = "running"  # in the folder of a run that has not ended by itself
+SHARED = ".in-use"  # in the work folder
 
 
 def choose_store(work: Path) -> None:
@@ -31,6 +34,35 @@ def hold(run: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink()
+
+
+@contextlib.contextmanager
+def share(work: Path) -> Iterator[None]:
+    """Says that a run uses what lies in a work folder; waits until nobody removes anything there."""
+    with open(work / SHARED, "a+") as file:
+        with contextlib.suppress(OSError):  # a file system without locks, where `claim` refuses
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def claim(work: Path) -> Iterator[None]:
+    """Has a work folder alone; a run that starts meanwhile waits.
+
+    Raises:
+        InputError: If a run is alive there, or the file system cannot tell.
+    """
+    with open(work / SHARED, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            running = ", ".join(sorted(path.parent.name for path in work.glob(f"*/{LOCK}") if not _is_free(path)))
+            raise InputError(f"{running or 'a run'} is at work in {work}; wait for its end, or stop it") from error
+        except OSError as error:
+            raise InputError(
+                f"{work}: this file system has no locks ({error}), so whether a run is at work there cannot be known"
+            ) from error
+        yield
 
 
 def close_dead(work: Path) -> None:

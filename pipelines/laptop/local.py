@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rlready.components import images
 from rlready.components.config import fold_parameters
@@ -23,7 +24,7 @@ from rlready.components.core.runtime import events
 from rlready.components.core.tracking.runs import fail_run
 from rlready.components.core.training import checkpoints
 from rlready.pipelines.cluster.placement import SIDE_BY_SIDE
-from rlready.pipelines.laptop import alive, containers
+from rlready.pipelines.laptop import alive, containers, storage
 
 
 def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
@@ -56,7 +57,7 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
     prepare_environment(work, run, side_by_side, image)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     parameters = json.loads((run / "parameters.json").read_text())
-    with alive.hold(run):
+    with alive.share(work), alive.hold(run):
         try:
             with containers.removed_at_end(run) if image else _warm_worker():
                 alive.close_dead(work)
@@ -71,7 +72,7 @@ def _execute(work: Path, run: Path, parameters: dict, image: str | None) -> None
 
     from rlready.pipelines.experiment import experiment
 
-    share_cache()
+    share_cache(run / storage.TAKEN)
     local.init(
         containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
         pipeline_root=str(work / "artifacts"),
@@ -91,16 +92,26 @@ def _warm_worker() -> Iterator[None]:
         worker.kill()
 
 
-def share_cache() -> None:
+def share_cache(taken: Path) -> None:
     """Makes kfp.local's cache keys those of the backend, which do not hold the name that a component got when compiled.
 
     A component that is used in several places is compiled under several names (comp-sft, comp-sft-2): with them in the key,
     the second loop would not find the SFT of the first. Image, command and arguments tell the work apart by themselves.
+
+    Args:
+        taken: File that gets every key the run asks for, a line each: what `rlready clean` must keep for it.
     """
     from kfp.local.cache import LocalCache
 
     compute = LocalCache.compute_key
-    LocalCache.compute_key = lambda self, component_name, **rest: compute(self, component_name="", **rest)
+
+    def compute_key(self: LocalCache, component_name: str, **rest: Any) -> str:
+        key = compute(self, component_name="", **rest)
+        with taken.open("a") as file:  # candidates run side by side; a line this short is written whole
+            file.write(f"{key}\n")
+        return key
+
+    LocalCache.compute_key = compute_key
 
 
 def _end_with_parent() -> None:
