@@ -12,14 +12,14 @@ from rlready.components.plan.sweep import expand_sweep
 from rlready.components.plan.workload import count_tokens, estimate_cost, summarize_lengths
 
 MINUTES = 18  # that a run should take
-BUSY = 0.6  # share of the cores' time that is the work the estimate counts
+BUSY = 0.75  # share of the cores' time that is the work the estimate counts: candidates end at different times
 # Most SFT examples, the largest that fits the time; what is measured with shrinks with them.
 MOST_EXAMPLES = (1024, 512, 256, 128, 64, 32, 16)
 LEAST_MEASURED = 12  # problems, where there are as many: with fewer no difference is beyond the noise
 # How much is sampled and trained, the first that fits the time: samples a problem for Pass@k, RL steps, prompts a step,
 # completions a prompt, samples a problem of the benchmark. The last ones only where the data is as small as it gets.
 LEVELS = ((64, 40, 8, 8, 8), (32, 20, 8, 8, 8), (32, 10, 4, 8, 4), (16, 6, 4, 8, 4), (16, 3, 4, 8, 4))
-LAST_LEVELS = ((16, 3, 2, 8, 4), (16, 2, 2, 4, 2), (8, 2, 2, 4, 2))
+LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2))
 SPARE = 1.25  # a completion may be that much longer than nearly all solutions
 
 

@@ -9,9 +9,10 @@ from rlready.components.core.prompts import choose_prompt, fill_prompt
 from rlready.components.core.records import BaseModel, Candidate
 from rlready.components.plan.cost import Lengths
 
-# Sustained floating-point operations a second of one CPU core, measured with SmolLM2-135M: 60e9 forward, 40e9 in training,
-# 30e9 while sampling. A GPU does some thousand times that; there the estimate is an upper bound.
-FLOPS = 3e10
+# Of one CPU core, in float32, measured with SmolLM2-135M: operations a second in training and in sampling, and bytes of
+# weights a second, which every step of sampling reads once however many samples it goes on with.
+# A GPU does some thousand times that; there the estimate is an upper bound.
+TRAINING, SAMPLING, READING = 4e10, 2.5e10, 3e9
 PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
 
 
@@ -20,28 +21,36 @@ def estimate_cost(
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage, for the mean candidate.
 
-    Training costs 6 and sampling 2 floating-point operations a parameter and token. Completions are assumed to be as long
-    as the SFT solutions. A first guess: the live view corrects it with what it measures.
+    A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. Samples are
+    taken to end halfway between the mean SFT solution and the longest completion: a model that does not know yet how to
+    end goes on to the limit. A first guess: the live view corrects it with what it measures.
     """
     curate = experiment.curate
     prompt, completion = lengths.prompt, lengths.completion
+    most = experiment.sampling.max_tokens
+    sample = (completion + most) / 2
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
     sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
     suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
     problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
     scored = problems * (experiment.benchmark.samples + 1)
-    # Tokens, operations a parameter and token, and seconds a token that a model of no size would take (laptop recipe).
+    examples = trained * (prompt + completion)
+    heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
+    asked, tested = sampled * sample, scored * sample
+    # Tokens in all; operations a parameter outside of sampling (RL reads its samples once for their log-probabilities and
+    # learns from them); tokens sampled, in so many steps; seconds a token that a model of no size takes (laptop recipe).
     work = {
-        "sft": (trained * (prompt + completion), 6, 1.5e-4),
-        "predictors": (sampled * completion + curate.heldout_problems * (prompt + completion), 2, 8e-5),
-        "rl": (rollouts * (prompt + completion), 10, 2.2e-4),
-        "benchmark": (scored * completion, 2, 8e-5),
+        "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
+        "predictors": (heldout + asked, 2 * heldout, asked, 2 * most, 8e-5),
+        "rl": (rolled, 8 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4),
+        "benchmark": (tested, 0, tested, 2 * most, 8e-5),
     }
-    return {
-        stage: {"tokens": round(tokens), "seconds": 1 + tokens * (operations * parameters / FLOPS + overhead)}
-        for stage, (tokens, operations, overhead) in work.items()
-    }
+    estimate = {}
+    for stage, (tokens, operations, drawn, steps, overhead) in work.items():
+        seconds = parameters * (operations / TRAINING + 2 * drawn / SAMPLING + 4 * steps / READING)
+        estimate[stage] = {"tokens": round(tokens), "seconds": 1 + seconds + tokens * overhead}
+    return estimate
 
 
 def count_lengths(experiment: Experiment, base: BaseModel, rows: list[dict]) -> Lengths:

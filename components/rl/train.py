@@ -64,6 +64,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
+        SaveSparingly,
         StopWhereDiverged,
         build_arguments,
         load_trainable,
@@ -105,6 +106,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         callbacks=[
             SamplerCheck(),
             StopWhereDiverged("rl_learning_rate"),
+            SaveSparingly(),
             silence,
             ProgressCallback("rl", candidate.candidate_id),
             stream_training("rl", candidate),

@@ -113,6 +113,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
+        SaveSparingly,
         StopWhereDiverged,
         build_arguments,
         load_trainable,
@@ -150,6 +151,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         callbacks=[
             held,
             StopWhereDiverged("sweep_learning_rates"),
+            SaveSparingly(),
             ProgressCallback("sft", candidate.candidate_id),
             stream_training("sft", candidate),
         ],

@@ -14,7 +14,7 @@ from rlready.components.core.runtime.source import digest_source
 from rlready.components.core.training.processes import is_main
 
 ROOT = "RLREADY_CHECKPOINTS"
-A_RUN = 10  # checkpoints a training run, so a kill loses a tenth of it at most
+A_RUN = 10  # checkpoints a training run, so a kill loses a tenth of it at most; fewer where saving takes long
 PAUSE = 1.0  # seconds between two looks at a lock
 
 

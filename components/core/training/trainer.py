@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -137,6 +138,34 @@ class ProgressCallback(TrainerCallback):
         """Reports the step just taken."""
         if state.is_world_process_zero:
             self.progress.update(state.global_step, state.global_step - self.first)
+
+
+class SaveSparingly(TrainerCallback):
+    """Skips checkpoints where saving would take more than a tenth of the time: those of a large model a few steps apart.
+
+    Only where one process trains; several would have to agree on it.
+    """
+
+    SHARE = 0.1
+
+    def __init__(self):
+        self.begun = self.ended = 0.0
+        self.saving = False
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Takes the time that the last checkpoint took."""
+        if self.saving:
+            self.ended, self.saving = time.time(), False
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Decides whether the checkpoint that is due is written."""
+        if not control.should_save or args.world_size > 1:
+            return
+        now, took = time.time(), self.ended - self.begun
+        if now - self.ended < took / self.SHARE:
+            control.should_save = False
+        else:
+            self.begun, self.saving = now, True
 
 
 class StopWhereDiverged(TrainerCallback):
