@@ -142,6 +142,33 @@ def test_the_same_command_again_computes_nothing(first, recipe, work):
     assert outcomes == first[1]
 
 
+def call(work, command, *options):
+    """Returns what a command about a work folder prints."""
+    command = [sys.executable, "-m", "rlready.pipelines.cli", command, "--work", str(work), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_plan_leaves_out_what_comes_from_the_cache(first, recipe, work):
+    def foresee(*changes):
+        shown = call(work, "plan", "--recipe", str(recipe), *(part for change in changes for part in ("--set", change)))
+        return next(line.removeprefix("cached      ") for line in shown.splitlines() if line.startswith("cached"))
+
+    assert foresee() == "3 of 3 SFT, 3 of 3 Predictors, 1 of 1 RL, 2 of 2 Benchmark: nothing is left"
+    judged = foresee("gate_max_generalization_loss=100")  # the gate is asked, and lets the other one pass
+    assert judged.startswith("3 of 3 SFT, 3 of 3 Predictors, 1 of 2 RL, 2 of 3 Benchmark: less than one core-minute")
+    longer = foresee("rl_steps=3")
+    assert longer.startswith("3 of 3 SFT, 3 of 3 Predictors, 0 of 1 RL, 1 of 2 Benchmark: ")
+    unjudged = foresee("sampling_seed=8")
+    assert unjudged.startswith("3 of 3 SFT, 0 of 3 Predictors, 0 of 2 RL, 0 of 3 Benchmark: ")
+    assert unjudged.endswith("if every candidate goes on to RL") and not longer.endswith("goes on to RL")
+    more = json.dumps([SLOW, FAST, {"epochs": 2, "learning_rate": 1e-6}])
+    assert foresee(f"sweep_candidates={more}").startswith(
+        "3 of 4 SFT, 3 of 4 Predictors, 1 of 3 RL, 2 of 4 Benchmark: "
+    )
+
+
 def test_one_more_candidate_computes_only_that_one(first, recipe, work):
     more = json.dumps([SLOW, FAST, {"epochs": 2, "learning_rate": 1e-6}])
     _, outcomes, events, _ = run(recipe, work, "--set", f"sweep_candidates={more}")
@@ -310,3 +337,21 @@ def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, r
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     tried = {candidate for stage, candidate in list_started(events) if stage == "sft"}
     assert process.returncode == 3 and tried == {"random-10000x2-lr2e-05-s0"}
+
+
+def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_computed_anew(first, recipe, work):
+    other = ("--set", "predictors_samples=4", "--set", "gate_max_rl_runs=0")
+    run(recipe, work, *other)
+    output, outcomes, _, folder = run(recipe, work)
+    assert "work        " in output and "rlready clean --dry-run says what of it can go" in output
+    said = call(work, "clean")
+    assert f"keeps       {folder.name} and all that it needs" in said
+    _, again, events, _ = run(recipe, work)
+    assert list_started(events) == [("plan", ""), ("report", "")] and again == outcomes == first[1]
+    _, removed, events, _ = run(recipe, work, *other)
+    stages = {stage for stage, _ in list_started(events)}
+    assert "predictors" in stages and "sft" not in stages and all(o["verdict"] for o in removed.values())
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    assert client.get_experiment_by_name("rlready")

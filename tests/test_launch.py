@@ -144,7 +144,11 @@ def test_a_pod_that_is_stopped_takes_its_work_with_it(tmp_path):
     [
         (MemoryError(), r"out of memory \(MemoryError: \); lower sft_per_device_batch_size"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory .*lower sft_per_device_batch_size"),
-        (OSError(28, "No space left on device"), "no space is left on the disk .*free some"),
+        (OSError(28, "No space left on device"), r"no space is left on the disk \(.*free some .`rlready clean`"),
+        (OSError(28, "No space left", "/data/model"), "no space is left on the disk of /data/model .*free some"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "no space is left on the disk .*free some"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), "no space is left on the disk .*free some"),
+        (OSError(2, "No such file", "/data/model"), "^FileNotFoundError"),
         (failures.StageFailed("TrainJob x failed"), "^TrainJob x failed$"),
         (KeyError("a"), "^KeyError: 'a'$"),
     ],
@@ -159,6 +163,19 @@ def test_every_failure_is_one_line_with_its_remedy(error, said):
 def test_the_kernel_that_killed_for_memory_is_believed():
     assert "(SIGKILL), out of memory; lower" in failures.describe_death("rl", -9, starved=True)
     assert failures.describe_death("rl", -11, starved=False) == "its process was killed (SIGSEGV)"
+
+
+def test_a_full_disk_is_found_where_a_process_died_without_a_word(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(failures, "FULL", 1 << 62)  # more than any disk has free
+    _, outcome = work("import os; os.kill(os.getpid(), 9)", stage="rl", before=None)
+    reason = outcome.failure.reason
+    assert f"killed (SIGKILL); no space is left on the disk of {tmp_path}; free some" in reason
+    assert "memory" not in reason
+    _, outcome = work("import os; os._exit(1)")
+    assert f"status 1 and said nothing; no space is left on the disk of {tmp_path}" in outcome.failure.reason
+    assert "out of memory; lower" in failures.describe_death("rl", -9, True, [tmp_path])
+    monkeypatch.setattr(failures, "FULL", 0)
+    assert "probably out of memory" in failures.describe_death("rl", -9, False, [tmp_path / "not" / "there"])
 
 
 def test_an_outcome_is_json_for_the_next_stage():

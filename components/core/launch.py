@@ -27,7 +27,7 @@ from rlready.components.core.runtime import events, failures
 from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.tracking.runs import fail_run, start_stage, stop_stage
-from rlready.components.core.training import processes, train_job
+from rlready.components.core.training import checkpoints, processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"
 RETRIES = "RLREADY_RETRIES"  # tries of a stage after one that died or raised, in the same container
@@ -112,7 +112,7 @@ def _run(stage: str, arguments: dict) -> tuple[str, Any]:
     try:
         value = _call(stage, candidate_id, arguments)
     except Exception as error:
-        message = failures.describe_error(stage, error)
+        message = failures.describe_error(stage, error, _list_places(arguments))
         if not isinstance(error, (InputError, failures.StageFailed)):
             traceback.print_exc()
         events.emit(stage, candidate_id, "failed", message=message)
@@ -162,9 +162,19 @@ def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]
             signal.signal(signal.SIGTERM, before)
         if answer.exists():
             return tuple(json.loads(answer.read_text()))
-    message = failures.describe_death(stage, code, failures.count_kills() > killed)
-    events.emit(stage, candidate.candidate_id, "failed", message=message)
+    return _report_death(stage, arguments, code, failures.count_kills() > killed)
+
+
+def _report_death(stage: str, arguments: dict, code: int, starved: bool) -> tuple[str, str]:
+    message = failures.describe_death(stage, code, starved, _list_places(arguments))
+    events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
     return "failed", message
+
+
+def _list_places(arguments: dict) -> list[Path]:
+    """Returns the folders to which a stage writes: those of its outputs, of checkpoints, and of temporary files."""
+    given = [Path(value).parent for value in arguments.values() if isinstance(value, str) and value.startswith("/")]
+    return [*map(Path, filter(None, [os.environ.get(checkpoints.ROOT)])), *given, Path(tempfile.gettempdir())]
 
 
 def run_from_command_line(stage: str) -> None:
@@ -204,10 +214,11 @@ def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     if not answer:
-        message = failures.describe_death(stage, -signal.SIGKILL, failures.count_kills() > killed)
-        events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
-        return "failed", message
-    return tuple(json.loads(answer))
+        answer = json.dumps(["died", -signal.SIGKILL])  # the process that would have told is dead itself
+    state, value = json.loads(answer)
+    if state == "died":
+        return _report_death(stage, arguments, value, failures.count_kills() > killed)
+    return state, value
 
 
 def serve(path: str) -> None:
@@ -259,7 +270,7 @@ def _attend(connection: socket.socket) -> None:
         connection.sendall(answer)
         os._exit(0)
     connection.setblocking(False)
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         try:
             gone = connection.recv(1) == b""
         except BlockingIOError:
@@ -269,6 +280,8 @@ def _attend(connection: socket.socket) -> None:
             os.waitpid(child, 0)
             break
         time.sleep(0.02)
+    if ended[1]:  # without an answer
+        connection.sendall(json.dumps(["died", os.waitstatus_to_exitcode(ended[1])]).encode())
     os._exit(0)
 
 

@@ -155,12 +155,13 @@ class _Answers:
     def _judge(self, arguments: dict) -> list[dict[str, str]]:
         """Returns who goes on to RL: as the gate decides where everything is measured, else all."""
         paths = [Path(artifact.path) for artifact in arguments["measured"]]
-        if all(path.is_file() for path in paths):
+        outcomes = [read_record(Outcome, path) for path in paths if path.is_file()]
+        if len(outcomes) == len(paths):
             given = read_settings(arguments["settings"])
-            baseline, outcomes = arrange([read_record(Outcome, path) for path in paths], given)
+            baseline, outcomes = arrange(outcomes, given)
             verdicts = decide(outcomes, baseline, given.gate)
-            digests = {o.candidate.candidate_id: o.sft.model_digest for o in outcomes if o.sft}
             going = [o.candidate for o, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed]
         else:
-            self.found.certain, digests, going = False, {}, self.plan.candidates
+            self.found.certain, going = False, self.plan.candidates
+        digests = {o.candidate.candidate_id: o.sft.model_digest for o in outcomes if o.sft}
         return [{"candidate": to_json(c), "digest": digests.get(c.candidate_id, "")} for c in going]

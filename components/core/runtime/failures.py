@@ -1,7 +1,10 @@
 """Why a stage failed, in one line that says what lowers what it lacked."""
 
 import errno
+import re
+import shutil
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from rlready.components.config import InputError
@@ -13,6 +16,10 @@ LOWER = {
     "rl": "rl_per_device_batch_size, rl_num_generations, sampling_max_tokens, training_gradient_checkpointing",
     "benchmark": "sampling_max_tokens, benchmark_samples",
 }
+FULL = 1 << 20  # bytes; a disk with fewer free is full
+ROOM = "free some (`rlready clean` removes what old runs left), or ask for more storage"
+# What torch.save says where the disk took only a part of what it wrote.
+CUT_OFF = re.compile(r"PytorchStreamWriter failed writing|inline_container.*unexpected pos")
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
@@ -20,33 +27,63 @@ class StageFailed(RuntimeError):
     """The work of a stage failed in other processes or pods; the message says all, and another try may succeed."""
 
 
-def describe_error(stage: str, error: Exception) -> str:
-    """Returns one line about an exception that ended a stage."""
+def describe_error(stage: str, error: Exception, places: Iterable[Path] = ()) -> str:
+    """Returns one line about an exception that ended a stage.
+
+    Args:
+        stage: What raised it.
+        error: The exception.
+        places: Folders to which the stage writes.
+    """
     if isinstance(error, (InputError, StageFailed)):
         return str(error)
     named = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory ({named[:300]}); {_advise(stage)}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space is left on the disk ({named[:300]}); free some, or ask for more storage"
+    if lacks_space(error):
+        place = getattr(error, "filename", None) or find_full(places)
+        return f"no space is left on the disk{f' of {place}' if place else ''} ({named[:300]}); {ROOM}"
     return named
 
 
-def describe_death(stage: str, code: int, starved: bool) -> str:
+def lacks_space(error: Exception) -> bool:
+    """Says whether an exception came of a full disk; safetensors and torch.save raise errors of their own for it."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in full
+    said = str(error)
+    return any(f"(os error {number})" in said for number in full) or bool(CUT_OFF.search(said))
+
+
+def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] = ()) -> str:
     """Returns one line about a process that ended without an answer.
 
     Args:
         stage: What it ran.
         code: Its exit status; below 0 the signal that killed it.
         starved: Whether the kernel killed a process for memory meanwhile.
+        places: Folders to which it wrote.
     """
+    full = find_full(places)
+    disk = f"no space is left on the disk of {full}; {ROOM}"
     if code >= 0:
-        return f"its process ended with status {code} and said nothing; the log above may tell why"
-    name = signal.Signals(-code).name
-    if starved or -code == signal.SIGKILL:
-        sure = "out of memory" if starved else "probably out of memory"
-        return f"its process was killed ({name}), {sure}; {_advise(stage)}"
-    return f"its process was killed ({name})"
+        told = disk if full else "the log above may tell why"
+        return f"its process ended with status {code} and said nothing; {told}"
+    killed = f"its process was killed ({signal.Signals(-code).name})"
+    if starved:
+        return f"{killed}, out of memory; {_advise(stage)}"
+    if full:
+        return f"{killed}; {disk}"
+    return f"{killed}, probably out of memory; {_advise(stage)}" if -code == signal.SIGKILL else killed
+
+
+def find_full(places: Iterable[Path]) -> Path | None:
+    """Returns the first of some folders whose disk is full; of one that is not there, its nearest parent counts."""
+    for place in places:
+        there = next((folder for folder in (place, *place.parents) if folder.is_dir()), None)
+        if there and shutil.disk_usage(there).free < FULL:
+            return place
+    return None
 
 
 def _advise(stage: str) -> str:
