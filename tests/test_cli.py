@@ -78,3 +78,65 @@ def test_what_the_user_got_wrong_is_one_line(monkeypatch, capsys, tmp_path, argu
     assert rlready(monkeypatch, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(f"rlready: .*{message}", line), line
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text("parameters: {base_model: ./nowhere, gate_k: 3, rl_steps: 0}")
+    (tmp_path / "rows.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}\n')
+
+
+PLAN, EVALUATE = ["plan", "--recipe", "own.yaml"], ["evaluate", "--model", "builtin:list-machine", "--benchmarks"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (PLAN, ["own.yaml: rl_steps: 0 must be at least 1", "own.yaml: gate_k: 3 is neither a power of two"]),
+        (
+            [*PLAN, "--set", "gate_k=512", "--set", "rl_steps=1"],
+            ["--set gate_k: Pass@512 needs at least 512 samples"],
+        ),
+        ([*PLAN, "--set", "gate_k=4", "--set", "rl_steps=1"], ["own.yaml: base_model: "]),
+        (
+            [*PLAN, "--set", "gate_k=4", "--set", "rl_steps=1", "--set", "base_model=/no"],
+            ["--set base_model: /no is neit"],
+        ),
+        ([*PLAN, "--set", "gate_k"], ["--set gate_k: expected key=value"]),
+        ([*PLAN, "--set", "gate_k=["], ["--set gate_k=[: not YAML"]),
+        ([*PLAN, "--set", "gate_k=many"], ["--set: gate_k: expected int, got 'many'"]),
+        (["plan", "--set", "sft_batch_size=-1"], ["--set sft_batch_size: -1 must be at least 1"]),
+        (
+            ["evaluate", "--model", "/no", "--benchmarks", "rows.jsonl"],
+            ["--model: /no is neither a folder nor a hub id"],
+        ),
+        ([*EVALUATE, "no"], ["--benchmarks: 'no' is neither a .jsonl"]),
+        ([*EVALUATE, ","], ["--benchmarks: no benchmark is named"]),
+        ([*EVALUATE, "builtin:list-machine"], ["builtin:list-machine has no end; say with --limit how many problems"]),
+        ([*EVALUATE, "rows.jsonl", "--samples", "-1"], ["--samples and --limit must be 0 or more, got -1 and 0"]),
+        ([*EVALUATE, "rows.jsonl", "--set", "gate_k=4"], ["--set gate_k: evaluate takes sampling_..., curate_sources"]),
+        ([*EVALUATE, "rows.jsonl", "--set", "sampling_max_tokens"], ["--set sampling_max_tokens: expected key=value"]),
+        (
+            [*EVALUATE, "rows.jsonl", "--set", "sampling_max_tokens=0"],
+            ["--set sampling_max_tokens: 0 must be at least 1"],
+        ),
+        ([*EVALUATE, "rows.jsonl", "--set", "sampling_stop=[a, b"], ["--set sampling_stop=[a, b: not YAML"]),
+        (
+            [*EVALUATE, "rows.jsonl", "--set", "sampling_tensor_parallel=9"],
+            ["--set sampling_tensor_parallel: 9 GPUs for one"],
+        ),
+    ],
+)
+def test_an_error_names_what_the_user_wrote_and_where(own, monkeypatch, capsys, arguments, messages):
+    assert rlready(monkeypatch, *arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(messages)
+    for line, message in zip(lines, messages, strict=True):
+        assert line.startswith(f"rlready: {message}"), line
+
+
+def test_set_takes_yaml_as_a_recipe_does(own, monkeypatch, capsys):
+    changes = ["sweep_candidates=[{epochs: 2, subset: longest}]", "gate_k=4", "predictors_samples=8", "rl_steps=1"]
+    assert rlready(monkeypatch, "plan", *(part for change in changes for part in ("--set", change))) == 0
+    assert re.search(r"^  longest-\d+x2-", capsys.readouterr().out, re.MULTILINE)

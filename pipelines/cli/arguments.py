@@ -1,11 +1,13 @@
 """Options that several commands take, and what they mean."""
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components.config import InputError
-from rlready.pipelines.recipes import list_recipes, load_recipe
+from rlready.pipelines.recipes import find_origins, list_recipes, load_recipe
 
 
 def add_recipe(command: argparse.ArgumentParser) -> None:
@@ -45,7 +47,7 @@ def add_server(command: argparse.ArgumentParser) -> None:
 
 def list_changes(arguments: argparse.Namespace) -> list[str]:
     """Returns what --set and --mirror change, as KEY=VALUE."""
-    return arguments.set + ([f"curate_mirror={arguments.mirror}"] if arguments.mirror else [])
+    return arguments.set + ([f"curate_mirror={arguments.mirror}"] if getattr(arguments, "mirror", None) else [])
 
 
 def read_parameters(arguments: argparse.Namespace) -> dict:
@@ -55,6 +57,24 @@ def read_parameters(arguments: argparse.Namespace) -> dict:
         InputError: If the recipe does not exist or holds something unknown or of the wrong type.
     """
     return load_recipe(arguments.recipe, list_changes(arguments))
+
+
+@contextlib.contextmanager
+def told_where(arguments: argparse.Namespace) -> Iterator[None]:
+    """Puts where a parameter was given before every line of an error that begins with its name: the recipe's file, or --set."""
+    try:
+        yield
+    except InputError as error:
+        if "set" not in arguments:
+            raise
+        origins = find_origins(getattr(arguments, "recipe", None), list_changes(arguments))
+        lines = [_name_origin(line, origins) for line in str(error).splitlines()]
+        raise type(error)("\n".join(lines)) from error
+
+
+def _name_origin(line: str, origins: dict[str, str]) -> str:
+    where = origins.get(line.partition(":")[0])
+    return f"{where} {line}" if where == "--set" else f"{where}: {line}" if where else line
 
 
 def choose_image(arguments: argparse.Namespace) -> str | None:

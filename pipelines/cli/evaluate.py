@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from rlready.components.config import InputError
+from rlready.components.config import InputError, about
 from rlready.pipelines.cli.arguments import add_mirror, add_work, list_changes
 from rlready.pipelines.cli.style import print_result, shorten
 
@@ -40,20 +40,25 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, or the folder holds another evaluation.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its remarks would break up the bar
-    from rlready.components.config import complete_parameters, parse_parameters
+    from rlready.components.config import find_faults, parse_parameters
     from rlready.components.core.data.registry import find_benchmarks, get_mirror
     from rlready.components.core.evaluation.evaluate import evaluate
     from rlready.components.core.evaluation.plan import plan_evaluation
     from rlready.components.core.evaluation.results import describe_results, list_metrics
     from rlready.components.core.tracking.log import log_evaluation
     from rlready.pipelines.cli.meter import Meter
+    from rlready.pipelines.recipes import parse_overrides
 
-    given = dict(text.partition("=")[::2] for text in list_changes(arguments))
+    changes = list_changes(arguments)
+    given = [change.partition("=")[0] for change in changes]
     if foreign := [key for key in given if not key.startswith(("sampling_", "curate_sources", "curate_mirror"))]:
         raise InputError(f"--set {foreign[0]}: evaluate takes sampling_..., curate_sources and curate_mirror")
-    settings = parse_parameters(complete_parameters(given))
+    settings = parse_parameters(parse_overrides(changes))
+    if faults := find_faults(settings):
+        raise InputError("\n".join(f"--set {fault}" for fault in faults))
     names = [name.strip() for name in arguments.benchmarks.split(",") if name.strip()]
-    benchmarks = find_benchmarks(names, settings.curate.sources, get_mirror(settings.curate.mirror))
+    with about("--benchmarks"):
+        benchmarks = find_benchmarks(names, settings.curate.sources, get_mirror(settings.curate.mirror))
     evaluation = plan_evaluation(
         arguments.model, arguments.revision, benchmarks, arguments.samples, arguments.limit, settings.sampling
     )

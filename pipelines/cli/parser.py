@@ -7,7 +7,7 @@ import sys
 from rlready.components.config import InputError
 from rlready.pipelines.cli import clean, doctor, evaluate, follow, init, plan, replay, report, run, submit
 from rlready.pipelines.cli import compile as compile_
-from rlready.pipelines.cli.arguments import check_work
+from rlready.pipelines.cli.arguments import check_work, told_where
 from rlready.pipelines.cli.style import print_error
 
 # In the order in which a newcomer needs them.
@@ -53,7 +53,8 @@ def main() -> None:
     try:
         if "work" in arguments:
             check_work(arguments.work)
-        arguments.execute(arguments)
+        with told_where(arguments):
+            arguments.execute(arguments)
         sys.stdout.flush()
     except InputError as error:
         print_error(error)

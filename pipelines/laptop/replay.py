@@ -8,6 +8,7 @@ from rlready.components.core.records import AFTER_RL, GateNumbers, Outcome, Verd
 from rlready.components.gate.decide import decide
 from rlready.components.plan.checks import check_values
 from rlready.components.report.assemble import SweepResult
+from rlready.pipelines.recipes import parse_overrides
 
 COMPARED = ("decision", "proceed", "propensity", "audited", "numbers")  # another version may word the reason otherwise
 
@@ -42,13 +43,11 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     given = {
         name: value for name, value in run.parameters.items() if name in list_parameters()
     }  # older runs have others
+    gate = [name for name in list_parameters() if name.startswith("gate_")]
     for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals or key not in list_parameters() or not key.startswith("gate_"):
-            gate = ", ".join(name for name in list_parameters() if name.startswith("gate_"))
-            raise InputError(f"--set {change}: expected key=value with a key of {gate}")
-        given[key] = value
-    experiment = parse_parameters(given)
+        if change.partition("=")[0] not in gate:
+            raise InputError(f"--set {change}: expected key=value with a key of {', '.join(gate)}")
+    experiment = parse_parameters(given | parse_overrides(changes))
     wrong = check_values(experiment)
     if wrong:
         raise InputError("\n".join(wrong))

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rlready.components.config import InputError, complete_parameters, list_parameters
+from rlready.components.config import InputError, about, complete_parameters, list_parameters
 from rlready.components.core.yaml_text import parse_yaml, read_yaml
 from rlready.pipelines.cluster.placement import Placement, parse_placement
 
@@ -36,6 +36,24 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
     """
     path, recipe = _read(name)
     load_placement(name)  # a run on this machine ignores it, but should not keep quiet about an error in it
+    changed = parse_overrides(overrides)
+    given = recipe.get("parameters") or {}
+    if path.parent != FOLDER:
+        given = {key: resolve(key, value, path.parent) for key, value in given.items()}
+    with about(path.name):
+        complete_parameters(given)
+    return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
+
+
+def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """Returns what `--set` changes, by name.
+
+    Args:
+        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
+
+    Raises:
+        InputError: If one is not key=value, or its key or value is none.
+    """
     changed = {}
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -44,15 +62,22 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
         known = list_parameters().get(key)
         is_text = (known and known.type is str) or not value.strip()
         changed[key] = value if is_text else parse_yaml(value, f"--set {override}")
-    given = recipe.get("parameters") or {}
-    if path.parent != FOLDER:
-        given = {key: resolve(key, value, path.parent) for key, value in given.items()}
-    for where, values in ((path.name, given), ("--set", changed)):
-        try:
-            complete_parameters(values)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-    return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
+    with about("--set"):
+        complete_parameters(changed)
+    return changed
+
+
+def find_origins(name: str | None, overrides: list[str]) -> dict[str, str]:
+    """Returns where each parameter that somebody gave was given: `--set`, or the file of the recipe, if there is one.
+
+    Raises:
+        InputError: If the recipe does not exist.
+    """
+    changed = {override.partition("=")[0]: "--set" for override in overrides}
+    if name is None:
+        return changed
+    path, recipe = _read(name)
+    return dict.fromkeys(recipe.get("parameters") or {}, path.name) | changed
 
 
 def resolve(key: str, value: Any, folder: Path) -> Any:
