@@ -7,6 +7,7 @@ import pytest
 
 from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.components.core.records import GateNumbers, Verdict
+from rlready.components.core.tracking.find import Finished
 from rlready.components.gate import forecast
 
 
@@ -55,7 +56,7 @@ def test_what_cannot_show_its_scatter_is_not_predicted():
 
 def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_two_settings(monkeypatch):
     finished = {
-        f"random-256x{setting}-s{seed}": (0.5 + setting / 10, 0.3 + setting / 10 + seed / 100)
+        f"random-256x{setting}-s{seed}": Finished(0.5 + setting / 10, 0.3 + setting / 10 + seed / 100, seed == 0)
         for setting in range(2)
         for seed in range(4)
     }
@@ -63,6 +64,7 @@ def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_t
     names = ("random-256x1-s4", "random-256x2-s0", "random-256x1-s0")
     numbers = GateNumbers(k=64, pass_at_k=0.55)
     known, new, old = forecast.forecast([Verdict(name, "approved", True, "", numbers=numbers) for name in names], "one")
+    assert known.elsewhere == 2
     assert known.predicted == pytest.approx(0.415) and known.low < 0.4 < 0.43 < known.high and known.points == 8
     assert new.reason == "insufficient data: 2 finished settings, 5 needed" and not new.made
     assert old.reason == "an earlier run has its result already"

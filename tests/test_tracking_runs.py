@@ -184,7 +184,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     given = {"gate_k": 64, "base_model": "x", "sampling_max_tokens": 8}
     places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records")}
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
-    assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {CANDIDATE.candidate_id: (0.7, 0.5)}
+    assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
 
 
 def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monkeypatch):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.serialization import SCHEMA, Record
 
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
@@ -219,6 +220,7 @@ class Forecast(Record):
     points: int | None = None
     predictor: str = ""
     reason: str = ""
+    elsewhere: int | None = None  # how many of the points are results of RL in other systems
 
     @property
     def made(self) -> bool:
@@ -331,6 +333,7 @@ class Outcome(Record):
         rl: What RL did.
         benchmark: Scores after RL; of the base model, without any.
         failure: What ended the candidate's way early.
+        elsewhere: What RL in another system came to; only where there is no benchmark after RL of this run.
         links: Where it comes from: base_model, data, sft_model, rl_model, experiment.
         measurement: Digest of what the predictors were measured with, the engine that `auto` chose included (engines draw
             other samples, in other precision); only outcomes with the same one can be compared.
@@ -346,4 +349,5 @@ class Outcome(Record):
     failure: Failure | None = None
     links: dict = field(default_factory=dict)
     measurement: str = ""
+    elsewhere: ElsewhereRecord | None = None
     schema: int = SCHEMA

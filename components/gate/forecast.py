@@ -5,7 +5,7 @@ import re
 from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.components.core.estimators.intervals import MIN_POINTS
 from rlready.components.core.records import Forecast, Verdict
-from rlready.components.core.tracking.find import find_finished
+from rlready.components.core.tracking.find import Finished, find_finished
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
@@ -27,12 +27,13 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     return [_forecast(verdict, finished, k) for verdict in verdicts]
 
 
-def _forecast(verdict: Verdict, finished: dict[str, tuple[float, float]], k: int) -> Forecast:
+def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Forecast:
     if verdict.candidate_id in finished:
         return Forecast(reason="an earlier run has its result already")
     if len(finished) < MIN_POINTS:
         return Forecast(reason=f"insufficient data: {len(finished)} finished runs, {MIN_POINTS} needed")
-    x, y = zip(*finished.values(), strict=True)
+    x, y, others = zip(*finished.values(), strict=True)
+    rests_on = {"points": len(y), "elsewhere": sum(others)}
     setting, settings, at = (
         _name_setting(verdict.candidate_id),
         [*map(_name_setting, finished)],
@@ -44,13 +45,13 @@ def _forecast(verdict: Verdict, finished: dict[str, tuple[float, float]], k: int
             return Forecast(
                 reason="insufficient data: no setting has finished with two seeds, so their scatter is unknown"
             )
-        return Forecast(*found, points=len(y), predictor="seeds of the setting")
+        return Forecast(*found, **rests_on, predictor="seeds of the setting")
     if len(set(settings)) < MIN_SETTINGS:
         return Forecast(reason=f"insufficient data: {len(set(settings))} finished settings, {MIN_SETTINGS} needed")
     found = None if at is None else predict_new_setting(x, y, settings, at)
     if found is None:
         return Forecast(reason=f"no line through the finished runs gives a number for Pass@{k}")
-    return Forecast(*found, points=len(y), predictor=f"pass_at_{k}")
+    return Forecast(*found, **rests_on, predictor=f"pass_at_{k}")
 
 
 def _name_setting(candidate_id: str) -> str:

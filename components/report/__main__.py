@@ -9,10 +9,10 @@ from rlready.components.config import InputError
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Outcome
 from rlready.components.core.runtime import events
-from rlready.components.core.serialization import read_record, write_atomically
+from rlready.components.core.serialization import read_record
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.tracking.runs import finish_run
-from rlready.components.report.assemble import add_results, check_ran, read_sweep
+from rlready.components.report.assemble import add_results, check_ran, read_sweep, write_sweep
 from rlready.components.report.report import write_report
 
 
@@ -30,8 +30,7 @@ def run(
     check_ran(sweep.outcomes)
     given = json.loads(parameters)
     sweep = dataclasses.replace(sweep, parameters=given)
-    held = {"baseline": dataclasses.asdict(sweep.baseline), "outcomes": [dataclasses.asdict(o) for o in sweep.outcomes]}
-    write_atomically(records, json.dumps(held | {"parameters": given}, indent=1))
+    write_sweep(sweep, Path(records))
     write_report(sweep, Path(html), Path(markdown))
     run_id = os.environ.get("RLREADY_RUN_ID", "")
     log_outcome(sweep.baseline, run_id, role="baseline")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.components.config import InputError
-from rlready.components.core.records import STAGE_NAMES, Failure, Outcome
-from rlready.components.core.serialization import parse_record
+from rlready.components.core.elsewhere import ElsewhereRecord
+from rlready.components.core.records import BEFORE_RL, STAGE_NAMES, Failure, Outcome
+from rlready.components.core.serialization import parse_record, write_atomically
 
 LONGEST_REASON = 300  # characters
 
@@ -48,6 +49,40 @@ def read_sweep(path: Path) -> SweepResult:
         return SweepResult([parse_record(Outcome, o) for o in outcomes], parse_record(Outcome, baseline), parameters)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def write_sweep(sweep: SweepResult, path: Path) -> None:
+    """Writes what is known of a sweep, whole or not at all, as `read_sweep` reads it."""
+    write_atomically(path, json.dumps(dataclasses.asdict(sweep), indent=1))
+
+
+def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) -> SweepResult:
+    """Returns the sweep with results of RL that ran in another system; one that is there from before is replaced.
+
+    Args:
+        sweep: What the run came to.
+        results: By candidate, at least some of them the sweep's.
+
+    Raises:
+        InputError: If a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
+    """
+    faults = []
+    for outcome in sweep.outcomes:
+        name = outcome.candidate.candidate_id
+        if name in results and outcome.benchmark:
+            faults.append(f"{name}: RL of this run has a result, and a second is not taken; leave it out")
+        elif name in results and outcome.failure and outcome.failure.stage in BEFORE_RL:
+            failed = f"{STAGE_NAMES[outcome.failure.stage]} failed"
+            faults.append(
+                f"{name}: {failed} in this run, so there is no checkpoint whose RL this could be; leave it out"
+            )
+    if faults:
+        raise InputError("\n".join(faults))
+    outcomes = [
+        dataclasses.replace(outcome, elsewhere=results.get(outcome.candidate.candidate_id, outcome.elsewhere))
+        for outcome in sweep.outcomes
+    ]
+    return dataclasses.replace(sweep, outcomes=outcomes)
 
 
 def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:

@@ -18,7 +18,8 @@ class Audit:
 
     Attributes:
         rejected: Rejected candidates.
-        observed: Those of them that RL ran for.
+        drawn: Those of them that the gate drew for RL.
+        chosen: Those whose result is from elsewhere: RL ran for them because somebody wanted it, not by a draw.
         false: Observed false rejections.
         clear: Those of them that lie clearly above, by their standard errors.
         best: The best approved candidate.
@@ -29,7 +30,8 @@ class Audit:
     """
 
     rejected: int
-    observed: int
+    drawn: int
+    chosen: int
     false: int
     clear: int
     best: Row
@@ -38,6 +40,11 @@ class Audit:
     regret: float
     regret_interval: Interval | None
 
+    @property
+    def observed(self) -> int:
+        """How many of the rejected have a result."""
+        return self.drawn + self.chosen
+
 
 def audit_rejections(rows: list[Row]) -> Audit | str:
     """Estimates the gate's false rejections by inverse propensity.
@@ -45,7 +52,11 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     The weights are 1 / propensity, and what they add up to is divided by their sum (Hajek 1971); where all propensities are
     the same, as in every draw of the gate, that is the plain mean. The intervals are over the draw of the audit, not over
     the noise of RL: exact for the share (a draw without replacement), and for the regret that of a mean of values between 0
-    and 1. Candidates that failed are neither rejected nor observed.
+    and 1. Candidates that failed and have no result are neither rejected nor observed.
+
+    A rejected candidate whose result is from elsewhere was chosen, by whatever its owner knew, and has no propensity: it
+    counts for itself. The draw tells of all rejected as before, whoever was chosen besides; what is certain by now confines
+    estimate and interval. Where nobody is left without a result, all count alike and nothing is estimated.
 
     Args:
         rows: The candidates.
@@ -53,40 +64,42 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     Returns:
         The audit, or a sentence that says why there is none.
     """
-    rejected = [row for row in rows if row.verdict.decision == "rejected" and not row.failure]
+    rejected = [row for row in rows if row.verdict.decision == "rejected" and (not row.failure or row.elsewhere)]
     approved = [row for row in rows if row.verdict.decision == "approved" and row.score is not None]
-    observed = [row for row in rejected if row.score is not None]
-    if reason := _find_obstacle(rows, rejected, approved, observed):
+    chosen = [row for row in rejected if row.elsewhere]
+    drawn = [row for row in rejected if row.score is not None and not row.elsewhere]
+    if reason := _find_obstacle(rows, rejected, approved, drawn, chosen):
         return reason
-    best = max(approved, key=lambda row: row.score)
-    lost = np.array([max(0.0, row.score - best.score) for row in observed])
-    wrong = np.array([row.score > best.score for row in observed], dtype=float)
-    weights = np.array([1 / row.verdict.propensity for row in observed])
+    best, seen = max(approved, key=lambda row: row.score), drawn + chosen
+    lost = np.array([max(0.0, row.score - best.score) for row in seen])
+    wrong = np.array([row.score > best.score for row in seen], dtype=float)
+    unseen = len(rejected) - len(seen)
+    weights = np.array([1 / row.verdict.propensity for row in drawn] if unseen else [1.0] * len(seen))
+    sample = slice(len(weights))
     rate_interval = regret_interval = None
     if np.ptp(weights) == 0:
-        rate_interval = bound_drawn_share(int(wrong.sum()), len(observed), len(rejected))
-        regret_interval = estimate_interval(lost) if len(observed) < len(rejected) else (lost.mean(), lost.mean())
-    clear = [count_standard_errors(row, best) for row in observed if row.score > best.score]
-    return Audit(
-        len(rejected),
-        len(observed),
-        int(wrong.sum()),
-        sum(distance is not None and distance > CLEAR_DISTANCE for distance in clear),
-        best,
-        float((weights * wrong).sum() / weights.sum()),
-        rate_interval,
-        float((weights * lost).sum() / weights.sum()),
-        regret_interval,
-    )
+        rate_interval = bound_drawn_share(int(wrong[sample].sum()), len(weights), len(rejected))
+        regret_interval = estimate_interval(lost[sample]) if unseen else (lost.mean(), lost.mean())
+    figures = []
+    for values, interval, worst in ((wrong, rate_interval, 1.0), (lost, regret_interval, 1 - best.score)):
+        certain = values.sum() / len(rejected), (values.sum() + unseen * worst) / len(rejected)
+        figures.append(float(np.clip((weights * values[sample]).sum() / weights.sum(), *certain)))
+        figures.append(interval and tuple(np.clip(interval, *certain).tolist()))
+    clear = [count_standard_errors(row, best) for row in seen if row.score > best.score]
+    certainly = sum(distance is not None and distance > CLEAR_DISTANCE for distance in clear)
+    return Audit(len(rejected), len(drawn), len(chosen), int(wrong.sum()), certainly, best, *figures)
 
 
-def _find_obstacle(rows: list[Row], rejected: list[Row], approved: list[Row], observed: list[Row]) -> str:
+def _find_obstacle(
+    rows: list[Row], rejected: list[Row], approved: list[Row], drawn: list[Row], chosen: list[Row]
+) -> str:
     """Returns why the rejections cannot be checked, or nothing."""
+    seen = drawn + chosen
     if any(row.verdict.mode == "off" for row in rows):
         return "The gate was off: it judged nobody, so there are no rejections to check."
     if not rejected:
         return "The gate rejected nobody, so there are no rejections to check."
-    if not observed:
+    if not seen:
         return (
             f"How many of the {len(rejected)} rejections are wrong, and what they cost, cannot be known: RL ran for none of"
             " the rejected. To find out, run again with gate_audit_fraction above 0, which sends a random share of them to"
@@ -94,11 +107,20 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: list[Row], ob
         )
     if not approved:
         return (
-            f"RL ran for {len(observed)} of {len(rejected)} rejected candidates, but no approved one has finished it, so"
+            f"RL ran for {len(seen)} of {len(rejected)} rejected candidates, but no approved one has finished it, so"
             " there is nothing to compare them with."
         )
-    if any(not row.verdict.propensity or not 0 < row.verdict.propensity <= 1 for row in observed):
+    if any(not row.verdict.propensity or not 0 < row.verdict.propensity <= 1 for row in drawn):
         return "The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded."
+    if not drawn and len(chosen) < len(rejected):
+        best = max(approved, key=lambda row: row.score)
+        wrong, unseen = sum(row.score > best.score for row in chosen), len(rejected) - len(chosen)
+        return (
+            f"{len(chosen)} of {len(rejected)} rejections can be held against a result from elsewhere;"
+            f" {wrong or 'none'} of them ended above the best approved one ({best.name}, {show_score(best)}). They were chosen and not drawn at random,"
+            f" so they say nothing of the other {unseen}: of all rejections {wrong} to {wrong + unseen} are wrong. Results"
+            " of all of them, or RL of a random share (gate_audit_fraction), would tell."
+        )
     return ""
 
 
@@ -111,8 +133,14 @@ def describe_audit(rows: list[Row]) -> Section:
     drawn = (
         "RL ran for all of them, so nothing is extrapolated; what remains is the noise of RL."
         if everyone
-        else f"RL ran for {audit.observed} of them, drawn at random; what they show is weighted by inverse propensity."
+        else f"RL ran for {audit.drawn} of them, drawn at random; what they show is weighted by inverse propensity."
     )
+    if audit.chosen:
+        drawn += f" From elsewhere: {count(audit.chosen, 'result')}" + (
+            "."
+            if everyone
+            else ": chosen and not drawn, they count for themselves, and nothing is extrapolated from them."
+        )
     clear = f", {audit.clear or 'none'} of them by more than {CLEAR_DISTANCE} standard errors" if audit.false else ""
     rate, regret = (
         ""
@@ -129,9 +157,13 @@ def describe_audit(rows: list[Row]) -> Section:
         f"Regret, the mean over the rejected of how far they end above it: {audit.regret:.3f}{regret}. The best approved is the"
         " best of several noisy results and looks better than it is, so both figures are rather too low.",
     ]
+    if waiting := sum(r.verdict.decision == "approved" and r.score is None and not r.failure for r in rows):
+        said.append(
+            f"{count(waiting, 'approved candidate')} without a result yet: the best approved may be better still."
+        )
     undecided = sum(row.verdict.decision == "undecided" and row.score is None and not row.failure for row in rows)
     if undecided:
         said.append(f"{count(undecided, 'candidate')} undecided got no RL either and are not part of this.")
-    if failed := sum(row.failure is not None for row in rows):
+    if failed := sum(row.failure is not None and row.score is None for row in rows):
         said.append(f"{count(failed, 'candidate')} failed and are not part of this.")
     return Section(title, said)

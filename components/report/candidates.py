@@ -37,7 +37,9 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
         verdicts = Counter(map(show_verdict, setting.rows))
         measured = [show_mean([measure(row) for row in setting.rows]) for measure in measures.values()]
         shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
-        table.append([setting.name, str(len(setting.rows)), *measured, shown, show_mean(setting.scores)])
+        theirs = sum(row.elsewhere is not None for row in setting.rows)
+        score = show_mean(setting.scores) + (f" ({theirs} elsewhere)" if theirs else "")
+        table.append([setting.name, str(len(setting.rows)), *measured, shown, score])
     return Section("Settings", [SETTINGS_TEXT], table)
 
 
@@ -165,6 +167,10 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
         )
     if any(row.sequential for row in rows):
         said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")
+    if any(row.elsewhere for row in rows):
+        said.append(
+            "Elsewhere: RL ran in another system; score, standard error and cost are as they were recorded (rlready record)."
+        )
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")
     return said

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlready.components.config import InputError
+from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.records import (
@@ -61,8 +62,15 @@ class Row:
 
     @property
     def benchmark(self) -> BenchmarkRecord:
-        """The scores: after RL, or without any for the base model."""
-        return self.outcome.benchmark or BenchmarkRecord()
+        """The scores: after RL, here or elsewhere, or without any for the base model."""
+        theirs = self.elsewhere
+        scored = BenchmarkRecord(theirs.pass_at_1, theirs.standard_error) if theirs else BenchmarkRecord()
+        return self.outcome.benchmark or scored
+
+    @property
+    def elsewhere(self) -> ElsewhereRecord | None:
+        """The result of RL in another system, where the score is that one's."""
+        return None if self.outcome.benchmark else self.outcome.elsewhere
 
     @property
     def verdict(self) -> Verdict:

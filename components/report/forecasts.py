@@ -8,7 +8,7 @@ from rlready.components.core.estimators.intervals import bound_share
 from rlready.components.core.records import Forecast
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Section
-from rlready.components.report.notation import name_some
+from rlready.components.report.notation import count, name_some
 
 MOST_REASONS = 3
 
@@ -66,6 +66,8 @@ def describe_forecasts(rows: list[Row]) -> Section:
         return Section(title, [said])
     low, high = found.share_interval
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
+    theirs = max(row.verdict.forecast.elsewhere or 0 for row in rows)
+    none += f" They rest on up to {count(theirs, 'result')} of RL in other systems." if theirs else ""
     said = (
         f"{found.made} of {found.finished} candidates with a result of RL had a forecast, logged before it: {found.inside}"
         f" ended inside their 95 % prediction interval, {found.inside / found.made:.2f} of them (exact 95 % interval"

@@ -40,7 +40,7 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     answer, *more = _describe_answer(rows, settings, noise)
-    return [*everywhere, answer, counted, *somewhere, *more, *_describe_base(rows, base)]
+    return [*everywhere, answer, counted, *_describe_elsewhere(rows), *somewhere, *more, *_describe_base(rows, base)]
 
 
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
@@ -97,6 +97,19 @@ def _count_decisions(rows: list[Row]) -> str:
     return f"{count(len(rows), 'candidate')}: {', '.join(counts)}{after}."
 
 
+def _describe_elsewhere(rows: list[Row]) -> list[str]:
+    """Returns how many results are from elsewhere, and that nothing of them was checked."""
+    finished = [row for row in rows if row.score is not None]
+    theirs = sum(row.elsewhere is not None for row in finished)
+    if not theirs:
+        return []
+    which = "All" if theirs == len(finished) else f"{theirs} of {len(finished)}"
+    return [
+        f"{which} results of RL are from elsewhere, as they were recorded: whether RL and benchmark were alike for all of"
+        " them is not known here."
+    ]
+
+
 def _describe_base(rows: list[Row], base: Row) -> list[str]:
     shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable)
     said = []
@@ -110,9 +123,11 @@ def _describe_base(rows: list[Row], base: Row) -> list[str]:
 def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list[str], list[str]]:
     """Returns what to change where nearly all samples were cut off or cannot be read: of all candidates, and of some.
 
-    Candidates are looked at after RL, or before it where they have no score.
+    Candidates are looked at after RL, or before it where they have no score of this run.
     """
-    seen = [(row.name, row.benchmark if row.score is not None else row.predictors.by_products) for row in rows]
+    seen = [
+        (row.name, row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark) for row in rows
+    ]
     raised = "sampling_max_tokens" if max_tokens is None else f"sampling_max_tokens (now {max_tokens})"
     cut = {name: shares.truncated for name, shares in seen if shares.truncated is not None}
     cutoff = {name for name, share in cut.items() if share >= NEARLY_ALL}

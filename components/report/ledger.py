@@ -18,6 +18,8 @@ from rlready.components.report.document import Section, Table
 from rlready.components.report.notation import MISSING, count
 
 UNIT = "A device-second is one second on one device."
+ELSEWHERE = "elsewhere"
+STAGES = STAGE_NAMES | {ELSEWHERE: "RL elsewhere"}
 
 Record = SftRecord | PredictorsRecord | RlRecord | BenchmarkRecord
 Cost = tuple[str, float]  # kind of device, device-seconds
@@ -75,6 +77,14 @@ def measure_cost(record: Record) -> Cost | None:
     return record.device or "unnamed device", record.seconds * record.devices
 
 
+def measure_elsewhere(row: Row) -> Cost | None:
+    """Returns what RL elsewhere took by its owner's word, or None; a kind of device without a name is nobody else's."""
+    theirs = row.elsewhere
+    if theirs is None or theirs.device_hours is None:
+        return None
+    return theirs.device or "unnamed device elsewhere", 3600 * theirs.device_hours
+
+
 def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
     """Yields every run of a stage with its record; what candidates without SFT share with the base model counts once."""
     for row in (base, *rows):
@@ -86,16 +96,16 @@ def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
 
 def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
     """Returns the costs by stage and kind of device, and how many runs are not in them because theirs was not measured."""
-    known, unknown = {}, 0
-    for stage, record in list_runs(rows, base):
-        cost = measure_cost(record)
+    known, unknown, order = {}, 0, [*STAGES]
+    costs = [(stage, measure_cost(record)) for stage, record in list_runs(rows, base)]
+    costs += [(ELSEWHERE, measure_elsewhere(row)) for row in rows if row.elsewhere]
+    for stage, cost in costs:
         if cost is None:
             unknown += 1
         else:
-            known.setdefault((CANDIDATE_STAGES.index(stage), cost[0]), []).append(cost[1])
+            known.setdefault((order.index(stage), cost[0]), []).append(cost[1])
     entries = [
-        Entry(CANDIDATE_STAGES[stage], device, len(costs), math.fsum(costs))
-        for (stage, device), costs in sorted(known.items())
+        Entry(order[stage], device, len(costs), math.fsum(costs)) for (stage, device), costs in sorted(known.items())
     ]
     return entries, unknown
 
@@ -104,7 +114,8 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     """Sets the RL that the gate avoided against what the gate cost.
 
     A candidate that RL did not run for would have cost what the others cost in the mean; SFT counts on neither side,
-    because it ran for all. Nor does what failed: nobody knows what it would have cost.
+    because it ran for all. Nor does what failed: nobody knows what it would have cost. RL elsewhere counts where its cost was
+    recorded and its kind of device is the predictors'; other units cannot be added up.
 
     Args:
         rows: The candidates.
@@ -113,11 +124,19 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     Returns:
         The balance, or a sentence that says why there is none.
     """
-    finished = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
-    if not finished:
-        return "What the gate avoided cannot be computed: no candidate has finished RL, so its cost is unknown."
     measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
-    after = [[measure_cost(row.outcome.rl), measure_cost(row.outcome.benchmark)] for row in finished]
+    kinds = {cost[0] for cost in measured if cost}
+    own = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
+    theirs = [row for row in rows if (cost := measure_elsewhere(row)) and cost[0] in kinds]
+    finished = own + theirs
+    if not finished:
+        return "What the gate avoided cannot be computed: " + (
+            "the cost of RL elsewhere is unknown, or of another kind of device than the predictors'."
+            if any(row.elsewhere for row in rows)
+            else "no candidate has finished RL, so its cost is unknown."
+        )
+    after = [[measure_cost(row.outcome.rl), measure_cost(row.outcome.benchmark)] for row in own]
+    after += [[measure_elsewhere(row)] for row in theirs]
     needed = [*measured, *(cost for costs in after for cost in costs)]
     if base.outcome.predictors is None:
         needed.append(None)
@@ -129,8 +148,8 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
             "What the gate avoided cannot be set against what it spent: the stages ran on different kinds of devices"
             f" ({', '.join(devices)}), and their seconds are not alike."
         )
-    costs = [sum(seconds for _, seconds in pair) for pair in after]
-    skipped = sum(row.outcome.rl is None and row.failure is None for row in rows)
+    costs = [sum(seconds for _, seconds in parts) for parts in after]
+    skipped = sum(row.outcome.rl is None and row.failure is None and row.elsewhere is None for row in rows)
     deviation = statistics.stdev(costs) if len(costs) > 1 else None
     refused = [
         cost
@@ -157,7 +176,7 @@ def _tabulate(rows: list[Row], base: Row) -> Table:
     """Returns the device-seconds by stage and kind of device, header first and the sums last."""
     entries, unknown = list_entries(rows, base)
     table = [["Stage", "Device", "Runs", "Device-seconds"]]
-    table += [[STAGE_NAMES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
+    table += [[STAGES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
     for device in dict.fromkeys(entry.device for entry in entries):
         of_kind = [entry for entry in entries if entry.device == device]
         total = sum(entry.cost for entry in of_kind)

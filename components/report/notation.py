@@ -43,11 +43,14 @@ def show_mean(values: Sequence[float | None]) -> str:
 
 
 def show_score(row: Row) -> str:
-    """Returns Pass@1 on the benchmark with its interval, or ± its standard error where no interval was recorded."""
+    """Returns Pass@1 on the benchmark with its interval, or ± its standard error where no interval was recorded.
+
+    A result from elsewhere says so.
+    """
     interval = read_interval(row.benchmark.interval)
     if interval:
         return show_estimate(row.score, interval, 3)
-    return show_with_error(row.score, row.benchmark.standard_error)
+    return show_with_error(row.score, row.benchmark.standard_error) + " (elsewhere)" * bool(row.elsewhere)
 
 
 def show_greedy(share: float | None, problems: int | None) -> str:

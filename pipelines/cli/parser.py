@@ -5,7 +5,7 @@ import os
 import sys
 
 from rlready.components.config import InputError
-from rlready.pipelines.cli import clean, doctor, evaluate, follow, init, plan, replay, report, run, submit
+from rlready.pipelines.cli import clean, doctor, evaluate, follow, init, plan, record, replay, report, run, submit
 from rlready.pipelines.cli import compile as compile_
 from rlready.pipelines.cli.arguments import check_work, told_where
 from rlready.pipelines.cli.style import print_error
@@ -16,6 +16,7 @@ COMMANDS = {
     "run": run,
     "report": report,
     "replay": replay,
+    "record": record,
     "plan": plan,
     "evaluate": evaluate,
     "clean": clean,
@@ -27,8 +28,7 @@ COMMANDS = {
 START = """\
 start with:
   rlready run --recipe laptop   the experiment in miniature, in six minutes
-  rlready run --help            every parameter
-  rlready COMMAND --help        what a command takes, with an example
+  rlready COMMAND --help        an example; of run every parameter too
 """
 CLOSED = 128 + 13  # what a shell says of a program whose reader went away (SIGPIPE)
 

@@ -40,9 +40,13 @@ def execute(arguments: argparse.Namespace) -> None:
     for name in ("candidate", "was", "is", "RL Pass@1", "reason"):
         table.add_column(name, overflow="fold")
     for entry in replayed:
-        score = entry.outcome.benchmark and entry.outcome.benchmark.pass_at_1
+        scored = entry.outcome.benchmark or entry.outcome.elsewhere
+        score = scored and scored.pass_at_1
         cells = [entry.after.candidate_id, entry.before.decision, entry.after.decision]
-        cells += ["-" if score is None else f"{score:.3f}", entry.after.reason]
+        cells += [
+            "-" if score is None else f"{score:.3f}" + " (elsewhere)" * (scored is entry.outcome.elsewhere),
+            entry.after.reason,
+        ]
         table.add_row(*map(Text, cells), style="bold" if entry.before.decision != entry.after.decision else "")
     Console(width=max(Console().width, 100)).print(table)
     differing = [f"{entry.after.candidate_id}: {', '.join(entry.differs)}" for entry in replayed if entry.differs]

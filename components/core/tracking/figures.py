@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.records import Outcome
 
+RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates whose result of RL is not of their run, and its value
 SERIES = ("sft/heldout_loss", "rl/reward")  # those with more than one step
 
 
@@ -59,6 +61,14 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield from ((f"{after}/{name}/pass_at_1", 0, value) for name, _, value, *_ in benchmark.benchmarks)
         yield "benchmark/chance", 0, benchmark.chance or None
         yield "benchmark/seconds", 0, benchmark.seconds
+    elif outcome.elsewhere:
+        yield from _list_elsewhere(outcome.elsewhere)
+
+
+def _list_elsewhere(result: ElsewhereRecord) -> Iterator[tuple[str, int, float | None]]:
+    yield "rl/pass_at_1", 0, result.pass_at_1
+    yield "rl/pass_at_1_standard_error", 0, result.standard_error
+    yield "rl/device_hours", 0, result.device_hours
 
 
 def _list_ends(name: str, interval: list | None) -> Iterator[tuple[str, int, float | None]]:

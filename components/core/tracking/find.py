@@ -2,14 +2,33 @@
 
 import os
 import sqlite3
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rlready.components.core.tracking import store
 from rlready.components.core.tracking.client import attempt, name_experiment, search
+from rlready.components.core.tracking.figures import ELSEWHERE, RESULT
+
+OUTCOMES = "outcomes.json"  # what a report keeps of its run, in the run's folder and in MLflow
 
 
-def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tuple[float, float]]:
-    """Returns (predictor, score) of the candidates that have both, by candidate id; the newest run where there are several.
+class Finished(NamedTuple):
+    """A candidate that has a result of RL.
+
+    Attributes:
+        predictor: What was measured before RL.
+        score: What it came to.
+        elsewhere: Whether RL ran in another system, whose owner recorded the score.
+    """
+
+    predictor: float
+    score: float
+    elsewhere: bool = False
+
+
+def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Finished]:
+    """Returns the candidates that have both metrics, by candidate id; the newest run where there are several.
 
     Args:
         experiment: What `links["experiment"]` of the logged outcomes must be.
@@ -26,10 +45,32 @@ def find_finished(experiment: str, predictor: str, score: str) -> dict[str, tupl
         for run in search(client, experiment_id, query):
             point = run.data.metrics.get(predictor), run.data.metrics.get(score)
             if None not in point:
-                found[run.data.tags["rlready.candidate_id"]] = point
+                found[run.data.tags["rlready.candidate_id"]] = Finished(*point, run.data.tags.get(RESULT) == ELSEWHERE)
         return found
 
     return attempt(find) or {}
+
+
+def find_outcomes(run: str) -> tuple[str, str] | None:
+    """Returns the id of a pipeline run and what its report kept of it, the text of outcomes.json.
+
+    Args:
+        run: That id, as KFP gave it, or the id of the pipeline's run in MLflow.
+
+    Returns:
+        None where MLflow has no report of such a run, or is off or lost.
+    """
+
+    def find(client: Any, experiment: str) -> tuple[str, str] | None:
+        for found in search(client, experiment, "tags.`rlready.role` = 'pipeline'"):
+            run_id = found.data.tags["rlready.run_id"]
+            if run in (run_id, found.info.run_id):
+                with tempfile.TemporaryDirectory() as folder:
+                    path = client.download_artifacts(found.info.run_id, OUTCOMES, folder)
+                    return run_id, Path(path).read_text()
+        return None
+
+    return attempt(find)
 
 
 def read_experiment() -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from rlready.components.core.records import Outcome
 from rlready.components.core.tracking import view
 from rlready.components.core.tracking.client import attempt
-from rlready.components.core.tracking.figures import SERIES, is_number, list_metrics, name_metric
+from rlready.components.core.tracking.figures import ELSEWHERE, RESULT, SERIES, is_number, list_metrics, name_metric
 from rlready.components.core.tracking.lineage import list_datasets, log_models
 from rlready.components.core.tracking.runs import find_oldest, log_missing, make_run, open_child
 
@@ -74,6 +74,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     tags |= {"audited": "yes"} if verdict and verdict.audited else {}
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
+    tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:

@@ -81,12 +81,30 @@ def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: s
     def finish(client: Any, experiment: str) -> None:
         run = open_parent(client, experiment, run_id)
         log_missing(client, run, parameters)
-        for name, path in report.items():
-            client.log_text(run.info.run_id, path.read_text(), name)
+        _upload(client, run, report)
         client.set_terminated(run.info.run_id, status)
 
     if run_id:
         attempt(finish)
+
+
+def replace_report(run_id: str, report: dict[str, Path]) -> bool:
+    """Uploads the files of a report that was written anew. Never raises.
+
+    Args:
+        run_id: Id of the pipeline run, which goes on or stays ended as it is.
+        report: As `finish_run` takes it.
+
+    Returns:
+        Whether it was done; False where tracking is off or lost.
+    """
+
+    def replace(client: Any, experiment: str) -> bool:
+        run = open_parent(client, experiment, run_id)
+        _upload(client, run, report)
+        return True
+
+    return bool(attempt(replace))
 
 
 def find_open_runs() -> set[str]:
@@ -123,6 +141,11 @@ def close_dead_runs(states: dict[str, str]) -> bool:
         return True
 
     return bool(attempt(close))
+
+
+def _upload(client: Any, run: Any, report: dict[str, Path]) -> None:
+    for name, path in report.items():
+        client.log_text(run.info.run_id, path.read_text(), name)
 
 
 def _list_open(client: Any, experiment: str) -> Any:

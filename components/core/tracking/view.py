@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from rlready.components.core.tracking.client import search
+from rlready.components.core.tracking.figures import ELSEWHERE, RESULT
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run
 VIEW = "mlflow.sharedViewState.rlready"
@@ -45,7 +46,7 @@ def describe(run: Any) -> str:
     """
     metrics, k = run.data.metrics, run.data.params.get("gate_k", "1")
     names = {
-        "rl/pass_at_1": "RL",
+        "rl/pass_at_1": f"RL {ELSEWHERE}" if run.data.tags.get(RESULT) == ELSEWHERE else "RL",
         "base/pass_at_1": "no RL",
         f"sft/pass_at_{k}": f"Pass@{k}",
         "sft/sequential": f"Pass@{k}",
