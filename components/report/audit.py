@@ -116,10 +116,10 @@ def _find_obstacle(
         best = max(approved, key=lambda row: row.score)
         wrong, unseen = sum(row.score > best.score for row in chosen), len(rejected) - len(chosen)
         return (
-            f"{len(chosen)} of {len(rejected)} rejections can be held against a result from elsewhere;"
-            f" {wrong or 'none'} of them ended above the best approved one ({best.name}, {show_score(best)}). They were chosen and not drawn at random,"
-            f" so they say nothing of the other {unseen}: of all rejections {wrong} to {wrong + unseen} are wrong. Results"
-            " of all of them, or RL of a random share (gate_audit_fraction), would tell."
+            f"{len(chosen)} of {len(rejected)} rejections can be held against a result from elsewhere; {wrong or 'none'} of"
+            f" them ended above the best approved one ({best.name}, {show_score(best)}). They were chosen and not drawn at"
+            f" random, so they say nothing of the other {unseen}: of all rejections {wrong} to {wrong + unseen} are wrong."
+            " Results of all of them, or RL of a random share (gate_audit_fraction), would tell."
         )
     return ""
 
