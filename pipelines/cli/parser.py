@@ -37,7 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     about = "Decides, before the expensive part, which checkpoints are worth RL."
-    parser = argparse.ArgumentParser(prog="rlready", description=about, epilog=START, **style)
+    parser = argparse.ArgumentParser(prog="rlready", description=about, epilog=START, add_help=False, **style)
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # its lines are those of two commands
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.TEXT, description=module.TEXT, **style)
