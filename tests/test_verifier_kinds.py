@@ -25,10 +25,12 @@ from rlready.components.core.verifier import (
 from rlready.components.core.verifier.exact.decide import is_confirmed
 from rlready.components.core.verifier.extract import extract_letter
 
-KINDS = yaml.safe_load((Path(__file__).parent / "cases" / "verifier_kinds.yaml").read_text())
+FOLDER = Path(__file__).parent / "cases"
+KINDS = [yaml.safe_load((FOLDER / f"verifier_{name}.yaml").read_text()) for name in ("kinds", "siblings")]
 CASES = [
-    (case["gold"], answer, right)
-    for cases in KINDS.values()
+    (case["gold"], answer, case.get("format", "boxed"), right)
+    for kinds in KINDS
+    for cases in kinds.values()
     for case in cases
     for key, right in (("right", True), ("wrong", False))
     for answer in case.get(key, [])
@@ -41,9 +43,10 @@ def no_memory():
     boxed.slow.clear()
 
 
-@pytest.mark.parametrize(("gold", "answer", "right"), CASES)
-def test_answers_by_kind(gold, answer, right):
-    assert verify(f"\\boxed{{{answer}}}", gold, "boxed") is right
+@pytest.mark.parametrize(("gold", "answer", "form", "right"), CASES)
+def test_answers_by_kind(gold, answer, form, right):
+    whole = "\\boxed" in answer or form == "letter"
+    assert verify(answer if whole else f"\\boxed{{{answer}}}", gold, form) is right
 
 
 def test_answers_equal_or_different_by_construction():
@@ -200,4 +203,4 @@ def test_math_verify_is_asked_about_a_draw_of_what_is_refused_and_the_others_cou
     share = measure_disagreement(refused * 3 + right)
     assert len(asked) == len(set(asked)) == 128
     assert share == pytest.approx(1500 / 2000, abs=0.1)
-    assert measure_disagreement([]) == 0.0
+    assert measure_disagreement([]) is measure_disagreement([Judgement(False, "3", None, "4")]) is None

@@ -22,12 +22,12 @@ OTHER_OPTION = re.compile(r"\([A-J]\)|(?<![A-Za-z])[A-J](?![A-Za-z])|\b(?:or|not
 LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.*\s]*$")
 TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.*\s]*$")
 DECLARED = re.compile(
-    r"\b(?:option|choice|answer)\s+\**\(?([A-J])\)?\**\s+is\s+(?:the\s+)?(?:correct|right)(?:\s+(?:one|answer|option|choice))?"
+    r"\b(?i:option|choice|answer)\s+\**\(?([A-J])\)?\**\s+is\s+(?:the\s+)?(?:correct|right)(?:\s+(?:one|answer|option|choice))?"
     r"[.!*\s]*$"
 )
 # A letter behind one of these is one of several, or the one that it is not.
 HEDGED = re.compile(
-    r"(?:\b(?:or|not|nor|neither|either|never|except|unlike|than)|n't|(?<![A-Za-z])[A-J]\)?\**\s*(?:,|/|&|\band))\s*"
+    r"(?:\b(?:or|not|nor|neither|either|never|except|unlike|than|(?:all|any\w*|every\w*)\s+but)|n't|(?<![A-Za-z])[A-J]\)?\**\s*(?:,|/|&|\band))\s*"
     r"(?:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(*\s$]*$"
 )
 

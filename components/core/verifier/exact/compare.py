@@ -1,7 +1,7 @@
 r"""Whether two answers that were read mean the same, after settling what their equations say."""
 
 from rlready.components.core.verifier.exact.expression import DOTS, Node, make_number
-from rlready.components.core.verifier.exact.identity import is_proportional, is_same, list_symbols, rename
+from rlready.components.core.verifier.exact.identity import is_proportional, is_same, is_solution, list_symbols, rename
 from rlready.components.core.verifier.exact.numbers import Evaluator, Undefined
 from rlready.components.core.verifier.exact.parts import Group, has_symbols, is_interval
 from rlready.components.core.verifier.exact.reals import is_same_set, list_pieces
@@ -11,6 +11,7 @@ HUNDRED = make_number("100")
 
 
 FALSE = Group("false", ())
+ORDINATES = {"y", "z", "r", "rho"}
 
 
 def settle(value):
@@ -74,7 +75,9 @@ def is_equal(a, b) -> bool:
         if kind == "grouped":
             return is_equal(one.items[1 if other_kind in ("list", "set") else 0], other)
         if kind == "named" and other_kind not in ("list", "relation", "union", "reals", "set"):
-            return is_equal(one.items[-1], other)
+            left = one.items[3]
+            solved = left is not None and solves(other, Group("relation", ("=", left, one.items[-1])))
+            return solved or is_equal(one.items[-1], other)
     if is_interval(a) or is_interval(b):
         sets = [list_pieces(value) for value in (a, b)]
         if all(pieces is not None for pieces in sets):
@@ -147,6 +150,10 @@ def _compare_kinds(a, b) -> bool:
         return _is_same_time(a.items, (*parts[:3], ""))
     if kind == "set" and other == "number" and len(a.items) == 1:
         return is_equal(a.items[0], b)
+    if kind == "set" and other == "[]" and len(b.items) > 2:
+        return _compare_lists(a, b)
+    if kind == "relation" and other == "number":
+        return solves(b, a)
     if kind == "named" and other == "relation":
         left = a.items[3]
         return left is not None and _is_same_relation(Group("relation", ("=", left, a.items[-1])), b)
@@ -161,6 +168,17 @@ def _compare_kinds(a, b) -> bool:
         vector = rows[0] if len(rows) == 1 else [row[0] for row in rows] if all(len(r) == 1 for r in rows) else None
         return vector is not None and len(vector) == len(b.items) and all(map(is_equal, vector, b.items))
     return False
+
+
+def solves(value, relation: Group) -> bool:
+    """Says whether a value is a formula that the equation of a curve gives for its ordinate: `1-2x` of `2x+y=1`."""
+    mark, *sides = relation.items
+    if mark != "=" or len(sides) != 2 or not all(isinstance(side, Node) for side in (*sides, value)):
+        return False
+    if not list_symbols(value):
+        return False
+    missing = set().union(*map(list_symbols, sides)) - list_symbols(value)
+    return missing < ORDINATES and len(missing) == 1 and is_solution(*sides, *missing, value)
 
 
 def _compare_unit(a: Group, b) -> bool:
@@ -199,6 +217,10 @@ def _compare_lists(a: Group, b: Group) -> bool:
     for one, other in ((a, b), (b, a)):
         if _has_names(one) and not any(get_kind(item) == "named" for item in other.items):
             return all(map(is_equal, one.items, other.items))
+    bound = [[item.items for item in value.items if get_kind(item) == "member"] for value in (a, b)]
+    if [len(members) for members in bound] == [1, 1] and bound[0][0][1] == bound[1][0][1]:
+        # What an integer is called, `k` or `n`, does not matter where both say that it is any.
+        a, b = (_bind(value, members[0][0]) for value, members in zip((a, b), bound, strict=True))
     if DOTS in a.items or DOTS in b.items:
         return all(map(is_equal, a.items, b.items))
     rest = list(b.items)
@@ -208,6 +230,12 @@ def _compare_lists(a: Group, b: Group) -> bool:
             return False
         del rest[partner]
     return True
+
+
+def _bind(value: Group, name: str) -> Group:
+    """Returns a list without what its bound variable belongs to, and with one name for all such variables."""
+    items = [item for item in value.items if get_kind(item) != "member"]
+    return Group(value.kind, tuple(_rename(item, (name,)) for item in items))
 
 
 def _has_names(value: Group) -> bool:

@@ -7,7 +7,7 @@ equations, matrices, quantities and words by their structure. What it cannot rea
 import re
 from functools import lru_cache
 
-from rlready.components.core.verifier.exact.compare import HUNDRED, get_kind, is_equal, settle
+from rlready.components.core.verifier.exact.compare import HUNDRED, get_kind, is_equal, settle, solves
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number
 from rlready.components.core.verifier.exact.identity import has_kinks, is_rounded_from
 from rlready.components.core.verifier.exact.parts import Group
@@ -78,15 +78,17 @@ def decide(found: str, gold: str) -> tuple[bool, str, bool]:
     kinds = {name: get_kind(value) for name, value in values.items()}
     if kinds["answer"] == "base" != kinds["gold"]:
         return False, "", False
-    if kinds["gold"] == "named" and values["gold"].items[4] and kinds["answer"] not in ("named", "relation"):
-        # The equation of a curve is no value: `x+y=7` is not 7.
-        return False, "", False
     try:
+        if kinds["gold"] == "named" and values["gold"].items[4] and kinds["answer"] not in ("named", "relation"):
+            # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
+            left, value = values["gold"].items[3], values["gold"].items[-1]
+            return left is not None and solves(values["answer"], Group("relation", ("=", left, value))), "", False
         equal = is_equal(values["answer"], values["gold"]) or _is_rounded(values["gold"], values["answer"])
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
-    return equal, "", equal and any(map(_has_kinks, values.values()))
+    # The same tree needs no points.
+    return equal, "", equal and values["gold"] != values["answer"] and any(map(_has_kinks, values.values()))
 
 
 def is_confirmed(found: str, gold: str) -> bool:

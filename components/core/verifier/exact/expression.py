@@ -109,18 +109,19 @@ class _Parser:
                 right = self._read_power()
                 value = Node("/" if token in ("/", "\\div") else "*", (value, right))
                 value = Node("neg", (value,)) if negative else value
-            elif self._starts_factor(token, first) and not (argument and token.lstrip("\\") in FUNCTIONS):
+            elif self._starts_factor(token, first, value) and not (argument and token.lstrip("\\") in FUNCTIONS):
                 first = token
                 value = Node("*", (value, self._read_power()))
             else:
                 break
         return value
 
-    def _starts_factor(self, token: str, before: str) -> bool:
+    def _starts_factor(self, token: str, before: str, value: Node) -> bool:
         if token[0].isdigit() or token[0] == ".":
             # Two numbers side by side are no product: `1 000`, `2 3`; nor is `x2` one, which may be any of three things.
             raised = self.tokens[-2:-1] == ["^"] and not before[:1].isdigit()
-            return before in ALONE or raised
+            factor = value.args[1] if value.op == "*" else value
+            return before in ALONE or raised or (factor.op == "call" and factor.args[0] == "factorial")
         if token == "|":
             return self.bars == 0
         return token in ALONE or token[0] in "@`" or token.isalpha() or (token[0] == "\\" and token not in NO_FACTOR)
@@ -249,7 +250,10 @@ class _Parser:
         degree = Node("num", (Fraction(2), None))
         if self._peek() == "[":
             self.tokens.pop()
-            degree = self._read_group("]")
+            if self._peek() == "]":
+                self.tokens.pop()
+            else:
+                degree = self._read_group("]")
         return Node("call", ("root", self._read_argument(), degree))
 
     def _read_function(self, name: str) -> Node:

@@ -201,6 +201,12 @@ def is_proportional(a: Node, b: Node, positive: bool) -> bool:
     return False
 
 
+def is_solution(left: Node, right: Node, name: str, value: Node) -> bool:
+    """Says whether an equation, linear in a symbol, holds where the symbol has a value, and only there."""
+    holds, holds_at_zero = (is_same(_put(left, name, put), _put(right, name, put)) for put in (value, make_number("0")))
+    return holds and not holds_at_zero and _is_linear(Node("+", (left, Node("neg", (right,)))), name)
+
+
 def _match_constants(a: Node, b: Node) -> dict[str, str]:
     """Returns how to rename the constants of an integral (`c`, `C_1`) in one expression as the other writes them, if so.
 
@@ -219,11 +225,11 @@ def _match_constants(a: Node, b: Node) -> dict[str, str]:
 
 
 def _is_linear(node: Node, name: str) -> bool:
-    zero, one, two = (_set(node, name, number) for number in "012")
+    zero, one, two = (_put(node, name, make_number(number)) for number in "012")
     return _is_same_at_points(Node("+", (zero, two)), Node("*", (make_number("2"), one)), "e")
 
 
-def _set(node: Node, name: str, number: str) -> Node:
+def _put(node: Node, name: str, value: Node) -> Node:
     if node.op == "sym" and node.args[0] == name:
-        return make_number(number)
-    return Node(node.op, tuple(_set(part, name, number) if isinstance(part, Node) else part for part in node.args))
+        return value
+    return Node(node.op, tuple(_put(part, name, value) if isinstance(part, Node) else part for part in node.args))

@@ -7,7 +7,9 @@ HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "
 IN_NAMES = {
     f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")
 }
-IN_NAMES |= {"\\{", "\\}"}
+IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
+
+UNSOLVED = frozenset(("-", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
 
 
 def is_name(tokens: list[str]) -> bool:
@@ -34,7 +36,16 @@ def is_name(tokens: list[str]) -> bool:
         elif token[0] == "\\" and token not in IN_NAMES and token[1:] not in FUNCTIONS:
             return False
         previous = token
-    return bool(letters - {"e", "i", "@pi"})
+    letters -= {"e", "i", "@pi"}
+    return bool(letters) and not _is_of_unknown(letters, tokens)
+
+
+def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
+    r"""Says whether a name computes something of a single unknown, so that its equation is not yet solved: `\sqrt{x}`, `-x`."""
+    (letter, *others) = letters
+    if others or len(letter) > 1 or not letter.islower():
+        return False
+    return not UNSOLVED.isdisjoint(tokens) or (letter in "xy" and "|" in tokens)
 
 
 def _names(token: str) -> bool:

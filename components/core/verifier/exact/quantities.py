@@ -10,8 +10,9 @@ from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, rea
 
 MOST_WORDS = 5  # more are prose, which says the same in many ways
 PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
+NOTHING = ("emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-BASE = re.compile(r"\(?(-?[\d.]+)\)?(_\{?\(?\"?|\(?\"base\"?)(\w+)\)?\}?")
+BASE = re.compile(r"[({]?(-?[\d.]+)[)}]?(_\{?\(?(?:\"base)?\"?|\(?\"base\"?)(\w+)\)?\}?")
 TIME = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
     re.IGNORECASE,
@@ -61,13 +62,14 @@ def _read_scaled(tokens: list[str]) -> Node:
 def read_words(tokens: list[str]):
     """Reads words; some of them are numbers or sets."""
     words = [token.lstrip('"') for token in tokens if token[0].isalpha() or token[0] == '"']
+    words = words[1:] if words[1:] and words[0].lower() in ("a", "an", "the") else words
     joined = "".join(re.sub(r"[^\w]", "", word) for word in words)
     lower = joined.lower()
     if lower in PHRASES:
         return PHRASES[lower]
-    if lower in ("emptyset", "theemptyset"):
+    if lower in NOTHING:
         return Group("set", ())
-    if re.fullmatch(r"(?:theset)?(?:of)?(?:all)?(?:the)?real(?:number)?s?", lower):
+    if re.fullmatch(r"(?:theset)?(?:of)?(?:all)?(?:the)?real(?:number|value)?s?", lower):
         return Group("reals", (None, EVERYTHING))
     if sum(token[0] == '"' for token in tokens) > MOST_WORDS:
         raise Unreadable("prose")

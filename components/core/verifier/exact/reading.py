@@ -24,8 +24,12 @@ JOINERS = (",", ";", '"and', '"or', "\\vee")
 EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integers? ([a-z])|([a-z]) (?:is )?an integer)")
 LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?\([a-hA-H]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
 LABEL_IN_TEXT = re.compile(r"\s*\\text(?:bf)?\s*\{\s*\([a-hA-H]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+OPENING = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then|only)(?: only)?|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
+)
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
 
@@ -54,9 +58,24 @@ def read(text: str):
     if len(tokens) == 1 and re.fullmatch(r"\d{1,3}(,\d{3})+", tokens[0]):
         parts = tuple(make_number(part) for part in tokens[0].split(","))
         return Group("grouped", (make_number(tokens[0]), Group("list", parts)))
-    if tokens[1:2] == ["\\in"] and len(split(tokens, JOINERS)) == 1:
-        tokens = tokens[2:]
+    tokens = _cut_opening(tokens)
+    if "\\in" in tokens and len(split(tokens, JOINERS)) == 1:
+        sides = split(tokens, ("\\in",))
+        if len(sides) == 2 and all(token.lstrip("@").isalpha() or token in "(,)" for token in sides[0]):
+            tokens = sides[1]
     return read_tokens(tokens)
+
+
+def _cut_opening(tokens: list[str]) -> list[str]:
+    r"""Returns tokens without what leads to an answer: `\therefore`, `so`, `The answer is`."""
+    while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall") and tokens[1:]:
+        tokens = tokens[1:]
+    words = list(itertools.takewhile(lambda token: token[0] == '"', tokens))
+    opening = OPENING.match(" ".join(words).replace('"', "").lower())
+    cut = len(opening[0].split()) if opening else 0
+    while cut and tokens[cut : cut + 1] in ([","], [":"]):
+        cut += 1
+    return tokens[cut:] or tokens
 
 
 def read_tokens(tokens: list[str]):
@@ -67,6 +86,10 @@ def read_tokens(tokens: list[str]):
     parts = split(tokens, JOINERS)
     if len(parts) > 1:
         return _read_list(tokens, parts)
+    if '"except' in tokens[1:-1]:
+        place = tokens.index('"except')
+        whole, left_out = read_tokens(tokens[:place]), read_tokens(tokens[place + 1 :])
+        return Group("minus", (whole, left_out if isinstance(left_out, Group) else Group("set", (left_out,))))
     if condition := _find_condition(tokens):
         return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
     if "\\pm" in tokens or "\\mp" in tokens:
@@ -82,7 +105,7 @@ def read_tokens(tokens: list[str]):
         return Group("union", tuple(map(read_tokens, parts)))
     if len(parts := split(tokens, ("\\setminus",))) == 2 or _is_difference(parts := split(tokens, ("-",))):
         return Group("minus", tuple(map(read_tokens, parts)))
-    if len(parts := split(tokens, (":",))) > 1:
+    if len(parts := split(tokens, (":", '"to'))) > 1:
         return _read_ratio(parts)
     return _read_single(tokens)
 
@@ -106,9 +129,15 @@ def _read_list(tokens: list[str], parts: list[list[str]]):
     marks = set(list_marks(tokens, JOINERS))
     if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
         return Group("union", tuple(values))
-    if marks == {'"and'} and all(isinstance(value, Group) and value.kind == "reals" for value in values):
+    if parts[0][1:] == ["\\in", "@mathbb R"] and marks == {","} and all(map(_is_reals, values[1:])):
+        return Group("common", tuple(values[1:]))
+    if marks == {'"and'} and all(map(_is_reals, values)):
         return Group("common", tuple(values))
     return Group("list", tuple(flatten(values)))
+
+
+def _is_reals(value) -> bool:
+    return isinstance(value, Group) and value.kind == "reals"
 
 
 def _read_signs(tokens: list[str]):
@@ -143,7 +172,12 @@ def _cut_clause(tokens: list[str]) -> list[str]:
 
 
 def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
-    """Returns where `(k \\in Z)`, `for k \\in Z` or `where k \\in Z` begins behind an answer, and `k \\in Z`."""
+    """Returns where `(k \\in Z)`, `for k \\in Z`, `where k is an integer` or the like begins, and `k \\in Z`."""
+    for place in range(1, len(tokens)):
+        if tokens[place] in ('"for', '"where', '"with') and tokens[1:2] != ["("]:
+            words = " ".join(token.lstrip('"') for token in tokens[place:])
+            if found := INTEGER.fullmatch(words):
+                return place, [found[1] or found[2], "\\in", "@mathbb Z"]
     for place in range(1, len(tokens) - 3):
         if tokens[place] in ("(", '"for', '"where') and tokens[place + 2] == "\\in":
             rest = tokens[place + 1 :]
@@ -247,10 +281,13 @@ def _read_set(inner: list[str]) -> Group:
     r"""Reads what stands in braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
-            members = read_tokens(inner[place + 1 :])
-            if isinstance(members, Group) and members.kind == "reals" and members.items[0] != inner[0]:
+            condition = inner[place + 1 :]
+            members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] not in (None, inner[0]):
                 raise Unreadable("a condition for another letter")
             return members
+    if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
+        return Group("list", (read_tokens(sides[0]), read_tokens(sides[1])))
     if len(inner) > 60 * MOST_PARTS:
         raise Unreadable("a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))

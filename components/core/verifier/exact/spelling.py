@@ -34,7 +34,7 @@ CHARACTERS |= {letter: f"\\mathbb{{{plain}}}" for letter, plain in zip("ℝℤ�
 for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
     top, _, bottom = unicodedata.normalize("NFKC", fraction).partition("⁄")
     CHARACTERS[fraction] = f"\\frac{{{top}}}{{{bottom}}}"
-CHARACTERS |= {"。": ".", "√": "\\sqrt ", "∛": "\\sqrt[3]"}
+CHARACTERS |= {"℃": "^\\circ C", "℉": "^\\circ F", "。": ".", "√": "\\sqrt ", "∛": "\\sqrt[3]"}
 UNUSUAL = str.maketrans(CHARACTERS)
 RAISED, LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "₀₁₂₃₄₅₆₇₈₉"
 RAISED_RUN, LOWERED_RUN = re.compile(f"[{RAISED}]+"), re.compile(f"[{LOWERED}]+")
@@ -49,7 +49,7 @@ SAME = {
     \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle
     \displaystyle \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal
     \large \Large \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill
-    \mathopen \mathclose \mathord""",
+    \mathopen \mathclose \mathord \bold \mathbfit""",
     )
 }
 SAME |= dict(
@@ -60,13 +60,13 @@ SAME |= dict(
     \leq=\le \geq=\ge \neq=\ne \leqslant=\le \geqslant=\ge \leqq=\le \geqq=\ge \lt=< \gt=>
     \dfrac=\frac \tfrac=\frac \cfrac=\frac \nicefrac=\frac \sfrac=\frac \dbinom=\binom \tbinom=\binom \degree=^\circ
     \bigcup=\cup \varnothing=\emptyset \O=\emptyset \lbrace=\{ \rbrace=\} \lbrack=[ \rbrack=] \lvert=| \rvert=| \vert=|
-    \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx \thickapprox=\approx
+    \lparen=( \rparen=) \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx
     \dots=\ldots \cdots=\ldots \lor=\vee \ast=* \centerdot=\cdot \colon=: \varepsilon=\epsilon \vartheta=\theta
     \varphi=\phi \varrho=\rho \varkappa=\kappa \Reals=\mathbb{R} \reals=\mathbb{R} \R=\mathbb{R} \arctg=\arctan
     \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh \lbrack=[ \rbrack=] \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty
     \percent=% \widehat=\hat \widetilde=\tilde \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text
     \textit=\text \textsf=\text \texttt=\text \mbox=\text \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm
-    \mathop=\mathrm \mathup=\mathrm \textbf=\text""",
+    \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt \cr=\\ \tabularnewline=\\ \thickapprox=\approx""",
     )
 )
 COMMAND = re.compile(r"\\[a-zA-Z]+")
@@ -83,7 +83,9 @@ BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
 TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
 TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
 ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
-LAST_MARK = re.compile(r"(?<!\.)[.,;]\s*$|(?:\s*\\\\)+\s*$")
+LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
+LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
+DEGREE = re.compile(r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 
@@ -96,7 +98,7 @@ def respell(text: str) -> str:
     text = BROKEN.sub(lambda found: ESCAPES[found[0]], text)
     if "\\begin" not in text:
         text = TWICE.sub("", text)
-    text = COMMAS.sub("", text).replace("{,}", ",")
+    text = COMMAS.sub("", text).replace("{,}", ",").replace("{.}", ".")
     text = GROUPS_APART.sub(lambda found: found[1] + "".join(re.findall(r"\d+", found[2])), text)
     if "$" in text:
         if text.count("$") - text.count("\\$") == 1:
@@ -115,7 +117,8 @@ def respell(text: str) -> str:
         .replace("**", "^")
     )
     text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
-    return LAST_MARK.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", text)).strip()).strip()
+    text = LAST_SPACE.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", DEGREE.sub("^\\\\circ", text))))
+    return LAST_MARK.sub("", text.strip()).strip()
 
 
 def normalise(text: str) -> str:

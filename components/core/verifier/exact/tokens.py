@@ -31,6 +31,7 @@ ENDS = {"1": "st", "2": "nd", "3": "rd"}
 ORDINALS = {"st", "nd", "rd", "th"}
 ACCENTS = {f"\\{name}" for name in re.findall(r"\w+", "dot ddot hat bar vec tilde overline underline overset")}
 ALPHABETS = {"\\mathcal", "\\mathbb", "\\mathscr", "\\mathfrak"}
+SETS = ("R", "Z", "N", "Q", "C")  # behind a sign of membership
 GREEK = {
     f"\\{name}"
     for name in re.findall(
@@ -88,9 +89,11 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
         inner = inner.replace("\\$", "$ ")
     tokens = []
     for piece in INSIDE.findall(SPACE.sub(" ", inner)):
-        if piece in FUNCTIONS or (piece[0] == "\\" and len(piece) > 1):
+        if piece in FUNCTIONS or piece in ("max", "min", "gcd", "lcm") or (piece[0] == "\\" and len(piece) > 1):
             tokens.append(SPELLED.get(piece, piece))
-        elif piece == "." and tokens and tokens[-1][0] == '"':
+        elif tokens and (
+            (piece == "." and tokens[-1][0] == '"') or (piece in ORDINALS and _is_ordinal(tokens[-1], piece))
+        ):
             continue
         elif piece[0].isalpha():
             tokens.append(f'"{piece}' if len(piece) > 1 or piece in LETTERS or piece == "a" else piece)
@@ -178,6 +181,8 @@ def _merge(tokens: list[str]) -> list[str]:
             while end < len(tokens) and len(tokens[end]) == 1 and tokens[end].isalpha():
                 end += 1
             name, place = f"@{token[1:]} {''.join(tokens[place + 1 : end])}", end
+        elif merged[-1:] == ["\\in"] and token in SETS:
+            name, place = f"@mathbb {token}", place + 1
         elif token in GREEK or (len(token) == 1 and token.isalpha()):
             name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
         else:
