@@ -19,6 +19,7 @@ from rlready.components.core.models import load_token_counter
 from rlready.components.curate.contamination import Contamination, Text, list_words
 from rlready.components.curate.curate import curate
 from rlready.components.curate.near_duplicates import HASHES, Signatures, sign
+from rlready.components.curate.operators import list_operators
 from rlready.components.curate.pool import Spool
 from rlready.components.curate.split import rank_subsets
 from rlready.components.plan.plan import make_plan
@@ -103,6 +104,53 @@ def test_the_same_problem_is_found_in_other_words_and_not_with_other_numbers(que
     match = evaluated.find(identify(question), Text(question))
     assert bool(match) is found
     assert not match or (match.benchmark, match.question) == ("cubes", CUBE)
+
+
+SUM = (
+    "A calculator shows a number. Anna enters 12, and then works out 12 {} 34 {} 5 on it without using any brackets."
+    " Which number does the display of her calculator show at the end?"
+)
+SAME_SUM = [("+", "-"), ("plus", "minus"), ("+", "\u2212")]
+OTHER_SUMS = [
+    ("-", "+"),
+    ("+", "+"),
+    ("\\times", "-"),
+    ("*", "/"),
+    ("+", "\\div"),
+    ("minus", "plus"),
+    ("^", "-"),
+    ("<", ">"),
+]
+
+
+def test_problems_that_differ_in_a_sign_or_operator_are_others(tmp_path):
+    evaluated = Contamination(ngram=4, overlap=0.6)
+    evaluated.add("sums", [{"problem_id": "s", "question": SUM.format("+", "-")}])
+    asked = {signs: SUM.format(*signs).replace("Which", "Tell me: which") for signs in SAME_SUM + OTHER_SUMS}
+    assert {signs for signs, question in asked.items() if evaluated.find("", Text(question))} == set(SAME_SUM)
+    assert evaluated.find("", Text(asked["+", "-"].replace("12 +", "-12 +"))) is None
+    # The same words three times over, so that one word makes no difference of its own.
+    texts = [" ".join([SUM.format(*signs)] * 3) for signs in [("+", "-"), *OTHER_SUMS]]
+    pool = Signatures(tmp_path / "signatures")
+    pool.add(*sign(texts, list(map(list_words, texts)), ["7"] * len(texts)))
+    assert pool.find(np.arange(len(texts)), 0.5) == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("\\frac{1}{2}x-\\dfrac34", "1/2 x \u2212 3/4", True),
+        ("3 \\cdot 4", "3 × 4", True),
+        ("a 10-sided, two-digit x-axis at 90^\\circ", "a 10 sided two digit x axis at 90°", True),
+        ("7+3", "7-3", False),
+        ("-7+3", "7+3", False),
+        ("7 \\times 3", "7 \\div 3", False),
+        ("x \\le 3", "x \\ge 3", False),
+        ("2^3", "2*3", False),
+    ],
+)
+def test_operators_are_told_from_their_looks(one, other, same):
+    assert (list_operators(one) == list_operators(other)) is same
 
 
 def test_short_problems_and_no_ngrams_leave_exact_matches_only():
@@ -378,6 +426,17 @@ def test_traces_are_verified_and_limited_in_tokens(tmp_path):
         ("sft", "shorter than curate_min_tokens"): 10,
         ("sft", "longer than curate_max_tokens"): 6,
     }
+
+
+def test_a_trace_that_the_verifier_cannot_judge_leaves_under_a_name_of_its_own(tmp_path):
+    rows = [
+        {"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"\\boxed{{{2 * n}}}"} for n in range(60)
+    ]
+    prose = "Petya, whatever Vasya does in any of his moves"
+    rows[7] |= {"answer": prose, "solution": "\\boxed{\\text{it is always Petya who will win in the end}}"}
+    rows[8] |= {"answer": prose, "solution": f"\\boxed{{{prose}}}"}
+    card, _ = run(tmp_path, rows, traces="verified")
+    assert count(card) == {("sft", "the verifier cannot tell whether the trace ends in the answer"): 1}
 
 
 def test_subsets_matched_by_tokens_have_as_many_tokens_as_the_random_one(tmp_path):

@@ -11,6 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+
+from rlready.components.curate.operators import list_operators
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 # What looks of LaTeX differ by from copy to copy.
@@ -73,13 +76,22 @@ class Text:
         if "[asy]" in question:
             self.figure = erase_all_but_digits("".join(FIGURE.findall(question)))
             question = FIGURE.sub(" ", question)
-        self.digits = erase_all_but_digits(question)
+        self.digits, self.question = erase_all_but_digits(question), question
+
+    @cached_property
+    def operators(self) -> str:
+        """The numbers with the operators and signs beside them; few texts come so close to another that it matters."""
+        return list_operators(self.question)
 
     def has_numbers_of(self, evaluation: "Text") -> bool:
-        """Says whether the digits are those of an evaluation problem; many may stand among others."""
+        """Says whether digits, signs and operators are those of an evaluation problem; many may stand among others."""
         same = self.digits == evaluation.digits
         inside = len(evaluation.digits) >= DIGITS_THAT_TELL and evaluation.digits in self.digits
-        return (same or inside) and (not self.figure or not evaluation.figure or self.figure == evaluation.figure)
+        figures = not self.figure or not evaluation.figure or self.figure == evaluation.figure
+        if not (same or inside) or not figures:
+            return False
+        ours, theirs = self.operators, evaluation.operators
+        return ours == theirs or (inside and theirs in ours)
 
 
 class Contamination:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rlready.components.curate.contamination import compile_eraser, list_grams
+from rlready.components.curate.operators import ALIKE, OPERATORS
 
 HASHES = 128
 SHINGLE = 5  # words
@@ -46,7 +47,13 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         row[:] = minhash.digest()
     # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
     signatures = hashes.astype(np.uint16).tobytes()
-    return signatures, _digest(map(erase_all_but_symbols, texts)), _digest(SPACE.sub("", answer) for answer in answers)
+    return signatures, _digest(map(list_symbols, texts, words)), _digest(SPACE.sub("", answer) for answer in answers)
+
+
+def list_symbols(text: str, words: list[str]) -> str:
+    r"""Returns the digits, signs and operators of a text, and behind them the operators among its words (`\div`, `minus`)."""
+    spelled = " ".join(filter(OPERATORS.__contains__, words))
+    return f"{erase_all_but_symbols(text if text.isascii() else text.translate(ALIKE))} {spelled}"
 
 
 def _digest(texts: Iterable[str]) -> bytes:
