@@ -50,6 +50,11 @@ def test_what_fails_is_said_and_what_comes_after_it_waits_for_nothing(board):
     assert states(board, row)[:2] == ["failed", "skipped"]
 
 
+def test_rl_without_a_signal_is_said(board):
+    row = board.rows[2]
+    assert tell(board, "rl", row, "stopped", message="no signal: x") == f"{row}: RL had no signal: x"
+
+
 def test_candidates_long_before_one_that_starts_came_from_the_cache(board):
     tell(board, "sft", board.rows[4], "started")
     assert states(board, board.rows[1])[:2] == ["cached", "cached"]

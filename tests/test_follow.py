@@ -9,7 +9,15 @@ import pytest
 from kfp_server import IMAGE, Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, Verdict
+from rlready.components.core.records import (
+    BenchmarkRecord,
+    Candidate,
+    Failure,
+    Outcome,
+    PredictorsRecord,
+    RlRecord,
+    Verdict,
+)
 from rlready.components.core.serialization import to_json
 from rlready.components.core.tracking.find import find_experiment
 from rlready.components.core.tracking.runs import find_open_runs, open_run
@@ -107,6 +115,19 @@ def test_a_candidate_that_failed_and_the_verdicts_are_told_where_the_server_hand
     ]
     server.ui = False
     assert "SFT of random-256x4-lr0.001-s0: done, 1 of 3" in tell(server, argo.write())
+
+
+def test_rl_without_a_signal_is_told_with_its_end(server):
+    trained = Outcome(CANDIDATES[1], rl=RlRecord([[10, 0.0]], 10, stopped="no signal: all rewards equal"))
+    server.artifacts = {"minio://mlpipeline/v2/rl": to_json(trained)}
+    argo = Argo()
+    argo.loop(*TRAIN, count=1)
+    argo.task(*TRAIN, 0, "rl", state="done", candidate=GOOD, artifacts={"outcome": "minio://mlpipeline/v2/rl"})
+    name = NAMES[1]
+    assert tell(server, argo.write()) == [
+        f"RL of {name}: done, 1 of 1",
+        f"RL of {name}: had no signal: all rewards equal",
+    ]
 
 
 @pytest.mark.parametrize("source", ["api", "ui", "artifact", "nowhere"])

@@ -9,10 +9,13 @@ from rlready.components.core.records import (
     GateNumbers,
     Outcome,
     PredictorsRecord,
+    RlRecord,
     SampleStatistics,
     Verdict,
 )
 from rlready.components.report.assemble import SweepResult
+from rlready.components.report.document import render_markdown
+from rlready.components.report.report import compose
 from rlready.pipelines.cli.result import print_outcomes
 
 MEASURED = PredictorsRecord(
@@ -44,6 +47,18 @@ def test_every_score_has_its_interval_and_the_shares_of_lost_answers(capsys):
     shown = "0.100 [0.05, 0.20] 3/12 % 0.200 [0.10, 0.35] 0.400"
     assert lines[0] == f"a {shown} approved 0.440 [0.420, 0.460] > 99/100 %"
     assert lines[1] == f"base model, no RL {shown} – 0.000 [0.000, 0.178] > 99/100 %"
+
+
+def test_rl_that_had_nothing_to_learn_from_is_said(capsys):
+    silent = RlRecord([[10, 0.0]], 10, stopped="no signal: all rewards equal in all 10 steps; stopped after 10 of 30")
+    rows = [dataclasses.replace(make_outcome(name, 0.1, [0.0, 0.2]), rl=silent) for name in "ab"]
+    sweep = SweepResult([*rows, make_outcome("c", 0.3, [0.2, 0.4])], make_outcome("base", 0.0, [0.0, 0.178]), {})
+    lines = read_lines(capsys, *sweep.outcomes)
+    assert sum("approved (RL without signal)" in line for line in lines) == 2
+    assert lines[-1] == f"RL of a, b had {silent.stopped}."
+    page = render_markdown(compose(sweep))
+    assert f"RL of a, b had {silent.stopped}." in page and "approved (RL without signal)" in page
+    assert f"| {silent.stopped}; a reason |" in page
 
 
 def test_what_failed_is_named_with_the_way_to_try_again(capsys):

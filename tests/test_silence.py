@@ -1,15 +1,17 @@
 """RL without a signal ends early and says why; RL with one does not."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from rlready.components.config import Curate, parse_parameters, read_settings, write_settings
-from rlready.components.core.records import Candidate, RlRecord
+from rlready.components.core.records import Candidate, Outcome, RlRecord
 from rlready.components.core.serialization import from_json, to_json
+from rlready.components.core.tracking.figures import list_metrics
 from rlready.components.curate.curate import curate
 from rlready.components.rl.silence import StopWithoutSignal
-from rlready.components.rl.train import train
+from rlready.components.rl.train import list_rewards, train
 
 SOURCE = "builtin:list-machine"
 
@@ -32,6 +34,8 @@ def make_history(shares, reward=0.0):
         ([1.0] * 3, 0.0, 3, False, "in all 3 steps"),  # to its end, and for nothing
         ([0.9, 1.0, 1.0], 0.0, 3, False, None),
         ([], 0.0, 3, False, None),
+        # Where the verifier could judge no completion, TRL logs no reward, and no group's rewards as equal.
+        ([0.0] * 10, None, 50, True, "(the verifier could judge none) in all 10 steps"),
     ],
 )
 def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explained):
@@ -43,7 +47,16 @@ def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explain
     assert (said is None) == (explained is None) and (explained or "") in (said or "")
 
 
+def test_a_step_without_a_verdict_has_no_mean_reward():
+    history = [{"step": 1, "reward": 0.123456}, {"step": 2, "reward": None}, {"step": 2, "loss": 1.0}]
+    assert list_rewards(history) == [[1, 0.12346], [2, None]]
+    assert list_metrics(
+        Outcome(Candidate("c", 1, "random", 8, 1e-3, 0), rl=RlRecord(list_rewards(history))), "candidate"
+    ) == [("rl/reward", 1, 0.12346)]
+
+
 def test_a_model_that_is_never_right_is_not_trained_to_the_end(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("RLREADY_EVENTS", str(tmp_path / "events"))
     monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
     counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
     data = tmp_path / "data"
@@ -57,5 +70,7 @@ def test_a_model_that_is_never_right_is_not_trained_to_the_end(tiny_model, tmp_p
     assert record.stopped == (
         "no signal: the completions of every group had equal rewards (none was right) in all 10 steps; stopped after 10 of 30"
     )
+    told = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [event["message"] for event in told if event["state"] == "stopped"] == [record.stopped]
     assert from_json(RlRecord, to_json(record)) == record and RlRecord([]).stopped is None
     assert (tmp_path / "model" / "model.safetensors").exists()

@@ -60,7 +60,7 @@ BENCHMARK = BenchmarkRecord(
 FULL = replace(
     PARTIAL,
     verdict=APPROVED,
-    rl=RlRecord([[1, 0.1], [2, 0.4]], seconds=5.0),
+    rl=RlRecord([[1, 0.1], [2, 0.4]], seconds=5.0, steps=2, stopped="no signal: all rewards equal"),
     benchmark=BENCHMARK,
     links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
 )
@@ -97,6 +97,9 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(ml
         assert status == "FINISHED"
         assert params == {k: str(v) for k, v in vars(CANDIDATE).items()}
         assert (tags["verdict"], tags["verdict.reason"]) == ("approved", "Pass@64 is 0.7")
+        assert (
+            tags["rl.stopped"] == "no signal: all rewards equal" and "RL without signal" in tags["mlflow.note.content"]
+        )
         assert points["sft/heldout_loss"] == [(0, 2.0), (1, 1.5)]
         assert points["rl/reward"] == [(1, 0.1), (2, 0.4)]
         assert points["sft/pass_at_64"] == [(0, 0.7)]
@@ -115,6 +118,7 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(ml
             ("rl/pass_at_1_standard_error", 0.01),
             ("rl/reward", 0.4),
             ("rl/seconds", 5.0),
+            ("rl/steps", 2.0),
         ]
         assert dict(sft[2])["sft/pass_at_64"] == 0.7
     before = describe(mlflow_client)

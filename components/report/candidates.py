@@ -101,7 +101,9 @@ def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: floa
 def _show_sft_pass_at_1(row: Row) -> str:
     seen = row.predictors.by_products
     interval = read_interval(row.predictors.intervals.get("1"))
-    return _add(show_estimate(row.sft_pass_at_1, interval), show_shares(seen.truncated, seen.unreadable))
+    return _add(
+        show_estimate(row.sft_pass_at_1, interval), show_shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
+    )
 
 
 def _show_pass_at_k(row: Row) -> str:
@@ -130,7 +132,8 @@ def _show_forecast(row: Row) -> str:
 
 
 def _show_result(row: Row) -> str:
-    return _add(show_score(row), show_shares(row.benchmark.truncated, row.benchmark.unreadable))
+    seen = row.benchmark
+    return _add(show_score(row), show_shares(seen.truncated, seen.unreadable, seen.unknown))
 
 
 def _show_greedy_result(row: Row) -> str:
@@ -139,9 +142,10 @@ def _show_greedy_result(row: Row) -> str:
 
 
 def _show_reason(row: Row) -> str:
-    """Returns why it failed, and the gate's reason unless that is the failure."""
-    failed = [row.failure.reason] if row.failure else []
-    return "; ".join(failed + [row.verdict.reason or MISSING] * (not row.failed_early))
+    """Returns why it failed, why RL taught nothing, and the gate's reason unless that is the failure."""
+    wrong = [row.failure.reason] if row.failure else []
+    wrong += [row.stopped] if row.stopped else []
+    return "; ".join(wrong + [row.verdict.reason or MISSING] * (not row.failed_early))
 
 
 def _add(figure: str, shares: str) -> str:
@@ -165,11 +169,17 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
             " still solves within k. The base model's own is between two draws of its samples: what a candidate that forgot"
             " nothing would keep. It needs 2 k samples a problem."
         )
+    if any(pair[0].verifier_unknown or pair[1].unknown for pair in shares):
+        said.append("Without verdict: samples that the verifier could not judge. They count as wrong, too.")
     if any(row.sequential for row in rows):
         said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")
     if any(row.elsewhere for row in rows):
         said.append(
             "Elsewhere: RL ran in another system; score, standard error and cost are as they were recorded (rlready record)."
+        )
+    if any(row.stopped for row in rows):
+        said.append(
+            "RL without signal: no reward told one completion of a prompt from another, so RL taught nothing more."
         )
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")

@@ -83,6 +83,11 @@ class Row:
         return self.outcome.failure
 
     @property
+    def stopped(self) -> str:
+        """Why RL ended before its steps, or taught nothing; empty where it did neither, or did not run."""
+        return (self.outcome.rl and self.outcome.rl.stopped) or ""
+
+    @property
     def failed_early(self) -> bool:
         """Whether it failed before the gate, which then had nothing to judge by; that is no rejection."""
         return self.failure is not None and self.failure.stage in BEFORE_RL

@@ -40,7 +40,17 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     answer, *more = _describe_answer(rows, settings, noise)
-    return [*everywhere, answer, counted, *_describe_elsewhere(rows), *somewhere, *more, *_describe_base(rows, base)]
+    told = [*describe_stopped(rows), *_describe_elsewhere(rows)]
+    return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
+
+
+def describe_stopped(rows: list[Row]) -> list[str]:
+    """Returns a sentence for each way in which RL had nothing to learn from, with the candidates that it happened to."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        if row.stopped:
+            named.setdefault(row.stopped, []).append(row.name)
+    return [f"RL of {name_some(names)} had {reason}." for reason, names in named.items()]
 
 
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
@@ -111,7 +121,7 @@ def _describe_elsewhere(rows: list[Row]) -> list[str]:
 
 
 def _describe_base(rows: list[Row], base: Row) -> list[str]:
-    shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable)
+    shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable, base.benchmark.unknown)
     said = []
     if base.score is not None:
         shown = f"{show_score(base)} ({shares} of its samples)" if shares else show_score(base)

@@ -61,9 +61,9 @@ def show_greedy(share: float | None, problems: int | None) -> str:
     return show_estimate(share, estimate_interval([1.0] * solved + [0.0] * (problems - solved)))
 
 
-def show_shares(truncated: float | None, unreadable: float | None) -> str:
-    """Returns which share of the samples was cut off and which has no readable answer; empty where neither is known."""
-    known = [("cut", truncated), ("unreadable", unreadable)]
+def show_shares(truncated: float | None, unreadable: float | None, unknown: float | None) -> str:
+    """Returns which share of the samples was cut off, has no readable answer, and no verdict if there is any such."""
+    known = [("cut", truncated), ("unreadable", unreadable), ("without verdict", unknown or None)]
     return ", ".join(f"{name} {show_percent(share)}" for name, share in known if share is not None)
 
 
@@ -75,11 +75,12 @@ def show_percent(share: float) -> str:
 
 
 def show_verdict(row: Row) -> str:
-    """Returns what became of a candidate: the gate's verdict, with what failed after it, or what failed before it."""
+    """Returns what became of a candidate: the gate's verdict, with what went wrong after it, or what failed before it."""
     failed = row.failure and f"{STAGE_NAMES[row.failure.stage]} failed"
     if row.failed_early:
         return failed
-    return (row.verdict.decision or MISSING) + " (audited)" * row.verdict.audited + (f" ({failed})" if failed else "")
+    marks = ["audited"] * row.verdict.audited + ["RL without signal"] * bool(row.stopped) + ([failed] if failed else [])
+    return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
 
 
 def count(number: int, noun: str) -> str:

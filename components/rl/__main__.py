@@ -41,7 +41,11 @@ def run(
     reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
     write_record(reached, outcome)
     log_outcome(reached)
-    return {"reward": record.rewards[-1][1] if record.rewards else None, "seconds": record.seconds}
+    return {
+        "reward": record.rewards[-1][1] if record.rewards else None,
+        "steps": record.steps,
+        "seconds": record.seconds,
+    }
 
 
 if __name__ == "__main__":

@@ -73,8 +73,11 @@ class SamplerCheck(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Raises RuntimeError for a difference or ratio out of bounds, or not finite."""
-        difference = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
-        ratio = (logs or {}).get("sampling/importance_sampling_ratio/mean", 1.0)
+        # TRL logs None for a mean over nothing but NaN.
+        difference, ratio = (
+            math.nan if (value := (logs or {}).get(f"sampling/{name}/mean", same)) is None else value
+            for name, same in (("sampling_logp_difference", 0.0), ("importance_sampling_ratio", 1.0))
+        )
         follows = difference <= self.MOST_DIFFERENCE and self.RATIO[0] <= ratio <= self.RATIO[1]
         if not (follows and math.isfinite(difference)):
             raise RuntimeError(

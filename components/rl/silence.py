@@ -4,6 +4,7 @@ from transformers import TrainerCallback
 
 SHARE = 0.2  # of the steps, in a row and without a signal, after which RL ends
 FEWEST = 10  # steps; in fewer, a model that is seldom right is silent by chance
+WHY = {(0.0,): " (none was right)", (1.0,): " (every one was right)", (None,): " (the verifier could judge none)"}
 SILENT = "frac_reward_zero_std"  # TRL's: share of the groups whose rewards are all equal
 
 
@@ -32,7 +33,7 @@ class StopWithoutSignal(TrainerCallback):
         if not silent or silent < min(self.patience, len(logged)):
             return None
         rewards = {entry["reward"] for entry in logged[-silent:]}
-        why = {(0.0,): " (none was right)", (1.0,): " (every one was right)"}.get(tuple(rewards), "")
+        why = WHY.get(tuple(rewards), "")
         shown = f"all {silent}" if silent == len(logged) else f"the last {silent}"
         end = f"; stopped after {len(logged)} of {self.steps}" if len(logged) < self.steps else ""
         return f"no signal: the completions of every group had equal rewards{why} in {shown} steps{end}"
@@ -44,5 +45,8 @@ def count_silent_steps(history: list[dict]) -> int:
     Args:
         history: The Trainer's log.
     """
-    shares = [entry[SILENT] for entry in history if SILENT in entry]
-    return next((number for number, share in enumerate(reversed(shares)) if share < 1), len(shares))
+    # Where no completion could be judged, TRL logs no mean reward, and no group's rewards as equal.
+    silent = [
+        entry[SILENT] is None or entry[SILENT] >= 1 or entry["reward"] is None for entry in history if SILENT in entry
+    ]
+    return next((number for number, one in enumerate(reversed(silent)) if not one), len(silent))

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from rlready.components.config import InputError
 from rlready.components.core.records import Candidate, RlRecord
+from rlready.components.core.runtime import events
 from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work
 from rlready.components.core.training import checkpoints
@@ -52,8 +53,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     stopped = silence.explain(history)
     if stopped:
         print(f"rl of {candidate.candidate_id}: {stopped}", flush=True)
-    rewards = [[entry["step"], round(entry["reward"], 5)] for entry in history if "reward" in entry]
-    return RlRecord(thin_out(rewards), steps, seconds, **describe_device(), stopped=stopped)
+        events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
+    return RlRecord(list_rewards(history), steps, seconds, **describe_device(), stopped=stopped)
 
 
 def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence):
@@ -157,6 +158,12 @@ def place_vllm(settings: SimpleNamespace, end: int) -> dict:
         "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
         "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
     }
+
+
+def list_rewards(history: list[dict]) -> list[list]:
+    """Returns [step, mean reward] of some steps of the Trainer's log; None where the verifier could judge no completion."""
+    logged = [(entry["step"], entry["reward"]) for entry in history if "reward" in entry]
+    return thin_out([[step, None if reward is None else round(reward, 5)] for step, reward in logged])
 
 
 def thin_out(series: list, most: int = 20) -> list:

@@ -16,13 +16,13 @@ SOME_FAILED = 3  # exit status where some candidates failed and others have a re
 
 
 def print_outcomes(sweep: SweepResult) -> None:
-    """Prints the answer, the outcome of every candidate, the best first, then the base model's, and what failed and why."""
+    """Prints the answer, the outcome of every candidate, the best first, then the base model's, and what went wrong and why."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from rlready.components.report.comparison import read_rows
-    from rlready.components.report.headline import describe_result
+    from rlready.components.report.headline import describe_result, describe_stopped
     from rlready.components.report.predictors import label_pass_at
 
     rows, base, k = read_rows(sweep)
@@ -34,7 +34,7 @@ def print_outcomes(sweep: SweepResult) -> None:
         table.add_row(*map(Text, _list_cells(name, row)))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
     Console(width=max(Console().width, 200)).print(table)
-    for line in list_failures(sweep):
+    for line in (*describe_stopped(rows), *list_failures(sweep)):
         print(line)
     print()
 

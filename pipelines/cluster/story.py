@@ -112,17 +112,16 @@ class Story:
         elif step.state == "cached":
             yield f"{what}: from the cache{place}"
         else:
-            failure = self._find_failure(step)
+            # Why a candidate failed, in this step or before it: its pods succeed all the same.
+            held = self._read(step, "outcome") if step.stage in CANDIDATE_STAGES else None
+            failure = held.get("failure") if held else None
             if not failure:
                 yield f"{what}: done{place}"
+                if step.stage == "rl" and held and (stopped := (held.get("rl") or {}).get("stopped")):
+                    yield f"{what}: had {stopped}"
             elif failure["stage"] == step.stage:
                 yield f"{what}: failed: {failure['reason']}{place}"
             yield from self._tell_verdicts(step)
-
-    def _find_failure(self, step: Step) -> dict[str, Any] | None:
-        """Returns why a candidate failed, in this step or before it: its pods succeed all the same."""
-        held = self._read(step, "outcome") if step.stage in CANDIDATE_STAGES else None
-        return held.get("failure") if held else None
 
     def _tell_verdicts(self, step: Step) -> Iterator[str]:
         held = self._read(step, "judged") if step.stage == "gate" else None

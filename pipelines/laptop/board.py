@@ -129,6 +129,8 @@ class Board:
             if stage != "gate":
                 cell.note = ""
                 return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
+        elif state == "stopped":
+            return f"{row}: {TITLES[stage]} had {event['message']}"
         elif state in ("failed", "skipped"):
             cell.state = state
             return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None

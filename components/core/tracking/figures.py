@@ -52,6 +52,7 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield from ((f"forecast/{name}", 0, getattr(verdict.forecast, name)) for name in ("predicted", "low", "high"))
     if rl:
         yield "rl/seconds", 0, rl.seconds
+        yield "rl/steps", 0, rl.steps
         yield from (("rl/reward", int(step), value) for step, value in rl.rewards)
     if benchmark:
         yield f"{after}/pass_at_1", 0, benchmark.pass_at_1
@@ -59,6 +60,7 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield f"{after}/pass_at_1_standard_error", 0, benchmark.standard_error
         yield f"{after}/greedy_pass_at_1", 0, benchmark.greedy_pass_at_1
         yield from ((f"{after}/{name}/pass_at_1", 0, value) for name, _, value, *_ in benchmark.benchmarks)
+        yield f"{after}/verifier_unknown", 0, benchmark.unknown
         yield "benchmark/chance", 0, benchmark.chance or None
         yield "benchmark/seconds", 0, benchmark.seconds
     elif outcome.elsewhere:

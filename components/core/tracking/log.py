@@ -75,6 +75,8 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
+    if outcome.rl and outcome.rl.stopped:
+        tags |= {"rl.stopped": outcome.rl.stopped[:LONGEST_TAG]}
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:

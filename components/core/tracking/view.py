@@ -16,7 +16,7 @@ VIEW = "mlflow.sharedViewState.rlready"
 FIRST = "attributes.`Description`"
 FIGURES = ("sft/pass_at_1", "sft/generalization_loss", "rl/pass_at_1")
 SETTINGS = ("epochs", "subset", "learning_rate", "seed")  # of a candidate
-TAGS = ("verdict", "verdict.reason", "failed.reason")
+TAGS = ("verdict", "verdict.reason", "failed.reason", "rl.stopped")
 MOST_DIFFERENCES = 8  # columns; more would not be looked at
 
 
@@ -52,6 +52,7 @@ def describe(run: Any) -> str:
         "sft/sequential": f"Pass@{k}",
     }
     parts = [f"{run.data.tags['failed']} failed"] if "failed" in run.data.tags else []
+    parts += ["RL without signal"] if "rl.stopped" in run.data.tags else []
     for key, name in names.items():
         ends = [metrics.get(f"{key}_{end}") for end in ("low", "high")]
         value = [f"{metrics[key]:.0%}"[:-1]] if key in metrics else []
