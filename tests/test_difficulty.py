@@ -74,7 +74,7 @@ def test_the_limits_belong_to_what_is_kept_and_no_problem_is_asked_twice(tmp_pat
 
     def count(problems):
         asked.extend(row["problem_id"] for row in problems)
-        return [int(row["problem_id"], 16) % 5 for row in problems]
+        return [(int(row["problem_id"], 16) % 5, 0) for row in problems]
 
     card, rows = curate_files(tmp_path, count, min_pass_rate=0.25, max_pass_rate=0.75)
     assert len(rows) == 70 and {row["base_passes"] for row in rows} == {1, 2, 3}
@@ -88,11 +88,30 @@ def test_the_limits_belong_to_what_is_kept_and_no_problem_is_asked_twice(tmp_pat
     }
 
 
+def test_a_rate_that_the_verifier_cannot_tell_decides_nothing(tmp_path):
+    # Right samples and samples without a verdict, of four: 0 to 1, 1 to 4, 1 to 2 and 4 of them may be right.
+    seen = [(0, 1), (1, 3), (1, 1), (4, 0)]
+    numbers = {}
+
+    def count(problems):
+        return [seen[numbers.setdefault(row["problem_id"], int(row["problem_id"], 16) % 4)] for row in problems]
+
+    card, rows = curate_files(tmp_path, count, min_pass_rate=0.25, max_pass_rate=0.75, rl_problems=40)
+    assert {numbers[row["problem_id"]] for row in rows} == {2}
+    left = {d["reason"]: d["rows"] for d in card["dropped"] if d["set"] == "rl"}
+    assert set(left) == {
+        "the verifier cannot tell how often the base model solves it",
+        "the base model solves it too often",
+    }
+    asked = list(numbers.values())
+    assert left["the verifier cannot tell how often the base model solves it"] == asked.count(0) + asked.count(1)
+
+
 def test_too_few_problems_of_the_right_difficulty_are_one_line(tmp_path):
     with pytest.raises(
         InputError, match=r"70 RL rows wanted .* 0 usable \(.*295 x the base model solves it too rarely"
     ):
-        curate_files(tmp_path, lambda problems: [0] * len(problems), min_pass_rate=0.25, heldout_problems=5)
+        curate_files(tmp_path, lambda problems: [(0, 0)] * len(problems), min_pass_rate=0.25, heldout_problems=5)
 
 
 def test_without_limits_nobody_is_asked_and_sampling_does_not_matter(tmp_path):

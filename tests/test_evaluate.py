@@ -21,6 +21,8 @@ from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
 from rlready.components.core.evaluation.evaluate import Reached, choose_size, evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
+from rlready.components.core.evaluation.results import Results, describe_results
+from rlready.components.core.evaluation.samples import SAMPLES, count_right, write_part
 from rlready.components.core.evaluation.suite import average, score_benchmark
 from rlready.components.core.sampling.engine import Completion, Engine
 from rlready.components.list_machine.problems import write_problem
@@ -230,6 +232,28 @@ def test_bad_input_is_one_line(tmp_path, benchmarks, options, message):
     status, _, errors = run(tmp_path, *options, benchmarks=benchmarks)
     assert status == 2 and message in errors and len(errors.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sample_without_a_verdict_counts_as_not_right_and_is_told(tmp_path):
+    verdicts = [
+        ("a", 0.0, None),
+        ("a", 1.0, True),
+        ("a", 1.0, None),
+        ("b", 0.0, True),
+        ("b", 1.0, False),
+        ("b", 1.0, False),
+    ]
+    blank = dict.fromkeys(SAMPLES.names)
+    rows = [blank | {"benchmark": "x", "problem_id": p, "temperature": t, "right": right} for p, t, right in verdicts]
+    write_part(tmp_path / "samples.parquet", rows)
+    *counts, unknown = count_right(tmp_path / "samples.parquet", "x", ["a", "b"])
+    assert counts == [[1, 0], [0, 1]] and unknown == pytest.approx(2 / 6)
+    score = score_benchmark("x", [{"problem_id": "a"}, {"problem_id": "b"}], 2, *counts, unknown=unknown)
+    assert (score.pass_at_1, score.greedy, score.unknown) == (0.25, 0.5, unknown)
+    shown = describe_results(
+        SimpleNamespace(benchmarks=[SimpleNamespace(left_out={})]), Results([score], average([score]), 6)
+    )
+    assert "no verdict on 33.3% of the samples" in shown
 
 
 def test_a_benchmark_without_a_usable_problem_and_files_of_one_name_are_refused(tmp_path):

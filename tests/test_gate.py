@@ -33,7 +33,11 @@ def make_outcome(correct=(2, 2), loss=0.4, subset="random", name="c", trajectory
         loss_interval=[loss - 0.1, loss + 0.1] if loss else None,
         samples=4,
         correct=list(correct),
-        by_products=SampleStatistics(verifier_disagreement=changes.pop("disagreement", 0.0)),
+        by_products=SampleStatistics(
+            verifier_disagreement=changes.pop("disagreement", 0.0),
+            verifier_timeouts=0.0,
+            verifier_unknown=changes.pop("unknown", 0.0),
+        ),
         sequence=sequence and SequenceRecord(**{"k": None, "low": None, "high": None} | sequence),
     )
     candidate = Candidate(name, 1, subset, 8, 1e-3, 0)
@@ -59,7 +63,7 @@ def test_verdict(case):
     trajectory = [[epoch, loss] for epoch, loss in enumerate(case.get("trajectory", [1.0, 0.4]))]
     outcome = make_outcome(
         case.get("correct", [2, 2]), case.get("loss", 0.4), case.get("subset", "random"), trajectory=trajectory,
-        disagreement=case.get("disagreement", 0.0), sequence=case.get("sequence"),
+        disagreement=case.get("disagreement", 0.0), unknown=case.get("unknown", 0.0), sequence=case.get("sequence"),
     )  # fmt: skip
     base = make_outcome(case.get("base", [2, 2]))
     verdict = decide_one(outcome, base, settings)

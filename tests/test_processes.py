@@ -196,7 +196,9 @@ def test_deepspeed_that_is_missing_is_named_with_its_extra(monkeypatch):
 
 @pytest.mark.parametrize(
     ("difference", "ratio", "stops"),
-    [(0.02, 1.01, False), (0.3, 1.0, True), (0.01, 5.0, True), (float("nan"), 1.0, True), (0.0, float("nan"), True)],
+    [(0.02, 1.01, False), (0.3, 1.0, True), (0.01, 5.0, True), (float("nan"), 1.0, True), (0.0, float("nan"), True)]
+    # What TRL logs for a mean over nothing but NaN.
+    + [(None, 1.0, True), (0.0, None, True)],
 )
 def test_rl_stops_where_the_sampler_does_not_follow_the_policy(difference, ratio, stops):
     from rlready.components.rl.rollouts import SamplerCheck

@@ -49,6 +49,16 @@ def test_by_products_of_samples_written_by_hand():
     }
 
 
+def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number():
+    problems = [{"problem_id": "p", "question": "?", "answer": "[?!@", "format": "boxed"}]
+    scored = make_scored(["\\boxed{[?!@}", "\\boxed{71}", "\\boxed{72}", "nothing"], problems=problems)
+    assert scored.correct == [1] and scored.unknown == scored.summarize()["verifier_unknown"] == 1 / 2
+    nobody = make_scored(["nothing"], problems=problems)
+    assert nobody.summarize()["verifier_disagreement"] is None  # no check calls anything right
+    silent = Scored([[Completion("", [], True, 0.0)]], [[judge("", "1", "boxed")]], 0.5)
+    assert silent.summarize()["entropy"] is None and silent.summarize()["mean_tokens"] == 0
+
+
 def test_disagreement_is_a_share_of_what_the_first_check_calls_right():
     problems = [{"problem_id": "e", "question": "?", "answer": "1/2^{99}", "format": "boxed"}]
     scored = make_scored(["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."], problems=problems)

@@ -48,6 +48,7 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         tokens=scored.tokens + greedy.tokens,
         truncated=scored.truncated,
         unreadable=scored.unreadable,
+        unknown=scored.unknown,
         engine=engine.identity,
         seconds=time.time() - begun,
         **describe_device(),

@@ -260,7 +260,7 @@ class RlRecord(Record):
     """What RL did.
 
     Attributes:
-        rewards: Pairs [step, mean reward of the rollouts].
+        rewards: Pairs [step, mean reward of the rollouts]; None where the verifier could judge none of them.
         steps: Optimizer steps.
         seconds: Wall time, on so many `devices` of the kind `device`.
         stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.
@@ -292,6 +292,7 @@ class BenchmarkRecord(Record):
         seconds: Wall time, on so many `devices` of the kind `device`.
         truncated: Share of the samples at temperature 1 that the length limit cut off.
         unreadable: Share of them without a readable final answer.
+        unknown: Share of them that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
     """
 
     pass_at_1: float | None = None
@@ -309,6 +310,7 @@ class BenchmarkRecord(Record):
     devices: int | None = None
     truncated: float | None = None
     unreadable: float | None = None
+    unknown: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rlready.components.config import SUBSETS, Curate
 from rlready.components.core.prompts import choose_prompt, write_messages
 from rlready.components.core.serialization import write_atomically
 from rlready.components.curate.card import Dropped, describe_card
-from rlready.components.curate.difficulty import PassRates
+from rlready.components.curate.difficulty import PassCounter, PassRates
 from rlready.components.curate.evaluation import read_evaluation
 from rlready.components.curate.intake import fill_pool
 from rlready.components.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
@@ -21,7 +21,6 @@ from rlready.components.curate.sets import make_table, write_set
 from rlready.components.curate.split import Split, clean_pools, draw_own_prompts, split_pool
 
 Tokenizer = Callable[[list[str]], list[int]]
-PassCounter = Callable[[list[dict]], list[int]]
 
 
 def curate(

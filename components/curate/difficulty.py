@@ -16,12 +16,13 @@ from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
 from rlready.components.curate.pool import RowPool
 
+PassCounter = Callable[[list[dict]], list[tuple[int, int]]]
 # Fewest problems that the base model is asked at once.
 PROBLEMS_AT_ONCE = 64
 
 
 @contextmanager
-def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[Callable[[list[dict]], list[int]]]:
+def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[PassCounter]:
     """Opens what samples answers from the base model and counts the right ones.
 
     Samples are seeded by problem, so which problems are asked together changes nothing. The model is loaded at the first
@@ -33,20 +34,22 @@ def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[
         samples: Of each problem, at temperature 1.
 
     Yields:
-        A function from problems to the right samples of each.
+        A function from problems to (right samples, samples without a verdict) of each.
     """
     draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
     with ExitStack() as opened:
         engine = None
 
-        def count(problems: list[dict]) -> list[int]:
+        def count(problems: list[dict]) -> list[tuple[int, int]]:
             nonlocal engine
             if engine is None:
                 folder = opened.enter_context(tempfile.TemporaryDirectory())
                 write_pointer(folder, BaseModel(base.model, base.revision, base.revision))
                 engine = opened.enter_context(open_engine(folder, sampling))
             progress = Progress("curate", None, samples * len(problems))
-            return score_problems(engine, problems, draw, progress.update).correct
+            judged = score_problems(engine, problems, draw, progress.update).judgements
+            verdicts = ([judgement.right for judgement in sampled] for sampled in judged)
+            return [(found.count(True), found.count(None)) for found in verdicts]
 
         yield count
 
@@ -58,7 +61,7 @@ class PassRates:
         passes: Right samples by the id of the problem.
     """
 
-    def __init__(self, settings: Curate, count_passes: Callable[[list[dict]], list[int]] | None):
+    def __init__(self, settings: Curate, count_passes: PassCounter | None):
         self.settings, self.count_passes = settings, count_passes
         self.passes: dict[str, int] = {}
 
@@ -67,17 +70,24 @@ class PassRates:
         settings, samples = self.settings, self.settings.pass_rate_samples
         if not settings.needs_pass_rates:
             return rows[:wanted]
-        chosen, hard, easy = [], [], []
+        chosen, hard, easy, open_ = [], [], [], []
         while len(chosen) < wanted and len(rows):
             some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])
             problems = pool.fetch(some)
-            for row, problem, right in zip(some, problems, self.count_passes(problems), strict=True):
+            for row, problem, (right, unknown) in zip(some, problems, self.count_passes(problems), strict=True):
                 self.passes[problem["problem_id"]] = right
-                rate = right / samples
-                kind = hard if rate < settings.min_pass_rate else easy if rate > settings.max_pass_rate else chosen
-                kind.append(row)
+                least, most = right / samples, (right + unknown) / samples
+                if most < settings.min_pass_rate:
+                    hard.append(row)
+                elif least > settings.max_pass_rate:
+                    easy.append(row)
+                elif settings.min_pass_rate <= least and most <= settings.max_pass_rate:
+                    chosen.append(row)
+                else:
+                    open_.append(row)
         pool.leave_out(np.array(hard, np.int64), "the base model solves it too rarely", "rl")
         pool.leave_out(np.array(easy, np.int64), "the base model solves it too often", "rl")
+        pool.leave_out(np.array(open_, np.int64), "the verifier cannot tell how often the base model solves it", "rl")
         return np.array(chosen[:wanted], np.int64)
 
     def describe_problem(self, row: dict) -> dict:

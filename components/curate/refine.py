@@ -24,6 +24,7 @@ from rlready.components.curate.pool import NAMES, measure
 # Fewer chunks are sooner done here than handed to processes.
 CHUNKS_HERE = 8
 CHUNKS_WAITING = 3  # a process
+UNVERIFIED = "the verifier cannot tell whether the trace ends in the answer"
 
 
 @dataclass
@@ -94,8 +95,13 @@ class Refiner:
         return refined
 
     def _check_trace(self, row: dict, noted: list[str]) -> None:
-        asked = self.use == "sft" and self.settings.traces == "verified"
-        if asked and (ADDED in noted or not verify(row["solution"], row["answer"], row["format"])):
+        if self.use != "sft" or self.settings.traces != "verified":
+            return
+        right = ADDED not in noted and verify(row["solution"], row["answer"], row["format"])
+        if right is None:
+            # It leaves, since `verified` says that what stays was verified; but it may well be right.
+            raise InputError(UNVERIFIED)
+        if not right:
             raise InputError("the trace does not end in the answer")
 
     def _measure(self, some: list[tuple[str, dict, Text]], refined: Refined) -> None:

@@ -12,7 +12,14 @@ from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.components.core.estimators.intervals import Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
-from rlready.components.core.records import GateNumbers, Outcome, PredictorsRecord, SequenceRecord, Verdict
+from rlready.components.core.records import (
+    GateNumbers,
+    Outcome,
+    PredictorsRecord,
+    SampleStatistics,
+    SequenceRecord,
+    Verdict,
+)
 
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 
@@ -143,7 +150,9 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     elif disagreement is None and (outcome.predictors or PredictorsRecord()).by_products.verifier_checks > 1:
         missing.append("verifier disagreement missing or not finite")
     unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
-    if unknown is not None and unknown > limit:
+    if unknown is None:
+        missing.append("share of samples without a verdict missing or not finite")
+    elif unknown > limit:
         missing.append(f"{unknown:.3f} of the samples neither right nor wrong for the verifier > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
     reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
@@ -168,11 +177,16 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
         generalization_loss=predictors.generalization_loss,
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
-        verifier_unknown=predictors.by_products.verifier_unknown,
+        verifier_unknown=_read_unknown(predictors.by_products),
         coverage_kept=kept,
         coverage_kept_low=low,
         coverage_kept_high=high,
     )
+
+
+def _read_unknown(seen: SampleStatistics) -> float | None:
+    """Returns the share of samples without a verdict; none where an older version wrote the record, which always gave one."""
+    return 0.0 if seen.verifier_unknown is seen.verifier_timeouts is None else seen.verifier_unknown
 
 
 def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:

@@ -10,9 +10,10 @@ NOTES = [
     "Loss by length: held-out loss of the quarters by completion length, the shortest first. Entropy: nats a token."
     " Answer diversity: different answers over samples. Zero-variance: problems whose samples all have the same reward,"
     " which teach GRPO nothing. Truncated: samples that the length limit cut off. Unreadable: samples without a final answer"
-    " in the form that the prompt asks for. Verifier disagreement: of the answers that math-verify calls right, those that its"
-    " second check refuses. False positives: samples called right against another problem's answer, of those held against"
-    " one, with the 95 % interval of the rate; Pass@k without them is corrected at that rate.",
+    " in the form that the prompt asks for. Without verdict: samples that the verifier can call neither right nor wrong."
+    " Verifier disagreement: of the answers that it or math-verify calls right, those that it refuses. False positives:"
+    " samples called right against another problem's answer, of those held against one, with the 95 % interval of the rate;"
+    " Pass@k without them is corrected at that rate.",
 ]
 
 
@@ -37,6 +38,7 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
         "Tokens a sample",
         "Truncated",
         "Unreadable",
+        "Without verdict",
         "Verifier disagreement",
         "False positives",
         f"{label_pass_at(k)} without them",
@@ -54,6 +56,7 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
                 show(seen.mean_tokens, 1),
                 show(seen.truncated),
                 show(seen.unreadable),
+                show(seen.verifier_unknown),
                 show(seen.verifier_disagreement),
                 _show_false_positives(row),
                 show(row.corrected),

@@ -21,7 +21,7 @@ class Results:
     sampled: int
 
 
-def list_metrics(results: Results) -> dict[str, float]:
+def list_metrics(results: Results) -> dict[str, float | None]:
     """Returns the figures as MLflow keeps them, e.g. gsm8k/pass_at_1 and mean/pass_at_1."""
     metrics = {
         "mean/pass_at_1": results.mean.pass_at_1,
@@ -33,6 +33,7 @@ def list_metrics(results: Results) -> dict[str, float]:
         metrics[f"{score.benchmark}/pass_at_1"] = score.pass_at_1
         metrics[f"{score.benchmark}/pass_at_1_standard_error"] = score.standard_error
         metrics[f"{score.benchmark}/greedy_pass_at_1"] = score.greedy
+        metrics[f"{score.benchmark}/verifier_unknown"] = score.unknown
     return metrics
 
 
@@ -45,6 +46,7 @@ def describe_results(evaluation: Evaluation, results: Results) -> str:
         curve = {int(k): value for k, value, *_ in score.curve}
         cells = "".join(f"{curve[k]:>9.3f}" if k in curve else f"{'-':>9}" for k in ks)
         notes = [f"chance {score.chance:.3f}"] if score.chance else []
+        notes += [f"no verdict on {score.unknown:.1%} of the samples, which count as wrong"] if score.unknown else []
         notes += [f"left out: {count} x {reason}" for reason, count in benchmark.left_out.items()]
         shown = _show(score.pass_at_1, score.standard_error)
         lines.append(

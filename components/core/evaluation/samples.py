@@ -85,8 +85,10 @@ def join_parts(parts: list[Path], out: Path) -> None:
     os.replace(partial, out)
 
 
-def count_right(samples: Path, benchmark: str, problem_ids: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Returns (right samples of each problem at temperature 1, 1 for each problem solved greedily, else 0).
+def count_right(samples: Path, benchmark: str, problem_ids: Sequence[str]) -> tuple[list[int], list[int], float]:
+    """Returns (right samples of each problem at temperature 1, 1 for each problem solved greedily, else 0, share of unknown).
+
+    A completion whose verdict is unknown counts as not right, as everywhere (`Scored.correct`).
 
     Args:
         samples: File of SAMPLES.
@@ -96,7 +98,7 @@ def count_right(samples: Path, benchmark: str, problem_ids: Sequence[str]) -> tu
     table = pq.read_table(
         samples, columns=["problem_id", "temperature", "right"], filters=[("benchmark", "=", benchmark)]
     )
-    correct, greedy = Counter(), Counter()
+    correct, greedy, unknown = Counter(), Counter(), table["right"].null_count / max(1, len(table))
     for problem, temperature, right in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        (correct if temperature else greedy)[problem] += right
-    return [correct[name] for name in problem_ids], [greedy[name] for name in problem_ids]
+        (correct if temperature else greedy)[problem] += right is True
+    return [correct[name] for name in problem_ids], [greedy[name] for name in problem_ids], unknown

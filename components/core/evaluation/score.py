@@ -60,7 +60,12 @@ class Scored:
         """Share of completions without a readable final answer; many of those that were cut off have none."""
         return fmean(judgement.answer is None for judged in self.judgements for judgement in judged)
 
-    def summarize(self) -> dict[str, float]:
+    @property
+    def unknown(self) -> float:
+        """Share of completions that are neither right nor wrong for the verifier."""
+        return fmean(judgement.right is None for judged in self.judgements for judgement in judged)
+
+    def summarize(self) -> dict[str, float | None]:
         """Returns what the samples show besides Pass@k.
 
         Returns:
@@ -75,7 +80,7 @@ class Scored:
         problems = len(self.completions)
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
         return {
-            "entropy": -sum(completion.logprob for completion in flat) / self.tokens,
+            "entropy": -sum(completion.logprob for completion in flat) / self.tokens if self.tokens else None,
             "zero_variance": sum(len({j.right for j in judged} - {None}) < 2 for judged in self.judgements) / problems,
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(flat),

@@ -26,6 +26,7 @@ class BenchmarkScore:
         curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
         subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
         shares: (problem id or None, share of right samples) of each problem.
+        unknown: Share of the completions that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
     """
 
     benchmark: str
@@ -39,6 +40,7 @@ class BenchmarkScore:
     curve: list[list[float]]
     subjects: list[list]
     shares: list[tuple[str | None, float]] = field(repr=False)
+    unknown: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class SuiteScore:
 
 
 def score_benchmark(
-    benchmark: str, problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int]
+    benchmark: str,
+    problems: Sequence[dict],
+    samples: int,
+    correct: Sequence[int],
+    greedy: Sequence[int],
+    unknown: float | None = None,
 ) -> BenchmarkScore:
     """Returns what a model scored on a benchmark.
 
@@ -61,6 +68,7 @@ def score_benchmark(
         samples: Samples of each problem at temperature 1; 0: greedy only.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
+        unknown: Share of the completions without a verdict.
     """
     shares = np.array(correct if samples else greedy, float) / max(samples, 1)
     chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)
@@ -89,6 +97,7 @@ def score_benchmark(
         curve=curve,
         subjects=subjects if len(subjects) > 1 else [],
         shares=[(row.get("problem_id"), share) for row, share in zip(problems, shares.tolist(), strict=True)],
+        unknown=unknown,
     )
 
 

@@ -15,6 +15,8 @@ AUDITED = 128  # different refused pairs that math-verify is asked about
 def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
     """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
 
+    None where neither calls any right, since then there is nothing to tell it from.
+
     Math-verify is asked about `AUDITED` different pairs of a refused answer and its gold answer, drawn with the seed; the
     others count as these do. Plain numbers are left out, since no check can be mistaken in them.
 
@@ -37,7 +39,8 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
     differing = (
         sum(refused[pair] for pair in drawn if workers.ask("math-verify", *pair)) * len(pairs) / max(1, len(drawn))
     )
-    return differing / max(1, differing + sum(judgement.right is True for judgement in judgements))
+    called_right = differing + sum(judgement.right is True for judgement in judgements)
+    return differing / called_right if called_right else None
 
 
 def count_checks(judgements: Sequence[Judgement]) -> int:
