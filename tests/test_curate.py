@@ -16,9 +16,13 @@ from rlready.components.config import SUBSETS, Curate, InputError
 from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import find_source, list_sources
 from rlready.components.core.data.sources import examine
+from rlready.components.core.verifier import describe_gold
+from rlready.components.curate import golds
+from rlready.components.curate.card import describe_card
 from rlready.components.curate.contamination import compile_eraser, list_words
 from rlready.components.curate.curate import curate
 from rlready.components.curate.digest import RowsDigest
+from rlready.components.curate.golds import BY_TEXT
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
 
@@ -260,6 +264,43 @@ def test_an_answer_that_the_verifier_cannot_read_is_reported_by_row_and_asked_of
     assert found["evaluation", "the verifier cannot read the answer"]["first"] == ["e.jsonl line 21"]
     assert found["rl", "the verifier cannot read the answer"]["rows"] >= 1
     assert all(row["answer"] != bad for name in ("rl", "predictors", "benchmark") for row in sets[name])
+
+
+PROSE = "The second player, whatever the first one does in move number {}"
+
+
+def test_golds_that_only_the_same_text_matches_are_left_out_of_rl_and_counted_elsewhere(tmp_path, gsm8k_file):
+    def write(number):
+        return {
+            "question": f"Who wins game {number}?",
+            "answer": PROSE.format(number),
+            "solution": "So it is \\boxed{x}.",
+        }
+
+    train = gsm8k_file("t.jsonl", make_gsm8k_rows(60) + [write(n) for n in range(60)])
+    test = gsm8k_file("e.jsonl", make_gsm8k_rows(6, 1, 900) + [write(n) for n in range(900, 918)])
+    card, sets = run(tmp_path, train, test)
+    assert all(row["answer"].isdecimal() for row in sets["rl"])
+    (left,) = (d for d in card["dropped"] if d["set"] == "rl")
+    assert left["reason"] == BY_TEXT and left["rows"] >= 1 and left["first"]
+    prose = {name: sum("player" in row["answer"] for row in sets[name]) for name in ("predictors", "benchmark")}
+    counted = {some["set"]: (some["problems"], some["by_text"]) for some in card["golds"]}
+    assert counted == {name: (len(sets[name]), count) for name, count in prose.items()} and min(prose.values()) > 0
+    assert f"| benchmark | 6 | {prose['benchmark']} | {prose['benchmark'] / 6:.1%} |" in describe_card(card)
+    # From a source of its own, too.
+    card, sets = run(tmp_path, gsm8k_file("s.jsonl", make_gsm8k_rows(60, 3, 200)), test, rl_data=str(train))
+    assert all(row["answer"].isdecimal() for row in sets["rl"]) and len(sets["rl"]) == 12
+    with pytest.raises(InputError, match=f"70 RL rows wanted .*, 60 usable .*60 x {BY_TEXT}"):
+        run(tmp_path, gsm8k_file("s.jsonl", make_gsm8k_rows(60, 3, 200)), test, rl_data=str(train), rl_problems=70)
+
+
+def test_golds_are_understood_only_where_rl_may_ask_them(tmp_path, gsm8k_file, monkeypatch):
+    asked = []
+    monkeypatch.setattr(golds, "describe_gold", lambda gold, form: asked.append(gold) or describe_gold(gold, form))
+    rows = [{"question": f"What is the root of {n}?", "solution": f"\\boxed{{\\sqrt{{{n}}}}}"} for n in range(1000)]
+    plain = gsm8k_file("e.jsonl", make_gsm8k_rows(20, 1, 5000))
+    _, sets = run(tmp_path, gsm8k_file("t.jsonl", rows), plain)
+    assert len(sets["rl"]) == 12 and len(asked) <= 64 + len(sets["predictors"]) + len(sets["benchmark"])
 
 
 def test_multiple_choice_keeps_its_options_and_predictors_can_come_from_elsewhere(tmp_path, gsm8k_file):

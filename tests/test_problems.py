@@ -1,5 +1,6 @@
 """How a raw row becomes a problem: forms of chats, golds that stand for none, and that nothing is lost without a word."""
 
+import dataclasses
 import json
 import math
 import re
@@ -16,9 +17,11 @@ from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import describe_results
+from rlready.components.core.records import BaseModel
 from rlready.components.core.verifier import verify
 from rlready.components.core.yaml_text import parse_yaml
 from rlready.components.curate.curate import curate
+from rlready.components.plan.plan import describe_texts
 from rlready.components.plan.sources import look_at_sources
 
 ASKED = {"role": "user", "content": "What is 1+1?"}
@@ -211,6 +214,26 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     shown = (tmp_path / "data" / "card.md").read_text()
     assert "| sft | a system turn | 20 |" in shown
     assert "put your final answer within \\boxed{}." in shown and card["text"]["solution"] in shown
+
+
+def test_plan_says_of_each_source_how_many_golds_only_the_same_text_matches(tmp_path, gsm8k_file):
+    prose = [
+        {
+            "question": f"Who wins {n}?",
+            "answer": f"The second player in his move number {n}",
+            "solution": "So.\n\\boxed{x}",
+        }
+        for n in range(3)
+    ]
+    train, test = (str(gsm8k_file(name, make_gsm8k_rows(20) + prose)) for name in ("train.jsonl", "test.jsonl"))
+    own, plain = Curate(sft_data=train, evaluation_data=test), str(gsm8k_file("rl.jsonl", make_gsm8k_rows(20, 1, 100)))
+    said = "nothing but the very text of the gold answer is right"
+    of_test = f"3 of all 23 rows of {test}: {said}; a right answer in other words counts as wrong there"
+    assert look_at_sources(own).by_text == [f"3 of all 23 rows of {train}: {said}; RL leaves these out", of_test]
+    # Of rows that nobody asks, only trains on, the gold answer does not matter.
+    looked = look_at_sources(dataclasses.replace(own, rl_data=plain))
+    assert looked.by_text == [of_test]
+    assert describe_texts(BaseModel("m", "", ""), looked)[0] == of_test
 
 
 def test_one_file_is_trained_on_and_evaluated_with_by_shares(tmp_path, gsm8k_file):

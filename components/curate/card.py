@@ -109,6 +109,7 @@ def describe_card(card: dict) -> str:
     if card["contamination"]:
         lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
         lines += [f"| {m['set']} | {m['benchmark']} | {m['reason']} | {m['rows']} |" for m in card["contamination"]]
+    lines += _describe_golds(card["golds"])
     if "pass_rates" in card:
         rates = card["pass_rates"]
         low, high = rates["limits"]
@@ -133,3 +134,27 @@ def describe_card(card: dict) -> str:
             lines += ["", f"{entry['set']}, {entry['reason']}: {example['place']}{overlap}", ""]
             lines += [f"> {' '.join(example[side].split())}\n>" for side in ("text", "other")]
     return "\n".join(lines) + "\n"
+
+
+def _describe_golds(golds: list[dict]) -> list[str]:
+    """Returns lines on the problems of predictors and benchmark whose gold answer has no value; none where all have one."""
+    if not any(some["by_text"] for some in golds):
+        return []
+    lines = [
+        "",
+        "Problems with a gold answer that the verifier matches by its text only, so that a right answer in other words",
+    ]
+    lines += [
+        "counts as wrong. RL asks none such.",
+        "",
+        "| set | problems | matched by text only | share |",
+        "|---|---|---|---|",
+    ]
+    for some in golds:
+        name, count, problems = (
+            ", ".join(filter(None, (some["set"], some["benchmark"]))),
+            some["by_text"],
+            some["problems"],
+        )
+        lines.append(f"| {name} | {problems} | {count} | {count / problems:.1%} |")
+    return lines

@@ -14,6 +14,7 @@ from rlready.components.core.serialization import write_atomically
 from rlready.components.curate.card import Dropped, describe_card
 from rlready.components.curate.difficulty import PassCounter, PassRates
 from rlready.components.curate.evaluation import read_evaluation
+from rlready.components.curate.golds import count_by_text
 from rlready.components.curate.intake import fill_pool
 from rlready.components.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
 from rlready.components.curate.reader import SourceReader
@@ -106,6 +107,7 @@ def divide(
         "parts": dropped.parts.describe(),
         "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]},
         "contamination": dropped.describe_matches(),
+        "golds": count_by_text({"predictors": evaluation.predictors, "benchmark": evaluation.benchmark}),
     } | rates.describe()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from rlready.components.core.verifier.exact.decide import read_plain
 from rlready.components.curate.card import EXAMPLES_OF_A_REASON, Dropped
 from rlready.components.curate.near_duplicates import Signatures
 
@@ -16,7 +17,7 @@ BYTES_IN_MEMORY = 64 << 20
 PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # what RL is asked
 EXAMPLE = [*PROMPT, "solution"]
 NAMES = ("place", *EXAMPLE)
-NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "readable")
+NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "plain")
 ORDER = [("key", "ascending"), ("row", "ascending")]
 
 
@@ -71,7 +72,7 @@ class Spool:
                 yield pa.ipc.open_stream(file).read_all().sort_by(ORDER)
 
 
-def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, readable: bool) -> tuple[int, ...]:
+def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tuple[int, ...]:
     """Returns the numbers that decide what becomes of a row, in the order of NUMBERS.
 
     Args:
@@ -80,11 +81,11 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, reada
         writing: Name of the order in which rows are written.
         row: A problem.
         tokens: Of its solution, where they were counted.
-        readable: Whether the verifier can read the answer.
 
     Returns:
         Problem; its places in both orders; what tells apart rows that are the same but for spacing and case; characters of
-        the solution, or of the question where there is none; tokens; whether it is readable.
+        the solution, or of the question where there is none; tokens; whether the gold answer is
+        a plain number, which the verifier can surely read.
     """
     solution = row.get("solution", "")
     drawn = key = int(hash_place(seed, drawing, row["problem_id"], solution)[:16], 16)
@@ -92,7 +93,9 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int, reada
         key = int(hash_place(seed, writing, row["problem_id"], solution)[:16], 16)
     version = hashlib.blake2b(f"{row['question']}\0{row['answer']}".encode(), digest_size=8).digest()
     length = len(solution or row["question"])
-    return int(row["problem_id"], 16), drawn, key, int.from_bytes(version), length, tokens, int(readable)
+    answer = row["answer"]
+    plain = int(row["format"] == "boxed" and (answer.isdecimal() or read_plain(answer) is not None))
+    return int(row["problem_id"], 16), drawn, key, int.from_bytes(version), length, tokens, plain
 
 
 class RowPool:

@@ -16,7 +16,7 @@ from rlready.components.core.data.golds import ADDED
 from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import Chunk
-from rlready.components.core.verifier import is_readable, verify
+from rlready.components.core.verifier import verify
 from rlready.components.curate.contamination import Contamination, Match, Text, list_words
 from rlready.components.curate.near_duplicates import sign
 from rlready.components.curate.pool import NAMES, measure
@@ -79,7 +79,8 @@ class Refiner:
         for place, raw in chunk.read():
             noted = []
             try:
-                row = read_problem(raw, self.use == "sft", self.source, noted.append)
+                # What RL is going to ask is chosen among all rows, and its answers are looked at then (`draw_judged`).
+                row = read_problem(raw, self.use == "sft", self.source, noted.append, judged=False)
                 words = Text(row["question"]) if self.reads else None
                 match = self.evaluated.find(row["problem_id"], words)
                 if match:
@@ -117,9 +118,7 @@ class Refiner:
             elif sft and settings.max_tokens and tokens > settings.max_tokens:
                 refined.dropped.append(("longer than curate_max_tokens", place))
             else:
-                # Only where RL takes its prompts from these rows does it matter now; a source of its own was looked at.
-                readable = not sft or bool(settings.rl_data) or is_readable(row["answer"], row["format"])
-                numbers.append(measure(settings.seed, drawing, writing, row, tokens, readable))
+                numbers.append(measure(settings.seed, drawing, writing, row, tokens))
                 kept.append((place, row, words))
         if not kept:
             return

@@ -8,6 +8,7 @@ from rlready.components.config import SUBSETS, Curate
 from rlready.components.curate.card import Dropped
 from rlready.components.curate.difficulty import PassRates
 from rlready.components.curate.evaluation import NEAR, EvaluationSets
+from rlready.components.curate.golds import draw_judged
 from rlready.components.curate.pool import EXAMPLE, RowPool
 from rlready.components.curate.reader import SourceReader
 
@@ -98,12 +99,8 @@ def split_pool(reader: SourceReader, pool: RowPool, alive: np.ndarray, groups: n
 
 
 def _draw_prompts(reader: SourceReader, pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
-    """Returns the first rows whose answer the verifier can read: one that it cannot would be wrong whatever RL writes."""
-    readable = pool.get("readable")[rows] > 0
-    drawn = rates.choose(pool, rows[readable], wanted)
-    if wanted:
-        passed = rows[: np.flatnonzero(rows == drawn[-1])[0] + 1 if len(drawn) == wanted else None]
-        pool.leave_out(passed[~readable[: len(passed)]], "the verifier cannot read the answer", "rl")
+    """Returns the first rows that RL may learn from, as many as wanted."""
+    drawn = draw_judged(pool, rows, wanted, rates)
     reader.require(len(drawn), wanted, "RL", "sft", "curate_rl_problems")
     return drawn
 
@@ -128,7 +125,7 @@ def draw_own_prompts(
     pool.leave_out(np.flatnonzero(alive & shared), "also an SFT example")
     pool.leave_out(np.flatnonzero(alive & near & ~shared), "nearly an SFT example")
     chosen = np.zeros(len(pool), bool)
-    chosen[rates.choose(pool, pool.order(alive & ~shared & ~near), settings.rl_problems)] = True
+    chosen[draw_judged(pool, pool.order(alive & ~shared & ~near), settings.rl_problems, rates)] = True
     prompts = []
     for table in pool.read():
         prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()

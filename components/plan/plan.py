@@ -132,7 +132,9 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     rows = seen.samples["sft"]
     whole = "all" if "sft" in seen.complete else "the first"
     lines = [f"answers     {origin.name}, of {origin.release}" for _, origin in sorted(seen.formats.items())]
-    lines += [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
+    lines += seen.by_text + [
+        f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()
+    ]
     if not rows or not base.digest:
         return lines
     return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))

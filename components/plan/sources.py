@@ -8,7 +8,7 @@ from rlready.components.config import Curate, InputError
 from rlready.components.core.data.problems import read_some
 from rlready.components.core.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.components.core.data.sources import examine
-from rlready.components.core.verifier import find_format, find_origin
+from rlready.components.core.verifier import describe_gold, find_format, find_origin
 from rlready.components.core.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
@@ -25,6 +25,7 @@ class Look:
         complete: Uses of which these are all.
         changed: What was left out of, or added to, the SFT rows looked at, counted.
         formats: Where each kind of answer in them comes from.
+        by_text: Lines on sources in which a gold answer that RL or evaluation would ask can be matched by its text only.
     """
 
     revisions: dict[str, str] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Look:
     complete: set = field(default_factory=set)
     changed: Counter = field(default_factory=Counter)
     formats: dict[str, Origin] = field(default_factory=dict)
+    by_text: list[str] = field(default_factory=list)
 
 
 def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
@@ -66,7 +68,21 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.changed.update(noted)
         if few:
             seen.complete.add(use)
+        if use not in (("sft",) if curate.rl_data else ()) and use[0] != "decontaminate":
+            seen.by_text += _describe_golds(text, use in ("sft", "rl"), seen.samples[use], few)
     return seen
+
+
+def _describe_golds(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
+    """Returns a line on a source of which some gold answers can be matched by their text only; none where all have a value."""
+    count = sum(describe_gold(row["answer"], row["format"]) == "text" for row in rows)
+    what = "RL leaves these out" if trains else "a right answer in other words counts as wrong there"
+    which = f"{'all' if complete else 'the first'} {len(rows)} rows"
+    return (
+        [f"{count} of {which} of {name}: nothing but the very text of the gold answer is right; {what}"]
+        if count
+        else []
+    )
 
 
 def refuse_guessing(curate: Curate, samples: dict[str, list[dict]]) -> None:

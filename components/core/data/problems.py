@@ -36,7 +36,11 @@ Note = Callable[[str], None]
 
 
 def read_problem(
-    row: object, needs_solution: bool, source: Source | None = None, note: Note = lambda what: None
+    row: object,
+    needs_solution: bool,
+    source: Source | None = None,
+    note: Note = lambda what: None,
+    judged: bool = True,
 ) -> dict[str, str | int]:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
@@ -51,6 +55,7 @@ def read_problem(
         needs_solution: Whether the row must have a worked solution.
         source: Says which columns to take, what to remove and which rows to keep.
         note: Called with each thing that was left out of, or added to, a row that stays.
+        judged: Whether a problem must have an answer that the verifier can read; an SFT example need not.
 
     Returns:
         The problem, with its `problem_id`.
@@ -64,6 +69,8 @@ def read_problem(
     if source:
         _check_kept(row, source, picture is not None)
     problem = _read_text(row, needs_solution, source, note)
+    if judged and not needs_solution and not is_readable(problem["answer"], problem["format"]):
+        raise InputError("the verifier cannot read the answer")
     if picture is not None:
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
@@ -131,9 +138,6 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer}
     problem["format"] = form
-    # An SFT example is never held against its answer; that it can be is looked at when it becomes an RL prompt.
-    if not needs_solution and not is_readable(problem["answer"], problem["format"]):
-        raise InputError("the verifier cannot read the answer")
     if needs_solution:
         problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, problem["format"])
         if done:
