@@ -26,11 +26,12 @@ SPELLED = {
     ">": r"\\(?:ge|geq|geqslant|gt)(?![a-zA-Z])",
 }
 ENGLISH = [(re.compile(pattern, re.IGNORECASE), sign) for sign, pattern in SPELLED.items()]
-FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|(\w))\s*(?:\{([^{}]*)\}|(\w))")
+BRACES = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+FRACTION = re.compile(rf"\\[dtc]?frac\s*(?:{BRACES}|(\w))\s*(?:{BRACES}|(\w))")
 FRACTIONS_IN_ONE_ANOTHER = 3
 # No operators: degrees, hyphens, dashes, bullets, and what typesetters and Markdown leave behind.
 NONE = re.compile(
-    r"\^\s*\{?\s*\\circ|(?<=[^\W\d_])-(?=[^\W\d_]{3})|(?<=[^\W\d_]{2})-|(?<=\d)[$})]*-(?=[^\W\d_]{2})|--+|^\s*[-*+]\s+(?=[A-Za-z])"
+    r"\^\s*\{?\s*\\circ|(?<=[^\W\d_])-(?=[^\W\d_]{3})|(?<=[^\W\d_]{2})-(?=[^\W\d_])|(?<=\d)[\s$})]*-(?=[^\W\d_]{2})|--+|^\s*[-*+]\s+(?=[A-Za-z])"
     r"|\*\*+|[\^_]\{\s*\}|&|</?\w+>",
     re.MULTILINE,
 )
