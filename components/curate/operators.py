@@ -29,12 +29,16 @@ ENGLISH = [(re.compile(pattern, re.IGNORECASE), sign) for sign, pattern in SPELL
 BRACES = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
 FRACTION = re.compile(rf"\\[dtc]?frac\s*(?:{BRACES}|(\w))\s*(?:{BRACES}|(\w))")
 FRACTIONS_IN_ONE_ANOTHER = 3
-# No operators: degrees, hyphens, dashes, bullets, and what typesetters and Markdown leave behind.
-NONE = re.compile(
-    r"\^\s*\{?\s*\\circ|(?<=[^\W\d_])-(?=[^\W\d_]{3})|(?<=[^\W\d_]{2})-(?=[^\W\d_])|(?<=\d)[\s$})]*-(?=[^\W\d_]{2})|--+|^\s*[-*+]\s+(?=[A-Za-z])"
-    r"|\*\*+|[\^_]\{\s*\}|&|</?\w+>",
-    re.MULTILINE,
+NO_OPERATORS = (
+    r"\^\s*\{?\s*\\circ",  # degrees
+    r"(?<=[^\W\d_])-(?=[^\W\d_]{3})",  # hyphens: x-axis, two-digit, 10-sided
+    r"(?<=[^\W\d_]{2})-(?=[^\W\d_])",
+    r"(?<=\d)[\s$})]*-(?=[^\W\d_]{2})",
+    r"--+",
+    r"^\s*[-*+]\s+(?=[A-Za-z])",  # bullets, and what else Markdown, HTML and LaTeX mark
+    r"\*\*+|</?\w+>|[\^_]\{\s*\}|&",
 )
+NONE = re.compile("|".join(NO_OPERATORS), re.MULTILINE)
 # Signs beside a number, the other operators between two: what stands among letters is often left out, or written in other ways.
 BESIDE = re.compile(r"\d+|[-+<>](?=[\s(\[{$]*\d)|(?<=\d)[\s)\]}$]*(?:[-+<>]|[*/^](?=[\s(\[{$]*\d))")
 LOOKS = re.compile(r"[^\d+*/^<>-]")
