@@ -17,7 +17,8 @@ ORDINATES = {"y", "z", "r", "rho"}
 def settle(value):
     """Returns a value with every equation in it replaced by what it says.
 
-    `2+3=5` is 5, `x = 10/2 = 5` is 5 named x, `\\frac{1}{3} \\approx 0.33` is a third, `2x+y=1` a relation, `6=5` false.
+    `2+3=5` is 5, `x = 10/2 = 5` is 5 named x, `\\frac{1}{3} \\approx 0.33` is a third, `2x+y=1` a relation,
+    `(x+1)^2=x^2+2x+1` the latter, `6=5` false.
     """
     if isinstance(value, Node):
         return value
@@ -28,6 +29,8 @@ def settle(value):
     names, values, marks = value.items
     values = [settle(side) for side in values]
     if names is None and len(values) == 2 and any(map(has_symbols, values)):
+        if marks == ("=",) and all(isinstance(side, Node) for side in values) and is_same(*values):
+            return values[1]  # an identity, such as what was given and what it was brought to
         return Group("relation", ("=", *values))
     exact = [values[0]] + [side for side, mark in zip(values[1:], marks, strict=True) if mark == "="]
     if not has_symbols(exact[-1]):
@@ -38,6 +41,9 @@ def settle(value):
         is_equal(side, exact[-1]) for side in exact
     ):
         return FALSE
+    if names and isinstance(exact[-1], Node) and names[3] and list_symbols(names[3]) & list_symbols(exact[-1]):
+        # `x = x^2-2` names nothing.
+        return exact[-1] if is_same(names[3], exact[-1]) else Group("relation", ("=", names[3], exact[-1]))
     return Group("named", (*names, exact[-1])) if names else exact[-1]
 
 
@@ -155,8 +161,7 @@ def _compare_kinds(a, b) -> bool:
     if kind == "relation" and other == "number":
         return solves(b, a)
     if kind == "named" and other == "relation":
-        left = a.items[3]
-        return left is not None and _is_same_relation(Group("relation", ("=", left, a.items[-1])), b)
+        return _compare_with_relation(a, b)
     if kind == "named":
         return is_equal(_expand(a), b) if other == "list" else is_equal(a.items[-1], b)
     if kind == "list":
@@ -295,7 +300,20 @@ def _compare_named(a: Group, b: Group) -> bool:
         return plain in ("y", function if variables else other_function) and is_equal(value, other_value)
     if left is None or other_left is None:
         return False
-    return _is_same_relation(Group("relation", ("=", left, value)), Group("relation", ("=", other_left, other_value)))
+    return any(
+        _compare_with_relation(one, Group("relation", ("=", second.items[3], second.items[-1])))
+        for one, second in ((a, b), (b, a))
+    )
+
+
+def _compare_with_relation(named: Group, relation: Group) -> bool:
+    """Compares a value with a name with an equation: they say the same, or it gives the value for its ordinate."""
+    name, *_, left, _, value = named.items
+    if left is None:
+        return False
+    return _is_same_relation(Group("relation", ("=", left, value)), relation) or (
+        name.lstrip("@") in ORDINATES and solves(value, relation)
+    )
 
 
 def _rename(value, variables: tuple[str, ...]):

@@ -1,5 +1,7 @@
 r"""Names of quantities, such as `x`, `AB`, `P(X=2)`, `f(x)` or `Area of ABC`."""
 
+import itertools
+
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, parse
 from rlready.components.core.verifier.exact.tokens import FUNCTIONS
 
@@ -9,7 +11,7 @@ IN_NAMES = {
 }
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
 
-UNSOLVED = frozenset(("-", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
+UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
 
 
 def is_name(tokens: list[str]) -> bool:
@@ -43,7 +45,8 @@ def is_name(tokens: list[str]) -> bool:
 def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
     r"""Says whether a name computes something of a single unknown, so that its equation is not yet solved: `\sqrt{x}`, `-x`."""
     (letter, *others) = letters
-    if others or len(letter) > 1 or not letter.islower():
+    applied = (letter, "(") in itertools.pairwise(tokens)
+    if others or applied or len(letter) > 1 or not letter.islower():
         return False
     return not UNSOLVED.isdisjoint(tokens) or (letter in "xy" and "|" in tokens)
 
@@ -60,6 +63,8 @@ def is_expression(name: list[str]) -> bool:
         if depth == 0:
             outside.append(token)
     variables = [token for token in outside if token.isalpha() and token.islower()]
+    if any(token.lstrip("\\") in FUNCTIONS for token in outside):
+        variables += [token for token in outside if token[0] == "@" and token[1:].isalpha()]
     return bool({"+", "-", "^"} & set(outside)) or len(variables) > 1
 
 

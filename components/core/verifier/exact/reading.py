@@ -92,7 +92,7 @@ def read_tokens(tokens: list[str]):
         return Group("minus", (whole, left_out if isinstance(left_out, Group) else Group("set", (left_out,))))
     if condition := _find_condition(tokens):
         return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
-    if "\\pm" in tokens or "\\mp" in tokens:
+    if not {"\\pm", "\\mp"}.isdisjoint(_cut_sets(tokens) if "=" in tokens else tokens):
         return _read_signs(tokens)
     tokens = _cut_clause(tokens)
     if tokens[0] == "\\approx" and len(tokens) > 1:
@@ -153,6 +153,12 @@ def _read_signs(tokens: list[str]):
         if tokens[0] == "\\{":
             return _read_single(tokens)
     return Group("list", tuple(map(read_tokens, _choose_signs(tokens))))
+
+
+def _cut_sets(tokens: list[str]) -> list[str]:
+    """Returns the tokens outside sets in braces, whose members have signs of their own."""
+    depths = itertools.accumulate((token == "\\{") - (token == "\\}") for token in tokens)
+    return [token for token, depth in zip(tokens, depths, strict=True) if depth == 0]
 
 
 def _choose_signs(tokens: list[str]) -> list[list[str]]:

@@ -85,6 +85,7 @@ TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
 ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
 LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
 LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
+WRAPPED = re.compile(r"\{[^{}]*\}")
 DEGREE = re.compile(r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
@@ -118,7 +119,8 @@ def respell(text: str) -> str:
     )
     text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
     text = LAST_SPACE.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", DEGREE.sub("^\\\\circ", text))))
-    return LAST_MARK.sub("", text.strip()).strip()
+    text = LAST_MARK.sub("", text.strip()).strip()
+    return text[1:-1].strip() if WRAPPED.fullmatch(text) else text
 
 
 def normalise(text: str) -> str:
