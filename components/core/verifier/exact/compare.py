@@ -144,7 +144,7 @@ def _compare_same(a: Group, b: Group) -> bool:
 def _compare_kinds(a, b) -> bool:
     """Compares two values of which the first is of the more special kind."""
     kind, other = get_kind(a), get_kind(b)
-    if kind == "unit" and other in ("number", "base", "grouped"):
+    if kind == "unit" and other in ("number", "grouped"):
         return _compare_unit(a, b)
     if kind == "base" and other == "number":
         value, negative, _ = a.items
