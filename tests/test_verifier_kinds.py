@@ -187,6 +187,7 @@ def test_an_unreadable_answer_is_wrong_and_an_unreadable_gold_unknown_and_both_a
     assert [judgement.right for judgement in judged] == [False, False, None, True, True]
     shares = {"verifier_timeouts": 0.0, "verifier_unreadable": 2 / 5, "verifier_faulty": 0.0, "verifier_unknown": 1 / 5}
     assert measure_trouble(judged) == pytest.approx(shares)
+    assert measure_trouble([]) == dict.fromkeys(shares)
 
 
 def test_math_verify_is_asked_about_a_draw_of_what_is_refused_and_the_others_count_alike(monkeypatch):

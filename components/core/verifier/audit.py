@@ -48,8 +48,8 @@ def count_checks(judgements: Sequence[Judgement]) -> int:
     return max((judgement.checks for judgement in judgements), default=2)
 
 
-def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float]:
-    """Returns the shares of samples with trouble.
+def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float | None]:
+    """Returns the shares of samples with trouble; None where there are no samples.
 
     Returns:
         verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or gold
@@ -57,7 +57,10 @@ def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float]:
         what it may not) and verifier_unknown (for any of these reasons).
     """
     troubles = [judgement.trouble for judgement in judgements]
-    shares = {"verifier_timeouts": TIMEOUT, "verifier_unreadable": UNREADABLE, "verifier_faulty": FAULTY}
-    counted = {name: troubles.count(trouble) / max(1, len(troubles)) for name, trouble in shares.items()}
-    unknown = sum(judgement.right is None for judgement in judgements)
-    return counted | {"verifier_unknown": unknown / max(1, len(judgements))}
+    counts = {
+        "verifier_timeouts": troubles.count(TIMEOUT),
+        "verifier_unreadable": troubles.count(UNREADABLE),
+        "verifier_faulty": troubles.count(FAULTY),
+        "verifier_unknown": sum(judgement.right is None for judgement in judgements),
+    }
+    return {name: count / len(judgements) if judgements else None for name, count in counts.items()}
