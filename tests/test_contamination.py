@@ -436,7 +436,8 @@ def test_a_trace_that_the_verifier_cannot_judge_leaves_under_a_name_of_its_own(t
     rows[7] |= {"answer": prose, "solution": "\\boxed{\\text{it is always Petya who will win in the end}}"}
     rows[8] |= {"answer": prose, "solution": f"\\boxed{{{prose}}}"}
     card, _ = run(tmp_path, rows, traces="verified")
-    assert count(card) == {("sft", "the verifier cannot tell whether the trace ends in the answer"): 1}
+    left = {reason: rows for (use, reason), rows in count(card).items() if use == "sft"}
+    assert left == {"the verifier cannot tell whether the trace ends in the answer": 1}
 
 
 def test_subsets_matched_by_tokens_have_as_many_tokens_as_the_random_one(tmp_path):

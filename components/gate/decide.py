@@ -16,7 +16,6 @@ from rlready.components.core.records import (
     GateNumbers,
     Outcome,
     PredictorsRecord,
-    SampleStatistics,
     SequenceRecord,
     Verdict,
 )
@@ -151,7 +150,9 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
         missing.append("verifier disagreement missing or not finite")
     unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
     if unknown is None:
-        missing.append("share of samples without a verdict missing or not finite")
+        # An older version, whose verifier always gave a verdict, wrote no shares of trouble at all.
+        if predictors.by_products.verifier_timeouts is not None:
+            missing.append("share of samples without a verdict missing or not finite")
     elif unknown > limit:
         missing.append(f"{unknown:.3f} of the samples neither right nor wrong for the verifier > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
@@ -177,16 +178,11 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
         generalization_loss=predictors.generalization_loss,
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
-        verifier_unknown=_read_unknown(predictors.by_products),
+        verifier_unknown=predictors.by_products.verifier_unknown,
         coverage_kept=kept,
         coverage_kept_low=low,
         coverage_kept_high=high,
     )
-
-
-def _read_unknown(seen: SampleStatistics) -> float | None:
-    """Returns the share of samples without a verdict; none where an older version wrote the record, which always gave one."""
-    return 0.0 if seen.verifier_unknown is seen.verifier_timeouts is None else seen.verifier_unknown
 
 
 def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:
