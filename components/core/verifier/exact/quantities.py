@@ -12,6 +12,7 @@ MOST_WORDS = 5  # more are prose, which says the same in many ways
 PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
 NOTHING = ("emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+NUMERALS = {name: str(number) for number, name in enumerate(["zero", "one", *BASES])}
 BASE = re.compile(r"[({]?(-?[\d.]+)[)}]?(_\{?\(?(?:\"base)?\"?|\(?\"base\"?)(\w+)\)?\}?")
 TIME = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
@@ -67,6 +68,8 @@ def read_words(tokens: list[str]):
     lower = joined.lower()
     if lower in PHRASES:
         return PHRASES[lower]
+    if lower in NUMERALS:
+        return make_number(NUMERALS[lower])
     if lower in NOTHING:
         return Group("set", ())
     if re.fullmatch(r"(?:theset)?(?:of)?(?:all)?(?:the)?real(?:number|value)?s?", lower):

@@ -28,7 +28,8 @@ INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integer
 LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?\([a-hA-H]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
 LABEL_IN_TEXT = re.compile(r"\s*\\text(?:bf)?\s*\{\s*\([a-hA-H]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
 OPENING = re.compile(
-    r"(?:(?:so|thus|hence|therefore|then|only)(?: only)?|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
+    r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|the \w+ is"
+    r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
 )
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
@@ -131,7 +132,7 @@ def _read_list(tokens: list[str], parts: list[list[str]]):
         return Group("union", tuple(values))
     if parts[0][1:] == ["\\in", "@mathbb R"] and marks == {","} and all(map(_is_reals, values[1:])):
         return Group("common", tuple(values[1:]))
-    if marks == {'"and'} and all(map(_is_reals, values)):
+    if (marks == {'"and'} or (marks == {","} and "\\ne" in tokens)) and all(map(_is_reals, values)):
         return Group("common", tuple(values))
     return Group("list", tuple(flatten(values)))
 

@@ -140,6 +140,8 @@ NO_UNIT_IF_BARE = LETTERS | {
     "nm",
     "total",
 }
+# What may stand before a counted thing.
+ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 RATES = {"mph": {"mi": 1, "h": -1}, "kmh": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}, "rpm": {"rev": 1, "min": -1}}
@@ -184,6 +186,8 @@ def read_unit(tokens: list[str]) -> tuple | None:
             if word.lower() in ("squared", "cubed"):
                 return None
             ahead = POWERS[word.lower()]
+            continue
+        if word.lower() in ADJECTIVES and expects and place < len(tokens):
             continue
         unit = find_unit(word) if word else None
         if unit == "°" and place < len(tokens) and tokens[place][1:].lower() in SCALES_OF_HEAT:
