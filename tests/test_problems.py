@@ -233,7 +233,7 @@ def test_plan_says_of_each_source_how_many_golds_only_the_same_text_matches(tmp_
     # Of rows that nobody asks, only trains on, the gold answer does not matter.
     looked = look_at_sources(dataclasses.replace(own, rl_data=plain))
     assert looked.by_text == [of_test]
-    assert describe_texts(BaseModel("m", "", ""), looked)[0] == of_test
+    assert of_test in describe_texts(BaseModel("m", "", ""), looked)
 
 
 def test_one_file_is_trained_on_and_evaluated_with_by_shares(tmp_path, gsm8k_file):
