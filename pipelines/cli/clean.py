@@ -6,7 +6,7 @@ from rlready.components.config import InputError
 from rlready.pipelines.cli.arguments import add_work
 from rlready.pipelines.cli.style import print_result, shorten
 
-TEXT = "Remove models and data of past runs that the last run does not need."
+TEXT = "Remove what past runs left and the last one does not need."
 EXAMPLE = "rlready clean --dry-run"
 
 

@@ -37,9 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     about = "Decides, before the expensive part, which checkpoints are worth RL."
-    parser = argparse.ArgumentParser(prog="rlready", description=about, epilog=START, add_help=False, **style)
-    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)  # its lines are those of two commands
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    # argparse would give lines to -h and to a heading, and with all commands the help would not fit one screen.
+    listed = "\n".join(f"    {name:<11}{module.TEXT}" for name, module in COMMANDS.items())
+    epilog = f"commands:\n{listed}\n\n{START}"
+    parser = argparse.ArgumentParser(
+        prog="rlready", usage="rlready COMMAND ...", description=about, epilog=epilog, add_help=False, **style
+    )
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(prog="rlready", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.TEXT, description=module.TEXT, **style)
         command.set_defaults(execute=module.execute)
