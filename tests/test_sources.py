@@ -1,5 +1,6 @@
 """Every form of source gives the same rows, every registry entry reads rows of its hub form, and bad input is one line."""
 
+import csv
 import http.server
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from rlready.components.config import InputError
-from rlready.components.core.data import files
+from rlready.components.core.data import files, whole
 from rlready.components.core.data.problems import read_problem, read_some
 from rlready.components.core.data.registry import Source, find_source, read_registry
 from rlready.components.core.data.sources import examine, read_rows
@@ -54,7 +55,21 @@ def test_every_form_of_file_gives_the_same_problems(tmp_path):
         file.write("".join(json.dumps(row) + "\n" for row in ROWS))
     _, expected = read(write_json(tmp_path / "a.jsonl"))
     assert len(expected) == 9 and expected[3]["answer"] == "6"
-    for text in ("a.parquet", "file.arrow", "stream.arrow", "folder", "memory://bucket/rows.jsonl"):
+    (tmp_path / "list.json").write_text(json.dumps(ROWS, indent=1))
+    with open(tmp_path / "sheet.csv", "w", newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it
+        sheet = csv.DictWriter(file, ROWS[0].keys())
+        sheet.writeheader()
+        sheet.writerows(ROWS)
+    forms = (
+        "a.parquet",
+        "file.arrow",
+        "stream.arrow",
+        "list.json",
+        "sheet.csv",
+        "folder",
+        "memory://bucket/rows.jsonl",
+    )
+    for text in forms:
         contents, problems = read(text if "://" in text else str(tmp_path / text))
         assert problems == expected and contents.rows == 9, text
 
@@ -96,7 +111,7 @@ def test_configurations_and_splits_of_a_mirror(tmp_path):
     own = {"mine": {"like": "mmlu", "config": ["two", "one"], "split": "dev", "rows": 2}}
     _, problems = read("mine", sources=own, mirror=str(tmp_path))
     assert [p["question"].splitlines()[0] for p in problems] == ["two", "one"]
-    with pytest.raises(InputError, match="no .jsonl, .parquet, .arrow file of the split validation"):
+    with pytest.raises(InputError, match="no .jsonl, .parquet, .arrow, .json, .csv file of the split validation"):
         read("mine", sources={"mine": own["mine"] | {"split": "validation"}}, mirror=str(tmp_path))
     with pytest.raises(InputError, match="the mirror has neither .*openai/gsm8k nor .*gsm8k"):
         read("gsm8k", mirror=str(tmp_path))
@@ -261,15 +276,46 @@ def test_damaged_files_are_one_line_before_anything_starts(tmp_path, monkeypatch
         examine(find_source(str(tmp_path / "bytes.jsonl"), "datasets"), 0)
 
 
+def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
+    write_json(tmp_path / "both" / "train.jsonl")
+    (tmp_path / "both" / "dataset_infos.json").write_text("{}")
+    assert read(str(tmp_path / "both"))[0].rows == 9
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "train.json").write_text(json.dumps(ROWS))
+    assert read(str(tmp_path / "list"))[0].rows == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("lines.json", '{"question": 1}\n{"question": 2}\n', "lines.json: not JSON .*name it .jsonl"),
+        ("object.json", '{"data": []}', "object.json: expected a list of objects, got dict"),
+        ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
+        ("deep.json", "[" * 100_000, "deep.json: not JSON"),
+        ("long.csv", "question,answer\na,1\nb,2,3\n", "long.csv row 1: 3 cells, the heading has 2; quote cells"),
+        ("short.csv", "question,answer\na\n", "short.csv row 0: 1 cells, the heading has 2"),
+        ("open.csv", 'question,answer\n"a,1\n', "open.csv line 1: not CSV"),
+        ("bytes.csv", b"question\n\xff\n", "bytes.csv: not UTF-8"),
+        ("large.csv", "question\n" + "a" * 2000, "large.csv: larger than 0 MB; convert it to .jsonl"),
+    ],
+)
+def test_damaged_json_and_csv_are_said_with_their_place(tmp_path, monkeypatch, name, content, message):
+    if name == "large.csv":
+        monkeypatch.setattr(whole, "LARGEST", 1000)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=message):
+        examine(find_source(str(tmp_path / name), "datasets"), 0)
+
+
 def test_absent_and_foreign_files_are_one_line(tmp_path):
-    (tmp_path / "table.csv").write_text("a,b\n")
+    (tmp_path / "table.xlsx").write_text("a,b\n")
     (tmp_path / "empty").mkdir()
     write_json(tmp_path / "both" / "a.jsonl")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "both" / "a.parquet")
     for text, message in {
         "nowhere.jsonl": "no such file or folder",
-        "table.csv": "neither a folder nor a .jsonl",
-        "empty": "no .jsonl, .parquet, .arrow file",
+        "table.xlsx": "neither a folder nor a .jsonl",
+        "empty": "no .jsonl, .parquet, .arrow, .json, .csv file",
         "both": "more than one form",
     }.items():
         with pytest.raises(InputError, match=message):

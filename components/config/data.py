@@ -58,7 +58,7 @@ class Curate:
     sft_data: str = knob(
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .parquet, .arrow), or builtin:list-machine",
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine",
         "the smallest public set with worked solutions",
         form=True,
     )

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components.config import InputError
+from rlready.components.core.data import whole
 
-SUFFIXES = (".jsonl", ".parquet", ".arrow")
+IN_PARTS = (".jsonl", ".parquet", ".arrow")
+SUFFIXES = IN_PARTS + whole.SUFFIXES
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
 
@@ -41,7 +43,10 @@ def list_files(location: str, folders: list[str], split: str | None) -> tuple[ob
         found = []
         for folder in folders:
             inside = f"{path}/{folder}" if folder and files.isdir(f"{path}/{folder}") else path
-            everything = sorted(name for name in files.find(inside) if name.endswith(SUFFIXES))
+            named = sorted(files.find(inside))
+            # A dataset in another form often has some .json beside it, about itself.
+            forms = IN_PARTS if any(name.endswith(IN_PARTS) for name in named) else SUFFIXES
+            everything = [name for name in named if name.endswith(forms)]
             found += _choose_split(everything, len(path), split)
     except InputError:
         raise

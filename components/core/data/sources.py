@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.components.config import InputError
-from rlready.components.core.data import hub
+from rlready.components.core.data import hub, whole
 from rlready.components.core.data.columns import list_columns
 from rlready.components.core.data.files import (
     ROWS_AT_ONCE,
@@ -82,7 +82,7 @@ def _examine_files(source: Source) -> Contents:
                 while block := file.read(1 << 20):
                     digest.update(block)
                 file.seek(0)
-                rows += count_rows(file, name)
+                rows += len(whole.read_whole(file, name)) if name.endswith(whole.SUFFIXES) else count_rows(file, name)
     return Contents(digest.hexdigest()[:16], rows)
 
 
@@ -155,7 +155,7 @@ def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> It
         files, names = list_files(source.path, source.folders, source.split)
         for name in names:
             with open_file(files, name) as file:
-                yield from _read_json(file, name) if name.endswith(".jsonl") else _read_arrow(file, name, source)
+                yield from _read_file(file, name, source)
     else:
         for config, first, table in hub.read_tables(
             source, revision, lambda names: list_columns(source, names, source.name)
@@ -167,6 +167,15 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
     """Yields (place, raw row) of a source; see `read_chunks`."""
     for chunk in read_chunks(source, split, seed, revision):
         yield from chunk.read()
+
+
+def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
+    if name.endswith(whole.SUFFIXES):
+        rows = whole.read_whole(file, name)
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
+    else:
+        yield from _read_json(file, name) if name.endswith(".jsonl") else _read_arrow(file, name, source)
 
 
 def _read_json(file, name: str) -> Iterator[Chunk]:
