@@ -19,7 +19,7 @@ LEAST_MEASURED = 12  # problems, where there are as many: with fewer no differen
 # How much is sampled and trained, the first that fits the time: samples a problem for Pass@k, RL steps, prompts a step,
 # completions a prompt, samples a problem of the benchmark. The last ones only where the data is as small as it gets.
 LEVELS = ((64, 40, 8, 8, 8), (32, 20, 8, 8, 8), (32, 10, 4, 8, 4), (16, 6, 4, 8, 4), (16, 3, 4, 8, 4))
-LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2))
+LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2), (4, 2, 2, 4, 1))
 SPARE = 1.25  # a completion may be that much longer than nearly all solutions
 
 

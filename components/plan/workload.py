@@ -12,7 +12,7 @@ from rlready.components.plan.cost import Lengths
 # Of one CPU core, in float32, measured with SmolLM2-135M: operations a second in training and in sampling, and bytes of
 # weights a second, which every step of sampling reads once however many samples it goes on with.
 # A GPU does some thousand times that; there the estimate is an upper bound.
-TRAINING, SAMPLING, READING = 4e10, 2.5e10, 3e9
+TRAINING, SAMPLING, READING = 4e10, 2.5e10, 6e9
 PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
 
 
@@ -38,12 +38,12 @@ def estimate_cost(
     examples = trained * (prompt + completion)
     heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
     asked, tested = sampled * sample, scored * sample
-    # Tokens in all; operations a parameter outside of sampling (RL reads its samples once for their log-probabilities and
-    # learns from them); tokens sampled, in so many steps; seconds a token that a model of no size takes (laptop recipe).
+    # Tokens in all; operations a parameter outside of sampling; tokens sampled, in so many steps; seconds a token that a
+    # model of no size takes (laptop recipe).
     work = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
         "predictors": (heldout + asked, 2 * heldout, asked, 2 * most, 8e-5),
-        "rl": (rolled, 8 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4),
+        "rl": (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4),
         "benchmark": (tested, 0, tested, 2 * most, 8e-5),
     }
     estimate = {}
