@@ -140,3 +140,12 @@ def test_set_takes_yaml_as_a_recipe_does(own, monkeypatch, capsys):
     changes = ["sweep_candidates=[{epochs: 2, subset: longest}]", "gate_k=4", "predictors_samples=8", "rl_steps=1"]
     assert rlready(monkeypatch, "plan", *(part for change in changes for part in ("--set", change))) == 0
     assert re.search(r"^  longest-\d+x2-", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_what_happens_is_said_at_once_without_a_terminal_too():
+    code = (
+        "import os, time; from rlready.pipelines.cli.style import print_progress, print_result\n"
+        "print_progress(time.time(), 'a: SFT from the cache'); print_result('log', 'runs/log.txt'); os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (9, " 0:00 a: SFT from the cache\nlog         runs/log.txt\n")

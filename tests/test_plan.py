@@ -10,6 +10,7 @@ from conftest import make_gsm8k_rows
 
 from rlready.components.config import InputError, list_parameters, parse_parameters, read_settings, write_settings
 from rlready.components.config.data import Sweep
+from rlready.components.core.models import find_model
 from rlready.components.plan.plan import make_plan
 from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.recipes import list_recipes, load_recipe
@@ -90,6 +91,17 @@ def test_plan_refuses_a_model_folder_that_lacks_something(tiny_model, tmp_path, 
     (folder / missing).unlink()
     with pytest.raises(InputError, match=message):
         make_plan(laptop(base_model=str(folder)))
+
+
+def test_the_digest_of_a_model_is_that_of_its_content(tiny_model, tmp_path):
+    copy = shutil.copytree(tiny_model, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)  # other times
+    digest = find_model(str(tiny_model), "main").digest
+    assert find_model(str(copy), "main").digest == digest
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert find_model(str(copy), "main").digest != digest
 
 
 def write_model(tiny_model, folder, name, change):

@@ -700,6 +700,7 @@ def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     page = report(make_zeros(), BASE)
     lead = page.markdown.split("\n\n")[1]
     assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
+    assert "curate_benchmark_problems, benchmark_samples" in lead
     assert "ended best" not in page.markdown and "was also the best" not in page.markdown
     assert page.tables["Candidates"]["random-1"][7] == "0.000 [0.000, 0.178]"
     assert page.tables["Candidates"]["random-1"][8] == "0.000 [0.00, 0.18]"

@@ -92,7 +92,10 @@ def _describe_zeros(finished: list[Row]) -> str:
     most = max((high for _, high in intervals), default=None)
     room = "" if most is None else f"; what they solve may still be up to {show(most)}"
     who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
-    return f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best."
+    return (
+        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. More of it would tell"
+        " (curate_benchmark_problems, benchmark_samples), as would easier problems (curate_evaluation_data)."
+    )
 
 
 def _count_decisions(rows: list[Row]) -> str:
