@@ -97,3 +97,32 @@ def test_the_digest_of_a_model_is_that_of_its_contents_however_large_and_however
     changed = digest_folder(folder)
     (folder / "config.json").rename(folder / "other.json")
     assert digest_folder(folder) != changed
+
+
+def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
+    from types import SimpleNamespace
+
+    from transformers import TrainerControl, TrainerState
+
+    from rlready.components.core.training import trainer
+
+    clock = [100.0]
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(time=lambda: clock[0]))
+
+    def train(step_takes, saving_takes, steps, processes=1):
+        """Returns at which steps a checkpoint is written, where one is due after each."""
+        callback, saved = trainer.SaveSparingly(), []
+        arguments = SimpleNamespace(world_size=processes)
+        for step in range(steps):
+            control = TrainerControl(should_save=True)
+            callback.on_step_begin(arguments, TrainerState(), control)
+            clock[0] += step_takes
+            callback.on_step_end(arguments, TrainerState(), control)
+            if control.should_save:
+                clock[0] += saving_takes
+                saved.append(step)
+        return saved
+
+    assert train(step_takes=10, saving_takes=0.5, steps=5) == [0, 1, 2, 3, 4]
+    assert train(step_takes=10, saving_takes=5, steps=12) == [0, 5, 10]
+    assert train(step_takes=10, saving_takes=5, steps=3, processes=2) == [0, 1, 2]
