@@ -14,7 +14,7 @@ from pathlib import Path
 import answer_pairs
 import pytest
 
-from rlready.components.core.verifier import verdict, verify, workers
+from rlready.components.core.verifier import boxed, verify, workers
 
 pytestmark = pytest.mark.bench
 WORDS = ("Tuesday", "ellipse", "even", "Brenda", "MAKE", "neither", "yes", "square")
@@ -251,7 +251,7 @@ def test_verdicts_a_second():
     plain = [(str(number), str(number + number % 2)) for number in range(20_000)]
 
     def rate(pairs, threads=1):
-        verdict._compare.cache_clear()
+        boxed._compare.cache_clear()
         begun = time.perf_counter()
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(lambda pair: verify(rf"\boxed{{{pair[1]}}}", pair[0], "boxed"), pairs))
