@@ -25,7 +25,7 @@ from rlready.components.plan.cost import Lengths, Shape, find_shape
 from rlready.components.plan.example import show_example
 from rlready.components.plan.model import check_model
 from rlready.components.plan.sizes import check_sizes, count_problems
-from rlready.components.plan.sources import Look, look_at_sources, refuse_guessing
+from rlready.components.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
 from rlready.components.plan.workload import count_lengths, estimate_cost
 
@@ -131,7 +131,7 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
     rows = seen.samples["sft"]
     whole = "all" if "sft" in seen.complete else "the first"
-    lines = [f"answers     {origin.name}, of {origin.release}" for _, origin in sorted(seen.formats.items())]
+    lines = describe_formats(seen)
     lines += seen.by_text + [
         f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()
     ]

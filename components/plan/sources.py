@@ -8,10 +8,11 @@ from rlready.components.config import Curate, InputError
 from rlready.components.core.data.problems import read_some
 from rlready.components.core.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.components.core.data.sources import examine
-from rlready.components.core.verifier import describe_gold, find_format, find_origin
+from rlready.components.core.verifier import describe_gold, find_format, find_origin, judge_all
 from rlready.components.core.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
+SOLUTIONS_TRIED = 20  # of a plug-in, which may need a second for each
 ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
 
@@ -83,6 +84,22 @@ def _describe_golds(name: str, trains: bool, rows: list[dict], complete: bool) -
         if count
         else []
     )
+
+
+def describe_formats(seen: Look) -> list[str]:
+    """Returns a line on each kind of answer: where it comes from, and what a plug-in says of some worked solutions.
+
+    That shows a plug-in that does not fit its data before it costs a run.
+    """
+    lines = []
+    for name, origin in sorted(seen.formats.items()):
+        lines.append(f"answers     {name}, of {origin.release}")
+        rows = [row for row in seen.samples["sft"] if row["format"] == name][:SOLUTIONS_TRIED]
+        if rows and origin.target:
+            judged = judge_all((row["solution"], row["answer"], name) for row in rows)
+            right = sum(judgement.right is True for judgement in judged)
+            lines[-1] += f": right are {right} of {len(rows)} worked solutions that were tried"
+    return lines
 
 
 def refuse_guessing(curate: Curate, samples: dict[str, list[dict]]) -> None:
