@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+from pathlib import Path
 
 import pytest
 from kfp_server import Argo, rlready, serve_kfp  # noqa: F401  a fixture
@@ -89,3 +90,14 @@ def test_a_sweep_that_is_too_large_for_a_cluster_is_a_warning(examine, monkeypat
     monkeypatch.setitem(size.LIMITS, "bytes", (kib - 10) * 1024)
     status, found = examine()
     assert status == 0 and found["pipeline"][0] == "warning" and "fit: split the sweep" in found["pipeline"][1]
+
+
+def test_the_package_of_a_plugin_is_named_since_the_image_must_have_it(examine, monkeypatch, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    recipe = tmp_path / "recipe.yaml"
+    source = f"{{path: {tmp_path}/rows.jsonl, format: countdown}}"
+    recipe.write_text(f"parameters: {{curate_sft_data: mine, curate_sources: {{mine: {source}}}}}")
+    assert "'countdown' is none of word" in examine("--recipe", str(recipe))[1]["data"][1]
+    monkeypatch.syspath_prepend(Path(__file__).parent / "plugins")
+    found = examine("--recipe", str(recipe))[1]["data"]
+    assert found[0] == "ok" and "the image must have countdown 0.1 too, for the format countdown" in found[1]
