@@ -33,9 +33,17 @@ start with:
 CLOSED = 128 + 13  # what a shell says of a program whose reader went away (SIGPIPE)
 
 
+class Columns(argparse.RawDescriptionHelpFormatter):
+    """Leaves the names of commands room enough to have their texts beside them; argparse forgets their indentation."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog)
+        self._action_max_length = max(map(len, COMMANDS)) + 4
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
-    style = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    style = {"formatter_class": Columns}
     about = "Decides, before the expensive part, which checkpoints are worth RL."
     # argparse would give lines to -h and to a heading, and with all commands the help would not fit one screen.
     listed = "\n".join(f"    {name:<11}{module.TEXT}" for name, module in COMMANDS.items())
