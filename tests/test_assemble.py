@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, RlRecord, SftRecord, Verdict
+from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, RlRecord, SftRecord
+from rlready.components.core.verdicts import Verdict
 from rlready.components.report.assemble import SweepResult, add_results, check_ran, list_failures, read_sweep
 from rlready.pipelines.laptop.replay import replay
 

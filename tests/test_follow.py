@@ -9,18 +9,11 @@ import pytest
 from kfp_server import IMAGE, Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.components.config import InputError
-from rlready.components.core.records import (
-    BenchmarkRecord,
-    Candidate,
-    Failure,
-    Outcome,
-    PredictorsRecord,
-    RlRecord,
-    Verdict,
-)
+from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, RlRecord
 from rlready.components.core.serialization import to_json
 from rlready.components.core.tracking.find import find_experiment
 from rlready.components.core.tracking.runs import find_open_runs, open_run
+from rlready.components.core.verdicts import Verdict
 from rlready.pipelines.cluster import follow, runs, story
 from rlready.pipelines.cluster import server as kfp
 from rlready.pipelines.cluster.steps import LOGS, count_iterations, list_steps

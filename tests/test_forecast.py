@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
-from rlready.components.core.records import GateNumbers, Verdict
 from rlready.components.core.tracking.find import Finished
+from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate import forecast
 
 

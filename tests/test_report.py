@@ -18,8 +18,6 @@ from rlready.components.core.records import (
     Candidate,
     Failure,
     FalsePositives,
-    Forecast,
-    GateNumbers,
     LengthQuarter,
     Outcome,
     PredictorsRecord,
@@ -27,8 +25,8 @@ from rlready.components.core.records import (
     SampleStatistics,
     SequenceRecord,
     SftRecord,
-    Verdict,
 )
+from rlready.components.core.verdicts import Forecast, GateNumbers, Verdict
 from rlready.components.report.assemble import SweepResult
 from rlready.components.report.audit import audit_rejections
 from rlready.components.report.choice import choose

@@ -6,13 +6,12 @@ from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
     Failure,
-    GateNumbers,
     Outcome,
     PredictorsRecord,
     RlRecord,
     SampleStatistics,
-    Verdict,
 )
+from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.report.assemble import SweepResult
 from rlready.components.report.document import render_markdown
 from rlready.components.report.report import compose

@@ -11,18 +11,16 @@ from scipy.stats import linregress
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
-    Forecast,
-    GateNumbers,
     LengthQuarter,
     Outcome,
     PredictorsRecord,
     RlRecord,
     SampleStatistics,
     SftRecord,
-    Verdict,
 )
 from rlready.components.core.serialization import from_json, to_json
 from rlready.components.core.tracking import client, find, log, runs, stream
+from rlready.components.core.verdicts import Forecast, GateNumbers, Verdict
 from rlready.components.gate.forecast import forecast
 
 CANDIDATE = Candidate("e4-random-64-0.1-s0", 4, "random", 64, 0.1, 0)

@@ -12,13 +12,8 @@ from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.components.core.estimators.intervals import Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
-from rlready.components.core.records import (
-    GateNumbers,
-    Outcome,
-    PredictorsRecord,
-    SequenceRecord,
-    Verdict,
-)
+from rlready.components.core.records import Outcome, PredictorsRecord, SequenceRecord
+from rlready.components.core.verdicts import GateNumbers, Verdict
 
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 

@@ -4,8 +4,8 @@ import re
 
 from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.components.core.estimators.intervals import MIN_POINTS
-from rlready.components.core.records import Forecast, Verdict
 from rlready.components.core.tracking.find import Finished, find_finished
+from rlready.components.core.verdicts import Forecast, Verdict
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:

@@ -9,15 +9,8 @@ from rlready.components.config import InputError
 from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
-from rlready.components.core.records import (
-    BEFORE_RL,
-    BenchmarkRecord,
-    Candidate,
-    Failure,
-    Outcome,
-    PredictorsRecord,
-    Verdict,
-)
+from rlready.components.core.records import BEFORE_RL, BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
+from rlready.components.core.verdicts import Verdict
 from rlready.components.report.assemble import SweepResult
 
 Interval = tuple[float, float]

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from rlready.components.core.estimators.intervals import bound_share
-from rlready.components.core.records import Forecast
+from rlready.components.core.verdicts import Forecast
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Section
 from rlready.components.report.notation import count, name_some

@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from rlready.components.config import InputError, list_parameters, parse_parameters
-from rlready.components.core.records import AFTER_RL, GateNumbers, Outcome, Verdict
+from rlready.components.core.records import AFTER_RL, Outcome
+from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate.decide import decide
 from rlready.components.plan.checks import check_values
 from rlready.components.report.assemble import SweepResult
