@@ -9,7 +9,7 @@ import pytest
 
 from rlready.components.core.models import digest_folder, digest_weights
 from rlready.components.core.runtime import source
-from rlready.components.core.training.checkpoints import open_folder
+from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 
 HOLD = """
 import sys
@@ -45,7 +45,7 @@ def test_a_killed_run_leaves_its_whole_checkpoints_and_no_lock(tmp_path):
     first.stdout.readline()
     (folder,) = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
     (folder / "checkpoint-3").mkdir()
-    (folder / "checkpoint-3" / "trainer_state.json").write_text("{}")
+    keep_last(folder, 1.0)
     first.kill()
     first.wait()
     second = start(tmp_path / "model")

@@ -20,6 +20,7 @@ PLACEMENT = {
     "sft": {"train_job": {"volume": "rlready-train-job", "nodes": 2}, "gpus": 8, "image_pull_secrets": ["registry"]},
     "rl": {
         "gpus": 4,
+        "checkpoints": "rlready-checkpoints",
         "priority": "urgent",
         "node_selector": {"pool": "gpu"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -55,6 +56,7 @@ WHOLE = {
     f"{SPACE}/secrets/registry": make_secret("registry", ".dockerconfigjson"),
     f"{SPACE}/persistentvolumeclaims/rlready-hub-cache": make_claim("rlready-hub-cache", "ReadWriteOnce"),
     f"{SPACE}/persistentvolumeclaims/rlready-train-job": make_claim("rlready-train-job", "ReadWriteMany"),
+    f"{SPACE}/persistentvolumeclaims/rlready-checkpoints": make_claim("rlready-checkpoints", "ReadWriteMany"),
     "/apis/kueue.x-k8s.io/v1beta1/namespaces/kubeflow/localqueues/research": ("object", {}),
     "/apis/kueue.x-k8s.io/v1beta1/workloadpriorityclasses/urgent": ("object", {}),
     "/apis/trainer.kubeflow.org/v1beta1/clustertrainingruntimes/torch-distributed": ("object", {}),
@@ -123,6 +125,7 @@ def test_a_cluster_that_has_everything(api):
         ("secrets/rlready-hub", make_secret("rlready-hub"), "secret rlready-hub of .* has no key token"),
         ("secrets/registry", None, "secret registry of sft is not there"),
         ("persistentvolumeclaims/rlready-hub-cache", None, "volume claim rlready-hub-cache of plan, .* is not there"),
+        ("persistentvolumeclaims/rlready-checkpoints", None, "volume claim rlready-checkpoints of rl is not there"),
         (
             "persistentvolumeclaims/rlready-train-job",
             make_claim("rlready-train-job", "ReadWriteOnce"),
@@ -169,9 +172,15 @@ def test_what_may_not_be_looked_at_is_a_doubt(api):
     api.refused = dict.fromkeys(WHOLE, 403)
     missing, doubts = look()
     assert not missing
-    assert len(doubts) == 6 and all(
+    assert len(doubts) == 7 and all(
         "not looked at (403" in line for line in doubts
     )  # without groups, no custom objects
+
+
+def test_checkpoints_on_a_volume_of_one_node_are_a_doubt(api):
+    api.there[f"{SPACE}/persistentvolumeclaims/rlready-checkpoints"] = make_claim("rlready-checkpoints", "ReadWriteOnce")
+    missing, (doubt,) = look()
+    assert not missing and doubt.startswith("volume claim rlready-checkpoints of rl is not ReadWriteMany, so one node")
 
 
 @pytest.mark.parametrize(("value", "off"), [("false", True), ("true", False), (None, False)])

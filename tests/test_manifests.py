@@ -13,7 +13,7 @@ from kubernetes import client
 from rlready.pipelines.cluster.placement import parse_placement
 
 ROOT = Path(__file__).parent.parent / "manifests"
-OVERLAYS = ("base", "overlays/single-gpu", "overlays/production", "train-job")
+OVERLAYS = ("base", "overlays/single-gpu", "overlays/production", "train-job", "checkpoints")
 # Group and version of a kind, and the name of its model.
 KINDS = {
     "v1": "V1",

@@ -25,7 +25,7 @@ PLACEMENT = {
         "environment": {"MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000"},
         "retries": 2,
     },
-    "sft": {"gpus": 1, "memory": "64Gi", "storage": "100Gi"},
+    "sft": {"gpus": 1, "memory": "64Gi", "storage": "100Gi", "checkpoints": "rlready-checkpoints"},
     "rl": {
         "gpus": 8,
         "cpus": 1.5,
@@ -81,6 +81,10 @@ def test_every_task_of_a_stage_is_placed_alike_because_the_cache_key_holds_its_c
     for label in tasks:
         assert read.executors[label].container.resources.accelerator.resource_count == "1"
         assert read.kubernetes[label] == read.kubernetes["exec-sft"]
+        mounts = {mount.mount_path: mount.constant for mount in read.kubernetes[label].pvc_mount}
+        assert mounts == {"/cache/huggingface": "rlready-hub-cache", "/checkpoints": "rlready-checkpoints"}
+    users = {label for label, asked in read.kubernetes.items() if "rlready-checkpoints" in str(asked)}
+    assert users == set(tasks)
 
 
 def test_a_process_that_fails_is_tried_again_by_its_own_pod_because_argo_never_does(package):
@@ -99,14 +103,21 @@ def test_the_loops_have_the_parallelism_of_the_placement(package):
     assert parse_placement(None).parallelism == 8
 
 
-def test_storage_is_a_volume_of_the_pod_s_own_that_checkpoints_and_downloads_go_to(package):
+def test_storage_is_a_volume_of_the_pod_s_own_for_what_has_no_claim(package, tmp_path):
     read = read_package(package)
     (volume,) = read.kubernetes["exec-sft"].generic_ephemeral_volume
     assert (volume.size, volume.mount_path, list(volume.access_modes)) == ("100Gi", "/scratch", ["ReadWriteOnce"])
     environment = {entry.name: entry.value for entry in read.executors["exec-sft"].container.env}
-    assert environment["RLREADY_CHECKPOINTS"].startswith("/scratch/")
-    assert environment["HF_HOME"] == "/cache/huggingface"  # the hub's cache is shared, where there is one
+    assert environment["TMPDIR"] == "/scratch"
+    # What outlives the pod comes first.
+    assert (environment["RLREADY_CHECKPOINTS"], environment["HF_HOME"]) == ("/checkpoints", "/cache/huggingface")
     assert not read.kubernetes["exec-rl"].generic_ephemeral_volume
+    write_package(
+        tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement({"rl": {"storage": "100Gi"}}), IMAGE
+    )
+    container = read_package(tmp_path / "p.yaml").executors["exec-rl"].container
+    environment = {entry.name: entry.value for entry in container.env}
+    assert environment["RLREADY_CHECKPOINTS"].startswith("/scratch/") and environment["HF_HOME"].startswith("/scratch/")
 
 
 def test_the_same_input_gives_the_same_file(tmp_path):
@@ -125,11 +136,13 @@ def test_the_same_input_gives_the_same_file(tmp_path):
 
 def test_the_package_is_checked_against_the_placement(package):
     assert check_package(package, parse_placement(PLACEMENT)) == []
-    more = parse_placement({"all": {"hub_cache": "other"}, "plan": {"cpus": 4, "secrets": {"a": {"b": "C"}}}})
+    plan = {"cpus": 4, "secrets": {"a": {"b": "C"}}}
+    more = parse_placement({"all": {"hub_cache": "other"}, "plan": plan, "rl": {"checkpoints": "more"}})
     problems = check_package(package, more)
     assert "exec-plan: does not ask for cpus as the placement says" in problems
     assert "exec-plan: does not ask for secrets as the placement says" in problems
     assert sum("hub_cache" in problem for problem in problems) == 11
+    assert "exec-rl: does not ask for checkpoints as the placement says" in problems
 
 
 def test_without_a_placement_a_pod_asks_for_nothing(tmp_path):
@@ -167,6 +180,11 @@ def test_shipped_recipes_have_a_placement(name):
             "{all: {hub_cache: v}, rl: {train_job: {volume: v}}}",
             "placement.rl: the claim v is both hub_cache and train",
         ),
+        ("{all: {checkpoints: c}}", "placement.all.checkpoints: only for sft and rl, the stages that train"),
+        ("{gate: {checkpoints: c}}", "placement.gate.checkpoints: only for sft and rl"),
+        ("{rl: {checkpoints: a.b}}", "placement.rl.checkpoints: expected the name of a volume claim"),
+        ("{all: {hub_cache: v}, rl: {checkpoints: v}}", "placement.rl: the claim v is both hub_cache and checkpoints"),
+        ("{rl: {train_job: {volume: v}, checkpoints: c}}", "placement.rl: a train_job keeps its checkpoints on its own"),
         ("{all: {node_selector: {gpu: true}}}", "placement.all.node_selector: expected labels with texts"),
         ("{all: {tolerations: [{key: a, operater: Exists}]}}", "unknown key 'operater'; did you mean operator"),
         ("{all: {tolerations: [{key: a, effect: Never}]}}", "placement.all.tolerations: expected effect as one of"),

@@ -1,13 +1,14 @@
-"""Killed in the middle of SFT and of RL, a stage goes on from its checkpoint and ends as if nothing had happened."""
+"""Killed in the middle of SFT and of RL, a stage goes on from its checkpoint, also in another pod, and ends like one that was not."""
 
 import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -29,18 +30,18 @@ def data(tmp_path_factory):
     return out
 
 
-def launch(stage, arguments, folder):
+def launch(stage, arguments, folder, volume=None, before=()):
     config = folder / f"{stage}.json"
     config.write_text(json.dumps(arguments))
-    environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"RLREADY_CHECKPOINTS": str(volume or folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", f"rlready.components.{stage}", "--config", str(config)]
+    command = [*before, sys.executable, "-m", f"rlready.components.{stage}", "--config", str(config)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def kill_at_checkpoint(process, folder):
+def kill_at_checkpoint(process, volume):
     for _ in range(1200):
-        if list((folder / "checkpoints").glob("*/checkpoint-*/trainer_state.json")):
+        if list(volume.glob("*/checkpoint-*/whole")):
             break
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
@@ -78,23 +79,53 @@ def test_rl_refuses_a_checkpoint_that_was_not_measured(tiny_model, data, tmp_pat
 
 
 @pytest.mark.parametrize(("stage", "series"), [("sft", "trajectory"), ("rl", "rewards")])
-def test_a_killed_stage_ends_like_one_that_was_not(stage, series, tiny_model, data, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for folder in (whole, broken):
+def test_a_killed_stage_goes_on_in_a_pod_that_shares_nothing_but_the_volume(
+    stage, series, tiny_model, data, tmp_path, monkeypatch
+):
+    whole, lost, new, volume = (tmp_path / name for name in ("whole", "lost", "new", "volume"))
+    for folder in (whole, lost, new):
         folder.mkdir()
     other = launch(stage, make_arguments(stage, tiny_model, data, whole), whole)
-    process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
-    kill_at_checkpoint(process, broken)
-    assert not (broken / "model").exists() and not (broken / "outcome.json").exists()
-    process = launch(stage, make_arguments(stage, tiny_model, data, broken), broken)
+    monkeypatch.setenv("RLREADY_RUN_ID", "run-1")
+    process = launch(stage, make_arguments(stage, tiny_model, data, lost), lost, volume)
+    kill_at_checkpoint(process, volume)
+    assert not (lost / "model").exists() and not (lost / "outcome.json").exists()
+    elsewhere = shutil.copytree(data, new / "data")
+    model = shutil.copytree(tiny_model, new / "start") if stage == "rl" else tiny_model
+    monkeypatch.setenv("RLREADY_RUN_ID", "run-2")
+    process = launch(stage, make_arguments(stage, model, elsewhere, new), new, volume)
     finish(process)
     finish(other)
-    uninterrupted, resumed = (json.loads((folder / "outcome.json").read_text())[stage] for folder in (whole, broken))
+    uninterrupted, resumed = (json.loads((folder / "outcome.json").read_text())[stage] for folder in (whole, new))
     assert resumed["steps"] == uninterrupted["steps"]
     assert [x for x, _ in resumed[series]] == [x for x, _ in uninterrupted[series]]
     assert [y for _, y in resumed[series]] == pytest.approx([y for _, y in uninterrupted[series]], abs=2e-3)
-    assert (broken / "model" / "model.safetensors").exists()
-    assert not list((Path(broken) / "checkpoints").iterdir())
+    assert (new / "model" / "model.safetensors").exists()
+    assert not list(volume.iterdir())
+
+
+def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tmp_path):
+    """The volume is a real, small file system in a namespace of the test's own."""
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
+        pytest.skip("needs a mount namespace")
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    least = 3 * (tiny_model / "model.safetensors").stat().st_size >> 10  # KiB of a checkpoint: weights, and AdamW's two
+    script = """
+        mount -t tmpfs -o size={least}k none "$RLREADY_CHECKPOINTS"
+        "$@"; echo "status $?"; ls -A "$RLREADY_CHECKPOINTS"/*
+        mount -o remount,size={tight}k "$RLREADY_CHECKPOINTS"
+        "$@"; echo "status $?"; ls "$RLREADY_CHECKPOINTS"/*/
+        mount -o remount,size=64m "$RLREADY_CHECKPOINTS"
+        "$@"; echo "status $?"; ls -A "$RLREADY_CHECKPOINTS"
+    """.format(least=least, tight=4 * least)
+    arguments = make_arguments("sft", tiny_model, data, tmp_path)
+    process = launch("sft", arguments, tmp_path, volume, ["unshare", "-Urm", "bash", "-c", script, "pod"])
+    output, _ = process.communicate(timeout=200)
+    refused, full, done, left = re.split(r"status \d+\n", output)
+    print(output)
+    assert re.search(rf"^sft: {volume}: .* GiB are free, and the checkpoints of this training need", refused, re.M)
+    assert re.search(r"^sft: no space is left for checkpoints in .*: make room, and the same training", full, re.M)
 
 
 def test_a_training_that_diverges_ends_at_once_and_leaves_no_checkpoint_to_go_on_from(tiny_model, data, tmp_path):

@@ -36,16 +36,21 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     Raises:
         InputError: If an override is unknown, or the prompts or completions of a step do not divide.
     """
-    from rlready.components.core.models import load_tokenizer
-    from rlready.components.core.training.trainer import save_trained
+    from rlready.components.core.models import digest_folder, load_tokenizer
+    from rlready.components.core.training.trainer import resume, save_trained
     from rlready.components.rl.silence import StopWithoutSignal
 
     tokenizer, silence = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
-    with checkpoints.open_folder("rl", [identify_work(candidate), repr(settings), str(data), model], out) as folder:
-        begun = time.time()
+    work = [
+        identify_work(candidate),
+        repr(settings),
+        digest_folder(Path(model)),
+        *checkpoints.identify_data(data, "rl"),
+    ]
+    with checkpoints.open_folder("rl", work, out) as folder:
+        begun = time.time() - checkpoints.count_seconds(folder)
         trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
-        trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
-        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+        resume(trainer, folder, begun)
         save_trained(trainer, tokenizer, model, out)
     if not is_main():
         return None

@@ -54,7 +54,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
     from rlready.components.core.models import digest_weights, load_model, load_tokenizer, write_pointer
     from rlready.components.core.prompts import encode_example
-    from rlready.components.core.training.trainer import save_trained
+    from rlready.components.core.training.trainer import resume, save_trained
 
     if settings.sft.packing:
         _check_packing()
@@ -73,12 +73,11 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
-    work = [identify_work(candidate), to_json(base), repr(settings), str(data)]
+    work = [identify_work(candidate), to_json(base), repr(settings), *checkpoints.identify_data(data, "sft", "heldout")]
     with checkpoints.open_folder("sft", work, out) as folder:
-        begun = time.time()
+        begun = time.time() - checkpoints.count_seconds(folder)
         trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
-        trainer.accelerator.wait_for_everyone()  # until the main one has removed half-written checkpoints
-        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+        resume(trainer, folder, begun)
         save_trained(trainer, tokenizer, base, out)
     if not is_main():
         return None

@@ -81,11 +81,15 @@ class _Look:
 
     def at_claims(self, placement: dict[str, Placement]) -> None:
         ask = self.core.read_namespaced_persistent_volume_claim
-        for (name, shared), stages in _list_users(placement, _list_claims).items():
+        for (name, use), stages in _list_users(placement, _list_claims).items():
             what = f"volume claim {name} of {stages}"
             claim = self.read(what, ask, name, self.namespace)
-            if claim and shared and SHARED not in claim.spec.access_modes:
+            if not claim or SHARED in claim.spec.access_modes:
+                continue
+            if use == "volume":
                 self.missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
+            elif use == "checkpoints":
+                self.doubts.append(f"{what} is not {SHARED}, so one node at a time trains, and the others' pods wait")
 
     def at_objects(self, placement: dict[str, Placement]) -> None:
         custom = self.client.CustomObjectsApi()
@@ -143,9 +147,13 @@ def _list_users(placement: dict[str, Placement], name: Callable[[Placement], lis
     return {item: ", ".join(stages) for item, stages in users.items()}
 
 
-def _list_claims(entries: Placement) -> list[tuple[str, bool]]:
-    shared = [(entries.train_job["volume"], True)] if entries.train_job else []
-    return shared + ([(entries.hub_cache, False)] if entries.hub_cache else [])
+def _list_claims(entries: Placement) -> list[tuple[str, str]]:
+    named = {
+        "volume": entries.train_job.get("volume"),
+        "hub_cache": entries.hub_cache,
+        "checkpoints": entries.checkpoints,
+    }
+    return [(claim, use) for use, claim in named.items() if claim]
 
 
 def _list_objects(entries: Placement) -> list[tuple[str, str]]:

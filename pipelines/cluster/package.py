@@ -217,6 +217,7 @@ def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, P
         held = manifest in {entry.value for entry in container.env} and wanted.train_job["volume"] in str(asked)
         return [] if held else [f"{label}: does not make the TrainJob that the placement says"]
     resources, mounts = container.resources, {m.mount_path for m in asked.empty_dir_mounts} if asked else set()
+    claims = {m.constant for m in asked.pvc_mount} if asked else set()
     found = {
         "gpus": not wanted.gpus or resources.accelerator.resource_count == str(wanted.gpus),
         "cpus": not wanted.cpus or resources.resource_cpu_request == f"{wanted.cpus:g}",
@@ -224,6 +225,7 @@ def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, P
         "shared_memory": not wanted.shared_memory or "/dev/shm" in mounts,
         "secrets": not wanted.secrets or {s.secret_name for s in asked.secret_as_env} == set(wanted.secrets),
         "storage": not wanted.storage or wanted.storage in {v.size for v in asked.generic_ephemeral_volume},
-        "hub_cache": not wanted.hub_cache or wanted.hub_cache in str(asked),
+        "hub_cache": not wanted.hub_cache or wanted.hub_cache in claims,
+        "checkpoints": not wanted.checkpoints or wanted.checkpoints in claims,
     }
     return [f"{label}: does not ask for {key} as the placement says" for key, held in found.items() if not held]

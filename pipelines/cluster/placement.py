@@ -24,8 +24,10 @@ PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a clus
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
 SIDE_BY_SIDE = "RLREADY_SIDE_BY_SIDE"  # set while the pipeline runs on this machine
 PARALLELISM = 8
+OF_TRAINING = ("train_job", "checkpoints")  # keys for the stages that train only
 TRAIN_JOB = {"volume": "", "nodes": 1, "runtime": "torch-distributed"}  # keys and their defaults
 HUB_CACHE = "/cache/huggingface"
+CHECKPOINTS = "/checkpoints"
 SCRATCH = "/scratch"
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -63,6 +65,10 @@ class Placement:
         "", f"Size of a volume of the pod's own for what it downloads and keeps while it trains, e.g. 100Gi, at {SCRATCH}",
         "the node's disk",
     )  # fmt: skip
+    checkpoints: str = knob(
+        "", f"Volume claim for what sft and rl keep while they train, at {CHECKPOINTS}: it outlives the pod, and the run",
+        "the pod's own disk: a lost pod trains from the beginning",
+    )  # fmt: skip
     retries: int = knob(0, "Tries after one whose process died, in the same pod, from the last checkpoint", "none")
     timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
     train_job: dict = knob(
@@ -98,10 +104,18 @@ def parse_placement(given: Any) -> Placements:
     placements = {}
     for stage in STAGES:
         placements[stage] = Placement(**shared | _parse_entries(f"placement.{stage}", given.get(stage)))
-        claims = [placements[stage].hub_cache, placements[stage].train_job.get("volume")]
-        if claims[0] and claims[0] == claims[1]:
-            raise InputError(f"placement.{stage}: the claim {claims[0]} is both hub_cache and train_job's volume")
+        _check_claims(f"placement.{stage}", placements[stage])
     return Placements(placements, parallelism)
+
+
+def _check_claims(where: str, entries: Placement) -> None:
+    """Raises InputError where a pod would mount a claim twice, or have two places for its checkpoints."""
+    volume = entries.train_job.get("volume")
+    if volume and entries.checkpoints:
+        raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
+    if entries.hub_cache and entries.hub_cache in (volume, entries.checkpoints):
+        other = "train_job's volume" if volume else "checkpoints"
+        raise InputError(f"{where}: the claim {entries.hub_cache} is both hub_cache and {other}")
 
 
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
@@ -112,7 +126,7 @@ def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
         field, name = fields[key], f"{where}.{key}"
         parsed[key] = coerce(Parameter(name, field.type, None, **field.metadata), value)
         _check_value(name, key, parsed[key])
-        if key == "train_job" and parsed[key] and where.split(".")[-1] not in train_job.INPUTS:
+        if key in OF_TRAINING and parsed[key] and where.split(".")[-1] not in train_job.INPUTS:
             raise InputError(f"{name}: only for {' and '.join(train_job.INPUTS)}, the stages that train")
     return parsed
 
@@ -134,7 +148,7 @@ def _check_value(name: str, key: str, value: Any) -> None:
         check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
     elif key == "timeout":
         check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
-    elif key == "hub_cache":
+    elif key in ("hub_cache", "checkpoints"):
         check(not value or CLAIM.fullmatch(value), CLAIM_FORM)
     elif key in ("queue", "priority"):
         check(not value or NAME.fullmatch(value), "the name of a Kubernetes object (lower case, digits, - and .)")

@@ -8,6 +8,7 @@ from rlready.components.core import launch
 from rlready.components.core.training import checkpoints, train_job
 from rlready.components.images import resolve_image
 from rlready.pipelines.cluster.placement import (
+    CHECKPOINTS,
     HUB_CACHE,
     SCRATCH,
     Placement,
@@ -17,9 +18,9 @@ from rlready.pipelines.cluster.placement import (
 )
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
-# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
 # What goes to the pod's own volume: checkpoints, temporary files, and downloads unless there is a shared cache for them.
 SCRATCHED = {checkpoints.ROOT: f"{SCRATCH}/checkpoints", "TMPDIR": SCRATCH, "HF_HOME": f"{SCRATCH}/huggingface"}
+# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
 RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 
@@ -95,9 +96,14 @@ def _ask(task: Any, placement: Placement) -> None:
         task.set_env_variable(variable, value)
     for secret, variables in placement.secrets.items():
         kubernetes.use_secret_as_env(task, secret, variables)
-    if placement.hub_cache:
-        kubernetes.mount_pvc(task, placement.hub_cache, HUB_CACHE)
-        task.set_env_variable("HF_HOME", HUB_CACHE)
+    # After the variables of the pod's own volume: what outlives the pod comes first.
+    for claim, variable, path in (
+        (placement.hub_cache, "HF_HOME", HUB_CACHE),
+        (placement.checkpoints, checkpoints.ROOT, CHECKPOINTS),
+    ):
+        if claim:
+            kubernetes.mount_pvc(task, claim, path)
+            task.set_env_variable(variable, path)
 
 
 def _hand_over(task: Any, placement: Placement, image: str) -> None:

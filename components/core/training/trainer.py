@@ -9,12 +9,15 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlready.components.config import InputError, Training
 from rlready.components.core.models import load_model, save_model
 from rlready.components.core.records import BaseModel
 from rlready.components.core.runtime.events import Progress
+from rlready.components.core.runtime.failures import lacks_space
+from rlready.components.core.training import checkpoints
 from rlready.components.core.training.processes import count_ranks, is_main
 
 
@@ -34,7 +37,7 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
         raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
     # DeepSpeed has a CPU device of its own, which accelerate only takes if it is not told to use the CPU.
     device = {"use_cpu": not on_gpu and not training.zero_stage, "bf16": on_gpu, "fp16": False}
-    fixed = {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False, "save_total_limit": 1}
+    fixed = {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False}
     fixed |= {"dataloader_pin_memory": on_gpu, "gradient_checkpointing": training.gradient_checkpointing}
     if training.gradient_checkpointing:
         fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
@@ -54,8 +57,6 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
 
 def _join_over_gloo() -> None:
     """Makes accelerate's state for DeepSpeed on the CPU, where accelerate by itself finds no backend and counts one process."""
-    from accelerate import PartialState
-
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     PartialState(backend="gloo")
 
@@ -99,6 +100,35 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
         r=training.lora_rank, lora_alpha=2 * training.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     return get_peft_model(load_model(model, **arguments), adapters)
+
+
+def resume(trainer: Trainer, folder: Path, begun: float) -> None:
+    """Trains, from the last checkpoint of a folder where it has one. Every process must call it.
+
+    Args:
+        trainer: Saves into the folder.
+        folder: What `open_folder` gave.
+        begun: When the training would have begun without its interruptions, in seconds since the epoch.
+
+    Raises:
+        InputError: If the checkpoints to come have no room there.
+        StageFailed: If the disk is full all the same: the half-written checkpoint goes, the whole one before it stays.
+    """
+    trainer.accelerator.wait_for_everyone()  # until the main process has removed half-written checkpoints
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    # AdamW keeps two more numbers a weight. What DeepSpeed has split up says how much it is in all.
+    kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
+    size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in trained)
+    checkpoints.check_room(folder, size)
+    trainer.add_callback(KeepLast(begun))
+    try:
+        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+    except Exception as error:
+        if not lacks_space(error):
+            raise
+        if is_main():
+            checkpoints.drop_halves(folder)
+        raise checkpoints.explain(folder, error) from error
 
 
 def save_trained(trainer: Trainer, tokenizer, start: str | Path | BaseModel, out: str | Path) -> None:
@@ -166,6 +196,23 @@ class SaveSparingly(TrainerCallback):
             control.should_save = False
         else:
             self.begun, self.saving = now, True
+
+
+class KeepLast(TrainerCallback):
+    """Keeps one checkpoint: the old one goes when the new one, of which every process writes a part, is on the disk.
+
+    Args:
+        begun: When the training would have begun without its interruptions, in seconds since the epoch.
+    """
+
+    def __init__(self, begun: float):
+        self.begun = begun
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Waits for the parts of the others."""
+        PartialState().wait_for_everyone()
+        if is_main():
+            checkpoints.keep_last(Path(args.output_dir), time.time() - self.begun)
 
 
 class StopWhereDiverged(TrainerCallback):
