@@ -9,7 +9,7 @@ import pytest
 
 from rlready.components.core.models import digest_folder, digest_weights
 from rlready.components.core.runtime import source
-from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
+from rlready.components.core.training.checkpoints import keep_last, open_folder
 
 HOLD = """
 import sys

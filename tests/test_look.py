@@ -178,7 +178,9 @@ def test_what_may_not_be_looked_at_is_a_doubt(api):
 
 
 def test_checkpoints_on_a_volume_of_one_node_are_a_doubt(api):
-    api.there[f"{SPACE}/persistentvolumeclaims/rlready-checkpoints"] = make_claim("rlready-checkpoints", "ReadWriteOnce")
+    api.there[f"{SPACE}/persistentvolumeclaims/rlready-checkpoints"] = make_claim(
+        "rlready-checkpoints", "ReadWriteOnce"
+    )
     missing, (doubt,) = look()
     assert not missing and doubt.startswith("volume claim rlready-checkpoints of rl is not ReadWriteMany, so one node")
 

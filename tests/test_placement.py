@@ -112,9 +112,7 @@ def test_storage_is_a_volume_of_the_pod_s_own_for_what_has_no_claim(package, tmp
     # What outlives the pod comes first.
     assert (environment["RLREADY_CHECKPOINTS"], environment["HF_HOME"]) == ("/checkpoints", "/cache/huggingface")
     assert not read.kubernetes["exec-rl"].generic_ephemeral_volume
-    write_package(
-        tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement({"rl": {"storage": "100Gi"}}), IMAGE
-    )
+    write_package(tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement({"rl": {"storage": "100Gi"}}), IMAGE)
     container = read_package(tmp_path / "p.yaml").executors["exec-rl"].container
     environment = {entry.name: entry.value for entry in container.env}
     assert environment["RLREADY_CHECKPOINTS"].startswith("/scratch/") and environment["HF_HOME"].startswith("/scratch/")
@@ -184,7 +182,10 @@ def test_shipped_recipes_have_a_placement(name):
         ("{gate: {checkpoints: c}}", "placement.gate.checkpoints: only for sft and rl"),
         ("{rl: {checkpoints: a.b}}", "placement.rl.checkpoints: expected the name of a volume claim"),
         ("{all: {hub_cache: v}, rl: {checkpoints: v}}", "placement.rl: the claim v is both hub_cache and checkpoints"),
-        ("{rl: {train_job: {volume: v}, checkpoints: c}}", "placement.rl: a train_job keeps its checkpoints on its own"),
+        (
+            "{rl: {train_job: {volume: v}, checkpoints: c}}",
+            "placement.rl: a train_job keeps its checkpoints on its own",
+        ),
         ("{all: {node_selector: {gpu: true}}}", "placement.all.node_selector: expected labels with texts"),
         ("{all: {tolerations: [{key: a, operater: Exists}]}}", "unknown key 'operater'; did you mean operator"),
         ("{all: {tolerations: [{key: a, effect: Never}]}}", "placement.all.tolerations: expected effect as one of"),

@@ -1,4 +1,4 @@
-"""Killed in the middle of SFT and of RL, a stage goes on from its checkpoint, also in another pod, and ends like one that was not."""
+"""Killed in the middle of SFT and of RL, a stage goes on from its checkpoint, in another pod too, as if nothing had been."""
 
 import dataclasses
 import json
@@ -111,14 +111,14 @@ def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tm
     volume = tmp_path / "volume"
     volume.mkdir()
     least = 3 * (tiny_model / "model.safetensors").stat().st_size >> 10  # KiB of a checkpoint: weights, and AdamW's two
-    script = """
+    script = f"""
         mount -t tmpfs -o size={least}k none "$RLREADY_CHECKPOINTS"
         "$@"; echo "status $?"; ls -A "$RLREADY_CHECKPOINTS"/*
-        mount -o remount,size={tight}k "$RLREADY_CHECKPOINTS"
-        "$@"; echo "status $?"; ls "$RLREADY_CHECKPOINTS"/*/
+        mount -o remount,size={2 * least + 40}k "$RLREADY_CHECKPOINTS"
+        "$@"; echo "status $?"; ls "$RLREADY_CHECKPOINTS"/*/ "$RLREADY_CHECKPOINTS"/*/*; du -a "$RLREADY_CHECKPOINTS"
         mount -o remount,size=64m "$RLREADY_CHECKPOINTS"
         "$@"; echo "status $?"; ls -A "$RLREADY_CHECKPOINTS"
-    """.format(least=least, tight=4 * least)
+    """
     arguments = make_arguments("sft", tiny_model, data, tmp_path)
     process = launch("sft", arguments, tmp_path, volume, ["unshare", "-Urm", "bash", "-c", script, "pod"])
     output, _ = process.communicate(timeout=200)

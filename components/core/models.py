@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -204,7 +205,7 @@ def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None
     model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     if Path(folder).exists():
-        Path(folder).rmdir()
+        shutil.rmtree(folder)  # of a try that was killed after it had written the model
     partial.rename(folder)
 
 

@@ -1,49 +1,34 @@
 """The plots of the report, as SVG to put into a page."""
 
-import html
-import io
-import re
 import statistics
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from rlready.components.core.estimators.forecast import fit_line
+from rlready.components.report.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILION,
+    finish,
+    shorten,
+    show_plain_ticks,
+    start,
+)
 from rlready.components.report.comparison import Row, Setting, group_settings, read_interval
 from rlready.components.report.document import Plot
 from rlready.components.report.predictors import Predictor, label_pass_at, pick_main, select_finished
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's colour-blind-safe colours, without the yellow that white paper swallows.
-BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
-)  # fmt: skip
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
-WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
-LABEL_LENGTH = 44
-STYLE = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "text.usetex": False,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e8eb",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "legend.labelspacing": 0.3,
-    "lines.markersize": 5,
-}
 
 
 def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None) -> list[Plot]:
@@ -102,7 +87,7 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
 
     epochs = sorted({row.candidate.epochs for row in shown})
     subsets = sorted({row.candidate.subset for row in shown}, key=lambda name: (name != "random", name))
-    figure, axes = _start(legend_rows=3 if len(subsets) < 4 else 4)
+    figure, axes = start(legend_rows=3 if len(subsets) < 4 else 4)
     phases = {  # what is measured, its spread, colour and face
         "before RL": (attrgetter("sft_pass_at_1"), None, BLUE, "white"),
         "after RL": (attrgetter("score"), _measure_spread, VERMILION, VERMILION),
@@ -133,12 +118,12 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
         *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (*_, c, f) in phases.items()),
         *([Line2D([], [], label="base model, no RL", **BASE)] if base.score is not None else []),
         *(
-            Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=_shorten(name))
+            Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=shorten(name))
             for name in subsets
         ),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=2)
-    return _finish(figure, "scores", f"Pass@1 before and after RL against SFT epochs, for {len(shown)} candidates")
+    return finish(figure, "scores", f"Pass@1 before and after RL against SFT epochs, for {len(shown)} candidates")
 
 
 def _measure_spread(setting: Setting) -> tuple[float, float]:
@@ -162,15 +147,15 @@ def _draw_trajectories(rows: list[Row]) -> str:
     if not shown:
         return ""
     styles = _style_candidates(rows, shown)
-    figure, axes = _start(legend_rows=_count_labels(styles))
+    figure, axes = start(legend_rows=_count_labels(styles))
     for row in shown:
         axes.plot(*zip(*row.trajectory, strict=True), **styles[row.name])
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xlim(left=0)
-    _show_plain_ticks(axes)
+    show_plain_ticks(axes)
     axes.set(xlabel="SFT epoch", ylabel="held-out loss (nats per token)")
     figure.legend(loc="lower center")
-    return _finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
+    return finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
 
 
 def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
@@ -178,7 +163,7 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
     if not shown:
         return ""
     styles = _style_candidates(rows, shown)
-    figure, axes = _start(legend_rows=_count_labels(styles) + 2 + bool(least))
+    figure, axes = start(legend_rows=_count_labels(styles) + 2 + bool(least))
     for row in shown:
         axes.plot(*zip(*row.curve, strict=True), **styles[row.name])
     if base.curve:
@@ -189,10 +174,10 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
         threshold = {"color": VERMILION, "marker": "_", "markersize": 12, "markeredgewidth": 2.5, "linestyle": "none"}
         axes.plot([k], [least], label=f"least {label_pass_at(k)} for RL: {least:g}", **threshold)
     axes.set_xscale("log", base=2)
-    _show_plain_ticks(axes)
+    show_plain_ticks(axes)
     axes.set(xlabel="k", ylabel="Pass@k before RL")
     figure.legend(loc="lower center")
-    return _finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
+    return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
 
 
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Callable[[Row], float | None]) -> Plot:
@@ -208,7 +193,7 @@ def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure:
 
 
 def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], float | None]) -> str:
-    figure, axes = _start()
+    figure, axes = start()
     for subset in sorted({row.candidate.subset for row in shown}):
         of_subset = [row for row in shown if row.candidate.subset == subset]
         axes.errorbar(
@@ -226,42 +211,7 @@ def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], floa
     if line:
         axes.plot([min(x), max(x)], [line[0] * end + line[1] for end in (min(x), max(x))], color=GREY)
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
-    return _finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
-
-
-def _start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    legend = legend_rows * LEGEND_ROW
-    figure = Figure(figsize=(WIDTH, HEIGHT + legend))
-    left, right, bottom, top = (
-        0.72,
-        0.1,
-        0.52,
-        0.08,
-    )  # fixed margins: matplotlib's layout engine takes longer than drawing
-    box = (left, bottom + legend, WIDTH - left - right, HEIGHT - bottom - top)
-    return figure, figure.add_axes(
-        (box[0] / WIDTH, box[1] / (HEIGHT + legend), box[2] / WIDTH, box[3] / (HEIGHT + legend))
-    )
-
-
-def _finish(figure: "Figure", name: str, alternative: str) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # half the time of savefig, which draws twice
-    svg = buffer.getvalue()
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"| id="[\w.]+_\d{1,4}"', "", svg[svg.index("<svg ") :])
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alternative)}" ', 1)
-
-
-def _shorten(label: str) -> str:
-    label = " ".join(label.split()).lstrip("_")  # matplotlib leaves labels with a leading _ out of the legend
-    return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
+    return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
 
 
 def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
@@ -273,11 +223,11 @@ def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
         if len(rows) > MOST_NAMED:
             style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
             if subset not in named and row in shown:
-                style["label"] = _shorten(f"{subset} ({sum(r.candidate.subset == subset for r in shown)} candidates)")
+                style["label"] = shorten(f"{subset} ({sum(r.candidate.subset == subset for r in shown)} candidates)")
                 named.add(subset)
         else:
             style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
-            style["label"] = _shorten(row.name)
+            style["label"] = shorten(row.name)
         if row in shown:
             styles[row.name] = style
     return styles
@@ -285,10 +235,3 @@ def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
 
 def _count_labels(styles: dict[str, dict]) -> int:
     return sum("label" in style for style in styles.values())
-
-
-def _show_plain_ticks(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
