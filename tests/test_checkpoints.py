@@ -1,5 +1,7 @@
 """Training checkpoints: found again by the same work and source only, and never by two runs at once. And models' digests."""
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -7,13 +9,16 @@ import sys
 
 import pytest
 
+from rlready.components.config import InputError
 from rlready.components.core.models import digest_folder, digest_weights
 from rlready.components.core.runtime import source
-from rlready.components.core.training.checkpoints import keep_last, open_folder
+from rlready.components.core.runtime.failures import lacks_space
+from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 
 HOLD = """
 import sys
-from rlready.components.core.training.checkpoints import open_folder
+from rlready.components.core.runtime.failures import lacks_space
+from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 with open_folder("rl", ["work"], sys.argv[1]) as folder:
     print(*(path.name for path in folder.iterdir()), flush=True)
     half = folder / "checkpoint-5"
@@ -57,6 +62,56 @@ def test_work_that_fails_keeps_its_checkpoints(tmp_path):
     with pytest.raises(ZeroDivisionError), open_folder("sft", ["work"], tmp_path / "model") as folder:
         raise ZeroDivisionError
     assert folder.exists() and not list(tmp_path.rglob("*.lock"))
+
+
+def test_the_old_checkpoint_goes_when_the_new_one_is_whole(tmp_path):
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "part").mkdir(parents=True)
+        (tmp_path / f"checkpoint-{step}" / "part" / "weights").write_text("w")
+        if step == 9:
+            keep_last(tmp_path, 1.5)
+    # Killed while the second was written: the first is what counts.
+    assert find_last(tmp_path) == str(tmp_path / "checkpoint-9") and count_seconds(tmp_path) == 1.5
+    keep_last(tmp_path, 2.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"] and count_seconds(tmp_path) == 2.5
+    assert count_seconds(tmp_path / "nothing") == 0
+
+
+def test_without_locks_a_run_finds_its_own_checkpoints_only(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    for run in ("run-1", "run-1", "run-2"):
+        monkeypatch.setenv("RLREADY_RUN_ID", run)
+        with pytest.raises(ZeroDivisionError), open_folder("sft", ["work"], tmp_path / "model") as folder:
+            raise ZeroDivisionError
+        assert folder.name.endswith(run)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    assert "this file system has no locks" in capsys.readouterr().out
+
+
+def test_a_volume_that_cannot_be_written_to_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RLREADY_CHECKPOINTS", str(tmp_path / "file" / "checkpoints"))
+    with pytest.raises(InputError, match="checkpoints cannot be written to .*; it must be writable for user"):
+        open_folder("sft", ["work"], tmp_path / "model").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), True),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
+        (RuntimeError("CUDA error"), False),
+    ],
+)
+def test_a_full_disk_is_known_by_whoever_found_it(error, full):
+    assert lacks_space(error) == full
 
 
 def test_edited_code_or_another_library_resumes_no_old_checkpoint(tmp_path, monkeypatch):
