@@ -13,7 +13,9 @@ from rlready.components.core.serialization import read_record
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.tracking.runs import finish_run
 from rlready.components.report.assemble import add_results, check_ran, read_sweep, write_sweep
+from rlready.components.report.comparison import read_rows
 from rlready.components.report.report import write_report
+from rlready.components.report.savings import weigh_gate
 
 
 def run(
@@ -37,10 +39,12 @@ def run(
     for outcome in sweep.outcomes:
         log_outcome(outcome, run_id)
     events.emit("report", None, "written", html=html, markdown=markdown, records=records)
+    saving = weigh_gate(*read_rows(sweep)[:2])
     report = {"report.html": Path(html), "report.md": Path(markdown), "outcomes.json": Path(records)}
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
-    finish_run(run_id, given, report, "FAILED" if lost else "FINISHED")
+    figures, said = (saving.list_figures(), {"gate.saving": saving.said}) if saving else ({}, {})
+    finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
     if lost:
         said = dict.fromkeys(f"{o.failure.stage} failed: {o.failure.reason}" for o in failed)
         raise InputError("\n".join(["no candidate has a result:", *said]))

@@ -9,7 +9,19 @@ from string import Template
 from textwrap import shorten
 
 DECISIONS = ("approved", "rejected", "undecided")
-TEXT_COLUMNS = ("Candidate", "Setting", "Subset", "Verdict", "Reason", "Predictor", "Chosen", "Stage", "Device")
+TEXT_COLUMNS = (
+    "Candidate",
+    "Setting",
+    "Subset",
+    "Verdict",
+    "Reason",
+    "Predictor",
+    "Policy",
+    "Among",
+    "Chosen",
+    "Stage",
+    "Device",
+)
 MARKDOWN_SYNTAX = str.maketrans({char: f"&#{ord(char)};" for char in "|\\`*[]"})
 LONGEST_REASON = 72  # characters; more is shown on demand
 

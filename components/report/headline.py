@@ -19,6 +19,7 @@ from rlready.components.report.notation import (
     show_verdict,
 )
 from rlready.components.report.predictors import pick_main
+from rlready.components.report.savings import weigh_gate
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
 UNMEASURED = "Whether the best Pass@1 after SFT told this cannot be said: it was not measured."
@@ -40,7 +41,8 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     answer, *more = _describe_answer(rows, settings, noise)
-    told = [*describe_stopped(rows), *_describe_elsewhere(rows)]
+    saving = weigh_gate(rows, base)
+    told = [*([saving.said] if saving else []), *describe_stopped(rows), *_describe_elsewhere(rows)]
     return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
 
 

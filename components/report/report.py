@@ -17,6 +17,7 @@ from rlready.components.report.notation import count
 from rlready.components.report.plots import draw_plots
 from rlready.components.report.quality import describe_differences, describe_quality
 from rlready.components.report.samples import describe_samples
+from rlready.components.report.savings import describe_policies
 
 LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
@@ -47,6 +48,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
+        describe_policies(rows, base, k),
         describe_audit(rows),
         describe_forecasts(rows),
         Section("More plots", plots=others),

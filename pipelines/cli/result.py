@@ -24,6 +24,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     from rlready.components.report.comparison import read_rows
     from rlready.components.report.headline import describe_result, describe_stopped
     from rlready.components.report.predictors import label_pass_at
+    from rlready.components.report.savings import weigh_gate
 
     rows, base, k = read_rows(sweep)
     print(f"\n{describe_result(rows, base, sweep.parameters.get('sampling_max_tokens'))[0]}\n")
@@ -34,6 +35,8 @@ def print_outcomes(sweep: SweepResult) -> None:
         table.add_row(*map(Text, _list_cells(name, row)))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
     Console(width=max(Console().width, 200)).print(table)
+    if saving := weigh_gate(rows, base):
+        print(f"\n{saving.said}")
     for line in (*describe_stopped(rows), *list_failures(sweep)):
         print(line)
     print()

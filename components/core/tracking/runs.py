@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,14 @@ def _set_status(candidate: Candidate | None, status: str) -> None:
         attempt(set_)
 
 
-def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: str = "FINISHED") -> None:
+def finish_run(
+    run_id: str,
+    parameters: dict,
+    report: dict[str, Path],
+    status: str = "FINISHED",
+    figures: dict[str, float] | None = None,
+    tags: dict[str, str] | None = None,
+) -> None:
     """Completes the pipeline's run: its parameters, the report's files, and its state. Never raises.
 
     Args:
@@ -76,11 +84,17 @@ def finish_run(run_id: str, parameters: dict, report: dict[str, Path], status: s
         parameters: As `open_run` takes them.
         report: Text files to upload, by the name that they get: KFP calls its files html and markdown.
         status: FINISHED, or FAILED where no candidate has a result.
+        figures: Of the run as a whole, as metrics.
+        tags: What is said of it in words.
     """
 
     def finish(client: Any, experiment: str) -> None:
+        from mlflow.entities import Metric
+
         run = open_parent(client, experiment, run_id)
-        log_missing(client, run, parameters)
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, 0) for key, value in (figures or {}).items()]
+        log_missing(client, run, parameters, tags, metrics)
         _upload(client, run, report)
         client.set_terminated(run.info.run_id, status)
 

@@ -1,0 +1,198 @@
+"""What other policies would have cost and lost: against enumeration, by hand, and in words."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from rlready.components.core.records import (
+    BenchmarkRecord,
+    Candidate,
+    GateNumbers,
+    Outcome,
+    PredictorsRecord,
+    RlRecord,
+    SftRecord,
+    Verdict,
+)
+from rlready.components.report.comparison import read_row
+from rlready.components.report.policies import ALL, GATE, HALVED, expect_best, find_pools, list_policies, price, trace
+from rlready.components.report.predictors import pick_main
+from rlready.components.report.savings import describe_policies, weigh_gate
+
+DEVICE = {"device": "CPU thread", "devices": 2}
+SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-RL Pass@1, seconds of RL, whether approved
+    ("random", 0.10, 0.90, 0.30, 0.50, 0.70, 100.0, True),
+    ("random", 0.30, 0.70, 0.40, 0.60, 0.50, 200.0, False),
+    ("random", 0.20, 0.80, 0.35, 0.40, 0.60, 300.0, True),
+    ("longest", 0.40, 0.70, 0.20, 0.70, 0.40, 400.0, False),
+]
+
+
+def make_row(number, subset, pass_at_1, pass_at_k, loss, reward, score, seconds, approved, seed=0, **changes):
+    name = f"{subset}-{number}-s{seed}"
+    verdict = Verdict(
+        name, "approved" if approved else "rejected", True, "r", "audit", 1.0, not approved, GateNumbers(k=64)
+    )
+    outcome = Outcome(
+        Candidate(name, number + 1, subset, 64, 1e-3, seed),
+        sft=SftRecord([[0, 1.0]], seconds=5.0, **DEVICE),
+        predictors=PredictorsRecord(
+            generalization_loss=loss, curve=[[1, pass_at_1], [64, pass_at_k]], seconds=10.0, **DEVICE
+        ),
+        verdict=verdict,
+        rl=RlRecord([[5, 0.0], [15, reward], [25, reward], [100, score]], 100, seconds, **DEVICE),
+        benchmark=BenchmarkRecord(score, 0.01, seconds=10.0, **DEVICE),
+    )
+    return read_row(dataclasses.replace(outcome, **changes), 64)
+
+
+BASE = read_row(
+    Outcome(
+        Candidate("base", 0, "random", 0, 0.0, 0),
+        predictors=PredictorsRecord(curve=[[1, 0.05], [64, 0.6]], seconds=20.0, **DEVICE),
+        benchmark=BenchmarkRecord(0.05, 0.01, seconds=10.0, **DEVICE),
+    ),
+    64,
+)
+ROWS = [make_row(number, *values) for number, values in enumerate(SWEEP)]
+FULL = sum(values[6] + 10 for values in SWEEP)  # seconds of RL and benchmark
+MEASURED = (4 * 10 + 20) / FULL
+
+
+def test_the_best_of_a_draw_is_expected_as_enumeration_says():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        sure, drawn = generator.random(generator.integers(0, 4)), generator.random(generator.integers(1, 7)).round(1)
+        slots = int(generator.integers(0 if len(sure) else 1, len(drawn) + 1))
+        draws = [max([*sure, *some]) for some in itertools.combinations(drawn, slots)]
+        assert expect_best(sure, drawn, slots) == pytest.approx(np.mean(draws))
+
+
+def test_every_policy_has_its_price():
+    (pool, _) = find_pools(ROWS, BASE)
+    found = {policy.label: price(policy, pool) for policy in list_policies(pool, 64)}
+    expected = {  # settings that get RL, cost as a share of all, regret
+        ALL: (4, 1.0, 0.0),
+        GATE: (2, (110 + 310) / FULL + MEASURED, 0.0),
+        "Best 2 by SFT Pass@1 (T=1)": (2, (410 + 210) / FULL + MEASURED, 0.2),
+        "Best 2 by Pass@64": (2, (110 + 310) / FULL + MEASURED, 0.0),
+        HALVED: (2, (210 + 410 + 25 + 75) / FULL, 0.2),
+        "2 at random": (2, 0.5, np.mean([0.7 - max(pair) for pair in itertools.combinations([0.7, 0.5, 0.6, 0.4], 2)])),
+    }
+    assert found.keys() == expected.keys()  # the loss does not choose among subsets that are no random draw
+    for label, (taken, share, regret) in expected.items():
+        assert (found[label].taken, found[label].interval) == (taken, None)
+        assert (found[label].share, found[label].regret) == pytest.approx((share, regret))
+
+
+def test_losses_choose_among_random_subsets_and_ties_are_drawn():
+    _, pool = find_pools(ROWS, BASE)
+    assert (pool.size, pool.label) == (3, "random subsets")
+    labels = [policy.label for policy in list_policies(pool, 64)]
+    assert "Best 2 by Minus generalization loss" in labels and "Best 2 by Pass@64 and loss" in labels
+    (all_of_them, _) = find_pools(ROWS, BASE)
+    shares, regrets = zip(*trace(all_of_them, pick_main(64).pass_at_k), strict=True)
+    assert regrets == pytest.approx((0, 0, 0, 0)) and shares[-1] == pytest.approx(1 + MEASURED)
+    assert shares[2] == pytest.approx((110 + 310 + (210 + 410) / 2) / FULL + MEASURED)  # two tie for the third place
+    assert trace(all_of_them, pick_main(64).loss) == []
+
+
+def test_seeds_are_one_setting_and_a_split_verdict_counts_for_it():
+    rows = [make_row(n, *values, seed=seed) for n, values in enumerate(SWEEP) for seed in (0, 1)]
+    values = SWEEP[1][:-1]
+    rows[3] = make_row(1, *values, True, seed=1)
+    (pool, _) = find_pools(rows, BASE)
+    assert pool.size == 4
+    gate = price(next(policy for policy in list_policies(pool, 64) if policy.label == GATE), pool)
+    assert gate.taken == 3
+
+
+def test_costs_that_are_not_known_count_runs():
+    rows = [*ROWS[:3], make_row(3, *SWEEP[3], rl=RlRecord([], 100))]
+    (pool, _) = find_pools(rows, BASE)
+    gate = price(next(policy for policy in list_policies(pool, 64) if policy.label == GATE), pool)
+    assert not pool.priced and gate.share == 0.5
+    assert "every RL counts alike here" in " ".join(describe_policies(rows, BASE, 64).texts)
+    assert "counted in runs" in weigh_gate(rows, BASE).said
+
+
+def enforce(row, **changes):
+    """The same where the gate's word counts: RL ran for the approved only, and what changes says."""
+    verdict = row.outcome.verdict
+    proceed = verdict.decision == "approved"
+    kept = {} if proceed else {"rl": None, "benchmark": None}
+    told = dataclasses.replace(verdict, mode="enforce", proceed=proceed, audited=False, propensity=1.0 * proceed)
+    return read_row(dataclasses.replace(row.outcome, verdict=told, **kept | changes), 64)
+
+
+def test_what_the_gate_avoided_is_one_sentence():
+    audited = weigh_gate(ROWS, BASE)
+    assert audited.list_figures() == pytest.approx(
+        {"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0}
+    )
+    assert audited.said == (
+        "The gate approves 2 of 4 settings, which avoids 54 % of the cost of RL for all, its own deducted, at a regret of"
+        " 0.000 in Pass@1: RL ran for all."
+    )
+    unknown = weigh_gate([enforce(row) for row in ROWS], BASE)
+    mean = (110 + 310) / 2
+    assert unknown.list_figures() == pytest.approx({"gate/avoided_share": (2 * mean - 60) / (4 * mean)})
+    assert unknown.said.endswith("whether one of them would have ended best nobody knows without an audit (gate_mode"
+                                 " audit, or gate_audit_fraction).")  # fmt: skip
+    half = [*map(enforce, ROWS[:3]), ROWS[3]]
+    assert "RL ran for 1 of the rejected all the same, and none of them ended above" in weigh_gate(half, BASE).said
+    assert "avoids about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
+
+
+def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
+    off = []
+    for row in ROWS:
+        verdict = dataclasses.replace(row.outcome.verdict, mode="off")
+        off.append(read_row(dataclasses.replace(row.outcome, verdict=verdict), 64))
+    assert weigh_gate(off, BASE) is None and weigh_gate([], BASE) is None
+    nobody = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
+    found = weigh_gate(nobody, BASE)
+    assert found.regret is None and "would have ended without a result" in found.said
+    everybody = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
+    assert weigh_gate([*everybody[:3], read_row(dataclasses.replace(everybody[3].outcome, rl=None, benchmark=None), 64)],
+                      BASE).said == "The gate approves everybody, so it avoids nothing."  # fmt: skip
+
+
+def test_the_section_compares_them_in_a_table_and_a_plot():
+    section = describe_policies(ROWS, BASE, 64)
+    assert [row[:3] for row in section.table[1:3]] == [[ALL, "4 settings", "4"], [GATE, "4 settings", "2"]]
+    assert "the best 1 by Pass@64" in section.texts[0] and "SFT Pass@1" not in section.texts[0]
+    assert "<svg" in section.plots[0].drawing and "at random" in section.plots[0].drawing
+    partly = describe_policies([enforce(row) for row in ROWS], BASE, 64)
+    assert not partly.table and "RL did not run for all" in partly.texts[0]
+
+
+def test_the_interval_of_a_regret_covers_what_other_settings_would_have_shown():
+    """Settings of a population in which Pass@64 tells the result up to a noise; the truth is the mean regret of draws."""
+    generator = np.random.default_rng(1)
+
+    def draw():
+        told = generator.uniform(0.5, 0.9, 16)
+        scores = told - 0.2 + generator.normal(0, 0.08, 16)
+        return [
+            make_row(n, "random", 0.1, float(x), 0.3, 0.5, float(y), 100.0, True)
+            for n, (x, y) in enumerate(zip(told, scores, strict=True))
+        ]
+
+    def look(rows):
+        (pool,) = find_pools(rows, BASE)
+        policy = next(p for p in list_policies(pool, 64) if p.label.endswith("by Pass@64"))
+        return price(dataclasses.replace(policy, take=lambda draw: 4), pool)
+
+    truth = np.mean([look_quickly(draw()) for _ in range(2000)])
+    found = [look(draw()).interval for _ in range(60)]
+    covered = np.mean([interval is not None and interval[0] <= truth <= interval[1] for interval in found])
+    print(f"covered {covered:.2f}")
+    assert covered >= 0.8
+
+
+def look_quickly(rows):
+    best = sorted(rows, key=lambda row: -row.pass_at_k)[:4]
+    return max(row.score for row in rows) - max(row.score for row in best)
