@@ -5,7 +5,20 @@ import os
 import sys
 
 from rlready.components.config import InputError
-from rlready.pipelines.cli import clean, doctor, evaluate, follow, init, plan, record, replay, report, run, submit
+from rlready.pipelines.cli import (
+    calibrate,
+    clean,
+    doctor,
+    evaluate,
+    follow,
+    init,
+    plan,
+    record,
+    replay,
+    report,
+    run,
+    submit,
+)
 from rlready.pipelines.cli import compile as compile_
 from rlready.pipelines.cli.arguments import check_work, told_where
 from rlready.pipelines.cli.style import print_error
@@ -17,6 +30,7 @@ COMMANDS = {
     "report": report,
     "replay": replay,
     "record": record,
+    "calibrate": calibrate,
     "plan": plan,
     "evaluate": evaluate,
     "clean": clean,
