@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -22,7 +23,7 @@ TOLERATED = (
     0.05,
 )  # expected regret in Pass@1 that a rule may have on the settings it is chosen on
 DRAWS = 200  # draws of settings that a rule is tried on
-MOST_THRESHOLDS = 12
+MOST_THRESHOLDS = 8
 BUDGETS = tuple(eighth / 8 for eighth in range(1, 8))  # shares of the candidates
 RANKED = ("pass_at_k", "pass_at_1", "generalization_loss")
 
@@ -138,14 +139,9 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
     pool = pools[0]
     if not pool.priced:
         raise InputError(f"{name}: not all costs were recorded, on one kind of device, so no budget can be weighed")
-    measures: dict[str, Callable[[Row], float | None]] = {
-        "lead": lambda row: row.verdict.numbers.pass_at_k_over_base,
-        "rise": lambda row: row.verdict.numbers.loss_rise,
-        "pass_at_k": lambda row: row.pass_at_k,
-        "pass_at_1": lambda row: row.sft_pass_at_1,
-        "generalization_loss": lambda row: row.loss,
-    }
-    numbers = {name: _average(pool.settings, measure) for name, measure in measures.items()}
+    # The gate's own figures: what it would rank and compare.
+    figures = {"lead": "pass_at_k_over_base", "rise": "loss_rise"} | {name: name for name in RANKED}
+    numbers = {name: _average(pool.settings, attrgetter(f"verdict.numbers.{part}")) for name, part in figures.items()}
     if np.isnan(numbers["lead"]).all():
         raise InputError(f"{name}: no candidate has a Pass@k over the base model's; another version measured it")
     random = np.array([setting.rows[0].candidate.subset == "random" for setting in pool.settings])
