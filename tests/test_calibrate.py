@@ -79,7 +79,7 @@ def test_a_rule_approves_what_the_gate_approves_with_its_recipe(rank_by, subset)
         verdicts = decide(outcomes, sweep.baseline, Gate(k=64, **settings))
         names = [outcome.candidate.candidate_id.removesuffix("-s0") for outcome in outcomes]
         expected = {name for name, verdict in zip(names, verdicts, strict=True) if verdict.decision == "approved"}
-        assert {name for name, held in zip(bench.names, judge(rule, bench), strict=True) if held} == expected
+        assert {name for name, held in zip(bench.names, judge(rule, bench)[0], strict=True) if held} == expected
 
 
 def fill(outcome):

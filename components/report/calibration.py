@@ -173,22 +173,27 @@ def calibrate(benches: list[Bench]) -> list[Step]:
             f"{len(names)} settings finished RL; thresholds need at least {MIN_POINTS} to be learned on some and judged on"
             " others: run a larger sweep with gate_mode=audit, or name several runs"
         )
-    approved = {tolerated: [np.zeros(len(bench.names)) for bench in benches] for tolerated in TOLERATED}
+    chosen = {}
     for left_out in names:
         kept = [bench.keep(np.array([name != left_out for name in bench.names])) for bench in benches]
-        chosen = _choose([bench for bench in kept if bench.names])
-        for tolerated, rule in chosen.items():
-            for bench, marks in zip(benches, approved[tolerated], strict=True):
-                if left_out in bench.names:
-                    place = bench.names.index(left_out)
-                    marks[place] = judge(rule, bench)[place]
-    return [_weigh(benches, approved[tolerated], tolerated, rule) for tolerated, rule in _choose(benches).items()]
+        chosen[left_out] = _choose([bench for bench in kept if bench.names])
+    return [
+        _weigh(benches, {name: rules[tolerated] for name, rules in chosen.items()}, tolerated, rule)
+        for tolerated, rule in _choose(benches).items()
+    ]
 
 
-def judge(rule: Rule, bench: Bench) -> np.ndarray:
-    """Returns which settings of a run a rule approves; a number that is missing approves nobody."""
+def judge(rule: Rule, bench: Bench, drawn: np.ndarray | None = None) -> np.ndarray:
+    """Returns how often each setting of a run gets RL by a rule: draws x settings; a number that is missing approves nobody.
+
+    Args:
+        rule: The rule.
+        bench: The run.
+        drawn: How often each setting stands in a draw, draws x settings; by default there is one draw, the run itself.
+    """
+    drawn = np.ones((1, len(bench.names))) if drawn is None else drawn
     passed = _pass(bench, np.array([rule.lead]), np.array([rule.rise]))
-    return _spend(bench, passed, np.ones((1, len(bench.names))), rule.budget, rule.rank_by)[0, 0] > 0
+    return _spend(bench, passed, drawn, rule.budget, rule.rank_by)[:, 0]
 
 
 def _choose(benches: list[Bench]) -> dict[float, Rule]:
@@ -271,23 +276,25 @@ def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, r
         return wanted
     sign = 1 if rank_by == "generalization_loss" else -1
     order = np.lexsort((bench.numbers["generalization_loss"], sign * bench.numbers[rank_by]))
-    most = math.ceil(budget * drawn[0].sum())
+    most = np.ceil(budget * drawn.sum(1))[:, None, None]
     ahead = np.cumsum(wanted[..., order], axis=-1) - wanted[..., order]
     taken = np.empty_like(wanted)
     taken[..., order] = np.clip(most - ahead, 0, wanted[..., order])
     return taken
 
 
-def _weigh(benches: list[Bench], approved: list[np.ndarray], tolerated: float, rule: Rule) -> Step:
-    """Returns cost and regret of verdicts that were made without the settings that they are about; means over runs."""
+def _weigh(benches: list[Bench], rules: dict[str, Rule], tolerated: float, rule: Rule) -> Step:
+    """Returns cost and regret where each setting is judged by its own rule, by its name; means over runs."""
     sizes = [len(bench.names) for bench in benches]
     ends = np.cumsum(sizes)[:-1]
 
     def look(weights: np.ndarray) -> np.ndarray:
         """Returns (share, regret) of each draw: draws x 2."""
         found = []
-        for bench, marks, drawn in zip(benches, approved, np.split(weights, ends, axis=1), strict=True):
-            scores, taken = bench.pool.scores, drawn * marks
+        for bench, drawn in zip(benches, np.split(weights, ends, axis=1), strict=True):
+            scores = bench.pool.scores
+            columns = [judge(rules[name], bench, drawn)[:, place] for place, name in enumerate(bench.names)]
+            taken = np.stack(columns, axis=1)
             full = drawn @ bench.pool.full
             cost = taken @ bench.pool.full + drawn @ bench.pool.measured + bench.pool.base
             best, reached = (np.where(held > 0, scores, -np.inf).max(1) for held in (drawn, taken))

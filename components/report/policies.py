@@ -160,7 +160,7 @@ def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
         return None
     value = dict(zip((row.name for row in members), score_rows(members, predictor), strict=True))
     means = np.array([statistics.fmean(value[row.name] for row in setting.rows) for setting in pool.settings])
-    return Policy(f"Best {most} by {predictor.label.removesuffix(' (random subsets)')}", means, lambda draw: most)
+    return Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
 
 
 def _find_probe(pool: Pool) -> Policy | None:
@@ -219,7 +219,7 @@ def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float]:
         cost += pool.measured[draw].sum() + pool.base
     if policy.probes:
         cost += ((1 - chance) * PROBE * pool.rl[draw]).sum()
-    regret = scores.max() - expect_best(scores[sure], scores[tied], slots) if take else math.nan
+    regret = max(0.0, scores.max() - expect_best(scores[sure], scores[tied], slots)) if take else math.nan
     return float(cost / full.sum()), float(regret)
 
 

@@ -27,6 +27,11 @@ class Predictor:
     parts: tuple[Callable[[Row], float | None], ...]
     restricted: bool = False
 
+    @property
+    def short(self) -> str:
+        """The label where all settings are random subsets anyway."""
+        return self.label.removesuffix(" (random subsets)")
+
     def measure(self, row: Row) -> tuple[float, ...] | None:
         """Returns the parts, or None if one is missing or the row is not to be judged by them."""
         values = tuple(part(row) for part in self.parts)

@@ -169,7 +169,7 @@ def _describe_best(pool: Pool, k: int | None) -> list[str]:
 def _draw(pool: Pool, prices: list[Price], k: int | None) -> str:
     import matplotlib
 
-    lines = [(f"best 1, 2, ... by {p.label}", trace(pool, p), c) for p, c in zip(pick_main(k), COLORS, strict=True)]
+    lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), COLORS, strict=True)]
     lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
     marks = [(found, MARKS[found.label]) for found in prices if found.label in MARKS and found.regret is not None]
     with matplotlib.rc_context(STYLE):
