@@ -96,7 +96,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Step:
+class Tradeoff:
     """A point of the frontier: what a tolerance leads to, each setting judged by a rule that was chosen without it.
 
     Attributes:
@@ -154,7 +154,7 @@ def _average(settings: list[Setting], measure: Callable[[Row], float | None]) ->
     return np.array([math.nan if mean is None else mean for mean in means])
 
 
-def calibrate(benches: list[Bench]) -> list[Step]:
+def calibrate(benches: list[Bench]) -> list[Tradeoff]:
     """Returns what each tolerance leads to.
 
     A setting is judged by the rule that was chosen on the others, in whichever run it stands: no result has a part in its
@@ -283,7 +283,7 @@ def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, r
     return taken
 
 
-def _weigh(benches: list[Bench], rules: dict[str, Rule], tolerated: float, rule: Rule) -> Step:
+def _weigh(benches: list[Bench], rules: dict[str, Rule], tolerated: float, rule: Rule) -> Tradeoff:
     """Returns cost and regret where each setting is judged by its own rule, by its name; means over runs."""
     sizes = [len(bench.names) for bench in benches]
     ends = np.cumsum(sizes)[:-1]
@@ -307,7 +307,7 @@ def _weigh(benches: list[Bench], rules: dict[str, Rule], tolerated: float, rule:
     share, regret = look(np.ones((1, len(clusters))))[0]
     drawn = float(np.mean([_draw(bench.pool, share) for bench in benches]))
     intervals = [bootstrap(lambda weights, part=part: look(weights)[:, part], clusters) for part in (0, 1)]
-    return Step(tolerated, rule, float(share), intervals[0], float(regret), intervals[1], drawn)
+    return Tradeoff(tolerated, rule, float(share), intervals[0], float(regret), intervals[1], drawn)
 
 
 def _draw(pool: Pool, share: float) -> float:

@@ -10,7 +10,7 @@ from rlready.pipelines.cli.arguments import add_work, find_past_run
 
 if TYPE_CHECKING:
     from rlready.components.report.assemble import SweepResult
-    from rlready.components.report.calibration import Step
+    from rlready.components.report.calibration import Tradeoff
 
 TEXT = "Learn thresholds for the gate from runs with RL for all."
 EXAMPLE = "rlready calibrate study-20261103-101500 ./other/outcomes.json"
@@ -83,7 +83,7 @@ def _read_run(name: str, arguments: argparse.Namespace) -> "SweepResult":
     return read_sweep(path)
 
 
-def _print_frontier(steps: "list[Step]") -> None:
+def _print_frontier(steps: "list[Tradeoff]") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -108,7 +108,7 @@ def _print_frontier(steps: "list[Step]") -> None:
     Console(width=max(Console().width, 140)).print(table)
 
 
-def describe(step: "Step") -> str:
+def describe(step: "Tradeoff") -> str:
     """Returns in words what to expect of the thresholds, and how sure that is."""
     from rlready.components.report.notation import show_estimate
 
