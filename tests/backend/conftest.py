@@ -13,12 +13,24 @@ IMAGE = "registry.example/rlready:1"
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory) -> Package:
     """The project's pipeline with the laptop recipe, as it is compiled for a cluster."""
+    return compile_recipe(tmp_path_factory.mktemp("package"), None)
+
+
+@pytest.fixture(scope="session")
+def on_volumes(tmp_path_factory) -> Package:
+    """The same with a volume for the checkpoints of SFT and RL."""
+    placed = {"checkpoints": "rlready-checkpoints"}
+    return compile_recipe(tmp_path_factory.mktemp("volumes"), {"sft": placed, "rl": placed})
+
+
+def compile_recipe(folder: Path, placement: dict | None) -> Package:
+    """Compiles the laptop recipe with a placement."""
     from rlready.pipelines.cluster.package import write_package
     from rlready.pipelines.cluster.placement import parse_placement
     from rlready.pipelines.recipes import load_recipe
 
-    path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
-    write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+    path = folder / "pipeline.yaml"
+    write_package(path, load_recipe("laptop", []), parse_placement(placement), IMAGE)
     return read_package(path)
 
 

@@ -28,6 +28,13 @@ def test_any_verdicts_end_in_a_report_also_from_the_cache(pipeline, approved):
     assert sorted(again.list_ran()) == ["plan", "report"]
 
 
+def test_the_second_loop_finds_sft_with_a_volume_in_the_cache(on_volumes):
+    sweep = Sweep(NAMES, ["a", "c"])
+    run = Server().run(on_volumes, sweep.make_stages())
+    check(run, sweep, ["a", "c"])
+    assert run.list_ran().count("sft") == len(NAMES) + 1
+
+
 def test_another_threshold_costs_the_rl_of_who_it_lets_in(pipeline):
     server, sweep = Server(), Sweep(NAMES, ["a"])
     check(server.run(pipeline, sweep.make_stages()), sweep, ["a"])
