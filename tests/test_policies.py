@@ -133,7 +133,7 @@ def test_what_the_gate_avoided_is_one_sentence():
         {"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0}
     )
     assert audited.said == (
-        "The gate approves 2 of 4 settings, which avoids 54 % of the cost of RL for all, its own deducted, at a regret of"
+        "The gate approves 2 of 4 settings, which avoids 54 % of the cost of RL for all, its own counted, at a regret of"
         " 0.000 in Pass@1: RL ran for all."
     )
     unknown = weigh_gate([enforce(row) for row in ROWS], BASE)
@@ -142,7 +142,8 @@ def test_what_the_gate_avoided_is_one_sentence():
     assert unknown.said.endswith("whether one of them would have ended best nobody knows without an audit (gate_mode"
                                  " audit, or gate_audit_fraction).")  # fmt: skip
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
-    assert "RL ran for 1 of the rejected all the same, and none of them ended above" in weigh_gate(half, BASE).said
+    assert "RL ran for 1 of the 2 rejected all the same, and none of them ended above" in weigh_gate(half, BASE).said
+    assert weigh_gate(half, BASE).said.endswith("the best approved; of the others nobody knows.")
     assert "avoids about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
 
 
@@ -155,6 +156,10 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     nobody = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(nobody, BASE)
     assert found.regret is None and "would have ended without a result" in found.said
+    all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
+    assert (
+        all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said
+    )
     everybody = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     assert weigh_gate([*everybody[:3], read_row(dataclasses.replace(everybody[3].outcome, rl=None, benchmark=None), 64)],
                       BASE).said == "The gate approves everybody, so it avoids nothing."  # fmt: skip

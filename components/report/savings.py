@@ -83,7 +83,7 @@ def _look_back(pool: Pool, gate: Price) -> Saving:
         avoided,
         gate.regret,
         gate.interval,
-        f"The gate {did}, which avoids {_show_share(avoided)} of the cost of RL for all{_explain_cost(pool.priced)}, at a"
+        f"The gate {did}, which {_show_share(avoided)}{_explain_cost(pool.priced)}, at a"
         f" regret of {regret} in Pass@1: RL ran for all.",
     )
 
@@ -94,12 +94,13 @@ def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
     if not refused:
         return Saving(0.0, 0.0, None, "The gate approves everybody, so it avoids nothing.")
     avoided, priced = _estimate_share(judged, rows, base)
-    share = f", which avoids about {_show_share(avoided)} of its cost{_explain_cost(priced)}"
+    share = f", which {_show_share(avoided, 'about ')}{_explain_cost(priced)}"
     said = f"The gate kept {count(len(refused), 'candidate')} of {len(judged)} from RL{share}; {UNKNOWN}."
     audit = audit_rejections(rows)
     if not isinstance(audit, str):
         above = f"{audit.false or 'none'} of them ended above the best approved"
-        seen = f"RL ran for {audit.observed} of the rejected all the same, and {above}"
+        seen = f"RL ran for {audit.observed} of the {audit.rejected} rejected all the same, and {above}"
+        seen += "; of the others nobody knows" if audit.observed < audit.rejected else ""
         said = f"The gate approves {len(judged) - len(refused)} of {count(len(judged), 'candidate')}{share}; {seen}."
     return Saving(avoided, None, None, said)
 
@@ -114,12 +115,14 @@ def _estimate_share(judged: list[Row], rows: list[Row], base: Row) -> tuple[floa
     return (found.avoided + found.avoidable - found.spent) / (total + found.avoided), True
 
 
-def _show_share(share: float) -> str:
-    return show_percent(share) if share >= 0 else f"-{show_percent(-share)}"
+def _show_share(avoided: float, about: str = "") -> str:
+    if avoided < 0:
+        return f"costs {about}{show_percent(-avoided)} more than RL for all"
+    return f"avoids {about}{show_percent(avoided)} of the cost of RL for all"
 
 
 def _explain_cost(priced: bool) -> str:
-    return ", its own deducted" if priced else ", counted in runs, for not all costs were recorded"
+    return ", its own counted" if priced else ", counted in runs, for not all costs were recorded"
 
 
 def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
