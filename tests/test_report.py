@@ -584,9 +584,9 @@ def test_brackets_of_names_are_no_links_in_markdown(tmp_path):
 
 
 def test_page_needs_nothing_from_outside(report):
-    for outcomes in ([make_outcome(*run) for run in RUNS], make_sweep()):
+    for outcomes, plots in (([make_outcome(*run) for run in RUNS], 6), (make_sweep(), 7)):
         page = report(outcomes, drawn=True).html
-        assert page.count("<svg ") == 6
+        assert page.count("<svg ") == plots
         assert not re.search(r"https?:|//\w|<(script|link|img|iframe)\b|@import|url\((?!#)", page)
         ids = re.findall(r' id="([^"]*)"', page)
         assert len(ids) == len(set(ids))

@@ -43,7 +43,7 @@ def run(
     report = {"report.html": Path(html), "report.md": Path(markdown), "outcomes.json": Path(records)}
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
-    figures, said = (saving.list_figures(), {"gate.saving": saving.said}) if saving else ({}, {})
+    figures, said = (saving.list_figures(), saving.list_tags()) if saving else ({}, {})
     finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
     if lost:
         said = dict.fromkeys(f"{o.failure.stage} failed: {o.failure.reason}" for o in failed)

@@ -9,10 +9,11 @@ import numpy as np
 
 from rlready.components.core.estimators.intervals import bootstrap
 from rlready.components.report.comparison import Interval, Row, Setting, group_settings
-from rlready.components.report.ledger import measure_cost
+from rlready.components.report.ledger import Cost, Record, measure_cost, measure_elsewhere
 from rlready.components.report.predictors import TIE, Predictor, pick_main, score_rows
 
 PROBE = 0.25  # share of RL's steps after which the better half goes on
+FREE = ("", 0.0)  # on no device
 ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f} % of the steps, the better half on"
 
 
@@ -106,8 +107,7 @@ def _make_pool(rows: list[Row], base: Row, label: str) -> Pool:
     # What candidates without SFT share with the base model is measured once.
     records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
     costs = [
-        [_cost(row.outcome.rl), _cost(row.outcome.benchmark), _cost(record) if record else ("", 0.0)]
-        for row, record in zip(members, records, strict=True)
+        [*_list_costs(row), _cost(record) if record else FREE] for row, record in zip(members, records, strict=True)
     ]
     shared = _cost(base.outcome.predictors)
     everything = [shared, *(cost for parts in costs for cost in parts)]
@@ -124,7 +124,14 @@ def _make_pool(rows: list[Row], base: Row, label: str) -> Pool:
     return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if priced else 0.0)
 
 
-def _cost(record) -> tuple[str, float] | None:
+def _list_costs(row: Row) -> list[Cost | None]:
+    """Returns the costs of RL and benchmark; of RL elsewhere its owner says one for both."""
+    if row.elsewhere:
+        return [measure_elsewhere(row), FREE]
+    return [_cost(row.outcome.rl), _cost(row.outcome.benchmark)]
+
+
+def _cost(record: Record | None) -> Cost | None:
     return record and measure_cost(record)
 
 
@@ -176,7 +183,8 @@ def _find_probe(pool: Pool) -> Policy | None:
 
 def _read_reward(row: Row, end: float) -> float | None:
     """Returns the mean reward of the second half of the steps up to `end`, whose single steps are noisy."""
-    known = [(step, reward) for step, reward in row.outcome.rl.rewards if None not in (step, reward) and step <= end]
+    rewards = row.outcome.rl.rewards if row.outcome.rl else []
+    known = [(step, reward) for step, reward in rewards if None not in (step, reward) and step <= end]
     late = [reward for step, reward in known if step > end / 2]
     return statistics.fmean(late or [reward for _, reward in known[-1:]]) if known else None
 

@@ -1,13 +1,12 @@
 """What the gate avoided and what that cost, beside what other policies would have: a sentence, a table and a plot."""
 
-import math
 from dataclasses import dataclass
 
 from rlready.components.report.audit import audit_rejections
 from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Plot, Section
-from rlready.components.report.ledger import balance, measure_cost
+from rlready.components.report.ledger import balance
 from rlready.components.report.notation import MISSING, count, show_estimate, show_percent
 from rlready.components.report.policies import (
     ALL,
@@ -55,6 +54,10 @@ class Saving:
     regret: float | None
     interval: Interval | None
     said: str
+
+    def list_tags(self) -> dict[str, str]:
+        """Returns the sentence as MLflow's tag."""
+        return {"gate.saving": self.said}
 
     def list_figures(self) -> dict[str, float]:
         """Returns what is known as MLflow's metrics."""
@@ -107,12 +110,11 @@ def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
 
 def _estimate_share(judged: list[Row], rows: list[Row], base: Row) -> tuple[float, bool]:
     """Returns the share of RL's cost that was avoided, and whether it rests on costs or only on counts."""
-    ran = [row for row in judged if row.outcome.rl and row.outcome.benchmark]
     found = balance(rows, base)
-    if isinstance(found, str) or not ran:
+    if isinstance(found, str) or not found.skipped:
         return sum(row.verdict.decision != "approved" for row in judged) / len(judged), False
-    total = math.fsum(measure_cost(record)[1] for row in ran for record in (row.outcome.rl, row.outcome.benchmark))
-    return (found.avoided + found.avoidable - found.spent) / (total + found.avoided), True
+    everyone = found.avoided / found.skipped * len(judged)  # at the mean of those that ran
+    return (found.avoided + found.avoidable - found.spent) / everyone, True
 
 
 def _show_share(avoided: float, about: str = "") -> str:

@@ -106,15 +106,18 @@ def _log(sweep: "SweepResult", results: dict[str, "ElsewhereRecord"], folder: Pa
     """Logs the results to their candidates and the report to the pipeline's run; returns whether MLflow took it."""
     from rlready.components.core.tracking.log import log_outcome
     from rlready.components.core.tracking.runs import replace_report
+    from rlready.components.report.comparison import read_rows
+    from rlready.components.report.savings import weigh_gate
     from rlready.pipelines.laptop import alive
 
     alive.choose_store(work)
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
             log_outcome(outcome, folder.name)
-    tracked = replace_report(
-        folder.name, {name: folder / name for name in ("report.html", "report.md", "outcomes.json")}
-    )
+    report = {name: folder / name for name in ("report.html", "report.md", "outcomes.json")}
+    saving = weigh_gate(*read_rows(sweep)[:2])
+    known = (saving.list_figures(), saving.list_tags()) if saving else ()
+    tracked = replace_report(folder.name, report, *known)
     if not tracked:
         print("MLflow does not have them, so forecasts will not know them: run the same command again when it is back")
     return tracked

@@ -89,12 +89,8 @@ def finish_run(
     """
 
     def finish(client: Any, experiment: str) -> None:
-        from mlflow.entities import Metric
-
         run = open_parent(client, experiment, run_id)
-        now = int(time.time() * 1000)
-        metrics = [Metric(key, value, now, 0) for key, value in (figures or {}).items()]
-        log_missing(client, run, parameters, tags, metrics)
+        log_missing(client, run, parameters, tags, _list_metrics(figures))
         _upload(client, run, report)
         client.set_terminated(run.info.run_id, status)
 
@@ -102,12 +98,16 @@ def finish_run(
         attempt(finish)
 
 
-def replace_report(run_id: str, report: dict[str, Path]) -> bool:
+def replace_report(
+    run_id: str, report: dict[str, Path], figures: dict[str, float] | None = None, tags: dict[str, str] | None = None
+) -> bool:
     """Uploads the files of a report that was written anew. Never raises.
 
     Args:
         run_id: Id of the pipeline run, which goes on or stays ended as it is.
-        report: As `finish_run` takes it.
+        report: As `finish_run` takes it; and so the others.
+        figures: Of the run as a whole.
+        tags: What is said of it.
 
     Returns:
         Whether it was done; False where tracking is off or lost.
@@ -115,10 +115,18 @@ def replace_report(run_id: str, report: dict[str, Path]) -> bool:
 
     def replace(client: Any, experiment: str) -> bool:
         run = open_parent(client, experiment, run_id)
+        log_missing(client, run, {}, tags, _list_metrics(figures))
         _upload(client, run, report)
         return True
 
     return bool(attempt(replace))
+
+
+def _list_metrics(figures: dict[str, float] | None) -> list:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(key, value, now, 0) for key, value in (figures or {}).items()]
 
 
 def find_open_runs() -> set[str]:
