@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
@@ -116,6 +117,17 @@ def test_costs_that_are_not_known_count_runs():
     assert not pool.priced and gate.share == 0.5
     assert "every RL counts alike here" in " ".join(describe_policies(rows, BASE, 64).texts)
     assert "counted in runs" in weigh_gate(rows, BASE).said
+
+
+def test_results_of_rl_elsewhere_count_with_the_cost_that_their_owner_says():
+    theirs = ElsewhereRecord(0.4, 0.01, device_hours=820 / 3600, device="CPU thread")
+    there = make_row(3, *SWEEP[3], rl=None, benchmark=None, elsewhere=theirs)
+    (pool, _) = find_pools([*ROWS[:3], there], BASE)
+    found = {policy.label: price(policy, pool) for policy in list_policies(pool, 64)}
+    assert pool.priced and found[GATE].share == pytest.approx((110 + 310) / FULL + MEASURED)
+    assert HALVED not in found  # nobody knows its rewards
+    unknown = make_row(3, *SWEEP[3], rl=None, benchmark=None, elsewhere=dataclasses.replace(theirs, device_hours=None))
+    assert not find_pools([*ROWS[:3], unknown], BASE)[0].priced
 
 
 def enforce(row, **changes):
