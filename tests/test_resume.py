@@ -129,7 +129,7 @@ def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tm
     assert "Traceback" not in refused and "'loss'" not in refused  # before anything is trained
     assert re.search(r"^sft: no space is left for checkpoints in .*: make room, and the same training", full, re.M)
     assert len(re.findall(r"^checkpoint-\d+$", done, re.M)) == 1  # and the next run goes on from it:
-    assert "'epoch': '0'" in full and "'epoch': '0'" not in done and (tmp_path / "outcome.json").exists()
+    assert "'epoch': 0}" in full and "'epoch': 0}" not in done and (tmp_path / "outcome.json").exists()
     assert not left
 
 
