@@ -10,13 +10,12 @@ from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
-    GateNumbers,
     Outcome,
     PredictorsRecord,
     RlRecord,
     SftRecord,
-    Verdict,
 )
+from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.report.comparison import read_row
 from rlready.components.report.policies import ALL, GATE, HALVED, expect_best, find_pools, list_policies, price, trace
 from rlready.components.report.predictors import pick_main
