@@ -99,6 +99,7 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     assert "good: 0.500 ± 0.020, 6.5 device-hours" in said and "other: 0.610 ± 0.020, cost unknown" in said
     assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (elsewhere)." in said
     assert re.search(r"own .* approved +0.420 ± 0.010 +–", said)  # its own result is not marked
+    assert "2 of 3 results of RL are from elsewhere, as they were recorded" in said
     stored = {outcome.candidate.candidate_id: outcome for outcome in read_sweep(folder / "outcomes.json").outcomes}
     assert stored["good"].elsewhere == ElsewhereRecord(0.5, 0.02, 6.5) and stored["own"].elsewhere is None
     assert stored["good"].benchmark is None and stored["good"].rl is None
@@ -164,6 +165,7 @@ def test_a_late_failure_of_this_run_stays_and_the_result_from_elsewhere_counts(t
     page = (tmp_path / "report.md").read_text()
     assert "Only late has finished RL, with Pass@1 0.600 ± 0.010 (elsewhere)" in page
     assert "approved (RL failed)" in page
+    assert "Hollow: a result from elsewhere" in (tmp_path / "report.html").read_text()
 
 
 def add_results(outcomes, **scores):

@@ -42,7 +42,7 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     answer, *more = _describe_answer(rows, settings, noise)
     saving = weigh_gate(rows, base)
-    told = [*([saving.said] if saving else []), *describe_stopped(rows), *_describe_elsewhere(rows)]
+    told = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_elsewhere(rows)]
     return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
 
 
@@ -112,7 +112,7 @@ def _count_decisions(rows: list[Row]) -> str:
     return f"{count(len(rows), 'candidate')}: {', '.join(counts)}{after}."
 
 
-def _describe_elsewhere(rows: list[Row]) -> list[str]:
+def describe_elsewhere(rows: list[Row]) -> list[str]:
     """Returns how many results are from elsewhere, and that nothing of them was checked."""
     finished = [row for row in rows if row.score is not None]
     theirs = sum(row.elsewhere is not None for row in finished)

@@ -186,7 +186,9 @@ def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure:
     return Plot(
         f"Predicted by {label}",
         "One point a candidate that finished RL, with its 95 % interval and the least-squares line; markers by subset as in"
-        " the plot of Pass@1.",
+        " the plot of Pass@1."
+        + " Hollow: a result from elsewhere, with its standard error."
+        * any(r.elsewhere for r in shown),
         _draw_prediction(shown, label + " (random subsets)" * predictor.restricted, measure) if shown else "",
         f"no candidate with RL to judge {label} by",
     )
@@ -194,13 +196,14 @@ def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure:
 
 def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], float | None]) -> str:
     figure, axes = start()
-    for subset in sorted({row.candidate.subset for row in shown}):
-        of_subset = [row for row in shown if row.candidate.subset == subset]
+    for subset, theirs in sorted({(row.candidate.subset, bool(row.elsewhere)) for row in shown}):
+        alike = [row for row in shown if (row.candidate.subset, bool(row.elsewhere)) == (subset, theirs)]
         axes.errorbar(
-            [measure(row) for row in of_subset],
-            [row.score for row in of_subset],
-            yerr=list(zip(*map(_measure_bar, of_subset), strict=True)),
+            [measure(row) for row in alike],
+            [row.score for row in alike],
+            yerr=list(zip(*map(_measure_bar, alike), strict=True)),
             color=SUBSET_COLORS.get(subset, GREY),
+            markerfacecolor="white" if theirs else None,
             marker=SUBSET_MARKERS.get(subset, "s"),
             linestyle="none",
             elinewidth=1.2,

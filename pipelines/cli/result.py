@@ -22,7 +22,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     from rich.text import Text
 
     from rlready.components.report.comparison import read_rows
-    from rlready.components.report.headline import describe_result, describe_stopped
+    from rlready.components.report.headline import describe_elsewhere, describe_result, describe_stopped
     from rlready.components.report.predictors import label_pass_at
     from rlready.components.report.savings import weigh_gate
 
@@ -37,7 +37,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     Console(width=max(Console().width, 200)).print(table)
     if saving := weigh_gate(rows, base):
         print(f"\n{saving.said}")
-    for line in (*describe_stopped(rows), *list_failures(sweep)):
+    for line in (*describe_elsewhere(rows), *describe_stopped(rows), *list_failures(sweep)):
         print(line)
     print()
 
