@@ -37,6 +37,7 @@ def make_outcome(correct=(2, 2), loss=0.4, subset="random", name="c", trajectory
             verifier_disagreement=changes.pop("disagreement", 0.0),
             verifier_timeouts=0.0,
             verifier_unknown=changes.pop("unknown", 0.0),
+            verifier_checks=changes.pop("checks", 2),
         ),
         sequence=sequence and SequenceRecord(**{"k": None, "low": None, "high": None} | sequence),
     )
@@ -64,6 +65,7 @@ def test_verdict(case):
     outcome = make_outcome(
         case.get("correct", [2, 2]), case.get("loss", 0.4), case.get("subset", "random"), trajectory=trajectory,
         disagreement=case.get("disagreement", 0.0), unknown=case.get("unknown", 0.0), sequence=case.get("sequence"),
+        checks=case.get("checks", 2),
     )  # fmt: skip
     base = make_outcome(case.get("base", [2, 2]))
     verdict = decide_one(outcome, base, settings)

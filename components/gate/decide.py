@@ -141,7 +141,7 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
     if disagreement is not None and disagreement > limit:
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
-    elif disagreement is None and (outcome.predictors or PredictorsRecord()).by_products.verifier_checks > 1:
+    elif disagreement is None and predictors.by_products.verifier_checks > 1:
         missing.append("verifier disagreement missing or not finite")
     unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
     if unknown is None:
