@@ -39,12 +39,12 @@ def test_by_products_of_samples_written_by_hand():
         "mean_tokens": pytest.approx(37 / 8),
         "truncated": pytest.approx(1 / 8),
         "unreadable": pytest.approx(1 / 8),
-        "verifier_disagreement": 0.0,
+        "verifier_disagreement": None,
         "verifier_timeouts": 0.0,
         "verifier_unreadable": 0.0,
         "verifier_unknown": 0.0,
         "verifier_faulty": 0.0,
-        "verifier_checks": 2,
+        "verifier_checks": 1,  # the text is compared as it is
         "verdicts_per_second": pytest.approx(16.0),
     }
 

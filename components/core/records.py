@@ -98,7 +98,7 @@ class SampleStatistics(Record):
         truncated: Share of samples that the length limit cut off.
         unreadable: Share of samples without a readable final answer.
         verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
-        verifier_checks: How many checks there are; where a plug-in alone judges (1), nothing can disagree.
+        verifier_checks: How many checks there are; where there is one (words, letters, plug-ins), nothing can disagree.
         verifier_timeouts: Share of samples whose check took too long.
         verifier_unreadable: Share of samples whose answer, or whose gold answer, the verifier cannot read.
         verifier_unknown: Share of samples that are neither right nor wrong for the verifier.

@@ -21,7 +21,7 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
     others count as these do. Plain numbers are left out, since no check can be mistaken in them.
 
     Args:
-        judgements: Of samples; those of plug-ins are left out, and None is returned where there are no others.
+        judgements: Of samples; those of formats with one check are left out, and None is returned where there are no others.
         seed: Of the draw.
     """
     if count_checks(judgements) < 2:
@@ -44,7 +44,7 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
 
 
 def count_checks(judgements: Sequence[Judgement]) -> int:
-    """Returns how many checks could disagree on some samples: 1 where a plug-in judged all of them alone, else 2."""
+    """Returns how many checks could disagree on some samples: 1 where each has one only, else 2."""
     return max((judgement.checks for judgement in judgements), default=2)
 
 

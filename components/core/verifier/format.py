@@ -17,7 +17,8 @@ class Judgement:
             cannot be read (both are unknown), or where the answer cannot (which is wrong); `faulty` where a plug-in raised
             or returned something else than it may (unknown); else None.
         gold: What a LaTeX answer was compared with, for `measure_disagreement`.
-        checks: How many checks there are of its kind of answer; of a plug-in's one, so that nothing can disagree with it.
+        checks: How many checks there are of its kind of answer: of mathematics two, of texts that are compared as they are and
+            of plug-ins one, with which nothing can disagree.
     """
 
     right: bool | None

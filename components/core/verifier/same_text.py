@@ -19,7 +19,7 @@ class SameText(Format):
     def judge(self, completion: str, gold: str) -> Judgement:
         """Compares texts, but for blanks around them."""
         found, gold = (self.extract(completion) or "").strip(), gold.strip()
-        return Judgement(found == gold != "", found or None)
+        return Judgement(found == gold != "", found or None, checks=1)
 
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion, None where there is none."""
