@@ -13,6 +13,9 @@ from rlready.components.config import SECTIONS, list_parameters
 from rlready.pipelines.cli import parser
 
 
+IMAGE = f"registry.example/rlready@sha256:{'a' * 64}"
+
+
 def read_help(monkeypatch, capsys, *command):
     monkeypatch.setenv("COLUMNS", "80")
     assert rlready(monkeypatch, *command, "--help") == 0
@@ -65,6 +68,10 @@ def test_a_closed_pipe_ends_quietly():
         (["compile", "--output", "laptop.yml"], "--output laptop.yml: expected a file that ends with .yaml"),
         (["compile", "--output", "nowhere/laptop.yaml"], "expected a file .* in a folder that is there"),
         (["compile", "--set", "curate_sft_data=train.jsonl"], "curate_sft_data: train.jsonl is a path on this machine"),
+        (
+            ["submit", "--image", IMAGE, "--host", "http://127.0.0.1:1", "--set", "curate_sft_data=train.jsonl"],
+            "--set curate_sft_data: train.jsonl is a path on this machine",
+        ),
         (["run", "--work", "what?"], "cannot lie below a folder with a question mark"),
         (["report", "nowhere"], "no finished run here; rlready run makes one"),
         (["replay", "--set", "gate_kk=1"], "no finished run here"),
@@ -139,7 +146,8 @@ def test_an_error_names_what_the_user_wrote_and_where(own, monkeypatch, capsys, 
 def test_set_takes_yaml_as_a_recipe_does(own, monkeypatch, capsys):
     changes = ["sweep_candidates=[{epochs: 2, subset: longest}]", "gate_k=4", "predictors_samples=8", "rl_steps=1"]
     assert rlready(monkeypatch, "plan", *(part for change in changes for part in ("--set", change))) == 0
-    assert re.search(r"^  longest-\d+x2-", capsys.readouterr().out, re.MULTILINE)
+    shown = capsys.readouterr().out
+    assert shown.startswith("recipe      laptop: ") and re.search(r"^  longest-\d+x2-", shown, re.MULTILINE)
 
 
 def test_what_happens_is_said_at_once_without_a_terminal_too():
