@@ -12,7 +12,6 @@ from kfp_server import rlready
 from rlready.components.config import SECTIONS, list_parameters
 from rlready.pipelines.cli import parser
 
-
 IMAGE = f"registry.example/rlready@sha256:{'a' * 64}"
 
 

@@ -68,7 +68,7 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
     found = Foresight()
     if not (work / storage.CACHE).is_dir():
         return found
-    from kfp.local import utils
+    from kfp.local import status, utils
     from kfp.local.orchestrator import enhanced_dag_orchestrator
 
     from rlready.pipelines.experiment import experiment
@@ -78,7 +78,7 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
         name: utils.struct_to_executor_spec(executor) for name, executor in spec.deployment_spec["executors"].items()
     }
     with _answered_by(_Answers(work, plan, parameters, image, found)):
-        enhanced_dag_orchestrator.run_enhanced_dag(
+        _, ended = enhanced_dag_orchestrator.run_enhanced_dag(
             pipeline_resource_name="",
             dag_component_spec=spec.root,
             executors=executors,
@@ -87,8 +87,10 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
             pipeline_root="",
             runner=None,
             unique_pipeline_id="",
-            fail_stack=[],
+            fail_stack=(failed := []),
         )
+    if ended != status.Status.SUCCESS:  # kfp.local has logged why; an error in one task of a loop ends there
+        raise RuntimeError(f"the pipeline could not be gone through: {', '.join(failed)}")
     return found
 
 
