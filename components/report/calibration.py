@@ -13,7 +13,7 @@ from rlready.components.config import InputError
 from rlready.components.core.estimators.intervals import MIN_POINTS, bootstrap, draw_clusters
 from rlready.components.report.assemble import SweepResult
 from rlready.components.report.comparison import Interval, Row, Setting, read_rows
-from rlready.components.report.policies import Pool, find_pools, trace
+from rlready.components.report.policies import Pool, bound_regret, find_pools, trace
 
 TOLERATED = (
     0.0,
@@ -306,7 +306,8 @@ def _weigh(benches: list[Bench], rules: dict[str, Rule], tolerated: float, rule:
     clusters = [name for bench in benches for name in bench.names]
     share, regret = look(np.ones((1, len(clusters))))[0]
     drawn = float(np.mean([_draw(bench.pool, share) for bench in benches]))
-    intervals = [bootstrap(lambda weights, part=part: look(weights)[:, part], clusters) for part in (0, 1)]
+    cheap, safe = (lambda weights, part=part: look(weights)[:, part] for part in (0, 1))
+    intervals = bootstrap(cheap, clusters), bound_regret(safe, clusters)
     return Tradeoff(tolerated, rule, float(share), intervals[0], float(regret), intervals[1], drawn)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,7 @@ class Price:
         taken: How many settings got RL to its end.
         share: What it cost, as a share of RL and benchmark for all.
         regret: How far the best that it took ended below the best of all, in expectation; None if it took none.
-        interval: The regret's 95 % interval over settings; None with fewer than 8.
+        interval: The regret's 95 % interval over settings, from `bound_regret`.
     """
 
     label: str
@@ -197,9 +197,22 @@ def price(policy: Policy, pool: Pool) -> Price:
     def lose(weights: np.ndarray) -> np.ndarray:
         return np.array([_apply(policy, pool, np.repeat(everyone, times.astype(int)))[1] for times in weights])
 
-    interval = None if math.isnan(regret) else bootstrap(lose, range(pool.size))
+    interval = None if math.isnan(regret) else bound_regret(lose, range(pool.size))
     taken = min(policy.take(everyone), pool.size)
     return Price(policy.label, taken, share, None if math.isnan(regret) else regret, interval)
+
+
+def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
+    """Returns the 95 % interval of a regret over settings; None with fewer than 8, or where hardly any draw of them loses.
+
+    Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
+
+    Args:
+        lose: Takes how often each point stands in a draw, draws x points, and returns the regret of each draw.
+        clusters: The setting of each point.
+    """
+    found = bootstrap(lose, clusters)
+    return found if found and found[1] > TIE else None
 
 
 def trace(pool: Pool, predictor: Predictor | None) -> list[tuple[float, float]]:

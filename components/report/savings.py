@@ -33,8 +33,8 @@ NOTES = [
     "Cost: RL and benchmark of those that it takes, as a share of those of all, and the predictors where the policy needs them"
     " (all of them, though it may need a part only). SFT counts nowhere.",
     "Regret: how far the best that it takes ended below the best of all, in Pass@1; with several seeds, means over them. Of"
-    " settings that tie some are drawn, in expectation. In brackets: 95 % intervals, over settings; with fewer than 8 there is"
-    " none.",
+    " settings that tie some are drawn, in expectation. In brackets: 95 % intervals, over settings; with fewer than 8, or"
+    " where hardly any draw of them loses, there is none.",
     "All policies are judged on the results that they would have chosen among, so the noise of RL is in every regret.",
 ]
 

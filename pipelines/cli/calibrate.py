@@ -117,7 +117,7 @@ def describe(step: "Tradeoff") -> str:
         f" of {show_estimate(step.regret, step.regret_interval, 3)} in Pass@1 (as much RL at random: {step.drawn:.3f})."
     )
     if step.regret_interval is None:
-        sure = "How sure that is cannot be said: no other draw of these settings changes it."
+        sure = "How sure that is cannot be said: hardly any other draw of these settings loses anything."
     elif step.regret_interval[1] <= step.tolerated:
         sure = f"Over settings like these it loses less than {step.tolerated:g}."
     else:
