@@ -50,9 +50,9 @@ class Foresight:
         for stage in CANDIDATE_STAGES:
             found, lacking = (sum(s == stage for s, _ in part) for part in (self.cached, self.missing))
             counts += [f"{found} of {found + lacking} {STAGE_NAMES[stage]}"] if found + lacking else []
-        rest = (
-            f"about {self.estimate_rest(plan) / 60:,.0f} core-minutes are left" if self.missing else "nothing is left"
-        )
+        minutes = int(self.estimate_rest(plan) / 60)
+        left = f"about {minutes:,} core-minutes are left" if minutes else "less than one core-minute is left"
+        rest = left if self.missing else "nothing is left"
         return f"{', '.join(counts)}: {rest}{'' if self.certain else ', if every candidate goes on to RL'}"
 
 
