@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig
 
 from rlready.components.benchmark.score import score
-from rlready.components.config import Curate, Gate, InputError, Predictors, Sampling
+from rlready.components.config import Curate, Gate, InputError, Predictors, Samples, Sampling
 from rlready.components.core.models import count_parameters, find_model, load_model, write_pointer
 from rlready.components.core.prompts import encode_prompt
 from rlready.components.core.records import BaseModel, Candidate
@@ -163,20 +163,23 @@ def test_stop_strings_cut_what_is_drawn_without_them(model, stop):
 
 
 @pytest.mark.parametrize("mode", ["fixed", "sequential"])
-def test_two_processes_measure_what_one_does(model, data, mode):
+def test_two_processes_measure_what_one_does(model, data, mode, tmp_path):
     def run(replicas):
         sampling = Sampling(max_tokens=40, replicas=replicas)
         settings = Predictors(sampling=mode, samples=4)
         gate = Gate(k=2, min_pass_at_k=0.5)
-        return strip(measure(CANDIDATE, settings, sampling, gate, data, model))
+        return strip(measure(CANDIDATE, settings, sampling, Samples(), gate, data, model, tmp_path / str(replicas)))
 
     one = run(1)
     assert run(2) == one
     assert one["by_products"]["verifier_checks"] == 1  # the sequential test shows what it knows of the verifier too
 
 
-def test_two_processes_score_what_one_does(model, data):
-    one, two = (score(CANDIDATE, 4, Sampling(max_tokens=40, replicas=replicas), data, model) for replicas in (1, 2))
+def test_two_processes_score_what_one_does(model, data, tmp_path):
+    one, two = (
+        score(CANDIDATE, 4, Sampling(max_tokens=40, replicas=n), Samples(), data, model, tmp_path / str(n))
+        for n in (1, 2)
+    )
     assert strip(two) == strip(one)
 
 

@@ -19,11 +19,13 @@ import pytest
 from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.registry import Source, find_benchmarks
 from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
-from rlready.components.core.evaluation.evaluate import Reached, choose_size, evaluate
+from rlready.components.core.evaluation.evaluate import evaluate
+from rlready.components.core.evaluation.parts import Reached, choose_size
 from rlready.components.core.evaluation.plan import plan_evaluation
 from rlready.components.core.evaluation.results import Results, describe_results
-from rlready.components.core.evaluation.samples import SAMPLES, count_right, write_part
-from rlready.components.core.evaluation.suite import average, score_benchmark
+from rlready.components.core.evaluation.samples import PART, write_part
+from rlready.components.core.evaluation.suite import average, score_benchmark, score_suite
+from rlready.components.core.evaluation.tally import count_samples, share_unknown
 from rlready.components.core.sampling.engine import Completion, Engine
 from rlready.components.list_machine.problems import write_problem
 from rlready.pipelines.cli.meter import describe_speed
@@ -79,14 +81,16 @@ def test_the_numbers_are_those_of_the_stored_samples(whole):
         right = defaultdict(list)
         for row in rows:
             if row["benchmark"] == score["benchmark"] and row["temperature"] == 1:
-                right[row["problem_id"]].append(row["right"])
+                right[row["problem_id"]].append(row["verdict"] == "right")
         correct = [sum(some) for some in right.values()]
         assert {len(some) for some in right.values()} == {4}
         assert score["pass_at_1"] == pytest.approx(np.mean(correct) / 4)
         assert score["standard_error"] == pytest.approx(np.std(correct, ddof=1) / 4 / len(correct) ** 0.5)
         for k, value, low, high in score["curve"]:
             assert value == pytest.approx(estimate_pass_at_k(correct, 4, int(k))) and low <= value <= high
-        greedy = [r["right"] for r in rows if r["benchmark"] == score["benchmark"] and r["temperature"] == 0]
+        greedy = [
+            r["verdict"] == "right" for r in rows if r["benchmark"] == score["benchmark"] and r["temperature"] == 0
+        ]
         assert score["greedy"] == pytest.approx(np.mean(greedy))
         assert f"{score['pass_at_1']:.3f} ± {score['standard_error']:.3f}" in shown
     ours = results["scores"][1]
@@ -94,7 +98,7 @@ def test_the_numbers_are_those_of_the_stored_samples(whole):
     assert results["left_out"]["mine"] == {"no question": 1, "duplicate": 1}
     assert "left out: 1 x no question; left out: 1 x duplicate" in shown
     assert results["mean"]["pass_at_1"] == pytest.approx(np.mean([score["pass_at_1"] for score in results["scores"]]))
-    assert all(row["right"] == (row["answer"] == row["gold"]) for row in rows)
+    assert all((row["verdict"] == "right") == (row["answer"] == row["gold"]) for row in rows)
     assert {row["tokens"] > 0 for row in rows} == {True} and len({row["completion"] for row in rows}) > 10
 
 
@@ -125,7 +129,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(whole, tmp_p
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = {path: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    assert 0 < len(finished) < 3 and not (tmp_path / "out" / "results.json").exists()
+    assert 0 < len(finished) < 4 and not (tmp_path / "out" / "results.json").exists()
     status, again, _ = run(tmp_path, *options, "--output", str(tmp_path / "out"), **suite)
     assert status == 0 and again.splitlines()[:-1] == shown.splitlines()[:-1]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
@@ -134,7 +138,7 @@ def test_a_killed_evaluation_goes_on_and_ends_as_if_it_had_not_been(whole, tmp_p
 
 
 def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
-    process = start(tmp_path, "--limit", "400", "--samples", "4", "--output", str(tmp_path / "out"))
+    process = start(tmp_path, "--limit", "400", "--samples", "64", "--output", str(tmp_path / "out"))
     parts = tmp_path / "out" / "parts"
     while not (parts.exists() and list(parts.glob("*.parquet"))):
         assert process.poll() is None, process.stderr.read()
@@ -142,7 +146,7 @@ def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert f"{WORDS}: 0 of 2000 completions" in errors
+    assert f"{WORDS}: 0 of 26000 completions" in errors
     assert "stopped; the same command goes on from here" in errors and str(tmp_path / "out") in errors
 
 
@@ -164,28 +168,30 @@ class SlowEngine(Engine):
 
 
 def test_no_part_takes_a_minute_and_parts_go_on_where_others_ended(tmp_path, monkeypatch):
-    module = sys.modules[evaluate.__module__]
-    monkeypatch.setattr(module, "_open_engine", lambda *_: SlowEngine())
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: SlowEngine.clock))
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "_open_engine", lambda *_: SlowEngine())
+    clock = SimpleNamespace(monotonic=lambda: SlowEngine.clock)
+    monkeypatch.setattr(sys.modules[choose_size.__module__], "time", clock)
     (benchmark,) = find_benchmarks([WORDS])
     plan = plan_evaluation(WORDS, "main", [benchmark], 3, 90, Sampling())
     told = []
     whole = evaluate(plan, tmp_path / "whole", lambda p: told.append(dataclasses.replace(p)))
     assert [p.done for p in told] == sorted(p.done for p in told) and told[-1].done == told[-1].total == 90 * 4
     assert told[-1].tokens == 10 * 90 * 4 and told[0].benchmark == WORDS
-    firsts = sorted(int(p.stem.split("-")[1]) for p in (tmp_path / "whole/parts").glob("*"))
+    firsts = sorted(int(p.stem.removeprefix("sampled-")) for p in (tmp_path / "whole/parts").glob("sampled-*"))
     sizes = np.diff([*firsts, 90])
-    assert firsts[0] == 0 and 1 < max(sizes) <= 20 and len(firsts) > 8  # half a minute at 3 to 4 seconds a problem
+    assert firsts[0] == 0 and 1 < max(sizes) <= 20 and len(firsts) > 5  # half a minute at 2 seconds a problem
     killed = evaluate(plan, tmp_path / "killed", lambda p: None)
     for first in firsts[len(firsts) // 2 :]:
-        (tmp_path / f"killed/parts/0-{first}.parquet").unlink()
+        (tmp_path / f"killed/parts/sampled-{first}.parquet").unlink()
     again = evaluate(plan, tmp_path / "killed", lambda p: None)
     assert 0 < again.sampled < 90 * 4 and killed.scores == again.scores == whole.scores
     names = [tmp_path / folder / "samples.parquet" for folder in ("whole", "killed")]
     assert names[0].read_bytes() == names[1].read_bytes()
 
 
-@pytest.mark.parametrize(("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0, 16)])
+@pytest.mark.parametrize(
+    ("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0.5, 32)]
+)
 def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problems, seconds, size):
     assert choose_size(problems, seconds) == size
 
@@ -209,6 +215,9 @@ def test_another_evaluation_is_not_mixed_in(whole):
     written.write_text(json.dumps(ours | {"precision": "bfloat16", "sampling": ours["sampling"] | {"engine": "vllm"}}))
     status, _, errors = run(folder, *options, *output, benchmarks=f"{WORDS},mine")
     assert status == 2 and "holds another evaluation (other sampling, precision)" in errors
+    written.write_text(json.dumps({key: value for key, value in ours.items() if key != "form"}))
+    status, _, errors = run(folder, *options, *output, benchmarks=f"{WORDS},mine")
+    assert status == 2 and f"an older version of rlready wrote this evaluation; rlready samples {output[1]}" in errors
     written.write_text(json.dumps(ours))
     status, _, errors = run(folder, *options, "--output", str(folder))
     assert status == 2 and "is not empty and holds no evaluation" in errors
@@ -235,21 +244,16 @@ def test_bad_input_is_one_line(tmp_path, benchmarks, options, message):
 
 
 def test_a_sample_without_a_verdict_counts_as_not_right_and_is_told(tmp_path):
-    verdicts = [
-        ("a", 0.0, None),
-        ("a", 1.0, True),
-        ("a", 1.0, None),
-        ("b", 0.0, True),
-        ("b", 1.0, False),
-        ("b", 1.0, False),
-    ]
-    blank = dict.fromkeys(SAMPLES.names)
-    rows = [blank | {"benchmark": "x", "problem_id": p, "temperature": t, "right": right} for p, t, right in verdicts]
-    write_part(tmp_path / "samples.parquet", rows)
-    *counts, unknown = count_right(tmp_path / "samples.parquet", "x", ["a", "b"])
-    assert counts == [[1, 0], [0, 1]] and unknown == pytest.approx(2 / 6)
-    score = score_benchmark("x", [{"problem_id": "a"}, {"problem_id": "b"}], 2, *counts, unknown=unknown)
-    assert (score.pass_at_1, score.greedy, score.unknown) == (0.25, 0.5, unknown)
+    tallies = []
+    for samples, verdicts in {1: ("unknown", "right"), 2: ("right", "unknown", "wrong", "wrong")}.items():
+        blank = dict.fromkeys(PART.names) | {"tokens": 1, "finished": True, "logprob": 0.0, "checks": 2}
+        write_part(tmp_path / f"{samples}.parquet", [blank | {"verdict": verdict} for verdict in verdicts], 1.0, 1.0)
+        tallies.append(count_samples([tmp_path / f"{samples}.parquet"], samples))
+    greedy, sampled = tallies
+    assert (sampled.correct, greedy.correct) == ([1, 0], [0, 1])
+    problems = [{"benchmark": "x", "problem_id": "a"}, {"benchmark": "x", "problem_id": "b"}]
+    (score,) = score_suite(problems, 2, sampled.correct, greedy.correct, share_unknown(*tallies))
+    assert (score.pass_at_1, score.greedy) == (0.25, 0.5) and score.unknown == pytest.approx(2 / 6)
     shown = describe_results(
         SimpleNamespace(benchmarks=[SimpleNamespace(left_out={})]), Results([score], average([score]), 6)
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -134,6 +135,34 @@ def test_tracking_holds_every_candidate(first, work):
     assert {run.info.status for run in logged} == {"FINISHED"}
     names = {"base model", parent.info.run_name, *(o["candidate"]["candidate_id"] for o in first[1].values())}
     assert sorted(run.info.run_name for run in logged) == sorted(names)
+
+
+def test_every_sample_is_kept_and_can_be_read(first, work):
+    from mlflow import MlflowClient
+
+    _, outcomes, _, folder = first
+    approved = outcomes[6]
+    for stage, count in {"predictors": 4 * (8 + 1), "benchmark": 4 * (2 + 1)}.items():
+        assert approved[stage]["kept"]["rows"] == count
+        rows = pq.read_table(f"{approved['links'][f'{stage}_samples']}/samples.parquet").to_pylist()
+        assert len(rows) == count and {row["verdict"] for row in rows} <= {"right", "wrong", "unknown"}
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "samples", "--work", str(work)]
+    counts = subprocess.run(command, capture_output=True, text=True).stdout
+    for name in (*(outcome["candidate"]["candidate_id"] for outcome in outcomes.values()), "base"):
+        assert name in counts
+    for name in (approved["candidate"]["candidate_id"], "base"):
+        for stage, count in {"predictors": 36, "benchmark": 12}.items():
+            options = ["--candidate", name, "--stage", stage]
+            shown = subprocess.run([*command, *options], capture_output=True, text=True)
+            assert f"{count} of {count} | " in shown.stdout, shown.stderr
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlready").experiment_id
+    seen = {run.info.run_name: run.info.run_id for run in client.search_runs([experiment])}
+    for name in (approved["candidate"]["candidate_id"], "base model"):
+        for stage in ("predictors", "benchmark"):
+            (held,) = client.list_artifacts(seen[name], stage)
+            assert held.path == f"{stage}/samples.parquet"
+    assert "What the models wrote" in (folder / "report.html").read_text()
 
 
 def test_the_same_command_again_computes_nothing(first, recipe, work):

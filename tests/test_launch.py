@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def work(tmp_path, monkeypatch):
             patch.setenv("PYTHONPATH", replace_work(tmp_path, stage, body))
             patch.setenv(launch.RETRIES, str(retries))
             patch.setenv("TRIES", str(tmp_path / "tries"))
-            names = ("data", "model", "outcome", "trained")
+            names = ("data", "model", "outcome", "trained", "samples")
             arguments = {name: str(tmp_path / name) for name in names} | {"settings": '{"training": {}}'} | more
             about = launch.launch(stage, candidate=to_json(candidate), **arguments)
         return about, read_record(Outcome, arguments["outcome"])
@@ -103,6 +104,9 @@ def test_later_stages_pass_a_failure_on_without_any_work(work, tmp_path):
     for stage in ("predictors", "rl", "benchmark"):
         about, outcome = work(COUNT + "return {}", stage=stage, before=str(tmp_path / "before"))
         assert outcome == failed and about["failed"] == "sft: why"
+        folder = tmp_path / ("trained" if stage == "rl" else "samples")
+        assert read_record(Failure, folder / "failure.json") == failed.failure
+        shutil.rmtree(folder)
     assert not (tmp_path / "tries").exists()
 
 

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, linregress, spearmanr
 
+from rlready.components.core.evaluation.kept import KINDS
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
+    Excerpt,
     Failure,
     FalsePositives,
+    KeptSamples,
     LengthQuarter,
     Outcome,
     PredictorsRecord,
@@ -574,6 +577,33 @@ def test_hostile_text_stays_text_in_both_outputs(report):
         for block in re.findall(r"(?:^\|.*\n)+", raw, re.MULTILINE):
             assert len({line.count("|") for line in block.splitlines()}) == 1
         assert name.strip() not in raw
+
+
+def keep(outcome, text):
+    """Returns an outcome with an excerpt of every kind, as long as a record holds them."""
+    excerpts = [Excerpt(kind, "p", 0, text, text, text[:120], "7", 9) for kind in KINDS]
+    kept = KeptSamples(2056, 3, {"right": 5, "wrong": 2043, "unknown": 0}, excerpts)
+    outcome = change(outcome, "predictors", kept=kept)
+    return change(outcome, "benchmark", kept=kept) if outcome.benchmark else outcome
+
+
+def test_the_page_shows_what_the_models_wrote_folded_and_harmless(report):
+    hostile = "<script>alert(1)</script>\x1b[2J\u202e\n" * 9
+    page = report(
+        [keep(make_outcome(*RUNS[0]), hostile), make_outcome(*RUNS[1]), *(make_outcome(*run) for run in RUNS[2:])]
+    )
+    section = page.html.split("<h2>What the models wrote</h2>")[1].split("<h2>")[0]
+    assert section.count("<details><summary>random-1, before RL: 5 right, 2043 wrong; 3 samples without text") == 1
+    assert section.count("<details>") == 2 and section.count("<dt>prompt</dt>") == 2 * len(KINDS)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;␛[2J&lt;U+202E&gt;" in section
+    assert "<script" not in page.html and "\x1b" not in page.html and "\u202e" not in page.html
+    assert "What the models wrote" not in page.markdown
+
+
+def test_the_page_stays_small_with_64_candidates(report):
+    runs = [make_outcome(*RUNS[0], name=f"c{number}", seed=number) for number in range(64)]
+    bare, full = report(runs).html, report([keep(run, "long " * 100) for run in runs]).html
+    assert "c63, after RL" in full and len(full) - len(bare) < 250_000
 
 
 def test_brackets_of_names_are_no_links_in_markdown(tmp_path):

@@ -4,20 +4,34 @@ import numpy as np
 import pytest
 
 from rlready.components.core.estimators.intervals import bound_share
+from rlready.components.core.evaluation.samples import list_rows, write_part
 from rlready.components.core.evaluation.score import (
     Scored,
     count_false_positives,
     estimate_false_positives,
     find_stranger,
 )
+from rlready.components.core.evaluation.tally import Tally, count_samples, share_unknown
 from rlready.components.core.records import FalsePositives
-from rlready.components.core.sampling.engine import Completion
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 from rlready.components.core.verifier import judge
 
 PROBLEMS = [
     {"problem_id": "a", "question": "?", "answer": "abcd", "format": "word"},
     {"problem_id": "b", "question": "?", "answer": "dcba", "format": "word"},
 ]
+
+
+class Written(Engine):
+    """An engine whose completions a test has written."""
+
+    name, precision = "written", "float32"
+
+    def show(self, row):
+        return row["question"]
+
+    def sample(self, prompts, keys, draw, progress=ignore_progress):
+        raise AssertionError("nothing is left to ask")
 
 
 def make_scored(*texts, problems=PROBLEMS):
@@ -29,10 +43,17 @@ def make_scored(*texts, problems=PROBLEMS):
     return Scored(completions, judgements, 0.5)
 
 
-def test_by_products_of_samples_written_by_hand():
-    scored = make_scored(["#abcd", "#abcd", "#aaaa", "Rx"], ["#bbbb", "#bbbb", "#bbbb", "#bbbb"])
-    assert scored.correct == [2, 0] and scored.tokens == 37
-    assert scored.summarize() == {
+def make_tally(folder, *texts, problems=PROBLEMS):
+    """Returns what samples come to that were written as a part and read again."""
+    scored, part = make_scored(*texts, problems=problems), folder / "part.parquet"
+    write_part(part, list_rows(Written(), problems, Draw(len(texts[0]), 99), scored), 2.0, scored.verifier_seconds)
+    return count_samples([part], len(texts[0]))
+
+
+def test_by_products_of_samples_written_by_hand(tmp_path):
+    tally = make_tally(tmp_path, ["#abcd", "#abcd", "#aaaa", "Rx"], ["#bbbb", "#bbbb", "#bbbb", "#bbbb"])
+    assert tally.correct == [2, 0] and tally.tokens == 37
+    assert tally.summarize() == {
         "entropy": pytest.approx(0.5),  # every token has probability exp(-1/2)
         "zero_variance": 0.5,  # of the second problem every sample is wrong
         "diversity": pytest.approx((2 / 4 + 1 / 4) / 2),
@@ -49,38 +70,40 @@ def test_by_products_of_samples_written_by_hand():
     }
 
 
-def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number():
+def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number(tmp_path):
     problems = [{"problem_id": "p", "question": "?", "answer": "[?!@", "format": "boxed"}]
-    scored = make_scored(["\\boxed{[?!@}", "\\boxed{71}", "\\boxed{72}", "nothing"], problems=problems)
-    assert scored.correct == [1] and scored.unknown == scored.summarize()["verifier_unknown"] == 1 / 2
-    nobody = make_scored(["nothing"], problems=problems)
-    assert nobody.summarize()["verifier_disagreement"] is None  # no check calls anything right
-    silent = Scored([[Completion("", [], True, 0.0)]], [[judge("", "1", "boxed")]], 0.5)
-    assert silent.summarize()["entropy"] is None and silent.summarize()["mean_tokens"] == 0
+    texts = ["\\boxed{[?!@}", "\\boxed{71}", "\\boxed{72}", "nothing"]
+    tally = make_tally(tmp_path, texts, problems=problems)
+    assert tally.correct == [1] and tally.unknown == tally.summarize()["verifier_unknown"] == 1 / 2
+    assert share_unknown(tally, make_tally(tmp_path, ["nothing"], problems=problems)) == [2 / 5]
+    nobody = make_tally(tmp_path, ["nothing"], problems=problems).summarize()
+    assert nobody["verifier_disagreement"] is None  # no check calls anything right
+    silent = Tally([[judge("", "1", "boxed")]]).summarize()
+    assert silent["entropy"] is None and silent["mean_tokens"] == 0
 
 
-def test_disagreement_is_a_share_of_what_the_first_check_calls_right():
+def test_disagreement_is_a_share_of_what_the_first_check_calls_right(tmp_path):
     problems = [{"problem_id": "e", "question": "?", "answer": "1/2^{99}", "format": "boxed"}]
-    scored = make_scored(["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."], problems=problems)
-    assert scored.correct == [1]
-    assert scored.summarize()["verifier_disagreement"] == pytest.approx(1 / 2)
+    texts = ["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."]
+    tally = make_tally(tmp_path, texts, problems=problems)
+    assert tally.correct == [1]
+    assert tally.summarize()["verifier_disagreement"] == pytest.approx(1 / 2)
 
 
 def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
-    scored = make_scored(["#abcd", "#dcba", "#dcba"], ["#dcba", "#abcd", "#aaaa"])
-    assert count_false_positives(scored, PROBLEMS) == [(2, 3), (1, 3)]
+    texts = ["#abcd", "#dcba", "#dcba"], ["#dcba", "#abcd", "#aaaa"]
+    assert count_false_positives(texts, PROBLEMS) == [(2, 3), (1, 3)]
     same = [PROBLEMS[0], PROBLEMS[1] | {"answer": "abcd"}]
-    assert count_false_positives(scored, same) == []
+    assert count_false_positives(texts, same) == []
 
 
 def test_problems_with_equal_answers_are_not_held_against_each_other():
     golds = ["\\frac12", "0.5", "3"]
     problems = [{"problem_id": g, "question": "?", "answer": g, "format": "boxed"} for g in golds]
     assert [find_stranger(problems, number)["answer"] for number in range(3)] == ["3", "3", "\\frac12"]
-    scored = make_scored(["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."], problems=problems)
-    assert count_false_positives(scored, problems) == [(0, 1), (0, 1), (1, 1)]
-    halves = make_scored(["\\boxed{0.5}."], ["\\boxed{1/2}."], problems=problems[:2])
-    assert count_false_positives(halves, problems[:2]) == []
+    texts = ["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."]
+    assert count_false_positives(texts, problems) == [(0, 1), (0, 1), (1, 1)]
+    assert count_false_positives(texts[:2], problems[:2]) == []
 
 
 def test_what_was_never_checked_is_unknown():

@@ -126,6 +126,20 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(ml
     assert capsys.readouterr().out == ""
 
 
+def test_samples_are_uploaded_to_the_run_of_whoever_wrote_them(mlflow_client, tmp_path):
+    file = tmp_path / "samples.parquet"
+    file.write_text("rows")
+    log.log_samples(CANDIDATE, "predictors", file, baseline=False)
+    log.log_samples(replace(CANDIDATE, candidate_id="no-sft-s0", epochs=0), "benchmark", file, baseline=True)
+    log.log_outcome(replace(FULL, links=FULL.links | {"predictors_samples": "s3://bucket/samples"}))
+    experiment = mlflow_client.get_experiment_by_name("rlready").experiment_id
+    seen = {run.info.run_name: run for run in mlflow_client.search_runs([experiment])}
+    for name, stage in {CANDIDATE.candidate_id: "predictors", "base model": "benchmark"}.items():
+        (held,) = mlflow_client.list_artifacts(seen[name].info.run_id, stage)
+        assert held.path == f"{stage}/samples.parquet" and held.file_size == 4
+    assert seen[CANDIDATE.candidate_id].data.tags["samples.predictors"] == "s3://bucket/samples"
+
+
 def test_candidates_can_be_filtered_and_the_base_model_stands_apart(mlflow_client):
     worn = replace(CANDIDATE, candidate_id="e16", epochs=16)
     log.log_outcome(FULL)

@@ -6,19 +6,27 @@ from pathlib import Path
 
 from rlready.components.benchmark.score import score
 from rlready.components.config import read_settings
+from rlready.components.core.evaluation.samples import FILE
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel, Candidate, Outcome
 from rlready.components.core.serialization import from_json, read_record, write_record
-from rlready.components.core.tracking.log import log_outcome
+from rlready.components.core.tracking.log import log_outcome, log_samples
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
 
 
 def run(
-    candidate: str, settings: str, data: str, outcome: str, model: str | None = None, before: str | None = None
+    candidate: str,
+    settings: str,
+    data: str,
+    samples: str,
+    samples_uri: str,
+    outcome: str,
+    model: str | None = None,
+    before: str | None = None,
 ) -> dict[str, float | None]:
-    """Scores one model, writes its outcome and returns its headline figures.
+    """Scores one model, writes its samples and its outcome and returns its headline figures.
 
     Without a model it is the base model, before any RL.
     """
@@ -27,11 +35,14 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
             write_pointer(Path(folder), BaseModel(**given.base_model))
-        scored = score(chosen, given.benchmark.samples, given.sampling, Path(data), model or folder)
-    reached = dataclasses.replace(so_far, benchmark=scored)
+        count, out = given.benchmark.samples, Path(samples)
+        scored = score(chosen, count, given.sampling, given.samples, Path(data), model or folder, out)
+    links = so_far.links | {"benchmark_samples": samples_uri}
+    reached = dataclasses.replace(so_far, benchmark=scored, links=links)
     write_record(reached, outcome)
     if before:
         log_outcome(reached)
+    log_samples(chosen, "benchmark", out / FILE, baseline=not before)
     return {name: getattr(scored, name) for name in FIGURES}
 
 

@@ -12,6 +12,7 @@ def benchmark(
     data: dsl.Input[dsl.Dataset],
     outcome: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    samples: dsl.Output[dsl.Dataset],
     model: dsl.Input[dsl.Model] = None,
     before: dsl.Input[dsl.Artifact] = None,
 ):
@@ -23,13 +24,14 @@ def benchmark(
         data: What curate wrote.
         outcome: Pass@1 with its standard error; or why scoring failed.
         metrics: The same in short, for the KFP UI.
+        samples: Every sample, with its verdict.
         model: The model to score; left out for the base model.
         before: The candidate's outcome so far; left out for the base model.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.serialization import write_metrics
 
-    paths = {"data": data.path, "outcome": outcome.path}
+    paths = {"data": data.path, "outcome": outcome.path, "samples": samples.path, "samples_uri": samples.uri}
     paths |= {"model": model and model.path, "before": before and before.path}
     about = launch("benchmark", candidate=candidate, settings=settings, **paths)
     outcome.metadata.update(about)

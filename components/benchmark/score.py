@@ -5,36 +5,45 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rlready.components.config import Sampling
-from rlready.components.core.evaluation.score import score_problems
+from rlready.components.config import Samples, Sampling
+from rlready.components.core.evaluation.kept import keep_samples
+from rlready.components.core.evaluation.parts import ask, open_parts, report
 from rlready.components.core.evaluation.suite import average, score_suite
+from rlready.components.core.evaluation.tally import count_samples, share_unknown
 from rlready.components.core.records import BenchmarkRecord, Candidate
 from rlready.components.core.runtime.devices import describe_device
-from rlready.components.core.runtime.events import Progress
 from rlready.components.core.sampling.choose import open_engine
 from rlready.components.core.sampling.engine import Draw
 
 
-def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, model: str) -> BenchmarkRecord:
+def score(
+    candidate: Candidate, count: int, sampling: Sampling, samples: Samples, data: Path, model: str, out: Path
+) -> BenchmarkRecord:
     """Scores a model at temperature 1, averaged over samples, and greedily.
 
     Args:
         candidate: Whose model.
-        samples: Samples a problem at temperature 1.
+        count: Samples a problem at temperature 1.
         sampling: Engine, longest completion, stop strings and seed.
+        samples: How much is kept of what the model writes.
         data: Folder that curate wrote; its benchmark problems are used.
         model: Model folder.
+        out: Folder for the file of samples.
 
     Returns:
         The record; its standard error is clustered by problem.
     """
     begun = time.time()
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()
-    progress = Progress("benchmark", candidate.candidate_id, samples * len(problems))
-    with open_engine(model, sampling) as engine:
-        scored = score_problems(engine, problems, Draw.at_random(sampling, samples), progress.update)
-        greedy = score_problems(engine, problems, Draw.greedily(sampling))
-    scores = score_suite(problems, samples, scored.correct, greedy.correct)
+    draws = [Draw.greedily(sampling), Draw.at_random(sampling, count)]
+    with (
+        open_engine(model, sampling) as engine,
+        open_parts("benchmark", candidate, engine, model, problems, [repr(draws)], out) as (folder, spent),
+    ):
+        greedily, sampled = ask(engine, problems, draws, folder, report("benchmark", candidate))
+        greedy, scored = count_samples(greedily, 1), count_samples(sampled, count)
+        kept = keep_samples(greedily + sampled, out, samples.text_mb)
+    scores = score_suite(problems, count, scored.correct, greedy.correct, share_unknown(greedy, scored))
     mean = average(scores)
     return BenchmarkRecord(
         pass_at_1=mean.pass_at_1,
@@ -44,12 +53,13 @@ def score(candidate: Candidate, samples: int, sampling: Sampling, data: Path, mo
         chance=sum(s.chance for s in scores) / len(scores),
         benchmarks=[[s.benchmark, s.problems, s.pass_at_1, s.standard_error, s.greedy] for s in scores if s.benchmark],
         problems=len(problems),
-        samples=samples,
+        samples=count,
         tokens=scored.tokens + greedy.tokens,
         truncated=scored.truncated,
         unreadable=scored.unreadable,
         unknown=scored.unknown,
         engine=engine.identity,
-        seconds=time.time() - begun,
+        seconds=time.time() - begun + spent,
+        kept=kept,
         **describe_device(),
     )

@@ -21,7 +21,7 @@ from rlready.components.config.parameters import (
     parse_parameters,
 )
 from rlready.components.config.settings import STAGE_SECTIONS, read_settings, write_settings
-from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Sampling, Sft, Training
+from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
 
 __all__ = [
     "SECTIONS",
@@ -36,6 +36,7 @@ __all__ = [
     "Parameter",
     "Predictors",
     "Rl",
+    "Samples",
     "Sampling",
     "Sft",
     "Sweep",

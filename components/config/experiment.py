@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config.data import Base, Curate, Sweep
-from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Sampling, Sft, Training
+from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a recipe says, one section a stage and three that stages share."""
+    """Everything that a recipe says, one section a stage and four that stages share."""
 
     base: Base = Base()
     sweep: Sweep = Sweep()
@@ -18,6 +18,7 @@ class Experiment:
     sft: Sft = Sft()
     training: Training = Training()
     sampling: Sampling = Sampling()
+    samples: Samples = Samples()
     predictors: Predictors = Predictors()
     gate: Gate = Gate()
     rl: Rl = Rl()

@@ -10,10 +10,10 @@ from rlready.components.config.experiment import SECTIONS, Experiment
 STAGE_SECTIONS = {
     "curate": ("curate",),
     "sft": ("sft", "training"),
-    "predictors": ("predictors", "sampling"),
+    "predictors": ("predictors", "sampling", "samples"),
     "gate": ("gate",),
     "rl": ("rl", "training", "sampling"),
-    "benchmark": ("benchmark", "sampling"),
+    "benchmark": ("benchmark", "sampling", "samples"),
 }
 
 

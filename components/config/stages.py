@@ -1,4 +1,4 @@
-"""The sections of a recipe that say how the stages work: training, sampling, predictors, gate, RL and benchmark."""
+"""The sections of a recipe that say how the stages work: training, sampling, samples, predictors, gate, RL and benchmark."""
 
 from dataclasses import dataclass
 
@@ -77,6 +77,19 @@ class Sampling:
         0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less for what is beside it", above=0, most=1
     )
     seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What predictors and benchmark keep of what a model wrote."""
+
+    text_mb: int = knob(
+        100,
+        "Most megabytes of completions that a stage keeps of one candidate, before compression; above it a sample keeps its"
+        " verdict, answer and length, and not its text",
+        "256 samples of 500 problems with 800 characters each",
+        least=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from rlready.components.core.training import checkpoints, processes, train_job
 SOCKET = "RLREADY_WARM_WORKER"
 RETRIES = "RLREADY_RETRIES"  # tries of a stage after one that died or raised, in the same container
 
-MODELS = {"sft": "model", "rl": "trained"}  # the argument that names the model folder to write
+# The argument that names the folder that a stage writes beside its outcome.
+FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark": "samples"}
 
 
 def launch(stage: str, **arguments) -> Any:
@@ -68,8 +69,8 @@ def launch(stage: str, **arguments) -> Any:
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
     outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
     write_record(outcome, arguments["outcome"])
-    if stage in MODELS:  # KFP takes an output that is not there for lost
-        write_record(failure, Path(arguments[MODELS[stage]]) / "failure.json")
+    # KFP takes an output that is not there for lost.
+    write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")
     log_outcome(outcome)
     return about | {"failed": f"{failure.stage}: {failure.reason}"}
 

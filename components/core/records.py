@@ -137,6 +137,48 @@ class SequenceRecord(Record):
 
 
 @dataclass(frozen=True)
+class Excerpt(Record):
+    """One completion of a kind, as `evaluation.kept` cuts it: texts are what a model wrote, and may be hostile.
+
+    Attributes:
+        kind: right, wrong, truncated, unreadable or unknown.
+        problem_id: Which problem.
+        sample: Its number.
+        prompt: What the model was asked; of a long text beginning and end.
+        completion: What it wrote, cut like the prompt.
+        answer: The final answer, None where none is found.
+        gold: The right one.
+        tokens: Length of the completion.
+    """
+
+    kind: str
+    problem_id: str
+    sample: int | None
+    prompt: str
+    completion: str
+    answer: str | None
+    gold: str
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class KeptSamples(Record):
+    """What a stage kept of its samples, all of which stand in its file.
+
+    Attributes:
+        rows: Completions in the file, greedy ones included.
+        without_text: Of them, those above the limit `samples_text_mb`, whose text is not kept.
+        counts: Samples at temperature 1 by kind: right, unknown, else truncated, else unreadable, else wrong.
+        excerpts: The first of each kind.
+    """
+
+    rows: int | None = None
+    without_text: int | None = None
+    counts: dict = field(default_factory=dict)
+    excerpts: list[Excerpt] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class PredictorsRecord(Record):
     """What was measured before RL. In sequential mode there are no counts and no curve, but a sequence.
 
@@ -158,6 +200,7 @@ class PredictorsRecord(Record):
         tokens: Completion tokens sampled.
         engine: What sampled, and in which precision, e.g. `transformers float32`.
         seconds: Wall time, on so many `devices` of the kind `device`.
+        kept: What is kept of the samples; None where an older version measured.
     """
 
     generalization_loss: float | None = None
@@ -179,6 +222,7 @@ class PredictorsRecord(Record):
     seconds: float | None = None
     device: str = ""
     devices: int | None = None
+    kept: KeptSamples | None = None
 
     def get_pass_at(self, k: int) -> float | None:
         """Returns Pass@k where the curve has it, else None."""
@@ -223,6 +267,7 @@ class BenchmarkRecord(Record):
         truncated: Share of the samples at temperature 1 that the length limit cut off.
         unreadable: Share of them without a readable final answer.
         unknown: Share of them that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
+        kept: What is kept of the samples; None where an older version scored.
     """
 
     pass_at_1: float | None = None
@@ -241,6 +286,7 @@ class BenchmarkRecord(Record):
     truncated: float | None = None
     unreadable: float | None = None
     unknown: float | None = None
+    kept: KeptSamples | None = None
 
 
 @dataclass(frozen=True)
@@ -266,7 +312,8 @@ class Outcome(Record):
         benchmark: Scores after RL; of the base model, without any.
         failure: What ended the candidate's way early.
         elsewhere: What RL in another system came to; only where there is no benchmark after RL of this run.
-        links: Where it comes from: base_model, data, sft_model, rl_model, experiment.
+        links: Where it comes from: base_model, data, sft_model, rl_model, experiment, and where its
+            samples lie: predictors_samples, benchmark_samples.
         measurement: Digest of what the predictors were measured with, the engine that `auto` chose included (engines draw
             other samples, in other precision); only outcomes with the same one can be compared.
         schema: Version of this form.

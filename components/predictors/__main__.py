@@ -6,17 +6,21 @@ import json
 from pathlib import Path
 
 from rlready.components.config import read_settings
-from rlready.components.core.launch import run_from_command_line
+from rlready.components.core.evaluation.samples import FILE
+from rlready.components.core.launch import is_baseline, run_from_command_line
 from rlready.components.core.records import Candidate, Outcome, PredictorsRecord
 from rlready.components.core.serialization import from_json, read_record, write_record
-from rlready.components.core.tracking.log import log_outcome
+from rlready.components.core.tracking.log import log_outcome, log_samples
 from rlready.components.predictors.measure import measure
 
 
-def run(candidate: str, settings: str, data: str, model: str, before: str, outcome: str) -> dict[str, float | None]:
-    """Measures one checkpoint, writes the outcome so far and returns its headline figures."""
+def run(
+    candidate: str, settings: str, data: str, model: str, before: str, samples: str, samples_uri: str, outcome: str
+) -> dict[str, float | None]:
+    """Measures one checkpoint, writes its samples and the outcome so far and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    record = measure(chosen, given.predictors, given.sampling, getattr(given, "gate", None), Path(data), model)
+    gate, out = getattr(given, "gate", None), Path(samples)
+    record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
     card = json.loads((Path(data) / "card.json").read_text())
     sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
     used = [sets["heldout"]["digest"], sets["predictors"]["digest"], settings, record.engine]
@@ -24,11 +28,12 @@ def run(candidate: str, settings: str, data: str, model: str, before: str, outco
     reached = dataclasses.replace(
         so_far,
         predictors=record,
-        links=so_far.links | {"data": sets},
+        links=so_far.links | {"data": sets, "predictors_samples": samples_uri},
         measurement=hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
     )
     write_record(reached, outcome)
     log_outcome(reached)
+    log_samples(chosen, "predictors", out / FILE, is_baseline("predictors", chosen, so_far))
     return list_figures(record)
 
 

@@ -14,6 +14,7 @@ def predictors(
     before: dsl.Input[dsl.Artifact],
     outcome: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    samples: dsl.Output[dsl.Dataset],
 ):
     """Measures the generalization loss and the Pass@k curve of one checkpoint.
 
@@ -25,11 +26,13 @@ def predictors(
         before: The candidate's outcome so far.
         outcome: The same with counts, curve, intervals and loss; or why measuring failed.
         metrics: The figures in short, for the KFP UI.
+        samples: Every sample, with its verdict.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.serialization import write_metrics
 
     paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": outcome.path}
+    paths |= {"samples": samples.path, "samples_uri": samples.uri}
     about = launch("predictors", candidate=candidate, settings=settings, **paths)
     outcome.metadata.update(about)
     metrics.metadata.update(write_metrics(about, metrics.path))

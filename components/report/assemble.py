@@ -104,7 +104,8 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
         result = _refuse_another_engine(result, scored)
         after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
-    baseline = dataclasses.replace(sweep.baseline, benchmark=scored.benchmark)
+    links = sweep.baseline.links | scored.links
+    baseline = dataclasses.replace(sweep.baseline, benchmark=scored.benchmark, links=links)
     return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
 
 

@@ -46,6 +46,19 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """Texts from outside that the page shows when asked to.
+
+    Attributes:
+        title: What they are.
+        lines: (label, text) of each.
+    """
+
+    title: str
+    lines: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the report; all of it is plain text but the plots' drawings.
 
@@ -55,8 +68,9 @@ class Section:
         table: Rows of cells, the header first; or empty.
         notes: What to know about the table.
         plots: Shown on the page only.
+        passages: Each folded; a section with some is on the page only.
         summed: Whether the table's last row is set off from the others.
-        folded: Whether the page shows the table only when asked to.
+        folded: Whether the page shows table and passages only when asked to.
     """
 
     title: str
@@ -64,6 +78,7 @@ class Section:
     table: Table = field(default_factory=list)
     notes: Sequence[str] = ()
     plots: Sequence[Plot] = ()
+    passages: Sequence[Passage] = ()
     summed: bool = False
     folded: bool = False
 
@@ -106,11 +121,23 @@ def _render_section(section: Section) -> str:
     if section.table:
         table = _render_html_table(section)
         if section.folded:
-            table = f"<details><summary>{len(section.table) - 1} rows</summary>\n{table}</details>"
+            table = _fold(f"{len(section.table) - 1} rows", table)
         parts.append(table)
     if section.notes:
         parts.append(f"<ul>\n{_tag_all('li', section.notes)}\n</ul>")
+    if section.passages:
+        passages = "\n".join(map(_render_passage, section.passages))
+        parts.append(_fold(f"{len(section.passages)} of them", passages) if section.folded else passages)
     return "\n".join(part for part in (*parts, _render_plots(section.plots)) if part)
+
+
+def _render_passage(passage: Passage) -> str:
+    lines = "\n".join(f"<dt>{html.escape(label)}</dt>\n<dd>{html.escape(text)}</dd>" for label, text in passage.lines)
+    return _fold(passage.title, f"<dl>\n{lines}\n</dl>")
+
+
+def _fold(title: str, content: str) -> str:
+    return f"<details><summary>{html.escape(title)}</summary>\n{content}</details>"
 
 
 def _render_plots(plots: Sequence[Plot]) -> str:
@@ -187,7 +214,7 @@ def render_markdown(document: Document) -> str:
     """Returns the report's texts and tables as Markdown."""
     lines = [f"# {_escape_markdown(document.title)}", f"**{_escape_markdown(document.lead)}**"]
     lines += map(_escape_markdown, (*document.failures, *document.texts))
-    for section in document.sections:
+    for section in (section for section in document.sections if not section.passages):
         parts = [*map(_escape_markdown, section.texts)]
         if section.table:
             parts.append(_render_markdown_table(section.table))

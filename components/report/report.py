@@ -9,6 +9,7 @@ from rlready.components.report.candidates import describe_benchmarks, describe_c
 from rlready.components.report.choice import describe_choices
 from rlready.components.report.comparison import group_settings, read_rows
 from rlready.components.report.document import Document, Plot, Section, render_html, render_markdown
+from rlready.components.report.excerpts import describe_excerpts
 from rlready.components.report.forecasts import describe_forecasts
 from rlready.components.report.headline import describe_result
 from rlready.components.report.ledger import describe_costs
@@ -53,6 +54,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_forecasts(rows),
         Section("More plots", plots=others),
         *describe_samples(rows, base, k, MOST_ROWS),
+        *describe_excerpts(rows, base, MOST_ROWS),
         describe_costs(rows, base),
     ]
     title = f"{sweep.parameters.get('base_model', 'base model')}: {count(len(rows), 'candidate')}"

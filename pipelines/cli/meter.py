@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import AbstractContextManager
 
-from rlready.components.core.evaluation.evaluate import Reached
+from rlready.components.core.evaluation.parts import Reached
 from rlready.pipelines.cli.style import print_progress, show_clock
 
 SECONDS_A_LINE = 15  # between lines where there is no terminal

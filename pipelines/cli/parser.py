@@ -17,6 +17,7 @@ from rlready.pipelines.cli import (
     replay,
     report,
     run,
+    samples,
     submit,
 )
 from rlready.pipelines.cli import compile as compile_
@@ -28,6 +29,7 @@ COMMANDS = {
     "init": init,
     "run": run,
     "report": report,
+    "samples": samples,
     "replay": replay,
     "record": record,
     "calibrate": calibrate,

@@ -64,7 +64,7 @@ class Sweep:
 
     def predictors(self, given: dict[str, Any]) -> dict[str, Any]:
         """Measures a candidate."""
-        return {"outcome": self._add("predictors", given, given["before"].content), "metrics": ""}
+        return {"outcome": self._add("predictors", given, given["before"].content), "metrics": "", "samples": ""}
 
     def gate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Judges all of them."""
@@ -85,7 +85,7 @@ class Sweep:
     def benchmark(self, given: dict[str, Any]) -> dict[str, Any]:
         """Scores a candidate, or the base model."""
         before = given["before"].content if "before" in given else {}
-        return {"outcome": self._add("benchmark", given, before), "metrics": ""}
+        return {"outcome": self._add("benchmark", given, before), "metrics": "", "samples": ""}
 
     def report(self, given: dict[str, Any]) -> dict[str, Any]:
         """Notes what it was given."""

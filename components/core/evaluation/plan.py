@@ -12,6 +12,7 @@ from rlready.components.config import InputError, Sampling, about
 from rlready.components.core.data.problems import read_benchmark
 from rlready.components.core.data.registry import BUILTIN, Source
 from rlready.components.core.data.sources import examine
+from rlready.components.core.evaluation.samples import FORM
 from rlready.components.core.models import choose_precision, find_model, takes_pictures
 from rlready.components.core.prompts import INSTRUCTIONS, choose_prompt
 from rlready.components.core.sampling.choose import choose_for
@@ -63,6 +64,7 @@ class Evaluation:
         prompts, origins = {choose_prompt(row) for row in rows}, map(find_origin, {row["format"] for row in rows})
         plugged = {origin.name: origin.release for origin in origins if origin.digest}
         return {
+            "form": FORM,
             "model": self.model,
             "digest": self.digest,
             "samples": self.samples,

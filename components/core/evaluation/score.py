@@ -1,22 +1,13 @@
-"""Sampling answers to problems, counting the right ones, and what else the samples show."""
+"""Sampling answers to problems and judging them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw
-from rlready.components.core.verifier import (
-    Judgement,
-    count_checks,
-    find_format,
-    judge_all,
-    measure_disagreement,
-    measure_trouble,
-    verify,
-)
+from rlready.components.core.verifier import Judgement, find_format, judge_all, verify
 
 STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
 
@@ -37,64 +28,26 @@ class Scored:
 
     @property
     def correct(self) -> list[int]:
-        """Right completions of each problem; one whose verdict is unknown counts as not right, and as a sample.
+        """Right completions of each problem; see `count_right`."""
+        return count_right(self.judgements)
 
-        To leave it out would give problems different numbers of samples, and what takes too long to judge is more often
-        wrong than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
-        `summarize` gives that share, and above a limit of it the gate decides nothing.
-        """
-        return [sum(judgement.right is True for judgement in judged) for judged in self.judgements]
 
-    @property
-    def tokens(self) -> int:
-        """Tokens drawn."""
-        return sum(len(completion.ids) for sampled in self.completions for completion in sampled)
+def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
+    """Returns the right ones among each problem's judgements; an unknown one counts as not right, and as a sample.
 
-    @property
-    def truncated(self) -> float:
-        """Share of completions that the length limit cut off."""
-        return fmean(not completion.finished for sampled in self.completions for completion in sampled)
-
-    @property
-    def unreadable(self) -> float:
-        """Share of completions without a readable final answer; many of those that were cut off have none."""
-        return fmean(judgement.answer is None for judged in self.judgements for judgement in judged)
-
-    @property
-    def unknown(self) -> float:
-        """Share of completions that are neither right nor wrong for the verifier."""
-        return fmean(judgement.right is None for judged in self.judgements for judgement in judged)
-
-    def summarize(self) -> dict[str, float | None]:
-        """Returns what the samples show besides Pass@k.
-
-        Returns:
-            entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
-            problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
-            verifier_disagreement, verifier_timeouts, verifier_unreadable, verifier_faulty (see `verifier.audit`) and
-            verdicts_per_second.
-        """
-        flat = [completion for sampled in self.completions for completion in sampled]
-        judged = [judgement for judgements in self.judgements for judgement in judgements]
-        problems = len(self.completions)
-        answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
-        return {
-            "entropy": -sum(completion.logprob for completion in flat) / self.tokens if self.tokens else None,
-            "zero_variance": sum(len({j.right for j in judged} - {None}) < 2 for judged in self.judgements) / problems,
-            "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
-            "mean_tokens": self.tokens / len(flat),
-            "truncated": self.truncated,
-            "unreadable": self.unreadable,
-            "verifier_checks": count_checks(judged),
-            "verifier_disagreement": measure_disagreement(judged),
-            **measure_trouble(judged),
-            "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
-        }
+    To leave it out would give problems different numbers of samples, and what takes too long to judge is more often wrong
+    than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
+    `Tally.summarize` gives that share, and above a limit of it the gate decides nothing.
+    """
+    return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 
 
 def score_problems(
-    engine, problems: Sequence[dict], draw: Draw, progress: Callable[[int, int], None] = lambda done, tokens: None
+    engine,
+    problems: Sequence[dict],
+    draw: Draw,
+    progress: Callable[[int, int], None] = lambda done, tokens: None,
+    keys: Sequence[str] | None = None,
 ) -> Scored:
     """Samples answers and verifies them.
 
@@ -103,12 +56,13 @@ def score_problems(
         problems: Rows with problem_id, question, answer and format.
         draw: How to sample.
         progress: Called with completions and tokens so far.
+        keys: What the samples of each problem are seeded by; its id unless given.
 
     Returns:
         Completions and judgements, in the order of the problems.
     """
     prompts = [engine.encode(row) for row in problems]
-    sampled = engine.sample(prompts, [row["problem_id"] for row in problems], draw, progress)
+    sampled = engine.sample(prompts, keys or [row["problem_id"] for row in problems], draw, progress)
     begun = time.perf_counter()
     judgements = [
         judge_all((completion.text, row["answer"], row["format"]) for completion in completions)
@@ -117,14 +71,14 @@ def score_problems(
     return Scored(sampled, judgements, time.perf_counter() - begun)
 
 
-def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tuple[int, int]]:
+def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> list[tuple[int, int]]:
     """Holds samples against the answer of another problem: whatever is then called right, is right by accident.
 
     That catches both a verifier that is too lenient and answers that can be guessed. The other problem is the next one whose
     answer is another by the verifier's own judgement: `0.5` is no false positive where a half is asked for.
 
     Args:
-        scored: Samples of the problems.
+        texts: Samples of each problem, of which the first STRANGER_SAMPLES are looked at.
         problems: Their rows.
 
     Returns:
@@ -132,11 +86,11 @@ def count_false_positives(scored: Scored, problems: Sequence[dict]) -> list[tupl
         checked.
     """
     counts = []
-    for number, sampled in enumerate(scored.completions):
+    for number, sampled in enumerate(texts):
         stranger = find_stranger(problems, number)
         if stranger is None:
             continue
-        verdicts = [verify(c.text, stranger["answer"], stranger["format"]) for c in sampled[:STRANGER_SAMPLES]]
+        verdicts = [verify(text, stranger["answer"], stranger["format"]) for text in sampled[:STRANGER_SAMPLES]]
         counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
     return [(accepted, checked) for accepted, checked in counts if checked]
 

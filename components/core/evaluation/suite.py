@@ -102,7 +102,7 @@ def score_benchmark(
 
 
 def score_suite(
-    problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int]
+    problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int], unknown: Sequence[float]
 ) -> list[BenchmarkScore]:
     """Returns the score of each benchmark, in the order of the problems; a single one has no name.
 
@@ -111,6 +111,7 @@ def score_suite(
         samples: Samples of each problem at temperature 1.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
+        unknown: Share of each problem's completions without a verdict.
     """
     rows: dict[str, list[int]] = {}
     for number, problem in enumerate(problems):
@@ -122,6 +123,7 @@ def score_suite(
             samples,
             [correct[n] for n in numbers],
             [greedy[n] for n in numbers],
+            sum(unknown[n] for n in numbers) / len(numbers),
         )
         for name, numbers in rows.items()
     ]

@@ -56,6 +56,11 @@ class Draw:
         return cls(1, sampling.max_tokens, temperature=0.0, stop=sampling.stop)
 
 
+FILL = (
+    1024  # completions that keep a GPU busy: the embedded engine's largest batch, four times what vLLM decodes at once
+)
+
+
 def ignore_progress(done: int, tokens: int) -> None:
     """Takes completions and tokens so far and does nothing."""
 
@@ -84,6 +89,12 @@ class Engine(AbstractContextManager):
     def show(self, row: dict) -> str:
         """Returns the prompt of a problem as text, with special tokens."""
         return self.tokenizer.decode(self.encode(row))
+
+    def count_fill(self, samples: int) -> int:
+        """Returns how many problems keep it busy with so many samples each: fewer would take as long on a GPU."""
+        import torch
+
+        return -(-FILL // samples) if torch.cuda.is_available() else 1
 
     @abstractmethod
     def sample(

@@ -37,6 +37,10 @@ class ShardedEngine(Engine):
         for environment in divide_devices(sampling.tensor_parallel, replicas):
             self.replicas.append(Replica(arguments, environment))
 
+    def count_fill(self, samples: int) -> int:
+        """Returns how many problems keep all copies busy with so many samples each."""
+        return len(self.replicas) * super().count_fill(samples)
+
     def sample(
         self,
         prompts: Sequence[list[int]],

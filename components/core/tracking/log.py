@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlready.components.core.records import Outcome
+from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.tracking import view
 from rlready.components.core.tracking.client import attempt
 from rlready.components.core.tracking.figures import ELSEWHERE, RESULT, SERIES, is_number, list_metrics, name_metric
@@ -32,6 +32,25 @@ def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candid
     known = outcome.candidate.epochs or outcome.verdict or outcome.rl or outcome.failure
     if run_id and (role != "candidate" or known):
         attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
+
+
+def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) -> None:
+    """Uploads a stage's samples to the run of their candidate, into a folder with the name of the stage. Never raises.
+
+    Args:
+        candidate: Whose samples.
+        stage: Name of the stage.
+        file: The samples; `samples_text_mb` bounds its size.
+        baseline: Whether it is the base model as it is, which has a run of its own.
+    """
+    run_id = os.environ.get("RLREADY_RUN_ID")
+
+    def log(client: Any, experiment: str) -> None:
+        run = open_child(client, experiment, run_id, candidate, "baseline" if baseline else "candidate")
+        client.log_artifact(run.info.run_id, str(file), stage)
+
+    if run_id:
+        attempt(log)
 
 
 def log_evaluation(name: str, description: dict, metrics: dict[str, float], files: list[Path]) -> None:
@@ -77,6 +96,11 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
     if outcome.rl and outcome.rl.stopped:
         tags |= {"rl.stopped": outcome.rl.stopped[:LONGEST_TAG]}
+    tags |= {
+        f"samples.{stage}": place[:LONGEST_TAG]
+        for stage in ("predictors", "benchmark")
+        if (place := outcome.links.get(f"{stage}_samples"))
+    }
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in SERIES:
