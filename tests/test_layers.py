@@ -12,7 +12,7 @@ SHARED = {"config", "core", "list_machine"}
 STAGES = {"plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report"}
 # The rooms of core, the ground floor first: each imports only what lies on a floor below, or stands in the same room.
 FLOORS = (
-    {"records", "serialization", "yaml_text", "prompts", "models", "elsewhere", "verdicts"},
+    {"printable", "records", "serialization", "yaml_text", "prompts", "models", "elsewhere", "verdicts"},
     {"estimators", "verifier", "runtime"},
     {"data"},
     {"sampling", "training", "tracking"},

@@ -11,7 +11,7 @@ from rlready.components.core.evaluation.score import (
     estimate_false_positives,
     find_stranger,
 )
-from rlready.components.core.evaluation.tally import Tally, count_samples, share_unknown
+from rlready.components.core.evaluation.tally import SampleTally, count_samples, share_unknown
 from rlready.components.core.records import FalsePositives
 from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
 from rlready.components.core.verifier import judge
@@ -78,7 +78,7 @@ def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number(tmp_
     assert share_unknown(tally, make_tally(tmp_path, ["nothing"], problems=problems)) == [2 / 5]
     nobody = make_tally(tmp_path, ["nothing"], problems=problems).summarize()
     assert nobody["verifier_disagreement"] is None  # no check calls anything right
-    silent = Tally([[judge("", "1", "boxed")]]).summarize()
+    silent = SampleTally([[judge("", "1", "boxed")]]).summarize()
     assert silent["entropy"] is None and silent["mean_tokens"] == 0
 
 

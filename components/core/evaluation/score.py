@@ -37,7 +37,7 @@ def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
 
     To leave it out would give problems different numbers of samples, and what takes too long to judge is more often wrong
     than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
-    `Tally.summarize` gives that share, and above a limit of it the gate decides nothing.
+    `SampleTally.summarize` gives that share, and above a limit of it the gate decides nothing.
     """
     return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 

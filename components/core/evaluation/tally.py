@@ -13,7 +13,7 @@ COLUMNS = ("answer", "verdict", "trouble", "compared", "checks", "tokens", "fini
 
 
 @dataclass
-class Tally:
+class SampleTally:
     """What samples of some problems come to.
 
     Attributes:
@@ -81,14 +81,14 @@ class Tally:
         }
 
 
-def count_samples(parts: Sequence[Path], samples: int) -> Tally:
+def count_samples(parts: Sequence[Path], samples: int) -> SampleTally:
     """Returns what the samples in some parts come to.
 
     Args:
         parts: In their order.
         samples: Of each problem, which stand one after another.
     """
-    tally, rows, known = Tally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS), {}
+    tally, rows, known = SampleTally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS), {}
     while some := list(islice(rows, samples)):
         judged = []
         for row in some:
@@ -115,7 +115,7 @@ def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[
         yield texts[:most]
 
 
-def share_unknown(*tallies: Tally) -> list[float]:
+def share_unknown(*tallies: SampleTally) -> list[float]:
     """Returns the share of each problem's completions, over all tallies of the same problems, that have no verdict."""
     together = [sum(some, []) for some in zip(*(tally.judgements for tally in tallies), strict=True)]
     return [sum(judgement.right is None for judgement in judged) / len(judged) for judged in together]
