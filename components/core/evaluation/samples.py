@@ -135,7 +135,8 @@ def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
     """
     for file in files:
         try:
-            with pq.ParquetFile(file) as opened:
+            # Buffered ahead, the whole file would be in memory.
+            with pq.ParquetFile(file, pre_buffer=False) as opened:
                 there = set(opened.schema_arrow.names)
                 old = "verdict" in columns and "verdict" not in there
                 taken = [name for name in columns if name in there] + ["right"] * old
