@@ -41,7 +41,15 @@ def start(folder, *options, benchmarks=WORDS):
     command = [sys.executable, "-m", "rlready.pipelines.cli", "evaluate", "--model", WORDS, "--benchmarks", benchmarks]
     command += ["--work", str(folder), "--set", "sampling_max_tokens=32", *options]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has what it starts in the background ignore Ctrl-C, and these tests with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env=environment,
+    )
 
 
 def run(folder, *options, **more):
