@@ -89,7 +89,7 @@ def test_what_the_user_got_wrong_is_one_line(monkeypatch, capsys, tmp_path, argu
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.yaml").write_text("parameters: {base_model: ./nowhere, gate_k: 3, rl_steps: 0}")
+    (tmp_path / "own.yaml").write_text("parameters: {base_model: ./nowhere, gate_k: 3, rl_steps: -1}")
     (tmp_path / "rows.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}\n')
 
 
@@ -99,7 +99,7 @@ PLAN, EVALUATE = ["plan", "--recipe", "own.yaml"], ["evaluate", "--model", "buil
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (PLAN, ["own.yaml: rl_steps: 0 must be at least 1", "own.yaml: gate_k: 3 is neither a power of two"]),
+        (PLAN, ["own.yaml: rl_steps: -1 must be 0 or more", "own.yaml: gate_k: 3 is neither a power of two"]),
         (
             [*PLAN, "--set", "gate_k=512", "--set", "rl_steps=1"],
             ["--set gate_k: Pass@512 needs at least 512 samples"],

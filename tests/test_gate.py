@@ -186,8 +186,8 @@ def make_measured(name, epochs, seed=0):
 
 def test_the_base_model_is_measured_once_for_all_candidates_without_sft():
     measured = [make_measured("no-sft-s0", 0), make_measured("a", 1)]
-    without = [dataclasses.asdict(make_measured(f"no-sft-s{seed}", 0, seed).candidate) for seed in (0, 1)]
-    settings = SimpleNamespace(candidates=["no-sft-s1", "a", "no-sft-s0"], without_sft=without)
+    shared = [[dataclasses.asdict(make_measured(f"no-sft-s{s}", 0, s).candidate), "no-sft-s0"] for s in (0, 1)]
+    settings = SimpleNamespace(candidates=["no-sft-s1", "a", "no-sft-s0"], shared=shared, compares_base=True)
     baseline, outcomes = arrange(measured, settings)
     assert baseline is measured[0] and [o.candidate.candidate_id for o in outcomes] == settings.candidates
     assert outcomes[0].predictors is baseline.predictors and outcomes[0].candidate.seed == 1

@@ -152,6 +152,10 @@ def test_a_server_that_does_not_say_its_version_is_taken(server):
         (["--image", IMAGE, "--set", "curate_sft_data=train.jsonl"], "is a path on this machine"),
         (["--image", IMAGE, "--set", "base_model=./model"], "is a path on this machine"),
         (
+            ["--image", IMAGE, "--set", "sweep_candidates=[{model: ./a}]"],
+            "sweep_candidates: ./a is a path on this machine",
+        ),
+        (
             ["--image", IMAGE, "--set", "curate_rl_data=traces.arrow"],
             "curate_rl_data: traces.arrow is a path on this machine",
         ),

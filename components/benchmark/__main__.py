@@ -10,7 +10,7 @@ from rlready.components.core.evaluation.samples import FILE
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel, Candidate, Outcome
-from rlready.components.core.serialization import from_json, read_record, write_record
+from rlready.components.core.serialization import from_json, read_record, write_record, write_atomically
 from rlready.components.core.tracking.log import log_outcome, log_samples
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
@@ -32,6 +32,12 @@ def run(
     """
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     so_far = read_record(Outcome, before) if before else Outcome(chosen)
+    if not given.benchmark.samples:  # there is no RL, so there is no result to compare with the base model's
+        write_record(so_far, outcome)
+        write_atomically(
+            Path(samples) / "none.json", '{"samples": 0}'
+        )  # KFP takes an output that is not there for lost
+        return {}
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
             write_pointer(Path(folder), BaseModel(**given.base_model))

@@ -13,7 +13,7 @@ class Base:
 
     model: str = knob(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "Base model: a hub id, a local folder, or builtin:list-machine",
+        "Base model: a hub id, a local folder, or builtin:list-machine; empty: none, to rank finished checkpoints without RL",
         "the smallest chat model whose GSM8K answers are sometimes right",
         form=True,
     )
@@ -39,7 +39,8 @@ class Sweep:
     )
     candidates: list = knob(
         [],
-        "Explicit candidates instead of the grid, e.g. [{epochs: 4, subset: longest}]",
+        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints, e.g."
+        " {model: ./ckpt, name: mine}",
         "empty: the grid is used",
         form=True,
     )
@@ -58,7 +59,8 @@ class Curate:
     sft_data: str = knob(
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine",
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, where there is neither"
+        " SFT nor RL",
         "the smallest public set with worked solutions",
         form=True,
     )
@@ -148,12 +150,15 @@ class Curate:
         0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data", least=0
     )
     heldout_problems: int = knob(
-        256, "SFT problems held out for the generalization loss", "standard error about 2 % of the loss", least=1
+        256,
+        "SFT problems held out for the generalization loss; without RL, at most so many",
+        "standard error about 2 % of the loss",
+        least=1,
     )
     rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
     predictor_problems: int = knob(
         128,
-        "Evaluation problems for Pass@k, apart from RL's and the benchmark's",
+        "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most so many",
         "paper: every benchmark; this costs less",
         least=1,
     )

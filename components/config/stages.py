@@ -209,7 +209,13 @@ class Gate:
 class Rl:
     """Reinforcement learning with TRL's GRPOTrainer and the verifier as the reward."""
 
-    steps: int = knob(100, "GRPO optimizer steps", "past the steepest part of the reward curve", least=1, form=True)
+    steps: int = knob(
+        100,
+        "GRPO optimizer steps; 0: no RL, the run ends with the gate's verdicts and the order of the candidates",
+        "past the steepest part of the reward curve",
+        least=0,
+        form=True,
+    )
     learning_rate: float = knob(1e-6, "GRPO learning rate", "TRL GRPOConfig default", above=0, form=True)
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
     num_generations: int = knob(

@@ -77,7 +77,7 @@ def launch(stage: str, **arguments) -> Any:
 
 def is_baseline(stage: str, candidate: Candidate, before: Any) -> bool:
     """Says whether the work is done for the base model as it is, with which every candidate is compared."""
-    return candidate.epochs == 0 and (stage in BEFORE_RL or (stage == "benchmark" and before is None))
+    return candidate.is_base and (stage in BEFORE_RL or (stage == "benchmark" and before is None))
 
 
 def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from rlready.components.core.records import BaseModel
 from rlready.components.core.serialization import to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
-POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is the base model itself
+POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is a model that is there already
+ADAPTERS = "adapter_config.json"  # in a folder of adapters, as peft writes it
 
 
 def find_model(model: str, revision: str) -> BaseModel:
@@ -51,14 +53,21 @@ def find_model(model: str, revision: str) -> BaseModel:
     return BaseModel(model, commit, commit)
 
 
-def check_model_folder(folder: Path) -> None:
-    """Raises InputError if a model folder lacks its configuration, weights, tokenizer or chat template."""
-    missing = [
-        name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if not (folder / name).exists()
-    ]
+def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Checks that a model folder has its configuration, weights, tokenizer and chat template.
+
+    Args:
+        folder: With at least all files but the weights.
+        names: Of all its files, where the weights are elsewhere.
+
+    Raises:
+        InputError: If one of them is missing.
+    """
+    names = set(names or (path.name for path in folder.iterdir()))
+    missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if name not in names]
     if missing:
         raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
-    if not list(folder.glob("*.safetensors")):
+    if not any(name.endswith(".safetensors") for name in names):
         raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
     template = (folder / "chat_template.jinja").exists()
     if not template and not json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"):
@@ -74,7 +83,7 @@ def digest_folder(folder: Path) -> str:
 
 
 def digest_weights(folder: str | Path) -> str:
-    """Returns a digest of a model folder's weights, or that of the base model where the folder points to it."""
+    """Returns a digest of a model folder's weights, or that of the model that the folder points to."""
     pointer = Path(folder) / POINTER
     if pointer.exists():
         return json.loads(pointer.read_text())["digest"]
@@ -93,10 +102,10 @@ def _digest_files(paths: list[Path]) -> list[bytes]:
         return list(pool.map(digest, paths))
 
 
-def write_pointer(folder: str | Path, base: BaseModel) -> None:
-    """Makes a model folder that stands for the base model, without copying its weights."""
+def write_pointer(folder: str | Path, model: BaseModel) -> None:
+    """Makes a model folder that stands for a model that is there already, without copying its weights."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(folder) / POINTER, to_json(base))
+    write_atomically(Path(folder) / POINTER, to_json(model))
 
 
 def locate(model: str | Path | BaseModel) -> dict[str, str]:

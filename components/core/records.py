@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from rlready.components.core.candidate import BaseModel, Candidate  # noqa: F401  they are read where records are
 from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.serialization import SCHEMA, Record
 from rlready.components.core.verdicts import Verdict
@@ -9,38 +10,6 @@ from rlready.components.core.verdicts import Verdict
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
 STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
-
-
-@dataclass(frozen=True)
-class Candidate(Record):
-    """One SFT setting of the sweep.
-
-    Attributes:
-        candidate_id: Made from the other fields but `attempt`, so the same setting has the same id in every sweep.
-        epochs: Passes over the subset; 0 is the base model itself.
-        subset: random, shortest, longest or mixed.
-        examples: Number of SFT examples.
-        learning_rate: Peak learning rate of SFT.
-        seed: Seeds SFT and RL.
-        attempt: Number of the try; another one asks for a failed candidate again, whose failure would come from the cache.
-    """
-
-    candidate_id: str
-    epochs: int
-    subset: str
-    examples: int
-    learning_rate: float
-    seed: int
-    attempt: int = 1
-
-
-@dataclass(frozen=True)
-class BaseModel(Record):
-    """The base model as plan found it: where it is, and a digest that changes when it does."""
-
-    location: str
-    revision: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -186,7 +155,7 @@ class PredictorsRecord(Record):
         generalization_loss: Nats per completion token on the held-out examples.
         loss_interval: Its 95 % interval over examples, [low, high].
         loss_by_length: The same by quarter of completion length, the shortest first.
-        heldout_tokens: Completion tokens that the loss is a mean over.
+        heldout_tokens: Completion tokens that the loss is a mean over; 0 where there are no held-out examples.
         problems: Problems sampled.
         samples: Samples a problem (n).
         correct: Right samples of each problem (c), one number a problem, always in the same order of problems.

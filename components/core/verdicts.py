@@ -50,6 +50,32 @@ class Forecast(Record):
 
 
 @dataclass(frozen=True)
+class Standing(Record):
+    """A candidate's place by what the gate ranks by, and how sure it is.
+
+    Attributes:
+        place: Counted from 1.
+        ranked: How many have one.
+        ahead_of: The candidate at the next place; empty for the last.
+        lead: How far it is ahead of that one.
+        low: Lower end of the 95 % interval of the lead, over the problems that both were measured on.
+        high: Its upper end.
+    """
+
+    place: int
+    ranked: int
+    ahead_of: str = ""
+    lead: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the order of the two is beyond chance."""
+        return self.low is not None and self.low > 0
+
+
+@dataclass(frozen=True)
 class Verdict(Record):
     """What the gate decided, and why.
 
@@ -63,6 +89,7 @@ class Verdict(Record):
         audited: Whether RL runs although the candidate was not approved.
         numbers: The figures that the decision rests on.
         forecast: What to expect of RL.
+        standing: Its place before RL; None where it was not measured.
     """
 
     candidate_id: str
@@ -74,3 +101,4 @@ class Verdict(Record):
     audited: bool = False
     numbers: GateNumbers = field(default_factory=GateNumbers)
     forecast: Forecast = field(default_factory=Forecast)
+    standing: Standing | None = None

@@ -122,12 +122,14 @@ def describe_card(card: dict) -> str:
             "|---|---|",
             *(f"| {right} | {problems} |" for right, problems in enumerate(rates["problems_by_right_samples"])),
         ]
-    lines += [
-        "",
-        "A held-out prompt, and the text of such an example that is trained behind it. The base model's chat template",
-    ]
-    lines += ["goes around the prompt and its end token behind the text; plan shows them with both.", ""]
-    lines += ["```text", card["text"]["prompt"], "```", "", "```text", card["text"]["solution"], "```"]
+    if card["text"]:
+        lines += [
+            "",
+            "A held-out prompt, and the text of such an example that is trained behind it. The base model's chat template",
+            "goes around the prompt and its end token behind the text; plan shows them with both.",
+            "",
+        ]
+        lines += ["```text", card["text"]["prompt"], "```", "", "```text", card["text"]["solution"], "```"]
     for entry in card["dropped"]:
         for example in entry.get("examples", ()):
             overlap = f", overlap {example['overlap']}" if "overlap" in example else ""

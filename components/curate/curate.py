@@ -31,7 +31,7 @@ def curate(
     count_tokens: Tokenizer | None = None,
     count_passes: PassCounter | None = None,
 ) -> dict:
-    """Writes sft, heldout, rl, predictors and benchmark as Parquet, with a card.
+    """Writes sft, heldout, rl, predictors and benchmark as Parquet, each where it has rows, with a card.
 
     Training problems that are evaluation problems, exactly or nearly, leave first, then duplicates and near-duplicates; then
     held-out problems, RL prompts and the SFT pool are drawn by problem, where near-duplicate questions count as one. A subset
@@ -82,14 +82,16 @@ def divide(
     reader = SourceReader(settings, revisions, dropped)
     (folder / "spool").mkdir()
     evaluation = read_evaluation(reader, folder / "spool")
-    uses = ["sft", "rl"] if settings.rl_data else ["sft"]
+    uses = [use for use in ("sft", "rl") if use in reader.uses]
     pools = [fill_pool(reader, use, evaluation, folder / "spool", count_tokens) for use in uses]
-    (alive, groups), *own = clean_pools(evaluation, pools, dropped)
-    split = split_pool(reader, pools[0], alive, groups, rates)
-    held, asked = [], []
-    sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
+    cleaned = clean_pools(evaluation, pools, dropped)
+    held, asked, sets = [], [], {}
+    if pools:
+        alive, groups = cleaned[0]
+        split = split_pool(reader, pools[0], alive, groups, rates)
+        sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
-    for pool, (own_alive, own_groups) in zip(pools[1:], own, strict=True):
+    for pool, (own_alive, own_groups) in zip(pools[1:], cleaned[1:], strict=True):
         shared = np.isin(pool.get("problems"), pools[0].get("problems"))
         asked = draw_own_prompts(reader, pool, own_alive, shared, np.isin(own_groups, groups[alive]), rates)
     prompts = [
@@ -102,10 +104,10 @@ def divide(
     return {
         "sources": reader.described,
         "seed": settings.seed,
-        "sets": sets,
+        "sets": {name: entry for name, entry in sets.items() if entry},
         "dropped": dropped.describe(),
         "parts": dropped.parts.describe(),
-        "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]},
+        "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]} if heldout else {},
         "contamination": dropped.describe_matches(),
         "golds": count_by_text({"predictors": evaluation.predictors, "benchmark": evaluation.benchmark}),
     } | rates.describe()

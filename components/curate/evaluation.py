@@ -87,16 +87,19 @@ def _draw(
     # A problem of two benchmarks is scored in both.
     every = {row["problem_id"]: row for problems in sets.values() for row in problems}
     wanted = own + (settings.benchmark_problems if len(sets) == 1 else 1)
+    if not settings.benchmark_problems:  # there is no RL and nothing to score after it, so all of them may predict
+        wanted = own = min(own, len(every))
     first, what = next(iter(sets)), "predictor and benchmark problems"
     reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
     groups = dict(zip(every, evaluation.group(every.values()), strict=True))
     firsts: dict[int, dict] = {}
     for row in order_by_hash(every.values(), seed, "evaluation"):
         firsts.setdefault(groups[row["problem_id"]], row)
-    reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
+    if settings.benchmark_problems:
+        reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
     predicts = dict(list(firsts.items())[:own])
     evaluation.predictors = list(predicts.values())
-    for name, benchmark in benchmarks.items():
+    for name, benchmark in benchmarks.items() if settings.benchmark_problems else ():
         left = []
         for row in order_by_hash(sets[name], seed, "evaluation"):
             near = predicts.get(groups[row["problem_id"]])
@@ -123,5 +126,6 @@ def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
             reader.dropped.add("predictors", NEAR, reader.places[row["problem_id"]])
         else:
             kept.append(row)
-    reader.require(len(kept), settings.predictor_problems, "predictor", "predictors", "curate_predictor_problems")
+    wanted = settings.predictor_problems if settings.benchmark_problems else 1
+    reader.require(len(kept), wanted, "predictor", "predictors", "curate_predictor_problems")
     evaluation.predictors = order_by_hash(kept, settings.seed, "predictors")[: settings.predictor_problems]

@@ -16,8 +16,11 @@ ROWS_AT_ONCE = 8192
 TABLES_AHEAD = 2
 
 
-def write_set(path: Path, tables: Iterable[pa.Table]) -> dict:
-    """Writes a set and returns its entry of the card: rows, problems, digest and quantiles of its lengths in characters."""
+def write_set(path: Path, tables: Iterable[pa.Table]) -> dict | None:
+    """Writes a set and returns its entry of the card: rows, problems, digest and quantiles of its lengths in characters.
+
+    Of a set without rows there is neither a file nor an entry.
+    """
     digest, problems, lengths, writer, waiting = RowsDigest(), [], [], None, deque()
 
     def append(table: pa.Table) -> None:
@@ -35,6 +38,8 @@ def write_set(path: Path, tables: Iterable[pa.Table]) -> dict:
                 waiting.popleft().result()
         for written in waiting:
             written.result()
+    if writer is None:
+        return None
     writer.close()
     quantiles = np.quantile(np.concatenate(lengths), (0.1, 0.5, 0.9)).tolist()
     return {

@@ -87,7 +87,9 @@ def split_pool(reader: SourceReader, pool: RowPool, alive: np.ndarray, groups: n
     drawn = pool.order(alive)
     drawn = drawn[np.sort(np.unique(groups[drawn], return_index=True)[1])]
     own_rl = 0 if settings.rl_data else settings.rl_problems
-    reader.require(len(drawn), settings.heldout_problems + own_rl + 1, "SFT", "sft", "held-out and RL problems")
+    # Without RL nothing else is drawn from what is held out: there may be fewer.
+    wanted = settings.heldout_problems + own_rl + 1 if settings.rl_problems else 1
+    reader.require(len(drawn), wanted, "SFT", "sft", "held-out and RL problems")
     heldout, rest = np.split(drawn, [settings.heldout_problems])
     prompts = _draw_prompts(reader, pool, rest, own_rl, rates)
     is_heldout = alive & np.isin(groups, groups[heldout])

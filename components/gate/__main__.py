@@ -7,10 +7,11 @@ from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.runtime import events
-from rlready.components.core.serialization import read_record, to_json, write_atomically
+from rlready.components.core.serialization import parse_record, read_record, to_json, write_atomically
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.gate.decide import decide
 from rlready.components.gate.forecast import forecast
+from rlready.components.gate.ranking import rank
 
 
 def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[dict[str, str]]:
@@ -21,9 +22,10 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     """
     given = read_settings(settings)
     baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
-    decided = decide(outcomes, baseline, given.gate)
-    expected = forecast(decided, given.experiment)
-    decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
+    decided = rank(decide(outcomes, baseline, given.gate, given.trains), outcomes, given.gate)
+    if given.trains:
+        expected = forecast(decided, given.experiment)
+        decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
     whole = []
     for outcome, verdict in zip(outcomes, decided, strict=True):
@@ -36,7 +38,10 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
         whole.append(dataclasses.replace(outcome, verdict=verdict, links=links))
         log_outcome(whole[-1])
     write_atomically(verdicts, "\n".join(rows) + "\n")
-    held = {"baseline": dataclasses.asdict(baseline), "outcomes": [dataclasses.asdict(outcome) for outcome in whole]}
+    held = {
+        "baseline": baseline and dataclasses.asdict(baseline),
+        "outcomes": [dataclasses.asdict(outcome) for outcome in whole],
+    }
     write_atomically(judged, json.dumps(held))
     return [
         {"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest}
@@ -45,21 +50,23 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     ]
 
 
-def arrange(measured: list[Outcome], settings) -> tuple[Outcome, list[Outcome]]:
-    """Returns the base model's outcome and those of the candidates, in the order of the plan.
+def arrange(measured: list[Outcome], settings) -> tuple[Outcome | None, list[Outcome]]:
+    """Returns the base model's outcome, if there is a base model, and those of the candidates, in the order of the plan.
 
-    Candidates without SFT are the base model, measured once; they differ by the seed of their RL.
+    A model is measured once: for the candidates that are the base model, or the checkpoint of another, and differ from it
+    by the seed of their RL.
 
     Raises:
         InputError: If one is missing: an orchestrator can skip a branch silently.
     """
-    found = {outcome.candidate.candidate_id: outcome for outcome in measured if outcome.candidate.epochs}
-    baseline = next((outcome for outcome in measured if not outcome.candidate.epochs), None)
-    if baseline is None:
+    found = {outcome.candidate.candidate_id: outcome for outcome in measured}
+    baseline = next((outcome for outcome in measured if outcome.candidate.is_base), None)
+    if baseline is None and settings.compares_base:
         raise InputError("the base model was not measured; the orchestrator skipped it")
-    for values in settings.without_sft:
-        candidate = Candidate(**values)
-        found[candidate.candidate_id] = dataclasses.replace(baseline, candidate=candidate)
+    for values, other in settings.shared:
+        candidate = parse_record(Candidate, values)
+        if other in found:
+            found[candidate.candidate_id] = dataclasses.replace(found[other], candidate=candidate)
     if lost := [name for name in settings.candidates if name not in found]:
         raise InputError(f"{', '.join(lost)}: planned, but not measured; the orchestrator skipped it")
     return baseline, [found[name] for name in settings.candidates]

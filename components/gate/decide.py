@@ -1,7 +1,6 @@
 """The gate: a pure function of the records and the thresholds. A missing or non-finite number never approves."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +11,21 @@ from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.components.core.estimators.intervals import Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
-from rlready.components.core.records import Outcome, PredictorsRecord, SequenceRecord
+from rlready.components.core.records import Candidate, Outcome, PredictorsRecord, SequenceRecord
 from rlready.components.core.verdicts import GateNumbers, Verdict
+from rlready.components.gate.audit import draw_audit, send
 
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 
 
-def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdict]:
+def decide(outcomes: list[Outcome], base: Outcome | None, settings: Gate, trains: bool = True) -> list[Verdict]:
     """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
 
     Args:
         outcomes: The sweep, measured.
-        base: The base model, measured the same way.
+        base: The base model, measured the same way; None where nothing is compared with one.
         settings: Mode, thresholds, budget and audit.
+        trains: Whether RL follows; without, the verdicts are all that the run comes to.
 
     Returns:
         One verdict a candidate, in the same order.
@@ -41,20 +42,25 @@ def decide(outcomes: list[Outcome], base: Outcome, settings: Gate) -> list[Verdi
         off = {"decision": "undecided", "reason": "the gate is off: RL runs for every candidate"}
         verdicts = [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
     elif settings.mode == "audit":
-        verdicts = [_audit(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
+        verdicts = [send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
     else:
         verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed)
+    if not trains:
+        verdicts = [dataclasses.replace(verdict, proceed=False, propensity=0.0) for verdict in verdicts]
     judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
     return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
 
 
-def check_comparable(outcomes: list[Outcome], baseline: Outcome) -> None:
+def check_comparable(outcomes: list[Outcome], baseline: Outcome | None) -> None:
     """Raises InputError if an outcome was measured with other data, base model or settings than the base model."""
-    for outcome in outcomes:
-        if not outcome.failure and outcome.measurement != baseline.measurement:
+    measured = [outcome for outcome in outcomes if not outcome.failure]
+    first = baseline or next(iter(measured), None)
+    called = "the base model" if baseline else first and first.candidate.candidate_id
+    for outcome in measured:
+        if outcome.measurement != first.measurement:
             raise InputError(
-                f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than the base"
-                f" model ({baseline.measurement}); base model, held-out set, problems, sampling and engine must be the same"
+                f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than {called}"
+                f" ({first.measurement}); base model, held-out set, problems, sampling and engine must be the same"
             )
 
 
@@ -110,26 +116,27 @@ class Check:
         return shown + unclear * (low <= self.limit <= high)
 
 
-def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
+def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     """Compares one candidate with the thresholds.
 
     Pass@k and its lead over the base are compared for every candidate, the loss and its rise over the lowest point of the
     candidate's own trajectory only where the subset is a random draw: the held-out examples are drawn from all of the data,
-    and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same.
-    A value that equals its threshold passes.
+    and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same,
+    unless nothing is held out. A finished checkpoint has no trajectory, and its loss is compared where the user says that
+    it was trained on such data. A value that equals its threshold passes.
 
     Returns:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
         the verifier does not allow a decision, else approved.
     """
-    k, subset, predictors = settings.k, outcome.candidate.subset, outcome.predictors or PredictorsRecord()
+    k, predictors = settings.k, outcome.predictors or PredictorsRecord()
     numbers = _read_numbers(outcome, base, k)
     notes, missed, missing, held = [], [], [], []
     if predictors.sequence:
         _judge_sequence(predictors.sequence, settings, missed, missing, held)
-    if subset != "random":
-        notes.append(f"loss and its rise not compared: {subset} is not a random draw")
-    if settings.min_coverage_kept and _is_base(outcome, base):
+    if note := _note_loss(outcome.candidate, predictors):
+        notes.append(note)
+    if settings.min_coverage_kept and base and _is_base(outcome, base):
         notes.append("coverage kept not compared: it is the base model")
     for check in _list_checks(outcome, base, numbers, settings):
         if check.value is None:
@@ -156,12 +163,23 @@ def compare(outcome: Outcome, base: Outcome, settings: Gate) -> Verdict:
     return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 
 
-def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
+def _note_loss(candidate: Candidate, predictors: PredictorsRecord) -> str:
+    """Returns why the loss is not compared; empty where it is."""
+    if predictors.heldout_tokens == 0:
+        return "loss not judged: nothing is held out"
+    if candidate.compares_loss:
+        return ""
+    if candidate.checkpoint:
+        return "loss not judged: nobody says that it was trained on such data (trained_on_sft_data)"
+    return f"loss and its rise not compared: {candidate.subset} is not a random draw"
+
+
+def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers:
     """Returns the figures that the verdict rests on."""
     predictors = outcome.predictors or PredictorsRecord()
     losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
-    pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k)
-    kept, low, high = _estimate_kept(outcome, base, k) or (None, None, None)
+    pass_at_k, base_pass_at_k = _estimate(predictors, k), base and _estimate(base.predictors or PredictorsRecord(), k)
+    kept, low, high = (base and _estimate_kept(outcome, base, k)) or (None, None, None)
     return GateNumbers(
         k=k,
         pass_at_1=_estimate(predictors, 1),
@@ -180,9 +198,9 @@ def _read_numbers(outcome: Outcome, base: Outcome, k: int) -> GateNumbers:
     )
 
 
-def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:
+def _list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
     """Returns what is compared with a threshold; the sequential test compares Pass@k itself."""
-    k, lead, loss, checks = settings.k, numbers.pass_at_k_over_base, numbers.generalization_loss, []
+    k, lead, checks = settings.k, numbers.pass_at_k_over_base, []
     predictors = outcome.predictors or PredictorsRecord()
     if not predictors.sequence:
         interval = lead_interval = None
@@ -191,19 +209,25 @@ def _list_checks(outcome: Outcome, base: Outcome, numbers: GateNumbers, settings
         if lead is not None:
             _, error = _measure_lead(outcome, base, k)
             lead_interval = (lead - Z95 * error, lead + Z95 * error) if error else None
-        checks = [
-            Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval),
-            Check(f"Pass@{k} over base", lead, settings.min_pass_at_k_over_base, True, -1, lead_interval),
-        ]
-    if settings.min_coverage_kept and not _is_base(outcome, base):
+        checks = [Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval)]
+        least = settings.min_pass_at_k_over_base
+        checks += [Check(f"Pass@{k} over base", lead, least, True, -1, lead_interval)] if base else []
+    if settings.min_coverage_kept and base and not _is_base(outcome, base):
         interval = numbers.coverage_kept_low, numbers.coverage_kept_high
         name = "coverage kept" + " of a base model that solves nothing" * (numbers.base_pass_at_k == 0)
         checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, interval))
-    losses = [
-        Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval),
-        Check("loss rise", numbers.loss_rise, settings.max_loss_rise, False, math.inf),
-    ]
-    return checks + [check for check in losses if check.value is None or outcome.candidate.subset == "random"]
+    return checks + _list_loss_checks(outcome, numbers, settings)
+
+
+def _list_loss_checks(outcome: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:
+    """Returns what is compared of the loss: it must be known where something is held out, and then be comparable."""
+    candidate, predictors = outcome.candidate, outcome.predictors or PredictorsRecord()
+    if predictors.heldout_tokens == 0:
+        return []
+    loss, rise, most = numbers.generalization_loss, numbers.loss_rise, settings.max_loss_rise
+    checks = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]
+    checks += [] if candidate.checkpoint else [Check("loss rise", rise, most, False, math.inf)]
+    return [check for check in checks if check.value is None or candidate.compares_loss]
 
 
 def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:
@@ -280,31 +304,6 @@ def _measure_lead(one: Outcome, other: Outcome, k: int) -> tuple[float, float | 
     differences = curves[0] - curves[1]
     error = float(differences.std(ddof=1) / math.sqrt(len(differences))) if len(differences) > 1 else None
     return float(differences.mean()), error
-
-
-def draw_audit(verdicts: list[Verdict], fraction: float, seed: int) -> list[Verdict]:
-    """Sends a seeded random share of the rejected to RL anyway, at least one where the share is above 0.
-
-    Every rejected candidate has the same probability, which its verdict keeps as its propensity: without it, what the
-    audit finds could not be extrapolated to those that stayed rejected (Horvitz and Thompson 1952).
-    """
-    rejected = [v.candidate_id for v in verdicts if v.decision == "rejected"]
-    count = math.ceil(fraction * len(rejected))
-    order = sorted(rejected, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    drawn, propensity = set(order[:count]), count / len(rejected) if rejected else 0.0
-    judged = []
-    for verdict in verdicts:
-        if verdict.candidate_id in drawn:
-            verdict = _audit(verdict, propensity)
-        elif verdict.decision == "rejected":
-            verdict = dataclasses.replace(verdict, propensity=propensity)
-        judged.append(verdict)
-    return judged
-
-
-def _audit(verdict: Verdict, propensity: float) -> Verdict:
-    reason = f"{verdict.reason} (audit: RL runs whatever the verdict)"
-    return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)
 
 
 def _is_base(outcome: Outcome, base: Outcome) -> bool:

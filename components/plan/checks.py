@@ -13,7 +13,15 @@ Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherw
 
 def check_values(experiment: Experiment) -> list[str]:
     """Returns one line for every value outside its bounds and every combination that cannot work."""
-    checks = (_check_gate, _check_curate, _check_training, check_overrides, _check_sampling, _check_sweep)
+    checks = (
+        _check_gate,
+        _check_curate,
+        _check_training,
+        check_overrides,
+        _check_sampling,
+        _check_sweep,
+        _check_without_rl,
+    )
     return find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
 
 
@@ -115,9 +123,42 @@ def _check_sweep(experiment: Experiment) -> Checks:
         yield bool(sweep.candidates or getattr(sweep, name)), f"sweep_{name}: empty; give at least one value"
 
 
+def _check_without_rl(experiment: Experiment) -> Checks:
+    gate, fine = experiment.gate, experiment.rl.steps > 0
+    yield (
+        fine or gate.mode == "enforce",
+        f"gate_mode: {gate.mode} sends candidates to RL, and there is none (rl_steps 0)",
+    )
+    yield (
+        fine or not gate.audit_fraction,
+        f"gate_audit_fraction: {gate.audit_fraction:g} sends rejected candidates to RL, and there is none (rl_steps 0)",
+    )
+
+
+def check_checkpoints(experiment: Experiment, candidates: list[Candidate]) -> None:
+    """Raises InputError if base model or SFT data is missing where it is needed, or losses are to be compared without any."""
+    needs = {
+        "base_model": [c.candidate_id for c in candidates if c.checkpoint is None],
+        "curate_sft_data": [c.candidate_id for c in candidates if c.epochs],
+    }
+    given = {"base_model": experiment.base.model, "curate_sft_data": experiment.curate.sft_data}
+    for name, others in needs.items():
+        if not given[name] and (others or experiment.rl.steps):
+            why = f"{others[0]} needs it" if others else "RL is asked for (rl_steps)"
+            raise InputError(f"{name}: empty, which is for finished checkpoints that no RL follows, and {why}")
+    if experiment.gate.min_coverage_kept and not experiment.base.model:
+        raise InputError("gate_min_coverage_kept: of what the base model solves, and base_model is empty")
+    for candidate in candidates:
+        if candidate.trained_on_sft_data and not experiment.curate.sft_data:
+            raise InputError(
+                f"{candidate.candidate_id}: trained_on_sft_data, but curate_sft_data is empty, so there is no loss to compare"
+            )
+
+
 def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> None:
     """Raises InputError if the candidates are too many, larger than the data, or cannot be ranked as asked."""
     curate, gate = experiment.curate, experiment.gate
+    check_checkpoints(experiment, candidates)
     find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
     if len(candidates) > MOST_CANDIDATES:
         raise InputError(
@@ -130,9 +171,10 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
                 f"{candidate.candidate_id}: {candidate.examples} examples, but curate_sft_examples is"
                 f" {curate.sft_examples}; a subset cannot be larger than the data"
             )
-    others = sorted({c.subset for c in candidates} - {"random"}, reverse=True)
-    if gate.max_rl_runs and gate.rank_by == "generalization_loss" and others:
+    others = sorted({c.subset or c.candidate_id for c in candidates if not c.compares_loss}, reverse=True)
+    ranks = gate.max_rl_runs or not experiment.rl.steps
+    if ranks and gate.rank_by == "generalization_loss" and others:
         raise InputError(
-            f"gate_rank_by: the sweep has the subsets {', '.join(others)}: losses are not comparable across data"
-            " distributions; rank by pass_at_k"
+            f"gate_rank_by: the sweep has {', '.join(others)}: losses are not comparable across data distributions; rank by"
+            " pass_at_k"
         )

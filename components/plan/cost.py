@@ -139,10 +139,16 @@ class Need:
 
 
 def find_shape(base: BaseModel) -> tuple[Shape | None, str]:
-    """Returns the shape of a model and where it was read: its folder, the hub or its cache, or the table beside this file."""
+    """Returns the shape of a model and where it was read."""
+    config, source = find_config(base)
+    return read_shape(config), source
+
+
+def find_config(base: BaseModel) -> tuple[dict, str]:
+    """Returns what is known of a model's config.json and where it was read: its folder, the hub or its cache, or a table."""
     folder = Path(locate(base)["pretrained_model_name_or_path"])
     if folder.is_dir():
-        return read_shape(json.loads((folder / "config.json").read_text())), "config.json"
+        return json.loads((folder / "config.json").read_text()), "config.json"
     from huggingface_hub import hf_hub_download
 
     try:
@@ -150,10 +156,10 @@ def find_shape(base: BaseModel) -> tuple[Shape | None, str]:
         path = hf_hub_download(
             base.location, "config.json", revision=base.revision or None, local_files_only=not base.digest
         )
-        return read_shape(json.loads(Path(path).read_text())), "the hub's config.json"
+        return json.loads(Path(path).read_text()), "the hub's config.json"
     except Exception:  # no network, or a licence that is not accepted yet
         known = yaml.safe_load(SHAPES.read_text())
-        return read_shape(known.get(base.location, {})), "rlready's table"
+        return known.get(base.location, {}), "rlready's table"
 
 
 def read_shape(config: dict) -> Shape | None:

@@ -11,6 +11,7 @@ import psutil
 from rlready.components.config import Experiment
 from rlready.components.core.training.batch import divide_batch
 from rlready.components.plan.cost import Lengths, Shape, estimate_states
+from rlready.components.plan.sweep import expand_sweep
 
 SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
 PROCESS = 1.5e9  # bytes of Python, torch and what they need to compute, beside weights and activations
@@ -71,20 +72,24 @@ def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> d
     longest = lengths.longest_prompt + experiment.sampling.max_tokens
     each = {"sft": kept + tuned * lengths.longest * token, "rl": kept + rolled * longest * token}
     sampling = 4 * shape.parameters * max(1, experiment.sampling.replicas) + PROCESS
-    return {stage: processes * (size + PROCESS) for stage, size in each.items()} | {
-        "predictors": sampling,
-        "benchmark": sampling,
-    }
+    need = {stage: processes * (size + PROCESS) for stage, size in each.items()}
+    need |= {"predictors": sampling, "benchmark": sampling}
+    tunes, trains = any(candidate.epochs for candidate in expand_sweep(experiment.sweep)), experiment.rl.steps
+    runs = {"sft": tunes, "predictors": True, "rl": trains, "benchmark": trains}
+    return {stage: size for stage, size in need.items() if runs[stage]}
 
 
 def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
     """Returns bytes of the models that SFT and RL leave behind, and of two checkpoints of each training that runs at once."""
-    model = 4 * shape.parameters
+    model, checkpoints = 4 * shape.parameters, sum(bool(c.checkpoint) for c in expand_sweep(experiment.sweep))
+    models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
+    if not models:
+        return 0.0
     states = estimate_states(shape, experiment.training, 1)
     checkpoint = states["weights"] + states["optimizer"]
     if experiment.training.lora_rank:
         checkpoint -= 2 * shape.parameters
-    return 2 * candidates * model + side_by_side * 2 * checkpoint
+    return models * model + side_by_side * 2 * checkpoint
 
 
 def count_side_by_side(need: dict[str, float], room: Room | None) -> int:

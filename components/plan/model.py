@@ -25,7 +25,7 @@ def check_model(base: BaseModel) -> None:
     """
     if base.location in BUILTIN:
         return
-    check_generation_config(_read_json(base, "generation_config.json") or {})
+    check_generation_config(read_json(base, "generation_config.json") or {})
     config, tokens = read_tokens(base)
     if "eos_token" not in tokens and not _find_end_token(base):
         raise InputError(
@@ -37,8 +37,8 @@ def check_model(base: BaseModel) -> None:
 
 def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
     """Returns what tokenizer_config.json holds, and the special tokens by name, such as eos_token."""
-    config = _read_json(base, "tokenizer_config.json") or {}
-    tokens = {**(_read_json(base, "special_tokens_map.json") or {}), **config}
+    config = read_json(base, "tokenizer_config.json") or {}
+    tokens = {**(read_json(base, "special_tokens_map.json") or {}), **config}
     tokens = {name: _read_token(value) for name, value in tokens.items() if name.endswith("_token")}
     return config, {name: text for name, text in tokens.items() if text}
 
@@ -70,7 +70,7 @@ def read_template(base: BaseModel, config: dict) -> str:
     Raises:
         InputError: If there is none.
     """
-    path = _find_file(base, "chat_template.jinja")
+    path = find_file(base, "chat_template.jinja")
     template = path.read_text() if path else config.get("chat_template")
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
@@ -136,8 +136,12 @@ def check_template(template: str, tokens: dict[str, str]) -> None:
         )
 
 
-def _find_file(base: BaseModel, name: str) -> Path | None:
-    """Returns a file of a model, None where it has none."""
+def find_file(base: BaseModel, name: str) -> Path | None:
+    """Returns a file of a model, None where it has none.
+
+    Raises:
+        Unreachable: If the hub could not be asked.
+    """
     folder = Path(locate(base)["pretrained_model_name_or_path"])
     if folder.is_dir():
         return folder / name if (folder / name).exists() else None
@@ -154,8 +158,14 @@ def _find_file(base: BaseModel, name: str) -> Path | None:
         raise Unreachable(f"the hub could not be asked for {name} of {base.location} ({error})") from error
 
 
-def _read_json(base: BaseModel, name: str) -> dict | None:
-    path = _find_file(base, name)
+def read_json(base: BaseModel, name: str) -> dict | None:
+    """Returns what a JSON file of a model holds, None where the model has none.
+
+    Raises:
+        InputError: If it is not JSON.
+        Unreachable: If the hub could not be asked.
+    """
+    path = find_file(base, name)
     try:
         return json.loads(path.read_text()) if path else None
     except ValueError as error:

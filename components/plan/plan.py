@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,12 @@ from rlready.components.config import (
     parse_parameters,
     write_settings,
 )
-from rlready.components.core.models import count_parameters, find_model
 from rlready.components.core.records import BaseModel, Candidate
+from rlready.components.core.storage import is_url
+from rlready.components.plan.checkpoints import FoundModel, compare_kinds, find_whole, pin
 from rlready.components.plan.checks import check_candidates, check_values
-from rlready.components.plan.cost import Lengths, Shape, find_shape
+from rlready.components.plan.cost import Lengths, Shape
 from rlready.components.plan.example import show_example
-from rlready.components.plan.model import check_model
 from rlready.components.plan.sizes import check_sizes, count_problems
 from rlready.components.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
@@ -37,40 +38,52 @@ class Plan:
     """What an experiment will do.
 
     Attributes:
-        candidates: The sweep.
-        base: The base model, pinned.
+        candidates: The sweep, its checkpoints pinned.
+        base: The base model, pinned; None where there is none, and nothing is compared with one.
+        models: The models of the checkpoints, by candidate.
         revisions: Digest or commit of every data source.
         settings: JSON settings by stage.
         experiment: Digest of all that post-RL scores depend on besides the candidate; the same one makes them comparable.
         estimate: For each stage: tokens of one candidate and seconds on one core.
-        shape: The base model's, where its configuration could be read and is that of a Llama-like decoder.
-        shape_source: Where that was read.
+        shape: The largest model's, where all configurations could be read and are those of Llama-like decoders.
+        shape_of: Which model that is.
+        shape_source: Where its shape was read.
         lengths: Tokens of the data.
         doubts: What could not be checked, where that was allowed.
         texts: What the model is asked and trained on, as lines.
+        trains: Whether there is RL; without, the run ends at the gate.
     """
 
     candidates: list[Candidate]
-    base: BaseModel
+    base: BaseModel | None
+    models: dict[str, FoundModel]
     revisions: dict[str, str]
     settings: dict[str, str]
     experiment: str
     estimate: dict[str, dict[str, float]]
     shape: Shape | None
+    shape_of: str
     shape_source: str
     lengths: Lengths
     doubts: list[str]
     texts: list[str]
+    trains: bool
 
     @property
     def baseline(self) -> Candidate:
-        """The base model, as it is measured: a candidate without SFT."""
-        return make_candidate(0, "random", 1, 1e-6, self.candidates[0].seed)
+        """The base model, as it is measured: a candidate without SFT. Where there is no base model, the first candidate."""
+        return name_baseline(self.candidates) if self.base else self.candidates[0]
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """Candidates whose model is measured as another's, and whose: what needs no SFT is measured once for all its seeds."""
+        return share(self.candidates, self.models, self.base)
 
     @property
     def measured(self) -> list[Candidate]:
-        """What goes through SFT and predictors: the base model once, for all its seeds, then the others."""
-        return [self.baseline, *(candidate for candidate in self.candidates if candidate.epochs)]
+        """What goes through SFT and predictors: the base model, then every candidate that is not measured as another."""
+        first = [self.baseline] if self.base else []
+        return first + [candidate for candidate in self.candidates if candidate.candidate_id not in self.shared]
 
 
 def make_plan(parameters: dict, strict: bool = True) -> Plan:
@@ -105,46 +118,92 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             doubts.append(str(error))
             return None
 
-    name, revision = experiment.base.model, experiment.base.revision
-    base = ask(lambda: find_model(name, revision), "base_model") or BaseModel(name, revision, "")
-    if base.digest:
-        ask(lambda: check_model(base), "base_model")
-    experiment = dataclasses.replace(experiment, base=Base(base.location, base.revision or base.digest))
-    curate = experiment.curate
+    base = None
+    if experiment.base.model:
+        base = find_whole(experiment.base.model, experiment.base.revision, "base_model", ask)
+    candidates, models = pin(candidates, ask)
     check_candidates(experiment, candidates)
+    kinds = list(compare_kinds(candidates, models, base))
+    first = base or next(iter(models.values()))
+    experiment = settle(experiment, first.model)
+    curate = experiment.curate
     seen = look_at_sources(curate, ask)
     refuse_guessing(curate, seen.samples)
     check_sizes(experiment, candidates, count_problems(seen.samples, seen.complete))
-    settings, digest = write_all_settings(experiment, base, seen, candidates)
-    shape, shape_source = find_shape(base)
-    lengths = count_lengths(experiment, base, seen.samples["sft"])
-    estimate = estimate_cost(
-        experiment, candidates, shape.parameters if shape else count_parameters(base) or 1e9, lengths
-    )
-    texts = describe_texts(base, seen)
+    pinned = base and base.model
+    settings, digest = write_all_settings(experiment, pinned, seen, candidates, share(candidates, models, pinned))
+    largest = max([base] * bool(base) + [*models.values()], key=lambda model: model.parameters or math.inf)
+    lengths = count_lengths(experiment, first.model, seen.samples)
+    estimate = estimate_cost(experiment, candidates, largest.parameters or 1e9, lengths)
+    texts = kinds + describe_texts(first.model, seen)
     return Plan(
-        candidates, base, seen.revisions, settings, digest, estimate, shape, shape_source, lengths, doubts, texts
+        candidates, pinned, models, seen.revisions, settings, digest, estimate, largest.shape,
+        largest.model.location, largest.source, lengths, doubts, texts, experiment.rl.steps > 0,
+    )  # fmt: skip
+
+
+def settle(experiment: Experiment, model: BaseModel) -> Experiment:
+    """Returns an experiment with its base model pinned, and without what nobody will use where there is no RL.
+
+    Args:
+        experiment: As given.
+        model: The base model, or the first checkpoint in its place: its tokenizer counts the tokens of the data.
+    """
+    base, curate, benchmark = (
+        Base(model.location, model.revision or model.digest),
+        experiment.curate,
+        experiment.benchmark,
     )
+    if not experiment.rl.steps:
+        unused = {"rl_data": "", "rl_problems": 0, "benchmark_problems": 0, "min_pass_rate": 0.0, "max_pass_rate": 1.0}
+        curate = dataclasses.replace(curate, **unused)
+        benchmark = dataclasses.replace(benchmark, samples=0)
+    if not curate.sft_data:
+        curate = dataclasses.replace(curate, heldout_problems=0)
+    return dataclasses.replace(experiment, base=base, curate=curate, benchmark=benchmark)
+
+
+def name_baseline(candidates: list[Candidate]) -> Candidate:
+    """Returns the base model as a candidate, with the seed of the first one."""
+    return make_candidate(0, "random", 1, 1e-6, candidates[0].seed)
+
+
+def share(candidates: list[Candidate], models: dict[str, FoundModel], base: BaseModel | None) -> dict[str, str]:
+    """Returns the candidates whose model is measured as another's, and whose: the base model's, or an earlier checkpoint's."""
+    first = {(base.digest or f"{base.location}@{base.revision}", ""): name_baseline(candidates)} if base else {}
+    shared = {}
+    for candidate in candidates:
+        name = candidate.candidate_id
+        if candidate.is_base:
+            shared[name] = name_baseline(candidates).candidate_id
+        elif name in models:
+            measured = first.setdefault(models[name].key, candidate)
+            if measured is not candidate:
+                shared[name] = measured.candidate_id
+    return shared
 
 
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
-    rows = seen.samples["sft"]
+    rows = seen.samples.get("sft", [])
     whole = "all" if "sft" in seen.complete else "the first"
     lines = describe_formats(seen)
     lines += seen.by_text + [
         f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()
     ]
-    if not rows or not base.digest:
+    if not rows or not base.digest or is_url(base.location):
         return lines
     return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))
 
 
 def write_all_settings(
-    experiment: Experiment, base: BaseModel, seen: Look, candidates: list[Candidate]
+    experiment: Experiment, base: BaseModel | None, seen: Look, candidates: list[Candidate], shared: dict[str, str]
 ) -> tuple[dict[str, str], str]:
-    """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate."""
-    start = {"base_model": dataclasses.asdict(base)}
+    """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate.
+
+    Without a base model no stage depends on one, so what is measured of a checkpoint holds whatever it is ranked beside.
+    """
+    start = {"base_model": dataclasses.asdict(base)} if base else {}
     more = {"curate": {"revisions": seen.revisions}, "sft": start, "predictors": start, "benchmark": start, "rl": {}}
     plugged = {name: origin.release for name, origin in seen.formats.items() if origin.digest}
     for stage in JUDGING if plugged else ():
@@ -157,7 +216,9 @@ def write_all_settings(
     judging = {
         "experiment": digest,
         "candidates": [candidate.candidate_id for candidate in candidates],
-        "without_sft": [dataclasses.asdict(candidate) for candidate in candidates if not candidate.epochs],
+        "shared": [[dataclasses.asdict(c), shared[c.candidate_id]] for c in candidates if c.candidate_id in shared],
+        "compares_base": bool(base),
+        "trains": experiment.rl.steps > 0,
     }
     settings["gate"] = write_settings(experiment, "gate", judging)
     return settings, digest
@@ -171,25 +232,26 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
         lines += [
             f"not checked {plan.doubts[0]}{others}. Lengths are the longest allowed, tokens and hours upper bounds"
         ]
-    lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
+    if plan.base:
+        lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
     lines += [f"data        {source} ({digest})" for source, digest in plan.revisions.items()]
     lines += plan.texts
     lines += [f"candidates  {len(plan.candidates)}"]
-    lines += [f"  {candidate.candidate_id}" for candidate in plan.candidates]
+    for name in (candidate.candidate_id for candidate in plan.candidates):
+        lines += [f"  {name}" + (f": {plan.models[name].describe()}" if name in plan.models else "")]
+        if name in plan.shared and name in plan.models:
+            lines[-1] += f"; the model of {plan.shared[name]}, measured once"
     if on_gpus:
         return "\n".join(lines)
     lines += ["stage         tokens a candidate   core-seconds a candidate (estimate)"]
     lines += [f"  {s:<12}{e['tokens']:>18,}{e['seconds']:>27,.0f}" for s, e in plan.estimate.items()]
-    total = estimate_total(plan)
-    lines += [f"all {len(plan.candidates)} candidates, if every one goes on to RL: {total / 60:,.0f} core-minutes"]
+    every = ", if every one goes on to RL" if plan.trains else ", without RL"
+    lines += [f"all {len(plan.candidates)} candidates{every}: {estimate_total(plan) / 60:,.0f} core-minutes"]
     return "\n".join(lines)
 
 
 def estimate_total(plan: Plan) -> float:
-    """Returns core-seconds of all candidates, RL for every one, and the reference."""
-    a_candidate = sum(entry["seconds"] for entry in plan.estimate.values())
-    return (
-        len(plan.candidates) * a_candidate
-        + plan.estimate["predictors"]["seconds"]
-        + plan.estimate["benchmark"]["seconds"]
-    )
+    """Returns core-seconds of all candidates, RL for every one, and the base model's."""
+    seconds = {stage: entry["seconds"] for stage, entry in plan.estimate.items()}
+    reference = sum(seconds.get(stage, 0) for stage in ("predictors", "benchmark")) if plan.base else 0
+    return len(plan.candidates) * sum(seconds.values()) + reference

@@ -51,6 +51,10 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
         },
         "predictors": {"curate_predictor_problems": curate.predictor_problems},
     }
+    if not experiment.rl.steps:  # nothing is scored after RL, so all may predict, and what is held out may be fewer
+        wanted["evaluation"] = wanted["predictors"] = {"problems": 1}
+        if not any(candidate.epochs for candidate in candidates):
+            wanted["sft"] = {"curate_heldout_problems": 1}
     names = {
         "sft": curate.sft_data,
         "rl": curate.rl_data,

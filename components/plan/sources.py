@@ -94,7 +94,7 @@ def describe_formats(seen: Look) -> list[str]:
     lines = []
     for name, origin in sorted(seen.formats.items()):
         lines.append(f"answers     {name}, of {origin.release}")
-        rows = [row for row in seen.samples["sft"] if row["format"] == name][:SOLUTIONS_TRIED]
+        rows = [row for row in seen.samples.get("sft", []) if row["format"] == name][:SOLUTIONS_TRIED]
         if rows and origin.target:
             judged = judge_all((row["solution"], row["answer"], name) for row in rows)
             right = sum(judgement.right is True for judgement in judged)

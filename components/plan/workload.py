@@ -19,7 +19,7 @@ PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
 def estimate_cost(
     experiment: Experiment, candidates: list[Candidate], parameters: float, lengths: Lengths
 ) -> dict[str, dict[str, float]]:
-    """Estimates tokens and core-seconds of each stage, for the mean candidate.
+    """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
 
     A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. Samples are
     taken to end halfway between the mean SFT solution and the longest completion: a model that does not know yet how to
@@ -43,9 +43,10 @@ def estimate_cost(
     work = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
         "predictors": (heldout + asked, 2 * heldout, asked, 2 * most, 8e-5),
-        "rl": (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4),
-        "benchmark": (tested, 0, tested, 2 * most, 8e-5),
     }
+    if experiment.rl.steps:
+        work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4)
+        work["benchmark"] = (tested, 0, tested, 2 * most, 8e-5)
     estimate = {}
     for stage, (tokens, operations, drawn, steps, overhead) in work.items():
         seconds = parameters * (operations / TRAINING + 2 * drawn / SAMPLING + 4 * steps / READING)
@@ -53,9 +54,15 @@ def estimate_cost(
     return estimate
 
 
-def count_lengths(experiment: Experiment, base: BaseModel, rows: list[dict]) -> Lengths:
-    """Returns the lengths of some SFT rows; where none could be read, the most that the settings allow."""
-    most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
+def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:
+    """Returns the lengths of some SFT rows; where there are none, the most that the settings allow.
+
+    Args:
+        experiment: The limits.
+        base: Whose tokenizer counts.
+        samples: Some problems by their use, as `look_at_sources` returns them.
+    """
+    rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
     if not rows:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
     return summarize_lengths(experiment, *count_tokens(base, rows))

@@ -23,7 +23,7 @@ def run(
     record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
     card = json.loads((Path(data) / "card.json").read_text())
     sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
-    used = [sets["heldout"]["digest"], sets["predictors"]["digest"], settings, record.engine]
+    used = [*(sets[name]["digest"] for name in ("heldout", "predictors") if name in sets), settings, record.engine]
     so_far = read_record(Outcome, before)
     reached = dataclasses.replace(
         so_far,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.components.config import Gate, Predictors, Samples, Sampling
+from rlready.components.core.data.heldout import encode_heldout
 from rlready.components.core.evaluation.kept import keep_samples
 from rlready.components.core.evaluation.parts import open_parts
 from rlready.components.core.records import Candidate, LengthQuarter, PredictorsRecord
@@ -45,13 +46,12 @@ def measure(
         measure_losses,
         split_by_length,
     )
-    from rlready.components.core.prompts import encode_example
     from rlready.components.core.sampling.transformers_engine import TransformersEngine
 
     begun = time.time()
     embedded = TransformersEngine.load(model)
     tokenizer = embedded.tokenizer
-    heldout = [encode_example(tokenizer, row) for row in pq.read_table(data / "heldout.parquet").to_pylist()]
+    heldout = encode_heldout(data, tokenizer)
     losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
     problems = pq.read_table(data / "predictors.parquet").to_pylist()
     work = [repr(settings), repr(sampling), repr(gate)]
@@ -63,9 +63,9 @@ def measure(
         fields, parts = sample(Asked(candidate, settings, sampling, gate, engine, problems, folder))
         kept = keep_samples(parts, out, samples.text_mb)
     return PredictorsRecord(
-        generalization_loss=mean_loss(losses),
-        loss_interval=list(estimate_loss_interval(losses)),
-        loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)],
+        generalization_loss=mean_loss(losses) if losses else None,
+        loss_interval=list(estimate_loss_interval(losses)) if losses else None,
+        loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)] if losses else [],
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         engine=engine.identity,

@@ -9,19 +9,29 @@ from rlready.components.config import InputError
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.records import Outcome
 from rlready.components.core.runtime import events
-from rlready.components.core.serialization import read_record
+from rlready.components.core.serialization import read_record, write_atomically
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.tracking.runs import finish_run
 from rlready.components.report.assemble import add_results, check_ran, read_sweep, write_sweep
 from rlready.components.report.comparison import read_rows
 from rlready.components.report.report import write_report
 from rlready.components.report.savings import weigh_gate
+from rlready.components.report.verdicts import write_verdicts
+
+FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.json", "verdicts": "verdicts.json"}
 
 
 def run(
-    parameters: str, judged: str, baseline: str, results: list[str], html: str, markdown: str, records: str
+    parameters: str,
+    judged: str,
+    baseline: str,
+    results: list[str],
+    html: str,
+    markdown: str,
+    records: str,
+    verdicts: str,
 ) -> None:
-    """Writes the report as HTML, Markdown and JSON, and completes the tracking of candidates that came from the cache.
+    """Writes the report as HTML and Markdown, and records and verdicts as JSON; completes the tracking of cached candidates.
 
     Raises:
         InputError: If RL ran against a verdict or did not run where it should have; or, after the report is written, if every
@@ -34,13 +44,16 @@ def run(
     sweep = dataclasses.replace(sweep, parameters=given)
     write_sweep(sweep, Path(records))
     write_report(sweep, Path(html), Path(markdown))
+    write_atomically(verdicts, write_verdicts(sweep))
     run_id = os.environ.get("RLREADY_RUN_ID", "")
-    log_outcome(sweep.baseline, run_id, role="baseline")
+    if sweep.baseline:
+        log_outcome(sweep.baseline, run_id, role="baseline")
     for outcome in sweep.outcomes:
         log_outcome(outcome, run_id)
-    events.emit("report", None, "written", html=html, markdown=markdown, records=records)
-    saving = weigh_gate(*read_rows(sweep)[:2])
-    report = {"report.html": Path(html), "report.md": Path(markdown), "outcomes.json": Path(records)}
+    saving = weigh_gate(*read_rows(sweep)[:2]) if sweep.shows_rl else None
+    written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
+    events.emit("report", None, "written", **written)
+    report = {FILES[name]: Path(path) for name, path in written.items()}
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
     figures, said = (saving.list_figures(), saving.list_tags()) if saving else ({}, {})

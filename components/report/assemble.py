@@ -19,13 +19,23 @@ class SweepResult:
 
     Attributes:
         outcomes: The candidates, in the order of the plan.
-        baseline: The base model.
+        baseline: The base model; None where there is none.
         parameters: The pipeline's, by their flat names.
     """
 
     outcomes: list[Outcome]
-    baseline: Outcome
+    baseline: Outcome | None
     parameters: dict
+
+    @property
+    def trains(self) -> bool:
+        """Whether RL was asked for; without, the run ends with the gate's verdicts."""
+        return self.parameters.get("rl_steps") != 0
+
+    @property
+    def shows_rl(self) -> bool:
+        """Whether there may be results of RL: it was asked for, or ran in another system."""
+        return self.trains or any(outcome.elsewhere for outcome in self.outcomes)
 
 
 def read_sweep(path: Path) -> SweepResult:
@@ -46,7 +56,8 @@ def read_sweep(path: Path) -> SweepResult:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
     try:
-        return SweepResult([parse_record(Outcome, o) for o in outcomes], parse_record(Outcome, baseline), parameters)
+        base = baseline and parse_record(Outcome, baseline)
+        return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -104,8 +115,9 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
         result = _refuse_another_engine(result, scored)
         after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
-    links = sweep.baseline.links | scored.links
-    baseline = dataclasses.replace(sweep.baseline, benchmark=scored.benchmark, links=links)
+    baseline = sweep.baseline
+    if baseline:
+        baseline = dataclasses.replace(baseline, benchmark=scored.benchmark, links=baseline.links | scored.links)
     return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
 
 

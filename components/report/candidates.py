@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from rlready.components.core.estimators.coverage import estimate_own_coverage
 from rlready.components.core.estimators.intervals import estimate_interval
-from rlready.components.report.comparison import Row, Setting, read_interval
+from rlready.components.report.comparison import Row, Setting, name_rows, read_interval
 from rlready.components.report.document import Section
 from rlready.components.report.notation import (
     MISSING,
+    name_some,
     show_estimate,
     show_greedy,
     show_mean,
@@ -43,7 +44,7 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
     return Section("Settings", [SETTINGS_TEXT], table)
 
 
-def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int) -> Section:
+def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int, trains: bool = True) -> Section:
     """Returns the section with one row a candidate and the base model last; columns that say nothing are left out.
 
     Args:
@@ -51,29 +52,43 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         base: The base model.
         k: The gate's k.
         most_rows: A longer table is folded.
+        trains: Whether RL was asked for.
     """
     columns: dict[str, Callable[[Row], str]] = {
-        "Epochs": lambda row: MISSING if row is base else str(row.candidate.epochs),
-        "Subset": lambda row: MISSING if row is base else row.candidate.subset,
+        "Epochs": lambda row: MISSING if row is base or row.candidate.checkpoint else str(row.candidate.epochs),
+        "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
         "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
         label_pass_at(k): _show_pass_at_k,
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
-        "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
+        "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
         "Verdict": show_verdict,
         "Forecast": _show_forecast,
         "Post-RL Pass@1": _show_result,
         "Post-RL greedy": _show_greedy_result,
         "Reason": _show_reason,
     }
-    if not any(row.verdict.forecast.made for row in rows):
-        del columns["Forecast"]
-    if all(row.coverage_kept is None for row in rows):
-        del columns["Coverage kept"]
-    table = [["Candidate", *columns]]
-    for name, row in [*((row.name, row) for row in rows), (BASE, base)]:
-        table.append([name, *(write(row) for write in columns.values())])
-    return Section("Candidates", [], table, _list_marks(rows, base), summed=True, folded=len(rows) > most_rows)
+    silent = [] if any(row.verdict.forecast.made for row in rows) else ["Forecast"]
+    silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
+    silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
+    silent += ["Epochs", "Subset"] if all(row.candidate.checkpoint for row in rows) else []
+    columns = {name: write for name, write in columns.items() if name not in silent}
+    finished = all(row.candidate.checkpoint for row in rows)  # then no figure is of rlready's own SFT
+    table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
+    table += [[name, *(write(row) for write in columns.values())] for name, row in name_rows(rows, base, BASE)]
+    notes = _list_marks(rows, base) + _list_checkpoints(rows)
+    return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
+
+
+def _list_checkpoints(rows: list[Row]) -> list[str]:
+    """Returns where the finished checkpoints come from, the seeds of one in one line."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        if row.candidate.checkpoint:
+            model, base = row.candidate.checkpoint, row.candidate.adapter_base
+            place = f"{model.location} ({model.digest})" + (f", adapters of {base.location}" if base else "")
+            named.setdefault(place, []).append(row.name)
+    return [f"{name_some(sorted(names))}: {place}." for place, names in named.items()]
 
 
 def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
@@ -82,7 +97,7 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
     if not names:
         return []
     table = [["Candidate", "Mean", *names]]
-    for label, row in [*((row.name, row) for row in rows if row.benchmark.benchmarks), (BASE, base)]:
+    for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE):
         scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
         table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
     said = (
@@ -100,10 +115,8 @@ def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: floa
 
 def _show_sft_pass_at_1(row: Row) -> str:
     seen = row.predictors.by_products
-    interval = read_interval(row.predictors.intervals.get("1"))
-    return _add(
-        show_estimate(row.sft_pass_at_1, interval), show_shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
-    )
+    shares = show_shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
+    return _add(show_estimate(row.sft_pass_at_1, row.read_interval_at(1)), shares)
 
 
 def _show_pass_at_k(row: Row) -> str:

@@ -64,10 +64,10 @@ def finish(figure: "Figure", name: str, alternative: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alternative)}" ', 1)
 
 
-def shorten(label: str) -> str:
+def shorten(label: str, most: int = LABEL_LENGTH) -> str:
     """Returns a label that fits into a legend."""
     label = " ".join(label.split()).lstrip("_")  # matplotlib leaves labels with a leading _ out of the legend
-    return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
+    return label if len(label) <= most else label[: most - 1] + "…"
 
 
 def show_plain_ticks(axes: "Axes") -> None:

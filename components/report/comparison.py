@@ -46,7 +46,7 @@ class Row:
     def setting(self) -> tuple:
         """All of the candidate but its seed."""
         c = self.candidate
-        return c.epochs, c.subset, c.examples, c.learning_rate
+        return c.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint
 
     @property
     def predictors(self) -> PredictorsRecord:
@@ -86,6 +86,11 @@ class Row:
         return self.failure is not None and self.failure.stage in BEFORE_RL
 
     @property
+    def measured(self) -> bool:
+        """Whether anything is known of it."""
+        return self.outcome.predictors is not None or self.outcome.benchmark is not None
+
+    @property
     def judged(self) -> bool:
         """Whether the gate decided by what was measured."""
         return bool(self.verdict.decision) and not self.failed_early
@@ -111,6 +116,15 @@ class Row:
         return self.predictors.generalization_loss
 
     @property
+    def loss_interval(self) -> Interval | None:
+        """Its 95 % interval, over held-out examples."""
+        return read_interval(self.predictors.loss_interval)
+
+    def read_interval_at(self, k: int) -> Interval | None:
+        """Returns the 95 % interval of Pass@k where the curve has it."""
+        return read_interval(self.predictors.intervals.get(str(k)))
+
+    @property
     def curve(self) -> list:
         """Pairs [k, Pass@k] before RL."""
         return keep_known(self.predictors.curve)
@@ -127,10 +141,19 @@ class Row:
 
 
 def read_rows(sweep: SweepResult) -> tuple[list[Row], Row, int | None]:
-    """Returns the candidates, the best first, the base model, and the gate's k, which is None if no verdict names one."""
+    """Returns the candidates, the best first, the base model, and the gate's k, which is None if no verdict names one.
+
+    Where there is no base model, nothing is known of it.
+    """
     verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
     k = next((verdict.numbers.k for verdict in verdicts if verdict.numbers.k), None)
-    return order([read_row(outcome, k) for outcome in sweep.outcomes]), read_row(sweep.baseline, k), k
+    baseline = sweep.baseline or Outcome(Candidate("", 0, "", 0, 0.0, 0))
+    return order([read_row(outcome, k) for outcome in sweep.outcomes]), read_row(baseline, k), k
+
+
+def name_rows(rows: list[Row], base: Row, called: str) -> list[tuple[str, Row]]:
+    """Returns the candidates with their names, and the base model last if it was measured."""
+    return [(row.name, row) for row in rows] + [(called, base)] * base.measured
 
 
 def read_row(outcome: Outcome, k: int | None) -> Row:

@@ -15,6 +15,7 @@ def report(
     html: dsl.Output[dsl.HTML],
     markdown: dsl.Output[dsl.Markdown],
     records: dsl.Output[dsl.Artifact],
+    verdicts: dsl.Output[dsl.Artifact],
     results: dsl.Input[List[dsl.Artifact]] = None,  # noqa: UP006
 ):
     """Compares what the predictors said with what RL did, over all candidates, and completes the tracking.
@@ -26,10 +27,11 @@ def report(
         html: The report, one page.
         markdown: The report in short.
         records: All outcomes as JSON.
+        verdicts: The verdicts as JSON, for scripts.
         results: What RL and the benchmark found; left out where RL ran for nobody.
     """
     from rlready.components.core.launch import launch
 
     paths = {"judged": judged.path, "baseline": baseline.path, "results": [r.path for r in results or []]}
-    paths |= {"html": html.path, "markdown": markdown.path, "records": records.path}
+    paths |= {"html": html.path, "markdown": markdown.path, "records": records.path, "verdicts": verdicts.path}
     launch("report", parameters=parameters, **paths)

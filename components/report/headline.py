@@ -18,6 +18,7 @@ from rlready.components.report.notation import (
     show_shares,
     show_verdict,
 )
+from rlready.components.report.order import tell_order
 from rlready.components.report.predictors import pick_main
 from rlready.components.report.savings import weigh_gate
 
@@ -25,13 +26,17 @@ NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
 UNMEASURED = "Whether the best Pass@1 after SFT told this cannot be said: it was not measured."
 
 
-def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[str]:
+def describe_result(
+    rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
+) -> list[str]:
     """Returns the result in plain words, the most important sentence first.
 
     Args:
         rows: The candidates, ordered.
         base: The base model.
         max_tokens: Longest completion; None where it is not known.
+        trains: Whether RL was asked for; without, the order of the candidates is the result.
+        by: What they are ranked by.
 
     Returns:
         Sentences without markup.
@@ -40,8 +45,9 @@ def describe_result(rows: list[Row], base: Row, max_tokens: int | None) -> list[
     if noise.repeated:
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
-    answer, *more = _describe_answer(rows, settings, noise)
-    saving = weigh_gate(rows, base)
+    k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
+    answer, *more = (not trains and tell_order(rows, k, by)) or _describe_answer(rows, settings, noise)
+    saving = weigh_gate(rows, base) if trains else None
     told = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_elsewhere(rows)]
     return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
 

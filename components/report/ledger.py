@@ -167,9 +167,9 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     )
 
 
-def describe_costs(rows: list[Row], base: Row) -> Section:
-    """Returns the section on what the experiment cost, and what the gate saved of it."""
-    return Section("What it cost", _describe_balance(rows, base), _tabulate(rows, base))
+def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
+    """Returns the section on what the experiment cost, and what the gate saved of it if RL was asked for."""
+    return Section("What it cost", _describe_balance(rows, base) if trains else [UNIT], _tabulate(rows, base))
 
 
 def _tabulate(rows: list[Row], base: Row) -> Table:

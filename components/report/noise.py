@@ -41,7 +41,7 @@ def measure_noise(rows: list[Row]) -> ScoreNoise:
     settings = group_settings(rows)
     groups = [setting.scores for setting in settings]
     pooled = pool_deviation(groups)
-    bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.epochs == 0])
+    bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.is_base])
     # Where all problems score alike, as with zeros, the standard error is 0 and tells nothing of the noise.
     errors = [row.benchmark.standard_error for row in rows if row.score is not None and row.benchmark.standard_error]
     return ScoreNoise(

@@ -27,11 +27,12 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
+FINISHED = "finished checkpoint"  # what candidates without a subset are called
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
 
 
-def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None) -> list[Plot]:
+def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool = True) -> list[Plot]:
     """Returns the plots of the report, first those that show best what came out.
 
     Args:
@@ -39,6 +40,7 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None) -
         base: The base model.
         k: The gate's k.
         least: The gate's threshold for Pass@k; None or 0 where there is none.
+        trains: Whether RL was asked for.
 
     Returns:
         The plots; one without data says why.
@@ -74,6 +76,8 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None) -
                 (main.loss, "Generalization loss", lambda row: row.loss),
             )
         ]
+    if not trains:
+        return [curves] + [trajectories] * any(row.trajectory for row in rows)
     if any(row.score is not None for row in rows):
         return [scores, *predictions, curves, trajectories]
     return [curves, trajectories, scores, *predictions]
@@ -85,7 +89,10 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
         return ""
     from matplotlib.lines import Line2D
 
-    epochs = sorted({row.candidate.epochs for row in shown})
+    trained = sorted({row.candidate.epochs for row in shown if not row.candidate.checkpoint})
+    finished = [s for s in group_settings(shown) if s.rows[0].candidate.checkpoint]  # each at a place of its own
+    places = {row.name: trained.index(row.candidate.epochs) for row in shown if not row.candidate.checkpoint}
+    places |= {row.name: len(trained) + index for index, setting in enumerate(finished) for row in setting.rows}
     subsets = sorted({row.candidate.subset for row in shown}, key=lambda name: (name != "random", name))
     figure, axes = start(legend_rows=3 if len(subsets) < 4 else 4)
     phases = {  # what is measured, its spread, colour and face
@@ -94,13 +101,13 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
     }
     for index, subset in enumerate(subsets):
         of_subset = sorted((row for row in shown if row.candidate.subset == subset), key=lambda r: r.candidate.epochs)
-        for grid in sorted({row.setting[2:] for row in of_subset}):
+        for grid in sorted({row.setting[2:] for row in of_subset}, key=str):
             settings = [s for s in group_settings(of_subset) if s.rows[0].setting[2:] == grid]
             for measure, spread, color, face in phases.values():
                 means = [setting.average(measure) for setting in settings]
                 series = [(s, mean) for s, mean in zip(settings, means, strict=True) if mean is not None]
                 axes.errorbar(
-                    [epochs.index(setting.rows[0].candidate.epochs) + 0.1 * index for setting, _ in series],
+                    [places[setting.rows[0].name] + 0.1 * index for setting, _ in series],
                     [mean for _, mean in series],
                     yerr=list(zip(*(spread(setting) for setting, _ in series), strict=True))
                     if spread and series
@@ -112,13 +119,21 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
                 )
     if base.score is not None:
         axes.axhline(base.score, **BASE)
-    axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
-    axes.set(xlabel="SFT epochs", ylabel="Pass@1 (T=1)")
+    ticks = [*map(str, trained), *(shorten(setting.name, 12) for setting in finished)]
+    axes.set_xticks(range(len(ticks)), ticks, rotation=20 * (len(finished) > 2))
+    axes.set(xlabel="SFT epochs" if trained else "", ylabel="Pass@1 (T=1)")
     handles = [
         *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (*_, c, f) in phases.items()),
         *([Line2D([], [], label="base model, no RL", **BASE)] if base.score is not None else []),
         *(
-            Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=shorten(name))
+            Line2D(
+                [],
+                [],
+                color=GREY,
+                linestyle="none",
+                marker=SUBSET_MARKERS.get(name, "s"),
+                label=shorten(name or FINISHED),
+            )
             for name in subsets
         ),
     ]
@@ -222,11 +237,12 @@ def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
     styles, named = {}, set()
     for index, row in enumerate(rows):
         subset = row.candidate.subset
-        style = {"markersize": 3.5, "linestyle": "-" if subset == "random" else ":"}
+        style = {"markersize": 3.5, "linestyle": "-" if subset in ("random", "") else ":"}
         if len(rows) > MOST_NAMED:
             style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
             if subset not in named and row in shown:
-                style["label"] = shorten(f"{subset} ({sum(r.candidate.subset == subset for r in shown)} candidates)")
+                count = sum(r.candidate.subset == subset for r in shown)
+                style["label"] = shorten(f"{subset or FINISHED} ({count} candidates)")
                 named.add(subset)
         else:
             style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}

@@ -35,7 +35,7 @@ class Predictor:
     def measure(self, row: Row) -> tuple[float, ...] | None:
         """Returns the parts, or None if one is missing or the row is not to be judged by them."""
         values = tuple(part(row) for part in self.parts)
-        return None if None in values or (self.restricted and row.candidate.subset != "random") else values
+        return None if None in values or (self.restricted and not row.candidate.compares_loss) else values
 
 
 class MainPredictors(NamedTuple):
@@ -87,7 +87,7 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
     if any(row.coverage_kept is not None for row in rows):
         curves.append(Predictor("Coverage kept", (lambda row: row.coverage_kept,)))
     losses = [main.loss, main.both]
-    if any(row.candidate.subset != "random" and row.loss is not None for row in rows):
+    if any(not row.candidate.compares_loss and row.loss is not None for row in rows):
         losses.insert(1, Predictor("Minus generalization loss (all subsets, not comparable)", (_minus_loss,)))
     return [
         main.sft_pass_at_1,

@@ -15,6 +15,7 @@ from rlready.components.report.headline import describe_result
 from rlready.components.report.ledger import describe_costs
 from rlready.components.report.noise import measure_noise
 from rlready.components.report.notation import count
+from rlready.components.report.order import describe_order
 from rlready.components.report.plots import draw_plots
 from rlready.components.report.quality import describe_differences, describe_quality
 from rlready.components.report.samples import describe_samples
@@ -41,10 +42,9 @@ def compose(sweep: SweepResult) -> Document:
     """Returns the report: the answer and the plots that show it, then the rest of the result, then its sections."""
     rows, base, k = read_rows(sweep)
     settings, noise = group_settings(rows), measure_noise(rows)
-    leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k")))
-    sections = [
-        *([describe_settings(settings, k)] if len(settings) < len(rows) else []),
-        describe_candidates(rows, base, k, MOST_ROWS),
+    trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
+    leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains))
+    after = [
         *describe_benchmarks(rows, base),
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
@@ -52,13 +52,20 @@ def compose(sweep: SweepResult) -> Document:
         describe_policies(rows, base, k),
         describe_audit(rows),
         describe_forecasts(rows),
+    ]
+    sections = [
+        *([] if trains else describe_order(rows, k, by)),
+        *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
+        describe_candidates(rows, base, k, MOST_ROWS, trains),
+        *(after if trains else []),
         Section("More plots", plots=others),
         *describe_samples(rows, base, k, MOST_ROWS),
         *describe_excerpts(rows, base, MOST_ROWS),
-        describe_costs(rows, base),
+        describe_costs(rows, base, trains),
     ]
-    title = f"{sweep.parameters.get('base_model', 'base model')}: {count(len(rows), 'candidate')}"
-    lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"))
+    named = [name] if (name := sweep.parameters.get("base_model", "base model")) else []
+    title = ": ".join([*named, count(len(rows), "candidate")])
+    lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
     return Document(title, lead, list_failures(sweep), leading, texts, sections)
 
 

@@ -1,7 +1,7 @@
 """What the samples before RL show besides Pass@k."""
 
 from rlready.components.core.records import SampleStatistics
-from rlready.components.report.comparison import Row
+from rlready.components.report.comparison import Row, name_rows
 from rlready.components.report.document import Section
 from rlready.components.report.notation import MISSING, show
 from rlready.components.report.predictors import label_pass_at
@@ -44,11 +44,11 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
         f"{label_pass_at(k)} without them",
     ]
     table = [header]
-    for row in (*rows, base):
+    for name, row in name_rows(rows, base, "base model"):
         seen = row.predictors.by_products
         table.append(
             [
-                "base model" if row is base else row.name,
+                name,
                 " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
                 show(seen.entropy),
                 show(seen.diversity),
@@ -63,7 +63,7 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
             ]
         )
     folded = len(rows) > most_rows
-    return [Section("What the samples showed", table=table, notes=NOTES, summed=True, folded=folded)]
+    return [Section("What the samples showed", table=table, notes=NOTES, summed=base.measured, folded=folded)]
 
 
 def _show_false_positives(row: Row) -> str:

@@ -1,6 +1,5 @@
 """Container face of SFT: python -m rlready.components.sft --config run.json."""
 
-import dataclasses
 from pathlib import Path
 
 from rlready.components.config import read_settings
@@ -9,20 +8,29 @@ from rlready.components.core.records import BaseModel, Candidate, Outcome
 from rlready.components.core.serialization import from_json, write_record
 from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.training.processes import is_main
+from rlready.components.sft.checkpoint import adopt
 from rlready.components.sft.train import train
 
 
 def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
-    """Trains one candidate, writes its model folder and outcome, and returns its headline figures."""
+    """Trains one candidate or takes its checkpoint, writes its model folder and outcome, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    base = BaseModel(**given.base_model)
-    trained = train(chosen, base, given, Path(data), Path(model))
+    base = getattr(given, "base_model", None)
+    links = {"base_model": base} if base else {}
+    if chosen.checkpoint:
+        if not is_main():
+            return {}
+        record = adopt(chosen, Path(model))
+        links |= {"sft_model": model_uri if chosen.adapter_base else chosen.checkpoint.location}
+    else:
+        record = train(chosen, BaseModel(**base), given, Path(data), Path(model))
+        links |= {"sft_model": model_uri}
     if not is_main():
         return {}
-    reached = Outcome(chosen, sft=trained, links={"base_model": dataclasses.asdict(base), "sft_model": model_uri})
+    reached = Outcome(chosen, sft=record, links=links)
     write_record(reached, outcome)
     log_outcome(reached)
-    return {"heldout_loss": trained.trajectory[-1][1], "seconds": trained.seconds}
+    return {"heldout_loss": record.trajectory[-1][1] if record.trajectory else None, "seconds": record.seconds}
 
 
 if __name__ == "__main__":

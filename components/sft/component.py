@@ -13,7 +13,7 @@ def sft(
     model: dsl.Output[dsl.Model],
     outcome: dsl.Output[dsl.Artifact],
 ):
-    """Fine-tunes one candidate, or points to the base model where its epochs are 0.
+    """Fine-tunes one candidate, or points to the base model or to the checkpoint that the candidate is.
 
     Args:
         candidate: The setting, as JSON.

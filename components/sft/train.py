@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError
+from rlready.components.core.data.heldout import encode_heldout
 from rlready.components.core.records import BaseModel, Candidate, SftRecord
 from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.serialization import identify_work, to_json
@@ -21,8 +23,8 @@ def read_subset(data: Path, candidate: Candidate) -> list[dict]:
     Raises:
         InputError: If the pool holds fewer.
     """
-    rank = f"rank_{candidate.subset}"
-    pool = pq.read_table(data / "sft.parquet")
+    rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
+    pool = pq.read_table(path) if path.exists() else pa.table({})
     if pool.num_rows < candidate.examples:
         raise InputError(
             f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
@@ -59,7 +61,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     if settings.sft.packing:
         _check_packing()
     tokenizer = load_tokenizer(base)
-    heldout = [encode_example(tokenizer, row) for row in pq.read_table(data / "heldout.parquet").to_pylist()]
+    heldout = encode_heldout(data, tokenizer)
 
     def measure(model) -> float:
         return mean_loss(measure_losses(model, heldout, tokenizer.pad_token_id))
@@ -69,7 +71,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         if not is_main():
             return None
         write_pointer(out, base)
-        trajectory = [[0, measure(load_model(base))]]
+        trajectory = [[0, measure(load_model(base))]] if heldout else []
         return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]

@@ -13,6 +13,7 @@ from rlready.pipelines.cli import (
     follow,
     init,
     plan,
+    rank,
     record,
     replay,
     report,
@@ -28,6 +29,7 @@ from rlready.pipelines.cli.style import print_error
 COMMANDS = {
     "init": init,
     "run": run,
+    "rank": rank,
     "report": report,
     "samples": samples,
     "replay": replay,

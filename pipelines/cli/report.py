@@ -20,11 +20,14 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If there is no such run.
     """
+    from rlready.components.core.serialization import write_atomically
     from rlready.components.report.assemble import read_sweep
     from rlready.components.report.report import write_report
+    from rlready.components.report.verdicts import write_verdicts
 
     folder = find_past_run(arguments)
     past = read_sweep(folder / "outcomes.json")
     write_report(past, folder / "report.html", folder / "report.md")
+    write_atomically(folder / "verdicts.json", write_verdicts(past))
     print_outcomes(past)
     print_places(folder, arguments.work.resolve())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rlready.components.report.comparison import Row
 
 SOME_FAILED = 3  # exit status where some candidates failed and others have a result
+NOBODY_APPROVED = 4  # exit status where the gate approved nobody, and RL ran for nobody
 
 
 def print_outcomes(sweep: SweepResult) -> None:
@@ -21,21 +22,23 @@ def print_outcomes(sweep: SweepResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rlready.components.report.comparison import read_rows
+    from rlready.components.report.comparison import name_rows, read_rows
     from rlready.components.report.headline import describe_elsewhere, describe_result, describe_stopped
-    from rlready.components.report.predictors import label_pass_at
     from rlready.components.report.savings import weigh_gate
 
-    rows, base, k = read_rows(sweep)
-    print(f"\n{describe_result(rows, base, sweep.parameters.get('sampling_max_tokens'))[0]}\n")
-    table, shares = Table(box=None, pad_edge=False), "cut/unread."
-    for name in ("candidate", "SFT Pass@1", shares, label_pass_at(k), "loss", "verdict", "RL Pass@1", shares):
+    (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
+    said = describe_result(
+        rows, base, sweep.parameters.get("sampling_max_tokens"), trains, sweep.parameters.get("gate_rank_by")
+    )
+    print(f"\n{said[0]}\n")
+    table = Table(box=None, pad_edge=False)
+    for name in _list_columns(k, trains):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
-    for name, row in [*((row.name, row) for row in rows), ("base model, no RL", base)]:
-        table.add_row(*map(Text, _list_cells(name, row)))
+    for name, row in name_rows(rows, base, "base model, no RL" if trains else "base model"):
+        table.add_row(*map(Text, _list_cells(name, row, trains)))
     # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
     Console(width=max(Console().width, 200)).print(table)
-    if saving := weigh_gate(rows, base):
+    if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
     for line in (*describe_elsewhere(rows), *describe_stopped(rows), *list_failures(sweep)):
         print(line)
@@ -43,14 +46,28 @@ def print_outcomes(sweep: SweepResult) -> None:
 
 
 def end_with(sweep: SweepResult) -> None:
-    """Ends the command with the status that a sweep deserves, if some or all of its candidates failed."""
-    if failed := sum(bool(outcome.failure) for outcome in sweep.outcomes):
-        sys.exit(2 if failed == len(sweep.outcomes) else SOME_FAILED)
+    """Ends the command with the status that a sweep deserves, if candidates failed or none is approved."""
+    failed = sum(bool(outcome.failure) for outcome in sweep.outcomes)
+    if failed == len(sweep.outcomes):
+        sys.exit(2)
+    verdicts = [outcome.verdict for outcome in sweep.outcomes]
+    if not any(verdict.decision == "approved" or verdict.proceed for verdict in verdicts):
+        sys.exit(NOBODY_APPROVED)
+    if failed:
+        sys.exit(SOME_FAILED)
 
 
-def _list_cells(name: str, row: "Row") -> list[str]:
-    from rlready.components.report.comparison import read_interval
+def _list_columns(k: int | None, trains: bool) -> list[str]:
+    from rlready.components.report.predictors import label_pass_at
+
+    shares, before = "cut/unread.", "SFT Pass@1" if trains else "Pass@1"
+    after = ["RL Pass@1", shares] if trains else ["ahead of the next by"]
+    return ["candidate", before, shares, label_pass_at(k), "loss", "verdict", *after]
+
+
+def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
     from rlready.components.report.notation import show, show_estimate, show_score, show_verdict
+    from rlready.components.report.order import show_lead
 
     sampled = row.predictors.by_products
     pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
@@ -58,13 +75,16 @@ def _list_cells(name: str, row: "Row") -> list[str]:
         pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
     return [
         name,
-        show_estimate(row.sft_pass_at_1, read_interval(row.predictors.intervals.get("1"))),
+        show_estimate(row.sft_pass_at_1, row.read_interval_at(1)),
         _show_shares(sampled.truncated, sampled.unreadable),
         pass_at_k,
         show(row.loss),
         show_verdict(row),
-        show_score(row),
-        _show_shares(row.benchmark.truncated, row.benchmark.unreadable),
+        *(
+            [show_score(row), _show_shares(row.benchmark.truncated, row.benchmark.unreadable)]
+            if trains
+            else [show_lead(row)]
+        ),
     ]
 
 

@@ -25,22 +25,43 @@ if TYPE_CHECKING:
 
 TEXT = "Run the experiment on this machine, or go on with it."
 EXAMPLE = "rlready run --recipe laptop --set gate_k=16"
+# What the report stage writes, and what it is called in the run's folder; the records last, which make a run a finished one.
+FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 KEEP_ENDING = 15  # lines of the log shown after a failure
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Adds what the command takes."""
     add_recipe(command)
+    add_running(command)
+    command.epilog = list_texts()
+
+
+def add_running(command: argparse.ArgumentParser) -> None:
+    """Adds where and how a run on this machine goes."""
     add_work(command)
     command.add_argument(
         "--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)"
     )
     command.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage, not the board")
-    command.epilog = list_texts()
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Runs the experiment through kfp.local, shows it live, and prints the result.
+    """Runs the experiment of a recipe and prints the result.
+
+    Raises:
+        InputError: If the input is wrong, or a stage failed, or no report came.
+    """
+    run_experiment(read_parameters(arguments), Path(arguments.recipe).stem, arguments)
+
+
+def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
+    """Runs an experiment through kfp.local, shows it live, prints the result, and ends with the status that it deserves.
+
+    Args:
+        parameters: Every parameter by its flat name.
+        name: What the run's folder begins with.
+        arguments: Those of `add_running`.
 
     Raises:
         InputError: If the input is wrong, or a stage failed, or no report came.
@@ -52,10 +73,9 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.pipelines.laptop.containers import find_image
 
     image = [find_image(arguments.image)] if arguments.image else []
-    parameters = read_parameters(arguments)
     plan = make_plan(parameters)
     work = arguments.work.resolve()
-    folder = work / f"{Path(arguments.recipe).stem}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     room = look_at_machine(work)
     lines, tight, side_by_side = describe_machine(
         parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates), room
@@ -90,8 +110,8 @@ def execute(arguments: argparse.Namespace) -> None:
     if not board.written:
         ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
         raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
-    for source, name in (("html", "report.html"), ("markdown", "report.md"), ("records", "outcomes.json")):
-        shutil.copy(board.written[source], folder / name)
+    for source, file in FILES.items():
+        shutil.copy(board.written[source], folder / file)
     sweep = _read_result(folder, plan)
     print_outcomes(sweep)
     print_places(folder, work, tracked=not board.lost)

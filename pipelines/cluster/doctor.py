@@ -118,6 +118,8 @@ def _find_disk(work: Path) -> tuple[str, str]:
 def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
     from rlready.components.core.models import find_model
 
+    if not parameters["base_model"]:
+        return "ok", "none: finished checkpoints, without RL"
     with about("base_model"):
         base = find_model(parameters["base_model"], parameters["base_revision"])
     return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"

@@ -37,10 +37,10 @@ def check_size(package: Path, parameters: dict) -> str:
     candidates, documents = expand_sweep(experiment.sweep), list(yaml.safe_load_all(package.read_text()))
     count = len(candidates)
 
-    measured, approved = (
-        1 + sum(candidate.epochs > 0 for candidate in candidates),
-        count_approved(experiment.gate, count),
-    )
+    # The base model, if there is one, settings, and checkpoints: each once for all its seeds.
+    models = {candidate.checkpoint for candidate in candidates if candidate.checkpoint}
+    measured = bool(experiment.base.model) + sum(candidate.epochs > 0 for candidate in candidates) + len(models)
+    approved = count_approved(experiment.gate, count) if experiment.rl.steps else 0
     estimate = functools.partial(estimate_workflow, documents)
     size = estimate(measured, approved)
     exceeded = size.list_exceeded()

@@ -5,6 +5,7 @@ from typing import Any
 
 from rlready.components.config import InputError, parse_parameters
 from rlready.components.core.data.registry import find_source, list_benchmarks
+from rlready.components.plan.sweep import expand_sweep
 
 
 def check_paths(parameters: dict[str, Any]) -> None:
@@ -31,9 +32,12 @@ def check_paths(parameters: dict[str, Any]) -> None:
             source = find_source(text, "datasets", curate.sources)
             if _is_local(source.path) and (name == "curate_sources" or text not in curate.sources):
                 local.append(f"{name}: {source.path}")
-    model, mirror = parameters["base_model"], parameters["curate_mirror"]
-    if model.startswith((".", "~")) or (_is_local(model) and Path(model).is_dir()):
-        local.append(f"base_model: {model}")
+    experiment, mirror = parse_parameters(parameters), parameters["curate_mirror"]
+    models = {experiment.base.model: "base_model"}
+    models |= {c.checkpoint.location: "sweep_candidates" for c in expand_sweep(experiment.sweep) if c.checkpoint}
+    for model, name in models.items():
+        if model.startswith((".", "~")) or (_is_local(model) and Path(model).is_dir()):
+            local.append(f"{name}: {model}")
     if _is_local(mirror):
         local.append(f"curate_mirror: {mirror}")
     if local:

@@ -20,18 +20,19 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     Returns:
         (lines to show; for each stage that does not fit, a line that says what to change). Both are empty without GPUs.
     """
-    gpus = {stage: placement[stage].gpus * placement[stage].train_job.get("nodes", 1) for stage in STAGES}
+    stages = [stage for stage in STAGES if stage in plan.estimate]
+    gpus = {stage: placement[stage].gpus * placement[stage].train_job.get("nodes", 1) for stage in stages}
     if not any(gpus.values()):
         return [], []
     if plan.shape is None:
-        return [f"GPUs        no estimate: the shape of {plan.base.location} is not known ({plan.shape_source})"], []
+        return [f"GPUs        no estimate: the shape of {plan.shape_of} is not known ({plan.shape_source})"], []
     tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
-    room = {stage: count_bytes(placement[stage].gpu_memory) for stage in STAGES}
+    room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
 
     def estimate(experiment) -> dict[str, Need]:
         return {
             stage: need
-            for stage in STAGES
+            for stage in stages
             for need in estimate_needs(
                 experiment, plan.shape, plan.lengths, tokens, {stage: gpus[stage]}, room[stage]
             ).values()
@@ -56,9 +57,8 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     lines += _propose_storage(experiment, plan.shape, placement)
     count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
     hours = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
-    lines += [
-        f"all {count} candidates, if every one goes on to RL: {_round(hours[0])} to {_round(hours[1])} H100-hours"
-    ]
+    every = ", if every one goes on to RL" if plan.trains else ", without RL"
+    lines += [f"all {count} candidates{every}: {_round(hours[0])} to {_round(hours[1])} H100-hours"]
     lines += ["would be submitted"] + [f"  {line}" for line in _list_tasks(plan, placement)]
     return lines, wrong
 
@@ -80,7 +80,7 @@ def _propose_storage(experiment: SimpleNamespace, shape: Shape, placement: dict[
 
 def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
     """Returns what runs how often, with what its pods ask for."""
-    measured, candidates = len(plan.measured), len(plan.candidates)
+    measured, candidates = len(plan.measured), len(plan.candidates) if plan.trains else 0
     tasks = {
         "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1, "rl": candidates,
         "benchmark": 1 + candidates, "report": 1,

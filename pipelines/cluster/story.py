@@ -75,7 +75,8 @@ class Story:
         """Notes whose iterations these are: drivers say it of what is not from the cache, plan's order of the first loop."""
         for step in steps:
             if step.loop and (candidate := step.candidate):
-                baseline = step.loop[0] == MEASURING and not candidate["epochs"]
+                whole = candidate["epochs"] or candidate.get("checkpoint")
+                baseline = step.loop[0] == MEASURING and not whole
                 self._names[step.loop, step.index] = BASELINE if baseline else candidate["candidate_id"]
             elif step.loop and step.loop[0] == MEASURING and (step.loop, step.index) not in self._names:
                 planned = self._list_planned(run)
@@ -88,6 +89,8 @@ class Story:
             candidates = expand_sweep(parse_parameters(run.runtime_config.parameters).sweep)
         except (AttributeError, InputError):
             return []  # of another version, or of another pipeline
+        if any(candidate.checkpoint for candidate in candidates):
+            return []  # which of them are one model, and measured once, only plan knows
         return [BASELINE, *(candidate.candidate_id for candidate in candidates if candidate.epochs)]
 
     def _describe(self, step: Step, ended: bool) -> str:

@@ -60,11 +60,12 @@ class Board:
     current: str = "starting"
 
     def __post_init__(self):
-        without = (c for c in (self.plan.baseline, *self.plan.candidates) if not c.epochs)
-        self.unaided = {candidate.candidate_id for candidate in without}
-        self.rows = [BASELINE, *(c.candidate_id for c in self.plan.candidates)]
-        self.cells = {(row, stage): Cell() for row in self.rows for stage in STAGES}
-        self.cells[BASELINE, "gate"].state = self.cells[BASELINE, "rl"].state = "skipped"
+        self.stages = STAGES if self.plan.trains else STAGES[: STAGES.index("rl")]
+        self.rows = [BASELINE] * bool(self.plan.base) + [c.candidate_id for c in self.plan.candidates]
+        self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}
+        for stage in ("gate", "rl"):
+            if (BASELINE, stage) in self.cells:
+                self.cells[BASELINE, stage].state = "skipped"
         self.judged = False
         self.found = []  # lines on what came from the cache, until they are read
         self.offset = 0
@@ -93,7 +94,7 @@ class Board:
             told, self.lost = self.lost, self.lost or event["message"]
             return None if told else self.lost
         if state == "written":
-            self.written = {name: event[name] for name in ("html", "markdown", "records")}
+            self.written = {name: event[name] for name in ("html", "markdown", "records", "verdicts")}
             return None
         if state == "failed":
             who = f"{stage} of {event['candidate']}" if event["candidate"] else stage
@@ -105,9 +106,11 @@ class Board:
             self.current = stage if state == "started" else ""
             if stage in ("gate", "report") and state == "started":
                 self.judged = True
-                self._infer_cached(self.rows, STAGES if stage == "report" else MEASURING)
+                self._infer_cached(self.rows, self.stages if stage == "report" else MEASURING)
             return f"{stage} {state}" if state != "started" else None
         row = self._find_row(event)
+        if (row, stage) not in self.cells:  # the base model's benchmark, where no RL follows and nothing is scored
+            return None
         cell = self.cells[row, stage]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
@@ -122,7 +125,8 @@ class Board:
         elif state == "decided":
             cell.state, cell.note = "done", event["decision"]
             if not event["proceed"]:
-                self.cells[row, "rl"].state = self.cells[row, "benchmark"].state = "skipped"
+                for later in self.stages[self.stages.index("gate") + 1 :]:
+                    self.cells[row, later].state = "skipped"
             return f"{row}: {event['decision']}: {event['reason']}"
         elif state == "finished":
             cell.state, cell.seconds = "done", event["seconds"]
@@ -137,14 +141,15 @@ class Board:
         return None
 
     def _find_row(self, event: dict) -> str:
-        """Until the gate has judged, candidates without SFT are the base model; what is measured of it holds for all."""
-        return BASELINE if not self.judged and event["candidate"] in self.unaided else event["candidate"]
+        """Until the gate has judged, the candidate that is the base model stands for it; what is measured holds for all."""
+        base = self.plan.base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
+        return BASELINE if base else event["candidate"]
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
-            # What was measured of the base model holds for its seeds too, and came from no cache.
-            if not (row in self.unaided and stage in MEASURING):
+            # What was measured of a model holds for its other candidates too, and came from no cache.
+            if not (row in self.plan.shared and stage in MEASURING):
                 self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
@@ -158,7 +163,9 @@ class Board:
 
     def estimate_rest(self) -> float:
         """Returns the seconds left: measured means where a stage has run, the plan's guess scaled to them elsewhere."""
-        measured = {s: [c.seconds for (_, t), c in self.cells.items() if t == s and c.state == "done"] for s in STAGES}
+        measured = {
+            s: [c.seconds for (_, t), c in self.cells.items() if t == s and c.state == "done"] for s in self.stages
+        }
         guesses = {s: e["seconds"] for s, e in self.plan.estimate.items()} | {"gate": 1.0}
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else 1.0
@@ -179,10 +186,10 @@ class Board:
             caption = f"{self.current} | {caption}"
         table = Table(caption=caption, caption_justify="left", pad_edge=False, box=None)
         table.add_column("candidate", no_wrap=True)
-        for stage in STAGES:
+        for stage in self.stages:
             table.add_column(TITLES[stage], no_wrap=True, min_width=11)
         for row in self.rows:
-            table.add_row(Text(row), *(_draw_cell(self.cells[row, stage]) for stage in STAGES))
+            table.add_row(Text(row), *(_draw_cell(self.cells[row, stage]) for stage in self.stages))
         return table
 
 

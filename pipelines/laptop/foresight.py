@@ -132,7 +132,7 @@ class _Answers:
                 env_vars={},
             )
             outputs = self.cache.get(key)
-            if stage in CANDIDATE_STAGES:
+            if stage in self.plan.estimate:  # without RL the benchmark has nothing to do
                 asked = stage, json.loads(arguments["candidate"])["candidate_id"]
                 with self.lock:
                     (self.found.missing if outputs is None else self.found.cached).add(asked)
@@ -161,9 +161,9 @@ class _Answers:
         if len(outcomes) == len(paths):
             given = read_settings(arguments["settings"])
             baseline, outcomes = arrange(outcomes, given)
-            verdicts = decide(outcomes, baseline, given.gate)
+            verdicts = decide(outcomes, baseline, given.gate, given.trains)
             going = [o.candidate for o, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed]
         else:
-            self.found.certain, going = False, self.plan.candidates
+            self.found.certain, going = False, self.plan.candidates if self.plan.trains else []
         digests = {o.candidate.candidate_id: o.sft.model_digest for o in outcomes if o.sft}
         return [{"candidate": to_json(c), "digest": digests.get(c.candidate_id, "")} for c in going]

@@ -53,9 +53,8 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     if wrong:
         raise InputError("\n".join(wrong))
     replayed = []
-    for outcome, after in zip(
-        run.outcomes, decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate), strict=True
-    ):
+    decided = decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate, run.trains)
+    for outcome, after in zip(run.outcomes, decided, strict=True):
         before = outcome.verdict
         after_then = dataclasses.replace(after, numbers=_keep_stored(after.numbers, before.numbers))
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after_then, name)]

@@ -36,12 +36,21 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
     """
     path, recipe = _read(name)
     load_placement(name)  # a run on this machine ignores it, but should not keep quiet about an error in it
-    changed = parse_overrides(overrides)
     given = recipe.get("parameters") or {}
     if path.parent != FOLDER:
         given = {key: resolve(key, value, path.parent) for key, value in given.items()}
     with about(path.name):
         complete_parameters(given)
+    return change(given, overrides)
+
+
+def change(given: dict, overrides: list[str]) -> dict:
+    """Returns every parameter by its flat name: what is given, then what `--set` changes, with `~` in paths expanded.
+
+    Raises:
+        InputError: If a change is none, or a value is of the wrong type.
+    """
+    changed = parse_overrides(overrides)
     return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
 
 
@@ -89,6 +98,13 @@ def resolve(key: str, value: Any, folder: Path) -> Any:
             else entry
             for name, entry in value.items()
         }
+    if key == "sweep_candidates" and isinstance(value, list):
+        return [
+            item | {"model": resolve("base_model", item["model"], folder)}
+            if isinstance(item, dict) and "model" in item
+            else item
+            for item in value
+        ]
     if key in PATHS and isinstance(value, list):
         return [resolve(key, item, folder) for item in value]
     if key not in PATHS or not isinstance(value, str):

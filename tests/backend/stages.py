@@ -16,8 +16,12 @@ SETTINGS = {
 }
 
 
-def write_candidate(name: str, attempt: int = 1) -> str:
-    """Returns a loop item as plan writes it."""
+def write_candidate(name: str, attempt: int = 1, finished: bool = False) -> str:
+    """Returns a loop item as plan writes it, of a setting or of a finished checkpoint."""
+    if finished:
+        model = {"location": f"org/{name}", "revision": "0" * 40, "digest": "0" * 40}
+        item = {"attempt": attempt, "candidate_id": name, "checkpoint": model, "epochs": 0, "seed": 0, "subset": ""}
+        return json.dumps(item, sort_keys=True)
     setting = {"epochs": 0 if name == BASELINE else 4, "examples": 256, "learning_rate": 0.001, "seed": 0}
     return json.dumps({"attempt": attempt, "candidate_id": name, **setting, "subset": "random"}, sort_keys=True)
 
@@ -32,6 +36,8 @@ class Sweep:
         failing: Stages in which a candidate fails, without its process failing: {candidate: stage}.
         threshold: Any text; another one is another setting of the gate.
         attempts: Number of the try of a candidate, where it is not the first.
+        finished: Which of them are finished checkpoints.
+        base: Whether there is a base model.
         told: What the reports of runs with this sweep got.
     """
 
@@ -40,6 +46,8 @@ class Sweep:
     failing: dict[str, str] = field(default_factory=dict)
     threshold: str = "0.5"
     attempts: dict[str, int] = field(default_factory=dict)
+    finished: list[str] = field(default_factory=list)
+    base: bool = True
     told: list[dict] = field(default_factory=list)
 
     def make_stages(self) -> dict[str, Stage]:
@@ -49,7 +57,8 @@ class Sweep:
 
     def plan(self, given: dict[str, Any]) -> dict[str, Any]:
         """Plans: the base model first, then every candidate."""
-        items = [write_candidate(name, self.attempts.get(name, 1)) for name in [BASELINE, *self.candidates]]
+        names = [BASELINE] * self.base + self.candidates
+        items = [write_candidate(name, self.attempts.get(name, 1), name in self.finished) for name in names]
         settings = SETTINGS | {"gate": json.dumps({"threshold": self.threshold})}
         parameters = json.dumps({name: value for name, value in given.items()}, sort_keys=True)
         return {"candidates": items, "baseline": items[0], "parameters": parameters, "summary": "", **settings}
@@ -91,7 +100,7 @@ class Sweep:
         """Notes what it was given."""
         results = [artifact.content for artifact in given.get("results", [])]
         self.told.append({"judged": given["judged"].content, "results": results, "baseline": given["baseline"].content})
-        return {"html": "", "markdown": "", "records": ""}
+        return {"html": "", "markdown": "", "records": "", "verdicts": ""}
 
     def _add(self, stage: str, given: dict[str, Any], before: dict) -> dict:
         failed = self.failing.get(_name(given["candidate"])) == stage

@@ -14,7 +14,7 @@ NAMES = ["a", "b", "c", "d"]
 def check(run: Run, sweep: Sweep, results: list[str]) -> None:
     """Asserts that a run ended well, and that its report heard of everyone and of these results."""
     assert (run.state, run.list_reasons()) == ("Succeeded", [])
-    assert sweep.list_told() == ([BASELINE, *sweep.candidates], results)
+    assert sweep.list_told() == ([BASELINE] * sweep.base + sweep.candidates, results)
 
 
 @pytest.mark.parametrize("approved", [NAMES, ["b", "d"], [BASELINE, "c"], []], ids=["all", "some", "baseline", "none"])
@@ -33,6 +33,21 @@ def test_the_second_loop_finds_sft_with_a_volume_in_the_cache(on_volumes):
     run = Server().run(on_volumes, sweep.make_stages())
     check(run, sweep, ["a", "c"])
     assert run.list_ran().count("sft") == len(NAMES) + 1
+
+
+@pytest.mark.parametrize(
+    ("finished", "base", "approved"),
+    [(["b", "d"], True, ["b", "c"]), (NAMES, True, ["a"]), (NAMES, True, []), (NAMES, False, [])],
+    ids=["mixed", "all finished", "without RL", "without RL and base model"],
+)
+def test_finished_checkpoints_end_in_a_report_also_from_the_cache(pipeline, finished, base, approved):
+    server, sweep = Server(), Sweep(NAMES, approved, finished=finished, base=base)
+    run = server.run(pipeline, sweep.make_stages())
+    check(run, sweep, approved)
+    assert run.list_ran().count("predictors") == len(NAMES) + base and run.list_ran().count("rl") == len(approved)
+    again = server.run(pipeline, sweep.make_stages())
+    check(again, sweep, approved)
+    assert sorted(again.list_ran()) == ["plan", "report"]
 
 
 def test_another_threshold_costs_the_rl_of_who_it_lets_in(pipeline):

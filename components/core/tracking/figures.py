@@ -49,6 +49,9 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield "gate/propensity", 0, verdict.propensity
         for name in ("coverage_kept", "coverage_kept_low", "coverage_kept_high"):
             yield f"sft/{name}", 0, getattr(verdict.numbers, name)
+        names = {"place": "place", "lead": "lead", "lead_low": "low", "lead_high": "high"}
+        for name, attribute in names.items() if verdict.standing else ():
+            yield f"gate/{name}", 0, getattr(verdict.standing, attribute)
         yield from ((f"forecast/{name}", 0, getattr(verdict.forecast, name)) for name in ("predicted", "low", "high"))
     if rl:
         yield "rl/seconds", 0, rl.seconds

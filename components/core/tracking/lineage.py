@@ -1,6 +1,5 @@
 """Where a candidate's run comes from and what it made: its datasets and models in MLflow."""
 
-import dataclasses
 import json
 import re
 from typing import Any
@@ -36,13 +35,15 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
 
     child, candidate, base = run.info.run_id, outcome.candidate, outcome.links.get("base_model") or {}
     places = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
-    places, parent = (places, base.get("location", "")) if role == "candidate" else ({"base": base.get("location")}, "")
+    # What a finished checkpoint was trained from, only its makers know.
+    above = "" if candidate.checkpoint else base.get("location", "")
+    places, parent = (places, above) if role == "candidate" else ({"base": base.get("location")}, "")
     places = {stage: place for stage, place in places.items() if place}
     found = client.search_logged_models([experiment], f"source_run_id = '{child}'") if places else []
     models = {model.tags.get("rlready.stage"): model for model in found}
     outputs = {model.model_id for model in run.outputs.model_outputs} if run.outputs else set()
     inputs = {model.model_id for model in run.inputs.model_inputs} if run.inputs else set()
-    parameters = {**dataclasses.asdict(candidate), **{f"base_{key}": value for key, value in base.items()}}
+    parameters = {**candidate.describe(), **{f"base_{key}": value for key, value in base.items()}}
     for stage, place in places.items():
         name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{stage}-{candidate.candidate_id}")
         tags = {"rlready.stage": stage, "rlready.location": place, "rlready.parent_model": parent}

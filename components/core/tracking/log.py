@@ -1,6 +1,5 @@
 """Outcomes and evaluations, logged as far as MLflow does not hold them yet."""
 
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -29,7 +28,7 @@ def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candid
     """
     run_id = run_id or os.environ.get("RLREADY_RUN_ID")
     # Before the gate nobody knows whether the base model is a candidate or only what all are compared with.
-    known = outcome.candidate.epochs or outcome.verdict or outcome.rl or outcome.failure
+    known = not outcome.candidate.is_base or outcome.verdict or outcome.rl or outcome.failure
     if run_id and (role != "candidate" or known):
         attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
 
@@ -108,7 +107,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     new = [point for point in list_metrics(outcome, role) if point not in known]
     now = int(time.time() * 1000)
     metrics = [Metric(key, value, now, step) for key, step, value in new]
-    log_missing(client, run, dataclasses.asdict(outcome.candidate), tags, metrics)
+    log_missing(client, run, outcome.candidate.describe(), tags, metrics)
     if outcome.links.get("data"):
         client.log_inputs(child, datasets=list_datasets(outcome.links["data"]))
     done = role != "candidate" or outcome.benchmark or (verdict and not verdict.proceed)

@@ -15,7 +15,7 @@ VIEW = "mlflow.sharedViewState.rlready"
 # MLflow's columns keep their place, and only this one is wide: it holds the run's name and the intervals (`describe`).
 FIRST = "attributes.`Description`"
 FIGURES = ("sft/pass_at_1", "sft/generalization_loss", "rl/pass_at_1")
-SETTINGS = ("epochs", "subset", "learning_rate", "seed")  # of a candidate
+SETTINGS = ("epochs", "subset", "learning_rate", "checkpoint", "seed")  # of a candidate
 TAGS = ("verdict", "verdict.reason", "failed.reason", "rl.stopped")
 MOST_DIFFERENCES = 8  # columns; more would not be looked at
 
