@@ -10,7 +10,7 @@ from rlready.components.core.evaluation.samples import FILE
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.models import write_pointer
 from rlready.components.core.records import BaseModel, Candidate, Outcome
-from rlready.components.core.serialization import from_json, read_record, write_record, write_atomically
+from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
 from rlready.components.core.tracking.log import log_outcome, log_samples
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
