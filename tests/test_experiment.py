@@ -77,12 +77,12 @@ def start(recipe, work, *options):
     )
 
 
-def run(recipe, work, *options):
+def run(recipe, work, *options, status=0):
     process = start(recipe, work, *options)
     output, _ = process.communicate(timeout=400)
     folder = max((path.parent for path in work.glob("*/parameters.json")), key=lambda path: path.stat().st_mtime)
     logged = (folder / "log.txt").read_text()[-3000:]
-    assert process.returncode == 0, output + logged
+    assert process.returncode == status, output + logged
     outcomes = json.loads((folder / "outcomes.json").read_text())["outcomes"]
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     return output, {o["candidate"]["epochs"]: o for o in outcomes}, events, folder
@@ -206,7 +206,7 @@ def test_one_more_candidate_computes_only_that_one(first, recipe, work):
 
 
 def test_a_threshold_that_nothing_passes_still_gives_a_report(first, recipe, work):
-    output, outcomes, _, folder = run(recipe, work, "--set", "gate_min_pass_at_k=1")
+    output, outcomes, _, folder = run(recipe, work, "--set", "gate_min_pass_at_k=1", status=4)
     assert all(o["rl"] is None for o in outcomes.values())
     assert (folder / "report.md").read_text()
     said = call(work, "replay", folder.name, "--set", "gate_min_pass_at_k=0")
@@ -251,7 +251,7 @@ def replay(work, name, *options):
 def test_sequential_sampling_stops_early_and_rejects_what_solves_nothing(first, recipe, work):
     sequential = ["--set", "predictors_sampling=sequential", "--set", "gate_min_pass_at_k=0.5"]
     sequential += ["--set", "gate_min_pass_at_k_over_base=-1", "--set", "predictors_sequential_budget=2000"]
-    output, outcomes, _, folder = run(recipe, work, *sequential)
+    output, outcomes, _, folder = run(recipe, work, *sequential, status=4)
     for outcome in outcomes.values():
         sequence = outcome["predictors"]["sequence"]
         assert outcome["verdict"]["decision"] == "rejected" and "all < 0.5" in outcome["verdict"]["reason"]
