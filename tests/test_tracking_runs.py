@@ -182,7 +182,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     (tmp_path / "result").write_text(to_json(replace(linked, predictors=None, verdict=None, links=PARTIAL.links)))
     (tmp_path / "baseline").write_text(to_json(Outcome(CANDIDATE, benchmark=BenchmarkRecord(0.5))))
     given = {"gate_k": 64, "base_model": "x", "sampling_max_tokens": 8}
-    places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records")}
+    places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records", "verdicts")}
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
     assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
     pipeline = read_runs(mlflow_client)["run-1"]
