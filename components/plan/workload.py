@@ -7,6 +7,7 @@ from rlready.components.core.data.registry import find_benchmarks, get_mirror, l
 from rlready.components.core.models import locate
 from rlready.components.core.prompts import choose_prompt, fill_prompt
 from rlready.components.core.records import BaseModel, Candidate
+from rlready.components.core.sampling.engine import FILL_CPU
 from rlready.components.plan.cost import Lengths
 
 # Of one CPU core, in float32, measured with SmolLM2-135M: operations a second in training and in sampling, and bytes of
@@ -31,27 +32,38 @@ def estimate_cost(
     sample = (completion + most) / 2
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
-    sampled = experiment.predictors.count_samples(curate.predictor_problems) + curate.predictor_problems
+    drawn = experiment.predictors.count_samples(curate.predictor_problems)
     suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
     problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
-    scored = problems * (experiment.benchmark.samples + 1)
+    repeated = problems * experiment.benchmark.samples
     examples = trained * (prompt + completion)
     heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
-    asked, tested = sampled * sample, scored * sample
+    asked, tested = (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
     # Tokens in all; operations a parameter outside of sampling; tokens sampled, in so many steps; seconds a token that a
     # model of no size takes (laptop recipe).
     work = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
-        "predictors": (heldout + asked, 2 * heldout, asked, 2 * most, 8e-5),
+        "predictors": (
+            heldout + asked,
+            2 * heldout,
+            asked,
+            most * _count_parts(curate.predictor_problems, drawn),
+            8e-5,
+        ),
     }
     if experiment.rl.steps:
         work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4)
-        work["benchmark"] = (tested, 0, tested, 2 * most, 8e-5)
+        work["benchmark"] = (tested, 0, tested, most * _count_parts(problems, repeated), 8e-5)
     estimate = {}
-    for stage, (tokens, operations, drawn, steps, overhead) in work.items():
-        seconds = parameters * (operations / TRAINING + 2 * drawn / SAMPLING + 4 * steps / READING)
+    for stage, (tokens, operations, written, steps, overhead) in work.items():
+        seconds = parameters * (operations / TRAINING + 2 * written / SAMPLING + 4 * steps / READING)
         estimate[stage] = {"tokens": round(tokens), "seconds": 1 + seconds + tokens * overhead}
     return estimate
+
+
+def _count_parts(*completions: int) -> int:
+    """Returns how often a CPU goes through the steps of so many greedy and sampled completions, some of them at a time."""
+    return sum(-(-count // FILL_CPU) for count in completions)
 
 
 def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:

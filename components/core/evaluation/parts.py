@@ -110,8 +110,8 @@ def ask(
 ) -> list[list[Path]]:
     """Asks the problems of which the folder has no samples yet.
 
-    A part is as many problems as should take SECONDS_A_PART at the speed of the part before; the first one is one problem.
-    On a GPU it is at least as many as keep the engine busy, and nowhere more than MOST_TOKENS need.
+    A part is as many problems as should take SECONDS_A_PART at the speed of the part before, and at least as many as keep the
+    engine busy; nowhere more than MOST_TOKENS need.
 
     Args:
         engine: What draws.
