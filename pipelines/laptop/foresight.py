@@ -40,7 +40,8 @@ class Foresight:
     def estimate_rest(self, plan: Plan) -> float:
         """Returns core-seconds of what is computed."""
         idle = {("sft", c.candidate_id) for c in plan.measured if not c.epochs}
-        return sum(plan.estimate[stage]["seconds"] for stage, _ in self.missing - idle)
+        # Where no RL follows, the benchmark is asked for and does nothing.
+        return sum(plan.estimate[stage]["seconds"] for stage, _ in self.missing - idle if stage in plan.estimate)
 
     def describe(self, plan: Plan) -> str:
         """Returns a line on what is cached and what is left; nothing where the cache has none of it."""
