@@ -195,3 +195,12 @@ def test_the_base_model_is_measured_once_for_all_candidates_without_sft():
         arrange(measured[:1], settings)
     with pytest.raises(InputError, match="the base model was not measured"):
         arrange(measured[1:], settings)
+
+
+def test_a_rejection_within_the_noise_says_so_and_a_clear_one_does_not():
+    gate = dataclasses.replace(LENIENT, min_pass_at_k=0.6)
+    few = decide_one(make_outcome([2, 0, 2, 0]), make_outcome([2] * 4), gate)
+    many = decide_one(make_outcome([0] * 200), make_outcome([2] * 200), gate)
+    assert few.decision == many.decision == "rejected"
+    assert "< 0.6, not clearly below: [" in few.reason and "holds it" in few.reason
+    assert "Pass@2 0.000 < 0.6" in many.reason and "clearly" not in many.reason
