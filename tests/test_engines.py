@@ -103,12 +103,14 @@ def test_a_base_model_and_its_checkpoints_are_of_one_size_whatever_their_files(m
         open_engine(str(tmp_path / "hub"), Sampling())
 
 
-def test_records_say_which_engine_drew_and_in_which_precision(model, data):
+def test_records_say_which_engine_drew_and_in_which_precision(model, data, tmp_path):
     with open_engine(model, Sampling()) as engine:
         assert engine.identity == "transformers float32"
         half = TransformersEngine(engine.model.to(torch.bfloat16), engine.tokenizer)
         assert half.identity == "transformers bfloat16"
-    assert score(CANDIDATE, 1, Sampling(max_tokens=8), data, model).engine == "transformers float32"
+    assert (
+        score(CANDIDATE, 1, Sampling(max_tokens=8), Samples(), data, model, tmp_path).engine == "transformers float32"
+    )
 
 
 def set_machine(monkeypatch, gpus, installed):

@@ -80,7 +80,7 @@ def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, 
     command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "../mine.yaml"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
     done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: the gate approves nobody
     (outcomes,) = (tmp_path / "elsewhere" / "runs").glob("*/outcomes.json")
     verdicts = [outcome["verdict"] for outcome in json.loads(outcomes.read_text())["outcomes"]]
     assert len(verdicts) == 2 and all(verdict["decision"] in ("approved", "rejected") for verdict in verdicts)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from test_launch import replace_work
-from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL
+from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING
 
 from rlready.components.core.records import (
     BenchmarkRecord,
@@ -109,7 +109,7 @@ def test_a_long_training_and_many_settings_are_logged_whole(mlflow_client):
     runs.open_run("x", {f"p{number}": number for number in range(250)})
     log.log_outcome(replace(FULL, rl=RlRecord([[step, 0.5] for step in range(2500)])))
     run = read_runs(mlflow_client)[CANDIDATE.candidate_id]
-    assert len(run.data.params) == 250 + len(vars(CANDIDATE))
+    assert len(run.data.params) == 250 + len(SETTING)
     assert len(mlflow_client.get_metric_history(run.info.run_id, "rl/reward")) == 2500
 
 
@@ -205,9 +205,9 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
         [experiment.experiment_id], "tags.`rlready.role` = 'candidate'", order_by=["start_time ASC"]
     )
     assert [run.data.tags["mlflow.note.content"] for run in found] == [
-        "run-0: Pass@64 70 [60, 75] %",
-        "run-1: RL 50 [45, 55] %, Pass@16 50 [40, 60] %",
-        "run-2: RL 50 [45, 55] %, Pass@64 70 [60, 75] %",
+        "run-0: RL without signal, Pass@64 70 [60, 75] %",
+        "run-1: RL without signal, RL 50 [45, 55] %, Pass@16 50 [40, 60] %",
+        "run-2: RL without signal, RL 50 [45, 55] %, Pass@64 70 [60, 75] %",
     ]
     shown = json.loads(experiment.tags[view.VIEW])["selectedColumns"]
     assert shown[0] == "attributes.`Description`"

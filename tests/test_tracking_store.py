@@ -54,11 +54,11 @@ def test_half_a_store_is_named_with_the_way_out_and_never_offered(half, tmp_path
     )
     assert f"mv {half} {half}.broken" in said
     print_places(tmp_path / "run", tmp_path, tracked=False)
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report", "work"]
     half.rename(tmp_path / "mlflow.db.broken")
     monkeypatch.setattr(client, "_unreachable", set())
     print_places(tmp_path / "run", tmp_path, tracked=True)  # `rlready report`, and no store
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report", "work"]
 
 
 def test_a_store_that_opens_is_offered_with_the_page_to_look_at(mlflow_client, tmp_path, capsys):
