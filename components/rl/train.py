@@ -64,7 +64,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
 
 def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence):
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
 
     from rlready.components.core.prompts import find_eos_token_id
     from rlready.components.core.tracking.stream import stream_training
@@ -75,6 +75,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         build_arguments,
         load_trainable,
     )
+    from rlready.components.rl.grpo import ThriftyGRPOTrainer
     from rlready.components.rl.rollouts import SamplerCheck, make_rollouts
 
     rl, sampling = settings.rl, settings.sampling
@@ -102,7 +103,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         seed=candidate.seed,
         **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
     )
-    return GRPOTrainer(
+    return ThriftyGRPOTrainer(
         model=load_trainable(model, settings.training, candidate.seed),
         reward_funcs=reward,
         args=arguments,

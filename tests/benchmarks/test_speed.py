@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -101,6 +102,34 @@ def test_sampling_against_generate(name, spread):
     ours_seconds, generate_seconds = median_seconds(ours), median_seconds(generate)
     rate, factor = problems * samples / ours_seconds, generate_seconds / ours_seconds
     print(f"\nsampling, {name}: {rate:,.0f} samples/s, {factor:.2f} times generate(num_return_sequences={samples})")
+
+
+def test_grpo_step_against_trl(tmp_path, monkeypatch):
+    import torch
+    import trl
+
+    from rlready.components.config import read_settings
+    from rlready.components.core.models import find_model
+    from rlready.components.curate.__main__ import run as curate
+    from rlready.components.plan.plan import make_plan
+    from rlready.components.rl import grpo, train
+    from rlready.pipelines.recipes import load_recipe
+
+    seconds = {"ThriftyGRPOTrainer": [], "GRPOTrainer": []}
+    monkeypatch.setattr(
+        train,
+        "list_rewards",
+        lambda history: seconds[kind.__name__].extend(e["step_time"] for e in history if "step_time" in e) or [],
+    )
+    torch.set_num_threads(1)
+    plan = make_plan(load_recipe("laptop", ["rl_steps=12", "rl_prompts_per_step=16", "rl_num_generations=16"]))
+    curate(plan.settings["curate"], str(tmp_path / "data"), str(tmp_path / "card.md"))
+    settings = read_settings(plan.settings["rl"])
+    for kind in (grpo.ThriftyGRPOTrainer, trl.GRPOTrainer) * 2:
+        monkeypatch.setattr(grpo, "ThriftyGRPOTrainer", kind)
+        train.train(plan.baseline, settings, tmp_path / "data", str(find_model(plan.base.location, "")), tmp_path / "model")
+    ours, theirs = map(statistics.median, seconds.values())
+    print(f"\na step of GRPO on 256 completions: {ours:.2f} s, {theirs / ours:.2f} times TRL's GRPOTrainer")
 
 
 def test_laptop_recipe_by_stage(tmp_path):
