@@ -203,7 +203,8 @@ class RlRecord(Record):
     """What RL did.
 
     Attributes:
-        rewards: Pairs [step, mean reward of the rollouts]; None where the verifier could judge none of them.
+        rewards: Pairs [last step, mean reward of the rollouts] of blocks of steps; None where the verifier could judge none
+            of them.
         steps: Optimizer steps.
         seconds: Wall time, on so many `devices` of the kind `device`.
         stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.

@@ -14,6 +14,7 @@ from rlready.components.core.tracking.log import log_outcome
 from rlready.components.core.tracking.runs import finish_run
 from rlready.components.report.assemble import add_results, check_ran, read_sweep, write_sweep
 from rlready.components.report.comparison import read_rows
+from rlready.components.report.plateau import look_for_plateau
 from rlready.components.report.report import write_report
 from rlready.components.report.savings import weigh_gate
 from rlready.components.report.verdicts import write_verdicts
@@ -50,13 +51,17 @@ def run(
         log_outcome(sweep.baseline, run_id, role="baseline")
     for outcome in sweep.outcomes:
         log_outcome(outcome, run_id)
-    saving = weigh_gate(*read_rows(sweep)[:2]) if sweep.shows_rl else None
+    rows, base, _ = read_rows(sweep)
+    found = [weigh_gate(rows, base), look_for_plateau(rows)] if sweep.shows_rl else []
+    figures, said = {}, {}
+    for part in filter(None, found):
+        figures |= part.list_figures()
+        said |= part.list_tags()
     written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
     events.emit("report", None, "written", **written)
     report = {FILES[name]: Path(path) for name, path in written.items()}
     failed = [outcome for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
-    figures, said = (saving.list_figures(), saving.list_tags()) if saving else ({}, {})
     finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
     if lost:
         said = dict.fromkeys(f"{o.failure.stage} failed: {o.failure.reason}" for o in failed)

@@ -19,6 +19,7 @@ from rlready.components.report.notation import (
     show_verdict,
 )
 from rlready.components.report.order import tell_order
+from rlready.components.report.plateau import look_for_plateau
 from rlready.components.report.predictors import pick_main
 from rlready.components.report.savings import weigh_gate
 
@@ -47,7 +48,11 @@ def describe_result(
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     answer, *more = (not trains and tell_order(rows, k, by)) or _describe_answer(rows, settings, noise)
-    saving = weigh_gate(rows, base) if trains else None
+    plateau, saving = look_for_plateau(rows), weigh_gate(rows, base) if trains else None
+    if plateau.warning:
+        answer = f"{plateau.warning} {answer}"
+    elif plateau.said:
+        more = [plateau.said, *more]
     told = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_elsewhere(rows)]
     return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
 

@@ -16,6 +16,7 @@ from rlready.components.report.ledger import describe_costs
 from rlready.components.report.noise import measure_noise
 from rlready.components.report.notation import count
 from rlready.components.report.order import describe_order
+from rlready.components.report.plateau import describe_plateau
 from rlready.components.report.plots import draw_plots
 from rlready.components.report.quality import describe_differences, describe_quality
 from rlready.components.report.samples import describe_samples
@@ -49,6 +50,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
+        describe_plateau(rows, k),
         describe_policies(rows, base, k),
         describe_audit(rows),
         describe_forecasts(rows),

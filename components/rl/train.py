@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.components.config import InputError
+from rlready.components.core.estimators.plateau import average_blocks
 from rlready.components.core.records import Candidate, RlRecord
 from rlready.components.core.runtime import events
 from rlready.components.core.runtime.devices import describe_device
@@ -167,12 +168,5 @@ def place_vllm(settings: SimpleNamespace, end: int) -> dict:
 
 
 def list_rewards(history: list[dict]) -> list[list]:
-    """Returns [step, mean reward] of some steps of the Trainer's log; None where the verifier could judge no completion."""
-    logged = [(entry["step"], entry["reward"]) for entry in history if "reward" in entry]
-    return thin_out([[step, None if reward is None else round(reward, 5)] for step, reward in logged])
-
-
-def thin_out(series: list, most: int = 20) -> list:
-    """Returns about `most` evenly spaced points of a series, the last among them."""
-    stride = -(-len(series) // most) or 1
-    return series[::-1][::stride][::-1]
+    """Returns [last step, mean reward] of blocks of steps of the log; None where the verifier could judge no completion."""
+    return average_blocks([(entry["step"], entry["reward"]) for entry in history if "reward" in entry])

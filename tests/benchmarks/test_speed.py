@@ -109,7 +109,7 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     import trl
 
     from rlready.components.config import read_settings
-    from rlready.components.core.models import find_model
+    from rlready.components.core.models import BUILTIN
     from rlready.components.curate.__main__ import run as curate
     from rlready.components.plan.plan import make_plan
     from rlready.components.rl import grpo, train
@@ -127,7 +127,7 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     settings = read_settings(plan.settings["rl"])
     for kind in (grpo.ThriftyGRPOTrainer, trl.GRPOTrainer) * 2:
         monkeypatch.setattr(grpo, "ThriftyGRPOTrainer", kind)
-        train.train(plan.baseline, settings, tmp_path / "data", str(find_model(plan.base.location, "")), tmp_path / "model")
+        train.train(plan.baseline, settings, tmp_path / "data", str(BUILTIN[plan.base.location]), tmp_path / "model")
     ours, theirs = map(statistics.median, seconds.values())
     print(f"\na step of GRPO on 256 completions: {ours:.2f} s, {theirs / ours:.2f} times TRL's GRPOTrainer")
 

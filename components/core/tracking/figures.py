@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlready.components.core.elsewhere import ElsewhereRecord
+from rlready.components.core.estimators.plateau import measure_rise
 from rlready.components.core.records import Outcome
 
 RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates whose result of RL is not of their run, and its value
@@ -57,6 +58,10 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps
         yield from (("rl/reward", int(step), value) for step, value in rl.rewards)
+        if rise := measure_rise(rl.rewards):
+            yield "rl/gain", 0, rise.gain
+            yield "rl/gain_of_last_quarter", 0, rise.late
+            yield from _list_ends("rl/gain_of_last_quarter", (rise.low, rise.high))
     if benchmark:
         yield f"{after}/pass_at_1", 0, benchmark.pass_at_1
         yield from _list_ends(f"{after}/pass_at_1", benchmark.interval)

@@ -1,0 +1,91 @@
+"""Whether a training was near its plateau when it ended, from the rewards on its way."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.components.core.estimators.intervals import LEVEL
+
+LAST = 0.25  # of the steps, in which the gain is looked at
+MUCH = 0.1  # share of all gain; an even rise has LAST, one that halves what is missing in every quarter has 0.07
+LEAST_POINTS, LEAST_LATE = 8, 4  # of the series, and of those in the last quarter
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How much a series gained.
+
+    Attributes:
+        gain: From its first point to the end of the line through the last quarter.
+        late: In the last quarter: the slope of the least-squares line through it, times its length.
+        low: Lower end of the 95 % interval of `late`, from the scatter around that line (Student's t).
+        high: Its upper end.
+    """
+
+    gain: float
+    late: float
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float | None:
+        """Share of the gain that came in the last quarter; None where nothing was gained."""
+        return self.late / self.gain if self.gain > 0 else None
+
+    @property
+    def rising(self) -> bool:
+        """Whether the end still rose: surely by more than a tenth of all gain."""
+        return self.low > MUCH * max(self.gain, 0.0)
+
+    @property
+    def level(self) -> bool:
+        """Whether the end surely gained no more than a tenth of all gain, and there was a gain."""
+        return self.gain > 0 and self.high <= MUCH * self.gain
+
+
+def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL) -> Rise | None:
+    """Measures how much a series of [step, value] gained, and how much of it at the end.
+
+    Points are taken to scatter independently around the line, as the mean rewards of steps with problems of their own do.
+
+    Args:
+        series: Pairs in the order of their steps; a None is left out.
+        level: Coverage of the interval.
+
+    Returns:
+        None with too few points to tell the line from the scatter.
+    """
+    known = np.array([pair for pair in series if None not in pair], dtype=float).reshape(-1, 2)
+    known = known[np.isfinite(known).all(axis=1)]
+    late = known[known[:, 0] > (1 - LAST) * known[-1, 0]] if len(known) else known
+    if len(known) < LEAST_POINTS or len(late) < LEAST_LATE:
+        return None
+    from scipy.special import stdtrit
+
+    steps, values = late[:, 0] - late[:, 0].mean(), late[:, 1]
+    slope = steps @ values / (steps @ steps)
+    scatter = values - values.mean() - slope * steps
+    freedom = len(values) - 2
+    error = math.sqrt(scatter @ scatter / freedom / (steps @ steps))
+    length, reach = LAST * known[-1, 0], float(stdtrit(freedom, (1 + level) / 2))
+    end = values.mean() + slope * steps[-1]
+    ends = (length * (slope - reach * error), length * (slope + reach * error))
+    return Rise(float(end - known[0, 1]), float(length * slope), *map(float, ends))
+
+
+def average_blocks(series: Sequence[tuple[int, float | None]], most: int = 40) -> list[list]:
+    """Returns at most so many [last step, mean] of blocks of equal length; the first may be shorter.
+
+    Args:
+        series: (step, value); a None is left out of its block's mean, and a block of None alone has none.
+        most: Blocks.
+    """
+    stride = -(-len(series) // most) or 1
+    blocks = [series[max(0, end - stride) : end] for end in range(len(series), 0, -stride)][::-1]
+    averaged = []
+    for block in blocks:
+        known = [value for _, value in block if value is not None]
+        averaged.append([block[-1][0], round(sum(known) / len(known), 5) if known else None])
+    return averaged

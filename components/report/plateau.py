@@ -1,0 +1,155 @@
+"""Whether RL was near its plateau when it ended: where it still rose, more steps may turn the order of the candidates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.components.core.estimators.correlation import spearman
+from rlready.components.core.estimators.plateau import MUCH, Rise, measure_rise
+from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
+from rlready.components.report.comparison import Row, group_settings
+from rlready.components.report.document import Plot, Section
+from rlready.components.report.notation import count, show_estimate, show_percent, show_signed
+from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
+
+TITLE = "Was RL near its plateau?"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE)
+LEAST_SETTINGS = 4  # to order
+PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
+NOTES = [
+    "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
+    f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain; level: surely by no"
+    " more. Rewards are those of the rollouts, on the problems of RL.",
+]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """What the rewards tell of the end of RL.
+
+    Attributes:
+        rises: The gain of each candidate whose rewards tell it, by name.
+    """
+
+    rises: dict[str, Rise]
+
+    @property
+    def rising(self) -> list[Rise]:
+        """Those that still rose."""
+        return [rise for rise in self.rises.values() if rise.rising]
+
+    @property
+    def warning(self) -> str:
+        """One sentence where some still rose; else empty."""
+        if not self.rising:
+            return ""
+        shares = [rise.share for rise in self.rising if rise.share is not None]
+        low, high = (f"{100 * end:.0f}" for end in (min(shares, default=0), max(shares, default=0)))
+        of = f"{high} %" if low == high else f"{low} to {high} %"
+        gained = f"{of} of all that it gained" if shares else "after it had lost"
+        who = f"{len(self.rising)} of {count(len(self.rises), 'candidate')}"
+        return (
+            f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {who} gained {gained} in the"
+            " last quarter of the steps."
+        )
+
+    @property
+    def said(self) -> str:
+        """One sentence, whatever came out."""
+        level = sum(rise.level for rise in self.rises.values())
+        if self.warning or not self.rises:
+            return self.warning
+        if level == len(self.rises):
+            return (
+                f"RL ended near its plateau: in the last quarter of its steps no candidate gained more than"
+                f" {100 * MUCH:.0f} % of all that it gained."
+            )
+        return (
+            "Whether RL was near its plateau the rewards do not tell for"
+            f" {len(self.rises) - level} of {count(len(self.rises), 'candidate')}: they scatter too much."
+        )
+
+    def list_tags(self) -> dict[str, str]:
+        """Returns the sentence as MLflow's tag."""
+        return {"rl.plateau": self.said} if self.rises else {}
+
+    def list_figures(self) -> dict[str, float]:
+        """Returns the share of the candidates that still rose as MLflow's metric."""
+        return {"rl/still_rising": len(self.rising) / len(self.rises)} if self.rises else {}
+
+
+def look_for_plateau(rows: list[Row]) -> Plateau:
+    """Returns what the rewards tell of the end of RL, of candidates that RL taught something to its end."""
+    trained = [row for row in rows if row.outcome.rl and not row.stopped]
+    rises = {row.name: measure_rise(row.outcome.rl.rewards) for row in trained}
+    return Plateau({name: rise for name, rise in rises.items() if rise})
+
+
+def describe_plateau(rows: list[Row], k: int | None) -> Section:
+    """Returns the section on the end of RL, with a plot of how well the predictors order the candidates on the way there."""
+    plateau = look_for_plateau(rows)
+    if not plateau.rises:
+        return Section(TITLE, ["No candidate has rewards of enough steps of RL to tell."])
+    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
+    for name, rise in plateau.rises.items():
+        share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
+        end = "rising" if rise.rising else "level" if rise.level else "not clear"
+        late = show_estimate(rise.late, (rise.low, rise.high), 3)
+        table.append([name, show_signed(rise.gain, None), late, share, end])
+    plot = Plot(
+        "How the predictors order the candidates on the way",
+        "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
+        " at the right, with Pass@1 after RL. Where lines cross, a shorter RL would have favoured another predictor.",
+        _draw(rows, k),
+        f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
+    )
+    return Section(TITLE, [plateau.said], table, NOTES, [plot])
+
+
+def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, float]]:
+    """Returns (share of the steps, Spearman of a predictor with the reward so far), over settings, means over their seeds.
+
+    The last one, at 1, is with Pass@1 after RL. Where it is undefined there is no point.
+    """
+    shown = [row for row in select_finished(rows, predictor) if row.outcome.rl and measure_rise(row.outcome.rl.rewards)]
+    settings = group_settings(shown)
+    if len(settings) < LEAST_SETTINGS:
+        return []
+    value = dict(zip((row.name for row in shown), score_rows(shown, predictor), strict=True))
+    told = [np.mean([value[row.name] for row in setting.rows]) for setting in settings]
+    ends = [part / PARTS for part in range(1, PARTS + 1)]
+    reached = [[np.mean([_average(row, end) for row in setting.rows]) for setting in settings] for end in ends]
+    # The last rewards are before the last step, so the score has a place of its own behind them.
+    places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
+    scores = [np.mean(setting.scores) for setting in settings]
+    found = [spearman(told, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
+    return [(place, rho) for place, rho in zip(places, found, strict=True) if rho is not None]
+
+
+def _average(row: Row, end: float) -> float:
+    """Returns the mean reward up to a share of the steps, of an eighth of all steps; nan where none is known."""
+    rewards = row.outcome.rl.rewards
+    last = end * rewards[-1][0]
+    window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]
+    return float(np.mean(window)) if window else float("nan")
+
+
+def _draw(rows: list[Row], k: int | None) -> str:
+    import matplotlib
+
+    lines = [(p.label, trace_ranking(rows, p), color) for p, color in zip(pick_main(k), COLORS, strict=True)]
+    lines = [line for line in lines if line[1]]
+    if not lines:
+        return ""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = start(legend_rows=len(lines))
+        axes.axhline(0, color=GREY, linewidth=1)
+        for label, points, color in lines:
+            axes.plot(*zip(*points[:-1], strict=True), color=color, label=shorten(label))
+            axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
+            axes.plot(*points[-1], color=color, marker="o")
+        axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
+        figure.legend(loc="lower center")
+        return finish(
+            figure, "ranking", "How the predictors order the candidates by their rewards, over the steps of RL"
+        )

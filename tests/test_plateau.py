@@ -1,0 +1,148 @@
+"""Whether RL was near its plateau: the estimate against known curves, and where people read it."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from test_report import make_outcome
+from test_report import report as report  # a fixture
+
+from rlready.components.core.estimators.plateau import average_blocks, measure_rise
+from rlready.components.core.records import RlRecord
+from rlready.components.core.tracking.figures import list_metrics
+from rlready.components.report.assemble import SweepResult
+from rlready.components.report.comparison import read_rows
+from rlready.components.report.headline import describe_result
+from rlready.components.report.plateau import look_for_plateau, trace_ranking
+from rlready.components.report.predictors import pick_main
+
+STEPS = range(10, 401, 10)
+
+
+def approach(speed, noise=0.0, seed=0, start=0.1, height=0.6):
+    """Returns rewards that approach a plateau: `speed` times as many steps as it takes to come 63 % of the way."""
+    draw = np.random.default_rng(seed)
+    return [[s, start + height * (1 - math.exp(-speed * s / 400)) + noise * draw.normal()] for s in STEPS]
+
+
+def test_an_even_rise_gains_a_quarter_in_the_last_quarter():
+    rise = measure_rise([[step, 0.1 + 0.001 * step] for step in range(0, 401, 10)])
+    assert rise.share == pytest.approx(0.25) and rise.gain == pytest.approx(0.4)
+    assert rise.low == pytest.approx(rise.high) and rise.rising and not rise.level
+
+
+@pytest.mark.parametrize("speed", [0.5, 1, 1.5, 3, 8])
+def test_the_share_is_that_of_the_curve(speed):
+    exact = (math.exp(-0.75 * speed) - math.exp(-speed)) / (1 - math.exp(-speed))
+    rise = measure_rise(approach(speed))
+    assert rise.share == pytest.approx(exact, abs=0.02)
+    assert rise.rising == (exact > 0.1) and rise.level == (exact < 0.1)
+
+
+def test_the_interval_holds_the_truth_in_95_of_100():
+    held = 0
+    for seed in range(2000):
+        draw = np.random.default_rng(seed)
+        rise = measure_rise([[step, 0.001 * step + 0.02 * draw.normal()] for step in STEPS])
+        held += rise.low <= 0.1 <= rise.high
+    assert 0.94 <= held / 2000 <= 0.96
+
+
+@pytest.mark.parametrize(
+    ("series", "state"),
+    [
+        ([], None),
+        ([[step, 0.5] for step in (1, 2, 3)], None),
+        ([[step, None] for step in STEPS], None),
+        ([[step, None if step > 310 else 0.5] for step in STEPS], "unclear"),  # known to step 310; nothing gained
+        ([[step, math.nan if step > 50 else 0.5] for step in STEPS], None),
+        (approach(8, noise=0.01), "level"),
+        (approach(1, noise=0.01), "rising"),
+        (approach(2, noise=0.05, seed=11), "unclear"),
+        ([[step, 0.5 - 0.001 * step] for step in STEPS], "unclear"),  # it lost all the way: no gain to compare with
+        ([[step, 0.5 - 0.001 * min(step, 400 - step)] for step in STEPS], "rising"),  # lost, and coming back
+    ],
+)
+def test_states(series, state):
+    rise = measure_rise(series)
+    found = rise and ("rising" if rise.rising else "level" if rise.level else "unclear")
+    assert found == (None if state is None else state)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 41, 60, 200, 1000])
+def test_blocks_are_equal_but_the_first_and_lose_no_step(steps):
+    series = [(step, float(step)) for step in range(1, steps + 1)]
+    blocks = average_blocks(series)
+    ends = [0, *(end for end, _ in blocks)]
+    widths = np.diff(ends)
+    assert len(blocks) <= 40 and ends[-1] == steps and len(set(widths[1:])) <= 1 and widths[0] <= widths[-1]
+    for (end, mean), width in zip(blocks, widths, strict=True):
+        assert mean == pytest.approx(end - (width - 1) / 2)
+
+
+def test_unknown_rewards_are_left_out_of_their_block():
+    assert average_blocks([(1, None), (2, 1.0), (3, None), (4, None)], most=2) == [[2, 1.0], [4, None]]
+    assert average_blocks([]) == []
+
+
+def make_runs(*speeds, noise=0.002):
+    """Five settings whose SFT Pass@1 orders the first rewards, and whose Pass@64 the last ones."""
+    runs = []
+    for number, speed in enumerate(speeds):
+        outcome = make_outcome("random", 2**number, 0.5 - 0.05 * number, 0.5 + 0.08 * number, 0.7, 0.3 + 0.05 * number)
+        height = 0.2 + 0.08 * number
+        rewards = approach(speed, noise, seed=11 + number, start=0.5 - 0.05 * number, height=height)
+        runs.append(dataclasses.replace(outcome, rl=RlRecord(rewards, steps=400, seconds=9.0)))
+    return runs
+
+
+def describe(runs):
+    rows, base, _ = read_rows(SweepResult(runs, None, {}))
+    return describe_result(rows, base, 64)
+
+
+def test_a_rise_is_the_first_that_is_said(report):
+    runs = make_runs(1, 8, 1, 8, 8)
+    lead = describe(runs)[0]
+    assert lead.startswith("RL was still rising when it ended, so more steps (rl_steps) may turn the order: 2 of 5")
+    assert "random-16 ended best after RL" in lead
+    written = report(runs)
+    table = written.tables["Was RL near its plateau?"]
+    assert [table[f"random-{2**n}"][-1] for n in range(5)] == ["rising", "level", "rising", "level", "level"]
+    assert written.markdown.index("still rising") < written.markdown.index("ended best")
+
+
+def test_a_plateau_is_said_after_the_answer():
+    said = describe(make_runs(8, 8, 8, 8, 9))
+    assert said[0].startswith("random-16 ended best") and any(
+        line.startswith("RL ended near its plateau") for line in said
+    )
+
+
+def test_rewards_that_scatter_tell_nothing():
+    said = describe(make_runs(2, 2, 2, 2, 2, noise=0.2))
+    assert any(line.startswith("Whether RL was near its plateau the rewards do not tell") for line in said)
+
+
+def test_without_rewards_nothing_is_claimed(report):
+    runs = [make_outcome("random", 1, 0.2, 0.7, 0.7, 0.4), make_outcome("random", 2, 0.3, 0.6, 0.7, 0.3)]
+    assert not any("plateau" in line or "rising" in line for line in describe(runs))
+    assert "No candidate has rewards of enough steps" in report(runs).markdown
+
+
+def test_what_mlflow_gets():
+    plateau = look_for_plateau(read_rows(SweepResult(make_runs(1, 8, 8, 8, 8), None, {}))[0])
+    assert plateau.list_figures() == {"rl/still_rising": 0.2}
+    assert plateau.list_tags()["rl.plateau"].startswith("RL was still rising")
+    metrics = {name: value for name, _, value in list_metrics(make_runs(1)[0], "candidate")}
+    assert metrics["rl/gain_of_last_quarter_low"] < metrics["rl/gain_of_last_quarter"] < metrics["rl/gain"]
+
+
+def test_a_ranking_that_turns_on_the_way_is_traced():
+    rows = read_rows(SweepResult(make_runs(4, 4, 4, 4, 4, noise=0.0), None, {}))[0]
+    main = pick_main(64)
+    head_start, reach = dict(trace_ranking(rows, main.sft_pass_at_1)), dict(trace_ranking(rows, main.pass_at_k))
+    assert head_start[min(head_start)] == pytest.approx(1) and head_start[1.0] == pytest.approx(-1)
+    assert reach[min(reach)] == pytest.approx(-1) and reach[1.0] == pytest.approx(1)
+    assert trace_ranking(rows[:3], main.pass_at_k) == []
