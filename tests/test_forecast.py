@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
+from rlready.components.core.estimators.forecast import (
+    MIN_SETTINGS,
+    predict_known_setting,
+    predict_new_setting,
+    weigh_addition,
+)
 from rlready.components.core.tracking.find import Finished
 from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate import forecast
@@ -56,7 +61,9 @@ def test_what_cannot_show_its_scatter_is_not_predicted():
 
 def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_two_settings(monkeypatch):
     finished = {
-        f"random-256x{setting}-s{seed}": Finished(0.5 + setting / 10, 0.3 + setting / 10 + seed / 100, seed == 0)
+        f"random-256x{setting}-s{seed}": Finished(
+            (0.5 + setting / 10, None, None), 0.3 + setting / 10 + seed / 100, seed == 0
+        )
         for setting in range(2)
         for seed in range(4)
     }
@@ -68,3 +75,61 @@ def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_t
     assert known.predicted == pytest.approx(0.415) and known.low < 0.4 < 0.43 < known.high and known.points == 8
     assert new.reason == "insufficient data: 2 finished settings, 5 needed" and not new.made
     assert old.reason == "an earlier run has its result already"
+
+
+def test_two_predictors_give_the_interval_of_the_textbook():
+    generator = np.random.default_rng(3)
+    x, at = generator.normal(size=(12, 2)), [0.3, -1.2]
+    y = x @ [0.5, -0.2] + 0.1 * generator.normal(size=12)
+    design, row = np.column_stack([np.ones(12), x]), np.array([1, *at])
+    beta, left, *_ = np.linalg.lstsq(design, y, rcond=None)
+    spread = math.sqrt(left[0] / 9 * (1 + row @ np.linalg.inv(design.T @ design) @ row))
+    half = 2.262157 * spread  # Student's t with 9 degrees of freedom
+    assert predict_new_setting(x, y, range(12), at) == pytest.approx((row @ beta, row @ beta - half, row @ beta + half))
+    assert (
+        predict_new_setting(np.column_stack([x[:, 0], x[:, 0]]), y, range(12), at) is None
+    )  # nothing tells them apart
+
+
+def draw_study(generator, weight, settings=13, seeds=3):
+    """Returns (x, more, y, settings); y rests on x, and on the other as much as `weight` says."""
+    members = np.repeat(np.arange(settings), seeds)
+    x, more = (generator.uniform(size=settings)[members] + 0.02 * generator.normal(size=len(members)) for _ in range(2))
+    beyond = 0.03 * generator.normal(size=settings)[members] + 0.02 * generator.normal(size=len(members))
+    return x, more, 0.3 * x + weight * more + beyond, members.tolist()
+
+
+def test_a_predictor_that_says_nothing_is_seldom_taken_and_one_that_does_mostly():
+    generator = np.random.default_rng(4)
+    taken = {
+        weight: np.mean([weigh_addition(*draw_study(generator, weight)).better for _ in range(200)])
+        for weight in (0.0, 0.4)
+    }
+    assert taken[0.0] <= 0.05 and taken[0.4] >= 0.9
+    assert weigh_addition(*draw_study(generator, 0.4, settings=7)) is None
+
+
+@pytest.mark.parametrize(
+    ("weight", "subset", "taken", "tried"),
+    [
+        (0.4, "random", "pass_at_64 and pass_at_1", {"pass_at_1", "generalization_loss"}),
+        (0.0, "random", "pass_at_64", {"pass_at_1", "generalization_loss"}),
+        (0.4, "longest", "pass_at_64 and pass_at_1", {"pass_at_1"}),  # its losses are not comparable
+    ],
+)
+def test_the_gate_takes_a_second_predictor_where_it_surely_tells_more(monkeypatch, weight, subset, taken, tried):
+    x, more, y, settings = draw_study(np.random.default_rng(5), weight)
+    noise = np.random.default_rng(6).uniform(size=len(y))
+    finished = {
+        f"{subset}-256x{setting}-s{number}": Finished((x[number], more[number], noise[number]), y[number])
+        for number, setting in enumerate(settings)
+    }
+    asked = []
+    monkeypatch.setattr(forecast, "find_finished", lambda _, names, score: asked.append(names) or finished)
+    numbers = GateNumbers(k=64, pass_at_1=0.5, pass_at_k=0.5, generalization_loss=0.5)
+    found = forecast.forecast([Verdict(f"{subset}-256x99-s0", "approved", True, "", numbers=numbers)], "one")[0]
+    assert asked == [["sft/pass_at_64", "sft/pass_at_1", "sft/generalization_loss"]]
+    assert found.predictor == taken and {name for name, *_ in found.tried} == tried
+    assert found.low < 0.15 + weight / 2 < found.high
+    for name, without, with_it in found.tried:
+        assert (with_it < without) == (f" and {name}" in taken)

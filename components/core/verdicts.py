@@ -33,7 +33,15 @@ class GateNumbers(Record):
 
 @dataclass(frozen=True)
 class Forecast(Record):
-    """Post-RL Pass@1 to expect, with its 95 % prediction interval; or the reason why there is none."""
+    """Post-RL Pass@1 to expect, with its 95 % prediction interval; or the reason why there is none.
+
+    Attributes:
+        points: Finished runs that it rests on.
+        predictor: What it is told by.
+        elsewhere: How many of the points are results of RL in other systems.
+        tried: [predictor, error without, error with it] of those that were tried beside Pass@k; the mean absolute error of
+            settings that were left out of the fit.
+    """
 
     predicted: float | None = None
     low: float | None = None
@@ -41,7 +49,8 @@ class Forecast(Record):
     points: int | None = None
     predictor: str = ""
     reason: str = ""
-    elsewhere: int | None = None  # how many of the points are results of RL in other systems
+    elsewhere: int | None = None
+    tried: list = field(default_factory=list)
 
     @property
     def made(self) -> bool:

@@ -2,16 +2,26 @@
 
 import re
 
-from rlready.components.core.estimators.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
-from rlready.components.core.estimators.intervals import MIN_POINTS
+from rlready.components.core.estimators.forecast import (
+    MIN_SETTINGS,
+    Addition,
+    predict_known_setting,
+    predict_new_setting,
+    weigh_addition,
+)
+from rlready.components.core.estimators.intervals import LEVEL, MIN_POINTS
 from rlready.components.core.tracking.find import Finished, find_finished
 from rlready.components.core.verdicts import Forecast, Verdict
+
+LOSS = "generalization_loss"
+MORE = ("pass_at_1", LOSS)  # predictors that may join Pass@k
 
 
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     """Forecasts the post-RL Pass@1 of every candidate that has none yet (paper, protocol step 3).
 
-    A candidate whose setting has finished with other seeds is told by them, any other by the line from Pass@k.
+    A candidate whose setting has finished with other seeds is told by them, any other by the line from Pass@k; or by the plane
+    from Pass@k and one predictor more, where that surely tells settings better that are left out of the fit.
 
     Args:
         verdicts: With the measured Pass@k in their numbers.
@@ -23,7 +33,8 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     if not verdicts:
         return []
     k = verdicts[0].numbers.k
-    finished = find_finished(experiment, f"sft/pass_at_{k}", "rl/pass_at_1")
+    names = [f"sft/{name}" for name in (f"pass_at_{k}", *MORE)]
+    finished = find_finished(experiment, names, "rl/pass_at_1")
     return [_forecast(verdict, finished, k) for verdict in verdicts]
 
 
@@ -32,7 +43,7 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Foreca
         return Forecast(reason="an earlier run has its result already")
     if len(finished) < MIN_POINTS:
         return Forecast(reason=f"insufficient data: {len(finished)} finished runs, {MIN_POINTS} needed")
-    x, y, others = zip(*finished.values(), strict=True)
+    told, y, others = zip(*finished.values(), strict=True)
     rests_on = {"points": len(y), "elsewhere": sum(others)}
     setting, settings, at = (
         _name_setting(verdict.candidate_id),
@@ -48,10 +59,32 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Foreca
         return Forecast(*found, **rests_on, predictor="seeds of the setting")
     if len(set(settings)) < MIN_SETTINGS:
         return Forecast(reason=f"insufficient data: {len(set(settings))} finished settings, {MIN_SETTINGS} needed")
+    x = [known[0] for known in told]
+    added = _weigh_more(verdict, finished, settings)
+    tried = [[name, round(found.without, 4), round(found.with_it, 4)] for name, found in added.items()]
+    better = [name for name, found in sorted(added.items(), key=lambda item: item[1].with_it) if found.better][:1]
+    for name in better if at is not None else ():
+        x, at = [(known[0], known[1 + MORE.index(name)]) for known in told], (at, getattr(verdict.numbers, name))
     found = None if at is None else predict_new_setting(x, y, settings, at)
     if found is None:
         return Forecast(reason=f"no line through the finished runs gives a number for Pass@{k}")
-    return Forecast(*found, **rests_on, predictor=f"pass_at_{k}")
+    return Forecast(*found, **rests_on, predictor=" and ".join([f"pass_at_{k}", *better]), tried=tried)
+
+
+def _weigh_more(verdict: Verdict, finished: dict[str, Finished], settings: list[str]) -> dict[str, Addition]:
+    """Returns what each predictor more would add, of those that are known of all; losses are comparable on random subsets."""
+    random = all(re.match(r"random-|no-sft", name) for name in (verdict.candidate_id, *finished))
+    told, y, _ = zip(*finished.values(), strict=True)
+    added = {}
+    for number, name in enumerate(MORE, 1):
+        column = [known[number] for known in told]
+        if None in (*column, getattr(verdict.numbers, name)) or (name == LOSS and not random):
+            continue
+        # Each of several gets its share of the chance to be wrong.
+        level = 1 - (1 - LEVEL) / len(MORE)
+        if found := weigh_addition([known[0] for known in told], column, y, settings, level):
+            added[name] = found
+    return added
 
 
 def _name_setting(candidate_id: str) -> str:

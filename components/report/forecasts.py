@@ -24,6 +24,7 @@ class Forecasts:
         share_interval: Exact 95 % interval of the share inside; None without forecasts.
         error: Mean absolute error of the prediction; None without forecasts.
         reasons: Why the others had none, the most frequent reason first.
+        tried: What was tried beside Pass@k, as (predictor, error without, error with it), and whether it was taken.
     """
 
     finished: int
@@ -32,6 +33,7 @@ class Forecasts:
     share_interval: Interval | None
     error: float | None
     reasons: list[str]
+    tried: dict[tuple, bool]
 
     @property
     def inside(self) -> int:
@@ -53,6 +55,7 @@ def check_forecasts(rows: list[Row]) -> Forecasts:
         bound_share(len(made) - len(outside), len(made)) if made else None,
         statistics.fmean(abs(row.score - forecast.predicted) for row, forecast in made) if made else None,
         [reason for reason, _ in reasons.most_common()],
+        {tuple(one): f" and {one[0]}" in forecast.predictor for _, forecast in made for one in forecast.tried},
     )
 
 
@@ -73,4 +76,16 @@ def describe_forecasts(rows: list[Row]) -> Section:
         f" ended inside their 95 % prediction interval, {found.inside / found.made:.2f} of them (exact 95 % interval"
         f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
-    return Section(title, [said])
+    return Section(title, [said, *(_describe_tried(*one, taken) for one, taken in found.tried.items())])
+
+
+def _describe_tried(name: str, without: float, with_it: float, taken: bool) -> str:
+    more = (
+        "tells more than Pass@k alone and was taken"
+        if taken
+        else "does not surely tell more than Pass@k alone, so it was left out"
+    )
+    return (
+        f"{name} beside Pass@k {more}: settings left out of the fit are missed by {with_it:.3f} with it and {without:.3f}"
+        " without."
+    )

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,22 +18,22 @@ class Finished(NamedTuple):
     """A candidate that has a result of RL.
 
     Attributes:
-        predictor: What was measured before RL.
+        predictors: What was measured before RL; the first is known.
         score: What it came to.
         elsewhere: Whether RL ran in another system, whose owner recorded the score.
     """
 
-    predictor: float
+    predictors: tuple[float | None, ...]
     score: float
     elsewhere: bool = False
 
 
-def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Finished]:
-    """Returns the candidates that have both metrics, by candidate id; the newest run where there are several.
+def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dict[str, Finished]:
+    """Returns the candidates that have the score and the first predictor, by candidate id; the newest run of several.
 
     Args:
         experiment: What `links["experiment"]` of the logged outcomes must be.
-        predictor: Name of a metric, e.g. sft/pass_at_64.
+        predictors: Names of metrics, e.g. sft/pass_at_64.
         score: Name of a metric, e.g. rl/pass_at_1.
 
     Returns:
@@ -43,9 +44,10 @@ def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Fini
         query = f"tags.`rlready.experiment` = '{experiment}' and tags.`rlready.role` = 'candidate'"
         found = {}
         for run in search(client, experiment_id, query):
-            point = run.data.metrics.get(predictor), run.data.metrics.get(score)
-            if None not in point:
-                found[run.data.tags["rlready.candidate_id"]] = Finished(*point, run.data.tags.get(RESULT) == ELSEWHERE)
+            told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
+            if None not in (told[0], reached):
+                elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
+                found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere)
         return found
 
     return attempt(find) or {}
