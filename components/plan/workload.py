@@ -52,7 +52,7 @@ def estimate_cost(
         ),
     }
     if experiment.rl.steps:
-        work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 2.2e-4)
+        work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 1e-5)
         work["benchmark"] = (tested, 0, tested, most * _count_parts(problems, repeated), 8e-5)
     estimate = {}
     for stage, (tokens, operations, written, steps, overhead) in work.items():

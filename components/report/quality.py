@@ -167,7 +167,9 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
 
 def describe_differences(rows: list[Row], k: int | None) -> Section:
     """Returns the section on what the paper's predictors tell more than Pass@1 after SFT."""
-    first, *others = pick_main(k)
+    first, *others = main = pick_main(k)
+    if any(row.score is not None and row.candidate.subset != "random" for row in rows):
+        others.insert(1, replace(main.pass_at_k, label=f"{main.pass_at_k.label} (random subsets)", restricted=True))
     table: Table = [["Predictor", "Points", "Spearman", "SFT Pass@1's", "Difference"]]
     for predictor in others:
         found = compare_predictors(rows, predictor, first)

@@ -12,6 +12,7 @@ from rlready.components.report.document import Document, Plot, Section, render_h
 from rlready.components.report.excerpts import describe_excerpts
 from rlready.components.report.forecasts import describe_forecasts
 from rlready.components.report.headline import describe_result
+from rlready.components.report.inversions import describe_inversions
 from rlready.components.report.ledger import describe_costs
 from rlready.components.report.noise import measure_noise
 from rlready.components.report.notation import count
@@ -50,6 +51,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
+        *([describe_inversions(rows)] if noise.repeated else []),
         describe_plateau(rows, k),
         describe_policies(rows, base, k),
         describe_audit(rows),

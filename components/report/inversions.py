@@ -1,0 +1,95 @@
+"""Pairs of settings that RL turned: the one was ahead after SFT and ended behind, both beyond the noise between seeds."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from rlready.components.core.estimators.intervals import LEVEL
+from rlready.components.core.estimators.variation import pool_deviation
+from rlready.components.report.comparison import Row, Setting, group_settings
+from rlready.components.report.document import Section
+from rlready.components.report.notation import count
+
+TITLE = "Which pairs of settings did RL turn?"
+MOST = 10  # pairs in the table
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A pair that RL turned.
+
+    Attributes:
+        ahead: Name of the setting with more Pass@1 after SFT.
+        behind: Name of the other.
+        lead: How much more, in the mean over seeds.
+        loss: How much lower the first ended after RL, in the mean over seeds.
+    """
+
+    ahead: str
+    behind: str
+    lead: float
+    loss: float
+
+
+def find_inversions(rows: list[Row]) -> tuple[list[Inversion], int] | None:
+    """Returns the pairs that RL turned, the largest loss first, and how many pairs were looked at.
+
+    A pair counts where each of the two differences of means, before and after, exceeds what chance gives in 5 of 100 studies
+    in any pair at all: Student's test with the deviation between seeds pooled over settings, and Bonferroni's correction for
+    the number of pairs. Both must hold, so the chance of a false pair is no greater than that of one of them alone.
+
+    Returns:
+        None where no setting repeats, so that the noise is unknown.
+    """
+    settings = [s for s in group_settings(rows) if s.scores and all(row.sft_pass_at_1 is not None for row in s.rows)]
+    # Without SFT all seeds share one measurement, which says nothing of the noise between them.
+    before = [_list_before(setting) for setting in settings]
+    after = [setting.scores for setting in settings]
+    noises = pool_deviation(before), pool_deviation(after)
+    pairs = list(itertools.combinations(range(len(settings)), 2))
+    if None in noises or not pairs:
+        return None
+    from scipy.special import stdtrit
+
+    limits = [deviation * float(stdtrit(freedom, 1 - (1 - LEVEL) / 2 / len(pairs))) for deviation, freedom in noises]
+    found = []
+    for pair in pairs:
+        (lead, sure), (gain, surely) = (
+            _compare(values, pair, limit) for values, limit in zip((before, after), limits, strict=True)
+        )
+        if sure and surely and lead * gain < 0:
+            first, second = pair if lead > 0 else pair[::-1]
+            found.append(Inversion(settings[first].name, settings[second].name, abs(lead), abs(gain)))
+    return sorted(found, key=lambda inversion: -inversion.loss), len(pairs)
+
+
+def _list_before(setting: Setting) -> list[float]:
+    values = [row.sft_pass_at_1 for row in setting.rows]
+    return values[:1] if setting.rows[0].candidate.is_base else values
+
+
+def _compare(values: list[list[float]], pair: tuple[int, int], limit: float) -> tuple[float, bool]:
+    """Returns the difference of two means, and whether it is beyond the limit for single values."""
+    one, other = (values[number] for number in pair)
+    difference = sum(one) / len(one) - sum(other) / len(other)
+    return difference, abs(difference) > limit * math.sqrt(1 / len(one) + 1 / len(other))
+
+
+def describe_inversions(rows: list[Row]) -> Section:
+    """Returns the section on the pairs that RL turned."""
+    found = find_inversions(rows)
+    if found is None:
+        return Section(
+            TITLE, ["No setting has finished RL with two seeds, so the noise to hold a pair against is unknown."]
+        )
+    turned, looked = found
+    if not turned:
+        return Section(TITLE, [f"None of {count(looked, 'pair')}, beyond the noise between seeds."])
+    table = [["Ahead after SFT", "Ended before it", "Lead in SFT Pass@1", "Behind after RL"]]
+    table += [[i.ahead, i.behind, f"{i.lead:.3f}", f"{i.loss:.3f}"] for i in turned[:MOST]]
+    more = f" The table shows the {MOST} that RL turned most." if len(turned) > MOST else ""
+    notes = [
+        "Both differences are beyond what the noise between seeds would give in any pair in 5 of 100 studies (Student's test,"
+        " Bonferroni's correction for all pairs)."
+    ]
+    return Section(TITLE, [f"{len(turned)} of {count(looked, 'pair')}.{more}"], table, notes)

@@ -1,0 +1,42 @@
+"""Pairs of settings that RL turned, against simulated studies in which it is known which."""
+
+import numpy as np
+import pytest
+from test_report import make_outcome
+
+from rlready.components.report.assemble import SweepResult
+from rlready.components.report.comparison import read_rows
+from rlready.components.report.inversions import describe_inversions, find_inversions
+
+
+def make_study(before, after, noise, seed=0, seeds=3):
+    draw = np.random.default_rng(seed)
+    outcomes = []
+    for number, (sft, rl) in enumerate(zip(before, after, strict=True)):
+        for repetition in range(seeds):
+            pass_at_1, score = (value + noise * draw.normal() for value in (sft, rl))
+            name = f"random-{2**number}-s{repetition}"
+            outcomes.append(make_outcome("random", 2**number, pass_at_1, 0.7, 0.6, score, name, seed=repetition))
+    return read_rows(SweepResult(outcomes, None, {}))[0]
+
+
+def test_a_pair_that_turns_far_beyond_the_noise_is_found():
+    found, looked = find_inversions(make_study([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.55], 0.005))
+    assert looked == 6
+    assert [(pair.ahead, pair.behind) for pair in found] == [("random-8", "random-4"), ("random-8", "random-2")]
+    assert found[0].lead == pytest.approx(0.1, abs=0.02) and found[0].loss == pytest.approx(0.15, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([0.2] * 8, [0.5] * 8), ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], [0.5] * 8), ([0.2] * 8, np.arange(8) / 10)],
+)
+def test_noise_turns_a_pair_in_at_most_5_of_100_studies(before, after):
+    false = [bool(find_inversions(make_study(before, after, 0.03, seed))[0]) for seed in range(300)]
+    assert np.mean(false) <= 0.05
+
+
+def test_without_repetitions_nothing_is_claimed():
+    rows = make_study([0.1, 0.2], [0.6, 0.5], 0.0, seeds=1)
+    assert find_inversions(rows) is None
+    assert "the noise to hold a pair against is unknown" in describe_inversions(rows).texts[0]
