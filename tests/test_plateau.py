@@ -8,7 +8,7 @@ import pytest
 from test_report import make_outcome
 from test_report import report as report  # a fixture
 
-from rlready.components.core.estimators.plateau import average_blocks, measure_rise
+from rlready.components.core.estimators.plateau import add_rises, average_blocks, measure_rise
 from rlready.components.core.records import RlRecord
 from rlready.components.core.tracking.figures import list_metrics
 from rlready.components.report.assemble import SweepResult
@@ -105,7 +105,8 @@ def describe(runs):
 def test_a_rise_is_the_first_that_is_said(report):
     runs = make_runs(1, 8, 1, 8, 8)
     lead = describe(runs)[0]
-    assert lead.startswith("RL was still rising when it ended, so more steps (rl_steps) may turn the order: 2 of 5")
+    assert lead.startswith("RL was still rising when it ended, so more steps (rl_steps) may turn the order: ")
+    assert "surely more than 10 % of random-4, random-1." in lead
     assert "random-16 ended best after RL" in lead
     written = report(runs)
     table = written.tables["Was RL near its plateau?"]
@@ -122,7 +123,23 @@ def test_a_plateau_is_said_after_the_answer():
 
 def test_rewards_that_scatter_tell_nothing():
     said = describe(make_runs(2, 2, 2, 2, 2, noise=0.2))
-    assert any(line.startswith("Whether RL was near its plateau the rewards do not tell") for line in said)
+    assert any(line.startswith("Whether RL ended near its plateau is not clear: ") for line in said)
+
+
+def test_many_candidates_tell_what_one_does_not():
+    said = describe(make_runs(1.2, 1.2, 1.2, 1.2, 1.2, noise=0.01))
+    rises = look_for_plateau(read_rows(SweepResult(make_runs(1.2, 1.2, 1.2, 1.2, 1.2, noise=0.01), None, {}))[0]).rises
+    assert not all(rise.rising for rise in rises.values()) and said[0].startswith("RL was still rising")
+
+
+def test_the_gain_of_many_is_covered():
+    held = 0
+    for seed in range(1000):
+        draw = np.random.default_rng(seed)
+        series = [[[step, 0.001 * step + 0.02 * draw.normal()] for step in STEPS] for _ in range(6)]
+        found = add_rises([measure_rise(one) for one in series])
+        held += found.low <= 0.6 <= found.high
+    assert 0.94 <= held / 1000 <= 0.985
 
 
 def test_without_rewards_nothing_is_claimed(report):
@@ -133,7 +150,8 @@ def test_without_rewards_nothing_is_claimed(report):
 
 def test_what_mlflow_gets():
     plateau = look_for_plateau(read_rows(SweepResult(make_runs(1, 8, 8, 8, 8), None, {}))[0])
-    assert plateau.list_figures() == {"rl/still_rising": 0.2}
+    late, gain = (sum(getattr(rise, name) for rise in plateau.rises.values()) for name in ("late", "gain"))
+    assert plateau.list_figures() == {"rl/gain_share_of_last_quarter": pytest.approx(late / gain)}
     assert plateau.list_tags()["rl.plateau"].startswith("RL was still rising")
     metrics = {name: value for name, _, value in list_metrics(make_runs(1)[0], "candidate")}
     assert metrics["rl/gain_of_last_quarter_low"] < metrics["rl/gain_of_last_quarter"] < metrics["rl/gain"]

@@ -49,8 +49,8 @@ def describe_result(
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     answer, *more = (not trains and tell_order(rows, k, by)) or _describe_answer(rows, settings, noise)
     plateau, saving = look_for_plateau(rows), weigh_gate(rows, base) if trains else None
-    if plateau.warning:
-        answer = f"{plateau.warning} {answer}"
+    if plateau.rising:
+        answer = f"{plateau.said} {answer}"
     elif plateau.said:
         more = [plateau.said, *more]
     told = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_elsewhere(rows)]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.core.estimators.correlation import spearman
-from rlready.components.core.estimators.plateau import MUCH, Rise, measure_rise
+from rlready.components.core.estimators.plateau import MUCH, Rise, add_rises, measure_rise
 from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
 from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Plot, Section
-from rlready.components.report.notation import count, show_estimate, show_percent, show_signed
+from rlready.components.report.notation import name_some, show_estimate, show_percent, show_signed
 from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
 
 TITLE = "Was RL near its plateau?"
@@ -34,48 +34,47 @@ class Plateau:
     rises: dict[str, Rise]
 
     @property
-    def rising(self) -> list[Rise]:
-        """Those that still rose."""
-        return [rise for rise in self.rises.values() if rise.rising]
+    def all(self) -> Rise:
+        """The gain of all candidates together; their rewards scatter independently."""
+        return add_rises(list(self.rises.values()))
 
     @property
-    def warning(self) -> str:
-        """One sentence where some still rose; else empty."""
-        if not self.rising:
-            return ""
-        shares = [rise.share for rise in self.rising if rise.share is not None]
-        low, high = (f"{100 * end:.0f}" for end in (min(shares, default=0), max(shares, default=0)))
-        of = f"{high} %" if low == high else f"{low} to {high} %"
-        gained = f"{of} of all that it gained" if shares else "after it had lost"
-        who = f"{len(self.rising)} of {count(len(self.rises), 'candidate')}"
-        return (
-            f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {who} gained {gained} in the"
-            " last quarter of the steps."
-        )
+    def rising(self) -> bool:
+        """Whether RL still rose, of all candidates together or of one by itself."""
+        return bool(self.rises) and (self.all.rising or any(rise.rising for rise in self.rises.values()))
 
     @property
     def said(self) -> str:
-        """One sentence, whatever came out."""
-        level = sum(rise.level for rise in self.rises.values())
-        if self.warning or not self.rises:
-            return self.warning
-        if level == len(self.rises):
+        """One sentence; empty where nothing is known."""
+        if not self.rises:
+            return ""
+        named = [name for name, rise in self.rises.items() if rise.rising]
+        much = f"{100 * MUCH:.0f} %"
+        few = "" if self.all.rising and len(named) != 1 else f"; surely more than {much} of {name_some(named)}"
+        if self.rising:
             return (
-                f"RL ended near its plateau: in the last quarter of its steps no candidate gained more than"
-                f" {100 * MUCH:.0f} % of all that it gained."
+                f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
             )
-        return (
-            "Whether RL was near its plateau the rewards do not tell for"
-            f" {len(self.rises) - level} of {count(len(self.rises), 'candidate')}: they scatter too much."
-        )
+        if self.all.level:
+            return f"RL ended near its plateau: {self._share}."
+        return f"Whether RL ended near its plateau is not clear: {self._share}."
+
+    @property
+    def _share(self) -> str:
+        found = self.all
+        if found.gain <= 0:
+            return "nothing was gained in reward by its end"
+        share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
+        return f"{share:.0f} % [{low:.0f}, {high:.0f}] of all gain in reward came in the last quarter of the steps"
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""
         return {"rl.plateau": self.said} if self.rises else {}
 
     def list_figures(self) -> dict[str, float]:
-        """Returns the share of the candidates that still rose as MLflow's metric."""
-        return {"rl/still_rising": len(self.rising) / len(self.rises)} if self.rises else {}
+        """Returns the share of the gain that came in the last quarter as MLflow's metric."""
+        known = self.rises and self.all.share is not None
+        return {"rl/gain_share_of_last_quarter": self.all.share} if known else {}
 
 
 def look_for_plateau(rows: list[Row]) -> Plateau:

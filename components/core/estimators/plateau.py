@@ -75,6 +75,16 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     return Rise(float(end - known[0, 1]), float(length * slope), *map(float, ends))
 
 
+def add_rises(rises: Sequence[Rise]) -> Rise:
+    """Returns what several series gained together; their errors are independent, so the squares of the intervals' arms add."""
+    late = sum(rise.late for rise in rises)
+    low, high = (
+        math.sqrt(sum(arm**2 for arm in arms))
+        for arms in ([rise.late - rise.low for rise in rises], [rise.high - rise.late for rise in rises])
+    )
+    return Rise(sum(rise.gain for rise in rises), late, late - low, late + high)
+
+
 def average_blocks(series: Sequence[tuple[int, float | None]], most: int = 40) -> list[list]:
     """Returns at most so many [last step, mean] of blocks of equal length; the first may be shorter.
 
