@@ -20,9 +20,10 @@ import sys
 from rlready.components.core.runtime.failures import lacks_space
 from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 with open_folder("rl", ["work"], sys.argv[1]) as folder:
-    print(*(path.name for path in folder.iterdir()), flush=True)
+    found = [path.name for path in folder.iterdir()]
     half = folder / "checkpoint-5"
     half.mkdir()
+    print(*found, flush=True)
     sys.stdin.readline()
     assert half.exists(), "the other run has removed it"
     print("done", flush=True)
@@ -49,8 +50,9 @@ def test_a_killed_run_leaves_its_whole_checkpoints_and_no_lock(tmp_path):
     first = start(tmp_path / "model")
     first.stdout.readline()
     (folder,) = (path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir())
-    (folder / "checkpoint-3").mkdir()
+    (folder / "checkpoint-5").rename(folder / "checkpoint-3")
     keep_last(folder, 1.0)
+    (folder / "checkpoint-5").mkdir()
     first.kill()
     first.wait()
     second = start(tmp_path / "model")

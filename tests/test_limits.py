@@ -11,7 +11,7 @@ from rlready.pipelines.cluster.package import write_package
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import load_recipe
 
-SEEDS = "sweep_seeds=0,1"  # 2 seeds x 7 settings
+SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
         limits.check_size(package, load_recipe("laptop", [SEEDS]))
     line = str(caught.value)
     assert "\n" not in line and re.match(
-        rf"sweep: 14 candidates and RL for up to 14 would make the workflow .* KiB, of {limit}", line
+        rf"sweep: 12 candidates and RL for up to 12 would make the workflow .* KiB, of {limit}", line
     )
-    fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 14 do", line).groups())
+    fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 12 do", line).groups())
     grid = ["sweep_candidates=", "sweep_subsets=random"]
     epochs = [",".join(map(str, range(1, count + 1))) for count in (fitting, fitting + 1)]
     limits.check_size(package, load_recipe("laptop", [*grid, f"sweep_epochs={epochs[0]}"]))
@@ -80,7 +80,7 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     monkeypatch, capsys, tmp_path, limit
 ):
     assert rlready(monkeypatch, "plan", "--set", SEEDS) == 0
-    assert "workflow    too large for a cluster: sweep: 14 candidates" in capsys.readouterr().out
+    assert "workflow    too large for a cluster: sweep: 12 candidates" in capsys.readouterr().out
     recipe = tmp_path / "recipe.yaml"
     laptop = "parameters: {base_model: 'builtin:list-machine', curate_sft_data: 'builtin:list-machine', " \
         "curate_evaluation_data: 'builtin:list-machine', curate_sft_examples: 1024}\nplacement: {all: {cpus: 2}}\n"  # fmt: skip
@@ -93,5 +93,5 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     many = "sweep_seeds=" + ",".join(map(str, range(10)))
     assert rlready(monkeypatch, "plan", "--recipe", str(recipe), "--set", many) == 2
     assert "30 candidates" in capsys.readouterr().err
-    assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(10)))) == 2
-    assert "70 candidates, 64 fit in one run" in capsys.readouterr().err
+    assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(11)))) == 2
+    assert "66 candidates, 64 fit in one run" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def laptop(**changes):
         ({"gate_min_coverage_kept": 1.5}, "gate_min_coverage_kept: 1.5 lies outside"),
         (SEQUENTIAL | {"predictors_sequential_alpha": 0.5}, "must lie between 0 and 0.5"),
         (SEQUENTIAL | {"predictors_sequential_budget": 10}, "10 samples are fewer than one problem may need"),
-        ({"sweep_seeds": list(range(10))}, "70 candidates, 64 fit in one run"),
+        ({"sweep_seeds": list(range(11))}, "66 candidates, 64 fit in one run"),
         ({"gate_k": 48}, "neither a power of two nor predictors_samples"),
         ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
         ({"gate_max_loss_rise": 0.9}, "must be at least 1"),

@@ -9,7 +9,7 @@ from rlready.components.core.estimators.plateau import MUCH, Rise, add_rises, me
 from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
 from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Plot, Section
-from rlready.components.report.notation import name_some, show_estimate, show_percent, show_signed
+from rlready.components.report.notation import name_some, show, show_estimate, show_percent
 from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
 
 TITLE = "Was RL near its plateau?"
@@ -94,7 +94,7 @@ def describe_plateau(rows: list[Row], k: int | None) -> Section:
         share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
         end = "rising" if rise.rising else "level" if rise.level else "not clear"
         late = show_estimate(rise.late, (rise.low, rise.high), 3)
-        table.append([name, show_signed(rise.gain, None), late, share, end])
+        table.append([name, show(rise.gain), late, share, end])
     plot = Plot(
         "How the predictors order the candidates on the way",
         "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"

@@ -46,9 +46,11 @@ def predict_new_setting(
         (predicted, low, high); None with fewer than `MIN_POINTS` points or `MIN_SETTINGS` settings, no spread, or a perfect
         fit, which cannot show how far the truth may be.
     """
+    if len(y) < MIN_POINTS:
+        return None
     x, members = np.asarray(x, dtype=float).reshape(len(y), -1), number_clusters(settings)  # (points, predictors)
     y, sizes = np.asarray(y, dtype=float), np.bincount(members)  # (points,), (settings,)
-    if len(x) < MIN_POINTS or len(sizes) < MIN_SETTINGS - 1 + x.shape[1]:
+    if len(sizes) < MIN_SETTINGS - 1 + x.shape[1]:
         return None
     mean_x, mean_y = _average(x, members), _average(y, members)  # (settings, predictors), (settings,)
     if np.ptp(mean_y) == 0 or (design := _design(mean_x)) is None:
