@@ -1,6 +1,6 @@
 """Whether RL was near its plateau when it ended: where it still rose, more steps may turn the order of the candidates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -136,15 +136,20 @@ def _average(row: Row, end: float) -> float:
 def _draw(rows: list[Row], k: int | None) -> str:
     import matplotlib
 
-    lines = [(p.label, trace_ranking(rows, p), color) for p, color in zip(pick_main(k), COLORS, strict=True)]
-    lines = [line for line in lines if line[1]]
+    main = pick_main(k)
+    shown = [(predictor, color, "-") for predictor, color in zip(main, COLORS, strict=True)]
+    if any(row.score is not None and row.candidate.subset != "random" for row in rows):
+        # The others of these are judged on random subsets only; here is what to hold them against.
+        among = [replace(p, label=f"{p.label} (random subsets)", restricted=True) for p in main[:2]]
+        shown += [(predictor, color, "--") for predictor, color in zip(among, COLORS, strict=False)]
+    lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
     if not lines:
         return ""
     with matplotlib.rc_context(STYLE):
         figure, axes = start(legend_rows=len(lines))
         axes.axhline(0, color=GREY, linewidth=1)
-        for label, points, color in lines:
-            axes.plot(*zip(*points[:-1], strict=True), color=color, label=shorten(label))
+        for label, points, color, dashes in lines:
+            axes.plot(*zip(*points[:-1], strict=True), color=color, linestyle=dashes, label=shorten(label))
             axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
             axes.plot(*points[-1], color=color, marker="o")
         axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
