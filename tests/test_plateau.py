@@ -109,7 +109,7 @@ def test_a_rise_is_the_first_that_is_said(report):
     assert "surely more than 10 % of random-4, random-1." in lead
     assert "random-16 ended best after RL" in lead
     written = report(runs)
-    table = written.tables["Was RL near its plateau?"]
+    table = written.tables["Had RL levelled off?"]
     assert [table[f"random-{2**n}"][-1] for n in range(5)] == ["rising", "level", "rising", "level", "level"]
     assert written.markdown.index("still rising") < written.markdown.index("ended best")
 
@@ -117,13 +117,13 @@ def test_a_rise_is_the_first_that_is_said(report):
 def test_a_plateau_is_said_after_the_answer():
     said = describe(make_runs(8, 8, 8, 8, 9))
     assert said[0].startswith("random-16 ended best") and any(
-        line.startswith("RL ended near its plateau") for line in said
+        line.startswith("RL had levelled off when it ended") for line in said
     )
 
 
 def test_rewards_that_scatter_tell_nothing():
     said = describe(make_runs(2, 2, 2, 2, 2, noise=0.2))
-    assert any(line.startswith("Whether RL ended near its plateau is not clear: ") for line in said)
+    assert any(line.startswith("Whether RL had levelled off when it ended is not clear: ") for line in said)
 
 
 def test_many_candidates_tell_what_one_does_not():
@@ -144,7 +144,7 @@ def test_the_gain_of_many_is_covered():
 
 def test_without_rewards_nothing_is_claimed(report):
     runs = [make_outcome("random", 1, 0.2, 0.7, 0.7, 0.4), make_outcome("random", 2, 0.3, 0.6, 0.7, 0.3)]
-    assert not any("plateau" in line or "rising" in line for line in describe(runs))
+    assert not any("levelled" in line or "rising" in line for line in describe(runs))
     assert "No candidate has rewards of enough steps" in report(runs).markdown
 
 

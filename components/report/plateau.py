@@ -12,7 +12,7 @@ from rlready.components.report.document import Plot, Section
 from rlready.components.report.notation import name_some, show, show_estimate, show_percent
 from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
 
-TITLE = "Was RL near its plateau?"
+TITLE = "Had RL levelled off?"
 COLORS = (BLUE, VERMILION, GREEN, PURPLE)
 LEAST_SETTINGS = 4  # to order
 PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
@@ -20,6 +20,8 @@ NOTES = [
     "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
     f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain; level: surely by no"
     " more. Rewards are those of the rollouts, on the problems of RL.",
+    "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has levelled"
+    " off may gain more in a longer run.",
 ]
 
 
@@ -56,8 +58,8 @@ class Plateau:
                 f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
             )
         if self.all.level:
-            return f"RL ended near its plateau: {self._share}."
-        return f"Whether RL ended near its plateau is not clear: {self._share}."
+            return f"RL had levelled off when it ended: {self._share}."
+        return f"Whether RL had levelled off when it ended is not clear: {self._share}."
 
     @property
     def _share(self) -> str:
