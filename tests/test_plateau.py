@@ -1,4 +1,4 @@
-"""Whether RL was near its plateau: the estimate against known curves, and where people read it."""
+"""Whether RL had levelled off: the estimate against known curves, and where people read it."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Whether RL was near its plateau when it ended: where it still rose, more steps may turn the order of the candidates."""
+"""Whether RL had levelled off when it ended: where it still rose, more steps may turn the order of the candidates."""
 
 from dataclasses import dataclass, replace
 
@@ -20,8 +20,8 @@ NOTES = [
     "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
     f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain; level: surely by no"
     " more. Rewards are those of the rollouts, on the problems of RL.",
-    "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has levelled"
-    " off may gain more in a longer run.",
+    "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has"
+    " levelled off may gain more in a longer run.",
 ]
 
 

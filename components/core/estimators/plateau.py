@@ -1,4 +1,4 @@
-"""Whether a training was near its plateau when it ended, from the rewards on its way."""
+"""Whether a training had levelled off when it ended, from the rewards on its way."""
 
 import math
 from collections.abc import Sequence
