@@ -99,3 +99,21 @@ def test_equal_groups_and_padding_are_not_computed(make_trainer, monkeypatch):
     teaching = [row for row, advantage in enumerate(SOME) if advantage]
     real = int(inputs["completion_mask"][teaching].sum() + inputs["prompt_mask"][teaching].sum())
     assert real <= sum(computed) < 0.4 * 64 * (PROMPT + COMPLETION)
+
+
+def test_what_vllm_adds_keeps_its_rows(make_trainer):
+    from trl import GRPOTrainer
+
+    inputs = make_rollouts(SOME)
+    inputs["old_per_token_logps"] = -2 - torch.rand(len(SOME), COMPLETION)
+    ours, theirs = (find_gradients(make_trainer(kind), inputs) for kind in (grpo.ThriftyGRPOTrainer, GRPOTrainer))
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-6) and ours[0] != 0
+    for name, gradient in theirs[1].items():
+        assert torch.allclose(ours[1][name], gradient, atol=1e-6, rtol=1e-4), name
+
+
+def test_pictures_and_other_inputs_are_left_to_trl(make_trainer):
+    trainer = make_trainer(grpo.ThriftyGRPOTrainer)
+    assert trainer._sums_tokens(make_rollouts(SOME)) and not trainer._sums_tokens(
+        make_rollouts(SOME) | {"num_images": []}
+    )

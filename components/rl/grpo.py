@@ -3,7 +3,9 @@
 import torch
 from trl import GRPOTrainer
 
-ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}  # what text that we sampled has
+# What of a step has one row a completion, where it is text; the last three where vLLM samples.
+ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
+ROWS |= {"old_per_token_logps", "sampling_per_token_logps", "importance_sampling_ratio"}
 PARTS, LEAST = 8, 16  # completions of like length go through the model together, in so many parts of at least so many
 
 
@@ -21,7 +23,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         """Says whether a completion without advantage adds nothing to the loss, whatever the user's overrides."""
         plain = self.beta == 0 and self.top_entropy_quantile == 1 and self.off_policy_mask_threshold is None
         more = self._entropy_bonus_enabled or self.aux_loss_enabled
-        return self.loss_type == "dapo" and plain and not more and inputs.keys() == ROWS | {"num_items_in_batch"}
+        return self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}
 
     def _select_teaching(self, inputs: dict) -> dict:
         """Returns the rows that have an advantage, and so many others that all processes have as many; at least one."""
