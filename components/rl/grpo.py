@@ -16,6 +16,19 @@ class ThriftyGRPOTrainer(GRPOTrainer):
     counts the tokens of all completions. Entropy and clip ratios are logged over the completions that are left.
     """
 
+    def _get_train_sampler(self, dataset=None):
+        sampler = super()._get_train_sampler(dataset)
+
+        def set_epoch(epoch: int) -> None:
+            # A resumed run draws the orders of the epochs before, or it would ask in the order of the first one again.
+            if sampler.shuffle:
+                sampler.generator.manual_seed(sampler.seed)
+                for _ in range(epoch):
+                    torch.randperm(sampler.num_samples, generator=sampler.generator)
+
+        sampler.set_epoch = set_epoch
+        return sampler
+
     def _compute_loss(self, model, inputs):
         return super()._compute_loss(model, self._select_teaching(inputs) if self._sums_tokens(inputs) else inputs)
 
