@@ -127,6 +127,8 @@ def _run_rank(stage: str, config: str) -> None:
         else:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
         importlib.import_module(f"rlready.components.{stage}.__main__").run(**json.loads(Path(config).read_text()))
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     except Exception as error:
         if not isinstance(error, InputError):
             traceback.print_exc()
@@ -134,6 +136,10 @@ def _run_rank(stage: str, config: str) -> None:
         Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(failure))
         sys.stdout.flush()
         os._exit(1)  # the others may wait for this one: no leave-taking
+    if not is_main():
+        # Its threads of gloo may abort it while the interpreter ends, and that would end the main one, which still saves.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":
