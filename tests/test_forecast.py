@@ -121,15 +121,38 @@ def test_the_gate_takes_a_second_predictor_where_it_surely_tells_more(monkeypatc
     x, more, y, settings = draw_study(np.random.default_rng(5), weight)
     noise = np.random.default_rng(6).uniform(size=len(y))
     finished = {
-        f"{subset}-256x{setting}-s{number}": Finished((x[number], more[number], noise[number]), y[number])
+        f"{subset}-256x{setting}-s{number}": Finished(
+            (x[number], more[number], noise[number]), y[number], False, subset == "random"
+        )
         for number, setting in enumerate(settings)
     }
     asked = []
     monkeypatch.setattr(forecast, "find_finished", lambda _, names, score: asked.append(names) or finished)
     numbers = GateNumbers(k=64, pass_at_1=0.5, pass_at_k=0.5, generalization_loss=0.5)
-    found = forecast.forecast([Verdict(f"{subset}-256x99-s0", "approved", True, "", numbers=numbers)], "one")[0]
+    name = f"{subset}-256x99-s0"
+    verdicts, comparable = [Verdict(name, "approved", True, "", numbers=numbers)], {name} if subset == "random" else ()
+    (found,) = forecast.forecast(verdicts, "one", comparable)
     assert asked == [["sft/pass_at_64", "sft/pass_at_1", "sft/generalization_loss"]]
     assert found.predictor == taken and {name for name, *_ in found.tried} == tried
     assert found.low < 0.15 + weight / 2 < found.high
     for name, without, with_it in found.tried:
         assert (with_it < without) == (f" and {name}" in taken)
+
+
+@pytest.mark.parametrize("comparable", [True, False])
+@pytest.mark.parametrize("finished_compare", [True, False])
+def test_a_loss_joins_where_the_candidates_say_that_it_compares_whatever_they_are_called(
+    monkeypatch, comparable, finished_compare
+):
+    x, more, y, settings = draw_study(np.random.default_rng(5), 0.4)
+    finished = {
+        f"random-looking-{setting}-s{number}": Finished(
+            (x[number], None, more[number]), y[number], False, finished_compare
+        )
+        for number, setting in enumerate(settings)
+    }
+    monkeypatch.setattr(forecast, "find_finished", lambda *_: finished)
+    numbers = GateNumbers(k=64, pass_at_1=0.5, pass_at_k=0.5, generalization_loss=0.5)
+    verdicts = [Verdict("mine", "approved", True, "", numbers=numbers)]
+    (found,) = forecast.forecast(verdicts, "one", {"mine"} if comparable else ())
+    assert ("generalization_loss" in found.predictor) == (comparable and finished_compare)

@@ -169,7 +169,7 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     log.log_outcome(unfinished, "run-1")
     log.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
     found = find.find_finished("one", ["sft/pass_at_64"], "rl/pass_at_1")
-    assert found == {CANDIDATE.candidate_id: ((0.7,), 0.5, False)}
+    assert found == {CANDIDATE.candidate_id: ((0.7,), 0.5, False, True)}
     assert find.find_finished("three", ["sft/pass_at_64"], "rl/pass_at_1") == {}
 
 

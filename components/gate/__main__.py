@@ -24,7 +24,8 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
     decided = rank(decide(outcomes, baseline, given.gate, given.trains), outcomes, given.gate)
     if given.trains:
-        expected = forecast(decided, given.experiment)
+        comparable = {o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss}
+        expected = forecast(decided, given.experiment, comparable)
         decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
     whole = []

@@ -1,6 +1,7 @@
 """What to expect of RL, from the finished runs of the same experiment."""
 
 import re
+from collections.abc import Container
 
 from rlready.components.core.estimators.forecast import (
     MIN_SETTINGS,
@@ -17,7 +18,7 @@ LOSS = "generalization_loss"
 MORE = ("pass_at_1", LOSS)  # predictors that may join Pass@k
 
 
-def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
+def forecast(verdicts: list[Verdict], experiment: str, comparable: Container[str] = ()) -> list[Forecast]:
     """Forecasts the post-RL Pass@1 of every candidate that has none yet (paper, protocol step 3).
 
     A candidate whose setting has finished with other seeds is told by them, any other by the line from Pass@k; or by the plane
@@ -26,6 +27,7 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     Args:
         verdicts: With the measured Pass@k in their numbers.
         experiment: Digest of everything that makes results comparable.
+        comparable: Ids of the candidates whose loss can be held against others'.
 
     Returns:
         For each verdict: what to expect, or the reason why not.
@@ -35,15 +37,17 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     k = verdicts[0].numbers.k
     names = [f"sft/{name}" for name in (f"pass_at_{k}", *MORE)]
     finished = find_finished(experiment, names, "rl/pass_at_1")
-    return [_forecast(verdict, finished, k) for verdict in verdicts]
+    added = _weigh_more(finished)
+    alike = {name: found for name, found in added.items() if name != LOSS}
+    return [_forecast(v, finished, added if v.candidate_id in comparable else alike, k) for v in verdicts]
 
 
-def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Forecast:
+def _forecast(verdict: Verdict, finished: dict[str, Finished], added: dict[str, Addition], k: int) -> Forecast:
     if verdict.candidate_id in finished:
         return Forecast(reason="an earlier run has its result already")
     if len(finished) < MIN_POINTS:
         return Forecast(reason=f"insufficient data: {len(finished)} finished runs, {MIN_POINTS} needed")
-    told, y, others = zip(*finished.values(), strict=True)
+    told, y, others, _ = zip(*finished.values(), strict=True)
     rests_on = {"points": len(y), "elsewhere": sum(others)}
     setting, settings, at = (
         _name_setting(verdict.candidate_id),
@@ -60,7 +64,7 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Foreca
     if len(set(settings)) < MIN_SETTINGS:
         return Forecast(reason=f"insufficient data: {len(set(settings))} finished settings, {MIN_SETTINGS} needed")
     x = [known[0] for known in told]
-    added = _weigh_more(verdict, finished, settings)
+    added = {name: found for name, found in added.items() if getattr(verdict.numbers, name) is not None}
     tried = [[name, round(found.without, 4), round(found.with_it, 4)] for name, found in added.items()]
     better = [name for name, found in sorted(added.items(), key=lambda item: item[1].with_it) if found.better][:1]
     for name in better if at is not None else ():
@@ -71,14 +75,15 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], k: int) -> Foreca
     return Forecast(*found, **rests_on, predictor=" and ".join([f"pass_at_{k}", *better]), tried=tried)
 
 
-def _weigh_more(verdict: Verdict, finished: dict[str, Finished], settings: list[str]) -> dict[str, Addition]:
-    """Returns what each predictor more would add, of those that are known of all; losses are comparable on random subsets."""
-    random = all(re.match(r"random-|no-sft", name) for name in (verdict.candidate_id, *finished))
-    told, y, _ = zip(*finished.values(), strict=True)
-    added = {}
+def _weigh_more(finished: dict[str, Finished]) -> dict[str, Addition]:
+    """Returns what each predictor more would add, of those that are known of all finished runs and comparable among them."""
+    if not finished:
+        return {}
+    added, (told, y, _, alike) = {}, zip(*finished.values(), strict=True)
+    settings = [*map(_name_setting, finished)]
     for number, name in enumerate(MORE, 1):
         column = [known[number] for known in told]
-        if None in (*column, getattr(verdict.numbers, name)) or (name == LOSS and not random):
+        if None in column or (name == LOSS and not all(alike)):
             continue
         # Each of several gets its share of the chance to be wrong.
         level = 1 - (1 - LEVEL) / len(MORE)

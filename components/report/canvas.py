@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
 )  # fmt: skip
+MAIN_COLORS = (BLUE, VERMILION, GREEN, PURPLE)  # of the main predictors, in their order
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
 LABEL_LENGTH = 44
 STYLE = {

@@ -1,19 +1,18 @@
 """Whether RL had levelled off when it ended: where it still rose, more steps may turn the order of the candidates."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rlready.components.core.estimators.correlation import spearman
 from rlready.components.core.estimators.plateau import MUCH, Rise, add_rises, measure_rise
-from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
+from rlready.components.report.canvas import GREY, MAIN_COLORS, STYLE, finish, shorten, start
 from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Plot, Section
 from rlready.components.report.notation import name_some, show, show_estimate, show_percent
-from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
+from rlready.components.report.predictors import Predictor, mixes_subsets, pick_main, score_rows, select_finished
 
 TITLE = "Had RL levelled off?"
-COLORS = (BLUE, VERMILION, GREEN, PURPLE)
 LEAST_SETTINGS = 4  # to order
 PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
 NOTES = [
@@ -52,7 +51,7 @@ class Plateau:
             return ""
         named = [name for name, rise in self.rises.items() if rise.rising]
         much = f"{100 * MUCH:.0f} %"
-        few = "" if self.all.rising and len(named) != 1 else f"; surely more than {much} of {name_some(named)}"
+        few = "" if self.all.rising else f"; surely more than {much} of {name_some(named)}"
         if self.rising:
             return (
                 f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
@@ -138,12 +137,10 @@ def _average(row: Row, end: float) -> float:
 def _draw(rows: list[Row], k: int | None) -> str:
     import matplotlib
 
-    main = pick_main(k)
-    shown = [(predictor, color, "-") for predictor, color in zip(main, COLORS, strict=True)]
-    if any(row.score is not None and row.candidate.subset != "random" for row in rows):
+    shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
+    if mixes_subsets(rows):
         # The others of these are judged on random subsets only; here is what to hold them against.
-        among = [replace(p, label=f"{p.label} (random subsets)", restricted=True) for p in main[:2]]
-        shown += [(predictor, color, "--") for predictor, color in zip(among, COLORS, strict=False)]
+        shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
     lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
     if not lines:
         return ""

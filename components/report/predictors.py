@@ -1,7 +1,7 @@
 """What is measured before RL and may tell its result."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,10 @@ class Predictor:
     def short(self) -> str:
         """The label where all settings are random subsets anyway."""
         return self.label.removesuffix(" (random subsets)")
+
+    def restrict(self) -> "Predictor":
+        """Returns the same, judged on random subsets only."""
+        return self if self.restricted else replace(self, label=f"{self.label} (random subsets)", restricted=True)
 
     def measure(self, row: Row) -> tuple[float, ...] | None:
         """Returns the parts, or None if one is missing or the row is not to be judged by them."""
@@ -106,6 +110,11 @@ def _minus_loss(row: Row) -> float | None:
 
 def _negate(value: float | None) -> float | None:
     return None if value is None else -value
+
+
+def mixes_subsets(rows: list[Row]) -> bool:
+    """Says whether other than random subsets have finished RL, so that a predictor on random ones is another than on all."""
+    return any(row.score is not None and row.candidate.subset != "random" for row in rows)
 
 
 def select_finished(rows: list[Row], *predictors: Predictor) -> list[Row]:

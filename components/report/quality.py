@@ -1,6 +1,6 @@
 """How well each predictor told the result of RL: correlations, and their differences."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rlready.components.core.estimators.correlation import (
     SPLITS,
@@ -19,6 +19,7 @@ from rlready.components.report.notation import MISSING, show_signed
 from rlready.components.report.predictors import (
     Predictor,
     list_predictors,
+    mixes_subsets,
     pick_main,
     score_rows,
     select_finished,
@@ -93,7 +94,7 @@ class Difference:
 def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Difference:
     """Compares two predictors on the same candidates, in the same bootstrap samples."""
     if one.restricted:
-        other = replace(other, restricted=True)
+        other = other.restrict()
     finished = select_finished(rows, one, other)
     x, z = score_rows(finished, one), score_rows(finished, other)
     y, clusters = [row.score for row in finished], [row.setting for row in finished]
@@ -168,8 +169,8 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
 def describe_differences(rows: list[Row], k: int | None) -> Section:
     """Returns the section on what the paper's predictors tell more than Pass@1 after SFT."""
     first, *others = main = pick_main(k)
-    if any(row.score is not None and row.candidate.subset != "random" for row in rows):
-        others.insert(1, replace(main.pass_at_k, label=f"{main.pass_at_k.label} (random subsets)", restricted=True))
+    if mixes_subsets(rows):
+        others.insert(1, main.pass_at_k.restrict())
     table: Table = [["Predictor", "Points", "Spearman", "SFT Pass@1's", "Difference"]]
     for predictor in others:
         found = compare_predictors(rows, predictor, first)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rlready.components.report.audit import audit_rejections
-from rlready.components.report.canvas import BLUE, GREEN, GREY, PURPLE, STYLE, VERMILION, finish, shorten, start
+from rlready.components.report.canvas import GREY, MAIN_COLORS, STYLE, finish, shorten, start
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Plot, Section
 from rlready.components.report.ledger import balance
@@ -23,7 +23,6 @@ from rlready.components.report.policies import (
 from rlready.components.report.predictors import pick_main
 
 AFFORDED, LOST = 0.4, 0.01  # good is what costs at most so much of RL for all and loses at most so much Pass@1
-COLORS = (BLUE, VERMILION, GREEN, PURPLE)
 MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
 TITLE = "What every policy would have cost"
 UNKNOWN = (
@@ -174,7 +173,7 @@ def _describe_best(pool: Pool, k: int | None) -> list[str]:
 def _draw(pool: Pool, prices: list[Price], k: int | None) -> str:
     import matplotlib
 
-    lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), COLORS, strict=True)]
+    lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), MAIN_COLORS, strict=True)]
     lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
     marks = [(found, MARKS[found.label]) for found in prices if found.label in MARKS and found.regret is not None]
     with matplotlib.rc_context(STYLE):

@@ -21,11 +21,13 @@ class Finished(NamedTuple):
         predictors: What was measured before RL; the first is known.
         score: What it came to.
         elsewhere: Whether RL ran in another system, whose owner recorded the score.
+        compares_loss: Whether its loss can be held against others', as its candidate says.
     """
 
     predictors: tuple[float | None, ...]
     score: float
     elsewhere: bool = False
+    compares_loss: bool = False
 
 
 def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dict[str, Finished]:
@@ -47,7 +49,9 @@ def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dic
             told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
             if None not in (told[0], reached):
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
-                found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere)
+                setting = run.data.params
+                alike = setting.get("trained_on_sft_data") == "True" or setting.get("subset") == "random"
+                found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere, alike)
         return found
 
     return attempt(find) or {}
