@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from rlready.components.core.estimators.forecast import (
     MIN_SETTINGS,
@@ -50,6 +51,20 @@ def test_settings_that_are_too_few_for_a_line_are_told_by_their_own_seeds_only(s
         _, low, high = predict_known_setting(y[:-1], settings[:-1], settings[-1])
         covered += low <= y[-1] <= high
     assert 0.93 <= covered / studies <= 0.97
+
+
+def test_a_setting_that_scatters_widens_its_own_interval_and_nobody_elses():
+    """One run of it collapsed, as shortest-256x4 did in the study."""
+    settings = np.repeat(np.arange(6), 3)
+    y = 0.5 + 0.02 * settings + np.tile([-0.01, 0.0, 0.01], 6)
+    calm = predict_known_setting(y, settings, 2)
+    y[0] = 0.1
+    predicted, low, high = predict_known_setting(y, settings, 0)
+    assert predicted == pytest.approx(np.mean(y[:3])) and (low, high) == pytest.approx(
+        predicted + np.array([-1, 1]) * stats.t.ppf(0.975, 2) * np.std(y[:3], ddof=1) * math.sqrt(4 / 3)
+    )
+    _, low, high = predict_known_setting(y, settings, 2)
+    assert high - low == pytest.approx((calm[2] - calm[1]) * stats.t.ppf(0.975, 10) / stats.t.ppf(0.975, 12))
 
 
 def test_what_cannot_show_its_scatter_is_not_predicted():

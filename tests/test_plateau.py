@@ -142,6 +142,51 @@ def test_the_gain_of_many_is_covered():
     assert 0.94 <= held / 1000 <= 0.985
 
 
+def make_shared(draw, seeds, candidates):
+    """Candidates whose rewards scatter with those of their seed, around an even rise of 0.4."""
+    runs = []
+    for seed in range(seeds):
+        shared = 0.02 * draw.normal(size=len(STEPS))
+        for number in range(candidates):
+            own = 0.01 * draw.normal(size=len(STEPS))
+            rewards = [[s, 0.001 * s + a + b] for s, a, b in zip(STEPS, shared, own, strict=True)]
+            outcome = make_outcome("random", number + 1, 0.1, 0.5, 0.7, 0.3, f"random-{number + 1}-s{seed}", seed=seed)
+            runs.append(dataclasses.replace(outcome, rl=RlRecord(rewards, steps=400, seconds=9.0)))
+    return look_for_plateau(read_rows(SweepResult(runs, None, {}))[0])
+
+
+@pytest.mark.parametrize(("seeds", "candidates"), [(1, 6), (3, 4)])
+def test_candidates_that_scatter_with_their_seed_are_covered(seeds, candidates):
+    held = as_if_independent = 0
+    for number in range(300):
+        plateau = make_shared(np.random.default_rng(number), seeds, candidates)
+        alone = add_rises(list(plateau.rises.values()))
+        assert plateau.all.late == pytest.approx(alone.late) and plateau.all.gain == pytest.approx(alone.gain)
+        held += plateau.all.low <= 0.1 * seeds * candidates <= plateau.all.high
+        as_if_independent += alone.low <= 0.1 * seeds * candidates <= alone.high
+    assert 0.92 <= held / 300 <= 0.99 and as_if_independent / 300 < 0.87
+
+
+def test_many_level_candidates_do_not_rise_alone_by_chance():
+    """Each gains a tenth of its gain in the last quarter, so at 95 % one in forty would be said to rise."""
+    told = 0
+    for number in range(100):
+        draw, runs = np.random.default_rng(number), []
+        for one in range(40):
+            outcome = make_outcome("random", one + 1, 0.1, 0.5, 0.7, 0.3)
+            rewards = [[s, 0.0012 * min(s, 300) + 0.0004 * max(s - 300, 0) + 0.02 * draw.normal()] for s in STEPS]
+            runs.append(dataclasses.replace(outcome, rl=RlRecord(rewards, steps=400, seconds=9.0)))
+        told += bool(look_for_plateau(read_rows(SweepResult(runs, None, {}))[0]).alone)
+    assert told <= 10
+
+
+def test_a_step_without_a_reward_is_left_out_of_its_candidate_alone():
+    runs = make_runs(1, 8, 8, 8, 8)
+    runs[2].rl.rewards[-3][1] = None
+    plateau = look_for_plateau(read_rows(SweepResult(runs, None, {}))[0])
+    assert len(plateau.rises) == 5 and plateau.all.gain == pytest.approx(sum(r.gain for r in plateau.rises.values()))
+
+
 def test_without_rewards_nothing_is_claimed(report):
     runs = [make_outcome("random", 1, 0.2, 0.7, 0.7, 0.4), make_outcome("random", 2, 0.3, 0.6, 0.7, 0.3)]
     assert not any("levelled" in line or "rising" in line for line in describe(runs))

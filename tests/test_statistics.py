@@ -23,7 +23,7 @@ from rlready.components.core.estimators.intervals import (
     bound_share,
     draw_clusters,
 )
-from rlready.components.core.estimators.variation import analyse_variance, pool_deviation
+from rlready.components.core.estimators.variation import analyse_variance, find_scattered, pool_deviation
 
 
 @pytest.fixture
@@ -232,6 +232,33 @@ def test_analysis_of_variance_equals_scipys():
 )
 def test_without_repetitions_or_groups_there_is_no_analysis(groups):
     assert analyse_variance(groups) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "freedom", "level", "critical"),
+    [(3, 2, 0.95, 0.8709), (10, 2, 0.95, 0.4450), (5, 9, 0.95, 0.4241), (20, 4, 0.95, 0.1921), (10, 2, 0.99, 0.5358)],
+)
+def test_a_group_scatters_from_cochrans_published_share_of_the_variances_on(groups, freedom, level, critical):
+    """Critical values from the tables of Eisenhart, Hastay and Wallis (1947)."""
+    pattern = np.random.default_rng(1).normal(size=freedom + 1)
+    pattern = (pattern - pattern.mean()) / pattern.std(ddof=1)  # variance 1
+
+    def judge(share):
+        ratio = math.sqrt(share * (groups - 1) / (1 - share))
+        return find_scattered([ratio * pattern, *([pattern] * (groups - 1))], level)
+
+    assert judge(critical + 0.002) == [0] and judge(critical - 0.002) == []
+
+
+def test_groups_that_scatter_alike_seldom_lose_one():
+    draw = np.random.default_rng(4)
+    assert 0.004 <= np.mean([bool(find_scattered(draw.normal(size=(17, 3)))) for _ in range(4000)]) <= 0.012
+
+
+def test_all_that_scatter_more_are_found_and_those_that_never_differ_say_nothing():
+    quiet = [[number, number + 0.1, number - 0.1] for number in range(9)]
+    assert find_scattered([[0, 0, 0], *quiet, [0, 9, 4], [0, 0.1], [5], [], [1, 70, 20]]) == [10, 14]
+    assert find_scattered([[0.0, 0.0], [0.0, 0.0], [0.1, 0.3]]) == [] == find_scattered([])
 
 
 def test_nothing_repeated_has_no_deviation():

@@ -89,7 +89,7 @@ def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice |
 
 
 def _estimate_variance(setting: Setting, noise: ScoreNoise) -> float | None:
-    deviation = noise.benchmark if noise.deviation is None else noise.deviation
+    deviation = noise.benchmark if noise.deviation is None else noise.scattered.get(setting.name, noise.deviation)
     return None if deviation is None else deviation**2 / len(setting.scores)
 
 

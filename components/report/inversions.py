@@ -5,10 +5,10 @@ import math
 from dataclasses import dataclass
 
 from rlready.components.core.estimators.intervals import LEVEL
-from rlready.components.core.estimators.variation import pool_deviation
+from rlready.components.core.estimators.variation import find_scattered, pool_deviation
 from rlready.components.report.comparison import Row, Setting, group_settings
 from rlready.components.report.document import Section
-from rlready.components.report.notation import count
+from rlready.components.report.notation import count, name_some
 
 TITLE = "Which pairs of settings did RL turn?"
 MOST = 10  # pairs in the table
@@ -31,12 +31,28 @@ class Inversion:
     loss: float
 
 
-def find_inversions(rows: list[Row]) -> tuple[list[Inversion], int] | None:
-    """Returns the pairs that RL turned, the largest loss first, and how many pairs were looked at.
+@dataclass(frozen=True)
+class Turned:
+    """What RL did to the order of the settings.
+
+    Attributes:
+        pairs: That it turned, the largest loss first.
+        looked: How many pairs were looked at.
+        scattered: Names of the settings in none of them, because their seeds scatter more than those of the others.
+    """
+
+    pairs: list[Inversion]
+    looked: int
+    scattered: list[str]
+
+
+def find_inversions(rows: list[Row]) -> Turned | None:
+    """Returns the pairs that RL turned.
 
     A pair counts where each of the two differences of means, before and after, exceeds what chance gives in 5 of 100 studies
     in any pair at all: Student's test with the deviation between seeds pooled over settings, and Bonferroni's correction for
-    the number of pairs. Both must hold, so the chance of a false pair is no greater than that of one of them alone.
+    the number of pairs. Both must hold, so the chance of a false pair is no greater than that of one of them alone. One noise
+    for all needs seeds that scatter alike, so settings that scatter more are left out.
 
     Returns:
         None where no setting repeats, so that the noise is unknown.
@@ -45,6 +61,11 @@ def find_inversions(rows: list[Row]) -> tuple[list[Inversion], int] | None:
     # Without SFT all seeds share one measurement, which says nothing of the noise between them.
     before = [_list_before(setting) for setting in settings]
     after = [setting.scores for setting in settings]
+    apart = {number for values in (before, after) for number in find_scattered(values)}
+    scattered = [setting.name for number, setting in enumerate(settings) if number in apart]
+    settings, before, after = (
+        [one for number, one in enumerate(ones) if number not in apart] for ones in (settings, before, after)
+    )
     noises = pool_deviation(before), pool_deviation(after)
     pairs = list(itertools.combinations(range(len(settings)), 2))
     if None in noises or not pairs:
@@ -60,7 +81,7 @@ def find_inversions(rows: list[Row]) -> tuple[list[Inversion], int] | None:
         if sure and surely and lead * gain < 0:
             first, second = pair if lead > 0 else pair[::-1]
             found.append(Inversion(settings[first].name, settings[second].name, abs(lead), abs(gain)))
-    return sorted(found, key=lambda inversion: -inversion.loss), len(pairs)
+    return Turned(sorted(found, key=lambda inversion: -inversion.loss), len(pairs), scattered)
 
 
 def _list_before(setting: Setting) -> list[float]:
@@ -82,14 +103,19 @@ def describe_inversions(rows: list[Row]) -> Section:
         return Section(
             TITLE, ["No setting has finished RL with two seeds, so the noise to hold a pair against is unknown."]
         )
-    turned, looked = found
-    if not turned:
-        return Section(TITLE, [f"None of {count(looked, 'pair')}, beyond the noise between seeds."])
+    apart = (
+        [f"Not looked at: {name_some(found.scattered)}, whose seeds scatter more than those of the others."]
+        if found.scattered
+        else []
+    )
+    looked = count(found.looked, "pair")
+    if not found.pairs:
+        return Section(TITLE, [f"None of {looked}, beyond the noise between seeds.", *apart])
     table = [["Ahead after SFT", "Ended before it", "Lead in SFT Pass@1", "Behind after RL"]]
-    table += [[i.ahead, i.behind, f"{i.lead:.3f}", f"{i.loss:.3f}"] for i in turned[:MOST]]
-    more = f" The table shows the {MOST} that RL turned most." if len(turned) > MOST else ""
+    table += [[i.ahead, i.behind, f"{i.lead:.3f}", f"{i.loss:.3f}"] for i in found.pairs[:MOST]]
+    more = f" The table shows the {MOST} that RL turned most." if len(found.pairs) > MOST else ""
     notes = [
         "Both differences are beyond what the noise between seeds would give in any pair in 5 of 100 studies (Student's test,"
         " Bonferroni's correction for all pairs)."
     ]
-    return Section(TITLE, [f"{len(turned)} of {count(looked, 'pair')}.{more}"], table, notes)
+    return Section(TITLE, [f"{len(found.pairs)} of {looked}.{more}", *apart], table, notes)

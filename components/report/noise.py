@@ -4,9 +4,15 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from rlready.components.core.estimators.variation import Variation, analyse_variance, bound_deviation, pool_deviation
+from rlready.components.core.estimators.variation import (
+    Variation,
+    analyse_variance,
+    bound_deviation,
+    find_scattered,
+    pool_deviation,
+)
 from rlready.components.report.comparison import Interval, Row, group_settings
-from rlready.components.report.notation import count
+from rlready.components.report.notation import count, name_some
 
 
 @dataclass(frozen=True)
@@ -14,7 +20,9 @@ class ScoreNoise:
     """What repeating RL changes, so that differences between settings can be held against it.
 
     Attributes:
-        repeated: Settings with more than one finished seed.
+        repeated: Settings with more than one finished seed, but for those that scatter.
+        scattered: Standard deviations of the settings whose seeds scatter more than those of all others, by name; in none of
+            the other figures.
         deviation: Standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled.
         interval: Its 95 % interval.
         freedom: Its degrees of freedom.
@@ -26,6 +34,7 @@ class ScoreNoise:
     """
 
     repeated: int
+    scattered: dict[str, float]
     deviation: float | None
     interval: Interval | None
     freedom: int
@@ -39,6 +48,8 @@ class ScoreNoise:
 def measure_noise(rows: list[Row]) -> ScoreNoise:
     """Returns how much scores differ between repetitions, and how much between settings."""
     settings = group_settings(rows)
+    apart = [settings[number] for number in find_scattered([setting.scores for setting in settings])]
+    settings = [setting for setting in settings if setting not in apart]
     groups = [setting.scores for setting in settings]
     pooled = pool_deviation(groups)
     bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.is_base])
@@ -46,6 +57,7 @@ def measure_noise(rows: list[Row]) -> ScoreNoise:
     errors = [row.benchmark.standard_error for row in rows if row.score is not None and row.benchmark.standard_error]
     return ScoreNoise(
         sum(len(group) > 1 for group in groups),
+        {setting.name: statistics.stdev(setting.scores) for setting in apart},
         *((pooled[0], bound_deviation(*pooled), pooled[1]) if pooled else (None, None, 0)),
         *((bare[0], bound_deviation(*bare), bare[1]) if bare else (None, None, 0)),
         math.sqrt(statistics.fmean(error**2 for error in errors)) if errors else None,
@@ -74,18 +86,28 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
             f" RL alone, repeated on the base model without SFT, by {_show(noise.rl_deviation, noise.rl_interval)}"
             f" ({count(noise.rl_freedom, 'degree')} of freedom);"
         )
-    said = [f"{said} the standard error of the benchmark, a part of both, is {benchmark}."]
+    said = [f"{said} the standard error of the benchmark, a part of both, is {benchmark}.", *_describe_scattered(noise)]
     found = noise.variation
     if found is None:
         return [*said, "Whether the settings differ by more than that cannot be computed."]
     low, high = found.share_interval
     larger = "is larger than the noise" if found.p < 0.05 else "is not shown to be larger than the noise"
     p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
-    settings = sum(bool(s.scores) for s in group_settings(rows)) - 1
+    settings = sum(bool(s.scores) for s in group_settings(rows)) - len(noise.scattered) - 1
     return [
         *said,
         f"The spread between settings {larger}: {found.share:.2f} [{low:.2f}, {high:.2f}] of the variance lies between them"
         f" (one-way analysis of variance, F({settings}, {found.freedom}) = {found.f:.1f}, {p}).",
+    ]
+
+
+def _describe_scattered(noise: ScoreNoise) -> list[str]:
+    if not noise.scattered:
+        return []
+    named = name_some([f"{name} ({deviation:.4f})" for name, deviation in noise.scattered.items()])
+    return [
+        f"The seeds of {named} scatter more than those of the other settings would by chance (F-test, Bonferroni's correction),"
+        " and are in none of these figures."
     ]
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.core.estimators.correlation import spearman
-from rlready.components.core.estimators.plateau import MUCH, Rise, add_rises, measure_rise
+from rlready.components.core.estimators.intervals import LEVEL
+from rlready.components.core.estimators.plateau import MUCH, Rise, add_rises, is_known, measure_rise
 from rlready.components.report.canvas import GREY, MAIN_COLORS, STYLE, finish, shorten, start
 from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Plot, Section
@@ -17,8 +18,10 @@ LEAST_SETTINGS = 4  # to order
 PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
 NOTES = [
     "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
-    f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain; level: surely by no"
-    " more. Rewards are those of the rollouts, on the problems of RL.",
+    f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain, with Bonferroni's"
+    " correction for the number of candidates; level: by no more, anywhere in the interval. Rewards are those of the rollouts,"
+    " on the problems of RL. Candidates of one seed meet the same problems at every step, so they scatter together, and the"
+    " interval of all of them is wider than if they did not.",
     "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has"
     " levelled off may gain more in a longer run.",
 ]
@@ -30,28 +33,26 @@ class Plateau:
 
     Attributes:
         rises: The gain of each candidate whose rewards tell it, by name.
+        all: The gain of all of them together.
+        alone: Names of those that surely rose by themselves, with Bonferroni's correction for their number.
     """
 
     rises: dict[str, Rise]
-
-    @property
-    def all(self) -> Rise:
-        """The gain of all candidates together; their rewards scatter independently."""
-        return add_rises(list(self.rises.values()))
+    all: Rise
+    alone: list[str]
 
     @property
     def rising(self) -> bool:
         """Whether RL still rose, of all candidates together or of one by itself."""
-        return bool(self.rises) and (self.all.rising or any(rise.rising for rise in self.rises.values()))
+        return self.all.rising or bool(self.alone)
 
     @property
     def said(self) -> str:
         """One sentence; empty where nothing is known."""
         if not self.rises:
             return ""
-        named = [name for name, rise in self.rises.items() if rise.rising]
         much = f"{100 * MUCH:.0f} %"
-        few = "" if self.all.rising else f"; surely more than {much} of {name_some(named)}"
+        few = "" if self.all.rising else f"; surely more than {much} of {name_some(self.alone)}"
         if self.rising:
             return (
                 f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
@@ -79,10 +80,22 @@ class Plateau:
 
 
 def look_for_plateau(rows: list[Row]) -> Plateau:
-    """Returns what the rewards tell of the end of RL, of candidates that RL taught something to its end."""
+    """Returns what the rewards tell of the end of RL, of candidates that RL taught something to its end.
+
+    Candidates of one seed are asked the same problems at every step, so their rewards rise and fall together (correlation 0.7
+    in the miniature): what all of them gained scatters as the sum of their rewards does. Seeds scatter independently.
+    """
     trained = [row for row in rows if row.outcome.rl and not row.stopped]
-    rises = {row.name: measure_rise(row.outcome.rl.rewards) for row in trained}
-    return Plateau({name: rise for name, rise in rises.items() if rise})
+    rewards = {row.name: [pair for pair in row.outcome.rl.rewards if is_known(pair)] for row in trained}
+    rises = {name: rise for name, series in rewards.items() if (rise := measure_rise(series))}
+    together: dict[tuple, list[list]] = {}
+    for row in trained:
+        if row.name in rises:
+            steps = tuple(step for step, _ in rewards[row.name])
+            together.setdefault((row.candidate.seed, steps), []).append([reward for _, reward in rewards[row.name]])
+    sums = [measure_rise(list(zip(steps, np.sum(found, 0), strict=True))) for (_, steps), found in together.items()]
+    corrected = 1 - (1 - LEVEL) / max(1, len(rises))
+    return Plateau(rises, add_rises(sums), [name for name in rises if measure_rise(rewards[name], corrected).rising])
 
 
 def describe_plateau(rows: list[Row], k: int | None) -> Section:
@@ -93,7 +106,7 @@ def describe_plateau(rows: list[Row], k: int | None) -> Section:
     table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
     for name, rise in plateau.rises.items():
         share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
-        end = "rising" if rise.rising else "level" if rise.level else "not clear"
+        end = "rising" if name in plateau.alone else "level" if rise.level else "not clear"
         late = show_estimate(rise.late, (rise.low, rise.high), 3)
         table.append([name, show(rise.gain), late, share, end])
     plot = Plot(

@@ -12,7 +12,7 @@ import numpy as np
 
 from rlready.components.core.estimators.correlation import correlate
 from rlready.components.core.estimators.intervals import LEVEL, MIN_POINTS, bootstrap, number_clusters
-from rlready.components.core.estimators.variation import pool_deviation
+from rlready.components.core.estimators.variation import find_scattered, pool_deviation
 
 MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93 % for some ratios of the two variances
 
@@ -141,7 +141,7 @@ def predict_known_setting(
     """Predicts one more point of a setting that has some: their mean, with Student's interval for a new observation.
 
     What the predictor says of the setting is in those points already. The scatter within settings is pooled, for one alone
-    has too few points.
+    has too few points; but one that scatters more than the others goes by its own, and is in no other's pool.
 
     Args:
         y: The outcomes of the known points.
@@ -155,7 +155,9 @@ def predict_known_setting(
     groups: dict[Hashable, list[float]] = {}
     for value, name in zip(y, settings, strict=True):
         groups.setdefault(name, []).append(value)
-    pooled, own = pool_deviation(list(groups.values())), groups.get(setting)
+    apart = [[*groups][number] for number in find_scattered([*groups.values()])]
+    alike = [setting] if setting in apart else groups.keys() - apart
+    pooled, own = pool_deviation([groups.get(name, []) for name in alike]), groups.get(setting)
     if len(y) < MIN_POINTS or not own or not pooled or pooled[0] == 0:
         return None
     from scipy.special import stdtrit

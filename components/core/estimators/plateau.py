@@ -57,8 +57,7 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     Returns:
         None with too few points to tell the line from the scatter.
     """
-    known = np.array([pair for pair in series if None not in pair], dtype=float).reshape(-1, 2)
-    known = known[np.isfinite(known).all(axis=1)]
+    known = np.array([pair for pair in series if is_known(pair)], dtype=float).reshape(-1, 2)
     late = known[known[:, 0] > (1 - LAST) * known[-1, 0]] if len(known) else known
     if len(known) < LEAST_POINTS or len(late) < LEAST_LATE:
         return None
@@ -73,6 +72,11 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     end = values.mean() + slope * steps[-1]
     ends = (length * (slope - reach * error), length * (slope + reach * error))
     return Rise(float(end - known[0, 1]), float(length * slope), *map(float, ends))
+
+
+def is_known(pair: Sequence[float | None]) -> bool:
+    """Whether a [step, value] has both, and finite."""
+    return None not in pair and all(map(math.isfinite, pair))
 
 
 def add_rises(rises: Sequence[Rise]) -> Rise:

@@ -8,6 +8,8 @@ import numpy as np
 
 from rlready.components.core.estimators.intervals import LEVEL
 
+OUTLYING = 0.99
+
 
 @dataclass(frozen=True)
 class Variation:
@@ -38,6 +40,33 @@ def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | Non
     if not freedom:
         return None
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups if len(group)) / freedom), freedom
+
+
+def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -> list[int]:
+    """Returns the numbers of the groups whose values scatter more than chance gives any of them, so that they do not pool.
+
+    The largest variance is tested against the pool of the others (F-test, Bonferroni's correction for the number of groups),
+    and again without it, until none is too large (Cochran 1941; for groups of unequal sizes 't Lam 2010; at 1 % as ISO 5725-2
+    does, because the pool of the others would be too small where one is left out by chance).
+
+    Args:
+        groups: The values of each group; those that do not differ at all say nothing, as where all scores are 0.
+        level: 1 minus the chance that groups which scatter alike lose one.
+    """
+    from scipy.special import fdtrc
+
+    freedom = {number: len(group) - 1 for number, group in enumerate(groups) if len(group) > 1 and np.ptp(group)}
+    squares = {number: float(np.var(groups[number])) * len(groups[number]) for number in freedom}
+    found = []
+    while len(freedom) > 2:
+        largest = max(freedom, key=lambda number: squares[number] / freedom[number])
+        own, within = freedom[largest], squares[largest]
+        others, rest = sum(freedom.values()) - own, sum(squares.values()) - within
+        if fdtrc(own, others, within / own / (rest / others)) * len(freedom) >= 1 - level:
+            break
+        found.append(largest)
+        del freedom[largest], squares[largest]
+    return sorted(found)
 
 
 def bound_deviation(deviation: float, freedom: int, level: float = LEVEL) -> tuple[float, float]:
