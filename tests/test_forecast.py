@@ -92,6 +92,20 @@ def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_t
     assert old.reason == "an earlier run has its result already"
 
 
+@pytest.mark.parametrize("name", ["random-256x1-s9", "random-256x9-s0"])
+def test_a_forecast_stays_where_a_pass_at_1_can_be(monkeypatch, name):
+    """One of three seeds collapsed: Student's interval of its setting would reach from -0.8 to 1.6."""
+    finished = {
+        f"random-256x{setting}-s{seed}": Finished((0.1 * setting, None, None), score, False, True)
+        for setting, scores in enumerate([[0.6, 0.61, 0.6], [0.55, 0.13, 0.53], *([[0.62, 0.6, 0.63]] * 6)])
+        for seed, score in enumerate(scores)
+    }
+    monkeypatch.setattr(forecast, "find_finished", lambda *_: finished)
+    numbers = GateNumbers(k=64, pass_at_k=40.0)
+    (found,) = forecast.forecast([Verdict(name, "approved", True, "", numbers=numbers)], "one")
+    assert 0 <= found.low <= found.predicted <= found.high <= 1 and found.high - found.low == 1
+
+
 def test_two_predictors_give_the_interval_of_the_textbook():
     generator = np.random.default_rng(3)
     x, at = generator.normal(size=(12, 2)), [0.3, -1.2]

@@ -60,7 +60,7 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], added: dict[str, 
             return Forecast(
                 reason="insufficient data: no setting has finished with two seeds, so their scatter is unknown"
             )
-        return Forecast(*found, **rests_on, predictor="seeds of the setting")
+        return Forecast(*_cut(found), **rests_on, predictor="seeds of the setting")
     if len(set(settings)) < MIN_SETTINGS:
         return Forecast(reason=f"insufficient data: {len(set(settings))} finished settings, {MIN_SETTINGS} needed")
     x = [known[0] for known in told]
@@ -72,7 +72,12 @@ def _forecast(verdict: Verdict, finished: dict[str, Finished], added: dict[str, 
     found = None if at is None else predict_new_setting(x, y, settings, at)
     if found is None:
         return Forecast(reason=f"no line through the finished runs gives a number for Pass@{k}")
-    return Forecast(*found, **rests_on, predictor=" and ".join([f"pass_at_{k}", *better]), tried=tried)
+    return Forecast(*_cut(found), **rests_on, predictor=" and ".join([f"pass_at_{k}", *better]), tried=tried)
+
+
+def _cut(figures: tuple[float, ...]) -> list[float]:
+    """Returns the figures where they can be a Pass@1: a line, and Student's interval of few seeds, know no ends."""
+    return [min(1.0, max(0.0, figure)) for figure in figures]
 
 
 def _weigh_more(finished: dict[str, Finished]) -> dict[str, Addition]:
