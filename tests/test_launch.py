@@ -185,3 +185,15 @@ def test_a_full_disk_is_found_where_a_process_died_without_a_word(work, tmp_path
 def test_an_outcome_is_json_for_the_next_stage():
     outcome = Outcome(CANDIDATE, failure=Failure("sft", "why", 1.0, 2))
     assert json.loads(to_json(outcome))["failure"] == dataclasses.asdict(outcome.failure)
+
+
+def test_no_library_reports_to_its_maker():
+    """Its thread would look up a host, and so read the environment, while accelerate writes it: that is a SIGSEGV at times."""
+    said = (
+        "import rlready.components.core.launch, mlflow, huggingface_hub.constants\n"
+        "from mlflow.telemetry import get_telemetry_client\n"
+        "print(get_telemetry_client(), huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY)"
+    )
+    bare = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}  # in a test, MLflow is silent by itself
+    done = subprocess.run([sys.executable, "-c", said], env=bare, capture_output=True, text=True, check=True)
+    assert done.stdout == "None True\n"
