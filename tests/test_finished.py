@@ -33,7 +33,7 @@ CASES = yaml.safe_load((Path(__file__).parent / "cases" / "checkpoints.yaml").re
 
 
 def laptop(*items, **changes):
-    return load_recipe("laptop", []) | {"sweep_candidates": list(items)} | changes
+    return load_recipe("laptop", []) | {"sweep_candidates": list(items), "gate_audit_fraction": 0.0} | changes
 
 
 @pytest.fixture(scope="module")

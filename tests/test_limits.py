@@ -12,6 +12,7 @@ from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import load_recipe
 
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
+OPEN = ["gate_max_rl_runs=0", "gate_audit_fraction=0"]  # the recipe has a budget and an audit of its own
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def limit(monkeypatch, package):
 
 def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
     with pytest.raises(InputError) as caught:
-        limits.check_size(package, load_recipe("laptop", [SEEDS]))
+        limits.check_size(package, load_recipe("laptop", [*OPEN, SEEDS]))
     line = str(caught.value)
     assert "\n" not in line and re.match(
         rf"sweep: 12 candidates and RL for up to 12 would make the workflow .* KiB, of {limit}", line
@@ -39,11 +40,11 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
     fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 12 do", line).groups())
     grid = ["sweep_candidates=", "sweep_subsets=random"]
     epochs = [",".join(map(str, range(1, count + 1))) for count in (fitting, fitting + 1)]
-    limits.check_size(package, load_recipe("laptop", [*grid, f"sweep_epochs={epochs[0]}"]))
-    limits.check_size(package, load_recipe("laptop", [SEEDS, f"gate_max_rl_runs={budget}"]))
+    limits.check_size(package, load_recipe("laptop", [*OPEN, *grid, f"sweep_epochs={epochs[0]}"]))
+    limits.check_size(package, load_recipe("laptop", [*OPEN, SEEDS, f"gate_max_rl_runs={budget}"]))
     for more in ([*grid, f"sweep_epochs={epochs[1]}"], [SEEDS, f"gate_max_rl_runs={budget + 1}"]):
         with pytest.raises(InputError, match="fit: split the sweep"):
-            limits.check_size(package, load_recipe("laptop", more))
+            limits.check_size(package, load_recipe("laptop", [*OPEN, *more]))
 
 
 def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
@@ -64,14 +65,36 @@ def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
     ],
 )
 def test_rl_is_counted_for_as_many_as_the_gate_may_send_there(changes, approved):
-    assert limits.count_approved(parse_parameters(load_recipe("laptop", changes)).gate, 20) == approved
+    assert limits.count_approved(parse_parameters(load_recipe("laptop", [*OPEN, *changes])).gate, 20) == approved
 
 
 def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch, capsys, tmp_path):
     path = tmp_path / "laptop.yaml"
-    assert rlready(monkeypatch, "compile", "--output", str(path), "--set", SEEDS) == 2
+    assert (
+        rlready(
+            monkeypatch,
+            "compile",
+            "--output",
+            str(path),
+            "--set",
+            SEEDS,
+            *(part for given in OPEN for part in ("--set", given)),
+        )
+        == 2
+    )
     assert not path.exists()
-    assert rlready(monkeypatch, "submit", "--image", IMAGE, "--set", SEEDS) == 2
+    assert (
+        rlready(
+            monkeypatch,
+            "submit",
+            "--image",
+            IMAGE,
+            "--set",
+            SEEDS,
+            *(part for given in OPEN for part in ("--set", given)),
+        )
+        == 2
+    )
     assert not any(server.made.values())
     assert capsys.readouterr().err.count("fit: split the sweep") == 2
 
@@ -79,7 +102,7 @@ def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch
 def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(
     monkeypatch, capsys, tmp_path, limit
 ):
-    assert rlready(monkeypatch, "plan", "--set", SEEDS) == 0
+    assert rlready(monkeypatch, "plan", "--set", SEEDS, *(part for given in OPEN for part in ("--set", given))) == 0
     assert "workflow    too large for a cluster: sweep: 12 candidates" in capsys.readouterr().out
     recipe = tmp_path / "recipe.yaml"
     laptop = "parameters: {base_model: 'builtin:list-machine', curate_sft_data: 'builtin:list-machine', " \

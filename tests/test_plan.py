@@ -19,7 +19,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
 
 
 def laptop(**changes):
-    return load_recipe("laptop", []) | changes
+    return load_recipe("laptop", []) | {"gate_audit_fraction": 0.0} | changes
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def laptop(**changes):
         ({"gate_audit_fraction": 1.5}, r"gate_audit_fraction: 1.5 lies outside \[0, 1\]"),
         ({"gate_max_verifier_disagreement": -0.1}, r"lies outside \[0, 1\]"),
         (
-            {"gate_rank_by": "generalization_loss", "gate_max_rl_runs": 2},
+            {"gate_rank_by": "generalization_loss", "sweep_candidates": [], "sweep_subsets": ["shortest", "longest"]},
             "shortest, longest: losses are not comparable",
         ),
         ({"predictors_sampling": "lazy"}, "'lazy' is none of fixed, sequential"),
@@ -246,7 +246,7 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
     plan = make_plan(
         laptop(
             base_model=str(tiny_model), curate_sft_data=str(train), curate_rl_data="", curate_sft_examples=0,
-            curate_evaluation_data=str(evaluation), sweep_examples=[16], curate_heldout_problems=8,
+            curate_evaluation_data=str(evaluation), sweep_candidates=[], sweep_examples=[16], curate_heldout_problems=8,
             curate_rl_problems=16, curate_predictor_problems=4, curate_benchmark_problems=5,
         )
     )  # fmt: skip
