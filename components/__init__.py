@@ -2,6 +2,7 @@
 
 import os
 
-# Before MLflow and Hugging Face's hub are imported: what they report to their makers they send from a thread, whose search for
-# a host reads the environment while accelerate writes it, and that has ended a training with SIGSEGV.
+# Before MLflow, Hugging Face's hub and vLLM are imported: what they report to their makers they send from a thread. It looks up
+# a host, and so reads the environment, while accelerate writes it; that has ended a training with SIGSEGV.
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # DO_NOT_TRACK must be true for MLflow, and 1 for vLLM

@@ -190,10 +190,11 @@ def test_an_outcome_is_json_for_the_next_stage():
 def test_no_library_reports_to_its_maker():
     """Its thread would look up a host, and so read the environment, while accelerate writes it: that is a SIGSEGV at times."""
     said = (
-        "import rlready.components.core.launch, mlflow, huggingface_hub.constants\n"
+        "import os, rlready.components.core.launch, mlflow, huggingface_hub.constants\n"
         "from mlflow.telemetry import get_telemetry_client\n"
-        "print(get_telemetry_client(), huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY)"
+        "print(get_telemetry_client(), huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY)\n"
+        "print(os.environ['VLLM_NO_USAGE_STATS'])  # vLLM need not be installed"
     )
     bare = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}  # in a test, MLflow is silent by itself
     done = subprocess.run([sys.executable, "-c", said], env=bare, capture_output=True, text=True, check=True)
-    assert done.stdout == "None True\n"
+    assert done.stdout == "None True\n1\n"

@@ -13,6 +13,7 @@ from rlready.pipelines.recipes import load_recipe
 
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
 OPEN = ["gate_max_rl_runs=0", "gate_audit_fraction=0"]  # the recipe has a budget and an audit of its own
+MANY = [part for given in (SEEDS, *OPEN) for part in ("--set", given)]
 
 
 @pytest.fixture(scope="module")
@@ -70,31 +71,9 @@ def test_rl_is_counted_for_as_many_as_the_gate_may_send_there(changes, approved)
 
 def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch, capsys, tmp_path):
     path = tmp_path / "laptop.yaml"
-    assert (
-        rlready(
-            monkeypatch,
-            "compile",
-            "--output",
-            str(path),
-            "--set",
-            SEEDS,
-            *(part for given in OPEN for part in ("--set", given)),
-        )
-        == 2
-    )
+    assert rlready(monkeypatch, "compile", "--output", str(path), *MANY) == 2
     assert not path.exists()
-    assert (
-        rlready(
-            monkeypatch,
-            "submit",
-            "--image",
-            IMAGE,
-            "--set",
-            SEEDS,
-            *(part for given in OPEN for part in ("--set", given)),
-        )
-        == 2
-    )
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, *MANY) == 2
     assert not any(server.made.values())
     assert capsys.readouterr().err.count("fit: split the sweep") == 2
 
@@ -102,7 +81,7 @@ def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch
 def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(
     monkeypatch, capsys, tmp_path, limit
 ):
-    assert rlready(monkeypatch, "plan", "--set", SEEDS, *(part for given in OPEN for part in ("--set", given))) == 0
+    assert rlready(monkeypatch, "plan", *MANY) == 0
     assert "workflow    too large for a cluster: sweep: 12 candidates" in capsys.readouterr().out
     recipe = tmp_path / "recipe.yaml"
     laptop = "parameters: {base_model: 'builtin:list-machine', curate_sft_data: 'builtin:list-machine', " \

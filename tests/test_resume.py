@@ -84,9 +84,8 @@ def test_a_killed_stage_goes_on_in_a_pod_that_shares_nothing_but_the_volume(
     stage, series, tiny_model, data, tmp_path, monkeypatch
 ):
     whole, lost, new, volume = (tmp_path / name for name in ("whole", "lost", "new", "volume"))
-    model = (
-        FOLDERS["builtin:list-machine"] if stage == "rl" else tiny_model
-    )  # which is right now and then, as an untrained one is not
+    # An untrained model is never right, so it would have no rewards to compare.
+    model = FOLDERS["builtin:list-machine"] if stage == "rl" else tiny_model
     for folder in (whole, lost, new):
         folder.mkdir()
     other = launch(stage, make_arguments(stage, model, data, whole), whole)
