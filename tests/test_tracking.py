@@ -168,8 +168,11 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     log.log_outcome(linked, "run-1")
     log.log_outcome(unfinished, "run-1")
     log.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
+    longest = replace(CANDIDATE, candidate_id="longest", subset="longest")
+    log.log_outcome(replace(linked, candidate=longest), "run-1")
     found = find.find_finished("one", ["sft/pass_at_64"], "rl/pass_at_1")
-    assert found == {CANDIDATE.candidate_id: ((0.7,), 0.5, False, True)}
+    # The last says whether its loss can be held against others'.
+    assert found == {CANDIDATE.candidate_id: ((0.7,), 0.5, False, True), "longest": ((0.7,), 0.5, False, False)}
     assert find.find_finished("three", ["sft/pass_at_64"], "rl/pass_at_1") == {}
 
 

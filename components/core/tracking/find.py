@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rlready.components.core.tracking import store
 from rlready.components.core.tracking.client import attempt, name_experiment, search
-from rlready.components.core.tracking.figures import ELSEWHERE, RESULT
+from rlready.components.core.tracking.figures import COMPARES_LOSS, ELSEWHERE, RESULT
 
 OUTCOMES = "outcomes.json"  # what a report keeps of its run, in the run's folder and in MLflow
 
@@ -49,8 +49,7 @@ def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dic
             told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
             if None not in (told[0], reached):
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
-                setting = run.data.params
-                alike = setting.get("trained_on_sft_data") == "True" or setting.get("subset") == "random"
+                alike = COMPARES_LOSS in run.data.tags
                 found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere, alike)
         return found
 

@@ -8,7 +8,15 @@ from typing import Any
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.tracking import view
 from rlready.components.core.tracking.client import attempt
-from rlready.components.core.tracking.figures import ELSEWHERE, RESULT, SERIES, is_number, list_metrics, name_metric
+from rlready.components.core.tracking.figures import (
+    COMPARES_LOSS,
+    ELSEWHERE,
+    RESULT,
+    SERIES,
+    is_number,
+    list_metrics,
+    name_metric,
+)
 from rlready.components.core.tracking.lineage import list_datasets, log_models
 from rlready.components.core.tracking.runs import find_oldest, log_missing, make_run, open_child
 
@@ -93,6 +101,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
+    tags |= {COMPARES_LOSS: "yes"} if outcome.candidate.compares_loss else {}
     if outcome.rl and outcome.rl.stopped:
         tags |= {"rl.stopped": outcome.rl.stopped[:LONGEST_TAG]}
     tags |= {
