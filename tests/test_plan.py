@@ -58,7 +58,7 @@ def laptop(**changes):
         ({"sampling_gpu_memory_utilization": 0.0}, r"lies outside \(0, 1\]"),
         ({"sampling_stop": ["", 3]}, "sampling_stop: '' is not a text.*\nsampling_stop: 3"),
         ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
-        ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 1024"),
+        ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 512"),
         ({"curate_sft_examples": 0}, "has no end"),
         ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
         ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
@@ -285,7 +285,7 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
         make_plan(asked)
     first, second, fitting = str(refused.value).splitlines()
     assert (
-        "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 1024 (curate_rl_problems)" in first
+        "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
     )
     assert "b.jsonl: 9 usable problems, and wanted are 64 (curate_predictor_problems) + 256" in second
     proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[2:])
