@@ -45,7 +45,7 @@ COMMANDS = {
 }
 START = """\
 start with:
-  rlready run --recipe laptop   the experiment in miniature, in six minutes
+  rlready run --recipe laptop   the experiment in miniature, in seven minutes
   rlready COMMAND --help        an example; of run every parameter too
 """
 CLOSED = 128 + 13  # what a shell says of a program whose reader went away (SIGPIPE)
