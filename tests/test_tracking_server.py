@@ -156,7 +156,8 @@ def test_the_laptop_recipe_logs_every_candidate_with_its_lineage(mlflow, tmp_pat
     assert len(found) == len(rows) == len(outcomes) + 2
     parent = rows[folder.name]
     assert parent.info.status == "FINISHED" and parent.data.params["rl_steps"] == "2"
-    assert {a.path for a in client.list_artifacts(parent.info.run_id)} == {"report.html", "report.md", "outcomes.json"}
+    kept = {"report.html", "report.md", "outcomes.json", "verdicts.json"}
+    assert {a.path for a in client.list_artifacts(parent.info.run_id)} == kept
     models = {model.model_id: model for model in client.search_logged_models([experiment])}
     for outcome in outcomes:
         row = rows[outcome["candidate"]["candidate_id"]]
