@@ -12,7 +12,7 @@ SHARED = {"config", "core", "list_machine"}
 STAGES = {"plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report"}
 # The rooms of core, the ground floor first: each imports only what lies on a floor below, or stands in the same room.
 FLOORS = (
-    {"records", "candidate", "elsewhere", "verdicts", "serialization", "models", "storage"}
+    {"records", "candidate", "elsewhere", "verdicts", "serialization", "models", "outputs", "storage"}
     | {"printable", "prompts", "yaml_text"},
     {"estimators", "verifier", "runtime"},
     {"data"},

@@ -29,10 +29,8 @@ def benchmark(
         before: The candidate's outcome so far; left out for the base model.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.serialization import write_metrics
+    from rlready.components.core.outputs import annotate
 
     paths = {"data": data.path, "outcome": outcome.path, "samples": samples.path, "samples_uri": samples.uri}
     paths |= {"model": model and model.path, "before": before and before.path}
-    about = launch("benchmark", candidate=candidate, settings=settings, **paths)
-    outcome.metadata.update(about)
-    metrics.metadata.update(write_metrics(about, metrics.path))
+    annotate(launch("benchmark", candidate=candidate, settings=settings, **paths), outcome, metrics)

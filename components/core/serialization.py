@@ -130,13 +130,3 @@ def write_atomically(path: str | Path, text: str) -> None:
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
-
-
-def write_metrics(figures: dict[str, float | None], path: str | Path) -> dict[str, float]:
-    """Writes and returns the figures that are there, for the KFP UI.
-
-    The file is for kfp.local, whose cache takes an artifact without one for lost.
-    """
-    known = {name: value for name, value in figures.items() if value is not None}
-    write_atomically(path, json.dumps(known))
-    return known

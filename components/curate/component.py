@@ -15,5 +15,6 @@ def curate(settings: str, data: dsl.Output[dsl.Dataset], card: dsl.Output[dsl.Ma
         card: Counts, lengths, digests, and what was left out and why.
     """
     from rlready.components.core.launch import launch
+    from rlready.components.core.outputs import annotate
 
-    data.metadata.update(launch("curate", settings=settings, data=data.path, card=card.path))
+    annotate(launch("curate", settings=settings, data=data.path, card=card.path), data)

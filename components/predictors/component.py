@@ -29,10 +29,8 @@ def predictors(
         samples: Every sample, with its verdict.
     """
     from rlready.components.core.launch import launch
-    from rlready.components.core.serialization import write_metrics
+    from rlready.components.core.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": outcome.path}
     paths |= {"samples": samples.path, "samples_uri": samples.uri}
-    about = launch("predictors", candidate=candidate, settings=settings, **paths)
-    outcome.metadata.update(about)
-    metrics.metadata.update(write_metrics(about, metrics.path))
+    annotate(launch("predictors", candidate=candidate, settings=settings, **paths), outcome, metrics)

@@ -29,9 +29,10 @@ def rl(
         outcome: The same with rewards, steps and seconds; or why RL failed.
     """
     from rlready.components.core.launch import launch
+    from rlready.components.core.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path}
     paths |= {"trained": trained.path, "model_uri": trained.uri, "outcome": outcome.path}
-    about = launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths)
-    trained.metadata.update(about)
-    outcome.metadata.update(about)
+    annotate(
+        launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths), trained, outcome
+    )

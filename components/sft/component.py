@@ -23,8 +23,7 @@ def sft(
         outcome: Trajectory of held-out losses, steps, seconds; or why SFT failed.
     """
     from rlready.components.core.launch import launch
+    from rlready.components.core.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "outcome": outcome.path}
-    about = launch("sft", candidate=candidate, settings=settings, **paths)
-    model.metadata.update(about)
-    outcome.metadata.update(about)
+    annotate(launch("sft", candidate=candidate, settings=settings, **paths), model, outcome)
