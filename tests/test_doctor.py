@@ -39,6 +39,15 @@ def test_a_healthy_machine(examine):
     assert found["pipeline"][0] == "ok"
 
 
+def test_each_data_set_is_named_once(examine, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    names = ("sft_data", "evaluation_data", "rl_data", "predictor_data")
+    recipe.write_text("parameters: {" + ", ".join(f"curate_{name}: gsm8k" for name in names) + "}")
+    assert examine("--recipe", str(recipe))[1]["data"][1].count("gsm8k") == 1
+    recipe.write_text("parameters: {curate_sft_data: ./gone.jsonl, curate_rl_data: ./gone.jsonl}")
+    assert examine("--recipe", str(recipe))[1]["data"][1].count("gone.jsonl") == 1
+
+
 def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "LEAST_DISK", 1 << 60)
     monkeypatch.setattr(

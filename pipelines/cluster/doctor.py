@@ -132,7 +132,7 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
 
     curate = parse_parameters(parameters).curate
     uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
-    here, elsewhere, absent, needed = [], [], [], {}
+    here, elsewhere, absent, needed = {}, {}, {}, {}  # each source once, however many stages read it
     for text, registry in dict.fromkeys(uses):
         try:
             source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
@@ -142,9 +142,9 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
                 find_format(source.format).find_prompt()  # raises if it cannot be loaded
                 origin = find_origin(source.format)
                 needed |= {origin.name: f"{origin.package} {origin.version}"} if origin.digest else {}
-            (here if source.path else elsewhere).append(text)
+            (here if source.path else elsewhere)[text] = source
         except InputError as error:
-            absent.append(str(error))
+            absent[str(error)] = text
     if absent:
         return "failure", "; ".join(absent)
     parts = [f"{len(here)} sources are there"] * bool(here) + [f"plan looks at {', '.join(elsewhere)}"] * bool(
