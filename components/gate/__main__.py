@@ -5,6 +5,7 @@ import json
 
 from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
+from rlready.components.core.outputs import hand_on
 from rlready.components.core.records import Candidate, Outcome
 from rlready.components.core.runtime import events
 from rlready.components.core.serialization import parse_record, read_record, to_json, write_atomically
@@ -44,11 +45,9 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
         "outcomes": [dataclasses.asdict(outcome) for outcome in whole],
     }
     write_atomically(judged, json.dumps(held))
-    return [
-        {"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest}
-        for outcome in whole
-        if outcome.verdict.proceed
-    ]
+    proceeding = [outcome for outcome in whole if outcome.verdict.proceed]
+    approved = [{"candidate": to_json(o.candidate), "digest": o.sft.model_digest} for o in proceeding]
+    return hand_on(approved=approved)[0]
 
 
 def arrange(measured: list[Outcome], settings) -> tuple[Outcome | None, list[Outcome]]:

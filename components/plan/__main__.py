@@ -4,6 +4,7 @@ import json
 
 from rlready.components.config import complete_parameters
 from rlready.components.core.launch import run_from_command_line
+from rlready.components.core.outputs import hand_on
 from rlready.components.core.serialization import to_json, write_atomically
 from rlready.components.core.tracking.runs import open_run
 from rlready.components.plan.plan import describe_plan, make_plan
@@ -16,11 +17,11 @@ def run(parameters: dict, run_name: str, summary: str) -> tuple:
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))
     open_run(run_name, parameters)
-    return (
-        [to_json(candidate) for candidate in plan.measured],
-        to_json(plan.baseline),
-        json.dumps(parameters, sort_keys=True),
-        *(plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")),
+    return hand_on(
+        candidates=[to_json(candidate) for candidate in plan.measured],
+        baseline=to_json(plan.baseline),
+        parameters=json.dumps(parameters, sort_keys=True),
+        **{stage: plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")},
     )
 
 

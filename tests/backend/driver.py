@@ -8,7 +8,7 @@ from typing import Any
 from backend.package import Package
 from backend.resolve import find_artifacts, find_parameter
 from backend.store import AlreadyExists, Artifact, Execution, Store
-from backend.values import DriverFailed, check_type, holds, select, to_value
+from backend.values import DriverFailed, check_literals, check_type, holds, select, to_value
 
 Inputs = tuple[dict[str, Any], dict[str, list[Artifact]]]
 
@@ -132,6 +132,7 @@ class Driver:
                 values = {name: entry.get("defaultValue") for name, entry in left.items() if entry.get("isOptional")}
             for name, source in given.get("parameters", {}).items():
                 value = self._resolve_parameter(source, parent)
+                check_literals(name, defined.get(name, {}).get("literals"), value)
                 if value is not None or not defined.get(name, {}).get("isOptional"):
                     values[name] = value
             artifacts = {

@@ -16,13 +16,20 @@ class Artifact:
         id: MLMD's number; a cached task puts out the same.
         key: Name of the output that it came from.
         schema: Type, e.g. system.Model.
-        content: Whatever the fake stage returned.
+        content: What the stage wrote, or a fake one returned; None if there is no file.
+        metadata: As a later task reads it.
     """
 
     id: int
     key: str
     schema: str
     content: Any
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """Where it lies, with as many characters as on a server."""
+        return f"minio://mlpipeline/v2/artifacts/rlready/{self.id:036}/{self.key}/{self.id:036}/{self.key}"
 
 
 @dataclass
@@ -91,9 +98,9 @@ class Store:
             self._children.setdefault(execution.parent.id, []).append(execution)
         return execution
 
-    def create_artifact(self, key: str, schema: str, content: Any) -> Artifact:
+    def create_artifact(self, key: str, schema: str, content: Any, metadata: dict[str, Any]) -> Artifact:
         """Adds an artifact."""
-        artifact = Artifact(len(self.artifacts) + 1, key, schema, content)
+        artifact = Artifact(len(self.artifacts) + 1, key, schema, content, metadata)
         self.artifacts[artifact.id] = artifact
         return artifact
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 
@@ -29,11 +30,11 @@ def to_value(given: Any) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """Returns the text in which any value can be read (metadata/converter.go)."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    """Returns the text in which any value can be read; a null is empty (metadata/converter.go:14-51)."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, float):
+        return f"{int(value)}" if value.is_integer() else f"{Decimal(repr(value)):f}"
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
@@ -65,3 +66,9 @@ def check_type(name: str, kind: str, value: Any) -> Any:
     if not isinstance(value, TYPES[kind]):
         raise DriverFailed(f"input parameter {name!r} type mismatch: expect {kind}, got {type(value).__name__}")
     return value
+
+
+def check_literals(name: str, literals: list | None, value: Any) -> None:
+    """Refuses a value that is none of a parameter's choices (resolve.go:351, util/validate_literal.go)."""
+    if literals and value not in to_value(literals):
+        raise DriverFailed(f"input parameter {name!r} value {value} does not match any of the allowed literal values")
