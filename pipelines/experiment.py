@@ -25,7 +25,7 @@ from typing import List  # noqa: UP035  kfp reads the annotation by name
 from kfp import dsl
 
 from rlready.components.benchmark.component import benchmark
-from rlready.components.config import list_form, list_parameters
+from rlready.components.config import SECTIONS, list_form, list_parameters, name_fields
 from rlready.components.curate.component import curate
 from rlready.components.gate.component import gate
 from rlready.components.plan.component import plan
@@ -161,8 +161,18 @@ def _write_signature() -> tuple[inspect.Signature, str]:
 
 
 def _describe() -> str:
+    """Returns what KFP's UI shows of the pipeline, as Markdown in a panel that does not scroll; then every parameter."""
+    sections = {field[:1]: name.partition("_")[0] for name, field in name_fields().items()}
+    about = {section: inspect.getdoc(kind).partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
+    numbered = [f"{number}. {name}: {about.get(name, 'all other parameters')}" for number, name in sections.items()]
     lines = [f"{p.name}: {p.description} (default from: {p.source})" for p in list_parameters().values()]
-    return f"{experiment.__doc__}\n\nParameters:\n" + "\n".join(lines)
+    texts = "`rlready run --help` and rlready's page docs/parameters.md explain every parameter"
+    return "\n".join([
+        f"{experiment.__doc__}\n\nThe fields of its form are numbered by what they set:\n",
+        *numbered,
+        f"\nEntries called `example` count for nothing: replace them, or leave them. {texts}.\n\nParameters:",
+        *lines,
+    ])  # fmt: skip
 
 
 description = _describe()

@@ -88,7 +88,9 @@ class Kfp(BaseHTTPRequestHandler):
             assert part.get_param("name", header="content-disposition") == "uploadfile"
             documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
             json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
-            entry = {k: query[k][0] for k in ("name", "display_name")} | {"pipeline_id": query["pipelineid"][0]}
+            entry = {k: query[k][0] for k in ("name", "display_name", "description")} | {
+                "pipeline_id": query["pipelineid"][0]
+            }
             entry |= {"pipeline_version_id": f"version-{len(state.made['pipeline_versions'])}"}
             state.documents = documents
             kind = "pipeline_versions"

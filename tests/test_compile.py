@@ -6,7 +6,15 @@ import sys
 import pytest
 import yaml
 
-from rlready.components.config import complete_parameters, list_form, list_parameters
+from rlready.components.config import (
+    InputError,
+    complete_parameters,
+    list_form,
+    list_parameters,
+    name_fields,
+    parse_parameters,
+)
+from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
@@ -25,19 +33,64 @@ def test_the_form_has_the_parameters_that_its_users_change_with_the_recipe_as_de
     form = pipeline["root"]["inputDefinitions"]["parameters"]
     assert len(form) <= 25
     assert {name: entry["parameterType"] for name, entry in form.items()} == {
-        name: TYPES[parameter.type] for name, parameter in list_form().items()
+        name_fields()[name]: TYPES[parameter.type] for name, parameter in list_form().items()
     }
     given = {name: entry["defaultValue"] for name, entry in form.items()}
     assert complete_parameters(given) == load_recipe("laptop", [])
     # As the backend hands them on: numbers in objects are doubles there.
-    given["settings"] = {name: float(v) if type(v) is int else v for name, v in given["settings"].items()}
+    given["9_settings"] = {name: float(v) if type(v) is int else v for name, v in given["9_settings"].items()}
     assert complete_parameters(given) == load_recipe("laptop", [])
 
 
 def test_every_field_of_the_form_is_described(pipeline):
     form = pipeline["root"]["inputDefinitions"]["parameters"]
     for name, parameter in list_form().items():
-        assert parameter.description in form[name]["description"]
+        assert parameter.description in form[name_fields()[name]]["description"]
+
+
+def test_the_sorted_form_goes_from_model_and_data_to_sweep_gate_and_rl(pipeline):
+    sections = dict.fromkeys(name.split("_")[1] for name in sorted(pipeline["root"]["inputDefinitions"]["parameters"]))
+    assert list(sections) == [
+        "base",
+        "curate",
+        "sweep",
+        "sampling",
+        "predictors",
+        "gate",
+        "rl",
+        "benchmark",
+        "settings",
+    ]
+    taken = pipeline["root"]["dag"]["tasks"]["plan"]["inputs"]["parameters"]
+    assert taken["gate_k"] == {"componentInputParameter": "6_gate_k"}
+
+
+def test_a_parameter_with_choices_is_a_dropdown_of_them(pipeline):
+    form = pipeline["root"]["inputDefinitions"]["parameters"]
+    assert {name: entry["literals"] for name, entry in form.items() if "literals" in entry} == {
+        "6_gate_mode": ["enforce", "audit", "off"]
+    }
+
+
+def test_an_example_of_the_form_counts_for_nothing_and_what_is_made_of_it_for_all(pipeline):
+    form = pipeline["root"]["inputDefinitions"]["parameters"]
+    shown = {f"3_{name}": list_parameters()[name].example for name in ("sweep_candidates", "sweep_attempts")}
+    assert form["3_sweep_attempts"]["defaultValue"] == shown["3_sweep_attempts"]
+    assert complete_parameters(shown) == complete_parameters({})
+    written = [item["example"] for item in shown["3_sweep_candidates"]]
+    experiment = parse_parameters(shown | {"3_sweep_candidates": written})
+    assert [candidate.candidate_id for candidate in expand_sweep(experiment.sweep)] == [
+        "longest-1024x4-lr2e-05-s0",
+        "mine",
+    ]
+    for name, edited in (("3_sweep_candidates", [{"example": {"epochs": 2}}]), ("3_sweep_attempts", {"example": {}})):
+        with pytest.raises(InputError, match=f"{name[2:]}.*example"):
+            expand_sweep(parse_parameters({name: edited}).sweep)
+
+
+def test_a_parameter_given_under_both_its_names_is_refused():
+    with pytest.raises(InputError, match="gate_k"):
+        complete_parameters({"gate_k": 2, "6_gate_k": 3})
 
 
 def test_plan_takes_every_field_of_the_form(pipeline):

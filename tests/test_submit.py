@@ -22,15 +22,18 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     # One pipeline, and one version of it: the parameters go with the run.
     (pipeline,), (version,) = server.made["pipelines"], server.made["pipeline_versions"]
     assert pipeline["display_name"] == "rlready" and re.fullmatch(r"laptop-[0-9a-f]{12}", version["name"])
+    # The UI shows what comes with the upload, in a panel without a scroll bar.
+    assert "6. gate: When a candidate" in version["description"] == pipeline["description"]
+    assert len(version["description"]) < 1000
     assert [entry["display_name"] for entry in server.made["experiments"]] == ["rlready", "second"]
     first, second = server.made["runs"]
     assert complete_parameters(first["runtime_config"]["parameters"]) == load_recipe("laptop", ["gate_k=16"])
-    assert second["runtime_config"]["parameters"]["gate_min_pass_at_k"] == 0.4
+    assert second["runtime_config"]["parameters"]["6_gate_min_pass_at_k"] == 0.4
     assert first["pipeline_version_reference"] == {"pipeline_id": "pipelines-0", "pipeline_version_id": "version-0"}
     assert (first["experiment_id"], second["experiment_id"]) == ("experiments-0", "experiments-1")
     assert first["service_account"] == "rlready-runner"
     defaults = server.documents[0]["root"]["inputDefinitions"]["parameters"]
-    assert defaults["gate_k"]["defaultValue"] == 64
+    assert defaults["6_gate_k"]["defaultValue"] == 64
     images = {e["container"]["image"] for e in server.documents[0]["deploymentSpec"]["executors"].values()}
     assert images == {IMAGE}
     assert set(server.tokens) == {"Bearer s3cret"}

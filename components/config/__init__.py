@@ -18,6 +18,7 @@ from rlready.components.config.parameters import (
     fold_parameters,
     list_form,
     list_parameters,
+    name_fields,
     parse_parameters,
 )
 from rlready.components.config.settings import STAGE_SECTIONS, read_settings, write_settings
@@ -51,6 +52,7 @@ __all__ = [
     "knob",
     "list_form",
     "list_parameters",
+    "name_fields",
     "parse_parameters",
     "read_settings",
     "write_settings",

@@ -43,12 +43,14 @@ class Sweep:
         " {model: ./ckpt, name: mine}",
         "empty: the grid is used",
         form=True,
+        example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
     )
     attempts: dict = knob(
         {},
         "Candidates that failed and are to be tried again, with the number of the try, e.g. {random-64x4-lr0.001-s0: 2}",
         "a failure stays in the cache, as a result does",
         form=True,
+        example={"example": {"random-64x4-lr0.001-s0": 2}},
     )
 
 

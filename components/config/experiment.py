@@ -10,11 +10,11 @@ from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Sa
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a recipe says, one section a stage and four that stages share."""
+    """Everything that a recipe says, one section a stage and four that stages share, in the order of the KFP form."""
 
     base: Base = Base()
-    sweep: Sweep = Sweep()
     curate: Curate = Curate()
+    sweep: Sweep = Sweep()
     sft: Sft = Sft()
     training: Training = Training()
     sampling: Sampling = Sampling()

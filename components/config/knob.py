@@ -14,6 +14,7 @@ def knob(
     above: float | None = None,
     most: float | None = None,
     form: bool = False,
+    example: Any = None,
 ) -> Any:
     """Declares a parameter.
 
@@ -26,8 +27,9 @@ def knob(
         above: What it must exceed.
         most: Largest value.
         form: Whether it is a field of its own in the KFP form; the others are keys of the field `settings`.
+        example: What the form shows in place of an empty default.
     """
-    metadata = {"description": description, "source": source, "form": form}
+    metadata = {"description": description, "source": source, "form": form, "example": example}
     metadata |= {"choices": choices, "least": least, "above": above, "most": most}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)

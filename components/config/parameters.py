@@ -31,6 +31,7 @@ class Parameter:
     description: str
     source: str = ""
     form: bool = True
+    example: Any = None
     choices: tuple = ()
     least: float | None = None
     above: float | None = None
@@ -122,16 +123,19 @@ def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
     """Returns every parameter by its flat name, in its declared type; what is not given takes its default.
 
     Args:
-        given: Values by flat name; those under `settings`, as the KFP form has it, count as if they stood beside the others.
+        given: Values by flat name, or by that of their field in the KFP form; those under `settings` count as if they stood
+            beside the others, and the form's own example as nothing.
 
     Raises:
         InputError: For an unknown name (with the nearest known one), one that stands in both places, or a wrong type.
     """
-    known = list_parameters()
-    flat = {name: value for name, value in given.items() if name != SETTINGS}
-    more = coerce(Parameter(SETTINGS, dict, {}, "Parameters by their names"), given.get(SETTINGS, {}))
+    known, plain = list_parameters(), {field: name for name, field in name_fields().items()}
+    flat = {plain.get(name, name): value for name, value in given.items()}
+    more = coerce(Parameter(SETTINGS, dict, {}, "Parameters by their names"), flat.pop(SETTINGS, {}))
     if twice := flat.keys() & more.keys():
         raise InputError(f"{', '.join(sorted(twice))}: given twice, by itself and in {SETTINGS}")
+    if twice := [field for field, name in plain.items() if {field, name} <= given.keys()]:
+        raise InputError(f"{', '.join(twice)}: given twice, with the number of the form and without")
     flat |= more
     for name in flat:
         if name in RENAMED:
@@ -140,11 +144,12 @@ def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
             raise InputError(f"unknown parameter {name!r}; {hint}")
-    return {name: coerce(p, flat.get(name, p.default)) for name, p in known.items()}
+    shown = {name for name, p in known.items() if p.example is not None and flat.get(name) == p.example}
+    return {name: coerce(p, p.default if name in shown else flat.get(name, p.default)) for name, p in known.items()}
 
 
 def list_form() -> dict[str, Parameter]:
-    """Returns the fields of the KFP form by their names: the parameters that its users change, and one for all others."""
+    """Returns what the pipeline takes by name: the parameters that users of the KFP form change, and one for all others."""
     listed = list_parameters()
     others = {name: parameter.default for name, parameter in listed.items() if not parameter.form}
     about = "All other parameters by their names, as `rlready run --help` lists them"
@@ -152,8 +157,15 @@ def list_form() -> dict[str, Parameter]:
     return shown | {SETTINGS: Parameter(SETTINGS, dict, others, about, "the recipe")}
 
 
+def name_fields() -> dict[str, str]:
+    """Returns what the KFP form calls each of its fields, e.g. 6_gate_k: KFP sorts them, so a number orders the sections."""
+    form = list_form()
+    sections = list(dict.fromkeys(name.partition("_")[0] for name in form))
+    return {name: f"{sections.index(name.partition('_')[0]) + 1}_{name}" for name in form}
+
+
 def fold_parameters(given: dict[str, Any]) -> dict[str, Any]:
-    """Returns parameters as the KFP form has them: fields of their own for some, the others as keys of `settings`."""
+    """Returns parameters as the pipeline takes them: inputs of their own for some, the others as keys of `settings`."""
     whole, form = complete_parameters(given), list_form()
     shown = {name: value for name, value in whole.items() if name in form}
     return shown | {SETTINGS: {name: value for name, value in whole.items() if name not in shown}}

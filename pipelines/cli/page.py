@@ -9,7 +9,8 @@ START = """\
 # Every parameter
 
 You want to know what a recipe, `--set` or the KFP form may say. Those with a star are fields of the form, the others are
-keys of its field `settings`. `make docs` writes this page from the declarations in
+keys of its field `settings`. A field has the number of its section before its name, as in `6_gate_k`, because KFP sorts the
+form. `make docs` writes this page from the declarations in
 [components/config/](../components/config/)."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from rlready.components import images
-from rlready.components.config import InputError, fold_parameters
+from rlready.components.config import InputError, fold_parameters, list_form, name_fields
 from rlready.pipelines.cluster.placement import PLACEMENT, Placement, Placements, write_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
@@ -50,8 +50,24 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
         compiler.Compiler().compile(experiment, str(path), pipeline_parameters=fold_parameters(parameters))
     pipeline, *others = yaml.safe_load_all(path.read_text())
     _drop_texts(pipeline)
+    _write_form(pipeline["root"])
     # Without KFP's own heading, which says the parameters once more, maps in a random order.
     path.write_text(yaml.safe_dump_all([pipeline, *others], width=120))
+
+
+def _write_form(root: dict[str, Any]) -> None:
+    """Names the fields of the form, and gives them their choices, which kfp's compiler does not know, and examples."""
+    fields, entries = name_fields(), root["inputDefinitions"]["parameters"]
+    for name, parameter in list_form().items():
+        entry = entries[fields[name]] = entries.pop(name)
+        if parameter.choices:
+            entry["literals"] = list(parameter.choices)
+        if parameter.example is not None and not entry["defaultValue"]:
+            entry["defaultValue"] = parameter.example
+    for task in root["dag"]["tasks"].values():
+        for source in task.get("inputs", {}).get("parameters", {}).values():
+            if "componentInputParameter" in source:
+                source["componentInputParameter"] = fields[source["componentInputParameter"]]
 
 
 def _drop_texts(pipeline: dict[str, Any]) -> None:
@@ -87,6 +103,11 @@ def _set_environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def describe_package(path: Path) -> str:
+    """Returns what KFP's UI is to show of a compiled pipeline: it knows what comes with the upload, not the package's text."""
+    return next(yaml.safe_load_all(path.read_text()))["pipelineInfo"]["description"].partition("\n\nParameters:")[0]
 
 
 def digest_package(path: Path) -> str:

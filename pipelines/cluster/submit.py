@@ -8,8 +8,8 @@ from typing import Any
 
 import kfp_server_api as api
 
-from rlready.components.config import InputError, fold_parameters
-from rlready.pipelines.cluster.package import digest_package
+from rlready.components.config import InputError, fold_parameters, name_fields
+from rlready.pipelines.cluster.package import describe_package, digest_package
 from rlready.pipelines.cluster.server import Server, call, create
 
 PIPELINE = "rlready"
@@ -27,19 +27,23 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
         The ids of the pipeline and of its version.
     """
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
-    space = {"namespace": server.namespace} if server.namespace else {}
+    space, about = (
+        {"namespace": server.namespace} if server.namespace else {},
+        {"description": describe_package(package)},
+    )
     listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **space)
     if listed.pipelines:
         pipeline = listed.pipelines[0].pipeline_id
     else:
-        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **space)
+        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **about, **space)
         pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
     label = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-")
     version = f"{label}-{digest_package(package)[:12]}"
     known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
     if known.pipeline_versions:
         return pipeline, known.pipeline_versions[0].pipeline_version_id
-    send = functools.partial(uploads.upload_pipeline_version, name=version, display_name=version, pipelineid=pipeline)
+    about |= {"name": version, "display_name": version, "pipelineid": pipeline}
+    send = functools.partial(uploads.upload_pipeline_version, **about)
     return pipeline, create(server.client, send, str(package), "pipeline_version_id")
 
 
@@ -81,11 +85,13 @@ def start_run(
     Returns:
         The id of the run or of the schedule.
     """
+    fields = name_fields()
+    values = {fields[name]: value for name, value in fold_parameters(parameters).items()}
     common = {
         "experiment_id": experiment,
         "display_name": name,
         "pipeline_version_reference": api.V2beta1PipelineVersionReference(*version),
-        "runtime_config": api.V2beta1RuntimeConfig(parameters=fold_parameters(parameters)),
+        "runtime_config": api.V2beta1RuntimeConfig(parameters=values),
         "service_account": account,
     }
     if every is None:
