@@ -122,7 +122,7 @@ class Driver:
     def _resolve(self, task: dict, component: dict, parent: Execution, index: int | None, graph: bool) -> Inputs:
         """Returns a task's inputs (resolve.go:103-409)."""
         given, defined = task.get("inputs", {}), component.get("inputDefinitions", {}).get("parameters", {})
-        iterator = task.get("parameterIterator")
+        iterator, unset = task.get("parameterIterator"), set()
         if index is not None:
             values, artifacts = self._resolve_iteration(iterator, parent, index)
         else:
@@ -130,11 +130,14 @@ class Driver:
             if graph:
                 left = {name: entry for name, entry in defined.items() if name not in given.get("parameters", {})}
                 values = {name: entry.get("defaultValue") for name, entry in left.items() if entry.get("isOptional")}
+                unset = {name for name, value in values.items() if value is None}
             for name, source in given.get("parameters", {}).items():
                 value = self._resolve_parameter(source, parent)
                 check_literals(name, defined.get(name, {}).get("literals"), value)
-                if value is not None or not defined.get(name, {}).get("isOptional"):
+                if value is not None or "componentInputParameter" not in source:
                     values[name] = value
+                elif not defined.get(name, {}).get("isOptional"):
+                    raise DriverFailed(f"the resolved input parameter is null: {name}")
             artifacts = {
                 name: self._resolve_artifacts(source, parent) for name, source in given.get("artifacts", {}).items()
             }
@@ -149,8 +152,9 @@ class Driver:
         for name, entry in defined.items():
             if name in skipped:
                 continue
-            if name in values and (values[name] is not None or not entry.get("isOptional")):
-                values[name] = check_type(name, entry["parameterType"], values[name])
+            if name in values:
+                if name not in unset:
+                    values[name] = check_type(name, entry["parameterType"], values[name])
             elif not entry.get("isOptional") and "defaultValue" not in entry:
                 raise DriverFailed(f"neither value nor default value provided for non-optional parameter {name!r}")
         return values, artifacts
