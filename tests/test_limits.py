@@ -97,3 +97,12 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     assert "30 candidates" in capsys.readouterr().err
     assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(11)))) == 2
     assert "66 candidates, 64 fit in one run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{{workflow.name}}", "$$", "$(HOME)"])
+def test_what_argo_and_kubernetes_would_fill_in_is_refused_by_name(text):
+    with pytest.raises(
+        InputError, match=r"sampling_stop holds (\{\{|\$\$|\$\(), which Argo or Kubernetes would fill in"
+    ):
+        limits.check_texts({"gate_k": 4, "sampling_stop": ["}}", text]})
+    limits.check_texts({"sweep_attempts": {"a": {"b": {}}}, "sampling_stop": ["}}", "$", "{", "$5", text[0]]})

@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong.
     """
-    from rlready.pipelines.cluster.limits import check_size
+    from rlready.pipelines.cluster.limits import check_size, check_texts
     from rlready.pipelines.cluster.package import write_package
     from rlready.pipelines.cluster.paths import check_paths
 
@@ -36,6 +36,7 @@ def execute(arguments: argparse.Namespace) -> None:
             f"--output {arguments.output}: expected a file that ends with .yaml, in a folder that is there"
         )
     parameters, image = read_parameters(arguments), choose_image(arguments)
+    check_texts(parameters)
     check_paths(parameters)
     if not image:
         print("no --image: the stages name images that exist on no registry; give one before uploading")

@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, the server refuses, or the run that is followed fails.
     """
     from rlready.pipelines.cluster import server, submit
-    from rlready.pipelines.cluster.limits import check_size
+    from rlready.pipelines.cluster.limits import check_size, check_texts
     from rlready.pipelines.cluster.package import check_package, write_package
     from rlready.pipelines.cluster.paths import check_paths
     from rlready.pipelines.cluster.runs import close_ended_runs, has_cache
@@ -47,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> None:
         submit.parse_cron(arguments.every)
         if arguments.follow:
             raise InputError("--follow: with --every there is no run yet to follow")
+    check_texts(parameters)
     check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
     if has_cache(kfp) is False:  # no refusal: it may have been switched on since

@@ -1,7 +1,9 @@
 """Whether a sweep's workflow fits into what Kubernetes and Argo hold, said before it starts."""
 
 import functools
+import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,25 @@ NAMED = {
     "largest_environment": "longest variable of a pod",
     "largest_inputs": "inputs of the largest node",
 }
+
+FILLED_IN = re.compile(r"\{\{|\$[$(]")
+
+
+def check_texts(parameters: dict) -> None:
+    """Checks that no parameter holds what is filled in on its way to a stage: `{{` by Argo, `$(` and `$$` by Kubernetes.
+
+    Args:
+        parameters: Every parameter by its flat name.
+
+    Raises:
+        InputError: With the names of those that do.
+    """
+    found = {name: FILLED_IN.search(json.dumps(value)) for name, value in parameters.items()}
+    changed = [f"{name} holds {match[0]}" for name, match in found.items() if match]
+    if changed:
+        raise InputError(
+            f"{', '.join(changed)}, which Argo or Kubernetes would fill in: it cannot be sent to a cluster"
+        )
 
 
 def check_size(package: Path, parameters: dict) -> str:
