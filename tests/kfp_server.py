@@ -2,6 +2,7 @@
 
 import base64
 import email
+import functools
 import gzip
 import json
 import sys
@@ -174,11 +175,57 @@ def rlready(monkeypatch, *arguments):
     return 0
 
 
+@functools.cache
+def list_titles():
+    """Returns what the compiled pipeline calls its tasks for the UI, by their place without the numbers of iterations."""
+    from rlready.pipelines.experiment import experiment
+
+    spec = json_format.MessageToDict(experiment.pipeline_spec)
+
+    def walk(place, component):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            yield (*place, name), task["taskInfo"]["name"]
+            yield from walk((*place, name), spec["components"][task["componentRef"]["name"]])
+
+    return dict(walk((), spec["root"]))
+
+
+def write_output(stage, own):
+    """Returns the output of a stage's process as KFP's launcher keeps it: that of KFP's executor, and the stage's own."""
+    given = json.dumps({"inputs": {"parameterValues": {"gate_k": 64}}, "outputs": {"artifacts": {}}}, indent=4)
+    head = "[KFP Executor 2026-11-29 09:00:01,482 INFO]:"
+    return "\n".join([
+        f"{head} Looking for component `{stage}` in --component_module_path `/tmp/tmp.x/ephemeral_component.py`",
+        f"{head} Got executor_input:\n{given}",
+        own,
+    ])  # fmt: skip
+
+
+def write_log(output, fault="exit status 1"):
+    """Returns the log of the pod of a stage with this output, as KFP 2.17's launcher and Argo 4.0 write around it."""
+    clock, child = "1129 09:00:41.204411      17", fault.startswith(("exit", "signal"))
+    lines = [
+        'time=2026-11-29T09:00:00.931Z level=INFO msg="capturing logs" argo=true',
+        "I1129 09:00:00.967120      17 main.go:69] Setting log level to: '1'",
+        output,
+        f"E{clock} launcher_v2.go:449] Component failed to execute successfully: {fault}"
+        if child
+        else f'I{clock} launcher_v2.go:1230] ExecutorOutput: {{\n  "parameterValues": {{}}\n}}',
+        f"I{clock} launcher_v2.go:867] Executing uploadOutputArtifacts attempt: 1",
+        f"I{clock} launcher_v2.go:800] outputArtifact in uploadOutputArtifacts call: executor-logs",
+        f"I{clock} launcher_v2.go:206] publish success.",
+    ]
+    lines += [f"F{clock} main.go:61] failed to execute component: {fault}"] * bool(fault)
+    lines.append(f'time=2026-11-29T09:00:41.316Z level=INFO msg="sub-process exited" argo=true error={fault or None!r}')
+    return "\n".join([*lines, *["Error: exit status 1"] * bool(fault), ""])
+
+
 class Argo:
     """The workflow of a run while it happens: nodes with the names and states that a real backend gives them."""
 
     def __init__(self, name="rlready-x4k9q", **spec):
         self.name, self.nodes, self.spec = name, {}, spec
+        self.logs, self.artifacts = {}, {}  # what the server's state of these names holds
         self.add("", "entrypoint", "Retry", "Running")
         self.add("(0)", "entrypoint", "DAG", "Running")
 
@@ -218,14 +265,16 @@ class Argo:
             f"{path}.iteration-driver", "system-dag-driver", "Pod", "Succeeded", outputs={"iteration-count": str(count)}
         )
 
-    def task(self, *place, state, candidate=None, artifacts=(), message=""):
+    def task(self, *place, state, candidate=None, artifacts=(), message="", output="", fault=""):
         """Brings the task of a stage to a state; returns the pod that it runs in, if it has one.
 
-        States are those of a step, and failed-driver and skipped.
+        States are those of a step, and failed-driver and skipped. The stage writes its output; the launcher ends with a fault.
         """
         path = f"{self.enter(place[:-1])}.{place[-1]}"
         driver = {"waiting-driver": "Pending", "failed-driver": "Error", "starting": "Running"}.get(state, "Succeeded")
-        number = self.twice(f"{path}-driver", "system-container-driver", "Pod", driver, message=message)
+        title = list_titles().get(tuple(part for part in place if isinstance(part, str)))
+        about = {"task": json.dumps({"taskInfo": {"name": title}})} if title else {}
+        number = self.twice(f"{path}-driver", "system-container-driver", "Pod", driver, inputs=about, message=message)
         if driver != "Succeeded":
             return f"{self.name}-system-container-driver-{number}"
         if state == "skipped":
@@ -246,13 +295,25 @@ class Argo:
             )
             return ""
         given = {"inputs": {"parameterValues": {"candidate": json.dumps(candidate)} if candidate else {}}}
-        made = {key: {"artifacts": [{"uri": uri}]} for key, uri in dict(artifacts).items()}
+        logs = self.locate_logs(*place)
+        made = {key: {"artifacts": [{"uri": uri}]} for key, uri in {"executor-logs": logs, **dict(artifacts)}.items()}
         command = ["launch", "--executor_input", json.dumps(given | {"outputs": {"artifacts": made}}), "--"]
         patch = json.dumps({"containers": [{"name": "main", "command": command, "args": ["x"]}]})
         self.twice(path, "system-container-executor", "DAG", whole, inputs={"pod-spec-patch": patch})
         phase = {"waiting": "Pending", "running": "Running"}.get(state, whole)
         number = self.twice(executor, "system-container-impl", "Pod", phase, message=message)
-        return f"{self.name}-system-container-impl-{number}"
+        pod = f"{self.name}-system-container-impl-{number}"
+        self.say(pod, place[-1], f"{logs}-0", output, fault or "exit status 1" * (state == "failed"))
+        return pod
+
+    def locate_logs(self, *place):
+        """Returns where the output of a task goes, but for the number of the attempt that KFP adds."""
+        return f"minio://mlpipeline/v2/artifacts/rlready/{'/'.join(map(str, place))}/executor-logs"
+
+    def say(self, pod, stage, address, output, fault=""):
+        """Keeps what a pod wrote, as the UI's server hands it out: the log while there is one, and the artifact at the end."""
+        written = write_output(stage, output)
+        self.logs[pod], self.artifacts[address] = write_log(written, fault), written
 
     def lose(self, *place):
         """Loses the pod of a running task, which Argo tries again."""

@@ -1,22 +1,31 @@
 """What is said of a run on a KFP server: stages and candidates, once each, from pods in the names and states that it has."""
 
+import functools
 import json
+import os
+import re
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import mlflow
 import pytest
-from kfp_server import IMAGE, Argo, rlready, serve_kfp  # noqa: F401  a fixture
+from google.protobuf import json_format
+from kfp_server import IMAGE, Argo, list_titles, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, RlRecord
+from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
+from rlready.components.core.runtime import events
 from rlready.components.core.serialization import to_json
 from rlready.components.core.tracking.find import find_experiment
 from rlready.components.core.tracking.runs import find_open_runs, open_run
 from rlready.components.core.verdicts import Verdict
 from rlready.pipelines.cluster import follow, runs, story
 from rlready.pipelines.cluster import server as kfp
-from rlready.pipelines.cluster.steps import LOGS, count_iterations, list_steps
+from rlready.pipelines.cluster.steps import count_iterations, list_steps
+from rlready.pipelines.experiment import experiment
 from rlready.pipelines.recipes import load_recipe
 
 MEASURE = ("measure-candidates", "for-loop-1")
@@ -29,6 +38,32 @@ PAGE = "runs/details/runs-0"
 SWEEP = load_recipe("laptop", ["sweep_epochs=1,4", "sweep_subsets=random", "sweep_candidates="])
 
 
+TRACED = 'Traceback (most recent call last):\n  File "/tmp/x.py", line 1, in <module>\nValueError: not a table'
+FAILED = "rlready: failed: curate: ValueError: not a table"
+PLAN = Path(__file__).parents[1] / "components" / "plan" / "component.py"
+
+
+@functools.cache
+def run_plan(**settings):
+    """Returns the output of plan as KFP's executor runs it, given these parameters in its object of settings."""
+    given = experiment.pipeline_spec.root.input_definitions.parameters
+    parameters = {name: json_format.MessageToDict(p.default_value) for name, p in given.items()}
+    parameters |= {"settings": settings, "run_name": "test"}
+    about = {"type": {"schemaTitle": "system.Markdown"}, "metadata": {}}
+    made = experiment.pipeline_spec.components["comp-plan"].output_definitions.artifacts
+    artifacts = {name: {"artifacts": [{"name": name, "uri": f"/tmp/{name}"} | about]} for name in made}
+    spec = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {"artifacts": artifacts, "outputFile": "/tmp/kfp/output.json"},
+    }
+    command = [sys.executable, "-m", "kfp.dsl.executor_main", "--component_module_path", str(PLAN),
+               "--function_to_execute", "plan", "--executor_input", json.dumps(spec)]  # fmt: skip
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "RLREADY"))}
+    ended = subprocess.run(command, env=bare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ended.returncode == 1
+    return ended.stdout
+
+
 def make_run(state="RUNNING", **more):
     return {"run_id": "runs-0", "state": state, "runtime_config": {"parameters": SWEEP}} | more
 
@@ -37,6 +72,20 @@ def tell(server, *steps, ending="SUCCEEDED", **more):
     """Returns what is said while the workflow of a run is as in these steps, and ends as in the last."""
     server.progress = [(make_run(), step) for step in steps] + [(make_run(ending, **more), steps[-1])]
     return list(follow.follow(kfp.connect(), "runs-0", pause=0.001))
+
+
+def hand_out(server, argo, source="ui"):
+    """Has the server hand out what the pods of a run wrote, as the UI's server, as the API server alone, or of lost pods."""
+    server.ui, server.logs = source != "api", argo.logs if source in ("api", "ui") else {}
+    server.artifacts = argo.artifacts if source in ("ui", "artifact") else {}
+    return argo.write()
+
+
+def mark(*lines):
+    return events.mark("\n".join(lines))
+
+
+PLANNED = mark(events.MEASURED + ", ".join(NAMES))
 
 
 def test_stages_and_candidates_are_told_once_each_from_the_states_of_their_pods(server):
@@ -55,101 +104,147 @@ def test_stages_and_candidates_are_told_once_each_from_the_states_of_their_pods(
         argo.task(*MEASURE, index, "sft", state="done", candidate=candidate)
         argo.task(*MEASURE, index, "predictors", state="starting")
         steps.append(argo.write(packed=True))  # a large one
+    argo.task(*REPORT[:2], "condition-3", "report-2", state="done")
+    steps.append(argo.write())
     lines = tell(server, *steps)
     assert lines == [
         "Plan: done",
         "Curate: done",
         "Benchmark of the base model: done",
         "SFT of random-256x1-lr0.001-s0: done, 1 of 3",
-        "SFT of the base model: done, 2 of 3",
+        "SFT of no-sft-s0: done, 2 of 3",
         "SFT of random-256x4-lr0.001-s0: done, 3 of 3",
+        "Report without RL: done",
     ]
 
 
-def test_what_comes_from_the_cache_has_its_candidate_by_plan_s_order_and_is_not_told_twice(server):
+@pytest.mark.parametrize("source", ["ui", "api"])
+def test_a_run_from_the_cache_tells_names_and_verdicts_as_any_other(server, source):
+    """Plan and the gate are never cached, and say whose the iterations are; drivers say nothing of what is."""
+    verdicts = [f"{name}: approved: Pass@64 0.85 >= 0.6" for name in (NAMES[0], NAMES[2])]
+    judged = [*verdicts, f"{NAMES[1]}: rejected: Pass@64 0.5 < 0.6", f"{events.TRAINED}{NAMES[0]}, {NAMES[2]}"]
     argo = Argo()
+    argo.task("plan", state="done", output=f"a table\n{PLANNED}")
+    argo.task("benchmark", state="cached")
     argo.loop(*MEASURE, count=3)
     for index in range(3):
         argo.task(*MEASURE, index, "sft", state="cached")
-    argo.task("gate", state="done")
-    argo.loop(*TRAIN, count=1)
-    argo.task(*TRAIN, 0, "sft", state="cached")
-    argo.task(*TRAIN, 0, "rl", state="running", candidate=GOOD)
-    argo.task(*TRAIN, 0, "benchmark", state="skipped")
-    names = ("the base model", "random-256x1-lr0.001-s0", "random-256x4-lr0.001-s0")
-    cached = [f"SFT of {name}: from the cache, {number} of 3" for number, name in enumerate(names, start=1)]
-    assert tell(server, argo.write()) == [*cached, "Gate: done"]
-    argo.task(*TRAIN, 0, "sft", state="done", candidate=GOOD)
-    assert tell(server, argo.write()) == [
-        *cached,
+    argo.task("gate", state="done", output=mark(*judged))
+    argo.loop(*TRAIN, count=2)
+    for index in range(2):
+        for stage in ("sft", "rl", "benchmark"):
+            argo.task(*TRAIN, index, stage, state="cached")
+    said = [
+        "Plan: done",
+        f"candidates to measure: {', '.join(NAMES)}",
+        "Benchmark of the base model: from the cache",
+        *(f"SFT of {name}: from the cache, {number} of 3" for number, name in enumerate(NAMES, start=1)),
         "Gate: done",
-        "SFT of random-256x1-lr0.001-s0: made again instead of coming from the cache; RL is going to refuse it",
+        *judged,
     ]
+    trained = [
+        f"{stage} of {name}: from the cache, {number} of 2"
+        for number, name in enumerate((NAMES[0], NAMES[2]), start=1)
+        for stage in ("RL", "Benchmark")
+    ]
+    assert tell(server, hand_out(server, argo, source)) == [*said, *trained]
+    argo.task(*TRAIN, 1, "sft", state="done", candidate=BAD)
+    refused = f"SFT (cached) of {NAMES[2]}: made again instead of coming from the cache; RL is going to refuse it"
+    assert refused in tell(server, hand_out(server, argo, source))
 
 
-def test_a_candidate_that_failed_and_the_verdicts_are_told_where_the_server_hands_them_out(server):
-    failed = Outcome(CANDIDATES[2], failure=Failure("sft", "out of memory; lower sft_device_batch_size"))
-    verdict = Verdict(NAMES[1], "approved", True, "Pass@64 0.85 >= 0.6")
-    server.artifacts = {
-        "minio://mlpipeline/v2/sft": to_json(failed),
-        "minio://mlpipeline/v2/judged": json.dumps(
-            {"outcomes": [json.loads(to_json(Outcome(CANDIDATES[1], verdict=verdict)))]}
-        ),
-    }
-    argo, outcome = Argo(), {"outcome": "minio://mlpipeline/v2/sft"}
+def test_the_loops_that_plan_and_the_gate_list_are_those_of_the_compiled_pipeline():
+    assert {(*MEASURE, "sft"), (*TRAIN, "rl"), REPORT} <= list_titles().keys() and MEASURE[0] == story.MEASURING
+    assert not any(
+        experiment.pipeline_spec.root.dag.tasks[task].caching_options.enable_cache for task in ("plan", "gate")
+    )
+
+
+@pytest.mark.parametrize("source", ["ui", "api", "artifact"])
+def test_a_candidate_that_failed_is_told_with_its_reason_by_the_stage_in_which_it_did(server, source):
+    argo = Argo()
     argo.loop(*MEASURE, count=3)
-    for stage in ("sft", "predictors"):  # the second passes on what the first says
-        argo.task(*MEASURE, 2, stage, state="done", candidate=BAD, artifacts=outcome)
-    argo.task("gate", state="done", artifacts={"judged": "minio://mlpipeline/v2/judged"})
-    assert tell(server, argo.write()) == [
-        "SFT of random-256x4-lr0.001-s0: failed: out of memory; lower sft_device_batch_size, 1 of 3",
-        "Gate: done",
-        "random-256x1-lr0.001-s0: approved: Pass@64 0.85 >= 0.6",
+    why = f"sft of {NAMES[2]}: out of memory; lower sft_device_batch_size"
+    argo.task(*MEASURE, 2, "sft", state="done", candidate=BAD, output=mark(events.FAILED + why))
+    passed = mark(f"{events.SKIPPED}sft failed: out of memory")
+    argo.task(*MEASURE, 2, "predictors", state="done", candidate=BAD, output=passed)
+    assert tell(server, hand_out(server, argo, source)) == [
+        "SFT of random-256x4-lr0.001-s0: failed: out of memory; lower sft_device_batch_size, 1 of 3"
     ]
-    server.ui = False
-    assert "SFT of random-256x4-lr0.001-s0: done, 1 of 3" in tell(server, argo.write())
 
 
-def test_rl_without_a_signal_is_told_with_its_end(server):
-    trained = Outcome(CANDIDATES[1], rl=RlRecord([[10, 0.0]], 10, stopped="no signal: all rewards equal"))
-    server.artifacts = {"minio://mlpipeline/v2/rl": to_json(trained)}
+def test_what_a_training_marked_is_told_with_its_end(server):
     argo = Argo()
     argo.loop(*TRAIN, count=1)
-    argo.task(*TRAIN, 0, "rl", state="done", candidate=GOOD, artifacts={"outcome": "minio://mlpipeline/v2/rl"})
+    output = f"rl {NAMES[1]}: 10/10\n{mark('no signal: all rewards equal')}\n{{'loss': 0.0}}"
+    argo.task(*TRAIN, 0, "rl", state="done", candidate=GOOD, output=output)
     name = NAMES[1]
-    assert tell(server, argo.write()) == [
+    assert tell(server, hand_out(server, argo)) == [
         f"RL of {name}: done, 1 of 1",
-        f"RL of {name}: had no signal: all rewards equal",
+        f"RL of {name}: no signal: all rewards equal",
     ]
 
 
 @pytest.mark.parametrize("source", ["api", "ui", "artifact", "nowhere"])
-def test_a_stage_that_fails_shows_the_end_of_its_log_and_where_to_look(server, monkeypatch, capsys, source):
+def test_a_run_that_fails_ends_with_the_reason(server, monkeypatch, capsys, source):
+    """What the stage marked, from the real output of KFP's executor, and not what the launcher and Argo say after it."""
     argo = Argo()
-    logs = {LOGS: "minio://mlpipeline/v2/logs"}
-    pod = argo.task("curate", state="failed", artifacts=logs, message="main: Error (exit code 1)")
-    text = "\n".join([*(f"line {number}" for number in range(40)), "curate: train.jsonl, row 3: no answer"])
-    server.ui = source != "api"
-    server.logs = {pod: text} if source in ("api", "ui") else {}
-    server.artifacts = {"minio://mlpipeline/v2/logs-0": text} if source == "artifact" else {}
-    server.progress = [(make_run("FAILED"), argo.write())]
+    pod = argo.task("plan", state="failed", message="main: Error (exit code 1)", output=run_plan(gate_see=1))
+    server.progress = [(make_run("FAILED", error={"message": "main: Error"}), hand_out(server, argo, source))]
     command = ("submit", "--image", IMAGE, "--follow") if source == "api" else ("follow", "runs-0")
     assert rlready(monkeypatch, *command) == 2
     out, err = capsys.readouterr()
-    assert "Curate: failed; the end of its log:\n" in out and f"    {server.host}/#/{PAGE}" in out
+    page, reason = f"{server.host}/#/{PAGE}", "unknown parameter 'gate_see'; did you mean gate_seed?"
     if source == "nowhere":
-        assert f"no log of pod {pod} can be had from here" in out
+        ending = f"no log of pod {pod} can be had from here\n    {page}\n"
+        assert f"Plan: failed: main: Error (exit code 1)\n    {ending}" in out
+        assert err == "rlready: the run ended as failed: Plan: main: Error (exit code 1)\n"
     else:
-        assert "    curate: train.jsonl, row 3: no answer\n" in out and "line 39" in out and "line 10\n" not in out
-    ending = ("the run ended as failed", "Curate: main: Error (exit code 1)", f"{server.host}/#/{PAGE}")
-    assert err.splitlines() == [f"rlready: {line}" for line in ending]
+        assert out.endswith(f"Plan: failed: {reason}\n    {page}\n")
+        assert err == f"rlready: the run ended as failed: plan: {reason}\n"
 
 
-def test_a_driver_that_fails_is_told_with_its_own_pod(server):
+def test_the_reason_is_the_last_line_of_a_stage_that_fails():
+    output = run_plan(gate_see=1)
+    assert output.splitlines()[-1] == "rlready: failed: plan: unknown parameter 'gate_see'; did you mean gate_seed?"
+
+
+@pytest.mark.parametrize(
+    ("output", "fault", "reason", "end"),
+    [
+        (f"working\n{TRACED}", "exit status 1", "ValueError: not a table", ["working", *TRACED.splitlines()]),
+        (f"{TRACED}\n{FAILED}", "exit status 1", "curate: ValueError: not a table", TRACED.splitlines()),
+        (f"working\n{FAILED}\n{FAILED}2", "exit status 1", "curate: ValueError: not a table", []),
+        ("working", "signal: killed", "OOMKilled (exit code 137)", ["working"]),
+        ("working", "unable to produce MLMD artifact: Value_NullValue",
+         "failed to execute component: unable to produce MLMD artifact: Value_NullValue", ["working"]),
+        ("\n".join(f"line {number}" for number in range(40)), "exit status 2", "OOMKilled (exit code 137)",
+         [f"line {number}" for number in range(25, 40)]),
+        ("\x1b[2Jgone", "exit status 2", "OOMKilled (exit code 137)", ["␛[2Jgone"]),
+    ],
+)  # fmt: skip
+def test_why_a_stage_failed_is_found_in_what_it_wrote_and_the_rest_is_shown(server, output, fault, reason, end):
     argo = Argo()
-    server.ui, pod = False, argo.task("gate", state="failed-driver", message="Error (exit code 1)")
-    server.logs = {pod: "F0101 no successful task found"}
-    with pytest.raises(InputError, match=r"(?s)ended as failed.*main: Error.*Gate: Error \(exit code 1\)"):
+    argo.task("curate", state="failed", message="OOMKilled (exit code 137)", output=output, fault=fault)
+    server.progress = [(make_run("FAILED"), hand_out(server, argo))]
+    said = []
+    with pytest.raises(InputError) as caught:
+        for text in follow.follow(kfp.connect(), "runs-0", pause=0.001):
+            said.append(text)
+    assert re.match(f"the run ended as failed: .*{re.escape(reason)}", str(caught.value))
+    page = f"{server.host}/#/{PAGE}"
+    assert said[-1].splitlines()[1:] == [f"    {line}" for line in (*end, page)]
+
+
+def test_a_driver_that_fails_is_told_with_its_own_log(server):
+    argo = Argo()
+    pod = argo.task("gate", state="failed-driver", message="Error (exit code 1)")
+    fault = "KFP driver: driver.Container(run_id=1) failed: no successful task found"
+    server.ui, server.logs = (
+        False,
+        {pod: f"I0101 09:00:00.000000       1 main.go:90] input\nF0101 09:00:00.100000       1 main.go:127] {fault}"},
+    )
+    with pytest.raises(InputError, match=f"ended as failed: Gate: {re.escape(fault)}$"):
         tell(server, argo.write(), ending="FAILED", error={"message": "main: Error"})
     assert list_steps(argo.write())[0].pod == pod
 
@@ -167,9 +262,7 @@ def test_a_run_that_somebody_stopped_is_not_twenty_failures(server, known):
             ending="CANCELED" if known == "state" else "FAILED",
             **(more if known == "history" else {}),
         )
-    assert str(caught.value).splitlines() == [
-        "the run ended as canceled: somebody stopped it", f"{server.host}/#/{PAGE}"
-    ]  # fmt: skip
+    assert str(caught.value) == "the run ended as canceled, because it was terminated"
 
 
 def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_long_are_not(server, monkeypatch):
@@ -196,13 +289,28 @@ def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_lo
     assert "nothing has started" in nothing and nothing.endswith("-l pipeline/runid=runs-0")
 
 
-def test_a_lost_pod_is_told_and_what_it_comes_to(server):
-    argo = Argo()
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("source", ["ui", "api"])
+def test_a_lost_pod_is_told_and_where_the_training_went_on(server, source, same):
+    """Argo tries a lost pod again as another node, or makes it anew under its name."""
+    argo, name = Argo(), "SFT of random-256x1-lr0.001-s0"
     argo.loop(*MEASURE, count=3)
     argo.task(*MEASURE, 1, "sft", state="running", candidate=GOOD)
-    first, pod = argo.write(), argo.lose(*MEASURE, 1, "sft")
+    steps = [argo.write()]
+    if same:
+        pod = argo.task(*MEASURE, 1, "sft", state="waiting", candidate=GOOD)
+        steps.append(argo.write())
+        argo.task(*MEASURE, 1, "sft", state="running", candidate=GOOD)
+    else:
+        pod = argo.lose(*MEASURE, 1, "sft")
     assert list_steps(argo.write())[-1].pod == pod
-    assert tell(server, first, argo.write()) == ["SFT of random-256x1-lr0.001-s0: its pod was lost; try 2"]
+    steps.append(argo.write())
+    lost = f"{name}: pod lost; {'it is started again' if same else 'attempt 2'}"
+    assert tell(server, *steps) == [lost]
+    resumed = mark("resumed from step 31 after an interruption")
+    argo.say(pod, "sft", argo.locate_logs(*MEASURE, 1, "sft") + ("-0" if same else "-1"), resumed)
+    hand_out(server, argo, source)
+    assert tell(server, *steps, argo.write()) == [lost, f"{name}: resumed from step 31 after an interruption"]
 
 
 def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch, capsys):

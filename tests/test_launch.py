@@ -70,6 +70,16 @@ def test_a_stage_that_raises_is_tried_again_and_then_an_outcome(work, tmp_path):
     assert read_record(Failure, tmp_path / "model" / "failure.json") == failure
 
 
+def test_why_a_candidate_failed_is_marked_in_the_output_and_every_later_stage_says_so(work, tmp_path, capfd):
+    work(COUNT + "print('working')\nraise RuntimeError('loss is\\nnan')", "sft", retries=1)
+    out = [line for line in capfd.readouterr().out.splitlines() if line != "working"]
+    why = "RuntimeError: loss is nan"
+    assert out == [f"rlready: attempt 1 of 2 failed: {why}", f"rlready: failed: sft of c: {why}"]
+    shutil.copy(tmp_path / "outcome", tmp_path / "before")
+    work("return {}", before=str(tmp_path / "before"))
+    assert capfd.readouterr().out == f"rlready: skipped: sft failed: {why}\n"
+
+
 def test_a_second_try_that_succeeds_leaves_no_trace(work, tmp_path):
     body = COUNT + (
         "import pathlib\n"
@@ -114,7 +124,7 @@ def test_later_stages_pass_a_failure_on_without_any_work(work, tmp_path):
 def test_without_the_base_model_there_is_nothing_to_compare_with(stage, work, tmp_path):
     before = None if stage != "predictors" else str(tmp_path / "before")
     write_record(Outcome(BASELINE, SftRecord([[0, 1.0]])), tmp_path / "before")
-    with pytest.raises(SystemExit, match=f"{stage} of no-sft-s0: ValueError: gone"):
+    with pytest.raises(SystemExit, match=f"^rlready: failed: {stage} of no-sft-s0: ValueError: gone$"):
         work("raise ValueError('gone')", stage, candidate=BASELINE, before=before)
 
 

@@ -10,6 +10,7 @@ from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.records import (
     BenchmarkRecord,
     Candidate,
+    Failure,
     Outcome,
     PredictorsRecord,
     RlRecord,
@@ -182,9 +183,16 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     assert (
         all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said
     )
-    everybody = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
-    assert weigh_gate([*everybody[:3], read_row(dataclasses.replace(everybody[3].outcome, rl=None, benchmark=None), 64)],
-                      BASE).said == "The gate approves everybody, so it avoids nothing."  # fmt: skip
+    every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
+    last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)
+    assert weigh_gate([*every[:3], read_row(last, 64)], BASE).said == (
+        "The gate rejected none of 4 candidates, so it avoided nothing."
+    )
+    failed = {"verdict": Verdict(every[2].name, "rejected", False, "SFT failed"), "failure": Failure("sft", "killed")}
+    lost = dataclasses.replace(every[2].outcome, predictors=None, rl=None, benchmark=None, **failed)
+    assert weigh_gate([*every[:2], read_row(lost, 64), read_row(last, 64)], BASE).said == (
+        "The gate rejected none of 3 candidates that it could judge (1 failed before), so it avoided nothing."
+    )
 
 
 def test_the_section_compares_them_in_a_table_and_a_plot():

@@ -53,6 +53,7 @@ def kill_at_checkpoint(process, volume):
 def finish(process):
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output[-3000:]
+    return re.findall(r"^rlready: resumed from step (\d+) after an interruption$", output, re.M)
 
 
 def make_arguments(stage, tiny_model, data, folder, learning_rate=1e-3):
@@ -99,8 +100,8 @@ def test_a_killed_stage_goes_on_in_a_pod_that_shares_nothing_but_the_volume(
         arguments["model"] = str(shutil.copytree(model, new / "start"))
     monkeypatch.setenv("RLREADY_RUN_ID", "run-2")
     process = launch(stage, arguments, new, volume)
-    finish(process)
-    finish(other)
+    (step,) = finish(process)
+    assert int(step) > 0 and finish(other) == []
     uninterrupted, resumed = (json.loads((folder / "outcome.json").read_text())[stage] for folder in (whole, new))
     assert resumed["steps"] == uninterrupted["steps"]
     assert [x for x, _ in resumed[series]] == [x for x, _ in uninterrupted[series]]

@@ -188,7 +188,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
         CANDIDATE.candidate_id: ((0.7,), 0.5, False, True)
     }
     pipeline = read_runs(mlflow_client)["run-1"]
-    assert pipeline.data.tags["gate.saving"] == "The gate approves everybody, so it avoids nothing."
+    assert pipeline.data.tags["gate.saving"] == "The gate rejected none of 1 candidate, so it avoided nothing."
     assert pipeline.data.metrics == {"gate/avoided_share": 0.0, "gate/regret": 0.0}
 
 

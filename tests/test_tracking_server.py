@@ -117,7 +117,7 @@ def mlflow(database, tmp_path_factory):
     assert not list(root.iterdir())  # the container's root filesystem is read-only
 
 
-def test_outcomes_and_reports_reach_the_database(mlflow, monkeypatch, tmp_path):
+def test_outcomes_and_reports_reach_the_database(mlflow, monkeypatch, tmp_path, capfd):
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
@@ -125,6 +125,7 @@ def test_outcomes_and_reports_reach_the_database(mlflow, monkeypatch, tmp_path):
     report.write_text("# a report")
     log.log_outcome(FULL, "run-1")
     runs.finish_run("run-1", {"gate_k": 64}, {"report.md": report})
+    assert capfd.readouterr() == ("", "")  # no link to each run that ends
     client = MlflowClient(mlflow)
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(experiments, "metrics.`sft/pass_at_64` > 0.6 and tags.verdict = 'approved'")

@@ -50,7 +50,7 @@ def launch(stage: str, **arguments) -> Any:
         What `run` returned, a JSON value; for a stage of one candidate an object with figures and a `display_name`.
 
     Raises:
-        SystemExit: With one line, if the stage failed; its traceback is in the output already.
+        SystemExit: With the reason in marked lines, if the stage failed; its traceback is in the output already.
     """
     candidate = from_json(Candidate, arguments["candidate"]) if stage in CANDIDATE_STAGES else None
     before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
@@ -58,6 +58,7 @@ def launch(stage: str, **arguments) -> Any:
     failure = before and before.failure
     if failure:
         events.emit(stage, candidate.candidate_id, "skipped")
+        events.tell(f"{events.SKIPPED}{failure.stage} failed: {failure.reason}")
     else:
         begun = time.time()
         state, value, tries = _repeat(stage, candidate, arguments)
@@ -65,7 +66,9 @@ def launch(stage: str, **arguments) -> Any:
             return about | (value or {}) if candidate else value
         if candidate is None or is_baseline(stage, candidate, before):
             fail_run()
-            raise SystemExit(f"{stage}{f' of {candidate.candidate_id}' if candidate else ''}: {value}")
+            sys.stdout.flush()  # the reason comes last, as near to the end of the log as this process can bring it
+            raise SystemExit(_mark_failure(stage, candidate, value))
+        print(_mark_failure(stage, candidate, value), flush=True)
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
     outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
     write_record(outcome, arguments["outcome"])
@@ -73,6 +76,11 @@ def launch(stage: str, **arguments) -> Any:
     write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")
     log_outcome(outcome)
     return about | {"failed": f"{failure.stage}: {failure.reason}"}
+
+
+def _mark_failure(stage: str, candidate: Candidate | None, message: str) -> str:
+    where = f"{stage} of {candidate.candidate_id}" if candidate else stage
+    return events.mark("\n".join(f"{events.FAILED}{where}: {line}" for line in message.splitlines()))
 
 
 def is_baseline(stage: str, candidate: Candidate, before: Any) -> bool:
@@ -88,11 +96,11 @@ def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[s
     """
     most = 1 + int(os.environ.get(RETRIES) or 0)
     for tries in range(1, most + 1):
-        if tries > 1:
-            print(f"{stage}: try {tries} of {most}", flush=True)
         state, value = _try(stage, candidate, arguments)
         if state != "failed":
             break
+        if tries < most:
+            events.tell(f"attempt {tries} of {most} failed: {value}")
     return state, value, tries
 
 

@@ -35,10 +35,13 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
         events.emit("gate", verdict.candidate_id, "decided", **{k: said[k] for k in ("decision", "reason", "proceed")})
         runs = "yes" if verdict.proceed else "no"
         rows.append(f"| {verdict.candidate_id} | {verdict.decision} | {runs} | {verdict.reason} |")
-        print(f"{verdict.candidate_id}: {verdict.decision} - {verdict.reason}")
+        events.tell(f"{verdict.candidate_id}: {verdict.decision}: {verdict.reason}")
         links = outcome.links | {"experiment": given.experiment}
         whole.append(dataclasses.replace(outcome, verdict=verdict, links=links))
         log_outcome(whole[-1])
+    if given.trains:
+        chosen = [verdict.candidate_id for verdict in decided if verdict.proceed]
+        events.tell(events.TRAINED + (", ".join(chosen) or "none"))
     write_atomically(verdicts, "\n".join(rows) + "\n")
     held = {
         "baseline": baseline and dataclasses.asdict(baseline),

@@ -5,6 +5,7 @@ import json
 from rlready.components.config import complete_parameters
 from rlready.components.core.launch import run_from_command_line
 from rlready.components.core.outputs import hand_on
+from rlready.components.core.runtime import events
 from rlready.components.core.serialization import to_json, write_atomically
 from rlready.components.core.tracking.runs import open_run
 from rlready.components.plan.plan import describe_plan, make_plan
@@ -16,6 +17,7 @@ def run(parameters: dict, run_name: str, summary: str) -> tuple:
     plan = make_plan(parameters)
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))
+    events.tell(events.MEASURED + ", ".join(candidate.candidate_id for candidate in plan.measured))
     open_run(run_name, parameters)
     return hand_on(
         candidates=[to_json(candidate) for candidate in plan.measured],

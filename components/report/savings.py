@@ -94,7 +94,9 @@ def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
     """Says what the gate kept from RL where it did not run for all, and that what that cost is not known."""
     refused = [row for row in judged if row.verdict.decision != "approved"]
     if not refused:
-        return Saving(0.0, 0.0, None, "The gate approves everybody, so it avoids nothing.")
+        seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
+        lost = f" that it could judge ({early} failed before)" if early else ""
+        return Saving(0.0, 0.0, None, f"The gate rejected none of {seen}{lost}, so it avoided nothing.")
     avoided, priced = _estimate_share(judged, rows, base)
     share = f", which {_show_share(avoided, 'about ')}{_explain_cost(priced)}"
     said = f"The gate kept {count(len(refused), 'candidate')} of {len(judged)} from RL{share}; {UNKNOWN}."

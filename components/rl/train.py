@@ -58,7 +58,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     history, steps, seconds = trainer.state.log_history, trainer.state.global_step, time.time() - begun
     stopped = silence.explain(history)
     if stopped:
-        print(f"rl of {candidate.candidate_id}: {stopped}", flush=True)
+        events.tell(stopped)
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
     return RlRecord(list_rewards(history), steps, seconds, **describe_device(), stopped=stopped)
 

@@ -58,6 +58,7 @@ def follow_to_the_end(kfp: "Server", run: str) -> None:
     sweep = follow.read_result(kfp, run)
     if sweep:
         print_outcomes(sweep)
-    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node Report)")
+    step = follow.find_report(kfp, run)
+    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node {step.title if step else 'Report'})")
     if sweep:
         end_with(sweep)

@@ -11,7 +11,7 @@ from rlready.components.report.assemble import read_sweep
 from rlready.pipelines.cluster.artifacts import read_artifact
 from rlready.pipelines.cluster.runs import FINAL, get_run, read_workflow, was_stopped
 from rlready.pipelines.cluster.server import Server
-from rlready.pipelines.cluster.steps import list_steps
+from rlready.pipelines.cluster.steps import Step, list_steps
 from rlready.pipelines.cluster.story import Story
 
 LOST = 12  # answers in a row that may fail while a run is followed
@@ -42,16 +42,17 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
             continue
         ended, stopped = now.state in FINAL, was_stopped(now, workflow)
         if not stopped:
-            yield from story.tell(now, workflow, ended)
+            yield from story.tell(workflow, ended)
         if ended:
             break
         # A large run is asked for less often: its workflow is megabytes.
         time.sleep(max(pause, 5 * (time.monotonic() - begun)))
     if stopped:
-        raise InputError(f"the run ended as canceled: somebody stopped it\n{page}")
+        raise InputError("the run ended as canceled, because it was terminated")
     if now.state != "SUCCEEDED":
         said = [now.error.message] if now.error and now.error.message else []
-        raise InputError("\n".join([f"the run ended as {now.state.lower()}", *said, *story.failures, page]))
+        reasons = "\n".join(story.failures or said)
+        raise InputError(f"the run ended as {now.state.lower()}: {reasons or page}")
 
 
 def read_result(server: Server, run: str) -> Sweep | None:
@@ -64,11 +65,21 @@ def read_result(server: Server, run: str) -> Sweep | None:
     Raises:
         InputError: If the server does not answer, or the report is not one of this version.
     """
+    step = find_report(server, run)
+    held = read_artifact(server, step.find_output("records")) if step else None
+    if held is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "outcomes.json"
+        path.write_bytes(held)
+        return read_sweep(path)
+
+
+def find_report(server: Server, run: str) -> Step | None:
+    """Returns the step that wrote the report of a run; None where there is none.
+
+    Raises:
+        InputError: If the server does not answer.
+    """
     workflow = read_workflow(server, run)
-    for step in list_steps(workflow) if workflow else ():
-        if step.stage == "report" and (held := read_artifact(server, step.find_output("records"))):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "outcomes.json"
-                path.write_bytes(held)
-                return read_sweep(path)
-    return None
+    return workflow and next((step for step in list_steps(workflow) if step.stage == "report" and step.given), None)

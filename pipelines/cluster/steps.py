@@ -19,7 +19,6 @@ from rlready.pipelines.cluster.placement import STAGES
 PART = re.compile(r"(?P<task>[^.(]*)(\((?P<index>\d+):[^)]*\))?(\((?P<attempt>\d+)\))?")
 ENDED_BADLY = ("Failed", "Error")
 NEVER_RAN = ("Skipped", "Omitted")
-LOGS = "executor-logs"  # the output that KFP adds to every task
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Step:
         pod: The pod that tells why: the executor's, or the driver's where there is no other.
         attempt: Which try of it that is, from 0.
         given: What the driver handed to the executor: inputs and outputs, as KFP writes them; empty from the cache.
+        title: What the UI calls it, e.g. SFT (cached).
     """
 
     stage: str
@@ -45,6 +45,7 @@ class Step:
     pod: str = ""
     attempt: int = 0
     given: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
 
     @property
     def candidate(self) -> dict[str, Any] | None:
@@ -155,8 +156,11 @@ def _read_step(workflow: dict[str, Any], place: tuple, held: dict[str, dict]) ->
         state = "running" if "executor" in pods else "starting"
     attempt = _locate(pod["name"])[-1][1] if pod else None
     given = _read_given(held.get("task tried") or held.get("task") or {})
+    stage, task = _name_stage(place[-1]), _read_parameter(held.get("driver", {}), "inputs", "task")
+    title = json.loads(task).get("taskInfo", {}).get("name") if task else ""
     return Step(
-        _name_stage(place[-1]), loop, index, state, pod.get("message", ""), _name_pod(workflow, pod), attempt or 0, given
+        stage, loop, index, state, pod.get("message", ""), _name_pod(workflow, pod), attempt or 0, given,
+        title or stage.capitalize(),
     )  # fmt: skip
 
 

@@ -1,21 +1,17 @@
 """A run in words, each thing once: "SFT of random-256x4: done, 3 of 12"."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from rlready.components.config import InputError, parse_parameters
-from rlready.components.core.records import CANDIDATE_STAGES
-from rlready.components.plan.sweep import expand_sweep
-from rlready.pipelines.cluster.artifacts import read_artifact, read_log
+from rlready.components.core.runtime.events import FAILED, MEASURED, SKIPPED, TRAINED
+from rlready.pipelines.cluster.artifacts import read_outputs
 from rlready.pipelines.cluster.server import Server
 from rlready.pipelines.cluster.steps import Step, count_iterations, is_uncached, list_steps
 
 PATIENCE = 180  # seconds that a pod may wait until it is said
-BASELINE = "the base model"
-MEASURING = "measure-candidates"  # the nested pipeline in which candidates without SFT are the base model
+MEASURING = "measure-candidates"  # the nested pipeline of the first loop; the other loop trains
 UNCACHED = "caching is switched off on this server, and RL refuses a checkpoint that does not come from the cache"
 
 
@@ -23,7 +19,7 @@ class Story:
     """What there is to say of a run.
 
     Attributes:
-        failures: A line for every stage that failed.
+        failures: Why stages failed, one line or more for each.
     """
 
     def __init__(self, server: Server, run: str):
@@ -35,34 +31,38 @@ class Story:
         """
         self.server, self.run = server, run
         self.failures: list[str] = []
+        self._namespace = ""
         self._begun = time.monotonic()
         self._said: set[Any] = set()
         self._over: Counter = Counter()  # steps that have ended, by stage and loop
+        self._listed: dict[
+            str, list[str]
+        ] = {}  # candidates of each loop in its order, by what begins the line that says so
         self._names: dict[tuple, str] = {}  # candidates by loop and iteration
+        self._ran: set[tuple] = set()  # steps whose pod was seen running
+        self._lost: set[tuple] = set()  # steps that lost a pod
         self._waiting: dict[str, float] = {}  # when each pod was first seen to wait
 
-    def tell(self, run: Any, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
+    def tell(self, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
         """Yields a text for everything that is new.
 
         Args:
-            run: The run as the API tells it.
-            workflow: Its Argo workflow, as far as there is one.
+            workflow: The run's Argo workflow, as far as there is one.
             ended: Whether nothing more will come.
         """
         steps = list_steps(workflow) if workflow else []
         if workflow and is_uncached(workflow) and self._is_new(UNCACHED):
             yield UNCACHED
-        self._learn_names(steps, run)
+        for step in steps:  # a driver says whose iteration it is, unless that comes from the cache
+            if step.loop and step.candidate:
+                self._names[step.loop, step.index] = step.candidate["candidate_id"]
+        self._namespace = workflow["metadata"].get("namespace", "") if workflow else ""
+        totals = count_iterations(workflow) if workflow else {}
         for step in steps:
-            what = self._describe(step, ended)
-            if what and step.attempt and self._is_new((what, step.attempt)):
-                yield f"{what}: its pod was lost; try {step.attempt + 1}"
-            if (
-                what
-                and step.state in ("done", "cached", "failed")
-                and self._is_new((step.stage, step.loop, step.index))
-            ):
-                yield from self._tell_end(step, what, workflow)
+            if what := self._describe(step, ended):
+                yield from self._tell_lost(step, what)
+                if step.state in ("done", "cached", "failed") and self._is_new((step.stage, step.loop, step.index)):
+                    yield from self._tell_end(step, what, totals.get(step.loop))
         if not ended:
             yield from self._tell_waiting(steps)
 
@@ -71,80 +71,78 @@ class Story:
         self._said.add(key)
         return new
 
-    def _learn_names(self, steps: list[Step], run: Any) -> None:
-        """Notes whose iterations these are: drivers say it of what is not from the cache, plan's order of the first loop."""
-        for step in steps:
-            if step.loop and (candidate := step.candidate):
-                whole = candidate["epochs"] or candidate.get("checkpoint")
-                baseline = step.loop[0] == MEASURING and not whole
-                self._names[step.loop, step.index] = BASELINE if baseline else candidate["candidate_id"]
-            elif step.loop and step.loop[0] == MEASURING and (step.loop, step.index) not in self._names:
-                planned = self._list_planned(run)
-                if step.index < len(planned):
-                    self._names[step.loop, step.index] = planned[step.index]
-
-    def _list_planned(self, run: Any) -> list[str]:
-        """Returns what the first loop goes over, in its order, as the parameters say."""
-        try:
-            candidates = expand_sweep(parse_parameters(run.runtime_config.parameters).sweep)
-        except (AttributeError, InputError):
-            return []  # of another version, or of another pipeline
-        if any(candidate.checkpoint for candidate in candidates):
-            return []  # which of them are one model, and measured once, only plan knows
-        return [BASELINE, *(candidate.candidate_id for candidate in candidates if candidate.epochs)]
-
     def _describe(self, step: Step, ended: bool) -> str:
-        """Returns what to call a step; empty while it is not known whose it is."""
-        title = step.stage.upper() if step.stage in ("sft", "rl") else step.stage.capitalize()
+        """Returns what to call a step, as the UI does; empty while it is not known whose it is."""
         if not step.loop:
-            return f"{title} of {BASELINE}" if step.stage in CANDIDATE_STAGES else title
-        unknown = f"candidate {step.index + 1}" if ended else None
-        name = self._names.get((step.loop, step.index), unknown)
-        return f"{title} of {name}" if name else ""
+            return step.title
+        listed = self._listed.get(MEASURED if step.loop[0] == MEASURING else TRAINED, [])
+        known = listed[step.index] if step.index < len(listed) else ""
+        name = self._names.get((step.loop, step.index)) or known or (f"candidate {step.index + 1}" if ended else "")
+        return f"{step.title} of {name}" if name else ""
 
-    def _tell_end(self, step: Step, what: str, workflow: dict[str, Any]) -> Iterator[str]:
+    def _tell_lost(self, step: Step, what: str) -> Iterator[str]:
+        """Yields that a pod was lost, which Argo may make again under its name, and where a training went on after that."""
+        key = (step.stage, step.loop, step.index)
+        if step.state == "waiting" and key in self._ran:
+            self._ran.discard(key)
+            self._lost.add(key)
+            yield f"{what}: pod lost; it is started again"
+        if step.attempt and self._is_new((key, step.attempt)):
+            self._lost.add(key)
+            yield f"{what}: pod lost; attempt {step.attempt + 1}"
+        if step.state == "running":
+            self._ran.add(key)
+            if key in self._lost:
+                yield from self._repeat(step, what, self._read_marked(step))
+
+    def _tell_end(self, step: Step, what: str, total: int | None) -> Iterator[str]:
         self._over[step.stage, step.loop] += 1
-        total = count_iterations(workflow).get(step.loop)
         place = f", {self._over[step.stage, step.loop]} of {total}" if total else ""
-        again = not self._is_new(what)  # the SFT of an approved candidate, which RL gets from the cache
+        again = step.stage == "sft" and step.loop[:1] not in ((), (MEASURING,))  # which RL gets from the cache
         if step.state == "failed":
-            yield self._tell_failure(step, what, workflow)
+            yield self._tell_failure(step, what)
         elif again:
             if step.state == "done":
                 yield f"{what}: made again instead of coming from the cache; RL is going to refuse it"
         elif step.state == "cached":
             yield f"{what}: from the cache{place}"
         else:
+            marked = self._read_marked(step)
             # Why a candidate failed, in this step or before it: its pods succeed all the same.
-            held = self._read(step, "outcome") if step.stage in CANDIDATE_STAGES else None
-            failure = held.get("failure") if held else None
-            if not failure:
+            failed = [line.split(": ", 2)[-1] for line in marked if line.startswith(FAILED)]
+            if failed:
+                yield f"{what}: failed: {'; '.join(failed)}{place}"
+            elif not any(line.startswith(SKIPPED) for line in marked):
                 yield f"{what}: done{place}"
-                if step.stage == "rl" and held and (stopped := (held.get("rl") or {}).get("stopped")):
-                    yield f"{what}: had {stopped}"
-            elif failure["stage"] == step.stage:
-                yield f"{what}: failed: {failure['reason']}{place}"
-            yield from self._tell_verdicts(step)
+            yield from self._repeat(step, what, [line for line in marked if not line.startswith((FAILED, SKIPPED))])
 
-    def _tell_verdicts(self, step: Step) -> Iterator[str]:
-        held = self._read(step, "judged") if step.stage == "gate" else None
-        for outcome in held["outcomes"] if held else ():
-            verdict = outcome["verdict"]
-            yield f"{verdict['candidate_id']}: {verdict['decision']}: {verdict['reason']}"
+    def _read_marked(self, step: Step) -> list[str]:
+        return next((output.marked for output in read_outputs(self.server, self.run, self._namespace, step)), [])
 
-    def _read(self, step: Step, name: str) -> dict[str, Any] | None:
-        held = read_artifact(self.server, step.find_output(name))
-        try:
-            return json.loads(held) if held else None
-        except ValueError:
-            return None  # a page that says that it is not there
+    def _repeat(self, step: Step, what: str, marked: list[str]) -> Iterator[str]:
+        """Yields what a stage marked in its output, and notes which candidates it lists."""
+        for line in marked:
+            for head in (MEASURED, TRAINED):
+                if line.startswith(head):
+                    self._listed[head] = line.removeprefix(head).split(", ")
+            if self._is_new((what, line)):
+                yield f"{what}: {line}" if step.loop else line
 
-    def _tell_failure(self, step: Step, what: str, workflow: dict[str, Any]) -> str:
-        self.failures.append(f"{what}: {step.message or 'failed'}")
-        log = read_log(self.server, self.run, workflow["metadata"].get("namespace", ""), step)
-        lines = [f"    {line}" for line in log] or [f"    no log of pod {step.pod} can be had from here"]
-        lines.append(f"    {self.server.locate(f'runs/details/{self.run}')}")
-        return "\n".join([f"{what}: failed; the end of its log:", *lines])
+    def _tell_failure(self, step: Step, what: str) -> str:
+        outputs = []
+        for output in read_outputs(self.server, self.run, self._namespace, step):
+            outputs.append(output)
+            if output.reasons:
+                break
+        reasons = outputs[-1].reasons if outputs else []
+        named = [line if line.startswith(step.stage) else f"{what}: {line}" for line in reasons]
+        self.failures += named or [f"{what}: {step.message or 'failed'}"]
+        why = (
+            "; ".join(line.removeprefix(f"{step.stage}: ") for line in reasons) or step.message or "no reason is known"
+        )
+        end = outputs[0].end if outputs else [f"no log of pod {step.pod} can be had from here"]
+        page = self.server.locate(f"runs/details/{self.run}")
+        return "\n".join([f"{what}: failed: {why}", *(f"    {line}" for line in (*end, page))])
 
     def _tell_waiting(self, steps: list[Step]) -> Iterator[str]:
         """Yields a line for pods that have waited for long, together where the reason is one."""

@@ -25,7 +25,7 @@ def test_any_verdicts_end_in_a_report_also_from_the_cache(pipeline, approved):
     assert run.list_ran().count("sft") == len(NAMES) + 1 and run.list_ran().count("rl") == len(approved)
     again = server.run(pipeline, sweep.make_stages())
     check(again, sweep, approved)
-    assert sorted(again.list_ran()) == ["plan", "report"]
+    assert sorted(again.list_ran()) == ["gate", "plan", "report"]
 
 
 def test_the_second_loop_finds_sft_with_a_volume_in_the_cache(on_volumes):
@@ -47,7 +47,7 @@ def test_finished_checkpoints_end_in_a_report_also_from_the_cache(pipeline, fini
     assert run.list_ran().count("predictors") == len(NAMES) + base and run.list_ran().count("rl") == len(approved)
     again = server.run(pipeline, sweep.make_stages())
     check(again, sweep, approved)
-    assert sorted(again.list_ran()) == ["plan", "report"]
+    assert sorted(again.list_ran()) == ["gate", "plan", "report"]
 
 
 def test_another_threshold_costs_the_rl_of_who_it_lets_in(pipeline):
@@ -80,7 +80,7 @@ def test_a_candidate_that_fails_inside_its_stage_is_in_the_report(pipeline, stag
     check(server.run(pipeline, sweep.make_stages()), sweep, results)
     # It stays failed from the cache, until another try of it is asked for.
     again = Sweep(NAMES, ["a", "b"], failing={"b": stage})
-    assert sorted(server.run(pipeline, again.make_stages()).list_ran()) == ["plan", "report"]
+    assert sorted(server.run(pipeline, again.make_stages()).list_ran()) == ["gate", "plan", "report"]
     tried = Sweep(NAMES, ["a", "b"], attempts={"b": 2})
     run = server.run(pipeline, tried.make_stages())
     check(run, tried, ["a", "b"])

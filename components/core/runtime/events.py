@@ -1,10 +1,24 @@
-"""What stages tell whoever watches a local run: started, progress, finished or failed, one JSON line each."""
+"""What stages tell whoever watches a run: events of a local run, one JSON line each, and marked lines of their output."""
 
 import json
 import os
 import time
 
 FILE = "RLREADY_EVENTS"
+MARK = "rlready: "  # begins the lines of a stage's output that matter; `rlready follow` repeats them
+FAILED, SKIPPED = "failed: ", "skipped: "  # begin what is marked where a stage failed, or one before it
+# Begin the line of plan, and that of the gate, that names the candidates of the loop to come, in its order.
+MEASURED, TRAINED = "candidates to measure: ", "candidates for RL: "
+
+
+def mark(text: str) -> str:
+    """Returns a text whose every line is marked."""
+    return "\n".join(f"{MARK}{line}" for line in text.splitlines())
+
+
+def tell(text: str) -> None:
+    """Prints marked lines: KFP's UI shows them in the log of the task, and `rlready follow` repeats them."""
+    print(mark(text), flush=True)
 
 
 def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:

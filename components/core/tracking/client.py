@@ -22,17 +22,19 @@ _unreachable: set[str] = set()
 _reported: set[str] = set()
 
 
-def attempt(work: Callable[[Any, str], Any]) -> Any:
+def attempt(work: Callable[[Any, str], Any], quiet: bool = False) -> Any:
     """Returns what the work returns, given a client and the id of the experiment; None if tracking is off or lost."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return survive(lambda: _connect_and(work, uri)) if uri and uri not in _unreachable else None
+    return survive(lambda: _connect_and(work, uri), quiet) if uri and uri not in _unreachable else None
 
 
-def survive(work: Callable[[], Any]) -> Any:
-    """Returns what the work returns; None if it raises, which is printed once."""
+def survive(work: Callable[[], Any], quiet: bool = False) -> Any:
+    """Returns what the work returns; None if it raises, which is printed once, unless `quiet`."""
     try:
         return work()
     except Exception as error:
+        if quiet:
+            return None
         uri = os.environ["MLFLOW_TRACKING_URI"]
         if not _reported:
             line = f"tracking: lost ({_explain(error, uri)}); the run goes on, the report will hold all numbers"
@@ -60,7 +62,7 @@ def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
         try:
             from mlflow import MlflowClient
 
-            for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+            for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.ERROR)
             if database:
                 stack.enter_context(store.hold_lock(database))

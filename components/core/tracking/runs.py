@@ -131,10 +131,12 @@ def _list_metrics(figures: dict[str, float] | None) -> list:
 
 def find_open_runs() -> set[str]:
     """Returns the ids of the pipeline runs that MLflow takes for running, or a candidate of; none where tracking is lost."""
-    found = attempt(
-        lambda client, experiment: {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)}
-    )
-    return found or set()
+
+    def find(client: Any, experiment: str) -> set[str]:
+        return {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)}
+
+    # Asked before a run starts: there is none yet whose tracking could be lost.
+    return attempt(find, quiet=True) or set()
 
 
 def fail_run() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlready.components.config import InputError
+from rlready.components.core.runtime import events
 from rlready.components.core.runtime.failures import StageFailed, lacks_space
 from rlready.components.core.runtime.source import digest_source
 from rlready.components.core.serialization import write_atomically
@@ -59,6 +60,8 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
     with _lock(folder.with_suffix(".lock"), f"{stage}: another run does the same work in {folder}"):
         folder.mkdir(exist_ok=True)
         drop_halves(folder)
+        if last := find_last(folder):
+            events.tell(f"resumed from step {_read_step(Path(last))} after an interruption")
         yield folder
         shutil.rmtree(folder)
 
