@@ -338,6 +338,38 @@ def test_settings_survive_the_way_through_kfp():
     assert read_settings(write_settings(experiment, "gate")).gate == experiment.gate
 
 
+def test_a_stage_has_no_attribute_for_what_it_was_not_given():
+    experiment = parse_parameters(laptop())
+    rl = read_settings(write_settings(experiment, "rl"))
+    assert rl.sampling.max_tokens == 64 and "seed" not in repr(rl)
+    for unread in ("rl.sampling.seed", "predictors.predictors.sequential_alpha", "predictors.gate", "benchmark.rl"):
+        stage, section, *name = unread.split(".")
+        with pytest.raises(AttributeError):
+            held = getattr(read_settings(write_settings(experiment, stage)), section)
+            getattr(held, *name)
+    assert read_settings(write_settings(experiment, "predictors")).predictors.count_samples(10) == 1280
+
+
+def test_without_rl_its_data_is_set_apart_where_there_is_enough(gsm8k_file):
+    def read(rows, **changes):
+        data = {
+            "curate_sft_data": str(rows),
+            "curate_rl_data": "",
+            "curate_rl_problems": 30,
+            "curate_heldout_problems": 9,
+        }
+        wanted = {"sweep_candidates": [{"epochs": 1, "examples": 8}], "rl_steps": 0, "curate_sft_examples": 0}
+        return read_settings(make_plan(laptop(**data | wanted | changes)).settings["curate"]).curate
+
+    enough, few = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(40))
+    assert read(enough) == read(enough, rl_steps=4, rl_prompts_per_step=8)
+    assert read(enough).rl_problems == 30 and read(enough).benchmark_problems == 256
+    assert read(few).rl_problems == read(few).benchmark_problems == 0
+    # Only RL needs that many: with it, too few are an error.
+    with pytest.raises(InputError, match="40 usable problems, and wanted are 9 .* 30 .* 8"):
+        read(few, rl_steps=4, rl_prompts_per_step=8)
+
+
 @pytest.mark.parametrize("name", list_recipes())
 def test_shipped_recipes_parse(name):
     parse_parameters(load_recipe(name, []))

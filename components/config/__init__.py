@@ -21,12 +21,12 @@ from rlready.components.config.parameters import (
     name_fields,
     parse_parameters,
 )
-from rlready.components.config.settings import STAGE_SECTIONS, read_settings, write_settings
+from rlready.components.config.settings import STAGE_READS, read_settings, write_settings
 from rlready.components.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
 
 __all__ = [
     "SECTIONS",
-    "STAGE_SECTIONS",
+    "STAGE_READS",
     "SUBSETS",
     "Base",
     "Benchmark",

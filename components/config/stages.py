@@ -114,8 +114,9 @@ class Predictors:
 
     def count_samples(self, problems: int) -> int:
         """Returns how many samples are drawn of these problems together; by the sequential test, at most."""
-        fixed = self.samples * problems
-        return (self.sequential_budget or fixed) if self.sampling == "sequential" else fixed
+        if self.sampling == "sequential" and self.sequential_budget:
+            return self.sequential_budget
+        return self.samples * problems
 
 
 @dataclass(frozen=True)

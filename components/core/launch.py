@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rlready.components.config import STAGE_SECTIONS, InputError, read_settings
+from rlready.components.config import STAGE_READS, InputError, read_settings
 from rlready.components.core.records import BEFORE_RL, CANDIDATE_STAGES, Candidate, Failure, Outcome
 from rlready.components.core.runtime import events, failures
 from rlready.components.core.serialization import from_json, read_record, write_atomically, write_record
@@ -133,7 +133,7 @@ def _run(stage: str, arguments: dict) -> tuple[str, Any]:
 def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
     if train_job.MANIFEST in os.environ:
         return train_job.run(stage, candidate_id, arguments)
-    if "training" in STAGE_SECTIONS.get(stage, ()):
+    if "training" in STAGE_READS.get(stage, ()):
         training = read_settings(arguments["settings"]).training
         if processes.needs_processes(training):
             return processes.run_processes(stage, arguments, processes.count_processes(training))

@@ -67,9 +67,10 @@ class PassRates:
 
     def choose(self, pool: RowPool, rows: np.ndarray, wanted: int) -> np.ndarray:
         """Returns the first rows whose rate lies within the limits, as many as wanted; the first ones if all may stay."""
-        settings, samples = self.settings, self.settings.pass_rate_samples
+        settings = self.settings
         if not settings.needs_pass_rates:
             return rows[:wanted]
+        samples = settings.pass_rate_samples
         chosen, hard, easy, open_ = [], [], [], []
         while len(chosen) < wanted and len(rows):
             some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])

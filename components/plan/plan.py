@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.components.config import (
-    STAGE_SECTIONS,
+    STAGE_READS,
     Base,
     Experiment,
     InputError,
@@ -25,7 +25,7 @@ from rlready.components.plan.checkpoints import FoundModel, compare_kinds, find_
 from rlready.components.plan.checks import check_candidates, check_values
 from rlready.components.plan.cost import Lengths, Shape
 from rlready.components.plan.example import show_example
-from rlready.components.plan.sizes import check_sizes, count_problems
+from rlready.components.plan.sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.components.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
 from rlready.components.plan.workload import count_lengths, estimate_cost
@@ -72,7 +72,7 @@ class Plan:
     @property
     def baseline(self) -> Candidate:
         """The base model, as it is measured: a candidate without SFT. Where there is no base model, the first candidate."""
-        return name_baseline(self.candidates) if self.base else self.candidates[0]
+        return BASELINE if self.base else self.candidates[0]
 
     @property
     def shared(self) -> dict[str, str]:
@@ -126,10 +126,12 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     kinds = list(compare_kinds(candidates, models, base))
     first = base or next(iter(models.values()))
     experiment = settle(experiment, first.model)
-    curate = experiment.curate
-    seen = look_at_sources(curate, ask)
-    refuse_guessing(curate, seen.samples)
-    check_sizes(experiment, candidates, count_problems(seen.samples, seen.complete))
+    seen = look_at_sources(experiment.curate, ask)
+    refuse_guessing(experiment.curate, seen.samples)
+    counted = count_problems(seen.samples, seen.complete)
+    if not experiment.rl.steps and find_short(experiment, candidates, count_rows(seen.rows) | counted):
+        experiment = leave_out_rl(experiment)
+    check_sizes(experiment, candidates, counted)
     pinned = base and base.model
     settings, digest = write_all_settings(experiment, pinned, seen, candidates, share(candidates, models, pinned))
     largest = max([base] * bool(base) + [*models.values()], key=lambda model: model.parameters or math.inf)
@@ -143,39 +145,42 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
 
 def settle(experiment: Experiment, model: BaseModel) -> Experiment:
-    """Returns an experiment with its base model pinned, and without what nobody will use where there is no RL.
+    """Returns an experiment with its base model pinned, and without what nobody can use.
+
+    Where RL could follow, its data is set apart also without RL (`rl_steps` 0): whoever adds RL later finds all else cached.
 
     Args:
         experiment: As given.
         model: The base model, or the first checkpoint in its place: its tokenizer counts the tokens of the data.
     """
-    base, curate, benchmark = (
-        Base(model.location, model.revision or model.digest),
-        experiment.curate,
-        experiment.benchmark,
-    )
-    if not experiment.rl.steps:
-        unused = {"rl_data": "", "rl_problems": 0, "benchmark_problems": 0, "min_pass_rate": 0.0, "max_pass_rate": 1.0}
-        curate = dataclasses.replace(curate, **unused)
-        benchmark = dataclasses.replace(benchmark, samples=0)
+    curate, benchmark = experiment.curate, experiment.benchmark
     if not curate.sft_data:
         curate = dataclasses.replace(curate, heldout_problems=0)
-    return dataclasses.replace(experiment, base=base, curate=curate, benchmark=benchmark)
+    if not experiment.rl.steps:
+        benchmark = dataclasses.replace(benchmark, samples=0)
+    base = Base(model.location, model.revision or model.digest)
+    settled = dataclasses.replace(experiment, base=base, curate=curate, benchmark=benchmark)
+    return settled if experiment.base.model and curate.sft_data else leave_out_rl(settled)
 
 
-def name_baseline(candidates: list[Candidate]) -> Candidate:
-    """Returns the base model as a candidate, with the seed of the first one."""
-    return make_candidate(0, "random", 1, 1e-6, candidates[0].seed)
+def leave_out_rl(experiment: Experiment) -> Experiment:
+    """Returns an experiment whose data is not set apart for RL: there is none, and too little data for it or no base model."""
+    unused = {"rl_data": "", "rl_problems": 0, "benchmark_problems": 0, "min_pass_rate": 0.0, "max_pass_rate": 1.0}
+    return dataclasses.replace(experiment, curate=dataclasses.replace(experiment.curate, **unused))
+
+
+BASELINE = make_candidate(0, "random", 1, 1e-6, 0)
+"""The base model as a candidate. Its seed is none of the sweep's: it would seed RL, and the model is measured before that."""
 
 
 def share(candidates: list[Candidate], models: dict[str, FoundModel], base: BaseModel | None) -> dict[str, str]:
     """Returns the candidates whose model is measured as another's, and whose: the base model's, or an earlier checkpoint's."""
-    first = {(base.digest or f"{base.location}@{base.revision}", ""): name_baseline(candidates)} if base else {}
+    first = {(base.digest or f"{base.location}@{base.revision}", ""): BASELINE} if base else {}
     shared = {}
     for candidate in candidates:
         name = candidate.candidate_id
         if candidate.is_base:
-            shared[name] = name_baseline(candidates).candidate_id
+            shared[name] = BASELINE.candidate_id
         elif name in models:
             measured = first.setdefault(models[name].key, candidate)
             if measured is not candidate:
@@ -209,9 +214,7 @@ def write_all_settings(
     for stage in JUDGING if plugged else ():
         # Verdicts of another version of a plug-in are others.
         more[stage] = more[stage] | {"formats": plugged}
-    settings = {
-        stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_SECTIONS if stage != "gate"
-    }
+    settings = {stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_READS if stage != "gate"}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     judging = {
         "experiment": digest,

@@ -26,14 +26,17 @@ def count_problems(samples: dict, complete: set) -> dict[str, int]:
     return counted
 
 
-def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: dict[str, int]) -> None:
-    """Raises InputError if there are fewer problems than the splits take, with all counts and sizes that would fit.
+def count_rows(rows: dict) -> dict[str, float]:
+    """Returns the most rows for training, RL, predictors and evaluation, of the most rows of each source."""
+    counted: dict[str, float] = {}
+    for use, count in rows.items():
+        name = use if isinstance(use, str) else use[0]
+        counted[name] = counted.get(name, 0) + count
+    return counted
 
-    Args:
-        experiment: Sizes asked for.
-        candidates: The sweep.
-        counted: What there is, as `count_problems` returns it; a use that is missing could not be counted.
-    """
+
+def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[str, dict[str, int]]:
+    """Returns the problems that the splits of each use take, by the parameter that asks for them."""
     curate = experiment.curate
     examples = max((candidate.examples for candidate in candidates if candidate.epochs), default=1)
     own_rl, own_predictors = not curate.rl_data, not curate.predictor_data
@@ -51,17 +54,37 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
         },
         "predictors": {"curate_predictor_problems": curate.predictor_problems},
     }
-    if not experiment.rl.steps:  # nothing is scored after RL, so all may predict, and what is held out may be fewer
+    if (
+        not curate.benchmark_problems
+    ):  # nothing is set apart for RL, so all may predict, and what is held out may be fewer
         wanted["evaluation"] = wanted["predictors"] = {"problems": 1}
         if not any(candidate.epochs for candidate in candidates):
             wanted["sft"] = {"curate_heldout_problems": 1}
+    return wanted
+
+
+def find_short(experiment: Experiment, candidates: list[Candidate], counted: dict[str, int]) -> list[str]:
+    """Returns the uses of which there are fewer problems than the splits take; arguments as of `check_sizes`."""
+    wanted = _list_wanted(experiment, candidates)
+    return [use for use in wanted if use in counted and counted[use] < sum(wanted[use].values())]
+
+
+def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: dict[str, int]) -> None:
+    """Raises InputError if there are fewer problems than the splits take, with all counts and sizes that would fit.
+
+    Args:
+        experiment: Sizes asked for.
+        candidates: The sweep.
+        counted: What there is, as `count_problems` returns it; a use that is missing could not be counted.
+    """
+    curate, wanted = experiment.curate, _list_wanted(experiment, candidates)
+    short = find_short(experiment, candidates, counted)
     names = {
         "sft": curate.sft_data,
         "rl": curate.rl_data,
         "evaluation": curate.evaluation_data,
         "predictors": curate.predictor_data,
     }
-    short = [use for use in wanted if use in counted and counted[use] < sum(wanted[use].values())]
     if not short:
         return
     lines = [
@@ -71,7 +94,7 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     ]
     fitting = {}
     for use in short:
-        fitting |= propose_split(use, counted[use], own_rl, own_predictors)
+        fitting |= propose_split(use, counted[use], not curate.rl_data, not curate.predictor_data)
     if fitting:
         lines += ["these fit: " + " ".join(f"--set {name}={number}" for name, number in fitting.items())]
     raise InputError("\n".join(lines))

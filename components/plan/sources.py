@@ -24,6 +24,7 @@ class Look:
         revisions: Digest or commit by the key of the source.
         samples: Some problems by their use, as in `list_sources`; none of a source that is out of reach.
         complete: Uses of which these are all.
+        rows: The most rows of the source of each use, infinity where nobody knows.
         changed: What was left out of, or added to, the SFT rows looked at, counted.
         formats: Where each kind of answer in them comes from.
         by_text: Lines on sources in which a gold answer that RL or evaluation would ask can be matched by its text only.
@@ -32,6 +33,7 @@ class Look:
     revisions: dict[str, str] = field(default_factory=dict)
     samples: dict = field(default_factory=dict)
     complete: set = field(default_factory=set)
+    rows: dict = field(default_factory=dict)
     changed: Counter = field(default_factory=Counter)
     formats: dict[str, Origin] = field(default_factory=dict)
     by_text: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.revisions[source.key], seen.samples[use] = "not checked", []
             continue
         revision = seen.revisions[source.key] = contents.digest
+        seen.rows[use] = source.most_rows if contents.rows is None else contents.rows
         split = use if use in ("sft", "rl") else "evaluation"
         few = contents.rows is not None and contents.rows <= ROWS_COUNTED
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT

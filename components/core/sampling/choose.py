@@ -18,14 +18,14 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
     busy cores, most of it compilation). The size is a judgement, not measured on a GPU.
 
     Args:
-        sampling: Engine, replicas and tensor parallel size asked for.
+        sampling: Engine and tensor parallel size asked for.
         parameters: Size of the model; None if it is unknown.
 
     Returns:
         (transformers or vllm, why).
 
     Raises:
-        InputError: If what is asked for is not there: vllm, or a GPU for every process; or auto cannot decide.
+        InputError: If what is asked for is not there: vllm, or the GPUs of a copy; or auto cannot decide.
     """
     import torch
 
@@ -38,12 +38,6 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
     if sampling.tensor_parallel > max(1, gpus):
         raise InputError(
             f"sampling_tensor_parallel: {sampling.tensor_parallel} GPUs for one copy of the model, this machine has {gpus}"
-        )
-    needed = sampling.replicas * sampling.tensor_parallel
-    if gpus and needed > gpus:
-        raise InputError(
-            f"sampling_replicas: {sampling.replicas} copies on {sampling.tensor_parallel} GPUs each are {needed}, this"
-            f" machine has {gpus}; two processes on one device are refused: set it to {gpus // sampling.tensor_parallel}"
         )
     if sampling.engine != "auto":
         return sampling.engine, "sampling_engine says so"
@@ -77,10 +71,20 @@ def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, 
 
 
 def count_replicas(sampling: Sampling) -> int:
-    """Returns how many copies of the model share the prompts: as asked for, else one for every GPU (or group of them)."""
+    """Returns how many copies of the model share the prompts: as asked for, else one for every GPU (or group of them).
+
+    Raises:
+        InputError: If there is not a GPU for every process.
+    """
     import torch
 
-    return sampling.replicas or max(1, torch.cuda.device_count() // sampling.tensor_parallel)
+    gpus, needed = torch.cuda.device_count(), sampling.replicas * sampling.tensor_parallel
+    if gpus and needed > gpus:
+        raise InputError(
+            f"sampling_replicas: {sampling.replicas} copies on {sampling.tensor_parallel} GPUs each are {needed}, this"
+            f" machine has {gpus}; two processes on one device are refused: set it to {gpus // sampling.tensor_parallel}"
+        )
+    return sampling.replicas or max(1, gpus // sampling.tensor_parallel)
 
 
 def open_engine(model: str, sampling: Sampling, embedded: Engine | None = None) -> Engine:

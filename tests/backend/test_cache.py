@@ -1,0 +1,81 @@
+"""What a changed parameter costs: the stages that run again, where plan is the real one and KFP's cache has the rest."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import make_gsm8k_rows
+
+from backend.server import Run, Server
+from backend.stages import Sweep
+from rlready.components.config import list_parameters
+from rlready.components.core.records import Candidate
+from rlready.components.core.serialization import to_json
+from rlready.components.plan.plan import make_plan
+from rlready.pipelines.recipes import load_recipe
+
+CASES = yaml.safe_load((Path(__file__).parent.parent / "cases" / "cache.yaml").read_text())["cases"]
+
+
+class Planned(Sweep):
+    """Fake stages after a plan that is none: RL runs for every candidate, where there is RL."""
+
+    def __init__(self, parameters: dict):
+        self.planned = make_plan(parameters)
+        super().__init__([candidate.candidate_id for candidate in self.planned.candidates])
+        self.approved = self.candidates if self.planned.trains else []
+
+    def plan(self, given: dict) -> dict:
+        """Hands out what the plan says, as the stage does."""
+        items = [to_json(candidate) for candidate in self.planned.measured]
+        told = {"candidates": items, "baseline": to_json(self.planned.baseline), "parameters": "", "summary": ""}
+        return told | self.planned.settings
+
+
+def list_rerun(run: Run, before: list[Candidate]) -> set[str]:
+    """Returns the stages whose process was started for the base model or for a candidate that was there before."""
+    known, found = {candidate.candidate_id for candidate in before}, set()
+    for task in run.tasks.values():
+        given = task.inputs[0].get("candidate")
+        if task.attempts and (not given or json.loads(given)["candidate_id"] in known):
+            found.add("baseline" if task.place == ("benchmark",) else task.stage)
+    return found - {"plan", "report"}
+
+
+@pytest.fixture(scope="module")
+def places(tiny_model, tmp_path_factory):
+    """Returns what the cases name in braces."""
+    folder = tmp_path_factory.mktemp("places")
+    rows = make_gsm8k_rows(2500)
+    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"tiny": str(tiny_model), "problems": str(folder / "problems.jsonl"), "folder": str(folder)}
+
+
+def fill(value, places):
+    if isinstance(value, dict):
+        return {key: fill(item, places) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fill(item, places) for item in value]
+    return places.get(value[1:-1], value) if isinstance(value, str) and value[:1] == "{" else value
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_a_changed_parameter_runs_again_what_reads_it_and_what_follows(case, pipeline, places):
+    base, server = load_recipe("laptop", []) | fill(case["base"], places), Server()
+    first = Planned(base)
+    run = server.run(pipeline, first.make_stages())
+    assert (run.state, run.list_reasons()) == ("Succeeded", [])
+    assert list_rerun(server.run(pipeline, first.make_stages()), first.planned.measured) == set()
+    found, expected = {}, {name: set(change["reruns"]) for name, change in case["changes"].items()}
+    for name, change in case["changes"].items():
+        value = fill(change["to"], places)
+        assert base[name] != value, name
+        again = server.run(pipeline, Planned(base | {name: value}).make_stages())
+        assert (again.state, again.list_reasons()) == ("Succeeded", []), name
+        found[name] = list_rerun(again, first.planned.measured)
+    assert found == expected
+
+
+def test_the_table_has_every_parameter():
+    assert CASES[0]["changes"].keys() == list_parameters().keys()
