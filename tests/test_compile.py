@@ -1,10 +1,14 @@
 """The compiled pipeline: its form is the recipe, its stages have the image asked for, its constructs are the allowed ones."""
 
+import json
+import re
 import subprocess
 import sys
 
 import pytest
 import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from rlready.components.config import (
     InputError,
@@ -15,18 +19,28 @@ from rlready.components.config import (
     parse_parameters,
 )
 from rlready.components.plan.sweep import expand_sweep
+from rlready.pipelines.cluster.package import describe_package, digest_package, name_version, read_package
 from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 TYPES = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", list: "LIST", dict: "STRUCT", bool: "BOOLEAN"}
 
 
+def run_compile(path, *options):
+    command = [sys.executable, "-m", "rlready.pipelines.cli", "compile", "-o", str(path), "--image", IMAGE, *options]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory):
+def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("compiled") / "laptop.yaml"
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "compile", "-o", str(path), "--image", IMAGE]
-    subprocess.run(command, check=True)
-    return next(yaml.safe_load_all(path.read_text()))
+    assert run_compile(path).returncode == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipeline(package):
+    return next(yaml.safe_load_all(package.read_text()))
 
 
 def test_the_form_has_the_parameters_that_its_users_change_with_the_recipe_as_default(pipeline):
@@ -117,3 +131,63 @@ def test_a_condition_never_stands_in_the_dag_of_its_loop(pipeline):
 def test_the_description_explains_every_parameter(pipeline):
     for parameter in list_parameters().values():
         assert f"{parameter.name}: {parameter.description}" in pipeline["pipelineInfo"]["description"]
+
+
+def test_the_version_of_kfp_that_wrote_a_package_does_not_make_it_another(package, tmp_path):
+    pipeline, *others = yaml.safe_load_all(package.read_text())
+    for name, change, same in (("older", {"sdkVersion": "kfp-2.16.0"}, True), ("other", {"schemaVersion": "2"}, False)):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump_all([pipeline | change, *others]))
+        assert (digest_package(path) == digest_package(package)) is same
+        assert (name_version(path, "My recipe") == name_version(package, "my_recipe")) is same
+
+
+# Of manifests/kustomize/base/crds, IsDNS1123Subdomain, and ValidateCreate and Default of the PipelineVersions' webhook
+# (backend/src/apiserver/webhook/pipelineversion_webhook.go:83-183, template/v2_template.go:195, common/utils.go:110).
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+SPECS = {
+    "Pipeline": {"displayName", "description", "tags"},
+    "PipelineVersion": {
+        "pipelineName",
+        "pipelineSpec",
+        "platformSpec",
+        "displayName",
+        "description",
+        "versionName",
+        "tags",
+    },
+}
+LONGEST_ANNOTATION = 262144  # bytes; kubectl apply keeps all of a resource in one
+
+
+@pytest.mark.parametrize("namespace", [None, "team-a"])
+def test_the_manifests_are_what_kfp_takes_from_git(package, tmp_path, namespace):
+    done = run_compile(
+        tmp_path / "m.yaml", "--format", "kubernetes", *(["--namespace", namespace] if namespace else [])
+    )
+    assert done.returncode == 0, done.stderr
+    made = {resource["kind"]: resource for resource in yaml.safe_load_all((tmp_path / "m.yaml").read_text())}
+    assert list(made) == ["Pipeline", "PipelineVersion"]  # the webhook wants the pipeline to be there
+    for kind, resource in made.items():
+        assert resource["apiVersion"] == "pipelines.kubeflow.org/v2beta1" and resource["spec"].keys() <= SPECS[kind]
+        name = resource["metadata"]["name"]
+        assert NAME.fullmatch(name) and len(name) <= 253
+        assert resource["metadata"].get("namespace") == namespace
+        assert resource["spec"]["description"] == describe_package(package)
+        assert len(json.dumps(resource)) < LONGEST_ANNOTATION
+    version = made["PipelineVersion"]
+    assert version["spec"]["pipelineName"] == made["Pipeline"]["metadata"]["name"] == "rlready"
+    # As `rlready submit` calls it, and as the server reads it back.
+    assert version["metadata"]["name"] == version["spec"]["displayName"] == name_version(package, "laptop")
+    held = [version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]]
+    assert held == list(yaml.safe_load_all(package.read_text()))
+    parsed = json_format.ParseDict(held[0], pipeline_spec_pb2.PipelineSpec())
+    assert parsed.schema_version == "2.1.0" and parsed.root.dag.tasks
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", parsed.pipeline_info.name)
+    assert read_package(package).kubernetes
+
+
+def test_a_package_has_no_namespace(tmp_path):
+    done = run_compile(tmp_path / "p.yaml", "--namespace", "team-a")
+    assert done.returncode and "--namespace: a package has none" in done.stderr + done.stdout
+    assert not (tmp_path / "p.yaml").exists()

@@ -10,8 +10,9 @@ from rlready.pipelines.cli.arguments import add_image, add_recipe, choose_image,
 from rlready.pipelines.cli.style import print_result, shorten
 from rlready.pipelines.recipes import load_placement
 
-TEXT = "Write the pipeline for the KFP UI, with the recipe as its form."
+TEXT = "Write the pipeline for the KFP UI or for GitOps, with the recipe as its form."
 EXAMPLE = "rlready compile --recipe laptop --output laptop.yaml"
+FORMATS = ("package", "kubernetes")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -19,6 +20,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_recipe(command)
     add_image(command)
     command.add_argument("-o", "--output", type=Path, default=Path("rlready.yaml"), help="file to write (rlready.yaml)")
+    command.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="package",
+        help="package, to upload in the KFP UI (default), or kubernetes: the resources Pipeline and PipelineVersion",
+    )
+    command.add_argument("--namespace", help="namespace of the resources; left out: that of kubectl or the GitOps tool")
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -28,13 +36,16 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong.
     """
     from rlready.pipelines.cluster.limits import check_size, check_texts
-    from rlready.pipelines.cluster.package import write_package
+    from rlready.pipelines.cluster.package import PIPELINE, name_version, write_manifests, write_package
     from rlready.pipelines.cluster.paths import check_paths
 
     if arguments.output.suffix != ".yaml" or not arguments.output.absolute().parent.is_dir():
         raise InputError(
             f"--output {arguments.output}: expected a file that ends with .yaml, in a folder that is there"
         )
+    kubernetes = arguments.format == "kubernetes"
+    if arguments.namespace and not kubernetes:
+        raise InputError("--namespace: a package has none, it is uploaded to one; with --format kubernetes it has")
     parameters, image = read_parameters(arguments), choose_image(arguments)
     check_texts(parameters)
     check_paths(parameters)
@@ -44,6 +55,14 @@ def execute(arguments: argparse.Namespace) -> None:
         package = Path(folder) / "rlready.yaml"
         write_package(package, parameters, load_placement(arguments.recipe), image)
         size = check_size(package, parameters)
-        shutil.move(package, arguments.output)
-    print_result("pipeline", f"{shorten(arguments.output)}: upload it in the KFP UI, and start a run from its form")
+        recipe = Path(arguments.recipe).stem
+        told = "upload it in the KFP UI, and start a run from its form"
+        if kubernetes:
+            write_manifests(arguments.output, package, recipe, arguments.namespace)
+            told = (
+                f"Pipeline {PIPELINE} and PipelineVersion {name_version(package, recipe)}, for kubectl apply or GitOps"
+            )
+        else:
+            shutil.move(package, arguments.output)
+    print_result("pipeline", f"{shorten(arguments.output)}: {told}")
     print_result("workflow", size)

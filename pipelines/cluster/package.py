@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from rlready.components.config import InputError, fold_parameters, list_form, na
 from rlready.pipelines.cluster.placement import PLACEMENT, Placement, Placements, write_placement
 from rlready.pipelines.cluster.train_job_manifest import describe_train_job
 
+PIPELINE = "rlready"
 # What `check_package` looks for, as doctor says what it found.
 CONSTRUCTS = (
     "no OneOf",
@@ -111,9 +113,45 @@ def describe_package(path: Path) -> str:
 
 
 def digest_package(path: Path) -> str:
-    """Returns a digest of what a compiled pipeline says, whatever its YAML looks like."""
-    documents = list(yaml.safe_load_all(path.read_text()))
-    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
+    """Returns a digest of what a compiled pipeline says, whatever its YAML looks like and whichever version of kfp wrote it."""
+    pipeline, *others = yaml.safe_load_all(path.read_text())
+    said = [{key: value for key, value in pipeline.items() if key != "sdkVersion"}, *others]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def name_version(package: Path, recipe: str) -> str:
+    """Returns the name of the pipeline version that a package is: an unchanged recipe has the one that it had.
+
+    Args:
+        package: The compiled pipeline.
+        recipe: Name of its recipe.
+    """
+    label = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-")
+    return f"{label}-{digest_package(package)[:12]}"
+
+
+def write_manifests(path: Path, package: Path, recipe: str, namespace: str | None) -> None:
+    """Writes a package as the Kubernetes resources Pipeline and PipelineVersion, under the names that `rlready submit` gives.
+
+    Args:
+        path: YAML file to write.
+        package: The compiled pipeline.
+        recipe: Name of its recipe.
+        namespace: Of the resources; None leaves it to whoever applies them.
+    """
+    from kfp import compiler, components
+
+    options = compiler.KubernetesManifestOptions(
+        pipeline_name=PIPELINE,
+        pipeline_version_name=name_version(package, recipe),
+        namespace=namespace,
+        include_pipeline_manifest=True,
+    )
+    pipeline = components.load_component_from_file(str(package))
+    pipeline.description = describe_package(package)
+    compiler.Compiler().compile(
+        pipeline, str(path), kubernetes_manifest_format=True, kubernetes_manifest_options=options
+    )
 
 
 def read_package(path: Path) -> SimpleNamespace:

@@ -9,10 +9,8 @@ from typing import Any
 import kfp_server_api as api
 
 from rlready.components.config import InputError, fold_parameters, name_fields
-from rlready.pipelines.cluster.package import describe_package, digest_package
+from rlready.pipelines.cluster.package import PIPELINE, describe_package, name_version
 from rlready.pipelines.cluster.server import Server, call, create
-
-PIPELINE = "rlready"
 
 
 def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
@@ -37,8 +35,7 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
     else:
         new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **about, **space)
         pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
-    label = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-")
-    version = f"{label}-{digest_package(package)[:12]}"
+    version = name_version(package, recipe)
     known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
     if known.pipeline_versions:
         return pipeline, known.pipeline_versions[0].pipeline_version_id
