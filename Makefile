@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp bench bench-curation images docs lint clean
+.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -33,6 +33,14 @@ test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLf
 # KFP_HOST is the address of its UI, RLREADY_IMAGE the stages' image by digest; RLREADY_SUBMIT what else submit needs.
 test-kfp: $(VENV)/installed  ## the laptop recipe, shortened, twice on a KFP server, with mixed verdicts
 	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/test_kfp.py
+
+# Beside the installed version: the oldest and the newest that pyproject.toml allows.
+test-kfp-versions: $(VENV)/installed  ## compile, place and run through the model of the backend with other versions of kfp
+	for version in 2.16.0 2.17.3; do \
+		$(BIN)/pip install --quiet --no-deps --upgrade --target build/kfp-$$version kfp==$$version kfp-kubernetes==$$version \
+		&& PYTHONPATH=build/kfp-$$version $(BIN)/python -m pytest tests/test_compile.py tests/test_placement.py tests/backend \
+		|| exit 1; \
+	done
 
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/test_vllm.py

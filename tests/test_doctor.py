@@ -8,6 +8,7 @@ import pytest
 from kfp_server import Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
 from rlready.pipelines.cluster import doctor, size
+from rlready.pipelines.cluster.server import list_lacks
 
 
 @pytest.fixture
@@ -83,6 +84,15 @@ def test_a_tag_is_refused_unless_forced(examine, monkeypatch, capsys):
     assert "rlready@sha256:..., or --force-tag" in capsys.readouterr().err
     assert examine("--image", "rlready:v1")[0] == 2
     assert examine("--image", "rlready:v1", "--force-tag")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "lacks"),
+    [("2.16.1", ["before 2.17 the form has no dropdowns"]), ("v2.17.0", []), ("2.18", []), ("", [])],
+)
+def test_what_an_older_server_lacks_is_said(version, lacks):
+    found = list_lacks(version)
+    assert len(found) == len(lacks) and all(map(str.startswith, found, lacks))
 
 
 def test_the_server_and_how_its_runs_ended(server, examine, monkeypatch):

@@ -126,8 +126,8 @@ def test_a_server_that_fails_is_one_line(server, monkeypatch, capsys, where, fai
 @pytest.mark.parametrize(
     ("new", "old", "message"),
     [
-        ({"multi_user": False}, {"tag_name": "2.5.0"}, "KFP 2.5.0 is older than 2.14"),
-        ({"tag_name": "2.13.9", "multi_user": False}, {}, "KFP 2.13.9 is older than 2.14"),
+        ({"multi_user": False}, {"tag_name": "2.5.0"}, "KFP 2.5.0 is older than 2.16"),
+        ({"tag_name": "2.15.2", "multi_user": False}, {}, "KFP 2.15.2 is older than 2.16"),
         ({"tag_name": "1.8.22", "multi_user": False}, {}, "KFP 1.8.22 is older"),
     ],
 )

@@ -189,11 +189,12 @@ def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], 
 
 def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
     from rlready.pipelines.cluster.runs import has_cache
-    from rlready.pipelines.cluster.server import connect
+    from rlready.pipelines.cluster.server import connect, list_lacks
     from rlready.pipelines.cluster.story import UNCACHED
 
     server = connect(host, namespace)
-    text, cached = f"{server.host}, KFP {server.version or 'of an unknown version'}", has_cache(server)
+    version = server.version or "of an unknown version"
+    text, cached = "; ".join([f"{server.host}, KFP {version}", *list_lacks(server.version)]), has_cache(server)
     if cached is False:
         return "warning", f"{text}; as its newest run shows, {UNCACHED}: its administrator sets CacheEnabled"
     return "ok", f"{text}; {'its newest run had a cache' if cached else 'whether it caches shows with its first run'}"

@@ -24,7 +24,8 @@ TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # this and the next: as kfp.Client ha
 MOUNTED_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 60)  # seconds to connect and to answer
-OLDEST = (2, 14)  # the first whose backend collects from loops (kubeflow/pipelines#11725)
+OLDEST = (2, 16)  # the first that takes a package with the choices of its form (kubeflow/pipelines#12607)
+LACKS = {(2, 17): "the form has no dropdowns, choices are typed (kubeflow/pipelines#12839)"}  # before that version
 FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
 
 
@@ -57,7 +58,7 @@ def connect(host: str | None = None, namespace: str | None = None) -> Server:
         namespace: Where runs go, on a server for several users; inside a cluster defaults to the pod's own.
 
     Raises:
-        InputError: If there is no address, no answer, no right to ask, no KFP behind it, or one older than 2.14.
+        InputError: If there is no address, no answer, no right to ask, no KFP behind it, or one older than 2.16.
     """
     host = host or next(filter(None, map(os.environ.get, HOSTS)), None)
     if not host and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -78,16 +79,28 @@ def connect(host: str | None = None, namespace: str | None = None) -> Server:
         raise InputError(f"{host}: answers, but not as a KFP server does; is it the address of its UI or its API?")
     # Older servers say their version in the older API only.
     version = about.get("tag_name") or (call(client, _ask_health, client, "v1beta1") or {}).get("tag_name", "")
-    known = re.match(r"v?(\d+)\.(\d+)", version)
-    if known and tuple(map(int, known.groups())) < OLDEST:
+    known = read_version(version)
+    if known and known < OLDEST:
         raise InputError(
-            f"{host}: KFP {version} is older than 2.14, the first that runs this pipeline; 2.17 is known best"
+            f"{host}: KFP {version} is older than 2.16, the first that takes this package; 2.17 is known best"
         )
     if not namespace and about.get("multi_user"):
         if not NAMESPACE_FILE.exists():
             raise InputError(f"{host}: KFP for several users; say with --namespace where to run")
         namespace = NAMESPACE_FILE.read_text().strip()
     return Server(host.rstrip("/"), client, version if known else "", namespace or "")
+
+
+def read_version(version: str) -> tuple[int, ...] | None:
+    """Returns major and minor version; None if there is none."""
+    known = re.match(r"v?(\d+)\.(\d+)", version)
+    return known and tuple(map(int, known.groups()))
+
+
+def list_lacks(version: str) -> list[str]:
+    """Returns what a server of this version does without, of what this pipeline uses; nothing if its version is unknown."""
+    known = read_version(version)
+    return [f"before {newer[0]}.{newer[1]} {lack}" for newer, lack in LACKS.items() if known and known < newer]
 
 
 def _read_token(settings: api.Configuration) -> None:
@@ -161,5 +174,5 @@ def _explain(error: api.ApiException) -> str:
     if 300 <= error.status < 400:
         return f"sends on to a login page ({error.status}); set {TOKEN} to a token that it accepts"
     if error.status == 404:
-        return f"does not have this (404){said}; is it the address of a KFP server of 2.14 or later?"
+        return f"does not have this (404){said}; is it the address of a KFP server of 2.16 or later?"
     return f"refuses ({error.status} {error.reason}){said}"
