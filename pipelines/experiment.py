@@ -1,16 +1,15 @@
 """The DAG: plan, curate; sft and predictors of every candidate; the gate; sft, rl and benchmark of the approved; report.
 
-    plan -> curate -> measure-candidates -> gate -> conclude
-                                                      anyone approved: train-approved, report
-                                                      nobody:          report
+    plan -> curate -> measure-candidates -> gate -> train-approved -> report
 
-One definition is compiled for a cluster and run on a laptop. The loops and the condition each sit in a nested pipeline that
-gets its values as inputs, because that is the form that both kfp.local and the backend execute; candidates cross a loop as
-JSON strings, because numbers become floats there.
+One definition is compiled for a cluster and run on a laptop. Each loop sits in a nested pipeline that gets its values as
+inputs, because that is the form that both kfp.local and the backend execute; candidates cross a loop as JSON strings, because
+numbers become floats there. The report stands in the root graph, where a reader of KFP's UI finds it, also where nobody is
+approved: `whole_loop` says how. kfp.local cannot do that, so there `conclude` leaves train-approved out.
 
 The base model is measured once, as the first item of the first loop: two tasks that measure it would be one cached artifact,
-and the backend refuses a task that gets one artifact twice. The branches share no output (no OneOf): the backend takes a
-branch that came wholly from the cache for one that never ran. Each ends in an uncached report instead.
+and the backend refuses a task that gets one artifact twice. Nothing is a branch's output (no OneOf): the backend takes a
+branch that came wholly from the cache for one that never ran.
 
 The gate judges the whole sweep at once, because a budget needs a ranking. Each winner's model has to come back after that:
 a model cannot be looked up by name at run time, and iterating over a list of artifacts is not implemented. So the second
@@ -19,8 +18,9 @@ the digest in the record of what it got with the one that the gate judged, so a 
 another model.
 """
 
+import contextlib
 import inspect
-from typing import List  # noqa: UP035  kfp reads the annotation by name
+from typing import ContextManager, List  # noqa: UP035  kfp reads the annotation by name
 
 from kfp import dsl
 
@@ -33,7 +33,7 @@ from rlready.components.predictors.component import predictors
 from rlready.components.report.component import report
 from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
-from rlready.pipelines.cluster.placement import read_parallelism
+from rlready.pipelines.cluster.placement import read_parallelism, read_placement
 from rlready.pipelines.cluster.pods import placed
 
 # Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
@@ -61,6 +61,15 @@ def measure_candidates(
     return dsl.Collected(measured.outputs["outcome"])
 
 
+def whole_loop() -> ContextManager:
+    """Returns what stands around a loop that may be empty: on a cluster a loop of one.
+
+    The backend fails a task that collects from an empty loop, but collects nothing from one in another loop's iteration
+    (driver/resolve.go:753 and :975). kfp.local would make a list of lists.
+    """
+    return dsl.ParallelFor(["once"], name="once") if read_placement() else contextlib.nullcontext()
+
+
 @dsl.pipeline(name="train-approved")
 def train_approved(
     approved: List[dict],  # noqa: UP006
@@ -70,7 +79,7 @@ def train_approved(
     benchmark_settings: str,
 ) -> List[dsl.Artifact]:  # noqa: UP006
     """Takes every approved candidate through RL and the benchmark and collects the results."""
-    with dsl.ParallelFor(approved, name="approved", parallelism=read_parallelism()) as item:
+    with whole_loop(), dsl.ParallelFor(approved, name="approved", parallelism=read_parallelism()) as item:
         tuned = sft(candidate=item.candidate, settings=sft_settings, data=data).set_display_name("SFT (cached)")
         trained = rl(
             candidate=item.candidate,
@@ -102,7 +111,7 @@ def conclude(
     judged: dsl.Input[dsl.Artifact],
     baseline: dsl.Input[dsl.Artifact],
 ):
-    """Trains the approved where there are any, and reports; uncached, so that the tracking of every run is completed."""
+    """Trains the approved where there are any, and reports: for kfp.local, which has no output of an empty loop."""
     with dsl.If(anyone == "yes", name="somebody-approved"):
         trained = train_approved(
             approved=approved,
@@ -115,7 +124,7 @@ def conclude(
         told.set_display_name("Report").set_caching_options(False)
     with dsl.Else(name="nobody-approved"):
         told = report(parameters=parameters, judged=judged, baseline=baseline)
-        told.set_display_name("Report without RL").set_caching_options(False)
+        told.set_display_name("Report").set_caching_options(False)
 
 
 def experiment(*arguments):
@@ -142,15 +151,15 @@ def experiment(*arguments):
     # It takes seconds, and a run that has all else from the cache still shows its own verdicts, in KFP and in MLflow.
     judged.set_caching_options(False)
     del settings["predictors_settings"]
-    conclude(
-        anyone=judged.outputs["anyone"],
-        approved=judged.outputs["approved"],
-        data=data,
-        **settings,
-        parameters=planned.outputs["parameters"],
-        judged=judged.outputs["judged"],
-        baseline=baseline.outputs["outcome"],
-    ).set_display_name("Conclude")
+    training = {"approved": judged.outputs["approved"], "data": data, **settings}
+    known = {"judged": judged.outputs["judged"], "baseline": baseline.outputs["outcome"]}
+    known |= {"parameters": planned.outputs["parameters"]}
+    if read_placement() is None:
+        conclude(anyone=judged.outputs["anyone"], **training, **known).set_display_name("Conclude")
+        return
+    trained = train_approved(**training).set_display_name("Train the approved")
+    # Uncached, so that the tracking of every run is completed.
+    report(**known, results=trained.output).set_display_name("Report").set_caching_options(False)
 
 
 def _write_signature() -> tuple[inspect.Signature, str]:

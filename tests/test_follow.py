@@ -29,8 +29,8 @@ from rlready.pipelines.experiment import experiment
 from rlready.pipelines.recipes import load_recipe
 
 MEASURE = ("measure-candidates", "for-loop-1")
-TRAIN = ("conclude", "condition-branches-1", "condition-2", "train-approved", "for-loop-1")
-REPORT = ("conclude", "condition-branches-1", "condition-2", "report")
+TRAIN = ("train-approved", "for-loop-2", 0, "for-loop-3")
+REPORT = ("report",)
 NAMES = ("no-sft-s0", "random-256x1-lr0.001-s0", "random-256x4-lr0.001-s0")
 CANDIDATES = [Candidate(name, epochs, "random", 256, 0.001, 0) for name, epochs in zip(NAMES, (0, 1, 4), strict=True)]
 BASE, GOOD, BAD = (json.loads(to_json(candidate)) for candidate in CANDIDATES)

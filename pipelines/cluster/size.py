@@ -4,6 +4,7 @@ import base64
 import functools
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ LIMITS = {
     "largest_environment": 128 * KIB,
     "largest_inputs": 256 * KIB,
 }
-LOOPS = {"measure-candidates": "measured", "train-approved": "approved"}  # nested pipelines, and what each loops over
+LOOPS = {"measure-candidates": "measured", "train-approved": "approved"}  # nested pipelines, and what they loop over
 # Characters of a text that only the run will know. With so many, runs of the laptop recipe come out up to 6 % large.
 UNKNOWN = 290
 
@@ -154,7 +155,8 @@ class _Foresight:
 
     def _repeat(self, task: dict, inner: dict, place: Place, values: dict, counts: dict[str, int]) -> dict[str, int]:
         iterator, total = task["parameterIterator"], {}
-        count = self._counts[LOOPS[place[-2]]]
+        items = iterator["items"].get("raw")
+        count = len(json.loads(items)) if items else self._counts[next(LOOPS[part] for part in place if part in LOOPS)]
         self._courses[place] = Course(iterations=count)
         for index in range(count):
             item = _invent(f"item {index}", UNKNOWN // 2)
