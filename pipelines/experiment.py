@@ -56,9 +56,9 @@ def measure_candidates(
             settings=predictors_settings,
             data=data,
             model=tuned.outputs["model"],
-            before=tuned.outputs["outcome"],
+            before=tuned.outputs["sft_record"],
         ).set_display_name("Predictors")
-    return dsl.Collected(measured.outputs["outcome"])
+    return dsl.Collected(measured.outputs["predictors_record"])
 
 
 def whole_loop() -> ContextManager:
@@ -87,16 +87,16 @@ def train_approved(
             settings=rl_settings,
             data=data,
             model=tuned.outputs["model"],
-            before=tuned.outputs["outcome"],
+            before=tuned.outputs["sft_record"],
         ).set_display_name("RL")
         scored = benchmark(
             candidate=item.candidate,
             settings=benchmark_settings,
             data=data,
-            model=trained.outputs["trained"],
-            before=trained.outputs["outcome"],
+            model=trained.outputs["rl_model"],
+            before=trained.outputs["rl_record"],
         ).set_display_name("Benchmark")
-    return dsl.Collected(scored.outputs["outcome"])
+    return dsl.Collected(scored.outputs["benchmark_record"])
 
 
 @dsl.pipeline(name="conclude")
@@ -152,7 +152,7 @@ def experiment(*arguments):
     judged.set_caching_options(False)
     del settings["predictors_settings"]
     training = {"approved": judged.outputs["approved"], "data": data, **settings}
-    known = {"judged": judged.outputs["judged"], "baseline": baseline.outputs["outcome"]}
+    known = {"judged": judged.outputs["records"], "baseline": baseline.outputs["benchmark_record"]}
     known |= {"parameters": planned.outputs["parameters"]}
     if read_placement() is None:
         conclude(anyone=judged.outputs["anyone"], **training, **known).set_display_name("Conclude")

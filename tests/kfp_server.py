@@ -6,8 +6,10 @@ import functools
 import gzip
 import json
 import sys
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +21,9 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from rlready.pipelines import cli
+from rlready.pipelines.cluster.package import write_package
+from rlready.pipelines.cluster.placement import parse_placement
+from rlready.pipelines.recipes import load_recipe
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 BODIES = {
@@ -178,9 +183,10 @@ def rlready(monkeypatch, *arguments):
 @functools.cache
 def list_titles():
     """Returns what the compiled pipeline calls its tasks for the UI, by their place without the numbers of iterations."""
-    from rlready.pipelines.experiment import experiment
-
-    spec = json_format.MessageToDict(experiment.pipeline_spec)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rlready.yaml"
+        write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+        spec = next(yaml.safe_load_all(path.read_text()))
 
     def walk(place, component):
         for name, task in component.get("dag", {}).get("tasks", {}).items():

@@ -9,6 +9,7 @@ from kfp import compiler, dsl
 from rlready.components.config import InputError
 from rlready.components.images import check_image
 from rlready.pipelines.cluster.package import check_package, digest_package, read_package, write_package
+from rlready.pipelines.cluster.paths import check_paths
 from rlready.pipelines.cluster.placement import parse_placement
 from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
 
@@ -87,6 +88,23 @@ def test_every_task_of_a_stage_is_placed_alike_because_the_cache_key_holds_its_c
     assert users == set(tasks)
 
 
+def test_a_candidate_can_lie_on_a_claim_that_every_stage_mounts(tmp_path):
+    path, volumes = tmp_path / "models.yaml", {"rlready-models": "/models"}
+    parameters = load_recipe("laptop", ['sweep_candidates=[{"model": "/models/a"}]'])
+    check_paths(parameters)
+    placement = parse_placement({"all": {"volumes": volumes}, "rl": {"train_job": {"volume": "shared"}}})
+    write_package(path, parameters, placement, IMAGE)
+    read = read_package(path)
+    assert check_package(path, placement) == [] and len(read.kubernetes) == len(read.executors)
+    for label, asked in read.kubernetes.items():
+        mounts = {mount.constant: mount.mount_path for mount in asked.pvc_mount}
+        assert mounts == volumes | ({"shared": "/train-job"} if label == "exec-rl" else {})
+    (manifest,) = [entry.value for entry in read.executors["exec-rl"].container.env if "TrainJob" in entry.value]
+    assert '"claimName": "rlready-models"' in manifest and '"mountPath": "/models"' in manifest
+    others = check_package(path, parse_placement({"gate": {"volumes": {"another": "/models"}}}))
+    assert others == ["exec-gate: does not ask for volumes as the placement says"]
+
+
 def test_a_process_that_fails_is_tried_again_by_its_own_pod_because_argo_never_does(package):
     read = read_package(package)
     components = [read.pipeline.root, *read.pipeline.components.values()]
@@ -98,7 +116,7 @@ def test_a_process_that_fails_is_tried_again_by_its_own_pod_because_argo_never_d
 
 def test_the_loops_have_the_parallelism_of_the_placement(package):
     components = read_package(package).pipeline.components.values()
-    loops = [task for c in components for task in c.dag.tasks.values() if task.HasField("parameter_iterator")]
+    loops = [task for c in components for task in c.dag.tasks.values() if task.parameter_iterator.items.input_parameter]
     assert [task.iterator_policy.parallelism_limit for task in loops] == [3, 3]
     assert parse_placement(None).parallelism == 8
 
@@ -139,7 +157,7 @@ def test_the_package_is_checked_against_the_placement(package):
     problems = check_package(package, more)
     assert "exec-plan: does not ask for cpus as the placement says" in problems
     assert "exec-plan: does not ask for secrets as the placement says" in problems
-    assert sum("hub_cache" in problem for problem in problems) == 11
+    assert sum("hub_cache" in problem for problem in problems) == 10
     assert "exec-rl: does not ask for checkpoints as the placement says" in problems
 
 
@@ -185,6 +203,14 @@ def test_shipped_recipes_have_a_placement(name):
         (
             "{rl: {train_job: {volume: v}, checkpoints: c}}",
             "placement.rl: a train_job keeps its checkpoints on its own",
+        ),
+        ("{all: {volumes: {a.b: /models}}}", "placement.all.volumes: expected the name of a volume claim"),
+        ("{all: {volumes: {a: models}}}", "placement.all.volumes: expected a path of its own, such as /models"),
+        ("{all: {volumes: {a: /tmp/models}}}", "placement.all.volumes: expected a path of its own"),
+        ("{all: {volumes: {a: /models, b: /models}}}", "placement.all.volumes: expected a path of its own for each"),
+        (
+            "{all: {volumes: {v: /m}}, rl: {checkpoints: v}}",
+            "placement.rl: the claim v is both checkpoints and volumes",
         ),
         ("{all: {node_selector: {gpu: true}}}", "placement.all.node_selector: expected labels with texts"),
         ("{all: {tolerations: [{key: a, operater: Exists}]}}", "unknown key 'operater'; did you mean operator"),

@@ -31,6 +31,7 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     assert second["runtime_config"]["parameters"]["6_gate_min_pass_at_k"] == 0.4
     assert first["pipeline_version_reference"] == {"pipeline_id": "pipelines-0", "pipeline_version_id": "version-0"}
     assert (first["experiment_id"], second["experiment_id"]) == ("experiments-0", "experiments-1")
+    assert "node Report" in first["description"]
     assert first["service_account"] == "rlready-runner"
     defaults = server.documents[0]["root"]["inputDefinitions"]["parameters"]
     assert defaults["6_gate_k"]["defaultValue"] == 64

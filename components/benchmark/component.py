@@ -10,7 +10,7 @@ def benchmark(
     candidate: str,
     settings: str,
     data: dsl.Input[dsl.Dataset],
-    outcome: dsl.Output[dsl.Artifact],
+    benchmark_record: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     samples: dsl.Output[dsl.Dataset],
     model: dsl.Input[dsl.Model] = None,
@@ -22,7 +22,7 @@ def benchmark(
         candidate: The setting, as JSON.
         settings: Settings of this stage and the base model, from plan.
         data: What curate wrote.
-        outcome: Pass@1 with its standard error; or why scoring failed.
+        benchmark_record: Pass@1 with its standard error; or why scoring failed.
         metrics: The same in short, for the KFP UI.
         samples: Every sample, with its verdict.
         model: The model to score; left out for the base model.
@@ -31,6 +31,6 @@ def benchmark(
     from rlready.components.core.launch import launch
     from rlready.components.core.outputs import annotate
 
-    paths = {"data": data.path, "outcome": outcome.path, "samples": samples.path, "samples_uri": samples.uri}
+    paths = {"data": data.path, "outcome": benchmark_record.path, "samples": samples.path, "samples_uri": samples.uri}
     paths |= {"model": model and model.path, "before": before and before.path}
-    annotate(launch("benchmark", candidate=candidate, settings=settings, **paths), outcome, metrics)
+    annotate(launch("benchmark", candidate=candidate, settings=settings, **paths), benchmark_record, metrics)

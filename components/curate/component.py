@@ -6,15 +6,15 @@ from rlready.components.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("curate"), install_kfp_package=False)
-def curate(settings: str, data: dsl.Output[dsl.Dataset], card: dsl.Output[dsl.Markdown]):
+def curate(settings: str, data: dsl.Output[dsl.Dataset], data_card: dsl.Output[dsl.Markdown]):
     """Splits the data once, the same for every candidate: SFT pool, held-out set, RL prompts, evaluation problems.
 
     Args:
         settings: Settings of this stage and the digest or commit of every source, from plan.
         data: Parquet files and card.json.
-        card: Counts, lengths, digests, and what was left out and why.
+        data_card: Counts, lengths, digests, and what was left out and why.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.outputs import annotate
 
-    annotate(launch("curate", settings=settings, data=data.path, card=card.path), data)
+    annotate(launch("curate", settings=settings, data=data.path, card=data_card.path), data)

@@ -11,7 +11,7 @@ from rlready.components.images import resolve_image
 def gate(
     settings: str,
     measured: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
-    judged: dsl.Output[dsl.Artifact],
+    records: dsl.Output[dsl.Artifact],
     verdicts: dsl.Output[dsl.Markdown],
 ) -> NamedTuple("Gate", [("anyone", str), ("approved", List[dict])]):  # noqa: UP006
     """Decides which candidates go on to RL.
@@ -19,7 +19,7 @@ def gate(
     Args:
         settings: Mode, thresholds, budget and audit, and which candidates there are, from plan.
         measured: The outcomes so far of the base model and of every candidate.
-        judged: The same with verdicts.
+        records: The same with verdicts.
         verdicts: The decisions and their reasons.
 
     Returns:
@@ -27,6 +27,6 @@ def gate(
     """
     from rlready.components.core.launch import launch
 
-    paths = {"measured": [m.path for m in measured], "judged": judged.path, "verdicts": verdicts.path}
+    paths = {"measured": [m.path for m in measured], "judged": records.path, "verdicts": verdicts.path}
     approved = launch("gate", settings=settings, **paths)
     return "yes" if approved else "no", approved

@@ -36,7 +36,7 @@ def plan(
     benchmark_samples: int,
     settings: dict,
     run_name: str,
-    summary: dsl.Output[dsl.Markdown],
+    plan: dsl.Output[dsl.Markdown],
 ) -> NamedTuple(
     "Plan",
     [
@@ -57,7 +57,7 @@ def plan(
         What is to be measured, the base model first, as JSON; the pipeline's parameters; and the settings of each stage.
     """
     parameters = dict(locals())
-    path, name = parameters.pop("summary").path, parameters.pop("run_name")
+    path, name = parameters.pop("plan").path, parameters.pop("run_name")
     from rlready.components.core.launch import launch
 
     return tuple(launch("plan", parameters=parameters, run_name=name, summary=path))

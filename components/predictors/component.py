@@ -12,7 +12,7 @@ def predictors(
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     before: dsl.Input[dsl.Artifact],
-    outcome: dsl.Output[dsl.Artifact],
+    predictors_record: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     samples: dsl.Output[dsl.Dataset],
 ):
@@ -24,13 +24,13 @@ def predictors(
         data: What curate wrote.
         model: The checkpoint.
         before: The candidate's outcome so far.
-        outcome: The same with counts, curve, intervals and loss; or why measuring failed.
+        predictors_record: The same with counts, curve, intervals and loss; or why measuring failed.
         metrics: The figures in short, for the KFP UI.
         samples: Every sample, with its verdict.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.outputs import annotate
 
-    paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": outcome.path}
+    paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": predictors_record.path}
     paths |= {"samples": samples.path, "samples_uri": samples.uri}
-    annotate(launch("predictors", candidate=candidate, settings=settings, **paths), outcome, metrics)
+    annotate(launch("predictors", candidate=candidate, settings=settings, **paths), predictors_record, metrics)

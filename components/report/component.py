@@ -12,10 +12,10 @@ def report(
     parameters: str,
     judged: dsl.Input[dsl.Artifact],
     baseline: dsl.Input[dsl.Artifact],
-    html: dsl.Output[dsl.HTML],
-    markdown: dsl.Output[dsl.Markdown],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
     records: dsl.Output[dsl.Artifact],
-    verdicts: dsl.Output[dsl.Artifact],
+    verdicts_json: dsl.Output[dsl.Artifact],
     results: dsl.Input[List[dsl.Artifact]] = None,  # noqa: UP006
 ):
     """Compares what the predictors said with what RL did, over all candidates, and completes the tracking.
@@ -24,14 +24,14 @@ def report(
         parameters: The pipeline's parameters, as JSON.
         judged: Every outcome with its verdict, the base model's without.
         baseline: The base model's benchmark.
-        html: The report, one page.
-        markdown: The report in short.
+        report: The report, one page.
+        summary: The report in short.
         records: All outcomes as JSON.
-        verdicts: The verdicts as JSON, for scripts.
+        verdicts_json: The verdicts as JSON, for scripts.
         results: What RL and the benchmark found; left out where RL ran for nobody.
     """
     from rlready.components.core.launch import launch
 
     paths = {"judged": judged.path, "baseline": baseline.path, "results": [r.path for r in results or []]}
-    paths |= {"html": html.path, "markdown": markdown.path, "records": records.path, "verdicts": verdicts.path}
+    paths |= {"html": report.path, "markdown": summary.path, "records": records.path, "verdicts": verdicts_json.path}
     launch("report", parameters=parameters, **paths)

@@ -13,8 +13,8 @@ def rl(
     data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     before: dsl.Input[dsl.Artifact],
-    trained: dsl.Output[dsl.Model],
-    outcome: dsl.Output[dsl.Artifact],
+    rl_model: dsl.Output[dsl.Model],
+    rl_record: dsl.Output[dsl.Artifact],
 ):
     """Trains one approved checkpoint with GRPO and the verifier as the reward.
 
@@ -25,14 +25,16 @@ def rl(
         data: What curate wrote.
         model: The checkpoint to start from.
         before: The candidate's outcome so far, with the digest of the checkpoint.
-        trained: The model folder after RL.
-        outcome: The same with rewards, steps and seconds; or why RL failed.
+        rl_model: The model folder after RL.
+        rl_record: The same with rewards, steps and seconds; or why RL failed.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path}
-    paths |= {"trained": trained.path, "model_uri": trained.uri, "outcome": outcome.path}
+    paths |= {"trained": rl_model.path, "model_uri": rl_model.uri, "outcome": rl_record.path}
     annotate(
-        launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths), trained, outcome
+        launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths),
+        rl_model,
+        rl_record,
     )

@@ -11,7 +11,7 @@ def sft(
     settings: str,
     data: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
-    outcome: dsl.Output[dsl.Artifact],
+    sft_record: dsl.Output[dsl.Artifact],
 ):
     """Fine-tunes one candidate, or points to the base model or to the checkpoint that the candidate is.
 
@@ -20,10 +20,10 @@ def sft(
         settings: Settings of this stage and the base model, from plan.
         data: What curate wrote.
         model: The fine-tuned model folder.
-        outcome: Trajectory of held-out losses, steps, seconds; or why SFT failed.
+        sft_record: Trajectory of held-out losses, steps, seconds; or why SFT failed.
     """
     from rlready.components.core.launch import launch
     from rlready.components.core.outputs import annotate
 
-    paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "outcome": outcome.path}
-    annotate(launch("sft", candidate=candidate, settings=settings, **paths), model, outcome)
+    paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "outcome": sft_record.path}
+    annotate(launch("sft", candidate=candidate, settings=settings, **paths), model, sft_record)

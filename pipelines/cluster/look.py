@@ -90,6 +90,8 @@ class _Look:
                 self.missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
             elif use == "checkpoints":
                 self.doubts.append(f"{what} is not {SHARED}, so one node at a time trains, and the others' pods wait")
+            elif use == "volumes" and "ReadOnlyMany" not in claim.spec.access_modes:
+                self.doubts.append(f"{what} is on one node at a time, where the pods of other nodes wait for it")
 
     def at_objects(self, placement: dict[str, Placement]) -> None:
         custom = self.client.CustomObjectsApi()
@@ -153,7 +155,7 @@ def _list_claims(entries: Placement) -> list[tuple[str, str]]:
         "hub_cache": entries.hub_cache,
         "checkpoints": entries.checkpoints,
     }
-    return [(claim, use) for use, claim in named.items() if claim]
+    return [(claim, use) for use, claim in named.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
 
 
 def _list_objects(entries: Placement) -> list[tuple[str, str]]:

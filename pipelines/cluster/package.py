@@ -286,5 +286,6 @@ def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, P
         "storage": not wanted.storage or wanted.storage in {v.size for v in asked.generic_ephemeral_volume},
         "hub_cache": not wanted.hub_cache or wanted.hub_cache in claims,
         "checkpoints": not wanted.checkpoints or wanted.checkpoints in claims,
+        "volumes": claims.issuperset(wanted.volumes),
     }
     return [f"{label}: does not ask for {key} as the placement says" for key, held in found.items() if not held]

@@ -35,6 +35,9 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 CLAIM_FORM = "the name of a volume claim (lower case, digits and -, at most 63)"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Where a claim may be mounted: not over what the image, Kubernetes, KFP's launcher or another key puts there.
+MOUNT = re.compile(r"/(?!(bin|boot|cache|checkpoints|dev|etc|gcs|kfp\S*|lib\w*|minio|opt|proc|root|run|s3|sbin|scratch|sys|tmp"
+                   r"|train-job|usr|var)(/|$))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")  # fmt: skip
 QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
 DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -69,6 +72,7 @@ class Placement:
         "", f"Volume claim for what sft and rl keep while they train, at {CHECKPOINTS}: it outlives the pod, and the run",
         "the pod's own disk: a lost pod trains from the beginning",
     )  # fmt: skip
+    volumes: dict = knob({}, "More volume claims, with models or data, e.g. {rlready-models: /models}", "none")
     retries: int = knob(0, "Tries after one whose process died, in the same pod, from the last checkpoint", "none")
     timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
     train_job: dict = knob(
@@ -113,9 +117,12 @@ def _check_claims(where: str, entries: Placement) -> None:
     volume = entries.train_job.get("volume")
     if volume and entries.checkpoints:
         raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
-    if entries.hub_cache and entries.hub_cache in (volume, entries.checkpoints):
-        other = "train_job's volume" if volume else "checkpoints"
-        raise InputError(f"{where}: the claim {entries.hub_cache} is both hub_cache and {other}")
+    uses = {"hub_cache": entries.hub_cache, "train_job's volume": volume, "checkpoints": entries.checkpoints}
+    known = [(claim, use) for use, claim in uses.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
+    for number, (claim, use) in enumerate(known):
+        for other, other_use in known[number + 1 :]:
+            if other == claim:
+                raise InputError(f"{where}: the claim {claim} is both {use} and {other_use}")
 
 
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
@@ -156,6 +163,11 @@ def _check_value(name: str, key: str, value: Any) -> None:
         check(all(isinstance(secret, str) and NAME.fullmatch(secret) for secret in value), "a list of names of secrets")
     elif key == "node_selector":
         check(all(isinstance(text, str) for text in value.values()), "labels with texts; quote true, false and numbers")
+    elif key == "volumes":
+        for claim, path in value.items():
+            check(CLAIM.fullmatch(str(claim)), CLAIM_FORM, claim)
+            check(isinstance(path, str) and MOUNT.fullmatch(path), "a path of its own, such as /models", path)
+        check(len({*value.values()}) == len(value), "a path of its own for each claim")
     elif key == "environment":
         for variable, text in value.items():
             check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})

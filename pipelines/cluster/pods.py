@@ -58,6 +58,8 @@ def place(task: Any, placement: Placement, image: str) -> None:
         _hand_over(task, placement, image)
     else:
         _ask(task, placement)
+    for claim, path in placement.volumes.items():
+        kubernetes.mount_pvc(task, claim, path)
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
     if placement.retries:

@@ -12,6 +12,11 @@ from rlready.components.config import InputError, fold_parameters, name_fields
 from rlready.pipelines.cluster.package import PIPELINE, describe_package, name_version
 from rlready.pipelines.cluster.server import Server, call, create
 
+ABOUT = (
+    "The report: node Report, its artifact report, tab Visualization. The verdicts: node Gate, its artifact verdicts. What will"
+    " be done, and what it costs: node Plan, its artifact plan."
+)
+
 
 def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
     """Makes the compiled pipeline known to the server, once: an unchanged one is found again.
@@ -87,6 +92,7 @@ def start_run(
     common = {
         "experiment_id": experiment,
         "display_name": name,
+        "description": ABOUT,
         "pipeline_version_reference": api.V2beta1PipelineVersionReference(*version),
         "runtime_config": api.V2beta1RuntimeConfig(parameters=values),
         "service_account": account,

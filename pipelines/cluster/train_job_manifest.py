@@ -24,6 +24,7 @@ def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
         for key, variable in variables.items():
             environment.append({"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
     claims = {"train-job": (asked["volume"], train_job.FOLDER)}
+    claims |= {claim: (claim, path) for claim, path in placement.volumes.items()}
     if placement.hub_cache:
         claims["hub-cache"] = (placement.hub_cache, HUB_CACHE)
         environment.append({"name": "HF_HOME", "value": HUB_CACHE})

@@ -61,19 +61,23 @@ class Sweep:
         items = [write_candidate(name, self.attempts.get(name, 1), name in self.finished) for name in names]
         settings = SETTINGS | {"gate": json.dumps({"threshold": self.threshold})}
         parameters = json.dumps({name: value for name, value in given.items()}, sort_keys=True)
-        return {"candidates": items, "baseline": items[0], "parameters": parameters, "summary": "", **settings}
+        return {"candidates": items, "baseline": items[0], "parameters": parameters, "plan": "", **settings}
 
     def curate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Prepares data."""
-        return {"data": "data", "card": ""}
+        return {"data": "data", "data_card": ""}
 
     def sft(self, given: dict[str, Any]) -> dict[str, Any]:
         """Fine-tunes a candidate."""
-        return {"model": given["candidate"], "outcome": self._add("sft", given, {})}
+        return {"model": given["candidate"], "sft_record": self._add("sft", given, {})}
 
     def predictors(self, given: dict[str, Any]) -> dict[str, Any]:
         """Measures a candidate."""
-        return {"outcome": self._add("predictors", given, given["before"].content), "metrics": "", "samples": ""}
+        return {
+            "predictors_record": self._add("predictors", given, given["before"].content),
+            "metrics": "",
+            "samples": "",
+        }
 
     def gate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Judges all of them."""
@@ -83,24 +87,24 @@ class Sweep:
             for outcome in outcomes
             if _name(outcome["candidate"]) in self.approved and "failed" not in outcome
         ]
-        return {"anyone": "yes" if approved else "no", "approved": approved, "judged": outcomes, "verdicts": ""}
+        return {"anyone": "yes" if approved else "no", "approved": approved, "records": outcomes, "verdicts": ""}
 
     def rl(self, given: dict[str, Any]) -> dict[str, Any]:
         """Trains a candidate; the model has to be its own, and the one that was judged."""
         if given["measured_digest"] != hashlib.sha256(given["model"].content.encode()).hexdigest():
             raise Exit("not the model that the gate judged")
-        return {"trained": given["model"].content, "outcome": self._add("rl", given, given["before"].content)}
+        return {"rl_model": given["model"].content, "rl_record": self._add("rl", given, given["before"].content)}
 
     def benchmark(self, given: dict[str, Any]) -> dict[str, Any]:
         """Scores a candidate, or the base model."""
         before = given["before"].content if "before" in given else {}
-        return {"outcome": self._add("benchmark", given, before), "metrics": "", "samples": ""}
+        return {"benchmark_record": self._add("benchmark", given, before), "metrics": "", "samples": ""}
 
     def report(self, given: dict[str, Any]) -> dict[str, Any]:
         """Notes what it was given."""
         results = [artifact.content for artifact in given.get("results", [])]
         self.told.append({"judged": given["judged"].content, "results": results, "baseline": given["baseline"].content})
-        return {"html": "", "markdown": "", "records": "", "verdicts": ""}
+        return {"report": "", "summary": "", "records": "", "verdicts_json": ""}
 
     def _add(self, stage: str, given: dict[str, Any], before: dict) -> dict:
         failed = self.failing.get(_name(given["candidate"])) == stage
