@@ -32,7 +32,14 @@ class Server:
             stages: Fake stages, by the name of their function: inputs to outputs, both by name.
             parameters: The pipeline's; the rest have their defaults.
             seconds: How long a stage works, by its function and parameters: what decides which task ends first.
+
+        Raises:
+            ValueError: If a parameter is unknown: the API server makes no such run.
         """
+        if unknown := (parameters or {}).keys() - package.spec["root"].get("inputDefinitions", {}).get(
+            "parameters", {}
+        ):
+            raise ValueError(f"unrecognized input parameters: {', '.join(sorted(unknown))}")
         self._runs += 1
         return Run(self.store, package, stages, parameters or {}, seconds, f"run-{self._runs}", self._caching)
 

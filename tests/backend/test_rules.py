@@ -287,3 +287,8 @@ def test_a_value_that_is_none_of_the_choices_fails_its_driver(tmp_path):
     assert Server().run(package, stages).state == "Succeeded"
     (reason,) = Server().run(package, stages, {"mode": "neither"}).list_reasons()
     assert reason.startswith("choose: driver: input parameter 'mode' value neither does not match")
+
+
+def test_an_unknown_parameter_makes_no_run(tmp_path):
+    with pytest.raises(ValueError, match="unrecognized input parameters: nams"):
+        Server().run(compile_package(pair, tmp_path), STAGES, {"nams": []})
