@@ -86,16 +86,16 @@ def close(request):
 @pytest.mark.parametrize(
     ("where", "failure", "message"),
     [
-        ("healthz", refuse(401), r"does not know who asks \(401\); set KFP_TOKEN to a token"),
+        ("healthz", refuse(401), r"does not know who asks \(401\); it does not accept KFP_TOKEN: has it"),
         (
             "healthz",
             refuse(403, "RBAC: access denied"),
             r"does not allow this \(403\): RBAC: access denied; the token's",
         ),
-        ("healthz", refuse(302), r"sends on to a login page \(302\)"),
+        ("healthz", refuse(302), r"redirects \(302\) to a login page, http://127.0.0.1:\d+/dex/login; it does not"),
         ("healthz", refuse(404), "does not have this .*; is it the address of a KFP server"),
         ("healthz", refuse(500, "boom\nbang"), r"refuses \(500 Internal Server Error\): boom bang"),
-        ("healthz", lambda r: r.answer(200, b"<html>Welcome</html>", "text/html"), "not as a KFP server does"),
+        ("healthz", lambda r: r.answer(200, b"<html>Welcome</html>", "text/html"), "answers with a web page"),
         ("healthz", lambda r: r.answer(200, {"status": "fine"}), "not as a KFP server does"),
         ("healthz", lambda r: r.answer(200, [1]), "not as a KFP server does"),
         ("healthz", hang, "no answer within 1 seconds"),

@@ -41,8 +41,11 @@ def add_image(command: argparse.ArgumentParser) -> None:
 
 def add_server(command: argparse.ArgumentParser) -> None:
     """Adds --host and --namespace."""
-    command.add_argument("--host", help="address of the KFP server (KFP_HOST); a token comes from KFP_TOKEN")
-    command.add_argument("--namespace", help="where to run, on a server for several users")
+    command.add_argument("--host", help="address of the KFP server (KFP_HOST); credentials come from variables only")
+    namespace = os.environ.get("KFP_NAMESPACE")
+    command.add_argument(
+        "--namespace", default=namespace, help="a user's namespace, on a server for several (KFP_NAMESPACE)"
+    )
 
 
 def list_changes(arguments: argparse.Namespace) -> list[str]:

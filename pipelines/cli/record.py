@@ -68,6 +68,7 @@ def _find_run(arguments: argparse.Namespace) -> Path:
         InputError: If the run is neither here nor in MLflow.
     """
     from rlready.components.core.serialization import write_atomically
+    from rlready.components.core.tracking.client import show_address
     from rlready.components.core.tracking.find import find_outcomes
     from rlready.components.core.tracking.origin import is_kfp
 
@@ -78,7 +79,9 @@ def _find_run(arguments: argparse.Namespace) -> Path:
         return folder
     found = find_outcomes(arguments.run)
     if found is None:
-        raise InputError(f"{arguments.run}: neither a finished run in {folder.parent} nor one in MLflow ({server})")
+        raise InputError(
+            f"{arguments.run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})"
+        )
     run_id, text = found
     write_atomically(folder.parent / run_id / "outcomes.json", text)
     return folder.parent / run_id

@@ -121,6 +121,7 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
         tracked: Whether MLflow took what the run logged.
     """
     from rlready.components.core.tracking import find, store
+    from rlready.components.core.tracking.client import show_address
     from rlready.pipelines.laptop import alive
 
     print_result("report", folder / "report.html")
@@ -133,9 +134,9 @@ def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
     experiment = look() if file or tracked else None
     if experiment and not server.startswith("http"):
         mlflow = shorten(Path(sys.executable).parent / "mlflow")
-        address = f"{store.PREFIX}{shorten(file)}" if file else server
+        address = f"{store.PREFIX}{shorten(file)}" if file else show_address(server)
         print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", address]))
         server = "http://127.0.0.1:5000"
     if experiment:
         page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
-        print_result("compare", f"{server.rstrip('/')}/#/{page}")
+        print_result("compare", f"{show_address(server).rstrip('/')}/#/{page}")

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,18 +154,16 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
 
 
 def _find_tracking() -> tuple[str, str]:
+    from rlready.components.core.tracking.client import check_server, show_address
+
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith("http"):
-        return "ok", address or "MLFLOW_TRACKING_URI is not set: a run here logs to a file of its own"
+        return "ok", show_address(address) or "MLFLOW_TRACKING_URI is not set: a run here logs to a file of its own"
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5) as answer:
-            healthy = answer.status == 200
-    except (OSError, ValueError) as error:
-        return (
-            "warning",
-            f"{address} does not answer ({error}); a run goes on without it: start it, or unset the variable",
-        )
-    return ("ok", address) if healthy else ("warning", f"{address} is not well; a run goes on without it")
+        check_server(address)
+    except InputError as error:
+        return "warning", f"{error}; a run goes on without it"
+    return "ok", show_address(address)
 
 
 def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], image: str | None) -> tuple[str, str]:
@@ -188,11 +185,12 @@ def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], 
 
 
 def _find_server(host: str | None, namespace: str | None) -> tuple[str, str]:
-    from rlready.pipelines.cluster.runs import has_cache
+    from rlready.pipelines.cluster.runs import has_cache, list_newest_runs
     from rlready.pipelines.cluster.server import connect, list_lacks
     from rlready.pipelines.cluster.story import UNCACHED
 
     server = connect(host, namespace)
+    list_newest_runs(server)  # asks for a right, which `connect` does not
     version = server.version or "of an unknown version"
     text, cached = "; ".join([f"{server.host}, KFP {version}", *list_lacks(server.version)]), has_cache(server)
     if cached is False:
@@ -204,6 +202,9 @@ def _find_left_open(host: str | None, namespace: str | None) -> tuple[str, str]:
     from rlready.pipelines.cluster.runs import close_ended_runs
     from rlready.pipelines.cluster.server import connect
 
+    level, text = _find_tracking()
+    if level != "ok":
+        return level, f"not looked at: {text}"
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return (
             "ok",

@@ -24,18 +24,28 @@ def get_run(server: Server, run: str) -> api.V2beta1Run:
     return call(server.client, api.RunServiceApi(server.client).run_service_get_run, run)
 
 
+def list_newest_runs(server: Server) -> list[str]:
+    """Returns the id of the newest run; empty if there is none.
+
+    Raises:
+        InputError: If the server does not answer, or the account may not list runs.
+    """
+    space = {"namespace": server.namespace} if server.namespace else {}
+    list_runs = api.RunServiceApi(server.client).run_service_list_runs
+    newest = call(server.client, list_runs, sort_by="created_at desc", page_size=1, **space).runs
+    return [run.run_id for run in newest or []]
+
+
 def find_newest_run(server: Server) -> str:
     """Returns the id of the newest run.
 
     Raises:
         InputError: If there is none.
     """
-    space = {"namespace": server.namespace} if server.namespace else {}
-    list_runs = api.RunServiceApi(server.client).run_service_list_runs
-    newest = call(server.client, list_runs, sort_by="created_at desc", page_size=1, **space).runs
+    newest = list_newest_runs(server)
     if not newest:
         raise InputError(f"{server.host}: has no run to follow")
-    return newest[0].run_id
+    return newest[0]
 
 
 def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
@@ -76,7 +86,7 @@ def read_workflow(server: Server, run: str) -> dict[str, Any] | None:
         InputError: If the server does not answer, or does not tell it.
     """
     ask = functools.partial(server.client.call_api, f"/apis/v1beta1/runs/{run}", "GET", response_type="object",
-                            auth_settings=["Bearer"], _return_http_data_only=True)  # fmt: skip
+                            _return_http_data_only=True)  # fmt: skip
     about = call(server.client, ask)
     text = (about.get("pipeline_runtime") or {}).get("workflow_manifest") if isinstance(about, dict) else None
     return json.loads(text) if text else None

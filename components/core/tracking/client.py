@@ -18,6 +18,12 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
+# MLflow's client reads them itself, as it does the user's name.
+SECRETS, CA = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), "MLFLOW_TRACKING_SERVER_CERT_PATH"
+LOG_IN = (
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it accepts; "
+    "on a cluster from a secret (placement.all.secrets)"
+)
 _unreachable: set[str] = set()
 _reported: set[str] = set()
 
@@ -44,30 +50,62 @@ def survive(work: Callable[[], Any], quiet: bool = False) -> Any:
         return None
 
 
-def _explain(error: Exception, uri: str) -> str:
+def show_address(uri: str) -> str:
+    """Returns the address of a tracking server without the password that it may hold."""
+    return re.sub(r"//[^@/\s]+@", "//", uri)
+
+
+def check_server(uri: str) -> None:
+    """Asks a tracking server what a run asks first, with the credentials that the run would have.
+
+    Raises:
+        InputError: If it does not answer, or refuses; with what to set.
+    """
+    try:
+        _load_client()(uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(_explain(error, uri, "did not answer")) from None  # what is behind it may hold the token
+
+
+def _explain(error: Exception, uri: str, what: str = "did not take everything") -> str:
     if isinstance(error, InputError):
         return str(error)
     cause = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__
-    what = f"{uri} cannot be reached" if uri in _unreachable else f"{uri} did not take everything"
-    return re.sub(r"//[^@/\s]+@", "//", f"{what}: {' '.join(repr(cause).split())[:LONGEST_CAUSE]}")
+    status = getattr(error, "get_http_status_code", lambda: None)()
+    said = " ".join(repr(cause).split())
+    for secret in filter(None, (os.environ.get(name, "").strip() for name in SECRETS)):
+        said = said.replace(secret, "***")  # requests shows a header that it refuses
+    if status == 401 or "not in a valid JSON format" in said:
+        return f"{show_address(uri)} asks for a login ({status if status == 401 else 'with a web page'}); {LOG_IN}"
+    if status == 403:
+        return f"{show_address(uri)} does not allow this (403); the account needs the right to edit the experiment"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return f"the certificate of {show_address(uri)} is not of a known CA; set {CA} to the CA's file"
+    what = "cannot be reached" if uri in _unreachable else what
+    return show_address(f"{uri} {what}: {said[:LONGEST_CAUSE]}")
+
+
+def _load_client() -> Any:
+    for key, value in DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient
 
 
 def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
-    for key, value in DEFAULTS.items():
-        os.environ.setdefault(key, value)
     database = store.find_file(uri)
     with contextlib.ExitStack() as stack:
         try:
-            from mlflow import MlflowClient
-
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
+            open_client = _load_client()  # before the store is made, which says much
             if database:
                 stack.enter_context(store.hold_lock(database))
                 store.make(database)
-            client = MlflowClient(uri)
+            client = open_client(uri)
             experiment = _open_experiment(client, database)
         except Exception as error:
             _unreachable.add(uri)
