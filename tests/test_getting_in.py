@@ -61,7 +61,9 @@ class Gateway(BaseHTTPRequestHandler):
         if not self.path.startswith(f"{PREFIX}/"):
             return self.answer(*gate.outside)
         upstream = http.client.HTTPConnection(urlsplit(gate.upstream).netloc)
-        upstream.request(self.command, self.path.removeprefix(PREFIX), body, dict(self.headers))
+        named = getattr(gate, "sends", None)  # by which the proxy itself is known there
+        sends = dict(self.headers) | ({"Authorization": named, "Host": upstream.host} if named else {})
+        upstream.request(self.command, self.path.removeprefix(PREFIX), body, sends)
         answer = upstream.getresponse()
         self.answer(answer.status, answer.read(), answer.headers["Content-Type"])
 

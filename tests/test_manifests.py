@@ -180,6 +180,7 @@ def test_the_strict_reader_refuses_what_kubernetes_would():
 
 
 def test_the_server_takes_its_arguments_and_answers_to_its_name():
+    from mlflow import environment_variables
     from mlflow.cli import server
     from mlflow.server.security_utils import is_allowed_host_header
 
@@ -188,7 +189,9 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
     assert container["command"] == ["mlflow", "server"]
     options = {option for parameter in server.params for option in parameter.opts}
     assert {argument.split("=")[0] for argument in container["args"]} <= options
-    known = {parameter.envvar for parameter in server.params} | {"MLFLOW_S3_ENDPOINT_URL", "MLFLOW_DISABLE_TELEMETRY"}
+    known = {parameter.envvar for parameter in server.params} | {
+        value.name for value in vars(environment_variables).values() if hasattr(value, "is_set")
+    }
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert {name for name in environment if name.startswith("MLFLOW")} <= known
     hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
@@ -197,6 +200,14 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
         assert is_allowed_host_header(hosts, host)
     assert not is_allowed_host_header(hosts, "mlflow.example.com:5000")
     assert container["image"].endswith(f":v{pinned('mlflow')}-full")
+
+
+def test_mlflow_lets_nobody_in_without_a_password_and_no_whole_namespace():
+    objects = {(d["kind"], d["metadata"]["name"]): d for path in list_files("base") for d in load(path)}
+    container = objects["Deployment", "mlflow"]["spec"]["template"]["spec"]["containers"][0]
+    assert "--app-name=basic-auth" in container["args"]
+    for entry in objects["NetworkPolicy", "mlflow"]["spec"]["ingress"][0]["from"]:
+        assert entry["podSelector"], "a namespace is let in whole"
 
 
 def pinned(library):
@@ -215,7 +226,9 @@ def test_the_placement_that_the_readme_shows_names_what_the_manifests_make():
     placement = parse_placement(yaml.safe_load(shown)["placement"])["sft"]
     claims = [d["metadata"]["name"] for d in load(ROOT / "base/runner/hub-cache.yaml")]
     assert placement.hub_cache in claims
-    (hub,) = load(ROOT / "secrets/hub.yaml")
-    assert placement.secrets.keys() == {hub["metadata"]["name"]}
-    assert placement.secrets[hub["metadata"]["name"]].keys() == hub["stringData"].keys()
+    secrets = {name: load(ROOT / f"secrets/{name}.yaml")[0] for name in ("hub", "mlflow-account")}
+    made = {secret["metadata"]["name"]: secret["stringData"].keys() for secret in secrets.values()}
+    assert {name: variables.keys() for name, variables in placement.secrets.items()} == made
+    plugin = json.loads((ROOT / "plugin/mlflow.json").read_text())["plugins"]["mlflow"]["settings"]
+    assert set(plugin["credentialSecretRef"].values()) == made["kfp-mlflow-credentials"]
     assert placement.environment == {"MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000"}

@@ -47,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.components.core.evaluation.results import describe_results, list_metrics
     from rlready.components.core.tracking.log import log_evaluation
     from rlready.pipelines.cli.meter import Meter
+    from rlready.pipelines.laptop import storage
     from rlready.pipelines.recipes import parse_overrides
 
     changes = list_changes(arguments)
@@ -64,6 +65,7 @@ def execute(arguments: argparse.Namespace) -> None:
     )
     work = arguments.work.resolve()
     out = arguments.output or work / "evaluations" / evaluation.name
+    storage.make_private(work, out)
     try:
         with Meter() as meter:
             results = evaluate(evaluation, out, meter.tell)

@@ -68,7 +68,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     """
     from rlready.components.plan.machine import describe_machine, look_at_machine
     from rlready.components.plan.plan import describe_plan, make_plan
-    from rlready.pipelines.laptop import alive
+    from rlready.pipelines.laptop import alive, storage
     from rlready.pipelines.laptop.board import Board
     from rlready.pipelines.laptop.containers import find_image
 
@@ -80,7 +80,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     lines, tight, side_by_side = describe_machine(
         parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates), room
     )
-    folder.mkdir(parents=True)
+    storage.make_private(work, *(work / name for name in storage.FOLDERS), folder)
     (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
     print("\n".join([describe_plan(plan), *lines]), flush=True)
     print_error("\n".join(tight))

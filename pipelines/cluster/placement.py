@@ -173,7 +173,9 @@ def _check_value(name: str, key: str, value: Any) -> None:
             check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
             # Not shown: what stands there may be a secret.
             check(
-                not CONFIDENTIAL.search(variable), "no secrets here; name a Kubernetes secret under secrets", variable
+                not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text),
+                "no secrets here; name a Kubernetes secret under secrets",
+                variable,
             )
     elif key == "secrets":
         for secret, variables in value.items():

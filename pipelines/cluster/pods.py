@@ -94,10 +94,7 @@ def _ask(task: Any, placement: Placement) -> None:
         kubernetes.add_toleration(task, **toleration)
     for label, value in list_queue_labels(placement).items():
         kubernetes.add_pod_label(task, label, value)
-    for variable, value in placement.environment.items():
-        task.set_env_variable(variable, value)
-    for secret, variables in placement.secrets.items():
-        kubernetes.use_secret_as_env(task, secret, variables)
+    _set_variables(task, placement)
     # After the variables of the pod's own volume: what outlives the pod comes first.
     for claim, variable, path in (
         (placement.hub_cache, "HF_HOME", HUB_CACHE),
@@ -108,10 +105,23 @@ def _ask(task: Any, placement: Placement) -> None:
             task.set_env_variable(variable, path)
 
 
+def _set_variables(task: Any, placement: Placement, prefix: str = "") -> None:
+    """Sets the variables of a placement whose names begin with a prefix, those from secrets among them."""
+    from kfp import kubernetes
+
+    for variable, value in placement.environment.items():
+        if variable.startswith(prefix):
+            task.set_env_variable(variable, value)
+    for secret, variables in placement.secrets.items():
+        if taken := {key: variable for key, variable in variables.items() if variable.startswith(prefix)}:
+            kubernetes.use_secret_as_env(task, secret, taken)
+
+
 def _hand_over(task: Any, placement: Placement, image: str) -> None:
     """Gives a task the TrainJob that it is to make, the volume that both mount, and what it needs to own it."""
     from kfp import kubernetes
 
+    _set_variables(task, placement, "MLFLOW_")  # it logs a training that fails
     task.set_env_variable(train_job.MANIFEST, json.dumps(describe_train_job(placement, image)))
     kubernetes.mount_pvc(task, placement.train_job["volume"], train_job.FOLDER)
     kubernetes.use_field_path_as_env(task, train_job.POD_NAME, "metadata.name")

@@ -79,7 +79,7 @@ def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
     docker_task_handler.run_docker_container = run_container
     hub = Path(HF_HOME).absolute()
     hub.mkdir(parents=True, exist_ok=True)
-    given = set(_find_paths([parameters, os.environ.get("RLREADY_MIRROR")]))
+    given = set(_find_paths([parameters, *map(os.environ.get, ("RLREADY_MIRROR", "MLFLOW_TRACKING_SERVER_CERT_PATH"))]))
     given = {path for path in given if not any(path.is_relative_to(folder) for folder in (work, hub))}
     with contextlib.closing(_connect()) as client:
         # Where the engine runs without root, root inside is the caller outside, and anybody else nobody.

@@ -14,6 +14,7 @@ from pathlib import Path
 from rlready.components.config import InputError
 
 CACHE, ARTIFACTS, CHECKPOINTS = "cache", "artifacts", "checkpoints"  # folders in a work folder
+FOLDERS = (CACHE, ARTIFACTS, CHECKPOINTS)
 TAKEN = "cache_keys.txt"  # in the folder of a run: the keys that it asked the cache for
 PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start, and once it has ended well
 
@@ -42,6 +43,15 @@ class Leftovers:
             path.unlink(missing_ok=True)
         for path in self.outputs:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def make_private(*folders: Path) -> None:
+    """Makes folders that no other user of this machine may enter; one that is there keeps its mode, which may be meant.
+
+    The files below keep theirs: in pods others read them.
+    """
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def measure(folder: Path) -> int:

@@ -127,9 +127,11 @@ def _open_experiment(client: Any, database: Path | None) -> str:
     given, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), name_experiment()
     experiment = client.get_experiment(given) if given else client.get_experiment_by_name(name)
     if experiment is None:
-        folder = str(database.resolve().parent / "mlartifacts") if database else None
+        folder = database.resolve().parent / "mlartifacts" if database else None
+        if folder:
+            folder.mkdir(mode=0o700, exist_ok=True)  # reports and samples, for nobody else on this machine
         try:
-            return client.create_experiment(name, folder)
+            return client.create_experiment(name, folder and str(folder))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)  # another process was first
             if experiment is None:

@@ -47,6 +47,7 @@ def make(database: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=database.parent.absolute(), prefix=f"{database.name}.new-"))
     try:
         MlflowClient(f"{PREFIX}{scratch / database.name}").search_experiments()
+        (scratch / database.name).chmod(0o600)
         os.replace(scratch / database.name, database)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
