@@ -224,6 +224,10 @@ def test_shipped_recipes_have_a_placement(name):
         ("{rl: {train_job: {volume: v, nodes: 0}}}", "placement.rl.train_job: expected nodes as 1 or more"),
         ("{rl: {train_job: {volume: v, node: 2}}}", "placement.rl.train_job: unknown key 'node'; did you mean nodes"),
         ("{all: {environment: {A: 1}}}", "placement.all.environment: expected variables with texts"),
+        (
+            "{all: {environment: {MLFLOW_TRACKING_URI: 'http://me:pw@mlflow'}}}",
+            "no secrets here; .* got 'MLFLOW_TRACKING_URI'$",
+        ),
         ("{all: {environment: {HF_TOKEN: hf_abc}}}", "no secrets here; .* got 'HF_TOKEN'$"),
     ],
 )

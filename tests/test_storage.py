@@ -14,6 +14,16 @@ from rlready.pipelines.laptop import alive, storage
 RUNS = {"old": ("a", "b", True), "last": ("b", "c", True), "stopped": ("d", "", False)}
 
 
+def test_folders_are_for_their_user_alone_and_others_keep_their_mode(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    before = os.umask(0)
+    storage.make_private(tmp_path / "shared", tmp_path / "shared" / "run", tmp_path / "runs")
+    os.umask(before)
+    modes = {name: oct((tmp_path / name).stat().st_mode)[-3:] for name in ("shared", "shared/run", "runs")}
+    assert modes == {"shared": "775", "shared/run": "700", "runs": "700"}
+
+
 @pytest.fixture
 def work(tmp_path):
     """A work folder of three runs; the outputs of key x lie in artifacts/of-x, but for d's, which lie beside b's."""

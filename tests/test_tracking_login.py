@@ -129,7 +129,7 @@ def test_a_token_over_tls_with_a_ca_of_its_own(accounts, monkeypatch, tmp_path, 
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "ca.pem"))
     refuse(f"{address} asks for a login .with a web page.; set MLFLOW_TRACKING_USERNAME")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", f"{SECRET}\n")  # as a secret made from a file has it
-    refuse("did not answer.*header")
+    refuse("does not answer.*header")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
     check_server(address)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

@@ -87,13 +87,23 @@ def database():
 @pytest.fixture(scope="module")
 def mlflow(database, tmp_path_factory):
     """Starts the container's command with its arguments and environment; only addresses differ. Yields the address."""
-    (deployment,) = [d for d in load(ROOT / "base/tracking/mlflow.yaml") if d["kind"] == "Deployment"]
+    pytest.importorskip("flask_wtf")
+    objects = {(d["kind"], d["metadata"]["name"]): d for d in load(ROOT / "base/tracking/mlflow.yaml")}
+    deployment, accounts = objects["Deployment", "mlflow"], objects["ConfigMap", "mlflow-accounts"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     scratch, root, port = tmp_path_factory.mktemp("scratch"), tmp_path_factory.mktemp("root"), choose_port()
     environment = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
-    address = environment["MLFLOW_BACKEND_STORE_URI"].replace("$(POSTGRES_PASSWORD)", PASSWORD)
+    for name, text in accounts["data"].items():
+        text = text.replace("postgres:5432", f"127.0.0.1:{database}").replace("localhost:5000", f"localhost:{port}")
+        (scratch / name).write_text(text)
     environment |= {
-        "MLFLOW_BACKEND_STORE_URI": address.replace("postgres:5432", f"127.0.0.1:{database}"),
+        "MLFLOW_BACKEND_STORE_URI": environment["MLFLOW_BACKEND_STORE_URI"].replace(
+            "postgres:5432", f"127.0.0.1:{database}"
+        ),
+        "MLFLOW_AUTH_CONFIG_PATH": str(scratch / "basic-auth.ini"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD * 2,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "key",
+        "PGPASSWORD": PASSWORD,
         "MLFLOW_ARTIFACTS_DESTINATION": str(scratch / "artifacts"),
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
@@ -111,7 +121,13 @@ def mlflow(database, tmp_path_factory):
             break
         except OSError:
             time.sleep(0.5)
-    yield f"http://127.0.0.1:{port}"
+    # The account of the runs, as the README has it made.
+    made = [sys.executable, scratch / "add-account.py", "rlready"]
+    subprocess.run(made, env=environment, cwd=scratch, input=f"{PASSWORD * 3}\n", text=True, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_USERNAME", "rlready")
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD * 3)
+        yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait()
     assert not list(root.iterdir())  # the container's root filesystem is read-only
@@ -142,7 +158,9 @@ def test_the_laptop_recipe_logs_every_candidate_with_its_lineage(mlflow, tmp_pat
     shorter = [f"sweep_candidates={candidates}", "rl_steps=2"]
     command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
     command += [part for entry in [*shorter, "predictors_samples=64"] for part in ("--set", entry)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")} | {"MLFLOW_TRACKING_URI": mlflow}
+    kept = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    environment = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("MLFLOW")}
+    environment |= {"MLFLOW_TRACKING_URI": mlflow}
     environment["MLFLOW_EXPERIMENT_NAME"] = "laptop"  # the other test has the default one
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]

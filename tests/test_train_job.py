@@ -312,6 +312,23 @@ def test_the_reader_of_manifests_refuses_what_the_api_server_would():
             read(manifest)
 
 
+def test_the_task_of_a_train_job_logs_with_the_account_of_its_placement(tmp_path):
+    account = {"mlflow": {"user": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"}}
+    rl = PLACEMENT["rl"] | {
+        "secrets": account | {"hub": {"token": "HF_TOKEN"}},
+        "environment": {"MLFLOW_TRACKING_URI": "x"},
+    }
+    path, placement = tmp_path / "p.yaml", parse_placement(PLACEMENT | {"rl": rl})
+    write_package(path, load_recipe("laptop", []), placement, IMAGE)
+    package = read_package(path)
+    (secret,) = package.kubernetes["exec-rl"].secret_as_env
+    taken = {pair.secret_key: pair.env_var for pair in secret.key_to_env}
+    assert taken == account["mlflow"]
+    assert "x" in [
+        entry.value for entry in package.executors["exec-rl"].container.env if entry.name == "MLFLOW_TRACKING_URI"
+    ]
+
+
 def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
     path, placement = tmp_path / "p.yaml", parse_placement(PLACEMENT)
     write_package(path, load_recipe("laptop", []), placement, IMAGE)

@@ -162,7 +162,7 @@ def _find_tracking() -> tuple[str, str]:
     try:
         check_server(address)
     except InputError as error:
-        return "warning", f"{error}; a run goes on without it"
+        return "warning", f"{error}; a run goes on without it, as with the variable unset"
     return "ok", show_address(address)
 
 
@@ -202,15 +202,15 @@ def _find_left_open(host: str | None, namespace: str | None) -> tuple[str, str]:
     from rlready.pipelines.cluster.runs import close_ended_runs
     from rlready.pipelines.cluster.server import connect
 
-    level, text = _find_tracking()
-    if level != "ok":
-        return level, f"not looked at: {text}"
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return (
             "ok",
             "MLFLOW_TRACKING_URI is not set: whether runs that were stopped stand there as running was not looked at",
         )
-    closed = close_ended_runs(connect(host, namespace))
+    server, (level, text) = connect(host, namespace), _find_tracking()
+    if level != "ok":
+        return level, f"not looked at: {text}"
+    closed = close_ended_runs(server)
     return (
         "ok",
         f"ended in MLflow as on the server: {', '.join(closed)}" if closed else "no run that ended stands as running",

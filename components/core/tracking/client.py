@@ -64,7 +64,7 @@ def check_server(uri: str) -> None:
     try:
         _load_client()(uri).search_experiments(max_results=1)
     except Exception as error:
-        raise InputError(_explain(error, uri, "did not answer")) from None  # what is behind it may hold the token
+        raise InputError(_explain(error, uri, "does not answer")) from None  # what is behind it may hold the token
 
 
 def _explain(error: Exception, uri: str, what: str = "did not take everything") -> str:
