@@ -190,7 +190,9 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
     options = {option for parameter in server.params for option in parameter.opts}
     assert {argument.split("=")[0] for argument in container["args"]} <= options
     known = {parameter.envvar for parameter in server.params} | {
-        value.name for value in vars(environment_variables).values() if hasattr(value, "is_set")
+        value.name
+        for value in vars(environment_variables).values()
+        if isinstance(value, environment_variables._EnvironmentVariable)
     }
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert {name for name in environment if name.startswith("MLFLOW")} <= known
