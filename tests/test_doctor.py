@@ -69,7 +69,7 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
         "model": ("failure", "./nowhere is neither a folder nor a hub id"),
         "data": ("failure", "./gone.jsonl: no such file or folder"),
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
-        "pipeline": ("ok", "11 executors that ask for what the placement says; no OneOf"),
+        "pipeline": ("ok", "10 executors that ask for what the placement says; no OneOf"),
         "server": ("failure", "cannot be reached"),
         "lineage": ("failure", "cannot be reached"),
         "cluster": ("warning", "no kubeconfig here, so secrets"),

@@ -173,7 +173,7 @@ def test_every_kind_of_credential_gets_in(gate, server, monkeypatch, tmp_path, w
     ],
 )
 def test_a_login_is_told_with_what_to_set_and_nothing_secret(gate, monkeypatch, caplog, refuse, message, sent):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     gate.accepted, gate.refuse = {"nothing"}, refuse
     if sent:
         monkeypatch.setenv("KFP_TOKEN", SECRET)
@@ -302,7 +302,7 @@ def test_a_refused_token_is_asked_for_once_more_and_no_oftener(gate, monkeypatch
     ],
 )  # fmt: skip
 def test_what_is_no_credential_is_told_and_not_shown(gate, monkeypatch, tmp_path, caplog, name, value, message):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     monkeypatch.setenv(name, write_command(tmp_path, "not logged in", 3) if value == "printed" else value)
     with pytest.raises(InputError, match=message) as caught:
         kfp.connect()

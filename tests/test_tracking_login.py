@@ -80,7 +80,7 @@ def log_in(monkeypatch, name, password):
 def test_an_account_of_mlflow_logs_and_nobody_else_does(accounts, monkeypatch, capsys, caplog):
     from mlflow import MlflowClient
 
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", accounts.replace("//", "//user:in-the-address@"))
     for name, password in (("", ""), ("admin", "not-" + PASSWORD)):
         if name:
@@ -114,7 +114,7 @@ def test_another_account_may_not_write_there_and_is_told_so(accounts, monkeypatc
 
 
 def test_a_token_over_tls_with_a_ca_of_its_own(accounts, monkeypatch, tmp_path, caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     write_certificates(tmp_path)
     proxy = start(Gateway, tmp_path)
     known = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
