@@ -89,15 +89,15 @@ def write_sources(folder, **rows):
 def read_predictors(found):
     """Returns what the predictors of a run recorded and what KFP shows of it, for every candidate without a failure."""
     made = [found.read_outputs(task) for task in found.list_tasks("predictors")]
-    records = [json.loads(Path(outputs["outcome"].content).read_text())["predictors"] for outputs in made]
+    records = [json.loads(Path(outputs["predictors_record"].content).read_text())["predictors"] for outputs in made]
     return [(record, outputs["metrics"].metadata) for record, outputs in zip(records, made, strict=True) if record]
 
 
 def test_a_finished_checkpoint_and_formats_with_one_check_leave_what_kfp_takes(pipeline, worker, byte_model, tmp_path):
     sources = write_sources(tmp_path, **{form: [write(n) for n in range(12)] for form, write in ROWS.items()})
     # What follows the measurement is the same for every format: fake here, and real in the test below.
-    fakes = {"gate": lambda given: {"anyone": "no", "approved": [], "judged": "", "verdicts": ""}}
-    fakes |= {"benchmark": lambda given: {"outcome": ""}, "report": lambda given: {}}
+    fakes = {"gate": lambda given: {"anyone": "no", "approved": [], "records": "", "verdicts": ""}}
+    fakes |= {"benchmark": lambda given: {"benchmark_record": ""}, "report": lambda given: {}}
     found = run(
         pipeline,
         make_stages(FUNCTIONS, tmp_path) | fakes,
@@ -151,11 +151,11 @@ def test_a_failed_candidate_and_one_with_rl_leave_what_kfp_takes(pipeline, worke
     )
     assert found.state == "Succeeded", found.list_reasons()
     artifacts = found.store.artifacts.values()
-    (records,) = [artifact.content for artifact in artifacts if artifact.key == "records"]
+    *_, records = [artifact.content for artifact in artifacts if artifact.key == "records"]  # the gate's, the report's
     outcomes = json.loads(Path(records).read_text())["outcomes"]
     assert [bool(o["failure"]) for o in outcomes] == [False, True]
     assert [bool(o["benchmark"]) for o in outcomes] == [o["verdict"]["proceed"] for o in outcomes] == [True, False]
     failed = [a.key for a in artifacts if "10000 examples" in a.metadata.get("failed", "")]
-    assert failed == ["model", "outcome", "outcome"]  # of SFT, and of the predictors, which pass it on
+    assert failed == ["model", "sft_record", "predictors_record"]  # of SFT, and of the predictors, which pass it on
     for record, shown in read_predictors(found):
         assert record["by_products"]["verifier_checks"] == 2 and shown["generalization_loss"] > 0
