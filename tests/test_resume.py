@@ -41,9 +41,7 @@ def launch(stage, arguments, folder, volume=None, before=()):
 
 
 def kill_at_checkpoint(process, volume):
-    for _ in range(1200):
-        if list(volume.glob("*/checkpoint-*/whole")):
-            break
+    while not list(volume.glob("*/checkpoint-*/whole")):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

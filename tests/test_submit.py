@@ -41,6 +41,12 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     assert "s3cret" not in out + err
 
 
+def test_tracking_that_is_down_is_no_matter_before_a_run_exists(server, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
+    assert capsys.readouterr() == (f"{server.host}/#/runs/details/runs-0\n", "")
+
+
 def test_the_token_of_a_pod_is_read_anew_for_every_request(server, monkeypatch, tmp_path):
     file = tmp_path / "token"
     file.write_text("one\n")

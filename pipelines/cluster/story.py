@@ -35,9 +35,7 @@ class Story:
         self._begun = time.monotonic()
         self._said: set[Any] = set()
         self._over: Counter = Counter()  # steps that have ended, by stage and loop
-        self._listed: dict[
-            str, list[str]
-        ] = {}  # candidates of each loop in its order, by what begins the line that says so
+        self._listed: dict[str, list[str]] = {}  # candidates in a loop's order, by the head of the line that lists them
         self._names: dict[tuple, str] = {}  # candidates by loop and iteration
         self._ran: set[tuple] = set()  # steps whose pod was seen running
         self._lost: set[tuple] = set()  # steps that lost a pod
