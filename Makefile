@@ -30,8 +30,8 @@ images:  ## build both images; with REGISTRY=... push them and print what --imag
 test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLflow on PostgreSQL (needs initdb)
 	$(BIN)/python -m pytest -m postgres -o addopts= tests/test_tracking_server.py
 
-# KFP_HOST is the address of its UI, RLREADY_IMAGE the stages' image by digest; RLREADY_SUBMIT what else submit needs.
-test-kfp: $(VENV)/installed  ## the laptop recipe, shortened, twice on a KFP server, with mixed verdicts
+# KFP_HOST is the address of its UI, RLREADY_IMAGE the stages' image by digest; what else it reads is said in the file.
+test-kfp: $(VENV)/installed  ## every way in which a run can end, on a KFP server; prints a table (an hour and a half)
 	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/test_kfp.py
 
 # Beside the installed version: the oldest and the newest that pyproject.toml allows.
