@@ -10,7 +10,7 @@ from rlready.pipelines.cli.arguments import add_image, add_recipe, choose_image,
 from rlready.pipelines.cli.style import print_result, shorten
 from rlready.pipelines.recipes import load_placement
 
-TEXT = "Write the pipeline for the KFP UI or for GitOps, with the recipe as its form."
+TEXT = "Write the pipeline for the KFP UI or for GitOps."
 EXAMPLE = "rlready compile --recipe laptop --output laptop.yaml"
 FORMATS = ("package", "kubernetes")
 
