@@ -56,6 +56,7 @@ def test_a_killed_run_leaves_its_whole_checkpoints_and_no_lock(tmp_path):
     first.kill()
     first.wait()
     second = start(tmp_path / "model")
+    assert second.stdout.readline() == "rlready: resumed from step 3 after an interruption\n"
     assert second.stdout.readline() == "checkpoint-3\n"  # and the half-written one is gone
     second.communicate("\n")
 

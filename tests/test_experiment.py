@@ -167,7 +167,7 @@ def test_every_sample_is_kept_and_can_be_read(first, work):
 
 def test_the_same_command_again_computes_nothing(first, recipe, work):
     _, outcomes, events, _ = run(recipe, work)
-    assert list_started(events) == [("plan", ""), ("report", "")]
+    assert list_started(events) == [("gate", ""), ("plan", ""), ("report", "")]
     assert outcomes == first[1]
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from rlready.components.config.stages import Training
 from rlready.components.core import launch
 from rlready.components.core.records import Candidate, Failure, Outcome, SftRecord
 from rlready.components.core.runtime import failures
 from rlready.components.core.serialization import read_record, to_json, write_record
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
+SETTINGS = json.dumps({"training": dataclasses.asdict(Training())})
 BASELINE = Candidate("no-sft-s0", 0, "random", 1, 1e-6, 0)
 
 
@@ -43,7 +45,7 @@ def work(tmp_path, monkeypatch):
             patch.setenv(launch.RETRIES, str(retries))
             patch.setenv("TRIES", str(tmp_path / "tries"))
             names = ("data", "model", "outcome", "trained", "samples")
-            arguments = {name: str(tmp_path / name) for name in names} | {"settings": '{"training": {}}'} | more
+            arguments = {name: str(tmp_path / name) for name in names} | {"settings": SETTINGS} | more
             about = launch.launch(stage, candidate=to_json(candidate), **arguments)
         return about, read_record(Outcome, arguments["outcome"])
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlready.components.benchmark.score import score
-from rlready.components.config import Curate, InputError, parse_parameters, write_settings
+from rlready.components.config import Curate, InputError, parse_parameters, read_settings, write_settings
 from rlready.components.core.evaluation.kept import classify, keep_samples
 from rlready.components.core.evaluation.samples import PART, SAMPLES, join_parts, read_rows, write_part
 from rlready.components.core.models import find_model
@@ -56,11 +56,20 @@ def parse(mode):
 
 def measure_here(mode, tiny_model, data, out):
     """Returns the record of a stage that runs in this process."""
-    given = parse(mode)
+    given = read_settings(write_settings(parse(mode), "benchmark" if mode == "benchmark" else "predictors"))
     if mode == "benchmark":
         count = given.benchmark.samples
         return score(CANDIDATE, count, given.sampling, given.samples, data, str(tiny_model), out)
-    return measure(CANDIDATE, given.predictors, given.sampling, given.samples, given.gate, data, str(tiny_model), out)
+    return measure(
+        CANDIDATE,
+        given.predictors,
+        given.sampling,
+        given.samples,
+        getattr(given, "gate", None),
+        data,
+        str(tiny_model),
+        out,
+    )
 
 
 def start(mode, tiny_model, data, folder, retries=0):
@@ -146,7 +155,9 @@ def test_a_stage_that_is_killed_in_its_pod_goes_on_in_the_next_try(tiny_model, d
     process = start("fixed", tiny_model, data, tmp_path, retries=1)
     kill_the_work(process, tmp_path, "sampled-0.parquet", 1)
     output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0 and "predictors: try 2 of 2" in output, output[-2000:]
+    assert process.returncode == 0 and "rlready: attempt 1 of 2 failed: its process was killed" in output, output[
+        -2000:
+    ]
     outcome = read_record(Outcome, tmp_path / "outcome.json")
     assert outcome.failure is None and outcome.links["predictors_samples"] == "s3://bucket/samples"
     compare(whole, outcome.predictors)

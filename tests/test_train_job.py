@@ -414,7 +414,8 @@ def test_what_keeps_pods_from_starting_is_said_once(cluster, arguments, capsys):
 
     cluster.conditions = progress
     assert "failed: DeadlineExceeded: too long" in fail(arguments)
-    lines = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    *lines, last = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert last.startswith("failed: sft of c: TrainJob") and "DeadlineExceeded: too long" in last
     assert lines == [
         "made; waiting for its pods",
         "suspended; it waits until its queue admits it",
