@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from test_launch import replace_work
+from test_launch import SETTINGS, replace_work
 from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING
 
 from rlready.components.core.records import (
@@ -123,7 +123,7 @@ def test_a_stopped_stage_and_its_pipeline_are_killed_and_run_again_when_it_start
     names = ("data", "model", "trained", "outcome", "before")
     arguments = {name: str(tmp_path / name) for name in names} | {"candidate": to_json(CANDIDATE)}
     (tmp_path / "before").write_text(to_json(Outcome(CANDIDATE)))
-    arguments |= {"settings": '{"training": {}}', "measured_digest": ""}
+    arguments |= {"settings": SETTINGS, "measured_digest": ""}
     start = f"from rlready.components.core.launch import launch; launch('rl', **{arguments!r})"
 
     task = subprocess.Popen([sys.executable, "-c", start])
