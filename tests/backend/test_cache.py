@@ -40,7 +40,7 @@ def list_rerun(run: Run, before: list[Candidate]) -> set[str]:
         given = task.inputs[0].get("candidate")
         if task.attempts and (not given or json.loads(given)["candidate_id"] in known):
             found.add("baseline" if task.place == ("benchmark",) else task.stage)
-    return found - {"plan", "report"}
+    return found - {"plan", "gate", "report"}
 
 
 @pytest.fixture(scope="module")
