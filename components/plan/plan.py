@@ -145,7 +145,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
 
 def settle(experiment: Experiment, model: BaseModel) -> Experiment:
-    """Returns an experiment with its base model pinned, and without what nobody can use.
+    """Returns an experiment with its base model pinned, and without what no stage can use.
 
     Where RL could follow, its data is set apart also without RL (`rl_steps` 0): whoever adds RL later finds all else cached.
 

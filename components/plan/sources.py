@@ -24,7 +24,7 @@ class Look:
         revisions: Digest or commit by the key of the source.
         samples: Some problems by their use, as in `list_sources`; none of a source that is out of reach.
         complete: Uses of which these are all.
-        rows: The most rows of the source of each use, infinity where nobody knows.
+        rows: The most rows of the source of each use, infinity if unknown.
         changed: What was left out of, or added to, the SFT rows looked at, counted.
         formats: Where each kind of answer in them comes from.
         by_text: Lines on sources in which a gold answer that RL or evaluation would ask can be matched by its text only.

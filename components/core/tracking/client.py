@@ -129,7 +129,7 @@ def _open_experiment(client: Any, database: Path | None) -> str:
     if experiment is None:
         folder = database.resolve().parent / "mlartifacts" if database else None
         if folder:
-            folder.mkdir(mode=0o700, exist_ok=True)  # reports and samples, for nobody else on this machine
+            folder.mkdir(mode=0o700, exist_ok=True)  # reports and samples: private to this user
         try:
             return client.create_experiment(name, folder and str(folder))
         except MlflowException:
