@@ -105,8 +105,6 @@ def _restore(section: str, held: dict[str, Any]) -> Any:
 @functools.cache
 def _narrow(section: type, names: tuple[str, ...]) -> type:
     """Returns the class of a section with some of its parameters only: a default would hide that another one is read."""
-    kept = {
-        name: item for name, item in vars(section).items() if inspect.isfunction(item) or isinstance(item, property)
-    }
-    methods = {name: item for name, item in kept.items() if not name.startswith("__")}
+    items = {name: item for name, item in vars(section).items() if not name.startswith("__")}
+    methods = {name: item for name, item in items.items() if inspect.isfunction(item) or isinstance(item, property)}
     return dataclasses.make_dataclass(section.__name__, names, namespace=methods, frozen=True)

@@ -58,7 +58,6 @@ def follow_to_the_end(kfp: "Server", run: str) -> None:
     sweep = follow.read_result(kfp, run)
     if sweep:
         print_outcomes(sweep)
-    step = follow.find_report(kfp, run)
-    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node {step.title if step else 'Report'})")
+    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node Report)")
     if sweep:
         end_with(sweep)

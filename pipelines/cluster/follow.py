@@ -11,7 +11,7 @@ from rlready.components.report.assemble import read_sweep
 from rlready.pipelines.cluster.artifacts import read_artifact
 from rlready.pipelines.cluster.runs import FINAL, get_run, read_workflow, was_stopped
 from rlready.pipelines.cluster.server import Server
-from rlready.pipelines.cluster.steps import Step, list_steps
+from rlready.pipelines.cluster.steps import list_steps
 from rlready.pipelines.cluster.story import Story
 
 LOST = 12  # answers in a row that may fail while a run is followed
@@ -65,7 +65,9 @@ def read_result(server: Server, run: str) -> Sweep | None:
     Raises:
         InputError: If the server does not answer, or the report is not one of this version.
     """
-    step = find_report(server, run)
+    workflow = read_workflow(server, run)
+    steps = list_steps(workflow) if workflow else []
+    step = next((step for step in steps if step.stage == "report" and step.given), None)
     held = read_artifact(server, step.find_output("records")) if step else None
     if held is None:
         return None
@@ -73,13 +75,3 @@ def read_result(server: Server, run: str) -> Sweep | None:
         path = Path(folder) / "outcomes.json"
         path.write_bytes(held)
         return read_sweep(path)
-
-
-def find_report(server: Server, run: str) -> Step | None:
-    """Returns the step that wrote the report of a run; None where there is none.
-
-    Raises:
-        InputError: If the server does not answer.
-    """
-    workflow = read_workflow(server, run)
-    return workflow and next((step for step in list_steps(workflow) if step.stage == "report" and step.given), None)

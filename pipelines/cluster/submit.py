@@ -30,10 +30,8 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
         The ids of the pipeline and of its version.
     """
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
-    space, about = (
-        {"namespace": server.namespace} if server.namespace else {},
-        {"description": describe_package(package)},
-    )
+    space = {"namespace": server.namespace} if server.namespace else {}
+    about = {"description": describe_package(package)}
     listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **space)
     if listed.pipelines:
         pipeline = listed.pipelines[0].pipeline_id
