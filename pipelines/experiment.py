@@ -148,8 +148,8 @@ def experiment(*arguments):
     judged = gate(settings=planned.outputs["gate"], measured=measured.output).set_display_name("Gate")
     # A benchmark that cannot run should be known before RL, not after.
     judged.after(baseline)
-    # It takes seconds, and a run that has all else from the cache still shows its own verdicts, in KFP and in MLflow.
-    judged.set_caching_options(False)
+    # On a cluster a cached task does not say where its outputs are, and verdicts are to be told in every run; it takes seconds.
+    judged.set_caching_options(read_placement() is None)
     del settings["predictors_settings"]
     training = {"approved": judged.outputs["approved"], "data": data, **settings}
     known = {"judged": judged.outputs["records"], "baseline": baseline.outputs["benchmark_record"]}

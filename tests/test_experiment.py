@@ -167,7 +167,7 @@ def test_every_sample_is_kept_and_can_be_read(first, work):
 
 def test_the_same_command_again_computes_nothing(first, recipe, work):
     _, outcomes, events, _ = run(recipe, work)
-    assert list_started(events) == [("gate", ""), ("plan", ""), ("report", "")]
+    assert list_started(events) == [("plan", ""), ("report", "")]
     assert outcomes == first[1]
 
 
@@ -360,7 +360,7 @@ def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, r
     process.communicate(timeout=400)
     folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    assert process.returncode == 3 and list_started(events) == [("gate", ""), ("plan", ""), ("report", "")]
+    assert process.returncode == 3 and list_started(events) == [("plan", ""), ("report", "")]
     again = next(line for line in output.splitlines() if line.startswith("To try again")).split("--set ")[1].strip("'")
     process = start(recipe, work, *options, "--set", again.replace("='", "=").strip("'"))
     process.communicate(timeout=400)
@@ -378,7 +378,7 @@ def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_c
     said = call(work, "clean")
     assert f"keeps       {folder.name} and all that it needs" in said
     _, again, events, _ = run(recipe, work)
-    assert list_started(events) == [("gate", ""), ("plan", ""), ("report", "")] and again == outcomes == first[1]
+    assert list_started(events) == [("plan", ""), ("report", "")] and again == outcomes == first[1]
     _, removed, events, _ = run(recipe, work, *other)
     stages = {stage for stage, _ in list_started(events)}
     assert "predictors" in stages and "sft" not in stages and all(o["verdict"] for o in removed.values())

@@ -132,7 +132,7 @@ def test_one_command_ranks_checkpoints_and_says_how_sure_the_order_is(ranked):
 
 def test_the_same_command_computes_nothing_and_one_more_checkpoint_only_that(ranked, place):
     status, _, folder = rlready(place, *RANK)
-    assert (status, list_started(folder)) == (0, [("gate", ""), ("plan", ""), ("report", "")])
+    assert (status, list_started(folder)) == (0, [("plan", ""), ("report", "")])
     shutil.copytree(place / "able", place / "third", dirs_exist_ok=True)
     (place / "third" / "note.json").write_text("{}")
     status, output, folder = rlready(place, "rank", "./third", *RANK[1:])
