@@ -29,6 +29,17 @@ auth_cache_ttl_seconds = 60
 """
 
 
+def wait_for_server(server, address, log):
+    """Returns once a server answers; fails with the end of its log if it ends before."""
+    for _ in range(600):
+        assert server.poll() is None, log.read_text()[-2000:]
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.25)
+
+
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory):
     """Starts a real MLflow server with its accounts; yields its address."""
@@ -49,13 +60,7 @@ def accounts(tmp_path_factory):
     with (folder / "log").open("w") as text:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=text, stderr=text)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        assert server.poll() is None, (folder / "log").read_text()[-2000:]
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.2)
+    wait_for_server(server, address, folder / "log")
     yield address
     server.terminate()
     server.wait()

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from test_manifests import ROOT, load
 from test_tracking import FULL
+from test_tracking_login import wait_for_server
 
 from rlready.components.core.tracking import log, runs
 
@@ -114,13 +114,7 @@ def mlflow(database, tmp_path_factory):
     command = [Path(sys.executable).parent / container["command"][0], *container["command"][1:], *arguments]
     log = (scratch / "log").open("w")
     server = subprocess.Popen(command, env=environment, cwd=root, stdout=log, stderr=log)
-    for _ in range(300):
-        assert server.poll() is None, (scratch / "log").read_text()[-2000:]
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.5)
+    wait_for_server(server, f"http://127.0.0.1:{port}", scratch / "log")
     # The account of the runs, as the README has it made.
     made = [sys.executable, scratch / "add-account.py", "rlready"]
     subprocess.run(made, env=environment, cwd=scratch, input=f"{PASSWORD * 3}\n", text=True, check=True)
