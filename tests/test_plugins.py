@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import json
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from rlready.components.core.verifier import (
     judge_all,
     measure_disagreement,
     measure_trouble,
+    python_tests,
     registry,
     verify,
     workers,
@@ -229,9 +232,29 @@ def test_a_function_that_fails_or_cheats_is_wrong(code, monkeypatch, tmp_path):
     assert judge(write_block(CODE["right"][0]), ADD, "python-tests").right
 
 
-def test_a_function_that_sleeps_is_wrong_and_none_is_waited_for_long():
-    (code,) = CODE["sleeping"]
-    assert judge(write_block(code), ADD, "python-tests").right is False
+@pytest.mark.parametrize("code", CODE["idle"])
+def test_code_that_sleeps_or_blocks_uses_up_its_own_time_and_is_wrong(code, monkeypatch):
+    monkeypatch.setattr(python_tests, "PATIENCE", 0.3)
+    tests = [{"args": ["x" * 32_000], "result": number} for number in range(6)]
+    assert python_tests.PythonTests().check(code, json.dumps({"function": "f", "tests": tests})) is False
+
+
+def test_what_the_machine_does_not_let_run_is_unknown_and_a_short_stop_is_nothing(monkeypatch):
+    monkeypatch.setattr(python_tests, "PATIENCE", 0.3)
+    monkeypatch.setattr(python_tests, "BUSY", 2.0)
+    for seconds, says in ((1.0, contextlib.nullcontext()), (2.5, pytest.raises(TimeoutError))):
+        with python_tests.Sandbox(CODE["right"][0], "add") as sandbox, says:
+            os.kill(sandbox.process.pid, signal.SIGSTOP)
+            timer = threading.Timer(seconds, os.kill, (sandbox.process.pid, signal.SIGCONT))
+            timer.start()
+            assert sandbox.call([1, 2]) == 3
+        timer.cancel()
+
+
+@pytest.mark.parametrize(("text", "code"), CODE["fences"])
+def test_blocks_of_code_are_those_of_commonmark(text, code):
+    for end in ("\n", "\r\n"):
+        assert python_tests.PythonTests.extract(None, text.replace("\n", end)) == code
 
 
 def test_text_without_a_block_has_no_answer_and_golds_without_tests_are_unreadable():
@@ -247,7 +270,12 @@ def test_results_are_compared_as_plain_data():
         ([1], 1, "lambda x: True", False),
         ([1], True, "lambda x: 1", False),
         ([1], 10**30, "lambda x: 10**30", True),
-        ([1], 10**30, "lambda x: 1e30 * (1 + 1e-6)", False),
+        ([1], 10**30, "lambda x: 1e30", False),
+        ([1], 2**53 + 1, "lambda x: 2**53", False),
+        ([1], 10**9, "lambda x: 1e9 + 1", False),
+        ([1], 3, "lambda x: 0.1 * 3 * 10", True),
+        ([1], 1.0, "lambda x: 1", True),
+        ([1], 1, "lambda x: 1e400", False),
         ([1], 1.5, "lambda x: 10**400", False),
         ([1], [1, 2], "lambda x: [1]", False),
         ([1], {"a": 1}, "lambda x: {'b': 1}", False),

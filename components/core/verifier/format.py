@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-TIMEOUT, UNREADABLE, FAULTY = "timeout", "unreadable", "faulty"
+TIMEOUT, UNREADABLE, FAULTY, UNDECIDED = "timeout", "unreadable", "faulty", "undecided"
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Judgement:
         answer: Its final answer, None where none is found.
         trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the gold answer
             cannot be read (both are unknown), or where the answer cannot (which is wrong); `faulty` where a plug-in raised
-            or returned something else than it may (unknown); else None.
+            or returned something else than it may, `undecided` where it said that it cannot tell (both are unknown); else
+            None. What is unknown always has one.
         gold: What a LaTeX answer was compared with, for `measure_disagreement`.
         checks: How many checks there are of its kind of answer: of mathematics two, of texts that are compared as they are and
             of plug-ins one, with which nothing can disagree.

@@ -16,7 +16,7 @@ from typing import Any
 
 from rlready.components.config import InputError
 from rlready.components.core.verifier import workers
-from rlready.components.core.verifier.format import FAULTY, TIMEOUT, Format, Judgement
+from rlready.components.core.verifier.format import FAULTY, TIMEOUT, UNDECIDED, Format, Judgement
 
 REMEMBERED = 1 << 12  # pairs of an answer and a gold answer; either may be long
 LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
@@ -24,6 +24,10 @@ LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
 
 class Fault(Exception):
     """A plug-in raised, or returned what it may not."""
+
+
+class Undecided(Exception):
+    """A plug-in said that it cannot tell, which it may another time."""
 
 
 class PlugIn(Format):
@@ -41,7 +45,7 @@ class PlugIn(Format):
         self.slow = workers.Slow()
         self.told: set[str] = set()
         self._prompt: str | None = None
-        self._check = lru_cache(REMEMBERED)(lambda answer, gold: self._ask("check", answer, gold))
+        self._check = lru_cache(REMEMBERED)(self._decide)
 
     def find_prompt(self) -> str:
         """Returns how questions are asked whose source does not say; asks once.
@@ -66,6 +70,8 @@ class PlugIn(Format):
             return Judgement(None, answer, TIMEOUT, checks=1)
         except Fault:
             return Judgement(None, answer, FAULTY, checks=1)
+        except Undecided:
+            return Judgement(None, answer, UNDECIDED, checks=1)
 
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion; None where there is none, or the plug-in failed."""
@@ -92,13 +98,19 @@ class PlugIn(Format):
         """
         try:
             ways = [self._check(*pair) for pair in ((one, one), (one, other), (other, one))]
-        except (TimeoutError, Fault):
+        except (TimeoutError, Fault, Undecided):
             return True
         return ways[1:] == [False, False] if ways[0] else True not in ways
 
     def _find(self, completion: str) -> str | None:
         answer = self._ask("extract", completion)
         return answer if answer and len(answer) <= LONGEST_PLUGGED else None
+
+    def _decide(self, answer: str, gold: str) -> bool:
+        right = self._ask("check", answer, gold)
+        if right is None:
+            raise Undecided
+        return right
 
     def _ask(self, kind: str, *texts: str) -> Any:
         """Returns what the plug-in says.

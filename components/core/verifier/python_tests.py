@@ -16,18 +16,26 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 8.0  # seconds of the clock that the tests of one answer may take
-START_PATIENCE = 15.0  # seconds until the process is ready
-LONGEST_LINE = 1 << 15  # bytes of a call, which must fit into the pipe
+PATIENCE = 4.0  # seconds that an answer may compute, sleep or wait; what it waits for a processor does not count
+BUSY = 16.0  # seconds of the clock in which a machine that is not too busy starts a process and gives it its time
+TICK = 0.05  # seconds between two looks at the process
+STALL = 0.5  # seconds between two looks beyond which the judge got no processor itself
+LONGEST_CALL = 1 << 15  # characters
 LONGEST_RESULT = 1 << 20  # bytes
-BLOCK = re.compile(r"^```(?:python|py|python3)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL | re.IGNORECASE)
+NEAR = Fraction(1, 10**9)  # how far from an integer a float may be that stands for it
+# Markdown: a fence with what stands behind it, what names Python there, and the marker of a list, which indents its blocks.
+FENCE = re.compile(r" *(`{3,}(?=[^`]*$)|~{3,})(.*)")
+PYTHON = re.compile(r"[{.\s]*i?py(?:thon)?[\d.]*(?![\w+#-])", re.IGNORECASE)
+MARKER = re.compile(r" *(?:[-*+]|\d{1,9}[.)]) {1,4}(?=\S)")
 
 
 class PythonTests:
-    """The last block of Python in a completion, right if its function passes all tests."""
+    """The last closed block of Python in a completion (of no language, if none is named), right if it passes all tests."""
 
     prompt = "{question}\n\nWrite the function in one block of Python, between ```python and ```; of several the last counts."
 
@@ -37,24 +45,25 @@ class PythonTests:
 
     def extract(self, completion: str) -> str | None:
         """Returns the last closed block of code, or None."""
-        blocks = BLOCK.findall(completion)
-        return blocks[-1] if blocks and blocks[-1].strip() else None
+        blocks = list(list_blocks(completion))
+        named = [code for info, code in blocks if PYTHON.match(info)]
+        code = (named or [code for info, code in blocks if not info] or [""])[-1]
+        return code if code.strip() else None
 
     def check(self, answer: str, gold: str) -> bool | None:
         """Says whether the code passes all tests; None where the machine was too busy to tell."""
         function, tests = read_tests(gold)
-        with Sandbox(answer, function) as sandbox:
-            for arguments, expected in tests:
-                try:
-                    found = sandbox.call(arguments)
-                except (EOFError, ValueError, RecursionError):
-                    return False
-                except TimeoutError:
-                    # What sleeps is to blame itself; what waits for a processor is not.
-                    return False if sandbox.is_asleep() else None
-                if not is_same(found, expected):
-                    return False
-        return True
+        try:
+            sandbox = Sandbox(answer, function)
+        except TimeoutError:
+            return None
+        with sandbox:
+            try:
+                return all(is_same(sandbox.call(arguments), expected) for arguments, expected in tests)
+            except (EOFError, ValueError, RecursionError):
+                return False
+            except TimeoutError:
+                return None
 
     def is_readable(self, gold: str) -> bool:
         """Says whether a gold answer has tests."""
@@ -63,6 +72,27 @@ class PythonTests:
         except (ValueError, RecursionError):
             return False
         return True
+
+
+def list_blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yields (what stands behind the opening fence, content) of each closed block of code, as CommonMark has them."""
+    opened = info = ""
+    inner, outer, lines = 0, 0, []
+    for line in re.split(r"\r\n?|\n", text):
+        indent = len(line) - len(line.lstrip(" "))
+        marker = None if opened else MARKER.match(line)
+        if marker:
+            inner = indent = marker.end()
+        elif line.strip() and not opened:
+            inner = min(inner, indent)
+        fence = FENCE.fullmatch(line[marker.end() if marker else 0 :]) if indent - inner <= 3 else None
+        if opened and fence and fence[1].startswith(opened) and not fence[2].strip():
+            yield info, "".join(lines)
+            opened = ""
+        elif opened:
+            lines.append(line[min(indent, outer) :] + "\n")
+        elif fence:
+            opened, info, outer, lines = fence[1], fence[2].strip(), indent, []
 
 
 def read_tests(gold: str) -> tuple[str, list[tuple[list, Any]]]:
@@ -80,8 +110,8 @@ def read_tests(gold: str) -> tuple[str, list[tuple[list, Any]]]:
     for test in tests:
         if not isinstance(test, dict) or set(test) != {"args", "result"} or not isinstance(test["args"], list):
             raise ValueError("expected of each test a list of args and a result")
-        if len(json.dumps(test["args"])) > LONGEST_LINE:
-            raise ValueError(f"the args of a test are longer than {LONGEST_LINE} characters of JSON")
+        if len(json.dumps(test["args"])) > LONGEST_CALL:
+            raise ValueError(f"the args of a test are longer than {LONGEST_CALL} characters of JSON")
     return function, [(test["args"], test["result"]) for test in tests]
 
 
@@ -95,9 +125,10 @@ def read_json(text: str | bytes) -> Any:
 
 
 def is_same(found: Any, expected: Any) -> bool:
-    """Compares plain data: numbers to nine digits where one is a float, and true is not 1."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (found, expected))
-    if numbers and float in (type(found), type(expected)):
+    """Compares plain data: integers exactly, also with a float (1.0 is 1), floats to nine digits, and true is not 1."""
+    if type(expected) is int and type(found) is float:
+        return math.isfinite(found) and abs(Fraction(found) - expected) <= NEAR
+    if type(expected) is float and type(found) in (int, float):
         try:
             return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
         except OverflowError:
@@ -109,6 +140,11 @@ def is_same(found: Any, expected: Any) -> bool:
     if isinstance(found, dict):
         return found.keys() == expected.keys() and all(is_same(found[key], expected[key]) for key in found)
     return found == expected
+
+
+def encode(value: Any) -> bytes:
+    """Returns plain data as a line of JSON."""
+    return json.dumps(value).encode() + b"\n"
 
 
 class Sandbox:
@@ -132,31 +168,31 @@ class Sandbox:
             env={},
             cwd="/",
         )
-        self.rest = b""
-        self.until = time.monotonic() + START_PATIENCE
+        os.set_blocking(self.process.stdin.fileno(), False)
+        self.unread, self.rest = b"", b""
+        self.begun = self.seen = time.monotonic()
+        self.used, self.ran, self.waited = -BUSY, 0, 0  # seconds of its patience, of which the start takes none
         try:
             if (said := self._read_line()) != "ready":
                 raise OSError(said)
-            self._write([code, function])
         except BaseException:
             self.close()
             raise
-        self.until = time.monotonic() + PATIENCE
+        self.used, self.unread = 0.0, encode([code, function])
 
     def call(self, arguments: list) -> Any:
         """Returns what the function returns.
 
         Raises:
-            EOFError: If the process ended, or wrote too much.
+            EOFError: If the process ended, wrote too much or before it was asked, or used up its time.
             ValueError: If what it wrote is no JSON.
-            TimeoutError: If the time is over.
+            TimeoutError: If the machine did not give it its time.
         """
-        self._write(arguments)
+        if self.rest:
+            raise EOFError
+        self.unread += encode(arguments)
+        self.seen = time.monotonic()
         return self._read_line()
-
-    def is_asleep(self) -> bool:
-        """Says whether the process waits for something else than a processor."""
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
     def close(self) -> None:
         """Ends the process."""
@@ -171,21 +207,46 @@ class Sandbox:
     def __exit__(self, *error) -> None:
         self.close()
 
-    def _write(self, value: Any) -> None:
+    def _look(self) -> None:
+        """Takes what has passed since the last look from the answer's patience, but not what the machine kept from it.
+
+        Raises:
+            EOFError: If the patience is over.
+            TimeoutError: If the machine did not give the process that much time.
+        """
+        now = time.monotonic()
+        if (passed := now - self.seen) < TICK:
+            return
+        folder = Path(f"/proc/{self.process.pid}")
+        state, *fields = (folder / "stat").read_text().rpartition(")")[2].split()
         try:
-            # Not through a buffer, whose rest would be written when it is closed.
-            os.write(self.process.stdin.fileno(), json.dumps(value).encode() + b"\n")
-        except BrokenPipeError as error:
-            raise EOFError from error
+            ran, waited, _ = map(int, (folder / "schedstat").read_text().split())
+        except FileNotFoundError:  # a kernel that does not count what a process waits for a processor
+            ran, waited = int(fields[10]) + int(fields[11]), 0
+        # One that neither sleeps nor computes is kept from computing, and its wait is counted only when it is over.
+        kept = passed if state != "S" and ran == self.ran else (waited - self.waited) / 1e9
+        self.used += max(0.0, min(passed, STALL) - kept)
+        self.seen, self.ran, self.waited = now, ran, waited
+        if self.used > PATIENCE:
+            raise EOFError
+        if now - self.begun > BUSY:
+            raise TimeoutError
 
     def _read_line(self) -> Any:
-        pipe = self.process.stdout.fileno()
-        while b"\n" not in self.rest:
-            if not select.select([pipe], [], [], max(0.0, self.until - time.monotonic()))[0]:
-                raise TimeoutError
-            some = os.read(pipe, 1 << 16)
-            if not some or len(self.rest) > LONGEST_RESULT:
-                raise EOFError
-            self.rest += some
+        """Returns the next line of the process, while it is given what it has not read: neither waits for the other."""
+        asks, answers = self.process.stdin.fileno(), self.process.stdout.fileno()
+        while self.unread or b"\n" not in self.rest:
+            readable, writable, _ = select.select([answers], [asks] if self.unread else [], [], TICK)
+            try:
+                if writable:
+                    self.unread = self.unread[os.write(asks, self.unread) :]
+            except BrokenPipeError as error:
+                raise EOFError from error
+            if readable:
+                some = os.read(answers, 1 << 16)
+                if not some or len(self.rest) > LONGEST_RESULT:
+                    raise EOFError
+                self.rest += some
+            self._look()
         line, _, self.rest = self.rest.partition(b"\n")
         return read_json(line)
