@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rlready.components.config import Gate, InputError
+from rlready.components.core.estimators.difference import estimate_difference
 from rlready.components.core.records import (
     Candidate,
     Failure,
@@ -20,7 +21,7 @@ from rlready.components.core.records import (
 )
 from rlready.components.core.serialization import from_json, to_json
 from rlready.components.gate.__main__ import arrange
-from rlready.components.gate.decide import decide, measure_distance
+from rlready.components.gate.decide import decide
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
 LENIENT = Gate(k=2, min_pass_at_k=0.0, min_pass_at_k_over_base=-1.0, max_loss_rise=100.0)
@@ -98,7 +99,9 @@ def test_the_budget_goes_to_the_best_by_pass_at_k_and_ties_to_the_lower_loss():
     verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2))
     assert [v.decision for v in verdicts] == ["rejected", "approved", "rejected", "approved"]
     assert [v.numbers.rank for v in verdicts] == [4, 1, 3, 2]
-    assert "place 3 of 4 by Pass@2, budget 2: 0.000 ± 0.000 worse than c3, not a clear difference" in verdicts[2].reason
+    low, high = estimate_difference([5 / 6] * 2, [5 / 6] * 2)
+    said = f"place 3 of 4 by Pass@2, budget 2: 0.000 [{low:+.3f}, {high:+.3f}] worse than c3, not a clear difference"
+    assert said in verdicts[2].reason
     assert [v.proceed for v in verdicts] == [False, True, False, True]
 
 
@@ -116,15 +119,21 @@ def test_the_budget_can_rank_by_the_loss():
     settings = dataclasses.replace(LENIENT, max_rl_runs=1, rank_by="generalization_loss")
     verdicts = decide(sweep, make_outcome(), settings)
     assert [v.decision for v in verdicts] == ["rejected", "approved"]
-    assert "by loss, budget 1: 0.600 ± 0.072 worse than c1" in verdicts[0].reason
+    assert "by loss, budget 1: 0.600 [+0.459, +0.741] worse than c1;" in verdicts[0].reason
 
 
-def test_distance_is_paired_by_problem():
-    one, other = make_outcome([4, 0, 2, 1]), make_outcome([4, 0, 1, 1])
-    ahead, error = measure_distance(one, other, dataclasses.replace(LENIENT, rank_by="pass_at_1"))
-    differences = np.array([0, 0, 0.25, 0])
-    assert ahead == pytest.approx(differences.mean())
-    assert error == pytest.approx(differences.std(ddof=1) / 2)
+def test_a_budget_ranks_candidates_without_a_loss():
+    sweep = [replace_loss(outcome) for outcome in make_sweep([2, 2], [2, 2], [3, 3])]
+    for by in ("pass_at_k", "generalization_loss"):
+        verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2, rank_by=by))
+        assert [v.decision for v in verdicts].count("approved") == 2
+    assert "how far from c1 is unknown" in verdicts[2].reason
+
+
+def replace_loss(outcome):
+    """The same where nothing is held out."""
+    nothing = {"generalization_loss": None, "loss_interval": None, "heldout_tokens": 0}
+    return dataclasses.replace(outcome, predictors=dataclasses.replace(outcome.predictors, **nothing))
 
 
 def test_the_audit_draws_a_seeded_share_of_the_rejected_and_keeps_its_propensity():

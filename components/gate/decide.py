@@ -5,12 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
-from rlready.components.core.estimators.intervals import Z95, estimate_interval
-from rlready.components.core.estimators.pass_at_k import estimate_curve
+from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.lead import LOSS, list_pass_at_k, measure_lead
 from rlready.components.core.records import Candidate, Outcome, PredictorsRecord, SequenceRecord
 from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate.audit import draw_audit, send
@@ -205,10 +203,9 @@ def _list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, s
     if not predictors.sequence:
         interval = lead_interval = None
         if numbers.pass_at_k is not None:
-            interval = estimate_interval(estimate_curve(predictors.correct, predictors.samples)[:, k - 1])
+            interval = estimate_interval(list_pass_at_k(predictors, k))
         if lead is not None:
-            _, error = _measure_lead(outcome, base, k)
-            lead_interval = (lead - Z95 * error, lead + Z95 * error) if error else None
+            lead_interval = measure_lead(outcome, base, "pass_at_k", k)[1:]
         checks = [Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval)]
         least = settings.min_pass_at_k_over_base
         checks += [Check(f"Pass@{k} over base", lead, least, True, -1, lead_interval)] if base else []
@@ -251,20 +248,15 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     Args:
         verdicts: After the thresholds.
         outcomes: By candidate id.
-        settings: Budget and what to rank by; ties go to the lower loss.
+        settings: Budget and what to rank by.
 
     Returns:
-        Verdicts in the same order; the distance to the other side of the cut is in the reason, ± one standard error over
-        the problems that both were measured on.
+        Verdicts in the same order; the distance to the other side of the cut is in the reason, with its 95 % interval over
+        what both were measured on.
     """
-    sign = -1 if settings.rank_by == "generalization_loss" else 1
     label = RANKED[settings.rank_by].format(k=settings.k)
-
-    def key(verdict: Verdict) -> tuple:
-        value, loss = getattr(verdict.numbers, settings.rank_by), verdict.numbers.generalization_loss
-        return -sign * value, loss, verdict.candidate_id
-
-    ranked = sorted((v for v in verdicts if v.decision == "approved"), key=key)
+    approved = [verdict for verdict in verdicts if verdict.decision == "approved"]
+    ranked = sorted(approved, key=lambda verdict: make_rank_key(verdict, settings.rank_by))
     last_in, first_out = ranked[: settings.max_rl_runs][-1:], ranked[settings.max_rl_runs :][:1]
     changed = {}
     for place, verdict in enumerate(ranked, 1):
@@ -273,10 +265,11 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
         reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
         if first_out:
             other = (first_out if admitted else last_in)[0]
-            ahead, error = measure_distance(outcomes[verdict.candidate_id], outcomes[other.candidate_id], settings)
-            shown = f"{abs(ahead):.3f}" + ("" if error is None else f" ± {error:.3f}")
-            unclear = "" if error is not None and abs(ahead) > Z95 * error else ", not a clear difference"
-            reason += f": {shown} {'better' if admitted else 'worse'} than {other.candidate_id}{unclear}"
+            pair = (verdict, other) if admitted else (other, verdict)
+            lead = measure_lead(*(outcomes[one.candidate_id] for one in pair), settings.rank_by, settings.k)
+            shown = f"{lead.describe()} {'better' if admitted else 'worse'} than {other.candidate_id}"
+            shown += "" if lead.sure else ", not a clear difference"
+            reason += f": how far from {other.candidate_id} is unknown" if lead.ahead is None else f": {shown}"
         changed[verdict.candidate_id] = dataclasses.replace(
             verdict, decision="approved" if admitted else "rejected", proceed=admitted, propensity=1.0 * admitted,
             reason=f"{reason}; {verdict.reason}", numbers=numbers,
@@ -284,26 +277,14 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     return [changed.get(verdict.candidate_id, verdict) for verdict in verdicts]
 
 
-def measure_distance(one: Outcome, other: Outcome, settings: Gate) -> tuple[float, float | None]:
-    """Returns how far one candidate lies from another in what the budget ranks by, and the standard error of that.
+def make_rank_key(verdict: Verdict, by: str) -> tuple:
+    """Returns what the gate sorts by: the best first, ties by the lower loss, what is not known behind all that is."""
 
-    Pass@k is compared problem by problem, so what makes a problem hard for both cancels out.
-    """
-    if settings.rank_by == "generalization_loss":
-        losses = [o.predictors.generalization_loss for o in (one, other)]
-        widths = [np.ptp(o.predictors.loss_interval) / (2 * Z95) for o in (one, other)]
-        return losses[0] - losses[1], float(math.hypot(*widths))
-    return _measure_lead(one, other, settings.k if settings.rank_by == "pass_at_k" else 1)
+    def place(name: str) -> tuple[bool, float]:
+        value = getattr(verdict.numbers, name)
+        return (True, 0.0) if value is None else (False, value if name == LOSS else -value)
 
-
-def _measure_lead(one: Outcome, other: Outcome, k: int) -> tuple[float, float | None]:
-    """Returns by how much Pass@k of one is above the other's, and the standard error over the problems of both."""
-    curves = [estimate_curve(o.predictors.correct, o.predictors.samples)[:, k - 1] for o in (one, other)]
-    if len(curves[0]) != len(curves[1]):
-        raise InputError(f"{one.candidate.candidate_id} and {other.candidate.candidate_id} have different problems")
-    differences = curves[0] - curves[1]
-    error = float(differences.std(ddof=1) / math.sqrt(len(differences))) if len(differences) > 1 else None
-    return float(differences.mean()), error
+    return place(by), place(LOSS), verdict.candidate_id
 
 
 def _is_base(outcome: Outcome, base: Outcome) -> bool:
@@ -324,8 +305,5 @@ def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
 
 def _estimate(predictors: PredictorsRecord, k: int) -> float | None:
     """Returns Pass@k from the counts, or None where they do not allow it."""
-    try:
-        curve = estimate_curve(predictors.correct, predictors.samples)
-        return float(curve[:, k - 1].mean()) if 1 <= k <= curve.shape[1] else None
-    except (InputError, TypeError):
-        return None
+    values = list_pass_at_k(predictors, k)
+    return None if values is None else float(values.mean())

@@ -1,0 +1,119 @@
+"""How far one candidate is ahead of another, before RL or after it: the one answer wherever two are compared."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from rlready.components.config import InputError
+from rlready.components.core.estimators.difference import estimate_difference
+from rlready.components.core.estimators.intervals import LEVEL, Z95, estimate_interval
+from rlready.components.core.estimators.pass_at_k import estimate_curve
+from rlready.components.core.records import BenchmarkRecord, Outcome, PredictorsRecord
+
+LOSS, SCORE, GREEDY = "generalization_loss", "pass_at_1_after_rl", "greedy_after_rl"
+
+
+class Lead(NamedTuple):
+    """How far one is ahead of another, with an interval; what is unknown is None, and 0 says that they tie."""
+
+    ahead: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the one is ahead beyond chance; what is unknown is not."""
+        return self.low is not None and self.low > 0
+
+    def describe(self) -> str:
+        """Returns the figure with its interval."""
+        if self.ahead is None:
+            return "unknown"
+        return f"{self.ahead:z.3f} " + ("[–]" if self.low is None else f"[{self.low:+.3f}, {self.high:+.3f}]")
+
+
+class _Figure(NamedTuple):
+    """A mean, the values of the problems that it is over where they are recorded, and its 95 % interval."""
+
+    mean: float | None
+    values: np.ndarray | None = None
+    interval: Sequence[float | None] | None = None
+
+
+def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, level: float = LEVEL) -> Lead:
+    """Measures how far one candidate is ahead of another; swapped, all signs are.
+
+    Each problem is compared with itself, so what is hard for both cancels out. The fallback, where a record has no counts of
+    its problems (older versions, RL in other systems): the two intervals or standard errors as if of different problems,
+    joined by the method of variance estimates recovery (Zou and Donner 2008), which is wider. Where one is missing, or a
+    standard error of 0 says no more than that all problems scored alike, there is no interval.
+
+    Args:
+        one: A candidate.
+        other: Another.
+        by: `pass_at_k`, `pass_at_1` or LOSS (less is ahead) before RL; SCORE or GREEDY after it.
+        k: Of Pass@k.
+        level: Coverage; of m comparisons that are to hold together, 1 - (1 - LEVEL) / m.
+    """
+    mine, theirs = (_read(outcome, by, k) for outcome in (one, other))
+    if by == LOSS:
+        mine, theirs = theirs, mine
+    if None in (mine.mean, theirs.mean):
+        return Lead(None)
+    if mine.values is not None and theirs.values is not None:
+        return Lead(mine.mean - theirs.mean, *estimate_difference(mine.values, theirs.values, level))
+    return _compare_unpaired(mine, theirs, level)
+
+
+def _compare_unpaired(mine: _Figure, theirs: _Figure, level: float) -> Lead:
+    ahead, intervals = mine.mean - theirs.mean, []
+    for figure in (mine, theirs):
+        interval = figure.interval if figure.values is None else estimate_interval(figure.values)
+        if interval is None or None in interval:
+            return Lead(ahead)
+        intervals.append(interval)
+    (low, high), (their_low, their_high) = intervals
+    wider = NormalDist().inv_cdf((1 + level) / 2) / Z95
+    below = wider * math.hypot(mine.mean - low, their_high - theirs.mean)
+    above = wider * math.hypot(high - mine.mean, theirs.mean - their_low)
+    return Lead(ahead, ahead - below, ahead + above)
+
+
+def _read(outcome: Outcome, by: str, k: int | None) -> _Figure:
+    if by in (SCORE, GREEDY):
+        return _read_result(outcome, by == GREEDY)
+    predictors = outcome.predictors or PredictorsRecord()
+    if by == LOSS:
+        return _Figure(predictors.generalization_loss, interval=predictors.loss_interval)
+    k = 1 if by == "pass_at_1" else k
+    values = list_pass_at_k(predictors, k)
+    if values is None:
+        return _Figure(predictors.get_pass_at(k), interval=predictors.intervals.get(str(k)))
+    return _Figure(float(values.mean()), values)
+
+
+def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | None:
+    """Returns Pass@k of each problem, or None where the counts do not allow it."""
+    try:
+        curve = estimate_curve(predictors.correct, predictors.samples)
+        return curve[:, k - 1] if 1 <= k <= curve.shape[1] else None
+    except (InputError, TypeError):
+        return None
+
+
+def _read_result(outcome: Outcome, greedy: bool) -> _Figure:
+    """Returns the result on the benchmark, from here or from another system."""
+    result = outcome.benchmark or outcome.elsewhere or BenchmarkRecord()
+    if greedy:
+        share, problems = (getattr(result, name, None) for name in ("greedy_pass_at_1", "problems"))
+        if share is None or not problems or result.benchmarks:
+            return _Figure(share)
+        solved = round(share * problems)
+        return _Figure(share, interval=estimate_interval([1.0] * solved + [0.0] * (problems - solved)))
+    score, error, interval = result.pass_at_1, result.standard_error, getattr(result, "interval", None)
+    if score is not None and error and not interval:
+        interval = score - Z95 * error, score + Z95 * error
+    return _Figure(score, interval=interval)

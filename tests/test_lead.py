@@ -1,0 +1,71 @@
+"""How far one is ahead of another: paired where both have counts, the fallback by hand, and unknown never a number."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlready.components.core.elsewhere import ElsewhereRecord
+from rlready.components.core.estimators.difference import estimate_difference
+from rlready.components.core.estimators.intervals import Z95
+from rlready.components.core.estimators.lead import GREEDY, LOSS, SCORE, Lead, measure_lead
+from rlready.components.core.records import BenchmarkRecord, Candidate, Outcome, PredictorsRecord
+
+CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
+
+
+def make_scored(*figures, **more):
+    return Outcome(CANDIDATE, benchmark=BenchmarkRecord(*figures, **more))
+
+
+def test_without_counts_two_standard_errors_are_joined_as_if_of_different_problems():
+    lead = measure_lead(make_scored(0.6, 0.03), make_scored(0.5, 0.04), SCORE)
+    assert lead == pytest.approx((0.1, 0.1 - Z95 * 0.05, 0.1 + Z95 * 0.05)) and lead.sure
+    wide = measure_lead(make_scored(0.6, 0.03), make_scored(0.5, 0.04), SCORE, level=0.99)
+    assert wide.low == pytest.approx(0.1 - 2.5758 * 0.05, abs=1e-4) and not wide.sure
+    skewed = measure_lead(make_scored(0.0, 0.0, [0.0, 0.2]), make_scored(0.3, None, [0.2, 0.5]), SCORE)
+    assert skewed == pytest.approx((-0.3, -0.5, -0.3 + math.hypot(0.2, 0.1)))
+    elsewhere = Outcome(CANDIDATE, elsewhere=ElsewhereRecord(0.6, 0.03))
+    assert measure_lead(elsewhere, make_scored(0.5, 0.04), SCORE) == lead
+
+
+def test_before_rl_the_problems_are_paired():
+    one, other = (Outcome(CANDIDATE, predictors=PredictorsRecord(samples=4, correct=c)) for c in ([4, 0, 2], [4, 0, 1]))
+    assert measure_lead(one, other, "pass_at_1")[1:] == estimate_difference([1, 0, 0.5], [1, 0, 0.25])
+    assert measure_lead(one, other, "pass_at_k", 2).ahead == pytest.approx((5 / 6 - 1 / 2) / 3)
+    assert measure_lead(one, other, "pass_at_k", 5) == Lead(None)
+
+
+MISSING = st.one_of(st.none(), st.just(math.nan))
+SHARES = st.floats(0, 1, width=16)
+RESULTS = st.one_of(
+    st.builds(make_scored, SHARES | MISSING, st.floats(0, 0.25, width=16) | MISSING, greedy_pass_at_1=SHARES | MISSING,
+              problems=st.none() | st.integers(1, 40)),
+    st.builds(lambda share, error: Outcome(CANDIDATE, elsewhere=ElsewhereRecord(share, error)), SHARES, SHARES | MISSING),
+    st.builds(lambda counts, loss, ends: Outcome(CANDIDATE, predictors=PredictorsRecord(
+        loss, None if loss is None else ends, samples=4, correct=counts)),
+        st.lists(st.integers(0, 4), min_size=6, max_size=6) | st.just([]), SHARES | MISSING,
+        st.just([0.0, 2.0]) | st.just([None, 2.0]) | st.none()),
+    st.just(Outcome(CANDIDATE)),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(RESULTS, RESULTS, st.sampled_from([SCORE, GREEDY, LOSS, "pass_at_1", "pass_at_k"]))
+def test_swapping_two_swaps_all_signs_and_unknown_is_never_a_number(one, other, by):
+    lead, back = measure_lead(one, other, by, 2), measure_lead(other, one, by, 2)
+    assert (lead.ahead is None) == (back.ahead is None) and (lead.low is None) == (back.low is None)
+    assert not (lead.sure and back.sure)
+    if lead.ahead is None:
+        assert lead == Lead(None) and not lead.sure
+        return
+    assert lead.ahead == pytest.approx(-back.ahead)
+    for outcome in (one, other):
+        assert outcome != Outcome(CANDIDATE)  # of nothing nothing is known
+    if lead.low is not None:
+        assert np.isfinite(lead[:3]).all() and (lead.low, lead.high) == pytest.approx((-back.high, -back.low))
+        assert lead.low <= lead.ahead <= lead.high
+    if by == SCORE and None in [r.standard_error for o in (one, other) if (r := o.benchmark or o.elsewhere)]:
+        assert lead.low is None and not lead.sure
