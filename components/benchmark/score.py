@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from rlready.components.config import Samples, Sampling
 from rlready.components.core.evaluation.kept import keep_samples
 from rlready.components.core.evaluation.parts import ask, open_parts, report
-from rlready.components.core.evaluation.suite import average, score_suite
+from rlready.components.core.evaluation.suite import average, list_groups, score_suite
 from rlready.components.core.evaluation.tally import count_samples, share_unknown
 from rlready.components.core.records import BenchmarkRecord, Candidate
 from rlready.components.core.runtime.devices import describe_device
@@ -31,7 +31,7 @@ def score(
         out: Folder for the file of samples.
 
     Returns:
-        The record; its standard error is clustered by problem.
+        The record; its standard error is clustered by group of problems.
     """
     begun = time.time()
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()
@@ -61,5 +61,9 @@ def score(
         engine=engine.identity,
         seconds=time.time() - begun + spent,
         kept=kept,
+        problem_ids=[row["problem_id"] for row in problems],
+        correct=scored.correct,
+        greedy_correct=greedy.correct,
+        groups=list_groups(problems),
         **describe_device(),
     )

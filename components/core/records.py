@@ -170,6 +170,8 @@ class PredictorsRecord(Record):
         engine: What sampled, and in which precision, e.g. `transformers float32`.
         seconds: Wall time, on so many `devices` of the kind `device`.
         kept: What is kept of the samples; None where an older version measured.
+        groups: Number of each problem's group, in the same order: problems of one template, one source document or
+            near-duplicates share it. None: unknown, each problem is its own.
     """
 
     generalization_loss: float | None = None
@@ -192,6 +194,7 @@ class PredictorsRecord(Record):
     device: str = ""
     devices: int | None = None
     kept: KeptSamples | None = None
+    groups: list | None = None
 
     def get_pass_at(self, k: int) -> float | None:
         """Returns Pass@k where the curve has it, else None."""
@@ -224,7 +227,7 @@ class BenchmarkRecord(Record):
 
     Attributes:
         pass_at_1: Mean over problems of the share of right samples, at temperature 1; of several benchmarks, their mean.
-        standard_error: Of pass_at_1, clustered by problem.
+        standard_error: Of pass_at_1, clustered by group of problems.
         interval: 95 % interval of pass_at_1, which says something even where no sample was right.
         greedy_pass_at_1: Share of problems solved by greedy decoding; of several benchmarks, the mean.
         chance: Pass@1 of guessing, above 0 for multiple choice.
@@ -238,6 +241,11 @@ class BenchmarkRecord(Record):
         unreadable: Share of them without a readable final answer.
         unknown: Share of them that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
         kept: What is kept of the samples; None where an older version scored.
+        problem_ids: Of each problem, those of one benchmark after another, in the order of `benchmarks`; None where an older
+            version scored, as are the next three.
+        correct: Right samples of each problem (c of `samples`), in that order.
+        greedy_correct: 1 for each problem solved by greedy decoding, else 0, in that order.
+        groups: Number of each problem's group, in that order, as in `PredictorsRecord`; None: each problem is its own.
     """
 
     pass_at_1: float | None = None
@@ -257,6 +265,15 @@ class BenchmarkRecord(Record):
     unreadable: float | None = None
     unknown: float | None = None
     kept: KeptSamples | None = None
+    problem_ids: list | None = None
+    correct: list | None = None
+    greedy_correct: list | None = None
+    groups: list | None = None
+
+    def weigh_problems(self) -> list[float]:
+        """Returns what each of `problem_ids` weighs in pass_at_1: every benchmark the same, all together 1."""
+        sizes = [entry[1] for entry in self.benchmarks] or [len(self.problem_ids)]
+        return [1 / (len(sizes) * size) for size in sizes for _ in range(size)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rlready.components.config import Gate, Predictors, Samples, Sampling
 from rlready.components.core.data.heldout import encode_heldout
 from rlready.components.core.evaluation.kept import keep_samples
 from rlready.components.core.evaluation.parts import open_parts
+from rlready.components.core.evaluation.suite import list_groups
 from rlready.components.core.records import Candidate, LengthQuarter, PredictorsRecord
 from rlready.components.core.runtime.devices import describe_device
 from rlready.components.core.sampling.choose import open_engine
@@ -68,6 +69,7 @@ def measure(
         loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)] if losses else [],
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
+        groups=list_groups(problems),
         engine=engine.identity,
         seconds=time.time() - begun + spent,
         kept=kept,

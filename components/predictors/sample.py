@@ -11,6 +11,7 @@ from rlready.components.core.estimators.sequential import run_sequential
 from rlready.components.core.evaluation.parts import ask, ask_part, report
 from rlready.components.core.evaluation.samples import RIGHT, read_rows
 from rlready.components.core.evaluation.score import STRANGER_SAMPLES, count_false_positives, estimate_false_positives
+from rlready.components.core.evaluation.suite import list_groups
 from rlready.components.core.evaluation.tally import count_samples, read_texts
 from rlready.components.core.records import Candidate, SampleStatistics, SequenceRecord
 from rlready.components.core.runtime.events import Progress
@@ -56,7 +57,7 @@ def sample_fixed(asked: Asked) -> tuple[dict, list[Path]]:
     correct = scored.correct
     curves = estimate_curve(correct, samples)
     ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
-    means = curves.mean(axis=0).tolist()
+    means, groups = curves.mean(axis=0).tolist(), list_groups(problems)
     texts = read_texts(sampled, samples, STRANGER_SAMPLES)
     false_positives = estimate_false_positives(count_false_positives(texts, problems))
     rate = false_positives.rate
@@ -65,7 +66,7 @@ def sample_fixed(asked: Asked) -> tuple[dict, list[Path]]:
         "samples": samples,
         "correct": correct,
         "curve": [[k, means[k - 1]] for k in ks],
-        "intervals": {str(k): list(estimate_interval(curves[:, k - 1])) for k in ks},
+        "intervals": {str(k): list(estimate_interval(curves[:, k - 1], groups=groups)) for k in ks},
         "corrected": [[k, corrected[k - 1]] for k in ks if corrected],
         "false_positives": false_positives,
         "by_products": SampleStatistics(**scored.summarize()),

@@ -23,7 +23,10 @@ PRIOR_WEIGHT = 1.5
 
 
 def estimate_interval(
-    values: Sequence[float], level: float = LEVEL, weights: Sequence[float] | None = None
+    values: Sequence[float],
+    level: float = LEVEL,
+    weights: Sequence[float] | None = None,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[float, float]:
     """Estimates an interval for a mean over the population that the problems were drawn from.
 
@@ -44,6 +47,8 @@ def estimate_interval(
         weights: One number >= 0 a problem, not all 0, for a weighted mean; they may be as random as the values. The
             variance is then that of a ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's
             effective number, (sum of weights)^2 / sum of squares.
+        groups: The group of each problem: those of one template, one source document or near-duplicates are one draw from
+            the population. None: each problem is its own.
 
     Returns:
         (low, high); arrays if there is a second axis.
@@ -55,10 +60,7 @@ def estimate_interval(
     if values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise InputError("an interval needs at least one value, all of them in [0, 1]")
     z = NormalDist().inv_cdf((1 + _check_level(level)) / 2)
-    columns = values.reshape(len(values), -1)
-    shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
-    if not (shares >= 0).all() or not shares.any():
-        raise InputError("the weights of an interval are at least 0, and one of them above")
+    columns, shares = join_groups(values.reshape(len(values), -1), weights, groups)
     shares = (shares * shares.sum() / (shares @ shares))[:, None]  # sum and sum of squares are now the effective number
     problems = shares.sum()
     mean = (shares * columns).sum(axis=0) / problems
@@ -74,6 +76,46 @@ def estimate_interval(
     low = _widen(low, mean * trials, trials, level)
     high = 1 - _widen(1 - high, (1 - mean) * trials, trials, level)
     return (float(low[0]), float(high[0])) if values.ndim == 1 else (low, high)
+
+
+def join_groups(
+    columns: np.ndarray, weights: Sequence[float] | None, groups: Sequence[Hashable] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes each group of problems one observation: its weighted mean, with the sum of its weights.
+
+    The variance of a ratio over these is the cluster-robust one: residuals are summed within a group before they are squared
+    (Cochran 1977, section 9A.6). A group's problems thus count as one where they are alike, and as many where they are not.
+
+    Args:
+        columns: Problems x columns.
+        weights: One number >= 0 a problem, not all 0; None: 1 each.
+        groups: The group of each problem; None: each its own.
+
+    Returns:
+        (groups x columns, weight of each group).
+
+    Raises:
+        InputError: If no weight is above 0 or one below, or there is not one group a problem.
+    """
+    shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
+    if not (shares >= 0).all() or not shares.any():
+        raise InputError("the weights of an interval are at least 0, and one of them above")
+    if groups is None:
+        return columns, shares
+    if len(groups) != len(columns):
+        raise InputError(f"{len(columns)} problems, but groups of {len(groups)}")
+    members = number_clusters(groups)
+    sums, totals = np.zeros((members.max() + 1, columns.shape[1])), np.bincount(members, shares)
+    np.add.at(sums, members, columns * shares[:, None])
+    return np.divide(sums, totals[:, None], out=sums, where=totals[:, None] > 0).clip(
+        columns.min(), columns.max()
+    ), totals
+
+
+def count_effective(groups: Sequence[Hashable]) -> float:
+    """Returns Kish's effective number of problems: of how many single ones the mean is at least as sure as of these groups."""
+    sizes = np.bincount(number_clusters(groups))
+    return float(sizes.sum() ** 2 / (sizes @ sizes))
 
 
 def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:

@@ -64,7 +64,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     if None in (mine.mean, theirs.mean):
         return Lead(None)
     if mine.values is not None and theirs.values is not None:
-        return Lead(mine.mean - theirs.mean, *estimate_difference(mine.values, theirs.values, level))
+        return Lead(mine.mean - theirs.mean, *estimate_difference(mine.values, theirs.values, level=level))
     return _compare_unpaired(mine, theirs, level)
 
 

@@ -1,12 +1,12 @@
 """What a model scored on one benchmark, and on several: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval, join_groups, number_clusters
 from rlready.components.core.estimators.pass_at_k import estimate_curve
 
 
@@ -19,7 +19,7 @@ class BenchmarkScore:
         problems: Number of problems.
         samples: Samples of each at temperature 1; 0 where it was decoded greedily only.
         pass_at_1: Share of right samples, mean over problems; greedily without samples.
-        standard_error: Of that, clustered by problem; None for one problem.
+        standard_error: Of that, clustered by group of problems; None for one group.
         interval: 95 % interval of Pass@1.
         greedy: Share of problems solved greedily.
         chance: What guessing would score; 0 but for multiple choice.
@@ -64,7 +64,7 @@ def score_benchmark(
 
     Args:
         benchmark: Its name.
-        problems: Rows, of which `problem_id`, `options` and `subject` are used.
+        problems: Rows, of which `problem_id`, `group`, `options` and `subject` are used.
         samples: Samples of each problem at temperature 1; 0: greedy only.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
@@ -72,17 +72,22 @@ def score_benchmark(
     """
     shares = np.array(correct if samples else greedy, float) / max(samples, 1)
     chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)
-    curve = []
+    curve, groups = [], list_groups(problems)
     if samples and not chance:
         whole = estimate_curve(correct, samples)
         for k in (2**power for power in range(samples.bit_length())):
-            curve.append([k, float(whole[:, k - 1].mean()), *estimate_interval(whole[:, k - 1])])
-    by_subject: dict[str, list[float]] = {}
-    for row, share in zip(problems, shares, strict=True):
+            curve.append([k, float(whole[:, k - 1].mean()), *estimate_interval(whole[:, k - 1], groups=groups)])
+    by_subject: dict[str, list[int]] = {}
+    for number, row in enumerate(problems):
         if row.get("subject"):
-            by_subject.setdefault(row["subject"], []).append(share)
+            by_subject.setdefault(row["subject"], []).append(number)
     subjects = [
-        [name, len(some), float(np.mean(some)), estimate_standard_error(np.array(some))]
+        [
+            name,
+            len(some),
+            float(shares[some].mean()),
+            estimate_standard_error(shares[some], groups and [groups[n] for n in some]),
+        ]
         for name, some in sorted(by_subject.items())
     ]
     return BenchmarkScore(
@@ -90,8 +95,8 @@ def score_benchmark(
         problems=len(problems),
         samples=samples,
         pass_at_1=float(shares.mean()),
-        standard_error=estimate_standard_error(shares),
-        interval=list(estimate_interval(shares)),
+        standard_error=estimate_standard_error(shares, groups),
+        interval=list(estimate_interval(shares, groups=groups)),
         greedy=sum(greedy) / len(problems),
         chance=chance,
         curve=curve,
@@ -107,7 +112,7 @@ def score_suite(
     """Returns the score of each benchmark, in the order of the problems; a single one has no name.
 
     Args:
-        problems: Rows, of which `benchmark`, `problem_id`, `options` and `subject` are used.
+        problems: Rows, of which `benchmark`, `problem_id`, `group`, `options` and `subject` are used.
         samples: Samples of each problem at temperature 1.
         correct: Right ones of each problem.
         greedy: 1 for each problem solved greedily, else 0.
@@ -164,6 +169,21 @@ def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:
     return sum(products) / spread
 
 
-def estimate_standard_error(shares: np.ndarray) -> float | None:
-    """Returns the standard error of the mean over problems (each problem is a cluster), or None for one problem."""
-    return float(shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else None
+def estimate_standard_error(shares: np.ndarray, groups: Sequence[Hashable] | None = None) -> float | None:
+    """Returns the standard error of the mean over problems, each group of them a cluster, or None for one cluster."""
+    means, sizes = join_groups(shares[:, None], None, groups)
+    if len(sizes) < 2:
+        return None
+    squares = ((sizes * (means[:, 0] - shares.mean())) ** 2).sum()
+    return float(np.sqrt(squares * len(sizes) / (len(sizes) - 1)) / len(shares))
+
+
+def list_groups(problems: Sequence[dict]) -> list[int] | None:
+    """Returns the number of each problem's group, for estimates; None where each is its own.
+
+    Args:
+        problems: Rows, of which `group` and `problem_id` are used: one problem in two benchmarks is one group.
+    """
+    names = [row.get("group") or row.get("problem_id") or place for place, row in enumerate(problems)]
+    groups = number_clusters(names).tolist()
+    return groups if len(set(groups)) < len(groups) else None
