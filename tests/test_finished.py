@@ -6,13 +6,11 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import Gate, InputError
-from rlready.components.core.estimators.difference import estimate_difference
 from rlready.components.core.models import digest_folder, digest_weights, load_model, load_tokenizer, locate
 from rlready.components.core.records import (
     BaseModel,
@@ -255,47 +253,6 @@ def test_the_order_names_the_next_and_says_how_sure_it_is():
     twins = [measure("a", [2] * 30), measure("b", [2] * 30)]
     first, _ = rank(decide(twins, None, LENIENT, trains=False), twins, LENIENT)
     assert first.standing.lead == 0 and not first.standing.sure and first.standing.low < 0 < first.standing.high
-
-
-def draw_alike(rng, problems):
-    """Two models whose problems are as hard for one as for the other, but for a gap; 16 samples a problem."""
-    hard = rng.beta(0.6, 0.8, problems)
-    return [rng.binomial(16, np.clip(hard + gap, 0, 1)) / 16 for gap in (0.05, 0.0)]
-
-
-def draw_few(rng, problems):
-    """Two weak models that solve hardly anything."""
-    hard = rng.beta(0.1, 5, problems)
-    return [rng.binomial(8, np.clip(hard + gap, 0, 1)) / 8 for gap in (0.03, 0.0)]
-
-
-def draw_rare(rng, problems):
-    """One model solves what the other solves, and one problem of twenty more."""
-    return [(rng.random(problems) < 0.05).astype(float), np.zeros(problems)]
-
-
-def draw_apart(rng, problems):
-    """Two models that solve other problems."""
-    return [(rng.random(problems) < share).astype(float) for share in (0.5, 0.4)]
-
-
-@pytest.mark.parametrize("problems", [24, 48, 128])
-@pytest.mark.parametrize("draw", [draw_alike, draw_few, draw_rare, draw_apart])
-def test_the_interval_of_a_difference_covers_what_it_says(draw, problems):
-    rng = np.random.default_rng(1)
-    one, other = draw(rng, 400_000)
-    truth, held = float(np.mean(one - other)), 0
-    for _ in range(600):
-        low, high = estimate_difference(*draw(rng, problems))
-        held += low <= truth <= high
-    assert held / 600 >= 0.93
-
-
-def test_a_difference_of_equal_counts_is_not_certain_and_needs_the_same_problems():
-    low, high = estimate_difference([0.5] * 30, [0.5] * 30)
-    assert -0.2 < low < 0 < high < 0.2
-    with pytest.raises(InputError, match="the same problems twice, got 2 and 1"):
-        estimate_difference([0.1, 0.2], [0.1])
 
 
 def test_a_checkpoint_s_settings_are_where_it_comes_from():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rlready.components.config import InputError
-from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.intervals import count_effective, estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k
+from rlready.components.core.evaluation.suite import estimate_standard_error, list_groups
 
 
 def test_curve_equals_rational_arithmetic_for_all_counts_up_to_64():
@@ -132,6 +133,44 @@ def test_intervals_of_columns_equal_those_of_each():
     np.testing.assert_allclose(
         np.array([low, high]).T, [estimate_interval(column, 0.9) for column in values.T], rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("families", [16, 64])
+@pytest.mark.parametrize("alike", [1.0, 0.5, 0.0])
+def test_the_interval_covers_where_problems_come_in_families(families, alike):
+    rng, shape = np.random.default_rng(0), (families, 8, 1000)
+    own, theirs = rng.beta(0.5, 0.5, shape), rng.beta(0.5, 0.5, (families, 1, 1000))
+    chances = np.where(rng.random(shape) < alike, theirs, own).reshape(-1, 1000)
+    low, high = estimate_interval(rng.binomial(16, chances) / 16, groups=np.repeat(range(families), 8))
+    assert ((low <= 0.5) & (high >= 0.5)).mean() >= 0.93
+
+
+def test_copies_of_problems_add_nothing_and_single_problems_change_nothing():
+    shares = np.random.default_rng(0).beta(0.5, 2, 20)
+    alone, groups = estimate_interval(shares), np.repeat(range(20), 3)
+    assert estimate_interval(shares, groups=list("abcdefghijklmnopqrst")) == alone
+    assert estimate_interval(np.repeat(shares, 3), groups=groups) == pytest.approx(alone, abs=1e-9)
+    error = shares.std(ddof=1) / 20**0.5
+    assert estimate_standard_error(shares) == pytest.approx(error, rel=1e-12)
+    assert estimate_standard_error(np.repeat(shares, 3), groups) == pytest.approx(error, rel=1e-12)
+    assert estimate_standard_error(shares, [0] * 20) is None
+    assert count_effective(groups) == 20 and count_effective([0, 0, 1, 2]) == pytest.approx(16 / 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"),
+    [
+        ([{"problem_id": "a"}, {"problem_id": "b"}, {}], None),
+        ([{"problem_id": "a"}, {"problem_id": "b"}, {"problem_id": "a"}], [0, 1, 0]),
+        (
+            [{"problem_id": "a", "group": "t"}, {"problem_id": "b", "group": None}, {"problem_id": "c", "group": "t"}],
+            [0, 1, 0],
+        ),
+        ([{"problem_id": "a", "group": "a"}, {"problem_id": "b", "group": "b"}], None),
+    ],
+)
+def test_problems_are_grouped_by_what_they_come_from(rows, groups):
+    assert list_groups(rows) == groups
 
 
 @pytest.mark.parametrize(

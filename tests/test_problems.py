@@ -118,6 +118,25 @@ def test_what_makes_a_row_leave_has_its_reason(row, reason):
         read(row)
 
 
+@pytest.mark.parametrize(
+    ("columns", "more", "together"),
+    [
+        ({}, {"template_id": 0}, True),
+        ({}, {"original_question": "How many eggs?"}, True),
+        ({}, {"template_id": None}, False),
+        ({"question": "question", "answer": "answer"}, {"template_id": 0}, False),
+        ({"question": "question", "answer": "answer", "group": "from[page]"}, {"from": {"page": 3}}, True),
+        ({"question": "question", "answer": "answer", "group": "from"}, {}, False),
+    ],
+)
+def test_problems_of_one_template_or_document_are_one_group(columns, more, together):
+    source = Source("some", path="-", columns=columns)
+    one, other = (
+        read_problem({"question": text, "answer": "1"} | more, False, source) for text in ("1 + 0?", "0 + 1?")
+    )
+    assert ("group" in one) == together and one.get("group") == other.get("group")
+
+
 def test_headings_of_markdown_are_no_mark_of_gsm8k():
     told = "#### Step 1\nAdd 1 and 1.\n\n#### Step 2\nSo it is \\boxed{2}."
     assert (

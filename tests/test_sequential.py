@@ -104,6 +104,7 @@ POPULATIONS = {
     "Beta(0.2, 10)": lambda rng: rng.beta(0.2, 10, 128),
     "half at 0": lambda rng: np.where(rng.random(128) < 0.5, 0.0, rng.beta(1, 2, 128)),
     "all alike": lambda rng: np.full(128, 0.02),
+    "families of 8": lambda rng: np.repeat(rng.beta(0.05, 1, 16), 8),
 }
 
 

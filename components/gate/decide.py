@@ -203,7 +203,7 @@ def _list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, s
     if not predictors.sequence:
         interval = lead_interval = None
         if numbers.pass_at_k is not None:
-            interval = estimate_interval(list_pass_at_k(predictors, k))
+            interval = estimate_interval(list_pass_at_k(predictors, k), groups=predictors.groups)
         if lead is not None:
             lead_interval = measure_lead(outcome, base, "pass_at_k", k)[1:]
         checks = [Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval)]
@@ -297,8 +297,8 @@ def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
     one, other = outcome.predictors or PredictorsRecord(), base.predictors or PredictorsRecord()
     try:
         if _is_base(outcome, base):
-            return estimate_own_coverage(one.correct, one.samples, k)
-        return estimate_coverage_kept(other.correct, other.samples, one.correct, one.samples, k)
+            return estimate_own_coverage(one.correct, one.samples, k, one.groups)
+        return estimate_coverage_kept(other.correct, other.samples, one.correct, one.samples, k, one.groups)
     except (InputError, TypeError):
         return None
 

@@ -135,7 +135,7 @@ def _show_coverage_kept(row: Row, k: int | None) -> str:
     predictors = row.predictors
     own = None
     if not row.verdict.decision and k and predictors.correct:
-        own = estimate_own_coverage(predictors.correct, predictors.samples, k)
+        own = estimate_own_coverage(predictors.correct, predictors.samples, k, predictors.groups)
     return show_estimate(own[0], own[1:]) if own else MISSING
 
 

@@ -171,7 +171,7 @@ def read_row(outcome: Outcome, k: int | None) -> Row:
         rate, corrected = predictors.false_positives and predictors.false_positives.rate, None
         if rate is not None:
             corrected = float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
-        return Row(outcome, float(column.mean()), estimate_interval(column), corrected)
+        return Row(outcome, float(column.mean()), estimate_interval(column, groups=predictors.groups), corrected)
     except (InputError, IndexError, TypeError):
         corrected = dict(keep_known(predictors.corrected)).get(k)
         return Row(outcome, predictors.get_pass_at(k), read_interval(predictors.intervals.get(str(k))), corrected)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from scipy import stats
+from test_difference import POPULATIONS, cover, draw_apart
 from test_forecast import draw_settings
+from test_pass_at_k import EXTREME, SPREAD, draw_studies
 
 from rlready.components.core.estimators.forecast import predict_known_setting, predict_new_setting
 from rlready.components.core.estimators.generalization_loss import estimate_loss_interval
-from rlready.components.core.estimators.intervals import bound_share
+from rlready.components.core.estimators.intervals import bound_share, estimate_interval
 from rlready.components.core.evaluation.score import estimate_false_positives
 from rlready.components.core.evaluation.suite import average, score_benchmark
 
@@ -51,6 +53,42 @@ def test_forecasts(studies=2000):
                     held += [found[1] <= y[-1] <= found[2]] if found else []
                 shown.append(f"{np.mean(held):5.3f}" if held else "    -")
             print(f"  {shape:<24}{way:<27}{'  '.join(shown)}")
+
+
+def test_pass_at_k():
+    sizes = ((16, 1), (16, 16), (256, 64))
+    print(f"\nPass@k, 32 and 128 problems of (samples, k): {'  '.join(f'{size!s:>13}' for size in sizes)}")
+    for name, population in (SPREAD | EXTREME).items():
+        rng, shown = np.random.default_rng(7), []
+        for n, k in sizes:
+            values, truth = draw_studies(population(k), n, k, rng)
+            for problems in (32, 128):
+                low, high = estimate_interval(values[:problems])
+                shown.append(f"{((low <= truth) & (truth <= high)).mean():.3f}")
+        print(f"  {name:<43}{'  '.join(shown)}")
+
+
+def test_differences(studies=400):
+    sizes = ((24, 16, 4), (128, 16, 1), (128, 64, 4), (128, 256, 4), (128, 64, 8), (128, 256, 64), (512, 64, 8))
+    print(f"\ndifference of two models, (problems, samples, k): {'  '.join(f'{size!s:>13}' for size in sizes)}")
+    for name, draw in POPULATIONS.items():
+        print(f"  {name:<49}{'  '.join(f'{cover(draw, *size, studies):13.3f}' for size in sizes)}", flush=True)
+
+
+def test_families(studies=400):
+    print(
+        "\nproblems of a family alike: Pass@1 as one draw, as one each; the difference of two models as one draw, as one each"
+    )
+    for size in (2, 4, 8):
+        for families in (16, 64):
+            rng, shown = np.random.default_rng(0), []
+            groups = np.repeat(np.arange(families), size)
+            values = np.repeat(rng.beta(0.5, 0.5, (families, studies)), size, axis=0)
+            for known in (groups, None):
+                low, high = estimate_interval(rng.binomial(64, values) / 64, groups=known)
+                shown.append(((low <= 0.5) & (high >= 0.5)).mean())
+            shown += [cover(draw_apart, families * size, 64, 1, studies, size, known) for known in (True, False)]
+            print(f"  {families} families of {size}: {'  '.join(f'{share:.3f}' for share in shown)}", flush=True)
 
 
 def test_false_positive_rate(studies=2000, problems=128, samples=16):

@@ -15,7 +15,7 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
         return None
     needed = {}
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
-    optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image")}
+    optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
     for path in (*columns.values(), *source.keep, *source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None

@@ -29,7 +29,9 @@ USUAL = {
     "choices": ("choices", "answer_option_list"),
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
-BESIDE = ("subject", "image")  # columns that are no part of the text
+BESIDE = ("subject", "image", "group")  # columns that are no part of the text
+# Usual names of what problems were made from; those of one template, document or original problem belong together.
+GROUP = ("template", "template_id", "original_question", "original_id", "source_document", "document_id")
 LONGEST_VALUE = 80  # characters of a column in a message
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
@@ -44,7 +46,8 @@ def read_problem(
 ) -> dict[str, str | int]:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
-    Where the source says so, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`.
+    Where the source says so, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`. A problem to
+    sample has a `group` where its row says what it was made from; such problems belong together (`estimate_interval`).
 
     Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages),
     messages, ShareGPT's conversations, and Alpaca's instruction, input and output. A solution ends in its answer in the form
@@ -81,7 +84,17 @@ def read_problem(
     if source and "subject" in source.columns:
         with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
             problem["subject"] = _repair(str(compile_column(source.columns["subject"])(row)), note)
+    if not needs_solution and (group := _find_group(row, source)) not in (None, ""):
+        problem["group"] = identify(f"{source.name if source else ''} {group}")
     return problem
+
+
+def _find_group(row: dict, source: Source | None) -> object:
+    """Returns what the problem was made from, None if the row does not say."""
+    if not source or not source.columns:
+        return next((row[name] for name in GROUP if row.get(name) not in (None, "")), None)
+    with contextlib.suppress(InputError, KeyError):  # a copy may lack it
+        return compile_column(source.columns["group"])(row)
 
 
 def _lies_in(share: list[float], problem_id: str) -> bool:
@@ -329,5 +342,6 @@ def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
         for columns in tries:
             with contextlib.suppress(InputError):
                 read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
-                return {"question": question} | columns
+                group = next((name for name in GROUP if name in others and not needs_solution), None)
+                return {"question": question} | columns | ({"group": group} if group else {})
     return {}

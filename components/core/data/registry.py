@@ -18,7 +18,7 @@ from rlready.components.core.yaml_text import read_yaml
 BUILTIN = "builtin:list-machine"
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
-FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image")
+FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")
 COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
 
 

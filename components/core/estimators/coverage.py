@@ -3,7 +3,7 @@
 Pass@k alone does not tell: a candidate that gained ten problems and lost ten others has the same one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,12 @@ Kept = tuple[float, float, float]
 
 
 def estimate_coverage_kept(
-    base: Sequence[int], base_samples: int, correct: Sequence[int], samples: int, k: int
+    base: Sequence[int],
+    base_samples: int,
+    correct: Sequence[int],
+    samples: int,
+    k: int,
+    groups: Sequence[Hashable] | None = None,
 ) -> Kept | None:
     """Estimates the share of the problems that the base model solves within k samples which a candidate still solves within k.
 
@@ -31,6 +36,7 @@ def estimate_coverage_kept(
         correct: Right samples of the candidate, in the same order of problems.
         samples: Samples a problem of the candidate.
         k: Most samples within which a problem is to be solved.
+        groups: The group of each problem; None: each its own.
 
     Returns:
         The share with its 95 % interval over problems; None where the base model solved nothing.
@@ -44,10 +50,12 @@ def estimate_coverage_kept(
     if not 1 <= k <= min(base_samples, samples):
         raise InputError(f"coverage within {k} needs that many samples a problem, got {base_samples} and {samples}")
     solved, still = (curve[:, k - 1] for curve in curves)
-    return _average(still, solved)
+    return _average(still, solved, groups)
 
 
-def estimate_own_coverage(correct: Sequence[int], samples: int, k: int) -> Kept | None:
+def estimate_own_coverage(
+    correct: Sequence[int], samples: int, k: int, groups: Sequence[Hashable] | None = None
+) -> Kept | None:
     """Estimates what a model keeps of itself, drawn anew: what a candidate that forgot nothing would keep.
 
     Two halves of the samples stand for the two draws: both hold a right one of c in n with the chance
@@ -57,6 +65,7 @@ def estimate_own_coverage(correct: Sequence[int], samples: int, k: int) -> Kept 
         correct: Right samples, one number a problem.
         samples: Samples a problem.
         k: Most samples within which a problem is to be solved.
+        groups: The group of each problem; None: each its own.
 
     Returns:
         The share with its 95 % interval over problems; None where nothing was solved, or there are fewer than 2 k samples.
@@ -69,11 +78,11 @@ def estimate_own_coverage(correct: Sequence[int], samples: int, k: int) -> Kept 
         return None
     solved = curve[:, k - 1]
     twice = 2 * solved - curve[:, 2 * k - 1]
-    return _average(np.divide(twice, solved, out=np.zeros_like(solved), where=solved > 0), solved)
+    return _average(np.divide(twice, solved, out=np.zeros_like(solved), where=solved > 0), solved, groups)
 
 
-def _average(values: np.ndarray, weights: np.ndarray) -> Kept | None:
+def _average(values: np.ndarray, weights: np.ndarray, groups: Sequence[Hashable] | None) -> Kept | None:
     if not weights.any():
         return None
     values = values.clip(0, 1)  # rounding
-    return float(np.average(values, weights=weights)), *estimate_interval(values, weights=weights)
+    return float(np.average(values, weights=weights)), *estimate_interval(values, weights=weights, groups=groups)

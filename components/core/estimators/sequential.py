@@ -1,7 +1,8 @@
 """Decides "Pass@k >= threshold" while sampling, with a test that may be looked at and stopped at any moment.
 
 Draw a problem uniformly, with replacement, and take up to k fresh samples until one is right: successes are independent and
-have probability Pass@k, the mean over the given problems (not over the population they came from). Evidence against
+have probability Pass@k, the mean over the given problems (not over the population they came from). So problems that belong
+together change no error of the test: given the problems, draws are independent. Evidence against
 "Pass@k <= p" is the likelihood ratio of p with a mixture of larger values (Robbins 1970). It is a supermartingale under
 every value up to p, so it exceeds 1/alpha at any time with probability at most alpha (Ville 1939); a betting martingale in
 the sense of Waudby-Smith and Ramdas (2024, Estimating means of bounded random variables by betting), in closed form.
