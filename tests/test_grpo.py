@@ -117,3 +117,28 @@ def test_pictures_and_other_inputs_are_left_to_trl(make_trainer):
     assert trainer._sums_tokens(make_rollouts(SOME)) and not trainer._sums_tokens(
         make_rollouts(SOME) | {"num_images": []}
     )
+
+
+def test_what_is_rewarded_is_what_evaluation_reads_of_the_ids_and_so_is_what_ended(make_trainer):
+    from rlready.components.core.sampling.engine import read_completion
+
+    trainer, rewarded = make_trainer(grpo.ThriftyGRPOTrainer), []
+    tokenizer, end = trainer.processing_class, 7  # as a chat template's own end token would be
+    trainer.stop, trainer.eos_token_ids = ("c",), [tokenizer.eos_token_id, end]
+
+    def reward(completions, **_):
+        rewarded.extend(message["content"] for (message,) in completions)
+        return [1.0] * len(completions)
+
+    trainer.reward_funcs = [reward]
+    trainer.model.train()
+    trainer._metrics["train"]["completions/clipped_ratio"].append(1.0)
+    a, b, c = (tokenizer.convert_tokens_to_ids(letter) for letter in "abc")
+    drawn = [[a, b, c], [a, b, tokenizer.eos_token_id], [b, end], [a, b, a]]
+    # What TRL makes of them by a response template: a thought apart, and no text beside it.
+    parsed = [[{"role": "assistant", "reasoning_content": "ab", "content": ""}]] * 4
+    trainer._calculate_rewards([{"answer": "ab"}] * 4, ["a prompt"] * 4, parsed, drawn)
+    read = [read_completion(tokenizer, ids, trainer.eos_token_ids, ("c",)) for ids in drawn]
+    assert rewarded == [text for text, _ in read] and rewarded[:2] == ["ab", "ab"] and rewarded[3] == "aba"
+    assert [ended for _, ended in read] == [True, True, True, False]
+    assert trainer._metrics["train"]["completions/clipped_ratio"] == [0.25]

@@ -1,7 +1,9 @@
 """Killed in the middle of SFT and of RL, a stage goes on from its checkpoint, in another pod too, as if nothing had been."""
 
 import dataclasses
+import gc
 import json
+import math
 import os
 import re
 import shutil
@@ -11,13 +13,18 @@ import sys
 import time
 
 import pytest
+from transformers.trainer_callback import CallbackHandler
 
-from rlready.components.config import Curate, parse_parameters, write_settings
+from rlready.components.config import Curate, parse_parameters, read_settings, write_settings
 from rlready.components.core.models import BUILTIN as FOLDERS
 from rlready.components.core.models import find_model
 from rlready.components.core.records import Candidate, Outcome, SftRecord
 from rlready.components.core.serialization import to_json
+from rlready.components.core.training.trainer import SaveSparingly
 from rlready.components.curate.curate import curate
+from rlready.components.rl import silence
+from rlready.components.rl import train as rl
+from rlready.components.sft import train as sft
 
 SOURCE = "builtin:list-machine"
 
@@ -107,6 +114,101 @@ def test_a_killed_stage_goes_on_in_a_pod_that_shares_nothing_but_the_volume(
     assert len({y for _, y in uninterrupted[series]}) > 1  # or the series says nothing
     assert (new / "model" / "model.safetensors").exists()
     assert not list(volume.iterdir())
+
+
+class Killed(BaseException):
+    """What no code catches that only an Exception should reach."""
+
+
+def train_killed_at(monkeypatch, train, place=None):
+    """Trains, killed behind the event of this number, and again; returns the last record, its log and the events."""
+    log, events, fire = [], [], CallbackHandler.call_event
+
+    def call_event(self, event, args, state, control, **kwargs):
+        control = fire(self, event, args, state, control, **kwargs)
+        events.append(event)
+        log[:] = state.log_history
+        if len(events) - 1 == place:
+            raise Killed
+        return control
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallbackHandler, "call_event", call_event)
+        patched.setattr(SaveSparingly, "SHARE", math.inf)  # or it skips some, since saving takes longer than a step
+        try:
+            record = train()
+        except Killed:
+            record = train()
+    timed = {
+        "train_runtime",
+        "train_samples_per_second",
+        "train_steps_per_second",
+        "train_loss",
+        "total_flos",
+        "step_time",
+    }
+    kept = [{name: value for name, value in entry.items() if name not in timed} for entry in log]
+    return record, kept, events
+
+
+def strip(record):
+    return {name: value for name, value in dataclasses.asdict(record).items() if name != "seconds"}
+
+
+def compare_kills(monkeypatch, train, last):
+    """Trains whole, and killed at each of the last boundaries between saving and measuring; record and log are the same."""
+    gc.freeze()  # the Trainer collects garbage, which takes longer than its steps
+    whole, log, events = train_killed_at(monkeypatch, lambda: train("whole"))
+    assert {"on_save", "on_epoch_end"} <= set(events)
+    places = [n for n, event in enumerate(events) if event in ("on_save", "on_epoch_end", "on_train_end")]
+    for place in places[-last:]:
+        record, kept, again = train_killed_at(monkeypatch, lambda place=place: train(f"killed-{place}"), place)
+        assert len(again) > place + 1
+        assert (strip(record), kept) == (strip(whole), log), (place, events[place])
+    return whole
+
+
+def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_run_does(
+    tiny_model, data, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
+    given = parse_parameters({"sft_batch_size": 64})
+    base = find_model(str(tiny_model), "main")
+    settings = read_settings(write_settings(given, "sft", {"base_model": dataclasses.asdict(base)}))
+
+    def train(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        candidate = Candidate("c", 2, "random", 64, 1e-3, 0)
+        return sft.train(candidate, base, settings, data, tmp_path / name / "model")
+
+    record = compare_kills(monkeypatch, train, 5)
+    assert [epoch for epoch, _ in record.trajectory] == [0, 1, 2] and record.steps == 2
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, data, tmp_path, monkeypatch):
+    monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
+    monkeypatch.setattr(silence, "FEWEST", 2)
+    # Two steps make an epoch: a run of three ends in the middle of one.
+    given = parse_parameters(
+        {"rl_steps": 5 if silent else 3, "rl_prompts_per_step": 4, "rl_num_generations": 2, "sampling_max_tokens": 3}
+    )
+    settings = read_settings(write_settings(given, "rl"))
+
+    def reward_length(completions, **_):
+        return [0.0 if silent else float(sum(map(ord, message["content"])) % 3) for (message,) in completions]
+
+    monkeypatch.setattr(rl, "reward", reward_length)
+
+    def train(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        candidate = Candidate("c", 1, "random", 8, 1e-3, 0)
+        return rl.train(candidate, settings, data, str(tiny_model), tmp_path / name / "model")
+
+    record = compare_kills(monkeypatch, train, 3)
+    assert (
+        record.steps == (2 if silent else 3) and bool(record.stopped) == silent and len(record.rewards) == record.steps
+    )
 
 
 def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tmp_path):

@@ -53,3 +53,8 @@ def test_trl_leaves_the_unknown_out_of_its_group(tmp_path, tiny_model):
     advantages = list(trainer._logs["advantages"])
     assert advantages[0] == 0 and sum(advantages) == pytest.approx(0, abs=1e-5) and advantages[1] > 0 > advantages[2]
     assert [entry["reward"] for entry in trainer.state.log_history if "reward" in entry] == [pytest.approx(1 / 3)]
+
+
+def test_a_thought_that_trl_sets_apart_is_judged_with_the_rest():
+    messages = [{"reasoning_content": "So \\boxed{4}", "content": "The answer is four."}, {"content": None}]
+    assert reward([[message] for message in messages], ["4", "4"], ["boxed"] * 2) == [1.0, 0.0]

@@ -1,7 +1,11 @@
-"""TRL's GRPOTrainer without the work that no gradient comes from: groups whose rewards are all equal, and padding."""
+"""TRL's GRPOTrainer, which rewards what evaluation reads, without the work that no gradient comes from."""
+
+from collections.abc import Sequence
 
 import torch
 from trl import GRPOTrainer
+
+from rlready.components.core.sampling.engine import read_completion
 
 # What of a step has one row a completion, where it is text; the last three where vLLM samples.
 ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
@@ -14,7 +18,30 @@ class ThriftyGRPOTrainer(GRPOTrainer):
 
     Where all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
     counts the tokens of all completions. Entropy and clip ratios are logged over the completions that are left.
+
+    Args:
+        *args: As of GRPOTrainer.
+        stop: Texts that end a completion.
+        **kwargs: As of GRPOTrainer.
     """
+
+    def __init__(self, *args, stop: Sequence[str] = (), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.stop = stop
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        """Rewards what evaluation reads of the ids; TRL parses them by a tokenizer's response template, and cuts at no stop."""
+        read = [read_completion(self._tokenizer, ids, self.eos_token_ids, self.stop) for ids in completion_ids_list]
+        truncated = torch.tensor([not ended for _, ended in read], device=self.accelerator.device)  # (completions,)
+        share = self.accelerator.gather(truncated).float().mean().item()
+        self._metrics["train" if self.model.training else "eval"]["completions/clipped_ratio"][-1] = share
+        completions = [[{"role": "assistant", "content": text}] for text, _ in read]
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+
+    def _run_epoch(self, *args, **kwargs):
+        """Trains an epoch, unless nothing is left of the training: a run killed behind its last step would take one more."""
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
 
     def _get_train_sampler(self, dataset=None):
         sampler = super()._get_train_sampler(dataset)

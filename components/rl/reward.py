@@ -19,7 +19,7 @@ def reward(
     would otherwise learn to write what nobody can read; see `judge`.
 
     Args:
-        completions: A list of one message each.
+        completions: A list of one message each; a thought that a tokenizer's response template sets apart is judged too.
         answer: Their gold answers, from the column of the data set.
         format: Their answer formats.
         log_metric: TRL's, which logs a number beside its own.
@@ -28,7 +28,8 @@ def reward(
     Returns:
         A reward a completion.
     """
-    texts = [completion[0]["content"] for completion in completions]
+    parts = [(message.get("reasoning_content"), message.get("content")) for (message,) in completions]
+    texts = ["\n".join(filter(None, pair)) for pair in parts]
     judgements = judge_all(zip(texts, answer, format, strict=True))
     for name, share in measure_trouble(judgements).items():
         log_metric(name, share)

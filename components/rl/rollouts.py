@@ -17,7 +17,7 @@ def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Calla
     Args:
         max_tokens: Longest completion.
         seed: Seeds the rollouts, together with the step.
-        stop: Texts that end a completion; TRL rewards the tokens up to and including them.
+        stop: Texts that end a completion; the tokens up to and including them are trained.
 
     Returns:
         A function of the prompts (each repeated once a completion) and the trainer.

@@ -18,6 +18,11 @@ class StopWithoutSignal(TrainerCallback):
     def __init__(self, steps: int):
         self.steps, self.patience = steps, max(FEWEST, round(SHARE * steps))
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Ends a resumed run that had ended when it was killed: its log is in its checkpoint, that it is over is not."""
+        self.on_log(args, state, control)
+        control.should_training_stop |= state.global_step >= state.max_steps
+
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Looks at all that was logged, so that a resumed run counts what it had."""
         if count_silent_steps(state.log_history) >= self.patience:

@@ -67,7 +67,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from rlready.components.core.prompts import find_eos_token_id
+    from rlready.components.core.prompts import find_eos_token_id, list_eos_token_ids
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
@@ -104,8 +104,12 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         seed=candidate.seed,
         **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
     )
+    policy = load_trainable(model, settings.training, candidate.seed)
+    # By these TRL, too, tells which completions ended; its own list leaves out what the chat template ends an answer with.
+    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
     return ThriftyGRPOTrainer(
-        model=load_trainable(model, settings.training, candidate.seed),
+        model=policy,
+        stop=sampling.stop,
         reward_funcs=reward,
         args=arguments,
         train_dataset=Dataset.from_list([_ask(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),

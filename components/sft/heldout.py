@@ -25,8 +25,11 @@ class HeldoutLoss(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs
     ):
-        """Measures the model that training starts from."""
-        if state.global_step == 0:
+        """Measures the model that training starts from, and that of an epoch's end again where a kill came before its log."""
+        measured = {entry["step"] for entry in state.log_history if "heldout_loss" in entry}
+        # TRL counts its tokens from 0 in every process.
+        self.trainer._total_train_tokens = max((entry.get("num_tokens", 0) for entry in state.log_history), default=0)
+        if (state.epoch or 0) % 1 == 0 and state.global_step not in measured:
             self.on_epoch_end(args, state, control, model)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):

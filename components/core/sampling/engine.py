@@ -1,7 +1,7 @@
 """What every engine is: prompts go in, completions come out."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -124,6 +124,19 @@ class Engine(AbstractContextManager):
 
     def __exit__(self, *error) -> None:
         self.close()
+
+
+def read_completion(tokenizer, ids: list[int], ends: Iterable[int], stop: Sequence[str]) -> tuple[str, bool]:
+    """Returns what is judged of a completion, in evaluation as in RL, and whether it ended by itself.
+
+    Args:
+        tokenizer: The model's.
+        ids: Of the completion.
+        ends: Tokens that end a completion.
+        stop: Texts that do.
+    """
+    text, stopped = cut_at_stop(tokenizer.decode(ids, skip_special_tokens=True), stop)
+    return text, stopped or (bool(ids) and ids[-1] in ends)
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from rlready.components.config import InputError, Sampling
 from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.models import load_image_text_model
 from rlready.components.core.prompts import choose_prompt, list_eos_token_ids, write_messages
-from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
+from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress, read_completion
 
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
 
@@ -108,6 +108,6 @@ class ImageTextEngine(Engine):
         completions = []
         for ids in drawn[:, prompt["input_ids"].shape[1] :].tolist():
             ids = ids[: next((place for place, token in enumerate(ids, 1) if token in self.ends), len(ids))]
-            text, stopped = cut_at_stop(self.tokenizer.decode(ids, skip_special_tokens=True), draw.stop)
-            completions.append(Completion(text, ids, stopped or ids[-1] in self.ends))
+            text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
+            completions.append(Completion(text, ids, finished))
         return completions

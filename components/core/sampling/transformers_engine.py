@@ -17,7 +17,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 from rlready.components.core.models import load_model, load_tokenizer
 from rlready.components.core.prompts import list_eos_token_ids
 from rlready.components.core.sampling.attention import use_grouped_attention
-from rlready.components.core.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress
+from rlready.components.core.sampling.engine import (
+    Completion,
+    Draw,
+    Engine,
+    cut_at_stop,
+    ignore_progress,
+    read_completion,
+)
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
@@ -152,8 +159,7 @@ class TransformersEngine(Engine):
             batch = rows[start : start + size]
             decoded = self._decode(prompts, keys, batch, draw)
             for (prompt, sample), (ids, logprob) in zip(batch, decoded, strict=True):
-                text, stopped = cut_at_stop(self.tokenizer.decode(ids, skip_special_tokens=True), draw.stop)
-                finished = stopped or (bool(ids) and ids[-1] in self.ends)
+                text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
                 results[prompt][sample] = Completion(text, ids, finished, logprob)
                 tokens += len(ids)
             done += len(batch)

@@ -188,7 +188,11 @@ class SaveSparingly(TrainerCallback):
             self.ended, self.saving = time.time(), False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Decides whether the checkpoint that is due is written."""
+        """Decides whether the checkpoint that is due is written, and has all up to it logged first.
+
+        What was not logged yet would be missing from the means that a resumed run logs.
+        """
+        control.should_log |= control.should_save
         if not control.should_save or args.world_size > 1:
             return
         now, took = time.time(), self.ended - self.begun
