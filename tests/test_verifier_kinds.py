@@ -74,32 +74,7 @@ def test_boxes_that_are_joined_are_a_list_and_others_are_not(completion, answer)
     assert extract_boxed(completion) == answer
 
 
-LETTERS = {
-    "B": [
-        "\\boxed{B. 42}",
-        "\\boxed{(B)\\ \\frac12}",
-        "\\boxed{\\text{Option B}}",
-        "\\boxed{42 \\text{ (B)}}",
-        "\\boxed{$B$}",
-    ],
-    "C": [
-        "Therefore, option C is correct.",
-        "<answer>C</answer>",
-        "Answer: **C**",
-        "It is (C).",
-        "\\boxed{\\textbf{(C) }7}",
-    ],
-    None: [
-        "A or B",
-        "not B",
-        "between A and C",
-        "#### C, D",
-        "The answer isn't B",
-        "option B is incorrect",
-        "\\boxed{A or B}",
-    ]
-    + ["neither A nor B", "\\boxed{(A) 3 (B) 4}", "\\boxed{\\text{not B}}", "\\boxed{A, B}", "\\boxed{A},\\boxed{B}"],
-}
+LETTERS = yaml.safe_load((FOLDER / "letters.yaml").read_text())
 
 
 @pytest.mark.parametrize(("letter", "completion"), [(a, text) for a, texts in LETTERS.items() for text in texts])

@@ -12,23 +12,32 @@ BETWEEN = re.compile(
     r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
 )
 MARKUP = re.compile(r"\\[()\[\]]|\$")
-OPTION = r"\(?([A-J])\)?[.:]?"
+# Why a letter is chosen, and not another: nothing behind it is a choice any more.
+REASON = r",?\s*\(?(?:because|since|as|for|not|but\s+not|rather|instead|unlike|while)\b"
 IN_BOX = (
-    re.compile(rf"(?:(?:option|choice|answer)\s*:?\s*)?{OPTION}", re.IGNORECASE),
-    re.compile(r"(?:\(([A-J])\)|([A-J])[.:)])\s*(?P<rest>\S.*)", re.DOTALL),
-    re.compile(r"(?P<rest>.*\S)\s*\(([A-J])\)", re.DOTALL),
+    re.compile(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-J])\)?[.:]?", re.IGNORECASE),
+    re.compile(rf"\(?([A-J])\)?{REASON}.*", re.DOTALL),
+    # The letter with the option's text, which may speak of others but not begin with one.
+    re.compile(
+        r"(?:\(([A-J])\)|([A-J])(?:\s*[.:)=]|\s+-\s))\s*(?!(?:or|and|nor)\b|[,/&])(?!.*(?:\([A-J]\)|\b[A-J][.:)]))\S.*",
+        re.DOTALL,
+    ),
+    re.compile(r"(?!.*(?:\([A-J]\)|\b[A-J]\b|\b(?:or|not|and|nor|neither|either)\b).*\()\S.*\(([A-J])\)", re.DOTALL),
 )
-OTHER_OPTION = re.compile(r"\([A-J]\)|(?<![A-Za-z])[A-J](?![A-Za-z])|\b(?:or|not|and|nor|neither|either)\b")
-LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.*\s]*$")
-TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.*\s]*$")
-DECLARED = re.compile(
-    r"\b(?i:option|choice|answer)\s+\**\(?([A-J])\)?\**\s+is\s+(?:the\s+)?(?:correct|right)(?:\s+(?:one|answer|option|choice))?"
-    r"[.!*\s]*$"
+LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.\s]*$")
+TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.\s]*$")
+CHOSEN = rf"\(?([A-J])(?![\w'])\)?(?:{REASON}|\s+is\s+(?:the\s+)?(?:correct|right)\b"
+CLAIM = re.compile(
+    r"\b(?i:(?:answer|option|choice)\s+(?:is|must\s+be|should\s+be)\s*:?|answer\s*:?)\s*(?i:(?:the\s+)?(?:option|choice)\s+)?"
+    rf"{CHOSEN}|(?<=\))(?!\s*(?:or\b|and\b|[,/&]))|[.:]|\s*$)"
+    rf"|(?:\b(?i:option|choice|answer)\s+|(?:^|[.!?]\s+)(?i:(?:so|thus|therefore|hence),?\s+)?){CHOSEN})",
+    re.MULTILINE,
 )
+OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
 # A letter behind one of these is one of several, or the one that it is not.
 HEDGED = re.compile(
-    r"(?:\b(?:or|not|nor|neither|either|never|except|unlike|than|(?:all|any\w*|every\w*)\s+but)|n't|(?<![A-Za-z])[A-J]\)?\**\s*(?:,|/|&|\band))\s*"
-    r"(?:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(*\s$]*$"
+    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but)|n't"
+    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(\s]*$"
 )
 
 
@@ -85,28 +94,46 @@ def _strip_markup(text: str) -> str:
 def extract_letter(completion: str) -> str | None:
     r"""Returns the option A to J that a completion chooses, or None.
 
-    It stands in the last `\boxed{}`, alone or with the option's text (`B. 42`, `42 (B)`), or, without a box, at the end:
-    `The answer is B`, `option B is correct`, `<answer>B</answer>`. One of several (`A or B`) or `not B` is none.
+    It stands in the last `\boxed{}`, alone or with the option's text or a reason (`B. 42`, `42 (B)`, `C because A is wrong`),
+    or, without a box, at the end: `The answer is B`, `option B is correct`, `B) 42`, `<answer>B</answer>`. One of several
+    (`A or B`) or `not B` is none.
     """
-    if "\\boxed" in completion:
-        return _read_option(extract_boxed(completion) or "")
-    end = completion[-LONGEST_ANSWER:]
-    for pattern in (TAGGED, DECLARED, LAST_LETTER):
-        if match := pattern.search(end):
-            hedged = HEDGED.search(end[: match.start()])
-            return None if hedged else next(filter(None, match.groups()))
-    return None
+    before, boxed, _ = completion.rpartition("\\boxed")
+    before = _strip_emphasis((before if boxed else completion)[-LONGEST_ANSWER:])
+    if boxed:
+        text = re.sub(r"[{}]", "", _strip_markup(respell(extract_boxed(completion) or ""))).strip()
+        match = next(filter(None, (pattern.fullmatch(text) for pattern in IN_BOX)), None)
+    else:
+        match = _find_choice(before.rstrip())
+        before = before[: match.start(match.lastindex)] if match else before
+    letter = match[match.lastindex] if match else ""
+    return letter if letter.isupper() and not _is_hedged(before) else None
 
 
-def _read_option(content: str) -> str | None:
-    text = re.sub(r"[{}]", "", _strip_markup(respell(content))).strip()
-    for pattern in IN_BOX:
-        if match := pattern.fullmatch(text):
-            groups = match.groupdict()
-            letter = next(group for group in match.groups() if group and group != groups.get("rest"))
-            alone = "rest" not in groups or not OTHER_OPTION.search(groups["rest"])
-            return letter if alone and letter.isupper() else None
-    return None
+def _find_choice(text: str) -> re.Match | None:
+    """Returns where the end of a text chooses a letter: the last letter, unless a choice before it says why it is none."""
+    if match := TAGGED.search(text):
+        return match
+    last, options = LAST_LETTER.search(text), list(OPTION.finditer(text))
+    claim = max(CLAIM.finditer(text), key=lambda match: match.start(), default=None)
+    if not claim and len(options) == 1 and options[0].end() == len(text):
+        claim = options[0]
+    if (
+        claim
+        and last
+        and not _is_hedged(text[: last.start()])
+        and re.search(r"[.!?\n]", text[claim.end() : last.start()])
+    ):
+        return last
+    return claim or last
+
+
+def _is_hedged(before: str) -> bool:
+    return HEDGED.search(before[-60:]) is not None
+
+
+def _strip_emphasis(text: str) -> str:
+    return re.sub(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]", "", text)
 
 
 def clean_gold(gold: str) -> str:
