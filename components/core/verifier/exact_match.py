@@ -4,7 +4,10 @@ import re
 import unicodedata
 
 PUNCTUATION = frozenset(".,;:!?'\"`*_\u00b7")
-BRACKETS_AND_DASHES = ("Ps", "Pe", "Pi", "Pf", "Pd")  # categories of Unicode
+KINDS = {"Pd": "-", "Ps": "(", "Pe": ")", "Pi": ".", "Pf": "."}  # by category of Unicode
+SLASHES = str.maketrans("\u2044\u2215", "//")
+# A number (with commas between thousands), a word, or one other sign.
+TOKEN = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+|\S")
 NAMES = ("answer", "final answer")
 
 
@@ -31,14 +34,51 @@ class ExactMatch:
 
 
 def normalise(text: str) -> str:
-    """Returns a text in NFKC, without case, and without punctuation but before a digit: -5 is not 5, nor 3.5 35."""
+    """Returns a text in NFKC, without case, and without punctuation but where it is part of a formula.
+
+    -5 is not 5, nor 3.5 35, 5! 5, 2-3 "2 3", 5² 52; 1,000 is 1000.
+    """
+    text = "".join(map(_spell_out, unicodedata.normalize("NFC", text)))
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    kept = [
-        " " if _is_punctuation(sign) and not after.isdigit() else sign
-        for sign, after in zip(text, text[1:] + " ", strict=True)
-    ]
-    return re.sub(r"\s+", " ", "".join(kept)).strip()
+    tokens = TOKEN.findall(text.translate(SLASHES))
+    kinds = list(map(_classify, tokens))
+    if kinds[:1] == ["("] and kinds[-1] == ")" and kinds.count("(") == 1 and "," not in tokens:
+        tokens = tokens[1:-1]
+    tokens = ["", *tokens, ""]
+    around = zip(tokens, tokens[1:], tokens[2:], strict=False)
+    return " ".join(
+        "-" if _classify(token) == "-" else token.replace(",", "")
+        for before, token, after in around
+        if _counts(before, token, after)
+    )
 
 
-def _is_punctuation(sign: str) -> bool:
-    return sign in PUNCTUATION or unicodedata.category(sign) in BRACKETS_AND_DASHES
+def _spell_out(sign: str) -> str:
+    """Returns a sign as NFKC would make it, but with what sets a power, an index or a fraction apart."""
+    form = unicodedata.decomposition(sign).partition(" ")[0]
+    return {"<super>": "^", "<sub>": " ", "<fraction>": " "}.get(form, "") + sign
+
+
+def _classify(token: str) -> str:
+    """Returns `-`, `(` or `)` for a sign of that kind, `.` for other punctuation, `1` for a number or a letter, else ""."""
+    if token[:1].isdigit() or (token[:1] == "." and token != ".") or (len(token) == 1 and token.isalpha()):
+        return "1"
+    if token in PUNCTUATION:
+        return "."
+    return "-" if token == "\u2212" else KINDS.get(unicodedata.category(token[0]), "") if token else ""
+
+
+def _counts(before: str, token: str, after: str) -> bool:
+    """Says whether a token is more than punctuation, beside those around it."""
+    left, right = _classify(before), _classify(after)
+    match _classify(token):
+        case "-":
+            return right in ("1", "(") and (left != "" or not before.isalpha() or after[-1].isdigit())
+        case "(":
+            return right in ("1", "-", "(")
+        case ")":
+            return left in ("1", ")")
+        case ".":
+            factorial = token == "!" and (left in ("1", ")") or before == "!")
+            return factorial or (token in "*:\u00b7" and left in ("1", ")") and right in ("1", "("))
+    return True
