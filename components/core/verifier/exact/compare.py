@@ -1,5 +1,7 @@
 r"""Whether two answers that were read mean the same, after settling what their equations say."""
 
+import re
+
 from rlready.components.core.verifier.exact.expression import DOTS, Node, make_number
 from rlready.components.core.verifier.exact.identity import is_proportional, is_same, is_solution, list_symbols, rename
 from rlready.components.core.verifier.exact.numbers import Evaluator, Undefined
@@ -11,6 +13,7 @@ HUNDRED = make_number("100")
 
 
 FALSE = Group("false", ())
+NUMBERED = re.compile(r"^@|_\d$")  # of the name of one of several roots
 ORDINATES = {"y", "z", "r", "rho"}
 
 
@@ -78,8 +81,6 @@ def is_equal(a, b) -> bool:
         kind, other_kind = get_kind(one), get_kind(other)
         if kind == other_kind:
             break
-        if kind == "grouped":
-            return is_equal(one.items[1 if other_kind in ("list", "set") else 0], other)
         if kind == "named" and other_kind not in ("list", "relation", "union", "reals", "set"):
             left = one.items[3]
             solved = left is not None and solves(other, Group("relation", ("=", left, one.items[-1])))
@@ -122,10 +123,6 @@ def _compare_same(a: Group, b: Group) -> bool:
             return bool(weak) or (a.items[1] == b.items[1] and is_equal(a.items[0], b.items[0]))
         case "base":
             return a.items == b.items
-        case "grouped":
-            # Four groups and more may be a list of numbers with three digits each.
-            lists = [value.items[1] for value in (a, b)]
-            return is_equal(a.items[0], b.items[0]) or (len(lists[0].items) > 3 and is_equal(*lists))
         case "list" | "set" | "union":
             return _compare_lists(a, b)
         case "named":
@@ -138,13 +135,13 @@ def _compare_same(a: Group, b: Group) -> bool:
             return _is_same_time(a.items, b.items)
         case "reals":
             return False
-    return len(a.items) == len(b.items) and all(map(is_equal, a.items, b.items))
+    return len(a.items) == len(b.items) and all(map(_is_same_part, a.items, b.items))
 
 
 def _compare_kinds(a, b) -> bool:
     """Compares two values of which the first is of the more special kind."""
     kind, other = get_kind(a), get_kind(b)
-    if kind == "unit" and other in ("number", "grouped"):
+    if kind == "unit" and other == "number":
         return _compare_unit(a, b)
     if kind == "base" and other == "number":
         value, negative, _ = a.items
@@ -170,6 +167,11 @@ def _compare_kinds(a, b) -> bool:
         return len(other) == 2 and len(a.items) == len(b.items) and all(map(is_equal, a.items, b.items))
     if kind == "matrix" and len(other) == 2:
         rows = [row.items for row in a.items]
+        if min(len(rows), len(rows[0])) > 1:  # a list of lists
+            return len(rows) == len(b.items) and all(
+                len(get_kind(items)) == 2 and len(items.items) == len(row) and all(map(is_equal, row, items.items))
+                for row, items in zip(rows, b.items, strict=True)
+            )
         vector = rows[0] if len(rows) == 1 else [row[0] for row in rows] if all(len(r) == 1 for r in rows) else None
         return vector is not None and len(vector) == len(b.items) and all(map(is_equal, vector, b.items))
     return False
@@ -212,7 +214,9 @@ def _is_same_word(a: str, b: str) -> bool:
     """Says whether two words are the same; letters that may be symbols are told apart by their case."""
     if a == b:
         return True
-    return a.lower() == b.lower() and (len(a) > 4 or (len(a) > 1 and any(word.istitle() for word in (a, b))))
+    return a.lower() == b.lower() and (
+        len(a) > 3 or a.lower() == "yes" or (len(a) > 1 and any(word.istitle() for word in (a, b)))
+    )
 
 
 def _compare_lists(a: Group, b: Group) -> bool:
@@ -230,11 +234,17 @@ def _compare_lists(a: Group, b: Group) -> bool:
         return all(map(is_equal, a.items, b.items))
     rest = list(b.items)
     for item in a.items:
-        partner = next((place for place, other in enumerate(rest) if is_equal(item, other)), None)
+        partner = next((place for place, other in enumerate(rest) if _is_same_part(item, other)), None)
         if partner is None:
             return False
         del rest[partner]
     return True
+
+
+def _is_same_part(a, b) -> bool:
+    """Says whether two members of lists are the same: there `\\{1\\}` is not 1, as it may be where it stands alone."""
+    sets = [get_kind(value.items[-1] if get_kind(value) == "named" else value) == "set" for value in (a, b)]
+    return sets[0] == sets[1] and is_equal(a, b)
 
 
 def _bind(value: Group, name: str) -> Group:
@@ -284,7 +294,7 @@ def _compare_named(a: Group, b: Group) -> bool:
     """Compares values with names: of the same name, of functions with other variables, or of a function and `y`."""
     name, function, variables, left, _, value = a.items
     other, other_function, other_variables, other_left, _, other_value = b.items
-    if name == other:
+    if name == other or NUMBERED.sub("", name) == other or name == NUMBERED.sub("", other):
         return is_equal(value, other_value)
     lower = "".join(variables + other_variables).islower()
     if (

@@ -18,6 +18,8 @@ PLAIN = re.compile(
     r"([-+]?)\s*(?:\\\$)?(?:\\frac\{(\d{1,60})\}\{(\d{1,60})\}|((?:[1-9]\d{0,2}(?:,\d{3}){1,2}|\d{1,60})?(?:\.\d{1,60})?)"
     r"(?:[eE]([-+]?\d{1,2})|/(\d{1,60}))?)"
 )
+# Numbers or thousands: a list beside a gold that is a list, or of four and more; else one number.
+GROUPED = re.compile(r"[1-9]\d{0,2}(,[1-9]\d\d)+")
 
 
 def read_plain(text: str) -> Node | None:
@@ -75,6 +77,10 @@ def decide(found: str, gold: str) -> tuple[bool, str, bool]:
             return same, name, False
     if same:
         return True, "", False
+    if get_kind(values["gold"]) == "list" or (gold.count(",") > 2 and GROUPED.fullmatch(gold)):
+        for name, text in (("gold", gold), ("answer", found)):
+            if GROUPED.fullmatch(text):
+                values[name] = Group("list", tuple(map(make_number, text.split(","))))
     kinds = {name: get_kind(value) for name, value in values.items()}
     if kinds["answer"] == "base" != kinds["gold"]:
         return False, "", False
@@ -83,7 +89,7 @@ def decide(found: str, gold: str) -> tuple[bool, str, bool]:
             # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
             left, value = values["gold"].items[3], values["gold"].items[-1]
             return left is not None and solves(values["answer"], Group("relation", ("=", left, value))), "", False
-        equal = is_equal(values["answer"], values["gold"]) or _is_rounded(values["gold"], values["answer"])
+        equal = is_equal(*_cut_names(values["answer"], values["gold"])) or _is_rounded(values["gold"], values["answer"])
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
@@ -95,6 +101,18 @@ def is_confirmed(found: str, gold: str) -> bool:
     """Says whether the exact check reads two answers and finds them equal."""
     equal, unread, _ = decide(found, gold)
     return equal and not unread
+
+
+def _cut_names(*values) -> tuple:
+    """Returns two values without their names where one is words and the other a symbol: `S=12`, `\\text{Area}=12`."""
+    if [get_kind(value) for value in values] == ["named", "named"]:
+        words = [
+            left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3))
+            for name, _, _, left, _, _ in (v.items for v in values)
+        ]
+        if any(words) and any(value.items[3] is not None and not value.items[4] for value in values):
+            return tuple(value.items[-1] for value in values)
+    return values
 
 
 def _is_rounded(gold, found) -> bool:

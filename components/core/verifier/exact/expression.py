@@ -121,7 +121,8 @@ class _Parser:
             # Two numbers side by side are no product: `1 000`, `2 3`; nor is `x2` one, which may be any of three things.
             raised = self.tokens[-2:-1] == ["^"] and not before[:1].isdigit()
             factor = value.args[1] if value.op == "*" else value
-            return before in ALONE or raised or (factor.op == "call" and factor.args[0] == "factorial")
+            imaginary = before == "i" and before not in self.bound
+            return before in ALONE or raised or imaginary or (factor.op == "call" and factor.args[0] == "factorial")
         if token == "|":
             return self.bars == 0
         return token in ALONE or token[0] in "@`" or token.isalpha() or (token[0] == "\\" and token not in NO_FACTOR)
@@ -262,7 +263,8 @@ class _Parser:
             if self.tokens.pop() == "^":
                 power = self._read_argument(whole=True)
             else:
-                base = self._read_argument(whole=True)
+                # `\log_49` is of base 4, as it is set; but who writes `\log_10 x` means 10.
+                base = self._read_argument(whole=len(self.tokens) > 1)
         argument = self._read_atom() if self._peek() in ALONE else self._read_product(argument=True)
         minus_one = power is not None and power.op == "neg" and power.args[0] == make_number("1")
         if name in ("log", "lg", "ln"):

@@ -19,7 +19,15 @@ LARGEST_EXPONENT = 10**6
 LARGEST_RESULT = 10**7  # bits before the point
 SLOW_DIGITS = 2_000  # to which a factorial of no integer is computed
 TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc"}
-NAMES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc"}
+NAMES = {
+    "cis": "expj",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arccot": "acot",
+    "arcsec": "asec",
+    "arccsc": "acsc",
+}
 
 
 class Undefined(Exception):

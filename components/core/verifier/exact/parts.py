@@ -18,7 +18,7 @@ class Group:
     """A value that is no number.
 
     Attributes:
-        kind: list, set, union, minus, common, matrix, row, unit, base, word, ratio, time, grouped, named, relation, equation,
+        kind: list, set, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation,
             member, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
         items: Its parts: values, and text that belongs to the kind.
     """

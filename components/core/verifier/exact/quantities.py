@@ -6,18 +6,38 @@ from fractions import Fraction
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number, parse
 from rlready.components.core.verifier.exact.parts import EVERYTHING, INFINITY, Group, find_bracket
 from rlready.components.core.verifier.exact.tokens import FUNCTIONS
-from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, read_unit
+from rlready.components.core.verifier.exact.units import CURRENCIES, SCALES, find_unit, read_unit
 
 MOST_WORDS = 5  # more are prose, which says the same in many ways
 PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
-NOTHING = ("emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
+NOTHING = ("none", "emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
 BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 NUMERALS = {name: str(number) for number, name in enumerate(["zero", "one", *BASES])}
-BASE = re.compile(r"[({]?(-?[\d.]+)[)}]?(_\{?\(?(?:\"base)?\"?|\(?\"base\"?)(\w+)\)?\}?")
+BASE = re.compile(r"[({]?(-?[\dA-F.,]+)[)}]?(?:_\{?\(?(?:base)?|\(?base)([a-z]+|\d+)\)?\}?", re.ASCII)
+MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
+DATE = re.compile(
+    r"(?:(\d{1,2})(?:st|nd|rd|th)? (?:of )?)?([a-z]{3,9})\.?(?: (\d{1,2})(?:st|nd|rd|th)?)?(?:,? (\d{4}))?",
+    re.IGNORECASE,
+)
 TIME = re.compile(
     r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
     re.IGNORECASE,
 )
+
+
+ZERO = make_number("0")
+HALVES = {
+    "": EVERYTHING,
+    "positive": ((ZERO, False, INFINITY, False),),
+    "nonnegative": ((ZERO, True, INFINITY, False),),
+    "negative": ((Node("neg", (INFINITY,)), False, ZERO, False),),
+}
+
+
+def find_currency(token: str) -> str | None:
+    """Returns the currency that a sign or a word before a number means, or None."""
+    unit = find_unit(token[1:]) if token[0] == '"' and len(token) > 1 else None
+    return CURRENCIES.get(token) or (unit if unit in set(CURRENCIES.values()) else None)
 
 
 def read_quantity(tokens: list[str]):
@@ -29,20 +49,16 @@ def read_quantity(tokens: list[str]):
             return Group("unit", (Node("neg", (inner.items[0],)), *inner.items[1:]))
         return Node("neg", (inner,)) if isinstance(inner, Node) and sign == ["-"] else inner
     rest = list(tokens)
-    if len(tokens) > len(sign) + 1 and tokens[len(sign)] in CURRENCIES:
-        unit, inner = CURRENCIES[tokens[len(sign)]], read_quantity(sign + tokens[len(sign) + 1 :])
+    unit = find_currency(tokens[len(sign)]) if len(tokens) > len(sign) + 1 else None
+    if unit:
+        inner = read_quantity(sign + tokens[len(sign) + 1 :])
         if isinstance(inner, Node):
             return Group("unit", (inner, ((unit, 1),), None))
         if inner.kind == "unit" and inner.items[2] is None:
             return Group("unit", (inner.items[0], tuple(sorted([(unit, 1), *inner.items[1]])), None))
         raise Unreadable("a sum of money")
-    if match := BASE.fullmatch("".join(tokens)):
-        digits, _, base = match.groups()
-        numbers = [token for token in tokens if token[0].isdigit()]
-        if base.lower() in BASES:
-            numbers, base = [*numbers, base], str(BASES.index(base.lower()) + 2)
-        if base.isdigit() and len(numbers) == 2:
-            return Group("base", (make_number(digits.lstrip("-")), digits[0] == "-", base))
+    if based := _read_base(tokens):
+        return based
     for start in range(1, len(rest)):
         if rest[start][0] not in '"`°%' and rest[start] not in CURRENCIES:
             continue
@@ -51,6 +67,26 @@ def read_quantity(tokens: list[str]):
             weak = parse(rest) if rest[start][0] == "`" else None
             return Group("unit", (_read_scaled(rest[:start]), unit, weak))
     return _read_scaled(rest)
+
+
+def _read_base(tokens: list[str]) -> Group | None:
+    """Reads digits, of letters too, with the number base behind them."""
+    match = BASE.fullmatch(re.sub('["@`]', "", "".join(tokens)))
+    if not match:
+        return None
+    digits, base = match[1].lstrip("-").replace(",", ""), match[2]
+    base = str(BASES.index(base) + 2) if base in BASES else base
+    numbers = [token for token in tokens if token[0].isdigit() and token != match[2]]
+    if (
+        not base.isdigit()
+        or (digits.isalpha() and len(digits) < 2)
+        or (len(numbers) > 1 and not re.search("[A-F]", digits))
+    ):
+        return None
+    if any(digit != "." and int(digit, 16) >= int(base) for digit in digits):
+        return None
+    value = Node("sym", (digits,)) if re.search("[A-F]", digits) else make_number(digits)
+    return Group("base", (value, match[1][0] == "-", base))
 
 
 def _read_scaled(tokens: list[str]) -> Node:
@@ -72,16 +108,32 @@ def read_words(tokens: list[str]):
         return make_number(NUMERALS[lower])
     if lower in NOTHING:
         return Group("set", ())
-    if re.fullmatch(r"(?:theset)?(?:of)?(?:all)?(?:the)?real(?:number|value)?s?", lower):
-        return Group("reals", (None, EVERYTHING))
+    if reals := re.fullmatch(
+        r"(?:theset)?(?:of)?(?:all)?(?:the)?(|positive|negative|non-?negative)real(?:number|value)?s?", lower
+    ):
+        return Group("reals", (None, HALVES[reals[1]]))
     if sum(token[0] == '"' for token in tokens) > MOST_WORDS:
         raise Unreadable("prose")
     return Group("word", (joined,))
 
 
+def read_date(text: str) -> Group | None:
+    """Reads a day of a month, with or without its year."""
+    match = DATE.fullmatch(_strip(text))
+    name = match[2].lower() if match else ""
+    month = next((month for month in MONTHS if name in (month, month[:3])), None)
+    if not month or bool(match[1]) == bool(match[3]):
+        return None
+    return Group("word", (f"{month} {match[1] or match[3]} {match[4] or ''}",))
+
+
+def _strip(text: str) -> str:
+    return " ".join(re.sub(r"\\(?:text|mathrm)|\\[,;:!> ]|[{}~$]", " ", text).split())
+
+
 def read_time(text: str) -> Group | None:
     """Reads a time of day: one with seconds, `a.m.`, `p.m.` or a zero in front; others may be ratios."""
-    match = TIME.fullmatch(re.sub(r"\\(?:text|mathrm)|\\[,;:!> ]|[{}~$]", " ", text).strip())
+    match = TIME.fullmatch(_strip(text))
     if not match:
         return None
     hour, minute, second, half, only_hour, its_half = match.groups()

@@ -3,7 +3,7 @@ r"""Reads the tokens of an answer: numbers, lists, sets, intervals, equations, m
 import itertools
 import re
 
-from rlready.components.core.verifier.exact.expression import Node, Unreadable, make_number, parse
+from rlready.components.core.verifier.exact.expression import Node, Unreadable, parse
 from rlready.components.core.verifier.exact.identity import list_symbols
 from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name
 from rlready.components.core.verifier.exact.parts import (
@@ -17,7 +17,8 @@ from rlready.components.core.verifier.exact.parts import (
     list_marks,
     split,
 )
-from rlready.components.core.verifier.exact.quantities import read_quantity, read_time, read_words
+from rlready.components.core.verifier.exact.quantities import HALVES, read_date, read_quantity, read_time, read_words
+from rlready.components.core.verifier.exact.spelling import SPACE
 from rlready.components.core.verifier.exact.tokens import tokenize
 
 JOINERS = (",", ";", '"and', '"or', "\\vee")
@@ -25,14 +26,23 @@ EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integers? ([a-z])|([a-z]) (?:is )?an integer)")
-LABEL = re.compile(r"\s*(?:\\text(?:bf)?\s*\{\s*)?\([a-hA-H]\)\s*(?:\}\s*|\s)(?=[-\d\\.])(.*)", re.DOTALL)
-LABEL_IN_TEXT = re.compile(r"\s*\\text(?:bf)?\s*\{\s*\([a-hA-H]\)\s+([-\d.,/]+)\s*\}", re.DOTALL)
+# The letter of an option before its value: surely one in text, with a lone bracket or a colon, maybe a factor otherwise.
+OPTION = re.compile(
+    rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
+    rf"(?:{SPACE.pattern})*(?=[^\s}}])(.+)",
+    re.DOTALL,
+)
+LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.])(.*)", re.DOTALL)
 OPENING = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|the \w+ is"
+    r"|(?:its |total )?(?:area|volume|perimeter|value|probability|sum|number|length|radius|distance|total|result) is"
     r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
 )
+# What does not matter in the name of a segment or an angle: `|AB|`, `\overline{AB}`, `m\angle A`.
+LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
+REALS = {"@mathbb R": "", **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), "positive")}
 
 
 def read(text: str):
@@ -44,21 +54,19 @@ def read(text: str):
     Raises:
         Unreadable: If it is none of the forms known here.
     """
-    if label := LABEL_IN_TEXT.fullmatch(text) or LABEL.fullmatch(text):
+    if option := OPTION.fullmatch(text):
+        inside = "\\text{" if option[0].lstrip().startswith("\\") and not option[1] else ""
+        return read(inside + option[2])
+    if label := LABEL.fullmatch(text):
         value = read(label[1])
         if not isinstance(value, Node) or list_symbols(value):
             raise Unreadable("a label or a factor")
         return value
-    if ":" in text or "m" in text.lower():
-        time = read_time(text)
-        if time:
-            return time
+    if moment := read_time(text) or read_date(text):
+        return moment
     tokens = tokenize(text)
     if not tokens:
         raise Unreadable("nothing")
-    if len(tokens) == 1 and re.fullmatch(r"\d{1,3}(,\d{3})+", tokens[0]):
-        parts = tuple(make_number(part) for part in tokens[0].split(","))
-        return Group("grouped", (make_number(tokens[0]), Group("list", parts)))
     tokens = _cut_opening(tokens)
     if "\\in" in tokens and len(split(tokens, JOINERS)) == 1:
         sides = split(tokens, ("\\in",))
@@ -153,7 +161,8 @@ def _read_signs(tokens: list[str]):
             return Group("list", tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined))
         if tokens[0] == "\\{":
             return _read_single(tokens)
-    return Group("list", tuple(map(read_tokens, _choose_signs(tokens))))
+    values = tuple(map(read_tokens, _choose_signs(tokens)))
+    return Group("list", values) if len(values) > 1 else values[0]
 
 
 def _cut_sets(tokens: list[str]) -> list[str]:
@@ -166,6 +175,9 @@ def _choose_signs(tokens: list[str]) -> list[list[str]]:
     if "\\pm" not in tokens and "\\mp" not in tokens:
         return [tokens]
     signs = ({"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"})
+    signed = [tokens[place + 1 : place + 3] for place, token in enumerate(tokens) if token in signs[0]]
+    if all(re.fullmatch(r"0+(\.0*)?|\.0+", part[0]) and part[1:] not in (["!"], ["^"]) for part in signed if part):
+        signs = signs[:1]
     return [[sign.get(token, token) for token in tokens] for sign in signs]
 
 
@@ -249,7 +261,11 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
-    names = ("".join(name).replace('"', ""), *split_name(name), parse_name(name), is_expression(name)) if name else None
+    names = (
+        (LENGTH.sub("", "".join(name).replace('"', "")), *split_name(name), parse_name(name), is_expression(name))
+        if name
+        else None
+    )
     return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
@@ -265,8 +281,8 @@ def _read_single(tokens: list[str]):
     """Reads a set, a tuple, an interval, a matrix, or a number with or without a unit."""
     if tokens in (["\\emptyset"], ["\\{", "\\}"]):
         return Group("set", ())
-    if tokens == ["@mathbb R"]:
-        return Group("reals", (None, EVERYTHING))
+    if len(tokens) == 1 and tokens[0] in REALS:
+        return Group("reals", (None, HALVES[REALS[tokens[0]]]))
     if "\\begin" in tokens:
         return _read_environment(tokens[1:] if tokens[0] == "\\{" and "\\}" not in tokens else tokens)
     if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
@@ -281,6 +297,8 @@ def _read_single(tokens: list[str]):
             return Group(kind, tuple(map(read_tokens, parts)))
         if mark == "(" and is_text(inner):
             return read_words(inner)
+    if re.fullmatch("[A-Z]|@[A-Z]_.*", tokens[0]) and tokens[1:2] == ["("] and len(split(tokens[2:-1], (",", ";"))) > 1:
+        return read_relation([tokens[:1], tokens[1:]], ["="])  # a point, `P(1,2)`
     return read_quantity(tokens)
 
 
@@ -314,6 +332,11 @@ def _read_environment(tokens: list[str]):
 
 
 def _read_matrix(tokens: list[str]) -> Group:
+    if tokens[0] not in ("(", "[", "\\begin"):
+        place = next(place for place, token in enumerate(tokens) if token in ("(", "[", "\\begin"))
+        factor = parse([*tokens[:place], "(", "1", ")"])
+        rows = [[Node("*", (factor, entry)) for entry in row.items] for row in _read_matrix(tokens[place:]).items]
+        return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
     if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
     name = tokens[2].strip('"') if len(tokens) > 3 else ""

@@ -49,7 +49,7 @@ SAME = {
     \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle
     \displaystyle \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal
     \large \Large \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill
-    \mathopen \mathclose \mathord \bold \mathbfit""",
+    \underline \mathopen \mathclose \mathord \bold \mathbfit""",
     )
 }
 SAME |= dict(
@@ -63,7 +63,7 @@ SAME |= dict(
     \lparen=( \rparen=) \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx
     \dots=\ldots \cdots=\ldots \lor=\vee \ast=* \centerdot=\cdot \colon=: \varepsilon=\epsilon \vartheta=\theta
     \varphi=\phi \varrho=\rho \varkappa=\kappa \Reals=\mathbb{R} \reals=\mathbb{R} \R=\mathbb{R} \arctg=\arctan
-    \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh \lbrack=[ \rbrack=] \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty
+    \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh \mathdollar=\$ \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty
     \percent=% \widehat=\hat \widetilde=\tilde \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text
     \textit=\text \textsf=\text \texttt=\text \mbox=\text \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm
     \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt \cr=\\ \tabularnewline=\\ \thickapprox=\approx""",
@@ -75,8 +75,14 @@ SKIPPED = re.compile(r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*
 DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
 COMMAS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))")
 GROUPS_APART = re.compile(
-    r"(?<![\d.,_^A-Za-z])([1-9]\d{0,2})((?:(?:\s|~|\\[,;:> ]|\{\s\})+\d{3})+)(?!\s*[\d/.]|\s*,\s*\d)"
+    r"(?<![\d.,_^A-Za-z])([1-9]\d{0,2})((?:(?:\s|~|\\[,;:> ]|\{\s\})+\d{3})+)(?!\s*[\d/]|\s*\.(?!\d)|\s*,\s*\d)"
 )
+# Digits that recur: between dots above them, in brackets, or written out and going on.
+RECURRING = re.compile(r"(?<=[.\d])\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?")
+IN_BRACKETS = re.compile(r"([-+]?\d*\.\d*)\((\d+)\)(?=\\?%?$)")
+GOING_ON = re.compile(r"(?<!\d)(\d*\.\d*?)(?=\d{3})(\d{1,6}?)\2+\s*(?:\\ldots|\.{3,})")
+OVERLINED = re.compile(r"(?<=\.)(\d*\\overline\s*\{?\d+\}?)\s*(?:\\ldots|\.{3,})")
+MINUTES = re.compile(r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?![\d'])")
 HTML = re.compile(r"<(su[bp])>([^<>]*)</\1>")
 ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
 BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
@@ -88,6 +94,7 @@ LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
 WRAPPED = re.compile(r"\{[^{}]*\}")
 DEGREE = re.compile(r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
+LISTED = re.compile(rf"(?<=\d)(?:(?:{SPACE.pattern})+,|,(?:{SPACE.pattern}))(?:{SPACE.pattern})*(?=\d{{3}}(?!\d))")
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 
 
@@ -99,7 +106,7 @@ def respell(text: str) -> str:
     text = BROKEN.sub(lambda found: ESCAPES[found[0]], text)
     if "\\begin" not in text:
         text = TWICE.sub("", text)
-    text = COMMAS.sub("", text).replace("{,}", ",").replace("{.}", ".")
+    text = COMMAS.sub("", text).replace("{,}", ",").replace("{.}", ".").replace("{:}", ":")
     text = GROUPS_APART.sub(lambda found: found[1] + "".join(re.findall(r"\d+", found[2])), text)
     if "$" in text:
         if text.count("$") - text.count("\\$") == 1:
@@ -117,6 +124,10 @@ def respell(text: str) -> str:
         .replace("!=", "\\ne ")
         .replace("**", "^")
     )
+    if "." in text:
+        text = RECURRING.sub(r"\\overline{\1\2\3}", OVERLINED.sub(r"\1", text))
+        text = GOING_ON.sub(r"\1\\overline{\2}", IN_BRACKETS.sub(r"\1\\overline{\2}", text))
+    text = MINUTES.sub(r"(\1+\\frac{\2}{60})^\\circ", text).replace("per cent", "percent")
     text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
     text = LAST_SPACE.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", DEGREE.sub("^\\\\circ", text))))
     text = LAST_MARK.sub("", text.strip()).strip()
@@ -125,7 +136,7 @@ def respell(text: str) -> str:
 
 def normalise(text: str) -> str:
     """Returns respelled LaTeX without spaces, so that equal strings mean the same answer; digits apart stay apart."""
-    text = re.sub(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)", "␣", respell(text))
+    text = LISTED.sub(",␣", re.sub(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)", "␣", respell(text)))
     text = SPACE.sub("", TEXT.sub(r"\1", text)).replace("\\$", "")
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     option = re.fullmatch(r"\(([A-Z])\)", text)

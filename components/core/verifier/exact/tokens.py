@@ -19,7 +19,7 @@ PIECE = re.compile(
 )
 INSIDE = re.compile(r"\\[a-zA-Z]+|[A-Za-zΩμ元]+(?:[-'][A-Za-z]+)*|\d+(?:\.\d+)?|\S", re.ASCII)
 FUNCTIONS = set(
-    re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh coth exp ln log lg sqrt arcsin arccos arctan arccot")
+    re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh coth exp ln log lg sqrt arcsin arccos arctan arccot cis")
 )
 FUNCTIONS |= {"arcsec", "arccsc"}
 COMMANDS = FUNCTIONS | {"pi", "infty", "max", "min", "gcd", "lcm"}
@@ -89,7 +89,12 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
         inner = inner.replace("\\$", "$ ")
     tokens = []
     for piece in INSIDE.findall(SPACE.sub(" ", inner)):
-        if piece in FUNCTIONS or piece in ("max", "min", "gcd", "lcm") or (piece[0] == "\\" and len(piece) > 1):
+        minutes = piece == "min" and before and _ends_value(before[-1])
+        if (
+            piece in FUNCTIONS
+            or (piece in ("max", "min", "gcd", "lcm") and not minutes)
+            or (piece[0] == "\\" and len(piece) > 1)
+        ):
             tokens.append(SPELLED.get(piece, piece))
         elif tokens and (
             (piece == "." and tokens[-1][0] == '"') or (piece in ORDINALS and _is_ordinal(tokens[-1], piece))

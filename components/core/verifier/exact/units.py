@@ -95,7 +95,7 @@ $ dollar usd buck
 € euro eur
 £ gbp sterling
 ¥ yen jpy yuan rmb cny 元
-₹ rupee
+₹ rupee rs inr
 % percent pct percentage
 unit
 square cubic
@@ -143,9 +143,15 @@ NO_UNIT_IF_BARE = LETTERS | {
 # What may stand before a counted thing.
 ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
-SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-RATES = {"mph": {"mi": 1, "h": -1}, "kmh": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}, "rpm": {"rev": 1, "min": -1}}
-SCALES_OF_HEAT = {"c": "°C", "celsius": "°C", "f": "°F", "fahrenheit": "°F"}
+SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+RATES = {
+    "mph": {"mi": 1, "h": -1},
+    "kmh": {"km": 1, "h": -1},
+    "kph": {"km": 1, "h": -1},
+    "rpm": {"rev": 1, "min": -1},
+    "Nm": {"N": 1, "m": 1},
+}
+SCALES_OF_HEAT = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F"}
 # Signs and words that a number stands before or behind.
 CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "¢": "¢", "元": "¥"}
 
@@ -172,6 +178,7 @@ def read_unit(tokens: list[str]) -> tuple | None:
     """
     powers: dict[str, int] = {}
     sign, ahead, place, expects = 1, 1, 0, True
+    tokens = [f'"{part}' if token[0] == '"' else part for token in tokens for part in _split_word(token)]
     while place < len(tokens):
         token = tokens[place]
         place += 1
@@ -190,16 +197,22 @@ def read_unit(tokens: list[str]) -> tuple | None:
         if word.lower() in ADJECTIVES and expects and place < len(tokens):
             continue
         unit = find_unit(word) if word else None
-        if unit == "°" and place < len(tokens) and tokens[place][1:].lower() in SCALES_OF_HEAT:
-            unit = SCALES_OF_HEAT[tokens[place][1:].lower()]
+        if unit == "°" and place < len(tokens) and (scale := tokens[place].lstrip('"`').lower()) in SCALES_OF_HEAT:
+            unit = SCALES_OF_HEAT[scale]
             place += 1
-        if unit is None and word.lower() not in RATES:
+        rate = RATES.get(word) or RATES.get(word.lower())
+        if unit is None and rate is None:
             return None
         power, place = _read_power(tokens, place)
-        for part, exponent in RATES.get(word.lower(), {unit: 1}).items():
+        for part, exponent in (rate or {unit: 1}).items():
             powers[part] = powers.get(part, 0) + sign * exponent * (power or ahead)
         ahead, expects = 1, False
     return tuple(sorted(powers.items())) if powers and not expects else None
+
+
+def _split_word(token: str) -> list[str]:
+    """Returns the words of `"newton-meters`, or a token that is no word."""
+    return token[1:].split("-") if token[0] == '"' else [token]
 
 
 def _read_power(tokens: list[str], place: int) -> tuple[int | None, int]:
