@@ -175,9 +175,105 @@ def repeating_decimal(rng) -> Pairs:
         return
     value = Fraction(int(digits), (10 ** len(digits) - 1) * 10**zeros)
     written = rf"0.{'0' * zeros}\overline{{{digits}}}"
-    yield write(value), written, True
-    yield write(disturb(rng, value)), written, False
-    yield f"0.{'0' * zeros}{digits}", written, False
+    dots = rf"\dot{{{digits}}}" if len(digits) == 1 else rf"\dot{{{digits[0]}}}\dot {digits[1]}"
+    endings = [dots, f"({digits})", digits * 3 + "...", digits * 4 + r"\ldots", rf"\bar{{{digits}}}"]
+    for way in (written, f"0.{'0' * zeros}{rng.choice(endings)}"):
+        yield write(value), way, True
+        yield way, rewrite(rng, value), True
+        yield write(disturb(rng, value)), way, False
+        yield f"0.{'0' * zeros}{digits}", way, False
+
+
+@kind
+def nested_set(rng) -> Pairs:
+    a, b, c = rng.sample(range(1, 99), 3)
+    flat, pair, deep = rf"\{{{a},{b},{c}\}}", rf"\{{\{{{a},{b}\}},{c}\}}", rf"\{{\{{{a},{b}\}},\{{{c}\}}\}}"
+    others = [
+        flat,
+        pair,
+        deep,
+        rf"\{{{flat}\}}",
+        rf"\{{{a},\{{{b},{c}\}}\}}",
+        rf"\{{({a},{b}),{c}\}}",
+        rf"{a},{b},{c},{c}",
+    ]
+    for gold, answer in (
+        (0, rf"\{{{c},{b},{a}\}}"),
+        (1, rf"\{{{c},\{{{b},{a}\}}\}}"),
+        (2, rf"\{{\{{{c}\}},\{{{b},{a}\}}\}}"),
+    ):
+        yield others[gold], answer, True
+        yield others[gold], rng.choice(others[:gold] + others[gold + 1 :]), False
+    yield rf"\{{{a}\}}", str(a), True
+    yield rf"\{{\{{{a}\}}\}}", rng.choice([str(a), rf"\{{{a}\}}"]), False
+
+
+@kind
+def sign_of_nothing(rng) -> Pairs:
+    value = draw_fraction(rng)
+    zero = rng.choice([r"\pm 0", r"\mp0", r"\pm0.0"])
+    yield rewrite(rng, value), f"{write(value)}{zero}", True
+    yield "0", zero, True
+    yield write(value), rf"{write(value)}\pm 1", False
+    yield write(value), rf"\pm{write(abs(value))}", False
+
+
+@kind
+def polar(rng) -> Pairs:
+    radius, degrees = rng.randint(2, 30), rng.choice([15, 36, 60, 75, 110, 240])
+    turn = write(Fraction(degrees, 180))
+    cis = rng.choice([r"\operatorname{cis}", r"\text{cis }", r"\,\mathrm{cis}\,"])
+    ways = [r"R(\cos D^\circ+i\sin D^\circ)", rf"Re^{{i{turn}\pi}}", rf"R{cis}D^\circ"]
+    other = degrees + rng.choice([-degrees * 2, 1, 90, 180])
+    for way in ways:
+        yield rf"{radius}{cis}({turn}\pi)", way.replace("R", str(radius)).replace("D", str(degrees)), True
+        yield rf"{radius}{cis}{degrees}^\circ", way.replace("R", str(radius + 1)).replace("D", str(degrees)), False
+    yield rf"{radius}{cis}{degrees}^\circ", rf"{radius}{cis}({other}^\circ)", False
+    yield rf"{radius}{cis}{degrees}^\circ", rf"{radius}{cis}{degrees}", False
+
+
+@kind
+def option_before_its_value(rng) -> Pairs:
+    value, letter = draw_fraction(rng), rng.choice("ABCDE")
+    label = rng.choice(
+        ["{}) ", "({}) ", r"\text{{({}) }}", "{}. ", r"\textbf{{({})}}\ ", r"\mathrm{{({})}}\,", r"({})\ "]
+    )
+    yield write(value), label.format(letter) + write(value), True
+    yield write(value), label.format(letter) + write(disturb(rng, value)), False
+    yield label.format(letter) + write(value), label.format("E") + rewrite(rng, value), True
+
+
+@kind
+def point(rng) -> Pairs:
+    a, b = rng.sample(range(-9, 30), 2)
+    one, other = rng.sample("ABCMPQ", 2)
+    yield (
+        f"{one}({a},{b})",
+        rng.choice([f"({a}, {b})", f"{one}=({a},{b})", f"{one}({a};{b})", f"(x,y)=({a},{b})"]),
+        True,
+    )
+    yield f"({a},{b})", f"{one}({a}, {b})", True
+    yield (
+        f"{one}({a},{b})",
+        rng.choice([f"({b},{a})", f"{one}({b},{a})", f"{other}({a},{b})", f"{a + b}", f"[{a},{b}]"]),
+        False,
+    )
+
+
+@kind
+def number_base(rng) -> Pairs:
+    base, name = rng.choice([(11, "eleven"), (12, "twelve"), (16, "16")])
+    digits = f"{rng.randint(1, 9)}{rng.choice('AB' if base > 11 else 'A')}{rng.randint(0, 9)}"
+    yield (
+        f"{digits}_{{{base}}}",
+        rng.choice([f"({digits})_{{{base}}}", rf"\text{{{digits}}}_{{{base}}}", rf"{digits}_{{\text{{{name}}}}}"]),
+        True,
+    )
+    yield (
+        f"{digits}_{{{base}}}",
+        rng.choice([f"{digits[::-1]}_{{{base}}}", f"{digits}_{{13}}", str(int(digits, base)), f"1{digits}_{{{base}}}"]),
+        False,
+    )
 
 
 @kind
@@ -370,15 +466,18 @@ def thousands(rng) -> Pairs:
     yield f"{a}{b}", f"{a},{b}", True
     yield f"{a}{b}", f"{a} {b}", True
     yield f"{a}{b}", rf"{a}\,{b}", True
-    yield f"{a}{b}", f"{a}, {b}", False
+    apart = rng.choice([", ", r",\ ", r",~", " ,", ";", " and ", r"\text{ or }"])
+    yield f"{a},{b}", f"{a}{apart}{b}", False
+    yield f"{a}{b}", f"{a}{apart}{b}", False
+    yield f"-{a},{b}", f"-{a}, {b}", False
+    yield f"({a},{b})", f"{a},{b}", False
     yield f"{a}, {b}", f"{a}{b}", False
-    yield f"{a}{b}", f"{a}; {b}", False
     yield f"{a}, {b}", f"{b}, {a}", True
     yield f"{a}{b}017", f"{a}, {b}, 017", False
     yield rf"{a}\text{{ and }}{b}", f"{b}, {a}", True
     yield rf"{a}\text{{ and }}{b}", str(b), False
     yield str(b), rf"{a}\text{{ or }}{b}" if a != b else "0", False
-    yield f"{a},{b}", rf"\{{{a}, {b}\}}", True
+    yield f"{a},{b}", rf"\{{{a}, {b}\}}", False
 
 
 @kind

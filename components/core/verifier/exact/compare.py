@@ -152,7 +152,7 @@ def _compare_kinds(a, b) -> bool:
         parts = [part.args[0] for part in b.items] + [0, 0]
         return _is_same_time(a.items, (*parts[:3], ""))
     if kind == "set" and other == "number" and len(a.items) == 1:
-        return is_equal(a.items[0], b)
+        return _is_same_part(a.items[0], b)
     if kind == "set" and other == "[]" and len(b.items) > 2:
         return _compare_lists(a, b)
     if kind == "relation" and other == "number":

@@ -29,10 +29,10 @@ INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integer
 # The letter of an option before its value: surely one in text, with a lone bracket or a colon, maybe a factor otherwise.
 OPTION = re.compile(
     rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
-    rf"(?:{SPACE.pattern})*(?=[^\s}}])(.+)",
+    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}])(.+)",
     re.DOTALL,
 )
-LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.])(.*)", re.DOTALL)
+LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.({{])(.*)", re.DOTALL)
 OPENING = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|the \w+ is"
     r"|(?:its |total )?(?:area|volume|perimeter|value|probability|sum|number|length|radius|distance|total|result) is"
