@@ -1,6 +1,7 @@
 r"""Names of quantities, such as `x`, `AB`, `P(X=2)`, `f(x)` or `Area of ABC`."""
 
 import itertools
+import re
 
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, parse
 from rlready.components.core.verifier.exact.tokens import FUNCTIONS
@@ -11,6 +12,7 @@ IN_NAMES = {
 }
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
 
+LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
 UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
 
 
@@ -74,6 +76,11 @@ def parse_name(name: list[str]) -> Node | None:
         return None if "(" in name else parse(name)
     except Unreadable:
         return None
+
+
+def write_name(name: list[str]) -> str:
+    r"""Returns a name as text; a segment is its length, however it is written: `|AB|`, `\overline{AB}`; so is `m\angle A`."""
+    return LENGTH.sub("", "".join(name).replace('"', ""))
 
 
 def split_name(name: list[str]) -> tuple[str, tuple[str, ...]]:

@@ -32,6 +32,7 @@ HALVES = {
     "nonnegative": ((ZERO, True, INFINITY, False),),
     "negative": ((Node("neg", (INFINITY,)), False, ZERO, False),),
 }
+REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
 
 
 def find_currency(token: str) -> str | None:

@@ -5,7 +5,7 @@ import re
 
 from rlready.components.core.verifier.exact.expression import Node, Unreadable, parse
 from rlready.components.core.verifier.exact.identity import list_symbols
-from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name
+from rlready.components.core.verifier.exact.names import is_expression, is_name, parse_name, split_name, write_name
 from rlready.components.core.verifier.exact.parts import (
     EVERYTHING,
     OPEN,
@@ -17,7 +17,7 @@ from rlready.components.core.verifier.exact.parts import (
     list_marks,
     split,
 )
-from rlready.components.core.verifier.exact.quantities import HALVES, read_date, read_quantity, read_time, read_words
+from rlready.components.core.verifier.exact.quantities import REALS, read_date, read_quantity, read_time, read_words
 from rlready.components.core.verifier.exact.spelling import SPACE
 from rlready.components.core.verifier.exact.tokens import tokenize
 
@@ -38,11 +38,8 @@ OPENING = re.compile(
     r"|(?:its |total )?(?:area|volume|perimeter|value|probability|sum|number|length|radius|distance|total|result) is"
     r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
 )
-# What does not matter in the name of a segment or an angle: `|AB|`, `\overline{AB}`, `m\angle A`.
-LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MOST_PARTS = 64  # of a list
-REALS = {"@mathbb R": "", **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), "positive")}
 
 
 def read(text: str):
@@ -261,11 +258,7 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
-    names = (
-        (LENGTH.sub("", "".join(name).replace('"', "")), *split_name(name), parse_name(name), is_expression(name))
-        if name
-        else None
-    )
+    names = (write_name(name), *split_name(name), parse_name(name), is_expression(name)) if name else None
     return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
@@ -282,7 +275,7 @@ def _read_single(tokens: list[str]):
     if tokens in (["\\emptyset"], ["\\{", "\\}"]):
         return Group("set", ())
     if len(tokens) == 1 and tokens[0] in REALS:
-        return Group("reals", (None, HALVES[REALS[tokens[0]]]))
+        return Group("reals", (None, REALS[tokens[0]]))
     if "\\begin" in tokens:
         return _read_environment(tokens[1:] if tokens[0] == "\\{" and "\\}" not in tokens else tokens)
     if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
