@@ -45,7 +45,7 @@ test-kfp-versions: $(VENV)/installed  ## compile, place and run through the mode
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/test_vllm.py
 
-bench: $(VENV)/installed  ## speed, printed as ratios
+bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks
 
 bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import test_coverage_kept as kept
+import test_sequential as sequential
 from scipy import stats
 from test_difference import POPULATIONS, cover, draw_apart
 from test_forecast import draw_settings
@@ -68,14 +70,14 @@ def test_pass_at_k():
         print(f"  {name:<43}{'  '.join(shown)}")
 
 
-def test_differences(studies=400):
+def test_differences(studies=1000):
     sizes = ((24, 16, 4), (128, 16, 1), (128, 64, 4), (128, 256, 4), (128, 64, 8), (128, 256, 64), (512, 64, 8))
     print(f"\ndifference of two models, (problems, samples, k): {'  '.join(f'{size!s:>13}' for size in sizes)}")
     for name, draw in POPULATIONS.items():
         print(f"  {name:<49}{'  '.join(f'{cover(draw, *size, studies):13.3f}' for size in sizes)}", flush=True)
 
 
-def test_families(studies=400):
+def test_families(studies=1000):
     print(
         "\nproblems of a family alike: Pass@1 as one draw, as one each; the difference of two models as one draw, as one each"
     )
@@ -89,6 +91,18 @@ def test_families(studies=400):
                 shown.append(((low <= 0.5) & (high >= 0.5)).mean())
             shown += [cover(draw_apart, families * size, 64, 1, studies, size, known) for known in (True, False)]
             print(f"  {families} families of {size}: {'  '.join(f'{share:.3f}' for share in shown)}", flush=True)
+
+
+def test_coverage_kept():
+    print("\ncoverage kept, and what the base model keeps of itself")
+    for way in kept.WAYS:
+        kept.test_the_interval_covers_and_the_estimate_has_no_bias_to_speak_of(way)
+
+
+def test_sequential_errors():
+    print("\nsequential test at alpha 0.05: wrong decisions over 600 runs")
+    for population in sequential.POPULATIONS:
+        sequential.test_wrong_decisions_of_simulated_runs_stay_within_alpha(population)
 
 
 def test_false_positive_rate(studies=2000, problems=128, samples=16):
