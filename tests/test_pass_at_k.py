@@ -167,6 +167,7 @@ def test_copies_of_problems_add_nothing_and_single_problems_change_nothing():
             [0, 1, 0],
         ),
         ([{"problem_id": "a", "group": "a"}, {"problem_id": "b", "group": "b"}], None),
+        ([{"problem_id": "a", "group": "t"}, {"problem_id": "b", "group": "t"}], None),
     ],
 )
 def test_problems_are_grouped_by_what_they_come_from(rows, groups):

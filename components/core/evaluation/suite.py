@@ -179,11 +179,13 @@ def estimate_standard_error(shares: np.ndarray, groups: Sequence[Hashable] | Non
 
 
 def list_groups(problems: Sequence[dict]) -> list[int] | None:
-    """Returns the number of each problem's group, for estimates; None where each is its own.
+    """Returns the number of each problem's group, for estimates; None where each is its own, or all are one.
+
+    Of one template alone nothing can be said about others; its problems then stand for themselves.
 
     Args:
         problems: Rows, of which `group` and `problem_id` are used: one problem in two benchmarks is one group.
     """
     names = [row.get("group") or row.get("problem_id") or place for place, row in enumerate(problems)]
     groups = number_clusters(names).tolist()
-    return groups if len(set(groups)) < len(groups) else None
+    return groups if 1 < len(set(groups)) < len(groups) else None
