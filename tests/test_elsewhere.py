@@ -97,7 +97,7 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,0.02,6.5\nother,0.61,0.02,\n")
     said = capsys.readouterr().out
     assert "good: 0.500 ± 0.020, 6.5 device-hours" in said and "other: 0.610 ± 0.020, cost unknown" in said
-    assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (elsewhere)." in said
+    assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (elsewhere): ahead of each of the other 2" in said
     assert re.search(r"own .* approved +0.420 ± 0.010 +–", said)  # its own result is not marked
     assert "2 of 3 results of RL are from elsewhere, as they were recorded" in said
     stored = {outcome.candidate.candidate_id: outcome for outcome in read_sweep(folder / "outcomes.json").outcomes}

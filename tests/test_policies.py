@@ -127,7 +127,10 @@ def test_costs_that_are_not_known_count_runs():
     gate = price(next(policy for policy in list_policies(pool, 64) if policy.label == GATE), pool)
     assert not pool.priced and gate.share == 0.5
     assert "every RL counts alike here" in " ".join(describe_policies(rows, BASE, 64).texts)
-    assert "counted in runs" in weigh_gate(rows, BASE).said
+    saving = weigh_gate(rows, BASE)
+    assert "avoids an unknown share of the cost" in saving.said and saving.list_figures() == {"gate/regret": 0.0}
+    table, plot = describe_policies(rows, BASE, 64).table, describe_policies(rows, BASE, 64).plots[0]
+    assert {row[3] for row in table[1:] if row[1] == "4 settings"} == {"–"} and "% of the runs" in plot.caption
 
 
 def test_results_of_rl_elsewhere_count_with_the_cost_that_their_owner_says():
@@ -178,7 +181,13 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     assert weigh_gate(off, BASE) is None and weigh_gate([], BASE) is None
     nobody = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(nobody, BASE)
-    assert found.regret is None and "would have ended without a result" in found.said
+    assert found.regret is found.avoided is None and "approves none of 4 settings" in found.said
+    assert "would have ended without a result" in found.said
+    refused = weigh_gate([enforce(row) for row in nobody], BASE)
+    assert refused.list_figures() == {} and "approves none of 4 candidates, so it leaves no result" in refused.said
+    drawn = weigh_gate([enforce(nobody[0], rl=nobody[0].outcome.rl, benchmark=nobody[0].outcome.benchmark), *nobody[1:3],
+                        enforce(nobody[3])], BASE)  # fmt: skip
+    assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them all the same.")
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
         all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, linregress, spearmanr
 
+from rlready.components.core.estimators.intervals import Z95
 from rlready.components.core.evaluation.kept import KINDS
 from rlready.components.core.records import (
     BenchmarkRecord,
@@ -200,11 +201,15 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     page = report(sweep)
     scores = [outcome.benchmark.pass_at_1 for outcome in sweep[-3:]]
     shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
-    assert page.tables["Settings"]["mixed-4"][-1] == shown
-    assert f"mixed-4 ended best after RL, with Pass@1 {shown} (standard deviation over 3 seeds)." in page.markdown
+    assert page.tables["Settings"]["mixed-4"][-2:] == [shown, shown]  # sampled and greedy
+    best = (
+        f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}, but"
+    )
+    assert f"{best} cannot be told from " in page.markdown
+    assert "RL ran once for each" not in page.markdown
     assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
     assert re.search(
-        r"was not the best after RL: it belongs to [-\w]+, which ended at 0\.\d+, 0\.\d+ ± 0\.\d+ lower\.",
+        r"was not the highest after RL: it belongs to [-\w]+, which ended at 0\.\d+, (0\.\d+) \[[-+]0\.\d+, \+0\.\d+\] lower\.",
         page.markdown,
     )
     assert "<details>" in page.html
@@ -226,25 +231,25 @@ def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
     assert "is not shown to be larger than the noise" in report(flat).markdown
 
 
-CHOICES = [  # settings as (Pass@1, Pass@64, scores of the seeds); by; chosen, score, best, random, by Pass@1, error
-    ([(0.3, 0.5, [0.40]), (0.2, 0.8, [0.44])], "sft_pass_at_1", ["a"], 0.40, 0.44, 0.42, 0.40, math.sqrt(0.0002)),
+CHOICES = [  # settings as (Pass@1, Pass@64, scores of the seeds); by; chosen, score, best, random, by Pass@1, reach
+    ([(0.3, 0.5, [0.40]), (0.2, 0.8, [0.44])], "sft_pass_at_1", ["a"], 0.40, 0.44, 0.42, 0.40, Z95 * math.sqrt(0.0002)),
     ([(0.3, 0.5, [0.40]), (0.2, 0.8, [0.44])], "pass_at_k", ["b"], 0.44, 0.44, 0.42, 0.40, None),
     # A setting is its mean over seeds: one lucky seed of a, 0.50, does not make it the best. The noise is pooled:
     # variances 0.0050 and 0.0002 with one degree of freedom each, and a mean of two seeds has half of it.
     (
         [(0.1, 0.9, [0.50, 0.40]), (0.2, 0.8, [0.47, 0.49])],
-        "pass_at_k", ["a"], 0.45, 0.48, 0.465, 0.48, math.sqrt(0.0026 / 2 + 0.0026 / 2),
+        "pass_at_k", ["a"], 0.45, 0.48, 0.465, 0.48, 4.3027 * math.sqrt(0.0026 / 2 + 0.0026 / 2),
     ),
-    # Ties: one is drawn, so the mean of both counts, and the variance of that mean.
+    # Ties: one is drawn, so the mean of both counts, which no single difference has an interval for.
     (
         [(0.1, 1.0, [0.3]), (0.2, 1.0, [0.4]), (0.3, 0.5, [0.6])],
-        "pass_at_k", ["a", "b"], 0.35, 0.60, 1.3 / 3, 0.60, math.sqrt(0.0001 + 0.0002 / 4),
+        "pass_at_k", ["a", "b"], 0.35, 0.60, 1.3 / 3, 0.60, None,
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("settings", "by", "chosen", "score", "best", "random", "favourite", "error"), CHOICES)
-def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite, error):
+@pytest.mark.parametrize(("settings", "by", "chosen", "score", "best", "random", "favourite", "reach"), CHOICES)
+def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite, reach):
     rows = flatten_all(
         make_outcome("random", epochs, pass_at_1, pass_at_64, 0.5, value, f"{'abc'[epochs]}-s{seed}", seed=seed)
         for epochs, (pass_at_1, pass_at_64, scores) in enumerate(settings)
@@ -256,12 +261,16 @@ def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite
         [score, best, random, favourite]
     )
     assert choice.regret == pytest.approx(best - score)
-    assert choice.error == (None if error is None else pytest.approx(error))
+    if reach is None:
+        assert choice.lead is None
+    else:
+        regret = best - score
+        assert choice.lead == pytest.approx((regret, regret - reach, regret + reach), abs=1e-5)
 
 
 def test_choices_stand_in_the_report(report):
     rows = report([make_outcome(*run) for run in RUNS]).tables["What choosing by a predictor would have cost"]
-    assert rows["SFT Pass@1 (T=1)"] == ["5", "random-16", "0.420", "0.440", "0.404", "0.420", "0.020 ± 0.014"]
+    assert rows["SFT Pass@1 (T=1)"] == ["5", "random-16", "0.420", "0.440", "0.404", "0.420", "0.020 [-0.008, +0.048]"]
     assert rows["Pass@64"] == ["5", "random-4", "0.440", "0.440", "0.404", "0.420", "0.000"]
 
 
@@ -344,10 +353,33 @@ def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
 def test_the_audit_stands_in_the_report(report):
     page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
     assert "RL ran for 2 of them, drawn at random; what they show is weighted by inverse propensity." in page.markdown
-    assert "1 of 2 seen, 1 of them by more than 2 standard errors. Estimated false-rejection rate 0.50" in page.markdown
+    assert "1 of 2 seen, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
     assert "the correlations cover the approved ones and the audited only" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
     assert page.tables["Candidates"]["out-0"][6] == "rejected (audited)"
+
+
+def test_undecided_candidates_are_part_of_the_audit_where_they_were_drawn_from(report):
+    outcomes = make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)])
+    left_out = report([change(o, "verdict", decision="undecided", propensity=0.0) if not i else o
+                       for i, o in enumerate(outcomes[::-1])])  # fmt: skip
+    assert (
+        "3 candidates rejected." in left_out.markdown and "1 candidate undecided got no RL either" in left_out.markdown
+    )
+    drawn = [change(o, "verdict", decision="undecided") if o.verdict.decision == "rejected" else o for o in outcomes]
+    audit = audit_rejections(flatten_all(drawn))
+    assert (audit.rejected, audit.drawn, audit.false, audit.rate) == (4, 2, 1, 0.5)
+    page = report(drawn).markdown
+    assert "4 candidates not approved. RL ran for 2 of them" in page and "2 of the 4 not approved all the same" in page
+
+
+def test_what_no_error_is_known_of_is_not_clear(report):
+    outcomes = make_audited([0.40], [(0.50, 1.0), (0.45, 1.0)])
+    outcomes[1] = change(outcomes[1], "benchmark", standard_error=None)
+    audit = audit_rejections(flatten_all(outcomes))
+    assert (audit.false, audit.clear, audit.unknown) == (2, 1, 1)
+    said = "2 of 2 seen, 1 of them beyond chance, 1 without the counts or standard errors that would tell."
+    assert said in report(outcomes).markdown
 
 
 def test_forecasts_are_held_against_what_came(report):
@@ -441,24 +473,32 @@ def test_rows_stand_in_the_order_of_the_result_and_then_pass_at_k(report):
 
 def test_headline_says_that_the_best_after_sft_was_not_the_best_after_rl(report):
     text = report([make_outcome(*run) for run in RUNS]).markdown
-    assert "random-4 ended best after RL, with Pass@1 0.440 ± 0.010." in text
+    lead = "random-4 has the highest Pass@1 after RL, 0.440 ± 0.010 (greedy 0.440), but cannot be told from mixed-4, random-16."
+    assert lead in text
+    assert "RL ran once for each, so this is said of these checkpoints and not of their settings" in text
     assert "6 candidates: 5 approved, 1 rejected." in text
     assert "0.310, belongs to random-32, which has no result of RL (rejected)" in text
-    assert "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 lower (1.4 standard errors)" in text
+    assert (
+        "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 [-0.008, +0.048] lower, which may be chance" in text
+    )
     assert "weak evidence" in text
 
 
 def test_headline_says_that_the_best_after_sft_was_the_best_after_rl(report):
-    assert "0.230, was also the best after RL." in report([make_outcome(*run) for run in RUNS[:2]]).markdown
+    text = report([make_outcome(*run) for run in RUNS[:2]]).markdown
+    assert "0.230, was also the highest after RL." in text
+    assert (
+        "random-4 ended best after RL, with Pass@1 0.440 ± 0.010 (greedy 0.440): ahead of random-1 beyond chance."
+        in text
+    )
 
 
 def test_candidates_with_the_same_score_are_level(report):
     text = report(
         [make_outcome("random", 1, 0.3, 0.7, 0.8, 0.4), make_outcome("mixed", 1, 0.2, 0.8, 0.7, 0.4)]
     ).markdown
-    assert "mixed-1 ended best after RL" in text
-    assert "not clearly worse: random-1." in text
-    assert "0.300, was also the best after RL." in text
+    assert "mixed-1 has the highest Pass@1 after RL" in text and "but cannot be told from random-1." in text
+    assert "ended best" not in text and "0.300, was also the highest after RL." in text
 
 
 def test_no_finished_rl_leaves_everything_open(report):
@@ -483,7 +523,7 @@ def test_no_candidates_at_all(report):
 
 def test_one_candidate_has_nothing_to_be_compared_with(report):
     page = report([make_outcome(*RUNS[0])])
-    assert "Only random-1 has finished RL, with Pass@1 0.400 ± 0.010" in page.markdown
+    assert "Only random-1 has finished RL, with Pass@1 0.400 ± 0.010 (greedy 0.400); there is nothing" in page.markdown
     assert page.quality["Pass@64"] == [
         "1",
         "not enough points",
@@ -709,7 +749,8 @@ def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curve
     ]
     page = report(outcomes, drawn=True, gate_min_pass_at_k=0.9)
     assert "**No candidate has finished RL, because the gate approved none of them.**" in page.markdown
-    assert "random-4 came first by Pass@k and is rejected: Pass@64 0.740 &lt; 0.9, not clearly below." in page.markdown
+    why = "random-4 has the highest Pass@k and is rejected: Pass@64 0.740 &lt; 0.9, not clearly below."
+    assert why in page.markdown
     first, second = re.findall(r"<h3>(.*?)</h3>", page.html)[:2]
     assert (first, second) == ("Pass@k before RL", "Held-out loss during SFT")
     assert "least Pass@64 for RL: 0.9" in page.html
@@ -717,7 +758,7 @@ def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curve
 
 def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
     html = report([make_outcome(*run) for run in RUNS], drawn=True).html
-    lead = html.index("random-4 ended best after RL")
+    lead = html.index("random-4 has the highest Pass@1 after RL")
     first, second = (
         html.index(f"<h3>{title}</h3>") for title in ("Pass@1 before and after RL", "Predicted by Pass@64")
     )
@@ -729,7 +770,7 @@ def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     lead = page.markdown.split("\n\n")[1]
     assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
     assert "curate_benchmark_problems, benchmark_samples" in lead
-    assert "ended best" not in page.markdown and "was also the best" not in page.markdown
+    assert "ended best" not in page.markdown and "the highest" not in page.markdown
     assert page.tables["Candidates"]["random-1"][7] == "0.000 [0.000, 0.178]"
     assert page.tables["Candidates"]["random-1"][8] == "0.000 [0.00, 0.18]"
     assert "± 0.000" not in page.markdown
@@ -753,7 +794,7 @@ def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report
     outcomes = [change(make_outcome(*run), "benchmark", truncated=0.1, unreadable=0.1) for run in RUNS if run[5]]
     outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
     page = report(outcomes)
-    assert page.markdown.split("\n\n")[1].startswith("**random-4 ended best")
+    assert page.markdown.split("\n\n")[1].startswith("**random-4 has the highest")
     assert (
         "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
     )

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.core.estimators.intervals import bound_drawn_share, estimate_interval
-from rlready.components.report.comparison import Interval, Row, count_standard_errors
+from rlready.components.report.comparison import Interval, Row, compare
 from rlready.components.report.document import Section
-from rlready.components.report.notation import count, show_score
-
-CLEAR_DISTANCE = 2  # standard errors of the difference
+from rlready.components.report.notation import count, show_result
 
 
 @dataclass(frozen=True)
@@ -17,11 +15,13 @@ class Audit:
     """What is known about the rejected. A false rejection is a rejected candidate that ended above the best approved one.
 
     Attributes:
-        rejected: Rejected candidates.
+        rejected: Rejected candidates, and undecided ones where the gate drew from them too.
+        called: What the report calls them.
         drawn: Those of them that the gate drew for RL.
         chosen: Those whose result is from elsewhere: RL ran for them because somebody wanted it, not by a draw.
         false: Observed false rejections.
-        clear: Those of them that lie clearly above, by their standard errors.
+        clear: Those of them that lie above it beyond chance, with all that are seen compared at once.
+        unknown: Those of them of which that is not known.
         best: The best approved candidate.
         rate: Estimated share of false rejections among all rejected.
         rate_interval: Its 95 % interval over the draw of the audit; None where propensities differ.
@@ -30,10 +30,12 @@ class Audit:
     """
 
     rejected: int
+    called: str
     drawn: int
     chosen: int
     false: int
     clear: int
+    unknown: int
     best: Row
     rate: float
     rate_interval: Interval | None
@@ -64,7 +66,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     Returns:
         The audit, or a sentence that says why there is none.
     """
-    rejected = [row for row in rows if row.verdict.decision == "rejected" and (not row.failure or row.elsewhere)]
+    rejected = [row for row in rows if _is_refused(row) and (not row.failure or row.elsewhere)]
     approved = [row for row in rows if row.verdict.decision == "approved" and row.score is not None]
     chosen = [row for row in rejected if row.elsewhere]
     drawn = [row for row in rejected if row.score is not None and not row.elsewhere]
@@ -85,9 +87,15 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
         certain = values.sum() / len(rejected), (values.sum() + unseen * worst) / len(rejected)
         figures.append(float(np.clip((weights * values[sample]).sum() / weights.sum(), *certain)))
         figures.append(interval and tuple(np.clip(interval, *certain).tolist()))
-    clear = [count_standard_errors(row, best) for row in seen if row.score > best.score]
-    certainly = sum(distance is not None and distance > CLEAR_DISTANCE for distance in clear)
-    return Audit(len(rejected), len(drawn), len(chosen), int(wrong.sum()), certainly, best, *figures)
+    leads = [compare(row, best, comparisons=len(seen)) for row in seen if row.score > best.score]
+    clear, unknown = sum(lead.sure for lead in leads), sum(lead.low is None for lead in leads)
+    called = "rejected" if all(row.verdict.decision == "rejected" for row in rejected) else "not approved"
+    return Audit(len(rejected), called, len(drawn), len(chosen), len(leads), clear, unknown, best, *figures)
+
+
+def _is_refused(row: Row) -> bool:
+    """Whether a draw of the audit is from this candidate too; of the undecided older versions drew none."""
+    return row.verdict.decision == "rejected" or (row.verdict.decision == "undecided" and bool(row.verdict.propensity))
 
 
 def _find_obstacle(
@@ -117,7 +125,7 @@ def _find_obstacle(
         wrong, unseen = sum(row.score > best.score for row in chosen), len(rejected) - len(chosen)
         return (
             f"{len(chosen)} of {len(rejected)} rejections can be held against a result from elsewhere; {wrong or 'none'} of"
-            f" them ended above the best approved one ({best.name}, {show_score(best)}). They were chosen and not drawn at"
+            f" them ended above the best approved one ({best.name}, {show_result(best)}). They were chosen and not drawn at"
             f" random, so they say nothing of the other {unseen}: of all rejections {wrong} to {wrong + unseen} are wrong."
             " Results of all of them, or RL of a random share (gate_audit_fraction), would tell."
         )
@@ -141,7 +149,8 @@ def describe_audit(rows: list[Row]) -> Section:
             if everyone
             else ": chosen and not drawn, they count for themselves, and nothing is extrapolated from them."
         )
-    clear = f", {audit.clear or 'none'} of them by more than {CLEAR_DISTANCE} standard errors" if audit.false else ""
+    clear = f", {audit.clear or 'none'} of them beyond chance" if audit.false > audit.unknown else ""
+    clear += f", {audit.unknown} without the counts or standard errors that would tell" if audit.unknown else ""
     rate, regret = (
         ""
         if everyone
@@ -151,18 +160,18 @@ def describe_audit(rows: list[Row]) -> Section:
         for interval, n in ((audit.rate_interval, 2), (audit.regret_interval, 3))
     )
     said = [
-        f"{count(audit.rejected, 'candidate')} rejected. {drawn}",
-        f"False rejections, which ended above the best approved candidate ({audit.best.name}, {show_score(audit.best)}):"
+        f"{count(audit.rejected, 'candidate')} {audit.called}. {drawn}",
+        f"False rejections, which ended above the best approved candidate ({audit.best.name}, {show_result(audit.best)}):"
         f" {audit.false} of {audit.observed} seen{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
-        f"Regret, the mean over the rejected of how far they end above it: {audit.regret:.3f}{regret}. The best approved is the"
-        " best of several noisy results and looks better than it is, so both figures are rather too low.",
+        f"Regret, the mean over the {audit.called} of how far they end above it: {audit.regret:.3f}{regret}. The best"
+        " approved is the best of several noisy results and looks better than it is, so both figures are rather too low.",
     ]
     if waiting := sum(r.verdict.decision == "approved" and r.score is None and not r.failure for r in rows):
         said.append(
             f"{count(waiting, 'approved candidate')} without a result yet: the best approved may be better still."
         )
-    undecided = sum(row.verdict.decision == "undecided" and row.score is None and not row.failure for row in rows)
-    if undecided:
+    undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
+    if undecided := sum(not _is_refused(row) for row in undecided):
         said.append(f"{count(undecided, 'candidate')} undecided got no RL either and are not part of this.")
     if failed := sum(row.failure is not None and row.score is None for row in rows):
         said.append(f"{count(failed, 'candidate')} failed and are not part of this.")

@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 
 from rlready.components.core.estimators.coverage import estimate_own_coverage
 from rlready.components.core.estimators.intervals import estimate_interval
@@ -22,6 +23,7 @@ from rlready.components.report.notation import (
 from rlready.components.report.predictors import label_pass_at
 
 BASE = "base model, no RL"
+SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
 SETTINGS_TEXT = "Mean over the seeds of a setting ± standard deviation between them."
 
 
@@ -33,14 +35,15 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
         label_pass_at(k): lambda row: row.pass_at_k,
         "Generalization loss": lambda row: row.loss,
     }
-    table = [["Setting", "Seeds", *measures, "Verdicts", "Post-RL Pass@1"]]
+    table = [["Setting", "Seeds", *measures, "Verdicts", "Post-RL Pass@1", "Post-RL greedy"]]
     for setting in sorted(settings, key=lambda s: -statistics.fmean(s.scores) if s.scores else 1):
         verdicts = Counter(map(show_verdict, setting.rows))
         measured = [show_mean([measure(row) for row in setting.rows]) for measure in measures.values()]
         shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
         theirs = sum(row.elsewhere is not None for row in setting.rows)
-        score = show_mean(setting.scores) + (f" ({theirs} elsewhere)" if theirs else "")
-        table.append([setting.name, str(len(setting.rows)), *measured, shown, score])
+        score, greedy = (show_mean([measure(row) for row in setting.rows]) for measure in (SCORE, GREEDY))
+        score += f" ({theirs} elsewhere)" if theirs else ""
+        table.append([setting.name, str(len(setting.rows)), *measured, shown, score, greedy])
     return Section("Settings", [SETTINGS_TEXT], table)
 
 

@@ -1,21 +1,21 @@
 """What came of choosing a setting by a predictor."""
 
-import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rlready.components.report.comparison import Row, Setting, group_settings
+from rlready.components.core.estimators.lead import Lead
+from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Section
-from rlready.components.report.noise import ScoreNoise, describe_noise
+from rlready.components.report.noise import ScoreNoise, compare_settings, describe_noise
 from rlready.components.report.notation import MISSING, name_some, show
 from rlready.components.report.predictors import TIE, Predictor, pick_main, score_rows, select_finished
 
 NOTES = [
     "Each row chooses among the settings that finished RL and can be judged by its predictor; predictor and score are means"
     " over the seeds of a setting. Of settings that tie one is drawn, in expectation.",
-    "Regret is best possible minus chosen, ± one standard error from the noise between seeds (from the benchmark alone where"
-    " nothing was repeated). The best of several noisy results looks better than it is, so regrets are rather too high.",
+    "Regret is best possible minus chosen, with its 95 % interval from the noise between seeds (over the benchmark's problems"
+    " where nothing was repeated). The best of several noisy results looks better than it is, so regrets are rather too high.",
 ]
 
 
@@ -30,7 +30,7 @@ class Choice:
         best: That of the best setting.
         random: That of a random setting, in expectation.
         by_pass_at_1: That of the settings with the best SFT Pass@1; None where it was not measured for all.
-        error: Standard error of best minus score, from the noise between seeds or else from the benchmark; None if unknown.
+        lead: Of the best over the chosen; None where the best is chosen, or several tie.
     """
 
     settings: int
@@ -39,7 +39,7 @@ class Choice:
     best: float
     random: float
     by_pass_at_1: float | None
-    error: float | None
+    lead: Lead | None
 
     @property
     def regret(self) -> float:
@@ -73,10 +73,7 @@ def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice |
 
     chosen = pick(lambda row: float(value[row.name]))
     favourites, best = pick(lambda row: row.sft_pass_at_1), max(range(len(settings)), key=scores.__getitem__)
-    variances = [_estimate_variance(setting, noise) for setting in settings]
-    error = None
-    if best not in chosen and None not in (variances[best], *(variances[i] for i in chosen)):
-        error = math.sqrt(variances[best] + sum(variances[i] for i in chosen) / len(chosen) ** 2)
+    alone = len(chosen) == 1 and best not in chosen
     return Choice(
         len(settings),
         [settings[i].name for i in chosen],
@@ -84,13 +81,8 @@ def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice |
         scores[best],
         statistics.fmean(scores),
         statistics.fmean(scores[i] for i in favourites) if favourites else None,
-        error,
+        compare_settings(settings[best], settings[chosen[0]], noise) if alone else None,
     )
-
-
-def _estimate_variance(setting: Setting, noise: ScoreNoise) -> float | None:
-    deviation = noise.benchmark if noise.deviation is None else noise.scattered.get(setting.name, noise.deviation)
-    return None if deviation is None else deviation**2 / len(setting.scores)
 
 
 def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
@@ -109,5 +101,5 @@ def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
 
 
 def show_regret(choice: Choice) -> str:
-    """Returns the regret ± its standard error."""
-    return f"{choice.regret:.3f}" + ("" if choice.error is None else f" ± {choice.error:.3f}")
+    """Returns the regret with its interval."""
+    return choice.lead.describe() if choice.lead else f"{choice.regret:z.3f}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rlready.components.config import InputError
 from rlready.components.core.elsewhere import ElsewhereRecord
-from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.components.core.estimators.intervals import LEVEL, estimate_interval
+from rlready.components.core.estimators.lead import SCORE, Lead, measure_lead
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
 from rlready.components.core.records import BEFORE_RL, BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
 from rlready.components.core.verdicts import Verdict
@@ -99,6 +100,11 @@ class Row:
     def score(self) -> float | None:
         """Pass@1 on the benchmark."""
         return self.benchmark.pass_at_1
+
+    @property
+    def greedy_score(self) -> float | None:
+        """Share of the benchmark's problems that greedy decoding solves."""
+        return self.benchmark.greedy_pass_at_1
 
     @property
     def sft_pass_at_1(self) -> float | None:
@@ -228,7 +234,6 @@ def group_settings(rows: list[Row]) -> list[Setting]:
     return [Setting(first.candidate_id.removesuffix(f"-s{first.seed}"), members) for first, members in named]
 
 
-def count_standard_errors(better: Row, other: Row) -> float | None:
-    """Returns how many standard errors of the difference lie between two scores, or None where that is unknown."""
-    spread = math.hypot(better.benchmark.standard_error or 0.0, other.benchmark.standard_error or 0.0)
-    return (better.score - other.score) / spread if spread else None
+def compare(one: Row, other: Row, by: str = SCORE, k: int | None = None, comparisons: int = 1) -> Lead:
+    """Returns how far one is ahead of another, with an interval that holds together with those of the other comparisons."""
+    return measure_lead(one.outcome, other.outcome, by, k, 1 - (1 - LEVEL) / max(1, comparisons))

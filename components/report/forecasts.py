@@ -69,7 +69,7 @@ def describe_forecasts(rows: list[Row]) -> Section:
         return Section(title, [said])
     low, high = found.share_interval
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
-    theirs = max(row.verdict.forecast.elsewhere or 0 for row in rows)
+    theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
     none += f" They rest on up to {count(theirs, 'result')} of RL in other systems." if theirs else ""
     said = (
         f"{found.made} of {found.finished} candidates with a result of RL had a forecast, logged before it: {found.inside}"

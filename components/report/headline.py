@@ -3,28 +3,33 @@
 import statistics
 from collections import Counter
 
+from rlready.components.core.estimators.lead import GREEDY, Lead
 from rlready.components.core.records import AFTER_RL
-from rlready.components.report.audit import CLEAR_DISTANCE
 from rlready.components.report.choice import choose, show_regret
-from rlready.components.report.comparison import Row, Setting, count_standard_errors, group_settings, read_interval
+from rlready.components.report.comparison import Row, Setting, compare, group_settings, read_interval
 from rlready.components.report.document import DECISIONS, shorten_reason
-from rlready.components.report.noise import ScoreNoise, measure_noise
+from rlready.components.report.noise import ScoreNoise, compare_settings, measure_noise
 from rlready.components.report.notation import (
     count,
     name_some,
     show,
     show_percent,
+    show_result,
     show_score,
     show_shares,
     show_verdict,
 )
-from rlready.components.report.order import tell_order
+from rlready.components.report.order import tell_first, tell_order
 from rlready.components.report.plateau import look_for_plateau
 from rlready.components.report.predictors import pick_main
 from rlready.components.report.savings import weigh_gate
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
-UNMEASURED = "Whether the best Pass@1 after SFT told this cannot be said: it was not measured."
+UNMEASURED = "Whether the highest Pass@1 after SFT told this cannot be said: it was not measured."
+ONE_SEED = (
+    "RL ran once for each, so this is said of these checkpoints and not of their settings: the noise between seeds is unknown"
+    " (sweep_seeds)."
+)
 
 
 def describe_result(
@@ -47,7 +52,7 @@ def describe_result(
         counted = f"{len(settings)} settings, {counted}"
     everywhere, somewhere = _describe_lost_answers(rows, max_tokens)
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
-    answer, *more = (not trains and tell_order(rows, k, by)) or _describe_answer(rows, settings, noise)
+    answer, *more = (not trains and tell_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
     plateau, saving = look_for_plateau(rows), weigh_gate(rows, base) if trains else None
     if plateau.rising:
         answer = f"{plateau.said} {answer}"
@@ -66,7 +71,7 @@ def describe_stopped(rows: list[Row]) -> list[str]:
     return [f"RL of {name_some(names)} had {reason}." for reason, names in named.items()]
 
 
-def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
+def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
     finished = [row for row in rows if row.score is not None]
     if not finished:
         return _explain_no_result(rows)
@@ -74,13 +79,17 @@ def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise
     if not best.score:
         return [_describe_zeros(finished)]
     if len(finished) == 1:
-        return [
-            f"Only {best.name} has finished RL, with Pass@1 {show_score(best)}; there is nothing to compare it with."
-        ]
+        alone = (
+            f"Only {best.name} has finished RL, with Pass@1 {show_result(best)}; there is nothing to compare it with."
+        )
+        return [" ".join([alone, *_describe_sharpening(best.name, [best], base)])]
     if noise.repeated:
-        return _describe_settings(rows, settings, noise)
-    lead = f"{best.name} ended best after RL, with Pass@1 {show_score(best)}."
-    return [lead, *_describe_rivals(best, finished[1:]), *_describe_favourite(best, rows)]
+        return _describe_settings(rows, settings, noise, base)
+    others = finished[1:]
+    leads = [(other.name, compare(best, other, comparisons=len(others))) for other in others]
+    lead, greedy = _tell_best(best.name, show_result(best), leads), _describe_greedy(best, finished)
+    answer = " ".join([lead, *greedy, *_describe_sharpening(best.name, [best], base)])
+    return [answer, ONE_SEED, *_describe_favourite(best, rows)]
 
 
 def _explain_no_result(rows: list[Row]) -> list[str]:
@@ -96,14 +105,14 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
         return ["No candidate has finished RL, so which one is worth it remains open."]
     best, none = judged[0], "none of them" if len(judged) > 1 else "none"
     reason = shorten_reason(best.verdict.reason).removesuffix(" …")
-    why = f"{best.name} came first by Pass@k and is {best.verdict.decision}: {reason}."
+    had = "" if best.pass_at_k is None else "has the highest Pass@k and "
+    why = f"{best.name} {had}is {best.verdict.decision}: {reason}."
     return [f"No candidate has finished RL, because the gate approved {none}.", why]
 
 
 def _describe_zeros(finished: list[Row]) -> str:
-    intervals = [interval for row in finished if (interval := read_interval(row.benchmark.interval))]
-    most = max((high for _, high in intervals), default=None)
-    room = "" if most is None else f"; what they solve may still be up to {show(most)}"
+    intervals = [read_interval(row.benchmark.interval) for row in finished]
+    room = "" if None in intervals else f"; what they solve may still be up to {show(max(intervals)[1])}"
     who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
     return (
         f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. More of it would tell"
@@ -140,10 +149,10 @@ def _describe_base(rows: list[Row], base: Row) -> list[str]:
     shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable, base.benchmark.unknown)
     said = []
     if base.score is not None:
-        shown = f"{show_score(base)} ({shares} of its samples)" if shares else show_score(base)
+        shown = show_result(base) + (f"; {shares} of its samples" if shares else "")
         said.append(f"The base model without SFT and RL scores {shown}.")
-    chance = max((row.benchmark.chance or 0.0 for row in (*rows, base)), default=0.0)
-    return [*said, f"Guessing scores {show(chance)}."] if chance else said
+    chances = [row.benchmark.chance for row in (*rows, base) if row.benchmark.chance]
+    return [*said, f"Guessing scores {show(max(chances))}."] if chances else said
 
 
 def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list[str], list[str]]:
@@ -174,31 +183,68 @@ def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[lis
     return everywhere, somewhere
 
 
-def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoise) -> list[str]:
-    best = max((s for s in settings if s.scores), key=lambda s: statistics.fmean(s.scores))
-    score = f"{statistics.fmean(best.scores):.3f}"
+def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
+    best, *others = sorted((s for s in settings if s.scores), key=lambda s: -statistics.fmean(s.scores))
+    score, greedy = f"{statistics.fmean(best.scores):.3f}", best.average(lambda row: row.greedy_score)
     if len(best.scores) > 1:
         score += f" ± {statistics.stdev(best.scores):.3f} (standard deviation over {len(best.scores)} seeds)"
-    lead = f"{best.name} ended best after RL, with Pass@1 {score}."
+    score += "" if greedy is None else f", greedy {greedy:.3f}"
+    leads = [(other.name, compare_settings(best, other, noise, len(others))) for other in others]
+    lead = _tell_best(best.name, score, leads) if others else f"Only {best.name} has finished RL, with Pass@1 {score}."
+    said = [" ".join([lead, *_describe_sharpening(best.name, best.rows, base)])]
     choice = choose(rows, pick_main(None).sft_pass_at_1, noise)
     if choice is None:
-        return [lead, UNMEASURED]
+        return [*said, UNMEASURED]
     if choice.regret <= 0:
-        return [lead, "The best Pass@1 (T=1) after SFT was also the best after RL."]
+        return [*said, "The highest Pass@1 (T=1) after SFT was also the highest after RL."]
     ended = f"{name_some(choice.chosen)}, which ended at {choice.score:.3f}, {show_regret(choice)} lower."
-    return [lead, f"The best Pass@1 (T=1) after SFT was not the best after RL: it belongs to {ended}"]
+    return [*said, f"The highest Pass@1 (T=1) after SFT was not the highest after RL: it belongs to {ended}"]
 
 
-def _describe_rivals(best: Row, others: list[Row]) -> list[str]:
-    distances = [(row, count_standard_errors(best, row)) for row in others]
-    level = [row.name for row, d in distances if row.score == best.score or (d is not None and d < CLEAR_DISTANCE)]
-    if not level:
+def _tell_best(name: str, score: str, leads: list[tuple[str, Lead]]) -> str:
+    first = f"ended best after RL, with Pass@1 {score}"
+    return tell_first(name, first, f"has the highest Pass@1 after RL, {score}", leads)
+
+
+def _describe_greedy(best: Row, finished: list[Row]) -> list[str]:
+    """Returns who is ahead where models answer greedily, if that is another than of samples."""
+    known = [row for row in finished if row.greedy_score is not None]
+    if best not in known or (ahead := max(known, key=lambda row: row.greedy_score)).greedy_score <= best.greedy_score:
         return []
-    return [f"Within {CLEAR_DISTANCE} standard errors of it, so not clearly worse: {name_some(level)}."]
+    lead = compare(ahead, best, GREEDY, comparisons=len(known) - 1)
+    sure = ", beyond chance" if lead.sure else "" if lead.low is None else ", which may be chance"
+    return [f"Greedily {ahead.name} is ahead, with {ahead.greedy_score:.3f}: by {lead.describe()}{sure}."]
+
+
+def _describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
+    """Returns how much of the gain over the base model is sharpening: sampled Pass@1 that greedy decoding had already.
+
+    Args:
+        name: Who has the highest Pass@1.
+        best: It, or the seeds of the setting that it is.
+        base: The base model.
+    """
+    best = [row for row in best if row.score is not None]
+    if not best or base.score is None:
+        return []
+    pairs = [(compare(row, base), compare(row, base, GREEDY)) for row in best]
+    if any(greedy.ahead is None for _, greedy in pairs):
+        return [
+            f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."
+        ]
+    gain, greedily = (statistics.fmean(lead.ahead for lead in leads) for leads in zip(*pairs, strict=True))
+    said = f"Over the base model {name} gained {gain:+z.3f} sampled and {greedily:+z.3f} greedily"
+    if not all(sampled.sure for sampled, _ in pairs):
+        return [f"{said}; that of the samples may be chance." if pairs[0][0].low is not None else f"{said}."]
+    share = 1 - max(0.0, greedily) / gain
+    if share <= 0:
+        return [f"{said}, so none of it is sharpening."]
+    part = "all" if share == 1 else f"most ({show_percent(share)})" if share > 0.5 else show_percent(share)
+    return [f"{said}: {part} of the sampled gain is sharpening, answers that greedy decoding already gave."]
 
 
 def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
-    """Returns whether the best Pass@1 after SFT told the result of RL."""
+    """Returns whether the highest Pass@1 after SFT told the result of RL."""
     measured = [row for row in rows if row.sft_pass_at_1 is not None]
     if best.sft_pass_at_1 is None or not measured:
         return [UNMEASURED]
@@ -211,17 +257,17 @@ def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
     said = []
     if favourite.score is None and favourite.sft_pass_at_1 > leader.sft_pass_at_1:
         said.append(
-            f"The best Pass@1 (T=1) after SFT, {show(favourite.sft_pass_at_1)}, belongs to {favourite.name}, "
+            f"The highest Pass@1 (T=1) after SFT, {show(favourite.sft_pass_at_1)}, belongs to {favourite.name}, "
             f"which has no result of RL ({show_verdict(favourite)}); how it would have ended is unknown."
         )
     among = "Among those that finished RL, the" if said else "The"
     if leader.score == best.score or leader.sft_pass_at_1 == best.sft_pass_at_1:
-        first = f"{among} best Pass@1 (T=1) after SFT, {show(leader.sft_pass_at_1)}, was also the best after RL."
+        first = f"{among} highest Pass@1 (T=1) after SFT, {show(leader.sft_pass_at_1)}, was also the highest after RL."
         return [*said, first]
-    distance = count_standard_errors(best, leader)
-    errors = "" if distance is None else f" ({distance:.1f} standard errors)"
+    lead = compare(best, leader)
+    unsure = "" if lead.sure or lead.low is None else ", which may be chance"
     return [
         *said,
-        f"{among} best Pass@1 (T=1) after SFT was not the best after RL: {leader.name} led with "
-        f"{show(leader.sft_pass_at_1)} and ended at {show_score(leader)}, {show(best.score - leader.score)} lower{errors}.",
+        f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {leader.name} led with "
+        f"{show(leader.sft_pass_at_1)} and ended at {show_score(leader)}, {lead.describe()} lower{unsure}.",
     ]

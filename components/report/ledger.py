@@ -149,7 +149,8 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
             f" ({', '.join(devices)}), and their seconds are not alike."
         )
     costs = [sum(seconds for _, seconds in parts) for parts in after]
-    skipped = sum(row.outcome.rl is None and row.failure is None and row.elsewhere is None for row in rows)
+    without = [row for row in rows if row.outcome.rl is None and row.failure is None and row.elsewhere is None]
+    skipped = sum(row.verdict.decision != "approved" for row in without)  # for the approved it is still to come
     deviation = statistics.stdev(costs) if len(costs) > 1 else None
     refused = [
         cost
@@ -179,8 +180,8 @@ def _tabulate(rows: list[Row], base: Row) -> Table:
     table += [[STAGES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
     for device in dict.fromkeys(entry.device for entry in entries):
         of_kind = [entry for entry in entries if entry.device == device]
-        total = sum(entry.cost for entry in of_kind)
-        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), f"{total:,.1f}"])
+        total = f"{sum(entry.cost for entry in of_kind):,.1f}"
+        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), "at least " * bool(unknown) + total])
     for stage in CANDIDATE_STAGES:
         if failed := [row.failure for row in rows if row.failure and row.failure.stage == stage]:
             seconds = math.fsum(failure.seconds for failure in failed if failure.seconds is not None)

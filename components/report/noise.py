@@ -4,6 +4,8 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from rlready.components.core.estimators.intervals import LEVEL
+from rlready.components.core.estimators.lead import Lead
 from rlready.components.core.estimators.variation import (
     Variation,
     analyse_variance,
@@ -11,7 +13,7 @@ from rlready.components.core.estimators.variation import (
     find_scattered,
     pool_deviation,
 )
-from rlready.components.report.comparison import Interval, Row, group_settings
+from rlready.components.report.comparison import Interval, Row, Setting, compare, group_settings
 from rlready.components.report.notation import count, name_some
 
 
@@ -63,6 +65,35 @@ def measure_noise(rows: list[Row]) -> ScoreNoise:
         math.sqrt(statistics.fmean(error**2 for error in errors)) if errors else None,
         analyse_variance(groups),
     )
+
+
+def compare_settings(one: Setting, other: Setting, noise: ScoreNoise, comparisons: int = 1) -> Lead:
+    """Returns how far the mean result of a setting is ahead of another's.
+
+    What a setting comes to with other seeds shows the noise between seeds only (Student's interval with the pooled deviation,
+    or with its own where its seeds scatter more). Where no setting repeats, the two checkpoints are compared.
+
+    Args:
+        one: A setting with a result.
+        other: Another.
+        noise: From `measure_noise`.
+        comparisons: How many hold together, by Bonferroni's correction.
+    """
+    if not noise.repeated and len(one.scores) == len(other.scores) == 1:
+        pair = (next(row for row in setting.rows if row.score is not None) for setting in (one, other))
+        return compare(*pair, comparisons=comparisons)
+    ahead, variance, freedom = statistics.fmean(one.scores) - statistics.fmean(other.scores), 0.0, []
+    for setting in (one, other):
+        own = noise.scattered.get(setting.name)
+        deviation = noise.deviation if own is None else own
+        freedom.append(noise.freedom if own is None else len(setting.scores) - 1)
+        if not deviation:  # unknown; or seeds that all score alike, which says nothing of others
+            return Lead(ahead)
+        variance += deviation**2 / len(setting.scores)
+    from scipy.special import stdtrit
+
+    spread = float(stdtrit(min(freedom), 1 - (1 - LEVEL) / 2 / comparisons)) * math.sqrt(variance)
+    return Lead(ahead, ahead - spread, ahead + spread)
 
 
 def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:

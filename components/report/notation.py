@@ -35,11 +35,15 @@ def show_signed(value: float, interval: Interval | None) -> str:
 
 
 def show_mean(values: Sequence[float | None]) -> str:
-    """Returns the mean of the figures that are there ± their standard deviation, which says nothing where all are alike."""
+    """Returns the mean of the figures that are there ± their standard deviation, which says nothing where all are alike.
+
+    Where some are missing it says of how many it is.
+    """
     known = [value for value in values if value is not None]
     if not known:
         return MISSING
-    return show_with_error(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    shown = show_with_error(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    return shown + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
 
 
 def show_score(row: Row) -> str:
@@ -51,6 +55,12 @@ def show_score(row: Row) -> str:
     if interval:
         return show_estimate(row.score, interval, 3)
     return show_with_error(row.score, row.benchmark.standard_error) + " (elsewhere)" * bool(row.elsewhere)
+
+
+def show_result(row: Row) -> str:
+    """Returns both main results: Pass@1 of samples, and behind it that of greedy decoding where it is known."""
+    greedy = row.greedy_score
+    return show_score(row) + ("" if greedy is None else f" (greedy {greedy:.3f})")
 
 
 def show_greedy(share: float | None, problems: int | None) -> str:

@@ -1,8 +1,11 @@
-"""The order of the candidates before RL, and how sure it is: what a run without RL comes to."""
+"""Who comes first, before RL or after it, and how sure that is: of all, the one or the set that cannot be told from it."""
 
-from rlready.components.report.comparison import Row
+from collections.abc import Sequence
+
+from rlready.components.core.estimators.lead import Lead
+from rlready.components.report.comparison import Row, compare
 from rlready.components.report.document import Section
-from rlready.components.report.notation import MISSING, show, show_estimate
+from rlready.components.report.notation import MISSING, name_some, show_estimate
 from rlready.components.report.predictors import label_pass_at
 
 NOTE = (
@@ -10,6 +13,28 @@ NOTE = (
     " difference. Where it holds 0 the two may as well stand the other way round: more problems (curate_predictor_problems)"
     " or samples (predictors_samples) would tell."
 )
+
+
+def tell_first(name: str, first: str, highest: str, leads: Sequence[tuple[str, Lead]]) -> str:
+    """Says that one is first where it is so against each of the others, else from whom it cannot be told.
+
+    With Bonferroni's correction for all that it is compared with, the true first is it or among these, as often as a single
+    interval covers (Hsu 1981, Annals of Statistics 9).
+
+    Args:
+        name: Who has the highest figure.
+        first: What to say of it where it is first.
+        highest: What to say where it has the highest figure and no more is known.
+        leads: The names of all others, and how far it is ahead of them.
+    """
+    level = [other for other, lead in leads if lead.low is not None and not lead.sure]
+    unknown = [other for other, lead in leads if lead.low is None]
+    if not level and not unknown:
+        whom = leads[0][0] if len(leads) == 1 else f"each of the other {len(leads)}"
+        return f"{name} {first}: ahead of {whom} beyond chance."
+    said = [f"cannot be told from {name_some(level)}"] if level else []
+    said += [f"whether it is ahead of {name_some(unknown)} beyond chance is unknown"] if unknown else []
+    return f"{name} {highest}, but {', and '.join(said)}."
 
 
 def label_ranked(k: int | None, by: str | None) -> str:
@@ -36,8 +61,8 @@ def show_lead(row: Row) -> str:
     standing = row.verdict.standing
     if standing is None or standing.lead is None:
         return MISSING
-    interval = "" if standing.low is None else f" [{standing.low:+.3f}, {standing.high:+.3f}]"
-    return f"{standing.lead:.3f}{interval}" + ("" if standing.sure else ", may be chance")
+    shown = Lead(standing.lead, standing.low, standing.high).describe()
+    return shown + ("" if standing.sure or standing.low is None else ", may be chance")
 
 
 def describe_order(rows: list[Row], k: int | None, by: str | None) -> list[Section]:
@@ -62,15 +87,17 @@ def tell_order(rows: list[Row], k: int | None, by: str | None) -> list[str]:
     ordered = sort_by_place(rows)
     if not ordered:
         return []
-    first, standing, label = ordered[0], ordered[0].verdict.standing, label_ranked(k, by)
-    said = f"{first.name} comes first by {label}, with {show_estimate(*read_ranked(first, by))}"
-    if standing.lead is None:
-        return [f"{said}; there is nobody to compare it with."]
-    if not standing.lead:
-        return [f"{first.name} and {standing.ahead_of} tie by {label}, with {show_estimate(*read_ranked(first, by))}."]
-    sure = "more than chance" if standing.sure else "which may be chance"
-    interval = "" if standing.low is None else f" [{standing.low:+.3f}, {standing.high:+.3f}]"
-    lead = f"{said}: {show(standing.lead)}{interval} ahead of {standing.ahead_of}, {sure}."
-    unsure = [row for row in ordered[1:-1] if not row.verdict.standing.sure]
-    pairs = ", ".join(f"{row.name} and {row.verdict.standing.ahead_of}" for row in unsure)
-    return [lead] + ([f"The order may be chance between {pairs} too."] if unsure else [])
+    first, *others = ordered
+    label, figure = label_ranked(k, by), show_estimate(*read_ranked(first, by))
+    if (greedy := first.predictors.greedy_pass_at_1) is not None:
+        figure += f" (greedy Pass@1 {greedy:.3f})"
+    comes = f"comes first by {label}, with {figure}"
+    if not others:
+        return [f"{first.name} {comes}; there is nobody to compare it with."]
+    leads = [(row.name, compare(first, row, by or "pass_at_k", k, len(others))) for row in others]
+    best = "lowest" if by == "generalization_loss" else "highest"
+    pairs = ", ".join(
+        f"{row.name} and {row.verdict.standing.ahead_of}" for row in others[:-1] if not row.verdict.standing.sure
+    )
+    lead = tell_first(first.name, comes, f"has the {best} {label}, {figure}", leads)
+    return [lead] + ([f"The order may be chance between {pairs} too."] if pairs else [])

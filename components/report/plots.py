@@ -1,10 +1,12 @@
 """The plots of the report, as SVG to put into a page."""
 
+import math
 import statistics
 from collections.abc import Callable
 from operator import attrgetter
 
 from rlready.components.core.estimators.forecast import fit_line
+from rlready.components.core.estimators.intervals import Z95
 from rlready.components.report.canvas import (
     BLUE,
     GREEN,
@@ -150,10 +152,11 @@ def _measure_spread(setting: Setting) -> tuple[float, float]:
 
 
 def _measure_bar(row: Row) -> tuple[float, float]:
-    """Returns how far a score's 95 % interval reaches down and up from it; its standard error where it has none."""
-    interval, error = read_interval(row.benchmark.interval), row.benchmark.standard_error or 0.0
+    """Returns how far a score's 95 % interval reaches down and up from it; no bar, nan, where that is unknown."""
+    interval, error = read_interval(row.benchmark.interval), row.benchmark.standard_error
     if interval is None:
-        return error, error
+        reach = math.nan if not error else Z95 * error
+        return reach, reach
     return max(0.0, row.score - interval[0]), max(0.0, interval[1] - row.score)
 
 
@@ -201,9 +204,7 @@ def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure:
     return Plot(
         f"Predicted by {label}",
         "One point a candidate that finished RL, with its 95 % interval and the least-squares line; markers by subset as in"
-        " the plot of Pass@1."
-        + " Hollow: a result from elsewhere, with its standard error."
-        * any(r.elsewhere for r in shown),
+        " the plot of Pass@1." + " Hollow: a result from elsewhere." * any(r.elsewhere for r in shown),
         _draw_prediction(shown, label + " (random subsets)" * predictor.restricted, measure) if shown else "",
         f"no candidate with RL to judge {label} by",
     )

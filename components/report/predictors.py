@@ -85,8 +85,8 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
     powers = {k for row in rows for k, _ in row.curve if k > 1 and float(k).is_integer() and int(k) & (int(k) - 1) == 0}
     curves = [Predictor(f"Pass@{int(power)}", (at(power),)) for power in sorted(powers - {k})]
     main = pick_main(k)
-    curves.insert(sum(power < (k or 0) for power in powers), main.pass_at_k)
-    if any(row.corrected is not None and abs(row.corrected - (row.pass_at_k or 0)) > TIE for row in rows):
+    curves.insert(sum(k is not None and power < k for power in powers), main.pass_at_k)
+    if any(None not in (pair := (row.corrected, row.pass_at_k)) and abs(pair[0] - pair[1]) > TIE for row in rows):
         curves.append(Predictor(f"Pass@{k}, corrected", (lambda row: row.corrected,)))
     if any(row.coverage_kept is not None for row in rows):
         curves.append(Predictor("Coverage kept", (lambda row: row.coverage_kept,)))

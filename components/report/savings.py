@@ -6,7 +6,7 @@ from rlready.components.report.audit import audit_rejections
 from rlready.components.report.canvas import GREY, MAIN_COLORS, STYLE, finish, shorten, start
 from rlready.components.report.comparison import Interval, Row
 from rlready.components.report.document import Plot, Section
-from rlready.components.report.ledger import balance
+from rlready.components.report.ledger import balance, measure_elsewhere
 from rlready.components.report.notation import MISSING, count, show_estimate, show_percent
 from rlready.components.report.policies import (
     ALL,
@@ -30,7 +30,7 @@ UNKNOWN = (
 )
 NOTES = [
     "Cost: RL and benchmark of those that it takes, as a share of those of all, and the predictors where the policy needs them"
-    " (all of them, though it may need a part only). SFT counts nowhere.",
+    " (all of them, though it may need a part only). SFT counts nowhere. –: not all costs were recorded.",
     "Regret: how far the best that it takes ended below the best of all, in Pass@1; with several seeds, means over them. Of"
     " settings that tie some are drawn, in expectation. In brackets: 95 % intervals, over settings; with fewer than 8, or"
     " where hardly any draw of them loses, there is none.",
@@ -44,6 +44,7 @@ class Saving:
 
     Attributes:
         avoided: Share of the cost of RL for all that it avoids, its own cost deducted; below 0 it costs more than it avoids.
+            None where not all costs are known, or it approves nobody: what leaves no result saves nothing.
         regret: How far the best approved ended below the best of all; None where RL did not run for all, or nobody is approved.
         interval: The regret's 95 % interval over settings.
         said: Both in one sentence.
@@ -76,18 +77,12 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
 
 def _look_back(pool: Pool, gate: Price) -> Saving:
     """Says what came of the verdicts where RL ran for all."""
-    avoided = 1 - gate.share
-    did = f"approves {gate.taken} of {pool.size} {pool.label}"
+    did = f"approves {gate.taken or 'none'} of {pool.size} {pool.label}"
     if gate.regret is None:
-        return Saving(avoided, None, None, f"The gate {did}, so it would have ended without a result.")
-    regret = show_estimate(gate.regret, gate.interval, 3)
-    return Saving(
-        avoided,
-        gate.regret,
-        gate.interval,
-        f"The gate {did}, which {_show_share(avoided)}{_explain_cost(pool.priced)}, at a"
-        f" regret of {regret} in Pass@1: RL ran for all.",
-    )
+        return Saving(None, None, None, f"The gate {did}, so it would have ended without a result.")
+    avoided, regret = 1 - gate.share if pool.priced else None, show_estimate(gate.regret, gate.interval, 3)
+    said = f"The gate {did}, {_show_share(avoided)}, at a regret of {regret} in Pass@1: RL ran for all."
+    return Saving(avoided, gate.regret, gate.interval, said)
 
 
 def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
@@ -96,36 +91,42 @@ def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
     if not refused:
         seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
         lost = f" that it could judge ({early} failed before)" if early else ""
-        return Saving(0.0, 0.0, None, f"The gate rejected none of {seen}{lost}, so it avoided nothing.")
-    avoided, priced = _estimate_share(judged, rows, base)
-    share = f", which {_show_share(avoided, 'about ')}{_explain_cost(priced)}"
+        return Saving(None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it avoided nothing.")
+    if len(refused) == len(judged):
+        ran = sum(row.score is not None for row in refused)
+        also = f"RL ran for {ran} of them all the same" if ran else UNKNOWN
+        said = f"The gate approves none of {count(len(judged), 'candidate')}, so it leaves no result; {also}."
+        return Saving(None, None, None, said)
+    avoided = _estimate_share(judged, rows, base)
+    share = f", {_show_share(avoided, 'about ')}"
     said = f"The gate kept {count(len(refused), 'candidate')} of {len(judged)} from RL{share}; {UNKNOWN}."
     audit = audit_rejections(rows)
     if not isinstance(audit, str):
         above = f"{audit.false or 'none'} of them ended above the best approved"
-        seen = f"RL ran for {audit.observed} of the {audit.rejected} rejected all the same, and {above}"
+        seen = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} all the same, and {above}"
         seen += "; of the others nobody knows" if audit.observed < audit.rejected else ""
         said = f"The gate approves {len(judged) - len(refused)} of {count(len(judged), 'candidate')}{share}; {seen}."
     return Saving(avoided, None, None, said)
 
 
-def _estimate_share(judged: list[Row], rows: list[Row], base: Row) -> tuple[float, bool]:
-    """Returns the share of RL's cost that was avoided, and whether it rests on costs or only on counts."""
+def _estimate_share(judged: list[Row], rows: list[Row], base: Row) -> float | None:
+    """Returns the share of RL's cost that was avoided; None where not all costs that it rests on are known."""
     found = balance(rows, base)
     if isinstance(found, str) or not found.skipped:
-        return sum(row.verdict.decision != "approved" for row in judged) / len(judged), False
+        return None
+    theirs = [measure_elsewhere(row) for row in rows if row.elsewhere]
+    if any(cost is None or cost[0] != found.device for cost in theirs):
+        return None
     everyone = found.avoided / found.skipped * len(judged)  # at the mean of those that ran
-    return (found.avoided + found.avoidable - found.spent) / everyone, True
+    return (found.avoided + found.avoidable - found.spent) / everyone
 
 
-def _show_share(avoided: float, about: str = "") -> str:
+def _show_share(avoided: float | None, about: str = "") -> str:
+    if avoided is None:
+        return "which avoids an unknown share of the cost of RL for all, for not all costs were recorded"
     if avoided < 0:
-        return f"costs {about}{show_percent(-avoided)} more than RL for all"
-    return f"avoids {about}{show_percent(avoided)} of the cost of RL for all"
-
-
-def _explain_cost(priced: bool) -> str:
-    return ", its own counted" if priced else ", counted in runs, for not all costs were recorded"
+        return f"which costs {about}{show_percent(-avoided)} more than RL for all, its own counted"
+    return f"which avoids {about}{show_percent(avoided)} of the cost of RL for all, its own counted"
 
 
 def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
@@ -140,11 +141,12 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     for pool, prices in zip(pools, priced, strict=True):
         for found in prices:
             regret = MISSING if found.regret is None else show_estimate(found.regret, found.interval, 3)
-            cost = f"{100 * found.share:.0f} %"
+            cost = f"{100 * found.share:.0f} %" if pool.priced else MISSING
             table.append([found.label, f"{pool.size} {pool.label}", str(found.taken), cost, regret])
+    what = _name_cost(pools[0])
     plot = Plot(
-        "Cost against regret",
-        f"Left and low is good; dotted: {100 * AFFORDED:.0f} % of the cost, {LOST:g} of regret. A line runs from the best"
+        f"{what.capitalize()} against regret",
+        f"Left and low is good; dotted: {100 * AFFORDED:.0f} % of the {what}, {LOST:g} of regret. A line runs from the best"
         " setting by a predictor to all of them.",
         _draw(pools[0], priced[0], k),
     )
@@ -162,7 +164,7 @@ def _describe_best(pool: Pool, k: int | None) -> list[str]:
         ]
         if enough:
             found.append(f"the best {enough[0]} by {predictor.label}")
-    limits = f"At most {100 * AFFORDED:.0f} % of the cost of RL for all, and at most {LOST:g} of regret"
+    limits = f"At most {100 * AFFORDED:.0f} % of the {_name_cost(pool)} of RL for all, and at most {LOST:g} of regret"
     by = ", ".join(found) if found else "by none of the main predictors, however many it takes"
     said = [f"{limits}: {by}. Which number does that is known in hindsight only."]
     if not pool.priced:
@@ -170,6 +172,10 @@ def _describe_best(pool: Pool, k: int | None) -> list[str]:
             "Not all costs were recorded on one kind of device: every RL counts alike here, and predictors nothing."
         )
     return said
+
+
+def _name_cost(pool: Pool) -> str:
+    return "cost" if pool.priced else "runs"
 
 
 def _draw(pool: Pool, prices: list[Price], k: int | None) -> str:
@@ -186,7 +192,7 @@ def _draw(pool: Pool, prices: list[Price], k: int | None) -> str:
             axes.plot(*zip(*points, strict=True), color=color, marker=".", label=shorten(label))
         for found, mark in marks:
             axes.plot([found.share], [found.regret], mark, color="black", markersize=8, label=shorten(found.label))
-        axes.set(xlabel="cost, as a share of RL for all", ylabel="regret in Pass@1")
+        axes.set(xlabel=f"{_name_cost(pool)}, as a share of RL for all", ylabel="regret in Pass@1")
         axes.set_xlim(left=0)
         figure.legend(loc="lower center")
         return finish(figure, "policies", f"Regret against cost of policies, over {pool.size} settings")

@@ -36,11 +36,14 @@ class Lead(NamedTuple):
 
 
 class _Figure(NamedTuple):
-    """A mean, the values of the problems that it is over where they are recorded, and its 95 % interval."""
+    """A mean, its 95 % interval, and where they are recorded the values of its problems, with their groups, weights and ids."""
 
     mean: float | None
-    values: np.ndarray | None = None
     interval: Sequence[float | None] | None = None
+    values: np.ndarray | None = None
+    groups: list | None = None
+    weights: list[float] | None = None
+    problems: list | None = None
 
 
 def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, level: float = LEVEL) -> Lead:
@@ -63,18 +66,18 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
         mine, theirs = theirs, mine
     if None in (mine.mean, theirs.mean):
         return Lead(None)
-    if mine.values is not None and theirs.values is not None:
-        return Lead(mine.mean - theirs.mean, *estimate_difference(mine.values, theirs.values, level=level))
-    return _compare_unpaired(mine, theirs, level)
+    if mine.values is None or theirs.values is None or mine.problems != theirs.problems:
+        return _compare_unpaired(mine, theirs, level)
+    interval = estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level)
+    return Lead(mine.mean - theirs.mean, *interval)
 
 
 def _compare_unpaired(mine: _Figure, theirs: _Figure, level: float) -> Lead:
     ahead, intervals = mine.mean - theirs.mean, []
     for figure in (mine, theirs):
-        interval = figure.interval if figure.values is None else estimate_interval(figure.values)
-        if interval is None or None in interval:
+        if figure.interval is None or None in figure.interval:
             return Lead(ahead)
-        intervals.append(interval)
+        intervals.append(figure.interval)
     (low, high), (their_low, their_high) = intervals
     wider = NormalDist().inv_cdf((1 + level) / 2) / Z95
     below = wider * math.hypot(mine.mean - low, their_high - theirs.mean)
@@ -87,12 +90,13 @@ def _read(outcome: Outcome, by: str, k: int | None) -> _Figure:
         return _read_result(outcome, by == GREEDY)
     predictors = outcome.predictors or PredictorsRecord()
     if by == LOSS:
-        return _Figure(predictors.generalization_loss, interval=predictors.loss_interval)
+        return _Figure(predictors.generalization_loss, predictors.loss_interval)
     k = 1 if by == "pass_at_1" else k
     values = list_pass_at_k(predictors, k)
     if values is None:
-        return _Figure(predictors.get_pass_at(k), interval=predictors.intervals.get(str(k)))
-    return _Figure(float(values.mean()), values)
+        return _Figure(predictors.get_pass_at(k), predictors.intervals.get(str(k)))
+    groups = predictors.groups
+    return _Figure(float(values.mean()), estimate_interval(values, groups=groups), values, groups)
 
 
 def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | None:
@@ -106,14 +110,21 @@ def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | 
 
 def _read_result(outcome: Outcome, greedy: bool) -> _Figure:
     """Returns the result on the benchmark, from here or from another system."""
-    result = outcome.benchmark or outcome.elsewhere or BenchmarkRecord()
-    if greedy:
-        share, problems = (getattr(result, name, None) for name in ("greedy_pass_at_1", "problems"))
-        if share is None or not problems or result.benchmarks:
-            return _Figure(share)
-        solved = round(share * problems)
-        return _Figure(share, interval=estimate_interval([1.0] * solved + [0.0] * (problems - solved)))
-    score, error, interval = result.pass_at_1, result.standard_error, getattr(result, "interval", None)
-    if score is not None and error and not interval:
-        interval = score - Z95 * error, score + Z95 * error
-    return _Figure(score, interval=interval)
+    theirs, result = outcome.elsewhere, outcome.benchmark
+    if result is None:
+        figures = () if theirs is None or greedy else (theirs.pass_at_1, theirs.standard_error)
+        result = BenchmarkRecord(*figures)
+    mean, interval = result.greedy_pass_at_1 if greedy else result.pass_at_1, None if greedy else result.interval
+    right, samples = (result.greedy_correct, 1) if greedy else (result.correct, result.samples)
+    error = result.standard_error
+    if mean is None:
+        return _Figure(None)
+    if greedy and result.problems and not result.benchmarks:
+        solved = round(mean * result.problems)
+        interval = estimate_interval([1.0] * solved + [0.0] * (result.problems - solved))
+    elif error and not interval and not greedy:
+        interval = mean - Z95 * error, mean + Z95 * error
+    if not (right and samples and result.problem_ids):
+        return _Figure(mean, interval)
+    weights = result.weigh_problems() if result.benchmarks else None
+    return _Figure(mean, interval, np.array(right) / samples, result.groups, weights, result.problem_ids)

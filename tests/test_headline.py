@@ -1,0 +1,132 @@
+"""Every sentence of the answer is true of the outcome that it is said of: generated outcomes, parsed sentences."""
+
+import dataclasses
+import math
+import re
+from statistics import NormalDist
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_report import BASE, fail, make_outcome
+
+from rlready.components.core.elsewhere import ElsewhereRecord
+from rlready.components.report.assemble import SweepResult
+from rlready.components.report.audit import audit_rejections
+from rlready.components.report.comparison import read_rows
+from rlready.components.report.headline import describe_result
+from rlready.components.report.savings import weigh_gate
+
+SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
+ERRORS = st.sampled_from([None, 0.0, 0.01, 0.03])
+
+
+@st.composite
+def draw_outcome(draw, number):
+    """Returns a candidate that got as far as it may: failed, refused, with RL here or elsewhere, with or without a figure."""
+    score, name = draw(st.none() | SHARES), f"c{number}"
+    decision = draw(st.sampled_from(["approved", "rejected", "undecided"]))
+    outcome = make_outcome("random", number, draw(SHARES), 0.9, 0.7, score, name, decision=decision)
+    if draw(st.integers(0, 9)) == 0:
+        return fail(outcome, draw(st.sampled_from(["sft", "predictors", "rl", "benchmark"])))
+    if score is None:
+        return outcome
+    if draw(st.integers(0, 3)) == 0:
+        return dataclasses.replace(outcome, rl=None, benchmark=None, elsewhere=ElsewhereRecord(score, draw(ERRORS)))
+    seconds = draw(st.none() | st.just(1000.0))
+    scored = dataclasses.replace(
+        outcome.benchmark, standard_error=draw(ERRORS), greedy_pass_at_1=draw(st.none() | SHARES)
+    )
+    return dataclasses.replace(outcome, benchmark=scored, rl=dataclasses.replace(outcome.rl, seconds=seconds))
+
+
+SWEEPS = st.integers(1, 5).flatmap(lambda count: st.tuples(*map(draw_outcome, range(1, count + 1))))
+BASES = st.builds(
+    lambda score, error, greedy: dataclasses.replace(
+        BASE, benchmark=dataclasses.replace(BASE.benchmark, pass_at_1=score, standard_error=error, greedy_pass_at_1=greedy)
+    ),
+    st.none() | SHARES, ERRORS, st.none() | SHARES,
+)  # fmt: skip
+
+
+def is_ahead(one, other, comparisons):
+    """Returns whether one is ahead beyond chance, by two standard errors only; None where that is unknown."""
+    errors = one.benchmark.standard_error, other.benchmark.standard_error
+    if not all(errors):
+        return None
+    return one.score - other.score > NormalDist().inv_cdf(1 - 0.025 / comparisons) * math.hypot(*errors)
+
+
+def check_first(said, rows):
+    finished = [row for row in rows if row.score is not None]
+    first = re.match(r"(\w+) (ended best|has the highest Pass@1) after RL, (?:with Pass@1 )?(\d\.\d+)", said)
+    if not first:
+        assert len(finished) < 2 or not any(row.score for row in finished)
+        return
+    best = next(row for row in finished if row.name == first[1])
+    assert best.score == max(row.score for row in finished) == pytest.approx(float(first[3]), abs=5e-4)
+    told = {row.name: is_ahead(best, row, len(finished) - 1) for row in finished if row is not best}
+    assert (first[2] == "ended best") == all(told.values())
+    named = re.search(r"cannot be told from (.*?)(?:, and whether|\. |\.$)", said)
+    assert set(named[1].split(", ") if named else ()) == {name for name, ahead in told.items() if ahead is False}
+    unknown = re.search(r"whether it is ahead of (.*?) beyond chance is unknown", said)
+    assert set(unknown[1].split(", ") if unknown else ()) == {name for name, ahead in told.items() if ahead is None}
+    if greedily := re.search(r"Greedily (\w+) is ahead, with (\d\.\d+)", said):
+        known = {row.name: row.greedy_score for row in finished if row.greedy_score is not None}
+        assert known[greedily[1]] == max(known.values()) > known[best.name]
+
+
+def check_sharpening(said, rows, base):
+    found = re.search(
+        r"model (\w+) gained ([-+]\d\.\d+) sampled and ([-+]\d\.\d+) greedily(?:: (.*?) of the sampled)?", said
+    )
+    if not found:
+        return
+    row = next(row for row in rows if row.name == found[1])
+    gain, greedily = row.score - base.score, row.greedy_score - base.greedy_score
+    assert [float(found[2]), float(found[3])] == pytest.approx([gain, greedily], abs=6e-4)
+    if found[4]:
+        assert is_ahead(row, base, 1) and gain > max(0, greedily)
+        share = 1 - max(0, greedily) / gain
+        assert (found[4] == "all") == (greedily <= 0) and found[4].startswith("most") == (0.5 < share < 1)
+        if percent := re.search(r"(\d+) %", found[4]):
+            assert int(percent[1]) == pytest.approx(100 * share, abs=1)
+
+
+def check_saving(saving, rows):
+    if saving is None:
+        return
+    judged = [row for row in rows if row.judged and not row.failure]
+    approved = [row for row in judged if row.verdict.decision == "approved"]
+    costs = [row.outcome.rl and row.outcome.rl.seconds for row in judged if row.outcome.rl]
+    unknown = None in costs or any(row.elsewhere for row in judged) or not costs
+    if unknown or not approved:
+        assert saving.avoided is None and "%" not in saving.said
+    if re.search("approves none|without a result|leaves no result", saving.said):
+        assert not approved
+    if "rejected none" in saving.said:
+        assert len(approved) == len(judged)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(SWEEPS, BASES)
+def test_every_sentence_is_true_of_its_outcome(outcomes, base):
+    rows, base, _ = read_rows(SweepResult(list(outcomes), base, {}))
+    said = describe_result(rows, base, 64)
+    assert not re.search(r"\bnan\b|None|-0\.000", " ".join(said))
+    check_first(said[0], rows)
+    check_sharpening(said[0], rows, base)
+    check_saving(weigh_gate(rows, base), rows)
+    pattern = r"(\d+) candidates?: (\d+) approved, (\d+) rejected"
+    counted = next(found for text in said if (found := re.match(pattern, text)))
+    decisions = [row.verdict.decision for row in rows if not row.failed_early]
+    assert [int(n) for n in counted.groups()] == [len(rows), decisions.count("approved"), decisions.count("rejected")]
+    for text in said:
+        if also := re.search(r"highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL", text):
+            leaders = [row for row in rows if row.score == max(r.score for r in rows if r.score is not None)]
+            assert float(also[1]) in [pytest.approx(row.sft_pass_at_1, abs=5e-4) for row in leaders]
+    audit = audit_rejections(rows)
+    if not isinstance(audit, str):
+        refused = [row for row in rows if row.verdict.decision in ("rejected", "undecided") and row.score is not None]
+        above = [is_ahead(row, audit.best, audit.observed) for row in refused if row.score > audit.best.score]
+        assert (audit.false, audit.clear, audit.unknown) == (len(above), above.count(True), above.count(None))
