@@ -1,12 +1,17 @@
 """Verdicts at the boundaries from a table of cases; then budget, audit, sequences, and what may not be compared."""
 
 import dataclasses
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 
 from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.difference import estimate_difference
@@ -20,8 +25,11 @@ from rlready.components.core.records import (
     SftRecord,
 )
 from rlready.components.core.serialization import from_json, to_json
+from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate.__main__ import arrange
-from rlready.components.gate.decide import decide
+from rlready.components.gate.decide import decide, sort_best
+from rlready.components.report.assemble import SweepResult
+from rlready.pipelines.laptop.replay import replay
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
 LENIENT = Gate(k=2, min_pass_at_k=0.0, min_pass_at_k_over_base=-1.0, max_loss_rise=100.0)
@@ -152,12 +160,31 @@ def test_the_audit_draws_a_seeded_share_of_the_rejected_and_keeps_its_propensity
     assert len(others) > 5
 
 
-def test_every_rejected_candidate_is_audited_equally_often():
-    sweep = make_sweep(*[[0, 0]] * 5)
-    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.4)
-    draws = [decide(sweep, make_outcome(), dataclasses.replace(settings, seed=seed)) for seed in range(1000)]
+def test_whoever_is_not_approved_is_audited_equally_often_over_runs_so_that_inverse_propensity_is_unbiased():
+    sweep = [*make_sweep([4, 4], [0, 0], [0, 0], [0, 0]), make_outcome(loss=None, name="undecided")]
+    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.5)
+    draws = [decide(sweep, make_outcome(), settings, run=f"run-{number}") for number in range(1000)]
+    assert [v.decision for v in draws[0]] == ["approved", *["rejected"] * 3, "undecided"]
+    assert all(v.propensity == (1 if v.decision == "approved" else 0.5) for v in draws[0])
     shares = np.mean([[v.audited for v in verdicts] for verdicts in draws], axis=0)
-    assert np.abs(shares - 0.4).max() < 4 * np.sqrt(0.4 * 0.6 / 1000)
+    assert shares[0] == 0 and np.abs(shares[1:] - 0.5).max() < 4 * np.sqrt(0.5 * 0.5 / 1000)
+    ended = np.array([0.9, 0.1, 0.2, 0.3, 0.8])  # what RL would come to
+    estimates = [sum(y / v.propensity for y, v in zip(ended, vs, strict=True) if v.audited) / 4 for vs in draws]
+    assert abs(np.mean(estimates) - ended[1:].mean()) < 4 * np.std(estimates) / np.sqrt(1000)
+
+
+def test_a_run_draws_its_audit_once_and_its_record_draws_it_again():
+    sweep = make_sweep(*[[0, 0]] * 8)
+    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.28)  # 0.28 * 25 is a float above 7
+    parameters = {f"gate_{name}": value for name, value in dataclasses.asdict(settings).items()}
+    names = []
+    for run in ("one", "two", "one", None):  # None: of an older version, which drew by the seed alone
+        verdicts = decide(sweep, make_outcome(), settings, run=run)
+        outcomes = [dataclasses.replace(o, verdict=v) for o, v in zip(sweep, verdicts, strict=True)]
+        assert not any(entry.differs for entry in replay(SweepResult(outcomes, make_outcome(), parameters), []))
+        names.append([v.candidate_id for v in verdicts if v.audited])
+    assert names[0] == names[2] and len({*map(tuple, names)}) == 3 and {*map(len, names)} == {3}
+    assert sum(v.audited for v in decide(make_sweep(*[[0, 0]] * 25), make_outcome(), settings)) == 7
 
 
 def test_the_mode_audit_sends_everyone_with_propensity_one():
@@ -213,3 +240,54 @@ def test_a_rejection_within_the_noise_says_so_and_a_clear_one_does_not():
     assert few.decision == many.decision == "rejected"
     assert "< 0.6, not clearly below: [" in few.reason and "holds it" in few.reason
     assert "Pass@2 0.000 < 0.6" in many.reason and "clearly" not in many.reason
+
+
+@pytest.mark.parametrize("problems", [20, 40, 60, 100, 200])
+def test_a_lead_of_exactly_the_default_threshold_passes_whatever_the_base_models_score(problems):
+    behind = problems // 20
+    for solved in range(behind + 1, problems + 1, behind):
+        base, outcome, worse = (
+            make_outcome([4] * n + [0] * (problems - n)) for n in (solved, solved - behind, solved - behind - 1)
+        )
+        assert decide_one(outcome, base, Gate(k=4, min_pass_at_k=0)).decision == "approved"
+        assert decide_one(worse, base, Gate(k=4, min_pass_at_k=0)).decision == "rejected"
+
+
+def fraction(counts, k):
+    return sum(1 - Fraction(comb(4 - c, k), comb(4, k)) for c in counts) / len(counts)
+
+
+COUNTS = st.integers(1, 40).flatmap(
+    lambda size: st.tuples(*[st.lists(st.integers(0, 4), min_size=size, max_size=size)] * 2)
+)
+
+
+@effort(max_examples=60, deadline=None)
+@given(COUNTS, st.integers(1, 4))
+def test_a_number_that_equals_its_threshold_passes(counts, k):
+    """Computed in fractions, as a person would; a threshold above what one sample changes rejects."""
+    (mine, base), unit = counts, Fraction(1, 4 * len(counts[0]) * 4)
+    value, lead = fraction(mine, k), fraction(mine, k) - fraction(base, k)
+    settings = dataclasses.replace(LENIENT, k=k, min_pass_at_k=float(value), min_pass_at_k_over_base=float(lead))
+    assert decide_one(make_outcome(mine), make_outcome(base), settings).decision == "approved"
+    for name, exact in (("min_pass_at_k", value), ("min_pass_at_k_over_base", lead)):
+        above = dataclasses.replace(settings, **{name: float(exact + unit)})
+        assert decide_one(make_outcome(mine), make_outcome(base), above).decision == "rejected"
+
+
+@effort(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 2)), max_size=8), st.randoms())
+def test_ranks_are_those_of_the_exact_numbers_whatever_rounding_does(pairs, noise):
+    """Numbers that are equal but for rounding tie, and ties go to the lower loss; a missing one stands last."""
+    verdicts = [
+        Verdict(
+            f"c{place}", "approved", True, "",
+            numbers=GateNumbers(
+                pass_at_k=value / 7 + noise.uniform(-1, 1) * 1e-15,
+                generalization_loss=None if loss is None else loss / 7 + noise.uniform(-1, 1) * 1e-15,
+            ),
+        )
+        for place, (value, loss) in enumerate(pairs)
+    ]  # fmt: skip
+    expected = sorted(range(len(pairs)), key=lambda i: (-pairs[i][0], pairs[i][1] is None, pairs[i][1] or 0, f"c{i}"))
+    assert [v.candidate_id for v in sort_best(verdicts, "pass_at_k")] == [f"c{place}" for place in expected]

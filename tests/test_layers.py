@@ -15,7 +15,7 @@ FLOORS = (
     {"records", "candidate", "elsewhere", "verdicts", "serialization", "models", "outputs", "storage"}
     | {"printable", "prompts", "yaml_text"},
     {"estimators", "verifier", "runtime"},
-    {"data"},
+    {"data", "thresholds"},
     {"sampling", "training", "tracking"},
     {"evaluation"},
     {"launch"},

@@ -66,6 +66,8 @@ FULL = replace(
     links={**PARTIAL.links, "rl_model": "s3://bucket/rl"},
 )
 
+TAUGHT = replace(FULL, rl=replace(FULL.rl, stopped=None))
+
 
 def describe(mlflow_client):
     """Everything the store holds about the run, in a form that compares equal when nothing was added."""
@@ -161,7 +163,7 @@ def test_candidates_can_be_filtered_and_the_base_model_stands_apart(mlflow_clien
 
 
 def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow_client):
-    linked = replace(FULL, links=FULL.links | {"experiment": "one"})
+    linked = replace(TAUGHT, links=FULL.links | {"experiment": "one"})
     worse = replace(linked, benchmark=replace(BENCHMARK, pass_at_1=0.1))
     unfinished = replace(PARTIAL, candidate=replace(CANDIDATE, candidate_id="waiting"), links={"experiment": "one"})
     log.log_outcome(worse, "run-0")
@@ -170,6 +172,8 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     log.log_outcome(replace(linked, links={"experiment": "two"}), "run-2")
     longest = replace(CANDIDATE, candidate_id="longest", subset="longest")
     log.log_outcome(replace(linked, candidate=longest), "run-1")
+    silent = replace(CANDIDATE, candidate_id="silent")  # its RL taught nothing, so its score is no result of RL
+    log.log_outcome(replace(linked, candidate=silent, rl=FULL.rl), "run-1")
     found = find.find_finished("one", ["sft/pass_at_64"], "rl/pass_at_1")
     # The last says whether its loss can be held against others'.
     assert found == {CANDIDATE.candidate_id: ((0.7,), 0.5, False, True), "longest": ((0.7,), 0.5, False, False)}
@@ -182,7 +186,7 @@ def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finis
         predictors = replace(PREDICTORS, curve=[[64, number / 10]])
         benchmark = replace(BENCHMARK, pass_at_1=score)
         links = FULL.links | {"experiment": "one"}
-        log.log_outcome(replace(FULL, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links))
+        log.log_outcome(replace(TAUGHT, candidate=candidate, predictors=predictors, benchmark=benchmark, links=links))
 
     def judge(name, at):
         return Verdict(name, "approved", True, "", "enforce", 1.0, False, GateNumbers(k=64, pass_at_k=at))

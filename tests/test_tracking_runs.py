@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from test_launch import SETTINGS, replace_work
-from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING
+from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING, TAUGHT
 
 from rlready.components.core.records import (
     BenchmarkRecord,
@@ -175,7 +175,7 @@ def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_on
 
 
 def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_client, tmp_path):
-    linked = replace(FULL, benchmark=BenchmarkRecord(0.5), links=FULL.links | {"experiment": "one"})
+    linked = replace(TAUGHT, benchmark=BenchmarkRecord(0.5), links=FULL.links | {"experiment": "one"})
     held = {"baseline": json.loads(to_json(PARTIAL)), "outcomes": [json.loads(to_json(linked))]}
     (tmp_path / "judged").write_text(json.dumps(held))
     # As RL and the benchmark know it: they start from SFT's outcome, not from the gate's.

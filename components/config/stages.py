@@ -190,13 +190,13 @@ class Gate:
     )
     audit_fraction: float = knob(
         0.0,
-        "Share of the rejected that a seeded draw sends to RL anyway, to measure false rejections",
+        "Share of the candidates not approved that a draw of each run sends to RL anyway, to measure false rejections",
         "no audit",
         least=0,
         most=1,
         form=True,
     )
-    seed: int = knob(0, "Seeds the draw of the audit", "convention")
+    seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
     max_loss_rise: float = knob(
         1.25,
         "Most final held-out loss over the lowest of the candidate's own trajectory, for random subsets",

@@ -96,6 +96,7 @@ class Verdict(Record):
         mode: enforce, audit or off.
         propensity: Probability with which RL runs for a candidate with this decision; weights what the audit finds.
         audited: Whether RL runs although the candidate was not approved.
+        drawn_by: Id of the run that drew the audit; None if there was none, or an older version drew it by the seed alone.
         numbers: The figures that the decision rests on.
         forecast: What to expect of RL.
         standing: Its place before RL; None where it was not measured.
@@ -111,3 +112,4 @@ class Verdict(Record):
     numbers: GateNumbers = field(default_factory=GateNumbers)
     forecast: Forecast = field(default_factory=Forecast)
     standing: Standing | None = None
+    drawn_by: str | None = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 from rlready.components.config import InputError, read_settings
 from rlready.components.core.launch import run_from_command_line
@@ -23,7 +24,11 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     """
     given = read_settings(settings)
     baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
-    decided = rank(decide(outcomes, baseline, given.gate, given.trains), outcomes, given.gate)
+    drawing = os.environ.get(
+        "RLREADY_RUN_ID"
+    )  # not of the settings: from the cache, verdicts and draw stay as they are
+    decided = decide(outcomes, baseline, given.gate, given.trains, drawing)
+    decided = rank(decided, outcomes, given.gate)
     if given.trains:
         comparable = {o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss}
         expected = forecast(decided, given.experiment, comparable)

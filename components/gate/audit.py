@@ -1,29 +1,28 @@
-"""RL for some of the rejected, drawn at random, to learn what the gate gets wrong."""
+"""RL for some of those that were not approved, drawn at random, to learn what the gate gets wrong."""
 
 import dataclasses
 import hashlib
-import math
 
+from rlready.components.core.estimators.ties import count_share
 from rlready.components.core.verdicts import Verdict
 
 
-def draw_audit(verdicts: list[Verdict], fraction: float, seed: int) -> list[Verdict]:
-    """Sends a seeded random share of the rejected to RL anyway, at least one where the share is above 0.
+def draw_audit(verdicts: list[Verdict], fraction: float, seed: int, run: str | None) -> list[Verdict]:
+    """Sends a random share of those that were not approved to RL anyway, at least one where the share is above 0.
 
-    Every rejected candidate has the same probability, which its verdict keeps as its propensity: without it, what the
-    audit finds could not be extrapolated to those that stayed rejected (Horvitz and Thompson 1952).
+    Each of them, undecided or rejected, has the same probability, which its verdict keeps as its propensity: without it, what
+    the audit finds could not be extrapolated to those that got no RL (Horvitz and Thompson 1952). The draw is the run's own,
+    else the same candidates would be looked at each time; the verdict keeps the run, so that it can be drawn again.
     """
-    rejected = [v.candidate_id for v in verdicts if v.decision == "rejected"]
-    count = math.ceil(fraction * len(rejected))
-    order = sorted(rejected, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    drawn, propensity = set(order[:count]), count / len(rejected) if rejected else 0.0
+    refused = [v.candidate_id for v in verdicts if v.decision != "approved"]
+    count = count_share(fraction, len(refused))
+    by = f"{seed}/" if run is None else f"{run}/{seed}/"
+    drawn = sorted(refused, key=lambda name: hashlib.sha256(f"{by}{name}".encode()).digest())[:count]
     judged = []
     for verdict in verdicts:
-        if verdict.candidate_id in drawn:
-            verdict = send(verdict, propensity)
-        elif verdict.decision == "rejected":
-            verdict = dataclasses.replace(verdict, propensity=propensity)
-        judged.append(verdict)
+        if verdict.decision != "approved":
+            verdict = dataclasses.replace(verdict, propensity=count / len(refused), drawn_by=run if count else None)
+        judged.append(send(verdict, verdict.propensity) if verdict.candidate_id in drawn else verdict)
     return judged
 
 

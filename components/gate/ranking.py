@@ -7,7 +7,7 @@ from rlready.components.config import Gate
 from rlready.components.core.estimators.lead import measure_lead
 from rlready.components.core.records import Outcome
 from rlready.components.core.verdicts import Standing, Verdict
-from rlready.components.gate.decide import make_rank_key
+from rlready.components.gate.decide import sort_best
 
 
 def rank(verdicts: list[Verdict], outcomes: list[Outcome], settings: Gate) -> list[Verdict]:
@@ -22,12 +22,9 @@ def rank(verdicts: list[Verdict], outcomes: list[Outcome], settings: Gate) -> li
         The same verdicts. How far a candidate is ahead of the next is told with a 95 % interval: of Pass@k over the problems
         that both were measured on, so that what is hard for both cancels out; of the loss over held-out examples.
     """
-    measured = [
-        (verdict, outcome)
-        for verdict, outcome in zip(verdicts, outcomes, strict=True)
-        if not outcome.failure and getattr(verdict.numbers, settings.rank_by) is not None
-    ]
-    ordered = [outcome for _, outcome in sorted(measured, key=lambda entry: make_rank_key(entry[0], settings.rank_by))]
+    measured = {outcome.candidate.candidate_id: outcome for outcome in outcomes if not outcome.failure}
+    known = [v for v in verdicts if v.candidate_id in measured and getattr(v.numbers, settings.rank_by) is not None]
+    ordered = [measured[verdict.candidate_id] for verdict in sort_best(known, settings.rank_by)]
     standings = {}
     for place, (outcome, following) in enumerate(pairwise([*ordered, None]), 1):
         lead = ()

@@ -18,7 +18,7 @@ class Forecasts:
     """How the forecasts that were logged before RL compare with what RL did.
 
     Attributes:
-        finished: Candidates that finished RL.
+        finished: Candidates that finished RL, and had a signal.
         made: Those of them that had a forecast.
         outside: Names of those that ended outside their interval.
         share_interval: Exact 95 % interval of the share inside; None without forecasts.
@@ -43,7 +43,7 @@ class Forecasts:
 
 def check_forecasts(rows: list[Row]) -> Forecasts:
     """Compares forecasts with results."""
-    finished = [row for row in rows if row.score is not None]
+    finished = [row for row in rows if row.score is not None and not row.stopped]
     made: list[tuple[Row, Forecast]] = [(row, row.verdict.forecast) for row in finished if row.verdict.forecast.made]
     outside = [row.name for row, forecast in made if not forecast.low <= row.score <= forecast.high]
     without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.core.estimators.intervals import bootstrap
+from rlready.components.core.estimators.ties import TIE
 from rlready.components.report.comparison import Interval, Row, Setting, group_settings
 from rlready.components.report.ledger import Cost, Record, measure_cost, measure_elsewhere
-from rlready.components.report.predictors import TIE, Predictor, pick_main, score_rows
+from rlready.components.report.predictors import Predictor, pick_main, score_rows
 
 PROBE = 0.25  # share of RL's steps after which the better half goes on
 FREE = ("", 0.0)  # on no device
@@ -94,15 +95,15 @@ def find_pools(rows: list[Row], base: Row) -> list[Pool]:
     alive = [row for row in rows if not row.failure]
     if not alive or any(row.score is None for row in alive):
         return []
-    pools = [_make_pool(alive, base, "settings")]
-    random = [row for row in alive if row.candidate.subset == "random"]
+    pools = [make_pool(group_settings(alive), base, "settings")]
+    random = [row for row in alive if row.candidate.compares_loss]
     if len(random) < len(alive):
-        pools.append(_make_pool(random, base, "random subsets"))
+        pools.append(make_pool(group_settings(random), base, "random subsets"))
     return [pool for pool in pools if pool.size > 1]
 
 
-def _make_pool(rows: list[Row], base: Row, label: str) -> Pool:
-    settings = group_settings(rows)
+def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
+    """Returns the settings with what each costs and comes to, all of whose candidates have finished RL."""
     members = [row for setting in settings for row in setting.rows]
     # What candidates without SFT share with the base model is measured once.
     records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rlready.components.core.estimators.correlation import rank
+from rlready.components.core.estimators.ties import TIE
 from rlready.components.report.comparison import Row
-
-TIE = 1e-9
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import yaml
 
 from rlready.components.config import InputError, parse_parameters
+from rlready.components.core.estimators.ties import count_share
 from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.cluster.size import LIMITS, WorkflowSize, estimate_workflow
 
@@ -90,8 +90,8 @@ def count_approved(gate: SimpleNamespace, candidates: int) -> int:
 
 
 def count_audited(gate: SimpleNamespace, candidates: int) -> int:
-    """Returns how many of so many candidates RL may run for although they were rejected."""
-    return math.ceil(gate.audit_fraction * candidates)
+    """Returns how many of so many candidates RL may run for although they were not approved."""
+    return count_share(gate.audit_fraction, candidates)
 
 
 def _find_most(above: int, estimate: Callable[[int], WorkflowSize]) -> int:

@@ -162,7 +162,7 @@ class _Answers:
         if len(outcomes) == len(paths):
             given = read_settings(arguments["settings"])
             baseline, outcomes = arrange(outcomes, given)
-            verdicts = decide(outcomes, baseline, given.gate, given.trains)
+            verdicts = decide(outcomes, baseline, given.gate, given.trains)  # the run draws others, but as many
             going = [o.candidate for o, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed]
         else:
             self.found.certain, going = False, self.plan.candidates if self.plan.trains else []

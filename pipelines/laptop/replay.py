@@ -53,7 +53,8 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     if wrong:
         raise InputError("\n".join(wrong))
     replayed = []
-    decided = decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate, run.trains)
+    drawn_by = next((o.verdict.drawn_by for o in run.outcomes if o.verdict and o.verdict.drawn_by), None)
+    decided = decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate, run.trains, drawn_by)
     for outcome, after in zip(run.outcomes, decided, strict=True):
         before = outcome.verdict
         after_then = dataclasses.replace(after, numbers=_keep_stored(after.numbers, before.numbers))

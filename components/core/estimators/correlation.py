@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from rlready.components.core.estimators.intervals import MIN_POINTS, number_clusters
+from rlready.components.core.estimators.ties import number_levels
 
 SPLITS = 200
 
@@ -16,6 +17,7 @@ def rank(values: Sequence[float]) -> np.ndarray:
 
 def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Ranks each row of a sample in which point i stands weights[i] times, as spelling the copies out would."""
+    values = number_levels(values)
     below = (values[:, None] > values) + 0.5 * (values[:, None] == values)
     return weights @ below.T + 0.5
 

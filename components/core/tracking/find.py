@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rlready.components.core.tracking import store
 from rlready.components.core.tracking.client import attempt, name_experiment, search
-from rlready.components.core.tracking.figures import COMPARES_LOSS, ELSEWHERE, RESULT
+from rlready.components.core.tracking.figures import COMPARES_LOSS, ELSEWHERE, RESULT, STOPPED
 
 OUTCOMES = "outcomes.json"  # what a report keeps of its run, in the run's folder and in MLflow
 
@@ -33,6 +33,8 @@ class Finished(NamedTuple):
 def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dict[str, Finished]:
     """Returns the candidates that have the score and the first predictor, by candidate id; the newest run of several.
 
+    RL without a signal taught nothing, so its score is no result of RL.
+
     Args:
         experiment: What `links["experiment"]` of the logged outcomes must be.
         predictors: Names of metrics, e.g. sft/pass_at_64.
@@ -47,7 +49,7 @@ def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dic
         found = {}
         for run in search(client, experiment_id, query):
             told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
-            if None not in (told[0], reached):
+            if None not in (told[0], reached) and STOPPED not in run.data.tags:
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
                 alike = COMPARES_LOSS in run.data.tags
                 found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere, alike)

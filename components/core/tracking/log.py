@@ -13,6 +13,7 @@ from rlready.components.core.tracking.figures import (
     ELSEWHERE,
     RESULT,
     SERIES,
+    STOPPED,
     is_number,
     list_metrics,
     name_metric,
@@ -103,7 +104,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
     tags |= {COMPARES_LOSS: "yes"} if outcome.candidate.compares_loss else {}
     if outcome.rl and outcome.rl.stopped:
-        tags |= {"rl.stopped": outcome.rl.stopped[:LONGEST_TAG]}
+        tags |= {STOPPED: outcome.rl.stopped[:LONGEST_TAG]}
     tags |= {
         f"samples.{stage}": place[:LONGEST_TAG]
         for stage in ("predictors", "benchmark")
