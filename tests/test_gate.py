@@ -27,6 +27,7 @@ from rlready.components.core.records import (
 from rlready.components.core.serialization import from_json, to_json
 from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate.__main__ import arrange
+from rlready.components.gate.audit import draw_audit
 from rlready.components.gate.decide import decide, sort_best
 from rlready.components.report.assemble import SweepResult
 from rlready.pipelines.laptop.replay import replay
@@ -162,8 +163,8 @@ def test_the_audit_draws_a_seeded_share_of_the_rejected_and_keeps_its_propensity
 
 def test_whoever_is_not_approved_is_audited_equally_often_over_runs_so_that_inverse_propensity_is_unbiased():
     sweep = [*make_sweep([4, 4], [0, 0], [0, 0], [0, 0]), make_outcome(loss=None, name="undecided")]
-    settings = dataclasses.replace(LENIENT, min_pass_at_k=0.5, audit_fraction=0.5)
-    draws = [decide(sweep, make_outcome(), settings, run=f"run-{number}") for number in range(1000)]
+    judged = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, min_pass_at_k=0.5))
+    draws = [draw_audit(judged, 0.5, 0, f"run-{number}") for number in range(1000)]
     assert [v.decision for v in draws[0]] == ["approved", *["rejected"] * 3, "undecided"]
     assert all(v.propensity == (1 if v.decision == "approved" else 0.5) for v in draws[0])
     shares = np.mean([[v.audited for v in verdicts] for verdicts in draws], axis=0)

@@ -87,6 +87,7 @@ def _print_frontier(steps: "list[Tradeoff]") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from rlready.components.report.calibration import MOST_RISE
     from rlready.components.report.notation import show_estimate
 
     table = Table(box=None, pad_edge=False)
@@ -95,7 +96,7 @@ def _print_frontier(steps: "list[Tradeoff]") -> None:
     for step in steps:
         rule = step.rule
         budget = ["-", "-"] if rule.budget == 1 else [f"{rule.budget:g}", rule.rank_by]
-        rise = "-" if rule.rise == float("inf") else f"{rule.rise:.3f}"
+        rise = "-" if rule.rise == MOST_RISE else f"{rule.rise:.3f}"
         table.add_row(
             f"{step.tolerated:g}",
             show_estimate(step.share, step.share_interval),

@@ -1,10 +1,13 @@
 """How often the intervals hold the truth, over simulated studies, beside what they were compared with. Printed: make bench."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import test_coverage_kept as kept
 import test_sequential as sequential
 from scipy import stats
+from test_calibrate import make_sweep
 from test_difference import POPULATIONS, cover, draw_apart
 from test_forecast import draw_settings
 from test_pass_at_k import EXTREME, SPREAD, draw_studies
@@ -14,6 +17,7 @@ from rlready.components.core.estimators.generalization_loss import estimate_loss
 from rlready.components.core.estimators.intervals import bound_share, estimate_interval
 from rlready.components.core.evaluation.score import estimate_false_positives
 from rlready.components.core.evaluation.suite import average, score_benchmark
+from rlready.components.report.calibration import calibrate, judge, set_up
 
 pytestmark = pytest.mark.bench
 SHAPES = {
@@ -158,3 +162,34 @@ def test_generalization_loss(studies=500):
             mean, spread = sums.sum() / counts.sum(), losses[losses > 0].std() / counts.sum() ** 0.5
             held.append((low <= np.exp(-0.375) <= high, abs(mean - np.exp(-0.375)) <= 1.96 * spread))
         print(f"  {examples:3} examples: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")
+
+
+def test_calibration(runs=40, settings=12):
+    """Compares what is said of thresholds with what they come to on new runs; their base model is the same or measured anew."""
+    print(
+        f"\ncalibrate, {settings} settings: regret said, in new runs; the interval holds their mean, and each of them"
+    )
+    shared = make_sweep(np.random.default_rng(5), 2).baseline
+    for told, base in ((1.0, shared), (0.6, shared), (0.3, shared), (0.6, None)):
+
+        def run(seed, told=told, base=base):
+            sweep = make_sweep(np.random.default_rng(seed), settings, told=told)
+            return set_up(replace(sweep, baseline=base or sweep.baseline), "run")
+
+        new, rows = [run(10_000 + number) for number in range(40)], []
+        for seed in range(runs):
+            step = next(step for step in calibrate([run(seed)]) if step.tolerated == 0.01)
+            lost = np.array([lose(step.rule, bench) for bench in new])
+            if step.regret_interval:
+                low, high = step.regret_interval
+                each = (low <= lost) & (lost <= high)
+                rows.append((step.regret, lost.mean(), low <= lost.mean() <= high, each.mean()))
+        said, true, mean, each = np.mean(rows, axis=0)
+        named = f"told {told}, base {'shared' if base else 'anew'}"
+        print(f"  {named:<24}{said:.3f}, {true:.3f}; {mean:.2f}, {each:.2f} of {len(rows)} runs")
+
+
+def lose(rule, bench):
+    """Returns the regret of a rule in a run."""
+    taken, scores = judge(rule, bench)[0] > 0, bench.pool.scores
+    return scores.max() - (scores[taken].max() if taken.any() else bench.floor)
