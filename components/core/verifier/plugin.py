@@ -23,11 +23,7 @@ LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
 
 
 class Fault(Exception):
-    """A plug-in raised, or returned what it may not."""
-
-
-class Undecided(Exception):
-    """A plug-in said that it cannot tell, which it may another time."""
+    """A plug-in gave no verdict: it raised, returned what it may not, or (`UNDECIDED`) said that it cannot tell."""
 
 
 class PlugIn(Format):
@@ -68,10 +64,8 @@ class PlugIn(Format):
             return Judgement(answer is not None and self._check(answer, gold), answer, checks=1)
         except TimeoutError:
             return Judgement(None, answer, TIMEOUT, checks=1)
-        except Fault:
-            return Judgement(None, answer, FAULTY, checks=1)
-        except Undecided:
-            return Judgement(None, answer, UNDECIDED, checks=1)
+        except Fault as fault:
+            return Judgement(None, answer, UNDECIDED if UNDECIDED in fault.args else FAULTY, checks=1)
 
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion; None where there is none, or the plug-in failed."""
@@ -98,7 +92,7 @@ class PlugIn(Format):
         """
         try:
             ways = [self._check(*pair) for pair in ((one, one), (one, other), (other, one))]
-        except (TimeoutError, Fault, Undecided):
+        except (TimeoutError, Fault):
             return True
         return ways[1:] == [False, False] if ways[0] else True not in ways
 
@@ -109,7 +103,7 @@ class PlugIn(Format):
     def _decide(self, answer: str, gold: str) -> bool:
         right = self._ask("check", answer, gold)
         if right is None:
-            raise Undecided
+            raise Fault(UNDECIDED)
         return right
 
     def _ask(self, kind: str, *texts: str) -> Any:

@@ -10,8 +10,6 @@ from rlready.components.core.verifier.exact.reals import is_same_set, list_piece
 
 DEGREE = Node("/", (Node("const", ("pi",)), make_number("180")))
 HUNDRED = make_number("100")
-
-
 FALSE = Group("false", ())
 NUMBERED = re.compile(r"^@|_\d$")  # of the name of one of several roots
 ORDINATES = {"y", "z", "r", "rho"}
@@ -168,10 +166,8 @@ def _compare_kinds(a, b) -> bool:
     if kind == "matrix" and len(other) == 2:
         rows = [row.items for row in a.items]
         if min(len(rows), len(rows[0])) > 1:  # a list of lists
-            return len(rows) == len(b.items) and all(
-                len(get_kind(items)) == 2 and len(items.items) == len(row) and all(map(is_equal, row, items.items))
-                for row, items in zip(rows, b.items, strict=True)
-            )
+            lists = [item.items if len(get_kind(item)) == 2 else () for item in b.items]
+            return [*map(len, rows)] == [*map(len, lists)] and all(map(is_equal, sum(rows, ()), sum(lists, ())))
         vector = rows[0] if len(rows) == 1 else [row[0] for row in rows] if all(len(r) == 1 for r in rows) else None
         return vector is not None and len(vector) == len(b.items) and all(map(is_equal, vector, b.items))
     return False
@@ -294,7 +290,8 @@ def _compare_named(a: Group, b: Group) -> bool:
     """Compares values with names: of the same name, of functions with other variables, or of a function and `y`."""
     name, function, variables, left, _, value = a.items
     other, other_function, other_variables, other_left, _, other_value = b.items
-    if name == other or NUMBERED.sub("", name) == other or name == NUMBERED.sub("", other):
+    words = len(name) > 3 and name.isalpha() and name.lower() == other.lower()
+    if words or name == other or NUMBERED.sub("", name) == other or name == NUMBERED.sub("", other):
         return is_equal(value, other_value)
     lower = "".join(variables + other_variables).islower()
     if (
@@ -318,9 +315,11 @@ def _compare_named(a: Group, b: Group) -> bool:
 
 def _compare_with_relation(named: Group, relation: Group) -> bool:
     """Compares a value with a name with an equation: they say the same, or it gives the value for its ordinate."""
-    name, *_, left, _, value = named.items
+    name, *_, left, curve, value = named.items
     if left is None:
         return False
+    if not curve and not has_symbols(value) and make_number("0") not in relation.items:
+        return False  # `2x=10` is not yet solved, as `x-5=0` may be: a line
     return _is_same_relation(Group("relation", ("=", left, value)), relation) or (
         name.lstrip("@") in ORDINATES and solves(value, relation)
     )

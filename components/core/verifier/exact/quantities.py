@@ -49,6 +49,11 @@ def read_quantity(tokens: list[str]):
         if isinstance(inner, Group) and inner.kind == "unit" and sign == ["-"]:
             return Group("unit", (Node("neg", (inner.items[0],)), *inner.items[1:]))
         return Node("neg", (inner,)) if isinstance(inner, Node) and sign == ["-"] else inner
+    places = [place for place in range(2, len(tokens)) if tokens[place][0].isdigit() and tokens[place - 1][0] == '"']
+    if places and tokens[0][0].isdigit() and all(find_unit(tokens[place - 1][1:]) for place in places):
+        # `1 hour 30 minutes`, as if an `and` stood between.
+        ends = zip([0, *places], [*places, len(tokens)], strict=True)
+        return Group("list", tuple(read_quantity(tokens[start:end]) for start, end in ends))
     rest = list(tokens)
     unit = find_currency(tokens[len(sign)]) if len(tokens) > len(sign) + 1 else None
     if unit:

@@ -12,6 +12,7 @@ from rlready.components.core.verifier.exact.parts import (
     Group,
     find_bracket,
     flatten,
+    has_symbols,
     is_interval,
     is_text,
     list_marks,
@@ -29,7 +30,7 @@ INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integer
 # The letter of an option before its value: surely one in text, with a lone bracket or a colon, maybe a factor otherwise.
 OPTION = re.compile(
     rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
-    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}])(.+)",
+    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}]|[A-J]\W*$)(.+)",
     re.DOTALL,
 )
 LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.({{])(.*)", re.DOTALL)
@@ -56,7 +57,7 @@ def read(text: str):
         return read(inside + option[2])
     if label := LABEL.fullmatch(text):
         value = read(label[1])
-        if not isinstance(value, Node) or list_symbols(value):
+        if not (isinstance(value, Node) or value.kind == "unit") or has_symbols(value):
             raise Unreadable("a label or a factor")
         return value
     if moment := read_time(text) or read_date(text):
@@ -155,7 +156,8 @@ def _read_signs(tokens: list[str]):
                 raise Unreadable("signs")
             ways = itertools.product(*map(_choose_signs, parts))
             joined = [[token for part in way for token in [",", *part]][1:] for way in ways]
-            return Group("list", tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined))
+            values = tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined)
+            return Group("list", values) if len(values) > 1 else values[0]
         if tokens[0] == "\\{":
             return _read_single(tokens)
     values = tuple(map(read_tokens, _choose_signs(tokens)))

@@ -58,7 +58,6 @@ erg
 W watt
 kW kilowatt
 MW megawatt
-kWh
 V volt
 mV millivolt
 kV
@@ -121,25 +120,7 @@ UNITS = {alias: line.split()[0] for line in NAMES.strip().splitlines() for alias
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
 COUNTS = set(COUNTED.split())
 # Written without `\text` these are more likely symbols, or words that mean something else.
-NO_UNIT_IF_BARE = LETTERS | {
-    "in",
-    "mi",
-    "mg",
-    "ms",
-    "ns",
-    "pc",
-    "Pa",
-    "ha",
-    "ly",
-    "sr",
-    "cl",
-    "cal",
-    "bar",
-    "min",
-    "AU",
-    "nm",
-    "total",
-}
+NO_UNIT_IF_BARE = LETTERS | set(re.findall(r"\w+", "in mi mg ms ns pc Pa ha ly sr cl cal bar min AU nm total"))
 # What may stand before a counted thing.
 ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
@@ -150,6 +131,7 @@ RATES = {
     "kph": {"km": 1, "h": -1},
     "rpm": {"rev": 1, "min": -1},
     "Nm": {"N": 1, "m": 1},
+    "kWh": {"kW": 1, "h": 1},
 }
 SCALES_OF_HEAT = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F"}
 # Signs and words that a number stands before or behind.
