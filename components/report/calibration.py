@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from rlready.components.config import Gate, InputError
 from rlready.components.core.estimators.intervals import LEVEL, MIN_POINTS, draw_clusters
 from rlready.components.core.estimators.lead import list_pass_at_k
 from rlready.components.core.estimators.ties import TIE, count_share, number_levels, order_best, reaches
-from rlready.components.core.records import Outcome, PredictorsRecord
+from rlready.components.core.records import PredictorsRecord
 from rlready.components.core.thresholds import LEAD, RISE, compare, list_checks
 from rlready.components.report.assemble import SweepResult
 from rlready.components.report.comparison import Interval, Setting, read_rows
@@ -74,6 +75,7 @@ class Bench:
         passes: Whether the gate approves them without the thresholds that are learned.
         numbers: By name: lead and rise, beyond every threshold where the gate does not compare them; what a budget ranks by.
         problems: The same of every problem, candidates x problems; of what is no mean over problems, or without counts, none.
+        groups: The group of each problem, of those that belong together.
         floor: What is left where nobody is approved: the base model's score, or the lowest.
     """
 
@@ -82,13 +84,14 @@ class Bench:
     passes: np.ndarray
     numbers: dict[str, np.ndarray]
     problems: dict[str, np.ndarray]
+    groups: Sequence[Hashable]
     floor: float
 
-    def redraw(self, generator: np.random.Generator) -> "Bench":
-        """Returns the run as measured on other problems: those that it has, drawn with replacement."""
-        count = max((values.shape[1] for values in self.problems.values()), default=1)
-        shares = generator.multinomial(count, np.full(count, 1 / count)) / count
-        return dataclasses.replace(self, numbers=self.numbers | {name: v @ shares for name, v in self.problems.items()})
+    def redraw(self, seed: int) -> "Bench":
+        """Returns the run as measured on other problems: those that it has, drawn with replacement, groups as a whole."""
+        drawn = draw_clusters(self.groups, 1, seed)[0] if self.problems else np.ones(1)
+        means = {name: values @ drawn / drawn.sum() for name, values in self.problems.items()}
+        return dataclasses.replace(self, numbers=self.numbers | means)
 
     def keep(self, held: np.ndarray) -> "Bench":
         """Returns the run with these candidates only."""
@@ -100,7 +103,7 @@ class Bench:
             names=list(itertools.compress(self.names, held)),
             passes=self.passes[held],
             numbers={name: values[held] for name, values in self.numbers.items()},
-            problems={name: values[held] for name, values in self.problems.items()},
+            problems={},  # only whole runs are redrawn
         )
 
 
@@ -115,7 +118,7 @@ class Tradeoff:
         share_interval: What 95 % of the trials cost.
         regret: How far the best that got RL ended below the best of all.
         regret_interval: What 95 % of the trials lost; None where hardly any lost anything, which cannot show what others would.
-        drawn: Regret of as much RL at random.
+        drawn: Regret of as much RL at random, between two numbers of candidates on a line.
     """
 
     tolerated: float
@@ -168,19 +171,21 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
     if not any(passes):
         raise InputError(f"{name}: the gate approves none of {len(members)}, whatever its thresholds: {verdict.reason}")
     by_candidate = dataclasses.replace(make_pool(members, base, pool.label), scores=scores)
-    problems = _list_problems([member.rows[0].outcome for member in members], sweep.baseline, k)
-    return Bench(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, floor)
+    measured = [row.outcome.predictors or PredictorsRecord() for member in members for row in member.rows]
+    problems = _list_problems(measured, sweep.baseline and (sweep.baseline.predictors or PredictorsRecord()), k)
+    groups = measured[0].groups or range(len(measured[0].correct))
+    return Bench(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, groups, floor)
 
 
-def _list_problems(outcomes: list[Outcome], base: Outcome | None, k: int) -> dict[str, np.ndarray]:
+def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | None, k: int) -> dict[str, np.ndarray]:
     """Returns Pass@k, Pass@1 and lead of every problem; nothing where counts are missing."""
-    everyone = [outcome.predictors or PredictorsRecord() for outcome in (*outcomes, *([base] if base else []))]
-    at_k, at_1 = ([list_pass_at_k(predictors, size) for predictors in everyone] for size in (k, 1))
+    at_k, at_1 = ([list_pass_at_k(one, size) for one in (*measured, *([base] if base else []))] for size in (k, 1))
     if any(values is None for values in at_k) or len({*map(len, at_k)}) > 1:
         return {}
-    at_k, at_1 = np.array(at_k), np.array(at_1)[: len(outcomes)]
-    ours = {"pass_at_k": at_k[: len(outcomes)], "pass_at_1": at_1}
-    return ours | ({"lead": ours["pass_at_k"] - at_k[-1]} if base else {})
+    at_k, at_1, count = np.array(at_k), np.array(at_1), len(measured)
+    return {"pass_at_k": at_k[:count], "pass_at_1": at_1[:count]} | (
+        {"lead": at_k[:count] - at_k[count]} if base else {}
+    )
 
 
 def calibrate(benches: list[Bench]) -> list[Tradeoff]:
@@ -209,8 +214,8 @@ def calibrate(benches: list[Bench]) -> list[Tradeoff]:
         share, regret = found[:, place, :, 0].mean(0).tolist()
         ends = np.quantile(found[:, place, :, 1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=(0, 2)).T.tolist()
         sure = tuple(ends[1]) if ends[1][1] > TIE else None
-        drawn = float(np.mean([_draw(bench.pool, share) for bench in benches]))
-        frontier.append(Tradeoff(tolerated, rule, share, tuple(ends[0]), regret, sure, drawn))
+        at_random = [np.interp(share, *zip(*trace(bench.pool, None), strict=True)) for bench in benches]
+        frontier.append(Tradeoff(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
     return frontier
 
 
@@ -220,8 +225,8 @@ def _try_out(benches: list[Bench], names: list[str], number: int) -> np.ndarray 
     Returns:
         Cost and regret of the run, then of draws of its settings: tolerances x 2 x (1 + draws); None without any to learn from.
     """
-    generator, test = np.random.default_rng(number), benches[number % len(benches)]
-    thirds, measured = generator.permutation(len(names)) % 3, test.redraw(generator)
+    test, thirds = benches[number % len(benches)], np.random.default_rng(number).permutation(len(names)) % 3
+    measured = test.redraw(number)
     drawn = np.vstack([np.ones(len(test.names)), draw_clusters(test.names, DRAWS, number)])
     taken = np.empty((len(TOLERATED), len(test.names), len(drawn), 1))
     for third in range(3):
@@ -343,8 +348,3 @@ def _measure(bench: Bench, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     scores = pool.scores[:, None, None]
     best, reached = (np.where(held > 0, scores, -np.inf).max(0) for held in (drawn.T[:, :, None], taken))
     return np.stack([shares, best - np.where(np.isfinite(reached), reached, bench.floor)])
-
-
-def _draw(pool: Pool, share: float) -> float:
-    """Returns the regret of RL for candidates at random that costs as much; in between two numbers of them, on a line."""
-    return float(np.interp(share, *zip(*trace(pool, None), strict=True)))
