@@ -1,11 +1,15 @@
 """The dataset card: what went in, what came out, and what was left out, why, and where."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from rlready.components.curate.contamination import Match
 
 EXAMPLES_OF_A_REASON = 3
 CHARACTERS_OF_AN_EXAMPLE = 300
+# Rows that could be used, but that nothing asks for.
+NOT_DRAWN = "not drawn: more than"
+NOT_SCORED = "not drawn: only kept out of training"
 
 
 class Tally:
@@ -33,7 +37,7 @@ class Tally:
     def describe(self) -> list[dict]:
         """Returns one entry a set and reason."""
         return [
-            {"set": use, "reason": reason, "rows": count, "first": self.places[use, reason]}
+            {"set": use, "reason": reason, "rows": count, "first": self.places.get((use, reason), [])}
             for (use, reason), count in sorted(self.counts.items())
         ]
 
@@ -80,6 +84,37 @@ class Dropped(Tally):
         ]
 
 
+def balance_rows(read: Counter, sets: dict[str, dict], dropped: Dropped) -> list[dict]:
+    """Returns for each use of a source the rows read, those in its sets, and those left out.
+
+    Args:
+        read: Rows by the use of their source.
+        sets: Entries of the sets.
+        dropped: Rows left out.
+
+    Raises:
+        RuntimeError: If a row is in no set and not counted, or counted twice.
+    """
+    made = {"sft": ["sft", "heldout"], "rl": [], "evaluation": ["benchmark"], "predictors": [], "decontaminate": []}
+    made["rl" if "rl" in read else "sft"].append("rl")
+    made["predictors" if "predictors" in read else "evaluation"].append("predictors")
+    balance = []
+    for use in filter(read.__contains__, made):
+        rows = {name: sets[name]["rows"] for name in made[use] if sets.get(name)}
+        names = (use, "benchmark") if use == "evaluation" else (use,)
+        left = sum(count for (name, _), count in dropped.counts.items() if name in names)
+        if read[use] != sum(rows.values()) + left:
+            raise RuntimeError(f"curate read {read[use]} rows as {use}, but {rows} are in sets and {left} left out")
+        balance.append({"use": use, "read": read[use], "sets": rows, "left_out": left})
+    return balance
+
+
+def describe_groups(groups: Iterable) -> dict[str, int]:
+    """Returns how many problems, groups of near-duplicates and problems of the largest one there are, by each one's group."""
+    sizes = Counter(groups)
+    return {"problems": sizes.total(), "groups": len(sizes), "largest": max(sizes.values(), default=0)}
+
+
 def describe_card(card: dict) -> str:
     """Returns the dataset card as Markdown."""
     lines = [
@@ -100,6 +135,12 @@ def describe_card(card: dict) -> str:
     ]
     for name, entry in card["sources"].items():
         lines.append(f"| {name} | {entry['revision']} | {entry['rows'] or 'endless'} | {entry['licence']} |")
+    lines += ["", "| used as | rows read | in sets | left out |", "|---|---|---|---|"]
+    for some in card["balance"]:
+        sets = ", ".join(f"{name} {rows}" for name, rows in some["sets"].items())
+        lines.append(f"| {some['use']} | {some['read']} | {sets or 'none'} | {some['left_out']} |")
+    lines += ["", "| near-duplicate questions | problems | groups | problems of the largest |", "|---|---|---|---|"]
+    lines += [f"| {use} | {g['problems']} | {g['groups']} | {g['largest']} |" for use, g in card["groups"].items()]
     if card["dropped"]:
         lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
         lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]

@@ -6,6 +6,7 @@ with other numbers is another problem. Overlap of n-grams is GPT-3's criterion (
 with the numbers as a second one, n can be shorter than its 13 words and find copies with other wording.
 """
 
+import dataclasses
 import math
 import re
 from collections import Counter, defaultdict
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from rlready.components.core.data.identity import unify_characters
 from rlready.components.curate.operators import list_operators
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
@@ -48,6 +50,7 @@ class Match:
     benchmark: str
     question: str
     overlap: float
+    problem_id: str
 
 
 erase_all_but_digits = compile_eraser(r"\D")
@@ -57,7 +60,7 @@ def list_words(text: str) -> list[str]:
     """Returns the words and numbers of a text, without its figures and the looks of its LaTeX."""
     if "[asy]" in text:
         text = FIGURE.sub(" ", text)
-    text = (LOOKS.sub(" ", text) if "\\" in text else text).casefold()
+    text = unify_characters(LOOKS.sub(" ", text) if "\\" in text else text).casefold()
     # What WORD finds in ASCII, four times as fast.
     return ASCII_NUMBER.sub(r" \g<0> ", text).translate(ASCII_WORDS).split() if text.isascii() else WORD.findall(text)
 
@@ -71,12 +74,16 @@ class Text:
     """What a problem is compared by: its words, its digits, and its figure's digits, since copies often lack the figure."""
 
     def __init__(self, question: str):
-        self.words = list_words(question)
-        self.figure = ""
+        self.figure, question = "", unify_characters(question)
         if "[asy]" in question:
             self.figure = erase_all_but_digits("".join(FIGURE.findall(question)))
             question = FIGURE.sub(" ", question)
         self.digits, self.question = erase_all_but_digits(question), question
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words and numbers; what has other digits is never asked for them."""
+        return list_words(self.question)
 
     @cached_property
     def operators(self) -> str:
@@ -105,39 +112,49 @@ class Contamination:
     def __init__(self, ngram: int, overlap: float):
         self.ngram, self.overlap = ngram, overlap
         self.same: dict[str, Match] = {}
-        self.near: list[tuple[str, str, Text, set[str]]] = []
+        self.near: list[tuple[Match, Text, set[str]]] = []
         self.index: dict[str, list[int]] = {}
+        self.digits: set[str] = set()
 
     def add(self, benchmark: str, problems: list[dict]) -> None:
         """Adds the problems of one evaluation set."""
         for problem in problems:
             question = problem["question"]
             if problem["problem_id"] not in self.same:
-                self.same[problem["problem_id"]] = Match(benchmark, question, 1.0)
+                match = self.same[problem["problem_id"]] = Match(benchmark, question, 1.0, problem["problem_id"])
                 text = Text(question)
                 grams = set(list_grams(text.words, self.ngram)) if self.ngram else ()
                 if len(grams) >= LEAST_GRAMS:
-                    self.near.append((benchmark, question, text, grams))
+                    self.near.append((match, text, grams))
+                    self.digits |= {text.digits, text.digits[:DIGITS_THAT_TELL]}
         self.index = self._index()
 
     def find(self, problem_id: str, text: Text | None) -> Match | None:
-        """Returns the evaluation problem that a training problem is, or most resembles beyond the threshold, or None.
+        """Returns the evaluation problem that a training problem is, or most resembles, or None; see `find_all`."""
+        return max(self.find_all(problem_id, text), key=lambda match: match.overlap, default=None)
+
+    def find_all(self, problem_id: str, text: Text | None) -> list[Match]:
+        """Returns the evaluation problem that a training problem is, or else all that it resembles beyond the threshold.
 
         Args:
             problem_id: Of the training problem.
             text: What it says; None where only exact matches are looked for.
         """
-        if problem_id in self.same or not self.near or text is None:
-            return self.same.get(problem_id)
+        if problem_id in self.same or text is None or not self._may_have_numbers_of_any(text.digits):
+            return [self.same[problem_id]] if problem_id in self.same else []
         grams = set(list_grams(text.words, self.ngram))
-        best = None
+        matches = []
         for place in sorted({place for gram in self.index.keys() & grams for place in self.index[gram]}):
-            benchmark, question, evaluation, theirs = self.near[place]
+            match, evaluation, theirs = self.near[place]
             overlap = len(theirs & grams) / len(theirs)
-            better = overlap >= self._least(evaluation) and (best is None or overlap > best.overlap)
-            if better and text.has_numbers_of(evaluation):
-                best = Match(benchmark, question, overlap)
-        return best
+            if overlap >= self._least(evaluation) and text.has_numbers_of(evaluation):
+                matches.append(dataclasses.replace(match, overlap=overlap))
+        return matches
+
+    def _may_have_numbers_of_any(self, digits: str) -> bool:
+        """Says whether digits can be those of an evaluation problem: far sooner told than whether words are."""
+        starts = range(len(digits) - DIGITS_THAT_TELL + 1)
+        return digits in self.digits or any(digits[at : at + DIGITS_THAT_TELL] in self.digits for at in starts)
 
     def _least(self, evaluation: Text) -> float:
         return self.overlap if len(evaluation.digits) > 1 else max(self.overlap, OVERLAP_WITHOUT_NUMBERS)
@@ -146,7 +163,7 @@ class Contamination:
         """Returns problems by their rarest n-grams: so many that whoever shares enough of all shares one of these."""
         common = Counter(gram for *_, grams in self.near for gram in grams)
         index = defaultdict(list)
-        for place, (_, _, text, grams) in enumerate(self.near):
+        for place, (_, text, grams) in enumerate(self.near):
             spare = len(grams) - math.ceil(self._least(text) * len(grams)) + 1
             for gram in sorted(grams, key=lambda gram: (common[gram], gram))[:spare]:
                 index[gram].append(place)

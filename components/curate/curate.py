@@ -5,13 +5,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from rlready.components.config import SUBSETS, Curate
 from rlready.components.core.prompts import choose_prompt, write_messages
 from rlready.components.core.serialization import write_atomically
-from rlready.components.curate.card import Dropped, describe_card
+from rlready.components.curate.card import Dropped, balance_rows, describe_card, describe_groups
 from rlready.components.curate.difficulty import PassCounter, PassRates
 from rlready.components.curate.evaluation import read_evaluation
 from rlready.components.curate.golds import count_by_text
@@ -84,16 +83,17 @@ def divide(
     evaluation = read_evaluation(reader, folder / "spool")
     uses = [use for use in ("sft", "rl") if use in reader.uses]
     pools = [fill_pool(reader, use, evaluation, folder / "spool", count_tokens) for use in uses]
-    cleaned = clean_pools(evaluation, pools, dropped)
+    groups = clean_pools(evaluation, pools, dropped)
+    grouped = {"evaluation": describe_groups(evaluation.group(evaluation.predictors + evaluation.benchmark))}
+    for pool, found in zip(pools, groups, strict=True):
+        grouped[pool.use] = describe_groups(found[pool.list_problems()[0]].tolist())
     held, asked, sets = [], [], {}
     if pools:
-        alive, groups = cleaned[0]
-        split = split_pool(reader, pools[0], alive, groups, rates)
+        split = split_pool(reader, pools[0], groups[0], rates)
         sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
-    for pool, (own_alive, own_groups) in zip(pools[1:], cleaned[1:], strict=True):
-        shared = np.isin(pool.get("problems"), pools[0].get("problems"))
-        asked = draw_own_prompts(reader, pool, own_alive, shared, np.isin(own_groups, groups[alive]), rates)
+    if len(pools) > 1:
+        asked = draw_own_prompts(reader, *pools, groups, rates)
     prompts = [
         {name: row[name] for name in PROMPT} | rates.describe_problem(row)
         for row in order_by_hash(asked, settings.seed, "rl")
@@ -105,6 +105,8 @@ def divide(
         "sources": reader.described,
         "seed": settings.seed,
         "sets": {name: entry for name, entry in sets.items() if entry},
+        "balance": balance_rows(reader.read, sets, dropped),
+        "groups": grouped,
         "dropped": dropped.describe(),
         "parts": dropped.parts.describe(),
         "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]} if heldout else {},

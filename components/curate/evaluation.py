@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from rlready.components.core.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.components.curate.card import NOT_DRAWN, NOT_SCORED
 from rlready.components.curate.contamination import Contamination, list_words
+from rlready.components.curate.copies import find_copies
 from rlready.components.curate.near_duplicates import Signatures, sign
-from rlready.components.curate.pool import order_by_hash
+from rlready.components.curate.pool import hash_place, order_by_hash
 from rlready.components.curate.reader import SourceReader
 
 NEAR = "nearly an evaluation problem"
@@ -26,7 +28,7 @@ class EvaluationSets:
     """
 
     def __init__(self, reader: SourceReader, folder: Path):
-        settings = reader.settings
+        settings = self.settings = reader.settings
         self.contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
         self.questions, self.threshold = Signatures(folder / "questions"), settings.near_duplicates
         self.numbers: dict[str, int] = {}  # by the id of a problem
@@ -44,11 +46,25 @@ class EvaluationSets:
             texts, answers = ([row[key] for row in new.values()] for key in ("question", "answer"))
             self.questions.add(*sign(texts, list(map(list_words, texts)), answers))
 
-    def group(self, problems: Iterable[dict]) -> list[int]:
-        """Returns a number for each problem, the same for near-duplicates."""
-        numbers = np.arange(len(self.numbers))
-        groups = self.questions.group(numbers, self.threshold) if self.threshold else numbers
-        return [int(groups[self.numbers[row["problem_id"]]]) for row in problems]
+    def find_near(self, rows: np.ndarray) -> np.ndarray:
+        """Returns for questions, by the numbers of their signatures, the number of a near evaluation problem, -1 for none."""
+        return self.questions.find_copies(np.arange(len(self.numbers)), rows, self.threshold)
+
+    def find_shared(self, problems: list[dict], others: list[dict]) -> set[str]:
+        """Returns the ids of those of other evaluation problems that are, or nearly are, one of these."""
+        ones, rows = (np.array([self.numbers[row["problem_id"]] for row in some], int) for some in (problems, others))
+        texts = ((place, row["problem_id"], row["question"]) for place, row in enumerate(others))
+        copies, _ = find_copies(self.settings, self.questions, (ones, problems), (rows, texts))
+        groups = set(self.group(problems))
+        named = zip(others, copies, self.group(others), strict=True)
+        return {row["problem_id"] for row, copied, group in named if copied or group in groups}
+
+    def group(self, problems: Iterable[dict]) -> list[str]:
+        """Returns the group of each problem: what its source calls it, or else the id of the near-duplicate that leads it."""
+        ids = sorted(self.numbers)
+        leaders = self.questions.group(np.array([self.numbers[name] for name in ids], int), self.threshold)
+        led = {name: ids[leader] for name, leader in zip(ids, leaders.tolist(), strict=True)}
+        return [row.get("group") or led[row["problem_id"]] for row in problems]
 
 
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
@@ -74,8 +90,13 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     _draw(reader, evaluation, sets, {name: source.benchmark for name, source in zip(names, suite, strict=True)}, own)
     if settings.predictor_data:
         _read_predictors(reader, evaluation)
+    for rows in (evaluation.predictors, evaluation.benchmark):
+        rows[:] = [row | {"group": group} for row, group in zip(rows, evaluation.group(rows), strict=True)]
     for name in settings.decontaminate:
-        evaluation.add(name, reader.read_problems("decontaminate", name, "benchmarks", 0))
+        problems = reader.read_problems("decontaminate", name, "benchmarks", 0)
+        evaluation.add(name, problems)
+        for row in problems:
+            reader.dropped.add("decontaminate", NOT_SCORED, reader.places[row["problem_id"]])
     return evaluation
 
 
@@ -92,25 +113,35 @@ def _draw(
     first, what = next(iter(sets)), "predictor and benchmark problems"
     reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
     groups = dict(zip(every, evaluation.group(every.values()), strict=True))
-    firsts: dict[int, dict] = {}
+    firsts: dict[str, dict] = {}
     for row in order_by_hash(every.values(), seed, "evaluation"):
         firsts.setdefault(groups[row["problem_id"]], row)
     if settings.benchmark_problems:
         reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
-    predicts = dict(list(firsts.items())[:own])
-    evaluation.predictors = list(predicts.values())
-    for name, benchmark in benchmarks.items() if settings.benchmark_problems else ():
+    drawn = sorted(firsts, key=lambda group: hash_place(seed, "problem", group))[:own]
+    evaluation.predictors = [firsts[group] for group in drawn]
+    predicts, spare = {row["problem_id"] for row in evaluation.predictors}, []
+    shared = evaluation.find_shared(evaluation.predictors, list(every.values()))
+    for name, benchmark in benchmarks.items():
         left = []
         for row in order_by_hash(sets[name], seed, "evaluation"):
-            near = predicts.get(groups[row["problem_id"]])
-            if near is None:
+            if row["problem_id"] not in shared:
                 left.append(row | ({"benchmark": benchmark} if len(sets) > 1 else {}))
-            elif near["problem_id"] != row["problem_id"]:
+            elif row["problem_id"] not in predicts:
                 reader.dropped.add("benchmark", "nearly a problem that predicts", reader.places[row["problem_id"]])
-        left = left[: settings.benchmark_problems]
+            elif row is not every[row["problem_id"]]:
+                reader.dropped.add("benchmark", "also a problem that predicts", reader.places[row["problem_id"]])
         usable, needed = (own + len(left), wanted) if len(sets) == 1 else (len(left), 1)
-        reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
-        evaluation.benchmark += left
+        if settings.benchmark_problems:
+            reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
+        evaluation.benchmark += left[: settings.benchmark_problems]
+        spare += left[settings.benchmark_problems :]
+    for row in spare:
+        reader.dropped.add(
+            "evaluation",
+            f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems",
+            reader.places[row["problem_id"]],
+        )
 
 
 def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
@@ -119,13 +150,13 @@ def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
     taken = {row["problem_id"] for row in evaluation.benchmark}
     problems = reader.read_problems("predictors", *reader.uses["predictors"], settings.predictor_problems, taken)
     evaluation.add(settings.predictor_data, problems)
-    scored = set(evaluation.group(evaluation.benchmark))
-    kept = []
-    for row, group in zip(problems, evaluation.group(problems), strict=True):
-        if group in scored:
+    shared = evaluation.find_shared(evaluation.benchmark, problems)
+    for row in problems:
+        if row["problem_id"] in shared:
             reader.dropped.add("predictors", NEAR, reader.places[row["problem_id"]])
-        else:
-            kept.append(row)
+    kept = order_by_hash((row for row in problems if row["problem_id"] not in shared), settings.seed, "predictors")
     wanted = settings.predictor_problems if settings.benchmark_problems else 1
     reader.require(len(kept), wanted, "predictor", "predictors", "curate_predictor_problems")
-    evaluation.predictors = order_by_hash(kept, settings.seed, "predictors")[: settings.predictor_problems]
+    for row in kept[settings.predictor_problems :]:
+        reader.dropped.add("predictors", f"{NOT_DRAWN} curate_predictor_problems", reader.places[row["problem_id"]])
+    evaluation.predictors = kept[: settings.predictor_problems]

@@ -1,7 +1,7 @@
 """How answers are compared with the gold answers of what RL and evaluation ask: by their value, or by their text alone."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -15,8 +15,10 @@ BY_TEXT = "nothing but the very text of the gold answer would be right"
 SPARE, FEWEST = 1.25, 64
 
 
-def draw_judged(pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
-    """Returns the first rows that RL may learn from: the verifier can judge what a model writes, and the pass rate is right.
+def draw_judged(
+    pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates, find_shared: Callable, shared: str
+) -> np.ndarray:
+    """Returns the first rows that RL may learn from: not in another set, judged by the verifier, and of the right pass rate.
 
     A gold answer that the verifier cannot read makes whatever RL writes wrong, one that it can match by its text only makes
     right answers in other words wrong. Answers are looked at in the order of drawing until there are enough, since it takes a
@@ -27,16 +29,19 @@ def draw_judged(pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates) 
         rows: In the order of drawing.
         wanted: How many.
         rates: The base model's pass rates, where they decide.
+        find_shared: Says which rows nearly ask what another set does.
+        shared: The reason why these leave.
     """
     drawn, size = np.zeros(0, np.int64), max(int(SPARE * wanted), FEWEST)
     while len(drawn) < wanted and len(rows):
         some, rows, size = rows[:size], rows[size:], 2 * size
         reasons = _find_reasons(pool, some)
+        reasons[find_shared(some)] = shared
         found = rates.choose(pool, some[reasons == ""], wanted - len(drawn))
         drawn = np.append(drawn, found)
         # What stands behind the last prompt was not needed.
         passed = np.flatnonzero(some == drawn[-1])[0] if len(drawn) == wanted else len(some)
-        for reason in (UNREADABLE, BY_TEXT):
+        for reason in (UNREADABLE, BY_TEXT, shared):
             pool.leave_out(some[:passed][reasons[:passed] == reason], reason, "rl")
     return drawn
 

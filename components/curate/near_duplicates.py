@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlready.components.core.data.identity import unify_characters
 from rlready.components.curate.contamination import compile_eraser, list_grams
 from rlready.components.curate.operators import ALIKE, OPERATORS
 
@@ -22,6 +23,7 @@ erase_all_but_symbols = compile_eraser(r"[^\d+*/^=<>-]")
 SPACE = re.compile(r"\s+")
 # The row numbers and signatures of so many pairs are held against each other at once.
 PAIRS_AT_ONCE = 1 << 16
+KEY_BITS = 20
 
 
 def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[bytes, bytes, bytes]:
@@ -47,13 +49,14 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         row[:] = minhash.digest()
     # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
     signatures = hashes.astype(np.uint16).tobytes()
-    return signatures, _digest(map(list_symbols, texts, words)), _digest(SPACE.sub("", answer) for answer in answers)
+    answers = (SPACE.sub("", unify_characters(answer)) for answer in answers)
+    return signatures, _digest(map(list_symbols, texts, words)), _digest(answers)
 
 
 def list_symbols(text: str, words: list[str]) -> str:
     r"""Returns the digits, signs and operators of a text, and behind them the operators among its words (`\div`, `minus`)."""
     spelled = " ".join(filter(OPERATORS.__contains__, words))
-    return f"{erase_all_but_symbols(text if text.isascii() else text.translate(ALIKE))} {spelled}"
+    return f"{erase_all_but_symbols(text if text.isascii() else unify_characters(text).translate(ALIKE))} {spelled}"
 
 
 def _digest(texts: Iterable[str]) -> bytes:
@@ -83,8 +86,16 @@ class Signatures:
         return find_near(self._open(), np.concatenate(self.symbols) ^ np.concatenate(self.answers), order, threshold)
 
     def group(self, rows: np.ndarray, threshold: float) -> np.ndarray:
-        """Returns what `group_near` does for these texts, whatever is given as their answers."""
+        """Returns what `group_near` does for these texts, whatever is given as their answers; at threshold 0 each alone."""
+        if not threshold or not len(rows):
+            return np.arange(len(rows))
         return group_near(self._open(), np.concatenate(self.symbols), rows, threshold)
+
+    def find_copies(self, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
+        """Returns what the function `find_copies` does for these texts; at threshold 0 none is a copy."""
+        if not threshold or not len(ones) or not len(others):
+            return np.full(len(others), -1)
+        return find_copies(self._open(), np.concatenate(self.symbols), ones, others, threshold)
 
     def _open(self) -> np.ndarray:
         return np.memmap(self.path, np.uint16, "r", shape=(len(self), HASHES))
@@ -102,22 +113,46 @@ def find_near(signatures: np.ndarray, same: np.ndarray, order: np.ndarray, thres
     Returns:
         For each row to leave out, the row that stays instead, in the order of `order`.
     """
-    groups = group_near(signatures, same, order, threshold)
-    shared = np.flatnonzero(np.bincount(groups, minlength=len(order))[groups] > 1)
-    shared = shared[np.argsort(groups[shared], kind="stable")]
-    instead: dict[int, int] = {}  # places in `order`
-    for places in np.split(shared, np.flatnonzero(np.diff(groups[shared])) + 1):
-        # From the front, so that no row leaves in favour of one that leaves itself.
-        while len(places) > 1:
-            stays, places = places[0], places[1:]
-            near = _are_near(signatures, same, np.full(len(places), order[stays]), order[places], threshold)
-            instead |= dict.fromkeys(places[near].tolist(), int(stays))
-            places = places[~near]
-    return {int(order[place]): int(order[stays]) for place, stays in sorted(instead.items())}
+    leaders = group_near(signatures, same, order, threshold)
+    return {int(order[place]): int(order[leaders[place]]) for place in np.flatnonzero(leaders != np.arange(len(order)))}
+
+
+def find_copies(
+    signatures: np.ndarray, same: np.ndarray, ones: np.ndarray, others: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Returns for each of other rows the place in `ones` of a row that it is a near-duplicate of, -1 where there is none.
+
+    Args:
+        signatures: MinHash signatures, one row a text.
+        same: Of each text, a digest of what must not differ.
+        ones: Numbers of rows.
+        others: Numbers of the rows to compare with them.
+        threshold: Least estimated Jaccard similarity of near-duplicates.
+    """
+    bands, copied = signatures.view(np.uint64), np.full(len(others), -1)
+    for band in range(bands.shape[1]):
+        key = bands[ones, band] ^ same[ones]
+        sorting = np.argsort(key, kind="stable")
+        key = key[sorting]
+        # Most rows meet none, which the last bits of their keys tell sooner than a search.
+        known = np.zeros(1 << KEY_BITS, bool)
+        known[key % len(known)] = True
+        places = np.flatnonzero(copied < 0)
+        asked = bands[others[places], band] ^ same[others[places]]
+        places, asked = places[known[asked % len(known)]], asked[known[asked % len(known)]]
+        at, end = np.searchsorted(key, asked), np.searchsorted(key, asked, "right")
+        while (meets := at < end).any():
+            places, at, end = places[meets], at[meets], end[meets]
+            near = _are_near(signatures, same, ones[sorting[at]], others[places], threshold)
+            copied[places[near]] = sorting[at[near]]
+            places, at, end = places[~near], at[~near] + 1, end[~near]
+    return copied
 
 
 def group_near(signatures: np.ndarray, same: np.ndarray, rows: np.ndarray, threshold: float) -> np.ndarray:
-    """Groups rows so that no two near-duplicates lie in different groups.
+    """Groups rows by leaders: each row is a near-duplicate of the first of its group, and no two leaders are near.
+
+    Groups of whatever is linked would be chains, in which the last says nothing of what the first says.
 
     Args:
         signatures: MinHash signatures, one row a text.
@@ -130,16 +165,25 @@ def group_near(signatures: np.ndarray, same: np.ndarray, rows: np.ndarray, thres
     """
     # Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
     bands = signatures.view(np.uint64)
-    groups, members = np.arange(len(rows)), {}
+    linked, members = np.arange(len(rows)), {}
     for band in range(bands.shape[1]):
         key = bands[rows, band] ^ same[rows]
         sorting = np.argsort(key, kind="stable")
         key = key[sorting]
         meets = key[1:] == key[:-1]
         inside = np.r_[False, meets] | np.r_[meets, False]
-        _join_near(signatures, same, rows, sorting[inside], key[inside], threshold, groups, members)
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    return first[group]
+        _join_near(signatures, same, rows, sorting[inside], key[inside], threshold, linked, members)
+    leaders = np.arange(len(rows))
+    places = np.flatnonzero(np.bincount(linked, minlength=len(rows))[linked] > 1)
+    places = places[np.argsort(linked[places], kind="stable")]
+    # The first of all that are linked leads those near to it, then the first of the rest, in all links at once.
+    while len(places):
+        starts = np.flatnonzero(np.r_[True, np.diff(linked[places]) != 0])
+        first = np.repeat(places[starts], np.diff(np.r_[starts, len(places)]))
+        near = _are_near(signatures, same, rows[first], rows[places], threshold)
+        leaders[places[near]] = first[near]
+        places = places[~near]
+    return leaders
 
 
 def _join_near(signatures, same, rows, places, key, threshold, groups, members) -> None:
@@ -168,11 +212,9 @@ def _join_near(signatures, same, rows, places, key, threshold, groups, members) 
         open_buckets = np.minimum.reduceat(found, starts) != np.maximum.reduceat(found, starts)
         one = one[open_buckets[bucket[one]]]
         apart = one[found[one] != found[one + lag]]
-        for start in range(0, len(apart), PAIRS_AT_ONCE):
-            some = apart[start : start + PAIRS_AT_ONCE]
-            near = _are_near(signatures, same, rows[places[some]], rows[places[some + lag]], threshold)
-            for left, right in zip(places[some[near]].tolist(), places[some[near] + lag].tolist(), strict=True):
-                _join(groups, members, left, right)
+        some = apart[_are_near(signatures, same, rows[places[apart]], rows[places[apart + lag]], threshold)]
+        for left, right in zip(places[some].tolist(), places[some + lag].tolist(), strict=True):
+            _join(groups, members, left, right)
 
 
 def _join(groups: np.ndarray, members: dict[int, list[int]], left: int, right: int) -> None:
@@ -189,4 +231,8 @@ def _join(groups: np.ndarray, members: dict[int, list[int]], left: int, right: i
 
 
 def _are_near(signatures, same, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    return ((signatures[ones] == signatures[others]).mean(1) >= threshold) & (same[ones] == same[others])
+    near = same[ones] == same[others]
+    for start in range(0, len(ones), PAIRS_AT_ONCE):
+        some = slice(start, start + PAIRS_AT_ONCE)
+        near[some] &= (signatures[ones[some]] == signatures[others[some]]).mean(1) >= threshold
+    return near

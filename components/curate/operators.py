@@ -12,10 +12,10 @@ OPERATORS = frozenset(
     )
 )
 ALIKE = str.maketrans(
-    dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d", "-")
+    dict.fromkeys("\u2212\u2010\u2011\u2012\u2013", "-")
     | dict.fromkeys("×⋅·∙∗", "*")
     | dict.fromkeys("÷∕⁄", "/")
-    | {"≤": "<", "≥": ">", "＋": "+"}
+    | {"≤": "<", "≥": ">"}
 )
 SPELLED = {
     "*": r"\\(?:times|cdot|ast)(?![a-zA-Z])|\btimes\b",

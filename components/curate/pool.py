@@ -58,18 +58,23 @@ class Spool:
             self.writers[number].write_table(table.slice(start, rows).combine_chunks())
         self.waiting, self.size = [], 0
 
-    def read(self) -> Iterator[pa.Table]:
-        """Yields the rows in the order of their keys, then numbers, some at a time."""
+    def scan(self) -> Iterator[pa.Table]:
+        """Yields the rows some at a time, in an order of no meaning; a column that is not used is not read."""
         if not self.writers:
-            yield pa.concat_tables(self.waiting).sort_by(ORDER)
+            yield from filter(len, self.waiting)
             return
         if self.waiting:
             self._flush()
         for writer in self.writers.values():
             writer.close()  # no harm when it is closed already
         for number in sorted(self.writers):
-            with pa.OSFile(str(self.folder / f"{number}.arrow")) as file:
-                yield pa.ipc.open_stream(file).read_all().sort_by(ORDER)
+            with pa.memory_map(str(self.folder / f"{number}.arrow")) as file:
+                yield pa.ipc.open_stream(file).read_all()
+
+    def read(self) -> Iterator[pa.Table]:
+        """Yields the rows in the order of their keys, then numbers, some at a time."""
+        for table in self.scan() if self.writers else [pa.concat_tables(self.waiting)]:
+            yield table.sort_by(ORDER)
 
 
 def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tuple[int, ...]:
@@ -105,8 +110,8 @@ class RowPool:
         use: sft or rl.
         first: Number of its first row in the signatures of all questions.
         examples: Signatures of questions with their solutions.
-        reasons: Of each row, a number of `told`: why it left, where that is still to be told with its place; 0 where not.
-        told: (set, reason) by that number.
+        left: Whether each row left the pool.
+        told: (set, reason, row) of some rows that left, whose places are still to be told.
         pairs: Some near-duplicates, each with the row that stays instead.
     """
 
@@ -116,7 +121,7 @@ class RowPool:
         self.spool = Spool(folder)
         self.questions, self.first = questions, len(questions)
         self.examples = Signatures(folder / "examples")
-        self.reasons, self.told = np.zeros(0, np.uint8), [("", "")]
+        self.left, self.told = np.zeros(0, bool), []
         self.pairs: list[tuple[int, int]] = []
         self.columns = {name: array("Q") for name in NUMBERS}
 
@@ -133,31 +138,24 @@ class RowPool:
         """Returns a column of NUMBERS."""
         return np.frombuffer(self.columns[name], np.uint64)
 
-    def remove_duplicates(self, threshold: float) -> np.ndarray:
+    def remove_duplicates(self, threshold: float) -> None:
         """Leaves out what says the same, or nearly the same, as another row; which one stays does not depend on their order.
 
         Args:
             threshold: Least similarity of near-duplicates: of SFT examples with their solutions, of RL prompts alone; 0 keeps
                 them.
-
-        Returns:
-            Whether each row stays.
         """
         order = np.lexsort((self.get("versions"), self.get("places")))
         places = self.get("places")[order]
-        alive = np.ones(len(order), bool)
-        alive[order[1:]] = places[1:] != places[:-1]
-        self.leave_out(np.flatnonzero(~alive), "duplicate")
+        self.leave_out(order[1:][places[1:] == places[:-1]], "duplicate")
         if threshold:
             if self.use == "sft":
-                near = self.examples.find(self.order(alive), threshold)
+                near = self.examples.find(self.order(), threshold)
             else:
-                found = self.questions.find(self.order(alive) + self.first, threshold)
+                found = self.questions.find(self.order() + self.first, threshold)
                 near = {row - self.first: stays - self.first for row, stays in found.items()}
-            alive[list(near)] = False
             self.leave_out(np.array(list(near), np.int64), "near-duplicate")
             self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
-        return alive
 
     def leave_out(self, rows: np.ndarray, reason: str, use: str = "") -> None:
         """Counts rows that leave; where they stand is told when their texts are read again.
@@ -170,35 +168,56 @@ class RowPool:
         if not len(rows):
             return
         self.dropped.counts[use or self.use, reason] += len(rows)
-        self.reasons = np.pad(self.reasons, (0, len(self) - len(self.reasons)))
-        self.told.append((use or self.use, reason))
-        self.reasons[rows] = len(self.told) - 1
+        first = rows[np.argsort(self.get("keys")[rows], kind="stable")[:EXAMPLES_OF_A_REASON]]
+        self.told += [(use or self.use, reason, row) for row in first.tolist()]
+        if use in ("", self.use):
+            self.left = ~self.alive
+            self.left[rows] = True
 
-    def order(self, alive: np.ndarray) -> np.ndarray:
-        """Returns the numbers of these rows in the order of drawing."""
-        rows = np.flatnonzero(alive)
+    @property
+    def alive(self) -> np.ndarray:
+        """Whether each row is still in the pool."""
+        return ~np.pad(self.left, (0, len(self) - len(self.left)))
+
+    def order(self, alive: np.ndarray | None = None) -> np.ndarray:
+        """Returns the numbers of these rows, or of all that are still in the pool, in the order of drawing."""
+        rows = np.flatnonzero(self.alive if alive is None else alive)
         return rows[np.argsort(self.get("places")[rows], kind="stable")]
+
+    def list_problems(self, alive: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns of these rows, or of all still in the pool, the first that asks each problem, and the ids of the problems."""
+        drawn = self.order(alive)
+        problems, firsts = np.unique(self.get("problems")[drawn], return_index=True)
+        return drawn[firsts], problems
 
     def fetch(self, rows: np.ndarray) -> list[dict]:
         """Returns the problems of some rows, in their order."""
         asked, problems = np.zeros(len(self), bool), {}
         asked[rows] = True
-        for table in self.spool.read():
-            some = table.filter(asked[table["row"].to_numpy()]).to_pylist()
-            problems |= {row["row"]: {name: row[name] for name in PROMPT} for row in some}
+        for table in self.spool.scan():
+            some = table.select(["row", *PROMPT]).filter(asked[table["row"].to_numpy()]).to_pylist()
+            problems |= {row.pop("row"): row for row in some}
         return [problems[row] for row in rows.tolist()]
+
+    def list_questions(self, rows: np.ndarray) -> Iterator[tuple[int, str, str]]:
+        """Yields (place in `rows`, problem_id, question) of rows, in an order of no meaning."""
+        places = np.full(len(self), -1)
+        places[rows] = np.arange(len(rows))
+        for table in self.spool.scan():
+            found = places[table["row"].to_numpy()]
+            some = table.select(["problem_id", "question"]).filter(found >= 0)
+            yield from zip(found[found >= 0].tolist(), *(column.to_pylist() for column in some.columns), strict=True)
 
     def read(self) -> Iterator[pa.Table]:
         """Yields rows with their numbers in the order of writing, and notes where those stand that were left out."""
-        asked = {number: {} for pair in self.pairs for number in pair}
+        asked = {number: {} for pair in self.pairs for number in pair} | {row: {} for *_, row in self.told}
         for table in self.spool.read():
             numbers = table["row"].to_numpy()
-            if len(self.reasons):
-                for place in np.flatnonzero(self.reasons[numbers]).tolist():
-                    self.dropped.locate(*self.told[self.reasons[numbers[place]]], table["place"][place].as_py())
             for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():
                 asked[numbers[place]] = table.slice(place, 1).to_pylist()[0]
             yield table
+        for use, reason, row in self.told:
+            self.dropped.locate(use, reason, asked[row]["place"])
         for row, stays in self.pairs:
             texts = (asked[row]["question"], asked[stays]["question"])
             self.dropped.show(self.use, "near-duplicate", asked[row]["place"], *texts)

@@ -1,6 +1,7 @@
 """The sources of one run: opened at the revision that plan saw, counted, and described for the card."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 
 from rlready.components.config import Curate, InputError
@@ -19,6 +20,7 @@ class SourceReader:
         uses: (name of the source, registry) by use, as in `list_sources`.
         places: Where the problems of evaluation sets stand, by their id.
         described: What was read, by the key of the source, for the card.
+        read: Rows read, by use.
     """
 
     def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
@@ -26,12 +28,13 @@ class SourceReader:
         self.uses = list_sources(settings)
         self.places: dict[str, str] = {}
         self.described: dict[str, dict] = {}
+        self.read: Counter = Counter()
 
     def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
         """Returns a source and its raw rows.
 
         Args:
-            use: What a builtin source should generate: sft, rl, predictors or evaluation.
+            use: sft, rl, predictors, evaluation or decontaminate.
             name: Of the source.
             registry: Which to look into first.
 
@@ -45,10 +48,13 @@ class SourceReader:
             raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
         described = self.described[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
 
+        split = "evaluation" if use == "decontaminate" else use
+
         def read() -> Iterator[Chunk]:
             rows = 0
-            for chunk in read_chunks(source, use, settings.seed, revision):
+            for chunk in read_chunks(source, split, settings.seed, revision):
                 rows += len(chunk)
+                self.read[use] += len(chunk)
                 yield chunk
             check_rows(source, rows)
             described["rows"] = rows
@@ -71,8 +77,7 @@ class SourceReader:
             InputError: If none is left.
         """
         rows, seen = [], set()
-        split = "evaluation" if use == "decontaminate" else use
-        source, chunks = self.open(split, name, registry)
+        source, chunks = self.open(use, name, registry)
         for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
             noted = []
             try:

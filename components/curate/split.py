@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.components.config import SUBSETS, Curate
-from rlready.components.curate.card import Dropped
+from rlready.components.curate.card import NOT_DRAWN, Dropped
+from rlready.components.curate.copies import find_copies
 from rlready.components.curate.difficulty import PassRates
 from rlready.components.curate.evaluation import NEAR, EvaluationSets
 from rlready.components.curate.golds import draw_judged
-from rlready.components.curate.pool import EXAMPLE, RowPool
+from rlready.components.curate.pool import EXAMPLE, RowPool, hash_place
 from rlready.components.curate.reader import SourceReader
 
 
@@ -28,9 +29,7 @@ class Split:
     ranks: dict[str, np.ndarray]
 
 
-def clean_pools(
-    evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
     """Leaves out duplicates, near-duplicates and what is near to an evaluation problem, and groups the rest by question.
 
     Args:
@@ -39,95 +38,119 @@ def clean_pools(
         dropped: Counts what is left out.
 
     Returns:
-        For each pool: whether each row stays; and a number for each row's problem, in all pools the same for near-duplicate
-        questions, so that no split comes between them.
+        For each pool the group of each row, in all pools the same for near-duplicate questions: the id, as a number, of the
+        problem that leads it; 0 for rows that left.
     """
-    alive = [pool.remove_duplicates(evaluation.threshold) for pool in pools]
-    found = group_problems(evaluation, pools, alive)
-    for pool, stays, groups in zip(pools, alive, found, strict=True):
-        near = np.flatnonzero(stays & (groups < len(evaluation.benchmarks)))
-        stays[near] = False
-        pool.leave_out(near, NEAR)
-        for group in groups[near].tolist():
-            dropped.matches[pool.use, evaluation.benchmarks[group], NEAR] += 1
-    return list(zip(alive, found, strict=True))
+    asked, ids, found = [], [], []
+    for pool in pools:
+        pool.remove_duplicates(evaluation.threshold)
+        rows, problems = pool.list_problems()
+        copied = evaluation.find_near(rows + pool.first)
+        near = copied >= 0
+        left = np.flatnonzero(pool.alive & np.isin(pool.get("problems"), problems[near]))
+        pool.leave_out(left, NEAR)
+        for place in copied[near][np.searchsorted(problems[near], pool.get("problems")[left])].tolist():
+            dropped.matches[pool.use, evaluation.benchmarks[place], NEAR] += 1
+        asked.append(rows[~near] + pool.first)
+        ids.append(problems[~near])
+    for pool, problems in zip(pools, ids, strict=True):
+        if not found:
+            leaders = np.concatenate(ids)[evaluation.questions.group(np.concatenate(asked), evaluation.threshold)]
+        groups, rows = np.zeros(len(pool), np.uint64), np.flatnonzero(pool.alive)
+        groups[rows] = leaders[np.searchsorted(problems, pool.get("problems")[rows])]
+        leaders = leaders[len(problems) :]
+        found.append(groups)
+    return found
 
 
-def group_problems(evaluation: EvaluationSets, pools: list[RowPool], alive: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns a number for each row's problem: that of an evaluation problem where one is near, else one beyond those."""
-    first, numbered, rows = len(evaluation.benchmarks), [], [np.arange(len(evaluation.benchmarks))]
-    for pool, stays in zip(pools, alive, strict=True):
-        # By the first of the rows that ask the same problem; a problem of which no row stays needs no place.
-        drawn = pool.order(stays)
-        problems, firsts, inverse = np.unique(pool.get("problems")[drawn], return_index=True, return_inverse=True)
-        numbers = np.full(len(pool), -1)
-        numbers[drawn] = first + inverse
-        first += len(problems)
-        numbered.append(numbers)
-        rows.append(drawn[firsts] + pool.first)
-    rows = np.concatenate(rows)
-    groups = evaluation.questions.group(rows, evaluation.threshold) if evaluation.threshold else np.arange(len(rows))
-    return [np.where(numbers < 0, -1, groups[numbers]) for numbers in numbered]
+def draw_problems(pool: RowPool, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Returns one row of each group of problems, in an order of drawing in which the number of its rows has no part."""
+    drawn = pool.order()
+    named, firsts = np.unique(groups[drawn], return_index=True)
+    places = [hash_place(seed, "problem", f"{group:016x}") for group in named.tolist()]
+    return drawn[firsts[np.argsort(places, kind="stable")]]
 
 
-def split_pool(reader: SourceReader, pool: RowPool, alive: np.ndarray, groups: np.ndarray, rates: PassRates) -> Split:
+def find_copies_of(
+    settings: Curate, source: RowPool, problems: np.ndarray, pool: RowPool, rows: np.ndarray
+) -> tuple[np.ndarray, set[str]]:
+    """Returns what `find_copies` does for problems of a source and rows of a pool."""
+    asked = source.fetch(problems) if settings.contamination_ngram and len(problems) else []
+    others = rows + pool.first, pool.list_questions(rows)
+    return find_copies(settings, pool.questions, (problems + source.first, asked), others)
+
+
+def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:
     """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
 
     Args:
         reader: Settings, and counts for messages.
         pool: The SFT source.
-        alive: Whether each row stays.
-        groups: Number of each row's problem.
+        groups: Group of each row's problem.
         rates: The base model's pass rates, where they decide.
 
     Raises:
         InputError: If there are too few rows.
     """
     settings = reader.settings
-    drawn = pool.order(alive)
-    drawn = drawn[np.sort(np.unique(groups[drawn], return_index=True)[1])]
+    drawn = draw_problems(pool, groups, settings.seed)
     own_rl = 0 if settings.rl_data else settings.rl_problems
     # Without RL nothing else is drawn from what is held out: there may be fewer.
     wanted = settings.heldout_problems + own_rl + 1 if settings.rl_problems else 1
     reader.require(len(drawn), wanted, "SFT", "sft", "held-out and RL problems")
-    heldout, rest = np.split(drawn, [settings.heldout_problems])
-    prompts = _draw_prompts(reader, pool, rest, own_rl, rates)
-    is_heldout = alive & np.isin(groups, groups[heldout])
-    in_pool = pool.order(alive & ~is_heldout & ~np.isin(groups, groups[prompts]))
+    first, others = np.split(drawn, [settings.heldout_problems])
+    heldout = pool.alive & np.isin(groups, groups[first])
+
+    def find_shared(rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        return find_copies_of(settings, pool, pool.list_problems(taken)[0], pool, rows)[0]
+
+    prompts = draw_judged(
+        pool, others, own_rl, rates, lambda rows: find_shared(rows, heldout), "nearly a held-out problem"
+    )
+    reader.require(len(prompts), own_rl, "RL", "sft", "curate_rl_problems")
+    asked = np.isin(np.arange(len(pool)), prompts)
+    pool.leave_out(
+        np.flatnonzero(pool.alive & np.isin(groups, groups[prompts]) & ~asked), "another row of an RL problem"
+    )
+    rest = np.flatnonzero(pool.alive & ~heldout & ~asked)
+    pool.leave_out(rest[find_shared(rest, heldout | asked)], "nearly a held-out or RL problem")
+    in_pool = pool.order(pool.alive & ~heldout & ~asked)
     if settings.sft_examples:
-        in_pool = in_pool[: settings.sft_examples]
         reader.require(len(in_pool), settings.sft_examples, "SFT", "sft", "curate_sft_examples")
-    return Split(is_heldout, np.isin(np.arange(len(pool)), prompts), _rank(pool, in_pool, settings))
-
-
-def _draw_prompts(reader: SourceReader, pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates) -> np.ndarray:
-    """Returns the first rows that RL may learn from, as many as wanted."""
-    drawn = draw_judged(pool, rows, wanted, rates)
-    reader.require(len(drawn), wanted, "RL", "sft", "curate_rl_problems")
-    return drawn
+        in_pool, spare = np.split(in_pool, [settings.sft_examples])
+        pool.leave_out(spare, f"{NOT_DRAWN} curate_sft_examples")
+    return Split(heldout, asked, _rank(pool, in_pool, settings))
 
 
 def draw_own_prompts(
-    reader: SourceReader, pool: RowPool, alive: np.ndarray, shared: np.ndarray, near: np.ndarray, rates: PassRates
+    reader: SourceReader, trained: RowPool, pool: RowPool, groups: list[np.ndarray], rates: PassRates
 ) -> list[dict]:
     """Returns RL prompts from a source of their own that share no problem with the SFT source.
 
     Args:
         reader: Settings, and counts for messages.
+        trained: The SFT source.
         pool: The RL source.
-        alive: Whether each row stays.
-        shared: Whether its problem is in the SFT source.
-        near: Whether a near-duplicate of it is.
+        groups: Group of each row's problem, of both.
         rates: The base model's pass rates, where they decide.
 
     Raises:
         InputError: If there are too few.
     """
-    settings = reader.settings
-    pool.leave_out(np.flatnonzero(alive & shared), "also an SFT example")
-    pool.leave_out(np.flatnonzero(alive & near & ~shared), "nearly an SFT example")
-    chosen = np.zeros(len(pool), bool)
-    chosen[draw_judged(pool, pool.order(alive & ~shared & ~near), settings.rl_problems, rates)] = True
+    settings, problems = reader.settings, pool.get("problems")
+    pool.leave_out(np.flatnonzero(pool.alive & np.isin(problems, trained.get("problems"))), "also an SFT example")
+    rows, used = np.flatnonzero(pool.alive), trained.list_problems()[0]
+    near = pool.questions.find_copies(used + trained.first, rows + pool.first, settings.near_duplicates) >= 0
+    pool.leave_out(rows[near | np.isin(groups[1][rows], groups[0][used])], "nearly an SFT example")
+
+    def find_trained(rows: np.ndarray) -> np.ndarray:
+        _, found = find_copies_of(settings, pool, rows, trained, used)
+        return np.isin(problems[rows], np.array([int(problem, 16) for problem in found], np.uint64))
+
+    drawn = draw_problems(pool, groups[1], settings.seed)
+    drawn = draw_judged(pool, drawn, settings.rl_problems, rates, find_trained, "nearly an SFT example")
+    chosen = np.isin(np.arange(len(pool)), drawn)
+    pool.leave_out(np.flatnonzero(pool.alive & ~chosen), f"{NOT_DRAWN} curate_rl_problems")
     prompts = []
     for table in pool.read():
         prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()

@@ -12,6 +12,10 @@ ALIKE = str.maketrans(
     | dict.fromkeys("\u2212\u2010\u2011\u2012", "-")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", "")
 )
+# What NFKC would set beside other figures: `x²` is no `x2`, and `3½` no `31/2`.
+RAISED_FIGURES = re.compile("[\u00b2\u00b3\u00b9\u2070-\u207b]+")
+LOWERED_FIGURES = re.compile("[\u2080-\u208b]+")
+FIGURES_APART = re.compile("[\u00bc-\u00be\u2150-\u215f\u2189\u2460-\u24ff]")
 # A word with a capital, as at the start of a sentence; never LaTeX (\Delta), a name of points (AB) or a variable.
 CAPITALISED = re.compile(r"[A-Z](?<![\w\\][A-Z])[a-z]{2,}\b")  # a lookbehind at the front takes twice as long
 SHOUTED = re.compile(r"\b[A-Z]{4}")
@@ -43,11 +47,19 @@ def identify(question: str) -> str:
     return hashlib.sha256(_write_plainly(question).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def unify_characters(text: str) -> str:
+    """Returns a text with one character for those that Unicode calls compatible (full-width, ligatures), only to compare it."""
+    if text.isascii() or unicodedata.is_normalized("NFKC", text):
+        return text
+    text = LOWERED_FIGURES.sub(r"_{\g<0>}", RAISED_FIGURES.sub(r"^{\g<0>}", text))
+    return unicodedata.normalize("NFKC", FIGURES_APART.sub(r" \g<0> ", text)).replace("\u2044", "/")
+
+
 def _write_plainly(text: str) -> str:
     """Returns a text without all that cannot change the question."""
     text = text.strip()
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text).translate(ALIKE)
+        text = unify_characters(text).translate(ALIKE)
     # Where all are capitals, none tells anything.
     shouted = text.isupper() and SHOUTED.search(text)
     text = text.lower() if shouted else CAPITALISED.sub(lambda word: word[0].lower(), text)
