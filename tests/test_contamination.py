@@ -216,7 +216,7 @@ def test_near_duplicates_leave_and_a_split_never_comes_between_near_questions(tm
     ]
     card, sets = run(tmp_path, train + retold + changed + asked)
     assert count(card) == {("sft", "near-duplicate"): 20}
-    (entry,) = card["dropped"]
+    (entry,) = (d for d in card["dropped"] if d["reason"] == "near-duplicate")
     assert len(entry["examples"]) == 3 and entry["examples"][0]["text"] == entry["examples"][0]["other"]
     side = {}
     for name in ("sft", "heldout", "rl"):

@@ -97,7 +97,7 @@ def test_malformed_and_duplicate_rows_are_counted_with_their_place(tmp_path, gsm
     rows[5] = "text"
     rows[6] = rows[7]
     card, _ = run(tmp_path, gsm8k_file("train.jsonl", rows), gsm8k_file("t.jsonl", make_gsm8k_rows(20, 1, 100)))
-    found = {d["reason"]: (d["rows"], d["first"]) for d in card["dropped"]}
+    found = {d["reason"]: (d["rows"], d["first"]) for d in card["dropped"] if d["set"] == "sft"}
     assert found == {
         "no answer": (1, ["train.jsonl line 4"]),
         "no question": (1, ["train.jsonl line 5"]),

@@ -227,7 +227,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
         ("sft", "a system turn"): (20, "train.jsonl line 1"),
         ("sft", "end tokens behind the solution"): (5, "train.jsonl line 1"),
     }
-    assert [(d["reason"], d["first"]) for d in card["dropped"]] == [
+    assert [(d["reason"], d["first"]) for d in card["dropped"] if d["set"] == "sft"] == [
         ("the assistant's turn has weight 0", ["train.jsonl line 8"])
     ]
     shown = (tmp_path / "data" / "card.md").read_text()

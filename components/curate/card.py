@@ -135,12 +135,7 @@ def describe_card(card: dict) -> str:
     ]
     for name, entry in card["sources"].items():
         lines.append(f"| {name} | {entry['revision']} | {entry['rows'] or 'endless'} | {entry['licence']} |")
-    lines += ["", "| used as | rows read | in sets | left out |", "|---|---|---|---|"]
-    for some in card["balance"]:
-        sets = ", ".join(f"{name} {rows}" for name, rows in some["sets"].items())
-        lines.append(f"| {some['use']} | {some['read']} | {sets or 'none'} | {some['left_out']} |")
-    lines += ["", "| near-duplicate questions | problems | groups | problems of the largest |", "|---|---|---|---|"]
-    lines += [f"| {use} | {g['problems']} | {g['groups']} | {g['largest']} |" for use, g in card["groups"].items()]
+    lines += _describe_balance(card)
     if card["dropped"]:
         lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
         lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
@@ -177,6 +172,17 @@ def describe_card(card: dict) -> str:
             lines += ["", f"{entry['set']}, {entry['reason']}: {example['place']}{overlap}", ""]
             lines += [f"> {' '.join(example[side].split())}\n>" for side in ("text", "other")]
     return "\n".join(lines) + "\n"
+
+
+def _describe_balance(card: dict) -> list[str]:
+    """Returns lines on where the rows of each source went, and on groups of near-duplicate questions."""
+    lines = ["", "| used as | rows read | in sets | left out |", "|---|---|---|---|"]
+    for some in card["balance"]:
+        sets = ", ".join(f"{name} {rows}" for name, rows in some["sets"].items())
+        lines.append(f"| {some['use']} | {some['read']} | {sets or 'none'} | {some['left_out']} |")
+    lines += ["", "| near-duplicate questions | problems | groups | problems of the largest |", "|---|---|---|---|"]
+    lines += [f"| {use} | {g['problems']} | {g['groups']} | {g['largest']} |" for use, g in card["groups"].items()]
+    return lines
 
 
 def _describe_golds(golds: list[dict]) -> list[str]:

@@ -60,11 +60,11 @@ class EvaluationSets:
         return {row["problem_id"] for row, copied, group in named if copied or group in groups}
 
     def group(self, problems: Iterable[dict]) -> list[str]:
-        """Returns the group of each problem: what its source calls it, or else the id of the near-duplicate that leads it."""
+        """Returns the group of each problem: the id of the near-duplicate that leads it, most often its own."""
         ids = sorted(self.numbers)
         leaders = self.questions.group(np.array([self.numbers[name] for name in ids], int), self.threshold)
         led = {name: ids[leader] for name, leader in zip(ids, leaders.tolist(), strict=True)}
-        return [row.get("group") or led[row["problem_id"]] for row in problems]
+        return [led[row["problem_id"]] for row in problems]
 
 
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
@@ -91,7 +91,8 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     if settings.predictor_data:
         _read_predictors(reader, evaluation)
     for rows in (evaluation.predictors, evaluation.benchmark):
-        rows[:] = [row | {"group": group} for row, group in zip(rows, evaluation.group(rows), strict=True)]
+        # A row may name what it was made from, such as a template.
+        rows[:] = [{"group": group} | row for row, group in zip(rows, evaluation.group(rows), strict=True)]
     for name in settings.decontaminate:
         problems = reader.read_problems("decontaminate", name, "benchmarks", 0)
         evaluation.add(name, problems)
