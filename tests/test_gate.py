@@ -1,6 +1,7 @@
 """Verdicts at the boundaries from a table of cases; then budget, audit, sequences, and what may not be compared."""
 
 import dataclasses
+import re
 from fractions import Fraction
 from math import comb
 from pathlib import Path
@@ -137,6 +138,24 @@ def test_a_budget_ranks_candidates_without_a_loss():
         verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2, rank_by=by))
         assert [v.decision for v in verdicts].count("approved") == 2
     assert "how far from c1 is unknown" in verdicts[2].reason
+
+
+COUNTS = st.lists(st.integers(0, 4), min_size=5, max_size=5)
+
+
+@effort(max_examples=60, deadline=None, derandomize=True)
+@given(COUNTS, COUNTS, COUNTS, st.sampled_from([0.3, 0.4]), st.sampled_from([-0.05, 0.0]), st.booleans())
+def test_swapping_two_candidates_swaps_their_verdicts(one, other, base, loss, least, audited):
+    gate = dataclasses.replace(LENIENT, max_rl_runs=1, min_pass_at_k=0.4, min_pass_at_k_over_base=least)
+    gate = dataclasses.replace(gate, mode="audit" if audited else "enforce")
+    there, back = (
+        decide(make_sweep(*counts, losses=losses), make_outcome(base), gate)
+        for counts, losses in (((one, other), (loss, 0.35)), ((other, one), (0.35, loss)))
+    )
+    names = {"c0": "c1", "c1": "c0"}
+    for verdict, swapped in zip(there, back[::-1], strict=True):
+        said = re.sub(r"\bc[01]\b", lambda found: names[found[0]], swapped.reason)
+        assert (verdict.decision, verdict.proceed, verdict.reason) == (swapped.decision, swapped.proceed, said)
 
 
 def replace_loss(outcome):

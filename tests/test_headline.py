@@ -8,13 +8,19 @@ from statistics import NormalDist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 from test_report import BASE, fail, make_outcome
 
+from rlready.components.config import Gate
 from rlready.components.core.elsewhere import ElsewhereRecord
+from rlready.components.core.records import Candidate, PredictorsRecord
+from rlready.components.gate.decide import decide
+from rlready.components.gate.ranking import rank
 from rlready.components.report.assemble import SweepResult
 from rlready.components.report.audit import audit_rejections
-from rlready.components.report.comparison import read_rows
+from rlready.components.report.comparison import group_settings, read_row, read_rows
 from rlready.components.report.headline import describe_result
+from rlready.components.report.noise import compare_settings, measure_noise
 from rlready.components.report.savings import weigh_gate
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
@@ -130,3 +136,62 @@ def test_every_sentence_is_true_of_its_outcome(outcomes, base):
         refused = [row for row in rows if row.verdict.decision in ("rejected", "undecided") and row.score is not None]
         above = [is_ahead(row, audit.best, audit.observed) for row in refused if row.score > audit.best.score]
         assert (audit.false, audit.clear, audit.unknown) == (len(above), above.count(True), above.count(None))
+
+
+@pytest.mark.parametrize(
+    ("base", "best", "said"),
+    [
+        ((0.04, 0.52), (0.60, 0.62), "gained +0.560 sampled and +0.100 greedily: most (82 %) of the sampled gain is"),
+        ((0.04, 0.52), (0.50, 0.50), "gained +0.460 sampled and -0.020 greedily: all of the sampled gain is sharpening"),
+        ((0.20, 0.20), (0.60, 0.65), "gained +0.400 sampled and +0.450 greedily, so none of it is sharpening."),
+        ((0.20, 0.20), (0.60, 0.50), "gained +0.400 sampled and +0.300 greedily: 25 % of the sampled gain is sharpening"),
+        ((0.59, 0.50), (0.60, 0.62), "gained +0.010 sampled and +0.120 greedily; that of the samples may be chance."),
+        ((0.04, None), (0.60, 0.62), "How much of the gain of a is sharpening is unknown"),
+    ],
+)  # fmt: skip
+def test_the_answer_says_how_much_of_the_gain_is_sharpening(base, best, said):
+    a, b = (
+        make_outcome("random", n, 0.2, 0.7, 0.7, score, name)
+        for n, (name, score) in enumerate([("a", best[0]), ("b", 0.1)])
+    )
+    a, other = (
+        dataclasses.replace(o, benchmark=dataclasses.replace(o.benchmark, pass_at_1=score, greedy_pass_at_1=greedy))
+        for o, (score, greedy) in ((a, best), (BASE, base))
+    )
+    rows, other, _ = read_rows(SweepResult([a, b], other, {}))
+    assert said in describe_result(rows, other, 64)[0]
+
+
+def measure(name, correct):
+    predictors = PredictorsRecord(samples=8, correct=correct, problems=len(correct), greedy_pass_at_1=0.5,
+                                  curve=[[1, sum(correct) / 8 / len(correct)]])  # fmt: skip
+    return dataclasses.replace(BASE, candidate=Candidate(name, 1, "random", 8, 1e-3, 0), predictors=predictors)
+
+
+def test_first_by_a_predictor_is_ahead_of_each_and_not_of_the_next_only():
+    first, second, third = [8] * 30 + [0] * 34, [8] * 12 + [0] * 52, [0] * 8 + [8] * 22 + [8] * 5 + [0] * 29
+    gate = Gate(k=1, min_pass_at_k=0.0, rank_by="pass_at_1")
+    for counts, said in (
+        ((first, second), "a comes first by Pass@1, with 0.469 (greedy Pass@1 0.500): ahead of b beyond chance."),
+        ((first, second, third), "a has the highest Pass@1, 0.469 (greedy Pass@1 0.500), but cannot be told from c."),
+    ):
+        outcomes = [measure(name, correct) for name, correct in zip("abc", counts, strict=False)]
+        verdicts = rank(decide(outcomes, None, gate, False), outcomes, gate)
+        judged = [dataclasses.replace(o, verdict=v, benchmark=None) for o, v in zip(outcomes, verdicts, strict=True)]
+        rows, base, _ = read_rows(SweepResult(judged, None, {}))
+        assert describe_result(rows, base, 64, False, "pass_at_1")[0] == said
+
+
+def test_settings_are_compared_by_the_noise_between_seeds():
+    scores = [0.50, 0.53, 0.55], [0.41, 0.46, 0.42]
+    rows = [
+        read_row(make_outcome("random", n, 0.2, 0.7, 0.7, score, f"c{n}-s{seed}", seed=seed), 64)
+        for n, seeds in enumerate(scores) for seed, score in enumerate(seeds)
+    ]  # fmt: skip
+    (one, other), noise = group_settings(rows), measure_noise(rows)
+    lead, back = compare_settings(one, other, noise), compare_settings(other, one, noise)
+    expected = ttest_ind(*scores).confidence_interval()
+    assert lead == pytest.approx((0.0966667, *expected), abs=1e-6) and lead.sure
+    assert back == pytest.approx((-lead.ahead, -lead.high, -lead.low)) and not back.sure
+    alike = dataclasses.replace(noise, deviation=0.0)
+    assert compare_settings(one, other, alike)[1:] == (None, None)  # seeds that all score alike tell nothing of others
