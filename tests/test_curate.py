@@ -13,9 +13,11 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import SUBSETS, Curate, InputError
+from rlready.components.core.data.identity import identify
 from rlready.components.core.data.problems import read_problem
 from rlready.components.core.data.registry import find_source, list_sources
 from rlready.components.core.data.sources import examine
+from rlready.components.core.evaluation.suite import list_groups
 from rlready.components.core.verifier import describe_gold
 from rlready.components.curate import golds
 from rlready.components.curate.card import describe_card
@@ -50,6 +52,22 @@ def test_sets_share_no_problem_and_have_the_sizes_asked_for(tmp_path, gsm8k_file
     assert sets["sft"][0]["solution"].endswith(f"\\boxed{{{sets['sft'][0]['answer']}}}.")
     assert "<<" not in sets["sft"][0]["solution"]
     assert card["sets"]["sft"]["rows"] == 38
+
+
+def test_problems_of_one_template_are_one_group_and_may_predict_and_be_scored(tmp_path, gsm8k_file):
+    rows = make_gsm8k_rows(20, seed=1, start=100)
+    asked = [row | {"template_id": number % 3} for number, row in enumerate(rows)]
+    train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
+    card, sets = run(tmp_path, train, gsm8k_file("test.jsonl", asked), benchmark_problems=12)
+    kinds = {identify(row["question"]): row["template_id"] for row in asked}
+    for name in ("predictors", "benchmark"):
+        groups = list_groups(sets[name])
+        assert len(set(zip(groups, (kinds[row["problem_id"]] for row in sets[name]), strict=True))) == len(set(groups))
+        said = card["groups"][name]
+        assert said["groups"] == len(set(groups)) <= 3 and said["groups"] >= said["effective"] > 1
+    alone, sets = run(tmp_path, train, gsm8k_file("test.jsonl", [row | {"template_id": 0} for row in rows]))
+    assert alone["groups"]["benchmark"] == {"problems": 6, "groups": 6, "largest": 1, "effective": 6}
+    assert list_groups(sets["benchmark"]) is None
 
 
 def test_a_problem_in_train_and_evaluation_leaves_the_training_data(tmp_path, gsm8k_file):

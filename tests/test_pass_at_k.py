@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlready.components.config import InputError
-from rlready.components.core.estimators.intervals import count_effective, estimate_interval
+from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k
 from rlready.components.core.evaluation.suite import estimate_standard_error, list_groups
 
@@ -154,7 +154,6 @@ def test_copies_of_problems_add_nothing_and_single_problems_change_nothing():
     assert estimate_standard_error(shares) == pytest.approx(error, rel=1e-12)
     assert estimate_standard_error(np.repeat(shares, 3), groups) == pytest.approx(error, rel=1e-12)
     assert estimate_standard_error(shares, [0] * 20) is None
-    assert count_effective(groups) == 20 and count_effective([0, 0, 1, 2]) == pytest.approx(16 / 6)
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,12 @@ def balance_rows(read: Counter, sets: dict[str, dict], dropped: Dropped) -> list
 
 
 def describe_groups(groups: Iterable) -> dict[str, int]:
-    """Returns how many problems, groups of near-duplicates and problems of the largest one there are, by each one's group."""
+    """Returns how many problems, groups and problems of the largest group there are, and of how many single ones' worth."""
     sizes = Counter(groups)
-    return {"problems": sizes.total(), "groups": len(sizes), "largest": max(sizes.values(), default=0)}
+    problems, squares = sizes.total(), sum(size * size for size in sizes.values())
+    effective = round(problems**2 / squares, 1) if squares else None  # Kish's number
+    largest = max(sizes.values(), default=0)
+    return {"problems": problems, "groups": len(sizes), "largest": largest, "effective": effective}
 
 
 def describe_card(card: dict) -> str:
@@ -180,8 +183,11 @@ def _describe_balance(card: dict) -> list[str]:
     for some in card["balance"]:
         sets = ", ".join(f"{name} {rows}" for name, rows in some["sets"].items())
         lines.append(f"| {some['use']} | {some['read']} | {sets or 'none'} | {some['left_out']} |")
-    lines += ["", "| near-duplicate questions | problems | groups | problems of the largest |", "|---|---|---|---|"]
-    lines += [f"| {use} | {g['problems']} | {g['groups']} | {g['largest']} |" for use, g in card["groups"].items()]
+    head = "| near-duplicates, of one template or document | problems | groups | problems of the largest | effective problems |"
+    lines += ["", head, "|---|---|---|---|---|"]
+    for use, some in card["groups"].items():
+        effective = "–" if some["effective"] is None else f"{some['effective']:g}"
+        lines.append(f"| {use} | {some['problems']} | {some['groups']} | {some['largest']} | {effective} |")
     return lines
 
 

@@ -84,7 +84,8 @@ def divide(
     uses = [use for use in ("sft", "rl") if use in reader.uses]
     pools = [fill_pool(reader, use, evaluation, folder / "spool", count_tokens) for use in uses]
     groups = clean_pools(evaluation, pools, dropped)
-    grouped = {"evaluation": describe_groups(evaluation.group(evaluation.predictors + evaluation.benchmark))}
+    scored = {"predictors": evaluation.predictors, "benchmark": evaluation.benchmark}
+    grouped = {name: describe_groups(row["group"] for row in rows) for name, rows in scored.items()}
     for pool, found in zip(pools, groups, strict=True):
         grouped[pool.use] = describe_groups(found[pool.list_problems()[0]].tolist())
     held, asked, sets = [], [], {}
@@ -98,7 +99,7 @@ def divide(
         {name: row[name] for name in PROMPT} | rates.describe_problem(row)
         for row in order_by_hash(asked, settings.seed, "rl")
     ]
-    others = {"heldout": heldout, "rl": prompts, "predictors": evaluation.predictors, "benchmark": evaluation.benchmark}
+    others = {"heldout": heldout, "rl": prompts} | scored
     sets |= {name: write_set(folder / f"{name}.parquet", make_table(rows)) for name, rows in others.items()}
     shutil.rmtree(folder / "spool", ignore_errors=True)
     return {
@@ -111,7 +112,7 @@ def divide(
         "parts": dropped.parts.describe(),
         "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]} if heldout else {},
         "contamination": dropped.describe_matches(),
-        "golds": count_by_text({"predictors": evaluation.predictors, "benchmark": evaluation.benchmark}),
+        "golds": count_by_text(scored),
     } | rates.describe()
 
 

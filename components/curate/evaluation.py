@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rlready.components.core.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.components.core.estimators.intervals import number_clusters
 from rlready.components.curate.card import NOT_DRAWN, NOT_SCORED
 from rlready.components.curate.contamination import Contamination, list_words
 from rlready.components.curate.copies import find_copies
@@ -66,6 +67,28 @@ class EvaluationSets:
         led = {name: ids[leader] for name, leader in zip(ids, leaders.tolist(), strict=True)}
         return [led[row["problem_id"]] for row in problems]
 
+    def join(self, problems: list[dict]) -> list[dict]:
+        """Returns the problems with their `group`: near-duplicates and what was made from one thing are in one.
+
+        What all problems of a benchmark were made from tells none of them apart.
+        """
+        leaders, kinds = self.group(problems), {}
+        for row in problems:
+            kinds.setdefault(row.get("benchmark"), set()).add(row.get("group"))
+        told = [len(kinds[row.get("benchmark")]) > 1 and row.get("group") for row in problems]
+        sides = [
+            number_clusters(leaders),
+            number_clusters([name or id_ for name, id_ in zip(told, leaders, strict=True)]),
+        ]
+        groups, before = np.arange(len(problems)), None
+        while not np.array_equal(groups, before):
+            before = groups
+            for members in sides:
+                lowest = np.full(len(problems), len(problems))
+                np.minimum.at(lowest, members, groups)
+                groups = lowest[members]
+        return [row | {"group": leaders[first]} for row, first in zip(problems, groups.tolist(), strict=True)]
+
 
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     """Reads all evaluation sets and draws the predictors' and the benchmarks' problems.
@@ -91,8 +114,7 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     if settings.predictor_data:
         _read_predictors(reader, evaluation)
     for rows in (evaluation.predictors, evaluation.benchmark):
-        # A row may name what it was made from, such as a template.
-        rows[:] = [{"group": group} | row for row, group in zip(rows, evaluation.group(rows), strict=True)]
+        rows[:] = evaluation.join(rows)
     for name in settings.decontaminate:
         problems = reader.read_problems("decontaminate", name, "benchmarks", 0)
         evaluation.add(name, problems)

@@ -112,12 +112,6 @@ def join_groups(
     ), totals
 
 
-def count_effective(groups: Sequence[Hashable]) -> float:
-    """Returns Kish's effective number of problems: of how many single ones the mean is at least as sure as of these groups."""
-    sizes = np.bincount(number_clusters(groups))
-    return float(sizes.sum() ** 2 / (sizes @ sizes))
-
-
 def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Draws whole clusters with replacement, as many as there are (Davison and Hinkley 1997, section 3.8).
 
