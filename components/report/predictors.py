@@ -112,8 +112,8 @@ def _negate(value: float | None) -> float | None:
 
 
 def mixes_subsets(rows: list[Row]) -> bool:
-    """Says whether other than random subsets have finished RL, so that a predictor on random ones is another than on all."""
-    return any(row.score is not None and row.candidate.subset != "random" for row in rows)
+    """Says whether candidates have finished RL whose loss does not compare: a predictor on the others is one of its own then."""
+    return any(row.score is not None and not row.candidate.compares_loss for row in rows)
 
 
 def select_finished(rows: list[Row], *predictors: Predictor) -> list[Row]:
