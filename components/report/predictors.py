@@ -112,7 +112,7 @@ def _negate(value: float | None) -> float | None:
 
 
 def mixes_subsets(rows: list[Row]) -> bool:
-    """Says whether candidates have finished RL whose loss does not compare: a predictor on the others is one of its own then."""
+    """Says whether candidates whose loss does not compare have finished RL; a predictor on the others is then its own."""
     return any(row.score is not None and not row.candidate.compares_loss for row in rows)
 
 
