@@ -30,7 +30,9 @@ from rlready.components.core.verdicts import GateNumbers, Verdict
 from rlready.components.gate.__main__ import arrange
 from rlready.components.gate.audit import draw_audit
 from rlready.components.gate.decide import decide, sort_best
+from rlready.components.gate.ranking import rank
 from rlready.components.report.assemble import SweepResult
+from rlready.components.report.comparison import read_rows
 from rlready.pipelines.laptop.replay import replay
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
@@ -130,6 +132,24 @@ def test_the_budget_can_rank_by_the_loss():
     verdicts = decide(sweep, make_outcome(), settings)
     assert [v.decision for v in verdicts] == ["rejected", "approved"]
     assert "by loss, budget 1: 0.600 [+0.459, +0.741] worse than c1;" in verdicts[0].reason
+    # Examples that are twice as hard as others are so for both: paired, a small difference is clear.
+    losses = [[[3.0 * hard + more, 10] for hard in (1, 2) * 8] for more in (0.1, 0.0)]
+    sweep = [replace_loss(outcome, some) for outcome, some in zip(sweep, losses, strict=True)]
+    verdicts = decide(sweep, make_outcome(), settings)
+    assert "by loss, budget 1: 0.010 [+0.010, +0.010] worse than c1;" in verdicts[0].reason
+    assert rank(verdicts, sweep, settings)[1].standing.low == pytest.approx(0.01)
+
+
+def test_the_loss_of_another_tokenizer_is_not_compared():
+    one, other = make_sweep([4, 4], [4, 4])
+    base = replace_loss(make_outcome(), [[4.0, 10]], "ours")
+    sweep = [replace_loss(one, [[5.0, 10]], "ours"), replace_loss(other, [[0.1, 10]], "theirs")]
+    for settings in (LENIENT, dataclasses.replace(LENIENT, rank_by="generalization_loss", max_rl_runs=1)):
+        verdicts = rank(decide(sweep, base, settings), sweep, settings)
+        assert "its tokenizer is not the base model's" in verdicts[1].reason
+        assert [v.numbers.generalization_loss for v in verdicts] == [0.5, None]
+    assert [v.decision for v in verdicts] == ["approved", "rejected"] and verdicts[1].standing is None
+    assert {row.name: row.loss for row in read_rows(SweepResult(sweep, base, {}))[0]} == {"c0": 0.5, "c1": None}
 
 
 def test_a_budget_ranks_candidates_without_a_loss():
@@ -158,10 +178,13 @@ def test_swapping_two_candidates_swaps_their_verdicts(one, other, base, loss, le
         assert (verdict.decision, verdict.proceed, verdict.reason) == (swapped.decision, swapped.proceed, said)
 
 
-def replace_loss(outcome):
-    """The same where nothing is held out."""
-    nothing = {"generalization_loss": None, "loss_interval": None, "heldout_tokens": 0}
-    return dataclasses.replace(outcome, predictors=dataclasses.replace(outcome.predictors, **nothing))
+def replace_loss(outcome, losses=None, digest=""):
+    """The same with these losses of held-out examples, or where nothing is held out."""
+    changed = {"generalization_loss": None, "loss_interval": None, "heldout_tokens": 0}
+    if losses:
+        nats, tokens = (sum(values) for values in zip(*losses, strict=True))
+        changed = {"generalization_loss": nats / tokens, "losses": losses, "heldout_digest": digest}
+    return dataclasses.replace(outcome, predictors=dataclasses.replace(outcome.predictors, **changed))
 
 
 def test_the_audit_draws_a_seeded_share_of_the_rejected_and_keeps_its_propensity():

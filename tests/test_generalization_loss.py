@@ -32,6 +32,19 @@ def test_interval_covers_the_loss_of_the_population():
     assert 0.90 <= covered / 300 <= 0.98  # 300 studies: the standard error is 1.3 points
 
 
+def test_the_interval_of_a_difference_pairs_the_examples_and_covers():
+    rng, held, widths = np.random.default_rng(4), 0, []
+    for _ in range(300):
+        one = draw_losses(rng, 100)
+        other = [(nats + count * rng.normal(0.02, 0.05), count) for nats, count in one]
+        low, high = estimate_loss_interval(other, one)
+        held += low <= 0.02 <= high
+        widths.append(np.ptp(estimate_loss_interval(one)) / (high - low))
+    assert (
+        0.90 <= held / 300 <= 0.98 and np.median(widths) > 2
+    )  # four times the spread of the difference, over equal tokens
+
+
 def test_quartiles_hold_every_example_once_in_the_order_of_length():
     losses = draw_losses(np.random.default_rng(3), 41)
     parts = split_by_length(losses)

@@ -9,7 +9,12 @@ import pytest
 
 from rlready.components.config import InputError
 from rlready.components.core.estimators.intervals import estimate_interval
-from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k
+from rlready.components.core.estimators.pass_at_k import (
+    correct_curve,
+    estimate_curve,
+    estimate_pass_at_k,
+    estimate_zero_variance,
+)
 from rlready.components.core.evaluation.suite import estimate_standard_error, list_groups
 
 
@@ -26,6 +31,18 @@ def test_formula_is_the_share_of_subsets_with_a_right_sample():
         subsets = list(combinations(range(n), k))
         share = sum(min(s) < c for s in subsets) / len(subsets)
         assert estimate_pass_at_k([c], n, k) == pytest.approx(share, abs=1e-12)
+
+
+def test_zero_variance_is_the_share_of_groups_with_one_reward():
+    for n, g in ((7, 3), (8, 8), (5, 1)):
+        groups = [[sum(i < c for i in some) for some in combinations(range(n), g)] for c in range(n + 1)]
+        share = np.mean([np.isin(right, (0, g)).mean() for right in groups])
+        assert estimate_zero_variance(range(n + 1), n, g) == pytest.approx(share)
+    assert estimate_zero_variance([1], 4, 5) is None
+    # What GRPO meets with 8 completions of such problems is said from 256 samples, of which 5 % have one reward.
+    rates = np.random.default_rng(0).beta(0.5, 1, 4000)
+    found = estimate_zero_variance(np.random.default_rng(1).binomial(256, rates), 256, 8)
+    assert found == pytest.approx(np.mean(rates**8 + (1 - rates) ** 8), abs=0.005) and found > 0.35
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from rlready.components.config import Sampling
 from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
 from rlready.components.core.models import find_model, load_model, load_tokenizer
 from rlready.components.core.prompts import encode_example, encode_prompt
@@ -48,6 +49,19 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch(engine, prompts, monkey
     assert [c[:4] for c in whole] == sample(engine, prompts, samples=4, max_tokens=60)
     assert sample(engine, prompts[:3], samples=6, max_tokens=60) == whole[:3]
     assert sample(engine, prompts, samples=6, max_tokens=60, seed=1) != whole
+
+
+def test_candidates_draw_with_random_numbers_of_their_own_and_always_the_same(engine, prompts):
+    def draw(candidate, samples):
+        drawing = Draw.at_random(Sampling(max_tokens=40), samples, candidate)
+        return [[c.ids for c in drawn] for drawn in engine.sample(prompts[:4], ["a", "b", "c", "d"], drawing)]
+
+    base, other = draw("base", 8), draw("random-256x1", 8)
+    assert draw("base", 3) == [drawn[:3] for drawn in base]  # after a kill, too
+    same = [
+        one == two for drawn, theirs in zip(base, other, strict=True) for one, two in zip(drawn, theirs, strict=True)
+    ]
+    assert sum(same) < len(same) / 2
 
 
 def test_samples_follow_the_probabilities_of_the_model(engine, prompts):

@@ -55,7 +55,6 @@ def test_by_products_of_samples_written_by_hand(tmp_path):
     assert tally.correct == [2, 0] and tally.tokens == 37
     assert tally.summarize() == {
         "entropy": pytest.approx(0.5),  # every token has probability exp(-1/2)
-        "zero_variance": 0.5,  # of the second problem every sample is wrong
         "diversity": pytest.approx((2 / 4 + 1 / 4) / 2),
         "mean_tokens": pytest.approx(37 / 8),
         "truncated": pytest.approx(1 / 8),
@@ -75,7 +74,7 @@ def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number(tmp_
     texts = ["\\boxed{[?!@}", "\\boxed{71}", "\\boxed{72}", "nothing"]
     tally = make_tally(tmp_path, texts, problems=problems)
     assert tally.correct == [1] and tally.unknown == tally.summarize()["verifier_unknown"] == 1 / 2
-    assert share_unknown(tally, make_tally(tmp_path, ["nothing"], problems=problems)) == [2 / 5]
+    assert share_unknown(tally, make_tally(tmp_path, ["nothing"], problems=problems)) == [1 / 2]
     nobody = make_tally(tmp_path, ["nothing"], problems=problems).summarize()
     assert nobody["verifier_disagreement"] is None  # no check calls anything right
     silent = SampleTally([[judge("", "1", "boxed")]]).summarize()

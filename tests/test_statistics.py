@@ -8,9 +8,10 @@ from scipy import stats
 
 from rlready.components.config import InputError
 from rlready.components.core.estimators.correlation import (
+    adjust_r_squared,
+    bound_r_squared,
     r_squared,
     rank,
-    resample_r_squared,
     resample_spearman,
     spearman,
     split_r_squared,
@@ -67,12 +68,31 @@ def test_a_weighted_sample_is_the_sample_with_its_copies(points):
     x, y = points
     weights = draw_clusters(range(20), draws=30)
     correlations = resample_spearman(x[:, 0], y, weights)
-    fits, planes = resample_r_squared(x[:, 0], y, weights), resample_r_squared(x, y, weights)
-    for weight, correlation, fit, plane in zip(weights.astype(int), correlations, fits, planes, strict=True):
+    for weight, correlation in zip(weights.astype(int), correlations, strict=True):
         copies_x, copies_y = np.repeat(x, weight, axis=0), np.repeat(y, weight)
         assert correlation == pytest.approx(stats.spearmanr(copies_x[:, 0], copies_y).statistic)
-        assert fit == pytest.approx(stats.linregress(copies_x[:, 0], copies_y).rvalue ** 2)
-        assert plane == pytest.approx(r_squared(copies_x, copies_y))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+@pytest.mark.parametrize(("points", "variables"), [(8, 2), (17, 1)])
+def test_the_interval_of_r_squared_covers_and_holds_0_of_noise(points, variables, share):
+    draw, held, begun = np.random.default_rng(0), 0, 0
+    for _ in range(500):
+        x = draw.normal(size=(points, variables))
+        y = math.sqrt(share) * x[:, 0] + math.sqrt(1 - share) * draw.normal(size=points)
+        low, high = bound_r_squared(r_squared(x, y), points, variables)
+        held, begun = held + (low <= share <= high), begun + (low > 0)
+    assert 0.925 <= held / 500 <= 0.995 and (share or begun / 500 <= 0.045)
+
+
+def test_the_interval_of_r_squared_of_one_variable_is_that_of_the_correlation():
+    for found, points in ((0.3, 30), (0.8, 200), (0.98, 60)):
+        low, high = np.tanh(math.atanh(math.sqrt(found)) + np.array([-1, 1]) * 1.96 / math.sqrt(points - 3))  # Fisher's
+        assert bound_r_squared(found, points, 1) == pytest.approx((low**2, high**2), abs=0.02)
+    low, high = bound_r_squared(1.0, 8, 1)
+    assert 0.99 < low < high <= 1 and bound_r_squared(0.0, 8, 1) == (0.0, 0.0)
+    assert adjust_r_squared(0.5, 11, 1) == pytest.approx(1 - 0.5 * 10 / 9) and adjust_r_squared(0.01, 11, 1) == 0.0
+    assert adjust_r_squared(0.9, 3, 2) is None
 
 
 def test_a_cluster_is_drawn_whole():

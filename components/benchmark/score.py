@@ -57,7 +57,7 @@ def score(
         tokens=scored.tokens + greedy.tokens,
         truncated=scored.truncated,
         unreadable=scored.unreadable,
-        unknown=scored.unknown,
+        unknown=sum(s.unknown for s in scores) / len(scores),
         engine=engine.identity,
         seconds=time.time() - begun + spent,
         kept=kept,

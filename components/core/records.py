@@ -61,7 +61,8 @@ class SampleStatistics(Record):
 
     Attributes:
         entropy: Nats a token.
-        zero_variance: Share of problems whose samples all have the same reward.
+        zero_variance: Share of problems whose samples all have the same reward, as older versions counted it; for groups of
+            RL's size it comes from the counts (`estimate_zero_variance`).
         diversity: Different answers over samples, mean over problems.
         mean_tokens: Tokens a sample.
         truncated: Share of samples that the length limit cut off.
@@ -155,6 +156,10 @@ class PredictorsRecord(Record):
         generalization_loss: Nats per completion token on the held-out examples.
         loss_interval: Its 95 % interval over examples, [low, high].
         loss_by_length: The same by quarter of completion length, the shortest first.
+        losses: [summed nats, completion tokens] of each held-out example in their order, by which two losses are paired;
+            None where an older version measured.
+        heldout_digest: Digest of the held-out examples as this model's tokenizer encodes them. Nats per token compare only
+            where it is the same. Empty where an older version measured.
         heldout_tokens: Completion tokens that the loss is a mean over; 0 where there are no held-out examples.
         problems: Problems sampled.
         samples: Samples a problem (n).
@@ -177,6 +182,8 @@ class PredictorsRecord(Record):
     generalization_loss: float | None = None
     loss_interval: list | None = None
     loss_by_length: list[LengthQuarter] = field(default_factory=list)
+    losses: list | None = None
+    heldout_digest: str = ""
     heldout_tokens: int | None = None
     problems: int | None = None
     samples: int = 0
@@ -239,7 +246,8 @@ class BenchmarkRecord(Record):
         seconds: Wall time, on so many `devices` of the kind `device`.
         truncated: Share of the samples at temperature 1 that the length limit cut off.
         unreadable: Share of them without a readable final answer.
-        unknown: Share of them that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
+        unknown: Share of completions that are neither right nor wrong for the verifier, as `share_unknown` counts them; of
+            several benchmarks, the mean. Pass@1 and greedy Pass@1 are too low by that at most.
         kept: What is kept of the samples; None where an older version scored.
         problem_ids: Of each problem, those of one benchmark after another, in the order of `benchmarks`; None where an older
             version scored, as are the next three.
@@ -317,3 +325,7 @@ class Outcome(Record):
     measurement: str = ""
     elsewhere: ElsewhereRecord | None = None
     schema: int = SCHEMA
+
+    def shares_tokens(self, other: "Outcome | None") -> bool:
+        """Returns whether its loss is a mean over the same tokens as another's, as far as both are known."""
+        return len({o.predictors.heldout_digest for o in (self, other) if o and o.predictors} - {""}) < 2

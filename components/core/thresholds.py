@@ -9,7 +9,7 @@ from rlready.components.core.estimators.coverage import Kept, estimate_coverage_
 from rlready.components.core.estimators.intervals import estimate_interval
 from rlready.components.core.estimators.lead import list_pass_at_k, measure_lead
 from rlready.components.core.estimators.ties import reaches
-from rlready.components.core.records import Candidate, Outcome, PredictorsRecord, SequenceRecord
+from rlready.components.core.records import Outcome, PredictorsRecord, SequenceRecord
 from rlready.components.core.verdicts import GateNumbers, Verdict
 
 LEAD, RISE = " over base", "loss rise"
@@ -57,8 +57,9 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     Pass@k and its lead over the base are compared for every candidate, the loss and its rise over the lowest point of the
     candidate's own trajectory only where the subset is a random draw: the held-out examples are drawn from all of the data,
     and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same,
-    unless nothing is held out. A finished checkpoint has no trajectory, and its loss is compared where the user says that
-    it was trained on such data. A value that equals its threshold passes.
+    unless nothing is held out, or the tokenizer is not the base model's: then nats per token are of other tokens. A finished
+    checkpoint has no trajectory, and its loss is compared where the user says that it was trained on such data. A value that
+    equals its threshold passes.
 
     Returns:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
@@ -69,7 +70,7 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     notes, missed, missing, held = [], [], [], []
     if predictors.sequence:
         _judge_sequence(predictors.sequence, settings, missed, missing, held)
-    if note := _note_loss(outcome.candidate, predictors):
+    if note := _note_loss(outcome, base):
         notes.append(note)
     if settings.min_coverage_kept and base and _is_base(outcome, base):
         notes.append("coverage kept not compared: it is the base model")
@@ -98,10 +99,13 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 
 
-def _note_loss(candidate: Candidate, predictors: PredictorsRecord) -> str:
+def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
     """Returns why the loss is not compared; empty where it is."""
-    if predictors.heldout_tokens == 0:
+    candidate = outcome.candidate
+    if outcome.predictors and outcome.predictors.heldout_tokens == 0:
         return "loss not judged: nothing is held out"
+    if not outcome.shares_tokens(base):
+        return "loss not judged: its tokenizer is not the base model's, so nats per token do not compare"
     if candidate.compares_loss:
         return ""
     if candidate.checkpoint:
@@ -123,7 +127,7 @@ def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers
         pass_at_k_high=predictors.sequence and predictors.sequence.high,
         base_pass_at_k=base_pass_at_k,
         pass_at_k_over_base=None if None in (pass_at_k, base_pass_at_k) else pass_at_k - base_pass_at_k,
-        generalization_loss=predictors.generalization_loss,
+        generalization_loss=predictors.generalization_loss if outcome.shares_tokens(base) else None,
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
         verifier_unknown=predictors.by_products.verifier_unknown,
@@ -150,13 +154,13 @@ def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, se
         interval = numbers.coverage_kept_low, numbers.coverage_kept_high
         name = "coverage kept" + " of a base model that solves nothing" * (numbers.base_pass_at_k == 0)
         checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, interval))
-    return checks + _list_loss_checks(outcome, numbers, settings)
+    return checks + _list_loss_checks(outcome, base, numbers, settings)
 
 
-def _list_loss_checks(outcome: Outcome, numbers: GateNumbers, settings: Gate) -> list[Check]:
+def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
     """Returns what is compared of the loss: it must be known where something is held out, and then be comparable."""
     candidate, predictors = outcome.candidate, outcome.predictors or PredictorsRecord()
-    if predictors.heldout_tokens == 0:
+    if predictors.heldout_tokens == 0 or not outcome.shares_tokens(base):
         return []
     loss, rise, most = numbers.generalization_loss, numbers.loss_rise, settings.max_loss_rise
     checks = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]

@@ -30,7 +30,9 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     decided = decide(outcomes, baseline, given.gate, given.trains, drawing)
     decided = rank(decided, outcomes, given.gate)
     if given.trains:
-        comparable = {o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss}
+        comparable = {
+            o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss and o.shares_tokens(baseline)
+        }
         expected = forecast(decided, given.experiment, comparable)
         decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]

@@ -88,7 +88,7 @@ def _weigh_more(finished: dict[str, Finished]) -> dict[str, Addition]:
     settings = [*map(_name_setting, finished)]
     for number, name in enumerate(MORE, 1):
         column = [known[number] for known in told]
-        if None in column or (name == LOSS and not all(alike)):
+        if None in column or (name == LOSS and not (all(alike) and len(set(alike) - {"yes"}) < 2)):
             continue
         # Each of several gets its share of the chance to be wrong.
         level = 1 - (1 - LEVEL) / len(MORE)

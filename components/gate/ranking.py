@@ -20,7 +20,7 @@ def rank(verdicts: list[Verdict], outcomes: list[Outcome], settings: Gate) -> li
 
     Returns:
         The same verdicts. How far a candidate is ahead of the next is told with a 95 % interval: of Pass@k over the problems
-        that both were measured on, so that what is hard for both cancels out; of the loss over held-out examples.
+        that both were measured on, so that what is hard for both cancels out; of the loss over the held-out examples.
     """
     measured = {outcome.candidate.candidate_id: outcome for outcome in outcomes if not outcome.failure}
     known = [v for v in verdicts if v.candidate_id in measured and getattr(v.numbers, settings.rank_by) is not None]

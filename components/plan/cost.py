@@ -117,6 +117,10 @@ class Lengths:
     longest: float
     longest_prompt: float
 
+    def guess_sample(self, most: int) -> float:
+        """Returns the tokens of the mean sample, halfway to the limit: a model that cannot end yet goes on to it."""
+        return (self.completion + most) / 2
+
 
 @dataclass(frozen=True)
 class Need:
@@ -261,11 +265,13 @@ def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
     weights = 2 * shape.parameters / sampling.tensor_parallel
     engine = max(rl.gpu_memory_utilization * memory, weights)
     parts |= {"vllm": engine, "margin": MARGIN}
-    mean = lengths.prompt + lengths.completion
+    sample = lengths.guess_sample(sampling.max_tokens)
+    mean = lengths.prompt + sample
     # The sampler's own log-probabilities are held against the policy's: one more pass forward.
     work = _train(shape, tokens, mean, training) + 2 * shape.parameters * tokens
-    rolled = tokens * lengths.completion / mean
-    sequences, seconds = _decode(shape, rolled, mean, engine - weights, sampling.tensor_parallel)
+    most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
+    room = engine - weights
+    sequences, seconds = _decode(shape, tokens * sample / mean, mean, room, sampling.tensor_parallel, most)
     hours = [a + b for a, b in zip(_count_hours(work, TRAINING_SHARES), seconds, strict=True)]
     return Need(parts, tuple(hours), _describe_sequences(sequences, memory))
 
@@ -277,7 +283,7 @@ def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> Need
     cache = max(
         sampling.gpu_memory_utilization * memory - weights - MARGIN, longest * shape.cache / sampling.tensor_parallel
     )
-    mean = lengths.prompt + lengths.completion
+    mean = lengths.prompt + lengths.guess_sample(sampling.max_tokens)
     sequences, hours = _decode(shape, tokens, mean, cache, sampling.tensor_parallel)
     return Need({"weights": weights, "caches": cache, "margin": MARGIN}, hours, _describe_sequences(sequences, memory))
 
@@ -290,10 +296,12 @@ def _train(shape: Shape, tokens: float, length: float, training: Training) -> fl
     return passes * forward * tokens
 
 
-def _decode(shape: Shape, tokens: float, length: float, cache: float, tensor_parallel: int) -> tuple[float, tuple]:
-    """Returns how many sequences are decoded at once, and GPU-hours of these tokens, least and most."""
+def _decode(
+    shape: Shape, tokens: float, length: float, cache: float, tensor_parallel: int, most: float = MOST_SEQUENCES
+) -> tuple[float, tuple]:
+    """Returns how many sequences are decoded at once, at most those that there are, and GPU-hours of these tokens."""
     room = cache * tensor_parallel / (shape.cache * length)
-    sequences = max(1.0, min(MOST_SEQUENCES, room))
+    sequences = max(1.0, min(MOST_SEQUENCES, room, most))
     step = (2 * shape.parameters + sequences * length / 2 * shape.cache) / BANDWIDTH
     seconds = tokens / sequences * max(step, 2 * shape.parameters * sequences / PEAK)
     return sequences, tuple(seconds / share / 3600 for share in DECODING_SHARES)

@@ -22,14 +22,13 @@ def estimate_cost(
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
 
-    A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. Samples are
-    taken to end halfway between the mean SFT solution and the longest completion: a model that does not know yet how to
-    end goes on to the limit. A first guess: the live view corrects it with what it measures.
+    A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. A first guess:
+    the live view corrects it with what it measures.
     """
     curate = experiment.curate
     prompt, completion = lengths.prompt, lengths.completion
     most = experiment.sampling.max_tokens
-    sample = (completion + most) / 2
+    sample = lengths.guess_sample(most)
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
     drawn = experiment.predictors.count_samples(curate.predictor_problems)

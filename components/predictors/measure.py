@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.components.config import Gate, Predictors, Samples, Sampling
-from rlready.components.core.data.heldout import encode_heldout
+from rlready.components.core.data.heldout import digest_completions, encode_heldout
 from rlready.components.core.evaluation.kept import keep_samples
 from rlready.components.core.evaluation.parts import open_parts
 from rlready.components.core.evaluation.suite import list_groups
@@ -67,6 +67,8 @@ def measure(
         generalization_loss=mean_loss(losses) if losses else None,
         loss_interval=list(estimate_loss_interval(losses)) if losses else None,
         loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)] if losses else [],
+        losses=[[round(nats, 6), count] for nats, count in losses] if losses else None,
+        heldout_digest=digest_completions(heldout) if losses else "",
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         groups=list_groups(problems),

@@ -43,6 +43,10 @@ class Asked:
     problems: list[dict]
     folder: Path
 
+    def draw(self, samples: int) -> Draw:
+        """Returns how to draw so many samples, with random numbers that no other candidate has."""
+        return Draw.at_random(self.sampling, samples, self.candidate.candidate_id)
+
 
 def sample_fixed(asked: Asked) -> tuple[dict, list[Path]]:
     """Draws one greedy answer and n samples of every problem.
@@ -51,7 +55,7 @@ def sample_fixed(asked: Asked) -> tuple[dict, list[Path]]:
         The fields of the record that rest on them, and the parts.
     """
     samples, problems = asked.settings.samples, asked.problems
-    draws = [Draw.greedily(asked.sampling), Draw.at_random(asked.sampling, samples)]
+    draws = [Draw.greedily(asked.sampling), asked.draw(samples)]
     greedily, sampled = ask(asked.engine, problems, draws, asked.folder, report("predictors", asked.candidate))
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
     correct = scored.correct
@@ -96,8 +100,7 @@ def sample_sequentially(asked: Asked) -> tuple[dict, list[Path]]:
         if not part.exists():
             some, told = [problems[index] for _, index in draws], [number for number, _ in draws]
             keys = [f"draw {n} from {numbers.start}: {row['problem_id']}" for n, row in zip(told, some, strict=True)]
-            draw = Draw.at_random(asked.sampling, len(numbers))
-            ask_part(part, asked.engine, some, draw, keys=keys, draws=told, first=numbers.start)
+            ask_part(part, asked.engine, some, asked.draw(len(numbers)), keys=keys, draws=told, first=numbers.start)
         sampled.append(part)
         rows = list(read_rows([part], ["verdict", "tokens"]))
         done, tokens = done + len(rows), tokens + sum(row["tokens"] for row in rows)

@@ -1,5 +1,6 @@
 """What the report compares: one row a candidate, and the settings that several candidates repeat."""
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from rlready.components.config import InputError
 from rlready.components.core.elsewhere import ElsewhereRecord
 from rlready.components.core.estimators.intervals import LEVEL, estimate_interval
 from rlready.components.core.estimators.lead import SCORE, Lead, measure_lead
-from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve
+from rlready.components.core.estimators.pass_at_k import correct_curve, estimate_curve, estimate_zero_variance
 from rlready.components.core.records import BEFORE_RL, BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
 from rlready.components.core.verdicts import Verdict
 from rlready.components.report.assemble import SweepResult
@@ -26,12 +27,14 @@ class Row:
         pass_at_k: Pass@k before RL.
         pass_at_k_interval: Its 95 % interval; of the sequential test where there is no pass_at_k.
         corrected: Pass@k corrected for false positives.
+        group: Completions a prompt of RL.
     """
 
     outcome: Outcome
     pass_at_k: float | None
     pass_at_k_interval: Interval | None
     corrected: float | None
+    group: int | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -126,6 +129,12 @@ class Row:
         """Its 95 % interval, over held-out examples."""
         return read_interval(self.predictors.loss_interval)
 
+    @property
+    def zero_variance(self) -> float | None:
+        """Share of RL's groups that would have one reward for all, and teach GRPO nothing, as it stood before RL."""
+        known, group = self.predictors, self.group
+        return estimate_zero_variance(known.correct, known.samples, group) if known.correct and group else None
+
     def read_interval_at(self, k: int) -> Interval | None:
         """Returns the 95 % interval of Pass@k where the curve has it."""
         return read_interval(self.predictors.intervals.get(str(k)))
@@ -154,7 +163,17 @@ def read_rows(sweep: SweepResult) -> tuple[list[Row], Row, int | None]:
     verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
     k = next((verdict.numbers.k for verdict in verdicts if verdict.numbers.k), None)
     baseline = sweep.baseline or Outcome(Candidate("", 0, "", 0, 0.0, 0))
-    return order([read_row(outcome, k) for outcome in sweep.outcomes]), read_row(baseline, k), k
+    base, *rows = (read_row(_drop_other_loss(outcome, baseline), k) for outcome in (baseline, *sweep.outcomes))
+    group = sweep.parameters.get("rl_num_generations")
+    return order([dataclasses.replace(row, group=group) for row in rows]), dataclasses.replace(base, group=group), k
+
+
+def _drop_other_loss(outcome: Outcome, base: Outcome) -> Outcome:
+    """Returns an outcome without a loss that is over other tokens than the base model's, which compares with no other."""
+    if outcome.shares_tokens(base):
+        return outcome
+    unknown = dataclasses.replace(outcome.predictors, generalization_loss=None, loss_interval=None, loss_by_length=[])
+    return dataclasses.replace(outcome, predictors=unknown)
 
 
 def name_rows(rows: list[Row], base: Row, called: str) -> list[tuple[str, Row]]:

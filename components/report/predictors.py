@@ -99,7 +99,7 @@ def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
         *losses,
         Predictor("Entropy", (lambda row: row.predictors.by_products.entropy,)),
         Predictor("Answer diversity", (lambda row: row.predictors.by_products.diversity,)),
-        Predictor("Minus zero-variance share", (lambda row: _negate(row.predictors.by_products.zero_variance),)),
+        Predictor("Minus zero-variance share", (lambda row: _negate(row.zero_variance),)),
     ]
 
 

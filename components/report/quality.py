@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from rlready.components.core.estimators.correlation import (
     SPLITS,
+    adjust_r_squared,
+    bound_r_squared,
     r_squared,
-    resample_r_squared,
     resample_spearman,
     spearman,
     split_r_squared,
@@ -40,8 +41,8 @@ class Quality:
         settings: Settings among them.
         spearman: Rank correlation.
         spearman_interval: Its bootstrap interval.
-        r_squared: In-sample R2 of the least-squares fit.
-        r_squared_interval: Its bootstrap interval.
+        r_squared: Adjusted R2 of the least-squares fit.
+        r_squared_interval: Interval of the R2 of all such settings.
         splits: Mean and standard deviation of R2 over fit and test splits.
     """
 
@@ -63,13 +64,15 @@ def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
         return Quality(len(finished), count)
     x, features = score_rows(finished, predictor), [predictor.measure(row) for row in finished]
     correlation, fit = spearman(x, y), r_squared(features, y)
+    # Seeds of a setting are no points of their own, so R2 is that of as many points as there are settings.
+    drawn = fit, count, len(predictor.parts)
     return Quality(
         len(finished),
         count,
         correlation,
         None if correlation is None else bootstrap(lambda w: resample_spearman(x, y, w), clusters),
-        fit,
-        None if fit is None else bootstrap(lambda w: resample_r_squared(features, y, w), clusters),
+        None if fit is None else adjust_r_squared(*drawn),
+        None if fit is None or count < MIN_POINTS else bound_r_squared(*drawn),
         None if fit is None else split_r_squared(features, y, clusters),
     )
 
@@ -117,7 +120,7 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
                 predictor.label,
                 f"{judged.points}{repeated}",
                 _show(judged.spearman, judged.spearman_interval, judged.points, 3),
-                _show(judged.r_squared, judged.r_squared_interval, judged.points, len(predictor.parts) + 2),
+                _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2),
                 splits,
                 "nothing to choose from" if choice is None else show_regret(choice),
             ]
@@ -154,11 +157,12 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
         )
     return [
         *said,
-        f"In brackets: 95 % bootstrap intervals, {DRAWS:,} draws of whole settings with all their seeds. [{MISSING}]: no"
-        f" interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
-        "R² is that of the least-squares fit through the same points; over splits it is mean ± standard deviation of the R²"
-        f" on a random half of the settings, of a line fitted on the other half ({SPLITS} splits). Below 0 the line tells less"
-        " than the mean would.",
+        f"In brackets: 95 % intervals, of Spearman by the bootstrap, {DRAWS:,} draws of whole settings with all their seeds."
+        f" [{MISSING}]: no interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
+        "R² is that of the least-squares fit through the same points, less what as many predictors explain of as many settings"
+        " by chance (adjusted, at least 0); its interval, for normal values, begins at 0 where it may all be so. Over splits"
+        " it is mean ± standard deviation of the R² on a random half of the settings, of a line fitted on the other half"
+        f" ({SPLITS} splits). Below 0 the line tells less than the mean would.",
         "The loss is judged on random subsets only, because losses on different data distributions are not comparable; "
         "its correlation is that of minus the loss, so that more is better. Pass@k and loss together: the mean of their ranks"
         " for Spearman and regret, a fit to both for R².",

@@ -8,12 +8,12 @@ from rlready.components.report.predictors import label_pass_at
 
 NOTES = [
     "Loss by length: held-out loss of the quarters by completion length, the shortest first. Entropy: nats a token."
-    " Answer diversity: different answers over samples. Zero-variance: problems whose samples all have the same reward,"
-    " which teach GRPO nothing. Truncated: samples that the length limit cut off. Unreadable: samples without a final answer"
-    " in the form that the prompt asks for. Without verdict: samples that the verifier can call neither right nor wrong."
-    " Verifier disagreement: of the answers that it or math-verify calls right, those that it refuses. False positives:"
-    " samples called right against another problem's answer, of those held against one, with the 95 % interval of the rate;"
-    " Pass@k without them is corrected at that rate.",
+    " Answer diversity: different answers over samples. Zero-variance: groups of rl_num_generations completions that would all"
+    " have the same reward, which teach GRPO nothing. Truncated: samples that the length limit cut off. Unreadable: samples"
+    " without a final answer in the form that the prompt asks for. Without verdict: samples that the verifier can call neither"
+    " right nor wrong. Verifier disagreement: of the answers that it or math-verify calls right, those that it refuses."
+    " False positives: samples called right against another problem's answer, of those held against one, with the 95 % interval"
+    " of the rate; Pass@k without them is corrected at that rate.",
 ]
 
 
@@ -52,7 +52,7 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
                 " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
                 show(seen.entropy),
                 show(seen.diversity),
-                show(seen.zero_variance),
+                show(row.zero_variance),
                 show(seen.mean_tokens, 1),
                 show(seen.truncated),
                 show(seen.unreadable),

@@ -1,5 +1,8 @@
 """The held-out examples as a model reads them."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,3 +20,9 @@ def encode_heldout(data: Path, tokenizer) -> list[dict[str, list[int]]]:
     path = data / "heldout.parquet"
     rows = pq.read_table(path).to_pylist() if path.exists() else []
     return [encode_example(tokenizer, row) for row in rows]
+
+
+def digest_completions(examples: Sequence[dict[str, list[int]]]) -> str:
+    """Returns a digest of the tokens that the loss is over, but those that end an answer: another tokenizer has another one."""
+    tokens = [[token for token in example["labels"] if token >= 0][:-1] for example in examples]
+    return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]

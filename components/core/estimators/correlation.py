@@ -4,10 +4,11 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from rlready.components.core.estimators.intervals import MIN_POINTS, number_clusters
+from rlready.components.core.estimators.intervals import LEVEL, MIN_POINTS, number_clusters
 from rlready.components.core.estimators.ties import number_levels
 
 SPLITS = 200
+NEARLY_ALL = 0.9995  # a larger R2 is bounded as this one
 
 
 def rank(values: Sequence[float]) -> np.ndarray:
@@ -45,7 +46,42 @@ def r_squared(x: Sequence, y: Sequence[float]) -> float | None:
     x, y = _columns(x), np.asarray(y, dtype=float)
     if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
         return None
-    return float(resample_r_squared(x, y, np.ones((1, len(y))))[0])
+    return float(_score_fit(x, y, *np.ones((2, 1, len(y))))[0])
+
+
+def adjust_r_squared(found: float, points: int, variables: int) -> float | None:
+    """Returns R2 less what the variables explain by chance (Ezekiel 1930), at least 0; None with too few points."""
+    return max(0.0, 1 - (1 - found) * (points - 1) / (points - variables - 1)) if points > variables + 1 else None
+
+
+def bound_r_squared(found: float, points: int, variables: int, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the interval of the population's R2, exact for normal values (Muirhead 1982, section 5.2).
+
+    R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
+    which as much as was found, or as little, is just rare enough. It begins at 0 in 97.5 % of samples of noise.
+
+    Args:
+        found: In sample.
+        points: Independent ones.
+        variables: Of the fit.
+        level: Coverage.
+    """
+    from scipy.special import betainc, gammaln
+
+    a, b, found = (points - 1) / 2, (points - 1 - variables) / 2, min(found, NEARLY_ALL)
+    terms = np.arange(int((b + 10 * b**0.5 + 20) / (1 - found)))  # beyond, the distributions lie above what was found
+    below = betainc(variables / 2 + terms, b, found)
+    weights = gammaln(a + terms) - gammaln(a) - gammaln(terms + 1)
+
+    def solve(tail: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(30):
+            middle = (low + high) / 2
+            chance = np.exp(weights + terms * np.log(middle) + a * np.log1p(-middle)) @ below
+            low, high = (middle, high) if chance > tail else (low, middle)
+        return high if below[0] > tail else 0.0
+
+    return solve((1 + level) / 2), solve((1 - level) / 2)
 
 
 def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarray) -> np.ndarray:
@@ -62,17 +98,6 @@ def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarra
     products = [(weights * a * b).sum(1) for a, b in ((x, y), (x, x), (y, y))]
     scale = np.sqrt(products[1] * products[2])
     return np.divide(products[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
-
-
-def resample_r_squared(x: Sequence, y: Sequence[float], weights: np.ndarray) -> np.ndarray:
-    """Returns R2 (in sample) of the least-squares fit in each sample, nan where y has no spread.
-
-    Args:
-        x: One number a point, or one row of numbers.
-        y: One number a point.
-        weights: From `draw_clusters`.
-    """
-    return _score_fit(x, y, weights, weights)
 
 
 def split_r_squared(
@@ -106,6 +131,7 @@ def split_r_squared(
 
 
 def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Returns R2, in the points scored, of a fit to others, by their weights in each sample; nan where y has no spread."""
     x, y = _columns(x), np.asarray(y, dtype=float)  # (points, variables), (points,)
     spread = np.ptp(x, axis=0)  # (variables,)
     x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # like scales, so that the pseudo-inverse cuts off only noise

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 BOOTSTRAP_DRAWS = 2000
 QUARTILES = 4
 TOKENS_PER_BATCH = 4096  # small batches of like length waste little on padding
 
 
-@torch.inference_mode()
 def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id: int) -> list[tuple[float, int]]:
     """Measures every example on its own, so the result depends neither on batch size nor on padding.
 
@@ -22,6 +20,8 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
     Returns:
         For each example (summed negative log-likelihood in nats, number of completion tokens).
     """
+    import torch  # here, because the gate compares losses without it
+
     was_training = model.training
     model.eval()
     results: list[tuple[float, int]] = [(0.0, 0)] * len(examples)
@@ -39,7 +39,8 @@ def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id
             labels[row, :length] = torch.tensor(examples[index]["labels"])
         ids, labels = ids.to(model.device), labels.to(model.device)
         # Padding stands on the right and attention is causal: it cannot reach a token that counts.
-        logits = model(input_ids=ids).logits[:, :-1].float()  # (rows, width - 1, vocabulary)
+        with torch.inference_mode():
+            logits = model(input_ids=ids).logits[:, :-1].float()  # (rows, width - 1, vocabulary)
         targets = labels[:, 1:]  # (rows, width - 1)
         scored = targets != -100  # (rows, width - 1)
         losses = torch.zeros(targets.shape, dtype=torch.double, device=targets.device)  # nats
@@ -56,19 +57,26 @@ def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
     return sum(total for total, _ in losses) / sum(count for _, count in losses)
 
 
-def estimate_loss_interval(losses: Sequence[tuple[float, int]], level: float = 0.95) -> tuple[float, float]:
+def estimate_loss_interval(
+    losses: Sequence[tuple[float, int]], others: Sequence[tuple[float, int]] | None = None, level: float = 0.95
+) -> tuple[float, float]:
     """Returns the bootstrap interval of the mean loss; whole examples are drawn, because tokens of one go together.
 
     Args:
         losses: From `measure_losses`.
+        others: Another model's on the same examples: the interval is then that of the difference, each example compared
+            with itself, so that what is hard for both models cancels out.
         level: Coverage.
 
     Returns:
         (low, high) in nats per completion token.
     """
-    sums, counts = np.array(losses, dtype=float).T
     picks = np.random.default_rng(0).integers(0, len(losses), (BOOTSTRAP_DRAWS, len(losses)))  # (draws, examples)
-    drawn = sums[picks].sum(1) / counts[picks].sum(1)  # (draws,)
+    means = []  # (draws,) each
+    for measured in (losses, others) if others is not None else (losses,):
+        sums, counts = np.array(measured, dtype=float).T
+        means.append(sums[picks].sum(1) / counts[picks].sum(1))
+    drawn = means[0] - means[1] if others is not None else means[0]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

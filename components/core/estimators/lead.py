@@ -9,6 +9,7 @@ import numpy as np
 
 from rlready.components.config import InputError
 from rlready.components.core.estimators.difference import estimate_difference
+from rlready.components.core.estimators.generalization_loss import estimate_loss_interval
 from rlready.components.core.estimators.intervals import LEVEL, Z95, estimate_interval
 from rlready.components.core.estimators.pass_at_k import estimate_curve
 from rlready.components.core.records import BenchmarkRecord, Outcome, PredictorsRecord
@@ -49,7 +50,8 @@ class _Figure(NamedTuple):
 def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, level: float = LEVEL) -> Lead:
     """Measures how far one candidate is ahead of another; swapped, all signs are.
 
-    Each problem is compared with itself, so what is hard for both cancels out. The fallback, where a record has no counts of
+    Each problem, or held-out example, is compared with itself, so what is hard for both cancels out; a loss over other tokens
+    (of another tokenizer) is not compared. The fallback, where a record has no counts of
     its problems (older versions, RL in other systems): the two intervals or standard errors as if of different problems,
     joined by the method of variance estimates recovery (Zou and Donner 2008), which is wider. Where one is missing, or a
     standard error of 0 says no more than that all problems scored alike, there is no interval.
@@ -64,8 +66,11 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     mine, theirs = (_read(outcome, by, k) for outcome in (one, other))
     if by == LOSS:
         mine, theirs = theirs, mine
-    if None in (mine.mean, theirs.mean):
+    if None in (mine.mean, theirs.mean) or (by == LOSS and not one.shares_tokens(other)):
         return Lead(None)
+    if by == LOSS and one.predictors.losses and other.predictors.losses:
+        interval = estimate_loss_interval(other.predictors.losses, one.predictors.losses, level)
+        return Lead(mine.mean - theirs.mean, *interval)
     if mine.values is None or theirs.values is None or mine.problems != theirs.problems:
         return _compare_unpaired(mine, theirs, level)
     interval = estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level)

@@ -51,6 +51,18 @@ def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int) -> float:
     return float(curves[:, k - 1].mean())
 
 
+def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> float | None:
+    """Estimates the share of GRPO's groups of g completions that are all right or all wrong, and so teach nothing.
+
+    Of n samples, c right, (C(c, g) + C(n-c, g)) / C(n, g), which is unbiased; the mean over problems. None where n < g. All n
+    samples together differ more often than any g of them. Arguments and errors are those of `estimate_curve`.
+    """
+    if not 1 <= group <= samples:
+        return None
+    alike = _estimate_all_wrong(correct, samples) + _estimate_all_wrong(samples - np.asarray(correct), samples)
+    return float(alike[:, group - 1].mean())
+
+
 def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarray:
     """Estimates the mean Pass@k curve of a model behind a verifier that takes a wrong sample for right at a known rate.
 

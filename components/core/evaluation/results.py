@@ -46,7 +46,8 @@ def describe_results(evaluation: Evaluation, results: Results) -> str:
         curve = {int(k): value for k, value, *_ in score.curve}
         cells = "".join(f"{curve[k]:>9.3f}" if k in curve else f"{'-':>9}" for k in ks)
         notes = [f"chance {score.chance:.3f}"] if score.chance else []
-        notes += [f"no verdict on {score.unknown:.1%} of the samples, which count as wrong"] if score.unknown else []
+        if score.unknown:
+            notes.append(f"no verdict on {score.unknown:.1%}, counted as wrong: Pass@1 is that much too low at most")
         notes += [f"left out: {count} x {reason}" for reason, count in benchmark.left_out.items()]
         shown = _show(score.pass_at_1, score.standard_error)
         lines.append(

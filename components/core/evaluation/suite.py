@@ -26,7 +26,8 @@ class BenchmarkScore:
         curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
         subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
         shares: (problem id or None, share of right samples) of each problem.
-        unknown: Share of the completions that are neither right nor wrong for the verifier; Pass@1 is too low by that at most.
+        unknown: Share of the completions that are neither right nor wrong for the verifier, see `share_unknown`; Pass@1 and
+            greedy Pass@1 are too low by that at most.
     """
 
     benchmark: str

@@ -59,9 +59,8 @@ class SampleTally:
         """Returns what the samples show besides Pass@k.
 
         Returns:
-            entropy (nats a token: minus the mean log-probability of the samples' own tokens), zero_variance (share of
-            problems whose samples all have the same reward, which teach GRPO nothing), diversity (different answers over
-            samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
+            entropy (nats a token: minus the mean log-probability of the samples' own tokens), diversity (different answers
+            over samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
             verifier_disagreement, verifier_timeouts, verifier_unreadable, verifier_faulty (see `verifier.audit`) and
             verdicts_per_second.
         """
@@ -69,7 +68,6 @@ class SampleTally:
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
         return {
             "entropy": -self.logprob / self.tokens if self.tokens else None,
-            "zero_variance": sum(len({j.right for j in judged} - {None}) < 2 for judged in self.judgements) / problems,
             "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
             "mean_tokens": self.tokens / len(judged),
             "truncated": self.truncated,
@@ -116,6 +114,9 @@ def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[
 
 
 def share_unknown(*tallies: SampleTally) -> list[float]:
-    """Returns the share of each problem's completions, over all tallies of the same problems, that have no verdict."""
-    together = [sum(some, []) for some in zip(*(tally.judgements for tally in tallies), strict=True)]
-    return [sum(judgement.right is None for judgement in judged) / len(judged) for judged in together]
+    """Returns the share of each problem's completions that have no verdict, in that of these tallies where it is largest.
+
+    Greedy and sampled Pass@1 rest on a tally each: over both together, the few completions of one would count for too little.
+    """
+    shares = [[sum(j.right is None for j in judged) / len(judged) for judged in tally.judgements] for tally in tallies]
+    return [max(some) for some in zip(*shares, strict=True)]

@@ -1,5 +1,6 @@
 """What every engine is: prompts go in, completions come out."""
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -46,9 +47,18 @@ class Draw:
     stop: Sequence[str] = ()
 
     @classmethod
-    def at_random(cls, sampling: Sampling, samples: int) -> "Draw":
-        """Returns how to draw this many samples at temperature 1, at which Pass@k is defined."""
-        return cls(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
+    def at_random(cls, sampling: Sampling, samples: int, candidate: str = "") -> "Draw":
+        """Returns how to draw this many samples at temperature 1, at which Pass@k is defined.
+
+        Args:
+            sampling: Its seed, longest completion and stop strings.
+            samples: Completions a prompt.
+            candidate: Who draws, where estimates multiply the samples of two models, as coverage kept does: random numbers
+                that both share would be taken for what both have learnt. Without, all models draw with the same ones.
+        """
+        own = hashlib.sha256(f"{sampling.seed}/{candidate}".encode()).digest()[:6]  # a whole number in JSON, too
+        seed = int.from_bytes(own, "big") if candidate else sampling.seed
+        return cls(samples, sampling.max_tokens, seed=seed, stop=sampling.stop)
 
     @classmethod
     def greedily(cls, sampling: Sampling) -> "Draw":

@@ -12,7 +12,7 @@ from rlready.components.core.records import Outcome
 
 RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates whose result of RL is not of their run, and its value
 STOPPED = "rl.stopped"  # a tag of candidates whose RL had no signal: why it ended, or taught nothing
-COMPARES_LOSS = "compares_loss"  # a tag of candidates whose loss can be held against others'
+COMPARES_LOSS = "compares_loss"  # a tag of candidates whose loss can be held against those with the same value
 SERIES = ("sft/heldout_loss", "rl/reward")  # those with more than one step
 
 

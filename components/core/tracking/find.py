@@ -21,13 +21,14 @@ class Finished(NamedTuple):
         predictors: What was measured before RL; the first is known.
         score: What it came to.
         elsewhere: Whether RL ran in another system, whose owner recorded the score.
-        compares_loss: Whether its loss can be held against others', as its candidate says.
+        compares_loss: Digest of the tokens of the held-out examples, within which its loss can be held against others';
+            `yes` where an older version kept none. Empty where its candidate says that it cannot.
     """
 
     predictors: tuple[float | None, ...]
     score: float
     elsewhere: bool = False
-    compares_loss: bool = False
+    compares_loss: str = ""
 
 
 def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dict[str, Finished]:
@@ -51,7 +52,7 @@ def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dic
             told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
             if None not in (told[0], reached) and STOPPED not in run.data.tags:
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
-                alike = COMPARES_LOSS in run.data.tags
+                alike = run.data.tags.get(COMPARES_LOSS, "")
                 found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere, alike)
         return found
 

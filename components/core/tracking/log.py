@@ -102,7 +102,8 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
-    tags |= {COMPARES_LOSS: "yes"} if outcome.candidate.compares_loss else {}
+    if outcome.candidate.compares_loss and outcome.predictors:
+        tags |= {COMPARES_LOSS: outcome.predictors.heldout_digest or "yes"}
     if outcome.rl and outcome.rl.stopped:
         tags |= {STOPPED: outcome.rl.stopped[:LONGEST_TAG]}
     tags |= {
