@@ -12,6 +12,7 @@ from rlready.components.config import InputError, Unreachable
 from rlready.components.core.prompts import list_eos_token_ids
 from rlready.components.core.records import BaseModel
 from rlready.components.core.serialization import to_json, write_atomically
+from rlready.components.core.weights import check_numbers, check_weights, refuse_keys, refuse_pointer
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
 POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is a model that is there already
@@ -36,6 +37,8 @@ def find_model(model: str, revision: str) -> BaseModel:
         raise InputError(f"unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
     if local.is_dir():
         check_model_folder(local)
+        if model not in BUILTIN:
+            check_weights(local)
         return BaseModel(model if model in BUILTIN else str(local.resolve()), "", digest_folder(local))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
@@ -67,6 +70,8 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if name not in names]
     if missing:
         raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
         raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
     template = (folder / "chat_template.jinja").exists()
@@ -144,6 +149,9 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
         model: A model folder, a folder with a pointer, or a base model.
         dtype: Of the weights; that of `choose_precision` unless given.
         **arguments: More for from_pretrained.
+
+    Raises:
+        InputError: If weights are missing, unexpected, of other shapes or no numbers.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -151,8 +159,18 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
 
     disable_progress_bar()
     dtype = dtype or choose_precision()
-    loaded = AutoModelForCausalLM.from_pretrained(**locate(model), dtype=dtype, use_safetensors=True, **arguments)
+    loaded = _load(AutoModelForCausalLM, locate(model), dtype=dtype, **arguments)
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _load(kind: type, location: dict[str, str], **arguments):
+    loaded, found = kind.from_pretrained(
+        **location, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+    )
+    where = location["pretrained_model_name_or_path"]
+    refuse_keys(found, where)
+    check_numbers(loaded, where)
+    return loaded
 
 
 def takes_pictures(model: BaseModel) -> bool:
@@ -181,9 +199,7 @@ def load_image_text_model(model: str | Path | BaseModel):
         processor = AutoProcessor.from_pretrained(**locate(model))
     except ImportError as error:
         raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
-    loaded = AutoModelForImageTextToText.from_pretrained(
-        **locate(model), dtype=choose_precision(), use_safetensors=True
-    )
+    loaded = _load(AutoModelForImageTextToText, locate(model), dtype=choose_precision())
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
 
 

@@ -2,9 +2,12 @@
 
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+
+from rlready.components.config import InputError
 
 INSTRUCTIONS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "prompts.yaml").read_text())
 
@@ -68,6 +71,25 @@ def list_eos_token_ids(tokenizer, generation_config) -> list[int]:
     own = generation_config.eos_token_id
     own = [own] if isinstance(own, int) else own or []
     return sorted({*own, tokenizer.eos_token_id, find_eos_token_id(tokenizer)})
+
+
+def check_tokens(tokenizer, ends: Iterable[int], rows: int) -> None:
+    """Raises InputError if a token that a model reads or ends with has no embedding.
+
+    Args:
+        tokenizer: The model's.
+        ends: Tokens that end a completion.
+        rows: Of the embedding.
+    """
+    used = {"pad token": [tokenizer.pad_token_id], "end token": ends}
+    used["chat template's token"] = encode_prompt(tokenizer, "a question", "word")
+    for what, ids in used.items():
+        if beyond := [token for token in ids if token is not None and token >= rows]:
+            raise InputError(
+                f"the {what} {tokenizer.convert_ids_to_tokens(beyond[0])!r} is number {beyond[0]}, and the model has {rows}"
+                f" embeddings (0 to {rows - 1}); name another one (tokenizer_config.json, generation_config.json), or"
+                " enlarge the embedding (resize_token_embeddings)"
+            )
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,15 +1,23 @@
 """Whether a model can be asked, trained and saved: its tokenizer, chat template and generation_config.json."""
 
+import contextlib
 import datetime
 import json
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 from rlready.components.config import InputError, Unreachable
-from rlready.components.core.models import BUILTIN, locate
+from rlready.components.core.models import BUILTIN, load_tokenizer, locate
+from rlready.components.core.prompts import check_tokens, list_eos_token_ids
 from rlready.components.core.records import BaseModel
+from rlready.components.core.weights import RECURRENT, build_empty, count_positions, is_recurrent, read_architecture
 
 QUESTION, ANSWER = "What is seven?", "It is seven."
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+TEMPLATE_SECONDS = 20  # that a chat template may take for two turns; it takes milliseconds
 # Keys of a generation_config.json in which there is nothing to refuse, unless it is a token of -1.
 PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
 PLAIN |= {"bos_token_id", "eos_token_id", "pad_token_id"}
@@ -33,6 +41,43 @@ def check_model(base: BaseModel) -> None:
             " (eos_token in tokenizer_config.json)"
         )
     check_template(read_template(base, config), tokens)
+    location = locate(base)
+    if Path(location["pretrained_model_name_or_path"]).is_dir():
+        built = read_architecture(location)
+        tokenizer, given = load_tokenizer(base), read_json(base, "generation_config.json") or {}
+        ends = list_eos_token_ids(tokenizer, SimpleNamespace(eos_token_id=given.get("eos_token_id")))
+        check_tokens(tokenizer, ends, built.get_text_config().vocab_size)
+
+
+def check_size(base: BaseModel, prompt: float, completion: int, example: float, engine: str) -> str | None:
+    """Returns a line if texts are longer than a model was made for and it takes them anyway; None if they are not.
+
+    Args:
+        base: The model; one that is not in a folder here is looked at when it is loaded.
+        prompt: Tokens of the longest prompt.
+        completion: Longest completion.
+        example: Tokens of the longest SFT example; 0 where none is trained on.
+        engine: That is asked for.
+
+    Raises:
+        InputError: If it has no positions for them, or the engine cannot sample it.
+    """
+    location = locate(base)
+    if base.location in BUILTIN or not Path(location["pretrained_model_name_or_path"]).is_dir():
+        return None
+    config = read_architecture(location)
+    if engine != "vllm" and is_recurrent(config, build_empty(config)):
+        raise InputError(f"{base.location}: {RECURRENT.format(config.model_type)}")
+    most, learned = count_positions(config)
+    if most is None or max(prompt + completion, example) <= most:
+        return None
+    which = (
+        f"the longest prompt and sampling_max_tokens are {prompt:.0f} + {completion} tokens, the longest SFT example"
+    )
+    line = f"{base.location} has {most} positions (max_position_embeddings); {which} {example:.0f}"
+    if learned:
+        raise InputError(f"{line}; lower sampling_max_tokens or curate_max_tokens")
+    return f"{line}: what it writes beyond them is worth little; lower sampling_max_tokens or curate_max_tokens"
 
 
 def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
@@ -99,13 +144,33 @@ def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: 
 
     more = tokens | {"add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
     try:
-        return render_jinja_template([turns], chat_template=template, **more)[0][0]
+        with _limit_time():
+            return render_jinja_template([turns], chat_template=template, **more)[0][0]
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
     except Exception as error:  # whatever a template does
         raise InputError(
             f"the chat template fails for a question of the user{' and its answer' * (len(turns) - 1)}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def _limit_time() -> Iterator[None]:
+    """Raises InputError in what takes longer than a chat template may, where this thread can be interrupted."""
+
+    def stop(*_) -> None:
+        raise InputError(f"it has not ended after {TEMPLATE_SECONDS} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, TEMPLATE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def check_template(template: str, tokens: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ from rlready.components.plan.checkpoints import FoundModel, compare_kinds, find_
 from rlready.components.plan.checks import check_candidates, check_values
 from rlready.components.plan.cost import Lengths, Shape
 from rlready.components.plan.example import show_example
+from rlready.components.plan.model import check_size
 from rlready.components.plan.sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.components.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.components.plan.sweep import expand_sweep, make_candidate
@@ -137,11 +138,26 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     largest = max([base] * bool(base) + [*models.values()], key=lambda model: model.parameters or math.inf)
     lengths = count_lengths(experiment, first.model, seen.samples)
     estimate = estimate_cost(experiment, candidates, largest.parameters or 1e9, lengths)
-    texts = kinds + describe_texts(first.model, seen)
+    texts = kinds + check_lengths(experiment, candidates, [base] * bool(base) + [*models.values()], lengths, seen)
+    texts += describe_texts(first.model, seen)
     return Plan(
         candidates, pinned, models, seen.revisions, settings, digest, estimate, largest.shape,
         largest.model.location, largest.source, lengths, doubts, texts, experiment.rl.steps > 0,
     )  # fmt: skip
+
+
+def check_lengths(
+    experiment: Experiment, candidates: list[Candidate], models: list[FoundModel], lengths: Lengths, seen: Look
+) -> list[str]:
+    """Returns a line for each model that is given longer texts than it was made for; raises InputError if it has no room."""
+    counted = bool(seen.samples.get("sft"))  # else the lengths are the longest allowed
+    prompt = lengths.longest_prompt if counted else 0
+    example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
+    sampling = experiment.sampling
+    found = {
+        model.model: check_size(model.model, prompt, sampling.max_tokens, example, sampling.engine) for model in models
+    }
+    return [line for line in found.values() if line]
 
 
 def settle(experiment: Experiment, model: BaseModel) -> Experiment:

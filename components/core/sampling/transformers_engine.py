@@ -14,8 +14,9 @@ import torch
 from tokenizers.decoders import DecodeStream
 from transformers.cache_utils import Cache, DynamicLayer
 
+from rlready.components.config import InputError
 from rlready.components.core.models import load_model, load_tokenizer
-from rlready.components.core.prompts import list_eos_token_ids
+from rlready.components.core.prompts import check_tokens, list_eos_token_ids
 from rlready.components.core.sampling.attention import use_grouped_attention
 from rlready.components.core.sampling.engine import (
     Completion,
@@ -25,6 +26,7 @@ from rlready.components.core.sampling.engine import (
     ignore_progress,
     read_completion,
 )
+from rlready.components.core.weights import RECURRENT, count_positions, is_recurrent
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
@@ -131,8 +133,16 @@ class TransformersEngine(Engine):
 
     @classmethod
     def load(cls, model: str, memory_share: float = MEMORY_SHARE) -> "TransformersEngine":
-        """Loads a model folder on the best device."""
-        return cls(load_model(model), load_tokenizer(model), memory_share)
+        """Loads a model folder on the best device.
+
+        Raises:
+            InputError: If the weights, the architecture or the tokens are not such that it can be sampled.
+        """
+        engine = cls(load_model(model), load_tokenizer(model), memory_share)
+        if is_recurrent(engine.model.config, engine.model):
+            raise InputError(RECURRENT.format(engine.model.config.model_type))
+        check_tokens(engine.tokenizer, engine.ends.tolist(), engine.model.get_input_embeddings().weight.shape[0])
+        return engine
 
     def close(self) -> None:
         """Frees the model, unless something else still holds it."""
@@ -148,13 +158,23 @@ class TransformersEngine(Engine):
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions; see `Engine.sample`."""
+        """Draws completions; see `Engine.sample`.
+
+        Raises:
+            InputError: If the longest prompt and completion exceed the positions that the model has learned.
+        """
+        longest, (most, learned) = max(map(len, prompts)) + draw.max_tokens, count_positions(self.model.config)
+        if learned and longest > most:
+            raise InputError(
+                f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}, and the model has"
+                f" {most} positions; lower it"
+            )
         results: list[list[Completion | None]] = [[None] * draw.samples for _ in prompts]
         rows = [(p, s) for p in range(len(prompts)) for s in range(draw.samples)]
         # Prompts of similar length make batches with little padding.
         rows.sort(key=lambda row: (len(prompts[row[0]]), row))
         done = tokens = 0
-        size = self._fit_batch(max(len(p) for p in prompts) + draw.max_tokens)
+        size = self._fit_batch(longest)
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             decoded = self._decode(prompts, keys, batch, draw)
