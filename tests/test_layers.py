@@ -13,7 +13,7 @@ STAGES = {"plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "rep
 # The rooms of core, the ground floor first: each imports only what lies on a floor below, or stands in the same room.
 FLOORS = (
     {"records", "candidate", "elsewhere", "verdicts", "serialization", "models", "outputs", "storage"}
-    | {"printable", "prompts", "yaml_text"},
+    | {"printable", "prompts", "weights", "yaml_text"},
     {"estimators", "verifier", "runtime"},
     {"data", "thresholds"},
     {"sampling", "training", "tracking"},

@@ -11,6 +11,7 @@ from conftest import make_gsm8k_rows
 from rlready.components.config import InputError, list_parameters, parse_parameters, read_settings, write_settings
 from rlready.components.config.data import Sweep
 from rlready.components.core.models import find_model
+from rlready.components.plan import model
 from rlready.components.plan.plan import make_plan
 from rlready.components.plan.sweep import expand_sweep
 from rlready.pipelines.recipes import list_recipes, load_recipe
@@ -143,6 +144,13 @@ def test_plan_refuses_a_model_that_cannot_be_asked_or_saved(tiny_model, tmp_path
         make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
 
 
+def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "TEMPLATE_SECONDS", 0.2)
+    inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3
+    with pytest.raises(InputError, match="fails for a question of the user: it has not ended after 0.2 s"):
+        make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", "chat_template.jinja", inner)))
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -166,6 +174,29 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs is not to be overridden: sweep_epochs"),
         ({"sft_trainer_overrides": {"max_length": 64}}, "no example is cut"),
         ({"rl_trainer_overrides": {"temperature": 0.7}}, "samples are drawn at temperature 1"),
+        (
+            {"rl_trainer_overrides": {"num_generations": 4}},
+            "num_generations is not to be overridden: rl_num_generations",
+        ),
+        ({"rl_trainer_overrides": {"chat_template_kwargs": {"thinking": False}}}, "asked, and its answers end, as in"),
+        ({"rl_trainer_overrides": {"eval_strategy": "steps"}}, "the trainer has no evaluation set"),
+        ({"rl_trainer_overrides": {"loss_type": "dapo2"}}, "loss_type 'dapo2' is none of grpo, dapo"),
+        ({"rl_trainer_overrides": {"beta": -0.1}}, "beta is a number of at least 0, not -0.1"),
+        ({"rl_trainer_overrides": {"disable_dropout": "false"}}, "disable_dropout is true or false, not 'false'"),
+        (
+            {"rl_trainer_overrides": {"mask_truncated_completions": True}, "sampling_stop": ["."]},
+            "takes what sampling_stop ends for truncated",
+        ),
+        ({"sft_trainer_overrides": {"data_seed": 1}}, "data_seed is not to be overridden: sweep_seeds"),
+        ({"sft_trainer_overrides": {"push_to_hub": True}}, "models stay where the pipeline writes them"),
+        ({"sft_trainer_overrides": {"lr_scheduler_type": "wsd"}}, "refuses lr_scheduler_type: wsd is not a valid"),
+        ({"sft_trainer_overrides": {"lr_scheduler_type": "reduce_lr_on_plateau"}}, "requires an eval strategy"),
+        ({"sft_trainer_overrides": {"lr_scheduler_kwargs": {"no_such": 1}}}, "refuses lr_scheduler_kwargs"),
+        ({"sft_trainer_overrides": {"optim": "adamw_bnb_8bit"}}, "refuses optim"),
+        ({"sweep_epochs": [1_000_000], "sweep_candidates": []}, "epochs must be at most 1000"),
+        ({"sweep_seeds": [2**64]}, "seed must be at most 4294967295"),
+        ({"sampling_seed": 2**64}, "sampling_seed: 18446744073709551616 must lie between 0 and 4294967295"),
+        ({"rl_learning_rate": 100.0}, "rl_learning_rate: 100 must lie below 1"),
         ({"rl_trainer_overrides": {"save_steps": 5}}, "save_steps is not to be overridden: a killed run goes on"),
         ({"sft_trainer_overrides": {"gradient_accumulation_steps": 3}}, "does not divide the step of 32"),
         (
@@ -190,6 +221,7 @@ def test_overrides_that_leave_the_step_as_it_is_are_taken():
     make_plan(
         laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"})
     )
+    make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
 
 
 def test_what_the_trainers_are_given_is_decided_or_a_default():

@@ -1,5 +1,6 @@
 """Whether a model's files hold what its configuration describes, told from their headers, and are numbers once loaded."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -89,6 +90,34 @@ def count_positions(config) -> tuple[int | None, bool]:
         return None, False
     stretched = (rope.get("original_max_position_embeddings") or most) * (rope.get("factor") or 1)
     return max(most, int(stretched)), not rope
+
+
+def check_length(config, longest: float, what: str, advice: str) -> str | None:
+    """Returns a line if a text is longer than a model was made for and it takes it anyway; None if it is not.
+
+    Args:
+        config: The model's.
+        longest: Tokens of the text.
+        what: The text, as messages begin.
+        advice: What to do.
+
+    Raises:
+        InputError: If the model has no positions for it.
+    """
+    most, learned = count_positions(config)
+    if most is None or longest <= most:
+        return None
+    line = f"{what}, and the model has {most} positions (max_position_embeddings)"
+    if learned:
+        raise InputError(f"{line}; {advice}")
+    return f"{line}; what it writes beyond them is worth little: {advice}"
+
+
+@functools.lru_cache
+def tell_once(line: str | None) -> None:
+    """Prints a line once in this process."""
+    if line:
+        print(line, flush=True)
 
 
 def check_weights(folder: Path) -> None:

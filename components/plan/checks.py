@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
-from rlready.components.config import Experiment, InputError, find_faults
+from rlready.components.config import Experiment, InputError, find_faults, list_parameters
 from rlready.components.core.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.components.core.records import Candidate
 from rlready.components.plan.overrides import check_overrides
+from rlready.components.plan.sweep import MOST
 
 MOST_CANDIDATES = 64  # what a workflow on a cluster holds beside the RL of a few of them
+MOST_STEPS = 1_000_000
 Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherwise)
 
 
@@ -21,6 +23,7 @@ def check_values(experiment: Experiment) -> list[str]:
         _check_sampling,
         _check_sweep,
         _check_without_rl,
+        _check_reason,
     )
     return find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
 
@@ -133,6 +136,17 @@ def _check_without_rl(experiment: Experiment) -> Checks:
         fine or not gate.audit_fraction,
         f"gate_audit_fraction: {gate.audit_fraction:g} sends rejected candidates to RL, and there is none (rl_steps 0)",
     )
+
+
+def _check_reason(experiment: Experiment) -> Checks:
+    """Checks values that nobody means: they would fail, or never end, behind all that comes before them."""
+    for name in list_parameters():
+        if name.endswith("_seed"):
+            value = experiment.get(name)
+            yield 0 <= value <= MOST["seed"], f"{name}: {value} must lie between 0 and {MOST['seed']}"
+    rl = experiment.rl
+    yield rl.learning_rate < 1, f"rl_learning_rate: {rl.learning_rate:g} must lie below 1"
+    yield rl.steps <= MOST_STEPS, f"rl_steps: {rl.steps} are more than {MOST_STEPS}"
 
 
 def check_checkpoints(experiment: Experiment, candidates: list[Candidate]) -> None:

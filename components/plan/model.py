@@ -13,7 +13,7 @@ from rlready.components.config import InputError, Unreachable
 from rlready.components.core.models import BUILTIN, load_tokenizer, locate
 from rlready.components.core.prompts import check_tokens, list_eos_token_ids
 from rlready.components.core.records import BaseModel
-from rlready.components.core.weights import RECURRENT, build_empty, count_positions, is_recurrent, read_architecture
+from rlready.components.core.weights import RECURRENT, build_empty, check_length, is_recurrent, read_architecture
 
 QUESTION, ANSWER = "What is seven?", "It is seven."
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
@@ -68,16 +68,10 @@ def check_size(base: BaseModel, prompt: float, completion: int, example: float, 
     config = read_architecture(location)
     if engine != "vllm" and is_recurrent(config, build_empty(config)):
         raise InputError(f"{base.location}: {RECURRENT.format(config.model_type)}")
-    most, learned = count_positions(config)
-    if most is None or max(prompt + completion, example) <= most:
-        return None
-    which = (
-        f"the longest prompt and sampling_max_tokens are {prompt:.0f} + {completion} tokens, the longest SFT example"
-    )
-    line = f"{base.location} has {most} positions (max_position_embeddings); {which} {example:.0f}"
-    if learned:
-        raise InputError(f"{line}; lower sampling_max_tokens or curate_max_tokens")
-    return f"{line}: what it writes beyond them is worth little; lower sampling_max_tokens or curate_max_tokens"
+    what = f"{base.location}: the longest prompt and sampling_max_tokens are {prompt:.0f} + {completion} tokens"
+    what += f", the longest SFT example {example:.0f}"
+    advice = "lower sampling_max_tokens or curate_max_tokens"
+    return check_length(config, max(prompt + completion, example), what, advice)
 
 
 def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:

@@ -19,6 +19,7 @@ LISTS = {
 CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEEDED = re.compile(r".*-s\d+")  # how names of candidates end whose seed is not 0
+MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a slip, and numpy takes no larger seed
 RESERVED = "no-sft"  # how the base model's candidates are called
 
 
@@ -143,3 +144,5 @@ def _read_whole(value: Any) -> Any:
 def _check_whole(where: str, name: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{where}: {name} must be a whole number of at least {least}, got {value!r}")
+    if value > MOST.get(name, value):
+        raise InputError(f"{where}: {name} must be at most {MOST[name]}, got {value!r}")

@@ -119,6 +119,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         build_arguments,
         load_trainable,
     )
+    from rlready.components.core.weights import check_length, tell_once
     from rlready.components.sft.heldout import HeldoutLoss
 
     sft = settings.sft
@@ -143,9 +144,12 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
 
     attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
 
-    held = HeldoutLoss(measure)
+    held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
+    longest = max(len(example["input_ids"]) for example in examples)
+    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
+    tell_once(check_length(model.config, longest, what, "lower it"))
     trainer = SFTTrainer(
-        model=load_trainable(base, settings.training, candidate.seed, **attention),
+        model=model,
         args=arguments,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,

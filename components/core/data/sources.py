@@ -20,6 +20,7 @@ from rlready.components.core.data.files import (
     shorten,
 )
 from rlready.components.core.data.registry import BUILTIN, Source
+from rlready.components.core.weights import POINTER
 from rlready.components.list_machine.problems import generate_rows
 
 BYTES_AT_ONCE = 16 << 20
@@ -129,6 +130,8 @@ class Chunk:
         try:
             return json.loads(line)
         except (ValueError, RecursionError) as error:
+            if line.startswith(POINTER):
+                raise InputError(f"{self.where} is a Git LFS pointer, not the data; run git lfs pull") from error
             raise InputError(f"{self.where} line {number}: not JSON ({error}); repair or remove the line") from error
 
 

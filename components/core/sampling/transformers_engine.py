@@ -26,7 +26,7 @@ from rlready.components.core.sampling.engine import (
     ignore_progress,
     read_completion,
 )
-from rlready.components.core.weights import RECURRENT, count_positions, is_recurrent
+from rlready.components.core.weights import RECURRENT, check_length, is_recurrent, tell_once
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
@@ -163,12 +163,9 @@ class TransformersEngine(Engine):
         Raises:
             InputError: If the longest prompt and completion exceed the positions that the model has learned.
         """
-        longest, (most, learned) = max(map(len, prompts)) + draw.max_tokens, count_positions(self.model.config)
-        if learned and longest > most:
-            raise InputError(
-                f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}, and the model has"
-                f" {most} positions; lower it"
-            )
+        longest = max(map(len, prompts)) + draw.max_tokens
+        what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
+        tell_once(check_length(self.model.config, longest, what, "lower it"))
         results: list[list[Completion | None]] = [[None] * draw.samples for _ in prompts]
         rows = [(p, s) for p in range(len(prompts)) for s in range(draw.samples)]
         # Prompts of similar length make batches with little padding.

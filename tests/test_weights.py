@@ -1,0 +1,147 @@
+"""Checkpoints whose files do not hold the model that they claim: refused in one line before anything is measured."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rlready.components.config import InputError
+from rlready.components.core.models import find_model, load_model, load_tokenizer
+from rlready.components.core.prompts import check_tokens
+from rlready.components.core.weights import count_positions, read_architecture
+
+FILE = "model.safetensors"
+NAME = "model.layers.0.mlp.up_proj.weight"
+
+
+def prefix(wrapper):
+    return lambda weights, config: ({wrapper + name: weight for name, weight in weights.items()}, config)
+
+
+def without(name):
+    return lambda weights, config: ({other: weight for other, weight in weights.items() if other != name}, config)
+
+
+def changed(name, change):
+    return lambda weights, config: (weights | {name: change(weights[name])}, config)
+
+
+def configured(**changes):
+    return lambda weights, config: (weights, config | changes)
+
+
+MISFITS = {
+    "torch.compile": (prefix("_orig_mod."), r"missing.*_orig_mod\. \(torch\.compile\): save the unwrapped model"),
+    "DDP": (prefix("module."), r"begin with module\. \(DistributedDataParallel\)"),
+    "adapters": (
+        lambda w, c: (
+            {f"base_model.model.{n}": t for n, t in w.items()} | {"base_model.model.lora_A.w": torch.ones(1)},
+            c,
+        ),
+        "adapters are not merged",
+    ),
+    "a layer missing": (without(NAME), rf"1 tensors are missing \({NAME}\)"),
+    "no layer of its own": (lambda w, c: (w | {"value_head.weight": torch.ones(1, 32)}, c), "value_head.weight"),
+    "untied": (configured(tie_word_embeddings=False), r"missing \(lm_head.weight\)"),
+    "more layers": (configured(num_hidden_layers=2), "tensors are missing .model.layers.1"),
+    "another shape": (
+        changed(NAME, lambda w: w[:-1].clone()),
+        rf"{NAME} has the shape \[\d+, 32\].*describes \[\d+, 32\]",
+    ),
+    "another architecture": (
+        configured(model_type="gpt2", architectures=["GPT2LMHeadModel"]),
+        "do not fit its config.json",
+    ),
+    "an unknown one": (
+        configured(model_type="myllama"),
+        "model_type is myllama .*code that comes with a model is not run",
+    ),
+    "quantised": (
+        configured(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        r"quantised \(bitsandbytes\)",
+    ),
+    "integers": (changed(NAME, lambda w: w.to(torch.uint8)), f"{NAME} is stored as U8: quantised"),
+}
+NO_NUMBERS = {
+    "NaN": (changed(NAME, lambda w: w.index_fill(0, torch.tensor(3), torch.nan)), f"{NAME} holds NaN"),
+    "infinity": (changed("model.norm.weight", lambda w: w * torch.inf), "model.norm.weight holds NaN or infinity"),
+    "zeros": (changed(NAME, torch.zeros_like), f"{NAME} is zero throughout"),
+}
+
+
+def write(source, folder, change):
+    shutil.copytree(source, folder)
+    weights, config = change(load_file(folder / FILE), json.loads((folder / "config.json").read_text()))
+    save_file(weights, folder / FILE)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(("change", "message"), MISFITS.values(), ids=MISFITS)
+def test_weights_that_do_not_fit_their_configuration_are_refused_by_their_headers(
+    change, message, tiny_model, tmp_path
+):
+    with pytest.raises(InputError, match=message) as refused:
+        find_model(str(write(tiny_model, tmp_path / "model", change)), "")
+    assert "\n" not in str(refused.value) and str(tmp_path / "model") in str(refused.value)
+
+
+@pytest.mark.parametrize(("change", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(change, message, tiny_model, tmp_path):
+    folder = write(tiny_model, tmp_path / "model", change)
+    find_model(str(folder), "")
+    with pytest.raises(InputError, match=message):
+        load_model(str(folder))
+
+
+def test_what_is_loaded_is_checked_too(tiny_model, tmp_path):
+    """A model from the hub is not looked at before."""
+    folder = write(tiny_model, tmp_path / "model", without(NAME))
+    with pytest.raises(InputError, match=f"missing .{NAME}"):
+        load_model(str(folder))
+
+
+def test_a_model_in_shards_needs_every_one(tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    load_model(str(tiny_model)).save_pretrained(folder, max_shard_size="20kB")
+    (folder / FILE).unlink()
+    assert len(list(folder.glob("model-*"))) > 1
+    find_model(str(folder), "")
+    last = max(folder.glob("model-*"))
+    last.rename(tmp_path / "shard")
+    with pytest.raises(InputError, match=f"{last.name}, which model.safetensors.index.json names, is not there"):
+        find_model(str(folder), "")
+    last.write_bytes((tmp_path / "shard").read_bytes()[:-8])
+    with pytest.raises(InputError, match=rf"{last.name} has \d+ bytes and its header describes \d+: it was cut off"):
+        find_model(str(folder), "")
+
+
+@pytest.mark.parametrize("name", [FILE, "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_is_told_by_its_name(name, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1234\n")
+    with pytest.raises(InputError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+        find_model(str(folder), "")
+
+
+def test_tokens_need_an_embedding(tiny_model):
+    tokenizer = load_tokenizer(str(tiny_model))
+    rows = len(tokenizer)
+    check_tokens(tokenizer, [tokenizer.eos_token_id], rows)
+    with pytest.raises(InputError, match=f"end token .* is number {rows}, and the model has {rows} embeddings"):
+        check_tokens(tokenizer, [tokenizer.eos_token_id, rows], rows)
+    with pytest.raises(InputError, match="chat template's token|pad token"):
+        check_tokens(tokenizer, [], 3)
+
+
+def test_positions_are_those_of_the_configuration_stretched_where_it_says_so(tiny_model):
+    from transformers import GPT2Config
+
+    config = read_architecture({"pretrained_model_name_or_path": str(tiny_model)})
+    assert count_positions(config) == (config.max_position_embeddings, False)
+    config.rope_parameters = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+    assert count_positions(config) == (512, False)
+    assert count_positions(GPT2Config(n_positions=64)) == (64, True)
