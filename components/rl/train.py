@@ -67,14 +67,13 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from rlready.components.core.prompts import find_eos_token_id, list_eos_token_ids
+    from rlready.components.core.prompts import find_eos_token_id
     from rlready.components.core.tracking.stream import stream_training
     from rlready.components.core.training.trainer import (
         ProgressCallback,
         SaveSparingly,
         StopWhereDiverged,
         build_arguments,
-        load_trainable,
     )
     from rlready.components.rl.grpo import ThriftyGRPOTrainer
     from rlready.components.rl.rollouts import SamplerCheck, make_rollouts
@@ -104,11 +103,8 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         seed=candidate.seed,
         **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
     )
-    policy = load_trainable(model, settings.training, candidate.seed)
-    # By these TRL, too, tells which completions ended; its own list leaves out what the chat template ends an answer with.
-    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
     return ThriftyGRPOTrainer(
-        model=policy,
+        model=_load_policy(model, settings.training, candidate.seed, tokenizer),
         stop=sampling.stop,
         reward_funcs=reward,
         args=arguments,
@@ -124,6 +120,16 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
             stream_training("rl", candidate),
         ],
     )
+
+
+def _load_policy(model, training, seed, tokenizer):
+    from rlready.components.core.prompts import list_eos_token_ids
+    from rlready.components.core.training.trainer import load_trainable
+
+    policy = load_trainable(model, training, seed)
+    # By these TRL, too, tells which completions ended; its own list leaves out what the chat template ends an answer with.
+    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
+    return policy
 
 
 def _ask(row: dict) -> dict:

@@ -107,6 +107,14 @@ def _pack(examples, sft) -> dict:
     return {"packing": True, "packing_strategy": "bfd", "max_length": longest}
 
 
+def _check_length(model, examples) -> None:
+    from rlready.components.core.weights import check_length, tell_once
+
+    longest = max(len(example["input_ids"]) for example in examples)
+    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
+    tell_once(check_length(model.config, longest, what, "lower it"))
+
+
 def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -119,7 +127,6 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         build_arguments,
         load_trainable,
     )
-    from rlready.components.core.weights import check_length, tell_once
     from rlready.components.sft.heldout import HeldoutLoss
 
     sft = settings.sft
@@ -145,9 +152,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
 
     held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
-    longest = max(len(example["input_ids"]) for example in examples)
-    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
-    tell_once(check_length(model.config, longest, what, "lower it"))
+    _check_length(model, examples)
     trainer = SFTTrainer(
         model=model,
         args=arguments,
