@@ -35,7 +35,7 @@ def recipe(tiny_model, tmp_path_factory):
         "predictors_samples": 8,
         "gate_k": 4,
         "gate_min_pass_at_k": 0.0,
-        "gate_max_generalization_loss": 3.0,
+        "gate_max_generalization_loss": 3.25,
         "gate_max_loss_rise": 2.0,
         "rl_steps": 2,
         "rl_prompts_per_step": 2,
