@@ -11,7 +11,7 @@ import pytest
 from conftest import make_gsm8k_rows
 
 from rlready.components.config import Curate, InputError, Sampling
-from rlready.components.core.data.golds import ADDED, REWRITTEN
+from rlready.components.core.data.golds import ADDED, REWRITTEN, SEVERAL
 from rlready.components.core.data.problems import propose_columns, read_benchmark, read_problem
 from rlready.components.core.data.registry import Source, find_source
 from rlready.components.core.evaluation.evaluate import evaluate
@@ -109,6 +109,14 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"question": "q", "answer": math.nan, "solution": "s"}, "no answer"),
         ({"question": "q", "answer": "NaN", "solution": "s"}, "no answer"),
         ({"question": "q", "answer": math.inf, "solution": "s"}, "no answer"),
+        *(
+            ({"question": "q", "answer": absent, "solution": "s"}, "no answer")
+            for absent in ("None", "NA", "<NA>", " null ")
+        ),
+        ({"question": "None", "answer": "2", "solution": "s"}, "no question"),
+        ({"question": "q", "answer": "2", "solution": "nan"}, "no worked solution"),
+        ({"question": "q", "answer": 2.0**60, "solution": "s"}, "has lost digits"),
+        ({"messages": [ASKED, {**TOLD, "train": False}]}, "train: false"),
         ({"question": "q", "answer": "\ud83d2", "solution": "s"}, "half a character"),
         ({"question": "q", "answer": "#### Plan\nAdd.\n\n#### Sum\nSo it is two.", "solution": "s"}, "with headings"),
     ],
@@ -181,6 +189,65 @@ def test_an_answer_that_cannot_be_added_makes_the_row_leave(answer):
     form = "word" if "#" in answer else "boxed"
     with pytest.raises(InputError, match="cannot be added to the solution"):
         read({"question": "q", "answer": answer, "solution": "s", "format": form})
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [(32.0, "32"), (-3.0, "-3"), (0.5, "0.5"), (7, "7"), ("Na", "Na"), ("57.0", "57.0"), (1e6, "1000000")],
+)
+def test_a_whole_number_in_a_float_is_an_integer(answer, gold):
+    problem, _ = read({"question": "q", "answer": answer, "solution": "So."})
+    assert problem["answer"] == gold and problem["solution"].endswith(f"\\boxed{{{gold}}}.")
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer", "noted"),
+    [
+        ("First \\boxed{1}. So \\boxed{2}.", "2", [SEVERAL]),
+        ("So \\boxed{2}, as said: \\boxed{2}.", "2", []),
+        ("So \\boxed{1} and \\boxed{2}", "1, 2", []),
+        ("Try \\boxed{3}: no. So \\boxed{1} and \\boxed{2}", "1, 2", [SEVERAL]),
+        ("One.\n#### 1\nTwo.\n#### 2", "2", [SEVERAL, REWRITTEN]),
+        ("So \\boxed{1}.\n#### 2", "2", [SEVERAL]),
+        ("#### Step 1\nAdd.\n#### 2", "2", [REWRITTEN]),
+    ],
+)
+def test_several_answers_in_a_solution_are_counted_and_the_last_is_taken(solution, answer, noted):
+    problem, told = read({"prompt": "q", "completion": solution})
+    assert (problem["answer"], told) == (answer, noted)
+
+
+def test_a_system_text_in_a_column_of_its_own_is_told_as_a_turn_is():
+    for row in (
+        {"system": "Be brief.", "messages": [ASKED, TOLD]},
+        {"system_prompt": "Be brief.", "prompt": "q", "completion": "\\boxed{2}"},
+    ):
+        assert read(row)[1] == ["a system turn"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"question": "q", "answer": "1"}\n{"answer": "1", "answer": "2"}',
+            "a.jsonl line 2: the key 'answer' is there twice",
+        ),
+        ("a.json", '[{"question": "q"}, {"a": {"b": 1, "b": 2}}]', "a.json row 1: the key 'b' is there twice"),
+        ("a.csv", "question,answer,answer\nq,1,2\n", "a.csv line 1: the heading names 'answer' twice"),
+    ],
+)
+def test_a_doubled_key_is_refused_with_its_place(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_benchmark(Source("m", path=str(tmp_path / name)))
+
+
+def test_a_text_of_columns_writes_whole_numbers_and_no_none():
+    source = Source("m", path="-", columns={"question": "{a} + {b}?", "answer": "c"})
+    assert read({"a": 3.0, "b": 4.5, "c": "7.5"}, False, source)[0]["question"] == "3 + 4.5?"
+    with pytest.raises(InputError, match="holds None"):
+        read({"a": None, "b": 4.5, "c": "7.5"}, False, source)
 
 
 def test_an_absent_gold_is_looked_for_in_the_solution():

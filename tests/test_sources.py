@@ -143,7 +143,7 @@ SHAPES = {
         "aime_2024": ({"id": 60, "problem": "p", "solution": "s", "answer": "025"}, "p", "025"),
         "aime_2025": ({"problem": "p", "answer": "70", "id": "0"}, "p", "70"),
         "amc_2023": ({"id": 0, "question": "q", "answer": "27.0", "url": "u"}, "q", "27.0"),
-        "aimo_validation_amc": ({"id": 0, "problem": "p", "answer": 142.0}, "p", "142.0"),
+        "aimo_validation_amc": ({"id": 0, "problem": "p", "answer": 142.0}, "p", "142"),
         "olympiadbench": (
             {"question": "q", "solution": ["s"], "final_answer": ["1", "2"], "subfield": "Algebra"},
             "q",

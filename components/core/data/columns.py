@@ -6,11 +6,15 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from rlready.components.config import InputError
+from rlready.components.core.data.golds import is_absent, restore_integer
 from rlready.components.core.data.registry import Source
+from rlready.components.core.data.whole import find_doubled
 
 
 def list_columns(source: Source, present: list[str], where: str) -> list[str] | None:
     """Returns the columns that an entry needs, so that pictures and the like are not read; None for all."""
+    if doubled := find_doubled(present):
+        raise InputError(f"{where}: two columns are called {doubled!r}; rename one")
     if not source.columns:
         return None
     needed = {}
@@ -31,6 +35,12 @@ def _describe_missing(where: str, column: str, present: list[str]) -> str:
     return f"{where}: no column {column!r} (there is {', '.join(present)}); say under columns: in curate_sources which to take"
 
 
+def _write(value: object) -> str:
+    if is_absent(value) and value != "":
+        raise InputError(f"a column of a text with {{column}} or [*] holds {value}")
+    return str(restore_integer(value))
+
+
 @lru_cache
 def compile_column(path: str) -> Callable[[dict], object]:
     """Returns what gets `column`, `column[key][0]`, `column[*]` (joined) or a text with {column} out of a row."""
@@ -38,7 +48,7 @@ def compile_column(path: str) -> Callable[[dict], object]:
         parts = re.split(r"\{([^{}]+)\}", path)
         getters = [compile_column(part) for part in parts[1::2]]
         return lambda row: "".join(
-            text + (str(getter(row)) if getter else "")
+            text + (_write(getter(row)) if getter else "")
             for text, getter in itertools.zip_longest(parts[::2], getters, fillvalue=None)
         )
     column, *keys = re.split(r"\]?\[|\]$", path)
@@ -50,7 +60,7 @@ def compile_column(path: str) -> Callable[[dict], object]:
         value = row[column]
         for key in keys:
             try:
-                value = ", ".join(map(str, value)) if key == "*" else value[key]
+                value = ", ".join(map(_write, value)) if key == "*" else value[key]
             except (LookupError, TypeError):
                 raise InputError(f"{column!r} has no {key!r}") from None
         return value

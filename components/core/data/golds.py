@@ -3,16 +3,22 @@
 import json
 import math
 import re
+from collections.abc import Callable
 
 from rlready.components.config import InputError
 from rlready.components.core.verifier import extract_boxed, find_format
+from rlready.components.core.verifier.extract import extract_word
+from rlready.components.core.verifier.plugin import PlugIn
 
 # What stands for an answer that is not there; `notfound` and `proof` are NuminaMath's, the others come of converted tables.
-ABSENT = {"", "notfound", "not found", "nan", "null", "n/a"}
+ABSENT = {"", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
+LARGEST_EXACT = 2**53  # from here on a float does not tell which whole number it was
+SEVERAL = "several answers in the solution, of which the last counts"
 PROOF = "proof"
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
+MARKED = re.compile(r"^####(?!#)[ \t]*(-?[$\d][^\n]*)$", re.MULTILINE)
 # `The answer is 72.` at the end, one word or one formula; what is said in more words is not surely the answer alone.
 SAID = re.compile(
     r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE
@@ -22,24 +28,57 @@ ADDED = "added: the answer, behind the solution"
 REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
 
 
+def is_absent(value: object) -> bool:
+    """Says whether a value stands for one that is not there: null, NaN, or a text such as `None`, `NA` and `n/a`."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    # `Na` is sodium.
+    return value is None or (isinstance(value, str) and (value.strip() == "NA" or value.strip().casefold() in ABSENT))
+
+
+def restore_integer(value: object) -> object:
+    """Returns a whole number in a float as the integer that it was before a table with an empty cell made it one.
+
+    Raises:
+        InputError: If it is so large that the float has lost digits.
+    """
+    if not isinstance(value, float) or not value.is_integer():
+        return value
+    if abs(value) > LARGEST_EXACT:
+        raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
+    return int(value)
+
+
+def has_several_answers(text: str) -> bool:
+    r"""Says whether a solution holds another answer, in `\boxed{}` or behind `####`, than those that it ends in."""
+    if text.count("\\boxed") + text.count("####") < 2:
+        return False
+    boxes = [extract_boxed(f"\\boxed{part}") for part in text.split("\\boxed")[1:]]
+    # Boxes at the end may be one list: the fewest whose list is the answer.
+    last = extract_boxed(text)
+    kept = next((n for n in range(1, len(boxes) + 1) if ", ".join(map(str, boxes[-n:])) == last), 1)
+    marked = [mark.strip() for mark in MARKED.findall(text)]
+    return len({*boxes[:-kept], last, *marked} - {None}) > 1 if boxes else len(set(marked)) > 1
+
+
 def read_gold(value: object) -> str | None:
     """Returns an answer as text, None where there is none.
 
     Raises:
         InputError: If it is neither a text nor a number, or says that a proof is asked for.
     """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if is_absent(value):
         return None
+    value = restore_integer(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         hint = "; answer[*] under columns: joins it" if isinstance(value, list) else ""
         raise InputError(f"the answer is {name_kind(value)}, not text{hint}")
     text = str(value).strip()
     if "##" in text and HEADING.search(text):
         raise InputError("the answer is a text with headings, not an answer; name its column under columns: answer")
-    word = text.casefold()
-    if word == PROOF:
+    if text.casefold() == PROOF:
         raise InputError("asks for a proof, which has no answer to compare")
-    return None if word in ABSENT else text
+    return text
 
 
 def read_plugged(value: object) -> str | None:
@@ -89,6 +128,21 @@ def split_said(text: str) -> tuple[str | None, str] | None:
 def split_answer(text: str) -> tuple[str | None, str] | None:
     """Returns (solution, answer) of a worked text with the answer inside: behind `####`, in a box, or said at the end."""
     return split_gsm8k(text) or split_boxed(text) or split_said(text)
+
+
+def read_answer(answer: object, solution: object, form: str, note: Callable[[str], None]) -> tuple[str | None, object]:
+    """Returns the gold answer and the worked solution; either may be in the other's column, but not with a plug-in."""
+    if isinstance(find_format(form), PlugIn):
+        return read_plugged(answer), solution
+    for text in (answer, solution) if form == "boxed" else ():
+        if isinstance(text, str) and has_several_answers(text):
+            note(SEVERAL)
+    if isinstance(answer, str) and (parted := split_answer(answer)):
+        solution, answer = solution or parted[0], parted[1]
+    answer = read_gold(answer)
+    if answer is None and isinstance(solution, str) and not is_absent(solution):
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
+    return answer, solution
 
 
 def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:

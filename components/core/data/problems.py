@@ -11,15 +11,13 @@ from collections.abc import Callable
 
 from rlready.components.config import InputError
 from rlready.components.core.data.columns import compile_column
-from rlready.components.core.data.golds import end_in_answer, name_kind, read_gold, read_plugged, split_answer
+from rlready.components.core.data.golds import end_in_answer, is_absent, name_kind, read_answer, restore_integer
 from rlready.components.core.data.identity import identify
 from rlready.components.core.data.pictures import open_picture
 from rlready.components.core.data.registry import COLUMN, Source
 from rlready.components.core.data.sources import read_rows
 from rlready.components.core.data.turns import check_prompt, read_dialogue, read_turn, strip_end
 from rlready.components.core.verifier import find_format, is_readable
-from rlready.components.core.verifier.extract import extract_word
-from rlready.components.core.verifier.plugin import PlugIn
 
 # The usual names, where an entry of the registry does not say which columns to take.
 USUAL = {
@@ -29,6 +27,7 @@ USUAL = {
     "choices": ("choices", "answer_option_list"),
     "answer": ("answer_value", "answer", "Answer", "final_answer"),
 }
+SYSTEM = ("system", "system_prompt")  # a system turn in a column of its own
 BESIDE = ("subject", "image", "group")  # columns that are no part of the text
 # Usual names of what problems were made from; those of one template, document or original problem belong together.
 GROUP = ("template", "template_id", "original_question", "original_id", "source_document", "document_id")
@@ -128,6 +127,8 @@ def _check_kept(row: dict, source: Source, shown: bool) -> None:
 def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict[str, str | int]:
     found = _find_columns(row, source)
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
+    if any(row.get(name) for name in SYSTEM):
+        note("a system turn")
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
     question, solution = read_turn(question, "user", note), read_turn(solution, "assistant", note)
@@ -135,19 +136,19 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         raise InputError(f"the question is {name_kind(question)}, not text")
     for text in source.remove if source and question else ():
         question = question.replace(text, "")
-    if not question or not question.strip():
+    if not question or is_absent(question):
         raise InputError("no question")
     check_prompt(question)
     question = _repair(question, note)
     form = (source and source.format) or str(row.get("format") or "boxed")
     if choices and not (source and source.format):
-        return _read_choice(question, choices, answer, needs_solution, note)
-    answer, solution = _read_answer(answer, solution, form)
+        return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
+    answer, solution = read_answer(answer, solution, form, note)
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
-    if needs_solution and (not isinstance(solution, str) or not solution.strip()):
+    if needs_solution and (not isinstance(solution, str) or is_absent(solution)):
         raise InputError("no worked solution")
     problem = {"problem_id": identify(question), "question": question, "answer": answer}
     problem["format"] = form
@@ -158,25 +159,13 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     return problem
 
 
-def _read_answer(answer: object, solution: object, form: str) -> tuple[str | None, object]:
-    """Returns the gold answer and the worked solution; either may stand in the other's column, but not with a plug-in."""
-    if isinstance(find_format(form), PlugIn):
-        return read_plugged(answer), solution
-    if isinstance(answer, str) and (parted := split_answer(answer)):
-        solution, answer = solution or parted[0], parted[1]
-    answer = read_gold(answer)
-    if answer is None and isinstance(solution, str):
-        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
-    return answer, solution
-
-
 def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
     """Returns what stands in the columns of a row, by the names of USUAL."""
     found = {}
     if not source or not source.columns:
         for name, keys in USUAL.items():
             for key in keys:
-                if (value := row.get(key)) is not None and value != "":
+                if not is_absent(value := row.get(key)):
                     found[name] = value
                     break
         if "question" not in found and isinstance(row.get("instruction"), str):

@@ -128,7 +128,9 @@ class Chunk:
 
     def _parse(self, number: int, line: bytes) -> object:
         try:
-            return json.loads(line)
+            return json.loads(line, object_pairs_hook=whole.make_row)
+        except InputError as error:
+            raise InputError(f"{self.where} line {number}: {error}; remove one") from error
         except (ValueError, RecursionError) as error:
             if line.startswith(POINTER):
                 raise InputError(f"{self.where} is a Git LFS pointer, not the data; run git lfs pull") from error

@@ -16,6 +16,7 @@ ROLES = {
     "developer": "system",
 }
 REASONING = ("reasoning_content", "reasoning", "thinking")
+TRAINED = ("train", "training", "trainable")
 # Tokens by which chat templates part turns and texts: in a text they were left there by another template.
 TOKEN = re.compile(
     r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
@@ -105,6 +106,8 @@ def _list_turns(messages: list[dict], note: Callable[[str], None]) -> list[tuple
             continue
         if role == "assistant" and turn.get("weight") == 0:
             raise InputError("the assistant's turn has weight 0")
+        if role == "assistant" and any(turn.get(key) is False for key in TRAINED):
+            raise InputError("the assistant's turn is not to be trained on (train: false)")
         thought = next((turn[key] for key in REASONING if turn.get(key)), None) if role == "assistant" else None
         turns.append((role, _join_thought(thought, text, note) if thought else text))
     return turns
