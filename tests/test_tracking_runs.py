@@ -185,7 +185,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records", "verdicts")}
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
     assert find.find_finished("one", ["sft/pass_at_64"], "rl/pass_at_1") == {
-        CANDIDATE.candidate_id: ((0.7,), 0.5, False, True)
+        CANDIDATE.candidate_id: ((0.7,), 0.5, False, "yes")
     }
     pipeline = read_runs(mlflow_client)["run-1"]
     assert pipeline.data.tags["gate.saving"] == "The gate rejected none of 1 candidate, so it avoided nothing."
