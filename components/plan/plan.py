@@ -154,10 +154,9 @@ def check_lengths(
     prompt = lengths.longest_prompt if counted else 0
     example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
     sampling = experiment.sampling
-    found = {
-        model.model: check_size(model.model, prompt, sampling.max_tokens, example, sampling.engine) for model in models
-    }
-    return [line for line in found.values() if line]
+    whole = dict.fromkeys(model.adapter_base or model.model for model in models)
+    found = [check_size(model, prompt, sampling.max_tokens, example, sampling.engine) for model in whole]
+    return [line for line in found if line]
 
 
 def settle(experiment: Experiment, model: BaseModel) -> Experiment:
