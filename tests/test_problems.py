@@ -250,6 +250,15 @@ def test_a_text_of_columns_writes_whole_numbers_and_no_none():
         read({"a": None, "b": 4.5, "c": "7.5"}, False, source)
 
 
+def test_what_a_question_is_about_is_part_of_it_or_the_row_leaves():
+    told = {"instruction": "How many?", "context": "Ann has 2 pens.", "response": "So \\boxed{2}."}
+    assert read(told)[0]["question"] == "How many?\n\nAnn has 2 pens."
+    with pytest.raises(InputError, match="a context beside the question"):
+        read({"question": "How many?", "context": "Ann has 2 pens.", "answer": "So \\boxed{2}."})
+    with pytest.raises(InputError, match="a history beside the question"):
+        read(told | {"history": [["Ann?", "Yes."]]})
+
+
 def test_an_absent_gold_is_looked_for_in_the_solution():
     assert read({"question": "q", "answer": "notfound", "solution": "It is \\boxed{2}."})[0]["answer"] == "2"
 

@@ -169,8 +169,13 @@ def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
                     found[name] = value
                     break
         if "question" not in found and isinstance(row.get("instruction"), str):
-            # Alpaca's task, and what it is about, which often is empty.
-            found["question"] = "\n\n".join(filter(None, (row["instruction"], row.get("input") or "")))
+            # Alpaca's task, and what it is about (Dolly's `context`), which often is empty.
+            about = row.get("input") or row.get("context") or ""
+            found["question"] = "\n\n".join(filter(None, (row["instruction"], about)))
+        elif row.get("context") and "messages" not in found:
+            raise InputError("a context beside the question; name both under columns: question")
+        if row.get("history"):
+            raise InputError("several turns: a history beside the question; one can be used")
         return found
     found = {name: compile_column(path)(row) for name, path in source.columns.items() if name not in BESIDE}
     if not found.get("choices"):
