@@ -139,8 +139,9 @@ def test_the_same_command_computes_nothing_and_one_more_checkpoint_only_that(ran
     assert status == 0, output
     assert [name for stage, name in list_started(folder) if stage == "predictors"] == ["third"]
     twins = {c["candidate"]: c for c in read(folder)["candidates"]}
-    # The same model twice draws random numbers of its own each time, so the two differ by chance only.
-    assert abs(twins["able"]["pass_at_k"] - twins["third"]["pass_at_k"]) < 0.35
+    # The same model twice draws random numbers of its own each time; its seeds fix both, and which is ahead.
+    assert (twins["able"]["pass_at_k"], twins["third"]["pass_at_k"]) == (0.375, 0.4375)
+    assert twins["third"]["lead"] == pytest.approx(0.0625)
 
 
 def test_a_loss_is_judged_where_data_is_given_and_a_base_model_is_compared_with(ranked, place):

@@ -134,7 +134,7 @@ class Gate:
     min_pass_at_k: float = knob(
         0.05,
         "Least Pass@k; 0 rejects nobody",
-        "a group of up to gate_k completions has two rewards at most that often: below, 95 % of GRPO's teach nothing",
+        "a group of up to gate_k completions has two rewards at most that often: below, 95% of GRPO's teach nothing",
         least=0,
         most=1,
         form=True,

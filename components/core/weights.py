@@ -1,7 +1,9 @@
 """Whether a model's files hold what its configuration describes, told from their headers, and are numbers once loaded."""
 
+import contextlib
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.components.config import InputError
@@ -138,12 +140,10 @@ def check_weights(folder: Path) -> None:
         )
     empty = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
     asked = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
-    with _quietly():
+    with quiet_transformers():
         try:
             _, found = type(build_empty(config)).from_pretrained(None, config=config, state_dict=empty, **asked)
-        except (
-            RuntimeError
-        ) as error:  # weights that are stored in another way than the model keeps them, and do not fit
+        except RuntimeError as error:  # weights that are stored in another way than the model keeps them
             said = " ".join(str(error).split())[:200]
             raise InputError(f"{folder}: its weights do not fit its config.json ({said})") from error
     refuse_keys(found, str(folder))
@@ -238,17 +238,15 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-class _quietly:
-    """Silences transformers, whose report of a loading is told in one line here."""
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silences what transformers reports, which is reported in one line here."""
+    from transformers.utils import logging
 
-    def __enter__(self):
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        self.level = logging.get_verbosity()
-        logging.set_verbosity_error()
-
-    def __exit__(self, *error):
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.level)
+    logging.disable_progress_bar()
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

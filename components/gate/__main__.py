@@ -24,10 +24,8 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     """
     given = read_settings(settings)
     baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
-    drawing = os.environ.get(
-        "RLREADY_RUN_ID"
-    )  # not of the settings: from the cache, verdicts and draw stay as they are
-    decided = decide(outcomes, baseline, given.gate, given.trains, drawing)
+    # The run is no setting: a gate from the cache keeps its verdicts and its draw.
+    decided = decide(outcomes, baseline, given.gate, given.trains, os.environ.get("RLREADY_RUN_ID"))
     decided = rank(decided, outcomes, given.gate)
     if given.trains:
         comparable = {

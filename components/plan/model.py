@@ -13,7 +13,14 @@ from rlready.components.config import InputError, Unreachable
 from rlready.components.core.models import BUILTIN, load_tokenizer, locate
 from rlready.components.core.prompts import check_tokens, list_eos_token_ids
 from rlready.components.core.records import BaseModel
-from rlready.components.core.weights import RECURRENT, build_empty, check_length, is_recurrent, read_architecture
+from rlready.components.core.weights import (
+    RECURRENT,
+    build_empty,
+    check_length,
+    is_recurrent,
+    quiet_transformers,
+    read_architecture,
+)
 
 QUESTION, ANSWER = "What is seven?", "It is seven."
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
@@ -87,20 +94,16 @@ def check_generation_config(values: dict) -> None:
     if all((name in PLAIN and value != -1) or value in (None, False) for name, value in values.items()):
         return  # most are like this, and transformers takes seconds to import
     from transformers import GenerationConfig
-    from transformers.utils import logging
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
-        GenerationConfig.from_dict(values).validate(strict=True)
+        with quiet_transformers():
+            GenerationConfig.from_dict(values).validate(strict=True)
     except ValueError as error:
         wrong = " ".join(line.strip("- ") for line in str(error).splitlines() if "`" in line)
         raise InputError(
             f"transformers does not save its generation_config.json: {wrong or error} Correct the file (in a copy"
             " of the model's folder, where it comes from the hub)"
         ) from error
-    finally:
-        logging.set_verbosity(level)
 
 
 def read_template(base: BaseModel, config: dict) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlready.components.core.estimators.lead import Lead
+from rlready.components.core.estimators.ties import TIE
 from rlready.components.report.comparison import Row, group_settings
 from rlready.components.report.document import Section
 from rlready.components.report.noise import ScoreNoise, compare_settings, describe_noise
 from rlready.components.report.notation import MISSING, name_some, show
-from rlready.components.report.predictors import TIE, Predictor, pick_main, score_rows, select_finished
+from rlready.components.report.predictors import Predictor, pick_main, score_rows, select_finished
 
 NOTES = [
     "Each row chooses among the settings that finished RL and can be judged by its predictor; predictor and score are means"

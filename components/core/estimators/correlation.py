@@ -58,7 +58,7 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
     """Returns the interval of the population's R2, exact for normal values (Muirhead 1982, section 5.2).
 
     R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
-    which as much as was found, or as little, is just rare enough. It begins at 0 in 97.5 % of samples of noise.
+    which as much as was found, or as little, is just rare enough. It begins at 0 in 97.5% of samples of noise.
 
     Args:
         found: In sample.

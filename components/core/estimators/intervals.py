@@ -107,9 +107,8 @@ def join_groups(
     members = number_clusters(groups)
     sums, totals = np.zeros((members.max() + 1, columns.shape[1])), np.bincount(members, shares)
     np.add.at(sums, members, columns * shares[:, None])
-    return np.divide(sums, totals[:, None], out=sums, where=totals[:, None] > 0).clip(
-        columns.min(), columns.max()
-    ), totals
+    means = np.divide(sums, totals[:, None], out=sums, where=totals[:, None] > 0)
+    return means.clip(columns.min(), columns.max()), totals
 
 
 def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:

@@ -37,7 +37,7 @@ class Lead(NamedTuple):
 
 
 class _Figure(NamedTuple):
-    """A mean, its 95 % interval, and where they are recorded the values of its problems, with their groups, weights and ids."""
+    """A mean, its 95% interval and, if recorded, the values of its problems with their groups, weights and ids."""
 
     mean: float | None
     interval: Sequence[float | None] | None = None

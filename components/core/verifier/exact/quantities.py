@@ -123,9 +123,9 @@ def read_words(tokens: list[str]):
     return Group("word", (joined,))
 
 
-def read_date(text: str) -> Group | None:
+def _read_date(text: str) -> Group | None:
     """Reads a day of a month, with or without its year."""
-    match = DATE.fullmatch(_strip(text))
+    match = DATE.fullmatch(text)
     name = match[2].lower() if match else ""
     month = next((month for month in MONTHS if name in (month, month[:3])), None)
     if not month or bool(match[1]) == bool(match[3]):
@@ -133,13 +133,19 @@ def read_date(text: str) -> Group | None:
     return Group("word", (f"{month} {match[1] or match[3]} {match[4] or ''}",))
 
 
+def read_moment(text: str) -> Group | None:
+    """Reads a time of day or a date; None for everything else."""
+    text = _strip(text)
+    return _read_time(text) or _read_date(text)
+
+
 def _strip(text: str) -> str:
     return " ".join(re.sub(r"\\(?:text|mathrm)|\\[,;:!> ]|[{}~$]", " ", text).split())
 
 
-def read_time(text: str) -> Group | None:
+def _read_time(text: str) -> Group | None:
     """Reads a time of day: one with seconds, `a.m.`, `p.m.` or a zero in front; others may be ratios."""
-    match = TIME.fullmatch(_strip(text))
+    match = TIME.fullmatch(text)
     if not match:
         return None
     hour, minute, second, half, only_hour, its_half = match.groups()

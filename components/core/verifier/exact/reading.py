@@ -18,7 +18,7 @@ from rlready.components.core.verifier.exact.parts import (
     list_marks,
     split,
 )
-from rlready.components.core.verifier.exact.quantities import REALS, read_date, read_quantity, read_time, read_words
+from rlready.components.core.verifier.exact.quantities import REALS, read_moment, read_quantity, read_words
 from rlready.components.core.verifier.exact.spelling import SPACE
 from rlready.components.core.verifier.exact.tokens import tokenize
 
@@ -60,7 +60,7 @@ def read(text: str):
         if not (isinstance(value, Node) or value.kind == "unit") or has_symbols(value):
             raise Unreadable("a label or a factor")
         return value
-    if moment := read_time(text) or read_date(text):
+    if moment := read_moment(text):
         return moment
     tokens = tokenize(text)
     if not tokens:
