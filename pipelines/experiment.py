@@ -25,7 +25,6 @@ from typing import ContextManager, List  # noqa: UP035  kfp reads the annotation
 from kfp import dsl
 
 from rlready.components.benchmark.component import benchmark
-from rlready.components.config import SECTIONS, list_form, list_parameters, name_fields
 from rlready.components.curate.component import curate
 from rlready.components.gate.component import gate
 from rlready.components.plan.component import plan
@@ -33,8 +32,9 @@ from rlready.components.predictors.component import predictors
 from rlready.components.report.component import report
 from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
-from rlready.pipelines.cluster.placement import read_parallelism, read_placement
-from rlready.pipelines.cluster.pods import placed
+from rlready.config import SECTIONS, list_form, list_parameters, name_fields
+from rlready.placement.placement import read_parallelism, read_placement
+from rlready.placement.pods import placed
 
 # Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
 plan, curate, sft, predictors = placed(plan), placed(curate), placed(sft), placed(predictors)

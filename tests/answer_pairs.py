@@ -235,9 +235,7 @@ def polar(rng) -> Pairs:
 @kind
 def option_before_its_value(rng) -> Pairs:
     value, letter = draw_fraction(rng), rng.choice("ABCDE")
-    label = rng.choice(
-        ["{}) ", "({}) ", r"\text{{({}) }}", "{}. ", r"\textbf{{({})}}\ ", r"\mathrm{{({})}}\,", r"({})\ "]
-    )
+    label = rng.choice(["{}) ", "({}) ", r"\text{{({}) }}", "{}. ", r"\textbf{{({})}}\ ", r"\mathrm{{({})}}\,", r"({})\ "])
     yield write(value), label.format(letter) + write(value), True
     yield write(value), label.format(letter) + write(disturb(rng, value)), False
     yield label.format(letter) + write(value), label.format("E") + rewrite(rng, value), True

@@ -15,7 +15,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Returns the folder of an untrained Llama of 12,000 parameters with the list machine's tokenizer."""
-    from rlready.components.list_machine.__main__ import build_model, build_tokenizer
+    from rlready.list_machine.__main__ import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny") / "model"
     tokenizer = build_tokenizer()
@@ -79,7 +79,7 @@ def mlflow_client(empty_store, tmp_path, monkeypatch):
     """Returns a client of a store of its own, to which what rlready logs goes as of the pipeline run run-1."""
     from mlflow import MlflowClient
 
-    from rlready.components.core.tracking import client
+    from rlready.tracking import client
 
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
     uri = f"sqlite:///{tmp_path}/mlflow.db"

@@ -20,10 +20,10 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from rlready.pipelines import cli
-from rlready.pipelines.cluster.package import write_package
-from rlready.pipelines.cluster.placement import parse_placement
-from rlready.pipelines.recipes import load_recipe
+from rlready import cli
+from rlready.config.recipes import load_recipe
+from rlready.placement.placement import parse_placement
+from rlready.run.kfp.package import write_package
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 BODIES = {
@@ -87,16 +87,12 @@ class Kfp(BaseHTTPRequestHandler):
         if self.interfere(state):
             return None
         if rest == ["upload_version"]:
-            message = email.message_from_bytes(
-                b"Content-Type: " + self.headers["Content-Type"].encode() + b"\n\n" + body
-            )
+            message = email.message_from_bytes(b"Content-Type: " + self.headers["Content-Type"].encode() + b"\n\n" + body)
             (part,) = message.get_payload()
             assert part.get_param("name", header="content-disposition") == "uploadfile"
             documents = list(yaml.safe_load_all(part.get_payload(decode=True)))
             json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
-            entry = {k: query[k][0] for k in ("name", "display_name", "description")} | {
-                "pipeline_id": query["pipelineid"][0]
-            }
+            entry = {k: query[k][0] for k in ("name", "display_name", "description")} | {"pipeline_id": query["pipelineid"][0]}
             entry |= {"pipeline_version_id": f"version-{len(state.made['pipeline_versions'])}"}
             state.documents = documents
             kind = "pipeline_versions"
@@ -267,9 +263,7 @@ class Argo:
     def loop(self, *place, count):
         """Begins a loop of so many items."""
         path = self.enter(place)
-        self.twice(
-            f"{path}.iteration-driver", "system-dag-driver", "Pod", "Succeeded", outputs={"iteration-count": str(count)}
-        )
+        self.twice(f"{path}.iteration-driver", "system-dag-driver", "Pod", "Succeeded", outputs={"iteration-count": str(count)})
 
     def task(self, *place, state, candidate=None, artifacts=(), message="", output="", fault=""):
         """Brings the task of a stage to a state; returns the pod that it runs in, if it has one.
@@ -296,9 +290,7 @@ class Argo:
                 whole,
                 inputs={"pod-spec-patch": "", "cached-decision": "true"},
             )
-            self.add(
-                executor, "system-container-impl", "Skipped", "Skipped", message="when 'true != true' evaluated false"
-            )
+            self.add(executor, "system-container-impl", "Skipped", "Skipped", message="when 'true != true' evaluated false")
             return ""
         given = {"inputs": {"parameterValues": {"candidate": json.dumps(candidate)} if candidate else {}}}
         logs = self.locate_logs(*place)

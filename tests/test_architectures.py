@@ -9,10 +9,10 @@ from conftest import make_byte_tokenizer
 from test_experiment import run
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from rlready.components.core.models import load_model, load_tokenizer, save_model
-from rlready.components.core.prompts import encode_example, encode_prompt, find_eos_token_id
-from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.sampling.transformers_engine import TransformersEngine
+from rlready.models.load import load_model, load_tokenizer, save_model
+from rlready.models.prompts import encode_example, encode_prompt, find_eos_token_id
+from rlready.sampling.engine import Draw
+from rlready.sampling.transformers_engine import TransformersEngine
 
 # Llama 3 writes a header before each turn and ends turns and texts differently.
 LLAMA3 = """{{ bos_token }}{% for message in messages %}<|start_header_id|>{{ message['role'] }}<|end_header_id|>
@@ -138,9 +138,7 @@ def test_what_is_trained_is_decoded_and_stops(kind, folder, tmp_path):
     save_model(model.eval(), tokenizer, tmp_path / "trained")
 
     prompt = encode_prompt(tokenizer, row["question"], row["format"])
-    ((completion,),) = TransformersEngine.load(str(tmp_path / "trained")).sample(
-        [prompt], ["q"], Draw(1, 60, temperature=0)
-    )
+    ((completion,),) = TransformersEngine.load(str(tmp_path / "trained")).sample([prompt], ["q"], Draw(1, 60, temperature=0))
     assert (completion.text, completion.finished) == (row["solution"], True)
     assert tokenizer.convert_ids_to_tokens(completion.ids[-1]) == KINDS[kind]["end"]
     # Whoever takes the checkpoint elsewhere finds the same end in its generation_config.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, RlRecord, SftRecord
-from rlready.components.core.verdicts import Verdict
-from rlready.components.report.assemble import SweepResult, add_results, check_ran, list_failures, read_sweep
-from rlready.pipelines.laptop.replay import replay
+from rlready.analysis.sweep_result import SweepResult, add_results, check_ran, list_failures, read_sweep
+from rlready.errors import InputError
+from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, RlRecord, SftRecord
+from rlready.records.verdicts import Verdict
+from rlready.run.local.replay import replay
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 BASELINE = Outcome(Candidate("base", 0, "random", 8, 1e-3, 0))
@@ -57,9 +57,7 @@ def test_an_outcome_is_put_together_from_what_each_stage_said():
 def test_figures_of_two_engines_never_meet():
     ours, theirs = BenchmarkRecord(0.9, engine="vllm bfloat16"), BenchmarkRecord(0.1, engine="transformers float32")
     judged = SweepResult([Outcome(CANDIDATE, verdict=RUN)], BASELINE, {})
-    whole = add_results(
-        judged, [Outcome(CANDIDATE, rl=RL, benchmark=ours)], dataclasses.replace(BASELINE, benchmark=theirs)
-    )
+    whole = add_results(judged, [Outcome(CANDIDATE, rl=RL, benchmark=ours)], dataclasses.replace(BASELINE, benchmark=theirs))
     (outcome,) = whole.outcomes
     assert outcome.benchmark is None and outcome.failure.stage == "benchmark"
     assert "vllm bfloat16 scored it, and transformers float32 the base model" in outcome.failure.reason
@@ -111,7 +109,7 @@ def test_a_run_of_schema_2_is_reported_and_replayed_on_the_command_line(tmp_path
     (tmp_path / "old").mkdir()
     shutil.copy(OLD, tmp_path / "old" / "outcomes.json")
     for command, said in (("report", "random-8x1-lr0.001-s0"), ("replay", "all 2 verdicts of old come out")):
-        line = [sys.executable, "-m", "rlready.pipelines.cli", command, "old", "--work", str(tmp_path)]
+        line = [sys.executable, "-m", "rlready.cli", command, "old", "--work", str(tmp_path)]
         ended = subprocess.run(line, capture_output=True, text=True)
         assert ended.returncode == 0 and said in ended.stdout, ended.stderr
     assert "Only random-8x1-lr0.001-s0 has finished RL" in (tmp_path / "old" / "report.md").read_text()

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from rlready.components.plan.plan import make_plan
-from rlready.pipelines.laptop.board import BASELINE, Board
-from rlready.pipelines.recipes import load_recipe
+from rlready.config.recipes import load_recipe
+from rlready.run.local.progress_table import BASELINE, Board
+from rlready.stages.plan.plan import make_plan
 
 
 @pytest.fixture

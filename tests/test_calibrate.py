@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from kfp_server import rlready
 from test_policies import BASE, DEVICE, enforce, make_row
 
-from rlready.components.config import Gate, InputError
-from rlready.components.core.estimators.ties import TIE
-from rlready.components.core.records import BaseModel, PredictorsRecord
-from rlready.components.gate.decide import decide
-from rlready.components.report import calibration
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.calibration import Rule, calibrate, judge, set_up
+from rlready.analysis import calibration
+from rlready.analysis.calibration import Rule, calibrate, judge, set_up
+from rlready.analysis.sweep_result import SweepResult
+from rlready.config import Gate
+from rlready.errors import InputError
+from rlready.gate.decide import decide
+from rlready.records.outcome import BaseModel, PredictorsRecord
+from rlready.stats.ties import TIE
 
 PROBLEMS = 40
 
@@ -45,9 +46,7 @@ def make_sweep(generator, count, told=1.0, subset="random"):
             generalization_loss=float(generator.uniform(0.3, 0.6)),
             loss_interval=[0.2, 0.7],
         )
-        sft = dataclasses.replace(
-            row.outcome.sft, trajectory=[[0, 1.0], [1, 0.4], [2, float(generator.uniform(0.4, 0.6))]]
-        )
+        sft = dataclasses.replace(row.outcome.sft, trajectory=[[0, 1.0], [1, 0.4], [2, float(generator.uniform(0.4, 0.6))]])
         outcomes.append(fill(dataclasses.replace(row.outcome, sft=sft, predictors=predictors)))
     baseline = dataclasses.replace(BASE.outcome, predictors=base)
     verdicts = decide(outcomes, baseline, Gate(k=64, mode="audit", max_verifier_disagreement=1))
@@ -91,9 +90,7 @@ def repeat(sweep, generator, seeds=3):
     for outcome, seed in itertools.product(sweep.outcomes, range(seeds)):
         candidate = outcome.candidate
         name = candidate.candidate_id.removesuffix("-s0") + f"-s{seed}"
-        other = np.where(
-            generator.random(PROBLEMS) < 0.15, generator.integers(0, 2, PROBLEMS) * 5, outcome.predictors.correct
-        )
+        other = np.where(generator.random(PROBLEMS) < 0.15, generator.integers(0, 2, PROBLEMS) * 5, outcome.predictors.correct)
         outcomes.append(
             dataclasses.replace(
                 outcome,
@@ -216,7 +213,7 @@ def enforce_rejected(outcome):
 
 
 def test_the_command_prints_the_frontier_its_doubts_and_lines_that_a_recipe_takes(tmp_path, monkeypatch, capsys):
-    from rlready.pipelines.recipes import load_recipe
+    from rlready.config.recipes import load_recipe
 
     path = write(make_sweep(np.random.default_rng(4), 12), tmp_path / "outcomes.json")
     assert rlready(monkeypatch, "calibrate", path) == 0
@@ -228,7 +225,7 @@ def test_the_command_prints_the_frontier_its_doubts_and_lines_that_a_recipe_take
 
 
 def test_a_run_in_mlflow_is_found_by_its_id(tmp_path, mlflow_client, monkeypatch, capsys):
-    from rlready.components.core.tracking.runs import finish_run, open_run
+    from rlready.tracking.runs import finish_run, open_run
 
     run_id = "0e1f5c9e-3c1b-4d53-9b57-0c8f2d1d2b11"
     write(make_sweep(np.random.default_rng(5), 10), tmp_path / "there.json")

@@ -9,16 +9,16 @@ import sys
 
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.models import digest_folder, digest_weights
-from rlready.components.core.runtime import source
-from rlready.components.core.runtime.failures import lacks_space
-from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
+from rlready.errors import InputError
+from rlready.models.load import digest_folder, digest_weights
+from rlready.runtime import source
+from rlready.runtime.failures import lacks_space
+from rlready.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 
 HOLD = """
 import sys
-from rlready.components.core.runtime.failures import lacks_space
-from rlready.components.core.training.checkpoints import count_seconds, find_last, keep_last, open_folder
+from rlready.runtime.failures import lacks_space
+from rlready.training.checkpoints import count_seconds, find_last, keep_last, open_folder
 with open_folder("rl", ["work"], sys.argv[1]) as folder:
     found = [path.name for path in folder.iterdir()]
     half = folder / "checkpoint-5"
@@ -122,11 +122,11 @@ def test_edited_code_or_another_library_resumes_no_old_checkpoint(tmp_path, monk
         with open_folder(stage, ["work"], tmp_path / "model") as folder:
             return folder.name
 
-    copy = tmp_path / "components"
-    shutil.copytree(source.COMPONENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(source, "COMPONENTS", copy)
+    copy = tmp_path / "rlready"
+    shutil.copytree(source.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source, "PACKAGE", copy)
     before = name("rl"), name("sft")
-    with (copy / "rl" / "train.py").open("a") as file:
+    with (copy / "stages" / "rl" / "train.py").open("a") as file:
         file.write("# edited\n")
     assert name("rl") != before[0] and name("sft") == before[1]
     known = source.find_libraries()
@@ -162,7 +162,7 @@ def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
 
     from transformers import TrainerControl, TrainerState
 
-    from rlready.components.core.training import trainer
+    from rlready.training import trainer
 
     clock = [100.0]
     monkeypatch.setattr(trainer, "time", SimpleNamespace(time=lambda: clock[0]))

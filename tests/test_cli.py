@@ -9,8 +9,8 @@ import sys
 import pytest
 from kfp_server import rlready
 
-from rlready.components.config import SECTIONS, list_parameters
-from rlready.pipelines.cli import parser
+from rlready.cli import parser
+from rlready.config import SECTIONS, list_parameters
 
 IMAGE = f"registry.example/rlready@sha256:{'a' * 64}"
 
@@ -55,7 +55,7 @@ def test_run_s_help_has_every_parameter_once_by_stage_and_the_common_ones_first(
 def test_a_closed_pipe_ends_quietly():
     read, write = os.pipe()
     os.close(read)  # as `| head` does once it has enough
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "plan", "--recipe", "laptop"]
+    command = [sys.executable, "-m", "rlready.cli", "plan", "--recipe", "laptop"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
@@ -151,7 +151,7 @@ def test_set_takes_yaml_as_a_recipe_does(own, monkeypatch, capsys):
 
 def test_what_happens_is_said_at_once_without_a_terminal_too():
     code = (
-        "import os, time; from rlready.pipelines.cli.style import print_progress, print_result\n"
+        "import os, time; from rlready.cli.style import print_progress, print_result\n"
         "print_progress(time.time(), 'a: SFT from the cache'); print_result('log', 'runs/log.txt'); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

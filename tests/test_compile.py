@@ -10,24 +10,18 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from rlready.components.config import (
-    InputError,
-    complete_parameters,
-    list_form,
-    list_parameters,
-    name_fields,
-    parse_parameters,
-)
-from rlready.components.plan.sweep import expand_sweep
-from rlready.pipelines.cluster.package import describe_package, digest_package, name_version, read_package
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import complete_parameters, list_form, list_parameters, name_fields, parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.run.kfp.package import describe_package, digest_package, name_version, read_package
+from rlready.stages.plan.sweep import expand_sweep
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 TYPES = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", list: "LIST", dict: "STRUCT", bool: "BOOLEAN"}
 
 
 def run_compile(path, *options):
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "compile", "-o", str(path), "--image", IMAGE, *options]
+    command = [sys.executable, "-m", "rlready.cli", "compile", "-o", str(path), "--image", IMAGE, *options]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -162,9 +156,7 @@ LONGEST_ANNOTATION = 262144  # bytes; kubectl apply keeps all of a resource in o
 
 @pytest.mark.parametrize("namespace", [None, "team-a"])
 def test_the_manifests_are_what_kfp_takes_from_git(package, tmp_path, namespace):
-    done = run_compile(
-        tmp_path / "m.yaml", "--format", "kubernetes", *(["--namespace", namespace] if namespace else [])
-    )
+    done = run_compile(tmp_path / "m.yaml", "--format", "kubernetes", *(["--namespace", namespace] if namespace else []))
     assert done.returncode == 0, done.stderr
     made = {resource["kind"]: resource for resource in yaml.safe_load_all((tmp_path / "m.yaml").read_text())}
     assert list(made) == ["Pipeline", "PipelineVersion"]  # the webhook wants the pipeline to be there

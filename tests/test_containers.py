@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from test_experiment import list_started, recipe, run, start, wait_for_event  # noqa: F401  (recipe is a fixture)
 from test_images import read_pins
 
-from rlready.pipelines.laptop.containers import LABEL, run_container
+from rlready.run.local.containers import LABEL, run_container
 
 pytestmark = pytest.mark.containers
 ODD_USER = {"user": "1000650000:0", "read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"]}
@@ -139,13 +139,13 @@ def test_the_package_is_a_wheel_with_the_pinned_libraries(client, image):
 def test_any_user_can_start_a_stage_on_a_read_only_root(client, image):
     code = (
         "import getpass, tempfile, matplotlib.pyplot, mlflow, trl; getpass.getuser(); tempfile.mkdtemp();"
-        "import rlready.components.sft.__main__; print('well')"
+        "import rlready.stages.sft.stage; print('well')"
     )
     assert ask(client, image, code, **ODD_USER).endswith("well\n")
 
 
 def test_a_light_stage_is_there_within_a_second(client, image):
-    code = "import time; t = time.time(); import rlready.components.gate.__main__; print(time.time() - t)"
+    code = "import time; t = time.time(); import rlready.stages.gate.stage; print(time.time() - t)"
     assert min(float(ask(client, image, code, **ODD_USER)) for _ in range(3)) < 1
 
 

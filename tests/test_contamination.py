@@ -11,18 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import SUBSETS, Curate, InputError, parse_parameters, read_settings, write_settings
-from rlready.components.core.data.identity import identify
-from rlready.components.core.models import load_token_counter
-from rlready.components.curate.contamination import Contamination, Text, list_words
-from rlready.components.curate.curate import curate
-from rlready.components.curate.near_duplicates import HASHES, Signatures, sign
-from rlready.components.curate.operators import list_operators
-from rlready.components.curate.pool import Spool
-from rlready.components.curate.split import rank_subsets
-from rlready.components.plan.plan import make_plan
-from rlready.components.plan.sources import look_at_sources
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import SUBSETS, Curate, parse_parameters, read_settings, write_settings
+from rlready.config.recipes import load_recipe
+from rlready.data.identity import identify
+from rlready.errors import InputError
+from rlready.models.load import load_token_counter
+from rlready.stages.curate.curate import curate
+from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_words
+from rlready.stages.curate.duplicates.near_duplicates import HASHES, Signatures, sign
+from rlready.stages.curate.duplicates.operators import list_operators
+from rlready.stages.curate.pool import Spool
+from rlready.stages.curate.split import rank_subsets
+from rlready.stages.plan.plan import make_plan
+from rlready.stages.plan.sources import look_at_sources
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
@@ -74,19 +75,13 @@ def run(tmp_path, train, evaluation=None, **changes):
     files["evaluation_data"] = write_json(tmp_path / "test.jsonl", evaluation)
     settings = Curate(**{**COUNTS, **files, **changes})
     out = tmp_path / f"data-{random.random()}"
-    card = curate(
-        settings, look_at_sources(settings).revisions, out, lambda texts: [len(text.split()) for text in texts]
-    )
+    card = curate(settings, look_at_sources(settings).revisions, out, lambda texts: [len(text.split()) for text in texts])
     return card, {path.stem: pq.read_table(path).to_pylist() for path in out.glob("*.parquet")}
 
 
 def count(card):
     """Returns how many rows were left out by set and reason, without those that nothing asked for."""
-    return {
-        (d["set"], d["reason"]): d["rows"]
-        for d in card["dropped"]
-        if not d["reason"].startswith(("not drawn", "another"))
-    }
+    return {(d["set"], d["reason"]): d["rows"] for d in card["dropped"] if not d["reason"].startswith(("not drawn", "another"))}
 
 
 @pytest.mark.parametrize(
@@ -177,9 +172,7 @@ def test_contaminated_rows_leave_with_a_report_of_examples(tmp_path):
     rng = random.Random(0)
     train, evaluation = [write_problem(n, rng) for n in range(60)], [write_problem(n, rng) for n in range(900, 920)]
     near = [row | {"question": "Please read. " + row["question"] + " Explain."} for row in evaluation[:3]]
-    other = [
-        row | {"question": row["question"].replace(f"Item {n}", "Item 7")} for n, row in enumerate(evaluation, 900)
-    ]
+    other = [row | {"question": row["question"].replace(f"Item {n}", "Item 7")} for n, row in enumerate(evaluation, 900)]
     card, sets = run(tmp_path, train + evaluation[:2] + near + other, evaluation)
     assert count(card) == {("sft", "also an evaluation problem"): 2, ("sft", "nearly an evaluation problem"): 3}
     assert {m["rows"]: m["reason"] for m in card["contamination"]} == {
@@ -189,9 +182,7 @@ def test_contaminated_rows_leave_with_a_report_of_examples(tmp_path):
     (entry,) = (d for d in card["dropped"] if d["reason"] == "nearly an evaluation problem")
     assert entry["first"] == [f"train.jsonl line {n}" for n in (63, 64, 65)]
     shown = entry["examples"][0]
-    assert (
-        shown["text"] == near[0]["question"] and shown["other"] == evaluation[0]["question"] and shown["overlap"] > 0.9
-    )
+    assert shown["text"] == near[0]["question"] and shown["other"] == evaluation[0]["question"] and shown["overlap"] > 0.9
     assert sum(map(len, sets.values())) == 60 + 20 + 11
 
 
@@ -242,9 +233,7 @@ def test_what_stays_of_near_duplicates_is_near_to_none_that_stays(tmp_path):
     leaves = signatures.find(order, 0.8)
 
     def compare(one, other):
-        one, other = (
-            set(zip(*(text.split()[n:] for n in range(5)), strict=False)) for text in (texts[one], texts[other])
-        )
+        one, other = (set(zip(*(text.split()[n:] for n in range(5)), strict=False)) for text in (texts[one], texts[other]))
         return len(one & other) / len(one | other)
 
     stay = [row for row in range(len(texts)) if row not in leaves]
@@ -372,7 +361,7 @@ def test_other_processes_change_no_byte(tmp_path, monkeypatch):
     files["evaluation_data"] = write_json(tmp_path / "test.jsonl", rows[:20])
     settings = Curate(**COUNTS, **files, max_tokens=100_000)
     for here in (100, 1):
-        monkeypatch.setattr("rlready.components.curate.refine.CHUNKS_HERE", here)
+        monkeypatch.setattr("rlready.stages.curate.refine.CHUNKS_HERE", here)
         out = tmp_path / f"out-{here}"
         count_tokens = load_token_counter("builtin:list-machine", "")
         curate(settings, look_at_sources(settings).revisions, out, count_tokens)
@@ -382,7 +371,7 @@ def test_other_processes_change_no_byte(tmp_path, monkeypatch):
 
 
 def test_rows_beyond_memory_come_back_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("rlready.components.curate.pool.BYTES_IN_MEMORY", 500)
+    monkeypatch.setattr("rlready.stages.curate.pool.BYTES_IN_MEMORY", 500)
     rng, spool = random.Random(5), Spool(tmp_path)
     keys = [rng.getrandbits(64) if number % 7 else 1 << 63 for number in range(700)]
     for first in range(0, 700, 10):
@@ -438,9 +427,7 @@ def test_traces_are_verified_and_limited_in_tokens(tmp_path):
 
 
 def test_a_trace_that_the_verifier_cannot_judge_leaves_under_a_name_of_its_own(tmp_path):
-    rows = [
-        {"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"\\boxed{{{2 * n}}}"} for n in range(60)
-    ]
+    rows = [{"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"\\boxed{{{2 * n}}}"} for n in range(60)]
     prose = "Petya, whatever Vasya does in any of his moves"
     rows[7] |= {"answer": prose, "solution": "\\boxed{\\text{it is always Petya who will win in the end}}"}
     rows[8] |= {"answer": prose, "solution": f"\\boxed{{{prose}}}"}
@@ -508,9 +495,9 @@ SHARED = {
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason="RLREADY_DATA names no folder")
 def test_every_known_overlap_of_the_real_files_is_found():
-    from rlready.components.core.data.problems import read_problem
-    from rlready.components.core.data.registry import find_source
-    from rlready.components.core.data.sources import read_rows
+    from rlready.data.problems import read_problem
+    from rlready.data.registry import find_source
+    from rlready.data.sources import read_rows
 
     own = {"aime_1983_2023_solutions": {"path": str(DATA / "aime_1983_2023_solutions")}}
 

@@ -9,11 +9,12 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rlready.components.config import Training, Unreachable, parse_parameters
-from rlready.components.plan.cost import SHAPES, Lengths, estimate_needs, estimate_states, find_remedies, read_shape
-from rlready.components.plan.plan import make_plan
-from rlready.pipelines.cluster.placement import count_bytes
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import Training, parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import Unreachable
+from rlready.placement.placement import count_bytes
+from rlready.stages.plan.cost import SHAPES, Lengths, estimate_needs, estimate_states, find_remedies, read_shape
+from rlready.stages.plan.plan import make_plan
 
 CONFIGS = yaml.safe_load(SHAPES.read_text())
 RECIPES = ("llama3-8b", "mistral-nemo-12b", "qwen3-4b")
@@ -140,7 +141,7 @@ def test_a_large_recipe_fits_its_gpus_and_the_remedies_fit_where_it_does_not(nam
 def plan(*arguments, endpoint="http://127.0.0.1:1"):
     """Runs rlready plan where the hub is out of reach; returns (exit status, output, errors)."""
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": "/nowhere", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "plan", *arguments]
+    command = [sys.executable, "-m", "rlready.cli", "plan", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 

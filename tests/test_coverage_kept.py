@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.estimators.coverage import estimate_coverage_kept, estimate_own_coverage
-from rlready.components.core.estimators.intervals import estimate_interval
+from rlready.errors import InputError
+from rlready.stats.coverage import estimate_coverage_kept, estimate_own_coverage
+from rlready.stats.intervals import estimate_interval
 
 
 def solve(count, n, k):
@@ -97,9 +97,7 @@ def test_the_interval_covers_and_the_estimate_has_no_bias_to_speak_of(way, studi
                 estimates = np.array([estimate for estimate in estimates if estimate])
                 covered = ((estimates[:, 1] <= true) & (true <= estimates[:, 2])).mean()
                 mean, error = estimates[:, 0].mean(), estimates[:, 0].std() / len(estimates) ** 0.5
-                print(
-                    f"{way:38} n {n:3} problems {problems:3} {name:4} {true:.3f}, mean {mean:.3f}, covered {covered:.3f}"
-                )
+                print(f"{way:38} n {n:3} problems {problems:3} {name:4} {true:.3f}, mean {mean:.3f}, covered {covered:.3f}")
                 assert covered >= 0.93 - 2 * (0.07 * 0.93 / studies) ** 0.5
                 if way != "the base solves few" and problems == 128:
                     assert covered <= 0.985

@@ -12,19 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import SUBSETS, Curate, InputError
-from rlready.components.core.data.identity import identify
-from rlready.components.core.data.problems import read_problem
-from rlready.components.core.data.registry import find_source, list_sources
-from rlready.components.core.data.sources import examine
-from rlready.components.core.evaluation.suite import list_groups
-from rlready.components.core.verifier import describe_gold
-from rlready.components.curate import golds
-from rlready.components.curate.card import describe_card
-from rlready.components.curate.contamination import compile_eraser, list_words
-from rlready.components.curate.curate import curate
-from rlready.components.curate.digest import RowsDigest
-from rlready.components.curate.golds import BY_TEXT
+from rlready.config import SUBSETS, Curate
+from rlready.data.identity import identify
+from rlready.data.problems import read_problem
+from rlready.data.registry import find_source, list_sources
+from rlready.data.sources import examine
+from rlready.errors import InputError
+from rlready.evaluation.suite import list_groups
+from rlready.stages.curate import references
+from rlready.stages.curate.card import describe_card
+from rlready.stages.curate.curate import curate
+from rlready.stages.curate.digest import RowsDigest
+from rlready.stages.curate.duplicates.contamination import compile_eraser, list_words
+from rlready.stages.curate.references import BY_TEXT
+from rlready.verifier import describe_gold
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
 
@@ -87,9 +88,7 @@ def test_several_benchmarks_are_kept_apart_and_all_of_them_leave_the_training_da
     card, sets = run(tmp_path, train, f"{names[0]}, {names[1]}")
     asked = {name: [row["problem_id"] for row in sets[name]] for name in ("predictors", "benchmark")}
     assert len(asked["predictors"]) == 5 and not set(asked["predictors"]) & set(asked["benchmark"])
-    found = {
-        name: [row["question"] for row in sets["benchmark"] if row["benchmark"] == name] for name in ("first", "second")
-    }
+    found = {name: [row["question"] for row in sets["benchmark"] if row["benchmark"] == name] for name in ("first", "second")}
     assert 1 <= len(found["first"]) <= 6 and len(found["second"]) == 6
     assert set(found["first"]) <= {row["question"] for row in first}
     trained = {row["question"] for name in ("sft", "heldout", "rl") for row in sets[name]}
@@ -196,8 +195,8 @@ def test_a_spool_on_disk_gives_what_one_in_memory_gives(tmp_path, gsm8k_file, mo
     rows = [row | {"question": f'{row["question"]} "Ünï\\\\x"\t\u2028'} for row in make_gsm8k_rows(60)]
     files = gsm8k_file("train.jsonl", rows + rows[:7]), gsm8k_file("test.jsonl", make_gsm8k_rows(20, 1, 100))
     in_memory, sets = run(tmp_path, *files)
-    monkeypatch.setattr("rlready.components.curate.pool.BYTES_IN_MEMORY", 100)
-    monkeypatch.setattr("rlready.components.curate.sets.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("rlready.stages.curate.pool.BYTES_IN_MEMORY", 100)
+    monkeypatch.setattr("rlready.stages.curate.sets.ROWS_AT_ONCE", 7)
     assert run(tmp_path, *files) == (in_memory, sets)
     assert in_memory["sets"]["sft"]["digest"] == digest_rows(sets["sft"], list(sets["sft"][0]))[:16]
 
@@ -314,7 +313,7 @@ def test_golds_that_only_the_same_text_matches_are_left_out_of_rl_and_counted_el
 
 def test_golds_are_understood_only_where_rl_may_ask_them(tmp_path, gsm8k_file, monkeypatch):
     asked = []
-    monkeypatch.setattr(golds, "describe_gold", lambda gold, form: asked.append(gold) or describe_gold(gold, form))
+    monkeypatch.setattr(references, "describe_gold", lambda gold, form: asked.append(gold) or describe_gold(gold, form))
     rows = [{"question": f"What is the root of {n}?", "solution": f"\\boxed{{\\sqrt{{{n}}}}}"} for n in range(1000)]
     plain = gsm8k_file("e.jsonl", make_gsm8k_rows(20, 1, 5000))
     _, sets = run(tmp_path, gsm8k_file("t.jsonl", rows), plain)

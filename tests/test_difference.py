@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rlready.components.config import InputError
-from rlready.components.core.estimators.difference import estimate_difference
-from rlready.components.core.estimators.pass_at_k import estimate_curve
+from rlready.errors import InputError
+from rlready.stats.difference import estimate_difference
+from rlready.stats.pass_at_k import estimate_curve
 
 
 def draw_alike(rng, problems):

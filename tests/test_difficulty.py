@@ -6,10 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import InputError, complete_parameters, parse_parameters, read_settings, write_settings
-from rlready.components.curate.__main__ import run
-from rlready.components.curate.curate import curate
-from rlready.components.plan.checks import check_values
+from rlready.config import complete_parameters, parse_parameters, read_settings, write_settings
+from rlready.errors import InputError
+from rlready.stages.curate.curate import curate
+from rlready.stages.curate.stage import run
+from rlready.stages.plan.checks import check_values
 
 SMALL = {
     "base_model": "builtin:list-machine",
@@ -52,9 +53,9 @@ def write_rows(path, rows):
 
 
 def curate_files(tmp_path, count, **changes):
-    from rlready.components.config import Curate
-    from rlready.components.core.data.registry import Source
-    from rlready.components.core.data.sources import examine
+    from rlready.config import Curate
+    from rlready.data.registry import Source
+    from rlready.data.sources import examine
 
     train = write_rows(tmp_path / "train.jsonl", make_gsm8k_rows(300))
     test = write_rows(tmp_path / "test.jsonl", make_gsm8k_rows(20, 1, 900))
@@ -108,9 +109,7 @@ def test_a_rate_that_the_verifier_cannot_tell_decides_nothing(tmp_path):
 
 
 def test_too_few_problems_of_the_right_difficulty_are_one_line(tmp_path):
-    with pytest.raises(
-        InputError, match=r"70 RL rows wanted .* 0 usable \(.*295 x the base model solves it too rarely"
-    ):
+    with pytest.raises(InputError, match=r"70 RL rows wanted .* 0 usable \(.*295 x the base model solves it too rarely"):
         curate_files(tmp_path, lambda problems: [(0, 0)] * len(problems), min_pass_rate=0.25, heldout_problems=5)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from kfp_server import Argo, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.pipelines.cluster import doctor, size
-from rlready.pipelines.cluster.server import list_lacks
+from rlready.run.kfp import doctor, size
+from rlready.run.kfp.server import list_lacks
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def test_each_data_set_is_named_once(examine, tmp_path):
 
 def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "LEAST_DISK", 1 << 60)
-    monkeypatch.setattr(
-        importlib.metadata, "requires", lambda name: ["no-such-library>=1", "kfp<2", "x; extra == 'gpu'"]
-    )
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["no-such-library>=1", "kfp<2", "x; extra == 'gpu'"])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("KFP_HOST", "http://127.0.0.1:1")
     recipe = tmp_path / "recipe.yaml"

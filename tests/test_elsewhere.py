@@ -12,15 +12,15 @@ import pytest
 import yaml
 from test_report import BASE, DEVICE, fail, flatten_all, make_audited, make_outcome
 
-from rlready.components.config import InputError
-from rlready.components.core.elsewhere import ElsewhereRecord, read_results
-from rlready.components.core.tracking import client, find, log, runs
-from rlready.components.report.assemble import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.components.report.audit import audit_rejections
-from rlready.components.report.comparison import read_row
-from rlready.components.report.ledger import balance, list_entries
-from rlready.components.report.report import write_report
-from rlready.pipelines.cli import parser
+from rlready.analysis.comparison import read_row
+from rlready.analysis.costs import balance, list_entries
+from rlready.analysis.gate_audit import audit_rejections
+from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
+from rlready.cli import parser
+from rlready.errors import InputError
+from rlready.records.external import ElsewhereRecord, read_results
+from rlready.stages.report.report import write_report
+from rlready.tracking import client, find, log, runs
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "results.yaml").read_text())
 HEADER = "candidate,score,standard_error,cost"
@@ -181,10 +181,7 @@ def report(outcomes, tmp_path):
 def test_chosen_rejections_alone_say_nothing_of_the_others(tmp_path):
     outcomes = add_results(make_audited([0.40], [(None, 0.0)] * 5), out_0=0.5, out_1=0.3)
     page = report(outcomes, tmp_path)
-    assert (
-        "2 of 5 rejections can be held against a result from elsewhere; 1 of them ended above the best approved one"
-        in page
-    )
+    assert "2 of 5 rejections can be held against a result from elsewhere; 1 of them ended above the best approved one" in page
     assert "of all rejections 1 to 4 are wrong" in page and "false-rejection rate" not in page
 
 
@@ -256,7 +253,7 @@ def test_costs_of_another_kind_of_device_are_shown_and_not_compared(tmp_path):
 
 def test_the_command_line_says_which_run_it_does_not_find(tmp_path):
     (tmp_path / "r.csv").write_text(f"{HEADER}\na,0.5,,\n")
-    line = [sys.executable, "-m", "rlready.pipelines.cli", "record", "--work", str(tmp_path), "--results", "r.csv"]
+    line = [sys.executable, "-m", "rlready.cli", "record", "--work", str(tmp_path), "--results", "r.csv"]
     ended = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2 and "no finished run here; rlready run makes one" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]

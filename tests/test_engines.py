@@ -15,17 +15,18 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from rlready.components.benchmark.score import score
-from rlready.components.config import Curate, Gate, InputError, Predictors, Samples, Sampling
-from rlready.components.core.models import count_parameters, find_model, load_model, write_pointer
-from rlready.components.core.prompts import encode_prompt
-from rlready.components.core.records import BaseModel, Candidate
-from rlready.components.core.sampling.choose import choose_engine, open_engine
-from rlready.components.core.sampling.engine import Draw, cut_at_stop
-from rlready.components.core.sampling.sharded_engine import ShardedEngine, divide_devices
-from rlready.components.core.sampling.transformers_engine import TransformersEngine
-from rlready.components.curate.curate import curate
-from rlready.components.predictors.measure import measure
+from rlready.config import Curate, Gate, Predictors, Samples, Sampling
+from rlready.errors import InputError
+from rlready.models.load import count_parameters, find_model, load_model, write_pointer
+from rlready.models.prompts import encode_prompt
+from rlready.records.outcome import BaseModel, Candidate
+from rlready.sampling.choose import choose_engine, open_engine
+from rlready.sampling.engine import Draw, cut_at_stop
+from rlready.sampling.sharded_engine import ShardedEngine, divide_devices
+from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stages.benchmark.score import score
+from rlready.stages.curate.curate import curate
+from rlready.stages.predictors.measure import measure
 
 CANDIDATE = Candidate("c", 0, "random", 1, 1e-6, 0)
 SOURCE = "builtin:list-machine"
@@ -108,9 +109,7 @@ def test_records_say_which_engine_drew_and_in_which_precision(model, data, tmp_p
         assert engine.identity == "transformers float32"
         half = TransformersEngine(engine.model.to(torch.bfloat16), engine.tokenizer)
         assert half.identity == "transformers bfloat16"
-    assert (
-        score(CANDIDATE, 1, Sampling(max_tokens=8), Samples(), data, model, tmp_path).engine == "transformers float32"
-    )
+    assert score(CANDIDATE, 1, Sampling(max_tokens=8), Samples(), data, model, tmp_path).engine == "transformers float32"
 
 
 def set_machine(monkeypatch, gpus, installed):
@@ -179,8 +178,7 @@ def test_two_processes_measure_what_one_does(model, data, mode, tmp_path):
 
 def test_two_processes_score_what_one_does(model, data, tmp_path):
     one, two = (
-        score(CANDIDATE, 4, Sampling(max_tokens=40, replicas=n), Samples(), data, model, tmp_path / str(n))
-        for n in (1, 2)
+        score(CANDIDATE, 4, Sampling(max_tokens=40, replicas=n), Samples(), data, model, tmp_path / str(n)) for n in (1, 2)
     )
     assert strip(two) == strip(one)
 
@@ -206,9 +204,7 @@ def test_a_killed_process_is_one_line_and_takes_the_others_along(model):
         prompt = encode_prompt(engine.tokenizer, "RS:abcd?", "word")
         engine.sample([prompt] * 2, ["a", "b"], Draw(1, 4))
         threading.Timer(0.5, os.kill, (engine.replicas[1].process.pid, signal.SIGKILL)).start()
-        with pytest.raises(
-            InputError, match=r"process 2 of 2 was killed by signal 9 \(out of memory\?\).*replicas"
-        ) as e:
+        with pytest.raises(InputError, match=r"process 2 of 2 was killed by signal 9 \(out of memory\?\).*replicas") as e:
             for step in range(1000):
                 engine.sample([prompt] * 64, [f"{step} {n}" for n in range(64)], Draw(64, 100))
         assert "\n" not in str(e.value)
@@ -218,17 +214,15 @@ def test_a_killed_process_is_one_line_and_takes_the_others_along(model):
 def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path, model):
     with ShardedEngine(model, Sampling(), "transformers", 1) as engine:
         engine.close()
-        engine.replicas[0].__init__(
-            {"model": str(tmp_path), "sampling": {}, "engine": "transformers", "replicas": 1}, {}
-        )
+        engine.replicas[0].__init__({"model": str(tmp_path), "sampling": {}, "engine": "transformers", "replicas": 1}, {})
         with pytest.raises(InputError, match="process 1 of 1 failed"):
             engine.sample([[1]], ["a"], Draw(1, 4))
 
 
 def test_processes_die_with_their_parent(model):
     code = (
-        "import sys, time; from rlready.components.config import Sampling;"
-        "from rlready.components.core.sampling.sharded_engine import ShardedEngine;"
+        "import sys, time; from rlready.config import Sampling;"
+        "from rlready.sampling.sharded_engine import ShardedEngine;"
         f"engine = ShardedEngine({model!r}, Sampling(), 'transformers', 2);"
         "print(*[worker.process.pid for worker in engine.replicas], flush=True); time.sleep(60)"
     )

@@ -16,29 +16,29 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rlready.components.config import InputError, Sampling
-from rlready.components.core.data.registry import Source, find_benchmarks
-from rlready.components.core.estimators.pass_at_k import estimate_pass_at_k
-from rlready.components.core.evaluation.evaluate import evaluate
-from rlready.components.core.evaluation.parts import Reached, choose_size
-from rlready.components.core.evaluation.plan import plan_evaluation
-from rlready.components.core.evaluation.results import Results, describe_results
-from rlready.components.core.evaluation.samples import PART, write_part
-from rlready.components.core.evaluation.suite import average, score_benchmark, score_suite
-from rlready.components.core.evaluation.tally import count_samples, share_unknown
-from rlready.components.core.sampling.engine import Completion, Engine
-from rlready.components.list_machine.problems import write_problem
-from rlready.pipelines.cli.meter import describe_speed
+from rlready.cli.meter import describe_speed
+from rlready.config import Sampling
+from rlready.data.registry import Source, find_benchmarks
+from rlready.errors import InputError
+from rlready.evaluation.evaluate import evaluate
+from rlready.evaluation.parts import Reached, choose_size
+from rlready.evaluation.plan import plan_evaluation
+from rlready.evaluation.results import Results, describe_results
+from rlready.evaluation.samples import PART, write_part
+from rlready.evaluation.suite import average, score_benchmark, score_suite
+from rlready.evaluation.tally import count_samples, share_unknown
+from rlready.list_machine.problems import write_problem
+from rlready.sampling.engine import Completion, Engine
+from rlready.stats.pass_at_k import estimate_pass_at_k
 
 WORDS = "builtin:list-machine"
 ROWS = [
-    dict(zip(("question", "answer"), write_problem(random.Random(n), 1), strict=True)) | {"format": "word"}
-    for n in range(20)
+    dict(zip(("question", "answer"), write_problem(random.Random(n), 1), strict=True)) | {"format": "word"} for n in range(20)
 ]
 
 
 def start(folder, *options, benchmarks=WORDS):
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "evaluate", "--model", WORDS, "--benchmarks", benchmarks]
+    command = [sys.executable, "-m", "rlready.cli", "evaluate", "--model", WORDS, "--benchmarks", benchmarks]
     command += ["--work", str(folder), "--set", "sampling_max_tokens=32", *options]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     return subprocess.Popen(
@@ -63,9 +63,7 @@ def mine(tmp_path_factory):
     """Returns a benchmark of two subjects, with a row that is left out, as a file."""
     path = tmp_path_factory.mktemp("data") / "mine.jsonl"
     rows = [row | {"type": "even" if n % 2 else "odd"} for n, row in enumerate(ROWS)]
-    path.write_text(
-        "".join(json.dumps(row) + "\n" for row in [*rows, {"question": "", "answer": "x", "type": "odd"}, rows[0]])
-    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"question": "", "answer": "x", "type": "odd"}, rows[0]]))
     return path
 
 
@@ -96,9 +94,7 @@ def test_the_numbers_are_those_of_the_stored_samples(whole):
         assert score["standard_error"] == pytest.approx(np.std(correct, ddof=1) / 4 / len(correct) ** 0.5)
         for k, value, low, high in score["curve"]:
             assert value == pytest.approx(estimate_pass_at_k(correct, 4, int(k))) and low <= value <= high
-        greedy = [
-            r["verdict"] == "right" for r in rows if r["benchmark"] == score["benchmark"] and r["temperature"] == 0
-        ]
+        greedy = [r["verdict"] == "right" for r in rows if r["benchmark"] == score["benchmark"] and r["temperature"] == 0]
         assert score["greedy"] == pytest.approx(np.mean(greedy))
         assert f"{score['pass_at_1']:.3f} ± {score['standard_error']:.3f}" in shown
     ours = results["scores"][1]
@@ -197,9 +193,7 @@ def test_no_part_takes_a_minute_and_parts_go_on_where_others_ended(tmp_path, mon
     assert names[0].read_bytes() == names[1].read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0.5, 32)]
-)
+@pytest.mark.parametrize(("problems", "seconds", "size"), [(1, 90, 1), (1, 5, 4), (8, 20, 12), (8, 120, 2), (4, 0.5, 32)])
 def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problems, seconds, size):
     assert choose_size(problems, seconds) == size
 
@@ -262,9 +256,7 @@ def test_a_sample_without_a_verdict_counts_as_not_right_and_is_told(tmp_path):
     problems = [{"benchmark": "x", "problem_id": "a"}, {"benchmark": "x", "problem_id": "b"}]
     (score,) = score_suite(problems, 2, sampled.correct, greedy.correct, share_unknown(*tallies))
     assert (score.pass_at_1, score.greedy) == (0.25, 0.5) and score.unknown == 1 / 2
-    shown = describe_results(
-        SimpleNamespace(benchmarks=[SimpleNamespace(left_out={})]), Results([score], average([score]), 6)
-    )
+    shown = describe_results(SimpleNamespace(benchmarks=[SimpleNamespace(left_out={})]), Results([score], average([score]), 6))
     assert "no verdict on 50.0%, counted as wrong" in shown  # of the greedy answers, which is more than of the samples
 
 
@@ -308,9 +300,7 @@ def test_a_problem_of_two_benchmarks_counts_once_in_the_standard_error():
         correct = rng.binomial(samples, rng.beta(1, 1, 120))
         parts = [(range(100), "a"), (range(40, 120), "b")]
         scores = [
-            score_benchmark(
-                name, [{"problem_id": n} for n in ids], samples, correct[list(ids)].tolist(), [0] * len(ids)
-            )
+            score_benchmark(name, [{"problem_id": n} for n in ids], samples, correct[list(ids)].tolist(), [0] * len(ids))
             for ids, name in parts
         ]
         mean = average(scores)

@@ -57,7 +57,7 @@ def start(recipe, work, *options):
     command = [
         sys.executable,
         "-m",
-        "rlready.pipelines.cli",
+        "rlready.cli",
         "run",
         "--recipe",
         str(recipe),
@@ -117,9 +117,7 @@ def test_the_second_loop_gets_the_models_of_the_first(first):
 
 def test_the_last_point_of_the_trajectory_is_the_generalization_loss(first):
     for outcome in first[1].values():
-        assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(
-            outcome["predictors"]["generalization_loss"], abs=1e-5
-        )
+        assert outcome["sft"]["trajectory"][-1][1] == pytest.approx(outcome["predictors"]["generalization_loss"], abs=1e-5)
         assert [epoch for epoch, _ in outcome["sft"]["trajectory"]] == list(range(outcome["candidate"]["epochs"] + 1))
 
 
@@ -146,7 +144,7 @@ def test_every_sample_is_kept_and_can_be_read(first, work):
         assert approved[stage]["kept"]["rows"] == count
         rows = pq.read_table(f"{approved['links'][f'{stage}_samples']}/samples.parquet").to_pylist()
         assert len(rows) == count and {row["verdict"] for row in rows} <= {"right", "wrong", "unknown"}
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "samples", "--work", str(work)]
+    command = [sys.executable, "-m", "rlready.cli", "samples", "--work", str(work)]
     counts = subprocess.run(command, capture_output=True, text=True).stdout
     for name in (*(outcome["candidate"]["candidate_id"] for outcome in outcomes.values()), "base"):
         assert name in counts
@@ -173,7 +171,7 @@ def test_the_same_command_again_computes_nothing(first, recipe, work):
 
 def call(work, command, *options):
     """Returns what a command about a work folder prints."""
-    command = [sys.executable, "-m", "rlready.pipelines.cli", command, "--work", str(work), *options]
+    command = [sys.executable, "-m", "rlready.cli", command, "--work", str(work), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -193,9 +191,7 @@ def test_plan_leaves_out_what_comes_from_the_cache(first, recipe, work):
     assert unjudged.startswith("3 of 3 SFT, 0 of 3 Predictors, 0 of 2 RL, 0 of 3 Benchmark: ")
     assert unjudged.endswith("if every candidate goes on to RL") and not longer.endswith("goes on to RL")
     more = json.dumps([SLOW, FAST, {"epochs": 2, "learning_rate": 1e-6}])
-    assert foresee(f"sweep_candidates={more}").startswith(
-        "3 of 4 SFT, 3 of 4 Predictors, 1 of 3 RL, 2 of 4 Benchmark: "
-    )
+    assert foresee(f"sweep_candidates={more}").startswith("3 of 4 SFT, 3 of 4 Predictors, 1 of 3 RL, 2 of 4 Benchmark: ")
 
 
 def test_one_more_candidate_computes_only_that_one(first, recipe, work):
@@ -244,7 +240,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
 
 
 def replay(work, name, *options):
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "replay", name, "--work", str(work), *options]
+    command = [sys.executable, "-m", "rlready.cli", "replay", name, "--work", str(work), *options]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -314,7 +310,7 @@ def failed(recipe, work, tmp_path_factory):
     """A sweep of which one candidate asks for more examples than the data has: of so many rows plan does not count all."""
     from itertools import islice
 
-    from rlready.components.list_machine.problems import generate_rows
+    from rlready.list_machine.problems import generate_rows
 
     path = tmp_path_factory.mktemp("file") / "train.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in islice(generate_rows("sft", 1), 1100)))
@@ -348,9 +344,7 @@ def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recip
     client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlready").experiment_id
     name = outcomes[2]["candidate"]["candidate_id"]
-    (run, *_) = client.search_runs(
-        [experiment], f"tags.`rlready.candidate_id` = '{name}'", order_by=["start_time DESC"]
-    )
+    (run, *_) = client.search_runs([experiment], f"tags.`rlready.candidate_id` = '{name}'", order_by=["start_time DESC"])
     assert run.info.status == "FAILED" and "larger than the data" in run.data.tags["failed.reason"]
 
 

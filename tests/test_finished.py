@@ -10,22 +10,16 @@ import pytest
 import yaml
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import Gate, InputError
-from rlready.components.core.models import digest_folder, digest_weights, load_model, load_tokenizer, locate
-from rlready.components.core.records import (
-    BaseModel,
-    Candidate,
-    Outcome,
-    PredictorsRecord,
-    SampleStatistics,
-    SftRecord,
-)
-from rlready.components.core.serialization import from_json, to_json
-from rlready.components.gate.decide import decide
-from rlready.components.gate.ranking import rank
-from rlready.components.plan.plan import describe_plan, make_plan
-from rlready.components.sft.checkpoint import adopt
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import Gate
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.gate.decide import decide
+from rlready.gate.ranking import rank
+from rlready.models.load import digest_folder, digest_weights, load_model, load_tokenizer, locate
+from rlready.records.outcome import BaseModel, Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
+from rlready.records.serialization import from_json, to_json
+from rlready.stages.plan.plan import describe_plan, make_plan
+from rlready.stages.sft.adopt import adopt
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "checkpoints.yaml").read_text())
 
@@ -40,7 +34,7 @@ def folders(tiny_model, tmp_path_factory):
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from rlready.components.list_machine.__main__ import build_model, build_tokenizer
+    from rlready.list_machine.__main__ import build_model, build_tokenizer
 
     root = tmp_path_factory.mktemp("folders")
     build_model(build_tokenizer(), hidden=32, layers=1, seed=1).save_pretrained(root / "other")
@@ -127,8 +121,8 @@ def test_without_a_base_model_what_is_measured_does_not_depend_on_who_else_is_ra
 def test_without_rl_nothing_is_set_apart_for_it_and_sizes_are_upper_bounds(folders, gsm8k_file, tmp_path):
     import pyarrow.parquet as pq
 
-    from rlready.components.config import read_settings
-    from rlready.components.curate.curate import curate
+    from rlready.config import read_settings
+    from rlready.stages.curate.curate import curate
 
     few, problems = gsm8k_file("train.jsonl", make_gsm8k_rows(20)), gsm8k_file("test.jsonl", make_gsm8k_rows(9, 1, 500))
     given = laptop(

@@ -15,18 +15,18 @@ import pytest
 from google.protobuf import json_format
 from kfp_server import IMAGE, Argo, list_titles, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
-from rlready.components.core.runtime import events
-from rlready.components.core.serialization import to_json
-from rlready.components.core.tracking.find import find_experiment
-from rlready.components.core.tracking.runs import find_open_runs, open_run
-from rlready.components.core.verdicts import Verdict
-from rlready.pipelines.cluster import follow, runs, story
-from rlready.pipelines.cluster import server as kfp
-from rlready.pipelines.cluster.steps import count_iterations, list_steps
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
 from rlready.pipelines.experiment import experiment
-from rlready.pipelines.recipes import load_recipe
+from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
+from rlready.records.serialization import to_json
+from rlready.records.verdicts import Verdict
+from rlready.run.kfp import follow, progress, runs
+from rlready.run.kfp import server as kfp
+from rlready.run.kfp.nodes import count_iterations, list_steps
+from rlready.runtime import events
+from rlready.tracking.find import find_experiment
+from rlready.tracking.runs import find_open_runs, open_run
 
 MEASURE = ("measure-candidates", "for-loop-1")
 TRAIN = ("train-approved", "for-loop-2", 0, "for-loop-3")
@@ -156,7 +156,7 @@ def test_a_run_from_the_cache_tells_names_and_verdicts_as_any_other(server, sour
 def test_the_loops_that_plan_and_the_gate_list_are_those_of_the_compiled_pipeline():
     assert {(*MEASURE, "sft"), (TRAIN[0], TRAIN[1], TRAIN[3], "rl"), REPORT} <= list_titles().keys() and MEASURE[
         0
-    ] == story.MEASURING
+    ] == progress.MEASURING
     # Compiled for this machine; tests/backend/test_cache.py says which stages a cluster makes again in every run.
     assert not experiment.pipeline_spec.root.dag.tasks["plan"].caching_options.enable_cache
 
@@ -267,7 +267,7 @@ def test_a_run_that_somebody_stopped_is_not_twenty_failures(server, known):
 
 
 def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_long_are_not(server, monkeypatch):
-    monkeypatch.setattr(story, "PATIENCE", 0)
+    monkeypatch.setattr(progress, "PATIENCE", 0)
     reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     argo = Argo()
     argo.loop(*MEASURE, count=3)
@@ -319,12 +319,12 @@ def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch,
     argo = Argo(templates=[driver])
     argo.task("plan", state="running")
     lines = tell(server, argo.write())
-    assert lines == [story.UNCACHED]
+    assert lines == [progress.UNCACHED]
     assert runs.has_cache(kfp.connect()) is None  # no run yet
     server.past, server.workflow = [make_run()], argo.write()
     assert runs.has_cache(kfp.connect()) is False
     assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
-    assert capsys.readouterr().err == f"rlready: as the newest run shows, {story.UNCACHED}\n"
+    assert capsys.readouterr().err == f"rlready: as the newest run shows, {progress.UNCACHED}\n"
     server.workflow = Argo(templates=[driver | {"container": {"args": ["--type", "CONTAINER"]}}]).write()
     assert runs.has_cache(kfp.connect()) is True
 
@@ -336,9 +336,7 @@ def finish(server, *outcomes):
         "baseline": json.loads(to_json(Outcome(CANDIDATES[0], predictors=PredictorsRecord()))),
         "parameters": SWEEP,
     }
-    server.artifacts[address] = json.dumps(
-        records | {"outcomes": [json.loads(to_json(outcome)) for outcome in outcomes]}
-    )
+    server.artifacts[address] = json.dumps(records | {"outcomes": [json.loads(to_json(outcome)) for outcome in outcomes]})
     argo = Argo()
     argo.task(*REPORT, state="done", artifacts={"records": address})
     server.progress, server.past = [(make_run("SUCCEEDED"), argo.write())], [make_run("SUCCEEDED")]
@@ -413,9 +411,7 @@ def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server):
     assert list(follow.follow(connection, "runs-0", pause=0.01)) == []
     assert len(asked) == 3
     server.failures["/runs/"] = lambda request: request.answer(503, {"error": "busy"})
-    with pytest.raises(
-        InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"
-    ):
+    with pytest.raises(InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"):
         list(follow.follow(connection, "runs-0", pause=0.001))
 
 

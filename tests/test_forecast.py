@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlready.components.core.estimators.forecast import (
-    MIN_SETTINGS,
-    predict_known_setting,
-    predict_new_setting,
-    weigh_addition,
-)
-from rlready.components.core.tracking.find import Finished
-from rlready.components.core.verdicts import GateNumbers, Verdict
-from rlready.components.gate import forecast
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stages.gate import forecast
+from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting, weigh_addition
+from rlready.tracking.find import Finished
 
 
 def draw_settings(generator, sizes, share, known):
@@ -76,9 +71,7 @@ def test_what_cannot_show_its_scatter_is_not_predicted():
 
 def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_two_settings(monkeypatch):
     finished = {
-        f"random-256x{setting}-s{seed}": Finished(
-            (0.5 + setting / 10, None, None), 0.3 + setting / 10 + seed / 100, seed == 0
-        )
+        f"random-256x{setting}-s{seed}": Finished((0.5 + setting / 10, None, None), 0.3 + setting / 10 + seed / 100, seed == 0)
         for setting in range(2)
         for seed in range(4)
     }
@@ -115,9 +108,7 @@ def test_two_predictors_give_the_interval_of_the_textbook():
     spread = math.sqrt(left[0] / 9 * (1 + row @ np.linalg.inv(design.T @ design) @ row))
     half = 2.262157 * spread  # Student's t with 9 degrees of freedom
     assert predict_new_setting(x, y, range(12), at) == pytest.approx((row @ beta, row @ beta - half, row @ beta + half))
-    assert (
-        predict_new_setting(np.column_stack([x[:, 0], x[:, 0]]), y, range(12), at) is None
-    )  # nothing tells them apart
+    assert predict_new_setting(np.column_stack([x[:, 0], x[:, 0]]), y, range(12), at) is None  # nothing tells them apart
 
 
 def draw_study(generator, weight, settings=13, seeds=3):
@@ -131,8 +122,7 @@ def draw_study(generator, weight, settings=13, seeds=3):
 def test_a_predictor_that_says_nothing_is_seldom_taken_and_one_that_does_mostly():
     generator = np.random.default_rng(4)
     taken = {
-        weight: np.mean([weigh_addition(*draw_study(generator, weight)).better for _ in range(200)])
-        for weight in (0.0, 0.4)
+        weight: np.mean([weigh_addition(*draw_study(generator, weight)).better for _ in range(200)]) for weight in (0.0, 0.4)
     }
     assert taken[0.0] <= 0.05 and taken[0.4] >= 0.9
     assert weigh_addition(*draw_study(generator, 0.4, settings=7)) is None
@@ -175,9 +165,7 @@ def test_a_loss_joins_where_the_candidates_say_that_it_compares_whatever_they_ar
 ):
     x, more, y, settings = draw_study(np.random.default_rng(5), 0.4)
     finished = {
-        f"random-looking-{setting}-s{number}": Finished(
-            (x[number], None, more[number]), y[number], False, finished_compare
-        )
+        f"random-looking-{setting}-s{number}": Finished((x[number], None, more[number]), y[number], False, finished_compare)
         for number, setting in enumerate(settings)
     }
     monkeypatch.setattr(forecast, "find_finished", lambda *_: finished)

@@ -14,9 +14,14 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from rlready.components.config import Gate, InputError
-from rlready.components.core.estimators.difference import estimate_difference
-from rlready.components.core.records import (
+from rlready.analysis.comparison import read_rows
+from rlready.analysis.sweep_result import SweepResult
+from rlready.config import Gate
+from rlready.errors import InputError
+from rlready.gate.audit import draw_audit
+from rlready.gate.decide import decide, sort_best
+from rlready.gate.ranking import rank
+from rlready.records.outcome import (
     Candidate,
     Failure,
     Outcome,
@@ -25,15 +30,11 @@ from rlready.components.core.records import (
     SequenceRecord,
     SftRecord,
 )
-from rlready.components.core.serialization import from_json, to_json
-from rlready.components.core.verdicts import GateNumbers, Verdict
-from rlready.components.gate.__main__ import arrange
-from rlready.components.gate.audit import draw_audit
-from rlready.components.gate.decide import decide, sort_best
-from rlready.components.gate.ranking import rank
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.comparison import read_rows
-from rlready.pipelines.laptop.replay import replay
+from rlready.records.serialization import from_json, to_json
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.run.local.replay import replay
+from rlready.stages.gate.stage import arrange
+from rlready.stats.difference import estimate_difference
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "gate.yaml").read_text())
 LENIENT = Gate(k=2, min_pass_at_k=0.0, min_pass_at_k_over_base=-1.0, max_loss_rise=100.0)
@@ -94,9 +95,7 @@ def test_the_base_model_as_a_candidate_forgot_nothing_and_its_coverage_is_not_co
     settings = dataclasses.replace(LENIENT, min_coverage_kept=1.0)
     verdict = decide_one(base, base, settings)
     assert verdict.decision == "approved" and "coverage kept not compared: it is the base model" in verdict.reason
-    assert verdict.numbers.coverage_kept == pytest.approx(
-        0.8
-    )  # c 2 of n 4: two draws of 2 both hold a right one: 4 of 6
+    assert verdict.numbers.coverage_kept == pytest.approx(0.8)  # c 2 of n 4: two draws of 2 both hold a right one: 4 of 6
     other = make_outcome([2, 1], name="checkpoint")
     assert decide_one(other, base, settings).decision == "rejected"
 
@@ -300,9 +299,7 @@ def fraction(counts, k):
     return sum(1 - Fraction(comb(4 - c, k), comb(4, k)) for c in counts) / len(counts)
 
 
-COUNTS = st.integers(1, 40).flatmap(
-    lambda size: st.tuples(*[st.lists(st.integers(0, 4), min_size=size, max_size=size)] * 2)
-)
+COUNTS = st.integers(1, 40).flatmap(lambda size: st.tuples(*[st.lists(st.integers(0, 4), min_size=size, max_size=size)] * 2))
 
 
 @effort(max_examples=60, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from rlready.components.core.estimators.generalization_loss import estimate_loss_interval, mean_loss, split_by_length
+from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, split_by_length
 
 
 def draw_losses(rng, examples):
@@ -40,9 +40,7 @@ def test_the_interval_of_a_difference_pairs_the_examples_and_covers():
         low, high = estimate_loss_interval(other, one)
         held += low <= 0.02 <= high
         widths.append(np.ptp(estimate_loss_interval(one)) / (high - low))
-    assert (
-        0.90 <= held / 300 <= 0.98 and np.median(widths) > 2
-    )  # four times the spread of the difference, over equal tokens
+    assert 0.90 <= held / 300 <= 0.98 and np.median(widths) > 2  # four times the spread of the difference, over equal tokens
 
 
 def test_quartiles_hold_every_example_once_in_the_order_of_length():

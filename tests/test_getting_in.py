@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.components.config import InputError
-from rlready.pipelines.cluster import credentials, follow
-from rlready.pipelines.cluster import server as kfp
-from rlready.pipelines.cluster.runs import list_newest_runs
+from rlready.errors import InputError
+from rlready.run.kfp import credentials, follow
+from rlready.run.kfp import server as kfp
+from rlready.run.kfp.runs import list_newest_runs
 
 SECRET = "eyJhbGciOiJSUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 PREFIX = "/pipeline"

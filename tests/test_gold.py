@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rlready.components.core.verifier import extract_boxed, is_readable, verify
-from rlready.components.core.verifier.exact.decide import is_confirmed, read_plain
+from rlready.verifier import extract_boxed, is_readable, verify
+from rlready.verifier.equivalence.decide import is_confirmed, read_plain
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 # Looser spelling that a model may use for the same answer.

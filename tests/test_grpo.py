@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlready.components.rl import grpo
+from rlready.stages.rl import grpo
 
 PROMPT, COMPLETION = 6, 20
 
@@ -79,9 +79,7 @@ def test_loss_and_gradients_are_those_of_trl(make_trainer, advantages, overrides
     from trl import GRPOTrainer
 
     inputs = make_rollouts(advantages)
-    ours, theirs = (
-        find_gradients(make_trainer(kind, **overrides), inputs) for kind in (grpo.ThriftyGRPOTrainer, GRPOTrainer)
-    )
+    ours, theirs = (find_gradients(make_trainer(kind, **overrides), inputs) for kind in (grpo.ThriftyGRPOTrainer, GRPOTrainer))
     assert ours[0] == pytest.approx(theirs[0], abs=1e-6)
     size = max(float(gradient.abs().max()) for gradient in theirs[1].values())
     assert size > 0 or not any(advantages)
@@ -114,13 +112,11 @@ def test_what_vllm_adds_keeps_its_rows(make_trainer):
 
 def test_pictures_and_other_inputs_are_left_to_trl(make_trainer):
     trainer = make_trainer(grpo.ThriftyGRPOTrainer)
-    assert trainer._sums_tokens(make_rollouts(SOME)) and not trainer._sums_tokens(
-        make_rollouts(SOME) | {"num_images": []}
-    )
+    assert trainer._sums_tokens(make_rollouts(SOME)) and not trainer._sums_tokens(make_rollouts(SOME) | {"num_images": []})
 
 
 def test_what_is_rewarded_is_what_evaluation_reads_of_the_ids_and_so_is_what_ended(make_trainer):
-    from rlready.components.core.sampling.engine import read_completion
+    from rlready.sampling.engine import read_completion
 
     trainer, rewarded = make_trainer(grpo.ThriftyGRPOTrainer), []
     tokenizer, end = trainer.processing_class, 7  # as a chat template's own end token would be

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 from test_report import BASE, fail, make_outcome
 
-from rlready.components.config import Gate
-from rlready.components.core.elsewhere import ElsewhereRecord
-from rlready.components.core.records import Candidate, PredictorsRecord
-from rlready.components.gate.decide import decide
-from rlready.components.gate.ranking import rank
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.audit import audit_rejections
-from rlready.components.report.comparison import group_settings, read_row, read_rows
-from rlready.components.report.headline import describe_result
-from rlready.components.report.noise import compare_settings, measure_noise
-from rlready.components.report.savings import weigh_gate
+from rlready.analysis.comparison import group_settings, read_row, read_rows
+from rlready.analysis.gate_audit import audit_rejections
+from rlready.analysis.noise import compare_settings, measure_noise
+from rlready.analysis.sweep_result import SweepResult
+from rlready.config import Gate
+from rlready.gate.decide import decide
+from rlready.gate.ranking import rank
+from rlready.records.external import ElsewhereRecord
+from rlready.records.outcome import Candidate, PredictorsRecord
+from rlready.stages.report.headline import describe_result
+from rlready.stages.report.savings import weigh_gate
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
 ERRORS = st.sampled_from([None, 0.0, 0.01, 0.03])
@@ -40,9 +40,7 @@ def draw_outcome(draw, number):
     if draw(st.integers(0, 3)) == 0:
         return dataclasses.replace(outcome, rl=None, benchmark=None, elsewhere=ElsewhereRecord(score, draw(ERRORS)))
     seconds = draw(st.none() | st.just(1000.0))
-    scored = dataclasses.replace(
-        outcome.benchmark, standard_error=draw(ERRORS), greedy_pass_at_1=draw(st.none() | SHARES)
-    )
+    scored = dataclasses.replace(outcome.benchmark, standard_error=draw(ERRORS), greedy_pass_at_1=draw(st.none() | SHARES))
     return dataclasses.replace(outcome, benchmark=scored, rl=dataclasses.replace(outcome.rl, seconds=seconds))
 
 
@@ -83,9 +81,7 @@ def check_first(said, rows):
 
 
 def check_sharpening(said, rows, base):
-    found = re.search(
-        r"model (\w+) gained ([-+]\d\.\d+) sampled and ([-+]\d\.\d+) greedily(?:: (.*?) of the sampled)?", said
-    )
+    found = re.search(r"model (\w+) gained ([-+]\d\.\d+) sampled and ([-+]\d\.\d+) greedily(?:: (.*?) of the sampled)?", said)
     if not found:
         return
     row = next(row for row in rows if row.name == found[1])
@@ -151,8 +147,7 @@ def test_every_sentence_is_true_of_its_outcome(outcomes, base):
 )  # fmt: skip
 def test_the_answer_says_how_much_of_the_gain_is_sharpening(base, best, said):
     a, b = (
-        make_outcome("random", n, 0.2, 0.7, 0.7, score, name)
-        for n, (name, score) in enumerate([("a", best[0]), ("b", 0.1)])
+        make_outcome("random", n, 0.2, 0.7, 0.7, score, name) for n, (name, score) in enumerate([("a", best[0]), ("b", 0.1)])
     )
     a, other = (
         dataclasses.replace(o, benchmark=dataclasses.replace(o.benchmark, pass_at_1=score, greedy_pass_at_1=greedy))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rlready.pipelines.cli.page import write_page
+from rlready.cli.page import write_page
 
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS = 350, 60, 1200
 LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
-MODULES = sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
+MODULES = sorted(path for folder in ("rlready", "components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(p for p in ROOT.glob("CONTRIBUTING.md"))])
 
 

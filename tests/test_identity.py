@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 import yaml
 
-from rlready.components.core.data.identity import identify
+from rlready.data.identity import identify
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "identity.yaml").read_text())
 

@@ -9,13 +9,14 @@ import sys
 import pytest
 from kfp_server import rlready
 
-from rlready.components.config import InputError, parse_parameters
-from rlready.components.core.records import BaseModel
-from rlready.components.list_machine.problems import generate_rows
-from rlready.components.plan.checks import check_values
-from rlready.components.plan.propose import MINUTES, propose_values
-from rlready.components.plan.sizes import propose_split
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.list_machine.problems import generate_rows
+from rlready.records.outcome import BaseModel
+from rlready.stages.plan.checks import check_values
+from rlready.stages.plan.propose import MINUTES, propose_values
+from rlready.stages.plan.sizes import propose_split
 
 SHAPES = {
     "columns": lambda row: row,
@@ -77,7 +78,7 @@ def test_too_few_problems_are_not_split():
 def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, monkeypatch, tmp_path):
     assert init(monkeypatch, "columns.jsonl", tiny_model, "--output", "mine.yaml") == 0
     (tmp_path / "elsewhere").mkdir()
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "../mine.yaml"]
+    command = [sys.executable, "-m", "rlready.cli", "run", "--recipe", "../mine.yaml"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
     done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True)
     assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: the gate approves nobody

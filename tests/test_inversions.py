@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from test_report import make_outcome
 
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.comparison import read_rows
-from rlready.components.report.inversions import describe_inversions, find_inversions
+from rlready.analysis.comparison import read_rows
+from rlready.analysis.reversals import find_inversions
+from rlready.analysis.sweep_result import SweepResult
+from rlready.stages.report.reversal_section import describe_inversions
 
 
 def make_study(before, after, noise, seed=0, seeds=3, collapsed=None):

@@ -23,14 +23,14 @@ import kfp_server_api as api
 import pytest
 import yaml
 
-from rlready.components.config import InputError
-from rlready.components.report.assemble import SweepResult
-from rlready.pipelines.cluster import follow
-from rlready.pipelines.cluster.runs import read_workflow
-from rlready.pipelines.cluster.server import connect
-from rlready.pipelines.cluster.size import count_packed_bytes
-from rlready.pipelines.cluster.steps import Step, list_steps, read_nodes
-from rlready.pipelines.recipes import load_recipe
+from rlready.analysis.sweep_result import SweepResult
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.run.kfp import follow
+from rlready.run.kfp.nodes import Step, list_steps, read_nodes
+from rlready.run.kfp.runs import read_workflow
+from rlready.run.kfp.server import connect
+from rlready.run.kfp.size import count_packed_bytes
 
 pytestmark = pytest.mark.kfp
 NO_SFT, TUNED, SHORT = {"epochs": 0}, {"epochs": 1}, {"epochs": 1, "subset": "shortest"}
@@ -114,7 +114,7 @@ class Case:
         """
         self.row, self.begun, self.said, self.run, self.sweep = Row(name), time.monotonic(), "", "", None
         ROWS.append(self.row)
-        command = [sys.executable, "-m", "rlready.pipelines.cli", "submit", "--recipe", str(recipe), "--follow"]
+        command = [sys.executable, "-m", "rlready.cli", "submit", "--recipe", str(recipe), "--follow"]
         command += [part for key, value in (changed or {}).items() for part in ("--set", f"{key}={json.dumps(value)}")]
         command += shlex.split(os.environ.get("RLREADY_SUBMIT", ""))
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -186,7 +186,7 @@ def kill(step: Step) -> None:
         "for path in glob.glob('/proc/[0-9]*/cmdline'):\n"
         "    try: words = open(path).read().split('\\0')\n"
         "    except OSError: continue\n"
-        f"    if 'rlready.components.core.launch' in words and {step.stage!r} in words:\n"
+        f"    if 'rlready.run.launch' in words and {step.stage!r} in words:\n"
         "        os.kill(int(path.split('/')[2]), signal.SIGKILL); print('killed')\n"
     )
     execute(step, code, "killed")

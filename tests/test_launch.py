@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from rlready.components.config.stages import Training
-from rlready.components.core import launch
-from rlready.components.core.records import Candidate, Failure, Outcome, SftRecord
-from rlready.components.core.runtime import failures
-from rlready.components.core.serialization import read_record, to_json, write_record
+from rlready.config.stages import Training
+from rlready.records.outcome import Candidate, Failure, Outcome, SftRecord
+from rlready.records.serialization import read_record, to_json, write_record
+from rlready.run import launch
+from rlready.runtime import failures
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 SETTINGS = json.dumps({"training": dataclasses.asdict(Training())})
@@ -28,7 +28,7 @@ def replace_work(folder, stage, body):
     (folder / "sitecustomize.py").write_text(
         "import sys, types\n"
         "def run(**arguments):\n" + "".join(f"    {line}\n" for line in body.splitlines()) + ""
-        f"sys.modules['rlready.components.{stage}.__main__'] = types.SimpleNamespace(run=run)\n"
+        f"sys.modules['rlready.stages.{stage}.stage'] = types.SimpleNamespace(run=run)\n"
     )
     return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
@@ -36,13 +36,13 @@ def replace_work(folder, stage, body):
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     """Returns a function that launches a stage whose work is the body given."""
-    for name in (launch.SOCKET, launch.RETRIES, "MLFLOW_TRACKING_URI"):
+    for name in (launch.SOCKET, failures.RETRIES, "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
 
     def start(body, stage="predictors", candidate=CANDIDATE, retries=0, **more):
         with monkeypatch.context() as patch:
             patch.setenv("PYTHONPATH", replace_work(tmp_path, stage, body))
-            patch.setenv(launch.RETRIES, str(retries))
+            patch.setenv(failures.RETRIES, str(retries))
             patch.setenv("TRIES", str(tmp_path / "tries"))
             names = ("data", "model", "outcome", "trained", "samples")
             arguments = {name: str(tmp_path / name) for name in names} | {"settings": SETTINGS} | more
@@ -95,7 +95,7 @@ def test_a_second_try_that_succeeds_leaves_no_trace(work, tmp_path):
 
 
 def test_bad_input_is_never_tried_again(work, tmp_path):
-    body = COUNT + "from rlready.components.config import InputError\nraise InputError('sft_x: no\\nsft_y: no')"
+    body = COUNT + "from rlready.config import InputError\nraise InputError('sft_x: no\\nsft_y: no')"
     _, outcome = work(body, retries=5)
     assert count_tries(tmp_path) == 1 and outcome.failure.reason == "sft_x: no; sft_y: no"
 
@@ -141,7 +141,7 @@ def test_a_pod_that_is_stopped_takes_its_work_with_it(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RLREADY"))}
     environment["PYTHONPATH"] = replace_work(tmp_path, "predictors", body)
     arguments = {"candidate": to_json(CANDIDATE), "outcome": str(tmp_path / "outcome"), "settings": "{}"}
-    start = f"from rlready.components.core.launch import launch; launch('predictors', **{arguments!r})"
+    start = f"from rlready.run.launch import launch; launch('predictors', **{arguments!r})"
     task = subprocess.Popen([sys.executable, "-c", start], env=environment)
     for _ in range(200):
         if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
@@ -202,7 +202,7 @@ def test_an_outcome_is_json_for_the_next_stage():
 def test_no_library_reports_to_its_maker():
     """Its thread would look up a host, and so read the environment, while accelerate writes it: that is a SIGSEGV at times."""
     said = (
-        "import os, rlready.components.core.launch, mlflow, huggingface_hub.constants\n"
+        "import os, rlready.run.launch, mlflow, huggingface_hub.constants\n"
         "from mlflow.telemetry import get_telemetry_client\n"
         "print(get_telemetry_client(), huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY)\n"
         "print(os.environ['VLLM_NO_USAGE_STATS'])  # vLLM need not be installed"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.components.core.elsewhere import ElsewhereRecord
-from rlready.components.core.estimators.difference import estimate_difference
-from rlready.components.core.estimators.intervals import Z95
-from rlready.components.core.estimators.lead import GREEDY, LOSS, SCORE, Lead, measure_lead
-from rlready.components.core.records import BenchmarkRecord, Candidate, Outcome, PredictorsRecord
+from rlready.gate.lead import GREEDY, LOSS, SCORE, Lead, measure_lead
+from rlready.records.external import ElsewhereRecord
+from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome, PredictorsRecord
+from rlready.stats.difference import estimate_difference
+from rlready.stats.intervals import Z95
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 
@@ -54,9 +54,7 @@ def test_after_rl_the_problems_are_paired_as_in_the_demo():
     generator = np.random.default_rng(8)
     shared = generator.normal(0.3, 1.0, 128)
     one, other = (
-        make_counted(
-            generator.binomial(8, 1 / (1 + np.exp(-shared - up - generator.normal(0, 0.5, 128)))).tolist(), samples=8
-        )
+        make_counted(generator.binomial(8, 1 / (1 + np.exp(-shared - up - generator.normal(0, 0.5, 128)))).tolist(), samples=8)
         for up in (0.18, -0.18)
     )
     apart = [dataclasses.replace(o, benchmark=dataclasses.replace(o.benchmark, correct=None)) for o in (one, other)]

@@ -5,11 +5,12 @@ import re
 import pytest
 from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.components.config import InputError, parse_parameters
-from rlready.pipelines.cluster import limits, size
-from rlready.pipelines.cluster.package import write_package
-from rlready.pipelines.cluster.placement import parse_placement
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.placement.placement import parse_placement
+from rlready.run.kfp import limits, size
+from rlready.run.kfp.package import write_package
 
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
 OPEN = ["gate_max_rl_runs=0", "gate_audit_fraction=0"]  # the recipe has a budget and an audit of its own
@@ -78,9 +79,7 @@ def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch
     assert capsys.readouterr().err.count("fit: split the sweep") == 2
 
 
-def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(
-    monkeypatch, capsys, tmp_path, limit
-):
+def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(monkeypatch, capsys, tmp_path, limit):
     assert rlready(monkeypatch, "plan", *MANY) == 0
     assert "workflow    too large for a cluster: sweep: 12 candidates" in capsys.readouterr().out
     recipe = tmp_path / "recipe.yaml"
@@ -101,8 +100,6 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
 
 @pytest.mark.parametrize("text", ["{{workflow.name}}", "$$", "$(HOME)"])
 def test_what_argo_and_kubernetes_would_fill_in_is_refused_by_name(text):
-    with pytest.raises(
-        InputError, match=r"sampling_stop holds (\{\{|\$\$|\$\(), which Argo or Kubernetes would fill in"
-    ):
+    with pytest.raises(InputError, match=r"sampling_stop holds (\{\{|\$\$|\$\(), which Argo or Kubernetes would fill in"):
         limits.check_texts({"gate_k": 4, "sampling_stop": ["}}", text]})
     limits.check_texts({"sweep_attempts": {"a": {"b": {}}}, "sampling_stop": ["}}", "$", "{", "$5", text[0]]})

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from kubernetes import client
 
-from rlready.components.config import InputError
-from rlready.pipelines.cluster.look import compare_with_cluster
-from rlready.pipelines.cluster.placement import parse_placement
+from rlready.errors import InputError
+from rlready.placement.placement import parse_placement
+from rlready.run.kfp.preflight import compare_with_cluster
 
 PLACEMENT = {
     "all": {"secrets": {"rlready-hub": {"token": "HF_TOKEN"}}, "hub_cache": "rlready-hub-cache", "queue": "research"},
@@ -172,15 +172,11 @@ def test_what_may_not_be_looked_at_is_a_doubt(api):
     api.refused = dict.fromkeys(WHOLE, 403)
     missing, doubts = look()
     assert not missing
-    assert len(doubts) == 7 and all(
-        "not looked at (403" in line for line in doubts
-    )  # without groups, no custom objects
+    assert len(doubts) == 7 and all("not looked at (403" in line for line in doubts)  # without groups, no custom objects
 
 
 def test_checkpoints_on_a_volume_of_one_node_are_a_doubt(api):
-    api.there[f"{SPACE}/persistentvolumeclaims/rlready-checkpoints"] = make_claim(
-        "rlready-checkpoints", "ReadWriteOnce"
-    )
+    api.there[f"{SPACE}/persistentvolumeclaims/rlready-checkpoints"] = make_claim("rlready-checkpoints", "ReadWriteOnce")
     missing, (doubt,) = look()
     assert not missing and doubt.startswith("volume claim rlready-checkpoints of rl is not ReadWriteMany, so one node")
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rlready.components.config import parse_parameters
-from rlready.components.plan.cost import Lengths, read_shape
-from rlready.components.plan.machine import (
+from rlready.config import parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.stages.plan.cost import Lengths, read_shape
+from rlready.stages.plan.machine import (
     Room,
     count_side_by_side,
     describe_machine,
@@ -18,7 +19,6 @@ from rlready.components.plan.machine import (
     estimate_memory,
     look_at_machine,
 )
-from rlready.pipelines.recipes import load_recipe
 
 SMOLLM = {
     "model_type": "llama",

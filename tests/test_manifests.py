@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from rlready.pipelines.cluster.placement import parse_placement
+from rlready.placement.placement import parse_placement
 
 ROOT = Path(__file__).parent.parent / "manifests"
 OVERLAYS = ("base", "overlays/single-gpu", "overlays/production", "train-job", "checkpoints")
@@ -61,9 +61,7 @@ def check(documents, beside=()):
     for document in documents:
         validate(document)
     secrets = [document for path in sorted((ROOT / "secrets").glob("*.yaml")) for document in load(path)]
-    present = {
-        (d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in [*documents, *beside, *secrets]
-    }
+    present = {(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in [*documents, *beside, *secrets]}
 
     def find(kind, namespace, name, key=None):
         assert (kind, namespace, name) in present, f"{kind} {namespace}/{name} is referenced and does not exist"
@@ -76,9 +74,7 @@ def check(documents, beside=()):
         namespace, claimed = owner["metadata"]["namespace"], owner["spec"].get("volumeClaimTemplates", [])
         account = find("ServiceAccount", namespace, spec["serviceAccountName"])
         assert account["automountServiceAccountToken"] is spec["automountServiceAccountToken"] is False
-        assert (
-            owner["spec"]["selector"]["matchLabels"].items() <= owner["spec"]["template"]["metadata"]["labels"].items()
-        )
+        assert owner["spec"]["selector"]["matchLabels"].items() <= owner["spec"]["template"]["metadata"]["labels"].items()
         context = spec["securityContext"]
         assert context["runAsNonRoot"] is True and context["runAsUser"] > 0
         assert context["seccompProfile"]["type"] == "RuntimeDefault"
@@ -104,15 +100,11 @@ def check(documents, beside=()):
             for subject in document["subjects"]:
                 find("ServiceAccount", subject["namespace"], subject["name"])
         if document["kind"] == "Role":
-            assert not any(
-                "*" in rule[part] for rule in document["rules"] for part in ("apiGroups", "resources", "verbs")
-            )
+            assert not any("*" in rule[part] for rule in document["rules"] for part in ("apiGroups", "resources", "verbs"))
         if document["kind"] in ("Service", "PodDisruptionBudget"):
             selector = document["spec"]["selector"]
             wanted = (selector.get("matchLabels") or selector).items()
-            assert any(
-                wanted <= owner["spec"]["template"]["metadata"]["labels"].items() for owner, _ in find_pods(documents)
-            )
+            assert any(wanted <= owner["spec"]["template"]["metadata"]["labels"].items() for owner, _ in find_pods(documents))
         if document["kind"] == "StatefulSet":
             find("Service", namespace, document["spec"]["serviceName"])
 
@@ -123,9 +115,7 @@ def check_container(container, volumes):
     context = container["securityContext"]
     assert context["allowPrivilegeEscalation"] is False and context["readOnlyRootFilesystem"] is True
     assert context["capabilities"] == {"drop": ["ALL"]}
-    assert (
-        container["resources"]["requests"].keys() == {"cpu", "memory"} and "memory" in container["resources"]["limits"]
-    )
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"} and "memory" in container["resources"]["limits"]
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
     ports = {port["name"] for port in container["ports"]}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):

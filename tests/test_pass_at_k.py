@@ -7,15 +7,10 @@ from math import comb, exp, lgamma
 import numpy as np
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.estimators.intervals import estimate_interval
-from rlready.components.core.estimators.pass_at_k import (
-    correct_curve,
-    estimate_curve,
-    estimate_pass_at_k,
-    estimate_zero_variance,
-)
-from rlready.components.core.evaluation.suite import estimate_standard_error, list_groups
+from rlready.errors import InputError
+from rlready.evaluation.suite import estimate_standard_error, list_groups
+from rlready.stats.intervals import estimate_interval
+from rlready.stats.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k, estimate_zero_variance
 
 
 def test_curve_equals_rational_arithmetic_for_all_counts_up_to_64():
@@ -147,9 +142,7 @@ def test_interval_of_one_problem_rules_out_little():
 def test_intervals_of_columns_equal_those_of_each():
     values = np.random.default_rng(0).beta(0.1, 3, (20, 6)).round(2)
     low, high = estimate_interval(values, 0.9)
-    np.testing.assert_allclose(
-        np.array([low, high]).T, [estimate_interval(column, 0.9) for column in values.T], rtol=1e-9
-    )
+    np.testing.assert_allclose(np.array([low, high]).T, [estimate_interval(column, 0.9) for column in values.T], rtol=1e-9)
 
 
 @pytest.mark.parametrize("families", [16, 64])
@@ -190,9 +183,7 @@ def test_problems_are_grouped_by_what_they_come_from(rows, groups):
     assert list_groups(rows) == groups
 
 
-@pytest.mark.parametrize(
-    ("values", "level"), [([], 0.95), ([0.5, float("nan")], 0.95), ([1.5], 0.95), ([0.5], 1), ([0.5], 0)]
-)
+@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([0.5, float("nan")], 0.95), ([1.5], 0.95), ([0.5], 1), ([0.5], 0)])
 def test_interval_needs_numbers_from_0_to_1(values, level):
     with pytest.raises(InputError):
         estimate_interval(values, level)

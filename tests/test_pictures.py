@@ -19,15 +19,16 @@ from transformers import (
     LlavaProcessor,
 )
 
-from rlready.components.config import InputError, Sampling
-from rlready.components.core.data.pictures import MOST_PIXELS, open_picture
-from rlready.components.core.data.problems import read_benchmark, read_problem
-from rlready.components.core.data.registry import find_source, read_registry
-from rlready.components.core.evaluation.evaluate import evaluate
-from rlready.components.core.evaluation.plan import plan_evaluation
-from rlready.components.core.evaluation.results import describe_results
-from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.sampling.image_text_engine import ImageTextEngine
+from rlready.config import Sampling
+from rlready.data.pictures import MOST_PIXELS, open_picture
+from rlready.data.problems import read_benchmark, read_problem
+from rlready.data.registry import find_source, read_registry
+from rlready.errors import InputError
+from rlready.evaluation.evaluate import evaluate
+from rlready.evaluation.plan import plan_evaluation
+from rlready.evaluation.results import describe_results
+from rlready.sampling.engine import Draw
+from rlready.sampling.image_text_engine import ImageTextEngine
 
 BUILTIN = "builtin:list-machine"
 QUESTION = "Which one is shown?"
@@ -146,9 +147,7 @@ def test_an_image_text_model_is_asked_with_the_picture(seeing, mirror, tmp_path)
     greedy = [(row["gold"], row["answer"]) for row in rows if row["temperature"] == 0]
     assert greedy[:3] == [("A", "A"), ("B", "B"), ("A", "A")]
     assert rows[0]["prompt"].startswith(f"user: <image>{QUESTION}\nA. the first\nB. the second")
-    assert results.scores[0].greedy == 0.75 and "left out: 1 x needs the picture" in describe_results(
-        evaluation, results
-    )
+    assert results.scores[0].greedy == 0.75 and "left out: 1 x needs the picture" in describe_results(evaluation, results)
     # The pictures are part of what is evaluated: other ones make it another evaluation.
     assert json.dumps(evaluation.describe())
     swapped = plan_evaluation(str(seeing), "main", [find(mirror)], 2, 2, sampling)

@@ -6,12 +6,12 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from rlready.components.config import InputError
-from rlready.components.images import check_image
-from rlready.pipelines.cluster.package import check_package, digest_package, read_package, write_package
-from rlready.pipelines.cluster.paths import check_paths
-from rlready.pipelines.cluster.placement import parse_placement
-from rlready.pipelines.recipes import list_recipes, load_placement, load_recipe
+from rlready.config.recipes import list_recipes, load_recipe
+from rlready.errors import InputError
+from rlready.placement.images import check_image
+from rlready.placement.placement import load_placement, parse_placement
+from rlready.run.kfp.package import check_package, digest_package, read_package, write_package
+from rlready.run.kfp.paths import check_paths
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 PLACEMENT = {
@@ -143,9 +143,7 @@ def test_the_same_input_gives_the_same_file(tmp_path):
         sources = dict(list(maps.items())[::order])
         write_package(tmp_path / name, parameters | {"curate_sources": sources}, parse_placement(PLACEMENT), IMAGE)
     assert (tmp_path / "one.yaml").read_bytes() == (tmp_path / "two.yaml").read_bytes()
-    reformatted = yaml.safe_dump_all(
-        yaml.safe_load_all((tmp_path / "one.yaml").read_text()), width=200, sort_keys=False
-    )
+    reformatted = yaml.safe_dump_all(yaml.safe_load_all((tmp_path / "one.yaml").read_text()), width=200, sort_keys=False)
     (tmp_path / "three.yaml").write_text(f"# by hand\n{reformatted}")
     assert digest_package(tmp_path / "three.yaml") == digest_package(tmp_path / "one.yaml")
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import InputError, list_parameters, parse_parameters, read_settings, write_settings
-from rlready.components.config.data import Sweep
-from rlready.components.core.models import find_model
-from rlready.components.plan import model
-from rlready.components.plan.plan import make_plan
-from rlready.components.plan.sweep import expand_sweep
-from rlready.pipelines.recipes import list_recipes, load_recipe
+from rlready.config import list_parameters, parse_parameters, read_settings, write_settings
+from rlready.config.data import Sweep
+from rlready.config.recipes import list_recipes, load_recipe
+from rlready.errors import InputError
+from rlready.models.load import find_model
+from rlready.stages.plan import model
+from rlready.stages.plan.plan import make_plan
+from rlready.stages.plan.sweep import expand_sweep
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
 
@@ -215,23 +216,19 @@ def test_plan_refuses_overrides_that_collide_are_unknown_or_do_not_divide(change
 
 def test_overrides_that_leave_the_step_as_it_is_are_taken():
     whole = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
-    make_plan(
-        laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"})
-    )
-    make_plan(
-        laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"})
-    )
+    make_plan(laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"}))
+    make_plan(laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"}))
     make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
 
 
 def test_what_the_trainers_are_given_is_decided_or_a_default():
     """Every argument that SFT and RL hand to TRL is refused as an override, or one of these defaults."""
-    from rlready.components.plan.overrides import DECIDED, DECIDED_FOR
+    from rlready.stages.plan.overrides import DECIDED, DECIDED_FOR
 
     free = {"lr_scheduler_type", "logging_steps", "num_iterations", "beta", "loss_type", "scale_rewards"}
     free |= {"per_device_train_batch_size", "gradient_accumulation_steps"}
     for stage in ("sft", "rl"):
-        tree = ast.parse((Path(__file__).parent.parent / "components" / stage / "train.py").read_text())
+        tree = ast.parse((Path(__file__).parent.parent / "rlready" / "stages" / stage / "train.py").read_text())
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         (given,) = (call.keywords for call in calls if getattr(call.func, "id", "") == "build_arguments")
         names = {keyword.arg for keyword in given} - {None}
@@ -296,9 +293,7 @@ MULTIPLE_CHOICE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")]
-)
+@pytest.mark.parametrize(("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")])
 def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, gsm8k_file):
     choices, words = gsm8k_file("choices.jsonl", [row]), "builtin:list-machine"
     with pytest.raises(InputError, match=f"multiple choice with {options} options: .* Pass@64 = {guessed}"):
@@ -310,15 +305,11 @@ def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, g
 def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_model, gsm8k_file):
     train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
     files = {"curate_sft_data": str(train), "curate_rl_data": "", "curate_evaluation_data": str(evaluation)}
-    asked = laptop(
-        base_model=str(tiny_model), curate_sft_examples=0, sweep_candidates=[], rl_prompts_per_step=4, **files
-    )
+    asked = laptop(base_model=str(tiny_model), curate_sft_examples=0, sweep_candidates=[], rl_prompts_per_step=4, **files)
     with pytest.raises(InputError) as refused:
         make_plan(asked)
     first, second, fitting = str(refused.value).splitlines()
-    assert (
-        "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
-    )
+    assert "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
     assert "b.jsonl: 9 usable problems, and wanted are 64 (curate_predictor_problems) + 256" in second
     proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[2:])
     assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
@@ -330,9 +321,7 @@ def test_a_suite_whose_results_could_not_be_told_apart_is_refused(gsm8k_file):
     one, words = gsm8k_file("one.jsonl", make_gsm8k_rows(9)), "builtin:list-machine"
     with pytest.raises(InputError, match="two benchmarks, .* could not be told apart"):
         make_plan(laptop(curate_evaluation_data=f"{one}, {one}"))
-    assert make_plan(
-        laptop(curate_evaluation_data=f"{words},{one}", sweep_candidates=[{"epochs": n} for n in range(64)])
-    )
+    assert make_plan(laptop(curate_evaluation_data=f"{words},{one}", sweep_candidates=[{"epochs": n} for n in range(64)]))
 
 
 def test_an_explicit_candidate_without_a_seed_is_repeated_with_every_seed():
@@ -426,9 +415,7 @@ def test_bad_recipes_are_one_line(tmp_path, text, overrides, message):
 
 
 def test_overrides_are_parsed_to_their_type():
-    parameters = load_recipe(
-        "laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", 'rl_trainer_overrides={"beta": 0.1}']
-    )
+    parameters = load_recipe("laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", 'rl_trainer_overrides={"beta": 0.1}'])
     assert parameters["sweep_epochs"] == [1, 2]
     assert isinstance(parameters["gate_min_pass_at_k"], float)
     assert parameters["rl_trainer_overrides"] == {"beta": 0.1}

@@ -8,14 +8,14 @@ import pytest
 from test_report import make_outcome
 from test_report import report as report  # a fixture
 
-from rlready.components.core.estimators.plateau import add_rises, average_blocks, measure_rise
-from rlready.components.core.records import RlRecord
-from rlready.components.core.tracking.figures import list_metrics
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.comparison import read_rows
-from rlready.components.report.headline import describe_result
-from rlready.components.report.plateau import look_for_plateau, trace_ranking
-from rlready.components.report.predictors import pick_main
+from rlready.analysis.comparison import read_rows
+from rlready.analysis.predictor import pick_main
+from rlready.analysis.sweep_result import SweepResult
+from rlready.records.outcome import RlRecord
+from rlready.stages.report.headline import describe_result
+from rlready.stages.report.plateau import look_for_plateau, trace_ranking
+from rlready.stats.plateau import add_rises, average_blocks, measure_rise
+from rlready.tracking.metrics import list_metrics
 
 STEPS = range(10, 401, 10)
 

@@ -29,7 +29,7 @@ def write_rows(path, count, seed):
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    from rlready.components.list_machine.__main__ import build_model
+    from rlready.list_machine.__main__ import build_model
 
     folder = tmp_path_factory.mktemp("countdown")
     tokenizer = make_byte_tokenizer(TEMPLATE, [], pad_token="<pad>", eos_token="<eos>")
@@ -74,7 +74,7 @@ def recipe(tmp_path_factory):
 def call(command, recipe, *options, plugins=PLUGINS):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(plugins), environment.get("PYTHONPATH"))))
-    line = [sys.executable, "-m", "rlready.pipelines.cli", command, "--recipe", str(recipe), *options]
+    line = [sys.executable, "-m", "rlready.cli", command, "--recipe", str(recipe), *options]
     return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=400)
 
 

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from test_plan import laptop
 
-from rlready.components.config import InputError
-from rlready.components.core.data.problems import read_problem
-from rlready.components.core.data.registry import Source, read_own
-from rlready.components.core.evaluation.score import find_stranger
-from rlready.components.core.prompts import write_messages
-from rlready.components.core.verifier import (
+from rlready.data.problems import read_problem
+from rlready.data.registry import Source, read_own
+from rlready.errors import InputError
+from rlready.evaluation.score import find_stranger
+from rlready.models.prompts import write_messages
+from rlready.stages.plan.plan import make_plan
+from rlready.verifier import (
     count_checks,
     describe_gold,
     find_format,
@@ -26,13 +27,12 @@ from rlready.components.core.verifier import (
     judge_all,
     measure_disagreement,
     measure_trouble,
-    python_tests,
     registry,
     verify,
-    workers,
 )
-from rlready.components.core.verifier.format import Judgement
-from rlready.components.plan.plan import make_plan
+from rlready.verifier.formats import python_tests
+from rlready.verifier.formats.format import Judgement
+from rlready.verifier.processes import workers
 
 HERE = Path(__file__).parent
 CASES = yaml.safe_load((HERE / "cases" / "plugins.yaml").read_text())
@@ -90,9 +90,7 @@ def write_block(code):
 def test_a_format_is_known_by_its_package_and_version(countdown):
     origin = find_origin("countdown")
     assert (origin.package, origin.version, origin.target) == ("countdown", "0.1", "countdown") and origin.digest
-    assert [find_origin(name).package for name in ("word", "boxed", "letter", "exact", "python-tests")] == [
-        "rlready"
-    ] * 5
+    assert [find_origin(name).package for name in ("word", "boxed", "letter", "exact", "python-tests")] == ["rlready"] * 5
     assert registry.list_formats()[-1] == "countdown"
 
 
@@ -168,9 +166,7 @@ def test_the_rows_of_a_source_get_its_format_and_prompt(countdown):
     problem = read_problem(row, True, source)
     assert json.loads(problem["answer"]) == TASK and problem["format"] == "countdown"
     assert write_messages(problem["question"], problem["prompt"])[0]["content"] == 'In {"braces"}: 3 4 5: 17'
-    assert read_problem(row, True, Source("s", path="x.jsonl", format="countdown"))["prompt"].startswith(
-        "{question} End"
-    )
+    assert read_problem(row, True, Source("s", path="x.jsonl", format="countdown"))["prompt"].startswith("{question} End")
     for change, message in (
         ({"solution": "17"}, "does not end in an answer that the format countdown finds"),
         ({"answer": None}, "no answer"),
@@ -317,7 +313,5 @@ def test_the_version_of_a_plugin_is_in_what_stages_depend_on(install, tmp_path):
     changed = {stage for stage in plans[0].settings if plans[0].settings[stage] != plans[1].settings[stage]}
     assert changed == {"curate", "predictors", "rl", "benchmark", "gate"}
     assert plans[1].experiment != plans[0].experiment
-    assert any(
-        line.startswith("answers     mine, of mine 0.2 ") and "right are 20 of 20" in line for line in plans[1].texts
-    )
+    assert any(line.startswith("answers     mine, of mine 0.2 ") and "right are 20 of 20" in line for line in plans[1].texts)
     assert "formats" not in make_plan(laptop()).settings["predictors"]

@@ -6,19 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rlready.components.core.elsewhere import ElsewhereRecord
-from rlready.components.core.records import (
-    BenchmarkRecord,
-    Candidate,
-    Failure,
-    Outcome,
-    PredictorsRecord,
-    RlRecord,
-    SftRecord,
-)
-from rlready.components.core.verdicts import GateNumbers, Verdict
-from rlready.components.report.comparison import read_row
-from rlready.components.report.policies import (
+from rlready.analysis.comparison import read_row
+from rlready.analysis.policies import (
     ALL,
     GATE,
     HALVED,
@@ -30,8 +19,11 @@ from rlready.components.report.policies import (
     price,
     trace,
 )
-from rlready.components.report.predictors import pick_main
-from rlready.components.report.savings import describe_policies, weigh_gate
+from rlready.analysis.predictor import pick_main
+from rlready.records.external import ElsewhereRecord
+from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, RlRecord, SftRecord
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stages.report.savings import describe_policies, weigh_gate
 
 DEVICE = {"device": "CPU thread", "devices": 2}
 SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-RL Pass@1, seconds of RL, whether approved
@@ -44,15 +36,11 @@ SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-
 
 def make_row(number, subset, pass_at_1, pass_at_k, loss, reward, score, seconds, approved, seed=0, **changes):
     name = f"{subset}-{number}-s{seed}"
-    verdict = Verdict(
-        name, "approved" if approved else "rejected", True, "r", "audit", 1.0, not approved, GateNumbers(k=64)
-    )
+    verdict = Verdict(name, "approved" if approved else "rejected", True, "r", "audit", 1.0, not approved, GateNumbers(k=64))
     outcome = Outcome(
         Candidate(name, number + 1, subset, 64, 1e-3, seed),
         sft=SftRecord([[0, 1.0]], seconds=5.0, **DEVICE),
-        predictors=PredictorsRecord(
-            generalization_loss=loss, curve=[[1, pass_at_1], [64, pass_at_k]], seconds=10.0, **DEVICE
-        ),
+        predictors=PredictorsRecord(generalization_loss=loss, curve=[[1, pass_at_1], [64, pass_at_k]], seconds=10.0, **DEVICE),
         verdict=verdict,
         rl=RlRecord([[5, 0.0], [15, reward], [25, reward], [100, score]], 100, seconds, **DEVICE),
         benchmark=BenchmarkRecord(score, 0.01, seconds=10.0, **DEVICE),
@@ -155,9 +143,7 @@ def enforce(row, **changes):
 
 def test_what_the_gate_avoided_is_one_sentence():
     audited = weigh_gate(ROWS, BASE)
-    assert audited.list_figures() == pytest.approx(
-        {"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0}
-    )
+    assert audited.list_figures() == pytest.approx({"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0})
     assert audited.said == (
         "The gate approves 2 of 4 settings, which avoids 54 % of the cost of RL for all, its own counted, at a regret of"
         " 0.000 in Pass@1: RL ran for all."
@@ -189,9 +175,7 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
                         enforce(nobody[3])], BASE)  # fmt: skip
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them all the same.")
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
-    assert (
-        all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said
-    )
+    assert all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said
     every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)
     assert weigh_gate([*every[:3], read_row(last, 64)], BASE).said == (

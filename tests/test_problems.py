@@ -10,19 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_gsm8k_rows
 
-from rlready.components.config import Curate, InputError, Sampling
-from rlready.components.core.data.golds import ADDED, REWRITTEN, SEVERAL
-from rlready.components.core.data.problems import propose_columns, read_benchmark, read_problem
-from rlready.components.core.data.registry import Source, find_source
-from rlready.components.core.evaluation.evaluate import evaluate
-from rlready.components.core.evaluation.plan import plan_evaluation
-from rlready.components.core.evaluation.results import describe_results
-from rlready.components.core.records import BaseModel
-from rlready.components.core.verifier import verify
-from rlready.components.core.yaml_text import parse_yaml
-from rlready.components.curate.curate import curate
-from rlready.components.plan.plan import describe_texts
-from rlready.components.plan.sources import look_at_sources
+from rlready.config import Curate, Sampling
+from rlready.config.yaml_text import parse_yaml
+from rlready.data.problems import propose_columns, read_benchmark, read_problem
+from rlready.data.references import ADDED, REWRITTEN, SEVERAL
+from rlready.data.registry import Source, find_source
+from rlready.errors import InputError
+from rlready.evaluation.evaluate import evaluate
+from rlready.evaluation.plan import plan_evaluation
+from rlready.evaluation.results import describe_results
+from rlready.records.outcome import BaseModel
+from rlready.stages.curate.curate import curate
+from rlready.stages.plan.plan import describe_texts
+from rlready.stages.plan.sources import look_at_sources
+from rlready.verifier import verify
 
 ASKED = {"role": "user", "content": "What is 1+1?"}
 TOLD = {"role": "assistant", "content": "It is \\boxed{2}."}
@@ -109,10 +110,7 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"question": "q", "answer": math.nan, "solution": "s"}, "no answer"),
         ({"question": "q", "answer": "NaN", "solution": "s"}, "no answer"),
         ({"question": "q", "answer": math.inf, "solution": "s"}, "no answer"),
-        *(
-            ({"question": "q", "answer": absent, "solution": "s"}, "no answer")
-            for absent in ("None", "NA", "<NA>", " null ")
-        ),
+        *(({"question": "q", "answer": absent, "solution": "s"}, "no answer") for absent in ("None", "NA", "<NA>", " null ")),
         ({"question": "None", "answer": "2", "solution": "s"}, "no question"),
         ({"question": "q", "answer": "2", "solution": "nan"}, "no worked solution"),
         ({"question": "q", "answer": 2.0**60, "solution": "s"}, "has lost digits"),
@@ -139,17 +137,13 @@ def test_what_makes_a_row_leave_has_its_reason(row, reason):
 )
 def test_problems_of_one_template_or_document_are_one_group(columns, more, together):
     source = Source("some", path="-", columns=columns)
-    one, other = (
-        read_problem({"question": text, "answer": "1"} | more, False, source) for text in ("1 + 0?", "0 + 1?")
-    )
+    one, other = (read_problem({"question": text, "answer": "1"} | more, False, source) for text in ("1 + 0?", "0 + 1?"))
     assert ("group" in one) == together and one.get("group") == other.get("group")
 
 
 def test_headings_of_markdown_are_no_mark_of_gsm8k():
     told = "#### Step 1\nAdd 1 and 1.\n\n#### Step 2\nSo it is \\boxed{2}."
-    assert (
-        read({"question": "What is 1+1?", "answer": told})[0] == read({"prompt": "What is 1+1?", "completion": told})[0]
-    )
+    assert read({"question": "What is 1+1?", "answer": told})[0] == read({"prompt": "What is 1+1?", "completion": told})[0]
     marked, _ = read({"question": "What is 1+1?", "answer": "### Sum\n1+1=<<1+1=2>>2\n#### 1,002\n"})
     assert marked["answer"] == "1002" and marked["solution"] == "### Sum\n1+1=2\nThe answer is \\boxed{1002}."
 
@@ -278,9 +272,7 @@ def test_rows_can_be_left_out_by_their_values(tmp_path):
         find_source("mine", "benchmarks", {"mine": entry | {"drop": {"kind": "a"}}})
     # Columns that only the condition needs are read too.
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    problems, _ = read_benchmark(
-        find_source("m", "benchmarks", {"m": entry | {"path": str(tmp_path / "rows.parquet")}})
-    )
+    problems, _ = read_benchmark(find_source("m", "benchmarks", {"m": entry | {"path": str(tmp_path / "rows.parquet")}}))
     assert len(problems) == 1
 
 
@@ -288,9 +280,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     chats = []
     for n, row in enumerate(make_gsm8k_rows(60)):
         system = [{"role": "system", "content": "Think."}] if n % 3 == 0 else []
-        told = (
-            row["answer"].split("\n")[0] + f" \\boxed{{{row['answer'].split()[-1]}}}" + ("<|im_end|>" if n < 5 else "")
-        )
+        told = row["answer"].split("\n")[0] + f" \\boxed{{{row['answer'].split()[-1]}}}" + ("<|im_end|>" if n < 5 else "")
         chats.append({"messages": [*system, {**ASKED, "content": row["question"]}, {**TOLD, "content": told}]})
     chats[7]["messages"][-1]["weight"] = 0
     evaluation = make_gsm8k_rows(20, 1, 100)

@@ -14,17 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rlready.components.config import Curate, InputError, Training, parse_parameters, write_settings
-from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
-from rlready.components.core.models import BUILTIN as FOLDERS
-from rlready.components.core.models import find_model, load_model, load_tokenizer
-from rlready.components.core.prompts import encode_example
-from rlready.components.core.records import Candidate, Outcome, SftRecord
-from rlready.components.core.serialization import to_json
-from rlready.components.core.training.batch import divide_batch
-from rlready.components.core.training.processes import count_processes
-from rlready.components.curate.curate import curate
-from rlready.components.sft.train import train
+from rlready.config import Curate, Training, parse_parameters, write_settings
+from rlready.errors import InputError
+from rlready.models.load import BUILTIN as FOLDERS
+from rlready.models.load import find_model, load_model, load_tokenizer
+from rlready.models.prompts import encode_example
+from rlready.records.outcome import Candidate, Outcome, SftRecord
+from rlready.records.serialization import to_json
+from rlready.stages.curate.curate import curate
+from rlready.stages.sft.train import train
+from rlready.stats.generalization_loss import mean_loss, measure_losses
+from rlready.training.batch import divide_batch
+from rlready.training.processes import count_processes
 
 BUILTIN = "builtin:list-machine"
 
@@ -59,7 +60,7 @@ def start(stage, data, folder, **parameters):
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", f"rlready.components.{stage}", "--config", str(config)]
+    command = [sys.executable, "-m", "rlready.run.stage", stage, "--config", str(config)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -86,9 +87,7 @@ def measure_distance(one, other):
 def test_two_processes_end_like_one(stage, series, data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     first = start(stage, data, one, training_processes=1)
-    second = start(
-        stage, data, two, training_processes=2, **{f"{stage}_per_device_batch_size": 2 if stage == "sft" else 8}
-    )
+    second = start(stage, data, two, training_processes=2, **{f"{stage}_per_device_batch_size": 2 if stage == "sft" else 8})
     alone, together = finish(first, one), finish(second, two)
     assert together["steps"] == alone["steps"]
     assert [y for _, y in together[series]] == pytest.approx([y for _, y in alone[series]], abs=1e-4)
@@ -130,7 +129,7 @@ def test_zero_trains_as_without_deepspeed(stage, data, tmp_path):
 
 def find_ranks(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "rlready.components.core.training.processes" in " ".join(child.cmdline())]
+    return [child for child in children if "rlready.training.processes" in " ".join(child.cmdline())]
 
 
 def wait_for_ranks(process, folder):
@@ -177,9 +176,7 @@ def test_what_does_not_divide_is_refused_in_one_line(data, tmp_path):
 
 
 def test_a_share_that_does_not_divide_is_named():
-    with pytest.raises(
-        InputError, match="sft_per_device_batch_size: 3 does not divide 8, the share of one of 2 processes"
-    ):
+    with pytest.raises(InputError, match="sft_per_device_batch_size: 3 does not divide 8, the share of one of 2 processes"):
         divide_batch("sft_batch_size", 16, 3, 2)
     assert divide_batch("rl_prompts_per_step", 32, 8, 2) == (8, 2)
 
@@ -204,7 +201,7 @@ def test_deepspeed_that_is_missing_is_named_with_its_extra(monkeypatch):
     + [(None, 1.0, True), (0.0, None, True)],
 )
 def test_rl_stops_where_the_sampler_does_not_follow_the_policy(difference, ratio, stops):
-    from rlready.components.rl.rollouts import SamplerCheck
+    from rlready.stages.rl.rollouts import SamplerCheck
 
     logs = {"sampling/sampling_logp_difference/mean": difference, "sampling/importance_sampling_ratio/mean": ratio}
     state = SimpleNamespace(global_step=7)

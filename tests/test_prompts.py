@@ -3,9 +3,9 @@
 import pytest
 from conftest import make_byte_tokenizer
 
-from rlready.components.core.prompts import continue_thought, encode_example, encode_prompt
-from rlready.components.core.records import BaseModel
-from rlready.components.plan.example import show_example
+from rlready.models.prompts import continue_thought, encode_example, encode_prompt
+from rlready.records.outcome import BaseModel
+from rlready.stages.plan.example import show_example
 
 OPENINGS = {
     "none": "",

@@ -32,7 +32,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def place(tiny_model, tmp_path_factory):
     """Returns a folder with two checkpoints, one that solves problems and one that solves none, and a recipe beside them."""
-    from rlready.components.core.models import BUILTIN
+    from rlready.models.load import BUILTIN
 
     folder = tmp_path_factory.mktemp("rank")
     shutil.copytree(BUILTIN["builtin:list-machine"], folder / "able")
@@ -46,7 +46,7 @@ def place(tiny_model, tmp_path_factory):
 
 def rlready(place, *arguments):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
-    command = [sys.executable, "-m", "rlready.pipelines.cli", *arguments, "--work", str(place / "work")]
+    command = [sys.executable, "-m", "rlready.cli", *arguments, "--work", str(place / "work")]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=400)
     work = place / "work"
     folder = max((p.parent for p in work.glob("*/parameters.json")), key=lambda path: path.stat().st_mtime)
@@ -74,9 +74,7 @@ def test_a_checkpoint_beside_a_swept_candidate_goes_the_whole_way(mixed, place):
     outcomes = {o["candidate"]["candidate_id"]: o for o in read(folder, "outcomes.json")["outcomes"]}
     good, blank, swept = outcomes["good"], outcomes["blank"], outcomes["random-32x1-lr1e-06-s0"]
     assert good["verdict"]["decision"] == "approved" and good["rl"]["steps"] == 2, good["verdict"]
-    assert (
-        good["benchmark"]["problems"] == 4 and good["links"]["sft_model"] == good["candidate"]["checkpoint"]["location"]
-    )
+    assert good["benchmark"]["problems"] == 4 and good["links"]["sft_model"] == good["candidate"]["checkpoint"]["location"]
     assert "loss not judged: nobody says" in good["verdict"]["reason"]
     assert good["sft"]["trajectory"] == [] and good["predictors"]["generalization_loss"] > 0
     assert {o["verdict"]["decision"] for o in (blank, swept)} == {"rejected"}

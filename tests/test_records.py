@@ -6,27 +6,21 @@ import sys
 
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.records import BenchmarkRecord, Candidate, Outcome, PredictorsRecord, SftRecord
-from rlready.components.core.serialization import from_json, identify_work, read_record, to_json
+from rlready.errors import InputError
+from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome, PredictorsRecord, SftRecord
+from rlready.records.serialization import from_json, identify_work, read_record, to_json
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 
 
 def test_a_record_survives_and_what_is_not_finite_becomes_null():
-    record = BenchmarkRecord(
-        float("nan"), float("inf"), [0.1, 0.9], 0.5, 0.0, [], 4, 2, 10, "vllm", 1.0, "CPU thread", 1
-    )
-    assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(
-        record, pass_at_1=None, standard_error=None
-    )
+    record = BenchmarkRecord(float("nan"), float("inf"), [0.1, 0.9], 0.5, 0.0, [], 4, 2, 10, "vllm", 1.0, "CPU thread", 1)
+    assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(record, pass_at_1=None, standard_error=None)
 
 
 def test_a_record_never_holds_a_number_that_is_not_finite():
     nan = float("nan")
-    outcome = Outcome(
-        CANDIDATE, SftRecord([[0, 1.0], [1, nan]]), PredictorsRecord(nan, [nan, 1.0], intervals={"1": [nan, 1]})
-    )
+    outcome = Outcome(CANDIDATE, SftRecord([[0, 1.0], [1, nan]]), PredictorsRecord(nan, [nan, 1.0], intervals={"1": [nan, 1]}))
     assert outcome.sft.trajectory == [[0, 1.0], [1, None]]
     assert outcome.predictors.generalization_loss is None and outcome.predictors.loss_interval == [None, 1.0]
     assert from_json(Outcome, to_json(outcome)) == outcome
@@ -57,7 +51,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_pa
     path = tmp_path / "record.json"
     path.write_text("old")
     code = (
-        "import resource, signal; from rlready.components.core.serialization import write_atomically;"
+        "import resource, signal; from rlready.records.serialization import write_atomically;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
         f"write_atomically({str(path)!r}, 'x' * 5000)"
     )

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway, linregress, spearmanr
 
-from rlready.components.core.estimators.intervals import Z95
-from rlready.components.core.evaluation.kept import KINDS
-from rlready.components.core.records import (
+from rlready.analysis.comparison import read_row
+from rlready.analysis.costs import balance, list_entries
+from rlready.analysis.gate_audit import audit_rejections
+from rlready.analysis.noise import measure_noise
+from rlready.analysis.predictor import pick_main
+from rlready.analysis.sweep_result import SweepResult
+from rlready.evaluation.kept import KINDS
+from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
     Excerpt,
@@ -30,16 +35,11 @@ from rlready.components.core.records import (
     SequenceRecord,
     SftRecord,
 )
-from rlready.components.core.verdicts import Forecast, GateNumbers, Verdict
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.audit import audit_rejections
-from rlready.components.report.choice import choose
-from rlready.components.report.comparison import read_row
-from rlready.components.report.forecasts import check_forecasts
-from rlready.components.report.ledger import balance, list_entries
-from rlready.components.report.noise import measure_noise
-from rlready.components.report.predictors import pick_main
-from rlready.components.report.report import write_report
+from rlready.records.verdicts import Forecast, GateNumbers, Verdict
+from rlready.stages.report.forecasts import check_forecasts
+from rlready.stages.report.report import write_report
+from rlready.stages.report.selection import choose
+from rlready.stats.intervals import Z95
 
 RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
     ("random", 1, 0.18, 0.74, 0.71, 0.40),
@@ -52,9 +52,7 @@ RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
 DEVICE = {"device": "CPU thread", "devices": 2}
 
 
-def make_outcome(
-    subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds", seed=0, **verdict
-):
+def make_outcome(subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds", seed=0, **verdict):
     candidate = Candidate(name or f"{subset}-{epochs}", epochs, subset, 1024, 2e-5, seed)
     proceed = score is not None
     judged = Verdict(
@@ -84,9 +82,7 @@ def make_outcome(
         ),
         verdict=dataclasses.replace(judged, **verdict),
         rl=RlRecord([], steps=9, seconds=1000.0, **DEVICE) if proceed else None,
-        benchmark=BenchmarkRecord(score, 0.01, greedy_pass_at_1=score, chance=0.0, seconds=30.0, **DEVICE)
-        if proceed
-        else None,
+        benchmark=BenchmarkRecord(score, 0.01, greedy_pass_at_1=score, chance=0.0, seconds=30.0, **DEVICE) if proceed else None,
     )
 
 
@@ -107,9 +103,7 @@ def make_sweep(settings=10, seeds=3, scatter=0.01):
         subset, epochs = ("random", "mixed")[setting % 2], setting // 2
         score = 0.3 + 0.02 * setting + scatter * generator.normal()
         predictors = generator.uniform(0.1, 0.3), 0.5 + 0.04 * setting + 0.02 * generator.normal(), 1 - 0.05 * setting
-        sweep.append(
-            make_outcome(subset, epochs, *predictors, score, f"{subset}-{epochs}-s{seed}", seed=seed, mode="audit")
-        )
+        sweep.append(make_outcome(subset, epochs, *predictors, score, f"{subset}-{epochs}-s{seed}", seed=seed, mode="audit"))
     return sweep
 
 
@@ -117,7 +111,7 @@ def make_sweep(settings=10, seeds=3, scatter=0.01):
 def report(tmp_path, monkeypatch):
     def write(outcomes, baseline=BASE, drawn=False, **parameters):
         if not drawn:  # the plots take most of the time
-            monkeypatch.setattr("rlready.components.report.report.draw_plots", lambda *_: [])
+            monkeypatch.setattr("rlready.stages.report.report.draw_plots", lambda *_: [])
         paths = tmp_path / "report.html", tmp_path / "report.md"
         write_report(SweepResult(outcomes, baseline, {"base_model": "A sweep"} | parameters), *paths)
         monkeypatch.undo()
@@ -207,9 +201,7 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     scores = [outcome.benchmark.pass_at_1 for outcome in sweep[-3:]]
     shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
     assert page.tables["Settings"]["mixed-4"][-2:] == [shown, shown]  # sampled and greedy
-    best = (
-        f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}, but"
-    )
+    best = f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}, but"
     assert f"{best} cannot be told from " in page.markdown
     assert "RL ran once for each" not in page.markdown
     assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
@@ -262,9 +254,7 @@ def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite
     )
     choice = choose(rows, getattr(pick_main(64), by), measure_noise(rows))
     assert choice.chosen == chosen
-    assert [choice.score, choice.best, choice.random, choice.by_pass_at_1] == pytest.approx(
-        [score, best, random, favourite]
-    )
+    assert [choice.score, choice.best, choice.random, choice.by_pass_at_1] == pytest.approx([score, best, random, favourite])
     assert choice.regret == pytest.approx(best - score)
     if reach is None:
         assert choice.lead is None
@@ -368,9 +358,7 @@ def test_undecided_candidates_are_part_of_the_audit_where_they_were_drawn_from(r
     outcomes = make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)])
     left_out = report([change(o, "verdict", decision="undecided", propensity=0.0) if not i else o
                        for i, o in enumerate(outcomes[::-1])])  # fmt: skip
-    assert (
-        "3 candidates rejected." in left_out.markdown and "1 candidate undecided got no RL either" in left_out.markdown
-    )
+    assert "3 candidates rejected." in left_out.markdown and "1 candidate undecided got no RL either" in left_out.markdown
     drawn = [change(o, "verdict", decision="undecided") if o.verdict.decision == "rejected" else o for o in outcomes]
     audit = audit_rejections(flatten_all(drawn))
     assert (audit.rejected, audit.drawn, audit.false, audit.rate) == (4, 2, 1, 0.5)
@@ -483,25 +471,18 @@ def test_headline_says_that_the_best_after_sft_was_not_the_best_after_rl(report)
     assert "RL ran once for each, so this is said of these checkpoints and not of their settings" in text
     assert "6 candidates: 5 approved, 1 rejected." in text
     assert "0.310, belongs to random-32, which has no result of RL (rejected)" in text
-    assert (
-        "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 [-0.008, +0.048] lower, which may be chance" in text
-    )
+    assert "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 [-0.008, +0.048] lower, which may be chance" in text
     assert "weak evidence" in text
 
 
 def test_headline_says_that_the_best_after_sft_was_the_best_after_rl(report):
     text = report([make_outcome(*run) for run in RUNS[:2]]).markdown
     assert "0.230, was also the highest after RL." in text
-    assert (
-        "random-4 ended best after RL, with Pass@1 0.440 ± 0.010 (greedy 0.440): ahead of random-1 beyond chance."
-        in text
-    )
+    assert "random-4 ended best after RL, with Pass@1 0.440 ± 0.010 (greedy 0.440): ahead of random-1 beyond chance." in text
 
 
 def test_candidates_with_the_same_score_are_level(report):
-    text = report(
-        [make_outcome("random", 1, 0.3, 0.7, 0.8, 0.4), make_outcome("mixed", 1, 0.2, 0.8, 0.7, 0.4)]
-    ).markdown
+    text = report([make_outcome("random", 1, 0.3, 0.7, 0.8, 0.4), make_outcome("mixed", 1, 0.2, 0.8, 0.7, 0.4)]).markdown
     assert "mixed-1 has the highest Pass@1 after RL" in text and "but cannot be told from random-1." in text
     assert "ended best" not in text and "0.300, was also the highest after RL." in text
 
@@ -611,9 +592,7 @@ def test_hostile_text_stays_text_in_both_outputs(report):
     hostile = change(hostile, "rl", device=name)
     hostile = dataclasses.replace(hostile, candidate=dataclasses.replace(hostile.candidate, subset=name))
     others = [make_outcome(*run) for run in RUNS[1:]]
-    again = dataclasses.replace(
-        hostile, candidate=dataclasses.replace(hostile.candidate, candidate_id=f"{name}-s1", seed=1)
-    )
+    again = dataclasses.replace(hostile, candidate=dataclasses.replace(hostile.candidate, candidate_id=f"{name}-s1", seed=1))
     for outcomes in ([hostile, *others], [hostile, again, *others]):
         page = report(outcomes, drawn=True)
         assert "<script" not in page.html.lower() + page.markdown.lower()
@@ -634,9 +613,7 @@ def keep(outcome, text):
 
 def test_the_page_shows_what_the_models_wrote_folded_and_harmless(report):
     hostile = "<script>alert(1)</script>\x1b[2J\u202e\n" * 9
-    page = report(
-        [keep(make_outcome(*RUNS[0]), hostile), make_outcome(*RUNS[1]), *(make_outcome(*run) for run in RUNS[2:])]
-    )
+    page = report([keep(make_outcome(*RUNS[0]), hostile), make_outcome(*RUNS[1]), *(make_outcome(*run) for run in RUNS[2:])])
     section = page.html.split("<h2>What the models wrote</h2>")[1].split("<h2>")[0]
     assert section.count("<details><summary>random-1, before RL: 5 right, 2043 wrong; 3 samples without text") == 1
     assert section.count("<details>") == 2 and section.count("<dt>prompt</dt>") == 2 * len(KINDS)
@@ -676,7 +653,7 @@ def test_plots_of_many_candidates_name_subsets_and_not_candidates(report):
 
 def test_importing_the_report_imports_nothing_slow():
     code = (
-        "import sys, rlready.components.report.report;"
+        "import sys, rlready.stages.report.report;"
         "sys.exit(any(m in sys.modules for m in ('scipy', 'matplotlib', 'torch', 'mlflow', 'kfp')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -687,9 +664,7 @@ def fail(outcome, stage, reason="out of memory (CUDA tried to allocate 2 GiB); l
     stages = ["sft", "predictors", "rl", "benchmark"]
     lost = dict.fromkeys(stages[stages.index(stage) :])
     if stage in ("sft", "predictors"):
-        refused = Verdict(
-            outcome.candidate.candidate_id, "rejected", False, f"{stage} failed: {reason}", propensity=0.0
-        )
+        refused = Verdict(outcome.candidate.candidate_id, "rejected", False, f"{stage} failed: {reason}", propensity=0.0)
         lost["verdict"] = refused
     return dataclasses.replace(outcome, failure=Failure(stage, reason, 12.5, 2), **lost)
 
@@ -732,9 +707,7 @@ def test_a_sweep_in_which_all_failed_says_so(report):
     page = report([fail(make_outcome(*run), "sft") for run in RUNS], drawn=True)
     lead, failures = page.markdown.split("\n\n")[1:3]
     assert lead == "**No candidate has a result: all failed.**"
-    assert failures.startswith(
-        "random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory"
-    )
+    assert failures.startswith("random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory")
     assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
     assert "The gate rejected nobody" in page.markdown
 
@@ -764,9 +737,7 @@ def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curve
 def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
     html = report([make_outcome(*run) for run in RUNS], drawn=True).html
     lead = html.index("random-4 has the highest Pass@1 after RL")
-    first, second = (
-        html.index(f"<h3>{title}</h3>") for title in ("Pass@1 before and after RL", "Predicted by Pass@64")
-    )
+    first, second = (html.index(f"<h3>{title}</h3>") for title in ("Pass@1 before and after RL", "Predicted by Pass@64"))
     assert lead < first < second < html.index("6 candidates: 5 approved")
 
 
@@ -800,9 +771,7 @@ def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report
     outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
     page = report(outcomes)
     assert page.markdown.split("\n\n")[1].startswith("**random-4 has the highest")
-    assert (
-        "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
-    )
+    assert "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
     assert page.markdown.count("Nearly all") == 1
 
 
@@ -810,6 +779,5 @@ def test_reasons_are_short_in_the_table_and_whole_on_demand(report):
     reason = "Pass@64 0.310 < 0.5, not clearly below: [0.20, 0.52] holds it; loss rise 1.800 > 1.25"
     page = report([make_outcome(*RUNS[3], reason=reason)]).html.replace("&lt;", "<").replace("&gt;", ">")
     assert (
-        f"<details><summary>Pass@64 0.310 < 0.5, not clearly below: [0.20, 0.52] holds it …</summary>{reason}</details>"
-        in page
+        f"<details><summary>Pass@64 0.310 < 0.5, not clearly below: [0.20, 0.52] holds it …</summary>{reason}</details>" in page
     )

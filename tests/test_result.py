@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from rlready.components.core.records import (
+from rlready.analysis.sweep_result import SweepResult
+from rlready.cli.result import print_outcomes
+from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
     Failure,
@@ -11,11 +13,9 @@ from rlready.components.core.records import (
     RlRecord,
     SampleStatistics,
 )
-from rlready.components.core.verdicts import GateNumbers, Verdict
-from rlready.components.report.assemble import SweepResult
-from rlready.components.report.document import render_markdown
-from rlready.components.report.report import compose
-from rlready.pipelines.cli.result import print_outcomes
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stages.report.document import render_markdown
+from rlready.stages.report.report import compose
 
 MEASURED = PredictorsRecord(
     generalization_loss=0.4,

@@ -15,16 +15,16 @@ import time
 import pytest
 from transformers.trainer_callback import CallbackHandler
 
-from rlready.components.config import Curate, parse_parameters, read_settings, write_settings
-from rlready.components.core.models import BUILTIN as FOLDERS
-from rlready.components.core.models import find_model
-from rlready.components.core.records import Candidate, Outcome, SftRecord
-from rlready.components.core.serialization import to_json
-from rlready.components.core.training.trainer import SaveSparingly
-from rlready.components.curate.curate import curate
-from rlready.components.rl import silence
-from rlready.components.rl import train as rl
-from rlready.components.sft import train as sft
+from rlready.config import Curate, parse_parameters, read_settings, write_settings
+from rlready.models.load import BUILTIN as FOLDERS
+from rlready.models.load import find_model
+from rlready.records.outcome import Candidate, Outcome, SftRecord
+from rlready.records.serialization import to_json
+from rlready.stages.curate.curate import curate
+from rlready.stages.rl import train as rl
+from rlready.stages.rl import zero_signal
+from rlready.stages.sft import train as sft
+from rlready.training.trainer import SaveSparingly
 
 SOURCE = "builtin:list-machine"
 
@@ -43,7 +43,7 @@ def launch(stage, arguments, folder, volume=None, before=()):
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(volume or folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [*before, sys.executable, "-m", f"rlready.components.{stage}", "--config", str(config)]
+    command = [*before, sys.executable, "-m", "rlready.run.stage", stage, "--config", str(config)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -63,9 +63,7 @@ def finish(process):
 
 def make_arguments(stage, tiny_model, data, folder, learning_rate=1e-3):
     candidate = Candidate("c", 12, "random", 64, learning_rate, 0)
-    experiment = parse_parameters(
-        {"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40}
-    )
+    experiment = parse_parameters({"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40})
     base = find_model(str(tiny_model), "main")
     settings = write_settings(experiment, stage, {"base_model": dataclasses.asdict(base)})
     shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
@@ -168,9 +166,7 @@ def compare_kills(monkeypatch, train, last):
     return whole
 
 
-def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_run_does(
-    tiny_model, data, tmp_path, monkeypatch
-):
+def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_run_does(tiny_model, data, tmp_path, monkeypatch):
     monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
     given = parse_parameters({"sft_batch_size": 64})
     base = find_model(str(tiny_model), "main")
@@ -188,7 +184,7 @@ def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_ru
 @pytest.mark.parametrize("silent", [False, True])
 def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, data, tmp_path, monkeypatch):
     monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
-    monkeypatch.setattr(silence, "FEWEST", 2)
+    monkeypatch.setattr(zero_signal, "FEWEST", 2)
     # Two steps make an epoch: a run of three ends in the middle of one.
     given = parse_parameters(
         {"rl_steps": 5 if silent else 3, "rl_prompts_per_step": 4, "rl_num_generations": 2, "sampling_max_tokens": 3}
@@ -206,9 +202,7 @@ def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, dat
         return rl.train(candidate, settings, data, str(tiny_model), tmp_path / name / "model")
 
     record = compare_kills(monkeypatch, train, 3)
-    assert (
-        record.steps == (2 if silent else 3) and bool(record.stopped) == silent and len(record.rewards) == record.steps
-    )
+    assert record.steps == (2 if silent else 3) and bool(record.stopped) == silent and len(record.rewards) == record.steps
 
 
 def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rlready.components.core.verifier import workers
-from rlready.components.rl.reward import reward
+from rlready.stages.rl.reward import reward
+from rlready.verifier.processes import workers
 
 
 def write(*texts):

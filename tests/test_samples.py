@@ -13,18 +13,19 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from rlready.components.benchmark.score import score
-from rlready.components.config import Curate, InputError, parse_parameters, read_settings, write_settings
-from rlready.components.core.evaluation.kept import classify, keep_samples
-from rlready.components.core.evaluation.samples import PART, SAMPLES, join_parts, read_rows, write_part
-from rlready.components.core.models import find_model
-from rlready.components.core.printable import shorten, show_controls
-from rlready.components.core.records import Candidate, KeptSamples, Outcome, SftRecord
-from rlready.components.core.sampling.transformers_engine import TransformersEngine
-from rlready.components.core.serialization import read_record, to_json
-from rlready.components.curate.curate import curate
-from rlready.components.predictors.measure import measure
-from rlready.pipelines.cli.samples import list_files
+from rlready.cli.samples import list_files
+from rlready.config import Curate, parse_parameters, read_settings, write_settings
+from rlready.errors import InputError
+from rlready.escape import shorten, show_controls
+from rlready.evaluation.kept import classify, keep_samples
+from rlready.evaluation.samples import PART, SAMPLES, join_parts, read_rows, write_part
+from rlready.models.load import find_model
+from rlready.records.outcome import Candidate, KeptSamples, Outcome, SftRecord
+from rlready.records.serialization import read_record, to_json
+from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stages.benchmark.score import score
+from rlready.stages.curate.curate import curate
+from rlready.stages.predictors.measure import measure
 
 SOURCE = "builtin:list-machine"
 CANDIDATE = Candidate("c", 4, "random", 32, 1e-3, 0)
@@ -90,7 +91,7 @@ def start(mode, tiny_model, data, folder, retries=0):
     }
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RLREADY"))}
     environment |= {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "RLREADY_RETRIES": str(retries)}
-    code = f"from rlready.components.core.launch import launch; launch({stage!r}, **{arguments!r})"
+    code = f"from rlready.run.launch import launch; launch({stage!r}, **{arguments!r})"
     return subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -122,16 +123,12 @@ def compare(one, other):
 @pytest.mark.parametrize(
     ("mode", "name", "count"), [("sequential", "draw-*.parquet", 5), ("benchmark", "sampled-*.parquet", 1)]
 )
-def test_a_killed_stage_goes_on_and_ends_as_if_it_had_not_been(
-    mode, name, count, tiny_model, data, tmp_path, monkeypatch
-):
+def test_a_killed_stage_goes_on_and_ends_as_if_it_had_not_been(mode, name, count, tiny_model, data, tmp_path, monkeypatch):
     whole = measure_here(mode, tiny_model, data, tmp_path / "whole")
     process = start(mode, tiny_model, data, tmp_path)
     held = kill_the_work(process, tmp_path, name, count)
     process.wait()
-    assert (
-        read_record(Outcome, tmp_path / "outcome.json").failure and not (tmp_path / "samples/samples.parquet").exists()
-    )
+    assert read_record(Outcome, tmp_path / "outcome.json").failure and not (tmp_path / "samples/samples.parquet").exists()
     monkeypatch.setenv("RLREADY_CHECKPOINTS", str(tmp_path / "checkpoints"))
     drawn, sample = [], TransformersEngine.sample
 
@@ -155,9 +152,7 @@ def test_a_stage_that_is_killed_in_its_pod_goes_on_in_the_next_try(tiny_model, d
     process = start("fixed", tiny_model, data, tmp_path, retries=1)
     kill_the_work(process, tmp_path, "sampled-0.parquet", 1)
     output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0 and "rlready: attempt 1 of 2 failed: its process was killed" in output, output[
-        -2000:
-    ]
+    assert process.returncode == 0 and "rlready: attempt 1 of 2 failed: its process was killed" in output, output[-2000:]
     outcome = read_record(Outcome, tmp_path / "outcome.json")
     assert outcome.failure is None and outcome.links["predictors_samples"] == "s3://bucket/samples"
     compare(whole, outcome.predictors)
@@ -239,11 +234,11 @@ def test_the_record_says_what_was_kept_and_shows_one_of_each_kind(tmp_path):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from rlready.components.core.evaluation.kept import keep_samples
-from rlready.components.core.evaluation.parts import ask
-from rlready.components.core.evaluation.samples import read_rows
-from rlready.components.core.evaluation.tally import count_samples
-from rlready.components.core.sampling.engine import Completion, Draw, Engine
+from rlready.evaluation.kept import keep_samples
+from rlready.evaluation.parts import ask
+from rlready.evaluation.samples import read_rows
+from rlready.evaluation.tally import count_samples
+from rlready.sampling.engine import Completion, Draw, Engine
 
 class Loud(Engine):
     name, precision = "loud", "float32"
@@ -311,7 +306,7 @@ def work(tmp_path, empty_store):
     ]
     kept = keep_samples(write_parts(place, rows[:1] + rows[2:], [1, 2]), place, 100)
     join_parts(write_parts(place, rows, [2, 2]), place / "samples.parquet")
-    from rlready.components.core.records import BenchmarkRecord, PredictorsRecord
+    from rlready.records.outcome import BenchmarkRecord, PredictorsRecord
 
     links = {"predictors_samples": str(place), "benchmark_samples": "s3://bucket/samples"}
     outcome = Outcome(CANDIDATE, predictors=PredictorsRecord(kept=kept), links=links)
@@ -322,7 +317,7 @@ def work(tmp_path, empty_store):
 
 
 def call(*arguments, cwd):
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "samples", *map(str, arguments)]
+    command = [sys.executable, "-m", "rlready.cli", "samples", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
@@ -363,7 +358,7 @@ def test_what_is_not_there_is_one_line(options, said, work):
 
 def test_in_a_terminal_a_pager_shows_them(work):
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "samples", "--work", str(work), "--candidate", "c"]
+    command = [sys.executable, "-m", "rlready.cli", "samples", "--work", str(work), "--candidate", "c"]
     environment = os.environ | {"PAGER": f"head -n 1 {'--'}"}
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
     assert process.wait(timeout=60) == 0

@@ -6,14 +6,14 @@ from collections import Counter
 import pytest
 import torch
 
-from rlready.components.config import Sampling
-from rlready.components.core.estimators.generalization_loss import mean_loss, measure_losses
-from rlready.components.core.models import find_model, load_model, load_tokenizer
-from rlready.components.core.prompts import encode_example, encode_prompt
-from rlready.components.core.sampling import transformers_engine
-from rlready.components.core.sampling.engine import Draw
-from rlready.components.core.sampling.transformers_engine import TransformersEngine
-from rlready.components.list_machine.problems import generate_rows
+from rlready.config import Sampling
+from rlready.list_machine.problems import generate_rows
+from rlready.models.load import find_model, load_model, load_tokenizer
+from rlready.models.prompts import encode_example, encode_prompt
+from rlready.sampling import transformers_engine
+from rlready.sampling.engine import Draw
+from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stats.generalization_loss import mean_loss, measure_losses
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,7 @@ def test_greedy_equals_generate(engine, prompts):
     ours = sample(engine, prompts, samples=1, max_tokens=60, temperature=0)
     for prompt, (completion,) in zip(prompts, ours, strict=True):
         ids = torch.tensor([prompt])
-        whole = engine.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60
-        )
+        whole = engine.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=60)
         assert completion.ids == whole[0, len(prompt) :].tolist()
 
 
@@ -58,9 +56,7 @@ def test_candidates_draw_with_random_numbers_of_their_own_and_always_the_same(en
 
     base, other = draw("base", 8), draw("random-256x1", 8)
     assert draw("base", 3) == [drawn[:3] for drawn in base]  # after a kill, too
-    same = [
-        one == two for drawn, theirs in zip(base, other, strict=True) for one, two in zip(drawn, theirs, strict=True)
-    ]
+    same = [one == two for drawn, theirs in zip(base, other, strict=True) for one, two in zip(drawn, theirs, strict=True)]
     assert sum(same) < len(same) / 2
 
 
@@ -100,7 +96,7 @@ def test_loss_equals_the_logits_of_each_example_alone_whatever_the_batch(engine,
         scored = [(i, t) for i, t in enumerate(example["labels"]) if t != -100]
         expected.append((-sum(logits[i - 1, t].item() for i, t in scored), len(scored)))
     for tokens in (16_384, 100, 1):
-        monkeypatch.setattr("rlready.components.core.estimators.generalization_loss.TOKENS_PER_BATCH", tokens)
+        monkeypatch.setattr("rlready.stats.generalization_loss.TOKENS_PER_BATCH", tokens)
         measured = measure_losses(engine.model, examples, engine.tokenizer.pad_token_id)
         assert [count for _, count in measured] == [count for _, count in expected]
         assert [total for total, _ in measured] == pytest.approx([total for total, _ in expected], abs=1e-4)

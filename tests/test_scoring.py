@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 
-from rlready.components.core.estimators.intervals import bound_share
-from rlready.components.core.evaluation.samples import list_rows, write_part
-from rlready.components.core.evaluation.score import (
-    Scored,
-    count_false_positives,
-    estimate_false_positives,
-    find_stranger,
-)
-from rlready.components.core.evaluation.tally import SampleTally, count_samples, share_unknown
-from rlready.components.core.records import FalsePositives
-from rlready.components.core.sampling.engine import Completion, Draw, Engine, ignore_progress
-from rlready.components.core.verifier import judge
+from rlready.evaluation.samples import list_rows, write_part
+from rlready.evaluation.score import Scored, count_false_positives, estimate_false_positives, find_stranger
+from rlready.evaluation.tally import SampleTally, count_samples, share_unknown
+from rlready.records.outcome import FalsePositives
+from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+from rlready.stats.intervals import bound_share
+from rlready.verifier import judge
 
 PROBLEMS = [
     {"problem_id": "a", "question": "?", "answer": "abcd", "format": "word"},

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from rlready.components.config import InputError
-from rlready.components.core.estimators.sequential import SequentialTest, measure_evidence, run_sequential
+from rlready.errors import InputError
+from rlready.stats.sequential import SequentialTest, measure_evidence, run_sequential
 
 ALPHA = 0.05
 
@@ -118,9 +118,7 @@ def test_wrong_decisions_of_simulated_runs_stay_within_alpha(name):
         if 0 < threshold < 1:
             decisions, trials, _ = judge(needed, k, *find_borders(threshold, ALPHA, 600), 16)
             wrong = (decisions == (1 if distance < 0 else -1)).mean()
-            print(
-                f"{name:14} truth {truth:.3f} threshold {threshold:.3f}: wrong {wrong:.3f}, trials {trials.mean():.0f}"
-            )
+            print(f"{name:14} truth {truth:.3f} threshold {threshold:.3f}: wrong {wrong:.3f}, trials {trials.mean():.0f}")
             assert wrong <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / runs) ** 0.5
             if abs(distance) >= 0.1:
                 assert (decisions != 0).mean() > 0.98

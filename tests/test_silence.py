@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlready.components.config import Curate, parse_parameters, read_settings, write_settings
-from rlready.components.core.records import Candidate, Outcome, RlRecord
-from rlready.components.core.serialization import from_json, to_json
-from rlready.components.core.tracking.figures import list_metrics
-from rlready.components.curate.curate import curate
-from rlready.components.rl.silence import StopWithoutSignal
-from rlready.components.rl.train import list_rewards, train
+from rlready.config import Curate, parse_parameters, read_settings, write_settings
+from rlready.records.outcome import Candidate, Outcome, RlRecord
+from rlready.records.serialization import from_json, to_json
+from rlready.stages.curate.curate import curate
+from rlready.stages.rl.train import list_rewards, train
+from rlready.stages.rl.zero_signal import StopWithoutSignal
+from rlready.tracking.metrics import list_metrics
 
 SOURCE = "builtin:list-machine"
 
@@ -50,9 +50,9 @@ def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explain
 def test_a_step_without_a_verdict_has_no_mean_reward():
     history = [{"step": 1, "reward": 0.123456}, {"step": 2, "reward": None}, {"step": 2, "loss": 1.0}]
     assert list_rewards(history) == [[1, 0.12346], [2, None]]
-    assert list_metrics(
-        Outcome(Candidate("c", 1, "random", 8, 1e-3, 0), rl=RlRecord(list_rewards(history))), "candidate"
-    ) == [("rl/reward", 1, 0.12346)]
+    assert list_metrics(Outcome(Candidate("c", 1, "random", 8, 1e-3, 0), rl=RlRecord(list_rewards(history))), "candidate") == [
+        ("rl/reward", 1, 0.12346)
+    ]
 
 
 def test_a_model_that_is_never_right_is_not_trained_to_the_end(tiny_model, tmp_path, monkeypatch):
@@ -61,9 +61,7 @@ def test_a_model_that_is_never_right_is_not_trained_to_the_end(tiny_model, tmp_p
     counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
     data = tmp_path / "data"
     curate(Curate(sft_data=SOURCE, rl_data=SOURCE, evaluation_data=SOURCE, sft_examples=16, **counts), {}, data)
-    given = parse_parameters(
-        {"rl_steps": 30, "rl_prompts_per_step": 2, "rl_num_generations": 2, "sampling_max_tokens": 4}
-    )
+    given = parse_parameters({"rl_steps": 30, "rl_prompts_per_step": 2, "rl_num_generations": 2, "sampling_max_tokens": 4})
     settings = read_settings(write_settings(given, "rl"))
     record = train(Candidate("c", 1, "random", 16, 1e-3, 0), settings, data, str(tiny_model), tmp_path / "model")
     assert record.steps == 10

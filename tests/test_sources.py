@@ -16,18 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from rlready.components.config import InputError
-from rlready.components.core.data import files, whole
-from rlready.components.core.data.problems import read_problem, read_some
-from rlready.components.core.data.registry import Source, find_source, read_registry
-from rlready.components.core.data.sources import examine, read_rows
-from rlready.components.core.prompts import INSTRUCTIONS
-from rlready.pipelines.recipes import load_recipe
+from rlready.config.recipes import load_recipe
+from rlready.data import files, whole_files
+from rlready.data.problems import read_problem, read_some
+from rlready.data.registry import Source, find_source, read_registry
+from rlready.data.sources import examine, read_rows
+from rlready.errors import InputError
+from rlready.models.prompts import INSTRUCTIONS
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
-ROWS = [
-    {"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"It is \\boxed{{{2 * n}}}."} for n in range(9)
-]
+ROWS = [{"question": f"What is {n}+{n}?", "answer": f"{2 * n}", "solution": f"It is \\boxed{{{2 * n}}}."} for n in range(9)]
 
 
 def read(text, registry="datasets", needs_solution=False, **options):
@@ -301,7 +299,7 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
 )
 def test_damaged_json_and_csv_are_said_with_their_place(tmp_path, monkeypatch, name, content, message):
     if name == "large.csv":
-        monkeypatch.setattr(whole, "LARGEST", 1000)
+        monkeypatch.setattr(whole_files, "LARGEST", 1000)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         examine(find_source(str(tmp_path / name), "datasets"), 0)
@@ -383,9 +381,9 @@ def test_what_the_hub_refuses_is_one_line(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     code = (
-        "from rlready.components.core.data.registry import Source\n"
-        "from rlready.components.core.data.sources import examine\n"
-        "from rlready.components.config import InputError\n"
+        "from rlready.data.registry import Source\n"
+        "from rlready.data.sources import examine\n"
+        "from rlready.config import InputError\n"
         "for hub, revision in (('a/gated', None), ('a/absent', None), ('a/known', 'f' * 40)):\n"
         "    try: examine(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
         "    except InputError as error: print(error)\n"

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from test_contamination import write_json, write_problem
 
-from rlready.components.config import Curate
-from rlready.components.curate.card import Dropped, balance_rows
-from rlready.components.curate.contamination import Contamination, Text, list_words
-from rlready.components.curate.curate import curate
-from rlready.components.curate.near_duplicates import Signatures, sign
-from rlready.components.curate.split import draw_problems
-from rlready.components.plan.sources import look_at_sources
+from rlready.config import Curate
+from rlready.stages.curate.card import Dropped, balance_rows
+from rlready.stages.curate.curate import curate
+from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_words
+from rlready.stages.curate.duplicates.near_duplicates import Signatures, sign
+from rlready.stages.curate.split import draw_problems
+from rlready.stages.plan.sources import look_at_sources
 
 COUNTS = {"heldout_problems": 3, "rl_problems": 3, "predictor_problems": 3, "benchmark_problems": 3}
 KINDS = {
@@ -24,9 +24,7 @@ KINDS = {
     "the same": dict,
     "near": lambda row: row | {"question": row["question"].replace(": ", ": now ", 1), "answer": row["answer"][-40:]},
     "longer": lambda row: row | {"question": f"Read {row['question']} {'Say all that you think of it. ' * 5}"},
-    "full width": lambda row: (
-        row | {"question": "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in row["question"])}
-    ),
+    "full width": lambda row: row | {"question": "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in row["question"])},
     "no answer": lambda row: {"question": row["question"]},
     "no object": lambda row: [row],
     "no question": lambda row: row | {"question": None},

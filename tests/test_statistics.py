@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlready.components.config import InputError
-from rlready.components.core.estimators.correlation import (
+from rlready.errors import InputError
+from rlready.stats.correlation import (
     adjust_r_squared,
     bound_r_squared,
     r_squared,
@@ -16,15 +16,9 @@ from rlready.components.core.estimators.correlation import (
     spearman,
     split_r_squared,
 )
-from rlready.components.core.estimators.forecast import predict_new_setting
-from rlready.components.core.estimators.intervals import (
-    MIN_POINTS,
-    bootstrap,
-    bound_drawn_share,
-    bound_share,
-    draw_clusters,
-)
-from rlready.components.core.estimators.variation import analyse_variance, find_scattered, pool_deviation
+from rlready.stats.forecast import predict_new_setting
+from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_share, draw_clusters
+from rlready.stats.variation import analyse_variance, find_scattered, pool_deviation
 
 
 @pytest.fixture
@@ -50,9 +44,7 @@ def test_r_squared_of_two_variables_equals_that_of_a_solved_system(points):
     assert r_squared(twice, y) == pytest.approx(r_squared(x[:, 0], y))
 
 
-@pytest.mark.parametrize(
-    ("x", "y"), [([], []), ([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [2, 2, 2])], ids=str
-)
+@pytest.mark.parametrize(("x", "y"), [([], []), ([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [2, 2, 2])], ids=str)
 def test_what_is_undefined_is_none(x, y):
     assert spearman(x, y) is None
     assert r_squared(x, y) is None
@@ -247,9 +239,7 @@ def test_analysis_of_variance_equals_scipys():
     assert found.deviation == pytest.approx(math.sqrt(squares / 6))
 
 
-@pytest.mark.parametrize(
-    "groups", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 1.0], [2.0, 2.0]], [[], [1.0, 2.0]]], ids=str
-)
+@pytest.mark.parametrize("groups", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 1.0], [2.0, 2.0]], [[], [1.0, 2.0]]], ids=str)
 def test_without_repetitions_or_groups_there_is_no_analysis(groups):
     assert analyse_variance(groups) is None
 
@@ -293,7 +283,5 @@ def test_intervals_of_the_analysis_of_variance_cover(share):
         groups = math.sqrt(share) * generator.normal(size=(8, 1)) + math.sqrt(1 - share) * generator.normal(size=(8, 3))
         found = analyse_variance(groups)
         bounds = found.share_interval, found.deviation_interval
-        covered += [
-            low <= truth <= high for (low, high), truth in zip(bounds, (share, math.sqrt(1 - share)), strict=True)
-        ]
+        covered += [low <= truth <= high for (low, high), truth in zip(bounds, (share, math.sqrt(1 - share)), strict=True)]
     assert covered / studies == pytest.approx(0.95, abs=0.03)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from kfp_server import rlready
 
-from rlready.pipelines.laptop import alive, storage
+from rlready.run.local import run_locks, storage
 
 # Runs from the oldest to the newest: the keys that each asked the cache for, and whether it finished.
 RUNS = {"old": ("a", "b", True), "last": ("b", "c", True), "stopped": ("d", "", False)}
@@ -62,9 +62,7 @@ def test_only_what_no_kept_run_needs_goes(work, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert list_files(work) == before
     assert "keeps       last and all that it needs" in said and "keeps       stopped and all that it needs" in said
-    assert (
-        "reports, records and logs of 1 other run" in said and "would go    3 outputs and 1 result of the cache" in said
-    )
+    assert "reports, records and logs of 1 other run" in said and "would go    3 outputs and 1 result of the cache" in said
     assert rlready(monkeypatch, "clean", "--work", str(work)) == 0
     assert "removes     3 outputs and 1 result of the cache, 2 MB" in (said := capsys.readouterr().out)
     assert said.splitlines()[-1].endswith("holds 6 MB")
@@ -85,17 +83,13 @@ def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
     assert (work / "cache" / "a.json").exists() and "keeps       old and all" in capsys.readouterr().out
 
 
-def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_is_told_apart(
-    work, monkeypatch, capsys
-):
+def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_is_told_apart(work, monkeypatch, capsys):
     code = (
-        "import sys, pathlib; from rlready.pipelines.laptop import alive\n"
+        "import sys, pathlib; from rlready.run.local import alive\n"
         "work = pathlib.Path(sys.argv[1])\n"
         "with alive.share(work), alive.hold(work / 'stopped'):\n    print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     before = list_files(work)
     assert rlready(monkeypatch, "clean", "--work", str(work)) == 2
@@ -107,8 +101,8 @@ def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_
 
 
 def test_a_run_that_starts_waits_until_cleaning_has_ended(work):
-    code = "import sys, pathlib; from rlready.pipelines.laptop import alive\nwith alive.share(pathlib.Path(sys.argv[1])): pass"
-    with alive.claim(work):
+    code = "import sys, pathlib; from rlready.run.local import alive\nwith alive.share(pathlib.Path(sys.argv[1])): pass"
+    with run_locks.claim(work):
         run = subprocess.Popen([sys.executable, "-c", code, str(work)])
         with pytest.raises(subprocess.TimeoutExpired):
             run.wait(timeout=4)

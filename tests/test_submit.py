@@ -6,10 +6,11 @@ import time
 import pytest
 from kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
 
-from rlready.components.config import InputError, complete_parameters
-from rlready.pipelines.cluster import server as kfp
-from rlready.pipelines.cluster import submit
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import complete_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.run.kfp import server as kfp
+from rlready.run.kfp import submit
 
 
 def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from scipy.stats import linregress
 
-from rlready.components.core.records import (
+from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
     LengthQuarter,
@@ -18,10 +18,10 @@ from rlready.components.core.records import (
     SampleStatistics,
     SftRecord,
 )
-from rlready.components.core.serialization import from_json, to_json
-from rlready.components.core.tracking import client, find, log, runs, stream
-from rlready.components.core.verdicts import Forecast, GateNumbers, Verdict
-from rlready.components.gate.forecast import forecast
+from rlready.records.serialization import from_json, to_json
+from rlready.records.verdicts import Forecast, GateNumbers, Verdict
+from rlready.stages.gate.forecast import forecast
+from rlready.tracking import client, find, log, runs, stream
 
 CANDIDATE = Candidate("e4-random-64-0.1-s0", 4, "random", 64, 0.1, 0)
 # What MLflow keeps of it as parameters: that of a candidate that is fine-tuned, without the fields of finished checkpoints.
@@ -49,9 +49,7 @@ PARTIAL = Outcome(
     },
 )
 KEPT = GateNumbers(k=64, coverage_kept=0.75, coverage_kept_low=0.7, coverage_kept_high=0.8)
-APPROVED = Verdict(
-    CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", numbers=KEPT, forecast=Forecast(0.5, 0.2, 0.8)
-)
+APPROVED = Verdict(CANDIDATE.candidate_id, "approved", True, "Pass@64 is 0.7", numbers=KEPT, forecast=Forecast(0.5, 0.2, 0.8))
 BENCHMARK = BenchmarkRecord(
     pass_at_1=0.5,
     standard_error=0.01,
@@ -73,12 +71,9 @@ def describe(mlflow_client):
     """Everything the store holds about the run, in a form that compares equal when nothing was added."""
     (experiment,) = [e for e in mlflow_client.search_experiments() if e.name == "rlready"]
     seen = {}
-    for run in map(
-        mlflow_client.get_run, [run.info.run_id for run in mlflow_client.search_runs([experiment.experiment_id])]
-    ):
+    for run in map(mlflow_client.get_run, [run.info.run_id for run in mlflow_client.search_runs([experiment.experiment_id])]):
         points = {
-            key: [(p.step, p.value) for p in mlflow_client.get_metric_history(run.info.run_id, key)]
-            for key in run.data.metrics
+            key: [(p.step, p.value) for p in mlflow_client.get_metric_history(run.info.run_id, key)] for key in run.data.metrics
         }
         datasets = sorted((d.dataset.name, d.dataset.digest, d.tags[0].value) for d in run.inputs.dataset_inputs)
         outputs = sorted(m.model_id for m in run.outputs.model_outputs)
@@ -100,9 +95,7 @@ def test_an_outcome_is_logged_once_however_often_and_however_partial_it_comes(ml
         assert status == "FINISHED"
         assert params == SETTING
         assert (tags["verdict"], tags["verdict.reason"]) == ("approved", "Pass@64 is 0.7")
-        assert (
-            tags["rl.stopped"] == "no signal: all rewards equal" and "RL without signal" in tags["mlflow.note.content"]
-        )
+        assert tags["rl.stopped"] == "no signal: all rewards equal" and "RL without signal" in tags["mlflow.note.content"]
         assert points["sft/heldout_loss"] == [(0, 2.0), (1, 1.5)]
         assert points["rl/reward"] == [(1, 0.1), (2, 0.4)]
         assert points["sft/pass_at_64"] == [(0, 0.7)]
@@ -148,9 +141,7 @@ def test_samples_are_uploaded_to_the_run_of_whoever_wrote_them(mlflow_client, tm
 def test_candidates_can_be_filtered_and_the_base_model_stands_apart(mlflow_client):
     worn = replace(CANDIDATE, candidate_id="e16", epochs=16)
     log.log_outcome(FULL)
-    log.log_outcome(
-        replace(FULL, candidate=worn, verdict=replace(APPROVED, decision="rejected", proceed=False, reason="worn"))
-    )
+    log.log_outcome(replace(FULL, candidate=worn, verdict=replace(APPROVED, decision="rejected", proceed=False, reason="worn")))
     log.log_outcome(replace(FULL, rl=None, verdict=None), role="baseline")
     experiment = mlflow_client.get_experiment_by_name("rlready").experiment_id
     found = mlflow_client.search_runs([experiment], "metrics.`sft/pass_at_64` > 0.5 and tags.verdict = 'approved'")
@@ -227,15 +218,11 @@ def test_training_is_streamed_to_the_run_that_the_outcome_completes(mlflow_clien
 
 
 def test_processes_that_start_together_share_experiment_and_parent(tmp_path):
-    code = (
-        "import sys; from rlready.components.core.records import *; from rlready.components.core.tracking import log\n"
-    )
+    code = "import sys; from rlready.records.outcome import *; from rlready.tracking import log\n"
     code += "log.log_outcome(Outcome(Candidate(sys.argv[1], 1, 'random', 8, 0.1, 0)))"
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "RLREADY_RUN_ID": "run-1"}
-    racers = [
-        subprocess.Popen([sys.executable, "-c", code, name], env=env, stdout=-1, stderr=-2, text=True) for name in "ab"
-    ]
+    racers = [subprocess.Popen([sys.executable, "-c", code, name], env=env, stdout=-1, stderr=-2, text=True) for name in "ab"]
     assert [racer.communicate()[0] for racer in racers] == ["", ""]
     from mlflow import MlflowClient
 

@@ -15,9 +15,9 @@ import pytest
 from test_getting_in import PREFIX, SECRET, Gateway, page, start, write_certificates
 from test_tracking import FULL
 
-from rlready.components.config import InputError
-from rlready.components.core.tracking import client, log
-from rlready.components.core.tracking.client import check_server
+from rlready.errors import InputError
+from rlready.tracking import client, log
+from rlready.tracking.client import check_server
 
 PASSWORD = "a-long-password"
 INI = """[mlflow]

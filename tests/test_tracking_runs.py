@@ -11,18 +11,11 @@ import pytest
 from test_launch import SETTINGS, replace_work
 from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING, TAUGHT
 
-from rlready.components.core.records import (
-    BenchmarkRecord,
-    Failure,
-    Outcome,
-    PredictorsRecord,
-    RlRecord,
-    SequenceRecord,
-)
-from rlready.components.core.serialization import to_json
-from rlready.components.core.tracking import find, log, runs, view
-from rlready.components.report.__main__ import run as report
-from rlready.pipelines.laptop import alive
+from rlready.records.outcome import BenchmarkRecord, Failure, Outcome, PredictorsRecord, RlRecord, SequenceRecord
+from rlready.records.serialization import to_json
+from rlready.run.local import run_locks
+from rlready.stages.report.stage import run as report
+from rlready.tracking import find, log, runs, view
 
 KFP = "1d6a0d1e-6b1c-4a6e-9d56-0a4b2a8f7c11"
 
@@ -113,18 +106,14 @@ def test_a_long_training_and_many_settings_are_logged_whole(mlflow_client):
     assert len(mlflow_client.get_metric_history(run.info.run_id, "rl/reward")) == 2500
 
 
-def test_a_stopped_stage_and_its_pipeline_are_killed_and_run_again_when_it_starts_again(
-    mlflow_client, tmp_path, monkeypatch
-):
+def test_a_stopped_stage_and_its_pipeline_are_killed_and_run_again_when_it_starts_again(mlflow_client, tmp_path, monkeypatch):
     mark = tmp_path / "mark"
-    monkeypatch.setenv(
-        "PYTHONPATH", replace_work(tmp_path, "rl", f"import time; open({str(mark)!r}, 'w'); time.sleep(60)")
-    )
+    monkeypatch.setenv("PYTHONPATH", replace_work(tmp_path, "rl", f"import time; open({str(mark)!r}, 'w'); time.sleep(60)"))
     names = ("data", "model", "trained", "outcome", "before")
     arguments = {name: str(tmp_path / name) for name in names} | {"candidate": to_json(CANDIDATE)}
     (tmp_path / "before").write_text(to_json(Outcome(CANDIDATE)))
     arguments |= {"settings": SETTINGS, "measured_digest": ""}
-    start = f"from rlready.components.core.launch import launch; launch('rl', **{arguments!r})"
+    start = f"from rlready.run.launch import launch; launch('rl', **{arguments!r})"
 
     task = subprocess.Popen([sys.executable, "-c", start])
     while not mark.exists():
@@ -153,7 +142,7 @@ def test_what_ended_without_a_word_is_closed_with_its_candidates(mlflow_client):
 
 
 def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_one(mlflow_client, tmp_path):
-    hold = "import sys, time, pathlib; from rlready.pipelines.laptop import alive\n"
+    hold = "import sys, time, pathlib; from rlready.run.local import alive\n"
     hold += "with alive.hold(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     held = {}
     for name in ("killed", "living", "ended"):
@@ -165,12 +154,12 @@ def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_on
     held["killed"].kill()
     held["killed"].wait()
     held["ended"].communicate()
-    alive.close_dead(tmp_path)
+    run_locks.close_dead(tmp_path)
     assert read_states(mlflow_client) == {
         name: "KILLED" if "killed" in name else "RUNNING"
         for name in ("killed", "of killed", "living", "of living", "ended", "of ended")
     }
-    assert [path.parent.name for path in tmp_path.glob(f"*/{alive.LOCK}")] == ["living"]
+    assert [path.parent.name for path in tmp_path.glob(f"*/{run_locks.LOCK}")] == ["living"]
     held["living"].communicate()
 
 
@@ -213,9 +202,7 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
     ]
     shown = json.loads(experiment.tags[view.VIEW])["selectedColumns"]
     assert shown[0] == "attributes.`Description`"
-    assert {"params.`gate_k`", "params.`rl_steps`", "metrics.`sft/pass_at_16`", "metrics.`sft/pass_at_64`"} <= set(
-        shown
-    )
+    assert {"params.`gate_k`", "params.`rl_steps`", "metrics.`sft/pass_at_16`", "metrics.`sft/pass_at_64`"} <= set(shown)
     assert not {"params.`base_model`", "params.`sweep_epochs`"} & set(shown)
     assert [run.data.params["rl_steps"] for run in found] == ["20", "20", "40"]
 

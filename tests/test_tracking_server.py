@@ -15,7 +15,7 @@ from test_manifests import ROOT, load
 from test_tracking import FULL
 from test_tracking_login import wait_for_server
 
-from rlready.components.core.tracking import log, runs
+from rlready.tracking import log, runs
 
 PROGRAMS = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(":"))]
 BIN = next((folder for folder in PROGRAMS if (folder / "initdb").exists()), None)
@@ -97,9 +97,7 @@ def mlflow(database, tmp_path_factory):
         text = text.replace("postgres:5432", f"127.0.0.1:{database}").replace("localhost:5000", f"localhost:{port}")
         (scratch / name).write_text(text)
     environment |= {
-        "MLFLOW_BACKEND_STORE_URI": environment["MLFLOW_BACKEND_STORE_URI"].replace(
-            "postgres:5432", f"127.0.0.1:{database}"
-        ),
+        "MLFLOW_BACKEND_STORE_URI": environment["MLFLOW_BACKEND_STORE_URI"].replace("postgres:5432", f"127.0.0.1:{database}"),
         "MLFLOW_AUTH_CONFIG_PATH": str(scratch / "basic-auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD * 2,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "key",
@@ -150,7 +148,7 @@ def test_the_laptop_recipe_logs_every_candidate_with_its_lineage(mlflow, tmp_pat
 
     candidates = json.dumps([{"epochs": 0}, {"epochs": 4}, {"epochs": 16, "subset": "shortest"}])
     shorter = [f"sweep_candidates={candidates}", "rl_steps=2"]
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
+    command = [sys.executable, "-m", "rlready.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
     command += [part for entry in [*shorter, "predictors_samples=64"] for part in ("--set", entry)]
     kept = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     environment = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("MLFLOW")}

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from test_tracking import FULL
 
-from rlready.components.core.tracking import client, find, log, store
-from rlready.pipelines.cli.result import print_places
+from rlready.cli.result import print_places
+from rlready.tracking import client, find, log, store
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def test_a_making_that_is_stopped_leaves_nothing_behind_that_the_next_one_stumbl
 def test_half_a_store_is_named_with_the_way_out_and_never_offered(half, tmp_path, monkeypatch, capsys):
     log.log_outcome(FULL, "run-1")
     said = capsys.readouterr().out
-    assert said.startswith(
-        f"tracking: lost ({half} is half an MLflow store, because what made it was stopped; move it away"
-    )
+    assert said.startswith(f"tracking: lost ({half} is half an MLflow store, because what made it was stopped; move it away")
     assert f"mv {half} {half}.broken" in said
     print_places(tmp_path / "run", tmp_path, tracked=False)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report", "work"]

@@ -21,14 +21,14 @@ from test_manifests import ROOT, load
 from test_resume import data, make_arguments  # noqa: F401  a fixture
 from test_tracking_server import choose_port
 
-from rlready.components.core import launch
-from rlready.components.core.records import Candidate, Outcome
-from rlready.components.core.serialization import read_record, to_json
-from rlready.components.core.training import train_job
-from rlready.pipelines.cluster.package import check_package, read_package, write_package
-from rlready.pipelines.cluster.placement import parse_placement
-from rlready.pipelines.cluster.train_job_manifest import describe_train_job
-from rlready.pipelines.recipes import load_recipe
+from rlready.config.recipes import load_recipe
+from rlready.placement.placement import parse_placement
+from rlready.placement.train_job_manifest import describe_train_job
+from rlready.records.outcome import Candidate, Outcome
+from rlready.records.serialization import read_record, to_json
+from rlready.run import launch
+from rlready.run.kfp.package import check_package, read_package, write_package
+from rlready.training import train_job
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 PLACEMENT = {
@@ -42,9 +42,7 @@ PLACEMENT = {
         "timeout": "24h",
         "queue": "research",
         "node_selector": {"pool": "gpu"},
-        "tolerations": [
-            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute", "toleration_seconds": 5}
-        ],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute", "toleration_seconds": 5}],
         "image_pull_secrets": ["registry"],
     },
 }
@@ -194,9 +192,7 @@ def make_pod(number, phase, waiting=None, scheduling=None):
         container = {"name": "node", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
         status["containerStatuses"] = [container | {"state": {"waiting": waiting}}]
     if scheduling:
-        status["conditions"] = [
-            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": scheduling}
-        ]
+        status["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": scheduling}]
     labels = {"batch.kubernetes.io/job-completion-index": str(number)}
     pod = {"metadata": {"name": f"job-node-0-{number}", "labels": labels}, "status": status}
     openapi.read(pod, "V1Pod", kubernetes.client)
@@ -324,9 +320,7 @@ def test_the_task_of_a_train_job_logs_with_the_account_of_its_placement(tmp_path
     (secret,) = package.kubernetes["exec-rl"].secret_as_env
     taken = {pair.secret_key: pair.env_var for pair in secret.key_to_env}
     assert taken == account["mlflow"]
-    assert "x" in [
-        entry.value for entry in package.executors["exec-rl"].container.env if entry.name == "MLFLOW_TRACKING_URI"
-    ]
+    assert "x" in [entry.value for entry in package.executors["exec-rl"].container.env if entry.name == "MLFLOW_TRACKING_URI"]
 
 
 def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
@@ -339,9 +333,7 @@ def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
     fields = {entry.name: entry.field_path for entry in asked.field_path_as_env}
     assert fields[train_job.POD_UID] == "metadata.uid" and fields[train_job.POD_NAME] == "metadata.name"
     assert asked.active_deadline_seconds == 24 * 3600
-    assert not any(
-        train_job.MANIFEST in str(package.executors[label]) for label in package.executors if "rl" not in label
-    )
+    assert not any(train_job.MANIFEST in str(package.executors[label]) for label in package.executors if "rl" not in label)
     assert check_package(path, placement) == []
     more = parse_placement(PLACEMENT | {"rl": PLACEMENT["rl"] | {"gpus": 4}})
     assert check_package(path, more) == ["exec-rl: does not make the TrainJob that the placement says"]
@@ -363,7 +355,7 @@ def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_pat
     assert job["metadata"]["ownerReferences"] == [
         {"apiVersion": "v1", "kind": "Pod", "name": "rlready-abc-impl-1", "uid": "123"}
     ]
-    assert job["spec"]["trainer"]["command"][:3] == ["torchrun", "-m", "rlready.components.sft"]
+    assert job["spec"]["trainer"]["command"][:4] == ["torchrun", "-m", "rlready.run.stage", "sft"]
     assert {"name": "RLREADY_RUN_ID", "value": "run-1"} in job["spec"]["trainer"]["env"]
     assert "'heldout_loss'" in capfd.readouterr().out  # what the trainers print
     assert not list((cluster.volume / "run-1").iterdir())
@@ -399,11 +391,7 @@ def test_what_keeps_pods_from_starting_is_said_once(cluster, arguments, capsys):
         ([], [make_pod(0, "Pending", waiting={"reason": "ErrImagePull", "message": "not found"})] * 2),
         (
             [],
-            [
-                make_pod(
-                    0, "Pending", waiting={"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}
-                )
-            ],
+            [make_pod(0, "Pending", waiting={"reason": "CreateContainerConfigError", "message": 'secret "x" not found'})],
         ),
         ([condition("Failed", "DeadlineExceeded", "too long")], []),
     ]
@@ -472,13 +460,11 @@ def test_what_is_missing_in_the_pod_is_one_line(cluster, arguments, monkeypatch)
 def test_a_task_that_is_stopped_deletes_its_train_job(cluster, arguments):
     cluster.conditions = lambda: []
     code = (
-        "import json, sys; from rlready.components.core import launch; from rlready.components.core.training import train_job;"
+        "import json, sys; from rlready.run import launch; from rlready.training import train_job;"
         f"train_job.FOLDER = {str(cluster.volume)!r}; launch.launch('sft', **json.loads(sys.argv[1]))"
     )
     environment = os.environ | {"KUBECONFIG": str(cluster.configuration)}
-    task = subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(arguments)], env=environment, stdout=subprocess.PIPE
-    )
+    task = subprocess.Popen([sys.executable, "-c", code, json.dumps(arguments)], env=environment, stdout=subprocess.PIPE)
     assert b"waiting for its pods" in task.stdout.readline()
     time.sleep(0.2)
     task.send_signal(signal.SIGTERM)

@@ -10,9 +10,8 @@ import pytest
 import yaml
 from answer_pairs import make_pairs
 
-from rlready.components.core.verifier import (
+from rlready.verifier import (
     Judgement,
-    boxed,
     clean_gold,
     describe_gold,
     extract_boxed,
@@ -20,10 +19,11 @@ from rlready.components.core.verifier import (
     measure_disagreement,
     measure_trouble,
     verify,
-    workers,
 )
-from rlready.components.core.verifier.exact.decide import is_confirmed
-from rlready.components.core.verifier.extract import extract_letter
+from rlready.verifier.equivalence.decide import is_confirmed
+from rlready.verifier.formats import boxed
+from rlready.verifier.formats.extract import extract_letter
+from rlready.verifier.processes import workers
 
 FOLDER = Path(__file__).parent / "cases"
 KINDS = [yaml.safe_load((FOLDER / f"verifier_{name}.yaml").read_text()) for name in ("kinds", "siblings")]

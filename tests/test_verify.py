@@ -14,14 +14,16 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlready.components.config import InputError
-from rlready.components.core.verifier import Judgement, boxed, is_readable, judge, verify, workers
-from rlready.components.core.verifier.exact.decide import is_confirmed
-from rlready.components.core.verifier.exact.expression import parse
-from rlready.components.core.verifier.exact.numbers import Evaluator
-from rlready.components.core.verifier.exact.tokens import tokenize
-from rlready.components.core.verifier.extract import extract_boxed
-from rlready.components.core.verifier.workers import TIME_LIMIT, Checkers
+from rlready.errors import InputError
+from rlready.verifier import Judgement, is_readable, judge, verify
+from rlready.verifier.equivalence.decide import is_confirmed
+from rlready.verifier.equivalence.expression import parse
+from rlready.verifier.equivalence.numbers import Evaluator
+from rlready.verifier.equivalence.tokens import tokenize
+from rlready.verifier.formats import boxed
+from rlready.verifier.formats.extract import extract_boxed
+from rlready.verifier.processes import workers
+from rlready.verifier.processes.workers import TIME_LIMIT, Checkers
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = yaml.safe_load((FOLDER / "verify.yaml").read_text())
@@ -170,9 +172,7 @@ def combine(children):
             return a[0] / b[0], bracket(a, 2) + "/" + bracket(b, 3), 2
         return a[0] / b[0], f"\\frac{{{a[1]}}}{{{b[1]}}}", 4
 
-    return st.builds(
-        build, st.sampled_from(["+", "-", "\\cdot ", "\\times ", "*", "()", "^", "/", "frac"]), children, children
-    )
+    return st.builds(build, st.sampled_from(["+", "-", "\\cdot ", "\\times ", "*", "()", "^", "/", "frac"]), children, children)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -242,7 +242,7 @@ def test_a_worker_that_died_is_replaced_and_leaves_no_zombie():
 def test_a_worker_ends_with_its_parent_even_while_it_works():
     code = (
         "import os, threading, time\n"
-        "from rlready.components.core.verifier import verify, workers\n"
+        "from rlready.verifier import verify, workers\n"
         "verify('\\\\boxed{\\\\sqrt{8}}', '2\\\\sqrt{2}', 'boxed')\n"
         "print(workers._pool.idle[0].process.pid, flush=True)\n"
         "threading.Thread(target=verify, args=('\\\\boxed{9^{9^{9^{9}}}}', 'x', 'boxed')).start()\n"

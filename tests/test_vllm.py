@@ -15,13 +15,13 @@ pytestmark = pytest.mark.vllm
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 
-from rlready.components.config import Sampling, parse_parameters, write_settings  # noqa: E402
-from rlready.components.core.estimators.intervals import estimate_interval  # noqa: E402
-from rlready.components.core.estimators.pass_at_k import estimate_curve  # noqa: E402
-from rlready.components.core.prompts import encode_prompt  # noqa: E402
-from rlready.components.core.sampling.choose import open_engine  # noqa: E402
-from rlready.components.core.sampling.engine import Draw, cut_at_stop  # noqa: E402
-from rlready.components.core.verifier import verify  # noqa: E402
+from rlready.config import Sampling, parse_parameters, write_settings  # noqa: E402
+from rlready.models.prompts import encode_prompt  # noqa: E402
+from rlready.sampling.choose import open_engine  # noqa: E402
+from rlready.sampling.engine import Draw, cut_at_stop  # noqa: E402
+from rlready.stats.intervals import estimate_interval  # noqa: E402
+from rlready.stats.pass_at_k import estimate_curve  # noqa: E402
+from rlready.verifier import verify  # noqa: E402
 
 PROBLEMS, SAMPLES, TOKENS = 24, 32, 24
 REAL = "RLREADY_MODEL" in os.environ
@@ -37,7 +37,7 @@ def model(tmp_path_factory):
         return os.environ["RLREADY_MODEL"]
     import torch
 
-    from rlready.components.list_machine.__main__ import build_model, build_tokenizer
+    from rlready.list_machine.__main__ import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("llama") / "model"
     tokenizer = build_tokenizer()
@@ -98,9 +98,7 @@ def test_pass_at_k_agrees_within_its_interval(drawn):
 
     bounds, rates = {}, {}
     for name in ("transformers", "vllm"):
-        right = [
-            sum(is_right(c, sums) for c in sampled) for sampled, sums in zip(drawn[name]["sampled"], SUMS, strict=True)
-        ]
+        right = [sum(is_right(c, sums) for c in sampled) for sampled, sums in zip(drawn[name]["sampled"], SUMS, strict=True)]
         rates[name] = np.array(right) / SAMPLES
         curve = estimate_curve(right, SAMPLES)
         bounds[name] = [estimate_interval(curve[:, k - 1]) for k in ks]
@@ -123,9 +121,7 @@ def test_log_probabilities_have_the_same_mean(drawn):
         for name in ("transformers", "vllm")
     )
     error = (theirs - ours).std(ddof=1) / PROBLEMS**0.5
-    print(
-        f"\nnats a token: {ours.mean():.4f} and {theirs.mean():.4f}, difference {(theirs - ours).mean():.4f} ± {error:.4f}"
-    )
+    print(f"\nnats a token: {ours.mean():.4f} and {theirs.mean():.4f}, difference {(theirs - ours).mean():.4f} ± {error:.4f}")
     assert abs((theirs - ours).mean()) < 4 * error
     assert error < 0.1, "too coarse to tell anything"
 
@@ -163,7 +159,7 @@ def test_the_verifier_works_beside_vllm(drawn):
 @pytest.mark.skipif(REAL, reason="the three key heads of SmolLM2 cannot be halved")
 def test_a_model_in_two_parts_samples_what_it_does_in_one(model, drawn, monkeypatch):
     """Tensor parallel, in two processes on the CPU; open_engine gives every part a GPU of its own, so it is not asked."""
-    from rlready.components.core.sampling.vllm_engine import VllmEngine
+    from rlready.sampling.vllm_engine import VllmEngine
 
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else every part wants memory banks of its own
     with VllmEngine.load(model, Sampling(engine="vllm", tensor_parallel=2)) as engine:
@@ -180,8 +176,8 @@ def test_a_model_in_two_parts_samples_what_it_does_in_one(model, drawn, monkeypa
 TRAIN = """
 import json, sys
 from trl.generation.vllm_generation import VLLMGeneration
-from rlready.components.rl import train
-from rlready.components.rl.__main__ import run
+from rlready.stages.rl import train
+from rlready.stages.rl.stage import run
 # A random model is never right, and would learn nothing.
 train.reward = lambda completions, **columns: [float(len(c[0]["content"]) % 2) for c in completions]
 if sys.argv[2] == "stale":

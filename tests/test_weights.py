@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlready.components.config import InputError
-from rlready.components.core.models import find_model, load_model, load_tokenizer
-from rlready.components.core.prompts import check_tokens
-from rlready.components.core.weights import count_positions, read_architecture
+from rlready.errors import InputError
+from rlready.models.load import find_model, load_model, load_tokenizer
+from rlready.models.prompts import check_tokens
+from rlready.models.weights import count_positions, read_architecture
 
 FILE = "model.safetensors"
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -80,9 +80,7 @@ def write(source, folder, change):
 
 
 @pytest.mark.parametrize(("change", "message"), MISFITS.values(), ids=MISFITS)
-def test_weights_that_do_not_fit_their_configuration_are_refused_by_their_headers(
-    change, message, tiny_model, tmp_path
-):
+def test_weights_that_do_not_fit_their_configuration_are_refused_by_their_headers(change, message, tiny_model, tmp_path):
     with pytest.raises(InputError, match=message) as refused:
         find_model(str(write(tiny_model, tmp_path / "model", change)), "")
     assert "\n" not in str(refused.value) and str(tmp_path / "model") in str(refused.value)

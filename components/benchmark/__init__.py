@@ -1,1 +1,1 @@
-"""Scores a model on the evaluation problems."""
+"""The KFP component of benchmark."""

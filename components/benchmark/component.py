@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("benchmark"), install_kfp_package=False)
@@ -28,8 +28,8 @@ def benchmark(
         model: The model to score; left out for the base model.
         before: The candidate's outcome so far; left out for the base model.
     """
-    from rlready.components.core.launch import launch
-    from rlready.components.core.outputs import annotate
+    from rlready.run.launch import launch
+    from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "outcome": benchmark_record.path, "samples": samples.path, "samples_uri": samples.uri}
     paths |= {"model": model and model.path, "before": before and before.path}

@@ -1,1 +1,1 @@
-"""Splits the data once, the same for every candidate."""
+"""The KFP component of curate."""

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("curate"), install_kfp_package=False)
@@ -14,7 +14,7 @@ def curate(settings: str, data: dsl.Output[dsl.Dataset], data_card: dsl.Output[d
         data: Parquet files and card.json.
         data_card: Counts, lengths, digests, and what was left out and why.
     """
-    from rlready.components.core.launch import launch
-    from rlready.components.core.outputs import annotate
+    from rlready.run.launch import launch
+    from rlready.runtime.outputs import annotate
 
     annotate(launch("curate", settings=settings, data=data.path, card=data_card.path), data)

@@ -1,1 +1,1 @@
-"""Decides which candidates go on to RL."""
+"""The KFP component of gate."""

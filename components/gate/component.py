@@ -4,7 +4,7 @@ from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by 
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("gate"), install_kfp_package=False)
@@ -25,7 +25,7 @@ def gate(
     Returns:
         Whether RL runs for anyone ("yes" or "no"); for whom, each with the digest of the checkpoint that was judged.
     """
-    from rlready.components.core.launch import launch
+    from rlready.run.launch import launch
 
     paths = {"measured": [m.path for m in measured], "judged": records.path, "verdicts": verdicts.path}
     approved = launch("gate", settings=settings, **paths)

@@ -1,1 +1,1 @@
-"""Checks everything before anything expensive and expands the sweep."""
+"""The KFP component of plan."""

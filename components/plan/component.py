@@ -4,7 +4,7 @@ from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by 
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 # The parameters repeat config.list_form() because kfp compiles a function's source; a test keeps the two equal.
@@ -58,6 +58,6 @@ def plan(
     """
     parameters = dict(locals())
     path, name = parameters.pop("plan").path, parameters.pop("run_name")
-    from rlready.components.core.launch import launch
+    from rlready.run.launch import launch
 
     return tuple(launch("plan", parameters=parameters, run_name=name, summary=path))

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("predictors"), install_kfp_package=False)
@@ -28,8 +28,8 @@ def predictors(
         metrics: The figures in short, for the KFP UI.
         samples: Every sample, with its verdict.
     """
-    from rlready.components.core.launch import launch
-    from rlready.components.core.outputs import annotate
+    from rlready.run.launch import launch
+    from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path, "outcome": predictors_record.path}
     paths |= {"samples": samples.path, "samples_uri": samples.uri}

@@ -1,1 +1,1 @@
-"""Shows which checkpoint was worth its RL, and whether the predictors were right."""
+"""The KFP component of report."""

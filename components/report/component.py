@@ -4,7 +4,7 @@ from typing import List  # noqa: UP035  kfp reads the annotation by name
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("report"), install_kfp_package=False)
@@ -30,7 +30,7 @@ def report(
         verdicts_json: The verdicts as JSON, for scripts.
         results: What RL and the benchmark found; left out where RL ran for nobody.
     """
-    from rlready.components.core.launch import launch
+    from rlready.run.launch import launch
 
     paths = {"judged": judged.path, "baseline": baseline.path, "results": [r.path for r in results or []]}
     paths |= {"html": report.path, "markdown": summary.path, "records": records.path, "verdicts": verdicts_json.path}

@@ -1,1 +1,1 @@
-"""Reinforcement learning with verifiable rewards (GRPO) of one candidate."""
+"""The KFP component of rl."""

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("rl"), install_kfp_package=False)
@@ -28,8 +28,8 @@ def rl(
         rl_model: The model folder after RL.
         rl_record: The same with rewards, steps and seconds; or why RL failed.
     """
-    from rlready.components.core.launch import launch
-    from rlready.components.core.outputs import annotate
+    from rlready.run.launch import launch
+    from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path}
     paths |= {"trained": rl_model.path, "model_uri": rl_model.uri, "outcome": rl_record.path}

@@ -1,1 +1,1 @@
-"""Supervised fine-tuning of one candidate."""
+"""The KFP component of sft."""

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from rlready.components.images import resolve_image
+from rlready.placement.images import resolve_image
 
 
 @dsl.component(base_image=resolve_image("sft"), install_kfp_package=False)
@@ -22,8 +22,8 @@ def sft(
         model: The fine-tuned model folder.
         sft_record: Trajectory of held-out losses, steps, seconds; or why SFT failed.
     """
-    from rlready.components.core.launch import launch
-    from rlready.components.core.outputs import annotate
+    from rlready.run.launch import launch
+    from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "model_uri": model.uri, "outcome": sft_record.path}
     annotate(launch("sft", candidate=candidate, settings=settings, **paths), model, sft_record)

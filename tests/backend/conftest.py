@@ -25,9 +25,9 @@ def on_volumes(tmp_path_factory) -> Package:
 
 def compile_recipe(folder: Path, placement: dict | None) -> Package:
     """Compiles the laptop recipe with a placement."""
-    from rlready.pipelines.cluster.package import write_package
-    from rlready.pipelines.cluster.placement import parse_placement
-    from rlready.pipelines.recipes import load_recipe
+    from rlready.config.recipes import load_recipe
+    from rlready.placement.placement import parse_placement
+    from rlready.run.kfp.package import write_package
 
     path = folder / "pipeline.yaml"
     write_package(path, load_recipe("laptop", []), parse_placement(placement), IMAGE)

@@ -94,9 +94,7 @@ class Driver:
             )  # fmt: skip
         except AlreadyExists as error:
             # The driver takes the refusal for a try of its own before this one, and looks for it by a name that it never had.
-            raise DriverFailed(
-                f'failed to lookup existing execution: no execution found ... name="" ({error})'
-            ) from error
+            raise DriverFailed(f'failed to lookup existing execution: no execution found ... name="" ({error})') from error
         if fingerprint in self.store.cache:
             earlier = self.store.cache[fingerprint]
             self.store.publish(execution, "CACHED", earlier.outputs, self.store.read_outputs(earlier))
@@ -138,17 +136,13 @@ class Driver:
                     values[name] = value
                 elif not defined.get(name, {}).get("isOptional"):
                     raise DriverFailed(f"the resolved input parameter is null: {name}")
-            artifacts = {
-                name: self._resolve_artifacts(source, parent) for name, source in given.get("artifacts", {}).items()
-            }
+            artifacts = {name: self._resolve_artifacts(source, parent) for name, source in given.get("artifacts", {}).items()}
         for name, source in given.get("parameters", {}).items():
             if "parameterExpressionSelector" in source:
                 if name not in values:
                     raise DriverFailed(f"resolving parameter {name!r}: value not found in inputs")
                 values[name] = select(values[name], source["parameterExpressionSelector"])
-        skipped = (
-            {iterator["itemInput"] if index is None else iterator["items"].get("inputParameter")} if iterator else {}
-        )
+        skipped = {iterator["itemInput"] if index is None else iterator["items"].get("inputParameter")} if iterator else {}
         for name, entry in defined.items():
             if name in skipped:
                 continue

@@ -30,9 +30,7 @@ def _execute(component: Any, folder: Path, numbers: Any, given: dict[str, Any]) 
     held = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     artifacts = {name: values for name, values in held.items() if values and isinstance(values[0], Artifact)}
     outputs = {
-        name: {
-            "artifacts": [{"name": name, "uri": str(root / name), "type": {"schemaTitle": output.type.split("@")[0]}}]
-        }
+        name: {"artifacts": [{"name": name, "uri": str(root / name), "type": {"schemaTitle": output.type.split("@")[0]}}]}
         for name, output in (spec.outputs or {}).items()
         if output.type.startswith("system.")
     }

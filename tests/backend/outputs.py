@@ -10,8 +10,8 @@ from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.struct_pb2 import Value
 from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
 
-from rlready.pipelines.cluster.size import LIMITS
-from rlready.pipelines.cluster.workflow import STORE
+from rlready.run.kfp.size import LIMITS
+from rlready.run.kfp.workflow import STORE
 
 # MLMD's columns in MySQL: `name` VARCHAR(255) and `string_value` MEDIUMTEXT of ArtifactProperty.
 LONGEST_NAME, LONGEST_STRING = 255, 2**24 - 1
@@ -61,9 +61,7 @@ def read_output(text: str) -> tuple[dict[str, Any], dict[str, dict[str, Value]]]
     except (ParseError, ValueError) as error:
         raise Refused(f"failed to unmarshall ExecutorOutput: {error}") from error
     # The launcher takes the first artifact of each list (launcher_v2.go:806).
-    metadata = {
-        name: dict(held.artifacts[0].metadata.fields) for name, held in read.artifacts.items() if held.artifacts
-    }
+    metadata = {name: dict(held.artifacts[0].metadata.fields) for name, held in read.artifacts.items() if held.artifacts}
     return {name: to_plain(value) for name, value in read.parameter_values.items()}, metadata
 
 
@@ -126,7 +124,5 @@ def pass_on(executor_input: dict, environment: dict[str, str] | None = None) -> 
     if len(text.encode()) >= LIMITS["largest_argument"]:
         raise Refused(f"argument list too long: {len(text.encode()):,} bytes of --executor_input")
     if len(json.dumps(json.dumps(text))) >= LIMITS["largest_environment"]:
-        raise Refused(
-            "configmaps is forbidden: ARGO_TEMPLATE is longer than 128 KiB (workflow/controller/workflowpod.go:490)"
-        )
+        raise Refused("configmaps is forbidden: ARGO_TEMPLATE is longer than 128 KiB (workflow/controller/workflowpod.go:490)")
     return json.loads(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from rlready.pipelines.cluster.size import list_asked
+from rlready.run.kfp.size import list_asked
 
 
 @dataclasses.dataclass(frozen=True)

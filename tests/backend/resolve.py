@@ -101,9 +101,7 @@ def _collect(tasks: dict[str, Execution], loop: str, key: str, artifact: bool) -
     return found
 
 
-def _find_producer(
-    graph: Execution, tasks: dict[str, Execution], name: str, key: str, artifact: bool
-) -> tuple[str, str]:
+def _find_producer(graph: Execution, tasks: dict[str, Execution], name: str, key: str, artifact: bool) -> tuple[str, str]:
     """Returns which task of a graph puts out what the graph does, and under which key (resolve.go:1030-1154)."""
     outputs = graph.artifact_outputs if artifact else graph.parameter_outputs
     if outputs is None:
@@ -125,6 +123,4 @@ def _find_producer(
         branch = _name(selector["producerSubtask"], graph)
         if branch in tasks and tasks[branch].state in ("CACHED", "COMPLETE"):
             return branch, selector[kind]
-    raise DriverFailed(
-        f"processing OneOf: No successful task found for output key {key!r} in parent task {graph.task!r}"
-    )
+    raise DriverFailed(f"processing OneOf: No successful task found for output key {key!r} in parent task {graph.task!r}")

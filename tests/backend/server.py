@@ -8,8 +8,8 @@ from backend.driver import Driver
 from backend.launcher import Stage
 from backend.package import Package
 from backend.store import Artifact, Store
-from rlready.pipelines.cluster.size import WorkflowSize, weigh
-from rlready.pipelines.cluster.workflow import Course, Place, Workflow
+from rlready.run.kfp.size import WorkflowSize, weigh
+from rlready.run.kfp.workflow import Course, Place, Workflow
 
 
 class Server:
@@ -36,9 +36,7 @@ class Server:
         Raises:
             ValueError: If a parameter is unknown: the API server makes no such run.
         """
-        if unknown := (parameters or {}).keys() - package.spec["root"].get("inputDefinitions", {}).get(
-            "parameters", {}
-        ):
+        if unknown := (parameters or {}).keys() - package.spec["root"].get("inputDefinitions", {}).get("parameters", {}):
             raise ValueError(f"unrecognized input parameters: {', '.join(sorted(unknown))}")
         self._runs += 1
         return Run(self.store, package, stages, parameters or {}, seconds, f"run-{self._runs}", self._caching)

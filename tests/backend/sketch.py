@@ -81,9 +81,7 @@ def conclude(
 ):
     with dsl.If(anyone == "yes", name="rl"):
         trained = train_approved(approved=approved, data=data)
-        report(run=dsl.PIPELINE_JOB_ID_PLACEHOLDER, measured=measured, results=trained.output).set_caching_options(
-            False
-        )
+        report(run=dsl.PIPELINE_JOB_ID_PLACEHOLDER, measured=measured, results=trained.output).set_caching_options(False)
     with dsl.Else(name="no-rl"):
         report_none(run=dsl.PIPELINE_JOB_ID_PLACEHOLDER, measured=measured).set_caching_options(False)
 

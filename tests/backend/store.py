@@ -104,9 +104,7 @@ class Store:
         self.artifacts[artifact.id] = artifact
         return artifact
 
-    def publish(
-        self, execution: Execution, state: str, outputs: dict[str, Any], artifacts: dict[str, Artifact]
-    ) -> None:
+    def publish(self, execution: Execution, state: str, outputs: dict[str, Any], artifacts: dict[str, Artifact]) -> None:
         """Records how a task ended and what it put out."""
         execution.state, execution.outputs = state, outputs
         self._events[execution.id, "OUTPUT"] = {artifact.id: name for name, artifact in artifacts.items()}

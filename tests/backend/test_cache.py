@@ -9,11 +9,11 @@ from conftest import make_gsm8k_rows
 
 from backend.server import Run, Server
 from backend.stages import Sweep
-from rlready.components.config import list_parameters
-from rlready.components.core.records import Candidate
-from rlready.components.core.serialization import to_json
-from rlready.components.plan.plan import make_plan
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import list_parameters
+from rlready.config.recipes import load_recipe
+from rlready.records.outcome import Candidate
+from rlready.records.serialization import to_json
+from rlready.stages.plan.plan import make_plan
 
 CASES = yaml.safe_load((Path(__file__).parent.parent / "cases" / "cache.yaml").read_text())["cases"]
 

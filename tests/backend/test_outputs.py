@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from backend.outputs import Refused, keep_metadata, pass_on, read_output, read_scalars
-from rlready.components.config import InputError
-from rlready.components.core.outputs import LONGEST_TEXT, annotate, hand_on
+from rlready.errors import InputError
+from rlready.runtime.outputs import LONGEST_TEXT, annotate, hand_on
 
 # What figures, reasons and names may hold, and what a later task is to read of it; None where it is left out.
 VALUES = {

@@ -102,9 +102,7 @@ def test_a_process_that_dies_ends_the_run_and_its_retry_runs_only_that_and_the_r
     assert not sweep.told and len([task for task in run.list_tasks("predictors") if task.state == "Succeeded"]) >= 4
     run.retry(stages)
     check(run, sweep, ["a", "b"])
-    (tried,) = [
-        task for task in run.list_tasks(stage) if task.attempts and task.inputs[0]["candidate"] == write_candidate("b")
-    ]
+    (tried,) = [task for task in run.list_tasks(stage) if task.attempts and task.inputs[0]["candidate"] == write_candidate("b")]
     assert tried.attempts == 1 and "plan" not in run.list_ran() and run.list_ran().count(stage) <= 2
 
 

@@ -204,9 +204,7 @@ def test_metadata_is_read_back_changed(tmp_path):
     run, _, heard = talk(tmp_path, leave(metadata=given))
     kept = {"yes": 1.0, "list": {"list": [1.0, None]}, "object": {"struct": {"a": None}}, "number": 2.0**53, "text": ""}
     assert heard["made"].metadata.items() >= kept.items() and "_kfp_workspace" not in heard["made"].metadata
-    assert (
-        heard["made"].metadata["display_name"] == "made" and "Provider" in heard["made"].metadata["store_session_info"]
-    )
+    assert heard["made"].metadata["display_name"] == "made" and "Provider" in heard["made"].metadata["store_session_info"]
 
 
 def test_a_name_for_display_is_kept(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from backend.server import Server
 from backend.stages import Sweep
-from rlready.pipelines.cluster.size import LIMITS, WorkflowSize, estimate_workflow
+from rlready.run.kfp.size import LIMITS, WorkflowSize, estimate_workflow
 
 
 def foresee(package, measured, approved):

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.server import Server
-from rlready.pipelines.cluster.size import count_packed_bytes
+from rlready.run.kfp.size import count_packed_bytes
 
 
 def make_stages(approved):
@@ -16,9 +16,7 @@ def make_stages(approved):
         "gate": lambda given: {
             "anyone": "yes" if approved else "no",
             "approved": [
-                {"candidate": m.content, "digest": f"of {m.content}"}
-                for m in given["measured"]
-                if m.content in approved
+                {"candidate": m.content, "digest": f"of {m.content}"} for m in given["measured"] if m.content in approved
             ],
         },
         "rl": lambda given: {"trained": given["model"].content},
@@ -43,9 +41,7 @@ def test_any_verdicts_end_in_a_report_and_do_so_again_from_the_cache(sketch, app
     assert again.list_ran() == ["plan", "report" if approved else "report_none"]
     (told,) = (again if approved else first).list_tasks("report" if approved else "report_none")
     if approved:
-        assert [artifact.content for artifact in told.inputs[1]["results"]] == [
-            f"candidate-{n}" for n in range(approved)
-        ]
+        assert [artifact.content for artifact in told.inputs[1]["results"]] == [f"candidate-{n}" for n in range(approved)]
 
 
 def test_64_candidates_with_8_approved_are_as_large_as_they_were(sketch):

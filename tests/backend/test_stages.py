@@ -13,8 +13,8 @@ from conftest import make_byte_tokenizer, make_gsm8k_rows
 
 from backend.executor import make_stages
 from backend.server import Server
-from rlready.components.config import fold_parameters, name_fields
-from rlready.pipelines.recipes import load_recipe
+from rlready.config import fold_parameters, name_fields
+from rlready.config.recipes import load_recipe
 
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
 FUNCTIONS = {name: getattr(import_module(f"rlready.components.{name}.component"), name) for name in STAGES}
@@ -50,7 +50,7 @@ def worker(tmp_path_factory):
         patch.setenv("RLREADY_WARM_WORKER", str(folder / "socket"))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(PLUGINS), os.environ.get("PYTHONPATH")))))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        process = subprocess.Popen([sys.executable, "-m", "rlready.components.core.launch", str(folder / "socket")])
+        process = subprocess.Popen([sys.executable, "-m", "rlready.run.worker", str(folder / "socket")])
         while not (folder / "socket").exists():
             assert process.poll() is None
             time.sleep(0.1)
@@ -67,7 +67,7 @@ def run(pipeline, stages, **parameters):
 
 @pytest.fixture(scope="module")
 def byte_model(tmp_path_factory):
-    from rlready.components.list_machine.__main__ import build_model
+    from rlready.list_machine.__main__ import build_model
 
     folder = tmp_path_factory.mktemp("bytes") / "model"
     tokenizer = make_byte_tokenizer(TEMPLATE, [], pad_token="<pad>", eos_token="<eos>")

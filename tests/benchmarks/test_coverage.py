@@ -12,12 +12,12 @@ from test_difference import POPULATIONS, cover, draw_apart
 from test_forecast import draw_settings
 from test_pass_at_k import EXTREME, SPREAD, draw_studies
 
-from rlready.components.core.estimators.forecast import predict_known_setting, predict_new_setting
-from rlready.components.core.estimators.generalization_loss import estimate_loss_interval
-from rlready.components.core.estimators.intervals import bound_share, estimate_interval
-from rlready.components.core.evaluation.score import estimate_false_positives
-from rlready.components.core.evaluation.suite import average, score_benchmark
-from rlready.components.report.calibration import calibrate, judge, set_up
+from rlready.analysis.calibration import calibrate, judge, set_up
+from rlready.evaluation.score import estimate_false_positives
+from rlready.evaluation.suite import average, score_benchmark
+from rlready.stats.forecast import predict_known_setting, predict_new_setting
+from rlready.stats.generalization_loss import estimate_loss_interval
+from rlready.stats.intervals import bound_share, estimate_interval
 
 pytestmark = pytest.mark.bench
 SHAPES = {
@@ -118,9 +118,7 @@ def test_false_positive_rate(studies=2000, problems=128, samples=16):
             found = estimate_false_positives([(count, samples) for count in accepted])
             low, high = bound_share(sum(accepted), problems * samples)
             held.append((found.low <= truth <= found.high, low <= truth <= high))
-        print(
-            f"  rates Beta({a}, {b}), mean {truth:.4f}: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}"
-        )
+        print(f"  rates Beta({a}, {b}), mean {truth:.4f}: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")
 
 
 def test_the_mean_over_benchmarks(studies=2000, samples=8):
@@ -148,9 +146,7 @@ def test_the_mean_over_benchmarks(studies=2000, samples=8):
 
 
 def test_generalization_loss(studies=500):
-    print(
-        "\ngeneralization loss, examples of 20 to 400 tokens: bootstrap over examples, as if all tokens were independent"
-    )
+    print("\ngeneralization loss, examples of 20 to 400 tokens: bootstrap over examples, as if all tokens were independent")
     for examples in (32, 128, 512):
         rng, held = np.random.default_rng(0), []
         for _ in range(studies):
@@ -166,9 +162,7 @@ def test_generalization_loss(studies=500):
 
 def test_calibration(runs=40, settings=12):
     """Compares what is said of thresholds with what they come to on new runs; their base model is the same or measured anew."""
-    print(
-        f"\ncalibrate, {settings} settings: regret said, in new runs; the interval holds their mean, and each of them"
-    )
+    print(f"\ncalibrate, {settings} settings: regret said, in new runs; the interval holds their mean, and each of them")
     shared = make_sweep(np.random.default_rng(5), 2).baseline
     for told, base in ((1.0, shared), (0.6, shared), (0.3, shared), (0.6, None)):
 

@@ -24,10 +24,10 @@ AT_ONCE = 10_000
 CURATE = """
 import sys
 from pathlib import Path
-from rlready.components.config import Curate
-from rlready.components.core.data.sources import examine
-from rlready.components.core.data.registry import Source
-from rlready.components.curate.curate import curate
+from rlready.config import Curate
+from rlready.data.sources import examine
+from rlready.data.registry import Source
+from rlready.stages.curate.curate import curate
 train, test, out, thresholds = sys.argv[1:]
 near, ngram = thresholds.split(",")
 settings = Curate(sft_data=train, evaluation_data=test, near_duplicates=float(near), contamination_ngram=int(ngram))
@@ -58,9 +58,7 @@ def write_rows(path, count, seed):
             rows = []
             for number in range(start, min(count, start + AT_ONCE)):
                 question = f"{' '.join(rng.choices(words, k=40))} {rng.randint(10, 10**6)} and {number}?"
-                rows.append(
-                    {"question": question, "answer": str(number), "solution": " ".join(rng.choices(words, k=260))}
-                )
+                rows.append({"question": question, "answer": str(number), "solution": " ".join(rng.choices(words, k=260))})
                 if number % 100 == 99:
                     rows[-1] = rows[-2] | {"solution": rows[-2]["solution"] + " more words"}
             writer.write_table(pa.Table.from_pylist(rows, schema))

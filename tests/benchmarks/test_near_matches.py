@@ -12,11 +12,12 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from rlready.components.config import Curate, InputError
-from rlready.components.core.data.problems import read_benchmark, read_problem
-from rlready.components.core.data.registry import find_source, read_registry
-from rlready.components.core.data.sources import read_rows
-from rlready.components.curate.contamination import Contamination, Text
+from rlready.config import Curate
+from rlready.data.problems import read_benchmark, read_problem
+from rlready.data.registry import find_source, read_registry
+from rlready.data.sources import read_rows
+from rlready.errors import InputError
+from rlready.stages.curate.duplicates.contamination import Contamination, Text
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 JUDGED = Path(__file__).parent.parent / "cases" / "near_matches.yaml"

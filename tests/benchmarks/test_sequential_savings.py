@@ -28,6 +28,4 @@ def test_samples_against_fixed_sampling(name, k):
             decisions, draws, samples = simulate(chances, k, threshold, ALPHA, BATCH, RUNS, rng)
             wrong, undecided = (decisions * distance < 0).mean(), (decisions == 0).mean()
             ratio = PROBLEMS * FIXED / samples.mean()
-            print(
-                f"{distance:+17.2f} {wrong:7.3f} {undecided:6.3f} {draws.mean():6.0f} {samples.mean():8.0f} {ratio:14.1f}"
-            )
+            print(f"{distance:+17.2f} {wrong:7.3f} {undecided:6.3f} {draws.mean():6.0f} {samples.mean():8.0f} {ratio:14.1f}")

@@ -27,14 +27,14 @@ def run_python(code):
 
 
 PLAN = """
-from rlready.components.plan.plan import make_plan
-from rlready.pipelines.recipes import load_recipe
+from rlready.stages.plan.plan import make_plan
+from rlready.config.recipes import load_recipe
 make_plan(load_recipe("laptop", []))
 """
 GATE = """
-from rlready.components.config import Gate
-from rlready.components.core.records import Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
-from rlready.components.gate.decide import decide
+from rlready.config import Gate
+from rlready.records.outcome import Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
+from rlready.gate.decide import decide
 statistics = SampleStatistics(verifier_disagreement=0.0)
 predictors = PredictorsRecord(correct=[7] * 64, samples=256, generalization_loss=0.4, by_products=statistics)
 def outcome(seed):
@@ -45,9 +45,9 @@ decide([outcome(seed) for seed in range(8)], outcome(0), Gate(max_rl_runs=3))
 REPORT = """
 from pathlib import Path
 from tempfile import mkdtemp
-from rlready.components.core import records
-from rlready.components.config.data import Sweep
-from rlready.components.report.report import write_report
+from rlready.records import outcome as records
+from rlready.config.data import Sweep
+from rlready.stages.report.report import write_report
 curve = [[2**i, i / 9] for i in range(8)]
 def outcome(epochs):
     return records.Outcome(
@@ -76,11 +76,11 @@ def test_light_stages_start_and_end_quickly(stage, code):
 def test_sampling_against_generate(name, spread):
     import torch
 
-    from rlready.components.core.models import find_model, load_model, load_tokenizer
-    from rlready.components.core.prompts import encode_prompt
-    from rlready.components.core.sampling.engine import Draw
-    from rlready.components.core.sampling.transformers_engine import TransformersEngine
-    from rlready.components.list_machine.problems import generate_rows
+    from rlready.list_machine.problems import generate_rows
+    from rlready.models.load import find_model, load_model, load_tokenizer
+    from rlready.models.prompts import encode_prompt
+    from rlready.sampling.engine import Draw
+    from rlready.sampling.transformers_engine import TransformersEngine
 
     base = find_model("builtin:list-machine", "")
     model, tokenizer = load_model(base), load_tokenizer(base)
@@ -108,12 +108,12 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     import torch
     import trl
 
-    from rlready.components.config import read_settings
-    from rlready.components.core.models import BUILTIN
-    from rlready.components.curate.__main__ import run as curate
-    from rlready.components.plan.plan import make_plan
-    from rlready.components.rl import grpo, train
-    from rlready.pipelines.recipes import load_recipe
+    from rlready.config import read_settings
+    from rlready.config.recipes import load_recipe
+    from rlready.models.load import BUILTIN
+    from rlready.stages.curate.stage import run as curate
+    from rlready.stages.plan.plan import make_plan
+    from rlready.stages.rl import grpo, train
 
     seconds = {"ThriftyGRPOTrainer": [], "GRPOTrainer": []}
     monkeypatch.setattr(
@@ -134,7 +134,7 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
 
 def test_laptop_recipe_by_stage(tmp_path):
     begun = time.perf_counter()
-    command = [sys.executable, "-m", "rlready.pipelines.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
+    command = [sys.executable, "-m", "rlready.cli", "run", "--recipe", "laptop", "--work", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     wall = time.perf_counter() - begun
     (events,) = tmp_path.glob("*/events.jsonl")

@@ -14,7 +14,9 @@ from pathlib import Path
 import answer_pairs
 import pytest
 
-from rlready.components.core.verifier import boxed, verify, workers
+from rlready.verifier import verify
+from rlready.verifier.formats import boxed
+from rlready.verifier.processes import workers
 
 pytestmark = pytest.mark.bench
 WORDS = ("Tuesday", "ellipse", "even", "Brenda", "MAKE", "neither", "yes", "square")

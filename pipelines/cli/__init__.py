@@ -1,5 +1,0 @@
-"""The command line: a file a command, what they share in arguments, parser and result."""
-
-from rlready.pipelines.cli.parser import main
-
-__all__ = ["main"]

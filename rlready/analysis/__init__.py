@@ -1,0 +1,1 @@
+"""Every number that the report, `calibrate` and MLflow share."""

@@ -1,0 +1,349 @@
+"""Thresholds and a budget for the gate, learned from runs in which RL ran for all, and judged on what was left out."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.analysis.comparison import Interval, Setting, read_rows
+from rlready.analysis.policies import Pool, find_pools, make_pool, trace
+from rlready.analysis.sweep_result import SweepResult
+from rlready.config import Gate
+from rlready.errors import InputError
+from rlready.gate.lead import list_pass_at_k
+from rlready.gate.thresholds import LEAD, RISE, compare, list_checks
+from rlready.records.outcome import PredictorsRecord
+from rlready.stats.intervals import LEVEL, MIN_POINTS, draw_clusters
+from rlready.stats.ties import TIE, count_share, number_levels, order_best, reaches
+
+TOLERATED = (0.0, 0.005, 0.01, 0.02, 0.05)  # expected regrets in Pass@1, on the settings that a rule is chosen on
+DRAWS = 100  # draws of settings that a rule is tried on
+PARTITIONS = 24  # of the settings in thirds, each of which is judged by what the others taught
+MOST_THRESHOLDS = 8
+BUDGETS = tuple(eighth / 8 for eighth in range(1, 8))  # shares of the candidates
+RANKED = ("pass_at_k", "pass_at_1", "generalization_loss")
+MOST_RISE = 100.0  # rejects nobody
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the gate would be set to.
+
+    Attributes:
+        lead: Least Pass@k over the base model's; -1 rejects nobody.
+        rise: Greatest rise of the held-out loss, where it is compared; 100 rejects nobody.
+        budget: Share of the candidates that may go on to RL; 1: all.
+        rank_by: What the budget goes by.
+    """
+
+    lead: float = -1.0
+    rise: float = MOST_RISE
+    budget: float = 1.0
+    rank_by: str = "pass_at_k"
+
+    @property
+    def parts(self) -> int:
+        """How many of its parts can reject anybody."""
+        return (self.lead > -1) + (self.rise < MOST_RISE) + (self.budget < 1)
+
+    def set_gate(self, candidates: int) -> dict[str, float | int | str]:
+        """Returns the gate's parameters, for a sweep of this many candidates."""
+        most = 0 if self.budget == 1 else count_share(self.budget, candidates)
+        limits = {"min_pass_at_k": 0, "min_pass_at_k_over_base": self.lead, "max_generalization_loss": 100}
+        limits |= {"max_loss_rise": min(self.rise, MOST_RISE), "max_rl_runs": most}
+        return limits | ({"rank_by": self.rank_by} if most else {})
+
+    def write_recipe(self, candidates: int) -> list[str]:
+        """Returns the lines of a recipe's `parameters:`, in all digits, for a sweep of this many candidates."""
+        lines = []
+        for name, value in self.set_gate(candidates).items():
+            shown = value if isinstance(value, str) else np.format_float_positional(value, trim="-")
+            of = f"  # {self.budget:g} of {candidates} candidates" if name == "max_rl_runs" and value else ""
+            lines.append(f"gate_{name}: {shown}{of}")
+        return lines
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A run in which RL ran for all: its candidates, each with the score of its setting, the mean over seeds.
+
+    Attributes:
+        pool: Scores and costs of the candidates.
+        names: Their settings.
+        passes: Whether the gate approves them without the thresholds that are learned.
+        numbers: By name: lead and rise, beyond every threshold where the gate does not compare them; what a budget ranks by.
+        problems: The same of every problem, candidates x problems; of what is no mean over problems, or without counts, none.
+        groups: The group of each problem, of those that belong together.
+        floor: What is left where nobody is approved: the base model's score, or the lowest.
+    """
+
+    pool: Pool
+    names: list[str]
+    passes: np.ndarray
+    numbers: dict[str, np.ndarray]
+    problems: dict[str, np.ndarray]
+    groups: Sequence[Hashable]
+    floor: float
+
+    def redraw(self, seed: int) -> "Bench":
+        """Returns the run as measured on other problems: those that it has, drawn with replacement, groups as a whole."""
+        drawn = draw_clusters(self.groups, 1, seed)[0] if self.problems else np.ones(1)
+        means = {name: values @ drawn / drawn.sum() for name, values in self.problems.items()}
+        return dataclasses.replace(self, numbers=self.numbers | means)
+
+    def keep(self, held: np.ndarray) -> "Bench":
+        """Returns the run with these candidates only."""
+        parts = {name: getattr(self.pool, name)[held] for name in ("scores", "full", "rl", "measured")}
+        settings = list(itertools.compress(self.pool.settings, held))
+        return dataclasses.replace(
+            self,
+            pool=dataclasses.replace(self.pool, settings=settings, **parts),
+            names=list(itertools.compress(self.names, held)),
+            passes=self.passes[held],
+            numbers={name: values[held] for name, values in self.numbers.items()},
+            problems={},  # only whole runs are redrawn
+        )
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """A point of the frontier: what a tolerance leads to, in the mean of trials on settings that had no part in the choice.
+
+    Attributes:
+        tolerated: Expected regret that the rule may have on the settings it was chosen on.
+        rule: Chosen on all settings: what to use.
+        share: Cost as a share of RL for all.
+        share_interval: What 95 % of the trials cost.
+        regret: How far the best that got RL ended below the best of all.
+        regret_interval: What 95 % of the trials lost; None where hardly any lost anything, which cannot show what others would.
+        drawn: Regret of as much RL at random, between two numbers of candidates on a line.
+    """
+
+    tolerated: float
+    rule: Rule
+    share: float
+    share_interval: Interval | None
+    regret: float
+    regret_interval: Interval | None
+    drawn: float
+
+
+def set_up(sweep: SweepResult, name: str) -> Bench:
+    """Returns what can be learned of a run, as the gate of its recipe would judge it.
+
+    Args:
+        sweep: Its outcomes.
+        name: What messages call it.
+
+    Raises:
+        InputError: If RL did not run for all of its candidates, or their costs or the gate's numbers are missing.
+    """
+    rows, base, k = read_rows(sweep)
+    pools = find_pools(rows, base)
+    if not pools:
+        ran = sum(row.score is not None for row in rows)
+        raise InputError(
+            f"{name}: RL ran for {ran} of {len(rows)} candidates; what the gate gets wrong shows only where it ran for all:"
+            " run it with gate_mode=audit"
+        )
+    pool = pools[0]
+    if not pool.priced:
+        raise InputError(f"{name}: not all costs were recorded, on one kind of device, so no budget can be weighed")
+    floor = float(pool.scores.min()) if base.score is None else base.score
+    members = [Setting(setting.name, [row]) for setting in pool.settings for row in setting.rows]
+    scores = np.repeat(pool.scores, [len(setting.rows) for setting in pool.settings])
+    given = {item.name: sweep.parameters.get(f"gate_{item.name}") for item in dataclasses.fields(Gate)}
+    settings = {key: value for key, value in given.items() if value is not None} | {"k": k, "mode": "enforce"}
+    gate = Gate(**settings | Rule().set_gate(len(members)))
+    passes, judged = [], []
+    for member in members:
+        outcome = member.rows[0].outcome
+        verdict = compare(outcome, sweep.baseline, gate)
+        checks = {check.name: check.value for check in list_checks(outcome, sweep.baseline, verdict.numbers, gate)}
+        passes.append(verdict.decision == "approved")
+        ranked = [getattr(verdict.numbers, by) for by in RANKED]
+        judged.append([checks.get(f"Pass@{k}{LEAD}", math.inf), checks.get(RISE, -math.inf), *ranked])
+    numbers = dict(zip(("lead", "rise", *RANKED), np.array(judged, dtype=float).T, strict=True))
+    if np.isnan(numbers["lead"]).all():
+        raise InputError(f"{name}: no candidate has a Pass@k over the base model's; another version measured it")
+    if not any(passes):
+        raise InputError(f"{name}: the gate approves none of {len(members)}, whatever its thresholds: {verdict.reason}")
+    by_candidate = dataclasses.replace(make_pool(members, base, pool.label), scores=scores)
+    measured = [row.outcome.predictors or PredictorsRecord() for member in members for row in member.rows]
+    problems = _list_problems(measured, sweep.baseline and (sweep.baseline.predictors or PredictorsRecord()), k)
+    groups = measured[0].groups or range(len(measured[0].correct))
+    return Bench(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, groups, floor)
+
+
+def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | None, k: int) -> dict[str, np.ndarray]:
+    """Returns Pass@k, Pass@1 and lead of every problem; nothing where counts are missing."""
+    at_k, at_1 = ([list_pass_at_k(one, size) for one in (*measured, *([base] if base else []))] for size in (k, 1))
+    if any(values is None for values in at_k) or len({*map(len, at_k)}) > 1:
+        return {}
+    at_k, at_1, count = np.array(at_k), np.array(at_1), len(measured)
+    return {"pass_at_k": at_k[:count], "pass_at_1": at_1[:count]} | ({"lead": at_k[:count] - at_k[count]} if base else {})
+
+
+def calibrate(benches: list[Bench]) -> list[Tradeoff]:
+    """Returns what each tolerance leads to.
+
+    A rule is chosen by its expected cost and regret over draws of the settings, so that it does not hang on the best of them
+    alone. What to expect of it is told by trials: each third of a run's settings is judged by a rule that was chosen in the
+    same way on the other two, of several runs on the other runs, as if the run had been measured on other problems. So no
+    result has a part in its own verdict, and the trials scatter by settings, problems, runs and what is learned.
+
+    Args:
+        benches: Runs; a setting that stands in several is left out of all at once.
+
+    Raises:
+        InputError: If they have fewer than 8 settings.
+    """
+    names = list(dict.fromkeys(name for bench in benches for name in bench.names))
+    if len(names) < MIN_POINTS:
+        raise InputError(
+            f"{len(names)} settings finished RL; thresholds need at least {MIN_POINTS} to be learned on some and judged on"
+            " others: run a larger sweep with gate_mode=audit, or name several runs"
+        )
+    trials = [trial for number in range(PARTITIONS) if (trial := _try_out(benches, names, number)) is not None]
+    found, frontier = np.stack(trials), []  # (partitions, tolerances, share or regret, draws)
+    for place, (tolerated, rule) in enumerate(_choose(benches).items()):
+        share, regret = found[:, place, :, 0].mean(0).tolist()
+        ends = np.quantile(found[:, place, :, 1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=(0, 2)).T.tolist()
+        sure = tuple(ends[1]) if ends[1][1] > TIE else None
+        at_random = [np.interp(share, *zip(*trace(bench.pool, None), strict=True)) for bench in benches]
+        frontier.append(Tradeoff(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
+    return frontier
+
+
+def _try_out(benches: list[Bench], names: list[str], number: int) -> np.ndarray | None:
+    """Judges a run, measured on other problems, by rules chosen without it, and each third of its settings without that third.
+
+    Returns:
+        Cost and regret of the run, then of draws of its settings: tolerances x 2 x (1 + draws); None without any to learn from.
+    """
+    test, thirds = benches[number % len(benches)], np.random.default_rng(number).permutation(len(names)) % 3
+    measured = test.redraw(number)
+    drawn = np.vstack([np.ones(len(test.names)), draw_clusters(test.names, DRAWS, number)])
+    taken = np.empty((len(TOLERATED), len(test.names), len(drawn), 1))
+    for third in range(3):
+        learned = set(itertools.compress(names, thirds != third))
+        others = [bench for bench in benches if bench is not test] or [test]
+        known = [bench.keep(np.isin(bench.names, [*learned])) for bench in others]
+        if not (known := [bench for bench in known if bench.names]):
+            return None
+        left = ~np.isin(test.names, [*learned])
+        for place, rule in enumerate(_choose(known).values()):
+            taken[place, left] = judge(rule, measured, drawn).T[left, :, None]
+    return np.stack([_measure(test, by_rule, drawn)[:, :, 0] for by_rule in taken])
+
+
+def judge(rule: Rule, bench: Bench, drawn: np.ndarray | None = None) -> np.ndarray:
+    """Returns how often each candidate of a run gets RL by a rule: draws x candidates; as the gate does with its recipe.
+
+    Args:
+        rule: The rule.
+        bench: The run.
+        drawn: How often each candidate stands in a draw, draws x candidates; by default there is one draw, the run itself.
+    """
+    passed = _pass(bench, np.array([rule.lead]), np.array([min(rule.rise, MOST_RISE)]))
+    drawn = np.ones((1, len(bench.names))) if drawn is None else drawn
+    return _spend(bench, passed, drawn, rule.budget, rule.rank_by)[:, :, 0].T
+
+
+def _choose(benches: list[Bench]) -> dict[float, Rule]:
+    """Returns the cheapest rule whose expected regret is tolerated, by tolerance; where none is, the one that loses least.
+
+    Of rules that cost the same the one with the fewest parts is taken.
+    """
+    leads = [-1.0, *_divide([bench.numbers["lead"] for bench in benches])]
+    rises = [MOST_RISE, *_divide([bench.numbers["rise"] for bench in benches])]
+    comparable = all(
+        np.isfinite(bench.numbers["generalization_loss"]).all()
+        and all(row.candidate.compares_loss for setting in bench.pool.settings for row in setting.rows)
+        for bench in benches
+    )
+    ranked = [name for name in RANKED if comparable or name != "generalization_loss"]
+    budgets = [(1.0, RANKED[0]), *itertools.product(BUDGETS, ranked)]
+    rules = [Rule(*limits, *budget) for budget, limits in itertools.product(budgets, itertools.product(leads, rises))]
+    shares, regrets = np.mean([_try(bench, leads, rises, budgets) for bench in benches], axis=0)  # (rules,) each
+    parts, cost, loss = np.array([rule.parts for rule in rules]), number_levels(shares), number_levels(regrets)
+    found = {}
+    for tolerated in TOLERATED:
+        held = reaches(tolerated, regrets)
+        order = np.lexsort((loss, parts, cost, ~held) if held.any() else (parts, cost, loss))
+        found[tolerated] = rules[order[0]]
+    return found
+
+
+def _divide(values: list[np.ndarray]) -> list[float]:
+    """Returns thresholds about halfway between neighbouring values, in as few digits as tell these apart; at most 8."""
+    known = np.unique(np.concatenate(values))
+    known = known[np.isfinite(known)].tolist()
+    pairs = [(low, high) for low, high in itertools.pairwise(known) if high - low > 5 * TIE]
+    if len(pairs) > MOST_THRESHOLDS:
+        pairs = [pairs[place] for place in np.linspace(0, len(pairs) - 1, MOST_THRESHOLDS).round().astype(int)]
+    return [_write_between(low, high) for low, high in pairs]
+
+
+def _write_between(low: float, high: float) -> float:
+    """Returns the shortest number in the middle half between two."""
+    middle, edge = (low + high) / 2, (high - low) / 4
+    shorter = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
+    return next(number for number in shorter if low + edge <= number <= high - edge)
+
+
+def _try(bench: Bench, leads: list[float], rises: list[float], budgets: list[tuple[float, str]]) -> np.ndarray:
+    """Returns the expected cost and regret of every rule, over draws of a run's settings: 2 x rules."""
+    drawn = draw_clusters(bench.names, DRAWS)
+    passed = _pass(bench, *map(np.ravel, np.meshgrid(leads, rises, indexing="ij")))
+    alike, which = np.unique(passed, axis=0, return_inverse=True)
+    found = [_measure(bench, _spend(bench, alike, drawn, *budget), drawn).mean(1)[:, which] for budget in budgets]
+    return np.concatenate(found, axis=1)
+
+
+def _pass(bench: Bench, leads: np.ndarray, rises: np.ndarray) -> np.ndarray:
+    """Returns which candidates hold the thresholds: thresholds x candidates. What is missing approves nobody."""
+    lead, rise = bench.numbers["lead"], bench.numbers["rise"]
+    return bench.passes & reaches(lead, leads[:, None]) & reaches(rises[:, None], rise)
+
+
+def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, rank_by: str) -> np.ndarray:
+    """Returns how often each candidate gets RL: candidates x draws x thresholds.
+
+    Args:
+        bench: The run.
+        passed: Which candidates hold the thresholds.
+        drawn: How often each candidate stands in a draw.
+        budget: Share of the draw that may get RL; the best first, as the gate ranks.
+        rank_by: What is best.
+    """
+    wanted = drawn.T[:, :, None] * passed.T[:, None, :]
+    if budget == 1:
+        return wanted
+    ids = [setting.rows[0].name for setting in bench.pool.settings]
+    losses = bench.numbers["generalization_loss"]
+    order = order_best(bench.numbers[rank_by], losses, ids, falls=rank_by == "generalization_loss")
+    most = count_share(budget, drawn.sum(1))[None, :, None]
+    ahead = np.cumsum(wanted[order], axis=0) - wanted[order]
+    taken = np.empty_like(wanted)
+    taken[order] = np.clip(most - ahead, 0, wanted[order])
+    return taken
+
+
+def _measure(bench: Bench, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Returns cost, as a share of RL for all, and regret: 2 x draws x thresholds.
+
+    Args:
+        bench: The run.
+        taken: How often each candidate gets RL, candidates x draws x thresholds.
+        drawn: How often each stands in a draw, draws x candidates.
+    """
+    pool, full = bench.pool, drawn @ bench.pool.full
+    measured = drawn @ pool.measured + pool.base
+    shares = (np.tensordot(pool.full, taken, 1) + measured[:, None]) / full[:, None]
+    scores = pool.scores[:, None, None]
+    best, reached = (np.where(held > 0, scores, -np.inf).max(0) for held in (drawn.T[:, :, None], taken))
+    return np.stack([shares, best - np.where(np.isfinite(reached), reached, bench.floor)])

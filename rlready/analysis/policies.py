@@ -1,0 +1,255 @@
+"""What other ways to choose settings for RL would have cost and lost, where RL ran for all of them."""
+
+import math
+import statistics
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.analysis.comparison import Interval, Row, Setting, group_settings
+from rlready.analysis.costs import Cost, Record, measure_cost, measure_elsewhere
+from rlready.analysis.predictor import Predictor, pick_main, score_rows
+from rlready.stats.intervals import bootstrap
+from rlready.stats.ties import TIE
+
+PROBE = 0.25  # share of RL's steps after which the better half goes on
+FREE = ("", 0.0)  # on no device
+ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f} % of the steps, the better half on"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The settings that every policy chooses from, one number each: the mean over its seeds.
+
+    Attributes:
+        settings: The settings.
+        label: What the report calls them.
+        priced: Whether all costs are known, on one kind of device; else each RL counts 1, and what is measured before it 0.
+        scores: Post-RL Pass@1.
+        full: Device-seconds of RL and benchmark.
+        rl: Of RL alone.
+        measured: Of the predictors.
+        base: Of the base model's predictors, once.
+    """
+
+    settings: list[Setting]
+    label: str
+    priced: bool
+    scores: np.ndarray
+    full: np.ndarray
+    rl: np.ndarray
+    measured: np.ndarray
+    base: float
+
+    @property
+    def size(self) -> int:
+        """How many settings there are."""
+        return len(self.settings)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """RL for the settings with the most of something; of settings that tie at the end some are drawn.
+
+    Attributes:
+        label: What the report calls it.
+        value: What it goes by, one number a setting.
+        take: How many it takes of a draw of settings, which it gets by their numbers.
+        measures: Whether it needs the predictors.
+        probes: Whether it runs a part of RL for those that it does not take.
+    """
+
+    label: str
+    value: np.ndarray
+    take: Callable[[np.ndarray], int]
+    measures: bool = True
+    probes: bool = False
+
+
+@dataclass(frozen=True)
+class Price:
+    """What became of a policy.
+
+    Attributes:
+        label: What the report calls the policy.
+        taken: How many settings got RL to its end.
+        share: What it cost, as a share of RL and benchmark for all.
+        regret: How far the best that it took ended below the best of all, in expectation; None if it took none.
+        interval: The regret's 95 % interval over settings, from `bound_regret`.
+    """
+
+    label: str
+    taken: int
+    share: float
+    regret: float | None
+    interval: Interval | None
+
+
+def find_pools(rows: list[Row], base: Row) -> list[Pool]:
+    """Returns the settings that finished RL, and the random subsets among them; none where RL did not run for all.
+
+    Losses are comparable among random subsets only, so policies that go by them choose from those. Candidates that failed
+    are left out: no policy would have known.
+    """
+    alive = [row for row in rows if not row.failure]
+    if not alive or any(row.score is None for row in alive):
+        return []
+    pools = [make_pool(group_settings(alive), base, "settings")]
+    random = [row for row in alive if row.candidate.compares_loss]
+    if len(random) < len(alive):
+        pools.append(make_pool(group_settings(random), base, "random subsets"))
+    return [pool for pool in pools if pool.size > 1]
+
+
+def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
+    """Returns the settings with what each costs and comes to, all of whose candidates have finished RL."""
+    members = [row for setting in settings for row in setting.rows]
+    # What candidates without SFT share with the base model is measured once.
+    records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
+    costs = [[*_list_costs(row), _cost(record) if record else FREE] for row, record in zip(members, records, strict=True)]
+    shared = _cost(base.outcome.predictors)
+    everything = [shared, *(cost for parts in costs for cost in parts)]
+    priced = None not in everything and len({device for device, seconds in everything if seconds}) == 1
+    by_row = {
+        row.name: tuple(seconds for _, seconds in parts) if priced else (1.0, 0.0, 0.0)
+        for row, parts in zip(members, costs, strict=True)
+    }
+    rl, benchmark, measured = (
+        np.array([statistics.fmean(by_row[row.name][part] for row in setting.rows) for setting in settings])
+        for part in range(3)
+    )
+    scores = np.array([statistics.fmean(setting.scores) for setting in settings])
+    return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if priced else 0.0)
+
+
+def _list_costs(row: Row) -> list[Cost | None]:
+    """Returns the costs of RL and benchmark; of RL elsewhere its owner says one for both."""
+    if row.elsewhere:
+        return [measure_elsewhere(row), FREE]
+    return [_cost(row.outcome.rl), _cost(row.outcome.benchmark)]
+
+
+def _cost(record: Record | None) -> Cost | None:
+    return record and measure_cost(record)
+
+
+def list_policies(pool: Pool, k: int | None) -> list[Policy]:
+    """Returns the policies to compare: as many by each predictor, and at random, as the gate took; a third without a gate."""
+    everyone, gate, probe = _run_for_all(pool), find_gate(pool), _find_probe(pool)
+    most = gate.take(np.arange(pool.size)) if gate else 0
+    most = most or max(1, round(pool.size / 3))
+    ranked = [rank_by(pool, predictor, most) for predictor in pick_main(k)]
+    drawn = Policy(f"{most} at random", np.zeros(pool.size), lambda draw: most, measures=False)
+    return [policy for policy in (everyone, gate, *ranked, probe, drawn) if policy]
+
+
+def _run_for_all(pool: Pool) -> Policy:
+    return Policy(ALL, np.zeros(pool.size), len, measures=False)
+
+
+def find_gate(pool: Pool) -> Policy | None:
+    """Returns the gate as a policy: a setting is approved where at least half of its seeds are; None if it did not judge."""
+    verdicts = [[row.verdict for row in setting.rows] for setting in pool.settings]
+    if any(verdict.mode == "off" or not verdict.decision for of_setting in verdicts for verdict in of_setting):
+        return None
+    approved = np.array([2 * sum(v.decision == "approved" for v in held) >= len(held) for held in verdicts], dtype=float)
+    return Policy(GATE, approved, lambda draw: int(approved[draw].sum()))
+
+
+def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
+    """Returns RL for the best settings by a predictor; None where it cannot be measured on all of them."""
+    members = [row for setting in pool.settings for row in setting.rows]
+    if any(predictor.measure(row) is None for row in members):
+        return None
+    value = dict(zip((row.name for row in members), score_rows(members, predictor), strict=True))
+    means = np.array([statistics.fmean(value[row.name] for row in setting.rows) for setting in pool.settings])
+    return Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
+
+
+def _find_probe(pool: Pool) -> Policy | None:
+    """Returns RL for a part of the steps, and to its end for the better half by the reward then."""
+    members = [row for setting in pool.settings for row in setting.rows]
+    steps = [row.outcome.rl.steps for row in members if row.outcome.rl and row.outcome.rl.steps]
+    end = PROBE * max(steps, default=0)
+    means = [setting.average(lambda row: _read_reward(row, end)) for setting in pool.settings]
+    if not end or None in means:
+        return None
+    return Policy(HALVED, np.array(means), lambda draw: math.ceil(len(draw) / 2), measures=False, probes=True)
+
+
+def _read_reward(row: Row, end: float) -> float | None:
+    """Returns the mean reward of the second half of the steps up to `end`, whose single steps are noisy."""
+    rewards = row.outcome.rl.rewards if row.outcome.rl else []
+    known = [(step, reward) for step, reward in rewards if None not in (step, reward) and step <= end]
+    late = [reward for step, reward in known if step > end / 2]
+    return statistics.fmean(late or [reward for _, reward in known[-1:]]) if known else None
+
+
+def price(policy: Policy, pool: Pool) -> Price:
+    """Returns what a policy would have cost and lost, with an interval that draws whole settings with their seeds."""
+    everyone = np.arange(pool.size)
+    share, regret = _apply(policy, pool, everyone)
+
+    def lose(weights: np.ndarray) -> np.ndarray:
+        return np.array([_apply(policy, pool, np.repeat(everyone, times.astype(int)))[1] for times in weights])
+
+    interval = None if math.isnan(regret) else bound_regret(lose, range(pool.size))
+    taken = min(policy.take(everyone), pool.size)
+    return Price(policy.label, taken, share, None if math.isnan(regret) else regret, interval)
+
+
+def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
+    """Returns the 95 % interval of a regret over settings; None with fewer than 8, or where hardly any draw of them loses.
+
+    Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
+
+    Args:
+        lose: Takes how often each point stands in a draw, draws x points, and returns the regret of each draw.
+        clusters: The setting of each point.
+    """
+    found = bootstrap(lose, clusters)
+    return found if found and found[1] > TIE else None
+
+
+def trace(pool: Pool, predictor: Predictor | None) -> list[tuple[float, float]]:
+    """Returns (share, regret) of RL for the best 1, 2, ... settings by a predictor, or of as many at random; or nothing."""
+    points = []
+    for most in range(1, pool.size + 1):
+        drawn = Policy("", np.zeros(pool.size), lambda draw, most=most: most, measures=False)
+        policy = drawn if predictor is None else rank_by(pool, predictor, most)
+        if policy is None:
+            return []
+        points.append(_apply(policy, pool, np.arange(pool.size)))
+    return points
+
+
+def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float]:
+    """Returns (share of the cost, regret) of a policy on a draw of settings; the regret is nan if it takes none."""
+    value, scores, full = policy.value[draw], pool.scores[draw], pool.full[draw]
+    take = min(policy.take(draw), len(draw))
+    last = np.sort(value)[::-1][take - 1] if take else np.inf
+    sure, tied = value > last + TIE, np.abs(value - last) <= TIE
+    slots = take - int(sure.sum())
+    chance = sure + tied * (slots / max(1, tied.sum()))  # with which each gets RL
+    cost = (chance * full).sum()
+    if policy.measures:
+        cost += pool.measured[draw].sum() + pool.base
+    if policy.probes:
+        cost += ((1 - chance) * PROBE * pool.rl[draw]).sum()
+    regret = max(0.0, scores.max() - expect_best(scores[sure], scores[tied], slots)) if take else math.nan
+    return float(cost / full.sum()), float(regret)
+
+
+def expect_best(sure: np.ndarray, drawn: np.ndarray, slots: int) -> float:
+    """Returns the expected maximum of some scores and of so many others that are drawn without replacement; exact."""
+    least = sure.max(initial=-np.inf)
+    if not slots:
+        return float(least)
+    ways = math.comb(len(drawn), slots)
+    # The i-th smallest is the greatest of those drawn if the others come from the i before it.
+    return sum(
+        max(score, least) * math.comb(before, slots - 1) / ways
+        for before, score in enumerate(np.sort(drawn).tolist())
+        if before >= slots - 1
+    )

@@ -1,0 +1,127 @@
+"""What is measured before RL and may tell its result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rlready.analysis.comparison import Row
+from rlready.stats.correlation import rank
+from rlready.stats.ties import TIE
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Something measured before RL that may tell its result; more of it should be better.
+
+    Attributes:
+        label: What the tables call it.
+        parts: What it is made of; where there are two, Spearman is that of their mean rank and R2 that of a fit to both.
+        restricted: Whether it is judged on random subsets only, because it holds a loss: losses on different data
+            distributions are not comparable (paper, instance level).
+    """
+
+    label: str
+    parts: tuple[Callable[[Row], float | None], ...]
+    restricted: bool = False
+
+    @property
+    def short(self) -> str:
+        """The label where all settings are random subsets anyway."""
+        return self.label.removesuffix(" (random subsets)")
+
+    def restrict(self) -> "Predictor":
+        """Returns the same, judged on random subsets only."""
+        return self if self.restricted else replace(self, label=f"{self.label} (random subsets)", restricted=True)
+
+    def measure(self, row: Row) -> tuple[float, ...] | None:
+        """Returns the parts, or None if one is missing or the row is not to be judged by them."""
+        values = tuple(part(row) for part in self.parts)
+        return None if None in values or (self.restricted and not row.candidate.compares_loss) else values
+
+
+class MainPredictors(NamedTuple):
+    """The predictors that the paper compares, at the gate's k."""
+
+    sft_pass_at_1: Predictor
+    pass_at_k: Predictor
+    loss: Predictor
+    both: Predictor
+
+
+def label_pass_at(k: int | None) -> str:
+    """Returns what the report calls Pass@k."""
+    return f"Pass@{k or 'k'}"
+
+
+def pick_main(k: int | None) -> MainPredictors:
+    """Returns the predictors that the paper compares, at the gate's k."""
+
+    def at_k(row: Row) -> float | None:
+        return row.pass_at_k
+
+    label = label_pass_at(k)
+    return MainPredictors(
+        Predictor("SFT Pass@1 (T=1)", (lambda row: row.sft_pass_at_1,)),
+        Predictor(label, (at_k,)),
+        Predictor("Minus generalization loss (random subsets)", (_minus_loss,), restricted=True),
+        Predictor(f"{label} and loss (random subsets)", (at_k, _minus_loss), restricted=True),
+    )
+
+
+def list_predictors(rows: list[Row], k: int | None) -> list[Predictor]:
+    """Returns the predictors to judge: those of the paper, Pass@k for every k, and what else the samples showed.
+
+    Args:
+        rows: The candidates.
+        k: The gate's k.
+    """
+
+    def at(k: int) -> Callable[[Row], float | None]:
+        return lambda row: row.predictors.get_pass_at(k)
+
+    powers = {k for row in rows for k, _ in row.curve if k > 1 and float(k).is_integer() and int(k) & (int(k) - 1) == 0}
+    curves = [Predictor(f"Pass@{int(power)}", (at(power),)) for power in sorted(powers - {k})]
+    main = pick_main(k)
+    curves.insert(sum(k is not None and power < k for power in powers), main.pass_at_k)
+    if any(None not in (pair := (row.corrected, row.pass_at_k)) and abs(pair[0] - pair[1]) > TIE for row in rows):
+        curves.append(Predictor(f"Pass@{k}, corrected", (lambda row: row.corrected,)))
+    if any(row.coverage_kept is not None for row in rows):
+        curves.append(Predictor("Coverage kept", (lambda row: row.coverage_kept,)))
+    losses = [main.loss, main.both]
+    if any(not row.candidate.compares_loss and row.loss is not None for row in rows):
+        losses.insert(1, Predictor("Minus generalization loss (all subsets, not comparable)", (_minus_loss,)))
+    return [
+        main.sft_pass_at_1,
+        Predictor("SFT greedy Pass@1", (lambda row: row.predictors.greedy_pass_at_1,)),
+        *curves,
+        *losses,
+        Predictor("Entropy", (lambda row: row.predictors.by_products.entropy,)),
+        Predictor("Answer diversity", (lambda row: row.predictors.by_products.diversity,)),
+        Predictor("Minus zero-variance share", (lambda row: _negate(row.zero_variance),)),
+    ]
+
+
+def _minus_loss(row: Row) -> float | None:
+    return _negate(row.loss)
+
+
+def _negate(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def mixes_subsets(rows: list[Row]) -> bool:
+    """Says whether candidates whose loss does not compare have finished RL; a predictor on the others is then its own."""
+    return any(row.score is not None and not row.candidate.compares_loss for row in rows)
+
+
+def select_finished(rows: list[Row], *predictors: Predictor) -> list[Row]:
+    """Returns the rows that finished RL and have all of these predictors."""
+    return [row for row in rows if row.score is not None and all(p.measure(row) is not None for p in predictors)]
+
+
+def score_rows(rows: list[Row], predictor: Predictor) -> np.ndarray:
+    """Returns one number a row to rank by: the predictor, or the mean rank of its parts among these rows."""
+    columns = np.array([predictor.measure(row) for row in rows], dtype=float).reshape(len(rows), len(predictor.parts))
+    return columns[:, 0] if columns.shape[1] == 1 else np.mean([rank(column) for column in columns.T], axis=0)

@@ -1,0 +1,164 @@
+"""Puts together what the stages said of each candidate, and checks that RL ran where the gate said so."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.errors import InputError
+from rlready.records.external import ElsewhereRecord
+from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, Failure, Outcome
+from rlready.records.serialization import parse_record, write_atomically
+
+LONGEST_REASON = 300  # characters
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What is known of a sweep.
+
+    Attributes:
+        outcomes: The candidates, in the order of the plan.
+        baseline: The base model; None where there is none.
+        parameters: The pipeline's, by their flat names.
+    """
+
+    outcomes: list[Outcome]
+    baseline: Outcome | None
+    parameters: dict
+
+    @property
+    def trains(self) -> bool:
+        """Whether RL was asked for; without, the run ends with the gate's verdicts."""
+        return self.parameters.get("rl_steps") != 0
+
+    @property
+    def shows_rl(self) -> bool:
+        """Whether there may be results of RL: it was asked for, or ran in another system."""
+        return self.trains or any(outcome.elsewhere for outcome in self.outcomes)
+
+
+def read_sweep(path: Path) -> SweepResult:
+    """Reads what the gate or a report wrote.
+
+    Args:
+        path: The gate's `judged`, the report's `records`, or the file outcomes.json of a run's folder.
+
+    Raises:
+        InputError: If the file is not there, is damaged, or was written by another version.
+    """
+    try:
+        values = json.loads(path.read_text())
+        outcomes, parameters = values["outcomes"], values.get("parameters", {})
+        baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no finished run here; rlready run makes one") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
+    try:
+        base = baseline and parse_record(Outcome, baseline)
+        return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def write_sweep(sweep: SweepResult, path: Path) -> None:
+    """Writes what is known of a sweep, whole or not at all, as `read_sweep` reads it."""
+    write_atomically(path, json.dumps(dataclasses.asdict(sweep), indent=1))
+
+
+def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) -> SweepResult:
+    """Returns the sweep with results of RL that ran in another system; one that is there from before is replaced.
+
+    Args:
+        sweep: What the run came to.
+        results: By candidate, at least some of them the sweep's.
+
+    Raises:
+        InputError: If a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
+    """
+    faults = []
+    for outcome in sweep.outcomes:
+        name = outcome.candidate.candidate_id
+        if name in results and outcome.benchmark:
+            faults.append(f"{name}: RL of this run has a result, and a second is not taken; leave it out")
+        elif name in results and outcome.failure and outcome.failure.stage in BEFORE_RL:
+            failed = f"{STAGE_NAMES[outcome.failure.stage]} failed"
+            faults.append(f"{name}: {failed} in this run, so there is no checkpoint whose RL this could be; leave it out")
+    if faults:
+        raise InputError("\n".join(faults))
+    outcomes = [
+        dataclasses.replace(outcome, elsewhere=results.get(outcome.candidate.candidate_id, outcome.elsewhere))
+        for outcome in sweep.outcomes
+    ]
+    return dataclasses.replace(sweep, outcomes=outcomes)
+
+
+def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:
+    """Returns the sweep with what came after the gate.
+
+    Args:
+        sweep: As the gate judged it.
+        results: Of the candidates that RL ran for.
+        scored: The base model with its benchmark.
+
+    Raises:
+        InputError: If a result belongs to no candidate.
+    """
+    found = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
+    for result in results:
+        name = result.candidate.candidate_id
+        if name not in found:
+            raise InputError(f"{name}: has a result, but was not measured")
+        result = _refuse_another_engine(result, scored)
+        after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
+        found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
+    baseline = sweep.baseline
+    if baseline:
+        baseline = dataclasses.replace(baseline, benchmark=scored.benchmark, links=baseline.links | scored.links)
+    return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
+
+
+def _refuse_another_engine(result: Outcome, scored: Outcome) -> Outcome:
+    """Returns the result; one that another engine or precision scored than the base model is a failure of its benchmark."""
+    engines = [outcome.benchmark.engine if outcome.benchmark else "" for outcome in (result, scored)]
+    if not all(engines) or engines[0] == engines[1]:
+        return result
+    reason = f"{engines[0]} scored it, and {engines[1]} the base model: figures of two engines are not compared"
+    return dataclasses.replace(result, benchmark=None, failure=Failure("benchmark", reason))
+
+
+def check_ran(outcomes: list[Outcome]) -> None:
+    """Checks that what ran is what the gate decided; an orchestrator can skip a branch silently.
+
+    Raises:
+        InputError: If a candidate has no verdict, or RL ran where the verdict says no, or did not where it says yes.
+    """
+    for outcome in outcomes:
+        name, verdict = outcome.candidate.candidate_id, outcome.verdict
+        if verdict is None:
+            raise InputError(f"{name}: planned, but has no verdict; the orchestrator skipped it")
+        ran = (outcome.rl is not None and outcome.benchmark is not None) or (verdict.proceed and bool(outcome.failure))
+        if ran != verdict.proceed:
+            raise InputError(
+                f"{name}: the gate said {'run' if verdict.proceed else 'do not run'} RL,"
+                f" but RL {'ran' if ran else 'did not run'}; this report cannot be trusted"
+            )
+
+
+def list_failures(sweep: SweepResult) -> list[str]:
+    """Returns what failed and why, a line for each reason, and one that says how to try again."""
+    failed = [outcome for outcome in sweep.outcomes if outcome.failure]
+    if not failed:
+        return []
+    named: dict[str, list[str]] = {}
+    for outcome in failed:
+        reason = outcome.failure.reason
+        reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
+        named.setdefault(f"{STAGE_NAMES[outcome.failure.stage]} failed: {reason}", []).append(outcome.candidate.candidate_id)
+    again = sweep.parameters.get("sweep_attempts") or {}
+    again = again | {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
+    return [
+        *(f"{', '.join(names)}: {reason}" for reason, names in named.items()),
+        f"To try again: the same command, or form, with sweep_attempts set: --set sweep_attempts='{json.dumps(again)}'",
+    ]

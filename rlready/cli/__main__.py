@@ -1,0 +1,6 @@
+"""python -m rlready.cli: the command line without its entry point."""
+
+from rlready.cli.parser import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""rlready init."""
+
+import argparse
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlready.cli.arguments import add_mirror
+from rlready.cli.style import print_result, shorten
+from rlready.config import Curate
+from rlready.errors import InputError, about
+
+if TYPE_CHECKING:
+    from rlready.data.registry import Source
+    from rlready.stages.plan.propose import Value
+
+TEXT = "Look at data and a model, and write a recipe that fits both."
+EXAMPLE = "rlready init problems.jsonl models/smollm2"
+SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # where one source is both trained on and evaluated with
+MOST_ROWS = 100_000  # that are split for a try; of more, and of what is not on this machine, there are enough
+ENOUGH = 640  # evaluation problems: as many as the defaults take
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    command.add_argument("data", help="problems with worked solutions: a file, folder, URL, hub id or known name")
+    command.add_argument("model", help="base model: a folder, a hub id, or builtin:list-machine")
+    command.add_argument("--evaluation", metavar="DATA", help="problems to evaluate with; else a part of the data")
+    command.add_argument("-o", "--output", type=Path, help="recipe to write (the data's name, .yaml)")
+    add_mirror(command)
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Writes a commented recipe.
+
+    Raises:
+        InputError: If the file is there already, or data or model cannot be used.
+    """
+    from rlready.models.load import find_model
+    from rlready.stages.plan.model import check_model
+    from rlready.stages.plan.propose import propose_values
+
+    output = arguments.output or Path(f"{Path(arguments.data.replace(':', '-')).stem}.yaml")
+    if output.exists():
+        raise InputError(f"{output} is there already; name another with --output, or remove it")
+    if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
+        raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
+    with about("model"):
+        base = find_model(arguments.model, "main")
+        check_model(base)
+    settings = _choose_sources(arguments)
+    rows, training, evaluation, changed = _count(settings)
+    values, minutes = propose_values(base, rows, training, evaluation)
+    text = "\n".join(_write(arguments, settings, values, changed, minutes, output.absolute().parent))
+    output.write_text(text + "\n")
+    print_result("data", f"{training} problems to train on, {evaluation} to evaluate with")
+    for what, count in changed.items():
+        print_result("", f"{count} x {what}")
+    print_result("recipe", f"{shorten(output.absolute())}: some {minutes:.0f} minutes on this machine")
+    print_result("next", f"rlready plan --recipe {output}")
+
+
+def _choose_sources(arguments: argparse.Namespace) -> Curate:
+    """Returns settings that name the data, with entries for it in curate_sources where they are needed."""
+    from rlready.data.registry import BUILTIN, find_source, get_mirror
+
+    if BUILTIN in (arguments.data, arguments.evaluation):
+        raise InputError(f"{BUILTIN}: its recipe is there already: rlready run --recipe laptop")
+    entries, names, mirror = {}, {}, arguments.mirror or ""
+    for use, text, registry, name in (
+        ("sft", arguments.data, "datasets", "train"),
+        ("evaluation", arguments.evaluation or arguments.data, "benchmarks", "test"),
+    ):
+        source = find_source(text, registry, {}, get_mirror(mirror))
+        entry = _map_columns(source, use) | ({} if arguments.evaluation else {"share": SHARES[use]})
+        names[use] = f"{Path(text).stem.replace(':', '-')}-{name}" if entry else text
+        if entry:
+            aside = {"name", "pictures", "rows", "licence"} | ({"hub"} if source.path else set())
+            kept = {key: value for key, value in dataclasses.asdict(source).items() if value and key not in aside}
+            entries[names[use]] = kept | entry
+    return Curate(sft_data=names["sft"], evaluation_data=names["evaluation"], sources=entries, mirror=mirror)
+
+
+def _map_columns(source: "Source", use: str) -> dict:
+    """Returns columns for a source whose first row is not read without, where some would do."""
+    from rlready.data.problems import propose_columns, read_problem
+    from rlready.data.sources import read_rows
+
+    if source.columns:
+        return {}
+    _, row = next(read_rows(source, use, 0), ("", {}))
+    try:
+        read_problem(row, use == "sft", source)
+        return {}
+    except InputError:
+        columns = propose_columns(row, use == "sft")
+        return {"columns": columns} if columns else {}
+
+
+def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
+    """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
+    from rlready.data.problems import read_benchmark
+    from rlready.data.registry import find_source, get_mirror
+    from rlready.data.sources import examine
+    from rlready.stages.curate.curate import curate
+    from rlready.stages.plan.sources import look_at_sources
+
+    tried = dataclasses.replace(settings, **{f"{n}_problems": 1 for n in ("heldout", "rl", "predictor", "benchmark")})
+    seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
+    training, evaluation = (
+        find_source(text, registry, settings.sources, mirror)
+        for text, registry in ((settings.sft_data, "datasets"), (settings.evaluation_data, "benchmarks"))
+    )
+    problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
+    rows = examine(training, 0).rows if training.path else None
+    if rows is None or rows > MOST_ROWS:
+        return seen.samples["sft"], MOST_ROWS, len(problems), dict(seen.changed)
+    with tempfile.TemporaryDirectory() as folder:
+        card = curate(tried, seen.revisions, Path(folder) / "data")
+    found = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
+    changed = {part["reason"]: part["rows"] for part in card["parts"] if part["set"] == "sft"}
+    return seen.samples["sft"], found, len(problems), changed
+
+
+def _write(
+    arguments: argparse.Namespace,
+    settings: Curate,
+    values: list["Value"],
+    changed: dict[str, int],
+    minutes: float,
+    folder: Path,
+) -> Iterator[str]:
+    """Yields the lines of the recipe."""
+
+    def show(text: str) -> str:
+        """Paths that are relative to the current folder are written relative to the recipe, as they are read."""
+        path = Path(text)
+        return f"./{os.path.relpath(path, folder)}" if path.exists() and not path.is_absolute() else text
+
+    yield f"# Written by rlready init for {arguments.data} and {arguments.model}; every number can be changed."
+    yield "# Paths are relative to this file. `rlready run --help` explains every parameter."
+    for what, count in changed.items():
+        yield f"# {count} training texts: {what}."
+    about = f"{arguments.model} on {arguments.data}, sized for {minutes:.0f} minutes on one machine."
+    yield f"description: {json.dumps(about)}"
+    yield "parameters:"
+    yield f"  base_model: {json.dumps(show(arguments.model))}"
+    if settings.sources:
+        if not arguments.evaluation:
+            yield "  # One source is trained on and evaluated with: each problem lies in one share, by a hash of its question."
+        yield "  curate_sources:"
+        for name, entry in settings.sources.items():
+            shown = entry | ({"path": show(entry["path"])} if "path" in entry else {})
+            yield f"    {json.dumps(name)}: {json.dumps(shown)}"
+    yield f"  curate_sft_data: {json.dumps(show(settings.sft_data))}"
+    yield f"  curate_evaluation_data: {json.dumps(show(settings.evaluation_data))}"
+    if settings.mirror:
+        yield f"  curate_mirror: {json.dumps(show(settings.mirror))}"
+    for value in values:
+        yield f"  # {value.why}"
+        yield f"  {value.name}: {json.dumps(value.value)}"

@@ -1,0 +1,61 @@
+"""rlready plan."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rlready.cli.arguments import add_recipe, add_work, read_parameters
+from rlready.cli.result import print_work
+from rlready.cli.style import print_result
+from rlready.config import parse_parameters
+from rlready.config.recipes import describe_recipe
+from rlready.errors import InputError
+from rlready.placement.placement import load_placement
+
+TEXT = "Check everything and say what would happen and what it costs."
+EXAMPLE = "rlready plan --recipe llama3-8b"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    add_recipe(command)
+    add_work(command)
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Prints the plan, whether or not the hub can be asked.
+
+    Raises:
+        InputError: If the input is wrong, the model does not fit its GPUs or this machine, or the sweep not into a workflow.
+    """
+    from rlready.placement.placement import parse_placement
+    from rlready.run.kfp.limits import check_size
+    from rlready.run.kfp.package import write_package
+    from rlready.run.kfp.preview import preview
+    from rlready.run.local.cache_preview import foresee
+    from rlready.stages.plan.machine import describe_machine, look_at_machine
+    from rlready.stages.plan.plan import describe_plan, make_plan
+
+    work = arguments.work.resolve()
+    parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
+    plan = make_plan(parameters, strict=False)
+    print_result("recipe", describe_recipe(arguments.recipe))
+    lines, wrong = preview(parameters, plan, placement)
+    described = describe_plan(plan, on_gpus=bool(lines))
+    if not lines:
+        here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
+        lines, wrong, _ = describe_machine(*here, look_at_machine(work))
+    print("\n".join([described, *lines]), flush=True)
+    print_work(work, foresee(work, plan, parameters).describe(plan))
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "rlready.yaml"
+        write_package(package, parameters, placement, None)
+        try:
+            print_result("workflow", f"{check_size(package, parameters)}, on a cluster")
+        except InputError as error:
+            if placement == parse_placement(None):  # a recipe for this machine, where this is no limit
+                print_result("workflow", f"too large for a cluster: {error}")
+            else:
+                wrong.append(str(error))
+    if wrong:
+        raise InputError("\n".join(wrong))

@@ -1,0 +1,81 @@
+"""rlready rank."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rlready.cli.arguments import add_mirror, list_changes
+from rlready.cli.run import add_running, run_experiment
+from rlready.config import complete_parameters
+from rlready.config.recipes import change, load_recipe
+from rlready.errors import InputError
+
+TEXT = "Rank finished checkpoints, without RL; say how sure that is."
+EXAMPLE = "rlready rank ./ckpt-a ./ckpt-b --benchmarks math_500,aime_2025 --samples 64"
+LARGEST_K = 64  # of the paper; fewer samples have a smaller one
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what the command takes."""
+    command.add_argument(
+        "checkpoints",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="a folder, owner/name[@revision] on the hub, or a URL; NAME=CHECKPOINT gives it a name",
+    )
+    command.add_argument("--benchmarks", required=True, help="problems: names or files, several with commas")
+    command.add_argument(
+        "--data",
+        help="worked solutions like those that the checkpoints were trained on, but not the same: for their loss",
+    )
+    command.add_argument("--base", metavar="MODEL", help="base model, which the checkpoints are held against")
+    command.add_argument("--problems", type=int, help="ask at most so many problems (128)")
+    command.add_argument("--samples", type=int, help="samples a problem (256)")
+    command.add_argument("--k", type=int, help="the k of Pass@k (64, or the largest power of two that --samples allows)")
+    command.add_argument("--recipe", help="YAML file with other parameters")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
+    add_mirror(command)
+    add_running(command)
+    command.epilog = (
+        "It ends with status 4 where no checkpoint passes the gate's thresholds; verdicts.json in the run's folder holds the"
+        " order and the verdicts."
+    )
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Measures the checkpoints and prints their order, with how sure it is.
+
+    Raises:
+        InputError: If the input is wrong, or a stage failed.
+    """
+    run_experiment(choose_parameters(arguments), "rank", arguments)
+
+
+def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns every parameter of the run: the recipe's, then the command's own options, then what --set changes."""
+    given = load_recipe(arguments.recipe, []) if arguments.recipe else complete_parameters({})
+    told = {
+        "base_model": arguments.base or "",
+        "sweep_candidates": [_read_checkpoint(text, bool(arguments.data)) for text in arguments.checkpoints],
+        "curate_evaluation_data": arguments.benchmarks,
+        "curate_sft_data": arguments.data or "",
+        "curate_predictor_problems": arguments.problems,
+        "predictors_samples": arguments.samples,
+        "gate_k": arguments.k,
+        "rl_steps": 0,
+    }
+    given |= {name: value for name, value in told.items() if value is not None}
+    samples = given["predictors_samples"]
+    if arguments.k is None and 0 < samples < given["gate_k"]:
+        given["gate_k"] = 1 << (min(samples, LARGEST_K).bit_length() - 1)
+    return change(given, list_changes(arguments))
+
+
+def _read_checkpoint(text: str, trained: bool) -> dict[str, Any]:
+    name, equals, place = text.rpartition("=")
+    item: dict[str, Any] = {"model": place, "trained_on_sft_data": trained} | ({"name": name} if equals else {})
+    if "@" in place and "://" not in place and not Path(place).exists():
+        item["model"], _, item["revision"] = place.partition("@")
+    if not item["model"]:
+        raise InputError(f"{text!r} names no checkpoint")
+    return item

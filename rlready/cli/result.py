@@ -1,0 +1,138 @@
+"""What a run came to, on a terminal: a line a candidate, and where to look further."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlready.analysis.sweep_result import SweepResult, list_failures
+from rlready.cli.style import print_result, shorten
+
+if TYPE_CHECKING:
+    from rlready.analysis.comparison import Row
+
+SOME_FAILED = 3  # exit status where some candidates failed and others have a result
+NOBODY_APPROVED = 4  # exit status where the gate approved nobody, and RL ran for nobody
+
+
+def print_outcomes(sweep: SweepResult) -> None:
+    """Prints the answer, the outcome of every candidate, the best first, then the base model's, and what went wrong and why."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rlready.analysis.comparison import name_rows, read_rows
+    from rlready.stages.report.headline import describe_elsewhere, describe_result, describe_stopped
+    from rlready.stages.report.savings import weigh_gate
+
+    (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
+    said = describe_result(
+        rows, base, sweep.parameters.get("sampling_max_tokens"), trains, sweep.parameters.get("gate_rank_by")
+    )
+    print(f"\n{said[0]}\n")
+    table = Table(box=None, pad_edge=False)
+    for name in _list_columns(k, trains):
+        table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
+    for name, row in name_rows(rows, base, "base model, no RL" if trains else "base model"):
+        table.add_row(*map(Text, _list_cells(name, row, trains)))
+    # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
+    Console(width=max(Console().width, 200)).print(table)
+    if trains and (saving := weigh_gate(rows, base)):
+        print(f"\n{saving.said}")
+    for line in (*describe_elsewhere(rows), *describe_stopped(rows), *list_failures(sweep)):
+        print(line)
+    print()
+
+
+def end_with(sweep: SweepResult) -> None:
+    """Ends the command with the status that a sweep deserves, if candidates failed or none is approved."""
+    failed = sum(bool(outcome.failure) for outcome in sweep.outcomes)
+    if failed == len(sweep.outcomes):
+        sys.exit(2)
+    verdicts = [outcome.verdict for outcome in sweep.outcomes]
+    if not any(verdict.decision == "approved" or verdict.proceed for verdict in verdicts):
+        sys.exit(NOBODY_APPROVED)
+    if failed:
+        sys.exit(SOME_FAILED)
+
+
+def _list_columns(k: int | None, trains: bool) -> list[str]:
+    from rlready.analysis.predictor import label_pass_at
+
+    shares, before = "cut/unread.", "SFT Pass@1" if trains else "Pass@1"
+    after = ["RL Pass@1", shares] if trains else ["ahead of the next by"]
+    return ["candidate", before, shares, label_pass_at(k), "loss", "verdict", *after]
+
+
+def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
+    from rlready.analysis.format import show, show_estimate, show_score, show_verdict
+    from rlready.stages.report.ranking import show_lead
+
+    sampled = row.predictors.by_products
+    pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
+    if row.sequential:
+        pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
+    return [
+        name,
+        show_estimate(row.sft_pass_at_1, row.read_interval_at(1)),
+        _show_shares(sampled.truncated, sampled.unreadable),
+        pass_at_k,
+        show(row.loss),
+        show_verdict(row),
+        *([show_score(row), _show_shares(row.benchmark.truncated, row.benchmark.unreadable)] if trains else [show_lead(row)]),
+    ]
+
+
+def _show_shares(*shares: float | None) -> str:
+    from rlready.analysis.format import MISSING, show_percent
+
+    known = [MISSING if share is None else show_percent(share).removesuffix(" %") for share in shares]
+    return MISSING if shares == (None, None) else f"{'/'.join(known)} %"
+
+
+def print_work(work: Path, cached: str = "") -> None:
+    """Prints how large a work folder is, and what a run takes from its cache; nothing where it is not there.
+
+    Args:
+        work: Folder for runs, cache and tracking.
+        cached: What `Foresight.describe` says.
+    """
+    from rlready.run.local import storage
+    from rlready.stages.plan.machine import show_bytes
+
+    if cached:
+        print_result("cached", cached)
+    if work.is_dir():
+        size = show_bytes(storage.measure(work))
+        print_result("work", f"{shorten(work)} holds {size}; rlready clean --dry-run says what of it can go")
+
+
+def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
+    """Prints where the report of a run on this machine lies, and how its candidates are compared in MLflow.
+
+    Args:
+        folder: Folder of the run.
+        work: Folder for runs, cache and tracking.
+        tracked: Whether MLflow took what the run logged.
+    """
+    from rlready.run.local import run_locks
+    from rlready.tracking import find, store
+    from rlready.tracking.client import show_address
+
+    print_result("report", folder / "report.html")
+    print_work(work)
+    run_locks.choose_store(work)
+    server = os.environ["MLFLOW_TRACKING_URI"]
+    file = store.find_file(server)
+    # A file that did not take everything may still open; one that does not open says why, and what to do.
+    look = find.read_experiment if file and tracked else find.find_experiment
+    experiment = look() if file or tracked else None
+    if experiment and not server.startswith("http"):
+        mlflow = shorten(Path(sys.executable).parent / "mlflow")
+        address = f"{store.PREFIX}{shorten(file)}" if file else show_address(server)
+        print_result("start", shlex.join([mlflow, "ui", "--backend-store-uri", address]))
+        server = "http://127.0.0.1:5000"
+    if experiment:
+        page = f"experiments/{experiment}/runs?viewStateShareKey=rlready&workflowType=machine_learning"
+        print_result("compare", f"{show_address(server).rstrip('/')}/#/{page}")

@@ -1,0 +1,34 @@
+"""How the commands speak: progress as `m:ss line`, results as `label       value`, errors as `rlready: line`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from rlready.errors import InputError
+
+
+def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
+    """Prints a line of progress, with the time since it began (seconds since the epoch), on standard output or a file."""
+    print(f"{show_clock(time.time() - begun):>5} {line}", file=file, flush=True)
+
+
+def show_clock(seconds: float) -> str:
+    """Returns a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def print_result(label: str, value: str | Path) -> None:
+    """Prints a line of the result; a path below the current folder is shown relative to it."""
+    print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
+
+
+def print_error(error: InputError | str) -> None:
+    """Prints every line of an error or a warning on standard error."""
+    for line in str(error).splitlines():
+        print(f"rlready: {line}", file=sys.stderr)
+
+
+def shorten(path: Path) -> str:
+    """Returns a path relative to the current folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,55 @@
+"""Every parameter once: its name, type, default with its source, choices, bounds and text. Standard library only.
+
+The sections' dataclasses are the single source of the flat parameters that the KFP form, the recipes and `--set` use: the
+field `k` of the section `gate` is the parameter `gate_k`. (Pydantic would check the bounds too, but not in our words, and
+would make every light stage a third slower to start.)
+"""
+
+from rlready.config.data import SUBSETS, Base, Curate, Sweep
+from rlready.config.experiment import SECTIONS, Experiment
+from rlready.config.knob import knob
+from rlready.config.parameters import (
+    Parameter,
+    check_keys,
+    coerce,
+    complete_parameters,
+    find_faults,
+    fold_parameters,
+    list_form,
+    list_parameters,
+    name_fields,
+    parse_parameters,
+)
+from rlready.config.settings import STAGE_READS, read_settings, write_settings
+from rlready.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
+
+__all__ = [
+    "SECTIONS",
+    "STAGE_READS",
+    "SUBSETS",
+    "Base",
+    "Benchmark",
+    "Curate",
+    "Experiment",
+    "Gate",
+    "Parameter",
+    "Predictors",
+    "Rl",
+    "Samples",
+    "Sampling",
+    "Sft",
+    "Sweep",
+    "Training",
+    "check_keys",
+    "coerce",
+    "complete_parameters",
+    "find_faults",
+    "fold_parameters",
+    "knob",
+    "list_form",
+    "list_parameters",
+    "name_fields",
+    "parse_parameters",
+    "read_settings",
+    "write_settings",
+]

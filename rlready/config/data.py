@@ -1,0 +1,175 @@
+"""The sections of a recipe that say what is compared: base model, candidates and data."""
+
+from dataclasses import dataclass
+
+from rlready.config.knob import knob
+
+SUBSETS = ("random", "shortest", "longest", "mixed")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model that every candidate starts from."""
+
+    model: str = knob(
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "Base model: a hub id, a local folder, or builtin:list-machine; empty: none, to rank finished checkpoints without RL",
+        "the smallest chat model whose GSM8K answers are sometimes right",
+        form=True,
+    )
+    revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The candidates: the product of the lists, or the explicit list when that is not empty."""
+
+    epochs: list = knob(
+        [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turn", form=True
+    )
+    subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level", form=True)
+    examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model", form=True)
+    learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default", form=True)
+    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed a candidate", form=True)
+    candidates: list = knob(
+        [],
+        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints, e.g."
+        " {model: ./ckpt, name: mine}",
+        "empty: the grid is used",
+        form=True,
+        example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
+    )
+    attempts: dict = knob(
+        {},
+        "Candidates that failed and are to be tried again, with the number of the try, e.g. {random-64x4-lr0.001-s0: 2}",
+        "a failure stays in the cache, as a result does",
+        form=True,
+        example={"example": {"random-64x4-lr0.001-s0": 2}},
+    )
+
+
+@dataclass(frozen=True)
+class Curate:
+    """Where the data comes from and how it is split."""
+
+    sft_data: str = knob(
+        "openai/gsm8k:main:train",
+        "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, where there is neither"
+        " SFT nor RL",
+        "the smallest public set with worked solutions",
+        form=True,
+    )
+    rl_data: str = knob(
+        "",
+        "RL prompts, same forms; empty: problems of the SFT data kept apart for RL",
+        "one source is enough",
+        form=True,
+    )
+    evaluation_data: str = knob(
+        "openai/gsm8k:main:test",
+        "Evaluation problems, same forms, several with commas (math_500, aime_2025); names are those of benchmarks.yaml first",
+        "test split of the default data",
+        form=True,
+    )
+    predictor_data: str = knob(
+        "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough", form=True
+    )
+    sources: dict = knob(
+        {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
+    )
+    mirror: str = knob(
+        "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
+    )
+    decontaminate: list = knob(
+        [],
+        "More evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]",
+        "those of the run always are",
+    )
+    contamination_ngram: int = knob(
+        4,
+        "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
+        "measured",
+        least=0,
+    )
+    contamination_overlap: float = knob(
+        0.6,
+        "Least share of an evaluation problem's n-grams, its numbers being equal, that takes a training problem out",
+        "measured: 56 of 60 near matches are the same problem (make near-matches)",
+        least=0,
+        most=1,
+    )
+    near_duplicates: float = knob(
+        0.8,
+        "Least similarity (Jaccard, of 5-word shingles) of near-duplicates: examples leave, questions are not parted; 0: none",
+        "measured",
+        least=0,
+        most=1,
+    )
+    traces: str = knob(
+        "all",
+        "all, or verified: only traces whose final answer is the given one",
+        "the data as it is",
+        choices=("all", "verified"),
+    )
+    min_tokens: int = knob(0, "Fewest tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
+    max_tokens: int = knob(0, "Most tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
+    match: str = knob(
+        "examples",
+        "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
+        "paper: subsets of equal size",
+        choices=("examples", "tokens"),
+    )
+    min_pass_rate: float = knob(
+        0.0,
+        "Least share of the base model's samples of an RL problem that must be right; 0: no limit",
+        "no filter",
+        least=0,
+        most=1,
+    )
+    max_pass_rate: float = knob(
+        1.0,
+        "Most of the base model's samples of an RL problem that may be right; 1: no limit",
+        "no filter",
+        least=0,
+        most=1,
+    )
+    pass_rate_samples: int = knob(
+        8,
+        "Samples of the base model a problem, where its pass rate is limited",
+        "the group of GRPO; 0.18 standard error",
+        least=1,
+    )
+    sft_examples: int = knob(
+        0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data", least=0
+    )
+    heldout_problems: int = knob(
+        256,
+        "SFT problems held out for the generalization loss; without RL, at most so many",
+        "standard error about 2 % of the loss",
+        least=1,
+    )
+    rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
+    predictor_problems: int = knob(
+        128,
+        "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most so many",
+        "paper: every benchmark; this costs less",
+        least=1,
+    )
+    benchmark_problems: int = knob(
+        512,
+        "Evaluation problems for the benchmark, apart from the predictors'; at most so many of each of several",
+        "about 2 points",
+        least=1,
+    )
+    seed: int = knob(0, "Seeds every split and subset", "convention")
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether curate counts tokens, and so depends on the base model."""
+        return bool(self.min_tokens or self.max_tokens or self.match == "tokens")
+
+    @property
+    def needs_pass_rates(self) -> bool:
+        """Whether curate samples from the base model, and so wants what sampling wants."""
+        return self.min_pass_rate > 0 or self.max_pass_rate < 1

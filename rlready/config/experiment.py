@@ -1,0 +1,33 @@
+"""Everything that a recipe says."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.config.data import Base, Curate, Sweep
+from rlready.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that a recipe says, one section a stage and four that stages share, in the order of the KFP form."""
+
+    base: Base = Base()
+    curate: Curate = Curate()
+    sweep: Sweep = Sweep()
+    sft: Sft = Sft()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    samples: Samples = Samples()
+    predictors: Predictors = Predictors()
+    gate: Gate = Gate()
+    rl: Rl = Rl()
+    benchmark: Benchmark = Benchmark()
+
+    def get(self, name: str) -> Any:
+        """Returns the value of a parameter by its flat name, e.g. gate_k."""
+        section, _, item = name.partition("_")
+        return getattr(getattr(self, section), item)
+
+
+SECTIONS = {item.name: item.type for item in dataclasses.fields(Experiment)}

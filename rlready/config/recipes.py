@@ -1,0 +1,148 @@
+"""Recipes: named sets of parameters, one YAML file each."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from rlready.config import complete_parameters, list_parameters
+from rlready.config.yaml_text import parse_yaml, read_yaml
+from rlready.errors import InputError, about
+
+FOLDER = Path(__file__).parents[1] / "pipelines" / "recipes"
+# Parameters that can name files or folders.
+PATHS = ("base_model", "curate_sft_data", "curate_rl_data", "curate_evaluation_data", "curate_predictor_data")
+PATHS += ("curate_decontaminate", "curate_mirror")
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the recipes that come with rlready."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name: str, overrides: list[str]) -> dict:
+    """Reads a recipe and applies `key=value` overrides.
+
+    Args:
+        name: A shipped recipe, or the path of a YAML file.
+        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
+
+    Returns:
+        Every parameter by its flat name, paths with the user's home in the place of `~`;
+        in a recipe of one's own they are relative to its file.
+
+    Raises:
+        InputError: If the recipe does not exist or holds something unknown or of the wrong type.
+    """
+    path, recipe = read_recipe(name)
+    given = recipe.get("parameters") or {}
+    if path.parent != FOLDER:
+        given = {key: resolve(key, value, path.parent) for key, value in given.items()}
+    with about(path.name):
+        complete_parameters(given)
+    return change(given, overrides)
+
+
+def change(given: dict, overrides: list[str]) -> dict:
+    """Returns every parameter by its flat name: what is given, then what `--set` changes, with `~` in paths expanded.
+
+    Raises:
+        InputError: If a change is none, or a value is of the wrong type.
+    """
+    changed = parse_overrides(overrides)
+    return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
+
+
+def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """Returns what `--set` changes, by name.
+
+    Args:
+        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
+
+    Raises:
+        InputError: If one is not key=value, or its key or value is none.
+    """
+    changed = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"--set {override}: expected key=value")
+        known = list_parameters().get(key)
+        is_text = (known and known.type is str) or not value.strip()
+        changed[key] = value if is_text else parse_yaml(value, f"--set {override}")
+    with about("--set"):
+        complete_parameters(changed)
+    return changed
+
+
+def find_origins(name: str | None, overrides: list[str]) -> dict[str, str]:
+    """Returns where each parameter that somebody gave was given: `--set`, or the file of the recipe, if there is one.
+
+    Raises:
+        InputError: If the recipe does not exist.
+    """
+    changed = {override.partition("=")[0]: "--set" for override in overrides}
+    if name is None:
+        return changed
+    path, recipe = read_recipe(name)
+    return dict.fromkeys(recipe.get("parameters") or {}, path.name) | changed
+
+
+def resolve(key: str, value: Any, folder: Path) -> Any:
+    """Returns a parameter of a recipe with paths that are relative to the recipe's folder made relative to the current one."""
+    if key == "curate_sources" and isinstance(value, dict):
+        return {
+            name: entry | {"path": resolve("curate_sft_data", entry["path"], folder)}
+            if isinstance(entry, dict) and "path" in entry
+            else entry
+            for name, entry in value.items()
+        }
+    if key == "sweep_candidates" and isinstance(value, list):
+        return [
+            item | {"model": resolve("base_model", item["model"], folder)}
+            if isinstance(item, dict) and "model" in item
+            else item
+            for item in value
+        ]
+    if key in PATHS and isinstance(value, list):
+        return [resolve(key, item, folder) for item in value]
+    if key not in PATHS or not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    return ",".join(
+        os.path.relpath(folder / part) if part and (folder / part).exists() and not Path(part).is_absolute() else part
+        for part in parts
+    )
+
+
+def expand_home(value: Any) -> Any:
+    """Returns a value with the user's home in the place of `~` at the beginning of paths, also of those with commas between."""
+    if isinstance(value, str):
+        return re.sub(r"(?:(?<=,)|^)(\s*)~(?=/)", lambda found: f"{found[1]}{Path.home()}", value)
+    if isinstance(value, list):
+        return [expand_home(item) for item in value]
+    if isinstance(value, dict):
+        return {key: expand_home(item) for key, item in value.items()}
+    return value
+
+
+def describe_recipe(name: str) -> str:
+    """Returns the name of a recipe with what it says of itself."""
+    path, recipe = read_recipe(name)
+    shown = path.stem if path.parent == FOLDER else name
+    return ": ".join(filter(None, (shown, str(recipe.get("description") or ""))))
+
+
+def read_recipe(name: str) -> tuple[Path, dict]:
+    """Returns the file of a recipe and what it holds: description, parameters and placement, as they stand there.
+
+    Raises:
+        InputError: If there is no such recipe, or it holds other keys.
+    """
+    path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name).expanduser()
+    if not path.is_file():
+        raise InputError(f"recipe: {name} is neither a file nor one of {', '.join(list_recipes())}")
+    recipe = read_yaml(path)
+    if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters", "placement"}:
+        raise InputError(f"{path}: expected the keys description, parameters and placement")
+    return path, recipe

@@ -1,0 +1,149 @@
+"""Chats as data sets hold them: messages or ShareGPT's conversations, their contents, and tokens of a chat template."""
+
+import re
+from collections.abc import Callable
+
+from rlready.errors import InputError
+
+ROLES = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "system": "system",
+    "developer": "system",
+}
+REASONING = ("reasoning_content", "reasoning", "thinking")
+TRAINED = ("train", "training", "trainable")
+# Tokens by which chat templates part turns and texts: in a text they were left there by another template.
+TOKEN = re.compile(
+    r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
+)
+LAST_TOKEN = re.compile(rf"(?:{TOKEN.pattern})\Z")
+
+
+def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[str | None, str | None]:
+    """Returns (question, solution) of a chat with one question and at most one answer, in this order.
+
+    Args:
+        messages: Turns with role and content, or from and value.
+        note: Called with each thing that was left out.
+
+    Raises:
+        InputError: If it is no such chat.
+    """
+    if not is_chat(messages):
+        raise InputError("messages is no list of turns with role and content")
+    turns = _list_turns(messages, note)
+    roles = [role for role, _ in turns]
+    for role in ("user", "assistant"):
+        if roles.count(role) > 1:
+            raise InputError(f"{roles.count(role)} turns of the {role}; one can be used")
+    if roles[:1] != ["user"]:
+        raise InputError("the first turn is not the user's")
+    return turns[0][1], turns[1][1] if len(turns) > 1 else None
+
+
+def read_turn(value: object, role: str, note: Callable[[str], None]) -> object:
+    """Returns the text of the one turn of a column that holds a chat, or of a content in parts; else the value itself.
+
+    Args:
+        value: What the column holds.
+        role: Whose turn it should be.
+        note: Called with each thing that was left out.
+
+    Raises:
+        InputError: If there are other turns than one of that role.
+    """
+    if not is_chat(value):
+        return read_content(value)
+    turns = _list_turns(value, note)
+    said = [text for other, text in turns if other == role]
+    if len(said) != 1:
+        raise InputError(f"{len(said)} turns of the {role}; one can be used")
+    if len(turns) > 1:
+        raise InputError(f"turns of others beside the {role}'s; name the column under columns: messages")
+    return said[0]
+
+
+def is_chat(value: object) -> bool:
+    """Says whether a value is a list of turns."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in value)
+    )
+
+
+def read_content(value: object) -> object:
+    """Returns the text of a content in parts, `[{"type": "text", "text": ...}]`; any other value itself.
+
+    Raises:
+        InputError: If a part is not a text.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
+        return value
+    for part in value:
+        if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+            raise InputError(f"a part of a turn holds {part.get('type', 'no text')}; only texts are read")
+    return "".join(part["text"] for part in value)
+
+
+def _list_turns(messages: list[dict], note: Callable[[str], None]) -> list[tuple[str, object]]:
+    """Returns (role, text) of the turns of user and assistant."""
+    turns = []
+    for turn in messages:
+        named = turn.get("role", turn.get("from"))
+        role = ROLES.get(named) if isinstance(named, str) else None
+        if role is None or turn.get("tool_calls") or turn.get("function_call"):
+            raise InputError(f"a turn of {named!r}, or one that calls a tool; user, assistant and system are read")
+        text = read_content(turn.get("content", turn.get("value")))
+        if role == "system":
+            if text:
+                note("a system turn")
+            continue
+        if role == "assistant" and turn.get("weight") == 0:
+            raise InputError("the assistant's turn has weight 0")
+        if role == "assistant" and any(turn.get(key) is False for key in TRAINED):
+            raise InputError("the assistant's turn is not to be trained on (train: false)")
+        thought = next((turn[key] for key in REASONING if turn.get(key)), None) if role == "assistant" else None
+        turns.append((role, _join_thought(thought, text, note) if thought else text))
+    return turns
+
+
+def _join_thought(thought: object, text: object, note: Callable[[str], None]) -> object:
+    """Returns an answer behind its reasoning, as a template for reasoning models writes the two."""
+    if not isinstance(thought, str) or not isinstance(text, str) or text.lstrip().startswith("<think>"):
+        note("reasoning beside the text of the assistant's turn")
+        return text
+    return f"<think>\n{thought.strip()}\n</think>\n\n{text}"
+
+
+def check_prompt(question: str) -> None:
+    """Raises InputError if a question holds a token of a chat template: a template is put around it here."""
+    if token := _find_token(question):
+        raise InputError(f"the prompt holds {token}, a token of a chat template")
+
+
+def strip_end(solution: str, note: Callable[[str], None]) -> str:
+    """Returns a solution without the tokens that end it, since the base model's own is added.
+
+    Raises:
+        InputError: If it holds such tokens elsewhere.
+    """
+    if not _find_token(solution):
+        return solution
+    stripped = solution.rstrip()
+    while last := LAST_TOKEN.search(stripped):
+        stripped = stripped[: last.start()].rstrip()
+    if token := _find_token(stripped):
+        raise InputError(f"the solution holds {token}, a token of a chat template")
+    note("end tokens behind the solution")
+    return stripped
+
+
+def _find_token(text: str) -> str | None:
+    found = TOKEN.search(text) if "<" in text or "INST]" in text else None  # most texts hold neither
+    return found and found[0]

@@ -1,0 +1,65 @@
+"""Datasets of the Hugging Face hub: the commit that they are at, and their rows."""
+
+from collections.abc import Callable, Iterator
+
+from rlready.data.files import ROWS_AT_ONCE, shorten
+from rlready.data.registry import Source
+from rlready.errors import InputError, Unreachable
+
+
+def find_commit(source: Source) -> str:
+    """Returns the commit of a dataset at the revision of its entry.
+
+    Raises:
+        Unreachable: If the hub could not be asked.
+        InputError: If it is gated, absent, or has no such revision.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        info = HfApi().dataset_info(source.hub, revision=source.revision)
+    except GatedRepoError as error:
+        raise InputError(
+            f"{source.name}: gated; ask for access at https://huggingface.co/datasets/{source.hub} and set HF_TOKEN"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise InputError(
+            f"{source.name}: the hub has no revision {source.revision} of {source.hub} any more; it has changed"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise InputError(f"{source.name}: the hub has no dataset {source.hub} (or it is private: set HF_TOKEN)") from error
+    except Exception as error:
+        raise Unreachable(
+            f"{source.name}: the hub could not be asked ({shorten(error)}); a local file works too, or a folder of copies"
+            " (curate_mirror)"
+        ) from error
+    return info.sha
+
+
+def read_tables(source: Source, revision: str, list_columns: Callable[[list[str]], list[str] | None]) -> Iterator:
+    """Yields (configuration, number of the first row, Arrow table) of a dataset, some rows at a time.
+
+    Args:
+        source: Entry with a hub id.
+        revision: Commit.
+        list_columns: Which of the columns that there are to read; None for all.
+
+    Raises:
+        InputError: If the dataset cannot be loaded.
+    """
+    import datasets
+
+    for config in source.configs:
+        try:
+            rows = datasets.load_dataset(
+                source.hub, config, split=source.split, revision=revision or None, data_dir=source.folder
+            )
+        except Exception as error:
+            raise InputError(f"{source.name}: {shorten(error)}") from error
+        names = list_columns(rows.column_names)
+        rows = rows.select_columns(names).with_format("arrow") if names else rows.with_format("arrow")
+        number = 0
+        for table in rows.iter(ROWS_AT_ONCE):
+            yield config, number, table
+            number += table.num_rows

@@ -1,0 +1,177 @@
+"""Gold answers as data sets give them: as text or number, behind GSM8K's mark or "the answer is", or with a word for none."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+
+from rlready.errors import InputError
+from rlready.verifier import extract_boxed, find_format
+from rlready.verifier.formats.extract import extract_word
+from rlready.verifier.formats.plugin import PlugIn
+
+# What stands for an answer that is not there; `notfound` and `proof` are NuminaMath's, the others come of converted tables.
+ABSENT = {"", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
+LARGEST_EXACT = 2**53  # from here on a float does not tell which whole number it was
+SEVERAL = "several answers in the solution, of which the last counts"
+PROOF = "proof"
+HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
+# `#### 72` in the last line; a heading of Markdown has text below it.
+MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
+MARKED = re.compile(r"^####(?!#)[ \t]*(-?[$\d][^\n]*)$", re.MULTILINE)
+# `The answer is 72.` at the end, one word or one formula; what is said in more words is not surely the answer alone.
+SAID = re.compile(r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
+ADDED = "added: the answer, behind the solution"
+REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
+
+
+def is_absent(value: object) -> bool:
+    """Says whether a value stands for one that is not there: null, NaN, or a text such as `None`, `NA` and `n/a`."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    # `Na` is sodium.
+    return value is None or (isinstance(value, str) and (value.strip() == "NA" or value.strip().casefold() in ABSENT))
+
+
+def restore_integer(value: object) -> object:
+    """Returns a whole number in a float as the integer that it was before a table with an empty cell made it one.
+
+    Raises:
+        InputError: If it is so large that the float has lost digits.
+    """
+    if not isinstance(value, float) or not value.is_integer():
+        return value
+    if abs(value) > LARGEST_EXACT:
+        raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
+    return int(value)
+
+
+def has_several_answers(text: str) -> bool:
+    r"""Says whether a solution holds another answer, in `\boxed{}` or behind `####`, than those that it ends in."""
+    if text.count("\\boxed") + text.count("####") < 2:
+        return False
+    boxes = [extract_boxed(f"\\boxed{part}") for part in text.split("\\boxed")[1:]]
+    # Boxes at the end may be one list: the fewest whose list is the answer.
+    last = extract_boxed(text)
+    kept = next((n for n in range(1, len(boxes) + 1) if ", ".join(map(str, boxes[-n:])) == last), 1)
+    marked = [mark.strip() for mark in MARKED.findall(text)]
+    return len({*boxes[:-kept], last, *marked} - {None}) > 1 if boxes else len(set(marked)) > 1
+
+
+def read_gold(value: object) -> str | None:
+    """Returns an answer as text, None where there is none.
+
+    Raises:
+        InputError: If it is neither a text nor a number, or says that a proof is asked for.
+    """
+    if is_absent(value):
+        return None
+    value = restore_integer(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        hint = "; answer[*] under columns: joins it" if isinstance(value, list) else ""
+        raise InputError(f"the answer is {name_kind(value)}, not text{hint}")
+    text = str(value).strip()
+    if "##" in text and HEADING.search(text):
+        raise InputError("the answer is a text with headings, not an answer; name its column under columns: answer")
+    if text.casefold() == PROOF:
+        raise InputError("asks for a proof, which has no answer to compare")
+    return text
+
+
+def read_plugged(value: object) -> str | None:
+    """Returns what a plug-in holds answers against: a text as it is, anything else as JSON; None where there is none."""
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the answer is neither text nor JSON ({error})") from error
+
+
+def split_gsm8k(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a text with GSM8K's mark, None where it has none; a mark alone is no solution.
+
+    The solution is without calculator marks and ends in a boxed answer.
+    """
+    mark = MARK.search(text) if "####" in text else None
+    if not mark:
+        return None
+    answer = mark["answer"].replace(",", "")
+    solution = re.sub(r"<<.*?>>", "", text[: mark.start()]).strip()
+    return f"{solution}\nThe answer is \\boxed{{{answer}}}." if solution else None, answer
+
+
+def split_boxed(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a text that ends in a box, None where it has none; a box alone is no solution."""
+    boxed = extract_boxed(text)
+    if boxed is None:
+        return None
+    return text if text.strip(" $.\n") != f"\\boxed{{{boxed}}}" else None, boxed
+
+
+def split_said(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a text that ends in `the answer is 72.`, None where it does not; alone, no solution."""
+    said = SAID.search(text)
+    answer = said and said["answer"].strip("*$").rstrip(".").strip("*$")
+    if not answer:
+        return None
+    answer = answer.replace(",", "") if NUMBER.fullmatch(answer.replace(",", "")) else answer
+    solution = text[: said.start()].strip()
+    return f"{solution}\nThe answer is \\boxed{{{answer}}}." if solution else None, answer
+
+
+def split_answer(text: str) -> tuple[str | None, str] | None:
+    """Returns (solution, answer) of a worked text with the answer inside: behind `####`, in a box, or said at the end."""
+    return split_gsm8k(text) or split_boxed(text) or split_said(text)
+
+
+def read_answer(answer: object, solution: object, form: str, note: Callable[[str], None]) -> tuple[str | None, object]:
+    """Returns the gold answer and the worked solution; either may be in the other's column, but not with a plug-in."""
+    if isinstance(find_format(form), PlugIn):
+        return read_plugged(answer), solution
+    for text in (answer, solution) if form == "boxed" else ():
+        if isinstance(text, str) and has_several_answers(text):
+            note(SEVERAL)
+    if isinstance(answer, str) and (parted := split_answer(answer)):
+        solution, answer = solution or parted[0], parted[1]
+    answer = read_gold(answer)
+    if answer is None and isinstance(solution, str) and not is_absent(solution):
+        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
+    return answer, solution
+
+
+def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
+    """Returns a solution that ends in an answer in the form that evaluation reads, and what was done to it, if anything.
+
+    A model trained on solutions without it would never write what every later stage looks for.
+
+    Args:
+        solution: A worked solution. An answer of its own stays as it is, or is put into that form, even if it is another.
+        answer: The gold answer, for solutions that end in none.
+        form: The row's format.
+
+    Raises:
+        InputError: If the answer cannot be written so that it is read again, or there is no such format.
+    """
+    known = find_format(form)
+    if known.extract(solution) is not None:
+        return solution, ""
+    own = form == "boxed" and (split_gsm8k(solution) or split_said(solution))
+    if own and own[0] and (own[1] == answer or NUMBER.fullmatch(own[1])):
+        return own[0], REWRITTEN
+    plain = answer[1:-1] if answer[:1] == answer[-1:] == "$" and answer.count("$") == 2 else answer
+    whole = known.append(solution, plain)
+    if whole is None:
+        raise InputError(f"the solution does not end in an answer that the format {form} finds")
+    if known.extract(whole) != plain:
+        raise InputError("the answer cannot be added to the solution so that it is read again")
+    return whole, ADDED
+
+
+def name_kind(value: object) -> str:
+    """Returns what a value of JSON is called, with its article."""
+    kinds = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
+    return kinds.get(type(value), type(value).__name__)

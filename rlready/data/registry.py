@@ -1,0 +1,267 @@
+"""What a source is: the shipped registries of datasets and benchmarks, a recipe's own entries, hub ids, files and URLs."""
+
+import dataclasses
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rlready.config import Curate, check_keys
+from rlready.config.yaml_text import read_yaml
+from rlready.data.files import SUFFIXES, is_folder
+from rlready.errors import InputError
+from rlready.models.prompts import INSTRUCTIONS, is_prompt
+from rlready.verifier import find_origin
+
+BUILTIN = "builtin:list-machine"
+MIRROR = "RLREADY_MIRROR"
+REGISTRIES = ("datasets", "benchmarks")
+FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")
+COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from and how one becomes a problem; the keys of an entry are explained in datasets.yaml.
+
+    `pictures` is no key: it says that a model which takes pictures is asked, so the column of the picture is read.
+    """
+
+    name: str
+    hub: str = ""
+    path: str = ""
+    config: str | list | None = None
+    folder: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    digest: str | None = None
+    columns: dict = field(default_factory=dict)
+    remove: list = field(default_factory=list)
+    keep: dict = field(default_factory=dict)
+    drop: dict = field(default_factory=dict)
+    because: str = ""
+    format: str = ""
+    prompt: str = ""
+    licence: str = ""
+    rows: int | list | None = None
+    share: list = field(default_factory=list)
+    pictures: bool = False
+
+    @property
+    def key(self) -> str:
+        """What revisions and cards call it: its name, with the split where a name stands for several."""
+        return f"{self.name}:{self.split}" if self.hub and ":" not in self.name else self.name
+
+    @property
+    def benchmark(self) -> str:
+        """What results call it as a benchmark: its name, of a path the last part without ending."""
+        return PurePosixPath(self.path).stem if self.path and self.name == self.path else self.name
+
+    @property
+    def most_rows(self) -> float:
+        """How many rows it has at most, infinity where nobody has stated it."""
+        return float("inf") if self.rows is None else max(self.rows if isinstance(self.rows, list) else [self.rows])
+
+    @property
+    def folders(self) -> list[str]:
+        """Where its files lie within its path: a folder for each configuration."""
+        return ["/".join(filter(None, (self.folder, config))) for config in self.configs]
+
+    @property
+    def configs(self) -> list[str | None]:
+        """The configurations to read, one after the other."""
+        return self.config if isinstance(self.config, list) else [self.config]
+
+
+KINDS = {
+    "config": (str, list, None),
+    "folder": (str, None),
+    "split": (str, None),
+    "revision": (str, None),
+    "digest": (str, None),
+    "columns": (dict,),
+    "remove": (list,),
+    "keep": (dict,),
+    "drop": (dict,),
+    "rows": (int, list, None),
+    "share": (list,),
+}
+
+
+@lru_cache
+def read_registry(name: str) -> dict[str, Source]:
+    """Returns the entries of a shipped registry, `datasets` or `benchmarks`."""
+    entries = read_yaml(Path(__file__).parent / f"{name}.yaml")
+    return {key: _read_entry(key, entry, f"{name}.yaml") for key, entry in entries.items()}
+
+
+def read_own(entries: dict) -> dict[str, Source]:
+    """Returns the entries of `curate_sources`; `like: NAME` takes what is not given from a shipped entry.
+
+    Raises:
+        InputError: If an entry has an unknown key or a wrong value, or the name of a shipped one.
+    """
+    shipped = {key: entry for name in REGISTRIES for key, entry in read_registry(name).items()}
+    own = {}
+    for name, entry in entries.items():
+        where = "curate_sources"
+        if name in shipped:
+            raise InputError(f"{where}: {name} is in the registry already; give yours another name (like: {name})")
+        if isinstance(entry, dict) and "like" in entry:
+            if entry["like"] not in shipped:
+                raise InputError(f"{where}, {name}: like: {entry['like']!r} is none of {', '.join(shipped)}")
+            taken = dataclasses.asdict(shipped[entry["like"]])
+            elsewhere = {"hub", "revision", "digest", "rows"} if "path" in entry or "hub" in entry else set()
+            elsewhere |= {"config", "folder", "split"} if "path" in entry else set()
+            entry = {k: v for k, v in taken.items() if k not in elsewhere | {"name", "pictures"}} | entry
+            del entry["like"]
+        own[name] = _read_entry(name, entry, where)
+    return own
+
+
+def _read_entry(name: str, entry: Any, where: str) -> Source:
+    known = [f.name for f in dataclasses.fields(Source) if f.name not in ("name", "pictures")]
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
+    check_keys(f"{where}, {name}", entry, known)
+    for key, value in entry.items():
+        kinds = KINDS.get(key, (str,))
+        if not any(value is None if kind is None else type(value) is kind for kind in kinds):
+            expected = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
+            raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
+    if bool(entry.get("hub")) == bool(entry.get("path")):
+        raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
+    if (prompt := entry.get("prompt")) and not is_prompt(prompt):
+        names = ", ".join(INSTRUCTIONS)
+        raise InputError(f"{where}, {name}: prompt: {prompt!r} is none of {names}, nor a text with {{question}}")
+    if form := entry.get("format"):
+        try:
+            find_origin(form)
+        except InputError as error:
+            raise InputError(f"{where}, {name}: format: {error}") from error
+    share = entry.get("share") or [0, 1]
+    if not (all(type(end) in (int, float) for end in share) and len(share) == 2 and 0 <= share[0] < share[1] <= 1):
+        raise InputError(f"{where}, {name}: share: expected two numbers such as [0.6, 1], got {share!r}")
+    columns = entry.get("columns") or {}
+    conditions = [(kind, *condition) for kind in ("keep", "drop") for condition in (entry.get(kind) or {}).items()]
+    for key in columns:
+        if key not in FIELDS:
+            raise InputError(f"{where}, {name}: columns: {key!r} is none of {', '.join(FIELDS)}")
+    for column in (*columns.values(), *(column for _, column, _ in conditions)):
+        if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
+            raise InputError(f"{where}, {name}: {column!r} is neither a column, column[key], nor a text with {{column}}")
+    for kind, column, values in conditions:
+        if not isinstance(values, list):
+            raise InputError(f"{where}, {name}: {kind}: {column} needs a list of values, got {values!r}")
+    if columns and not columns.keys() & {"question", "messages"}:
+        raise InputError(f"{where}, {name}: columns: question (or messages) is missing")
+    return Source(name, **({"split": "train"} if entry.get("hub") else {}) | entry)
+
+
+def find_source(text: str, registry: str, sources: dict | None = None, mirror: str = "") -> Source:
+    """Returns the source that a parameter names.
+
+    Args:
+        text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin.
+        registry: Which registry to look into first, `datasets` or `benchmarks`.
+        sources: Entries of the recipe.
+        mirror: Folder that holds hub datasets as owner/name or by their name in the registry; instead of the hub.
+
+    Returns:
+        The source; from a mirror, its path is set.
+
+    Raises:
+        InputError: If there is none of that name, or the mirror lacks it.
+    """
+    own = read_own(sources or {})
+    first, second = (read_registry(name) for name in (registry, *(n for n in REGISTRIES if n != registry)))
+    named = second | first | own
+    if text == BUILTIN:
+        return Source(text)
+    if text in named:
+        source = named[text]
+    elif "://" in text or text.endswith(SUFFIXES) or text.startswith((".", "/", "~")) or Path(text).is_dir():
+        source = Source(text, path=text)
+    else:
+        source = _read_hub_id(text, first, named)
+    return _find_in_mirror(source, mirror) if source.hub and mirror else source
+
+
+def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) -> Source:
+    parts = text.split(":")
+    if parts[0].count("/") != 1 or len(parts) > 3:
+        near = difflib.get_close_matches(text, named, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(
+            f"{text!r} is neither a {', '.join(SUFFIXES)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
+            f" one of {', '.join(named)}{hint}"
+        )
+    name, config, split = (parts + [None, None])[:3]
+    # A hub id that the registry knows is read as the registry says, under the name that the user gave.
+    for entry in [*first.values(), *named.values()]:
+        if entry.hub == name and config in (None, "", entry.config) and split in (None, entry.split):
+            return dataclasses.replace(entry, name=text)
+    return Source(text, hub=name, config=config or None, split=split or "train")
+
+
+def _find_in_mirror(source: Source, mirror: str) -> Source:
+    folders = [f"{mirror.rstrip('/')}/{name}" for name in (source.hub, source.name)]
+    for folder in folders:
+        if is_folder(folder):
+            return dataclasses.replace(source, path=folder)
+    raise InputError(f"{source.name}: the mirror has neither {folders[0]} nor {folders[1]}; copy the dataset there")
+
+
+def get_mirror(parameter: str) -> str:
+    """Returns the mirror: the parameter, or else the environment variable RLREADY_MIRROR, or "" for the hub."""
+    return parameter or os.environ.get(MIRROR, "")
+
+
+def list_benchmarks(curate: Curate) -> list[str]:
+    """Returns the names of the evaluation sets."""
+    return [name.strip() for name in curate.evaluation_data.split(",") if name.strip()]
+
+
+def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:
+    """Returns (name of the source, registry to look into first) by use: sft, rl, predictors, (evaluation, name) for each."""
+    uses = {
+        "sft": (curate.sft_data, "datasets"),
+        "rl": (curate.rl_data, "datasets"),
+        **{("evaluation", name): (name, "benchmarks") for name in list_benchmarks(curate)},
+        "predictors": (curate.predictor_data, "benchmarks"),
+    }
+    return {use: named for use, named in uses.items() if named[0]}
+
+
+def find_benchmarks(names: list[str], sources: dict | None = None, mirror: str = "") -> list[Source]:
+    """Returns the sources of a suite of benchmarks.
+
+    Args:
+        names: Names, hub ids, files or URLs, as `find_source` takes them.
+        sources: Entries of the recipe.
+        mirror: As in `find_source`.
+
+    Returns:
+        One source a benchmark, in the order given.
+
+    Raises:
+        InputError: If there is none, one is unknown, two have the same name, or two are the same data.
+    """
+    if not names:
+        raise InputError("no benchmark is named; known are " + ", ".join(read_registry("benchmarks")))
+    found: dict[str, Source] = {}
+    for name in names:
+        source = find_source(name, "benchmarks", sources, mirror)
+        for other in found.values():
+            if other.benchmark == source.benchmark:
+                what = f"both called {source.benchmark}; rename a file, or name it under curate_sources"
+            elif dataclasses.replace(other, name="") == dataclasses.replace(source, name=""):
+                what = "the same data"
+            else:
+                continue
+            raise InputError(f"two benchmarks, {other.name} and {name}, are {what}; results could not be told apart")
+        found[source.benchmark] = source
+    return list(found.values())

@@ -1,0 +1,210 @@
+"""The raw rows of a source, and what it holds, looked at without reading them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.data import hub, whole_files
+from rlready.data.columns import list_columns
+from rlready.data.files import (
+    ROWS_AT_ONCE,
+    check_text,
+    count_rows,
+    list_files,
+    open_arrow,
+    open_file,
+    read_lines,
+    shorten,
+)
+from rlready.data.registry import BUILTIN, Source
+from rlready.errors import InputError
+from rlready.list_machine.problems import generate_rows
+from rlready.models.weights import POINTER
+
+BYTES_AT_ONCE = 16 << 20
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a source holds: a digest of its files or its hub commit, and its rows where they can be counted."""
+
+    digest: str
+    rows: int | None = None
+
+
+def examine(source: Source, seed: int) -> Contents:
+    """Looks at a source without reading its rows: that it is there, whole, and what the registry says.
+
+    Args:
+        source: Where to look.
+        seed: Seed of a builtin source.
+
+    Returns:
+        Digest and rows. A local digest is a pass over the bytes, so it also finds what is not text.
+
+    Raises:
+        InputError: If it is absent, gated, damaged, or differs from its registry entry.
+    """
+    if source.name == BUILTIN:
+        return Contents(f"seed-{seed}")
+    contents = _examine_files(source) if source.path else Contents(hub.find_commit(source))
+    if source.digest and contents.digest != source.digest:
+        raise InputError(
+            f"{source.name}: has changed: its digest is {contents.digest}, the registry's {source.digest}; if you trust the"
+            " new contents, change the entry"
+        )
+    check_rows(source, contents.rows)
+    return contents
+
+
+def check_rows(source: Source, rows: int | None) -> None:
+    """Raises InputError if a source has another number of rows than its registry entry says."""
+    expected = source.rows if isinstance(source.rows, list) else [source.rows]
+    if rows is not None and source.rows is not None and rows not in expected:
+        raise InputError(
+            f"{source.name}: {rows:,} rows, the registry expects {' or '.join(f'{n:,}' for n in expected)}; take the whole"
+            " dataset, or give an entry of your own under curate_sources (like: with rows: null)"
+        )
+
+
+def _examine_files(source: Source) -> Contents:
+    files, names = list_files(source.path, source.folders, source.split)
+    digest, rows = hashlib.sha256(), 0
+    for name in names:
+        with open_file(files, name) as file:
+            if name.endswith(".jsonl"):
+                for number, line in read_lines(file, name):
+                    digest.update(line)
+                    check_text(line, f"{name} line {number}")
+                    rows += not line.isspace()
+            else:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                file.seek(0)
+                rows += (
+                    len(whole_files.read_whole(file, name)) if name.endswith(whole_files.SUFFIXES) else count_rows(file, name)
+                )
+    return Contents(digest.hexdigest()[:16], rows)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a source as they stand there, cheap to hand to another process, which then does the parsing.
+
+    Attributes:
+        where: The file or dataset, for messages.
+        name: Its short name, for places.
+        first: Number of the first row.
+        rows: Lines of JSON with their numbers, an Arrow batch, or rows.
+    """
+
+    where: str
+    name: str
+    first: int
+    rows: object
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self) -> Iterator[tuple[str, dict]]:
+        """Yields (place such as `train.jsonl line 17`, row).
+
+        Raises:
+            InputError: If a line is not JSON.
+        """
+        if isinstance(self.rows, list):
+            for number, row in enumerate(self.rows, self.first):
+                if isinstance(row, dict):
+                    yield f"{self.name} row {number}", row
+                else:
+                    yield f"{self.name} line {row[0]}", self._parse(*row)
+            return
+        try:
+            rows = self.rows.to_pylist()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.where} row {self.first} or later: not UTF-8 ({error.reason})") from error
+        for number, row in enumerate(rows, self.first):
+            yield f"{self.name} row {number}", row
+
+    def _parse(self, number: int, line: bytes) -> object:
+        try:
+            return json.loads(line, object_pairs_hook=whole_files.make_row)
+        except InputError as error:
+            raise InputError(f"{self.where} line {number}: {error}; remove one") from error
+        except (ValueError, RecursionError) as error:
+            if line.startswith(POINTER):
+                raise InputError(f"{self.where} is a Git LFS pointer, not the data; run git lfs pull") from error
+            raise InputError(f"{self.where} line {number}: not JSON ({error}); repair or remove the line") from error
+
+
+def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
+    """Yields the raw rows of a source, some at a time; a builtin source is endless.
+
+    Args:
+        source: What to read.
+        split: What a builtin source should generate: sft, rl or evaluation.
+        seed: Seeds a builtin source.
+        revision: Hub commit.
+
+    Yields:
+        Chunks, in the order of the source.
+
+    Raises:
+        InputError: If a column is missing, or the file or dataset cannot be read.
+    """
+    if source.name == BUILTIN:
+        rows = (row | {"format": "word"} for row in generate_rows(split, seed))
+        for number, row in enumerate(rows):
+            yield Chunk(BUILTIN, f"{BUILTIN} {split}", number, [row])
+    elif source.path:
+        files, names = list_files(source.path, source.folders, source.split)
+        for name in names:
+            with open_file(files, name) as file:
+                yield from _read_file(file, name, source)
+    else:
+        for config, first, table in hub.read_tables(source, revision, lambda names: list_columns(source, names, source.name)):
+            yield Chunk(source.name, f"{source.name} {config}" if config else source.name, first, table)
+
+
+def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iterator[tuple[str, dict]]:
+    """Yields (place, raw row) of a source; see `read_chunks`."""
+    for chunk in read_chunks(source, split, seed, revision):
+        yield from chunk.read()
+
+
+def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
+    if name.endswith(whole_files.SUFFIXES):
+        rows = whole_files.read_whole(file, name)
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
+    else:
+        yield from _read_json(file, name) if name.endswith(".jsonl") else _read_arrow(file, name, source)
+
+
+def _read_json(file, name: str) -> Iterator[Chunk]:
+    lines, size = [], 0
+    for number, line in read_lines(file, name):
+        if not line.isspace():
+            lines.append((number, line))
+            size += len(line)
+        if len(lines) == ROWS_AT_ONCE or size > BYTES_AT_ONCE:
+            yield Chunk(name, Path(name).name, 0, lines)
+            lines, size = [], 0
+    if lines:
+        yield Chunk(name, Path(name).name, 0, lines)
+
+
+def _read_arrow(file, name: str, source: Source) -> Iterator[Chunk]:
+    import pyarrow as pa
+
+    batches, schema, _ = open_arrow(file, name)
+    names = list_columns(source, schema.names, name)
+    number = 0
+    try:
+        for batch in batches(names):
+            yield Chunk(name, Path(name).name, number, batch)
+            number += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{name} row {number} or later: damaged ({shorten(error)}); fetch it again") from error

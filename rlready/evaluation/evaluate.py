@@ -1,0 +1,99 @@
+"""Evaluates a model on benchmarks, keeps every sample, and goes on where it was stopped."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rlready.config import Sampling
+from rlready.errors import InputError
+from rlready.evaluation.parts import Reached, ask, list_parts, look
+from rlready.evaluation.plan import Evaluation
+from rlready.evaluation.results import Results
+from rlready.evaluation.samples import FILE, join_parts
+from rlready.evaluation.suite import BenchmarkScore, average, score_suite
+from rlready.evaluation.tally import count_samples, share_unknown
+from rlready.models.load import find_model, takes_pictures, write_pointer
+from rlready.records.outcome import BaseModel
+from rlready.records.serialization import write_atomically
+from rlready.sampling.choose import open_engine
+from rlready.sampling.engine import Draw, Engine
+
+PARTS = "parts"  # folder of an evaluation's samples as they are drawn
+
+
+def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None]) -> Results:
+    """Samples what is not in the folder yet, and scores all.
+
+    Args:
+        evaluation: From `plan_evaluation`.
+        out: Folder of this evaluation: parts as they are drawn, then samples.parquet (columns SAMPLES; a greedy completion
+            has temperature 0) and results.json.
+        tell: Called with how far it is, once the model is loaded and then whenever some completions are done.
+
+    Returns:
+        The results, also written to the folder.
+
+    Raises:
+        InputError: If the folder holds another evaluation, or the model cannot be loaded.
+    """
+    _open_folder(evaluation, out)
+    problems = [row | {"benchmark": benchmark.name} for benchmark in evaluation.benchmarks for row in benchmark.problems]
+    draws = [Draw.greedily(evaluation.sampling)]
+    draws += [Draw.at_random(evaluation.sampling, evaluation.samples)] if evaluation.samples else []
+    reached = look(out / PARTS, problems, draws)
+    if reached.done < reached.total:
+        base = find_model(evaluation.model, evaluation.digest)
+        write_pointer(out / "model", base)
+        with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
+            ask(engine, problems, draws, out / PARTS, tell)
+    parts = [[part for part, _ in list_parts(out / PARTS, draw)] for draw in draws]
+    join_parts([part for some in parts for part in some], out / FILE)
+    tallies = [count_samples(some, draw.samples) for some, draw in zip(parts, draws, strict=True)]
+    counts = tallies[-1].correct, tallies[0].correct
+    scores = score_suite(problems, evaluation.samples, *counts, share_unknown(*tallies))
+    results = Results(scores, average(scores), reached.total - reached.kept)
+    written = {
+        "evaluation": evaluation.describe(),
+        "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},
+        "scores": [_describe(score) for score in scores],
+        "mean": dataclasses.asdict(results.mean),
+    }
+    write_atomically(out / "results.json", json.dumps(written, indent=1))
+    return results
+
+
+def _describe(score: BenchmarkScore) -> dict:
+    """Returns a score in JSON's values, without those of single problems, which the samples hold."""
+    return {name: value for name, value in dataclasses.asdict(score).items() if name != "shares"}
+
+
+def _open_folder(evaluation: Evaluation, out: Path) -> None:
+    """Makes the folder, or checks that it is this evaluation's."""
+    ours, written = evaluation.describe(), out / "evaluation.json"
+    if written.exists():
+        theirs = json.loads(written.read_text())
+        if theirs.get("form") != ours["form"]:
+            raise InputError(
+                f"{out}: an older version of rlready wrote this evaluation; rlready samples {out} still reads it; give"
+                " another --output"
+            )
+        # A model that was moved is the same model.
+        differing = [key for key in ours if key != "model" and ours[key] != theirs.get(key)]
+        if differing:
+            raise InputError(
+                f"{out}: holds another evaluation (other {', '.join(differing)}); give another --output, or remove it"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty and holds no evaluation; give another --output")
+    (out / PARTS).mkdir(parents=True)
+    write_atomically(written, json.dumps(ours, indent=1))
+
+
+def _open_engine(base: BaseModel, folder: str, sampling: Sampling) -> Engine:
+    if not takes_pictures(base):
+        return open_engine(folder, sampling)
+    from rlready.sampling.image_text_engine import ImageTextEngine
+
+    return ImageTextEngine.load(folder, sampling)

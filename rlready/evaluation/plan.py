@@ -1,0 +1,125 @@
+"""What is evaluated, and on what: read and checked before the model is loaded."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.config import Sampling
+from rlready.data.problems import read_benchmark
+from rlready.data.registry import BUILTIN, Source
+from rlready.data.sources import examine
+from rlready.errors import InputError, about
+from rlready.evaluation.samples import FORM
+from rlready.models.load import choose_precision, find_model, takes_pictures
+from rlready.models.prompts import INSTRUCTIONS, choose_prompt
+from rlready.sampling.choose import choose_for
+from rlready.verifier import find_format, find_origin
+
+
+@dataclass(frozen=True)
+class BenchmarkData:
+    """A benchmark as it is evaluated.
+
+    Attributes:
+        name: What results call it.
+        revision: Digest of its file, or hub commit.
+        problems: Rows.
+        left_out: Rows that are not asked, by reason.
+    """
+
+    name: str
+    revision: str
+    problems: list[dict]
+    left_out: Counter
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and on what: the same one gives the same samples.
+
+    Attributes:
+        model: Folder, hub id or builtin name.
+        digest: Of the model: hub commit, or digest of the folder.
+        benchmarks: The suite.
+        samples: Samples a problem at temperature 1; 0: greedy only.
+        sampling: Longest completion, stop strings, seed, and the engine that was asked for.
+        engine: The engine that samples here; auto may choose another one elsewhere.
+        precision: In which the engine samples.
+    """
+
+    model: str
+    digest: str
+    benchmarks: list[BenchmarkData]
+    samples: int
+    sampling: Sampling
+    engine: str
+    precision: str
+
+    def describe(self) -> dict:
+        """Returns all that the samples depend on, in JSON's values."""
+        rows = [row for benchmark in self.benchmarks for row in benchmark.problems]
+        prompts, origins = {choose_prompt(row) for row in rows}, map(find_origin, {row["format"] for row in rows})
+        plugged = {origin.name: origin.release for origin in origins if origin.digest}
+        return {
+            "form": FORM,
+            "model": self.model,
+            "digest": self.digest,
+            "samples": self.samples,
+            "sampling": dataclasses.asdict(self.sampling) | {"engine": self.engine},
+            "precision": self.precision,
+            "temperatures": [0.0, 1.0] if self.samples else [0.0],
+            "prompts": {name: INSTRUCTIONS.get(name, name) for name in sorted(prompts)},
+            "benchmarks": {
+                b.name: {"revision": b.revision, "problems": len(b.problems), "digest": _digest(b.problems)}
+                for b in self.benchmarks
+            },
+        } | ({"formats": plugged} if plugged else {})
+
+    @property
+    def name(self) -> str:
+        """A name for the folder of this evaluation: the model's, and a digest of all that the samples depend on."""
+        model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
+        return f"{model}-{_digest(self.describe())[:8]}"
+
+
+def plan_evaluation(
+    model: str, revision: str, benchmarks: list[Source], samples: int, limit: int, sampling: Sampling
+) -> Evaluation:
+    """Reads the benchmarks and checks everything before the model is loaded.
+
+    Args:
+        model: Folder, hub id or builtin name.
+        revision: Hub revision.
+        benchmarks: From `registry.find_benchmarks`.
+        samples: Samples a problem at temperature 1; 0: greedy only.
+        limit: Most problems of each benchmark, the first ones; 0: all.
+        sampling: Engine, longest completion, stop strings and seed.
+
+    Raises:
+        InputError: If the model or a benchmark cannot be read, or a number makes no sense.
+    """
+    if samples < 0 or limit < 0:
+        raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
+    with about("--model"):
+        base = find_model(model, revision)
+    read = []
+    for source in benchmarks:
+        if source.name == BUILTIN and not limit:
+            raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
+        if source.format:
+            find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
+        found = "" if source.name == BUILTIN else examine(source, 0).digest
+        source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
+        problems, left_out = read_benchmark(source, "" if source.path else found, limit)
+        read.append(BenchmarkData(source.benchmark, found, problems, left_out))
+    engine = "transformers" if takes_pictures(base) else choose_for(base, sampling)[0]
+    return Evaluation(base.location, base.revision or base.digest, read, samples, sampling, engine, choose_precision())
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda picture: hashlib.sha256(picture).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,190 @@
+"""What a model scored on one benchmark, and on several: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rlready.stats.intervals import estimate_interval, join_groups, number_clusters
+from rlready.stats.pass_at_k import estimate_curve
+
+
+@dataclass(frozen=True)
+class BenchmarkScore:
+    """What a model scored on one benchmark.
+
+    Attributes:
+        benchmark: Its name.
+        problems: Number of problems.
+        samples: Samples of each at temperature 1; 0 where it was decoded greedily only.
+        pass_at_1: Share of right samples, mean over problems; greedily without samples.
+        standard_error: Of that, clustered by group of problems; None for one group.
+        interval: 95 % interval of Pass@1.
+        greedy: Share of problems solved greedily.
+        chance: What guessing would score; 0 but for multiple choice.
+        curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
+        subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
+        shares: (problem id or None, share of right samples) of each problem.
+        unknown: Share of the completions that are neither right nor wrong for the verifier, see `share_unknown`; Pass@1 and
+            greedy Pass@1 are too low by that at most.
+    """
+
+    benchmark: str
+    problems: int
+    samples: int
+    pass_at_1: float
+    standard_error: float | None
+    interval: list[float]
+    greedy: float
+    chance: float
+    curve: list[list[float]]
+    subjects: list[list]
+    shares: list[tuple[str | None, float]] = field(repr=False)
+    unknown: float | None = None
+
+
+@dataclass(frozen=True)
+class SuiteScore:
+    """The unweighted mean of Pass@1 over benchmarks, with its standard error and 95 % interval."""
+
+    pass_at_1: float
+    standard_error: float | None
+    interval: list[float]
+
+
+def score_benchmark(
+    benchmark: str,
+    problems: Sequence[dict],
+    samples: int,
+    correct: Sequence[int],
+    greedy: Sequence[int],
+    unknown: float | None = None,
+) -> BenchmarkScore:
+    """Returns what a model scored on a benchmark.
+
+    Args:
+        benchmark: Its name.
+        problems: Rows, of which `problem_id`, `group`, `options` and `subject` are used.
+        samples: Samples of each problem at temperature 1; 0: greedy only.
+        correct: Right ones of each problem.
+        greedy: 1 for each problem solved greedily, else 0.
+        unknown: Share of the completions without a verdict.
+    """
+    shares = np.array(correct if samples else greedy, float) / max(samples, 1)
+    chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)
+    curve, groups = [], list_groups(problems)
+    if samples and not chance:
+        whole = estimate_curve(correct, samples)
+        for k in (2**power for power in range(samples.bit_length())):
+            curve.append([k, float(whole[:, k - 1].mean()), *estimate_interval(whole[:, k - 1], groups=groups)])
+    by_subject: dict[str, list[int]] = {}
+    for number, row in enumerate(problems):
+        if row.get("subject"):
+            by_subject.setdefault(row["subject"], []).append(number)
+    subjects = [
+        [
+            name,
+            len(some),
+            float(shares[some].mean()),
+            estimate_standard_error(shares[some], groups and [groups[n] for n in some]),
+        ]
+        for name, some in sorted(by_subject.items())
+    ]
+    return BenchmarkScore(
+        benchmark=benchmark,
+        problems=len(problems),
+        samples=samples,
+        pass_at_1=float(shares.mean()),
+        standard_error=estimate_standard_error(shares, groups),
+        interval=list(estimate_interval(shares, groups=groups)),
+        greedy=sum(greedy) / len(problems),
+        chance=chance,
+        curve=curve,
+        subjects=subjects if len(subjects) > 1 else [],
+        shares=[(row.get("problem_id"), share) for row, share in zip(problems, shares.tolist(), strict=True)],
+        unknown=unknown,
+    )
+
+
+def score_suite(
+    problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int], unknown: Sequence[float]
+) -> list[BenchmarkScore]:
+    """Returns the score of each benchmark, in the order of the problems; a single one has no name.
+
+    Args:
+        problems: Rows, of which `benchmark`, `problem_id`, `group`, `options` and `subject` are used.
+        samples: Samples of each problem at temperature 1.
+        correct: Right ones of each problem.
+        greedy: 1 for each problem solved greedily, else 0.
+        unknown: Share of each problem's completions without a verdict.
+    """
+    rows: dict[str, list[int]] = {}
+    for number, problem in enumerate(problems):
+        rows.setdefault(problem.get("benchmark", ""), []).append(number)
+    return [
+        score_benchmark(
+            name,
+            [problems[n] for n in numbers],
+            samples,
+            [correct[n] for n in numbers],
+            [greedy[n] for n in numbers],
+            sum(unknown[n] for n in numbers) / len(numbers),
+        )
+        for name, numbers in rows.items()
+    ]
+
+
+def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
+    """Returns the mean over benchmarks, each of which counts the same.
+
+    Problems are drawn independently, but one that stands in several benchmarks is drawn once: with its id it adds to the
+    covariance of their means. The interval joins the benchmarks' own (method of variance estimates recovery, Zou and Donner
+    2008; for correlated estimates Zou 2007), which also hold where a model solves nothing or everything.
+    """
+    count = len(scores)
+    mean = sum(score.pass_at_1 for score in scores) / count
+    errors = [score.standard_error for score in scores]
+    correlations = np.array([[_correlate(one, other) for other in scores] for one in scores])  # (benchmarks, benchmarks)
+
+    def join(spreads: Sequence[float]) -> float:
+        return math.sqrt(max(0.0, spreads @ correlations @ spreads)) / count
+
+    below = join(np.array([score.pass_at_1 - score.interval[0] for score in scores]))
+    above = join(np.array([score.interval[1] - score.pass_at_1 for score in scores]))
+    return SuiteScore(mean, None if None in errors else join(np.array(errors)), [mean - below, mean + above])
+
+
+def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:
+    """Returns the correlation of two benchmarks' means, which comes of the problems that they share."""
+    if one is other:
+        return 1.0
+    apart, others = ([(name, share - score.pass_at_1) for name, share in score.shares] for score in (one, other))
+    spread = math.prod(math.hypot(*(distance for _, distance in side)) for side in (apart, others))
+    known = dict(others)
+    products = [distance * known[name] for name, distance in apart if name is not None and name in known]
+    if spread < 1e-12:  # all problems alike: only the number of those shared tells
+        return len(products) / math.sqrt(len(apart) * len(others))
+    return sum(products) / spread
+
+
+def estimate_standard_error(shares: np.ndarray, groups: Sequence[Hashable] | None = None) -> float | None:
+    """Returns the standard error of the mean over problems, each group of them a cluster, or None for one cluster."""
+    means, sizes = join_groups(shares[:, None], None, groups)
+    if len(sizes) < 2:
+        return None
+    squares = ((sizes * (means[:, 0] - shares.mean())) ** 2).sum()
+    return float(np.sqrt(squares * len(sizes) / (len(sizes) - 1)) / len(shares))
+
+
+def list_groups(problems: Sequence[dict]) -> list[int] | None:
+    """Returns the number of each problem's group, for estimates; None where each is its own, or all are one.
+
+    Of one template alone nothing can be said about others; its problems then stand for themselves.
+
+    Args:
+        problems: Rows, of which `group` and `problem_id` are used: one problem in two benchmarks is one group.
+    """
+    names = [row.get("group") or row.get("problem_id") or place for place, row in enumerate(problems)]
+    groups = number_clusters(names).tolist()
+    return groups if 1 < len(set(groups)) < len(groups) else None

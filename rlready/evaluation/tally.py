@@ -1,0 +1,122 @@
+"""What samples come to: counts and statistics of kept parts, without their texts in memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from rlready.evaluation.samples import RIGHT, read_rows, read_seconds
+from rlready.evaluation.score import count_right
+from rlready.verifier import Judgement, count_checks, measure_disagreement, measure_trouble
+
+COLUMNS = ("answer", "verdict", "trouble", "compared", "checks", "tokens", "finished", "logprob")
+
+
+@dataclass
+class SampleTally:
+    """What samples of some problems come to.
+
+    Attributes:
+        judgements: What the verifier said of each problem's samples.
+        tokens: Drawn.
+        cut: Completions that the length limit ended.
+        logprob: Sum over the completions.
+        verifier_seconds: How long it took to judge them.
+    """
+
+    judgements: list[list[Judgement]] = field(default_factory=list)
+    tokens: int = 0
+    cut: int = 0
+    logprob: float = 0.0
+    verifier_seconds: float = 0.0
+
+    @property
+    def flat(self) -> list[Judgement]:
+        """The judgements of all problems."""
+        return [judgement for judged in self.judgements for judgement in judged]
+
+    @property
+    def correct(self) -> list[int]:
+        """Right completions of each problem; see `count_right`."""
+        return count_right(self.judgements)
+
+    @property
+    def truncated(self) -> float:
+        """Share of completions that the length limit cut off."""
+        return self.cut / len(self.flat)
+
+    @property
+    def unreadable(self) -> float:
+        """Share of completions without a readable final answer; many of those that were cut off have none."""
+        return sum(judgement.answer is None for judgement in self.flat) / len(self.flat)
+
+    @property
+    def unknown(self) -> float:
+        """Share of completions that are neither right nor wrong for the verifier."""
+        return sum(judgement.right is None for judgement in self.flat) / len(self.flat)
+
+    def summarize(self) -> dict[str, float | None]:
+        """Returns what the samples show besides Pass@k.
+
+        Returns:
+            entropy (nats a token: minus the mean log-probability of the samples' own tokens), diversity (different answers
+            over samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
+            verifier_disagreement, verifier_timeouts, verifier_unreadable, verifier_faulty (see `verifier.audit`) and
+            verdicts_per_second.
+        """
+        judged, problems = self.flat, len(self.judgements)
+        answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
+        return {
+            "entropy": -self.logprob / self.tokens if self.tokens else None,
+            "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
+            "mean_tokens": self.tokens / len(judged),
+            "truncated": self.truncated,
+            "unreadable": self.unreadable,
+            "verifier_checks": count_checks(judged),
+            "verifier_disagreement": measure_disagreement(judged),
+            **measure_trouble(judged),
+            "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
+        }
+
+
+def count_samples(parts: Sequence[Path], samples: int) -> SampleTally:
+    """Returns what the samples in some parts come to.
+
+    Args:
+        parts: In their order.
+        samples: Of each problem, which stand one after another.
+    """
+    tally, rows, known = SampleTally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS), {}
+    while some := list(islice(rows, samples)):
+        judged = []
+        for row in some:
+            # The samples of a problem repeat one another's answers: each is in memory once.
+            answer, gold = (known.setdefault(text, text) for text in (row["answer"], row["compared"]))
+            judged.append(Judgement(RIGHT[row["verdict"]], answer, row["trouble"], gold, row["checks"]))
+            tally.tokens += row["tokens"]
+            tally.cut += not row["finished"]
+            tally.logprob += row["logprob"]
+        tally.judgements.append(judged)
+    return tally
+
+
+def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[str]]:
+    """Yields the first texts of each problem.
+
+    Args:
+        parts: In their order.
+        samples: Of each problem, which stand one after another.
+        most: Texts of a problem.
+    """
+    rows = read_rows(parts, ["completion"])
+    while texts := [row["completion"] for row in islice(rows, samples)]:
+        yield texts[:most]
+
+
+def share_unknown(*tallies: SampleTally) -> list[float]:
+    """Returns the share of each problem's completions that have no verdict, in that of these tallies where it is largest.
+
+    Greedy and sampled Pass@1 rest on a tally each: over both together, the few completions of one would count for too little.
+    """
+    shares = [[sum(j.right is None for j in judged) / len(judged) for judged in tally.judgements] for tally in tallies]
+    return [max(some) for some in zip(*shares, strict=True)]

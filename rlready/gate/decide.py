@@ -1,0 +1,121 @@
+"""The gate: a pure function of the records and the thresholds. A missing or non-finite number never approves."""
+
+import dataclasses
+
+from rlready.config import Gate
+from rlready.errors import InputError
+from rlready.gate.audit import draw_audit, send
+from rlready.gate.lead import LOSS, measure_lead
+from rlready.gate.thresholds import compare
+from rlready.records.outcome import Outcome
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stats.ties import order_best
+
+RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
+
+
+def decide(
+    outcomes: list[Outcome], base: Outcome | None, settings: Gate, trains: bool = True, run: str | None = None
+) -> list[Verdict]:
+    """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
+
+    Args:
+        outcomes: The sweep, measured.
+        base: The base model, measured the same way; None where nothing is compared with one.
+        settings: Mode, thresholds, budget and audit.
+        trains: Whether RL follows; without, the verdicts are all that the run comes to.
+        run: Id of the run, which the draw of the audit is that of.
+
+    Returns:
+        One verdict a candidate, in the same order.
+
+    Raises:
+        InputError: If an outcome was measured in another experiment.
+    """
+    check_comparable(outcomes, base)
+    failed = {o.candidate.candidate_id: _refuse(o, settings) for o in outcomes if o.failure}
+    verdicts = [compare(outcome, base, settings) for outcome in outcomes if not outcome.failure]
+    if settings.max_rl_runs and settings.mode != "off":
+        verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
+    if settings.mode == "off":
+        off = {"decision": "undecided", "reason": "the gate is off: RL runs for every candidate"}
+        verdicts = [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
+    elif settings.mode == "audit":
+        verdicts = [send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
+    else:
+        verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed, run)
+    if not trains:
+        verdicts = [dataclasses.replace(verdict, proceed=False, propensity=0.0) for verdict in verdicts]
+    judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
+    return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
+
+
+def check_comparable(outcomes: list[Outcome], baseline: Outcome | None) -> None:
+    """Raises InputError if an outcome was measured with other data, base model or settings than the base model."""
+    measured = [outcome for outcome in outcomes if not outcome.failure]
+    first = baseline or next(iter(measured), None)
+    called = "the base model" if baseline else first and first.candidate.candidate_id
+    for outcome in measured:
+        if outcome.measurement != first.measurement:
+            raise InputError(
+                f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than {called}"
+                f" ({first.measurement}); base model, held-out set, problems, sampling and engine must be the same"
+            )
+
+
+def _refuse(outcome: Outcome, settings: Gate) -> Verdict:
+    """Returns the verdict on a candidate that failed: no mode and no audit can send it to RL, for there is no checkpoint."""
+    failure = outcome.failure
+    after = "" if failure.seconds is None else f" after {failure.seconds:,.0f} s"
+    tries = f" and {failure.tries} tries" if failure.tries > 1 else ""
+    return Verdict(
+        outcome.candidate.candidate_id,
+        "rejected",
+        False,
+        f"{failure.stage} failed{after}{tries}: {failure.reason}",
+        settings.mode,
+        0.0,
+        numbers=GateNumbers(k=settings.k),
+    )
+
+
+def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:
+    """Keeps the best `max_rl_runs` of the approved and rejects the rest, with how sure the order is (paper, protocol step 2).
+
+    Args:
+        verdicts: After the thresholds.
+        outcomes: By candidate id.
+        settings: Budget and what to rank by.
+
+    Returns:
+        Verdicts in the same order; the distance to the other side of the cut is in the reason, with its 95 % interval over
+        what both were measured on.
+    """
+    label = RANKED[settings.rank_by].format(k=settings.k)
+    approved = [verdict for verdict in verdicts if verdict.decision == "approved"]
+    ranked = sort_best(approved, settings.rank_by)
+    last_in, first_out = ranked[: settings.max_rl_runs][-1:], ranked[settings.max_rl_runs :][:1]
+    changed = {}
+    for place, verdict in enumerate(ranked, 1):
+        admitted = place <= settings.max_rl_runs
+        numbers = dataclasses.replace(verdict.numbers, rank=place, ranked=len(ranked))
+        reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
+        if first_out:
+            other = (first_out if admitted else last_in)[0]
+            pair = (verdict, other) if admitted else (other, verdict)
+            lead = measure_lead(*(outcomes[one.candidate_id] for one in pair), settings.rank_by, settings.k)
+            shown = f"{lead.describe()} {'better' if admitted else 'worse'} than {other.candidate_id}"
+            shown += "" if lead.sure else ", not a clear difference"
+            reason += f": how far from {other.candidate_id} is unknown" if lead.ahead is None else f": {shown}"
+        changed[verdict.candidate_id] = dataclasses.replace(
+            verdict, decision="approved" if admitted else "rejected", proceed=admitted, propensity=1.0 * admitted,
+            reason=f"{reason}; {verdict.reason}", numbers=numbers,
+        )  # fmt: skip
+    return [changed.get(verdict.candidate_id, verdict) for verdict in verdicts]
+
+
+def sort_best(verdicts: list[Verdict], by: str) -> list[Verdict]:
+    """Returns the verdicts with the best first, as the budget goes to them."""
+    values, losses = ([getattr(verdict.numbers, name) for verdict in verdicts] for name in (by, LOSS))
+    order = order_best(values, losses, [verdict.candidate_id for verdict in verdicts], falls=by == LOSS)
+    return [verdicts[place] for place in order]

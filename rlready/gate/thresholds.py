@@ -1,0 +1,206 @@
+"""What a candidate must reach: its numbers beside the gate's thresholds. The gate judges by it, and calibrate learns by it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlready.config import Gate
+from rlready.errors import InputError
+from rlready.gate.lead import list_pass_at_k, measure_lead
+from rlready.records.outcome import Outcome, PredictorsRecord, SequenceRecord
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stats.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
+from rlready.stats.intervals import estimate_interval
+from rlready.stats.ties import reaches
+
+LEAD, RISE = " over base", "loss rise"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number beside its threshold; a number that equals it passes.
+
+    Attributes:
+        name: What is compared.
+        value: The number; None where it is missing.
+        limit: The threshold.
+        least: Whether the threshold is the least allowed, else the most.
+        idle: The threshold that rejects nobody.
+        interval: The number's 95 % interval; None where it has none.
+    """
+
+    name: str
+    value: float | None
+    limit: float
+    least: bool
+    idle: float
+    interval: Sequence[float | None] | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the number lies on the wrong side of the threshold."""
+        return not (reaches(self.value, self.limit) if self.least else reaches(self.limit, self.value))
+
+    def describe(self) -> str:
+        """Returns the comparison, and of a miss whether it may be chance: whether the interval holds the threshold."""
+        sign = ("<" if self.least else ">") if self.missed else (">=" if self.least else "<=")
+        shown = f"{self.name} {self.value:.3f} {sign} {self.limit:g}"
+        if not self.missed or not self.interval or None in self.interval:
+            return shown
+        low, high = self.interval
+        unclear = f", not clearly {'below' if self.least else 'above'}: [{low:.3f}, {high:.3f}] holds it"
+        return shown + unclear * (low <= self.limit <= high)
+
+
+def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
+    """Compares one candidate with the thresholds.
+
+    Pass@k and its lead over the base are compared for every candidate, the loss and its rise over the lowest point of the
+    candidate's own trajectory only where the subset is a random draw: the held-out examples are drawn from all of the data,
+    and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same,
+    unless nothing is held out, or the tokenizer is not the base model's: then nats per token are of other tokens. A finished
+    checkpoint has no trajectory, and its loss is compared where the user says that it was trained on such data. A value that
+    equals its threshold passes.
+
+    Returns:
+        The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
+        the verifier does not allow a decision, else approved.
+    """
+    k, predictors = settings.k, outcome.predictors or PredictorsRecord()
+    numbers = _read_numbers(outcome, base, k)
+    notes, missed, missing, held = [], [], [], []
+    if predictors.sequence:
+        _judge_sequence(predictors.sequence, settings, missed, missing, held)
+    if note := _note_loss(outcome, base):
+        notes.append(note)
+    if settings.min_coverage_kept and base and _is_base(outcome, base):
+        notes.append("coverage kept not compared: it is the base model")
+    for check in list_checks(outcome, base, numbers, settings):
+        if check.value is None:
+            missing.append(f"{check.name} missing or not finite")
+        elif check.missed:
+            missed.append(check.describe())
+        elif check.limit != check.idle:
+            held.append(check.describe())
+    disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
+    if disagreement is not None and not reaches(limit, disagreement):
+        missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
+    elif disagreement is None and predictors.by_products.verifier_checks > 1:
+        missing.append("verifier disagreement missing or not finite")
+    unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
+    if unknown is None:
+        # An older version, whose verifier always gave a verdict, wrote no shares of trouble at all.
+        if predictors.by_products.verifier_timeouts is not None:
+            missing.append("share of samples without a verdict missing or not finite")
+    elif not reaches(limit, unknown):
+        missing.append(f"{unknown:.3f} of the samples neither right nor wrong for the verifier > {limit:g}")
+    decision = "rejected" if missed else "undecided" if missing else "approved"
+    reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
+    approved, name = decision == "approved", outcome.candidate.candidate_id
+    return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
+
+
+def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
+    """Returns why the loss is not compared; empty where it is."""
+    candidate = outcome.candidate
+    if outcome.predictors and outcome.predictors.heldout_tokens == 0:
+        return "loss not judged: nothing is held out"
+    if not outcome.shares_tokens(base):
+        return "loss not judged: its tokenizer is not the base model's, so nats per token do not compare"
+    if candidate.compares_loss:
+        return ""
+    if candidate.checkpoint:
+        return "loss not judged: nobody says that it was trained on such data (trained_on_sft_data)"
+    return f"loss and its rise not compared: {candidate.subset} is not a random draw"
+
+
+def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers:
+    """Returns the figures that the verdict rests on."""
+    predictors = outcome.predictors or PredictorsRecord()
+    losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
+    pass_at_k, base_pass_at_k = _estimate(predictors, k), base and _estimate(base.predictors or PredictorsRecord(), k)
+    kept, low, high = (base and _estimate_kept(outcome, base, k)) or (None, None, None)
+    return GateNumbers(
+        k=k,
+        pass_at_1=_estimate(predictors, 1),
+        pass_at_k=pass_at_k,
+        pass_at_k_low=predictors.sequence and predictors.sequence.low,
+        pass_at_k_high=predictors.sequence and predictors.sequence.high,
+        base_pass_at_k=base_pass_at_k,
+        pass_at_k_over_base=None if None in (pass_at_k, base_pass_at_k) else pass_at_k - base_pass_at_k,
+        generalization_loss=predictors.generalization_loss if outcome.shares_tokens(base) else None,
+        loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
+        verifier_disagreement=predictors.by_products.verifier_disagreement,
+        verifier_unknown=predictors.by_products.verifier_unknown,
+        coverage_kept=kept,
+        coverage_kept_low=low,
+        coverage_kept_high=high,
+    )
+
+
+def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
+    """Returns what is compared with a threshold; the sequential test compares Pass@k itself."""
+    k, lead, checks = settings.k, numbers.pass_at_k_over_base, []
+    predictors = outcome.predictors or PredictorsRecord()
+    if not predictors.sequence:
+        interval = lead_interval = None
+        if numbers.pass_at_k is not None:
+            interval = estimate_interval(list_pass_at_k(predictors, k), groups=predictors.groups)
+        if lead is not None:
+            lead_interval = measure_lead(outcome, base, "pass_at_k", k)[1:]
+        checks = [Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval)]
+        least = settings.min_pass_at_k_over_base
+        checks += [Check(f"Pass@{k}{LEAD}", lead, least, True, -1, lead_interval)] if base else []
+    if settings.min_coverage_kept and base and not _is_base(outcome, base):
+        interval = numbers.coverage_kept_low, numbers.coverage_kept_high
+        name = "coverage kept" + " of a base model that solves nothing" * (numbers.base_pass_at_k == 0)
+        checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, interval))
+    return checks + _list_loss_checks(outcome, base, numbers, settings)
+
+
+def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
+    """Returns what is compared of the loss: it must be known where something is held out, and then be comparable."""
+    candidate, predictors = outcome.candidate, outcome.predictors or PredictorsRecord()
+    if predictors.heldout_tokens == 0 or not outcome.shares_tokens(base):
+        return []
+    loss, rise, most = numbers.generalization_loss, numbers.loss_rise, settings.max_loss_rise
+    checks = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]
+    checks += [] if candidate.checkpoint else [Check(RISE, rise, most, False, math.inf)]
+    return [check for check in checks if check.value is None or candidate.compares_loss]
+
+
+def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:
+    """The confidence sequence holds at every moment, so it may be compared with any threshold, not only its own."""
+    low, high, k = sequence.low, sequence.high, settings.k
+    if low is None or high is None or sequence.k != k:
+        missing.append(f"no sequence for Pass@{k}")
+        return
+    shown, limit = f"Pass@{k} in [{low:.3f}, {high:.3f}]", settings.min_pass_at_k
+    if reaches(low, limit):
+        held.append(f"{shown}, all >= {limit:g}")
+    elif not reaches(high, limit):
+        missed.append(f"{shown}, all < {limit:g}")
+    else:
+        missing.append(f"{shown} holds {limit:g}: not decided within the budget of {sequence.samples} samples")
+
+
+def _is_base(outcome: Outcome, base: Outcome) -> bool:
+    """Says whether a candidate is the base model itself: without SFT, and measured by the same samples."""
+    return not outcome.candidate.epochs and outcome.predictors == base.predictors
+
+
+def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
+    """Returns the coverage kept with its interval, or None where the counts do not allow it."""
+    one, other = outcome.predictors or PredictorsRecord(), base.predictors or PredictorsRecord()
+    try:
+        if _is_base(outcome, base):
+            return estimate_own_coverage(one.correct, one.samples, k, one.groups)
+        return estimate_coverage_kept(other.correct, other.samples, one.correct, one.samples, k, one.groups)
+    except (InputError, TypeError):
+        return None
+
+
+def _estimate(predictors: PredictorsRecord, k: int) -> float | None:
+    """Returns Pass@k from the counts, or None where they do not allow it."""
+    values = list_pass_at_k(predictors, k)
+    return None if values is None else float(values.mean())

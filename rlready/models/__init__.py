@@ -1,0 +1,1 @@
+"""Models and tokenizers: finding, checking, loading and prompting them."""

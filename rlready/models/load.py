@@ -1,0 +1,254 @@
+"""Model folders: where a model is, whether it is complete, its digest, and loading it. Safetensors only, no remote code."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rlready import list_machine
+from rlready.errors import InputError, Unreachable
+from rlready.models.prompts import list_eos_token_ids
+from rlready.models.weights import check_numbers, check_weights, refuse_keys, refuse_pointer
+from rlready.records.outcome import BaseModel
+from rlready.records.serialization import to_json, write_atomically
+
+BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
+POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is a model that is there already
+ADAPTERS = "adapter_config.json"  # in a folder of adapters, as peft writes it
+
+
+def find_model(model: str, revision: str) -> BaseModel:
+    """Finds and checks a model without loading it.
+
+    Args:
+        model: A hub id, a local folder, or a builtin name.
+        revision: Hub revision.
+
+    Returns:
+        Where it is, with a digest of its contents (local) or its commit (hub).
+
+    Raises:
+        InputError: If the folder lacks something, or the hub does not have the model.
+    """
+    local = BUILTIN.get(model, Path(model).expanduser())
+    if model.startswith("builtin:") and model not in BUILTIN:
+        raise InputError(f"unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
+    if local.is_dir():
+        check_model_folder(local)
+        if model not in BUILTIN:
+            check_weights(local)
+        return BaseModel(model if model in BUILTIN else str(local.resolve()), "", digest_folder(local))
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        commit = HfApi().model_info(model, revision=revision).sha
+    except GatedRepoError as error:
+        raise InputError(f"{model} is gated: accept its licence on the hub and set HF_TOKEN") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(f"the hub has no model {model} at revision {revision}") from error
+    except Exception as error:  # whatever the network does, plan says one line
+        raise Unreachable(f"the hub could not be asked about {model} ({error}); a local folder works too") from error
+    return BaseModel(model, commit, commit)
+
+
+def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Checks that a model folder has its configuration, weights, tokenizer and chat template.
+
+    Args:
+        folder: With at least all files but the weights.
+        names: Of all its files, where the weights are elsewhere.
+
+    Raises:
+        InputError: If one of them is missing.
+    """
+    names = set(names or (path.name for path in folder.iterdir()))
+    missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if name not in names]
+    if missing:
+        raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        refuse_pointer(folder / name)
+    if not any(name.endswith(".safetensors") for name in names):
+        raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
+    template = (folder / "chat_template.jinja").exists()
+    if not template and not json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"):
+        raise InputError(f"{folder} has no chat template; add chat_template.jinja")
+
+
+def digest_folder(folder: Path) -> str:
+    """Returns a digest of the names and contents of all files in a folder: a copy has the same one."""
+    digest, paths = hashlib.sha256(), sorted(path for path in folder.rglob("*") if path.is_file())
+    for path, content in zip(paths, _digest_files(paths), strict=True):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def digest_weights(folder: str | Path) -> str:
+    """Returns a digest of a model folder's weights, or that of the model that the folder points to."""
+    pointer = Path(folder) / POINTER
+    if pointer.exists():
+        return json.loads(pointer.read_text())["digest"]
+    weights = _digest_files(sorted(Path(folder).glob("*.safetensors")))
+    return hashlib.sha256(b"".join(weights)).hexdigest()[:16]
+
+
+def _digest_files(paths: list[Path]) -> list[bytes]:
+    """Returns a digest of each file, read in pieces and side by side: hashing lets go of Python's lock."""
+
+    def digest(path: Path) -> bytes:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(digest, paths))
+
+
+def write_pointer(folder: str | Path, model: BaseModel) -> None:
+    """Makes a model folder that stands for a model that is there already, without copying its weights."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(folder) / POINTER, to_json(model))
+
+
+def locate(model: str | Path | BaseModel) -> dict[str, str]:
+    """Returns the arguments of `from_pretrained` for a model folder, a folder with a pointer, or a base model."""
+    if isinstance(model, BaseModel):
+        builtin = BUILTIN.get(model.location)
+        source = {"pretrained_model_name_or_path": str(builtin or model.location)}
+        return source | ({"revision": model.revision} if model.revision else {})
+    pointer = Path(model) / POINTER
+    if pointer.exists():
+        return locate(BaseModel(**json.loads(pointer.read_text())))
+    return {"pretrained_model_name_or_path": str(model)}
+
+
+def load_tokenizer(model: str | Path | BaseModel):
+    """Returns the tokenizer, padding on the left."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(**locate(model), padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def choose_precision() -> str:
+    """Returns the precision in which every engine samples on this machine: bfloat16 on a GPU, float32 on the CPU."""
+    import torch
+
+    return "bfloat16" if torch.cuda.is_available() else "float32"
+
+
+def load_model(model: str | Path | BaseModel, dtype: str | None = None, **arguments):
+    """Returns the model in evaluation mode.
+
+    Args:
+        model: A model folder, a folder with a pointer, or a base model.
+        dtype: Of the weights; that of `choose_precision` unless given.
+        **arguments: More for from_pretrained.
+
+    Raises:
+        InputError: If weights are missing, unexpected, of other shapes or no numbers.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    dtype = dtype or choose_precision()
+    loaded = _load(AutoModelForCausalLM, locate(model), dtype=dtype, **arguments)
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _load(kind: type, location: dict[str, str], **arguments):
+    loaded, found = kind.from_pretrained(
+        **location, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+    )
+    where = location["pretrained_model_name_or_path"]
+    refuse_keys(found, where)
+    check_numbers(loaded, where)
+    return loaded
+
+
+def takes_pictures(model: BaseModel) -> bool:
+    """Says whether a base model is an image-text model."""
+    from huggingface_hub import hf_hub_download
+
+    arguments = locate(model)
+    folder = Path(arguments["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        path = folder / "config.json"
+    else:
+        path = Path(hf_hub_download(str(folder), "config.json", revision=arguments.get("revision")))
+    return "vision_config" in json.loads(path.read_text())
+
+
+def load_image_text_model(model: str | Path | BaseModel):
+    """Returns (image-text model in evaluation mode, its processor).
+
+    Raises:
+        InputError: If the processor needs a package that is not there.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(**locate(model))
+    except ImportError as error:
+        raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
+    loaded = _load(AutoModelForImageTextToText, locate(model), dtype=choose_precision())
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
+
+
+def count_parameters(model: str | Path | BaseModel) -> int | None:
+    """Returns the parameters that a model of this configuration has, tied ones once; None where it cannot be read.
+
+    The files are not looked at, so a base model and its checkpoints count alike, whatever their precision and whether a copy
+    of tied weights is in them. A model that is not a causal language model has no count.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**locate(model)))
+    except (OSError, ValueError):
+        return None
+    return sum(parameter.numel() for parameter in built.parameters())
+
+
+def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None) -> None:
+    """Writes a model folder that appears only when it is complete; `weights` where the model holds only a part of them."""
+    partial = Path(f"{folder}.partial")
+    # Whoever samples from the checkpoint stops where it was trained to.
+    model.generation_config.eos_token_id = list_eos_token_ids(tokenizer, model.generation_config)
+    # Trainers turn it off, which would make every later generate() read the whole text again for each token.
+    model.config.use_cache = model.generation_config.use_cache = True
+    model.save_pretrained(partial, state_dict=weights)
+    tokenizer.save_pretrained(partial)
+    if Path(folder).exists():
+        shutil.rmtree(folder)  # of a try that was killed after it had written the model
+    partial.rename(folder)
+
+
+def load_token_counter(location: str, revision: str):
+    """Returns what counts the tokens of texts by a base model's tokenizer, without loading transformers.
+
+    Args:
+        location: The base model's, as in BaseModel.
+        revision: Hub commit; of no meaning for a folder.
+
+    Returns:
+        A function from texts to numbers of tokens.
+    """
+    from tokenizers import Tokenizer
+
+    folder = Path(locate(BaseModel(location, "", ""))["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        tokenizer = Tokenizer.from_pretrained(location, revision)
+    return lambda texts: list(map(len, tokenizer.encode_batch_fast(texts, add_special_tokens=False)))

@@ -1,0 +1,131 @@
+"""What the model is asked, by the prompts of prompts.yaml, how a solution is written for training, and what ends it."""
+
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from rlready.errors import InputError
+
+INSTRUCTIONS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "prompts.yaml").read_text())
+
+QUESTION = "{question}"
+THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)(?:</think>|\Z)", re.DOTALL)
+OPENED = re.compile(r"<think>\s*\Z")
+CLOSED = re.compile(r"<think>\s*</think>\s*\Z")
+
+
+def choose_prompt(row: dict) -> str:
+    """Returns a row's prompt, a name or a text with {question}: its source's own, else that of its format."""
+    return row.get("prompt") or row["format"]
+
+
+def is_prompt(text: str) -> bool:
+    """Says whether a text is the name of a prompt, or is itself one."""
+    return text in INSTRUCTIONS or QUESTION in text
+
+
+def fill_prompt(question: str, prompt: str) -> str:
+    """Returns what is asked: a question in a prompt of INSTRUCTIONS, or in a text with {question}."""
+    named = INSTRUCTIONS.get(prompt)
+    # Not format(), since the text may have braces of its own.
+    return named.format(question=question) if named else prompt.replace(QUESTION, question)
+
+
+def write_messages(question: str, prompt: str) -> list[dict[str, str]]:
+    """Returns the chat that asks a question; see `fill_prompt`."""
+    return [{"role": "user", "content": fill_prompt(question, prompt)}]
+
+
+def encode_prompt(tokenizer, question: str, prompt: str) -> list[int]:
+    """Returns the token ids of the prompt, ending where the model's answer begins."""
+    messages = write_messages(question, prompt)
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+
+
+@functools.lru_cache(maxsize=4)
+def find_eos_token_id(tokenizer) -> int:
+    """Returns the token that ends an answer: what the chat template writes after one, else the tokenizer's end token.
+
+    They differ where a base model has the template of its chat model: Qwen's turns end with <|im_end|>, its texts with
+    <|endoftext|>. Trained on the one and stopped at the other, a model would never stop.
+    """
+    answer = "an answer"
+    for write in (
+        str,
+        lambda text: [{"type": "text", "text": text}],
+    ):  # the second is what templates with pictures take
+        turns = [{"role": "user", "content": write("a question")}, {"role": "assistant", "content": write(answer)}]
+        rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+        if answer in rendered:
+            break
+    after = tokenizer(rendered[rendered.rindex(answer) + len(answer) :], add_special_tokens=False)["input_ids"]
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    return next((token for token in after if token in special), tokenizer.eos_token_id)
+
+
+def list_eos_token_ids(tokenizer, generation_config) -> list[int]:
+    """Returns every token that ends a completion: the model's own, its tokenizer's and its chat template's."""
+    own = generation_config.eos_token_id
+    own = [own] if isinstance(own, int) else own or []
+    return sorted({*own, tokenizer.eos_token_id, find_eos_token_id(tokenizer)})
+
+
+def check_tokens(tokenizer, ends: Iterable[int], rows: int) -> None:
+    """Raises InputError if a token that a model reads or ends with has no embedding.
+
+    Args:
+        tokenizer: The model's.
+        ends: Tokens that end a completion.
+        rows: Of the embedding.
+    """
+    used = {"pad token": [tokenizer.pad_token_id], "end token": ends}
+    used["chat template's token"] = encode_prompt(tokenizer, "a question", "word")
+    for what, ids in used.items():
+        if beyond := [token for token in ids if token is not None and token >= rows]:
+            raise InputError(
+                f"the {what} {tokenizer.convert_ids_to_tokens(beyond[0])!r} is number {beyond[0]}, and the model has {rows}"
+                f" embeddings (0 to {rows - 1}); name another one (tokenizer_config.json, generation_config.json), or"
+                " enlarge the embedding (resize_token_embeddings)"
+            )
+
+
+@functools.lru_cache(maxsize=4)
+def find_opening(tokenizer) -> str:
+    """Returns what the chat template writes between a question and its answer."""
+    question = "a question"
+    turns = [{"role": "user", "content": question}]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return rendered.rpartition(question)[2]
+
+
+def continue_thought(opening: str, solution: str) -> str:
+    """Returns a solution as it goes on behind the opening of its answer, so that there is one <think> block and not two.
+
+    Args:
+        opening: What the chat template writes before the answer. Where it opens a block, that is the solution's own; where it
+            closes an empty one, the model thinks in the open, and the solution does too.
+        solution: A worked solution, perhaps beginning with a block of its own.
+    """
+    block = THOUGHT.match(solution)
+    if not block:
+        return solution
+    if OPENED.search(opening):
+        return solution[block.start("thought") :].lstrip("\n" if opening.endswith("\n") else "")
+    if CLOSED.search(opening):
+        return "\n\n".join(filter(None, (block["thought"].strip(), solution[block.end() :].strip())))
+    return solution
+
+
+def encode_completion(tokenizer, solution: str) -> list[int]:
+    """Returns the token ids of a worked solution and the end token that stops the model at inference."""
+    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_eos_token_id(tokenizer)]
+
+
+def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
+    """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so only the completion has loss."""
+    prompt = encode_prompt(tokenizer, row["question"], choose_prompt(row))
+    completion = encode_completion(tokenizer, continue_thought(find_opening(tokenizer), row["solution"]))
+    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}

@@ -1,0 +1,1 @@
+"""What a recipe asks of machines: images, GPUs, memory, volumes and secrets of every stage."""

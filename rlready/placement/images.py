@@ -1,0 +1,46 @@
+"""The container image that a stage runs in, resolved when the pipeline is compiled."""
+
+import os
+import re
+
+from rlready.errors import InputError
+from rlready.runtime.source import digest_source
+
+IMAGE = "RLREADY_IMAGE"  # set by `rlready compile --image`
+REFERENCE = re.compile(r"[a-z0-9][a-z0-9._:/-]*(:[\w.-]+)?")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def resolve_image(stage: str) -> str:
+    """Returns the image of a stage: the one that RLREADY_IMAGE names, else a tag that stands for the source on this machine."""
+    return os.environ.get(IMAGE) or name_source(stage)
+
+
+def name_source(stage: str) -> str:
+    """Returns the tag that stands for the source of a stage on this machine.
+
+    A local run starts no container, but its cache keys hold the image. The tag is a digest of the stage's source, of what
+    it can import, and of the libraries' versions, so a change in any of them is a new key and one in another stage is not.
+    """
+    return f"rlready/python:{stage}-{digest_source(stage)}"
+
+
+def check_image(image: str, force_tag: bool = False) -> None:
+    """Checks the reference of the image that a cluster is to run.
+
+    Args:
+        image: name@sha256:..., or name:tag.
+        force_tag: Whether a tag is accepted.
+
+    Raises:
+        InputError: If it is no reference of an image, or a tag: KFP's cache key holds the tag and not what it stands for
+            (kubeflow/pipelines#13862), so results of an older image would come back under it.
+    """
+    name, at, digest = image.partition("@")
+    if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):
+        raise InputError(f"image: {image!r} is not name@sha256:<64 hexadecimal digits>")
+    if not at and not force_tag:
+        raise InputError(
+            f"image: {image} is a tag, and KFP's cache would return results of what it stood for before; give "
+            f"{name.rsplit(':', 1)[0] if ':' in name.rsplit('/', 1)[-1] else name}@sha256:..., or --force-tag"
+        )

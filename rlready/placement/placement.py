@@ -1,0 +1,257 @@
+"""Where the stages run on a cluster: the `placement:` part of a recipe. A run on this machine ignores it.
+
+    placement:
+      parallelism: 8
+      all: {hub_cache: rlready-hub-cache, secrets: {rlready-hub: {token: HF_TOKEN}}}
+      rl: {gpus: 1, cpus: 8, memory: 64Gi, shared_memory: 16Gi, timeout: 24h}
+
+`parallelism` is how many candidates go side by side. What stands under a stage replaces, key by key, what stands under
+`all`. It belongs to a stage and not to a task, because
+KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.config import Parameter, check_keys, coerce, knob
+from rlready.config.recipes import read_recipe
+from rlready.errors import InputError
+from rlready.records.outcome import STAGES
+from rlready.training import train_job
+
+PLACEMENT = "RLREADY_PLACEMENT"  # set while the pipeline is compiled for a cluster
+SIDE_BY_SIDE = "RLREADY_SIDE_BY_SIDE"  # set while the pipeline runs on this machine
+PARALLELISM = 8
+OF_TRAINING = ("train_job", "checkpoints")  # keys for the stages that train only
+TRAIN_JOB = {"volume": "", "nodes": 1, "runtime": "torch-distributed"}  # keys and their defaults
+HUB_CACHE = "/cache/huggingface"
+CHECKPOINTS = "/checkpoints"
+SCRATCH = "/scratch"
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# KFP names the volume in the pod as the claim, and there Kubernetes allows less than in a claim's own name.
+CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+CLAIM_FORM = "the name of a volume claim (lower case, digits and -, at most 63)"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Where a claim may be mounted: not over what the image, Kubernetes, KFP's launcher or another key puts there.
+MOUNT = re.compile(r"/(?!(bin|boot|cache|checkpoints|dev|etc|gcs|kfp\S*|lib\w*|minio|opt|proc|root|run|s3|sbin|scratch|sys|tmp"
+                   r"|train-job|usr|var)(/|$))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")  # fmt: skip
+QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
+DURATION = re.compile(r"([1-9][0-9]*)([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+CONFIDENTIAL = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY$")
+TOLERATION = {"key": None, "operator": ("Equal", "Exists"), "value": None,
+              "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"), "toleration_seconds": None}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the pods of one stage ask of the cluster."""
+
+    gpus: int = knob(0, "GPUs a pod", "a light stage needs none")
+    accelerator: str = knob("nvidia.com/gpu", "Resource name of the GPUs", "NVIDIA's device plugin")
+    gpu_memory: str = knob("", "Memory of one GPU, e.g. 80Gi: plan says whether the model fits", "plan does not judge")
+    cpus: float = knob(0.0, "CPU cores requested; 0: the cluster's default", "no limit is set: it would only throttle")
+    memory: str = knob("", "Memory requested and not to be exceeded, e.g. 64Gi", "the cluster's default")
+    shared_memory: str = knob("", "Size of /dev/shm, e.g. 16Gi; counts as memory", "64 MB, too small for NCCL and vLLM")
+    node_selector: dict = knob({}, "Labels that a node must have", "any node")
+    tolerations: list = knob([], "Taints to accept, e.g. [{key: nvidia.com/gpu, operator: Exists}]", "none")
+    queue: str = knob("", "Kueue LocalQueue that admits the pods", "no queue")
+    priority: str = knob("", "Kueue WorkloadPriorityClass; KFP cannot set a pod's own priority class", "no priority")
+    environment: dict = knob({}, "Variables, e.g. {MLFLOW_TRACKING_URI: http://mlflow.rlready:5000}", "none")
+    secrets: dict = knob({}, "Variables from Kubernetes secrets: {secret: {key: VARIABLE}}", "none")
+    image_pull_secrets: list = knob([], "Secrets to pull the image with", "a public image")
+    hub_cache: str = knob("", f"Volume claim for downloaded models and data, at {HUB_CACHE}", "each pod downloads")
+    storage: str = knob(
+        "", f"Size of a volume of the pod's own for what it downloads and keeps while it trains, e.g. 100Gi, at {SCRATCH}",
+        "the node's disk",
+    )  # fmt: skip
+    checkpoints: str = knob(
+        "", f"Volume claim for what sft and rl keep while they train, at {CHECKPOINTS}: it outlives the pod, and the run",
+        "the pod's own disk: a lost pod trains from the beginning",
+    )  # fmt: skip
+    volumes: dict = knob({}, "More volume claims, with models or data, e.g. {rlready-models: /models}", "none")
+    retries: int = knob(0, "Tries after one whose process died, in the same pod, from the last checkpoint", "none")
+    timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
+    train_job: dict = knob(
+        {},
+        "Train in a Kubeflow TrainJob of so many pods, for sft and rl: {volume: a ReadWriteMany claim, nodes, runtime}",
+        "training fits in the task's own pod",
+    )
+
+
+class Placements(dict[str, Placement]):
+    """The placement of every stage by its name, and how many candidates go side by side."""
+
+    def __init__(self, stages: dict[str, Placement], parallelism: int = PARALLELISM):
+        super().__init__(stages)
+        self.parallelism = parallelism
+
+
+def parse_placement(given: Any) -> Placements:
+    """Returns the placement of every stage.
+
+    Args:
+        given: The `placement:` part of a recipe, or None.
+
+    Raises:
+        InputError: For an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
+    """
+    given = given or {}
+    _check_keys("placement", given, ("all", *STAGES, "parallelism"))
+    parallelism = coerce(Parameter("placement.parallelism", int, None, "", ""), given.get("parallelism", PARALLELISM))
+    if parallelism < 1:
+        raise InputError(f"placement.parallelism: expected 1 or more; got {parallelism}")
+    shared = _parse_entries("placement.all", given.get("all"))
+    placements = {}
+    for stage in STAGES:
+        placements[stage] = Placement(**shared | _parse_entries(f"placement.{stage}", given.get(stage)))
+        _check_claims(f"placement.{stage}", placements[stage])
+    return Placements(placements, parallelism)
+
+
+def _check_claims(where: str, entries: Placement) -> None:
+    """Raises InputError where a pod would mount a claim twice, or have two places for its checkpoints."""
+    volume = entries.train_job.get("volume")
+    if volume and entries.checkpoints:
+        raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
+    uses = {"hub_cache": entries.hub_cache, "train_job's volume": volume, "checkpoints": entries.checkpoints}
+    known = [(claim, use) for use, claim in uses.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
+    for number, (claim, use) in enumerate(known):
+        for other, other_use in known[number + 1 :]:
+            if other == claim:
+                raise InputError(f"{where}: the claim {claim} is both {use} and {other_use}")
+
+
+def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
+    fields = {item.name: item for item in dataclasses.fields(Placement)}
+    _check_keys(where, entries or {}, tuple(fields))
+    parsed = {}
+    for key, value in (entries or {}).items():
+        field, name = fields[key], f"{where}.{key}"
+        parsed[key] = coerce(Parameter(name, field.type, None, **field.metadata), value)
+        _check_value(name, key, parsed[key])
+        if key in OF_TRAINING and parsed[key] and where.split(".")[-1] not in train_job.INPUTS:
+            raise InputError(f"{name}: only for {' and '.join(train_job.INPUTS)}, the stages that train")
+    return parsed
+
+
+def _check_keys(where: str, given: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(given, dict):
+        raise InputError(f"{where}: expected a mapping with keys of {', '.join(known)}; got {given!r}")
+    check_keys(where, given, known)
+
+
+def _check_value(name: str, key: str, value: Any) -> None:
+    def check(held: bool, expected: str, of: Any = value) -> None:
+        if not held:
+            raise InputError(f"{name}: expected {expected}; got {of!r}")
+
+    if key in ("gpus", "cpus", "retries"):
+        check(value >= 0, "0 or more")
+    elif key in ("memory", "shared_memory", "gpu_memory", "storage"):
+        check(not value or QUANTITY.fullmatch(value), "an amount such as 64Gi or 512Mi")
+    elif key == "timeout":
+        check(not value or DURATION.fullmatch(value), "a duration such as 90m, 24h or 2d")
+    elif key in ("hub_cache", "checkpoints"):
+        check(not value or CLAIM.fullmatch(value), CLAIM_FORM)
+    elif key in ("queue", "priority"):
+        check(not value or NAME.fullmatch(value), "the name of a Kubernetes object (lower case, digits, - and .)")
+    elif key == "image_pull_secrets":
+        check(all(isinstance(secret, str) and NAME.fullmatch(secret) for secret in value), "a list of names of secrets")
+    elif key == "node_selector":
+        check(all(isinstance(text, str) for text in value.values()), "labels with texts; quote true, false and numbers")
+    elif key == "volumes":
+        for claim, path in value.items():
+            check(CLAIM.fullmatch(str(claim)), CLAIM_FORM, claim)
+            check(isinstance(path, str) and MOUNT.fullmatch(path), "a path of its own, such as /models", path)
+        check(len({*value.values()}) == len(value), "a path of its own for each claim")
+    elif key == "environment":
+        for variable, text in value.items():
+            check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
+            # Not shown: what stands there may be a secret.
+            check(
+                not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text),
+                "no secrets here; name a Kubernetes secret under secrets",
+                variable,
+            )
+    elif key == "secrets":
+        for secret, variables in value.items():
+            check(NAME.fullmatch(str(secret)) and isinstance(variables, dict), "{secret: {key: VARIABLE}}")
+            check(all(VARIABLE.fullmatch(str(v)) for v in variables.values()), "{secret: {key: VARIABLE}}", variables)
+    elif key == "train_job" and value:
+        _check_keys(name, value, tuple(TRAIN_JOB))
+        volume, runtime = (value.get(part, TRAIN_JOB[part]) for part in ("volume", "runtime"))
+        check(isinstance(volume, str) and CLAIM.fullmatch(volume), f"volume as {CLAIM_FORM}")
+        check(isinstance(runtime, str) and NAME.fullmatch(runtime), "runtime as the name of a Kubernetes object")
+        nodes = value.get("nodes", TRAIN_JOB["nodes"])
+        check(type(nodes) is int and nodes >= 1, "nodes as 1 or more")
+    elif key == "tolerations":
+        for item in value:
+            _check_keys(name, item, tuple(TOLERATION))
+            for part, allowed in TOLERATION.items():
+                check(not allowed or item.get(part, allowed[0]) in allowed, f"{part} as one of {allowed}", item)
+
+
+def write_placement(placement: Placements) -> str:
+    """Returns the text that RLREADY_PLACEMENT holds while the pipeline is compiled."""
+    stages = {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
+    return json.dumps({"stages": stages, "parallelism": placement.parallelism})
+
+
+def read_placement() -> Placements | None:
+    """Returns the placement that the pipeline is being compiled with, or None outside of a compilation for a cluster."""
+    if PLACEMENT not in os.environ:
+        return None
+    held = json.loads(os.environ[PLACEMENT])
+    return Placements({stage: Placement(**entries) for stage, entries in held["stages"].items()}, held["parallelism"])
+
+
+def read_parallelism() -> int:
+    """Returns how many candidates go side by side: on a cluster as placed, here as many as the memory holds."""
+    placement = read_placement()
+    return placement.parallelism if placement else int(os.environ.get(SIDE_BY_SIDE, PARALLELISM))
+
+
+def list_queue_labels(placement: Placement) -> dict[str, str]:
+    """Returns the labels by which Kueue admits a pod or a TrainJob."""
+    labels = {"queue-name": placement.queue, "priority-class": placement.priority}
+    return {f"kueue.x-k8s.io/{label}": value for label, value in labels.items() if value}
+
+
+def count_seconds(duration: str) -> int:
+    """Returns the seconds of a duration such as 90m."""
+    amount, unit = DURATION.fullmatch(duration).groups()
+    return int(amount) * SECONDS[unit]
+
+
+def count_bytes(quantity: str) -> int:
+    """Returns the bytes of an amount such as 80Gi; 0 of an empty one."""
+    if not quantity:
+        return 0
+    unit = QUANTITY.fullmatch(quantity)[1] or ""
+    power = " KMGTPE".index(unit[0]) if unit else 0
+    return int(quantity.removesuffix(unit)) * (1024 if unit.endswith("i") else 1000) ** power
+
+
+def load_placement(name: str) -> dict[str, Placement]:
+    """Reads where the stages of a recipe run on a cluster.
+
+    Args:
+        name: A shipped recipe, or the path of a YAML file.
+
+    Returns:
+        The placement of every stage.
+
+    Raises:
+        InputError: If the recipe does not exist or its placement holds something unknown or impossible.
+    """
+    path, recipe = read_recipe(name)
+    try:
+        return parse_placement(recipe.get("placement"))
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error

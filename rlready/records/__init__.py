@@ -1,0 +1,1 @@
+"""What the stages hand on: candidates, outcomes, verdicts, external results, and their JSON."""

@@ -1,0 +1,132 @@
+"""Records as JSON: written atomically, read whole or not at all."""
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import InputError
+
+SCHEMA = 3
+READABLE = (2, SCHEMA)  # what 3 added has defaults
+
+
+class Record:
+    """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
+
+    def __post_init__(self):
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
+
+
+def _drop_infinite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _drop_infinite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_drop_infinite(item) for item in value]
+    return value
+
+
+def to_json(record: Any) -> str:
+    """Returns a record as JSON."""
+    return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
+
+
+def from_json(kind: type, text: str) -> Any:
+    """Returns the record of this kind.
+
+    Args:
+        kind: A dataclass of records.py.
+        text: Its JSON. A field that has a default may be missing: an older version did not know it.
+
+    Returns:
+        The record, with records inside where it declares them.
+
+    Raises:
+        InputError: If the text is not JSON, or its fields are not those of the record (another version wrote it).
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not a {kind.__name__}: {error}") from error
+    return parse_record(kind, values)
+
+
+def parse_record(kind: type, values: Any) -> Any:
+    """Returns the record of values that were read from JSON.
+
+    Raises:
+        InputError: If the fields are not those of the record.
+    """
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    needed = {
+        name
+        for name, item in fields.items()
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    if not isinstance(values, dict) or not needed <= values.keys() <= fields.keys():
+        found = sorted(values) if isinstance(values, dict) else type(values).__name__
+        raise InputError(f"not a {kind.__name__} of this version: expected the fields {sorted(fields)}, found {found}")
+    if values.get("schema", SCHEMA) not in READABLE:
+        raise InputError(f"{kind.__name__} has schema {values['schema']}, this version reads {SCHEMA}")
+    declared = typing.get_type_hints(kind)
+    read = {name: _parse(declared[name], value) for name, value in values.items()}
+    return kind(**read | ({"schema": SCHEMA} if "schema" in fields else {}))
+
+
+def _parse(declared: Any, value: Any) -> Any:
+    """Returns a field's value, with the record or the records that its type declares."""
+    parts = typing.get_args(declared)
+    if isinstance(declared, types.UnionType):
+        if value is None:
+            return None
+        declared = next(part for part in parts if part is not types.NoneType)
+        parts = typing.get_args(declared)
+    if dataclasses.is_dataclass(declared):
+        # An older version wrote an empty object for what was not there.
+        return parse_record(declared, value or {})
+    if typing.get_origin(declared) is list and parts and dataclasses.is_dataclass(parts[0]):
+        return [parse_record(parts[0], item) for item in value or []]
+    return value
+
+
+def identify_work(candidate: Any) -> str:
+    """Returns the JSON of a candidate without the number of its try: what its training checkpoints are known by."""
+    return to_json(dataclasses.replace(candidate, attempt=1))
+
+
+def read_record(kind: type, path: str | Path) -> Any:
+    """Returns the record in a file; errors name the file."""
+    try:
+        return from_json(kind, Path(path).read_text())
+    except (OSError, InputError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def write_record(record: Any, path: str | Path) -> None:
+    """Writes a record atomically."""
+    write_atomically(path, to_json(record))
+
+
+def write_atomically(path: str | Path, text: str) -> None:
+    """Writes a text so that a reader sees all of it or nothing, also after a kill or on a full disk."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""Running the pipeline: one stage in its process, a run on this machine, a run on Kubeflow."""

@@ -1,0 +1,108 @@
+"""What a run wrote, read through its KFP server: the output of its stages, and small artifacts."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from rlready.errors import InputError
+from rlready.escape import show_controls
+from rlready.run.kfp.nodes import Step
+from rlready.run.kfp.server import Server, ask
+from rlready.runtime.events import FAILED, MARK
+
+LOGS = "executor-logs"  # the output that KFP adds to every task: what its process wrote, without the launcher's own lines
+LAST_LINES = 15
+# A line of KFP's driver or launcher (glog), and those of Argo's emissary and of KFP's executor, which begin every pod.
+GLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.*)")
+FOREIGN = re.compile(r"""time=("[^"]*"|\S+) level=\w+ |\{"time":"|\[KFP Executor |Error: exit status \d+$""")
+CONTINUED = re.compile(r"[{}\s].*|")  # what follows such a line in JSON over several
+CHILD = re.compile(r".*(exit status \d+|signal: \w+)$")  # so the launcher ends where the stage's own process failed
+TRACEBACK = "Traceback (most recent call last):"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a pod wrote.
+
+    Attributes:
+        own: The lines of the stage itself.
+        marked: Of them, those that it marked, without the mark.
+        fault: How the driver or the launcher ended; empty where it ended well.
+    """
+
+    own: list[str]
+    marked: list[str]
+    fault: str
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the stage failed, as far as this says it."""
+        if said := [line.removeprefix(FAILED) for line in self.marked if line.startswith(FAILED)]:
+            return said
+        if self.fault and not CHILD.match(self.fault):
+            return [self.fault]
+        return self.own[-1:] if TRACEBACK in self.own else []
+
+    @property
+    def end(self) -> list[str]:
+        """The last of its own lines; where the reason is marked, those of a traceback alone."""
+        lines = [line for line in self.own if not line.startswith(MARK)]
+        if len(lines) < len(self.own) and TRACEBACK not in lines:
+            return []
+        return lines[-LAST_LINES:]
+
+
+def parse_output(text: str) -> Output:
+    """Sorts the lines of a pod's log, or of the artifact that holds the output of a stage."""
+    own, fault, foreign = [], "", False
+    for line in show_controls(text).splitlines():
+        glog = GLOG.match(line)
+        if glog and glog[1] == "F":
+            fault = glog[2]
+        foreign = bool(glog or FOREIGN.match(line) or foreign and CONTINUED.fullmatch(line))
+        if line.strip() and not foreign:
+            own.append(line)
+    return Output(own, [line.removeprefix(MARK) for line in own if line.startswith(MARK)], fault)
+
+
+def read_artifact(server: Server, address: str) -> bytes | None:
+    """Returns an artifact's content; None where it cannot be had, as from the API server alone.
+
+    Args:
+        server: The KFP server.
+        address: Where the artifact is, e.g. minio://bucket/key.
+    """
+    place = urlsplit(address)
+    query = {"source": place.scheme, "bucket": place.netloc, "key": place.path.lstrip("/")}
+    query |= {"namespace": server.namespace} if server.namespace else {}
+    try:
+        return ask(server, "/artifacts/get", query) if address else None
+    except InputError:
+        return None
+
+
+def read_outputs(server: Server, run: str, namespace: str, step: Step) -> Iterator[Output]:
+    """Yields what a step wrote, as far as it can be had: first the artifact with its own output, then the log of its pod.
+
+    Args:
+        server: The KFP server.
+        run: Id of the run.
+        namespace: Where its pods are.
+        step: A step that has a pod.
+    """
+    query, logs = {"podname": step.pod, "runid": run, "podnamespace": namespace}, step.find_output(LOGS)
+    ways = [
+        lambda: read_artifact(server, logs and f"{logs}-{step.attempt}"),  # one for each attempt since KFP 2.16.1
+        lambda: read_artifact(server, logs),
+        lambda: ask(server, f"/apis/v1alpha1/runs/{run}/nodes/{step.pod}/log"),  # the API server
+        lambda: ask(server, "/k8s/pod/logs", query),  # the UI's server
+    ]
+    for way in ways:
+        try:
+            text = (way() or b"").decode(errors="replace")
+        except InputError:
+            continue
+        # The API server says 200 before it looks for a log; the UI's answers with a page what it does not know.
+        if text.strip() and not text.lstrip().startswith("<") and '{"error_message"' not in text[-2000:]:
+            yield parse_output(text)

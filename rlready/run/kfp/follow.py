@@ -1,0 +1,77 @@
+"""Follows a run on a KFP server: what is said of it, when, and how it ended."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlready.analysis.sweep_result import read_sweep
+from rlready.config.data import Sweep
+from rlready.errors import InputError
+from rlready.run.kfp.artifacts import read_artifact
+from rlready.run.kfp.nodes import list_steps
+from rlready.run.kfp.progress import Story
+from rlready.run.kfp.runs import FINAL, get_run, read_workflow, was_stopped
+from rlready.run.kfp.server import Server
+
+LOST = 12  # answers in a row that may fail while a run is followed
+
+
+def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
+    """Yields a line, sometimes several in one text, for everything that happens in a run, once, until it ends.
+
+    Args:
+        server: Where it runs.
+        run: Its id.
+        pause: Seconds between two questions.
+
+    Raises:
+        InputError: If the run does not succeed, or the server is lost; the run goes on then.
+    """
+    story, lost, page = Story(server, run), 0, server.locate(f"runs/details/{run}")
+    while True:
+        begun = time.monotonic()
+        try:
+            now, workflow = get_run(server, run), read_workflow(server, run)
+            lost = 0
+        except InputError as error:
+            lost += 1
+            if lost == LOST or "(403)" in str(error):
+                raise InputError(f"{error}\nthe run goes on: {page}") from error
+            time.sleep(pause)
+            continue
+        ended, stopped = now.state in FINAL, was_stopped(now, workflow)
+        if not stopped:
+            yield from story.tell(workflow, ended)
+        if ended:
+            break
+        # A large run is asked for less often: its workflow is megabytes.
+        time.sleep(max(pause, 5 * (time.monotonic() - begun)))
+    if stopped:
+        raise InputError("the run ended as canceled, because it was terminated")
+    if now.state != "SUCCEEDED":
+        said = [now.error.message] if now.error and now.error.message else []
+        reasons = "\n".join(story.failures or said)
+        raise InputError(f"the run ended as {now.state.lower()}: {reasons or page}")
+
+
+def read_result(server: Server, run: str) -> Sweep | None:
+    """Returns what the report of a run says; None where the server does not hand it out.
+
+    Args:
+        server: Where it ran.
+        run: Its id.
+
+    Raises:
+        InputError: If the server does not answer, or the report is not one of this version.
+    """
+    workflow = read_workflow(server, run)
+    steps = list_steps(workflow) if workflow else []
+    step = next((step for step in steps if step.stage == "report" and step.given), None)
+    held = read_artifact(server, step.find_output("records")) if step else None
+    if held is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "outcomes.json"
+        path.write_bytes(held)
+        return read_sweep(path)

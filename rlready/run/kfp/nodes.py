@@ -1,0 +1,181 @@
+"""What became of every stage in a run, told from its Argo workflow: from pods, which alone tell the truth.
+
+KFP's own list of tasks holds nodes without a name or a state, and some that stay running after the end. The API server keeps
+the workflow beside it, as Argo wrote it. KFP makes of a stage's task a driver pod and, unless the driver finds the result in
+the cache, an executor pod; each is tried again by Argo if it is lost (argocompiler/dag.go and container.go of KFP 2.17).
+"""
+
+import base64
+import gzip
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlready.placement.placement import STAGES
+
+# A part of a node's name: the task, its number in a loop as (number:item), its try as (number).
+PART = re.compile(r"(?P<task>[^.(]*)(\((?P<index>\d+):[^)]*\))?(\((?P<attempt>\d+)\))?")
+ENDED_BADLY = ("Failed", "Error")
+NEVER_RAN = ("Skipped", "Omitted")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage, for one candidate or for the run.
+
+    Attributes:
+        stage: Name of the stage.
+        loop: Names of the tasks around it down to its loop; empty outside of loops.
+        index: Number of its iteration there.
+        state: starting, waiting, running, done, cached or failed.
+        message: What Argo says of its pod.
+        pod: The pod that tells why: the executor's, or the driver's where there is no other.
+        attempt: Which try of it that is, from 0.
+        given: What the driver handed to the executor: inputs and outputs, as KFP writes them; empty from the cache.
+        title: What the UI calls it, e.g. SFT (cached).
+    """
+
+    stage: str
+    loop: tuple[str, ...] = ()
+    index: int | None = None
+    state: str = "starting"
+    message: str = ""
+    pod: str = ""
+    attempt: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+    @property
+    def candidate(self) -> dict[str, Any] | None:
+        """The candidate's setting, where the driver has said it."""
+        text = self.given.get("inputs", {}).get("parameterValues", {}).get("candidate")
+        return json.loads(text) if text else None
+
+    def find_output(self, name: str) -> str:
+        """Returns the address of an output artifact, e.g. minio://bucket/key; empty where it is not known."""
+        held = self.given.get("outputs", {}).get("artifacts", {}).get(name, {}).get("artifacts")
+        return held[0].get("uri", "") if held else ""
+
+
+def list_steps(workflow: dict[str, Any]) -> list[Step]:
+    """Returns what has begun of a run, in the order in which it did.
+
+    Args:
+        workflow: The Argo workflow, as the API server keeps it.
+    """
+    name, nodes = workflow["metadata"]["name"], read_nodes(workflow)
+    tasks: dict[tuple, dict[str, dict]] = defaultdict(dict)
+    for node in sorted(nodes, key=lambda node: node.get("startedAt") or "9"):
+        *place, (last, attempt) = _locate(node["name"].removeprefix(name))
+        path = tuple(part for part, _ in place)
+        part = "task"
+        if last == "executor" and path:
+            *path, last = path
+            part = "executor"
+        elif str(last).endswith("-driver"):
+            last, part = last.removesuffix("-driver"), "driver"
+        found = tasks[(*path, last)]
+        found[part if attempt is None else f"{part} tried"] = node  # of several tries the last one stays
+    return [_read_step(workflow, place, held) for place, held in tasks.items() if _is_step(place, held)]
+
+
+def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    """Returns how many items every loop has that has begun, by the names of the tasks around it."""
+    name, counts = workflow["metadata"]["name"], {}
+    for node in read_nodes(workflow):
+        place = [part for part, _ in _locate(node["name"].removeprefix(name))]
+        count = _read_parameter(node, "outputs", "iteration-count")
+        if place[-1] == "iteration-driver" and count:
+            counts[tuple(place[:-1])] = int(count)
+    return counts
+
+
+def read_nodes(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the nodes of a workflow, which Argo compresses in a large one."""
+    status = workflow.get("status") or {}
+    packed = status.get("compressedNodes")
+    nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status.get("nodes")
+    return list((nodes or {}).values())
+
+
+def is_uncached(workflow: dict[str, Any]) -> bool:
+    """Says whether the server that made a workflow has caching switched off: it tells the drivers so."""
+    templates = (workflow.get("spec") or {}).get("templates") or []
+    return any("--cache_disabled" in ((template.get("container") or {}).get("args") or []) for template in templates)
+
+
+def is_stopped(workflow: dict[str, Any]) -> bool:
+    """Says whether somebody terminated a run; the API calls it failed, and its pods too."""
+    spec = workflow.get("spec") or {}
+    return spec.get("activeDeadlineSeconds") == 0 or "shutdown" in spec
+
+
+def _locate(name: str) -> list[tuple[str | int, int | None]]:
+    """Returns the way from the root to a node as pairs of a task's name, or a number in a loop, and the try."""
+    way: list[tuple[str | int, int | None]] = []
+    for part in name.split("."):
+        found = PART.fullmatch(part)
+        if found is None or found["task"] in ("", "root", "iteration-item", "iteration-iterations") and not found["index"]:
+            continue
+        attempt = int(found["attempt"]) if found["attempt"] else None
+        way.append((int(found["index"]) if found["index"] else found["task"], attempt))
+    return way or [("", None)]
+
+
+def _is_step(place: tuple, held: dict[str, dict]) -> bool:
+    never = held.get("task", {}).get("phase") in NEVER_RAN
+    return _name_stage(place[-1]) in STAGES and not never
+
+
+def _name_stage(task: str | int) -> str:
+    """Returns the stage of a task; KFP numbers the tasks of one component in one graph."""
+    return re.sub(r"-\d+$", "", str(task))
+
+
+def _read_step(workflow: dict[str, Any], place: tuple, held: dict[str, dict]) -> Step:
+    numbers = [position for position, part in enumerate(place) if isinstance(part, int)]
+    loop, index = (place[: numbers[-1]], place[numbers[-1]]) if numbers else ((), None)
+    pods = {part: held.get(f"{part} tried") or held.get(part) or {} for part in ("executor", "driver")}
+    pods = {part: pod for part, pod in pods.items() if pod.get("type") == "Pod"}
+    pod = pods.get("executor") or pods.get("driver") or {}
+    whole = held.get("task", {}).get("phase")
+    phase = pod.get("phase", "Pending")
+    if whole in ENDED_BADLY or held.get("driver", {}).get("phase") in ENDED_BADLY:
+        state = "failed"
+    elif whole == "Succeeded":
+        state = "done" if "executor" in pods else "cached"
+    elif phase == "Pending" and pod:
+        state = "waiting"
+    else:
+        state = "running" if "executor" in pods else "starting"
+    attempt = _locate(pod["name"])[-1][1] if pod else None
+    given = _read_given(held.get("task tried") or held.get("task") or {})
+    stage, task = _name_stage(place[-1]), _read_parameter(held.get("driver", {}), "inputs", "task")
+    title = json.loads(task).get("taskInfo", {}).get("name") if task else ""
+    return Step(
+        stage, loop, index, state, pod.get("message", ""), _name_pod(workflow, pod), attempt or 0, given,
+        title or stage.capitalize(),
+    )  # fmt: skip
+
+
+def _read_given(node: dict[str, Any]) -> dict[str, Any]:
+    patch = _read_parameter(node, "inputs", "pod-spec-patch")
+    if not patch:
+        return {}
+    command = json.loads(patch)["containers"][0]["command"]
+    return json.loads(command[command.index("--executor_input") + 1])
+
+
+def _read_parameter(node: dict[str, Any], side: str, name: str) -> str:
+    held = (node.get(side) or {}).get("parameters") or []
+    return next((entry.get("value", "") for entry in held if entry["name"] == name), "")
+
+
+def _name_pod(workflow: dict[str, Any], node: dict[str, Any]) -> str:
+    """Returns the name of a node's pod, as KFP derives it (backend/src/common/util/workflow.go)."""
+    if not node:
+        return ""
+    name, number = workflow["metadata"]["name"], node["id"].rsplit("-", 1)[-1]
+    return f"{name}-{node['templateName']}-{number}"

@@ -1,0 +1,189 @@
+"""Whether a cluster has what a placement names: secrets with their keys, volume claims, queues, TrainJobs and GPUs."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from rlready.errors import InputError
+from rlready.placement.placement import TRAIN_JOB, Placement
+from rlready.training import train_job
+
+# Kinds of custom objects, with their API group and who brings it.
+OBJECTS = {
+    "localqueues": ("kueue.x-k8s.io", "Kueue"),
+    "workloadpriorityclasses": ("kueue.x-k8s.io", "Kueue"),
+    "clustertrainingruntimes": (train_job.API[0], "Kubeflow Trainer"),
+}
+SHARED = "ReadWriteMany"
+KFP = ("ml-pipeline", "kubeflow")  # the deployment of KFP's API server, and its namespace
+TIMEOUT = (5, 30)  # seconds to connect and to answer
+
+
+def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tuple[list[str], list[str]]:
+    """Asks the Kubernetes API of the current context, or of the pod's own cluster, for everything that a placement names.
+
+    Only names, keys and capacities are read; the values of secrets are not kept.
+
+    Args:
+        placement: Where each stage runs.
+        namespace: Where the pods run.
+
+    Returns:
+        (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and what the account may
+        not look at). One line each.
+
+    Raises:
+        InputError: If there is no Kubernetes API to ask, or it does not answer.
+    """
+    look = _Look(namespace)
+    look.at_secrets(placement)
+    look.at_claims(placement)
+    look.at_objects(placement)
+    look.at_nodes(placement)
+    look.at_the_cache()
+    return look.missing, look.doubts
+
+
+class _Look:
+    """Answers of the Kubernetes API, with a line for everything that is missing or in doubt."""
+
+    def __init__(self, namespace: str):
+        from kubernetes import client, config
+
+        try:
+            try:
+                config.load_kube_config()
+            except config.ConfigException:
+                config.load_incluster_config()
+        except config.ConfigException as error:
+            raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
+        self.namespace, self.client = namespace, client
+        self.core, self.missing, self.doubts = client.CoreV1Api(), [], []
+
+    def read(self, what: str, ask: Callable[..., Any], *arguments: str) -> Any:
+        """Returns what the API answers; None where there is nothing, or where it may not be looked at, and notes that."""
+        try:
+            return ask(*arguments, _request_timeout=TIMEOUT)
+        except self.client.ApiException as error:
+            if error.status == 404:
+                self.missing.append(f"{what} is not there")
+            else:
+                self.doubts.append(f"{what}: not looked at ({error.status} {error.reason})")
+        except Exception as error:  # urllib3's, of a server that does not answer
+            raise InputError(f"the Kubernetes API does not answer ({' '.join(str(error).split())[:200]})") from error
+        return None
+
+    def at_secrets(self, placement: dict[str, Placement]) -> None:
+        for name, (keys, stages) in _list_secrets(placement).items():
+            secret = self.read(f"secret {name} of {stages}", self.core.read_namespaced_secret, name, self.namespace)
+            absent = sorted(keys - (secret.data or {}).keys()) if secret else []
+            self.missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
+
+    def at_claims(self, placement: dict[str, Placement]) -> None:
+        ask = self.core.read_namespaced_persistent_volume_claim
+        for (name, use), stages in _list_users(placement, _list_claims).items():
+            what = f"volume claim {name} of {stages}"
+            claim = self.read(what, ask, name, self.namespace)
+            if not claim or SHARED in claim.spec.access_modes:
+                continue
+            if use == "volume":
+                self.missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
+            elif use == "checkpoints":
+                self.doubts.append(f"{what} is not {SHARED}, so one node at a time trains, and the others' pods wait")
+            elif use == "volumes" and "ReadOnlyMany" not in claim.spec.access_modes:
+                self.doubts.append(f"{what} is on one node at a time, where the pods of other nodes wait for it")
+
+    def at_objects(self, placement: dict[str, Placement]) -> None:
+        custom = self.client.CustomObjectsApi()
+        served = self.read("list of API groups", self.client.ApisApi().get_api_versions)
+        versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
+        for (kind, name), stages in _list_users(placement, _list_objects).items():
+            group, product = OBJECTS[kind]
+            if group in versions:
+                local = kind == "localqueues"
+                where = (group, versions[group], *([self.namespace] if local else []), kind, name)
+                ask = custom.get_namespaced_custom_object if local else custom.get_cluster_custom_object
+                self.read(f"{name} of {stages} ({kind})", ask, *where)
+            elif served:
+                self.missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
+
+    def at_nodes(self, placement: dict[str, Placement]) -> None:
+        wanting = {stage: entries for stage, entries in placement.items() if entries.gpus}
+        nodes = self.read("nodes", self.core.list_node) if wanting else None
+        for stage, entries in wanting.items() if nodes else ():
+            if not any(_fits(node, entries) for node in nodes.items):
+                self.doubts.append(
+                    f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
+                    "pods wait until one comes"
+                )
+
+    def at_the_cache(self) -> None:
+        """Notes whether a variable of KFP's API server switches caching off; its configuration file is not seen from here."""
+        try:
+            server = self.client.AppsV1Api().read_namespaced_deployment(*KFP, _request_timeout=TIMEOUT)
+        except Exception:  # it has other names, or may not be looked at
+            return
+        variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
+        if (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f"):
+            self.missing.append(
+                f"CACHEENABLED of deployment {KFP[0]} switches caching off, and RL gets its checkpoint from the cache"
+            )
+
+
+def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:
+    keys, users = defaultdict(set), defaultdict(list)
+    for stage, entries in placement.items():
+        pulled = dict.fromkeys(entries.image_pull_secrets, {})
+        for name, variables in (pulled | entries.secrets).items():
+            keys[name] |= set(variables)
+            users[name].append(stage)
+    return {name: (keys[name], ", ".join(stages)) for name, stages in users.items()}
+
+
+def _list_users(placement: dict[str, Placement], name: Callable[[Placement], list[tuple]]) -> dict[tuple, str]:
+    """Returns what stages name, each with the stages."""
+    users = defaultdict(list)
+    for stage, entries in placement.items():
+        for item in name(entries):
+            users[item].append(stage)
+    return {item: ", ".join(stages) for item, stages in users.items()}
+
+
+def _list_claims(entries: Placement) -> list[tuple[str, str]]:
+    named = {
+        "volume": entries.train_job.get("volume"),
+        "hub_cache": entries.hub_cache,
+        "checkpoints": entries.checkpoints,
+    }
+    return [(claim, use) for use, claim in named.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
+
+
+def _list_objects(entries: Placement) -> list[tuple[str, str]]:
+    runtime = (TRAIN_JOB | entries.train_job)["runtime"] if entries.train_job else ""
+    named = {
+        "localqueues": entries.queue,
+        "workloadpriorityclasses": entries.priority,
+        "clustertrainingruntimes": runtime,
+    }
+    return [(kind, name) for kind, name in named.items() if name]
+
+
+def _fits(node: Any, entries: Placement) -> bool:
+    """Says whether a pod may be put on a node, going by what the node has and not by what is free."""
+    labels, taints = node.metadata.labels or {}, node.spec.taints or []
+    return (
+        int((node.status.allocatable or {}).get(entries.accelerator, 0)) >= entries.gpus
+        and entries.node_selector.items() <= labels.items()
+        and not node.spec.unschedulable
+        and all(_tolerates(entries.tolerations, taint) for taint in taints if taint.effect != "PreferNoSchedule")
+    )
+
+
+def _tolerates(tolerations: list[dict], taint: Any) -> bool:
+    """Says whether one of the tolerations accepts a taint, as the scheduler decides it."""
+    return any(
+        given.get("key") in (None, taint.key)
+        and given.get("effect") in (None, taint.effect)
+        and (given.get("operator") == "Exists" or given.get("value") == taint.value)
+        for given in tolerations
+    )

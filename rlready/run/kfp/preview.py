@@ -1,0 +1,96 @@
+"""What a run on a cluster would take: memory of its GPUs, hours, and the tasks that would be submitted."""
+
+import math
+from types import SimpleNamespace
+
+from rlready.config import parse_parameters
+from rlready.placement.placement import Placement, count_bytes
+from rlready.stages.plan.cost import STAGES, Need, Shape, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.plan import Plan
+
+
+def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tuple[list[str], list[str]]:
+    """Estimates what the stages of a run need of the GPUs that its placement gives them.
+
+    Args:
+        parameters: Every parameter of the recipe by its flat name.
+        plan: Made of them.
+        placement: Where the stages run.
+
+    Returns:
+        (lines to show; for each stage that does not fit, a line that says what to change). Both are empty without GPUs.
+    """
+    stages = [stage for stage in STAGES if stage in plan.estimate]
+    gpus = {stage: placement[stage].gpus * placement[stage].train_job.get("nodes", 1) for stage in stages}
+    if not any(gpus.values()):
+        return [], []
+    if plan.shape is None:
+        return [f"GPUs        no estimate: the shape of {plan.shape_of} is not known ({plan.shape_source})"], []
+    tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
+    room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
+
+    def estimate(experiment) -> dict[str, Need]:
+        return {
+            stage: need
+            for stage in stages
+            for need in estimate_needs(experiment, plan.shape, plan.lengths, tokens, {stage: gpus[stage]}, room[stage]).values()
+        }
+
+    experiment = parse_parameters(parameters)
+    needs = estimate(experiment)
+    lines = [f"model       {plan.shape.parameters / 1e9:.2f} billion parameters ({plan.shape_source})"]
+    lines += ["stage         tokens a candidate  GPUs  GB of each (estimate)  H100-hours a candidate (estimate)"]
+    wrong = []
+    for stage, need in needs.items():
+        parts = " + ".join(f"{name} {size / 1e9:.0f}" for name, size in need.parts.items() if size >= 5e8)
+        hours = f"{_round(need.hours[0])} to {_round(need.hours[1])}"
+        lines += [f"  {stage:<12}{tokens[stage]:>18,}{gpus[stage]:>6}{need.memory / 1e9:>11.0f}{hours:>34}"]
+        lines += [f"              = {parts}" + (f"; {need.note}" if need.note else "")]
+        if room[stage] and need.memory > room[stage]:
+            remedies = find_remedies(experiment, estimate, stage, room[stage])
+            wrong += [
+                f"{stage}: needs {need.memory / 1e9:.0f} GB of each GPU, and one has {room[stage] / 1e9:.0f}"
+                f" (placement.{stage}.gpu_memory); {' '.join(remedies) or 'give it more or larger GPUs'}"
+            ]
+    lines += _propose_storage(experiment, plan.shape, placement)
+    count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
+    hours = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
+    every = ", if every one goes on to RL" if plan.trains else ", without RL"
+    lines += [f"all {count} candidates{every}: {_round(hours[0])} to {_round(hours[1])} H100-hours"]
+    lines += ["would be submitted"] + [f"  {line}" for line in _list_tasks(plan, placement)]
+    return lines, wrong
+
+
+def _propose_storage(experiment: SimpleNamespace, shape: Shape, placement: dict[str, Placement]) -> list[str]:
+    """Returns a line for what training keeps on disk: two checkpoints while one is written, and the base model."""
+    states = estimate_states(shape, experiment.training, 1)
+    checkpoint = states["weights"] + states["optimizer"]
+    if experiment.training.lora_rank:  # only the adapters are saved
+        checkpoint -= 2 * shape.parameters
+    need = math.ceil((2 * checkpoint + 2 * shape.parameters) / 2**30)
+    asked = {stage: placement[stage].storage for stage in ("sft", "rl")}
+    short = [f"placement.{stage}.storage: {need}Gi" for stage, size in asked.items() if count_bytes(size) < need * 2**30]
+    proposed = ", ".join(short) or "the placement asks for it"
+    return [f"disk        {need} GiB for checkpoints and downloads of sft and rl; {proposed}"]
+
+
+def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
+    """Returns what runs how often, with what its pods ask for."""
+    measured, candidates = len(plan.measured), len(plan.candidates) if plan.trains else 0
+    tasks = {
+        "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1, "rl": candidates,
+        "benchmark": 1 + candidates, "report": 1,
+    }  # fmt: skip
+    lines = []
+    for stage, times in tasks.items():
+        entries = placement[stage]
+        pods = entries.train_job.get("nodes", 1)
+        asked = [f"{pods} pods"] * (pods > 1) + [f"{entries.gpus} x {entries.accelerator}"] * bool(entries.gpus)
+        asked += [f"{entries.cpus:g} CPUs"] * bool(entries.cpus) + [entries.memory] * bool(entries.memory)
+        most = "at most " if stage in ("rl", "benchmark") else ""
+        lines += [f"{stage:<12}{most + str(times):>10} x  {', '.join(asked) or 'the defaults of the cluster'}"]
+    return lines
+
+
+def _round(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"

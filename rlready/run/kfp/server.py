@@ -1,0 +1,208 @@
+"""A KFP server: found, asked who it is, and every failure of an answer told in one line.
+
+kfp_server_api is called directly. kfp.Client asks a server that is down five times, with a traceback each, never times
+out, and waits for ever for a run that somebody cancels.
+"""
+
+import functools
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import kfp_server_api as api
+import urllib3
+
+from rlready.errors import InputError
+from rlready.run.kfp import credentials
+
+HOSTS = ("KFP_HOST", "KF_PIPELINES_ENDPOINT")
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+TIMEOUT = (5, 60)  # seconds to connect and to answer
+OLDEST = (2, 16)  # the first that takes a package with the choices of its form (kubeflow/pipelines#12607)
+LACKS = {(2, 17): "the form has no dropdowns, choices are typed (kubeflow/pipelines#12839)"}  # before that version
+FAILURES = (api.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, TypeError, AttributeError)
+REFUSED = (200, 301, 302, 303, 307, 308, 401, 403)  # how a login stands in the way; 200 with a page for people
+FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A KFP server that has answered.
+
+    Attributes:
+        host: Its address.
+        client: Client of its API.
+        version: What it says its version is; empty where it does not.
+        namespace: Where runs go; empty on a server for a single user.
+    """
+
+    host: str
+    client: api.ApiClient
+    version: str
+    namespace: str
+
+    def locate(self, page: str) -> str:
+        """Returns the address of a page of its UI, e.g. runs/details/ID."""
+        return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT', self.host).rstrip('/')}/#/{page}"
+
+
+def connect(host: str | None = None, namespace: str | None = None) -> Server:
+    """Finds the KFP server and asks who it is.
+
+    Args:
+        host: Its address; defaults to KFP_HOST or KF_PIPELINES_ENDPOINT, and inside a cluster to the service's name.
+        namespace: Where runs go, on a server for several users; inside a cluster defaults to the pod's own.
+
+    Raises:
+        InputError: If there is no address, no answer, no right to ask, no KFP behind it, or one older than 2.16.
+    """
+    host = host or next(filter(None, map(os.environ.get, HOSTS)), None)
+    if not host and "KUBERNETES_SERVICE_HOST" in os.environ:
+        host = "http://ml-pipeline.kubeflow.svc:8888"
+    if not host:
+        raise InputError(f"no KFP server: give --host or set KFP_HOST. To reach one inside a cluster: {FORWARD}")
+    if urlsplit(host).username is not None:  # not shown
+        raise InputError(f"--host: an address without user and password, please; {credentials.WAYS}")
+    if not re.match(r"https?://[^/\s]+", host):
+        raise InputError(f"--host {host}: expected an address that begins with http:// or https://")
+    settings = api.Configuration(host=host.rstrip("/"))
+    settings.retries = False  # or urllib3 tries three times, and follows a redirection to a page for people
+    settings.ssl_ca_cert = credentials.find_ca()
+    client = api.ApiClient(settings)
+    about = call(client, _ask_health, client, "v2beta1")
+    if not isinstance(about, dict) or not about.keys() & {"multi_user", "pipeline_store", "tag_name"}:
+        raise InputError(f"{host}: answers, but not as a KFP server does; is it the address of its UI or its API?")
+    # Older servers say their version in the older API only.
+    version = about.get("tag_name") or (call(client, _ask_health, client, "v1beta1") or {}).get("tag_name", "")
+    known = read_version(version)
+    if known and known < OLDEST:
+        raise InputError(f"{host}: KFP {version} is older than 2.16, the first that takes this package; 2.17 is known best")
+    if not namespace and about.get("multi_user"):
+        if not NAMESPACE_FILE.exists():
+            raise InputError(f"{host}: KFP for several users; say with --namespace where to run, or with KFP_NAMESPACE")
+        namespace = NAMESPACE_FILE.read_text().strip()
+    return Server(host.rstrip("/"), client, version if known else "", namespace or "")
+
+
+def read_version(version: str) -> tuple[int, ...] | None:
+    """Returns major and minor version; None if there is none."""
+    known = re.match(r"v?(\d+)\.(\d+)", version)
+    return known and tuple(map(int, known.groups()))
+
+
+def list_lacks(version: str) -> list[str]:
+    """Returns what a server of this version does without, of what this pipeline uses; nothing if its version is unknown."""
+    known = read_version(version)
+    return [f"before {newer[0]}.{newer[1]} {lack}" for newer, lack in LACKS.items() if known and known < newer]
+
+
+def _ask_health(client: api.ApiClient, version: str, _request_timeout: Any) -> Any:
+    # Not through the generated model, which leaves the version out.
+    return client.call_api(f"/apis/{version}/healthz", "GET", response_type="object",
+                           _return_http_data_only=True, _request_timeout=_request_timeout)  # fmt: skip
+
+
+def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
+    """Returns what the server answers; every failure is one line, in which no credentials are.
+
+    Raises:
+        InputError: If the answer is a refusal, or does not come.
+    """
+    credentials.sign(client)
+    for again in (True, False):
+        try:
+            return _ask_api(client, method, *arguments, **options, _request_timeout=TIMEOUT)
+        except FAILURES as error:
+            failure = error
+        refusal = _find_refusal(failure)
+        # Tokens end while a run is followed. Who refuses has done nothing yet, so asking twice makes nothing twice.
+        if not (again and refusal and refusal.status in REFUSED and credentials.renew(client)):
+            told = credentials.hide(client, _tell(client, failure))
+            # Not from the failure, which holds headers.
+            raise InputError(f"{client.configuration.host}: {told}")
+
+
+def _ask_api(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
+    answer = method(*arguments, **options)
+    # The API never answers with a page, which the generated models read as an object without anything in it.
+    if not isinstance(answer, bytes) and "text/html" in (client.last_response.getheader("content-type") or ""):
+        raise api.ApiException(status=200, reason="OK")
+    return answer
+
+
+def ask(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
+    """Returns what the server answers at a path that the generated client does not know.
+
+    Raises:
+        InputError: If the answer is a refusal, or does not come.
+    """
+    get = functools.partial(server.client.call_api, path, "GET", query_params=list((query or {}).items()),
+                            _preload_content=False)  # fmt: skip
+    return call(server.client, lambda **options: get(**options).data)
+
+
+def create(client: api.ApiClient, method: Callable, body: Any, key: str) -> str:
+    """Returns the id of what the server makes; the generated models read a page of HTML as an object without one."""
+    made = getattr(call(client, method, body), key)
+    if not made:
+        raise InputError(f"{client.configuration.host}: answers, but not as a KFP server does")
+    return made
+
+
+def _find_refusal(error: Exception) -> api.ApiException | None:
+    # The generated client fails over an answer without a body while it makes its exception.
+    return next((e for e in (error, error.__context__) if isinstance(e, api.ApiException)), None)
+
+
+def _tell(client: api.ApiClient, error: Exception) -> str:
+    refusal = _find_refusal(error)
+    if refusal and refusal.status == 0:
+        return _tell_insecure(" ".join(str(refusal.reason).split()))
+    if refusal:
+        return _tell_refusal(client, refusal)
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return f"no answer within {TIMEOUT[1]} seconds; is this its address?"
+    if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
+        return f"cannot be reached ({str(error).rsplit(': ', 1)[-1]}). Inside a cluster: {FORWARD}"
+    return f"answers, but not as a KFP server does ({error})"
+
+
+def _tell_insecure(reason: str) -> str:
+    if "mismatch" in reason:
+        return f"its certificate is for another name ({reason}); use the name that it is for"
+    if "verify failed" in reason and "expired" not in reason:
+        return f"its certificate is not of a CA that is known here; set {credentials.CA} to the CA's file ({reason})"
+    return f"no secure connection: {reason}"
+
+
+def _tell_refusal(client: api.ApiClient, error: api.ApiException) -> str:
+    status, said, page = error.status, error.body or "", "<" in (error.body or "")
+    try:
+        body = json.loads(said)
+        said = body.get("message") or body.get("error") or ""
+    except (ValueError, AttributeError):
+        body, said = None, "" if page else said
+    said = f": {' '.join(said.split())[:300]}" if said else ""
+    log_in = credentials.advise(client)
+    if 300 <= status < 400:
+        there = urlsplit(urljoin(client.configuration.host, (error.headers or {}).get("Location")))
+        there = there._replace(query="", fragment="").geturl()  # which hold what a login is known by
+        moved, same, _ = there.partition("/apis/")
+        if same:
+            return f"redirects ({status}) to {moved}; give that address"
+        return f"redirects ({status}) to a login page, {there}; {log_in}"
+    if status == 200:
+        return f"answers with a web page; either KFP is below a path such as /pipeline, or this is a login: {log_in}"
+    if status == 401 or status == 403 and (page or log_in == credentials.WAYS):
+        return f"does not know who asks ({status}){said}; {log_in}"
+    if status == 403:
+        return f"does not allow this (403){said}; the token's account needs the right, or --namespace is not its own"
+    if status == 404:
+        gate = "" if body else ", with its path, such as https://host/pipeline"
+        return f"does not have this (404){said}; is it the address of a KFP server of 2.16 or later{gate}?"
+    return f"refuses ({status} {error.reason}){said}"

@@ -1,0 +1,220 @@
+"""Where a stage's work runs: in this process, or in a warm worker that has torch, transformers and TRL imported already.
+
+A laptop run has some twenty stages that each need ten seconds of imports. `rlready run` starts one warm worker; a stage
+sends it its arguments over a Unix socket, and the worker forks a child that does the work with the stage's own standard
+output. On a cluster a stage is a pod of its own, and what is done for one candidate runs in a child of the pod's process.
+Training may take several processes (processes.py), also in several pods (train_job.py).
+"""
+
+import array
+import dataclasses
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from rlready.config import STAGE_READS, read_settings
+from rlready.errors import InputError, StageFailed
+from rlready.records.outcome import CANDIDATE_STAGES, Candidate, Failure, Outcome, is_baseline
+from rlready.records.serialization import from_json, read_record, write_atomically, write_record
+from rlready.runtime import events, failures
+from rlready.tracking.log import log_outcome
+from rlready.tracking.runs import fail_run, start_stage, stop_stage
+from rlready.training import checkpoints, processes, train_job
+
+SOCKET = "RLREADY_WARM_WORKER"  # set where worker.py serves
+
+# The argument that names the folder that a stage writes beside its outcome.
+FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark": "samples"}
+
+
+def launch(stage: str, **arguments) -> Any:
+    """Runs a stage: calls `run(**arguments)` of `rlready.stages.<stage>.stage`.
+
+    What fails for one candidate is that candidate's outcome and not the end of the run: it is written to the path `outcome`,
+    and the stages after it pass it on. Of the base model, which all are compared with, it is the end.
+
+    Args:
+        stage: Name of the stage's folder.
+        **arguments: JSON values; paths as strings.
+
+    Returns:
+        What `run` returned, a JSON value; for a stage of one candidate an object with figures and a `display_name`.
+
+    Raises:
+        SystemExit: With the reason in marked lines, if the stage failed; its traceback is in the output already.
+    """
+    candidate = from_json(Candidate, arguments["candidate"]) if stage in CANDIDATE_STAGES else None
+    before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
+    about = {"display_name": f"{candidate.candidate_id}: {stage}"} if candidate else {}
+    failure = before and before.failure
+    if failure:
+        events.emit(stage, candidate.candidate_id, "skipped")
+        events.tell(f"{events.SKIPPED}{failure.stage} failed: {failure.reason}")
+    else:
+        begun = time.time()
+        state, value, tries = _repeat(stage, candidate, arguments)
+        if state == "finished":
+            return about | (value or {}) if candidate else value
+        if candidate is None or is_baseline(stage, candidate, before):
+            fail_run()
+            sys.stdout.flush()  # the reason comes last, as near to the end of the log as this process can bring it
+            raise SystemExit(_mark_failure(stage, candidate, value))
+        print(_mark_failure(stage, candidate, value), flush=True)
+        failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
+    outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
+    write_record(outcome, arguments["outcome"])
+    # KFP takes an output that is not there for lost.
+    write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")
+    log_outcome(outcome)
+    return about | {"failed": f"{failure.stage}: {failure.reason}"}
+
+
+def _mark_failure(stage: str, candidate: Candidate | None, message: str) -> str:
+    where = f"{stage} of {candidate.candidate_id}" if candidate else stage
+    return events.mark("\n".join(f"{events.FAILED}{where}: {line}" for line in message.splitlines()))
+
+
+def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
+    """Tries a stage until it finishes, is refused, or has used up its tries; training goes on from its last checkpoint.
+
+    Returns:
+        (finished, result, tries), (failed, message, tries), or (refused, message, tries) where another try would end alike.
+    """
+    most = 1 + int(os.environ.get(failures.RETRIES) or 0)
+    for tries in range(1, most + 1):
+        state, value = _try(stage, candidate, arguments)
+        if state != "failed":
+            break
+        if tries < most:
+            events.tell(f"attempt {tries} of {most} failed: {value}")
+    return state, value, tries
+
+
+def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any]:
+    path = os.environ.get(SOCKET)
+    if path and (os.path.exists(path) or (candidate and _wait_for(path))):
+        return _ask(path, stage, arguments)
+    # What a TrainJob runs is in pods of its own.
+    alone = candidate and train_job.MANIFEST not in os.environ
+    return _spawn(stage, candidate, arguments) if alone else run_stage(stage, arguments)
+
+
+def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
+    """Runs a stage in this process and returns (finished, result), (failed, message) or (refused, message)."""
+    candidate_id = _find_candidate_id(arguments)
+    begun = time.time()
+    events.emit(stage, candidate_id, "started")
+    try:
+        value = _call(stage, candidate_id, arguments)
+    except Exception as error:
+        message = failures.describe_error(stage, error, _list_places(arguments))
+        if not isinstance(error, (InputError, StageFailed)):
+            traceback.print_exc()
+        events.emit(stage, candidate_id, "failed", message=message)
+        return "refused" if isinstance(error, InputError) else "failed", message
+    events.emit(stage, candidate_id, "finished", seconds=time.time() - begun)
+    return "finished", value
+
+
+def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
+    if train_job.MANIFEST in os.environ:
+        return train_job.run(stage, candidate_id, arguments)
+    if "training" in STAGE_READS.get(stage, ()):
+        training = read_settings(arguments["settings"]).training
+        if processes.needs_processes(training):
+            return processes.run_processes(stage, arguments, processes.count_processes(training))
+    return importlib.import_module(f"rlready.stages.{stage}.stage").run(**arguments)
+
+
+def _find_candidate_id(arguments: dict) -> str | None:
+    return json.loads(arguments["candidate"])["candidate_id"] if "candidate" in arguments else None
+
+
+def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
+    """Returns whose run in MLflow a stage is part of; None of the base model, which may turn out to be no candidate."""
+    candidate = from_json(Candidate, arguments["candidate"])
+    return None if is_baseline(stage, candidate, arguments.get("before")) else candidate
+
+
+def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]:
+    """Runs a stage in a child, so that what kills it, such as a lack of memory, leaves somebody to say so and to go on."""
+    with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
+        given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
+        given.write_text(json.dumps(arguments))
+        killed = failures.count_kills()
+        child = subprocess.Popen([sys.executable, "-m", "rlready.run.launch", stage, given, answer])
+
+        def stop(signum, frame):
+            child.terminate()
+            stop_stage(_find_tracked(stage, arguments))
+            child.kill()
+            os._exit(128 + signum)
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            code = child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        if answer.exists():
+            return tuple(json.loads(answer.read_text()))
+    return _report_death(stage, arguments, code, failures.count_kills() > killed)
+
+
+def _report_death(stage: str, arguments: dict, code: int, starved: bool) -> tuple[str, str]:
+    message = failures.describe_death(stage, code, starved, _list_places(arguments))
+    events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
+    return "failed", message
+
+
+def _list_places(arguments: dict) -> list[Path]:
+    """Returns the folders to which a stage writes: those of its outputs, of checkpoints, and of temporary files."""
+    given = [Path(value).parent for value in arguments.values() if isinstance(value, str) and value.startswith("/")]
+    return [*map(Path, filter(None, [os.environ.get(checkpoints.ROOT)])), *given, Path(tempfile.gettempdir())]
+
+
+def _wait_for(path: str, seconds: float = 60) -> bool:
+    """Waits for the worker's imports; False if it never comes up, and the stage then pays for its own."""
+    deadline = time.time() + seconds
+    while not os.path.exists(path):
+        if time.time() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
+    killed = failures.count_kills()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        # The child writes to this process's standard output and error.
+        files = array.array("i", [1, 2])
+        connection.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+        connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    if not answer:
+        answer = json.dumps(["died", -signal.SIGKILL])  # the process that would have told is dead itself
+    state, value = json.loads(answer)
+    if state == "died":
+        return _report_death(stage, arguments, value, failures.count_kills() > killed)
+    return state, value
+
+
+def main() -> None:
+    """Runs one stage as the child of its own process: STAGE ARGUMENTS ANSWER."""
+    stage, given, answer = sys.argv[1:]
+    arguments = json.loads(Path(given).read_text())
+    start_stage(_find_tracked(stage, arguments))
+    write_atomically(answer, json.dumps(run_stage(stage, arguments)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Which runs in a work folder are alive: each holds a lock in its folder, which the system takes from a process that dies.
+
+A run that was killed could not end its runs in MLflow; the next one, or `rlready run` that was interrupted, does it. All
+runs share one more lock, of the work folder, which whoever removes something there must have alone.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlready.errors import InputError
+from rlready.tracking.runs import close_dead_runs
+
+LOCK = "running"  # in the folder of a run that has not ended by itself
+SHARED = ".in-use"  # in the work folder
+
+
+def choose_store(work: Path) -> None:
+    """Has MLflow log to a file in the work folder, unless the user named another place."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+
+
+@contextlib.contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Says that a run is alive until the end of the block, however the block ends."""
+    path, new = run / LOCK, run / f".{LOCK}"
+    with open(new, "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks; then no run is taken for dead either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        new.rename(path)  # nobody sees it before it is held
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def share(work: Path) -> Iterator[None]:
+    """Says that a run uses what lies in a work folder; waits until nobody removes anything there."""
+    with open(work / SHARED, "a+") as file:
+        with contextlib.suppress(OSError):  # a file system without locks, where `claim` refuses
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def claim(work: Path) -> Iterator[None]:
+    """Has a work folder alone; a run that starts meanwhile waits.
+
+    Raises:
+        InputError: If a run is alive there, or the file system cannot tell.
+    """
+    with open(work / SHARED, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            running = ", ".join(sorted(path.parent.name for path in work.glob(f"*/{LOCK}") if not _is_free(path)))
+            raise InputError(f"{running or 'a run'} is at work in {work}; wait for its end, or stop it") from error
+        except OSError as error:
+            raise InputError(
+                f"{work}: this file system has no locks ({error}), so whether a run is at work there cannot be known"
+            ) from error
+        yield
+
+
+def close_dead(work: Path) -> None:
+    """Ends in MLflow the runs of this work folder whose process was killed; those of living ones stay."""
+    choose_store(work)
+    dead = [path for path in work.glob(f"*/{LOCK}") if _is_free(path)]
+    if dead and close_dead_runs({path.parent.name: "CANCELED" for path in dead}):
+        for path in dead:
+            path.unlink(missing_ok=True)
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False

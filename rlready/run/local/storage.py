@@ -1,0 +1,142 @@
+"""What lies in a work folder, how large it is, and what of it no run needs that is kept.
+
+A run writes down which keys it asked kfp.local's cache for. An entry of the cache that no kept run asked for, and the
+outputs that only such entries name, can go: asked for again, they are computed anew.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.errors import InputError
+
+CACHE, ARTIFACTS, CHECKPOINTS = "cache", "artifacts", "checkpoints"  # folders in a work folder
+FOLDERS = (CACHE, ARTIFACTS, CHECKPOINTS)
+TAKEN = "cache_keys.txt"  # in the folder of a run: the keys that it asked the cache for
+PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start, and once it has ended well
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What can go from a work folder.
+
+    Attributes:
+        kept: Folders of the runs that are kept, the newest first.
+        others: Folders of the other runs, of which reports and logs stay.
+        entries: Files of the cache.
+        outputs: Files and folders that only those name, and checkpoints of trainings that nobody goes on with.
+        size: Bytes of all that.
+    """
+
+    kept: list[Path]
+    others: list[Path]
+    entries: list[Path]
+    outputs: list[Path]
+    size: int
+
+    def remove(self) -> None:
+        """Removes it, the cache's entries first: an entry without its outputs would be a hit that leads nowhere."""
+        for path in self.entries:
+            path.unlink(missing_ok=True)
+        for path in self.outputs:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def make_private(*folders: Path) -> None:
+    """Makes folders that no other user of this machine may enter; one that is there keeps its mode, which may be meant.
+
+    The files below keep theirs: in pods others read them.
+    """
+    for folder in folders:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def measure(folder: Path) -> int:
+    """Returns the bytes of all files below a folder, or of a file; what goes away meanwhile counts nothing."""
+    try:
+        if not folder.is_dir() or folder.is_symlink():
+            return folder.lstat().st_size
+        with os.scandir(folder) as entries:
+            return sum(
+                measure(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
+                for entry in entries
+            )
+    except FileNotFoundError:
+        return 0
+
+
+def find_leftovers(work: Path, keep: int) -> Leftovers:
+    """Says what of a work folder can go.
+
+    Args:
+        work: The folder.
+        keep: How many of the last finished runs to keep. Later ones that did not finish are kept too: they can go on.
+
+    Raises:
+        InputError: If it is no work folder, or it is not known what a run that is to be kept needs.
+    """
+    kept, others = _choose_kept(work, keep)
+    keys = {key for run in kept for key in _read_keys(run)}
+    entries = [path for path in sorted((work / CACHE).glob("*")) if path.stem not in keys]
+    needed = {uri for key in keys for uri in _list_outputs(work / CACHE / f"{key}.json")}
+    outputs = [*_find_unneeded(work / ARTIFACTS, needed), *_find_given_up(work / CHECKPOINTS, kept[-1] / PARAMETERS)]
+    return Leftovers(kept, others, entries, outputs, sum(map(measure, entries + outputs)))
+
+
+def _choose_kept(work: Path, keep: int) -> tuple[list[Path], list[Path]]:
+    """Returns the folders of the runs to keep, the newest first, and of the others."""
+    begun = sorted(work.glob(f"*/{PARAMETERS}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    runs = [path.parent for path in begun]
+    if not runs:
+        raise InputError(f"{work}: no run here, so nothing to keep or to remove; --work names the folder of `rlready run`")
+    finished = [number for number, run in enumerate(runs, 1) if (run / RESULT).exists()]
+    count = finished[keep - 1] if len(finished) >= keep else len(runs)
+    return runs[:count], runs[count:]
+
+
+def _read_keys(run: Path) -> list[str]:
+    path = run / TAKEN
+    if path.exists():
+        return path.read_text().split()
+    if (run / RESULT).exists():
+        raise InputError(
+            f"{run.name}: run by an earlier version, so it is not known what it needs; run it once more, which is kept then"
+        )
+    return []  # stopped before it asked for anything
+
+
+def _list_outputs(entry: Path) -> Iterator[Path]:
+    """Yields the paths of the outputs that an entry of the cache names."""
+    try:
+        held = [*json.loads(entry.read_text()).values()]
+    except (OSError, ValueError):  # not written any more, or half: kfp takes it for a miss
+        return
+    while held:
+        value = held.pop()
+        if isinstance(value, list):
+            held += value
+        elif isinstance(value, dict):
+            held += value.get("artifacts", [])
+            if "://" not in (uri := value.get("uri", "")) and uri:
+                yield Path(uri)
+
+
+def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
+    """Yields what lies in a folder and neither is, holds, nor lies in anything needed."""
+    above = {parent for path in needed for parent in path.parents}
+    for path in sorted(folder.glob("*")):
+        if path in above:
+            yield from _find_unneeded(path, needed)
+        elif path not in needed:
+            yield path
+
+
+def _find_given_up(folder: Path, since: Path) -> Iterator[Path]:
+    """Yields checkpoints that were written before the oldest kept run began; those of later trainings may be gone on with."""
+    begun = since.stat().st_mtime
+    for path in sorted(folder.glob("*")):
+        if max(p.stat().st_mtime for p in (path, *path.glob("*"))) < begun:
+            yield path

@@ -1,0 +1,39 @@
+"""What a stage's result depends on besides its inputs: the source that it can import, and the libraries."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PACKAGE = Path(__file__).parents[1]
+# What no stage's result depends on: the other stages, how a run is started and shown, and what only the report shows.
+APART = ("stages", "analysis", "cli", "components", "pipelines", "placement", "run")
+
+
+def digest_source(stage: str) -> str:
+    """Returns a digest of everything that a stage's result can depend on, inputs aside."""
+    folders = [folder for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name not in APART]
+    folders += [PACKAGE / "stages" / stage, *([PACKAGE / "analysis"] if stage == "report" else [])]
+    paths = [*PACKAGE.glob("*.py"), PACKAGE / "run" / "launch.py"]
+    for folder in folders:
+        paths += [p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(PACKAGE)}\0".encode() + path.read_bytes())
+    for library, version in find_libraries().items():
+        digest.update(f"{library} {version}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def find_libraries() -> dict[str, str | None]:
+    """Returns the versions of all libraries that the package asks for, those of a GPU among them; None where one is missing."""
+    needs = map(Requirement, importlib.metadata.requires("rlready"))
+    names = {need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": "gpu"})}
+    versions = {}
+    for name in sorted(names | {"sympy"}):  # math-verify asks for it, and it decides what is equal
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions

@@ -1,0 +1,121 @@
+"""Which engine samples a model on this machine, and why."""
+
+import importlib.util
+from pathlib import Path
+
+from rlready.config import Sampling
+from rlready.errors import InputError
+from rlready.models.load import count_parameters
+from rlready.records.outcome import BaseModel
+from rlready.sampling.engine import Engine
+
+VLLM_FROM = 100e6  # parameters; see choose_engine
+
+
+def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]:
+    """Decides which engine samples on this machine.
+
+    auto takes vllm on a GPU from VLLM_FROM parameters: its start takes longer than a small model's whole stage (270 s on two
+    busy cores, most of it compilation). The size is a judgement, not measured on a GPU.
+
+    Args:
+        sampling: Engine and tensor parallel size asked for.
+        parameters: Size of the model; None if it is unknown.
+
+    Returns:
+        (transformers or vllm, why).
+
+    Raises:
+        InputError: If what is asked for is not there: vllm, or the GPUs of a copy; or auto cannot decide.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    installed = importlib.util.find_spec("vllm") is not None
+    if sampling.engine == "vllm" and not installed:
+        raise InputError(
+            "sampling_engine: vllm is asked for and not installed; pip install 'rlready[gpu]', or set it to transformers"
+        )
+    if sampling.tensor_parallel > max(1, gpus):
+        raise InputError(
+            f"sampling_tensor_parallel: {sampling.tensor_parallel} GPUs for one copy of the model, this machine has {gpus}"
+        )
+    if sampling.engine != "auto":
+        return sampling.engine, "sampling_engine says so"
+    if sampling.tensor_parallel > 1:
+        if not installed:
+            raise InputError(
+                "sampling_tensor_parallel: only vllm spreads a model over GPUs and it is not installed; pip install"
+                " 'rlready[gpu]', or set it to 1"
+            )
+        return "vllm", f"sampling_tensor_parallel is {sampling.tensor_parallel}"
+    if not gpus:
+        return "transformers", "no GPU"
+    if parameters is None:
+        raise InputError(
+            "sampling_engine: the model's configuration does not tell its size, by which auto chooses; set it to transformers"
+            " or vllm"
+        )
+    size = f"{parameters / 1e6:,.1f}M parameters"
+    if parameters < VLLM_FROM:
+        return "transformers", f"{size}: a model below {VLLM_FROM / 1e6:,.0f}M is done before vllm has started"
+    if not installed:
+        return "transformers", f"vllm is not installed (it would suit {size} on a GPU: pip install 'rlready[gpu]')"
+    return "vllm", f"{size} on a GPU"
+
+
+def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, str]:
+    """Decides which engine samples from a model, as `choose_engine` does; its size is looked up only where it matters."""
+    import torch
+
+    return choose_engine(sampling, count_parameters(model) if torch.cuda.device_count() else None)
+
+
+def count_replicas(sampling: Sampling) -> int:
+    """Returns how many copies of the model share the prompts: as asked for, else one for every GPU (or group of them).
+
+    Raises:
+        InputError: If there is not a GPU for every process.
+    """
+    import torch
+
+    gpus, needed = torch.cuda.device_count(), sampling.replicas * sampling.tensor_parallel
+    if gpus and needed > gpus:
+        raise InputError(
+            f"sampling_replicas: {sampling.replicas} copies on {sampling.tensor_parallel} GPUs each are {needed}, this"
+            f" machine has {gpus}; two processes on one device are refused: set it to {gpus // sampling.tensor_parallel}"
+        )
+    return sampling.replicas or max(1, gpus // sampling.tensor_parallel)
+
+
+def open_engine(model: str, sampling: Sampling, embedded: Engine | None = None) -> Engine:
+    """Returns an engine for a model folder, and prints which and why.
+
+    Args:
+        model: Model folder.
+        sampling: Engine, replicas, tensor parallel size and memory fraction.
+        embedded: An embedded engine of this model that is open already. It is returned where sampling asks for just that;
+            otherwise it is closed before the other starts, so that the model is never in memory twice.
+
+    Returns:
+        The engine, to be closed after use.
+
+    Raises:
+        InputError: If what is asked for is not there.
+    """
+    name, reason = choose_for(model, sampling)
+    replicas = count_replicas(sampling)
+    print(f"sampling with {name} ({reason}){f', {replicas} processes' if replicas > 1 else ''}", flush=True)
+    if name == "transformers" and replicas == 1:
+        from rlready.sampling.transformers_engine import TransformersEngine
+
+        return embedded or TransformersEngine.load(model)
+    if embedded:
+        embedded.close()
+    if replicas > 1:
+        from rlready.sampling.sharded_engine import ShardedEngine
+
+        return ShardedEngine(model, sampling, name, replicas)
+    from rlready.sampling.vllm_engine import VllmEngine
+
+    return VllmEngine.load(model, sampling)

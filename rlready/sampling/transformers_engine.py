@@ -1,0 +1,289 @@
+"""The embedded engine: transformers' forward pass under a decoding loop made for many samples of few prompts.
+
+What it does that `generate` does not: a prompt is read once for all its samples, the key-value cache is written in place
+instead of being copied at every token, and finished rows leave the batch. `make bench` prints what each is worth.
+"""
+
+import gc
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers.decoders import DecodeStream
+from transformers.cache_utils import Cache, DynamicLayer
+
+from rlready.errors import InputError
+from rlready.models.load import load_model, load_tokenizer
+from rlready.models.prompts import check_tokens, list_eos_token_ids
+from rlready.models.weights import RECURRENT, check_length, is_recurrent, tell_once
+from rlready.sampling.attention import use_grouped_attention
+from rlready.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress, read_completion
+
+MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
+LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
+# Share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9.
+SHRINK_BELOW = 0.8
+
+
+class PreallocatedLayer(DynamicLayer):
+    """A cache layer with room for the whole completion: a new token is written in place and nothing is copied."""
+
+    def __init__(self, capacity: int):
+        super().__init__()
+        self.capacity, self.length = capacity, 0
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        """Appends keys and values of shape (rows, heads, tokens, size) and returns views of all so far."""
+        end = self.length + key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            rows, heads, _, _ = key_states.shape
+            self.keys = key_states.new_empty(rows, heads, self.capacity, key_states.shape[-1])
+            self.values = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        """Returns the number of tokens held."""
+        return self.length
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keeps only these rows, repeated where an index is."""
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = old.new_empty(len(rows), *old.shape[1:])
+            new[:, :, : self.length] = old[:, :, : self.length].index_select(0, rows)
+            setattr(self, name, new)
+
+
+@dataclass
+class Rows:
+    """What is being decoded, one sequence a row.
+
+    Attributes:
+        cache: Keys and values of all tokens so far.
+        logits: Of the next token, shape (rows, vocabulary).
+        lengths: Tokens of each row's prompt, shape (rows,).
+        mask: 0 where a token is padding, shape (rows, tokens so far); None where no prompt is padded: without a mask
+            attention takes its fastest path.
+    """
+
+    cache: Cache
+    logits: torch.Tensor
+    lengths: torch.Tensor
+    mask: torch.Tensor | None
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keeps only these rows, repeated where an index is: expands prompts to samples, or drops what is finished."""
+        for layer in self.cache.layers:
+            layer.select(rows)
+        self.logits, self.lengths = self.logits[rows], self.lengths[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
+
+
+class StopWatch:
+    """Finds the stop strings in the completions of a batch, token by token.
+
+    Args:
+        tokenizer: What decodes the tokens.
+        stop: The stop strings.
+        rows: Number of completions.
+    """
+
+    def __init__(self, tokenizer, stop: Sequence[str], rows: int):
+        self.backend, self.stop = tokenizer.backend_tokenizer, stop
+        self.streams = [DecodeStream(skip_special_tokens=True) for _ in range(rows)] if stop else []
+        self.tails = [""] * rows
+        self.kept = max(map(len, stop), default=1) - 1  # characters that a stop string may have begun in
+
+    def step(self, row: int, token: int) -> bool:
+        """Takes the next token of a completion and returns whether a stop string is now complete."""
+        text = self.tails[row] + (self.streams[row].step(self.backend, token) or "")
+        self.tails[row] = text[len(text) - self.kept :] if len(text) > self.kept else text
+        return cut_at_stop(text, self.stop)[1]
+
+
+class TransformersEngine(Engine):
+    """Samples from a causal language model that transformers can load.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        memory_share: Share of the free memory for one batch.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model, tokenizer, memory_share: float = MEMORY_SHARE):
+        self.model, self.tokenizer, self.memory_share = model, tokenizer, memory_share
+        self.precision = str(model.dtype).removeprefix("torch.")
+        use_grouped_attention(model)
+        self.ends = torch.tensor(list_eos_token_ids(tokenizer, model.generation_config), device=model.device)
+
+    @classmethod
+    def load(cls, model: str, memory_share: float = MEMORY_SHARE) -> "TransformersEngine":
+        """Loads a model folder on the best device.
+
+        Raises:
+            InputError: If the weights, the architecture or the tokens are not such that it can be sampled.
+        """
+        engine = cls(load_model(model), load_tokenizer(model), memory_share)
+        if is_recurrent(engine.model.config, engine.model):
+            raise InputError(RECURRENT.format(engine.model.config.model_type))
+        check_tokens(engine.tokenizer, engine.ends.tolist(), engine.model.get_input_embeddings().weight.shape[0])
+        return engine
+
+    def close(self) -> None:
+        """Frees the model, unless something else still holds it."""
+        self.model = None
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompts: Sequence[list[int]],
+        keys: Sequence[str],
+        draw: Draw,
+        progress: Callable[[int, int], None] = ignore_progress,
+    ) -> list[list[Completion]]:
+        """Draws completions; see `Engine.sample`.
+
+        Raises:
+            InputError: If the longest prompt and completion exceed the positions that the model has learned.
+        """
+        longest = max(map(len, prompts)) + draw.max_tokens
+        what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
+        tell_once(check_length(self.model.config, longest, what, "lower it"))
+        results: list[list[Completion | None]] = [[None] * draw.samples for _ in prompts]
+        rows = [(p, s) for p in range(len(prompts)) for s in range(draw.samples)]
+        # Prompts of similar length make batches with little padding.
+        rows.sort(key=lambda row: (len(prompts[row[0]]), row))
+        done = tokens = 0
+        size = self._fit_batch(longest)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            decoded = self._decode(prompts, keys, batch, draw)
+            for (prompt, sample), (ids, logprob) in zip(batch, decoded, strict=True):
+                text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
+                results[prompt][sample] = Completion(text, ids, finished, logprob)
+                tokens += len(ids)
+            done += len(batch)
+            progress(done, tokens)
+        return results
+
+    def _fit_batch(self, length: int) -> int:
+        """Returns how many rows of this many tokens fit in the memory set aside."""
+        config = self.model.config.get_text_config()
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        cache = 2 * config.num_hidden_layers * heads * head * length * self.model.dtype.itemsize
+        # Logits, probabilities and their running sums in double precision, and a copy of the cache when it shrinks.
+        row = 2 * cache + 24 * config.vocab_size
+        if self.model.device.type == "cuda":
+            free = torch.cuda.mem_get_info(self.model.device)[0]
+        else:
+            import psutil
+
+            free = psutil.virtual_memory().available
+        return max(1, min(LARGEST_BATCH, int(self.memory_share * free / row)))
+
+    def _decode(self, prompts, keys, batch: list[tuple[int, int]], draw: Draw) -> list[tuple[list[int], float]]:
+        """Returns the ids and the log-probability of each completion of a batch of (prompt, sample)."""
+        device = self.model.device
+        unique = sorted({prompt for prompt, _ in batch})
+        rows = self._prefill([prompts[p] for p in unique], draw.max_tokens)
+        expand = torch.tensor([unique.index(prompt) for prompt, _ in batch], device=device)  # (batch,): row of its prompt
+        rows.select(expand)
+        uniform = torch.from_numpy(self._draw_uniform(keys, batch, draw)).to(device)  # (batch, max_tokens)
+        drawn = torch.full((len(batch), draw.max_tokens), -1, dtype=torch.long)  # (batch, max_tokens)
+        logprobs = torch.zeros(len(batch), dtype=torch.double, device=device)  # (batch,)
+        alive = torch.arange(len(batch), device=device)  # (rows,): row of the cache -> row of the batch
+        running = torch.ones(len(batch), dtype=torch.bool, device=device)  # (rows,)
+        watch = StopWatch(self.tokenizer, draw.stop, len(batch))
+        for step in range(draw.max_tokens):
+            token, logprob = self._pick(rows.logits, uniform[alive, step], draw.temperature)  # (rows,), (rows,)
+            drawn[alive[running].cpu(), step] = token[running].cpu()
+            logprobs[alive] += logprob * running
+            running &= ~torch.isin(token, self.ends)
+            if draw.stop:
+                for row in running.nonzero().squeeze(1).tolist():
+                    running[row] = not watch.step(int(alive[row]), int(token[row]))
+            left = int(running.sum())
+            if left == 0 or step == draw.max_tokens - 1:
+                break
+            if left < SHRINK_BELOW * len(alive):
+                keep = running.nonzero().squeeze(1)  # (rows left,)
+                rows.select(keep)
+                alive, running, token = alive[keep], running[keep], token[keep]
+            self._step(rows, token, step)
+        return [(row[row >= 0].tolist(), logprob) for row, logprob in zip(drawn, logprobs.tolist(), strict=True)]
+
+    def _prefill(self, prompts: list[Sequence[int]], max_tokens: int) -> Rows:
+        """Reads each prompt once, one a row, with room in the cache for its completion."""
+        device, count = self.model.device, self.model.config.get_text_config().num_hidden_layers
+        width = max(map(len, prompts))
+        pad = [[self.tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
+        ids = [left + list(prompt) for left, prompt in zip(pad, prompts, strict=True)]
+        ids = torch.tensor(ids, device=device)  # (prompts, width)
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
+        places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
+        mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
+        cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
+        return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
+
+    def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
+        """Reads the next token of each row, shape (rows,), the completion's number `step`."""
+        if rows.mask is not None:
+            rows.mask = torch.cat([rows.mask, rows.mask.new_ones(len(rows.mask), 1)], dim=1)  # (rows, tokens + 1)
+        rows.logits = self._forward(token[:, None], rows.mask, (rows.lengths + step)[:, None], rows.cache)
+
+    def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
+        """Returns the logits of the token after the last, shape (rows, vocabulary), and extends the cache.
+
+        Args:
+            ids: Shape (rows, new tokens).
+            mask: Shape (rows, all tokens), or None.
+            positions: Shape (rows, new tokens).
+            cache: Holds the tokens before.
+        """
+        return self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+
+    @staticmethod
+    def _draw_uniform(keys, batch, draw: Draw) -> np.ndarray:
+        """Returns one uniform number a row and step, each row from a generator of its own seed, key and sample number."""
+        numbers = np.empty((len(batch), draw.max_tokens))  # (batch, max_tokens)
+        for row, (prompt, sample) in enumerate(batch):
+            seed = hashlib.sha256(f"{draw.seed}/{keys[prompt]}/{sample}".encode()).digest()
+            numbers[row] = np.random.Generator(np.random.Philox(key=int.from_bytes(seed[:16], "big"))).random(draw.max_tokens)
+        return numbers
+
+    @staticmethod
+    def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the next token of each row and its log-probability, both of shape (rows,).
+
+        The token is the most likely at temperature 0 (its log-probability is then 0), else the inverse of the CDF at `uniform`.
+
+        Args:
+            logits: Shape (rows, vocabulary).
+            uniform: Shape (rows,), in [0, 1).
+            temperature: 0 or more.
+        """
+        if temperature == 0:
+            return logits.argmax(-1), uniform.new_zeros(len(uniform))
+        probabilities = torch.softmax(logits.float() / temperature, -1)  # (rows, vocabulary)
+        cdf = probabilities.cumsum(-1, dtype=torch.double)  # (rows, vocabulary)
+        token = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)  # (rows, 1)
+        token = token.squeeze(1).clamp(max=logits.shape[-1] - 1)  # (rows,)
+        return token, probabilities.gather(1, token[:, None]).squeeze(1).log().double()

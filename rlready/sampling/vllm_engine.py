@@ -1,0 +1,128 @@
+"""vLLM as an engine: paged and shared key-value caches, and several GPUs for one copy of the model."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import psutil
+import torch
+from vllm import LLM, SamplingParams
+from vllm.sampling_params import RequestOutputKind
+
+from rlready.config import Sampling
+from rlready.errors import InputError
+from rlready.models.load import choose_precision, load_tokenizer, locate
+from rlready.models.prompts import find_eos_token_id
+from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+
+CPU_CACHE_SHARE = 0.25  # of the free memory; on the CPU the rest is not vLLM's
+
+
+class VllmEngine(Engine):
+    """Samples with vLLM 0.22 to 0.31, the versions that TRL 1.16 accepts.
+
+    Args:
+        llm: vLLM's own engine.
+        tokenizer: The model's tokenizer.
+    """
+
+    name = "vllm"
+
+    def __init__(self, llm: LLM, tokenizer):
+        self.llm, self.precision, self.tokenizer = llm, choose_precision(), tokenizer
+
+    @classmethod
+    def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
+        """Loads a model folder, in the precision in which the embedded engine loads it.
+
+        Args:
+            model: Model folder.
+            sampling: Its tensor parallel size and memory fraction.
+
+        Returns:
+            The engine.
+
+        Raises:
+            InputError: If vLLM cannot serve the model, or not in this memory.
+        """
+        where = locate(model)
+        on_gpu = torch.cuda.is_available()
+        memory = {"gpu_memory_utilization": sampling.gpu_memory_utilization}
+        if not on_gpu:
+            memory = {"kv_cache_memory_bytes": int(CPU_CACHE_SHARE * psutil.virtual_memory().available)}
+            # vLLM takes back the random numbers of a prompt that is read in pieces, which a CPU generator cannot do.
+            memory["enable_chunked_prefill"] = False
+        try:
+            llm = LLM(
+                where["pretrained_model_name_or_path"],
+                revision=where.get("revision"),
+                dtype=choose_precision(),
+                tensor_parallel_size=sampling.tensor_parallel,
+                enable_prefix_caching=True,
+                max_model_len=-1,  # the model's own, or as long as the memory holds
+                generation_config="vllm",  # a hub model's top_p would change what Pass@k means
+                logprobs_mode="processed_logprobs",  # at the temperature of the drawing
+                trust_remote_code=False,
+                **memory,
+            )
+        except (ValueError, RuntimeError, NotImplementedError) as error:
+            raise InputError(
+                f"sampling_engine: vllm cannot load {model}: {error}; its log above says why; give it another"
+                " sampling_gpu_memory_utilization, or set sampling_engine to transformers"
+            ) from error
+        return cls(llm, load_tokenizer(model))
+
+    def close(self) -> None:
+        """Ends vLLM's processes, which frees the memory."""
+        self.llm.llm_engine.engine_core.shutdown()
+
+    def sample(
+        self,
+        prompts: Sequence[list[int]],
+        keys: Sequence[str],
+        draw: Draw,
+        progress: Callable[[int, int], None] = ignore_progress,
+    ) -> list[list[Completion]]:
+        """Draws completions; see `Engine.sample`.
+
+        Sample i of a prompt is drawn with the prompt's seed + i (vLLM does that), so more samples extend fewer. In bfloat16
+        the rounding of a batch can turn a token, and all that follow it.
+
+        Raises:
+            InputError: If the longest prompt and completion exceed what the model or the memory holds.
+        """
+        engine = self.llm.llm_engine
+        longest, room = max(map(len, prompts)) + draw.max_tokens, engine.model_config.max_model_len
+        if longest > room:
+            raise InputError(
+                f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}, and vllm has room for"
+                f" {room} (the model's limit, or that of its memory); lower it, or raise sampling_gpu_memory_utilization"
+            )
+        for number, (prompt, key) in enumerate(zip(prompts, keys, strict=True)):
+            parameters = SamplingParams(
+                n=draw.samples,
+                max_tokens=draw.max_tokens,
+                temperature=draw.temperature,
+                seed=make_seed(draw.seed, key),
+                stop=list(draw.stop),
+                stop_token_ids=[find_eos_token_id(self.tokenizer)],  # besides those of the model's generation_config
+                logprobs=0 if draw.temperature else None,  # of the token drawn only
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            engine.add_request(str(number), {"prompt_token_ids": list(prompt)}, parameters)
+        results: list[list[Completion]] = [[] for _ in prompts]
+        done = tokens = 0
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                drawn = [
+                    Completion(o.text, list(o.token_ids), o.finish_reason == "stop", o.cumulative_logprob or 0.0)
+                    for o in sorted(output.outputs, key=lambda o: o.index)
+                ]
+                results[int(output.request_id)] = drawn
+                done, tokens = done + len(drawn), tokens + sum(len(completion.ids) for completion in drawn)
+                progress(done, tokens)
+        return results
+
+
+def make_seed(seed: int, key: str) -> int:
+    """Returns the seed of a prompt's first sample; room is left above it for those of the others."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:7], "big")

@@ -1,0 +1,1 @@
+"""What each stage does, as plain functions. Stages meet only in records."""

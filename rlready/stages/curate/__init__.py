@@ -1,0 +1,1 @@
+"""Splits the data once, the same for every candidate."""

@@ -1,0 +1,1 @@
+"""Exact and near duplicates, and training problems that are evaluation problems."""

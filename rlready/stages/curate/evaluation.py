@@ -1,0 +1,185 @@
+"""The evaluation problems: which of them predict, which are the benchmark, and all that training data must not hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.stages.curate.card import NOT_DRAWN, NOT_SCORED
+from rlready.stages.curate.duplicates.contamination import Contamination, list_words
+from rlready.stages.curate.duplicates.copies import find_copies
+from rlready.stages.curate.duplicates.near_duplicates import Signatures, sign
+from rlready.stages.curate.pool import hash_place, order_by_hash
+from rlready.stages.curate.reader import SourceReader
+from rlready.stats.intervals import number_clusters
+
+NEAR = "nearly an evaluation problem"
+
+
+class EvaluationSets:
+    """The evaluation problems of a run, as they are read.
+
+    Attributes:
+        contamination: All of them, to hold training problems against.
+        questions: Signatures of their questions, to which those of the training problems are added.
+        benchmarks: Name of the evaluation set of each of those signatures.
+        predictors: Problems for Pass@k.
+        benchmark: Problems for the benchmark; of several, each with the name of its own.
+    """
+
+    def __init__(self, reader: SourceReader, folder: Path):
+        settings = self.settings = reader.settings
+        self.contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
+        self.questions, self.threshold = Signatures(folder / "questions"), settings.near_duplicates
+        self.numbers: dict[str, int] = {}  # by the id of a problem
+        self.benchmarks: list[str] = []
+        self.predictors: list[dict] = []
+        self.benchmark: list[dict] = []
+
+    def add(self, name: str, problems: list[dict]) -> None:
+        """Adds an evaluation set."""
+        self.contamination.add(name, problems)
+        new = {row["problem_id"]: row for row in problems if row["problem_id"] not in self.numbers}
+        self.numbers |= zip(new, range(len(self.numbers), len(self.numbers) + len(new)), strict=True)
+        self.benchmarks += [name] * len(new)
+        if self.threshold and new:
+            texts, answers = ([row[key] for row in new.values()] for key in ("question", "answer"))
+            self.questions.add(*sign(texts, list(map(list_words, texts)), answers))
+
+    def find_near(self, rows: np.ndarray) -> np.ndarray:
+        """Returns for questions, by the numbers of their signatures, the number of a near evaluation problem, -1 for none."""
+        return self.questions.find_copies(np.arange(len(self.numbers)), rows, self.threshold)
+
+    def find_shared(self, problems: list[dict], others: list[dict]) -> set[str]:
+        """Returns the ids of those of other evaluation problems that are, or nearly are, one of these."""
+        ones, rows = (np.array([self.numbers[row["problem_id"]] for row in some], int) for some in (problems, others))
+        texts = ((place, row["problem_id"], row["question"]) for place, row in enumerate(others))
+        copies, _ = find_copies(self.settings, self.questions, (ones, problems), (rows, texts))
+        groups = set(self.group(problems))
+        named = zip(others, copies, self.group(others), strict=True)
+        return {row["problem_id"] for row, copied, group in named if copied or group in groups}
+
+    def group(self, problems: Iterable[dict]) -> list[str]:
+        """Returns the group of each problem: the id of the near-duplicate that leads it, most often its own."""
+        ids = sorted(self.numbers)
+        leaders = self.questions.group(np.array([self.numbers[name] for name in ids], int), self.threshold)
+        led = {name: ids[leader] for name, leader in zip(ids, leaders.tolist(), strict=True)}
+        return [led[row["problem_id"]] for row in problems]
+
+    def join(self, problems: list[dict]) -> list[dict]:
+        """Returns the problems with their `group`: near-duplicates and what was made from one thing are in one.
+
+        What all problems of a benchmark were made from tells none of them apart.
+        """
+        leaders, kinds = self.group(problems), {}
+        for row in problems:
+            kinds.setdefault(row.get("benchmark"), set()).add(row.get("group"))
+        told = [len(kinds[row.get("benchmark")]) > 1 and row.get("group") for row in problems]
+        sides = [
+            number_clusters(leaders),
+            number_clusters([name or id_ for name, id_ in zip(told, leaders, strict=True)]),
+        ]
+        groups, before = np.arange(len(problems)), None
+        while not np.array_equal(groups, before):
+            before = groups
+            for members in sides:
+                lowest = np.full(len(problems), len(problems))
+                np.minimum.at(lowest, members, groups)
+                groups = lowest[members]
+        return [row | {"group": leaders[first]} for row, first in zip(problems, groups.tolist(), strict=True)]
+
+
+def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
+    """Reads all evaluation sets and draws the predictors' and the benchmarks' problems.
+
+    Of near-duplicates among the evaluation sets at most one predicts, and then none of them is scored.
+
+    Args:
+        reader: Opens the sources.
+        folder: For signatures.
+
+    Raises:
+        InputError: If a set cannot be read or has too few problems.
+    """
+    settings, evaluation = reader.settings, EvaluationSets(reader, folder)
+    names = list_benchmarks(settings)
+    suite = find_benchmarks(names, settings.sources, get_mirror(settings.mirror))
+    own = 0 if settings.predictor_data else settings.predictor_problems
+    sets = {}
+    for name in names:
+        sets[name] = reader.read_problems("evaluation", name, "benchmarks", own + settings.benchmark_problems)
+        evaluation.add(name, sets[name])
+    _draw(reader, evaluation, sets, {name: source.benchmark for name, source in zip(names, suite, strict=True)}, own)
+    if settings.predictor_data:
+        _read_predictors(reader, evaluation)
+    for rows in (evaluation.predictors, evaluation.benchmark):
+        rows[:] = evaluation.join(rows)
+    for name in settings.decontaminate:
+        problems = reader.read_problems("decontaminate", name, "benchmarks", 0)
+        evaluation.add(name, problems)
+        for row in problems:
+            reader.dropped.add("decontaminate", NOT_SCORED, reader.places[row["problem_id"]])
+    return evaluation
+
+
+def _draw(
+    reader: SourceReader, evaluation: EvaluationSets, sets: dict[str, list[dict]], benchmarks: dict[str, str], own: int
+) -> None:
+    """Draws so many predictors' problems from all sets together, and each benchmark from what is near to none of them."""
+    settings, seed = reader.settings, reader.settings.seed
+    # A problem of two benchmarks is scored in both.
+    every = {row["problem_id"]: row for problems in sets.values() for row in problems}
+    wanted = own + (settings.benchmark_problems if len(sets) == 1 else 1)
+    if not settings.benchmark_problems:  # there is no RL and nothing to score after it, so all of them may predict
+        wanted = own = min(own, len(every))
+    first, what = next(iter(sets)), "predictor and benchmark problems"
+    reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
+    groups = dict(zip(every, evaluation.group(every.values()), strict=True))
+    firsts: dict[str, dict] = {}
+    for row in order_by_hash(every.values(), seed, "evaluation"):
+        firsts.setdefault(groups[row["problem_id"]], row)
+    if settings.benchmark_problems:
+        reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
+    drawn = sorted(firsts, key=lambda group: hash_place(seed, "problem", group))[:own]
+    evaluation.predictors = [firsts[group] for group in drawn]
+    predicts, spare = {row["problem_id"] for row in evaluation.predictors}, []
+    shared = evaluation.find_shared(evaluation.predictors, list(every.values()))
+    for name, benchmark in benchmarks.items():
+        left = []
+        for row in order_by_hash(sets[name], seed, "evaluation"):
+            if row["problem_id"] not in shared:
+                left.append(row | ({"benchmark": benchmark} if len(sets) > 1 else {}))
+            elif row["problem_id"] not in predicts:
+                reader.dropped.add("benchmark", "nearly a problem that predicts", reader.places[row["problem_id"]])
+            elif row is not every[row["problem_id"]]:
+                reader.dropped.add("benchmark", "also a problem that predicts", reader.places[row["problem_id"]])
+        usable, needed = (own + len(left), wanted) if len(sets) == 1 else (len(left), 1)
+        if settings.benchmark_problems:
+            reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
+        evaluation.benchmark += left[: settings.benchmark_problems]
+        spare += left[settings.benchmark_problems :]
+    for row in spare:
+        reader.dropped.add(
+            "evaluation",
+            f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems",
+            reader.places[row["problem_id"]],
+        )
+
+
+def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
+    """Reads the predictors' problems from a source of their own, without what is the same as, or near to, what is scored."""
+    settings = reader.settings
+    taken = {row["problem_id"] for row in evaluation.benchmark}
+    problems = reader.read_problems("predictors", *reader.uses["predictors"], settings.predictor_problems, taken)
+    evaluation.add(settings.predictor_data, problems)
+    shared = evaluation.find_shared(evaluation.benchmark, problems)
+    for row in problems:
+        if row["problem_id"] in shared:
+            reader.dropped.add("predictors", NEAR, reader.places[row["problem_id"]])
+    kept = order_by_hash((row for row in problems if row["problem_id"] not in shared), settings.seed, "predictors")
+    wanted = settings.predictor_problems if settings.benchmark_problems else 1
+    reader.require(len(kept), wanted, "predictor", "predictors", "curate_predictor_problems")
+    for row in kept[settings.predictor_problems :]:
+        reader.dropped.add("predictors", f"{NOT_DRAWN} curate_predictor_problems", reader.places[row["problem_id"]])
+    evaluation.predictors = kept[: settings.predictor_problems]

@@ -1,0 +1,223 @@
+"""The rows of a source: texts on disk in a seeded order, and in memory only what decides what becomes of each."""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from rlready.stages.curate.card import EXAMPLES_OF_A_REASON, Dropped
+from rlready.stages.curate.duplicates.near_duplicates import Signatures
+from rlready.verifier.equivalence.decide import read_plain
+
+BUCKETS = 256
+BYTES_IN_MEMORY = 64 << 20
+PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # what RL is asked
+EXAMPLE = [*PROMPT, "solution"]
+NAMES = ("place", *EXAMPLE)
+NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "plain")
+ORDER = [("key", "ascending"), ("row", "ascending")]
+
+
+def hash_place(seed: int, purpose: str, problem_id: str, solution: str = "") -> str:
+    """Returns where a row stands in a seeded order: it depends on its contents only."""
+    return hashlib.sha256(f"{seed}/{purpose}/{problem_id}/{solution}".encode()).hexdigest()
+
+
+def order_by_hash(rows: Iterable[dict], seed: int, purpose: str) -> list[dict]:
+    """Returns rows in a seeded order that depends on their contents only."""
+    return sorted(rows, key=lambda row: hash_place(seed, purpose, row["problem_id"], row.get("solution", "")))
+
+
+class Spool:
+    """Rows on their way to a sorted order: spread over files by the first bits of their keys, so that each fits in memory."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.waiting, self.size, self.rows = folder, [], 0, 0
+        self.writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+
+    def add(self, keys: np.ndarray, texts: pa.RecordBatch) -> None:
+        """Adds rows; their numbers are the counts of rows before them."""
+        numbers = np.arange(self.rows, self.rows + len(keys))
+        columns = [pa.array(keys, pa.uint64()), pa.array(numbers, pa.int64()), *texts.columns]
+        self.waiting.append(pa.Table.from_arrays(columns, ["key", "row", *texts.schema.names]))
+        self.rows += len(keys)
+        self.size += texts.nbytes
+        if self.size > BYTES_IN_MEMORY:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = pa.concat_tables(self.waiting).sort_by(ORDER)
+        buckets = table["key"].to_numpy() // (2**64 // BUCKETS)
+        for number, start in zip(*np.unique(buckets, return_index=True), strict=True):
+            if number not in self.writers:
+                self.writers[number] = pa.ipc.new_stream(self.folder / f"{number}.arrow", table.schema)
+            rows = np.searchsorted(buckets, number, "right") - start
+            self.writers[number].write_table(table.slice(start, rows).combine_chunks())
+        self.waiting, self.size = [], 0
+
+    def scan(self) -> Iterator[pa.Table]:
+        """Yields the rows some at a time, in an order of no meaning; a column that is not used is not read."""
+        if not self.writers:
+            yield from filter(len, self.waiting)
+            return
+        if self.waiting:
+            self._flush()
+        for writer in self.writers.values():
+            writer.close()  # no harm when it is closed already
+        for number in sorted(self.writers):
+            with pa.memory_map(str(self.folder / f"{number}.arrow")) as file:
+                yield pa.ipc.open_stream(file).read_all()
+
+    def read(self) -> Iterator[pa.Table]:
+        """Yields the rows in the order of their keys, then numbers, some at a time."""
+        for table in self.scan() if self.writers else [pa.concat_tables(self.waiting)]:
+            yield table.sort_by(ORDER)
+
+
+def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tuple[int, ...]:
+    """Returns the numbers that decide what becomes of a row, in the order of NUMBERS.
+
+    Args:
+        seed: Of the split.
+        drawing: Name of the order in which problems and examples are drawn.
+        writing: Name of the order in which rows are written.
+        row: A problem.
+        tokens: Of its solution, where they were counted.
+
+    Returns:
+        Problem; its places in both orders; what tells apart rows that are the same but for spacing and case; characters of
+        the solution, or of the question where there is none; tokens; whether the gold answer is
+        a plain number, which the verifier can surely read.
+    """
+    solution = row.get("solution", "")
+    drawn = key = int(hash_place(seed, drawing, row["problem_id"], solution)[:16], 16)
+    if writing != drawing:
+        key = int(hash_place(seed, writing, row["problem_id"], solution)[:16], 16)
+    version = hashlib.blake2b(f"{row['question']}\0{row['answer']}".encode(), digest_size=8).digest()
+    length = len(solution or row["question"])
+    answer = row["answer"]
+    plain = int(row["format"] == "boxed" and (answer.isdecimal() or read_plain(answer) is not None))
+    return int(row["problem_id"], 16), drawn, key, int.from_bytes(version), length, tokens, plain
+
+
+class RowPool:
+    """The well-formed rows of a training source.
+
+    Attributes:
+        use: sft or rl.
+        first: Number of its first row in the signatures of all questions.
+        examples: Signatures of questions with their solutions.
+        left: Whether each row left the pool.
+        told: (set, reason, row) of some rows that left, whose places are still to be told.
+        pairs: Some near-duplicates, each with the row that stays instead.
+    """
+
+    def __init__(self, folder: Path, use: str, dropped: Dropped, questions: Signatures):
+        folder.mkdir(parents=True)
+        self.use, self.dropped = use, dropped
+        self.spool = Spool(folder)
+        self.questions, self.first = questions, len(questions)
+        self.examples = Signatures(folder / "examples")
+        self.left, self.told = np.zeros(0, bool), []
+        self.pairs: list[tuple[int, int]] = []
+        self.columns = {name: array("Q") for name in NUMBERS}
+
+    def __len__(self) -> int:
+        return self.spool.rows
+
+    def add(self, texts: pa.RecordBatch, numbers: np.ndarray) -> None:
+        """Adds rows: their texts, columns NAMES, and what `measure` returned of each, rows in the order of NUMBERS."""
+        for column, values in zip(self.columns.values(), numbers, strict=True):
+            column.frombytes(values.tobytes())
+        self.spool.add(numbers[NUMBERS.index("keys")], texts)
+
+    def get(self, name: str) -> np.ndarray:
+        """Returns a column of NUMBERS."""
+        return np.frombuffer(self.columns[name], np.uint64)
+
+    def remove_duplicates(self, threshold: float) -> None:
+        """Leaves out what says the same, or nearly the same, as another row; which one stays does not depend on their order.
+
+        Args:
+            threshold: Least similarity of near-duplicates: of SFT examples with their solutions, of RL prompts alone; 0 keeps
+                them.
+        """
+        order = np.lexsort((self.get("versions"), self.get("places")))
+        places = self.get("places")[order]
+        self.leave_out(order[1:][places[1:] == places[:-1]], "duplicate")
+        if threshold:
+            if self.use == "sft":
+                near = self.examples.find(self.order(), threshold)
+            else:
+                found = self.questions.find(self.order() + self.first, threshold)
+                near = {row - self.first: stays - self.first for row, stays in found.items()}
+            self.leave_out(np.array(list(near), np.int64), "near-duplicate")
+            self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
+
+    def leave_out(self, rows: np.ndarray, reason: str, use: str = "") -> None:
+        """Counts rows that leave; where they stand is told when their texts are read again.
+
+        Args:
+            rows: Their numbers.
+            reason: Why they leave.
+            use: The set that they leave; the pool's own unless given.
+        """
+        if not len(rows):
+            return
+        self.dropped.counts[use or self.use, reason] += len(rows)
+        first = rows[np.argsort(self.get("keys")[rows], kind="stable")[:EXAMPLES_OF_A_REASON]]
+        self.told += [(use or self.use, reason, row) for row in first.tolist()]
+        if use in ("", self.use):
+            self.left = ~self.alive
+            self.left[rows] = True
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Whether each row is still in the pool."""
+        return ~np.pad(self.left, (0, len(self) - len(self.left)))
+
+    def order(self, alive: np.ndarray | None = None) -> np.ndarray:
+        """Returns the numbers of these rows, or of all that are still in the pool, in the order of drawing."""
+        rows = np.flatnonzero(self.alive if alive is None else alive)
+        return rows[np.argsort(self.get("places")[rows], kind="stable")]
+
+    def list_problems(self, alive: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns of these rows, or of all still in the pool, the first that asks each problem, and the ids of the problems."""
+        drawn = self.order(alive)
+        problems, firsts = np.unique(self.get("problems")[drawn], return_index=True)
+        return drawn[firsts], problems
+
+    def fetch(self, rows: np.ndarray) -> list[dict]:
+        """Returns the problems of some rows, in their order."""
+        asked, problems = np.zeros(len(self), bool), {}
+        asked[rows] = True
+        for table in self.spool.scan():
+            some = table.select(["row", *PROMPT]).filter(asked[table["row"].to_numpy()]).to_pylist()
+            problems |= {row.pop("row"): row for row in some}
+        return [problems[row] for row in rows.tolist()]
+
+    def list_questions(self, rows: np.ndarray) -> Iterator[tuple[int, str, str]]:
+        """Yields (place in `rows`, problem_id, question) of rows, in an order of no meaning."""
+        places = np.full(len(self), -1)
+        places[rows] = np.arange(len(rows))
+        for table in self.spool.scan():
+            found = places[table["row"].to_numpy()]
+            some = table.select(["problem_id", "question"]).filter(found >= 0)
+            yield from zip(found[found >= 0].tolist(), *(column.to_pylist() for column in some.columns), strict=True)
+
+    def read(self) -> Iterator[pa.Table]:
+        """Yields rows with their numbers in the order of writing, and notes where those stand that were left out."""
+        asked = {number: {} for pair in self.pairs for number in pair} | {row: {} for *_, row in self.told}
+        for table in self.spool.read():
+            numbers = table["row"].to_numpy()
+            for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():
+                asked[numbers[place]] = table.slice(place, 1).to_pylist()[0]
+            yield table
+        for use, reason, row in self.told:
+            self.dropped.locate(use, reason, asked[row]["place"])
+        for row, stays in self.pairs:
+            texts = (asked[row]["question"], asked[stays]["question"])
+            self.dropped.show(self.use, "near-duplicate", asked[row]["place"], *texts)

@@ -1,0 +1,114 @@
+"""The sources of one run: opened at the revision that plan saw, counted, and described for the card."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+from rlready.config import Curate
+from rlready.data.problems import read_problem
+from rlready.data.registry import BUILTIN, Source, find_source, get_mirror, list_sources
+from rlready.data.sources import Chunk, check_rows, examine, read_chunks
+from rlready.errors import InputError
+from rlready.stages.curate.card import Dropped
+
+
+class SourceReader:
+    """Reads the sources of a run.
+
+    Attributes:
+        settings: Names of the sources, mirror and seed.
+        dropped: Counts what is left out.
+        uses: (name of the source, registry) by use, as in `list_sources`.
+        places: Where the problems of evaluation sets stand, by their id.
+        described: What was read, by the key of the source, for the card.
+        read: Rows read, by use.
+    """
+
+    def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
+        self.settings, self.revisions, self.dropped = settings, revisions, dropped
+        self.uses = list_sources(settings)
+        self.places: dict[str, str] = {}
+        self.described: dict[str, dict] = {}
+        self.read: Counter = Counter()
+
+    def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
+        """Returns a source and its raw rows.
+
+        Args:
+            use: sft, rl, predictors, evaluation or decontaminate.
+            name: Of the source.
+            registry: Which to look into first.
+
+        Raises:
+            InputError: If it has changed since plan looked at it, or has another number of rows than its entry says.
+        """
+        settings = self.settings
+        source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
+        revision = self.revisions.get(source.key, "")
+        if source.path and examine(source, settings.seed).digest != revision:
+            raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
+        described = self.described[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
+
+        split = "evaluation" if use == "decontaminate" else use
+
+        def read() -> Iterator[Chunk]:
+            rows = 0
+            for chunk in read_chunks(source, split, settings.seed, revision):
+                rows += len(chunk)
+                self.read[use] += len(chunk)
+                yield chunk
+            check_rows(source, rows)
+            described["rows"] = rows
+
+        return source, read()
+
+    def read_problems(self, use: str, name: str, registry: str, wanted: int, taken: set[str] = frozenset()) -> list[dict]:
+        """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted.
+
+        Args:
+            use: evaluation, predictors or decontaminate.
+            name: Of the source.
+            registry: Which to look into first.
+            wanted: Problems of an endless source.
+            taken: Ids of problems to leave out.
+
+        Raises:
+            InputError: If none is left.
+        """
+        rows, seen = [], set()
+        source, chunks = self.open(use, name, registry)
+        for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
+            noted = []
+            try:
+                row = read_problem(raw, False, source, noted.append)
+            except InputError as error:
+                self.dropped.add(use, str(error), place)
+                continue
+            for what in noted:
+                self.dropped.parts.add(use, what, place)
+            if row["problem_id"] in seen:
+                self.dropped.add(use, "duplicate", place)
+            elif row["problem_id"] in taken:
+                self.dropped.add(use, "also an evaluation problem", place)
+            else:
+                seen.add(row["problem_id"])
+                self.places[row["problem_id"]] = place
+                rows.append(row)
+            if name == BUILTIN and len(rows) == wanted:
+                break
+        self.require_some(rows, use, name)
+        return rows
+
+    def require_some(self, rows, use: str, name: str) -> None:
+        """Raises InputError if a source has no row that can be used, with the reasons."""
+        if not len(rows):
+            raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
+
+    def require(self, rows: int, wanted: int, name: str, use: str | tuple[str, str], what: str) -> None:
+        """Raises InputError if there are fewer rows than wanted, with the reasons for which others were left out."""
+        if rows < wanted:
+            left_out = "; ".join(filter(None, map(self.dropped.count, dict.fromkeys((use, name.lower())))))
+            raise InputError(
+                f"{self.uses[use][0]}: {wanted} {name} rows wanted ({what}), {rows} usable"
+                f"{f' ({left_out})' if left_out else ''}; ask for fewer or add data"
+            )

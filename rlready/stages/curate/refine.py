@@ -1,0 +1,176 @@
+"""From raw rows to training rows: all that can be said of a row by itself, in as many processes as there are cores."""
+
+import itertools
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from rlready.config import Curate
+from rlready.data.problems import read_problem
+from rlready.data.references import ADDED
+from rlready.data.registry import BUILTIN, Source
+from rlready.data.sources import Chunk
+from rlready.errors import InputError
+from rlready.stages.curate.duplicates.contamination import Contamination, Match, Text, list_words
+from rlready.stages.curate.duplicates.near_duplicates import sign
+from rlready.stages.curate.pool import NAMES, measure
+from rlready.verifier import verify
+
+# Fewer chunks are sooner done here than handed to processes.
+CHUNKS_HERE = 8
+CHUNKS_WAITING = 3  # a process
+UNVERIFIED = "the verifier cannot tell whether the trace ends in the answer"
+
+
+@dataclass
+class Refined:
+    """What became of a chunk.
+
+    Attributes:
+        texts: Of the rows that stay, columns NAMES.
+        numbers: What `measure` said of them, rows in the order of NUMBERS.
+        questions: What `sign` says of the questions, where near-duplicates are looked for.
+        examples: The same of questions with their solutions.
+        parts: (what, place) of what was left out of, or added to, rows that stay.
+        dropped: (reason, place) of rows that are malformed or unwanted.
+        matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
+    """
+
+    texts: pa.RecordBatch | None = None
+    numbers: np.ndarray | None = None
+    questions: tuple[bytes, bytes, bytes] | None = None
+    examples: tuple[bytes, bytes, bytes] | None = None
+    parts: list[tuple[str, str]] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    matches: list[tuple[str, str, Match, bool]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """Decides what becomes of the rows of a training source.
+
+    Attributes:
+        use: sft or rl.
+        source: What the rows come from.
+        settings: Thresholds and switches.
+        evaluated: The evaluation problems.
+        count_tokens: Counts tokens of texts, where that is asked for.
+    """
+
+    use: str
+    source: Source
+    settings: Curate
+    evaluated: Contamination
+    count_tokens: Callable[[list[str]], list[int]] | None
+
+    @property
+    def reads(self) -> bool:
+        """Whether words are compared, and not only whole problems."""
+        return bool(self.settings.contamination_ngram or self.settings.near_duplicates)
+
+    def refine(self, chunk: Chunk) -> Refined:
+        """Returns what becomes of the rows of a chunk."""
+        refined, some = Refined(), []
+        for place, raw in chunk.read():
+            noted = []
+            try:
+                # What RL is going to ask is chosen among all rows, and its answers are looked at then (`draw_judged`).
+                row = read_problem(raw, self.use == "sft", self.source, noted.append, judged=False)
+                words = Text(row["question"]) if self.reads else None
+                match = self.evaluated.find(row["problem_id"], words)
+                if match:
+                    exact = row["problem_id"] in self.evaluated.same
+                    refined.matches.append((place, row["question"], match, exact))
+                else:
+                    self._check_trace(row, noted)
+                    some.append((place, row, words))
+                    refined.parts += [(what, place) for what in noted]
+            except InputError as error:
+                refined.dropped.append((str(error), place))
+        self._measure(some, refined)
+        return refined
+
+    def _check_trace(self, row: dict, noted: list[str]) -> None:
+        if self.use != "sft" or self.settings.traces != "verified":
+            return
+        right = ADDED not in noted and verify(row["solution"], row["answer"], row["format"])
+        if right is None:
+            # It leaves, since `verified` says that what stays was verified; but it may well be right.
+            raise InputError(UNVERIFIED)
+        if not right:
+            raise InputError("the trace does not end in the answer")
+
+    def _measure(self, some: list[tuple[str, dict, Text]], refined: Refined) -> None:
+        settings, sft = self.settings, self.use == "sft"
+        drawing, writing = ("sft", "subset") if sft else ("rl", "rl")
+        counts = self.count_tokens([row["solution"] for _, row, _ in some]) if sft and self.count_tokens else [0] * len(some)
+        kept, numbers = [], []
+        for (place, row, words), tokens in zip(some, counts, strict=True):
+            if sft and tokens < settings.min_tokens:
+                refined.dropped.append(("shorter than curate_min_tokens", place))
+            elif sft and settings.max_tokens and tokens > settings.max_tokens:
+                refined.dropped.append(("longer than curate_max_tokens", place))
+            else:
+                numbers.append(measure(settings.seed, drawing, writing, row, tokens))
+                kept.append((place, row, words))
+        if not kept:
+            return
+        columns = [[place for place, _, _ in kept], *([row.get(name, "") for _, row, _ in kept] for name in NAMES[1:])]
+        refined.texts = pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], NAMES)
+        refined.numbers = np.array(numbers, np.uint64).T
+        if settings.near_duplicates:
+            questions, answers = columns[NAMES.index("question")], columns[NAMES.index("answer")]
+            asked = [text.words for *_, text in kept]
+            refined.questions = sign(questions, asked, answers)
+            if sft:
+                solutions = columns[NAMES.index("solution")]
+                said = [words + list_words(solution) for words, solution in zip(asked, solutions, strict=True)]
+                refined.examples = sign(list(map("\n".join, zip(questions, solutions, strict=True))), said, answers)
+
+
+_refiner: Refiner | None = None
+
+
+def _take(refiner: Refiner) -> None:
+    global _refiner
+    _refiner = refiner
+
+
+def _refine(chunk: Chunk) -> Refined:
+    return _refiner.refine(chunk)
+
+
+def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
+    """Yields what becomes of chunks, in their order; beyond the first few, in processes of their own.
+
+    Args:
+        refiner: What to do; a fork shares the evaluation problems in it instead of copying them.
+        chunks: Raw rows.
+
+    Yields:
+        One result a chunk.
+    """
+    chunks, processes = iter(chunks), len(os.sched_getaffinity(0))
+    if refiner.source.name == BUILTIN:
+        # Made one by one until there are enough, which only this process knows.
+        yield from map(refiner.refine, chunks)
+    here = CHUNKS_HERE if processes > 1 else None
+    yield from map(refiner.refine, itertools.islice(chunks, here))
+    first = next(chunks, None)
+    if first is None:
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, context, initializer=_take, initargs=(refiner,)) as pool:
+        waiting = deque()
+        for chunk in itertools.chain([first], chunks):
+            waiting.append(pool.submit(_refine, chunk))
+            if len(waiting) > CHUNKS_WAITING * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

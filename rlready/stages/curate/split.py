@@ -1,0 +1,189 @@
+"""What becomes of each row of the pool: held out, an RL prompt, an SFT example of some rank, or nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.config import SUBSETS, Curate
+from rlready.stages.curate.card import NOT_DRAWN, Dropped
+from rlready.stages.curate.difficulty import PassRates
+from rlready.stages.curate.duplicates.copies import find_copies
+from rlready.stages.curate.evaluation import NEAR, EvaluationSets
+from rlready.stages.curate.pool import EXAMPLE, RowPool, hash_place
+from rlready.stages.curate.reader import SourceReader
+from rlready.stages.curate.references import draw_judged
+
+
+@dataclass(frozen=True)
+class Split:
+    """What becomes of the rows of the SFT source; arrays over its rows.
+
+    Attributes:
+        heldout: Whether it is held out.
+        prompts: Whether it is an RL prompt.
+        ranks: Its rank in each subset, -1 where it is not an SFT example.
+    """
+
+    heldout: np.ndarray
+    prompts: np.ndarray
+    ranks: dict[str, np.ndarray]
+
+
+def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
+    """Leaves out duplicates, near-duplicates and what is near to an evaluation problem, and groups the rest by question.
+
+    Args:
+        evaluation: The evaluation problems.
+        pools: The training sources.
+        dropped: Counts what is left out.
+
+    Returns:
+        For each pool the group of each row, in all pools the same for near-duplicate questions: the id, as a number, of the
+        problem that leads it; 0 for rows that left.
+    """
+    asked, ids, found = [], [], []
+    for pool in pools:
+        pool.remove_duplicates(evaluation.threshold)
+        rows, problems = pool.list_problems()
+        copied = evaluation.find_near(rows + pool.first)
+        near = copied >= 0
+        left = np.flatnonzero(pool.alive & np.isin(pool.get("problems"), problems[near]))
+        pool.leave_out(left, NEAR)
+        for place in copied[near][np.searchsorted(problems[near], pool.get("problems")[left])].tolist():
+            dropped.matches[pool.use, evaluation.benchmarks[place], NEAR] += 1
+        asked.append(rows[~near] + pool.first)
+        ids.append(problems[~near])
+    for pool, problems in zip(pools, ids, strict=True):
+        if not found:
+            leaders = np.concatenate(ids)[evaluation.questions.group(np.concatenate(asked), evaluation.threshold)]
+        groups, rows = np.zeros(len(pool), np.uint64), np.flatnonzero(pool.alive)
+        groups[rows] = leaders[np.searchsorted(problems, pool.get("problems")[rows])]
+        leaders = leaders[len(problems) :]
+        found.append(groups)
+    return found
+
+
+def draw_problems(pool: RowPool, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Returns one row of each group of problems, in an order of drawing in which the number of its rows has no part."""
+    drawn = pool.order()
+    named, firsts = np.unique(groups[drawn], return_index=True)
+    places = [hash_place(seed, "problem", f"{group:016x}") for group in named.tolist()]
+    return drawn[firsts[np.argsort(places, kind="stable")]]
+
+
+def find_copies_of(
+    settings: Curate, source: RowPool, problems: np.ndarray, pool: RowPool, rows: np.ndarray
+) -> tuple[np.ndarray, set[str]]:
+    """Returns what `find_copies` does for problems of a source and rows of a pool."""
+    asked = source.fetch(problems) if settings.contamination_ngram and len(problems) else []
+    others = rows + pool.first, pool.list_questions(rows)
+    return find_copies(settings, pool.questions, (problems + source.first, asked), others)
+
+
+def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:
+    """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
+
+    Args:
+        reader: Settings, and counts for messages.
+        pool: The SFT source.
+        groups: Group of each row's problem.
+        rates: The base model's pass rates, where they decide.
+
+    Raises:
+        InputError: If there are too few rows.
+    """
+    settings = reader.settings
+    drawn = draw_problems(pool, groups, settings.seed)
+    own_rl = 0 if settings.rl_data else settings.rl_problems
+    # Without RL nothing else is drawn from what is held out: there may be fewer.
+    wanted = settings.heldout_problems + own_rl + 1 if settings.rl_problems else 1
+    reader.require(len(drawn), wanted, "SFT", "sft", "held-out and RL problems")
+    first, others = np.split(drawn, [settings.heldout_problems])
+    heldout = pool.alive & np.isin(groups, groups[first])
+
+    def find_shared(rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        return find_copies_of(settings, pool, pool.list_problems(taken)[0], pool, rows)[0]
+
+    prompts = draw_judged(pool, others, own_rl, rates, lambda rows: find_shared(rows, heldout), "nearly a held-out problem")
+    reader.require(len(prompts), own_rl, "RL", "sft", "curate_rl_problems")
+    asked = np.isin(np.arange(len(pool)), prompts)
+    pool.leave_out(np.flatnonzero(pool.alive & np.isin(groups, groups[prompts]) & ~asked), "another row of an RL problem")
+    rest = np.flatnonzero(pool.alive & ~heldout & ~asked)
+    pool.leave_out(rest[find_shared(rest, heldout | asked)], "nearly a held-out or RL problem")
+    in_pool = pool.order(pool.alive & ~heldout & ~asked)
+    if settings.sft_examples:
+        reader.require(len(in_pool), settings.sft_examples, "SFT", "sft", "curate_sft_examples")
+        in_pool, spare = np.split(in_pool, [settings.sft_examples])
+        pool.leave_out(spare, f"{NOT_DRAWN} curate_sft_examples")
+    return Split(heldout, asked, _rank(pool, in_pool, settings))
+
+
+def draw_own_prompts(
+    reader: SourceReader, trained: RowPool, pool: RowPool, groups: list[np.ndarray], rates: PassRates
+) -> list[dict]:
+    """Returns RL prompts from a source of their own that share no problem with the SFT source.
+
+    Args:
+        reader: Settings, and counts for messages.
+        trained: The SFT source.
+        pool: The RL source.
+        groups: Group of each row's problem, of both.
+        rates: The base model's pass rates, where they decide.
+
+    Raises:
+        InputError: If there are too few.
+    """
+    settings, problems = reader.settings, pool.get("problems")
+    pool.leave_out(np.flatnonzero(pool.alive & np.isin(problems, trained.get("problems"))), "also an SFT example")
+    rows, used = np.flatnonzero(pool.alive), trained.list_problems()[0]
+    near = pool.questions.find_copies(used + trained.first, rows + pool.first, settings.near_duplicates) >= 0
+    pool.leave_out(rows[near | np.isin(groups[1][rows], groups[0][used])], "nearly an SFT example")
+
+    def find_trained(rows: np.ndarray) -> np.ndarray:
+        _, found = find_copies_of(settings, pool, rows, trained, used)
+        return np.isin(problems[rows], np.array([int(problem, 16) for problem in found], np.uint64))
+
+    drawn = draw_problems(pool, groups[1], settings.seed)
+    drawn = draw_judged(pool, drawn, settings.rl_problems, rates, find_trained, "nearly an SFT example")
+    chosen = np.isin(np.arange(len(pool)), drawn)
+    pool.leave_out(np.flatnonzero(pool.alive & ~chosen), f"{NOT_DRAWN} curate_rl_problems")
+    prompts = []
+    for table in pool.read():
+        prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()
+    reader.require(len(prompts), settings.rl_problems, "RL", "rl", "curate_rl_problems")
+    return prompts
+
+
+def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
+    """Returns each row's rank in each subset, -1 for rows that are not among these."""
+    rows = rows[np.argsort(pool.get("keys")[rows], kind="stable")]
+    by_tokens = settings.match == "tokens"
+    lengths = pool.get("tokens" if by_tokens else "lengths")[rows].astype(np.int64)
+    ranked = {}
+    for subset, ranking in rank_subsets(lengths, by_tokens).items():
+        ranked[subset] = np.full(len(pool), -1, np.int64)
+        ranked[subset][rows] = ranking
+    return ranked
+
+
+def rank_subsets(lengths: np.ndarray, by_tokens: bool = False) -> dict[str, np.ndarray]:
+    """Returns a rank for each subset kind; the n examples of a subset are those of rank below n.
+
+    Args:
+        lengths: Of each example, in the random order; ties are broken by that order. mixed takes the shortest and the
+            longest in turn.
+        by_tokens: Whether a subset of n examples shall instead have at most as many tokens as the first n of the random order,
+            and as many examples as fit; lengths are tokens then.
+
+    Returns:
+        For each subset, the rank of every example.
+    """
+    shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
+    mixed = np.stack([shortest, longest], 1).ravel()
+    mixed = mixed[np.sort(np.unique(mixed, return_index=True)[1])]
+    ranks = {}
+    for subset, order in zip(SUBSETS, (np.arange(len(lengths)), shortest, longest, mixed), strict=True):
+        ranks[subset] = np.empty(len(lengths), np.int64)
+        budget, needed = np.cumsum(lengths), np.cumsum(lengths[order])
+        ranks[subset][order] = np.searchsorted(budget, needed) if by_tokens else np.arange(len(lengths))
+    return ranks

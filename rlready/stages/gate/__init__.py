@@ -1,0 +1,1 @@
+"""Decides which candidates go on to RL."""

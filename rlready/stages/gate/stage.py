@@ -1,0 +1,78 @@
+"""The stage itself: reads its inputs, works, writes its outcome."""
+
+import dataclasses
+import json
+import os
+
+from rlready.config import read_settings
+from rlready.errors import InputError
+from rlready.gate.decide import decide
+from rlready.gate.ranking import rank
+from rlready.records.outcome import Candidate, Outcome
+from rlready.records.serialization import parse_record, read_record, to_json, write_atomically
+from rlready.runtime import events
+from rlready.runtime.outputs import hand_on
+from rlready.stages.gate.forecast import forecast
+from rlready.tracking.log import log_outcome
+
+
+def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[dict[str, str]]:
+    """Judges the sweep and writes the verdicts, as records and as a table.
+
+    Returns:
+        For each candidate that RL runs for: its JSON, and the digest of the checkpoint that was judged.
+    """
+    given = read_settings(settings)
+    baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
+    # The run is no setting: a gate from the cache keeps its verdicts and its draw.
+    decided = decide(outcomes, baseline, given.gate, given.trains, os.environ.get("RLREADY_RUN_ID"))
+    decided = rank(decided, outcomes, given.gate)
+    if given.trains:
+        comparable = {o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss and o.shares_tokens(baseline)}
+        expected = forecast(decided, given.experiment, comparable)
+        decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
+    rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
+    whole = []
+    for outcome, verdict in zip(outcomes, decided, strict=True):
+        said = dataclasses.asdict(verdict)
+        events.emit("gate", verdict.candidate_id, "decided", **{k: said[k] for k in ("decision", "reason", "proceed")})
+        runs = "yes" if verdict.proceed else "no"
+        rows.append(f"| {verdict.candidate_id} | {verdict.decision} | {runs} | {verdict.reason} |")
+        events.tell(f"{verdict.candidate_id}: {verdict.decision}: {verdict.reason}")
+        links = outcome.links | {"experiment": given.experiment}
+        whole.append(dataclasses.replace(outcome, verdict=verdict, links=links))
+        log_outcome(whole[-1])
+    if given.trains:
+        chosen = [verdict.candidate_id for verdict in decided if verdict.proceed]
+        events.tell(events.TRAINED + (", ".join(chosen) or "none"))
+    write_atomically(verdicts, "\n".join(rows) + "\n")
+    held = {
+        "baseline": baseline and dataclasses.asdict(baseline),
+        "outcomes": [dataclasses.asdict(outcome) for outcome in whole],
+    }
+    write_atomically(judged, json.dumps(held))
+    proceeding = [outcome for outcome in whole if outcome.verdict.proceed]
+    approved = [{"candidate": to_json(o.candidate), "digest": o.sft.model_digest} for o in proceeding]
+    return hand_on(approved=approved)[0]
+
+
+def arrange(measured: list[Outcome], settings) -> tuple[Outcome | None, list[Outcome]]:
+    """Returns the base model's outcome, if there is a base model, and those of the candidates, in the order of the plan.
+
+    A model is measured once: for the candidates that are the base model, or the checkpoint of another, and differ from it
+    by the seed of their RL.
+
+    Raises:
+        InputError: If one is missing: an orchestrator can skip a branch silently.
+    """
+    found = {outcome.candidate.candidate_id: outcome for outcome in measured}
+    baseline = next((outcome for outcome in measured if outcome.candidate.is_base), None)
+    if baseline is None and settings.compares_base:
+        raise InputError("the base model was not measured; the orchestrator skipped it")
+    for values, other in settings.shared:
+        candidate = parse_record(Candidate, values)
+        if other in found:
+            found[candidate.candidate_id] = dataclasses.replace(found[other], candidate=candidate)
+    if lost := [name for name in settings.candidates if name not in found]:
+        raise InputError(f"{', '.join(lost)}: planned, but not measured; the orchestrator skipped it")
+    return baseline, [found[name] for name in settings.candidates]

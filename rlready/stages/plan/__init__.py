@@ -1,0 +1,1 @@
+"""Checks everything before anything expensive and expands the sweep."""

@@ -1,0 +1,183 @@
+"""The models that an experiment starts from, base model and finished checkpoints: found, checked, pinned and sized."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import InputError, about
+from rlready.models.load import ADAPTERS, check_model_folder, count_parameters, digest_folder, find_model
+from rlready.models.remote import copy_remote, digest_remote, is_url
+from rlready.records.outcome import BaseModel, Candidate
+from rlready.stages.plan.cost import Shape, find_config, read_shape
+from rlready.stages.plan.model import check_model, find_file, read_json
+
+Ask = Callable[[Callable, str], Any]  # calls what may not reach the hub, for a parameter or a candidate; None where it did not
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that is there, with what its memory and cost follow from.
+
+    Attributes:
+        model: Where it is, pinned; a digest that is empty says that the hub could not be asked.
+        adapter_base: Where it is adapters: the model that they belong to.
+        kind: Its architecture; empty where it could not be read.
+        vocabulary: Rows of its embedding; None where that could not be read.
+        shape: Its shape, where it is that of a Llama-like decoder.
+        source: Where that was read.
+        parameters: How many it has; None where nobody knows.
+    """
+
+    model: BaseModel
+    adapter_base: BaseModel | None
+    kind: str
+    vocabulary: int | None
+    shape: Shape | None
+    source: str
+    parameters: int | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others: a copy has the same one."""
+        return tuple((m.digest or f"{m.location}@{m.revision}") if m else "" for m in (self.model, self.adapter_base))
+
+    def describe(self) -> str:
+        """Returns it in a line."""
+        size = f", {self.parameters / 1e6:,.{0 if self.parameters > 1e7 else 2}f} M parameters" if self.parameters else ""
+        base = f", adapters of {self.adapter_base.location}" if self.adapter_base else ""
+        kind = f", {self.kind}" if self.kind else ""
+        return f"{self.model.location} ({self.model.digest or 'not checked'}){kind}{size}{base}"
+
+
+def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
+    """Returns a model that is there as a whole: the base model.
+
+    Args:
+        model: Folder, hub id or builtin name.
+        revision: Hub revision.
+        name: What messages begin with.
+        ask: Calls what may not reach the hub.
+
+    Raises:
+        InputError: If it is not there, or cannot be asked, trained or saved.
+    """
+    found = ask(lambda: find_model(model, revision or "main"), name) or BaseModel(model, revision, "")
+    if found.digest:
+        ask(lambda: check_model(found), name)
+    return _measure(found)
+
+
+def find_checkpoint(candidate: Candidate, ask: Ask) -> FoundModel:
+    """Returns the model of a candidate that is a finished checkpoint: a folder, a hub id or a URL, whole or adapters.
+
+    Raises:
+        InputError: If it is not there, or cannot be asked, trained or saved.
+    """
+    given, name = candidate.checkpoint, candidate.candidate_id
+    if is_url(given.location):
+        with about(name):
+            return _find_remote(given)
+    local = Path(given.location).expanduser()
+    if local.is_dir() and given.revision:
+        raise InputError(f"{name}: revision {given.revision!r} is of a hub model, and {given.location} is a folder")
+    if not (local / ADAPTERS).exists():
+        found = find_whole(given.location, given.revision, name, ask)
+        adapters = found.model.digest and not local.is_dir() and ask(lambda: read_json(found.model, ADAPTERS), name)
+        return _find_adapters(found.model, adapters, name, ask) if adapters else found
+    with about(name):
+        found = BaseModel(str(local.resolve()), "", digest_folder(local))
+        if not (local / "adapter_model.safetensors").exists():
+            raise InputError(f"{local} has no adapter_model.safetensors; other weight formats are not loaded")
+        return _find_adapters(found, read_json(found, ADAPTERS), name, ask)
+
+
+def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> FoundModel:
+    """Returns adapters with the model that they belong to, into which SFT merges them."""
+    kind, base = config.get("peft_type"), config.get("base_model_name_or_path")
+    merge = "merge them (peft's merge_and_unload) and name the merged folder"
+    if not isinstance(kind, str) or "PROMPT" in kind or kind in ("P_TUNING", "PREFIX_TUNING"):
+        raise InputError(f"{name}: {found.location} holds adapters of the kind {kind}, which no weights can be merged with")
+    if not isinstance(base, str) or not base:
+        raise InputError(f"{name}: {found.location} holds adapters that do not name their base model; {merge}")
+    try:
+        below = find_whole(base, config.get("revision") or "", "its base model", ask)
+    except InputError as error:
+        raise type(error)(f"{name}: {found.location} holds adapters, and {error}; {merge}") from error
+    if find_file(found, "tokenizer.json"):
+        ask(lambda: check_model(found), name)
+    return dataclasses.replace(below, model=found, adapter_base=below.model)
+
+
+def _find_remote(given: BaseModel) -> FoundModel:
+    """Looks at the small files of a remote folder; SFT copies all of it."""
+    digest, names = digest_remote(given.location)
+    if ADAPTERS in names:
+        raise InputError(f"{given.location} holds adapters, which are merged in a folder only; copy them to one")
+    with tempfile.TemporaryDirectory() as folder:
+        copy_remote(given.location, [name for name in names if not name.endswith(".safetensors")], Path(folder))
+        seen = BaseModel(folder, "", digest)
+        try:
+            check_model_folder(Path(folder), names)
+            check_model(seen)
+        except InputError as error:
+            raise type(error)(str(error).replace(folder, given.location)) from error
+        return dataclasses.replace(_measure(seen), model=BaseModel(given.location.rstrip("/"), "", digest))
+
+
+def _measure(model: BaseModel) -> FoundModel:
+    config, source = find_config(model)
+    shape, (kind, *_) = read_shape(config), config.get("architectures") or [""]
+    parameters = shape.parameters if shape else model.digest and count_parameters(model) or None
+    return FoundModel(model, None, kind, config.get("vocab_size"), shape, source, parameters)
+
+
+def pin(candidates: list[Candidate], ask: Ask) -> tuple[list[Candidate], dict[str, FoundModel]]:
+    """Returns the candidates with their checkpoints pinned, and the models of the checkpoints by candidate.
+
+    Args:
+        candidates: From the sweep.
+        ask: Calls what may not reach the hub.
+
+    Raises:
+        InputError: If a checkpoint cannot be used.
+    """
+    pinned, found, looked = [], {}, {}
+    for candidate in candidates:
+        if candidate.checkpoint:
+            place = candidate.checkpoint  # the same one for every seed
+            looked[place] = looked.get(place) or find_checkpoint(candidate, ask)
+            model = found[candidate.candidate_id] = looked[place]
+            candidate = dataclasses.replace(candidate, checkpoint=model.model, adapter_base=model.adapter_base)
+        pinned.append(candidate)
+    return pinned, found
+
+
+def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], base: FoundModel | None) -> Iterator[str]:
+    """Yields a line for each checkpoint of another architecture, or vocabulary, than what it is compared with.
+
+    Pass@k and RL ask for neither. A loss in nats a token does: tokens of two vocabularies are not of one length.
+
+    Raises:
+        InputError: If such a checkpoint's loss is to be compared.
+    """
+    first = next((candidate.candidate_id for candidate in candidates if candidate.checkpoint), "")
+    other, called = (base, "the base model") if base else (found.get(first), first)
+    for candidate in candidates:
+        model = found.get(candidate.candidate_id)
+        if not model or model is other:
+            continue
+        differs = None not in (model.vocabulary, other.vocabulary) and model.vocabulary != other.vocabulary
+        sizes = f"{model.vocabulary} tokens, and {called} {other.vocabulary}"
+        if differs and candidate.trained_on_sft_data:
+            raise InputError(
+                f"{candidate.candidate_id}: its vocabulary has {sizes}: losses in nats a token do not compare; leave out"
+                " trained_on_sft_data, or --data of rank"
+            )
+        if differs or (model.kind and other.kind and model.kind != other.kind):
+            yield (
+                f"{candidate.candidate_id} is another model ({model.kind}, {sizes}); Pass@k and RL compare it all the same,"
+                " the loss does not"
+            )

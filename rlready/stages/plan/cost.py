@@ -1,0 +1,340 @@
+"""What an experiment needs of GPUs: memory and hours, estimated from the model's shape before anything is loaded.
+
+Estimates, not measurements: nothing here has been held against a run on GPUs. Memory is what torch keeps, in the precision
+in which the stages load and train; a margin stands for the rest. Hours are a range, from the share of a GPU's speed that
+published runs reach at their best to a third of it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from rlready.config import Experiment, Training
+from rlready.models.load import locate
+from rlready.records.outcome import BaseModel
+from rlready.training.batch import divide_batch
+
+SHAPES = Path(__file__).parent / "shapes.yaml"
+# CUDA's context, NCCL's and cuBLAS's buffers, and what the allocator cannot hand out again.
+MARGIN = 4e9
+# H100 SXM: dense bfloat16 operations and bytes of memory a second (NVIDIA's data sheet).
+PEAK, BANDWIDTH = 989e12, 3.35e12
+# Llama 3 was trained at 38 to 43 % of that (arXiv 2407.21783, table 4); few GPUs and short runs reach less.
+TRAINING_SHARES = (0.4, 0.13)
+# Decoding reads all weights and caches for every token of a batch; engines reach about three quarters of the bandwidth.
+DECODING_SHARES = (0.75, 0.25)
+MOST_SEQUENCES = 256  # that vLLM decodes at once, unless told otherwise
+STAGES = ("sft", "predictors", "rl", "benchmark")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a Llama-like decoder: attention with grouped heads and a gated MLP, all without biases.
+
+    Attributes:
+        layers: Number of decoder layers.
+        hidden: Width of the residual stream.
+        heads: Query heads.
+        kv_heads: Key-value heads.
+        head_dim: Width of a head.
+        intermediate: Width of the MLP.
+        vocabulary: Rows of the embedding.
+        tied: Whether the output layer is the embedding.
+        normed_heads: Whether queries and keys are normed (Qwen3).
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    normed_heads: bool
+
+    @property
+    def linear(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each linear layer of a decoder layer."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        hidden, inner = self.hidden, self.intermediate
+        return [(hidden, queries), *[(hidden, keys)] * 2, (queries, hidden), *[(hidden, inner)] * 2, (inner, hidden)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, embeddings included."""
+        norms = 2 * self.hidden + (2 * self.head_dim if self.normed_heads else 0)
+        layer = sum(inputs * outputs for inputs, outputs in self.linear) + norms
+        return self.layers * layer + self.hidden + self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    def count_adapters(self, rank: int) -> int:
+        """Returns the parameters of LoRA adapters on every linear layer but the output layer (https://arxiv.org/abs/2106.09685)."""
+        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in self.linear)
+
+    @property
+    def cache(self) -> int:
+        """Bytes of keys and values of one token in bfloat16."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head_dim
+
+    def count_activations(self, checkpointing: bool, autocast: bool = True) -> int:
+        """Returns bytes that one token of a training batch keeps for the backward pass.
+
+        Counted tensor by tensor as in Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198), section 4.1, for a gated
+        MLP and attention that does not keep its scores. The loss does not keep the logits (TRL 1.16 computes them in pieces).
+
+        Args:
+            checkpointing: Whether only the inputs of the layers are kept; then the layer that is computed again counts once.
+            autocast: Whether linear layers compute in bfloat16, as on GPUs; the residual stream and the norms stay in float32.
+        """
+        hidden, queries, keys = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
+        # Two norms keep their input and what they multiply, in float32; autocast casts the input of each linear layer.
+        wide = 2 if autocast else 4
+        layer = 2 * 8 * hidden + wide * (2 * hidden + 2 * queries + 2 * keys + 4 * self.intermediate)
+        layer += 2 * 3 * hidden if autocast else 0
+        if self.normed_heads:
+            layer += (4 + wide if autocast else 8) * (queries + keys)
+        last_norm = 8 * hidden
+        return last_norm + (self.layers * 4 * hidden + layer if checkpointing else self.layers * layer)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the data: means, for the work, and the most that one prompt and completion have, for the memory.
+
+    Attributes:
+        prompt: Of the mean prompt.
+        completion: Of the mean solution, cut at sampling_max_tokens.
+        longest: Of the longest SFT example looked at, prompt included.
+        longest_prompt: Of the longest prompt looked at.
+    """
+
+    prompt: float
+    completion: float
+    longest: float
+    longest_prompt: float
+
+    def guess_sample(self, most: int) -> float:
+        """Returns the tokens of the mean sample, halfway to the limit: a model that cannot end yet goes on to it."""
+        return (self.completion + most) / 2
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one stage needs of each GPU, and how long one candidate takes.
+
+    Attributes:
+        parts: Bytes by what they hold.
+        hours: GPU-hours of one candidate, least and most.
+        note: What else is to be known, e.g. how many sequences fit.
+    """
+
+    parts: dict[str, float]
+    hours: tuple[float, float]
+    note: str = ""
+
+    @property
+    def memory(self) -> float:
+        """Bytes in all."""
+        return sum(self.parts.values())
+
+
+def find_shape(base: BaseModel) -> tuple[Shape | None, str]:
+    """Returns the shape of a model and where it was read."""
+    config, source = find_config(base)
+    return read_shape(config), source
+
+
+def find_config(base: BaseModel) -> tuple[dict, str]:
+    """Returns what is known of a model's config.json and where it was read: its folder, the hub or its cache, or a table."""
+    folder = Path(locate(base)["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        return json.loads((folder / "config.json").read_text()), "config.json"
+    from huggingface_hub import hf_hub_download
+
+    try:
+        # A hub that plan could not ask a moment ago is not asked again.
+        path = hf_hub_download(base.location, "config.json", revision=base.revision or None, local_files_only=not base.digest)
+        return json.loads(Path(path).read_text()), "the hub's config.json"
+    except Exception:  # no network, or a licence that is not accepted yet
+        known = yaml.safe_load(SHAPES.read_text())
+        return known.get(base.location, {}), "rlready's table"
+
+
+def read_shape(config: dict) -> Shape | None:
+    """Returns the shape that a config.json describes; None where its keys are not those of a Llama-like decoder."""
+    try:
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        return Shape(
+            layers=config["num_hidden_layers"],
+            hidden=hidden,
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            intermediate=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            tied=config.get("tie_word_embeddings", False),
+            normed_heads=config.get("model_type") == "qwen3",
+        )
+    except KeyError:
+        return None
+
+
+def estimate_states(shape: Shape, training: Training, processes: int) -> dict[str, float]:
+    """Returns bytes of what training keeps on each device between steps.
+
+    All weights: 16 bytes a parameter, as ZeRO counts them (https://arxiv.org/abs/1910.02054, section 3.1): float32 weights,
+    gradients and Adam's two moments, or under DeepSpeed bfloat16 weights and gradients with float32 copies beside them.
+    Without DeepSpeed, autocast keeps bfloat16 copies of the weights besides, from the forward to the backward pass.
+    Adapters: bfloat16 weights that do not change, and 16 bytes for each parameter of the adapters.
+
+    Args:
+        shape: The model.
+        training: Adapters and ZeRO stage.
+        processes: Devices that share them.
+    """
+    stage, frozen = training.zero_stage, 0
+    trained = shape.parameters
+    if training.lora_rank:
+        frozen, trained = shape.parameters, shape.count_adapters(training.lora_rank)
+    wide = 4 if training.lora_rank or not stage else 2
+    weights, gradients, optimizer = wide * trained, wide * trained, (16 - 2 * wide) * trained
+    shared = {"weights": stage >= 3, "gradients": stage >= 2, "optimizer": stage >= 2}
+    whole = {"weights": weights + 2 * frozen, "gradients": gradients, "optimizer": optimizer}
+    states = {name: size / (processes if shared[name] else 1) for name, size in whole.items()}
+    return states | ({} if stage or training.lora_rank else {"copies": 2 * trained})
+
+
+def estimate_needs(
+    experiment: Experiment,
+    shape: Shape,
+    lengths: Lengths,
+    tokens: dict[str, float],
+    gpus: dict[str, int],
+    memory: float,
+) -> dict[str, Need]:
+    """Estimates what each stage needs of GPUs.
+
+    Args:
+        experiment: Every setting.
+        shape: The model.
+        lengths: Of the data.
+        tokens: Of one candidate, by stage.
+        gpus: GPUs of a stage's pod, by stage.
+        memory: Bytes of one GPU; 0 where it is not known.
+
+    Returns:
+        The needs of the stages that have GPUs.
+    """
+    estimates = {
+        "sft": _estimate_sft,
+        "rl": _estimate_rl,
+        "predictors": _estimate_sampling,
+        "benchmark": _estimate_sampling,
+    }
+    return {
+        stage: estimates[stage](experiment, shape, lengths, tokens[stage], gpus[stage], memory)
+        for stage in STAGES
+        if gpus.get(stage)
+    }
+
+
+def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+    sft, training = experiment.sft, experiment.training
+    processes = training.processes or gpus
+    rows, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
+    kept = rows * lengths.longest * shape.count_activations(training.gradient_checkpointing)
+    parts = estimate_states(shape, training, processes) | {"activations": kept, "margin": MARGIN}
+    mean = lengths.prompt + lengths.completion
+    return Need(parts, _count_hours(_train(shape, tokens, mean, training), TRAINING_SHARES))
+
+
+def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+    rl, training, sampling = experiment.rl, experiment.training, experiment.sampling
+    processes = training.processes or gpus
+    batch = rl.prompts_per_step * rl.num_generations
+    rows, _ = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
+    longest = lengths.longest_prompt + sampling.max_tokens
+    kept = rows * longest * shape.count_activations(training.gradient_checkpointing)
+    parts = estimate_states(shape, training, processes) | {"activations": kept}
+    weights = 2 * shape.parameters / sampling.tensor_parallel
+    engine = max(rl.gpu_memory_utilization * memory, weights)
+    parts |= {"vllm": engine, "margin": MARGIN}
+    sample = lengths.guess_sample(sampling.max_tokens)
+    mean = lengths.prompt + sample
+    # The sampler's own log-probabilities are held against the policy's: one more pass forward.
+    work = _train(shape, tokens, mean, training) + 2 * shape.parameters * tokens
+    most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
+    room = engine - weights
+    sequences, seconds = _decode(shape, tokens * sample / mean, mean, room, sampling.tensor_parallel, most)
+    hours = [a + b for a, b in zip(_count_hours(work, TRAINING_SHARES), seconds, strict=True)]
+    return Need(parts, tuple(hours), _describe_sequences(sequences, memory))
+
+
+def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+    sampling = experiment.sampling
+    weights = 2 * shape.parameters / sampling.tensor_parallel
+    longest = lengths.longest_prompt + sampling.max_tokens
+    cache = max(sampling.gpu_memory_utilization * memory - weights - MARGIN, longest * shape.cache / sampling.tensor_parallel)
+    mean = lengths.prompt + lengths.guess_sample(sampling.max_tokens)
+    sequences, hours = _decode(shape, tokens, mean, cache, sampling.tensor_parallel)
+    return Need({"weights": weights, "caches": cache, "margin": MARGIN}, hours, _describe_sequences(sequences, memory))
+
+
+def _train(shape: Shape, tokens: float, length: float, training: Training) -> float:
+    """Returns operations of training: 6 a parameter and token and 12 LHQT of attention (PaLM, arXiv 2204.02311, appendix B)."""
+    forward = 2 * shape.parameters + 4 * shape.layers * shape.heads * shape.head_dim * length
+    # Adapters need no gradients of the weights; checkpointing repeats the forward pass.
+    passes = 3 - bool(training.lora_rank) + training.gradient_checkpointing
+    return passes * forward * tokens
+
+
+def _decode(
+    shape: Shape, tokens: float, length: float, cache: float, tensor_parallel: int, most: float = MOST_SEQUENCES
+) -> tuple[float, tuple]:
+    """Returns how many sequences are decoded at once, at most those that there are, and GPU-hours of these tokens."""
+    room = cache * tensor_parallel / (shape.cache * length)
+    sequences = max(1.0, min(MOST_SEQUENCES, room, most))
+    step = (2 * shape.parameters + sequences * length / 2 * shape.cache) / BANDWIDTH
+    seconds = tokens / sequences * max(step, 2 * shape.parameters * sequences / PEAK)
+    return sequences, tuple(seconds / share / 3600 for share in DECODING_SHARES)
+
+
+def _count_hours(operations: float, shares: tuple[float, float]) -> tuple[float, float]:
+    return tuple(operations / PEAK / share / 3600 for share in shares)
+
+
+def _describe_sequences(sequences: float, memory: float) -> str:
+    return f"{sequences:.0f} sequences at once" if memory else ""
+
+
+def find_remedies(
+    experiment: Experiment, estimate: Callable[[Experiment], dict[str, Need]], stage: str, memory: float
+) -> list[str]:
+    """Returns changes of parameters with which a stage would fit: the mildest one that is enough alone, else several.
+
+    Args:
+        experiment: Every setting.
+        estimate: Returns the needs of an experiment by stage.
+        stage: That does not fit.
+        memory: Bytes of one GPU.
+
+    Returns:
+        Options of the command line; none where nothing helps.
+    """
+    changes = [("sampling", "tensor_parallel", 2), ("sampling", "tensor_parallel", 4)]
+    if stage in ("sft", "rl"):
+        changes = [(stage, "per_device_batch_size", 1), ("training", "gradient_checkpointing", True)]
+        changes += [("training", "zero_stage", 2), ("training", "zero_stage", 3), ("training", "lora_rank", 16)]
+    for tried in [[change] for change in changes] + [changes[:count] for count in range(2, len(changes) + 1)]:
+        changed, told = experiment, {}
+        for section, field, value in tried:
+            part = dataclasses.replace(getattr(changed, section), **{field: value})
+            changed = dataclasses.replace(changed, **{section: part})
+            told[f"{section}_{field}"] = value
+        if estimate(changed)[stage].memory <= memory:
+            return [f"--set {name}={str(value).lower()}" for name, value in told.items()]
+    return []

@@ -1,0 +1,162 @@
+"""What a run needs of a machine without GPUs, estimated before anything is loaded: memory and disk, and what fits beside."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from rlready.config import Experiment
+from rlready.stages.plan.cost import Lengths, Shape, estimate_states
+from rlready.stages.plan.sweep import expand_sweep
+from rlready.training.batch import divide_batch
+
+SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
+PROCESS = 1.5e9  # bytes of Python, torch and what they need to compute, beside weights and activations
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+GPU = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a machine has, in bytes.
+
+    Attributes:
+        memory: In all, or what its container may use.
+        free: Of it, now.
+        disk: Free where the run's folder lies.
+    """
+
+    memory: float
+    free: float
+    disk: float
+
+
+def look_at_machine(folder: Path) -> Room | None:
+    """Returns what this machine has for a run in a folder; None where a GPU computes, whose memory is another matter."""
+    if GPU.exists():
+        return None
+    while not folder.exists():
+        folder = folder.parent
+    seen = psutil.virtual_memory()
+    most, used = (next(_read_numbers(paths), None) for paths in (LIMITS, USED))
+    memory = min(seen.total, most or seen.total)
+    # Files that the kernel keeps at hand count as used in a container, and are given up: its limit is an upper bound only.
+    free = min(seen.available, memory if used is None or most is None else max(0, most - used) + seen.cached)
+    return Room(memory, min(free, memory), shutil.disk_usage(folder).free)
+
+
+def _read_numbers(paths: tuple[str, ...]) -> Iterator[int]:
+    for path in map(Path, paths):
+        if path.exists() and (text := path.read_text().strip()).isdigit():
+            yield int(text)
+
+
+def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> dict[str, float]:
+    """Returns bytes that a stage takes for one candidate on CPUs, in float32, if all rows of a batch are the longest.
+
+    Sampling fits its batches to the memory that is there, so it is only its weights.
+    """
+    sft, rl, training = experiment.sft, experiment.rl, experiment.training
+    processes = training.processes or 1
+    token = shape.count_activations(training.gradient_checkpointing, autocast=False)
+    states = estimate_states(shape, training, processes)
+    states.pop("copies", None)  # autocast's, which CPUs do not use
+    kept = sum(states.values())
+    tuned, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
+    batch = rl.prompts_per_step * rl.num_generations
+    rolled, _ = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
+    longest = lengths.longest_prompt + experiment.sampling.max_tokens
+    each = {"sft": kept + tuned * lengths.longest * token, "rl": kept + rolled * longest * token}
+    sampling = 4 * shape.parameters * max(1, experiment.sampling.replicas) + PROCESS
+    need = {stage: processes * (size + PROCESS) for stage, size in each.items()}
+    need |= {"predictors": sampling, "benchmark": sampling}
+    tunes, trains = any(candidate.epochs for candidate in expand_sweep(experiment.sweep)), experiment.rl.steps
+    runs = {"sft": tunes, "predictors": True, "rl": trains, "benchmark": trains}
+    return {stage: size for stage, size in need.items() if runs[stage]}
+
+
+def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
+    """Returns bytes of the models that SFT and RL leave behind, and of two checkpoints of each training that runs at once."""
+    model, checkpoints = 4 * shape.parameters, sum(bool(c.checkpoint) for c in expand_sweep(experiment.sweep))
+    models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
+    if not models:
+        return 0.0
+    states = estimate_states(shape, experiment.training, 1)
+    checkpoint = states["weights"] + states["optimizer"]
+    if experiment.training.lora_rank:
+        checkpoint -= 2 * shape.parameters
+    return models * model + side_by_side * 2 * checkpoint
+
+
+def count_side_by_side(need: dict[str, float], room: Room | None) -> int:
+    """Returns how many candidates fit beside each other into the free memory: at least one."""
+    if room is None or not need or SIDE_BY_SIDE * max(need.values()) <= room.free:
+        return SIDE_BY_SIDE
+    return 1
+
+
+def find_remedy(experiment: Experiment, estimate: Callable[[Experiment], dict[str, float]], stage: str, room: float):
+    """Returns the mildest change of parameters with which a training stage fits, as options; empty where none is enough.
+
+    Args:
+        experiment: Every setting.
+        estimate: Returns bytes by stage.
+        stage: sft or rl.
+        room: Bytes that there are.
+    """
+    size = getattr(experiment, stage)
+    share = size.batch_size if stage == "sft" else size.prompts_per_step * size.num_generations
+    share //= experiment.training.processes or 1
+    device = size.per_device_batch_size or share
+    smaller = [rows for rows in range(device - 1, 0, -1) if share % rows == 0] or [device]
+    plain = [{f"{stage}_per_device_batch_size": rows} for rows in smaller]
+    spared = {f"{stage}_per_device_batch_size": 1, "training_gradient_checkpointing": True}
+    for told in [*plain, spared, spared | {"training_lora_rank": 16}]:
+        changed = experiment
+        for name, value in told.items():
+            section, _, field = name.partition("_")
+            part = dataclasses.replace(getattr(changed, section), **{field: value})
+            changed = dataclasses.replace(changed, **{section: part})
+        if estimate(changed)[stage] <= room:
+            return " ".join(f"--set {name}={str(value).lower()}" for name, value in told.items())
+    return ""
+
+
+def describe_machine(
+    experiment: Experiment, shape: Shape | None, lengths: Lengths, candidates: int, room: Room | None
+) -> tuple[list[str], list[str], int]:
+    """Returns lines to show, a line with what to change for all that does not fit, and how many candidates fit at once."""
+    if room is None or shape is None:
+        return [], [], SIDE_BY_SIDE
+    need = estimate_memory(experiment, shape, lengths)
+    side_by_side = count_side_by_side(need, room)
+    disk = estimate_disk(experiment, shape, candidates, side_by_side)
+    how = "two candidates at a time" if side_by_side > 1 else "one candidate at a time"
+    sizes = ", ".join(f"{stage} {show_bytes(size)}" for stage, size in need.items())
+    lines = [f"memory      {sizes} a candidate (estimate); {show_bytes(room.free)} free: {how}"]
+    lines += [f"disk        {show_bytes(disk)} for models and checkpoints (estimate); {show_bytes(room.disk)} free"]
+    wrong = []
+    for stage, size in need.items():
+        if size > room.free:
+            remedy = ""
+            if stage in ("sft", "rl"):
+                remedy = find_remedy(experiment, lambda e: estimate_memory(e, shape, lengths), stage, room.free)
+            wrong += [
+                f"{stage}: needs about {show_bytes(size)} of memory, and {show_bytes(room.free)} are free;"
+                f" {remedy or 'it takes a smaller model or a machine with more'}"
+            ]
+    if disk > room.disk:
+        wrong += [
+            f"disk: models and checkpoints need about {show_bytes(disk)}, and {show_bytes(room.disk)} are free; free some,"
+            " lower the number of candidates, or give --work on another disk"
+        ]
+    return lines, wrong, side_by_side
+
+
+def show_bytes(size: float) -> str:
+    """Returns an amount in GB, or MB where it is small."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

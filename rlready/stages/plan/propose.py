@@ -1,0 +1,165 @@
+"""A recipe's values for one's own data and model, sized for the rows there are and for this machine's CPUs."""
+
+import os
+from dataclasses import dataclass
+
+from rlready.config import parse_parameters
+from rlready.data.registry import BUILTIN
+from rlready.records.outcome import BaseModel
+from rlready.stages.plan.cost import Shape, find_shape
+from rlready.stages.plan.sizes import propose_split
+from rlready.stages.plan.sweep import expand_sweep
+from rlready.stages.plan.workload import count_tokens, estimate_cost, summarize_lengths
+
+MINUTES = 18  # that a run should take
+BUSY = 0.75  # share of the cores' time that is the work the estimate counts: candidates end at different times
+# Most SFT examples, the largest that fits the time; what is measured with shrinks with them.
+MOST_EXAMPLES = (1024, 512, 256, 128, 64, 32, 16)
+LEAST_MEASURED = 12  # problems, where there are as many: with fewer no difference is beyond the noise
+# How much is sampled and trained, the first that fits the time: samples a problem for Pass@k, RL steps, prompts a step,
+# completions a prompt, samples a problem of the benchmark. The last ones only where the data is as small as it gets.
+LEVELS = ((64, 40, 8, 8, 8), (32, 20, 8, 8, 8), (32, 10, 4, 8, 4), (16, 6, 4, 8, 4), (16, 3, 4, 8, 4))
+LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2), (4, 2, 2, 4, 1))
+SPARE = 1.25  # a completion may be that much longer than nearly all solutions
+
+
+@dataclass(frozen=True)
+class Value:
+    """A parameter of a proposed recipe, and why it has this value."""
+
+    name: str
+    value: object
+    why: str
+
+
+def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation: int) -> tuple[list[Value], float]:
+    """Returns values for everything that depends on the data's size and lengths, the model and this machine.
+
+    Args:
+        base: The base model.
+        rows: Some SFT rows.
+        training: Problems that can be trained on.
+        evaluation: Problems to evaluate with.
+
+    Returns:
+        (the values, estimated minutes on this machine).
+
+    Raises:
+        InputError: If there are too few problems to split.
+    """
+    shape, _ = find_shape(base)
+    parameters = shape.parameters if shape else 1e9
+    whole = propose_split("sft", training) | propose_split("evaluation", evaluation)
+    prompts, solutions = count_tokens(base, rows)
+    longest = sorted(solutions)[int(0.95 * (len(solutions) - 1))]
+    most = max(32, 32 * -(-int(SPARE * longest) // 32))
+    rate = 1e-3 if parameters < 5e7 else 5e-5 if parameters < 1e9 else 2e-5
+    fixed = [
+        Value("sweep_epochs", [1, 4], "the question: does more SFT help RL, or does it wear the model out?"),
+        Value("sweep_learning_rates", [rate], f"usual for all weights of {parameters / 1e6:,.0f} M parameters"),
+        Value(
+            "sampling_max_tokens",
+            most,
+            f"95 % of the solutions have at most {longest:.0f} tokens; a quarter more, so that few are cut",
+        ),
+        Value("rl_learning_rate", 5e-6, "larger than the default, since the steps are few"),
+    ]
+    for cap in MOST_EXAMPLES:
+        split = _cut(whole, cap)
+        for level in LEVELS + LAST_LEVELS * (cap == min(MOST_EXAMPLES)):
+            values = [*_describe_split(split, training, evaluation), *fixed, *_size(level, split)]
+            values += _fit_memory(values, shape, most + max(prompts))
+            minutes = _estimate({value.name: value.value for value in values}, parameters, prompts, solutions)
+            if minutes <= MINUTES:
+                return values, minutes
+    return values, minutes
+
+
+def _cut(split: dict[str, int], cap: int) -> dict[str, int]:
+    """Returns a split with at most so many SFT examples, and as many of the other sets as go with them."""
+    most = {"sweep_examples": cap, "curate_heldout_problems": max(4, cap // 4), "curate_rl_problems": max(8, cap)}
+    most |= {
+        f"curate_{name}_problems": max(LEAST_MEASURED, cap // share) for name, share in (("predictor", 8), ("benchmark", 2))
+    }
+    return {name: min(number, most[name]) for name, number in split.items()}
+
+
+def _describe_split(split: dict[str, int], training: int, evaluation: int) -> list[Value]:
+    why = {
+        "curate_heldout_problems": f"of {training} training problems, for the held-out loss",
+        "curate_rl_problems": f"of {training} training problems, which SFT does not see",
+        "sweep_examples": f"of the {training - split['curate_heldout_problems'] - split['curate_rl_problems']} that are left",
+        "curate_predictor_problems": f"of {evaluation} evaluation problems, for Pass@k before RL",
+        "curate_benchmark_problems": f"of the other {evaluation - split['curate_predictor_problems']}, for the score after RL",
+    }
+    values = [Value(name, [split[name]] if "sweep" in name else split[name], text) for name, text in why.items()]
+    examples = split["sweep_examples"]
+    return [
+        *values,
+        Value("sft_batch_size", _halve_to(32, examples / 6), f"at least 6 steps an epoch of {examples} examples"),
+    ]
+
+
+def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
+    samples, steps, prompts, generations, scored = level
+    problems, asked = split["curate_rl_problems"], split["curate_predictor_problems"]
+    prompts = _halve_to(prompts, problems)
+    noise = round(min(0.5, 1 / asked**0.5), 2)
+    return [
+        Value("predictors_samples", samples, "samples a problem for Pass@k"),
+        Value("gate_k", samples, "the largest k that these samples measure"),
+        Value("gate_min_pass_at_k_over_base", -noise, f"within the noise of {asked} problems, so only a real loss rejects"),
+        Value("rl_steps", steps, "as many as the time allows"),
+        Value(
+            "rl_prompts_per_step",
+            prompts,
+            f"{steps} steps see {min(problems, steps * prompts)} of {problems} RL prompts",
+        ),
+        Value("rl_num_generations", generations, "completions a prompt: the group whose mean reward is the baseline"),
+        Value("benchmark_samples", scored, "samples a problem for Pass@1"),
+    ]
+
+
+def _fit_memory(values: list[Value], shape: Shape | None, tokens: float) -> list[Value]:
+    """Returns sizes of what trains at once, where a whole step is too much for this machine."""
+    given = {value.name: value.value for value in values}
+    room = fit_batch(shape, tokens) if shape else 1
+    steps = {"sft": given["sft_batch_size"], "rl": given["rl_prompts_per_step"] * given["rl_num_generations"]}
+    return [
+        Value(
+            f"{name}_per_device_batch_size",
+            _halve_to(whole, room),
+            f"so that two candidates train side by side in this machine's memory; {whole} at once may be too many",
+        )
+        for name, whole in steps.items()
+        if room < whole
+    ]
+
+
+def fit_batch(shape: Shape, tokens: float) -> int:
+    """Returns how many sequences of so many tokens train at once in half of this machine's memory, two candidates side by side.
+
+    In float32, on a CPU: weights, gradients and optimizer take 16 bytes a parameter; a token keeps some 34 hidden vectors a
+    layer and three of its logits (32 completions of 210 tokens of a 135M model took 15 GB).
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+    a_token = 4 * (34 * shape.layers * shape.hidden + 3 * shape.vocabulary)
+    return max(1, int((memory - 16 * shape.parameters) / (a_token * tokens)))
+
+
+def _halve_to(most: int, limit: float) -> int:
+    """Returns the largest of most, its half, its quarter... that is within a limit; at least 1."""
+    while most > 1 and most > limit:
+        most //= 2
+    return most
+
+
+def _estimate(values: dict, parameters: float, prompts: list[float], solutions: list[float]) -> float:
+    """Returns minutes on this machine's cores, RL for every candidate and the base model's measurement included."""
+    # The benchmark's size is given; which source it is does not matter to the estimate.
+    experiment = parse_parameters(values | {"curate_evaluation_data": BUILTIN})
+    candidates = expand_sweep(experiment.sweep)
+    lengths = summarize_lengths(experiment, prompts, solutions)
+    cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, lengths).items()}
+    total = len(candidates) * sum(cost.values()) + cost["predictors"] + cost["benchmark"]
+    return total / 60 / BUSY / len(os.sched_getaffinity(0))

@@ -1,0 +1,26 @@
+"""The stage itself: reads its inputs, works, writes its outcome."""
+
+import json
+
+from rlready.config import complete_parameters
+from rlready.records.serialization import to_json, write_atomically
+from rlready.runtime import events
+from rlready.runtime.outputs import hand_on
+from rlready.stages.plan.plan import describe_plan, make_plan
+from rlready.tracking.runs import open_run
+
+
+def run(parameters: dict, run_name: str, summary: str) -> tuple:
+    """Plans from flat parameters, writes the summary and returns the KFP outputs in their declared order."""
+    parameters = complete_parameters(parameters)
+    plan = make_plan(parameters)
+    write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
+    print(describe_plan(plan))
+    events.tell(events.MEASURED + ", ".join(candidate.candidate_id for candidate in plan.measured))
+    open_run(run_name, parameters)
+    return hand_on(
+        candidates=[to_json(candidate) for candidate in plan.measured],
+        baseline=to_json(plan.baseline),
+        parameters=json.dumps(parameters, sort_keys=True),
+        **{stage: plan.settings[stage] for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")},
+    )

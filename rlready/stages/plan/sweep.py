@@ -1,0 +1,143 @@
+"""The candidates of a sweep."""
+
+import dataclasses
+import itertools
+import re
+from typing import Any
+
+from rlready.config import SUBSETS, Sweep, check_keys
+from rlready.errors import InputError
+from rlready.records.outcome import BaseModel, Candidate
+
+# Keys of a setting, and the lists that they take what is left out from.
+LISTS = {
+    "epochs": "epochs",
+    "subset": "subsets",
+    "examples": "examples",
+    "learning_rate": "learning_rates",
+    "seed": "seeds",
+}
+CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SEEDED = re.compile(r".*-s\d+")  # how names of candidates end whose seed is not 0
+MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a slip, and numpy takes no larger seed
+RESERVED = "no-sft"  # how the base model's candidates are called
+
+
+def expand_sweep(sweep: Sweep) -> list[Candidate]:
+    """Returns the candidates of a sweep, in the order given; nothing is looked up, so checkpoints have no digest yet.
+
+    An explicit candidate takes what it leaves out from the first value of the lists, and without a seed of its own it is
+    repeated with every seed. All settings with 0 epochs of one seed are the same candidate, the base model.
+
+    Raises:
+        InputError: If a candidate has an unknown key, a bad value, or stands there twice.
+    """
+    lists = {name: getattr(sweep, source) for name, source in LISTS.items()}
+    if sweep.candidates:
+        expanded = [candidate for number, given in enumerate(sweep.candidates) for candidate in _expand(number, given, lists)]
+    else:
+        expanded = [make_candidate(**dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())]
+    candidates: dict[str, Candidate] = {}
+    for candidate in expanded:
+        other = candidates.get(candidate.candidate_id)
+        # In a grid, 0 epochs meets every subset: one base model. Anything else that comes twice is a mistake.
+        if other and (sweep.candidates or candidate.epochs):
+            raise InputError(_describe_twins(other, candidate))
+        candidates[candidate.candidate_id] = candidate
+    for name, attempt in sweep.attempts.items():
+        if name not in candidates:
+            raise InputError(f"sweep_attempts: {name} is none of the candidates {', '.join(candidates)}")
+        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+            raise InputError(f"sweep_attempts: {name}: the number of a try is 1 or more, got {attempt!r}")
+        candidates[name] = dataclasses.replace(candidates[name], attempt=attempt)
+    return list(candidates.values())
+
+
+def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
+    """Returns the candidates of one item of `sweep_candidates`, one a seed."""
+    where = f"sweep_candidates, item {number}"
+    checkpoint = isinstance(given, dict) and "model" in given
+    keys = CHECKPOINT if checkpoint else LISTS
+    if not isinstance(given, dict) or not given:
+        raise InputError(
+            f"{where}: expected an object with keys of {', '.join(LISTS)}, or of {', '.join(CHECKPOINT)}, got {given!r}"
+        )
+    if checkpoint and (trained := [key for key in given if key in LISTS and key not in CHECKPOINT]):
+        raise InputError(f"{where}: {given['model']} is a finished checkpoint, so {', '.join(trained)} cannot be chosen")
+    check_keys(where, given, keys)
+    seeds = [given["seed"]] if "seed" in given else lists["seed"]
+    if checkpoint:
+        return [make_checkpoint(where, **given | {"seed": seed}) for seed in seeds]
+    whole = {name: given.get(name, (values or [None])[0]) for name, values in lists.items()}
+    return [make_candidate(**whole | {"seed": seed}) for seed in seeds]
+
+
+def _describe_twins(one: Candidate, other: Candidate) -> str:
+    places = [candidate.checkpoint.location for candidate in (one, other) if candidate.checkpoint]
+    if not places:
+        return f"sweep: the candidate {one.candidate_id} is given twice"
+    return (
+        f"sweep_candidates: two are called {one.candidate_id} ({', '.join(places)}); give them different names,"
+        f" e.g. {{model: {places[-1]}, name: other}}"
+    )
+
+
+def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
+    """Returns a checked candidate; its id is made from its setting."""
+    epochs, examples, seed = map(_read_whole, (epochs, examples, seed))
+    learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
+    for name, value, least in (("epochs", epochs, 0), ("examples", examples, 1), ("seed", seed, 0)):
+        _check_whole("sweep", name, value, least)
+    if not isinstance(learning_rate, float) or not 0 < learning_rate < 1:
+        raise InputError(f"sweep: learning_rate must lie between 0 and 1, got {learning_rate!r}")
+    if subset not in SUBSETS:
+        raise InputError(f"sweep: subset must be one of {', '.join(SUBSETS)}, got {subset!r}")
+    if epochs == 0:
+        return Candidate(f"{RESERVED}-s{seed}", 0, "random", 1, 1e-6, seed)
+    identity = f"{subset}-{examples}x{epochs}-lr{learning_rate:g}-s{seed}"
+    return Candidate(identity, epochs, subset, examples, learning_rate, seed)
+
+
+def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sft_data=False) -> Candidate:
+    """Returns the candidate that a finished checkpoint is, called by its name, or by the last part of its place.
+
+    Args:
+        where: What messages begin with.
+        model: A folder, hub id or URL, as given.
+        seed: Of RL; where it is not 0, it ends the name.
+        revision: Hub revision.
+        name: Given by the user.
+        trained_on_sft_data: Whether its training data is like the SFT data.
+
+    Raises:
+        InputError: If a value is of the wrong type, or the name cannot be one.
+    """
+    for key, value in (("model", model), ("revision", revision), ("name", name)):
+        if not isinstance(value, str) or (key == "model" and not value.strip()):
+            raise InputError(f"{where}: {key} must be a text, got {value!r}")
+    if not isinstance(trained_on_sft_data, bool):
+        raise InputError(f"{where}: trained_on_sft_data must be true or false, got {trained_on_sft_data!r}")
+    seed = _read_whole(seed)
+    _check_whole(where, "seed", seed, 0)
+    called = name or re.split(r"[/:]", model.rstrip("/"))[-1]
+    if not NAME.fullmatch(called) or SEEDED.fullmatch(called) or called == RESERVED:
+        given = f"name {name!r} cannot be one" if name else f"{model} has no name in its last part; give it one (name:)"
+        raise InputError(
+            f"{where}: {given}: at most 64 letters, digits, dots, dashes and underscores, the first a letter or digit, not"
+            f" {RESERVED}, and the end not like a seed's (-s1)"
+        )
+    identity = called if seed == 0 else f"{called}-s{seed}"
+    found = BaseModel(model, revision, "")
+    return Candidate(identity, 0, "", 0, 0.0, seed, checkpoint=found, trained_on_sft_data=trained_on_sft_data)
+
+
+def _read_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _check_whole(where: str, name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{where}: {name} must be a whole number of at least {least}, got {value!r}")
+    if value > MOST.get(name, value):
+        raise InputError(f"{where}: {name} must be at most {MOST[name]}, got {value!r}")

@@ -1,0 +1,102 @@
+"""Tokens and core-seconds that a candidate takes, estimated from the settings and the first rows of the data."""
+
+from pathlib import Path
+
+from rlready.config import Experiment
+from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.models.load import locate
+from rlready.models.prompts import choose_prompt, fill_prompt
+from rlready.records.outcome import BaseModel, Candidate
+from rlready.sampling.engine import FILL_CPU
+from rlready.stages.plan.cost import Lengths
+
+# Of one CPU core, in float32, measured with SmolLM2-135M: operations a second in training and in sampling, and bytes of
+# weights a second, which every step of sampling reads once however many samples it goes on with.
+# A GPU does some thousand times that; there the estimate is an upper bound.
+TRAINING, SAMPLING, READING = 4e10, 2.5e10, 6e9
+PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
+
+
+def estimate_cost(
+    experiment: Experiment, candidates: list[Candidate], parameters: float, lengths: Lengths
+) -> dict[str, dict[str, float]]:
+    """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
+
+    A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. A first guess:
+    the live view corrects it with what it measures.
+    """
+    curate = experiment.curate
+    prompt, completion = lengths.prompt, lengths.completion
+    most = experiment.sampling.max_tokens
+    sample = lengths.guess_sample(most)
+    trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
+    rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
+    drawn = experiment.predictors.count_samples(curate.predictor_problems)
+    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
+    problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
+    repeated = problems * experiment.benchmark.samples
+    examples = trained * (prompt + completion)
+    heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
+    asked, tested = (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
+    # Tokens in all; operations a parameter outside of sampling; tokens sampled, in so many steps; seconds a token that a
+    # model of no size takes (laptop recipe).
+    work = {
+        "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
+        "predictors": (
+            heldout + asked,
+            2 * heldout,
+            asked,
+            most * _count_parts(curate.predictor_problems, drawn),
+            8e-5,
+        ),
+    }
+    if experiment.rl.steps:
+        work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 1e-5)
+        work["benchmark"] = (tested, 0, tested, most * _count_parts(problems, repeated), 8e-5)
+    estimate = {}
+    for stage, (tokens, operations, written, steps, overhead) in work.items():
+        seconds = parameters * (operations / TRAINING + 2 * written / SAMPLING + 4 * steps / READING)
+        estimate[stage] = {"tokens": round(tokens), "seconds": 1 + seconds + tokens * overhead}
+    return estimate
+
+
+def _count_parts(*completions: int) -> int:
+    """Returns how often a CPU goes through the steps of so many greedy and sampled completions, some of them at a time."""
+    return sum(-(-count // FILL_CPU) for count in completions)
+
+
+def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:
+    """Returns the lengths of some SFT rows; where there are none, the most that the settings allow.
+
+    Args:
+        experiment: The limits.
+        base: Whose tokenizer counts.
+        samples: Some problems by their use, as `look_at_sources` returns them.
+    """
+    rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
+    if not rows:
+        return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
+    return summarize_lengths(experiment, *count_tokens(base, rows))
+
+
+def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
+    """Returns the tokens of each prompt and solution of some SFT rows.
+
+    By the model's tokenizer where it is on this machine, else by 4 characters a token.
+    """
+    source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
+    prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
+    solutions = [row["solution"] for row in rows]
+    if source.exists():
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(source))
+        return tuple([len(e) for e in tokenizer.encode_batch(texts)] for texts in (prompts, solutions))
+    return tuple([len(text) / 4 for text in texts] for texts in (prompts, solutions))
+
+
+def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
+    """Returns the lengths of prompts and solutions of so many tokens, under the limits of the settings."""
+    most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
+    longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
+    return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, max(asked))

@@ -1,0 +1,1 @@
+"""Measures what predicts the outcome of RL: generalization loss and Pass@k."""

@@ -1,0 +1,75 @@
+"""Generalization loss and Pass@k of one checkpoint."""
+
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from rlready.config import Gate, Predictors, Samples, Sampling
+from rlready.data.heldout import digest_completions, encode_heldout
+from rlready.evaluation.kept import keep_samples
+from rlready.evaluation.parts import open_parts
+from rlready.evaluation.suite import list_groups
+from rlready.records.outcome import Candidate, LengthQuarter, PredictorsRecord
+from rlready.runtime.devices import describe_device
+from rlready.sampling.choose import open_engine
+from rlready.stages.predictors.sample import Asked, sample_fixed, sample_sequentially
+
+
+def measure(
+    candidate: Candidate,
+    settings: Predictors,
+    sampling: Sampling,
+    samples: Samples,
+    gate: Gate | None,
+    data: Path,
+    model: str,
+    out: Path,
+) -> PredictorsRecord:
+    """Measures what predicts the outcome of RL.
+
+    Args:
+        candidate: Whose checkpoint.
+        settings: How many samples, fixed or sequential.
+        sampling: Engine, longest completion, stop strings and seed.
+        samples: How much is kept of what the model writes.
+        gate: k and threshold of the sequential test; not used by fixed sampling.
+        data: Folder that curate wrote; its held-out examples and predictor problems are used.
+        model: Model folder.
+        out: Folder for the file of samples.
+
+    Returns:
+        The record, with the counts or the sequence that every figure in it can be computed from again.
+    """
+    from rlready.sampling.transformers_engine import TransformersEngine
+    from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
+
+    begun = time.time()
+    embedded = TransformersEngine.load(model)
+    tokenizer = embedded.tokenizer
+    heldout = encode_heldout(data, tokenizer)
+    losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
+    problems = pq.read_table(data / "predictors.parquet").to_pylist()
+    work = [repr(settings), repr(sampling), repr(gate)]
+    sample = sample_sequentially if settings.sampling == "sequential" else sample_fixed
+    with (
+        open_engine(model, sampling, embedded) as engine,
+        open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
+    ):
+        fields, parts = sample(Asked(candidate, settings, sampling, gate, engine, problems, folder))
+        kept = keep_samples(parts, out, samples.text_mb)
+    return PredictorsRecord(
+        generalization_loss=mean_loss(losses) if losses else None,
+        loss_interval=list(estimate_loss_interval(losses)) if losses else None,
+        loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)] if losses else [],
+        losses=[[round(nats, 6), count] for nats, count in losses] if losses else None,
+        heldout_digest=digest_completions(heldout) if losses else "",
+        heldout_tokens=sum(count for _, count in losses),
+        problems=len(problems),
+        groups=list_groups(problems),
+        engine=engine.identity,
+        seconds=time.time() - begun + spent,
+        kept=kept,
+        **fields,
+        **describe_device(),
+    )

@@ -1,0 +1,200 @@
+"""The tables of what is known of each candidate, and of each setting where seeds repeat."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from operator import attrgetter
+
+from rlready.analysis.comparison import Row, Setting, name_rows, read_interval
+from rlready.analysis.format import (
+    MISSING,
+    name_some,
+    show_estimate,
+    show_greedy,
+    show_mean,
+    show_score,
+    show_shares,
+    show_verdict,
+    show_with_error,
+)
+from rlready.analysis.predictor import label_pass_at
+from rlready.stages.report.document import Section
+from rlready.stats.coverage import estimate_own_coverage
+from rlready.stats.intervals import estimate_interval
+
+BASE = "base model, no RL"
+SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
+SETTINGS_TEXT = "Mean over the seeds of a setting ± standard deviation between them."
+
+
+def describe_settings(settings: list[Setting], k: int | None) -> Section:
+    """Returns the section with one row a setting: means over its seeds, the best result of RL first."""
+    measures: dict[str, Callable[[Row], float | None]] = {
+        "SFT Pass@1 (T=1)": lambda row: row.sft_pass_at_1,
+        "SFT greedy Pass@1": lambda row: row.predictors.greedy_pass_at_1,
+        label_pass_at(k): lambda row: row.pass_at_k,
+        "Generalization loss": lambda row: row.loss,
+    }
+    table = [["Setting", "Seeds", *measures, "Verdicts", "Post-RL Pass@1", "Post-RL greedy"]]
+    for setting in sorted(settings, key=lambda s: -statistics.fmean(s.scores) if s.scores else 1):
+        verdicts = Counter(map(show_verdict, setting.rows))
+        measured = [show_mean([measure(row) for row in setting.rows]) for measure in measures.values()]
+        shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
+        theirs = sum(row.elsewhere is not None for row in setting.rows)
+        score, greedy = (show_mean([measure(row) for row in setting.rows]) for measure in (SCORE, GREEDY))
+        score += f" ({theirs} elsewhere)" if theirs else ""
+        table.append([setting.name, str(len(setting.rows)), *measured, shown, score, greedy])
+    return Section("Settings", [SETTINGS_TEXT], table)
+
+
+def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int, trains: bool = True) -> Section:
+    """Returns the section with one row a candidate and the base model last; columns that say nothing are left out.
+
+    Args:
+        rows: The candidates.
+        base: The base model.
+        k: The gate's k.
+        most_rows: A longer table is folded.
+        trains: Whether RL was asked for.
+    """
+    columns: dict[str, Callable[[Row], str]] = {
+        "Epochs": lambda row: MISSING if row is base or row.candidate.checkpoint else str(row.candidate.epochs),
+        "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
+        "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
+        "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
+        label_pass_at(k): _show_pass_at_k,
+        "Coverage kept": lambda row: _show_coverage_kept(row, k),
+        "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
+        "Verdict": show_verdict,
+        "Forecast": _show_forecast,
+        "Post-RL Pass@1": _show_result,
+        "Post-RL greedy": _show_greedy_result,
+        "Reason": _show_reason,
+    }
+    silent = [] if any(row.verdict.forecast.made for row in rows) else ["Forecast"]
+    silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
+    silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
+    silent += ["Epochs", "Subset"] if all(row.candidate.checkpoint for row in rows) else []
+    columns = {name: write for name, write in columns.items() if name not in silent}
+    finished = all(row.candidate.checkpoint for row in rows)  # then no figure is of rlready's own SFT
+    table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
+    table += [[name, *(write(row) for write in columns.values())] for name, row in name_rows(rows, base, BASE)]
+    notes = _list_marks(rows, base) + _list_checkpoints(rows)
+    return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
+
+
+def _list_checkpoints(rows: list[Row]) -> list[str]:
+    """Returns where the finished checkpoints come from, the seeds of one in one line."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        if row.candidate.checkpoint:
+            model, base = row.candidate.checkpoint, row.candidate.adapter_base
+            place = f"{model.location} ({model.digest})" + (f", adapters of {base.location}" if base else "")
+            named.setdefault(place, []).append(row.name)
+    return [f"{name_some(sorted(names))}: {place}." for place, names in named.items()]
+
+
+def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
+    """Returns the section with the result on each benchmark, where there are several."""
+    names = list(dict.fromkeys(name for row in (*rows, base) for name, *_ in row.benchmark.benchmarks))
+    if not names:
+        return []
+    table = [["Candidate", "Mean", *names]]
+    for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE):
+        scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
+        table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
+    said = (
+        "Pass@1 after RL, ± one standard error over problems; in brackets: 95 % intervals. The mean counts every benchmark"
+        " alike."
+    )
+    return [Section("By benchmark", [said], table)]
+
+
+def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, greedy: float | None) -> str:
+    if pass_at_1 is None or standard_error != 0:
+        return show_with_error(pass_at_1, standard_error)
+    return show_estimate(pass_at_1, estimate_interval([pass_at_1] * problems))  # all problems score alike
+
+
+def _show_sft_pass_at_1(row: Row) -> str:
+    seen = row.predictors.by_products
+    shares = show_shares(seen.truncated, seen.unreadable, seen.verifier_unknown)
+    return _add(show_estimate(row.sft_pass_at_1, row.read_interval_at(1)), shares)
+
+
+def _show_pass_at_k(row: Row) -> str:
+    if row.sequential:
+        low, high = row.pass_at_k_interval
+        return f"{low:.2f}-{high:.2f} (sequential)"
+    return show_estimate(row.pass_at_k, row.pass_at_k_interval)
+
+
+def _show_coverage_kept(row: Row, k: int | None) -> str:
+    """Returns what a candidate keeps of the base model, or the base model of itself."""
+    numbers = row.verdict.numbers
+    if numbers.coverage_kept is not None:
+        interval = read_interval([numbers.coverage_kept_low, numbers.coverage_kept_high])
+        return show_estimate(numbers.coverage_kept, interval)
+    predictors = row.predictors
+    own = None
+    if not row.verdict.decision and k and predictors.correct:
+        own = estimate_own_coverage(predictors.correct, predictors.samples, k, predictors.groups)
+    return show_estimate(own[0], own[1:]) if own else MISSING
+
+
+def _show_forecast(row: Row) -> str:
+    forecast = row.verdict.forecast
+    return show_estimate(forecast.predicted, (forecast.low, forecast.high)) if forecast.made else MISSING
+
+
+def _show_result(row: Row) -> str:
+    seen = row.benchmark
+    return _add(show_score(row), show_shares(seen.truncated, seen.unreadable, seen.unknown))
+
+
+def _show_greedy_result(row: Row) -> str:
+    one = not row.benchmark.benchmarks
+    return show_greedy(row.benchmark.greedy_pass_at_1, row.benchmark.problems if one else None)
+
+
+def _show_reason(row: Row) -> str:
+    """Returns why it failed, why RL taught nothing, and the gate's reason unless that is the failure."""
+    wrong = [row.failure.reason] if row.failure else []
+    wrong += [row.stopped] if row.stopped else []
+    return "; ".join(wrong + [row.verdict.reason or MISSING] * (not row.failed_early))
+
+
+def _add(figure: str, shares: str) -> str:
+    return f"{figure}; {shares}" if shares and figure != MISSING else figure
+
+
+def _list_marks(rows: list[Row], base: Row) -> list[str]:
+    """Returns what the marks in the candidates' table mean."""
+    said = []
+    if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
+        said.append("In brackets: 95 % intervals, over problems for Pass@k and over held-out examples for the loss.")
+    shares = [(row.predictors.by_products, row.benchmark) for row in (*rows, base)]
+    if any(record.truncated is not None or record.unreadable is not None for pair in shares for record in pair):
+        said.append(
+            "Cut: samples that the length limit cut off (sampling_max_tokens). Unreadable: samples without a final answer in"
+            " the form that the prompt asks for. Both count as wrong."
+        )
+    if any(row.coverage_kept is not None for row in rows):
+        said.append(
+            "Coverage kept: of the problems that the base model solves within the k of the gate, the share that the candidate"
+            " still solves within k. The base model's own is between two draws of its samples: what a candidate that forgot"
+            " nothing would keep. It needs 2 k samples a problem."
+        )
+    if any(pair[0].verifier_unknown or pair[1].unknown for pair in shares):
+        said.append("Without verdict: samples that the verifier could not judge. They count as wrong, too.")
+    if any(row.sequential for row in rows):
+        said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")
+    if any(row.elsewhere for row in rows):
+        said.append(
+            "Elsewhere: RL ran in another system; score, standard error and cost are as they were recorded (rlready record)."
+        )
+    if any(row.stopped for row in rows):
+        said.append("RL without signal: no reward told one completion of a prompt from another, so RL taught nothing more.")
+    if any(row.verdict.audited for row in rows):
+        said.append("Audited: RL ran although the gate did not approve.")
+    return said

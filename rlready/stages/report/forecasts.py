@@ -1,0 +1,91 @@
+"""Whether the forecasts that were logged before RL came true."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+
+from rlready.analysis.comparison import Interval, Row
+from rlready.analysis.format import count, name_some
+from rlready.records.verdicts import Forecast
+from rlready.stages.report.document import Section
+from rlready.stats.intervals import bound_share
+
+MOST_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """How the forecasts that were logged before RL compare with what RL did.
+
+    Attributes:
+        finished: Candidates that finished RL, and had a signal.
+        made: Those of them that had a forecast.
+        outside: Names of those that ended outside their interval.
+        share_interval: Exact 95 % interval of the share inside; None without forecasts.
+        error: Mean absolute error of the prediction; None without forecasts.
+        reasons: Why the others had none, the most frequent reason first.
+        tried: What was tried beside Pass@k, as (predictor, error without, error with it), and whether it was taken.
+    """
+
+    finished: int
+    made: int
+    outside: list[str]
+    share_interval: Interval | None
+    error: float | None
+    reasons: list[str]
+    tried: dict[tuple, bool]
+
+    @property
+    def inside(self) -> int:
+        """How many ended inside their interval."""
+        return self.made - len(self.outside)
+
+
+def check_forecasts(rows: list[Row]) -> Forecasts:
+    """Compares forecasts with results."""
+    finished = [row for row in rows if row.score is not None and not row.stopped]
+    made: list[tuple[Row, Forecast]] = [(row, row.verdict.forecast) for row in finished if row.verdict.forecast.made]
+    outside = [row.name for row, forecast in made if not forecast.low <= row.score <= forecast.high]
+    without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]
+    reasons = Counter(forecast.reason or "none was logged" for forecast in without)
+    return Forecasts(
+        len(finished),
+        len(made),
+        outside,
+        bound_share(len(made) - len(outside), len(made)) if made else None,
+        statistics.fmean(abs(row.score - forecast.predicted) for row, forecast in made) if made else None,
+        [reason for reason, _ in reasons.most_common()],
+        {tuple(one): f" and {one[0]}" in forecast.predictor for _, forecast in made for one in forecast.tried},
+    )
+
+
+def describe_forecasts(rows: list[Row]) -> Section:
+    """Returns the section on how often reality fell inside the forecast intervals, or why there were none."""
+    found, title = check_forecasts(rows), "Did the forecasts hold?"
+    reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
+    none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
+    if not found.made:
+        said = f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
+        return Section(title, [said])
+    low, high = found.share_interval
+    outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
+    theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
+    none += f" They rest on up to {count(theirs, 'result')} of RL in other systems." if theirs else ""
+    said = (
+        f"{found.made} of {found.finished} candidates with a result of RL had a forecast, logged before it: {found.inside}"
+        f" ended inside their 95 % prediction interval, {found.inside / found.made:.2f} of them (exact 95 % interval"
+        f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
+    )
+    return Section(title, [said, *(_describe_tried(*one, taken) for one, taken in found.tried.items())])
+
+
+def _describe_tried(name: str, without: float, with_it: float, taken: bool) -> str:
+    more = (
+        "tells more than Pass@k alone and was taken"
+        if taken
+        else "does not surely tell more than Pass@k alone, so it was left out"
+    )
+    return (
+        f"{name} beside Pass@k {more}: settings left out of the fit are missed by {with_it:.3f} with it and {without:.3f}"
+        " without."
+    )

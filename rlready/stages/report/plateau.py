@@ -1,0 +1,167 @@
+"""Whether RL had levelled off when it ended: where it still rose, more steps may turn the order of the candidates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.analysis.comparison import Row, group_settings
+from rlready.analysis.format import name_some, show, show_estimate, show_percent
+from rlready.analysis.predictor import Predictor, mixes_subsets, pick_main, score_rows, select_finished
+from rlready.stages.report.document import Plot, Section
+from rlready.stages.report.figure import GREY, MAIN_COLORS, STYLE, finish, shorten, start
+from rlready.stats.correlation import spearman
+from rlready.stats.intervals import LEVEL
+from rlready.stats.plateau import MUCH, Rise, add_rises, is_known, measure_rise
+
+TITLE = "Had RL levelled off?"
+LEAST_SETTINGS = 4  # to order
+PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
+NOTES = [
+    "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
+    f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain, with Bonferroni's"
+    " correction for the number of candidates; level: by no more, anywhere in the interval. Rewards are those of the rollouts,"
+    " on the problems of RL. Candidates of one seed meet the same problems at every step, so they scatter together, and the"
+    " interval of all of them is wider than if they did not.",
+    "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has"
+    " levelled off may gain more in a longer run.",
+]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """What the rewards tell of the end of RL.
+
+    Attributes:
+        rises: The gain of each candidate whose rewards tell it, by name.
+        all: The gain of all of them together.
+        alone: Names of those that surely rose by themselves, with Bonferroni's correction for their number.
+    """
+
+    rises: dict[str, Rise]
+    all: Rise
+    alone: list[str]
+
+    @property
+    def rising(self) -> bool:
+        """Whether RL still rose, of all candidates together or of one by itself."""
+        return self.all.rising or bool(self.alone)
+
+    @property
+    def said(self) -> str:
+        """One sentence; empty where nothing is known."""
+        if not self.rises:
+            return ""
+        much = f"{100 * MUCH:.0f} %"
+        few = "" if self.all.rising else f"; surely more than {much} of {name_some(self.alone)}"
+        if self.rising:
+            return f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
+        if self.all.level:
+            return f"RL had levelled off when it ended: {self._share}."
+        return f"Whether RL had levelled off when it ended is not clear: {self._share}."
+
+    @property
+    def _share(self) -> str:
+        found = self.all
+        if found.gain <= 0:
+            return "nothing was gained in reward by its end"
+        share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
+        return f"{share:.0f} % [{low:.0f}, {high:.0f}] of all gain in reward came in the last quarter of the steps"
+
+    def list_tags(self) -> dict[str, str]:
+        """Returns the sentence as MLflow's tag."""
+        return {"rl.plateau": self.said} if self.rises else {}
+
+    def list_figures(self) -> dict[str, float]:
+        """Returns the share of the gain that came in the last quarter as MLflow's metric."""
+        known = self.rises and self.all.share is not None
+        return {"rl/gain_share_of_last_quarter": self.all.share} if known else {}
+
+
+def look_for_plateau(rows: list[Row]) -> Plateau:
+    """Returns what the rewards tell of the end of RL, of candidates that RL taught something to its end.
+
+    Candidates of one seed are asked the same problems at every step, so their rewards rise and fall together (correlation 0.7
+    in the miniature): what all of them gained scatters as the sum of their rewards does. Seeds scatter independently.
+    """
+    trained = [row for row in rows if row.outcome.rl and not row.stopped]
+    rewards = {row.name: [pair for pair in row.outcome.rl.rewards if is_known(pair)] for row in trained}
+    rises = {name: rise for name, series in rewards.items() if (rise := measure_rise(series))}
+    together: dict[tuple, list[list]] = {}
+    for row in trained:
+        if row.name in rises:
+            steps = tuple(step for step, _ in rewards[row.name])
+            together.setdefault((row.candidate.seed, steps), []).append([reward for _, reward in rewards[row.name]])
+    sums = [measure_rise(list(zip(steps, np.sum(found, 0), strict=True))) for (_, steps), found in together.items()]
+    corrected = 1 - (1 - LEVEL) / max(1, len(rises))
+    return Plateau(rises, add_rises(sums), [name for name in rises if measure_rise(rewards[name], corrected).rising])
+
+
+def describe_plateau(rows: list[Row], k: int | None) -> Section:
+    """Returns the section on the end of RL, with a plot of how well the predictors order the candidates on the way there."""
+    plateau = look_for_plateau(rows)
+    if not plateau.rises:
+        return Section(TITLE, ["No candidate has rewards of enough steps of RL to tell."])
+    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
+    for name, rise in plateau.rises.items():
+        share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
+        end = "rising" if name in plateau.alone else "level" if rise.level else "not clear"
+        late = show_estimate(rise.late, (rise.low, rise.high), 3)
+        table.append([name, show(rise.gain), late, share, end])
+    plot = Plot(
+        "How the predictors order the candidates on the way",
+        "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
+        " at the right, with Pass@1 after RL. Where lines cross, a shorter RL would have favoured another predictor.",
+        _draw(rows, k),
+        f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
+    )
+    return Section(TITLE, [plateau.said], table, NOTES, [plot])
+
+
+def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, float]]:
+    """Returns (share of the steps, Spearman of a predictor with the reward so far), over settings, means over their seeds.
+
+    The last one, at 1, is with Pass@1 after RL. Where it is undefined there is no point.
+    """
+    shown = [row for row in select_finished(rows, predictor) if row.outcome.rl and measure_rise(row.outcome.rl.rewards)]
+    settings = group_settings(shown)
+    if len(settings) < LEAST_SETTINGS:
+        return []
+    value = dict(zip((row.name for row in shown), score_rows(shown, predictor), strict=True))
+    told = [np.mean([value[row.name] for row in setting.rows]) for setting in settings]
+    ends = [part / PARTS for part in range(1, PARTS + 1)]
+    reached = [[np.mean([_average(row, end) for row in setting.rows]) for setting in settings] for end in ends]
+    # The last rewards are before the last step, so the score has a place of its own behind them.
+    places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
+    scores = [np.mean(setting.scores) for setting in settings]
+    found = [spearman(told, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
+    return [(place, rho) for place, rho in zip(places, found, strict=True) if rho is not None]
+
+
+def _average(row: Row, end: float) -> float:
+    """Returns the mean reward up to a share of the steps, of an eighth of all steps; nan where none is known."""
+    rewards = row.outcome.rl.rewards
+    last = end * rewards[-1][0]
+    window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]
+    return float(np.mean(window)) if window else float("nan")
+
+
+def _draw(rows: list[Row], k: int | None) -> str:
+    import matplotlib
+
+    shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
+    if mixes_subsets(rows):
+        # The others of these are judged on random subsets only; here is what to hold them against.
+        shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
+    lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
+    if not lines:
+        return ""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = start(legend_rows=len(lines))
+        axes.axhline(0, color=GREY, linewidth=1)
+        for label, points, color, dashes in lines:
+            axes.plot(*zip(*points[:-1], strict=True), color=color, linestyle=dashes, label=shorten(label))
+            axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
+            axes.plot(*points[-1], color=color, marker="o")
+        axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
+        figure.legend(loc="lower center")
+        return finish(figure, "ranking", "How the predictors order the candidates by their rewards, over the steps of RL")

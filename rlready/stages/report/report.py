@@ -1,0 +1,79 @@
+"""Writes the report: which checkpoint was worth its RL, and whether the predictors were right."""
+
+from pathlib import Path
+
+from rlready.analysis.comparison import group_settings, read_rows
+from rlready.analysis.format import count
+from rlready.analysis.noise import measure_noise
+from rlready.analysis.sweep_result import SweepResult, list_failures
+from rlready.records.serialization import write_atomically
+from rlready.stages.report.audit_section import describe_audit
+from rlready.stages.report.candidates import describe_benchmarks, describe_candidates, describe_settings
+from rlready.stages.report.cost_section import describe_costs
+from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
+from rlready.stages.report.excerpts import describe_excerpts
+from rlready.stages.report.forecasts import describe_forecasts
+from rlready.stages.report.headline import describe_result
+from rlready.stages.report.plateau import describe_plateau
+from rlready.stages.report.plots import draw_plots
+from rlready.stages.report.quality import describe_differences, describe_quality
+from rlready.stages.report.ranking import describe_order
+from rlready.stages.report.reversal_section import describe_inversions
+from rlready.stages.report.samples import describe_samples
+from rlready.stages.report.savings import describe_policies
+from rlready.stages.report.selection import describe_choices
+
+LEADING_PLOTS = 2
+MOST_ROWS = 15  # longer tables are folded
+
+
+def write_report(sweep: SweepResult, html: Path, markdown: Path) -> None:
+    """Writes the report as one self-contained page, and its text and tables as Markdown.
+
+    Args:
+        sweep: What is known of the candidates, in any order, and of the base model.
+        html: Where the page goes.
+        markdown: Where the summary goes.
+    """
+    document = compose(sweep)
+    write_atomically(html, render_html(document))
+    write_atomically(markdown, render_markdown(document))
+
+
+def compose(sweep: SweepResult) -> Document:
+    """Returns the report: the answer and the plots that show it, then the rest of the result, then its sections."""
+    rows, base, k = read_rows(sweep)
+    settings, noise = group_settings(rows), measure_noise(rows)
+    trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
+    leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains))
+    after = [
+        *describe_benchmarks(rows, base),
+        describe_quality(rows, k, noise),
+        describe_differences(rows, k),
+        describe_choices(rows, k, noise),
+        *([describe_inversions(rows)] if noise.repeated else []),
+        describe_plateau(rows, k),
+        describe_policies(rows, base, k),
+        describe_audit(rows),
+        describe_forecasts(rows),
+    ]
+    sections = [
+        *([] if trains else describe_order(rows, k, by)),
+        *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
+        describe_candidates(rows, base, k, MOST_ROWS, trains),
+        *(after if trains else []),
+        Section("More plots", plots=others),
+        *describe_samples(rows, base, k, MOST_ROWS),
+        *describe_excerpts(rows, base, MOST_ROWS),
+        describe_costs(rows, base, trains),
+    ]
+    named = [name] if (name := sweep.parameters.get("base_model", "base model")) else []
+    title = ": ".join([*named, count(len(rows), "candidate")])
+    lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
+    return Document(title, lead, list_failures(sweep), leading, texts, sections)
+
+
+def _divide(plots: list[Plot]) -> tuple[list[Plot], list[Plot]]:
+    """Returns the first plots that show something, and the others."""
+    leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
+    return leading, [plot for plot in plots if plot not in leading]

@@ -1,0 +1,67 @@
+"""The stage itself: reads its inputs, works, writes its outcome."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from rlready.analysis.comparison import read_rows
+from rlready.analysis.sweep_result import add_results, check_ran, read_sweep, write_sweep
+from rlready.errors import InputError
+from rlready.records.outcome import Outcome
+from rlready.records.serialization import read_record, write_atomically
+from rlready.runtime import events
+from rlready.stages.report.plateau import look_for_plateau
+from rlready.stages.report.report import write_report
+from rlready.stages.report.savings import weigh_gate
+from rlready.stages.report.verdicts import write_verdicts
+from rlready.tracking.log import log_outcome
+from rlready.tracking.runs import finish_run
+
+FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.json", "verdicts": "verdicts.json"}
+
+
+def run(
+    parameters: str,
+    judged: str,
+    baseline: str,
+    results: list[str],
+    html: str,
+    markdown: str,
+    records: str,
+    verdicts: str,
+) -> None:
+    """Writes the report as HTML and Markdown, and records and verdicts as JSON; completes the tracking of cached candidates.
+
+    Raises:
+        InputError: If RL ran against a verdict or did not run where it should have; or, after the report is written, if every
+            candidate failed.
+    """
+    sweep = read_sweep(Path(judged))
+    sweep = add_results(sweep, [read_record(Outcome, path) for path in results], read_record(Outcome, baseline))
+    check_ran(sweep.outcomes)
+    given = json.loads(parameters)
+    sweep = dataclasses.replace(sweep, parameters=given)
+    write_sweep(sweep, Path(records))
+    write_report(sweep, Path(html), Path(markdown))
+    write_atomically(verdicts, write_verdicts(sweep))
+    run_id = os.environ.get("RLREADY_RUN_ID", "")
+    if sweep.baseline:
+        log_outcome(sweep.baseline, run_id, role="baseline")
+    for outcome in sweep.outcomes:
+        log_outcome(outcome, run_id)
+    rows, base, _ = read_rows(sweep)
+    found = [weigh_gate(rows, base), look_for_plateau(rows)] if sweep.shows_rl else []
+    figures, said = {}, {}
+    for part in filter(None, found):
+        figures |= part.list_figures()
+        said |= part.list_tags()
+    written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
+    events.emit("report", None, "written", **written)
+    report = {FILES[name]: Path(path) for name, path in written.items()}
+    failed = [outcome for outcome in sweep.outcomes if outcome.failure]
+    lost = len(failed) == len(sweep.outcomes)
+    finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
+    if lost:
+        said = dict.fromkeys(f"{o.failure.stage} failed: {o.failure.reason}" for o in failed)
+        raise InputError("\n".join(["no candidate has a result:", *said]))

@@ -1,0 +1,93 @@
+"""TRL's GRPOTrainer, which rewards what evaluation reads, without the work that no gradient comes from."""
+
+from collections.abc import Sequence
+
+import torch
+from trl import GRPOTrainer
+
+from rlready.sampling.engine import read_completion
+
+# What of a step has one row a completion, where it is text; the last three where vLLM samples.
+ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
+ROWS |= {"old_per_token_logps", "sampling_per_token_logps", "importance_sampling_ratio"}
+PARTS, LEAST = 8, 16  # completions of like length go through the model together, in so many parts of at least so many
+
+
+class ThriftyGRPOTrainer(GRPOTrainer):
+    """GRPO with the gradient of GRPOTrainer, up to rounding, for less.
+
+    Where all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
+    counts the tokens of all completions. Entropy and clip ratios are logged over the completions that are left.
+
+    Args:
+        *args: As of GRPOTrainer.
+        stop: Texts that end a completion.
+        **kwargs: As of GRPOTrainer.
+    """
+
+    def __init__(self, *args, stop: Sequence[str] = (), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.stop = stop
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        """Rewards what evaluation reads of the ids; TRL parses them by a tokenizer's response template, and cuts at no stop."""
+        read = [read_completion(self._tokenizer, ids, self.eos_token_ids, self.stop) for ids in completion_ids_list]
+        truncated = torch.tensor([not ended for _, ended in read], device=self.accelerator.device)  # (completions,)
+        share = self.accelerator.gather(truncated).float().mean().item()
+        self._metrics["train" if self.model.training else "eval"]["completions/clipped_ratio"][-1] = share
+        completions = [[{"role": "assistant", "content": text}] for text, _ in read]
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+
+    def _run_epoch(self, *args, **kwargs):
+        """Trains an epoch, unless nothing is left of the training: a run killed behind its last step would take one more."""
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
+
+    def _get_train_sampler(self, dataset=None):
+        sampler = super()._get_train_sampler(dataset)
+
+        def set_epoch(epoch: int) -> None:
+            # A resumed run draws the orders of the epochs before, or it would ask in the order of the first one again.
+            if sampler.shuffle:
+                sampler.generator.manual_seed(sampler.seed)
+                for _ in range(epoch):
+                    torch.randperm(sampler.num_samples, generator=sampler.generator)
+
+        sampler.set_epoch = set_epoch
+        return sampler
+
+    def _compute_loss(self, model, inputs):
+        return super()._compute_loss(model, self._select_teaching(inputs) if self._sums_tokens(inputs) else inputs)
+
+    def _sums_tokens(self, inputs: dict) -> bool:
+        """Says whether a completion without advantage adds nothing to the loss, whatever the user's overrides."""
+        plain = self.beta == 0 and self.top_entropy_quantile == 1 and self.off_policy_mask_threshold is None
+        more = self._entropy_bonus_enabled or self.aux_loss_enabled
+        return self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}
+
+    def _select_teaching(self, inputs: dict) -> dict:
+        """Returns the rows that have an advantage, and so many others that all processes have as many; at least one."""
+        idle = inputs["advantages"] == 0  # [rows]
+        count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
+        rows = idle.int().argsort(stable=True)[:count].sort().values
+        return {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
+
+    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **arguments):
+        """Computes completions of like length together, each part without the columns in which all of it is padding."""
+        if any(torch.is_tensor(value) for value in arguments.values()) or arguments.get("compute_aux_loss"):
+            return super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, **arguments)
+        completions = attention_mask[:, -logits_to_keep:]  # [rows, completion]
+        order = completions.sum(1).argsort()
+        parts = 1 if self.accelerator.num_processes > 1 else max(1, min(PARTS, len(order) // LEAST))
+        found = []
+        for rows in order.chunk(parts):
+            used = attention_mask[rows].any(0).nonzero().flatten()
+            start, cut = int(used[0]), min(input_ids.size(1) - int(used[-1]) - 1, logits_to_keep - 1)
+            columns = slice(start, input_ids.size(1) - cut)
+            logps, entropies, _ = super()._get_per_token_logps_and_entropies(
+                model, input_ids[rows, columns], attention_mask[rows, columns], logits_to_keep - cut, **arguments
+            )
+            found.append([None if kept is None else torch.nn.functional.pad(kept, (0, cut)) for kept in (logps, entropies)])
+        back = order.argsort()
+        logps, entropies = (None if kept[0] is None else torch.cat(kept)[back] for kept in zip(*found, strict=True))
+        return logps, entropies, None

@@ -1,0 +1,87 @@
+"""Rollouts for GRPO from the same engine as predictors and benchmark, on the weights of the moment."""
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from transformers import TrainerCallback
+
+from rlready.sampling.engine import Draw
+from rlready.sampling.transformers_engine import TransformersEngine
+
+
+def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Callable[[list, object], dict[str, list]]:
+    """Returns TRL's `rollout_func`: it samples from the policy itself, so no copy of the weights can fall behind.
+
+    Args:
+        max_tokens: Longest completion.
+        seed: Seeds the rollouts, together with the step.
+        stop: Texts that end a completion; the tokens up to and including them are trained.
+
+    Returns:
+        A function of the prompts (each repeated once a completion) and the trainer.
+    """
+
+    def roll_out(prompts: list, trainer) -> dict[str, list]:
+        rows = defaultdict(list)
+        for row, prompt in enumerate(prompts):
+            rows[prompt[-1]["content"]].append(row)
+        unique = [
+            trainer.processing_class.apply_chat_template(prompts[same[0]], add_generation_prompt=True, return_dict=True)[
+                "input_ids"
+            ]
+            for same in rows.values()
+        ]
+        draw = Draw(max(map(len, rows.values())), max_tokens, seed=seed, stop=stop)
+        keys = [f"step {trainer.state.global_step}: {question}" for question in rows]
+        with _open_policy(trainer) as policy:
+            sampled = TransformersEngine(policy, trainer.processing_class).sample(unique, keys, draw)
+        prompt_ids, completion_ids = [None] * len(prompts), [None] * len(prompts)
+        for same, ids, completions in zip(rows.values(), unique, sampled, strict=True):
+            for row, completion in zip(same, completions, strict=False):
+                prompt_ids[row], completion_ids[row] = ids, completion.ids
+        # Sampled by the policy that is trained, so there are no other probabilities to correct for.
+        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+
+    return roll_out
+
+
+@contextlib.contextmanager
+def _open_policy(trainer):
+    from trl.models import unwrap_model_for_generation
+
+    # With ZeRO-3 this gathers the weights; adapters and the wrapper of several processes need no more than unwrapping.
+    sharded = trainer.is_deepspeed_enabled and trainer.args.hf_deepspeed_config.is_zero3()
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    gathered = unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) if sharded else None
+    with gathered or contextlib.nullcontext(policy) as policy, trainer.accelerator.autocast():
+        policy.eval()
+        yield policy
+        policy.train()
+
+
+class SamplerCheck(TrainerCallback):
+    """Stops RL where the sampler's weights do not follow the policy; TRL logs both where another engine samples.
+
+    Engines differ by rounding: some hundredths of a nat a token in bfloat16, while other weights differ by tenths. The mean
+    importance ratio is 1 in expectation for any two policies, so it shows broken probabilities rather than old weights.
+    """
+
+    MOST_DIFFERENCE = 0.1  # mean absolute difference of log-probabilities, nats a token
+    RATIO = (0.5, 2.0)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Raises RuntimeError for a difference or ratio out of bounds, or not finite."""
+        # TRL logs None for a mean over nothing but NaN.
+        difference, ratio = (
+            math.nan if (value := (logs or {}).get(f"sampling/{name}/mean", same)) is None else value
+            for name, same in (("sampling_logp_difference", 0.0), ("importance_sampling_ratio", 1.0))
+        )
+        follows = difference <= self.MOST_DIFFERENCE and self.RATIO[0] <= ratio <= self.RATIO[1]
+        if not (follows and math.isfinite(difference)):
+            raise RuntimeError(
+                f"step {state.global_step}: the sampler's weights do not follow the policy (log-probabilities differ by"
+                f" {difference:.3f} nats a token, most {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
+                f" within {self.RATIO[0]} to {self.RATIO[1]}); set sampling_engine to transformers"
+            )

@@ -1,0 +1,175 @@
+"""TRL's GRPOTrainer with the verifier as the reward."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+
+from rlready.errors import InputError
+from rlready.records.outcome import Candidate, RlRecord
+from rlready.records.serialization import identify_work
+from rlready.runtime import events
+from rlready.runtime.devices import describe_device
+from rlready.stages.rl.reward import reward
+from rlready.stats.plateau import average_blocks
+from rlready.training import checkpoints
+from rlready.training.batch import divide_batch
+from rlready.training.processes import count_ranks, is_main
+
+
+def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
+    """Trains a checkpoint with GRPO: on-policy, temperature 1, no KL term, rewards scaled within a prompt's group.
+
+    A killed run goes on from its last checkpoint.
+
+    Args:
+        candidate: Whose checkpoint; its seed is used.
+        settings: The sections rl, training and sampling.
+        data: Folder that curate wrote; its RL prompts are used.
+        model: Model folder to start from.
+        out: Model folder to write.
+
+    Returns:
+        The record, with the mean reward of the rollouts, and why training stopped where they told it nothing; None in a
+        process that is not the main one.
+
+    Raises:
+        InputError: If an override is unknown, or the prompts or completions of a step do not divide.
+    """
+    from rlready.models.load import digest_folder, load_tokenizer
+    from rlready.stages.rl.zero_signal import StopWithoutSignal
+    from rlready.training.trainer import resume, save_trained
+
+    tokenizer, silence = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
+    work = [
+        identify_work(candidate),
+        repr(settings),
+        digest_folder(Path(model)),
+        *checkpoints.identify_data(data, "rl"),
+    ]
+    with checkpoints.open_folder("rl", work, out) as folder:
+        begun = time.time() - checkpoints.count_seconds(folder)
+        trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
+        resume(trainer, folder, begun)
+        save_trained(trainer, tokenizer, model, out)
+    if not is_main():
+        return None
+    history, steps, seconds = trainer.state.log_history, trainer.state.global_step, time.time() - begun
+    stopped = silence.explain(history)
+    if stopped:
+        events.tell(stopped)
+        events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
+    return RlRecord(list_rewards(history), steps, seconds, **describe_device(), stopped=stopped)
+
+
+def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence):
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from rlready.models.prompts import find_eos_token_id
+    from rlready.stages.rl.grpo import ThriftyGRPOTrainer
+    from rlready.stages.rl.rollouts import SamplerCheck, make_rollouts
+    from rlready.tracking.stream import stream_training
+    from rlready.training.trainer import ProgressCallback, SaveSparingly, StopWhereDiverged, build_arguments
+
+    rl, sampling = settings.rl, settings.sampling
+    size, accumulation = _divide_step(rl)
+    colocated = _samples_in_vllm(model, sampling)
+    arguments = build_arguments(
+        GRPOConfig,
+        settings.training,
+        rl.trainer_overrides,
+        output_dir=str(folder),
+        max_steps=rl.steps,
+        learning_rate=rl.learning_rate,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulation,
+        num_generations=rl.num_generations,
+        num_iterations=1,
+        max_completion_length=sampling.max_tokens,
+        temperature=1.0,
+        beta=0.0,
+        loss_type="dapo",
+        scale_rewards="group",
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=checkpoints.choose_interval(rl.steps),
+        seed=candidate.seed,
+        **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
+    )
+    return ThriftyGRPOTrainer(
+        model=_load_policy(model, settings.training, candidate.seed, tokenizer),
+        stop=sampling.stop,
+        reward_funcs=reward,
+        args=arguments,
+        train_dataset=Dataset.from_list([_ask(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
+        processing_class=tokenizer,
+        rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
+        callbacks=[
+            SamplerCheck(),
+            StopWhereDiverged("rl_learning_rate"),
+            SaveSparingly(),
+            silence,
+            ProgressCallback("rl", candidate.candidate_id),
+            stream_training("rl", candidate),
+        ],
+    )
+
+
+def _load_policy(model, training, seed, tokenizer):
+    from rlready.models.prompts import list_eos_token_ids
+    from rlready.training.trainer import load_trainable
+
+    policy = load_trainable(model, training, seed)
+    # By these TRL, too, tells which completions ended; its own list leaves out what the chat template ends an answer with.
+    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
+    return policy
+
+
+def _ask(row: dict) -> dict:
+    """Returns a row of TRL's data set: the chat, and what the reward needs."""
+    from rlready.models.prompts import choose_prompt, write_messages
+
+    messages = write_messages(row["question"], choose_prompt(row))
+    return {"prompt": messages, "answer": row["answer"], "format": row["format"]}
+
+
+def _divide_step(rl) -> tuple[int, int]:
+    """Returns how many completions a device takes at once, and how often it does so in a step."""
+    processes = count_ranks()
+    if rl.prompts_per_step % processes:
+        # A group is sampled by one process, so that its samples do not depend on how many there are.
+        raise InputError(f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes")
+    batch = rl.prompts_per_step * rl.num_generations
+    return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
+
+
+def _samples_in_vllm(model: str, sampling) -> bool:
+    from rlready.sampling.choose import choose_for
+
+    engine, reason = choose_for(model, sampling)
+    if is_main():
+        print(f"rollouts by {engine}: {reason}", flush=True)
+    return engine == "vllm"
+
+
+def place_vllm(settings: SimpleNamespace, end: int) -> dict:
+    """Returns TRL's arguments for vLLM on the same GPUs as the trainer, which pushes its weights before every step.
+
+    Args:
+        settings: The sections rl and sampling.
+        end: Token that ends an answer, besides those of the model's generation_config.
+    """
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": settings.rl.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
+        "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
+    }
+
+
+def list_rewards(history: list[dict]) -> list[list]:
+    """Returns [last step, mean reward] of blocks of steps of the log; None where the verifier could judge no completion."""
+    return average_blocks([(entry["step"], entry["reward"]) for entry in history if "reward" in entry])

@@ -1,0 +1,91 @@
+"""A finished checkpoint in the place of one that SFT trains: pointed to, copied from its store, or merged from adapters."""
+
+import hashlib
+import time
+from pathlib import Path
+
+from rlready.errors import InputError
+from rlready.models.load import ADAPTERS, load_model, load_tokenizer, locate, save_model, write_pointer
+from rlready.models.remote import copy_remote, digest_remote, is_url
+from rlready.records.outcome import BaseModel, Candidate, SftRecord
+from rlready.runtime.devices import describe_device
+
+ADAPTER_FILES = (ADAPTERS, "adapter_model.safetensors")
+
+
+def adopt(candidate: Candidate, out: Path) -> SftRecord:
+    """Writes the model folder of a finished checkpoint.
+
+    Args:
+        candidate: With the checkpoint, pinned.
+        out: Model folder to write: a pointer to a whole model that `from_pretrained` finds, else the model itself.
+
+    Returns:
+        The record, without a trajectory, for nobody saw the training.
+
+    Raises:
+        InputError: If the checkpoint has changed since plan looked at it, or its adapters do not fit their base model.
+    """
+    begun, checkpoint = time.time(), candidate.checkpoint
+    digest = checkpoint.digest
+    if candidate.adapter_base:
+        merge_adapters(checkpoint, candidate.adapter_base, out)
+        # What was merged says what came out; the weights themselves need not be the same to the last bit on another machine.
+        digest = hashlib.sha256(f"{digest} {candidate.adapter_base.digest}".encode()).hexdigest()[:16]
+    elif is_url(checkpoint.location):
+        copy_checkpoint(checkpoint, out)
+    else:
+        write_pointer(out, checkpoint)
+    return SftRecord([], 0, 0, digest, time.time() - begun, **describe_device())
+
+
+def copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:
+    """Copies a checkpoint from its store.
+
+    Raises:
+        InputError: If it has changed since plan looked at it.
+    """
+    digest, names = digest_remote(checkpoint.location)
+    if digest != checkpoint.digest:
+        raise InputError(f"{checkpoint.location} has changed since plan looked at it; start the run again")
+    partial = Path(f"{out}.partial")
+    copy_remote(checkpoint.location, names, partial)
+    if out.exists():
+        out.rmdir()
+    partial.rename(out)
+
+
+def merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
+    """Merges adapters into their base model, in float32, and saves the model in the precision of its base.
+
+    Raises:
+        InputError: If they do not fit.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig
+
+    folder = _find_folder(adapters)
+    tokenizer = load_tokenizer(adapters if (folder / "tokenizer.json").exists() else base)
+    stored = AutoConfig.from_pretrained(**locate(base)).dtype or torch.float32
+    try:
+        merged = PeftModel.from_pretrained(load_model(base, "float32"), str(folder)).merge_and_unload()
+    except (RuntimeError, ValueError, AttributeError) as error:  # other shapes, other layers, or nothing to merge
+        said = " ".join(str(error).split())[:300]
+        raise InputError(f"{adapters.location}: its adapters do not fit {base.location} ({said})") from error
+    save_model(merged.to(stored), tokenizer, out)
+
+
+def _find_folder(adapters: BaseModel) -> Path:
+    """Returns a folder with the adapters; of the hub only the files that are read, so that no other form is ever loaded."""
+    local = Path(adapters.location)
+    if local.is_dir():
+        return local
+    from huggingface_hub import snapshot_download
+
+    tokenizer = ("tokenizer*", "special_tokens_map.json", "chat_template.jinja")
+    wanted = [*ADAPTER_FILES, *tokenizer]
+    folder = Path(snapshot_download(adapters.location, revision=adapters.revision or None, allow_patterns=wanted))
+    if not (folder / ADAPTER_FILES[1]).exists():
+        raise InputError(f"{adapters.location} has no {ADAPTER_FILES[1]}; other weight formats are not loaded")
+    return folder

@@ -1,0 +1,32 @@
+"""The stage itself: reads its inputs, works, writes its outcome."""
+
+from pathlib import Path
+
+from rlready.config import read_settings
+from rlready.records.outcome import BaseModel, Candidate, Outcome
+from rlready.records.serialization import from_json, write_record
+from rlready.stages.sft.adopt import adopt
+from rlready.stages.sft.train import train
+from rlready.tracking.log import log_outcome
+from rlready.training.processes import is_main
+
+
+def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
+    """Trains one candidate or takes its checkpoint, writes its model folder and outcome, and returns its headline figures."""
+    chosen, given = from_json(Candidate, candidate), read_settings(settings)
+    base = getattr(given, "base_model", None)
+    links = {"base_model": base} if base else {}
+    if chosen.checkpoint:
+        if not is_main():
+            return {}
+        record = adopt(chosen, Path(model))
+        links |= {"sft_model": model_uri if chosen.adapter_base else chosen.checkpoint.location}
+    else:
+        record = train(chosen, BaseModel(**base), given, Path(data), Path(model))
+        links |= {"sft_model": model_uri}
+    if not is_main():
+        return {}
+    reached = Outcome(chosen, sft=record, links=links)
+    write_record(reached, outcome)
+    log_outcome(reached)
+    return {"heldout_loss": record.trajectory[-1][1] if record.trajectory else None, "seconds": record.seconds}

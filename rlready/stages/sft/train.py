@@ -1,0 +1,170 @@
+"""TRL's SFTTrainer on one subset, loss on the completion only, with the held-out loss after every epoch."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlready.data.heldout import encode_heldout
+from rlready.errors import InputError
+from rlready.records.outcome import BaseModel, Candidate, SftRecord
+from rlready.records.serialization import identify_work, to_json
+from rlready.runtime.devices import describe_device
+from rlready.training import checkpoints
+from rlready.training.batch import divide_batch
+from rlready.training.processes import count_ranks, is_main
+
+
+def read_subset(data: Path, candidate: Candidate) -> list[dict]:
+    """Returns the candidate's SFT examples.
+
+    Raises:
+        InputError: If the pool holds fewer.
+    """
+    rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
+    pool = pq.read_table(path) if path.exists() else pa.table({})
+    if pool.num_rows < candidate.examples:
+        raise InputError(
+            f"the subset {candidate.subset} of {candidate.examples} examples is larger than the data:"
+            f" {pool.num_rows} are left after cleaning and splitting; lower sweep_examples"
+        )
+    rows = [row for row in pool.to_pylist() if row[rank] < candidate.examples]
+    return sorted(rows, key=lambda row: row[rank])
+
+
+def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data: Path, out: Path) -> SftRecord | None:
+    """Trains a candidate, or points to the base model where its epochs are 0.
+
+    A killed run goes on from its last checkpoint. The held-out loss is measured with the same function as the predictors',
+    so the trajectory's last point equals the generalization loss.
+
+    Args:
+        candidate: The setting.
+        base: Where to start.
+        settings: The sections sft and training.
+        data: Folder that curate wrote.
+        out: Model folder to write.
+
+    Returns:
+        The record, with the trajectory of held-out losses; None in a process that is not the main one.
+
+    Raises:
+        InputError: If the subset is larger than the data, an override is unknown or the batch does not divide.
+    """
+    from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
+    from rlready.models.prompts import encode_example
+    from rlready.stats.generalization_loss import mean_loss, measure_losses
+    from rlready.training.trainer import resume, save_trained
+
+    if settings.sft.packing:
+        _check_packing()
+    tokenizer = load_tokenizer(base)
+    heldout = encode_heldout(data, tokenizer)
+
+    def measure(model) -> float:
+        return mean_loss(measure_losses(model, heldout, tokenizer.pad_token_id))
+
+    begun = time.time()
+    if candidate.epochs == 0:
+        if not is_main():
+            return None
+        write_pointer(out, base)
+        trajectory = [[0, measure(load_model(base))]] if heldout else []
+        return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
+
+    examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
+    work = [identify_work(candidate), to_json(base), repr(settings), *checkpoints.identify_data(data, "sft", "heldout")]
+    with checkpoints.open_folder("sft", work, out) as folder:
+        begun = time.time() - checkpoints.count_seconds(folder)
+        trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
+        resume(trainer, folder, begun)
+        save_trained(trainer, tokenizer, base, out)
+    if not is_main():
+        return None
+    history = [entry for entry in trainer.state.log_history if "heldout_loss" in entry]
+    trajectory = [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
+    tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
+    steps, seconds = trainer.state.global_step, time.time() - begun
+    return SftRecord(trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
+
+
+def _check_packing() -> None:
+    from transformers.utils import is_flash_attn_2_available
+
+    if not is_flash_attn_2_available():
+        raise InputError(
+            "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
+        )
+
+
+def _pack(examples, sft) -> dict:
+    if not sft.packing:
+        return {"max_length": None}
+    # Rows as long as the longest example, so that none is cut; best-fit-decreasing resets positions at each example.
+    longest = max(len(example["input_ids"]) for example in examples)
+    return {"packing": True, "packing_strategy": "bfd", "max_length": longest}
+
+
+def _check_length(model, examples) -> None:
+    from rlready.models.weights import check_length, tell_once
+
+    longest = max(len(example["input_ids"]) for example in examples)
+    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
+    tell_once(check_length(model.config, longest, what, "lower it"))
+
+
+def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder):
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from rlready.stages.sft.heldout_loss import HeldoutLoss
+    from rlready.tracking.stream import stream_training
+    from rlready.training.trainer import (
+        ProgressCallback,
+        SaveSparingly,
+        StopWhereDiverged,
+        build_arguments,
+        load_trainable,
+    )
+
+    sft = settings.sft
+    steps = -(-len(examples) // sft.batch_size) * candidate.epochs
+    size, accumulation = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, count_ranks())
+    arguments = build_arguments(
+        SFTConfig,
+        settings.training,
+        sft.trainer_overrides,
+        output_dir=str(folder),
+        num_train_epochs=candidate.epochs,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=candidate.learning_rate,
+        lr_scheduler_type="cosine",
+        **_pack(examples, sft),
+        logging_steps=max(1, steps // 20),
+        save_strategy="steps",
+        save_steps=checkpoints.choose_interval(steps),
+        seed=candidate.seed,
+    )
+
+    attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
+
+    held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
+    _check_length(model, examples)
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(examples),
+        processing_class=tokenizer,
+        callbacks=[
+            held,
+            StopWhereDiverged("sweep_learning_rates"),
+            SaveSparingly(),
+            ProgressCallback("sft", candidate.candidate_id),
+            stream_training("sft", candidate),
+        ],
+    )
+    held.trainer = trainer
+    return trainer

@@ -1,0 +1,153 @@
+"""How well a predictor tells the outcome: correlations, fits, and what they become in another sample."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
+from rlready.stats.ties import number_levels
+
+SPLITS = 200
+NEARLY_ALL = 0.9995  # a larger R2 is bounded as this one
+
+
+def rank(values: Sequence[float]) -> np.ndarray:
+    """Returns ranks from 1, ties sharing their mean rank."""
+    return _rank(np.asarray(values, dtype=float), np.ones(len(values)))
+
+
+def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ranks each row of a sample in which point i stands weights[i] times, as spelling the copies out would."""
+    values = number_levels(values)
+    below = (values[:, None] > values) + 0.5 * (values[:, None] == values)
+    return weights @ below.T + 0.5
+
+
+def correlate(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Returns Pearson's correlation, or None where it is undefined (fewer than 3 points, or no spread)."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Returns Spearman's rank correlation, or None where it is undefined."""
+    return correlate(rank(x), rank(y))
+
+
+def r_squared(x: Sequence, y: Sequence[float]) -> float | None:
+    """Returns R2 (in sample) of the least-squares fit, or None where it is undefined or any points would fit.
+
+    Args:
+        x: One number a point, or one row of numbers.
+        y: What they should tell.
+    """
+    x, y = _columns(x), np.asarray(y, dtype=float)
+    if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
+        return None
+    return float(_score_fit(x, y, *np.ones((2, 1, len(y))))[0])
+
+
+def adjust_r_squared(found: float, points: int, variables: int) -> float | None:
+    """Returns R2 less what the variables explain by chance (Ezekiel 1930), at least 0; None with too few points."""
+    return max(0.0, 1 - (1 - found) * (points - 1) / (points - variables - 1)) if points > variables + 1 else None
+
+
+def bound_r_squared(found: float, points: int, variables: int, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the interval of the population's R2, exact for normal values (Muirhead 1982, section 5.2).
+
+    R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
+    which as much as was found, or as little, is just rare enough. It begins at 0 in 97.5% of samples of noise.
+
+    Args:
+        found: In sample.
+        points: Independent ones.
+        variables: Of the fit.
+        level: Coverage.
+    """
+    from scipy.special import betainc, gammaln
+
+    a, b, found = (points - 1) / 2, (points - 1 - variables) / 2, min(found, NEARLY_ALL)
+    terms = np.arange(int((b + 10 * b**0.5 + 20) / (1 - found)))  # beyond, the distributions lie above what was found
+    below = betainc(variables / 2 + terms, b, found)
+    weights = gammaln(a + terms) - gammaln(a) - gammaln(terms + 1)
+
+    def solve(tail: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(30):
+            middle = (low + high) / 2
+            chance = np.exp(weights + terms * np.log(middle) + a * np.log1p(-middle)) @ below
+            low, high = (middle, high) if chance > tail else (low, middle)
+        return high if below[0] > tail else 0.0
+
+    return solve((1 + level) / 2), solve((1 - level) / 2)
+
+
+def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarray) -> np.ndarray:
+    """Returns Spearman's correlation in each sample, nan where it is undefined.
+
+    Args:
+        x: One number a point.
+        y: One number a point.
+        weights: From `draw_clusters`.
+    """
+    ranks = (_rank(np.asarray(values, dtype=float), weights) for values in (x, y))
+    (x, y), sizes = ranks, weights.sum(1, keepdims=True)
+    x, y = (values - (weights * values).sum(1, keepdims=True) / sizes for values in (x, y))
+    products = [(weights * a * b).sum(1) for a, b in ((x, y), (x, x), (y, y))]
+    scale = np.sqrt(products[1] * products[2])
+    return np.divide(products[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+
+
+def split_r_squared(
+    x: Sequence, y: Sequence[float], clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
+) -> tuple[float, float] | None:
+    """Fits on a random half of the clusters and scores the other half, again and again (the form of the paper's tables).
+
+    Whole clusters go to one side, so that no repetition of a fitted setting is scored. R2 is 1 - (squared error) / (squared
+    error of the scored half's own mean): it is negative where the fit tells less than that mean would.
+
+    Args:
+        x: One number a point, or one row of numbers.
+        y: One number a point.
+        clusters: The cluster of each point.
+        splits: Number of splits.
+        seed: Seeds the splits.
+
+    Returns:
+        (mean, standard deviation) over the splits where it is defined, or None with fewer than `MIN_POINTS` clusters or no
+        such split.
+    """
+    members = number_clusters(clusters)
+    count = int(members.max()) + 1 if len(members) else 0
+    if count < MIN_POINTS:
+        return None
+    places = np.random.default_rng(seed).random((splits, count)).argsort(1).argsort(1)
+    fitted = (places < (count + 1) // 2)[:, members].astype(float)
+    scores = _score_fit(x, y, fitted, 1 - fitted)
+    scores = scores[np.isfinite(scores)]
+    return (float(scores.mean()), float(scores.std(ddof=1))) if len(scores) > 1 else None
+
+
+def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """Returns R2, in the points scored, of a fit to others, by their weights in each sample; nan where y has no spread."""
+    x, y = _columns(x), np.asarray(y, dtype=float)  # (points, variables), (points,)
+    spread = np.ptp(x, axis=0)  # (variables,)
+    x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # like scales, so that the pseudo-inverse cuts off only noise
+    sizes = fitted.sum(1, keepdims=True)  # (samples, 1)
+    center_x, center_y = fitted @ x / sizes, fitted @ y[:, None] / sizes
+    apart_x, apart_y = x - center_x[:, None], y - center_y  # (samples, points, variables), (samples, points)
+    covariance = np.einsum("sn,snp,snq->spq", fitted, apart_x, apart_x)  # (samples, variables, variables)
+    products = np.einsum("sn,snp,sn->sp", fitted, apart_x, apart_y)[..., None]  # (samples, variables, 1)
+    slopes = np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ products  # (samples, variables, 1)
+    missed = apart_y - (apart_x @ slopes)[..., 0]  # (samples, points)
+    own_mean = scored @ y[:, None] / scored.sum(1, keepdims=True)
+    total = (scored * (y - own_mean) ** 2).sum(1)  # (samples,)
+    error = (scored * missed**2).sum(1)
+    return np.where(total > 1e-12, 1 - error / np.where(total > 1e-12, total, 1), np.nan)
+
+
+def _columns(x: Sequence) -> np.ndarray:
+    x = np.asarray(x, dtype=float)
+    return x[:, None] if x.ndim == 1 else x

@@ -1,0 +1,221 @@
+"""Intervals for means of values between 0 and 1, for shares, and by drawing whole clusters.
+
+scipy is imported where it is needed: it is slow to import, and most of the report does without.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from numbers import Integral
+from statistics import NormalDist
+
+import numpy as np
+
+from rlready.errors import InputError
+
+LEVEL = 0.95
+Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
+MIN_POINTS = 8  # below, intervals of R2 cover too seldom, and those of a correlation hold nearly everything
+DRAWS = 2000
+# Below this many effective successes (or failures) Wilson's interval undercovers; Brown, Cai and DasGupta (2001) say why.
+FEW = 5
+# With 1.25 some populations of the coverage test fell below 93 %; with 2 more of them exceed 97 %.
+PRIOR_WEIGHT = 1.5
+
+
+def estimate_interval(
+    values: Sequence[float],
+    level: float = LEVEL,
+    weights: Sequence[float] | None = None,
+    groups: Sequence[Hashable] | None = None,
+) -> tuple[float, float]:
+    """Estimates an interval for a mean over the population that the problems were drawn from.
+
+    A problem's value carries the noise of its own samples, so the spread between problems covers both levels of chance.
+    The interval is Wilson's, with the problems counted as the effective number of yes-or-no trials that would have the
+    variance found (Korn and Graubard 1998). Two things keep it honest where a bootstrap or a t interval breaks: three
+    quarters of a problem at 0 and as much at 1 join the variance, so that equal values do not look certain; and
+    where fewer than 5 effective successes or failures are left, that end is Clopper and Pearson's if it lies further out.
+
+    Measured over 2,000 studies in each of 216 settings (tests/test_pass_at_k.py): 93 to 98 % for means from 0.05 to 0.9
+    whose problems are spread widely; never below 93 %, and up to 100 %, where the mean is near 0 or 1 or the problems
+    resemble each other: values in hand cannot rule out a rare problem of another kind. The settings have 32 to 128
+    problems; with 8 to 24 it covers 95 to 100 %.
+
+    Args:
+        values: One number in [0, 1] a problem. Columns of a second axis are means of their own.
+        level: Coverage, between 0 and 1.
+        weights: One number >= 0 a problem, not all 0, for a weighted mean; they may be as random as the values. The
+            variance is then that of a ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's
+            effective number, (sum of weights)^2 / sum of squares.
+        groups: The group of each problem: those of one template, one source document or near-duplicates are one draw from
+            the population. None: each problem is its own.
+
+    Returns:
+        (low, high); arrays if there is a second axis.
+
+    Raises:
+        InputError: If there is no value, a value is not in [0, 1], no weight is above 0, or the level not between 0 and 1.
+    """
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    if values.size == 0 or not ((values >= 0) & (values <= 1)).all():
+        raise InputError("an interval needs at least one value, all of them in [0, 1]")
+    z = NormalDist().inv_cdf((1 + _check_level(level)) / 2)
+    columns, shares = join_groups(values.reshape(len(values), -1), weights, groups)
+    shares = (shares * shares.sum() / (shares @ shares))[:, None]  # sum and sum of squares are now the effective number
+    problems = shares.sum()
+    mean = (shares * columns).sum(axis=0) / problems
+    # The variance is estimated: Student's quantile, by the first term of Cornish and Fisher's expansion.
+    z += (z**3 + z) / (4 * problems)
+    total, half = problems + PRIOR_WEIGHT, PRIOR_WEIGHT / 2
+    center = (mean * problems + half) / total
+    squares = ((shares * (columns - center)) ** 2).sum(axis=0) + half * (center**2 + (1 - center) ** 2)
+    trials = np.maximum(problems, center * (1 - center) * problems * (total - 1) / squares)
+    middle = mean + z * z / trials / 2
+    spread = z * np.sqrt(mean * (1 - mean) / trials + (z / trials / 2) ** 2)
+    low, high = (middle - spread) / (1 + z * z / trials), (middle + spread) / (1 + z * z / trials)
+    low = _widen(low, mean * trials, trials, level)
+    high = 1 - _widen(1 - high, (1 - mean) * trials, trials, level)
+    return (float(low[0]), float(high[0])) if values.ndim == 1 else (low, high)
+
+
+def join_groups(
+    columns: np.ndarray, weights: Sequence[float] | None, groups: Sequence[Hashable] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes each group of problems one observation: its weighted mean, with the sum of its weights.
+
+    The variance of a ratio over these is the cluster-robust one: residuals are summed within a group before they are squared
+    (Cochran 1977, section 9A.6). A group's problems thus count as one where they are alike, and as many where they are not.
+
+    Args:
+        columns: Problems x columns.
+        weights: One number >= 0 a problem, not all 0; None: 1 each.
+        groups: The group of each problem; None: each its own.
+
+    Returns:
+        (groups x columns, weight of each group).
+
+    Raises:
+        InputError: If no weight is above 0 or one below, or there is not one group a problem.
+    """
+    shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
+    if not (shares >= 0).all() or not shares.any():
+        raise InputError("the weights of an interval are at least 0, and one of them above")
+    if groups is None:
+        return columns, shares
+    if len(groups) != len(columns):
+        raise InputError(f"{len(columns)} problems, but groups of {len(groups)}")
+    members = number_clusters(groups)
+    sums, totals = np.zeros((members.max() + 1, columns.shape[1])), np.bincount(members, shares)
+    np.add.at(sums, members, columns * shares[:, None])
+    means = np.divide(sums, totals[:, None], out=sums, where=totals[:, None] > 0)
+    return means.clip(columns.min(), columns.max()), totals
+
+
+def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Draws whole clusters with replacement, as many as there are (Davison and Hinkley 1997, section 3.8).
+
+    Repetitions of one setting are not independent points; drawn one by one they would make every interval too narrow.
+
+    Args:
+        clusters: The cluster of each point; all different for the ordinary bootstrap.
+        draws: Number of bootstrap samples.
+        seed: Seeds the draws, so that statistics of the same points are paired.
+
+    Returns:
+        How often each point stands in each sample, draws x points.
+    """
+    members = number_clusters(clusters)
+    count = int(members.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    return drawn[:, members].astype(float)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable], level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Returns the percentile interval of a statistic (Efron 1979), drawing clusters.
+
+    Args:
+        statistic: Takes weights (draws x points) and returns one value a draw; draws where it is not finite are left out.
+        clusters: The cluster of each point.
+        level: Coverage.
+
+    Returns:
+        (low, high), or None with fewer than `MIN_POINTS` clusters, or where all draws agree: then they cannot show how far
+        the truth may be.
+    """
+    if len(set(clusters)) < MIN_POINTS:
+        return None
+    values = statistic(draw_clusters(clusters))
+    values = values[np.isfinite(values)]
+    if not len(values) or np.ptp(values) < 1e-9:
+        return None
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def number_clusters(clusters: Sequence[Hashable]) -> np.ndarray:
+    """Returns the number of each point's cluster, counted from 0 in the order of appearance."""
+    numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    return np.array([numbers[cluster] for cluster in clusters], dtype=int)
+
+
+def bound_share(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the exact interval of a share (Clopper and Pearson 1934).
+
+    Raises:
+        InputError: If these are not whole numbers with 0 <= hits <= trials and trials >= 1, or the level not between 0 and 1.
+    """
+    whole = isinstance(hits, Integral) and isinstance(trials, Integral)
+    if not (whole and 0 <= hits <= trials and trials > 0):
+        raise InputError(f"a share needs 0 <= hits <= trials and at least one trial, got {hits} of {trials}")
+    _check_level(level)
+    return float(_bound_below(hits, trials, level)), float(1 - _bound_below(trials - hits, trials, level))
+
+
+def bound_drawn_share(hits: int, drawn: int, population: int, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the exact interval of a share in a finite population, from a simple random draw without replacement.
+
+    Every number of hits in the population stays in that the two one-sided hypergeometric tests do not refute (Buonaccorsi
+    1987, American Statistician 41); where all were drawn it is one point.
+
+    Args:
+        hits: Hits among the drawn.
+        drawn: How many were drawn.
+        population: Out of how many.
+        level: Coverage.
+    """
+
+    def chance(total: int, found: int) -> float:
+        return math.comb(total, found) * math.comb(population - total, drawn - found) / math.comb(population, drawn)
+
+    held = [
+        total
+        for total in range(hits, population - drawn + hits + 1)
+        if sum(chance(total, found) for found in range(hits, drawn + 1)) > (1 - level) / 2
+        and sum(chance(total, found) for found in range(hits + 1)) > (1 - level) / 2
+    ]
+    return held[0] / population, held[-1] / population
+
+
+def _check_level(level: float) -> float:
+    if not 0 < level < 1:
+        raise InputError(f"the level of an interval lies between 0 and 1, got {level}")
+    return level
+
+
+def _widen(low: np.ndarray, successes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
+    """Returns the lower ends, where successes are few not above the exact ones."""
+    low, few = np.clip(low, 0.0, 1.0), successes < FEW
+    if few.any():
+        low[few] = np.minimum(low[few], _bound_below(successes[few], trials[few], level))
+    return low
+
+
+def _bound_below(successes: np.ndarray | int, trials: np.ndarray | int, level: float) -> np.ndarray:
+    """Returns the lower end of Clopper and Pearson's interval; neither number need be whole."""
+    from scipy.special import betaincinv
+
+    successes = np.asarray(successes, dtype=float)
+    bound = betaincinv(np.maximum(successes, 1e-9), trials - successes + 1, (1 - level) / 2)
+    return np.where(successes > 0, bound, 0.0)

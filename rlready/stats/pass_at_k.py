@@ -1,0 +1,123 @@
+"""The unbiased Pass@k estimator (Chen et al. 2021, arXiv 2107.03374), and what a lenient verifier does to it.
+
+The paper takes Pass@64 from 256 samples a problem.
+"""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+
+from rlready.errors import InputError
+
+
+def estimate_curve(correct: Sequence[int], samples: int) -> np.ndarray:
+    """Estimates Pass@k for every k from 1 to n, of every problem.
+
+    Pass@k = 1 - C(n-c, k) / C(n, k), computed as 1 - prod_{i<k} (n-c-i)/(n-i), which stays in [0, 1] and never overflows.
+
+    Args:
+        correct: Right samples of each problem (c).
+        samples: Samples a problem (n), the same for all.
+
+    Returns:
+        Array of shape (problems, n); column k-1 is Pass@k of each problem.
+
+    Raises:
+        InputError: If there is no problem or sample, the problems differ in n, or a count is missing, not whole or
+            outside 0..n; problems are numbered from 0.
+    """
+    return 1.0 - _estimate_all_wrong(correct, samples)
+
+
+def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int) -> float:
+    """Estimates Pass@k, the mean over problems.
+
+    Args:
+        correct: Right samples of each problem.
+        samples: Samples a problem.
+        k: Draws a problem.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        InputError: If k is not in 1..n (fewer than k samples give no estimate), or as in `estimate_curve`.
+    """
+    curves = estimate_curve(correct, samples)
+    if not isinstance(k, Integral) or not 1 <= k <= samples:
+        raise InputError(f"Pass@{k} needs at least {k} samples a problem and a whole k >= 1, got {samples} samples")
+    return float(curves[:, k - 1].mean())
+
+
+def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> float | None:
+    """Estimates the share of GRPO's groups of g completions that are all right or all wrong, and so teach nothing.
+
+    Of n samples, c right, (C(c, g) + C(n-c, g)) / C(n, g), which is unbiased; the mean over problems. None where n < g. All n
+    samples together differ more often than any g of them. Arguments and errors are those of `estimate_curve`.
+    """
+    if not 1 <= group <= samples:
+        return None
+    alike = _estimate_all_wrong(correct, samples) + _estimate_all_wrong(samples - np.asarray(correct), samples)
+    return float(alike[:, group - 1].mean())
+
+
+def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarray:
+    """Estimates the mean Pass@k curve of a model behind a verifier that takes a wrong sample for right at a known rate.
+
+    A rate of 0.1 % makes an unsolved problem look solved at k = 256 with probability 1 - 0.999^256 = 22.6 %. With f the rate
+    and p the chance of a right sample, verdicts are right with q = p + (1-p) f, so that (1-p)^k = (1-q)^k / (1-f)^k; and
+    C(n-c, k) / C(n, k) is unbiased for (1-q)^k. The mean over problems is therefore unbiased before it is clipped at 0.
+    Clipping (of the mean, never of a problem, whose negative values balance others) lifts the expectation where the truth
+    is within a standard error of 0: by 0.02 where 128 problems are all unsolved, at f = 0.1 % and k = n = 256. For the
+    same reason the curve of one study may fall with k, which its expectation never does.
+
+    Args:
+        correct: Samples of each problem that the verifier took for right.
+        samples: Samples a problem.
+        rate: The false-positive rate a sample, in [0, 1). Its own uncertainty is not propagated: try both ends of its
+            interval.
+
+    Returns:
+        Array of length n: corrected Pass@k for k = 1..n, never above the uncorrected curve.
+
+    Raises:
+        InputError: If the rate is not in [0, 1), or as in `estimate_curve`.
+    """
+    if not 0 <= rate < 1:
+        raise InputError(f"a false-positive rate lies in [0, 1), got {rate}")
+    all_wrong = _estimate_all_wrong(correct, samples).mean(axis=0)
+    return np.maximum(0.0, 1.0 - all_wrong * (1 - rate) ** -np.arange(1.0, samples + 1))
+
+
+def _estimate_all_wrong(correct: Sequence[int], samples: int) -> np.ndarray:
+    """Returns C(n-c, k) / C(n, k), the unbiased estimate that k samples are all wrong, by problem and k."""
+    counts = _check_counts(correct, samples)  # (problems,)
+    drawn = np.arange(samples)  # (n,)
+    return np.cumprod(np.clip((samples - counts[:, None] - drawn) / (samples - drawn), 0.0, None), axis=1)
+
+
+def _check_counts(correct: Sequence[int], samples: int) -> np.ndarray:
+    if np.ndim(samples):
+        odd = [f": problem {i} has {n}, problem 0 has {samples[0]}" for i, n in enumerate(samples) if n != samples[0]]
+        raise InputError(f"Pass@k needs one whole number of samples, the same for all problems{odd[0] if odd else ''}")
+    if not isinstance(samples, Integral) or isinstance(samples, bool):
+        raise InputError(f"Pass@k needs a whole number of samples a problem, got {samples!r}")
+    try:
+        counts = np.asarray(correct, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Pass@k needs one count of right samples a problem: {error}") from error
+    if counts.ndim != 1:
+        raise InputError(f"Pass@k needs one count of right samples a problem, got {counts.ndim} dimensions")
+    if counts.size == 0 or samples < 1:
+        raise InputError(f"Pass@k needs at least one problem and one sample, got {counts.size} and {samples}")
+    bad = np.flatnonzero(~((counts >= 0) & (counts <= samples) & (counts == np.floor(counts))))
+    if bad.size:
+        index, count = int(bad[0]), counts[bad[0]]
+        if math.isnan(count):
+            raise InputError(f"problem {index}: the count of right samples is missing")
+        if count != np.floor(count):
+            raise InputError(f"problem {index}: {count} right samples, but Pass@k needs whole counts")
+        raise InputError(f"problem {index}: {count:.0f} right samples, but counts go from 0 to n = {samples}")
+    return counts

@@ -1,0 +1,116 @@
+"""How much values differ between groups, and how much within them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.stats.intervals import LEVEL
+
+OUTLYING = 0.99
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One-way analysis of variance with random groups (Searle, Casella and McCulloch 1992, chapter 3).
+
+    Attributes:
+        deviation: Standard deviation within groups, pooled.
+        deviation_interval: Its 95 % interval, for normal values.
+        freedom: Degrees of freedom within groups.
+        share: Share of the variance that lies between groups (intraclass correlation); an estimate below 0 stays.
+        share_interval: Its 95 % interval, exact for normal values and groups of one size.
+        f: Ratio of the mean squares.
+        p: Chance of a larger one if the groups did not differ.
+    """
+
+    deviation: float
+    deviation_interval: tuple[float, float]
+    freedom: int
+    share: float
+    share_interval: tuple[float, float]
+    f: float
+    p: float
+
+
+def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
+    """Returns the standard deviation within groups and its degrees of freedom, or None if nothing is repeated."""
+    freedom = sum(len(group) - 1 for group in groups if len(group))
+    if not freedom:
+        return None
+    return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups if len(group)) / freedom), freedom
+
+
+def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -> list[int]:
+    """Returns the numbers of the groups whose values scatter more than chance gives any of them, so that they do not pool.
+
+    The largest variance is tested against the pool of the others (F-test, Bonferroni's correction for the number of groups),
+    and again without it, until none is too large (Cochran 1941; for groups of unequal sizes 't Lam 2010; at 1 % as ISO 5725-2
+    does, because the pool of the others would be too small where one is left out by chance).
+
+    Args:
+        groups: The values of each group; those that do not differ at all say nothing, as where all scores are 0.
+        level: 1 minus the chance that groups which scatter alike lose one.
+    """
+    from scipy.special import fdtrc
+
+    freedom = {number: len(group) - 1 for number, group in enumerate(groups) if len(group) > 1 and np.ptp(group)}
+    squares = {number: float(np.var(groups[number])) * len(groups[number]) for number in freedom}
+    found = []
+    while len(freedom) > 2:
+        largest = max(freedom, key=lambda number: squares[number] / freedom[number])
+        own, within = freedom[largest], squares[largest]
+        others, rest = sum(freedom.values()) - own, sum(squares.values()) - within
+        if fdtrc(own, others, within / own / (rest / others)) * len(freedom) >= 1 - level:
+            break
+        found.append(largest)
+        del freedom[largest], squares[largest]
+    return sorted(found)
+
+
+def bound_deviation(deviation: float, freedom: int, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the interval of a standard deviation, from the chi-squared distribution."""
+    from scipy.special import chdtri
+
+    low, high = (deviation * math.sqrt(freedom / chdtri(freedom, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    return low, high
+
+
+def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) -> Variation | None:
+    """Compares the spread between groups with the spread within them.
+
+    Args:
+        groups: The values of each group; groups of one value tell only of the spread between.
+        level: Coverage of the intervals.
+
+    Returns:
+        None with fewer than two groups, nothing repeated, or repetitions that are all equal.
+    """
+    groups = [np.asarray(group, dtype=float) for group in groups if len(group)]
+    pooled = pool_deviation(groups)
+    if len(groups) < 2 or pooled is None or pooled[0] == 0:
+        return None
+    from scipy.special import fdtrc, fdtri
+
+    deviation, freedom = pooled
+    sizes, between = np.array([len(group) for group in groups]), len(groups) - 1
+    grand = np.concatenate(groups).mean()
+    f = float(sum(n * (group.mean() - grand) ** 2 for n, group in zip(sizes, groups, strict=True)) / between)
+    f /= deviation**2
+    size = float((sizes.sum() - (sizes**2).sum() / sizes.sum()) / between)
+
+    def turn(ratio: float) -> float:
+        return (ratio - 1) / (ratio + size - 1)
+
+    tails = (1 + level) / 2, (1 - level) / 2
+    low, high = (turn(f / float(fdtri(between, freedom, tail))) for tail in tails)
+    return Variation(
+        deviation,
+        bound_deviation(deviation, freedom, level),
+        freedom,
+        turn(f),
+        (low, high),
+        f,
+        float(fdtrc(between, freedom, f)),
+    )

@@ -1,0 +1,150 @@
+"""Work that needs MLflow: given a client and the experiment; lost with one printed line where there is none."""
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import InputError
+from rlready.runtime import events
+from rlready.tracking import store
+
+LONGEST_CAUSE = 200  # characters of what a library says
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+# MLflow's client reads them itself, as it does the user's name.
+SECRETS, CA = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), "MLFLOW_TRACKING_SERVER_CERT_PATH"
+LOG_IN = (
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it accepts; "
+    "on a cluster from a secret (placement.all.secrets)"
+)
+_unreachable: set[str] = set()
+_reported: set[str] = set()
+
+
+def attempt(work: Callable[[Any, str], Any], quiet: bool = False) -> Any:
+    """Returns what the work returns, given a client and the id of the experiment; None if tracking is off or lost."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return survive(lambda: _connect_and(work, uri), quiet) if uri and uri not in _unreachable else None
+
+
+def survive(work: Callable[[], Any], quiet: bool = False) -> Any:
+    """Returns what the work returns; None if it raises, which is printed once, unless `quiet`."""
+    try:
+        return work()
+    except Exception as error:
+        if quiet:
+            return None
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        if not _reported:
+            line = f"tracking: lost ({_explain(error, uri)}); the run goes on, the report will hold all numbers"
+            print(line, flush=True)
+            events.emit("tracking", None, "lost", message=line)
+        _reported.add(uri)
+        return None
+
+
+def show_address(uri: str) -> str:
+    """Returns the address of a tracking server without the password that it may hold."""
+    return re.sub(r"//[^@/\s]+@", "//", uri)
+
+
+def check_server(uri: str) -> None:
+    """Asks a tracking server what a run asks first, with the credentials that the run would have.
+
+    Raises:
+        InputError: If it does not answer, or refuses; with what to set.
+    """
+    try:
+        _load_client()(uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(_explain(error, uri, "does not answer")) from None  # what is behind it may hold the token
+
+
+def _explain(error: Exception, uri: str, what: str = "did not take everything") -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    cause = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__
+    status = getattr(error, "get_http_status_code", lambda: None)()
+    said = " ".join(repr(cause).split())
+    for secret in filter(None, (os.environ.get(name, "").strip() for name in SECRETS)):
+        said = said.replace(secret, "***")  # requests shows a header that it refuses
+    if status == 401 or "not in a valid JSON format" in said:
+        return f"{show_address(uri)} asks for a login ({status if status == 401 else 'with a web page'}); {LOG_IN}"
+    if status == 403:
+        return f"{show_address(uri)} does not allow this (403); the account needs the right to edit the experiment"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return f"the certificate of {show_address(uri)} is not of a known CA; set {CA} to the CA's file"
+    what = "cannot be reached" if uri in _unreachable else what
+    return show_address(f"{uri} {what}: {said[:LONGEST_CAUSE]}")
+
+
+def _load_client() -> Any:
+    for key, value in DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient
+
+
+def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
+    database = store.find_file(uri)
+    with contextlib.ExitStack() as stack:
+        try:
+            open_client = _load_client()  # before the store is made, which says much
+            if database:
+                stack.enter_context(store.hold_lock(database))
+                store.make(database)
+            client = open_client(uri)
+            experiment = _open_experiment(client, database)
+        except Exception as error:
+            _unreachable.add(uri)
+            fault = store.describe_fault(database, error) if database else None
+            if fault:
+                raise InputError(fault) from error
+            raise
+        return work(client, experiment)
+
+
+def name_experiment() -> str:
+    """Returns the name of the experiment in MLflow."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rlready"
+
+
+def _open_experiment(client: Any, database: Path | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    given, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), name_experiment()
+    experiment = client.get_experiment(given) if given else client.get_experiment_by_name(name)
+    if experiment is None:
+        folder = database.resolve().parent / "mlartifacts" if database else None
+        if folder:
+            folder.mkdir(mode=0o700, exist_ok=True)  # reports and samples: private to this user
+        try:
+            return client.create_experiment(name, folder and str(folder))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)  # another process was first
+            if experiment is None:
+                raise
+    return experiment.experiment_id
+
+
+def search(client: Any, experiment: str, query: str) -> Iterator[Any]:
+    """Yields the runs that a query finds, the oldest first, whatever their number."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], query, order_by=["start_time ASC"], page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

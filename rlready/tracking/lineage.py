@@ -1,0 +1,66 @@
+"""Where a candidate's run comes from and what it made: its datasets and models in MLflow."""
+
+import json
+import re
+from typing import Any
+
+from rlready.records.outcome import Outcome
+
+
+def list_datasets(data: dict) -> list:
+    """Returns MLflow's inputs for {split: {digest, rows, source}}."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    listed = []
+    for split, about in data.items():
+        source = json.dumps({"tags": {"source": about.get("source")}})
+        profile = json.dumps({"num_rows": about.get("rows")})
+        dataset = Dataset(split, str(about["digest"])[:36], "code", source, profile=profile)
+        listed.append(DatasetInput(dataset, [InputTag("mlflow.data.context", split)]))
+    return listed
+
+
+def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: str) -> None:
+    """Logs the models that are known and MLflow does not hold yet: each with its parent, its settings and its figures.
+
+    Args:
+        client: MLflow's.
+        experiment: Id of the experiment.
+        run: The candidate's, with what is logged already.
+        outcome: Its links name the places of the models.
+        role: candidate or baseline.
+    """
+    import mlflow
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
+
+    child, candidate, base = run.info.run_id, outcome.candidate, outcome.links.get("base_model") or {}
+    places = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
+    # What a finished checkpoint was trained from, only its makers know.
+    above = "" if candidate.checkpoint else base.get("location", "")
+    places, parent = (places, above) if role == "candidate" else ({"base": base.get("location")}, "")
+    places = {stage: place for stage, place in places.items() if place}
+    found = client.search_logged_models([experiment], f"source_run_id = '{child}'") if places else []
+    models = {model.tags.get("rlready.stage"): model for model in found}
+    outputs = {model.model_id for model in run.outputs.model_outputs} if run.outputs else set()
+    inputs = {model.model_id for model in run.inputs.model_inputs} if run.inputs else set()
+    parameters = {**candidate.describe(), **{f"base_{key}": value for key, value in base.items()}}
+    for stage, place in places.items():
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{stage}-{candidate.candidate_id}")
+        tags = {"rlready.stage": stage, "rlready.location": place, "rlready.parent_model": parent}
+        model = models.get(stage) or mlflow.create_external_model(
+            name, child, tags, {k: str(v) for k, v in parameters.items()}, "llm", experiment
+        )
+        client.set_logged_model_tags(model.model_id, tags)
+        if model.model_id not in outputs:
+            client.log_outputs(child, [LoggedModelOutput(model.model_id, 0)])
+        if stage == "rl" and "sft" in places and parent not in inputs:
+            client.log_inputs(child, models=[LoggedModelInput(parent)])
+        parent = model.model_id
+        measured = {(m.key, m.value) for m in model.metrics or []}
+        prefixes = ("sft/", "base/") if stage == "base" else f"{stage}/"
+        own = {k: v for k, v in run.data.metrics.items() if k.startswith(prefixes) and "/train_" not in k}
+        missing = [client.get_metric_history(child, key) for key, value in own.items() if (key, value) not in measured]
+        last = [max(points, key=lambda m: (m.step, m.timestamp)) for points in missing]
+        # The run's own point again, to the millisecond: MLflow then adds it to the model only.
+        points = [Metric(m.key, m.value, m.timestamp, m.step, model.model_id) for m in last]
+        client.log_batch(child, metrics=points)

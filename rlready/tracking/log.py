@@ -1,0 +1,131 @@
+"""Outcomes and evaluations, logged as far as MLflow does not hold them yet."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rlready.records.outcome import Candidate, Outcome
+from rlready.tracking import view
+from rlready.tracking.client import attempt
+from rlready.tracking.lineage import list_datasets, log_models
+from rlready.tracking.metrics import (
+    COMPARES_LOSS,
+    ELSEWHERE,
+    RESULT,
+    SERIES,
+    STOPPED,
+    is_number,
+    list_metrics,
+    name_metric,
+)
+from rlready.tracking.runs import find_oldest, log_missing, make_run, open_child
+
+LONGEST_TAG = 5000  # MLflow's limit
+
+
+def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candidate") -> None:
+    """Logs what an outcome holds and its run in MLflow does not hold yet.
+
+    Does nothing without MLFLOW_TRACKING_URI or without a run id. Never raises: a loss is printed once.
+
+    Args:
+        outcome: What is known so far. Its links may hold `data` ({split: {digest, rows, source}}), `base_model`
+            (location, revision, digest) and the URIs `sft_model` and `rl_model`.
+        run_id: Id of the pipeline run; defaults to RLREADY_RUN_ID.
+        role: candidate, or baseline for the base model, whose benchmark is logged under `base/` instead of `rl/`.
+    """
+    run_id = run_id or os.environ.get("RLREADY_RUN_ID")
+    # Before the gate nobody knows whether the base model is a candidate or only what all are compared with.
+    known = not outcome.candidate.is_base or outcome.verdict or outcome.rl or outcome.failure
+    if run_id and (role != "candidate" or known):
+        attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
+
+
+def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) -> None:
+    """Uploads a stage's samples to the run of their candidate, into a folder with the name of the stage. Never raises.
+
+    Args:
+        candidate: Whose samples.
+        stage: Name of the stage.
+        file: The samples; `samples_text_mb` bounds its size.
+        baseline: Whether it is the base model as it is, which has a run of its own.
+    """
+    run_id = os.environ.get("RLREADY_RUN_ID")
+
+    def log(client: Any, experiment: str) -> None:
+        run = open_child(client, experiment, run_id, candidate, "baseline" if baseline else "candidate")
+        client.log_artifact(run.info.run_id, str(file), stage)
+
+    if run_id:
+        attempt(log)
+
+
+def log_evaluation(name: str, description: dict, metrics: dict[str, float], files: list[Path]) -> None:
+    """Logs an evaluation without a pipeline: a run of this name, its parameters, metrics, datasets and files. Never raises.
+
+    Args:
+        name: Of the evaluation; the same one is not logged twice.
+        description: From `Evaluation.describe`.
+        metrics: By name, e.g. gsm8k/pass_at_1.
+        files: To upload.
+    """
+
+    def log(client: Any, experiment: str) -> None:
+        from mlflow.entities import Metric
+
+        tags = {"rlready.evaluation": name, "rlready.role": "evaluation"}
+        run = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags)
+        now, values = int(time.time() * 1000), {name_metric(k): v for k, v in metrics.items() if is_number(v)}
+        new = [Metric(key, value, now, 0) for key, value in values.items() if run.data.metrics.get(key) != value]
+        parameters = {key: description[key] for key in ("model", "digest", "samples")} | description["sampling"]
+        log_missing(client, run, parameters, metrics=new)
+        data = {
+            name: {"digest": about["digest"], "rows": about["problems"], "source": about["revision"]}
+            for name, about in description["benchmarks"].items()
+        }
+        client.log_inputs(run.info.run_id, datasets=list_datasets(data))
+        for path in files:
+            client.log_artifact(run.info.run_id, str(path))
+        client.set_terminated(run.info.run_id)
+
+    attempt(log)
+
+
+def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, role: str) -> None:
+    from mlflow.entities import Metric
+
+    run = open_child(client, experiment, run_id, outcome.candidate, role)
+    child, verdict = run.info.run_id, outcome.verdict
+    tags = {"verdict": verdict.decision, "verdict.reason": verdict.reason[:LONGEST_TAG]} if verdict else {}
+    tags |= {"audited": "yes"} if verdict and verdict.audited else {}
+    if failure := outcome.failure:
+        tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
+    tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
+    if outcome.candidate.compares_loss and outcome.predictors:
+        tags |= {COMPARES_LOSS: outcome.predictors.heldout_digest or "yes"}
+    if outcome.rl and outcome.rl.stopped:
+        tags |= {STOPPED: outcome.rl.stopped[:LONGEST_TAG]}
+    tags |= {
+        f"samples.{stage}": place[:LONGEST_TAG]
+        for stage in ("predictors", "benchmark")
+        if (place := outcome.links.get(f"{stage}_samples"))
+    }
+    tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
+    known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
+    for key in SERIES:
+        known |= {(m.key, m.step, m.value) for m in client.get_metric_history(child, key)}
+    new = [point for point in list_metrics(outcome, role) if point not in known]
+    now = int(time.time() * 1000)
+    metrics = [Metric(key, value, now, step) for key, step, value in new]
+    log_missing(client, run, outcome.candidate.describe(), tags, metrics)
+    if outcome.links.get("data"):
+        client.log_inputs(child, datasets=list_datasets(outcome.links["data"]))
+    done = role != "candidate" or outcome.benchmark or (verdict and not verdict.proceed)
+    status = "FAILED" if failure else "FINISHED"
+    if (done or failure) and run.info.status != status:
+        client.set_terminated(child, status)
+    run = client.get_run(child)
+    if run.data.tags.get(view.NOTE) != (said := view.describe(run)):
+        client.set_tag(child, view.NOTE, said)
+    log_models(client, experiment, run, outcome, role)

@@ -1,0 +1,55 @@
+"""What a Trainer logs, sent to the candidate's run while it trains."""
+
+import os
+import time
+from typing import Any
+
+from rlready.records.outcome import Candidate
+from rlready.tracking.client import attempt, survive
+from rlready.tracking.metrics import is_number, name_metric
+from rlready.tracking.runs import open_child
+
+
+def stream_training(prefix: str, candidate: Candidate) -> Any:
+    """Returns a callback for a transformers Trainer that sends what it logs to the candidate's run while it trains.
+
+    Args:
+        prefix: sft or rl; the loss becomes the metric `<prefix>/train_loss`.
+        candidate: Whose training.
+    """
+    from transformers import TrainerCallback
+
+    class StreamTraining(TrainerCallback):
+        def __init__(self):
+            self.points, self.sent, self.target = [], 0.0, None
+            self.alive = bool(os.environ.get("RLREADY_RUN_ID") and os.environ.get("MLFLOW_TRACKING_URI"))
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            if self.alive and state.is_world_process_zero:
+                now = int(time.time() * 1000)
+                for name, value in (logs or {}).items():
+                    if is_number(value) and not name.startswith(("train_", "total_")):
+                        self.points.append((name_metric(f"{prefix}/train_{name}"), value, now, state.global_step))
+                if time.monotonic() - self.sent > 1:
+                    self.send()
+
+        def on_train_end(self, args, state, control, **kwargs):
+            if self.alive and self.points:
+                self.send()
+
+        def send(self):
+            self.sent = time.monotonic()
+            if self.target is None:
+                run_id = os.environ["RLREADY_RUN_ID"]
+                self.target = attempt(lambda c, e: (c, open_child(c, e, run_id, candidate).info.run_id))
+            self.alive = self.target is not None and bool(survive(self.log))
+            self.points = []
+
+        def log(self):
+            from mlflow.entities import Metric
+
+            client, child = self.target
+            client.log_batch(child, metrics=[Metric(*point) for point in self.points])
+            return True
+
+    return StreamTraining()

@@ -1,0 +1,145 @@
+"""Training in several processes: one a GPU, or over gloo on the CPU, started and watched by torch's elastic agent."""
+
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from rlready.config import Training
+from rlready.errors import InputError
+
+
+def count_processes(training: Training) -> int:
+    """Returns how many processes train on this machine.
+
+    Raises:
+        InputError: If there are more processes than GPUs, or DeepSpeed is asked for and not installed.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    count = training.processes or max(1, gpus)
+    if gpus and count > gpus:
+        raise InputError(
+            f"training_processes: {count} processes on {gpus} GPUs; two processes on one device are refused: set it to"
+            f" {gpus}, or to 0 for one a GPU"
+        )
+    if training.zero_stage and importlib.util.find_spec("deepspeed") is None:
+        raise InputError(
+            f"training_zero_stage: ZeRO {training.zero_stage} needs deepspeed, which is not installed; pip install"
+            " 'rlready[gpu]', or set it to 0"
+        )
+    return count
+
+
+def needs_processes(training: Training) -> bool:
+    """Says whether training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
+    import torch
+
+    # One process that sees several GPUs would split every batch among threads (transformers' DataParallel).
+    return not in_process_group() and (
+        count_processes(training) > 1 or bool(training.zero_stage) or torch.cuda.device_count() > 1
+    )
+
+
+def in_process_group() -> bool:
+    """Says whether this process is one of several that train together."""
+    return "RANK" in os.environ
+
+
+def count_ranks() -> int:
+    """Returns how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def is_main() -> bool:
+    """Says whether this process writes the outputs; every process does the work."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def run_processes(stage: str, arguments: dict, count: int) -> None:
+    """Runs a stage in several processes, which die with this one; the first failure ends them all.
+
+    Args:
+        stage: Name of the stage's folder; `run(**arguments)` of its `__main__` is called in every process.
+        arguments: JSON values.
+        count: Number of processes.
+
+    Raises:
+        InputError: What a process refused.
+        RuntimeError: Which process failed or was killed, and by what.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "run.json"
+        config.write_text(json.dumps(arguments))
+        agent = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=str(Path(folder) / "logs")),
+        )
+        try:
+            elastic_launch(agent, sys.executable)("-m", "rlready.training.processes", stage, str(config))
+        except ChildFailedError as error:
+            # When one is killed the others lose their connection: the one that a signal ended is the cause, unless it is
+            # the signal by which the agent ends those that are left.
+            def rate(item):
+                code = item[1].exitcode
+                return (2 if code == -signal.SIGTERM else 0 if code < 0 else 1), item[1].timestamp
+
+            rank, failure = min(error.failures.items(), key=rate)
+            if failure.exitcode < 0:
+                name = signal.Signals(-failure.exitcode).name
+                advice = " (out of memory?)" if name == "SIGKILL" else ""
+                what = f"was killed by {name}{advice}; run the same command to go on"
+            elif failure.message.startswith("InputError: "):
+                raise InputError(failure.message.removeprefix("InputError: ")) from None
+            else:
+                what = f"failed: {failure.message}"
+            raise RuntimeError(f"process {rank} of {count} {what}") from None
+
+
+def _run_rank(stage: str, config: str) -> None:
+    """Is what each process runs; what it fails with goes to the file that the agent reads."""
+    # Also when the agent is killed with no time to tell anybody.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        else:
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        importlib.import_module(f"rlready.stages.{stage}.stage").run(**json.loads(Path(config).read_text()))
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    except Exception as error:
+        if not isinstance(error, InputError):
+            traceback.print_exc()
+        failure = {"message": f"{type(error).__name__}: {error}", "timestamp": int(time.time())}
+        Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(failure))
+        sys.stdout.flush()
+        os._exit(1)  # the others may wait for this one: no leave-taking
+    if not is_main():
+        # Its threads of gloo may abort it while the interpreter ends, and that would end the main one, which still saves.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    _run_rank(*sys.argv[1:])

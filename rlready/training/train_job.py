@@ -1,0 +1,240 @@
+"""A stage in several pods: its KFP task makes a Kubeflow TrainJob, follows it, and takes the outputs from a shared volume.
+
+The placement of a recipe says for which stages (`train_job`). The manifest comes with the task; what only the run knows
+is filled in here. The SDK connects and deletes; the TrainJob is made and read with its clients and models, because its
+`train()` can name no owner and no secret, and its `get_job()` fails over pods without a GPU of the kinds it knows.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import InputError, StageFailed
+
+MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage, without its name, owner and command
+FOLDER = "/train-job"  # where the shared volume is mounted, in the task's pod and in those of the TrainJob
+POD_NAME, POD_UID = "RLREADY_POD_NAME", "RLREADY_POD_UID"
+NODE = "node"  # the container that trains, in every runtime of Kubeflow Trainer
+API = ("trainer.kubeflow.org", "v1alpha1")
+INPUTS = {"sft": ("data",), "rl": ("data", "model", "before")}
+OUTPUTS = {"sft": ("model", "outcome"), "rl": ("trained", "outcome")}
+# What KFP, or its MLflow plugin, tells the task and the trainers must know too.
+PASSED_ON = ("RLREADY_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+STARTING = ("ContainerCreating", "PodInitializing")
+PAUSE = 5  # seconds between two looks
+LOST = 60  # looks in a row that may fail
+TIMEOUT = (5, 60)  # seconds to connect and to answer
+LAST_LINES = 50
+
+
+def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
+    """Runs a stage as a TrainJob: `run(**arguments)` of its `__main__`, in every process of every pod.
+
+    The folder on the volume is the candidate's own. It is removed when the stage is done and stays when it fails, so that
+    a retry goes on from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this
+    process was killed goes with its owner, the task's pod, or at its deadline.
+
+    Args:
+        stage: sft or rl.
+        candidate_id: Whose training it is.
+        arguments: Arguments of the stage; paths are those of this pod.
+
+    Raises:
+        InputError: If the TrainJob cannot be made.
+        StageFailed: If it fails.
+    """
+    if not Path(FOLDER).is_dir():
+        raise InputError(f"{FOLDER} is not there: placement.{stage}.train_job needs its volume mounted in this pod")
+    folder = Path(FOLDER, os.environ.get("RLREADY_RUN_ID", "run"), f"{stage}-{candidate_id}")
+    manifest = complete_manifest(json.loads(os.environ[MANIFEST]), stage, folder)
+    _hand_over(stage, arguments, folder)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("the task was stopped"))
+    try:
+        _run(manifest)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    for name in OUTPUTS[stage]:
+        if not (folder / name).exists():
+            raise InputError(f"the TrainJob succeeded without writing {folder / name}; is the volume of mode ReadWriteMany?")
+        _copy(folder / name, Path(arguments[name]))
+    shutil.rmtree(folder)
+
+
+def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dict[str, Any]:
+    """Returns the manifest with what is known only when the stage runs: name, owner, command and environment."""
+    metadata = manifest["metadata"] | {"name": f"rlready-{stage}-{uuid.uuid4().hex[:8]}"}
+    if POD_UID in os.environ:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ[POD_NAME], "uid": os.environ[POD_UID]}
+        metadata["ownerReferences"] = [owner]
+    trainer = manifest["spec"]["trainer"]
+    passed_on = {name: {"name": name, "value": os.environ[name]} for name in PASSED_ON if name in os.environ}
+    environment = passed_on | {entry["name"]: entry for entry in trainer["env"]}
+    command = ["torchrun", "-m", "rlready.run.stage", stage, "--config", str(folder / "run.json")]
+    trainer = trainer | {"command": command, "env": [*environment.values()]}
+    return manifest | {"metadata": metadata, "spec": manifest["spec"] | {"trainer": trainer}}
+
+
+def _hand_over(stage: str, arguments: dict[str, str], folder: Path) -> None:
+    """Copies the inputs to the volume, once, and writes the arguments as the trainers find them."""
+    moved = {name: str(folder / name) for name in (*INPUTS[stage], *OUTPUTS[stage])}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in INPUTS[stage]:
+        if not Path(moved[name]).exists():
+            _copy(Path(arguments[name]), Path(moved[name] + ".new"))
+            os.rename(moved[name] + ".new", moved[name])
+    for name in OUTPUTS[stage]:
+        _remove(folder / name)
+    (folder / "run.json").write_text(json.dumps(arguments | moved))
+
+
+def _copy(source: Path, target: Path) -> None:
+    _remove(target)
+    shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _run(manifest: dict[str, Any]) -> None:
+    try:
+        from kubeflow.trainer import TrainerClient
+        from kubernetes.client import ApiException
+        from kubernetes.config import ConfigException
+    except ImportError as error:
+        raise InputError(f"the image lacks the kubeflow SDK ({error}); install rlready[train-job] in it") from error
+    try:
+        cluster = TrainerClient().backend
+    except ConfigException as error:
+        raise InputError(f"train_job: no access to a Kubernetes cluster from here ({error})") from error
+    name = manifest["metadata"]["name"]
+    shown = f"TrainJob {cluster.namespace}/{name}"
+    try:
+        cluster.custom_api.create_namespaced_custom_object(
+            *API, cluster.namespace, "trainjobs", manifest, _request_timeout=TIMEOUT
+        )
+    except ApiException as error:
+        raise InputError(f"{shown}: {_explain(error)}") from error
+    except Exception as error:  # urllib3's, of a server that does not answer
+        raise InputError(f"{shown}: the Kubernetes API cannot be reached ({error})") from error
+    print(f"{shown}: made; waiting for its pods", flush=True)
+    try:
+        _follow(cluster, name, shown)
+    finally:
+        try:
+            cluster.delete_job(name)
+        except RuntimeError as error:
+            if getattr(error.__cause__, "status", None) != 404:
+                print(f"{shown}: could not be deleted ({error.__cause__}); kubectl delete trainjob {name}", flush=True)
+
+
+def _explain(error: Any) -> str:
+    """Returns one line for a refusal of the Kubernetes API."""
+    try:
+        said = json.loads(error.body)["message"]
+    except (TypeError, ValueError, KeyError):
+        said = error.reason or ""
+    said = " ".join(str(said).split())[:500]
+    if error.status == 403 and "denied the request" not in said:  # an admission webhook's words
+        return f"not allowed ({said}); give the account of the pods the rights of manifests/train-job"
+    if error.status == 404:
+        return f"the cluster has no TrainJobs ({said}); install Kubeflow Trainer 2"
+    return f"refused ({error.status}): {said}"
+
+
+def _follow(cluster: Any, name: str, shown: str) -> None:
+    """Waits for the end of a TrainJob; prints the log of its first pod, and why pods do not start."""
+    readers, told, lost = {}, set(), 0
+    while True:
+        try:
+            job = cluster.custom_api.get_namespaced_custom_object(
+                *API, cluster.namespace, "trainjobs", name, _request_timeout=TIMEOUT
+            )
+            pods = cluster.core_api.list_namespaced_pod(
+                cluster.namespace, label_selector=f"jobset.sigs.k8s.io/jobset-name={name}", _request_timeout=TIMEOUT
+            ).items
+            lost = 0
+        except Exception as error:  # the client's, urllib3's: the API server may be away for a while
+            status, lost = getattr(error, "status", None), lost + 1
+            if status == 404:
+                raise StageFailed(f"{shown}: somebody deleted it") from error
+            if status == 403 or lost == LOST:
+                said = _explain(error) if status else f"lost sight of it ({error})"
+                raise InputError(f"{shown}: {said}") from error
+            time.sleep(PAUSE)
+            continue
+        for pod in pods:
+            first = (pod.metadata.labels or {}).get("batch.kubernetes.io/job-completion-index") == "0"
+            if first and pod.status.phase in ("Running", "Succeeded", "Failed") and pod.metadata.name not in readers:
+                readers[pod.metadata.name] = _read_log(cluster, pod.metadata.name)
+        conditions = (job.get("status") or {}).get("conditions") or []
+        held = {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
+        for line in _find_obstacles(held, pods):
+            if line not in told:
+                print(f"{shown}: {line}", flush=True)
+                told.add(line)
+        if held.keys() & {"Complete", "Failed"}:
+            for reader in readers.values():
+                reader.join(2 * PAUSE)  # the last lines
+        if "Complete" in held:
+            return
+        if "Failed" in held:
+            _print_failed(cluster, [pod for pod in pods if pod.metadata.name not in readers])
+            reason, message = held["Failed"].get("reason", ""), held["Failed"].get("message", "")
+            raise StageFailed(f"{shown} failed: {reason}: {' '.join(message.split())}; its log is above")
+        time.sleep(PAUSE)
+
+
+def _find_obstacles(held: dict[str, Any], pods: list[Any]) -> Iterator[str]:
+    """Yields a line for everything that keeps a TrainJob from starting."""
+    if held.get("Suspended"):
+        yield "suspended; it waits until its queue admits it"
+    for pod in pods:
+        for condition in pod.status.conditions or []:
+            if condition.type == "PodScheduled" and condition.status == "False":
+                yield f"pod {pod.metadata.name} has no node: {condition.message}"
+        for container in pod.status.container_statuses or []:
+            waiting = container.state.waiting if container.state else None
+            if waiting and waiting.reason and waiting.reason not in STARTING:
+                yield f"pod {pod.metadata.name} does not start: {waiting.reason}: {waiting.message or ''}".rstrip(": ")
+
+
+def _read_log(cluster: Any, pod: str) -> threading.Thread:
+    from kubernetes import watch
+
+    def read() -> None:
+        follow = watch.Watch().stream(cluster.core_api.read_namespaced_pod_log, pod, cluster.namespace, container=NODE)
+        try:
+            for line in follow:
+                print(line, flush=True)
+        except Exception as error:  # training goes on without its log
+            print(f"the log of pod {pod} broke off ({' '.join(str(error).split())[:200]})", flush=True)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _print_failed(cluster: Any, pods: list[Any]) -> None:
+    """Prints how the log of every failed pod ends: with the TrainJob its pods and their logs go."""
+    for pod in pods:
+        if pod.status.phase == "Failed":
+            try:
+                log = cluster.core_api.read_namespaced_pod_log(
+                    pod.metadata.name,
+                    cluster.namespace,
+                    container=NODE,
+                    tail_lines=LAST_LINES,
+                    _request_timeout=TIMEOUT,
+                )
+            except Exception as error:  # the failure itself is what must be told
+                log = f"no log ({' '.join(str(error).split())[:200]})"
+            print(f"--- pod {pod.metadata.name} ends with:\n{log}", flush=True)

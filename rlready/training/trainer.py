@@ -1,0 +1,249 @@
+"""What SFT and RL share of the Trainer: device arguments, overrides, adapters, DeepSpeed, progress, the trained weights."""
+
+import dataclasses
+import math
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlready.config import Training
+from rlready.errors import InputError
+from rlready.models.load import load_model, save_model
+from rlready.records.outcome import BaseModel
+from rlready.runtime.events import Progress
+from rlready.runtime.failures import lacks_space
+from rlready.training import checkpoints
+from rlready.training.processes import count_ranks, is_main
+
+
+def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> TrainingArguments:
+    """Returns a TRL config from our arguments, the device's, and the user's overrides, which win.
+
+    Raises:
+        InputError: If an override is not a field of the config, or changes the batch of a step.
+    """
+    on_gpu = torch.cuda.is_available()
+    known = {field.name for field in dataclasses.fields(kind)}
+    if unknown := overrides.keys() - known:
+        raise InputError(f"trainer_overrides: {kind.__name__} has no {', '.join(sorted(unknown))}")
+    step = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    made, wanted = (math.prod(values[name] for name in step) for values in (ours | overrides, ours))
+    if made != wanted:
+        raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
+    # DeepSpeed has a CPU device of its own, which accelerate only takes if it is not told to use the CPU.
+    device = {"use_cpu": not on_gpu and not training.zero_stage, "bf16": on_gpu, "fp16": False}
+    fixed = {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False}
+    fixed |= {"dataloader_pin_memory": on_gpu, "gradient_checkpointing": training.gradient_checkpointing}
+    if training.gradient_checkpointing:
+        fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    if training.zero_stage:
+        fixed["deepspeed"] = build_zero_config(training.zero_stage)
+        if not on_gpu:
+            _join_over_gloo()
+            fixed["accelerator_config"] = {"use_configured_state": True}
+    elif count_ranks() > 1:
+        fixed |= {"ddp_backend": "nccl" if on_gpu else "gloo", "ddp_find_unused_parameters": False}
+    arguments = kind(**{**device, **fixed, **ours, **overrides})
+    if arguments.device.type == "cpu":
+        # Of several processes it is "cpu:0", onto which torch.load maps no checkpoint.
+        arguments._setup_devices = torch.device("cpu")
+    return arguments
+
+
+def _join_over_gloo() -> None:
+    """Makes accelerate's state for DeepSpeed on the CPU, where accelerate by itself finds no backend and counts one process."""
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
+
+
+def build_zero_config(stage: int) -> dict:
+    """Returns DeepSpeed's configuration; what is auto, the Trainer fills in from its own arguments.
+
+    Args:
+        stage: 2 shards optimizer states and gradients, 3 the weights too.
+    """
+    return {
+        "zero_optimization": {"stage": stage, "stage3_gather_16bit_weights_on_model_save": stage == 3},
+        "bf16": {"enabled": "auto"},
+        "gradient_clipping": "auto",
+        "gradient_accumulation_steps": "auto",
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+    }
+
+
+def load_trainable(model: str | Path | BaseModel, training: Training, seed: int, **arguments):
+    """Returns the model to train, with fresh LoRA adapters on every linear layer where they are asked for.
+
+    Weights that are trained are float32, whatever the device computes in: a step of GRPO's learning rate is smaller than
+    a bfloat16 weight can hold. Under ZeRO-3 the config must be built before, so that each process loads its shard.
+
+    Args:
+        model: Where to start.
+        training: LoRA rank.
+        seed: Seeds the adapters.
+        **arguments: More for from_pretrained.
+    """
+    if not training.lora_rank:
+        return load_model(model, "float32", **arguments)
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    set_seed(seed)
+    # An alpha of twice the rank is a convention; the learning rate scales the same thing.
+    adapters = LoraConfig(
+        r=training.lora_rank, lora_alpha=2 * training.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(load_model(model, **arguments), adapters)
+
+
+def resume(trainer: Trainer, folder: Path, begun: float) -> None:
+    """Trains, from the last checkpoint of a folder where it has one. Every process must call it.
+
+    Args:
+        trainer: Saves into the folder.
+        folder: What `open_folder` gave.
+        begun: When the training would have begun without its interruptions, in seconds since the epoch.
+
+    Raises:
+        InputError: If the checkpoints to come have no room there.
+        StageFailed: If the disk is full all the same: the half-written checkpoint goes, the whole one before it stays.
+    """
+    trainer.accelerator.wait_for_everyone()  # until the main process has removed half-written checkpoints
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    # AdamW keeps two more numbers a weight. What DeepSpeed has split up says how much it is in all.
+    kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
+    size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in trained)
+    checkpoints.check_room(folder, size)
+    trainer.add_callback(KeepLast(begun))
+    try:
+        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+    except Exception as error:
+        if not lacks_space(error):
+            raise
+        if is_main():
+            checkpoints.drop_halves(folder)
+        raise checkpoints.explain(folder, error) from error
+
+
+def save_trained(trainer: Trainer, tokenizer, start: str | Path | BaseModel, out: str | Path) -> None:
+    """Writes the trained model as an ordinary model folder: shards gathered, adapters merged. Every process must call it.
+
+    Args:
+        trainer: After training.
+        tokenizer: Goes beside the weights.
+        start: What training started from; adapters are merged into it.
+        out: Model folder to write; the main process does.
+    """
+    weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if not is_main():
+        return
+    if hasattr(model, "peft_config"):
+        from peft import PeftModel
+
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder, state_dict=weights)
+            model, weights = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload(), None
+    save_model(model, tokenizer, out, weights)
+
+
+class ProgressCallback(TrainerCallback):
+    """Reports optimizer steps as the progress of a stage, from the main process."""
+
+    def __init__(self, stage: str, candidate_id: str):
+        self.stage, self.candidate_id = stage, candidate_id
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Starts the clock; a resumed training starts behind the steps it has."""
+        self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
+        self.first = state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Reports the step just taken."""
+        if state.is_world_process_zero:
+            self.progress.update(state.global_step, state.global_step - self.first)
+
+
+class SaveSparingly(TrainerCallback):
+    """Skips checkpoints where saving would take more than a tenth of the time: those of a large model a few steps apart.
+
+    Only where one process trains; several would have to agree on it.
+    """
+
+    SHARE = 0.1
+
+    def __init__(self):
+        self.begun = self.ended = 0.0
+        self.saving = False
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Takes the time that the last checkpoint took."""
+        if self.saving:
+            self.ended, self.saving = time.time(), False
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Decides whether the checkpoint that is due is written, and has all up to it logged first.
+
+        What was not logged yet would be missing from the means that a resumed run logs.
+        """
+        control.should_log |= control.should_save
+        if not control.should_save or args.world_size > 1:
+            return
+        now, took = time.time(), self.ended - self.begun
+        if now - self.ended < took / self.SHARE:
+            control.should_save = False
+        else:
+            self.begun, self.saving = now, True
+
+
+class KeepLast(TrainerCallback):
+    """Keeps one checkpoint: the old one goes when the new one, of which every process writes a part, is on the disk.
+
+    Args:
+        begun: When the training would have begun without its interruptions, in seconds since the epoch.
+    """
+
+    def __init__(self, begun: float):
+        self.begun = begun
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        """Waits for the parts of the others."""
+        PartialState().wait_for_everyone()
+        if is_main():
+            checkpoints.keep_last(Path(args.output_dir), time.time() - self.begun)
+
+
+class StopWhereDiverged(TrainerCallback):
+    """Ends a training whose loss is no number any more, and its checkpoints with it: going on from them would end alike.
+
+    Args:
+        parameter: Name of the learning rate's parameter, for the message.
+    """
+
+    WATCHED = ("loss", "grad_norm", "heldout_loss")
+
+    def __init__(self, parameter: str):
+        self.parameter = parameter
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
+        """Looks at what was just logged.
+
+        Raises:
+            InputError: If the loss, its gradient or the held-out loss is not finite.
+        """
+        for name in self.WATCHED:
+            value = (logs or {}).get(name)
+            if isinstance(value, float) and not math.isfinite(value):
+                if is_main():
+                    shutil.rmtree(args.output_dir, ignore_errors=True)
+                raise InputError(
+                    f"training diverged: {name} is {value} after step {state.global_step} of {state.max_steps}; lower"
+                    f" {self.parameter}"
+                )

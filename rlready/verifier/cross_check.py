@@ -1,0 +1,62 @@
+"""What is known of the verifier itself from the samples that it judged: how often another check differs, and its troubles."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from rlready.verifier.equivalence.decide import read_plain
+from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_gold
+from rlready.verifier.formats.format import FAULTY, TIMEOUT, UNREADABLE, Judgement
+from rlready.verifier.processes import workers
+
+AUDITED = 128  # different refused pairs that math-verify is asked about
+
+
+def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
+    """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
+
+    None where neither calls any right, since then there is nothing to tell it from.
+
+    Math-verify is asked about `AUDITED` different pairs of a refused answer and its gold answer, drawn with the seed; the
+    others count as these do. Plain numbers are left out, since no check can be mistaken in them.
+
+    Args:
+        judgements: Of samples; those of formats with one check are left out, and None is returned where there are no others.
+        seed: Of the draw.
+    """
+    if count_checks(judgements) < 2:
+        return None
+    judgements = [judgement for judgement in judgements if judgement.checks > 1]
+    refused = Counter(
+        (judgement.answer, clean_gold(judgement.gold))
+        for judgement in judgements
+        if judgement.right is False and judgement.answer and judgement.gold
+    )
+    pairs = sorted(pair for pair in refused if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair))
+    drawn = random.Random(seed).sample(pairs, min(AUDITED, len(pairs)))
+    differing = sum(refused[pair] for pair in drawn if workers.ask("math-verify", *pair)) * len(pairs) / max(1, len(drawn))
+    called_right = differing + sum(judgement.right is True for judgement in judgements)
+    return differing / called_right if called_right else None
+
+
+def count_checks(judgements: Sequence[Judgement]) -> int:
+    """Returns how many checks could disagree on some samples: 1 where each has one only, else 2."""
+    return max((judgement.checks for judgement in judgements), default=2)
+
+
+def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float | None]:
+    """Returns the shares of samples with trouble; None where there are no samples.
+
+    Returns:
+        verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or gold
+        answer cannot be read; the former are wrong, the latter unknown), verifier_faulty (whose plug-in raised, or returned
+        what it may not) and verifier_unknown (for any of these reasons).
+    """
+    troubles = [judgement.trouble for judgement in judgements]
+    counts = {
+        "verifier_timeouts": troubles.count(TIMEOUT),
+        "verifier_unreadable": troubles.count(UNREADABLE),
+        "verifier_faulty": troubles.count(FAULTY),
+        "verifier_unknown": sum(judgement.right is None for judgement in judgements),
+    }
+    return {name: count / len(judgements) if judgements else None for name, count in counts.items()}

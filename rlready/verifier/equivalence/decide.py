@@ -1,0 +1,146 @@
+r"""The exact check: reads two LaTeX answers and compares them, with no code and no library of math-verify.
+
+Fractions are compared exactly, other numbers to as many digits as it takes, symbols at random points; lists, sets, intervals,
+equations, matrices, quantities and words by their structure. What it cannot read is equal only to the same text.
+"""
+
+import re
+from functools import lru_cache
+
+from rlready.verifier.equivalence.compare import HUNDRED, get_kind, is_equal, settle, solves
+from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
+from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
+from rlready.verifier.equivalence.parts import Group
+from rlready.verifier.equivalence.reading import read
+from rlready.verifier.equivalence.spelling import normalise, respell
+
+PLAIN = re.compile(
+    r"([-+]?)\s*(?:\\\$)?(?:\\frac\{(\d{1,60})\}\{(\d{1,60})\}|((?:[1-9]\d{0,2}(?:,\d{3}){1,2}|\d{1,60})?(?:\.\d{1,60})?)"
+    r"(?:[eE]([-+]?\d{1,2})|/(\d{1,60}))?)"
+)
+# Numbers or thousands: a list beside a gold that is a list, or of four and more; else one number.
+GROUPED = re.compile(r"[1-9]\d{0,2}(,[1-9]\d\d)+")
+
+
+def read_plain(text: str) -> Node | None:
+    """Returns the value of a plain number such as `1,080`, `$3.50`, `-7/2`, `\\frac{1}{2}` or `2e-3`, or None."""
+    match = PLAIN.fullmatch(respell(text))
+    if not match or (match[2] is None and match[4] in ("", ".")):
+        return None
+    sign, top, bottom, digits, exponent, denominator = match.groups()
+    bottom = bottom or denominator
+    if bottom and int(bottom) == 0:
+        return None
+    value = make_number(top or digits + (f"e{exponent}" if exponent else ""))
+    if bottom:
+        value = Node("num", (value.args[0] / int(bottom), None))
+    return Node("num", (-value.args[0], value.args[1])) if sign == "-" else value
+
+
+def is_same_plain(a: Node, b: Node) -> bool:
+    """Says whether two plain numbers are equal; a long decimal stands for what rounds to it."""
+    (x, decimals), (y, others) = a.args, b.args
+    if (decimals is None) != (others is None):
+        return abs(x - y) * 2 * 10 ** (decimals or others) <= 1
+    return x == y
+
+
+@lru_cache(4096)
+def understand(text: str):
+    """Returns what an answer says, a Node or a Group.
+
+    Raises:
+        Unreadable: If it is none of the forms known here.
+    """
+    try:
+        return settle(read(text))
+    except Unreadable:
+        raise
+    except Exception as error:
+        # Whatever hostile text leads to, it is not understood.
+        raise Unreadable(type(error).__name__) from None
+
+
+def decide(found: str, gold: str) -> tuple[bool, str, bool]:
+    """Compares an answer with a gold answer.
+
+    Returns:
+        Whether they are equal; what is unreadable (`gold`, `answer` or nothing), in which case only the same text is equal;
+        and whether points prove little here, because a symbol stands in a function that jumps or has kinks.
+    """
+    same = normalise(found) == normalise(gold) != ""
+    values = {}
+    for name, text in (("gold", gold), ("answer", found)):
+        try:
+            values[name] = understand(text)
+        except Unreadable:
+            return same, name, False
+    if same:
+        return True, "", False
+    if get_kind(values["gold"]) == "list" or (gold.count(",") > 2 and GROUPED.fullmatch(gold)):
+        for name, text in (("gold", gold), ("answer", found)):
+            if GROUPED.fullmatch(text):
+                values[name] = Group("list", tuple(map(make_number, text.split(","))))
+    kinds = {name: get_kind(value) for name, value in values.items()}
+    if kinds["answer"] == "base" != kinds["gold"]:
+        return False, "", False
+    try:
+        if kinds["gold"] == "named" and values["gold"].items[4] and kinds["answer"] not in ("named", "relation"):
+            # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
+            left, value = values["gold"].items[3], values["gold"].items[-1]
+            return left is not None and solves(values["answer"], Group("relation", ("=", left, value))), "", False
+        equal = is_equal(*_cut_names(values["answer"], values["gold"])) or _is_rounded(values["gold"], values["answer"])
+    except Exception:
+        # More digits, terms or brackets than are computed.
+        return False, "answer", False
+    # The same tree needs no points.
+    return equal, "", equal and values["gold"] != values["answer"] and any(map(_has_kinks, values.values()))
+
+
+def is_confirmed(found: str, gold: str) -> bool:
+    """Says whether the exact check reads two answers and finds them equal."""
+    equal, unread, _ = decide(found, gold)
+    return equal and not unread
+
+
+def _cut_names(*values) -> tuple:
+    """Returns two values without their names where one is words and the other a symbol: `S=12`, `\\text{Area}=12`."""
+    if [get_kind(value) for value in values] == ["named", "named"]:
+        words = [
+            left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3))
+            for name, _, _, left, _, _ in (v.items for v in values)
+        ]
+        if any(words) and any(value.items[3] is not None and not value.items[4] for value in values):
+            return tuple(value.items[-1] for value in values)
+    return values
+
+
+def _is_rounded(gold, found) -> bool:
+    """Says whether a gold answer is a decimal number that the exact value of an answer rounds to.
+
+    Only where the gold has three digits and two decimals at least, and no decimal number is exact. The other way round an
+    answer is not right: it was asked for exactly.
+    """
+    unit = ()
+    if get_kind(gold) == "unit":
+        gold, unit, _ = gold.items
+    if get_kind(found) == "unit":
+        found, other, _ = found.items
+        if unit and other != unit:
+            return False
+    elif unit == (("%", 1),) and isinstance(found, Node):
+        found = Node("*", (found, HUNDRED))
+    if get_kind(found) == "named":
+        found = found.items[-1]
+    if get_kind(found) == "ratio" and len(found.items) == 2:
+        found = Node("/", found.items)
+    return isinstance(gold, Node) and isinstance(found, Node) and is_rounded_from(gold, found, 1 if unit == (("%", 1),) else 2)
+
+
+def _has_kinks(value) -> bool:
+    if isinstance(value, Node):
+        return has_kinks(value)
+    items = getattr(value, "items", value)
+    if get_kind(value) == "named":
+        items = items[-1:]
+    return isinstance(value, Group | tuple) and any(map(_has_kinks, items))

@@ -1,0 +1,298 @@
+r"""Reads tokens of arithmetic into a tree, by recursive descent."""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from rlready.verifier.equivalence.tokens import FUNCTIONS
+
+LONG = 6  # decimals and digits from which a decimal number stands for any value that rounds to it
+INVERSE = {name: f"arc{name}" for name in ["sin", "cos", "tan", "cot", "sec", "csc"]}
+# Commands that begin no factor.
+NO_FACTOR = set(re.findall(r"\S+", r"\cdot \times \div \} \rangle \rfloor \rceil \% \\ \choose \over \cup \cap"))
+UNKNOWN_FUNCTIONS = {"f", "g"}  # before a bracket these are applied to it; any other letter is multiplied by it
+BIG_OPERATORS = {"\\sum": "sum", "\\prod": "prod"}
+ALONE = {"(": ")", "[": "]", "{": "}"}
+PROPER = re.compile(r"\\frac(?:\{(\d+)\}\{(\d+)\}|(\d)(\d)(?!\d)|\{(\d+)\}(\d)|(\d)\{(\d+)\})")
+
+
+class Unreadable(Exception):
+    """The exact check does not know what a text means."""
+
+
+class Node(NamedTuple):
+    """A part of an expression.
+
+    Attributes:
+        op: num, sym, const, +, neg, *, /, ^, deg, or call.
+        args: Nodes; of num its value and the decimals it is given to (None unless it is a long decimal), of sym and const a
+            name, of call a name and nodes, of sum and prod (variable, first, last, term).
+    """
+
+    op: str
+    args: tuple
+
+
+DOTS = Node("sym", ("\\ldots",))  # whatever stands between, the same in both answers
+
+
+def make_number(text: str) -> Node:
+    """Reads digits with a point, grouping commas, an exponent (`1.5e-3`) or repeating decimals (`0.1(6)`)."""
+    digits, _, exponent = text.replace(",", "").lower().partition("e")
+    whole, _, repeated = digits.rstrip(")").partition("(")
+    _, _, decimals = whole.partition(".")
+    value = Fraction(whole if whole != "." and whole else "0")
+    if repeated:
+        value += Fraction(int(repeated), (10 ** len(repeated) - 1) * 10 ** len(decimals))
+    long = len(decimals) >= LONG and len(whole.replace(".", "").lstrip("0")) >= LONG and not repeated and not exponent
+    return Node("num", (value * Fraction(10) ** int(exponent or 0), len(decimals) if long else None))
+
+
+def parse(tokens: list[str]) -> Node:
+    """Reads tokens as one expression.
+
+    Raises:
+        Unreadable: If it is not wholly understood.
+    """
+    parser = _Parser(tokens)
+    tree = parser.read_whole()
+    if parser.tokens:
+        raise Unreadable(parser.tokens[-1])
+    return tree
+
+
+class _Parser:
+    def __init__(self, tokens: list[str]):
+        self.tokens = tokens[::-1]
+        self.bars = 0  # absolute values that are open
+        self.bound: list[str] = []  # variables of sums around
+
+    def read_sum(self) -> Node:
+        terms = [self._read_product()]
+        while self._peek() in ("+", "-"):
+            negative = self.tokens.pop() == "-"
+            term = self._read_product()
+            terms.append(Node("neg", (term,)) if negative else term)
+        return terms[0] if len(terms) == 1 else Node("+", tuple(terms))
+
+    def read_whole(self) -> Node:
+        """Reads a sum, or one over another with `\\choose` or `\\over`."""
+        value = self.read_sum()
+        if self._peek() not in ("\\choose", "\\over"):
+            return value
+        name, below = self.tokens.pop(), self.read_sum()
+        return Node("call", ("binomial", value, below)) if name == "\\choose" else Node("/", (value, below))
+
+    def _peek(self) -> str:
+        return self.tokens[-1] if self.tokens else ""
+
+    def _take(self, token: str) -> None:
+        if self._peek() != token:
+            raise Unreadable(f"no {token}")
+        self.tokens.pop()
+
+    def _read_product(self, argument: bool = False) -> Node:
+        """Reads factors; those of a function's argument end at a sign of multiplication or another function."""
+        if self._peek() in ("+", "-"):
+            negative = self.tokens.pop() == "-"
+            value = self._read_product(argument)
+            return Node("neg", (value,)) if negative else value
+        first = self._peek()
+        value = self._read_power()
+        while token := self._peek():
+            if token in ("*", "\\cdot", "\\times", "/", "\\div") and not argument:
+                self.tokens.pop()
+                negative = self._peek() == "-"
+                if negative:
+                    self.tokens.pop()
+                first = self._peek()
+                right = self._read_power()
+                value = Node("/" if token in ("/", "\\div") else "*", (value, right))
+                value = Node("neg", (value,)) if negative else value
+            elif self._starts_factor(token, first, value) and not (argument and token.lstrip("\\") in FUNCTIONS):
+                first = token
+                value = Node("*", (value, self._read_power()))
+            else:
+                break
+        return value
+
+    def _starts_factor(self, token: str, before: str, value: Node) -> bool:
+        if token[0].isdigit() or token[0] == ".":
+            # Two numbers side by side are no product: `1 000`, `2 3`; nor is `x2` one, which may be any of three things.
+            raised = self.tokens[-2:-1] == ["^"] and not before[:1].isdigit()
+            factor = value.args[1] if value.op == "*" else value
+            imaginary = before == "i" and before not in self.bound
+            return before in ALONE or raised or imaginary or (factor.op == "call" and factor.args[0] == "factorial")
+        if token == "|":
+            return self.bars == 0
+        return token in ALONE or token[0] in "@`" or token.isalpha() or (token[0] == "\\" and token not in NO_FACTOR)
+
+    def _read_power(self) -> Node:
+        value = self._read_atom()
+        raised = False
+        while self._peek() in ("^", "!", "°"):
+            token = self.tokens.pop()
+            if token == "!":
+                if self._peek() == "!":
+                    raise Unreadable("a double factorial")
+                value = Node("call", ("factorial", value))
+            elif token == "°":
+                value = Node("deg", (value,))
+            elif raised:
+                raise Unreadable("a power of a power")
+            else:
+                value, raised = Node("^", (value, self._read_argument(whole=True))), True
+        return value
+
+    def _read_argument(self, whole: bool = False) -> Node:
+        """Reads what a command applies to: a group, or one digit or symbol."""
+        token = self._peek()
+        if token in ("-", "+") and whole:
+            self.tokens.pop()
+            value = self._read_argument(whole)
+            return Node("neg", (value,)) if token == "-" else value
+        if token[:1].isdigit():
+            self.tokens.pop()
+            if not whole and token[1:]:
+                self.tokens.append(token[1:])
+            return make_number(token if whole else token[0])
+        return self._read_atom()
+
+    def _read_group(self, close: str) -> Node:
+        bars, self.bars = self.bars, 0
+        value = self.read_whole()
+        self._take(close)
+        self.bars = bars
+        return value
+
+    def _read_atom(self) -> Node:
+        if not self.tokens:
+            raise Unreadable("the end")
+        token = self.tokens.pop()
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            return self._read_number(token)
+        if token in ALONE:
+            return self._read_group(ALONE[token])
+        if token == "|":
+            return self._read_bars()
+        if token in ("\\lfloor", "\\lceil"):
+            return Node("call", (token[2:], self._read_group("\\r" + token[2:])))
+        if token == "\\frac":
+            return Node("/", (self._read_argument(), self._read_argument()))
+        if token == "\\binom":
+            return Node("call", ("binomial", self._read_argument(), self._read_argument()))
+        if token == "\\sqrt":
+            return self._read_root()
+        if token in BIG_OPERATORS:
+            return self._read_big_operator(BIG_OPERATORS[token])
+        name = token.lstrip("\\@`")
+        if token[0] == "\\" and name in FUNCTIONS:
+            return self._read_function(name)
+        if name in ("max", "min", "gcd", "lcm") and self._peek() in ("(", "{", "\\{"):
+            return self._read_call(name)
+        if token in ("@pi", "\\pi"):
+            return Node("const", ("pi",))
+        if token == "\\infty":
+            return Node("const", ("inf",))
+        if token == "\\ldots":
+            return DOTS
+        if token in ("e", "i") and token not in self.bound:
+            return Node("const", (token,))
+        if token[0] in "@`" or token.isalpha() or token in ("\\max", "\\min"):
+            if (token in UNKNOWN_FUNCTIONS or re.match(r"@[fg][_']", token)) and self._peek() == "(":
+                return self._read_call(name)
+            if token in ("\\max", "\\min"):
+                name += " " + self.tokens.pop() if self.tokens else ""
+            index = next((index for index in self.bound if re.search(rf"_.*{re.escape(index)}", name)), None)
+            if index:
+                # A term that depends on the variable of the sum.
+                return Node("call", (f"unknown {name}", Node("sym", (index,))))
+            return Node("sym", (name,))
+        raise Unreadable(token)
+
+    def _read_bars(self) -> Node:
+        self.bars += 1
+        value = self.read_sum()
+        self._take("|")
+        self.bars -= 1
+        return Node("call", ("abs", value))
+
+    def _read_call(self, name: str) -> Node:
+        """Reads the arguments of a function in brackets."""
+        close = {"(": ")", "{": "}", "\\{": "\\}"}[self.tokens.pop()]
+        arguments = [self.read_sum()]
+        while self._peek() == ",":
+            self.tokens.pop()
+            arguments.append(self.read_sum())
+        self._take(close)
+        return Node("call", (name if name in ("max", "min", "gcd", "lcm") else f"unknown {name}", *arguments))
+
+    def _read_number(self, token: str) -> Node:
+        value, following = make_number(token), self._peek()
+        if not token.isdigit():
+            return value
+        if following[:1].isdigit():
+            return self._read_mixed(value)
+        if following == "\\frac" and (proper := PROPER.match("".join(self.tokens[-1:-13:-1]))):
+            # As for people, two and a half: `2\frac{1}{2}`.
+            top, bottom = (int(digits) for digits in proper.groups() if digits)
+            if top >= bottom:
+                raise Unreadable("a mixed number or a product")
+            return Node("+", (value, self._read_atom()))
+        return value
+
+    def _read_mixed(self, whole: Node) -> Node:
+        parts = [self.tokens.pop() for _ in range(min(3, len(self.tokens)))]
+        if len(parts) < 3 or parts[1] != "/" or not (parts[0] + parts[2]).isdigit() or int(parts[0]) >= int(parts[2]):
+            raise Unreadable("two numbers side by side")
+        return Node("+", (whole, Node("num", (Fraction(int(parts[0]), int(parts[2])), None))))
+
+    def _read_root(self) -> Node:
+        degree = Node("num", (Fraction(2), None))
+        if self._peek() == "[":
+            self.tokens.pop()
+            if self._peek() == "]":
+                self.tokens.pop()
+            else:
+                degree = self._read_group("]")
+        return Node("call", ("root", self._read_argument(), degree))
+
+    def _read_function(self, name: str) -> Node:
+        power = base = None
+        while self._peek() in ("^", "_"):
+            if self.tokens.pop() == "^":
+                power = self._read_argument(whole=True)
+            else:
+                # `\log_49` is of base 4, as it is set; but who writes `\log_10 x` means 10.
+                base = self._read_argument(whole=len(self.tokens) > 1)
+        argument = self._read_atom() if self._peek() in ALONE else self._read_product(argument=True)
+        minus_one = power is not None and power.op == "neg" and power.args[0] == make_number("1")
+        if name in ("log", "lg", "ln"):
+            bases = {"lg": make_number("10"), "ln": Node("const", ("e",)), "log": Node("const", ("base",))}
+            call = Node("call", ("log", argument, bases[name] if base is None else base))
+        elif base is not None:
+            raise Unreadable("a function with a subscript")
+        elif minus_one and name in INVERSE:
+            return Node("call", (INVERSE[name], argument))
+        else:
+            call = Node("call", (name, argument))
+        return call if power is None else Node("^", (call, power))
+
+    def _read_big_operator(self, name: str) -> Node:
+        r"""Reads `\sum_{k=1}^{n} term`; the term ends at a plus or minus."""
+        first = last = variable = None
+        for _ in range(2):
+            mark = self.tokens.pop() if self.tokens else ""
+            if mark == "_" and self.tokens[-1:] == ["{"] and self.tokens[-3:-2] == ["="]:
+                self.tokens.pop()
+                variable = self.tokens.pop().lstrip("@")
+                self.tokens.pop()
+                first = self._read_group("}")
+            elif mark == "^":
+                last = self._read_argument(whole=True)
+        if first is None or last is None:
+            raise Unreadable("a sum without limits")
+        self.bound.append(variable)
+        term = self._read_product()
+        self.bound.pop()
+        return Node(name, (variable, first, last, term))

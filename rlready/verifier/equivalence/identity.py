@@ -1,0 +1,233 @@
+r"""Whether two expressions have the same value: exactly, or to as many digits as it takes, at random points of their symbols.
+
+An identity of analytic functions that holds at some random points holds everywhere (but with a probability of about 0);
+where functions jump or have kinks, more points are drawn, also far from zero.
+"""
+
+import random
+from collections.abc import Iterator
+from fractions import Fraction
+
+from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
+from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Undefined
+
+DIGITS = 50  # to begin with
+POINTS, TRIED = 3, 16  # points that must agree, of those that are tried where an expression may have no value
+POINTS_OF_KINKS, TRIED_OF_KINKS = 40, 120
+KINKS = {"floor", "ceil", "abs", "max", "min", "gcd", "lcm", "root"}
+LONGEST_DECIMAL = 30  # digits behind the point
+TRANSCENDENTAL = {"exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log"}
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yields a node and all nodes below it."""
+    yield node
+    for argument in node.args:
+        if isinstance(argument, Node):
+            yield from walk(argument)
+
+
+def list_symbols(node: Node) -> set[str]:
+    """Returns the names of the symbols that are free in an expression."""
+    if node.op == "sym":
+        return {node.args[0]}
+    found = set().union(*(list_symbols(argument) for argument in node.args if isinstance(argument, Node)))
+    return found - {node.args[0]} if node.op in ("sum", "prod") else found
+
+
+def has_kinks(node: Node) -> bool:
+    """Says whether an expression jumps or has kinks in a symbol, so that points prove little."""
+    return any(part.op == "call" and part.args[0] in KINKS - {"root"} and list_symbols(part) for part in walk(node))
+
+
+def rename(node: Node, names: dict[str, str]) -> Node:
+    """Returns an expression with other names for symbols."""
+    if node.op == "sym":
+        return Node("sym", (names.get(node.args[0], node.args[0]),))
+    return Node(node.op, tuple(rename(part, names) if isinstance(part, Node) else part for part in node.args))
+
+
+def is_same(a: Node, b: Node) -> bool:
+    """Says whether two expressions have the same value wherever both have one.
+
+    A decimal number of six digits and more stands for any value that rounds to it; a logarithm without a base for the
+    natural or the common one; the constant of an integral may be `c` or `C`.
+    """
+    rounded = [find_rounded(node) for node in (a, b)]
+    if any(rounded) and not all(rounded):
+        exact, (value, decimals) = (b, rounded[0]) if rounded[0] else (a, rounded[1])
+        return not list_symbols(exact) and _rounds_to(exact, value, decimals)
+    bare = any(part == Node("const", ("base",)) for node in (a, b) for part in walk(node))
+    if any(_is_same_at_points(a, b, base) for base in (("e", "10") if bare else ("e",))):
+        return True
+    names = _match_constants(a, b)
+    return bool(names) and _is_same_at_points(rename(a, names), b, "e")
+
+
+def find_rounded(node: Node) -> tuple[Fraction, int] | None:
+    """Returns (value, decimals) of a decimal long enough to stand for any value that rounds to it, or None."""
+    if node.op == "neg" and (found := find_rounded(node.args[0])):
+        return -found[0], found[1]
+    return node.args if node.op == "num" and node.args[1] is not None else None
+
+
+def is_rounded_from(gold: Node, exact: Node, least_decimals: int) -> bool:
+    """Says whether a decimal number of three digits at least is a value, which no decimal number is, rounded."""
+    negative = gold.op == "neg"
+    node = gold.args[0] if negative else gold
+    if node.op != "num" or list_symbols(exact):
+        return False
+    value, decimals = node.args[0], 0
+    while (value * 10**decimals).denominator != 1:
+        decimals += 1
+        if decimals > LONGEST_DECIMAL:
+            return False
+    if decimals < least_decimals or value * 10**decimals < 100:
+        return False
+    try:
+        number = Evaluator(DIGITS, {}).evaluate(exact)
+    except Undefined:
+        return False
+    ends = isinstance(number, Fraction) and 10**LONGEST_DECIMAL % number.denominator == 0
+    return not ends and _rounds_to(exact, -value if negative else value, decimals)
+
+
+def _rounds_to(exact: Node, value: Fraction, decimals: int) -> bool:
+    evaluator = Evaluator(max(DIGITS, decimals + 20), {})
+    number = evaluator.evaluate(exact)
+    if isinstance(number, Fraction):
+        return abs(number - value) * 2 * 10**decimals <= 1
+    real = not (evaluator.math.isinf(number) or isinstance(number, evaluator.math.mpc))
+    return real and bool(abs(number - evaluator.approximate(value)) * 2 * 10**decimals <= 1)
+
+
+def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
+    symbols = sorted(list_symbols(a) | list_symbols(b))
+    if not symbols:
+        try:
+            return _is_same_at(a, b, {}, False, base)
+        except Undefined:
+            return False
+    nodes = [*walk(a), *walk(b)]
+    kinks = any(part.op in ("sum", "prod") or (part.op == "call" and part.args[0] in KINKS) for part in nodes)
+    needed, tried = (POINTS_OF_KINKS, TRIED_OF_KINKS) if kinks else (POINTS, TRIED)
+    complex_numbers = Node("const", ("i",)) in nodes
+    for real in (False,) if complex_numbers else (True, False):
+        agreed = 0
+        for point in draw_points(symbols, nodes, tried):
+            try:
+                if not _is_same_at(a, b, point, real, base):
+                    return False
+            except Undefined:
+                continue
+            agreed += 1
+            if agreed == needed:
+                return True
+        if agreed >= POINTS:
+            return True
+    return False
+
+
+def draw_points(symbols: list[str], nodes: list[Node], number: int) -> Iterator[dict[str, Fraction]]:
+    """Yields points: small and positive, of either sign, below one, and as far out as the numbers in the expressions.
+
+    Where a symbol limits a sum, it is a positive integer.
+    """
+    limits = [part.args[place] for part in nodes if part.op in ("sum", "prod") for place in (1, 2)]
+    counts = set().union(*map(list_symbols, limits))
+    numbers = [abs(part.args[0]) for part in nodes if part.op == "num"]
+    far = min(10**6, int(max(numbers, default=0)) * 2 + 3)
+    for index in range(number):
+        draw = random.Random(index)
+        low, high = ((0.1, 3), (-3, 3), (0.02, 1), (-far, far))[index % 4]
+        yield {
+            name: Fraction(draw.randint(1, 30)) if name in counts else Fraction(round(draw.uniform(low, high) * 997) or 1, 997)
+            for name in symbols
+        }
+
+
+def _is_same_at(a: Node, b: Node, point: dict, real: bool, base: str) -> bool:
+    """Compares two expressions at a point, with twice the digits a second time.
+
+    What is left of zero by rounding shrinks with the digits, what differs does not.
+    """
+    digits, differences = DIGITS, []
+    while len(differences) < 2:
+        evaluator = Evaluator(digits, point, real, base)
+        x, y = evaluator.evaluate(a), evaluator.evaluate(b)
+        if isinstance(x, Fraction) and isinstance(y, Fraction):
+            return x == y
+        x, y = evaluator.approximate(x), evaluator.approximate(y)
+        if evaluator.math.isinf(x) or evaluator.math.isinf(y):
+            return bool(x == y)
+        if evaluator.needed > digits and not differences:
+            digits = evaluator.needed
+            if digits > MOST_DIGITS:
+                raise Unreadable("more digits than are computed")
+            differences = []
+            # A term that is lost again is what rounding leaves of zero.
+            evaluator = Evaluator(digits, point, real, base)
+            x, y = (evaluator.approximate(evaluator.evaluate(node)) for node in (a, b))
+        differences.append((abs(x - y), max(abs(x), abs(y))))
+        digits *= 2
+    (first, _), (second, scale) = differences
+    tiny = evaluator.math.mpf(10) ** -(evaluator.digits - 15)
+    shrinks = evaluator.math.mpf(10) ** -(evaluator.digits // 2 - 15)
+    return bool(second <= scale * tiny or second <= first * shrinks)
+
+
+def is_proportional(a: Node, b: Node, positive: bool) -> bool:
+    """Says whether one expression is a constant (`positive` or any but zero) times another at all points."""
+    symbols, nodes = sorted(list_symbols(a) | list_symbols(b)), [*walk(a), *walk(b)]
+    first, agreed = None, 0
+    for point in draw_points(symbols, nodes, TRIED):
+        evaluator = Evaluator(4 * DIGITS, point)
+        try:
+            x, y = evaluator.evaluate(a), evaluator.evaluate(b)
+            ratio = evaluator.divide(x, y)
+        except Undefined:
+            continue
+        if ratio == 0 or (positive and not ratio > 0):
+            return False
+        if first is not None and abs(evaluator.approximate(evaluator.divide(ratio, first)) - 1) > evaluator.math.mpf(10) ** -(
+            3 * DIGITS
+        ):
+            return False
+        first, agreed = (ratio if first is None else first), agreed + 1
+        if agreed == POINTS or not symbols:
+            return True
+    return False
+
+
+def is_solution(left: Node, right: Node, name: str, value: Node) -> bool:
+    """Says whether an equation, linear in a symbol, holds where the symbol has a value, and only there."""
+    holds, holds_at_zero = (is_same(_put(left, name, put), _put(right, name, put)) for put in (value, make_number("0")))
+    return holds and not holds_at_zero and _is_linear(Node("+", (left, Node("neg", (right,)))), name)
+
+
+def _match_constants(a: Node, b: Node) -> dict[str, str]:
+    """Returns how to rename the constants of an integral (`c`, `C_1`) in one expression as the other writes them, if so.
+
+    Only where each is one beside a function of something else: a term for itself, or times such a function.
+    """
+    ours, theirs = list_symbols(a) - list_symbols(b), list_symbols(b) - list_symbols(a)
+    names = {name: name.swapcase() if len(name) == 1 else name[0].swapcase() + name[1:] for name in ours}
+    if not ours or set(names.values()) != theirs or any(name[0] not in "cC" for name in ours):
+        return {}
+    others = list_symbols(a) - ours
+    functions = [part for part in walk(a) if (part.op == "call" and part.args[0] in TRANSCENDENTAL) or part.op == "^"]
+    if not any(list_symbols(part) & others for part in functions):
+        return {}
+    linear = all(_is_linear(a, name) for name in ours)
+    return names if linear else {}
+
+
+def _is_linear(node: Node, name: str) -> bool:
+    zero, one, two = (_put(node, name, make_number(number)) for number in "012")
+    return _is_same_at_points(Node("+", (zero, two)), Node("*", (make_number("2"), one)), "e")
+
+
+def _put(node: Node, name: str, value: Node) -> Node:
+    if node.op == "sym" and node.args[0] == name:
+        return value
+    return Node(node.op, tuple(_put(part, name, value) if isinstance(part, Node) else part for part in node.args))

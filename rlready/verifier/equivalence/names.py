@@ -1,0 +1,94 @@
+r"""Names of quantities, such as `x`, `AB`, `P(X=2)`, `f(x)` or `Area of ABC`."""
+
+import itertools
+import re
+
+from rlready.verifier.equivalence.expression import Node, Unreadable, parse
+from rlready.verifier.equivalence.tokens import FUNCTIONS
+
+HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
+IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
+IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
+
+LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
+UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
+
+
+def is_name(tokens: list[str]) -> bool:
+    """Says whether tokens name a quantity, as in `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and compute none."""
+    if not tokens:
+        return False
+    if len(tokens) == 1:
+        return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
+    letters, opened, previous = set(), [], ""
+    for place, token in enumerate(tokens):
+        if token == "(":
+            opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in ("\\Pr", *IN_NAMES))
+        elif token == ")" and opened:
+            opened.pop()
+        elif token[0].isdigit():
+            # An argument, or a power among other letters: `P(2)`, `x^2+y^2`.
+            others = letters | {other for other in tokens[place:] if other.isalpha()}
+            if not (opened and all(opened)) and not (not opened and previous == "^" and len(others) > 1):
+                return False
+        elif token.isalpha() or token[0] in '@`"':
+            if token[0] == '"' and not _names(token):
+                return False
+            letters.add(token)
+        elif token[0] == "\\" and token not in IN_NAMES and token[1:] not in FUNCTIONS:
+            return False
+        previous = token
+    letters -= {"e", "i", "@pi"}
+    return bool(letters) and not _is_of_unknown(letters, tokens)
+
+
+def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
+    r"""Says whether a name computes something of a single unknown, so that its equation is not yet solved: `\sqrt{x}`, `-x`."""
+    (letter, *others) = letters
+    applied = (letter, "(") in itertools.pairwise(tokens)
+    if others or applied or len(letter) > 1 or not letter.islower():
+        return False
+    return not UNSOLVED.isdisjoint(tokens) or (letter in "xy" and "|" in tokens)
+
+
+def _names(token: str) -> bool:
+    return token != "@pi" and token[1:].lower() not in HEDGES
+
+
+def is_expression(name: list[str]) -> bool:
+    """Says whether a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, but not `x`, `AB`, `f(x)` or `a/b`."""
+    depth, outside = 0, []
+    for token in name:
+        depth += (token in "([{") - (token in ")]}")
+        if depth == 0:
+            outside.append(token)
+    variables = [token for token in outside if token.isalpha() and token.islower()]
+    if any(token.lstrip("\\") in FUNCTIONS for token in outside):
+        variables += [token for token in outside if token[0] == "@" and token[1:].isalpha()]
+    return bool({"+", "-", "^"} & set(outside)) or len(variables) > 1
+
+
+def parse_name(name: list[str]) -> Node | None:
+    """Returns a name as an expression, unless it is that of a function or words."""
+    try:
+        return None if "(" in name else parse(name)
+    except Unreadable:
+        return None
+
+
+def write_name(name: list[str]) -> str:
+    r"""Returns a name as text; a segment is its length, however it is written: `|AB|`, `\overline{AB}`; so is `m\angle A`."""
+    return LENGTH.sub("", "".join(name).replace('"', ""))
+
+
+def split_name(name: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Returns the function and its variables of a name such as `f(x)`, or the name and none."""
+    if (
+        len(name) > 3
+        and name[1] == "("
+        and name[-1] == ")"
+        and all(part.isalpha() for part in name[2:-1:2])
+        and set(name[3:-1:2]) <= {","}
+    ):
+        return name[0], tuple(name[2:-1:2])
+    return "".join(name).replace('"', ""), ()

@@ -1,0 +1,346 @@
+r"""Reads the tokens of an answer: numbers, lists, sets, intervals, equations, matrices, quantities with a unit, and words."""
+
+import itertools
+import re
+
+from rlready.verifier.equivalence.expression import Node, Unreadable, parse
+from rlready.verifier.equivalence.identity import list_symbols
+from rlready.verifier.equivalence.names import is_expression, is_name, parse_name, split_name, write_name
+from rlready.verifier.equivalence.parts import (
+    EVERYTHING,
+    OPEN,
+    Group,
+    find_bracket,
+    flatten,
+    has_symbols,
+    is_interval,
+    is_text,
+    list_marks,
+    split,
+)
+from rlready.verifier.equivalence.quantities import REALS, read_moment, read_quantity, read_words
+from rlready.verifier.equivalence.spelling import SPACE
+from rlready.verifier.equivalence.tokens import tokenize
+
+JOINERS = (",", ";", '"and', '"or', "\\vee")
+EQUALS = {"=": "=", "\\approx": "≈"}
+RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
+FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integers? ([a-z])|([a-z]) (?:is )?an integer)")
+# The letter of an option before its value: surely one in text, with a lone bracket or a colon, maybe a factor otherwise.
+OPTION = re.compile(
+    rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
+    rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}]|[A-J]\W*$)(.+)",
+    re.DOTALL,
+)
+LABEL = re.compile(rf"\s*\([a-jA-J]\)(?:{SPACE.pattern})+(?=[-\d\\.({{])(.*)", re.DOTALL)
+OPENING = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then|only|exactly|there (?:are|is))(?: only| exactly)?|the \w+ is"
+    r"|(?:its |total )?(?:area|volume|perimeter|value|probability|sum|number|length|radius|distance|total|result) is"
+    r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
+)
+OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
+MOST_PARTS = 64  # of a list
+
+
+def read(text: str):
+    """Reads an answer.
+
+    Returns:
+        A Node or a Group.
+
+    Raises:
+        Unreadable: If it is none of the forms known here.
+    """
+    if option := OPTION.fullmatch(text):
+        inside = "\\text{" if option[0].lstrip().startswith("\\") and not option[1] else ""
+        return read(inside + option[2])
+    if label := LABEL.fullmatch(text):
+        value = read(label[1])
+        if not (isinstance(value, Node) or value.kind == "unit") or has_symbols(value):
+            raise Unreadable("a label or a factor")
+        return value
+    if moment := read_moment(text):
+        return moment
+    tokens = tokenize(text)
+    if not tokens:
+        raise Unreadable("nothing")
+    tokens = _cut_opening(tokens)
+    if "\\in" in tokens and len(split(tokens, JOINERS)) == 1:
+        sides = split(tokens, ("\\in",))
+        if len(sides) == 2 and all(token.lstrip("@").isalpha() or token in "(,)" for token in sides[0]):
+            tokens = sides[1]
+    return read_tokens(tokens)
+
+
+def _cut_opening(tokens: list[str]) -> list[str]:
+    r"""Returns tokens without what leads to an answer: `\therefore`, `so`, `The answer is`."""
+    while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall") and tokens[1:]:
+        tokens = tokens[1:]
+    words = list(itertools.takewhile(lambda token: token[0] == '"', tokens))
+    opening = OPENING.match(" ".join(words).replace('"', "").lower())
+    cut = len(opening[0].split()) if opening else 0
+    while cut and tokens[cut : cut + 1] in ([","], [":"]):
+        cut += 1
+    return tokens[cut:] or tokens
+
+
+def read_tokens(tokens: list[str]):
+    """Returns the value of tokens; see `read`."""
+    tokens = _unwrap(tokens)
+    if is_text(tokens) and len(split(tokens, JOINERS)) == 1:
+        return read_words(tokens)
+    parts = split(tokens, JOINERS)
+    if len(parts) > 1:
+        return _read_list(tokens, parts)
+    if '"except' in tokens[1:-1]:
+        place = tokens.index('"except')
+        whole, left_out = read_tokens(tokens[:place]), read_tokens(tokens[place + 1 :])
+        return Group("minus", (whole, left_out if isinstance(left_out, Group) else Group("set", (left_out,))))
+    if condition := _find_condition(tokens):
+        return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
+    if not {"\\pm", "\\mp"}.isdisjoint(_cut_sets(tokens) if "=" in tokens else tokens):
+        return _read_signs(tokens)
+    tokens = _cut_clause(tokens)
+    if tokens[0] == "\\approx" and len(tokens) > 1:
+        tokens = tokens[1:]
+    if len(sides := split(tokens, RELATIONS)) > 1:
+        return read_relation(sides, [RELATIONS[token] for token in list_marks(tokens, RELATIONS)])
+    if tokens[1:2] == ["\\in"]:
+        return Group("member", (tokens[0], read_tokens(tokens[2:])))
+    if len(parts := split(tokens, ("\\cup",))) > 1:
+        return Group("union", tuple(map(read_tokens, parts)))
+    if len(parts := split(tokens, ("\\setminus",))) == 2 or _is_difference(parts := split(tokens, ("-",))):
+        return Group("minus", tuple(map(read_tokens, parts)))
+    if len(parts := split(tokens, (":", '"to'))) > 1:
+        return _read_ratio(parts)
+    return _read_single(tokens)
+
+
+def _unwrap(tokens: list[str]) -> list[str]:
+    while tokens[:1] == ["{"] and find_bracket(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    if not tokens:
+        raise Unreadable("nothing")
+    return tokens
+
+
+def _read_list(tokens: list[str], parts: list[list[str]]):
+    """Reads what commas, semicolons, `and` and `or` separate; intervals and inequalities with `or` are a union."""
+    parts = [part for part in parts if part]
+    if not parts or len(parts) > MOST_PARTS:
+        raise Unreadable("a list")
+    values = [read_tokens(part) for part in parts]
+    if len(values) == 1:
+        return values[0]
+    marks = set(list_marks(tokens, JOINERS))
+    if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
+        return Group("union", tuple(values))
+    if parts[0][1:] == ["\\in", "@mathbb R"] and marks == {","} and all(map(_is_reals, values[1:])):
+        return Group("common", tuple(values[1:]))
+    if (marks == {'"and'} or (marks == {","} and "\\ne" in tokens)) and all(map(_is_reals, values)):
+        return Group("common", tuple(values))
+    return Group("list", tuple(flatten(values)))
+
+
+def _is_reals(value) -> bool:
+    return isinstance(value, Group) and value.kind == "reals"
+
+
+def _read_signs(tokens: list[str]):
+    """Reads an expression with `\\pm` as a list; the parts of a tuple take their signs each for itself."""
+    if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
+        parts = split(tokens[1:-1], (",", ";"))
+        if len(parts) > 1 and tokens[0] != "\\{":
+            if sum("\\pm" in part for part in parts) > 5:
+                raise Unreadable("signs")
+            ways = itertools.product(*map(_choose_signs, parts))
+            joined = [[token for part in way for token in [",", *part]][1:] for way in ways]
+            values = tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined)
+            return Group("list", values) if len(values) > 1 else values[0]
+        if tokens[0] == "\\{":
+            return _read_single(tokens)
+    values = tuple(map(read_tokens, _choose_signs(tokens)))
+    return Group("list", values) if len(values) > 1 else values[0]
+
+
+def _cut_sets(tokens: list[str]) -> list[str]:
+    """Returns the tokens outside sets in braces, whose members have signs of their own."""
+    depths = itertools.accumulate((token == "\\{") - (token == "\\}") for token in tokens)
+    return [token for token, depth in zip(tokens, depths, strict=True) if depth == 0]
+
+
+def _choose_signs(tokens: list[str]) -> list[list[str]]:
+    if "\\pm" not in tokens and "\\mp" not in tokens:
+        return [tokens]
+    signs = ({"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"})
+    signed = [tokens[place + 1 : place + 3] for place, token in enumerate(tokens) if token in signs[0]]
+    if all(re.fullmatch(r"0+(\.0*)?|\.0+", part[0]) and part[1:] not in (["!"], ["^"]) for part in signed if part):
+        signs = signs[:1]
+    return [[sign.get(token, token) for token in tokens] for sign in signs]
+
+
+def _cut_clause(tokens: list[str]) -> list[str]:
+    """Returns tokens without `for all integers n` behind them; a clause that restricts the answer is none of these."""
+    for place, token in enumerate(tokens[1:], 1):
+        general = token == '"for' and "".join(tokens[place + 1 : place + 2]) in ('"all', '"any', '"every')
+        if general and not list_marks(tokens[place:], RELATIONS):
+            return tokens[:place]
+    return tokens
+
+
+def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
+    """Returns where `(k \\in Z)`, `for k \\in Z`, `where k is an integer` or the like begins, and `k \\in Z`."""
+    for place in range(1, len(tokens)):
+        if tokens[place] in ('"for', '"where', '"with') and tokens[1:2] != ["("]:
+            words = " ".join(token.lstrip('"') for token in tokens[place:])
+            if found := INTEGER.fullmatch(words):
+                return place, [found[1] or found[2], "\\in", "@mathbb Z"]
+    for place in range(1, len(tokens) - 3):
+        if tokens[place] in ("(", '"for', '"where') and tokens[place + 2] == "\\in":
+            rest = tokens[place + 1 :]
+            if tokens[place] != "(":
+                return place, rest
+            return (place, rest[:-1]) if find_bracket(tokens[place:]) == len(rest) else None
+    return None
+
+
+def _is_difference(parts: list[list[str]]) -> bool:
+    return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
+
+
+def read_relation(sides: list[list[str]], marks: list[str]):
+    """Reads equations, chains of them and inequalities."""
+    if not all(sides):
+        raise Unreadable("a relation without a side")
+    if set(marks) <= {"=", "≈"}:
+        return _read_equation(sides, marks)
+    if set(marks) <= {">", "≥"}:
+        sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
+    if len(marks) == 2 and not set(marks) <= {"<", "≤"}:
+        raise Unreadable("a chain of relations")
+    variables = [side[1:-1] if side[0] == side[-1] == "|" else side for side in sides]
+    single = [len(name) == 1 and (name[0].isalpha() or name[0][0] == "@") for name in variables]
+    if single.count(True) == 1 and set(marks) <= {"<", "≤", "≠"}:
+        place = single.index(True)
+        name, absolute = variables[place][0], len(sides[place]) > 1
+        bounds = [parse(side) for side in sides if side is not sides[place]]
+        pieces = _make_pieces(place, bounds, marks)
+        if pieces and not any(name.lstrip("@") in list_symbols(bound) for bound in bounds):
+            return Group("reals", (name, _mirror(pieces) if absolute else pieces))
+    return Group("relation", (" ".join(marks), *map(read_tokens, sides)))
+
+
+def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
+    """Returns the pieces (low, closed, high, closed) of the real line that an inequality for one variable leaves."""
+    (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
+    if marks == ["≠"]:
+        return (low, False, bounds[0], False), (bounds[0], False, high, False)
+    if len(marks) == 2:
+        return ((bounds[0], closed[0], bounds[1], closed[1]),) if place == 1 else None
+    return ((low, False, bounds[0], closed[0]),) if place == 0 else ((bounds[0], closed[0], high, False),)
+
+
+def _mirror(pieces: tuple) -> tuple:
+    """Returns the pieces that an inequality for an absolute value leaves."""
+    if len(pieces) > 1:
+        raise Unreadable("two absolute values that are left out")
+    low, low_closed, high, high_closed = pieces[0]
+    below, above = Node("neg", (high,)), Node("neg", (low,))
+    if low == EVERYTHING[0][0]:
+        return ((below, high_closed, high, high_closed),)
+    return (below, high_closed, above, low_closed), pieces[0]
+
+
+def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
+    """Reads `name = value`, `a = b = value` and equations; what they say is settled when they are compared."""
+    if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
+        sides = sides[::-1]
+    name = sides[0] if is_name(sides[0]) else None
+    rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
+    while len(rest) > 1 and is_name(rest[0]):
+        rest, marks = rest[1:], marks[1:]
+    names = (write_name(name), *split_name(name), parse_name(name), is_expression(name)) if name else None
+    return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
+
+
+def _read_ratio(parts: list[list[str]]):
+    if len(parts) == 2 and is_text(parts[0]):
+        return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
+    if not all(parts):
+        raise Unreadable("a ratio")
+    return Group("ratio", tuple(map(parse, parts)))
+
+
+def _read_single(tokens: list[str]):
+    """Reads a set, a tuple, an interval, a matrix, or a number with or without a unit."""
+    if tokens in (["\\emptyset"], ["\\{", "\\}"]):
+        return Group("set", ())
+    if len(tokens) == 1 and tokens[0] in REALS:
+        return Group("reals", (None, REALS[tokens[0]]))
+    if "\\begin" in tokens:
+        return _read_environment(tokens[1:] if tokens[0] == "\\{" and "\\}" not in tokens else tokens)
+    if (tokens[0], tokens[-1]) in OUTWARD and not {"[", "]"} & set(tokens[1:-1]):
+        tokens = [{"]": "("}.get(tokens[0], "["), *tokens[1:-1], {"[": ")"}.get(tokens[-1], "]")]
+    if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
+        inner, mark = tokens[1:-1], tokens[0]
+        if mark == "\\{":
+            return _read_set(inner)
+        parts = split(inner, (",", ";"))
+        if len(parts) > 1 and mark in ("(", "[", "\\langle"):
+            kind = ("[" if mark == "[" else "(") + ("]" if tokens[-1] == "]" else ")")
+            return Group(kind, tuple(map(read_tokens, parts)))
+        if mark == "(" and is_text(inner):
+            return read_words(inner)
+    if re.fullmatch("[A-Z]|@[A-Z]_.*", tokens[0]) and tokens[1:2] == ["("] and len(split(tokens[2:-1], (",", ";"))) > 1:
+        return read_relation([tokens[:1], tokens[1:]], ["="])  # a point, `P(1,2)`
+    return read_quantity(tokens)
+
+
+def _read_set(inner: list[str]) -> Group:
+    r"""Reads what stands in braces: parts, or `x \mid condition`."""
+    for place in range(1, len(inner)):
+        if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
+            condition = inner[place + 1 :]
+            members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
+            if isinstance(members, Group) and members.kind == "reals" and members.items[0] not in (None, inner[0]):
+                raise Unreadable("a condition for another letter")
+            return members
+    if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
+        return Group("list", (read_tokens(sides[0]), read_tokens(sides[1])))
+    if len(inner) > 60 * MOST_PARTS:
+        raise Unreadable("a set")
+    return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
+
+
+def _read_environment(tokens: list[str]):
+    """Reads a matrix, or the lines of `cases` and `aligned` without conditions beside them as a list."""
+    name = tokens[2].strip('"') if len(tokens) > 6 else ""
+    if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
+        return _read_matrix(tokens)
+    body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
+    body = body[find_bracket(body) + 1 :] if name == "array" else body
+    if "&" in body and name == "cases":
+        raise Unreadable("cases with conditions")
+    lines = split([token for token in body if token != "&"], ("\\\\", ",", ";"))
+    return Group("list", tuple(read_tokens(line) for line in lines if line))
+
+
+def _read_matrix(tokens: list[str]) -> Group:
+    if tokens[0] not in ("(", "[", "\\begin"):
+        place = next(place for place, token in enumerate(tokens) if token in ("(", "[", "\\begin"))
+        factor = parse([*tokens[:place], "(", "1", ")"])
+        rows = [[Node("*", (factor, entry)) for entry in row.items] for row in _read_matrix(tokens[place:]).items]
+        return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
+    if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    name = tokens[2].strip('"') if len(tokens) > 3 else ""
+    if name not in ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array") or tokens[0] != "\\begin":
+        raise Unreadable("an environment")
+    if tokens[-4:] != ["\\end", "{", tokens[2], "}"]:
+        raise Unreadable("an environment that does not end")
+    body = tokens[4:-4]
+    if name == "array":
+        body = body[find_bracket(body) + 1 :]
+    rows = [row for row in split(body, ("\\\\",)) if row]
+    return Group("matrix", tuple(Group("row", tuple(map(parse, split(row, ("&",))))) for row in rows))

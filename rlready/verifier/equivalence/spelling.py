@@ -1,0 +1,151 @@
+r"""One spelling for what looks different and means the same: unicode, sizes, fonts, spaces and synonyms of LaTeX."""
+
+import re
+import unicodedata
+
+CHARACTERS = {
+    **dict.fromkeys("−–‒‐‑﹣－", "-"),
+    **dict.fromkeys("×✕⨯", "\\times "),
+    **dict.fromkeys("·⋅∙•", "\\cdot "),
+    **dict.fromkeys("∕⁄", "/"),
+    **dict.fromkeys("≤⩽≦", "\\le "),
+    **dict.fromkeys("≥⩾≧", "\\ge "),
+    **dict.fromkeys("≈≃≅", "\\approx "),
+    **dict.fromkeys("°º˚", "^\\circ "),
+    **dict.fromkeys("′’‘´", "'"),
+    **dict.fromkeys("“”", '"'),
+    **dict.fromkeys("∅⌀", "\\emptyset "),
+    **dict.fromkeys("，、", ","),
+    **dict.fromkeys("∣｜", "|"),
+    **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
+}
+CHARACTERS |= {
+    name: f"\\{command} "
+    for name, command in re.findall(
+        r"(\S)(\w+)",
+        """
+    ÷div ∞infty ≠ne ∪cup ∩cap ∈in ∖setminus ±pm ∓mp ⟨langle ⟩rangle ⌊lfloor ⌋rfloor ⌈lceil ⌉rceil ∠angle △triangle
+    ∑sum ∏prod ∫int ∨vee ∀forall ∃exists ℓell ħhbar …ldots ∂partial αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta
+    θtheta ιiota κkappa λlambda μmu µmu νnu ξxi πpi ρrho σsigma τtau φphi ϕphi χchi ψpsi ωomega ΓGamma ΔDelta ΘTheta
+    ΛLambda ΞXi ΠPi ΣSigma ΦPhi ΨPsi ΩOmega""",
+    )
+}
+CHARACTERS |= {letter: f"\\mathbb{{{plain}}}" for letter, plain in zip("ℝℤℕℚℂℙ", "RZNQCP", strict=True)}
+for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
+    top, _, bottom = unicodedata.normalize("NFKC", fraction).partition("⁄")
+    CHARACTERS[fraction] = f"\\frac{{{top}}}{{{bottom}}}"
+CHARACTERS |= {"℃": "^\\circ C", "℉": "^\\circ F", "。": ".", "√": "\\sqrt ", "∛": "\\sqrt[3]"}
+UNUSUAL = str.maketrans(CHARACTERS)
+RAISED, LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "₀₁₂₃₄₅₆₇₈₉"
+RAISED_RUN, LOWERED_RUN = re.compile(f"[{RAISED}]+"), re.compile(f"[{LOWERED}]+")
+AREA = re.compile(r"(?<=\d)\s*([mck]?m|ft|in)(?=[²³])")
+ROOT_OF_DIGITS = re.compile(r"√\s*(\d+)")
+
+SAME = {
+    name: ""
+    for name in re.findall(
+        r"\\\w+",
+        r"""
+    \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle
+    \displaystyle \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal
+    \large \Large \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill
+    \underline \mathopen \mathclose \mathord \bold \mathbfit""",
+    )
+}
+SAME |= dict(
+    pair.split("=")
+    for pair in re.findall(
+        r"\S+",
+        r"""
+    \leq=\le \geq=\ge \neq=\ne \leqslant=\le \geqslant=\ge \leqq=\le \geqq=\ge \lt=< \gt=>
+    \dfrac=\frac \tfrac=\frac \cfrac=\frac \nicefrac=\frac \sfrac=\frac \dbinom=\binom \tbinom=\binom \degree=^\circ
+    \bigcup=\cup \varnothing=\emptyset \O=\emptyset \lbrace=\{ \rbrace=\} \lbrack=[ \rbrack=] \lvert=| \rvert=| \vert=|
+    \lparen=( \rparen=) \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx
+    \dots=\ldots \cdots=\ldots \lor=\vee \ast=* \centerdot=\cdot \colon=: \varepsilon=\epsilon \vartheta=\theta
+    \varphi=\phi \varrho=\rho \varkappa=\kappa \Reals=\mathbb{R} \reals=\mathbb{R} \R=\mathbb{R} \arctg=\arctan
+    \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh \mathdollar=\$ \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty
+    \percent=% \widehat=\hat \widetilde=\tilde \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text
+    \textit=\text \textsf=\text \texttt=\text \mbox=\text \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm
+    \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt \cr=\\ \tabularnewline=\\ \thickapprox=\approx""",
+    )
+)
+COMMAND = re.compile(r"\\[a-zA-Z]+")
+SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspace|nobreak)\b|~|\s")
+SKIPPED = re.compile(r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\.")
+DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
+COMMAS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))")
+GROUPS_APART = re.compile(
+    r"(?<![\d.,_^A-Za-z])([1-9]\d{0,2})((?:(?:\s|~|\\[,;:> ]|\{\s\})+\d{3})+)(?!\s*[\d/]|\s*\.(?!\d)|\s*,\s*\d)"
+)
+# Digits that recur: between dots above them, in brackets, or written out and going on.
+RECURRING = re.compile(r"(?<=[.\d])\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?")
+IN_BRACKETS = re.compile(r"([-+]?\d*\.\d*)\((\d+)\)(?=\\?%?$)")
+GOING_ON = re.compile(r"(?<!\d)(\d*\.\d*?)(?=\d{3})(\d{1,6}?)\2+\s*(?:\\ldots|\.{3,})")
+OVERLINED = re.compile(r"(?<=\.)(\d*\\overline\s*\{?\d+\}?)\s*(?:\\ldots|\.{3,})")
+MINUTES = re.compile(r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?![\d'])")
+HTML = re.compile(r"<(su[bp])>([^<>]*)</\1>")
+ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
+BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
+TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
+TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
+ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
+LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
+LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
+WRAPPED = re.compile(r"\{[^{}]*\}")
+DEGREE = re.compile(r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?")
+CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
+LISTED = re.compile(rf"(?<=\d)(?:(?:{SPACE.pattern})+,|,(?:{SPACE.pattern}))(?:{SPACE.pattern})*(?=\d{{3}}(?!\d))")
+TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
+
+
+def respell(text: str) -> str:
+    """Returns LaTeX in one spelling: ASCII, without delimiters, sizes and bold type, synonyms as one of them."""
+    if not text.isascii():
+        text = _respell_unicode(text)
+    # Escapes that a program took for characters of its own, `\\f` of `\\frac`, or wrote twice.
+    text = BROKEN.sub(lambda found: ESCAPES[found[0]], text)
+    if "\\begin" not in text:
+        text = TWICE.sub("", text)
+    text = COMMAS.sub("", text).replace("{,}", ",").replace("{.}", ".").replace("{:}", ":")
+    text = GROUPS_APART.sub(lambda found: found[1] + "".join(re.findall(r"\d+", found[2])), text)
+    if "$" in text:
+        if text.count("$") - text.count("\\$") == 1:
+            text = CURRENCY.sub(r"\1\\$", text, count=1) if CURRENCY.match(text.lstrip()) else text
+        text = re.sub(r"(?<!\\)\$", " ", text)
+    if "\\" in text:
+        text = SKIPPED.sub(" ", DELIMITER.sub(" ", text))
+        text = COMMAND.sub(lambda found: SAME.get(found[0], found[0]), text)
+    if "<" in text:
+        text = HTML.sub(lambda found: ("^" if found[1] == "sup" else "_") + f"{{{found[2]}}}", text)
+    text = (
+        text.replace("\\not=", "\\ne ").replace("<=", "\\le ").replace(">=", "\\ge ").replace("!=", "\\ne ").replace("**", "^")
+    )
+    if "." in text:
+        text = RECURRING.sub(r"\\overline{\1\2\3}", OVERLINED.sub(r"\1", text))
+        text = GOING_ON.sub(r"\1\\overline{\2}", IN_BRACKETS.sub(r"\1\\overline{\2}", text))
+    text = MINUTES.sub(r"(\1+\\frac{\2}{60})^\\circ", text).replace("per cent", "percent")
+    text = text.replace("\\%", "%").replace("{\\circ}", "\\circ").replace("{^\\circ}", "^\\circ")
+    text = LAST_SPACE.sub("", TIMES.sub("\\\\times ", ROW_SPACE.sub("", DEGREE.sub("^\\\\circ", text))))
+    text = LAST_MARK.sub("", text.strip()).strip()
+    return text[1:-1].strip() if WRAPPED.fullmatch(text) else text
+
+
+def normalise(text: str) -> str:
+    """Returns respelled LaTeX without spaces, so that equal strings mean the same answer; digits apart stay apart."""
+    text = LISTED.sub(",␣", re.sub(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)", "␣", respell(text)))
+    text = SPACE.sub("", TEXT.sub(r"\1", text)).replace("\\$", "")
+    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
+    option = re.fullmatch(r"\(([A-Z])\)", text)
+    return option[1] if option else text
+
+
+def _respell_unicode(text: str) -> str:
+    text = AREA.sub(r"\\text{ \1}", text)
+    for run, marks, plain, sign in (
+        (RAISED_RUN, RAISED, "0123456789+-n", "^"),
+        (LOWERED_RUN, LOWERED, "0123456789", "_"),
+    ):
+        table = str.maketrans(marks, plain)
+        text = run.sub(lambda found, table=table, sign=sign: f"{sign}{{{found[0].translate(table)}}}", text)
+    text = ROOT_OF_DIGITS.sub(r"\\sqrt{\1}", text)
+    return unicodedata.normalize("NFKC", text.translate(UNUSUAL))

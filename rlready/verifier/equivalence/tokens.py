@@ -1,0 +1,249 @@
+r"""LaTeX and plain text as tokens: numbers, letters, commands, and words.
+
+A token is a string. Words of upright or plain text begin with `"`, single upright letters that may be a unit with a grave
+accent, and symbols of more than one sign with `@`: `x_{0}`, `\dot x` and `f'` are `@x_0`, `@dot x` and `@f'`.
+"""
+
+import re
+
+from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
+from rlready.verifier.equivalence.units import COUNTS, LETTERS, NO_UNIT_IF_BARE, SCALES, find_unit
+
+NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?|\.\d+(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?"
+# A comma between digits belongs to the number where three follow and no bracket or comma says that it is a list.
+GROUPED = r"(?<![\d.,(\[{])[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,)\]}])|(?<=\{)[1-9]\d{0,2}(?:,\d{3})+(?=\})"
+PIECE = re.compile(
+    rf"(?P<text>{TEXT.pattern.replace('([^{}]*)', '(?:[^{}]|{[^{}]*})*')})|(?P<space>{SPACE.pattern})+"
+    rf'|(?P<number>{GROUPED}|{NUMBER})|(?P<run>[A-Za-z]+)|(?P<quoted>"[^"]*")|(?P<other>\\[a-zA-Z]+|\\.|[^\s])',
+    re.DOTALL | re.ASCII,
+)
+INSIDE = re.compile(r"\\[a-zA-Z]+|[A-Za-zΩμ元]+(?:[-'][A-Za-z]+)*|\d+(?:\.\d+)?|\S", re.ASCII)
+FUNCTIONS = set(
+    re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh coth exp ln log lg sqrt arcsin arccos arctan arccot cis")
+)
+FUNCTIONS |= {"arcsec", "arccsc"}
+COMMANDS = FUNCTIONS | {"pi", "infty", "max", "min", "gcd", "lcm"}
+SPELLED = {"infinity": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan"} | {
+    name: f"\\{name}" for name in COMMANDS
+}
+JOINERS = {"or", "and"}
+ENDS = {"1": "st", "2": "nd", "3": "rd"}
+ORDINALS = {"st", "nd", "rd", "th"}
+ACCENTS = {f"\\{name}" for name in re.findall(r"\w+", "dot ddot hat bar vec tilde overline underline overset")}
+ALPHABETS = {"\\mathcal", "\\mathbb", "\\mathscr", "\\mathfrak"}
+SETS = ("R", "Z", "N", "Q", "C")  # behind a sign of membership
+GREEK = {
+    f"\\{name}"
+    for name in re.findall(
+        r"\w+",
+        """
+    alpha beta gamma Gamma delta Delta epsilon zeta eta theta Theta iota kappa lambda Lambda mu nu xi Xi rho sigma Sigma
+    tau upsilon phi Phi chi psi Psi omega Omega ell hbar nabla angle triangle odot oplus prime partial imath jmath Re Im
+    star""",
+    )
+}
+PROSE = re.compile(r"[A-Za-z][A-Za-z'\s.,;:!?-]*")
+ALONE = {"(": ")", "[": "]", "{": "}"}
+
+
+def tokenize(text: str) -> list[str]:
+    """Splits an answer into tokens."""
+    text = respell(text)
+    tokens: list[str] = []
+    prose = bool(PROSE.fullmatch(text) and re.search(r"[A-Za-z]{3}", text))
+    spaced = False
+    for match in PIECE.finditer(text):
+        kind = match.lastgroup
+        if kind == "space":
+            spaced = True
+            continue
+        piece = match[0]
+        if kind == "text":
+            tokens += _read_text(TEXT_BODY.sub("", piece, count=1)[:-1], tokens, spaced)
+        elif kind == "quoted":
+            tokens += _read_text(piece[1:-1], tokens, True)
+        elif kind == "run":
+            tokens += _read_run(piece, tokens, spaced, prose, text[match.end() : match.end() + 1])
+        else:
+            tokens.append(piece)
+        spaced = False
+    return _merge(tokens)
+
+
+TEXT_BODY = re.compile(r"\\(?:text|mathrm)\s*\{")
+
+
+def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
+    """Returns the tokens of upright text: numbers and signs as elsewhere, words as words."""
+    inner = body.strip(" ~")
+    spaced = spaced or inner != body or body[:1] == "~"
+    if len(inner) == 1 and inner.isalpha() and inner.isascii():
+        last = before[-1] if before else ""
+        behind_unit = last[:1] in ('"', "`") or (last in ("/", "\\cdot") and before[-2:-1] and before[-2][0] in '"`')
+        if inner in LETTERS and (behind_unit or (spaced and last and _ends_value(last))):
+            return [f'"{inner}']
+        return [f"`{inner}"] if inner in LETTERS and last and (_ends_value(last) or last == "\\circ") else [inner]
+    if not re.search("[A-Za-z元]", inner):
+        return tokenize(inner) if inner else []
+    if re.search(r"[\\^=+<>{}]", inner):
+        inner = inner.replace("\\$", "$ ")
+    tokens = []
+    for piece in INSIDE.findall(SPACE.sub(" ", inner)):
+        minutes = piece == "min" and before and _ends_value(before[-1])
+        if (
+            piece in FUNCTIONS
+            or (piece in ("max", "min", "gcd", "lcm") and not minutes)
+            or (piece[0] == "\\" and len(piece) > 1)
+        ):
+            tokens.append(SPELLED.get(piece, piece))
+        elif tokens and ((piece == "." and tokens[-1][0] == '"') or (piece in ORDINALS and _is_ordinal(tokens[-1], piece))):
+            continue
+        elif piece[0].isalpha():
+            tokens.append(f'"{piece}' if len(piece) > 1 or piece in LETTERS or piece == "a" else piece)
+        else:
+            tokens.append(piece)
+    if len(before) and before[-1][0].isdigit() and tokens[:1] and tokens[0][1:] in ORDINALS:
+        return tokens[1:] if _is_ordinal(before[-1], tokens[0][1:]) else tokens
+    return tokens
+
+
+def _ends_value(token: str) -> bool:
+    return token[0].isdigit() or token in (")", "}", "]") or token[0] == "."
+
+
+def _is_ordinal(number: str, end: str) -> bool:
+    teen = number[-2:-1] == "1"
+    return number.isdigit() and end == ("th" if teen else ENDS.get(number[-1], "th"))
+
+
+def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str) -> list[str]:
+    """Returns the tokens of letters in a row: a function, a unit, a word, or letters each for itself."""
+    last = before[-1] if before else ""
+    if run in SPELLED:
+        return [SPELLED[run]]
+    if prose or run in JOINERS or (run.lower() == "no" and not before and not after):
+        return [f'"{run}'] if len(run) > 1 or run == "a" else [run]
+    if last in ("\\angle", "\\triangle"):
+        return list(run)
+    if last in ("/", "\\cdot") and before[-2:-1] and before[-2][0] == '"' and find_unit(run):
+        return [f'"{run}']
+    if last and _ends_value(last):
+        if not spaced and last[0].isdigit() and run in ORDINALS and _is_ordinal(last, run):
+            return []
+        if run[:2] == "or" and len(run) == 3:
+            return ['"or', run[2]]
+        known = find_unit(run) is not None or run in SCALES
+        if known and run not in NO_UNIT_IF_BARE and (spaced or len(run) > 2 or run in ("cm", "km", "mm", "kg", "ft")):
+            return [f'"{run}']
+    if last[:1] == '"' and (find_unit(run) or run.lower() in COUNTS) and len(run) > 1:
+        return [f'"{run}']
+    if len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":")):
+        return [f'"{run}']
+    if len(run) == 2 and spaced and run.islower() and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on"):
+        return [f'"{run}']
+    return list(run)
+
+
+def find_close(tokens: list[str], start: int) -> int:
+    """Returns the place of the bracket that closes the one at `start`, or the number of tokens where none does."""
+    depth = 0
+    for place in range(start, len(tokens)):
+        depth += (tokens[place] == "{") - (tokens[place] == "}")
+        if depth == 0:
+            return place
+    return len(tokens)
+
+
+def _merge(tokens: list[str]) -> list[str]:
+    """Makes one token of what is one sign or number in several: accents, subscripts, primes, derivatives, decimals."""
+    merged: list[str] = []
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        if token in ACCENTS and merged and re.fullmatch(r"\d*\.\d*", merged[-1]):
+            digits, place = _take(tokens, place + 1)
+            if re.fullmatch(r"\d+", digits):
+                merged[-1] += f"({digits})"
+                continue
+            merged += [token, digits]
+            continue
+        if token in ACCENTS or token in ALPHABETS:
+            body, place = _take(tokens, place + 1)
+            name = f"@{token[1:]} {body}" if body else token
+        elif token == "\\frac" and (derivative := _find_derivative(tokens, place)):
+            name, place = derivative
+        elif token == "^" and merged and merged[-1].isdigit() and (end := _find_ordinal(tokens, place, merged[-1])):
+            place = end
+            continue
+        elif token == "^" and tokens[place + 1 : place + 2] == ["\\circ"]:
+            merged.append("°")
+            place += 2
+            continue
+        elif token in ("\\angle", "\\triangle"):
+            end = place + 1
+            while end < len(tokens) and len(tokens[end]) == 1 and tokens[end].isalpha():
+                end += 1
+            name, place = f"@{token[1:]} {''.join(tokens[place + 1 : end])}", end
+        elif merged[-1:] == ["\\in"] and token in SETS:
+            name, place = f"@mathbb {token}", place + 1
+        elif token in GREEK or (len(token) == 1 and token.isalpha()):
+            name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
+        else:
+            merged.append("°" if token == "\\circ" else token)
+            place += 1
+            continue
+        marks, power, place = _take_marks(tokens, place)
+        merged.append(f"@{name.lstrip('@')}{marks}" if marks else name)
+        merged += power
+    return merged
+
+
+def _take(tokens: list[str], place: int) -> tuple[str, int]:
+    """Returns the argument at a place as one string without braces, and the place behind it."""
+    if tokens[place : place + 1] != ["{"]:
+        return "".join(tokens[place : place + 1]).lstrip('"`\\'), place + 1
+    end = find_close(tokens, place)
+    return "".join(token.lstrip('"`\\') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
+
+
+def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
+    """Returns the primes and the subscript behind a symbol, a power that stands between, and the place behind them."""
+    primes, subscript, power = "", "", []
+    while place < len(tokens):
+        token = tokens[place]
+        if token == "'":
+            primes, place = primes + "'", place + 1
+        elif token == "_" and not subscript and place + 1 < len(tokens):
+            body, place = _take(tokens, place + 1)
+            subscript = f"_{body}"
+        elif token == "^" and (match := re.match(r"\^\{?(\\prime|'|\*|\+)+\}?", "".join(tokens[place : place + 5]))):
+            primes += "'" * match[0].count("prime") + match[0].strip("^{}").replace("\\prime", "")
+            place += match[0].count("prime") + len(re.sub(r"\\prime", "", match[0]))
+        elif token == "^" and "".join(tokens[place : place + 6]) == "^{-1}(" and tokens[place - 1] in ("f", "g", "h"):
+            primes, place = "^-1", place + 5
+        elif token == "^" and not power and not subscript:
+            end = find_close(tokens, place + 1) + 1 if tokens[place + 1 : place + 2] == ["{"] else place + 2
+            if tokens[end : end + 1] != ["_"]:
+                break
+            power, place = tokens[place:end], end
+        else:
+            break
+    return primes + subscript, power, place
+
+
+def _find_derivative(tokens: list[str], place: int) -> tuple[str, int] | None:
+    r"""Returns `dM/dt` as a symbol and the place behind it where a fraction is a derivative."""
+    top, middle = _take(tokens, place + 1)
+    bottom, end = _take(tokens, middle)
+    sign = r"(?:d|partial)"
+    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|[a-z]+)?", top) and re.fullmatch(
+        rf"{sign}(?:[A-Za-z]|[a-z]+)(?:\^\d)?", bottom
+    ):
+        return f"@{top}/{bottom}", end
+    return None
+
+
+def _find_ordinal(tokens: list[str], place: int, number: str) -> int | None:
+    """Returns the place behind `^{th}` where it belongs to a number."""
+    end, behind = _take(tokens, place + 1)
+    return behind if end in ORDINALS and _is_ordinal(number, end) else None

@@ -1,0 +1,144 @@
+r"""The final answer in what a model wrote: behind a `#`, in the last box or boxes, or a letter; and what a gold answer is."""
+
+import re
+
+from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
+
+LONGEST_ANSWER = 300  # characters; a longer final answer is not one
+MOST_BOXES = 32  # that are joined to a list
+PLAIN = re.compile(r"\{([^{}\\]*)\}")
+# What may stand between boxes that give one list: a comma, `and` or `or`, in or between formulas.
+BETWEEN = re.compile(
+    r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
+)
+MARKUP = re.compile(r"\\[()\[\]]|\$")
+# Why a letter is chosen, and not another: nothing behind it is a choice any more.
+REASON = r",?\s*\(?(?:because|since|as|for|not|but\s+not|rather|instead|unlike|while)\b"
+IN_BOX = (
+    re.compile(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-J])\)?[.:]?", re.IGNORECASE),
+    re.compile(rf"\(?([A-J])\)?{REASON}.*", re.DOTALL),
+    # The letter with the option's text, which may speak of others but not begin with one.
+    re.compile(
+        r"(?:\(([A-J])\)|([A-J])(?:\s*[.:)=]|\s+-\s))\s*(?!(?:or|and|nor)\b|[,/&])(?!.*(?:\([A-J]\)|\b[A-J][.:)]))\S.*",
+        re.DOTALL,
+    ),
+    re.compile(r"(?!.*(?:\([A-J]\)|\b[A-J]\b|\b(?:or|not|and|nor|neither|either)\b).*\()\S.*\(([A-J])\)", re.DOTALL),
+)
+LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.\s]*$")
+TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.\s]*$")
+CHOSEN = rf"\(?([A-J])(?![\w'])\)?(?:{REASON}|\s+is\s+(?:the\s+)?(?:correct|right)\b"
+CLAIM = re.compile(
+    r"\b(?i:(?:answer|option|choice)\s+(?:is|must\s+be|should\s+be)\s*:?|answer\s*:?)\s*(?i:(?:the\s+)?(?:option|choice)\s+)?"
+    rf"{CHOSEN}|(?<=\))(?!\s*(?:or\b|and\b|[,/&]))|[.:]|\s*$)"
+    rf"|(?:\b(?i:option|choice|answer)\s+|(?:^|[.!?]\s+)(?i:(?:so|thus|therefore|hence),?\s+)?){CHOSEN})",
+    re.MULTILINE,
+)
+OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
+# A letter behind one of these is one of several, or the one that it is not.
+HEDGED = re.compile(
+    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but)|n't"
+    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(\s]*$"
+)
+
+
+def extract_word(completion: str) -> str | None:
+    """Returns what follows the single `#`, or None where there is none or more than one."""
+    return completion.split("#")[1] if completion.count("#") == 1 else None
+
+
+def extract_boxed(completion: str) -> str | None:
+    r"""Returns the content of the last `\boxed{}` or `\boxed 2`, or None where there is none or the last is not closed.
+
+    Boxes that only commas, `and` or `or` stand between are one list: `\boxed{1} and \boxed{2}` is `1, 2`.
+    """
+    start = completion.rfind("\\boxed")
+    last = _read_box(completion, start) if start >= 0 else None
+    if last is None:
+        return None
+    contents = [last[0]]
+    while len(contents) < MOST_BOXES:
+        before = completion.rfind("\\boxed", max(0, start - LONGEST_ANSWER - 80), start)
+        box = _read_box(completion, before) if before >= 0 else None
+        if box is None or box[1] > start or not BETWEEN.fullmatch(_strip_markup(completion[box[1] : start])):
+            break
+        contents.insert(0, box[0])
+        start = before
+    return contents[0] if len(set(contents)) == 1 else ", ".join(contents)
+
+
+def _read_box(completion: str, start: int) -> tuple[str, int] | None:
+    """Returns the content of the box at a place, and the place behind it."""
+    opened = start + 6
+    rest = completion[opened : opened + LONGEST_ANSWER + 3]
+    space = len(rest) - len(rest.lstrip(" \n"))
+    opened, rest = opened + space, rest[space:]
+    if not rest.startswith("{"):
+        bare = re.match(r"\d+", rest)
+        return (bare[0], opened + bare.end()) if bare else None
+    if plain := PLAIN.match(rest):
+        return (plain[1], opened + plain.end()) if len(plain[1]) <= LONGEST_ANSWER else None
+    depth = escaped = 0
+    for position, character in enumerate(rest):
+        if not escaped:
+            depth += {"{": 1, "}": -1}.get(character, 0)
+        escaped = character == "\\" and not escaped
+        if depth == 0:
+            return (rest[1:position], opened + position + 1) if position <= LONGEST_ANSWER + 1 else None
+    return None
+
+
+def _strip_markup(text: str) -> str:
+    return SPACE.sub(" ", MARKUP.sub(" ", TEXT.sub(r" \1 ", text))).strip()
+
+
+def extract_letter(completion: str) -> str | None:
+    r"""Returns the option A to J that a completion chooses, or None.
+
+    It stands in the last `\boxed{}`, alone or with the option's text or a reason (`B. 42`, `42 (B)`, `C because A is wrong`),
+    or, without a box, at the end: `The answer is B`, `option B is correct`, `B) 42`, `<answer>B</answer>`. One of several
+    (`A or B`) or `not B` is none.
+    """
+    before, boxed, _ = completion.rpartition("\\boxed")
+    before = _strip_emphasis((before if boxed else completion)[-LONGEST_ANSWER:])
+    if boxed:
+        text = re.sub(r"[{}]", "", _strip_markup(respell(extract_boxed(completion) or ""))).strip()
+        match = next(filter(None, (pattern.fullmatch(text) for pattern in IN_BOX)), None)
+    else:
+        match = _find_choice(before.rstrip())
+        before = before[: match.start(match.lastindex)] if match else before
+    letter = match[match.lastindex] if match else ""
+    return letter if letter.isupper() and not _is_hedged(before) else None
+
+
+def _find_choice(text: str) -> re.Match | None:
+    """Returns where the end of a text chooses a letter: the last letter, unless a choice before it says why it is none."""
+    if match := TAGGED.search(text):
+        return match
+    last, options = LAST_LETTER.search(text), list(OPTION.finditer(text))
+    claim = max(CLAIM.finditer(text), key=lambda match: match.start(), default=None)
+    if not claim and len(options) == 1 and options[0].end() == len(text):
+        claim = options[0]
+    if claim and last and not _is_hedged(text[: last.start()]) and re.search(r"[.!?\n]", text[claim.end() : last.start()]):
+        return last
+    return claim or last
+
+
+def _is_hedged(before: str) -> bool:
+    return HEDGED.search(before[-60:]) is not None
+
+
+def _strip_emphasis(text: str) -> str:
+    return re.sub(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]", "", text)
+
+
+def clean_gold(gold: str) -> str:
+    r"""Returns a gold answer without `$ $`, `\[ \]`, `\( \)` and boxes around it, and with the braces closed that it opens."""
+    gold = gold.strip()
+    if "\\boxed" in gold:
+        gold = (extract_boxed(gold) or gold).strip()
+    for opened, closed in (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"), ("$", "$")):
+        inner = gold[len(opened) : -len(closed)]
+        if gold.startswith(opened) and gold.endswith(closed) and len(gold) > len(opened) and opened not in inner:
+            gold = inner.strip()
+    braces = re.sub(r"\\.", "", gold)
+    return gold + "}" * (braces.count("{") - braces.count("}"))

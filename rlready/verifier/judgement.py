@@ -1,0 +1,62 @@
+r"""Whether a completion is right: reward, predictors and benchmark all call this, so they cannot disagree."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from rlready.verifier.formats.format import Judgement
+from rlready.verifier.formats.plugin import PlugIn
+from rlready.verifier.processes.workers import WORKERS
+from rlready.verifier.registry import find_format
+
+
+def verify(completion: str, answer: str, answer_format: str) -> bool | None:
+    """Says whether a completion's final answer equals the given one, or None where that is unknown; see `judge`."""
+    return judge(completion, answer, answer_format).right
+
+
+def judge(completion: str, answer: str, answer_format: str) -> Judgement:
+    """Compares a completion's final answer with the given one.
+
+    Unknown is not wrong: a check that took too long, or whose process died, says nothing of the answer, nor does one that
+    cannot read the gold answer. But an answer that cannot be read beside a gold answer that can is wrong: were it unknown,
+    and left out of the reward, then a policy would do better by writing what nobody can read than by a wrong answer.
+
+    Args:
+        completion: What the model wrote.
+        answer: The gold answer, without a box. `A or B (both were accepted)` accepts either.
+        answer_format: `word` (exact, behind a single `#`), `boxed` (mathematically equal, in the last `\\boxed{}`),
+            `letter` (the option A to J in the last `\\boxed{}`, or at the end where there is no box), or the name of a
+            plug-in (see `registry`).
+
+    Returns:
+        The judgement.
+
+    Raises:
+        InputError: If the format is unknown, or the checking processes cannot be started at all.
+    """
+    return find_format(answer_format).judge(completion, answer)
+
+
+def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
+    """Judges many samples, each given as to `judge`; plug-ins, which may run code, are asked in several processes at once."""
+    samples = list(samples)
+    if not any(isinstance(find_format(form), PlugIn) for form in {form for *_, form in samples}):
+        return [judge(*sample) for sample in samples]
+    with ThreadPoolExecutor(WORKERS) as threads:
+        return list(threads.map(lambda sample: judge(*sample), samples))
+
+
+def describe_gold(answer: str, answer_format: str) -> str | None:
+    """Says how answers are compared with a gold answer.
+
+    Returns:
+        `value` (by what it means), `words` (by its words: Monday, even), `text` (nothing but the same text is right, since
+        it cannot be read, or is prose), `plug-in` (as a plug-in does), or None where it does not even equal itself, so that
+        every completion is wrong.
+    """
+    return find_format(answer_format).describe_gold(answer)
+
+
+def is_readable(answer: str, answer_format: str) -> bool:
+    """Says whether a gold answer equals itself; one that does not would count every completion as wrong."""
+    return describe_gold(answer, answer_format) is not None

@@ -1,0 +1,1 @@
+"""The processes in which answers are judged, with their limits and sandbox."""

@@ -1,0 +1,186 @@
+"""Processes that compare answers: model output is hostile text, and one that exceeds its time or memory is killed."""
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from rlready.errors import InputError
+
+TIME_LIMIT = 2.0  # seconds of processor time a question
+STALL = 10  # times as long a question may take by the clock, since a busy machine says nothing of an answer
+START_LIMIT = 120.0  # seconds until a worker has imported its libraries on a busy machine
+WORKERS = max(1, min(4, os.cpu_count() or 1))
+ANSWERS_OF_A_WORKER = 10_000  # then it is replaced, since the parser's tables only grow
+FORGOTTEN_AFTER = 600.0  # seconds after which a question that took too long twice is asked again
+MATHEMATICS = ("rlready.verifier.processes.serve",)
+
+
+class Slow(dict):
+    """Questions that took too long twice, and when."""
+
+    def add(self, question: tuple[str, ...]) -> None:
+        """Notes that one did."""
+        self[question] = time.monotonic()
+
+    def holds(self, question: tuple[str, ...]) -> bool:
+        """Says whether one was too slow not long ago, and forgets it otherwise."""
+        if question in self and time.monotonic() - self[question] < FORGOTTEN_AFTER:
+            return True
+        self.pop(question, None)
+        return False
+
+
+class Checkers:
+    """Processes that compare answers; one that exceeds an answer's limits is killed and replaced.
+
+    Args:
+        arguments: The module that each runs, and its arguments.
+        name: Of what they run, in messages.
+    """
+
+    def __init__(self, arguments: tuple[str, ...] = MATHEMATICS, name: str = "the verifier"):
+        self.arguments, self.name = arguments, name
+        self.idle: list[Checker] = []
+        self.free = threading.Semaphore(WORKERS)
+
+    def ask(self, *question: str):
+        """Returns the answer to a question, or None beyond the limits.
+
+        Raises:
+            InputError: If no process starts.
+        """
+        with self.free:
+            worker = self._take()
+            try:
+                worker.wait()
+                answer = worker.ask(*question)
+            except BaseException:
+                worker.kill()
+                raise
+            if answer is None or worker.answers >= ANSWERS_OF_A_WORKER:
+                worker.kill()
+                # It imports its libraries while the caller goes on.
+                worker = Checker(self.arguments, self.name)
+            self.idle.append(worker)
+            return answer
+
+    def close(self) -> None:
+        """Ends the idle processes."""
+        while self.idle:
+            self.idle.pop().kill()
+
+    def _take(self) -> "Checker":
+        while True:
+            try:
+                worker = self.idle.pop()
+            except IndexError:
+                return Checker(self.arguments, self.name)
+            if worker.process.poll() is None:
+                return worker
+            worker.kill()
+
+
+class Checker:
+    """One process of a pool."""
+
+    def __init__(self, arguments: tuple[str, ...], name: str):
+        self.arguments, self.name, self.answers = arguments, name, 0
+        # Its own session, so Ctrl-C reaches the stage only; the caller's import path instead of the current folder; no
+        # tokens to give away; and one order of hashing, on which the time that sympy needs depends.
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=kept | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def wait(self) -> None:
+        """Waits until the libraries are imported, so that this does not count against an answer.
+
+        Raises:
+            InputError: If the process ends before that.
+        """
+        if not self.answers and (said := self._read_line(START_LIMIT)) != b"ready\n":
+            self.kill()
+            why = said.decode(errors="replace").strip() or f"`python -m {shlex.join(self.arguments)} < /dev/null` says why"
+            raise InputError(f"{self.name} does not start: {why}")
+
+    def ask(self, *question: str):
+        """Returns the answer to a question, or None beyond the limits."""
+        self.answers += 1
+        try:
+            self.process.stdin.write(json.dumps([*question, TIME_LIMIT]).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            return None
+        try:
+            return json.loads(self._read_line(STALL * TIME_LIMIT))
+        except ValueError:
+            return None
+
+    def kill(self) -> None:
+        """Ends the process, with those that it started, and collects it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._close_pipes()
+
+    def abandon(self) -> None:
+        """Lets go of a process that belongs to the parent of a fork."""
+        self.process.returncode = 0
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def _read_line(self, seconds: float) -> bytes:
+        # poll, because select fails in a process with more than 1,024 open files.
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN)
+        return self.process.stdout.readline() if poll.poll(seconds * 1000) else b""
+
+
+_pool = Checkers()
+_pools: dict[tuple, Checkers] = {}
+
+
+def ask(kind: str, found: str, gold: str):
+    """Returns the answer to a question (see `serve.answer_question`), or None where it took too long or a process died."""
+    return _pool.ask(kind, found, gold)
+
+
+def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
+    """Returns the processes that run a module with these arguments; see `Checkers`."""
+    return _pools.setdefault((arguments, name), Checkers(arguments, name))
+
+
+@atexit.register
+def _close_pools() -> None:
+    for pool in (_pool, *_pools.values()):
+        pool.close()
+
+
+def _forget_pools() -> None:
+    global _pool, _pools
+    for pool in (_pool, *_pools.values()):
+        for worker in pool.idle:
+            worker.abandon()
+    _pool, _pools = Checkers(), {}
+
+
+# A fork shares the pipes of its parent's workers; both would read each other's verdicts.
+os.register_at_fork(after_in_child=_forget_pools)
