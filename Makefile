@@ -28,22 +28,22 @@ images:  ## build both images; with REGISTRY=... push them and print what --imag
 	images/build.sh cpu gpu
 
 test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLflow on PostgreSQL (needs initdb)
-	$(BIN)/python -m pytest -m postgres -o addopts= tests/test_tracking_server.py
+	$(BIN)/python -m pytest -m postgres -o addopts= tests/tracking/test_tracking_server.py
 
 # KFP_HOST is the address of its UI, RLREADY_IMAGE the stages' image by digest; what else it reads is said in the file.
 test-kfp: $(VENV)/installed  ## every way in which a run can end, on a KFP server; prints a table (an hour and a half)
-	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/test_kfp.py
+	$(BIN)/python -m pytest -m kfp -s -o addopts= tests/run/test_kfp.py
 
 # Beside the installed version: the oldest and the newest that pyproject.toml allows.
 test-kfp-versions: $(VENV)/installed  ## compile, place and run through the model of the backend with other versions of kfp
 	for version in 2.16.0 2.17.3; do \
 		$(BIN)/pip install --quiet --no-deps --upgrade --target build/kfp-$$version kfp==$$version kfp-kubernetes==$$version \
-		&& PYTHONPATH=build/kfp-$$version $(BIN)/python -m pytest tests/test_compile.py tests/test_placement.py tests/backend \
+		&& PYTHONPATH=build/kfp-$$version $(BIN)/python -m pytest tests/run/test_compile.py tests/placement/test_placement.py tests/backend \
 		|| exit 1; \
 	done
 
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
-	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/test_vllm.py
+	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/sampling/test_vllm.py
 
 bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks

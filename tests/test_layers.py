@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 # The ground floor first. A folder or file imports what lies on a lower line, or left of it on its own.
 LAYERS = (
     ("errors", "list_machine"),

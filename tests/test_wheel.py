@@ -7,8 +7,7 @@ import zipfile
 from pathlib import Path
 
 import yaml
-
-ROOT = Path(__file__).parent.parent
+from helpers import ROOT
 
 
 def test_the_wheel_holds_everything_and_imports(tmp_path):

@@ -36,7 +36,7 @@ def estimate_interval(
     quarters of a problem at 0 and as much at 1 join the variance, so that equal values do not look certain; and
     where fewer than 5 effective successes or failures are left, that end is Clopper and Pearson's if it lies further out.
 
-    Measured over 2,000 studies in each of 216 settings (tests/test_pass_at_k.py): 93 to 98 % for means from 0.05 to 0.9
+    Measured over 2,000 studies in each of 216 settings (tests/stats/test_pass_at_k.py): 93 to 98 % for means from 0.05 to 0.9
     whose problems are spread widely; never below 93 %, and up to 100 %, where the mean is near 0 or 1 or the problems
     resemble each other: values in hand cannot rule out a rare problem of another kind. The settings have 32 to 128
     problems; with 8 to 24 it covers 95 to 100 %.

@@ -1,11 +1,11 @@
 """What a changed parameter costs: the stages that run again, where plan is the real one and KFP's cache has the rest."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import make_gsm8k_rows
+from helpers import CASES
 
 from backend.server import Run, Server
 from backend.stages import Sweep
@@ -15,7 +15,7 @@ from rlready.records.outcome import Candidate
 from rlready.records.serialization import to_json
 from rlready.stages.plan.plan import make_plan
 
-CASES = yaml.safe_load((Path(__file__).parent.parent / "cases" / "cache.yaml").read_text())["cases"]
+CASES = yaml.safe_load((CASES / "cache.yaml").read_text())["cases"]
 
 
 class Planned(Sweep):

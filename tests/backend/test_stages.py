@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_byte_tokenizer, make_gsm8k_rows
+from helpers import PLUGINS
 
 from backend.executor import make_stages
 from backend.server import Server
@@ -18,7 +19,6 @@ from rlready.config.recipes import load_recipe
 
 STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
 FUNCTIONS = {name: getattr(import_module(f"rlready.components.{name}.component"), name) for name in STAGES}
-PLUGINS = Path(__file__).parent.parent / "plugins"
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 CODE = {"function": "add", "tests": [{"args": [1, 2], "result": 3}]}
 # Rows of the formats in which one check decides, by their number.

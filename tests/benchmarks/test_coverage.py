@@ -7,7 +7,7 @@ import pytest
 import test_coverage_kept as kept
 import test_sequential as sequential
 from scipy import stats
-from test_calibrate import make_sweep
+from test_calibration import make_sweep
 from test_difference import POPULATIONS, cover, draw_apart
 from test_forecast import draw_settings
 from test_pass_at_k import EXTREME, SPREAD, draw_studies

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import CASES
 from scipy.stats import binomtest
 
 from rlready.config import Curate
@@ -20,7 +21,7 @@ from rlready.errors import InputError
 from rlready.stages.curate.duplicates.contamination import Contamination, Text
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
-JUDGED = Path(__file__).parent.parent / "cases" / "near_matches.yaml"
+JUDGED = CASES / "near_matches.yaml"
 TRAINING = ("gsm8k", "math", "dapo_math_17k")
 CHOICES = ("mmlu", "tal_scq5k_en", "mathvista")  # nobody trains on their form
 SAMPLE = 60

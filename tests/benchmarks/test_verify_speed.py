@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-import answer_pairs
 import pytest
+from helpers import answer_pairs
 
 from rlready.verifier import verify
 from rlready.verifier.formats import boxed

@@ -1,0 +1,118 @@
+"""The first hour with one's own data: three shapes of one file, a recipe that fits, and a run of it as it stands."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.kfp_server import rlready
+
+from rlready.config import parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.list_machine.problems import generate_rows
+from rlready.records.outcome import BaseModel
+from rlready.stages.plan.checks import check_values
+from rlready.stages.plan.propose import MINUTES, propose_values
+from rlready.stages.plan.sizes import propose_split
+
+SHAPES = {
+    "columns": lambda row: row,
+    "pairs": lambda row: {"prompt": row["question"], "completion": row["solution"]},
+    "chats": lambda row: {
+        "messages": [
+            {"role": "user", "content": row["question"]},
+            {"role": "assistant", "content": row["solution"]},
+        ]
+    },
+}
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, write in SHAPES.items():
+        rows = [write(row) | {"format": "word"} for row in itertools.islice(generate_rows("sft", 0), 60)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def init(monkeypatch, *arguments):
+    return rlready(monkeypatch, "init", *map(str, arguments))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkeypatch, capsys):
+    assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 0
+    text = (files / f"{shape}.yaml").read_text()
+    values = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith(("  #", "    "))]
+    assert text.count("  # ") >= len(values) - 4  # model and data need no reason
+    assert rlready(monkeypatch, "plan", "--recipe", f"{shape}.yaml") == 0
+    planned = capsys.readouterr().out
+    assert "the text trained behind it, to its end token:" in planned and "<eos>" in planned
+    assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
+    assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
+    assert f"{shape}.yaml is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("training", "evaluation"), [(12, 4), (60, 20), (500, 300), (5000, 640)])
+def test_proposed_sizes_fit_the_data_and_the_time(training, evaluation):
+    rows = [row | {"format": "word"} for row in itertools.islice(generate_rows("sft", 0), 60)]
+    values, minutes = propose_values(BaseModel("builtin:list-machine", "", ""), rows, training, evaluation)
+    given = {value.name: value.value for value in values}
+    assert check_values(parse_parameters(given)) == [] and all(value.why for value in values)
+    heldout, prompts = given["curate_heldout_problems"], given["curate_rl_problems"]
+    assert heldout + prompts + given["sweep_examples"][0] <= training
+    assert given["curate_predictor_problems"] + given["curate_benchmark_problems"] <= evaluation
+    assert min(given["curate_predictor_problems"], given["curate_benchmark_problems"], heldout, prompts) >= 1
+    assert minutes <= MINUTES
+
+
+def test_too_few_problems_are_not_split():
+    with pytest.raises(InputError, match="11 usable training problems cannot be split; at least 12 are needed"):
+        propose_split("sft", 11)
+
+
+def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, monkeypatch, tmp_path):
+    assert init(monkeypatch, "columns.jsonl", tiny_model, "--output", "mine.yaml") == 0
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, "-m", "rlready.cli", "run", "--recipe", "../mine.yaml"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True)
+    assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: the gate approves nobody
+    (outcomes,) = (tmp_path / "elsewhere" / "runs").glob("*/outcomes.json")
+    verdicts = [outcome["verdict"] for outcome in json.loads(outcomes.read_text())["outcomes"]]
+    assert len(verdicts) == 2 and all(verdict["decision"] in ("approved", "rejected") for verdict in verdicts)
+
+
+def test_paths_of_a_recipe_are_relative_to_it_and_those_of_set_to_the_current_folder(files, monkeypatch):
+    (files / "recipes").mkdir()
+    (files / "recipes" / "own.jsonl").write_text("")
+    (files / "recipes" / "own.yaml").write_text(
+        "parameters: {curate_sft_data: own.jsonl, curate_sources: {a: {path: ./own.jsonl}}, curate_rl_data: gsm8k}"
+    )
+    read = load_recipe("recipes/own.yaml", ["curate_evaluation_data=pairs.jsonl"])
+    assert read["curate_sft_data"] == read["curate_sources"]["a"]["path"] == "recipes/own.jsonl"
+    assert (read["curate_rl_data"], read["curate_evaluation_data"]) == ("gsm8k", "pairs.jsonl")
+
+
+def test_a_text_that_yaml_reads_as_a_number_is_to_be_quoted(files, monkeypatch, capsys):
+    (files / "own.yaml").write_text("parameters: {base_revision: 1234567}")
+    assert rlready(monkeypatch, "plan", "--recipe", "own.yaml") == 2
+    assert 'got 1234567; as a text it needs quotes: "1234567"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "own.yaml: unknown parameter 'gate_kk'; did you mean gate_k?"),
+        (["gat_k=1"], "--set: unknown parameter 'gat_k'"),
+    ],
+)
+def test_an_unknown_key_names_itself_and_where_it_stands(files, monkeypatch, capsys, overrides, message):
+    (files / "own.yaml").write_text("parameters: {gate_k: 1}" if overrides else "parameters: {gate_kk: 1}")
+    changes = [part for override in overrides for part in ("--set", override)]
+    assert rlready(monkeypatch, "plan", "--recipe", "own.yaml", *changes) == 2
+    assert message in capsys.readouterr().err

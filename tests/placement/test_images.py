@@ -1,0 +1,44 @@
+"""What the images are made from is pinned: the base by digest, every library by version, for both kinds."""
+
+import re
+import tomllib
+
+import pytest
+from helpers import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PIN = re.compile(r"([\w.-]+)==(\S+)")
+
+
+def read_pins(path):
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith(("#", "--constraint "))]
+    pins = [PIN.fullmatch(line).groups() for line in lines]
+    names = [canonicalize_name(name) for name, _ in pins]
+    assert len(names) == len(set(names))
+    return dict(zip(names, (version for _, version in pins), strict=True))
+
+
+def test_every_library_is_pinned_once_and_as_the_package_wants_it():
+    shared, gpu = read_pins(ROOT / "constraints.txt"), read_pins(ROOT / "constraints-gpu.txt")
+    assert not shared.keys() & gpu.keys()
+    assert "--constraint constraints.txt" in (ROOT / "constraints-gpu.txt").read_text().splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    needs = project["build-system"]["requires"] + project["project"]["dependencies"]
+    needs += [text for extra in ("dev", "train-job") for text in extras[extra] if not text.startswith("rlready[")]
+    for pins, texts in ((shared, needs), (shared | gpu, extras["gpu"])):
+        for need in map(Requirement, texts):
+            assert need.specifier.contains(pins[canonicalize_name(need.name)]), need
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_an_image_starts_from_a_digest_and_as_a_numbered_user(kind):
+    lines = (ROOT / "images" / f"{kind}.Dockerfile").read_text().splitlines()
+    (base,) = [line for line in lines if line.startswith("ARG BASE_IMAGE=")]
+    assert re.search(r":3\.11-slim-bookworm@sha256:[0-9a-f]{64}$", base)
+    assert {line.split(" AS ")[0] for line in lines if line.startswith("FROM")} == {
+        "FROM ${BASE_IMAGE}",
+        "FROM dependencies",
+    }
+    assert [line for line in lines if line.startswith("USER")] == ["USER 1000:0"]

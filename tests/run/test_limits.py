@@ -1,0 +1,105 @@
+"""A sweep whose workflow outgrows what Argo and Kubernetes hold is refused before it starts, with what would fit."""
+
+import re
+
+import pytest
+from helpers.kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
+
+from rlready.config import parse_parameters
+from rlready.config.recipes import load_recipe
+from rlready.errors import InputError
+from rlready.placement.placement import parse_placement
+from rlready.run.kfp import limits, size
+from rlready.run.kfp.package import write_package
+
+SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
+OPEN = ["gate_max_rl_runs=0", "gate_audit_fraction=0"]  # the recipe has a budget and an audit of its own
+MANY = [part for given in (SEEDS, *OPEN) for part in ("--set", given)]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "laptop.yaml"
+    write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def limit(monkeypatch, package):
+    """Lowers what a cluster holds to ten candidates with RL, so that a small sweep meets it; returns it in KiB."""
+    held = size.estimate_workflow(package, 11, 10).bytes
+    monkeypatch.setitem(size.LIMITS, "bytes", held)
+    return f"{held // 1024:,}"
+
+
+def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
+    with pytest.raises(InputError) as caught:
+        limits.check_size(package, load_recipe("laptop", [*OPEN, SEEDS]))
+    line = str(caught.value)
+    assert "\n" not in line and re.match(
+        rf"sweep: 12 candidates and RL for up to 12 would make the workflow .* KiB, of {limit}", line
+    )
+    fitting, budget = map(int, re.search(r"; (\d+) fit: .*with gate_max_rl_runs=(\d+) all 12 do", line).groups())
+    grid = ["sweep_candidates=", "sweep_subsets=random"]
+    epochs = [",".join(map(str, range(1, count + 1))) for count in (fitting, fitting + 1)]
+    limits.check_size(package, load_recipe("laptop", [*OPEN, *grid, f"sweep_epochs={epochs[0]}"]))
+    limits.check_size(package, load_recipe("laptop", [*OPEN, SEEDS, f"gate_max_rl_runs={budget}"]))
+    for more in ([*grid, f"sweep_epochs={epochs[1]}"], [SEEDS, f"gate_max_rl_runs={budget + 1}"]):
+        with pytest.raises(InputError, match="fit: split the sweep"):
+            limits.check_size(package, load_recipe("laptop", [*OPEN, *more]))
+
+
+def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
+    monkeypatch.setitem(size.LIMITS, "largest_inputs", 1000)
+    with pytest.raises(InputError, match="inputs of the largest node .* allowed; shorten the texts"):
+        limits.check_size(package, load_recipe("laptop", []))
+
+
+@pytest.mark.parametrize(
+    ("changes", "approved"),
+    [
+        ([], 20),
+        (["gate_max_rl_runs=3"], 3),
+        (["gate_max_rl_runs=30"], 20),
+        (["gate_max_rl_runs=3", "gate_audit_fraction=0.25"], 8),
+        (["gate_max_rl_runs=3", "gate_mode=audit"], 20),
+        (["gate_max_rl_runs=3", "gate_mode=off"], 20),
+    ],
+)
+def test_rl_is_counted_for_as_many_as_the_gate_may_send_there(changes, approved):
+    assert limits.count_approved(parse_parameters(load_recipe("laptop", [*OPEN, *changes])).gate, 20) == approved
+
+
+def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch, capsys, tmp_path):
+    path = tmp_path / "laptop.yaml"
+    assert rlready(monkeypatch, "compile", "--output", str(path), *MANY) == 2
+    assert not path.exists()
+    assert rlready(monkeypatch, "submit", "--image", IMAGE, *MANY) == 2
+    assert not any(server.made.values())
+    assert capsys.readouterr().err.count("fit: split the sweep") == 2
+
+
+def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_one(monkeypatch, capsys, tmp_path, limit):
+    assert rlready(monkeypatch, "plan", *MANY) == 0
+    assert "workflow    too large for a cluster: sweep: 12 candidates" in capsys.readouterr().out
+    recipe = tmp_path / "recipe.yaml"
+    laptop = "parameters: {base_model: 'builtin:list-machine', curate_sft_data: 'builtin:list-machine', " \
+        "curate_evaluation_data: 'builtin:list-machine', curate_sft_examples: 1024}\nplacement: {all: {cpus: 2}}\n"  # fmt: skip
+    recipe.write_text(laptop)
+    assert rlready(monkeypatch, "plan", "--recipe", str(recipe)) == 0
+    assert re.search(
+        rf"workflow    \d+ nodes, \d+ of {limit} KiB with RL for 3 of 3 candidates, on a cluster",
+        capsys.readouterr().out,
+    )
+    many = "sweep_seeds=" + ",".join(map(str, range(10)))
+    assert rlready(monkeypatch, "plan", "--recipe", str(recipe), "--set", many) == 2
+    assert "30 candidates" in capsys.readouterr().err
+    assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(11)))) == 2
+    assert "66 candidates, 64 fit in one run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{{workflow.name}}", "$$", "$(HOME)"])
+def test_what_argo_and_kubernetes_would_fill_in_is_refused_by_name(text):
+    with pytest.raises(InputError, match=r"sampling_stop holds (\{\{|\$\$|\$\(), which Argo or Kubernetes would fill in"):
+        limits.check_texts({"gate_k": 4, "sampling_stop": ["}}", text]})
+    limits.check_texts({"sweep_attempts": {"a": {"b": {}}}, "sampling_stop": ["}}", "$", "{", "$5", text[0]]})

@@ -1,0 +1,427 @@
+"""What plan refuses, in one line each, before anything starts; and how a sweep expands."""
+
+import ast
+import json
+import shutil
+
+import pytest
+from conftest import make_gsm8k_rows
+from helpers import ROOT
+
+from rlready.config import list_parameters, parse_parameters, read_settings, write_settings
+from rlready.config.data import Sweep
+from rlready.config.recipes import list_recipes, load_recipe
+from rlready.errors import InputError
+from rlready.models.load import find_model
+from rlready.stages.plan import model
+from rlready.stages.plan.plan import make_plan
+from rlready.stages.plan.sweep import expand_sweep
+
+SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
+
+
+def laptop(**changes):
+    return load_recipe("laptop", []) | {"gate_audit_fraction": 0.0} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gate_k": 512}, "Pass@512 needs at least 512 samples"),
+        ({"gate_rank_by": "luck"}, "'luck' is none of pass_at_k, pass_at_1, generalization_loss"),
+        ({"gate_max_rl_runs": -1}, "gate_max_rl_runs: -1 must be 0 or more"),
+        ({"gate_audit_fraction": 1.5}, r"gate_audit_fraction: 1.5 lies outside \[0, 1\]"),
+        ({"gate_max_verifier_disagreement": -0.1}, r"lies outside \[0, 1\]"),
+        (
+            {"gate_rank_by": "generalization_loss", "sweep_candidates": [], "sweep_subsets": ["shortest", "longest"]},
+            "shortest, longest: losses are not comparable",
+        ),
+        ({"predictors_sampling": "lazy"}, "'lazy' is none of fixed, sequential"),
+        ({"predictors_sampling": "sequential"}, "set gate_min_pass_at_k_over_base to -1"),
+        (SEQUENTIAL | {"gate_min_pass_at_k": 0.0}, "must lie between 0 and 1"),
+        (SEQUENTIAL | {"gate_max_rl_runs": 2}, "cannot rank"),
+        (SEQUENTIAL | {"gate_min_coverage_kept": 0.5}, "has no counts to compare with the base's"),
+        ({"gate_min_coverage_kept": 1.5}, "gate_min_coverage_kept: 1.5 lies outside"),
+        (SEQUENTIAL | {"predictors_sequential_alpha": 0.5}, "must lie between 0 and 0.5"),
+        (SEQUENTIAL | {"predictors_sequential_budget": 10}, "10 samples are fewer than one problem may need"),
+        ({"sweep_seeds": list(range(11))}, "66 candidates, 64 fit in one run"),
+        ({"gate_k": 48}, "neither a power of two nor predictors_samples"),
+        ({"gate_min_pass_at_k": 1.2}, r"gate_min_pass_at_k: 1.2 lies outside \[0, 1\]"),
+        ({"gate_max_loss_rise": 0.9}, "must be at least 1"),
+        ({"gate_mode": "strict"}, "'strict' is none of enforce, audit, off"),
+        ({"gate_kk": 3}, "unknown parameter 'gate_kk'; did you mean gate_k"),
+        ({"gate_k": "many"}, "gate_k: expected int, got 'many'"),
+        ({"gate_min_pass_at_k": float("nan")}, "expected a finite number"),
+        ({"rl_steps": -1}, "rl_steps: -1 must be 0 or more"),
+        ({"sampling_engine": "sglang"}, "'sglang' is none of auto, transformers, vllm"),
+        ({"sampling_engine": "transformers", "sampling_tensor_parallel": 2}, "2 GPUs a copy need vllm"),
+        ({"sampling_tensor_parallel": 0}, "sampling_tensor_parallel: 0 must be at least 1"),
+        ({"sampling_replicas": -1}, r"sampling_replicas: -1 must be 0"),
+        ({"sampling_gpu_memory_utilization": 0.0}, r"lies outside \(0, 1\]"),
+        ({"sampling_stop": ["", 3]}, "sampling_stop: '' is not a text.*\nsampling_stop: 3"),
+        ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
+        ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 512"),
+        ({"curate_sft_examples": 0}, "has no end"),
+        ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
+        ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
+        ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),
+        ({"sweep_candidates": [{"subset": "best"}]}, "subset must be one of random"),
+        ({"sweep_candidates": [{"examples": 5000}]}, "a subset cannot be larger than the data"),
+        ({"sweep_candidates": [], "sweep_epochs": []}, "sweep_epochs: empty"),
+        ({"base_model": "builtin:other"}, "unknown builtin"),
+        ({"base_model": "./nowhere"}, "neither a folder nor a hub id"),
+        ({"curate_sft_data": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"curate_sft_data": "what is this"}, "is neither a .jsonl, .* file or folder, .* nor one of"),
+    ],
+)
+def test_plan_refuses(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(**changes))
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("tokenizer.json", "has no tokenizer.json"),
+        ("chat_template.jinja", "has no chat template"),
+        ("model.safetensors", "has no .*safetensors"),
+        ("config.json", "has no config.json"),
+    ],
+)
+def test_plan_refuses_a_model_folder_that_lacks_something(tiny_model, tmp_path, missing, message):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / missing).unlink()
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(base_model=str(folder)))
+
+
+def test_the_digest_of_a_model_is_that_of_its_content(tiny_model, tmp_path):
+    copy = shutil.copytree(tiny_model, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)  # other times
+    digest = find_model(str(tiny_model), "main").digest
+    assert find_model(str(copy), "main").digest == digest
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert find_model(str(copy), "main").digest != digest
+
+
+def write_model(tiny_model, folder, name, change):
+    """Returns a copy of a model folder with another text or other keys in one of its files."""
+    shutil.copytree(tiny_model, folder)
+    path = folder / name
+    kept = json.loads(path.read_text()) if isinstance(change, dict) else {}
+    path.write_text(json.dumps(kept | change) if isinstance(change, dict) else change)
+    return str(folder)
+
+
+PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "generation_config.json",
+            {"do_sample": False, "temperature": 0.9},
+            "does not save .* `temperature` is set to .0.9",
+        ),
+        ("generation_config.json", {"pad_token_id": -1}, "does not save .* `pad_token_id` should be positive"),
+        ("tokenizer_config.json", {"eos_token": None}, "has no end token"),
+        ("chat_template.jinja", "{% for m in messages %}{{ m.content }}", "syntax error in line 1"),
+        ("chat_template.jinja", "{{ raise_exception('no user') }}", "fails for a question of the user: no user"),
+        ("chat_template.jinja", "{{ messages[2].content }}", "fails for a question of the user: "),
+        ("chat_template.jinja", PARTS, "does not write the content of a turn that is a text"),
+        ("chat_template.jinja", "{{ messages[0].content }}", "does not write the content of a turn"),
+        (
+            "chat_template.jinja",
+            "{{ strftime_now('%d %b') }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            "writes today's date",
+        ),
+    ],
+)
+def test_plan_refuses_a_model_that_cannot_be_asked_or_saved(tiny_model, tmp_path, name, change, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
+
+
+def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "TEMPLATE_SECONDS", 0.2)
+    inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3
+    with pytest.raises(InputError, match="fails for a question of the user: it has not ended after 0.2 s"):
+        make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", "chat_template.jinja", inner)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("generation_config.json", {"do_sample": True, "temperature": 0.7, "top_p": 0.8}),
+        (
+            "chat_template.jinja",
+            "{% set date = strftime_now('%d') if false else '1' %}{{ date }}{{ bos_token }}"
+            "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}{{ eos_token }}",
+        ),
+    ],
+)
+def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, change):
+    make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sft_trainer_overrides": {"no_such_field": 1}}, "sft_trainer_overrides: SFTConfig has no no_such_field"),
+        ({"rl_trainer_overrides": {"packing": True}}, "rl_trainer_overrides: GRPOConfig has no packing"),
+        ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs is not to be overridden: sweep_epochs"),
+        ({"sft_trainer_overrides": {"max_length": 64}}, "no example is cut"),
+        ({"rl_trainer_overrides": {"temperature": 0.7}}, "samples are drawn at temperature 1"),
+        (
+            {"rl_trainer_overrides": {"num_generations": 4}},
+            "num_generations is not to be overridden: rl_num_generations",
+        ),
+        ({"rl_trainer_overrides": {"chat_template_kwargs": {"thinking": False}}}, "asked, and its answers end, as in"),
+        ({"rl_trainer_overrides": {"eval_strategy": "steps"}}, "the trainer has no evaluation set"),
+        ({"rl_trainer_overrides": {"loss_type": "dapo2"}}, "loss_type 'dapo2' is none of grpo, dapo"),
+        ({"rl_trainer_overrides": {"beta": -0.1}}, "beta is a number of at least 0, not -0.1"),
+        ({"rl_trainer_overrides": {"disable_dropout": "false"}}, "disable_dropout is true or false, not 'false'"),
+        (
+            {"rl_trainer_overrides": {"mask_truncated_completions": True}, "sampling_stop": ["."]},
+            "takes what sampling_stop ends for truncated",
+        ),
+        ({"sft_trainer_overrides": {"data_seed": 1}}, "data_seed is not to be overridden: sweep_seeds"),
+        ({"sft_trainer_overrides": {"push_to_hub": True}}, "models stay where the pipeline writes them"),
+        ({"sft_trainer_overrides": {"lr_scheduler_type": "wsd"}}, "refuses lr_scheduler_type: wsd is not a valid"),
+        ({"sft_trainer_overrides": {"lr_scheduler_type": "reduce_lr_on_plateau"}}, "requires an eval strategy"),
+        ({"sft_trainer_overrides": {"lr_scheduler_kwargs": {"no_such": 1}}}, "refuses lr_scheduler_kwargs"),
+        ({"sft_trainer_overrides": {"optim": "adamw_bnb_8bit"}}, "refuses optim"),
+        ({"sweep_epochs": [1_000_000], "sweep_candidates": []}, "epochs must be at most 1000"),
+        ({"sweep_seeds": [2**64]}, "seed must be at most 4294967295"),
+        ({"sampling_seed": 2**64}, "sampling_seed: 18446744073709551616 must lie between 0 and 4294967295"),
+        ({"rl_learning_rate": 100.0}, "rl_learning_rate: 100 must lie below 1"),
+        ({"rl_trainer_overrides": {"save_steps": 5}}, "save_steps is not to be overridden: a killed run goes on"),
+        ({"sft_trainer_overrides": {"gradient_accumulation_steps": 3}}, "does not divide the step of 32"),
+        (
+            {"sft_trainer_overrides": {"per_device_train_batch_size": 4}, "training_processes": 2},
+            "per_device_train_batch_size 4 does not divide the step of 32 among 2 processes",
+        ),
+        ({"sft_trainer_overrides": {"per_device_train_batch_size": 1.5}}, "must be a whole number"),
+        ({"sft_per_device_batch_size": 5}, "sft_per_device_batch_size: 5 does not divide 32"),
+        ({"rl_per_device_batch_size": 24, "training_processes": 2}, "24 does not divide 64"),
+    ],
+)
+def test_plan_refuses_overrides_that_collide_are_unknown_or_do_not_divide(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(laptop(sft_batch_size=32, rl_prompts_per_step=16, rl_num_generations=8, **changes))
+
+
+def test_overrides_that_leave_the_step_as_it_is_are_taken():
+    whole = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    make_plan(laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"}))
+    make_plan(laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"}))
+    make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
+
+
+def test_what_the_trainers_are_given_is_decided_or_a_default():
+    """Every argument that SFT and RL hand to TRL is refused as an override, or one of these defaults."""
+    from rlready.stages.plan.overrides import DECIDED, DECIDED_FOR
+
+    free = {"lr_scheduler_type", "logging_steps", "num_iterations", "beta", "loss_type", "scale_rewards"}
+    free |= {"per_device_train_batch_size", "gradient_accumulation_steps"}
+    for stage in ("sft", "rl"):
+        tree = ast.parse((ROOT / "rlready" / "stages" / stage / "train.py").read_text())
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        (given,) = (call.keywords for call in calls if getattr(call.func, "id", "") == "build_arguments")
+        names = {keyword.arg for keyword in given} - {None}
+        assert "output_dir" in names and names <= DECIDED.keys() | DECIDED_FOR[stage].keys() | free
+
+
+def test_yaml_reads_numbers_and_words_as_they_look(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("parameters: {gate_mode: off, rl_learning_rate: 1e-5, sweep_learning_rates: [1e-5, 2E-5]}")
+    read = load_recipe(str(recipe), [])
+    assert (read["gate_mode"], read["rl_learning_rate"], read["sweep_learning_rates"]) == ("off", 1e-5, [1e-5, 2e-5])
+    given = ["sweep_candidates=[{epochs: 4, subset: longest}]", "sweep_learning_rates=[1e-4]", "gate_mode=off"]
+    given += ["sft_trainer_overrides={weight_decay: 1e-2}", "sweep_subsets=random, longest", "curate_decontaminate="]
+    read = load_recipe("laptop", given)
+    assert [c.epochs for c in make_plan(read).candidates] == [4]
+    assert read["sweep_learning_rates"] == [1e-4] and read["gate_mode"] == "off" and read["curate_decontaminate"] == []
+    assert read["sft_trainer_overrides"] == {"weight_decay": 0.01} and read["sweep_subsets"] == ["random", "longest"]
+    with pytest.raises(InputError, match="--set sweep_epochs=.1, 2: not YAML"):
+        load_recipe("laptop", ["sweep_epochs=[1, 2"])
+    with pytest.raises(InputError, match="sft_packing: expected bool, got 'yes'"):
+        load_recipe("laptop", ["sft_packing=yes"])
+
+
+def test_a_tilde_is_the_users_home(tiny_model, tmp_path, monkeypatch, gsm8k_file):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(tiny_model, tmp_path / "model")
+    one, two = gsm8k_file("one.jsonl", make_gsm8k_rows(30)), gsm8k_file("two.jsonl", make_gsm8k_rows(30, 1, 100))
+    own = "curate_sources={mine: {path: ~/two.jsonl}}"
+    given = [
+        "base_model=~/model",
+        "curate_evaluation_data=~/one.jsonl, ~/two.jsonl",
+        own,
+        "curate_decontaminate=[mine]",
+        "curate_predictor_problems=8",
+    ]
+    plan = make_plan(load_recipe("laptop", given))
+    assert plan.base.location == str(tmp_path / "model")
+    assert {str(one), str(two), "mine"} <= plan.revisions.keys()
+    assert make_plan(laptop(base_model="~/model")).base == plan.base
+
+
+def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
+    train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
+    plan = make_plan(
+        laptop(
+            base_model=str(tiny_model), curate_sft_data=str(train), curate_rl_data="", curate_sft_examples=0,
+            curate_evaluation_data=str(evaluation), sweep_candidates=[], sweep_examples=[16], curate_heldout_problems=8,
+            curate_rl_problems=16, curate_predictor_problems=4, curate_benchmark_problems=5,
+        )
+    )  # fmt: skip
+    assert plan.estimate["sft"]["tokens"] > 0
+    assert set(plan.revisions) == {str(train), str(evaluation)}
+
+
+MULTIPLE_CHOICE = [
+    {"question": "2+2", "choices": ["3", "4", "5", "6"], "answer": 1},
+    {
+        "problem": "1+1",
+        "answer_option_list": [[{"aoVal": "A", "content": "2"}], [{"aoVal": "B", "content": "3"}]],
+        "answer_value": "A",
+    },
+]
+
+
+@pytest.mark.parametrize(("row", "options", "guessed"), [(MULTIPLE_CHOICE[0], 4, "1.000"), (MULTIPLE_CHOICE[1], 2, "1.000")])
+def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, gsm8k_file):
+    choices, words = gsm8k_file("choices.jsonl", [row]), "builtin:list-machine"
+    with pytest.raises(InputError, match=f"multiple choice with {options} options: .* Pass@64 = {guessed}"):
+        make_plan(laptop(curate_evaluation_data=str(choices)))
+    asked = {"curate_predictor_data": words, "curate_benchmark_problems": 1}
+    assert make_plan(laptop(curate_evaluation_data=str(choices), **asked))
+
+
+def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_model, gsm8k_file):
+    train, evaluation = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(9, 1, 100))
+    files = {"curate_sft_data": str(train), "curate_rl_data": "", "curate_evaluation_data": str(evaluation)}
+    asked = laptop(base_model=str(tiny_model), curate_sft_examples=0, sweep_candidates=[], rl_prompts_per_step=4, **files)
+    with pytest.raises(InputError) as refused:
+        make_plan(asked)
+    first, second, fitting = str(refused.value).splitlines()
+    assert "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
+    assert "b.jsonl: 9 usable problems, and wanted are 64 (curate_predictor_problems) + 256" in second
+    proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[2:])
+    assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
+    whole = {name: [int(value)] if "sweep" in name else int(value) for name, value in proposed.items()}
+    assert make_plan(asked | whole)
+
+
+def test_a_suite_whose_results_could_not_be_told_apart_is_refused(gsm8k_file):
+    one, words = gsm8k_file("one.jsonl", make_gsm8k_rows(9)), "builtin:list-machine"
+    with pytest.raises(InputError, match="two benchmarks, .* could not be told apart"):
+        make_plan(laptop(curate_evaluation_data=f"{one}, {one}"))
+    assert make_plan(laptop(curate_evaluation_data=f"{words},{one}", sweep_candidates=[{"epochs": n} for n in range(64)]))
+
+
+def test_an_explicit_candidate_without_a_seed_is_repeated_with_every_seed():
+    sweep = Sweep(candidates=[{"epochs": 2}, {"epochs": 0}, {"epochs": 4, "seed": 5}], examples=[8], seeds=[0, 1])
+    assert [(c.epochs, c.seed) for c in expand_sweep(sweep)] == [(2, 0), (2, 1), (0, 0), (0, 1), (4, 5)]
+
+
+def test_grid_expands_to_the_product_with_one_base_model():
+    sweep = Sweep(epochs=[0, 2], subsets=["random", "longest"], examples=[8, 16], learning_rates=[1e-3], seeds=[0, 1])
+    candidates = expand_sweep(sweep)
+    assert len(candidates) == 2 + 2 * 2 * 2
+    assert len({c.candidate_id for c in candidates}) == len(candidates)
+
+
+def test_candidates_keep_their_identity_when_the_sweep_grows():
+    few = expand_sweep(Sweep(epochs=[2], examples=[8], learning_rates=[1e-3]))
+    many = expand_sweep(Sweep(epochs=[2, 4], examples=[8], learning_rates=[1e-3, 1e-2], seeds=[0, 7]))
+    assert few[0] in many
+
+
+def test_settings_survive_the_way_through_kfp():
+    # KFP hands every number over as a double.
+    def to_doubles(value):
+        if isinstance(value, list):
+            return [to_doubles(item) for item in value]
+        if isinstance(value, dict):
+            return {key: to_doubles(item) for key, item in value.items()}
+        return float(value) if type(value) is int else value
+
+    given = laptop(rl_trainer_overrides={"per_device_train_batch_size": 8})
+    arrived = parse_parameters(to_doubles(given))
+    assert arrived == parse_parameters(given)
+    assert type(arrived.rl.trainer_overrides["per_device_train_batch_size"]) is int
+    experiment = parse_parameters(laptop(gate_k=16))
+    assert read_settings(write_settings(experiment, "gate")).gate == experiment.gate
+
+
+def test_a_stage_has_no_attribute_for_what_it_was_not_given():
+    experiment = parse_parameters(laptop())
+    rl = read_settings(write_settings(experiment, "rl"))
+    assert rl.sampling.max_tokens == 64 and "seed" not in repr(rl)
+    for unread in ("rl.sampling.seed", "predictors.predictors.sequential_alpha", "predictors.gate", "benchmark.rl"):
+        stage, section, *name = unread.split(".")
+        with pytest.raises(AttributeError):
+            held = getattr(read_settings(write_settings(experiment, stage)), section)
+            getattr(held, *name)
+    assert read_settings(write_settings(experiment, "predictors")).predictors.count_samples(10) == 1280
+
+
+def test_without_rl_its_data_is_set_apart_where_there_is_enough(gsm8k_file):
+    def read(rows, **changes):
+        data = {
+            "curate_sft_data": str(rows),
+            "curate_rl_data": "",
+            "curate_rl_problems": 30,
+            "curate_heldout_problems": 9,
+        }
+        wanted = {"sweep_candidates": [{"epochs": 1, "examples": 8}], "rl_steps": 0, "curate_sft_examples": 0}
+        return read_settings(make_plan(laptop(**data | wanted | changes)).settings["curate"]).curate
+
+    enough, few = gsm8k_file("a.jsonl", make_gsm8k_rows(60)), gsm8k_file("b.jsonl", make_gsm8k_rows(40))
+    assert read(enough) == read(enough, rl_steps=4, rl_prompts_per_step=8)
+    assert read(enough).rl_problems == 30 and read(enough).benchmark_problems == 256
+    assert read(few).rl_problems == read(few).benchmark_problems == 0
+    # Only RL needs that many: with it, too few are an error.
+    with pytest.raises(InputError, match="40 usable problems, and wanted are 9 .* 30 .* 8"):
+        read(few, rl_steps=4, rl_prompts_per_step=8)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_parse(name):
+    parse_parameters(load_recipe(name, []))
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("parameters: {gate_kay: 1}", [], "recipe.yaml: unknown parameter 'gate_kay'; did you mean gate_k"),
+        ("parameters: {gate_k: [1]}", [], "gate_k: expected int"),
+        ("parameters: [", [], "not YAML"),
+        ("gate_k: 1", [], "expected the keys description, parameters and placement"),
+        ("parameters: {}", ["gate_k"], "expected key=value"),
+        ("parameters: {}", ["gate_k=x"], "expected int, got 'x'"),
+    ],
+)
+def test_bad_recipes_are_one_line(tmp_path, text, overrides, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_recipe(str(path), overrides)
+
+
+def test_overrides_are_parsed_to_their_type():
+    parameters = load_recipe("laptop", ["sweep_epochs=1,2", "gate_min_pass_at_k=1", 'rl_trainer_overrides={"beta": 0.1}'])
+    assert parameters["sweep_epochs"] == [1, 2]
+    assert isinstance(parameters["gate_min_pass_at_k"], float)
+    assert parameters["rl_trainer_overrides"] == {"beta": 0.1}
+
+
+def test_every_parameter_has_a_description_and_a_source():
+    for parameter in list_parameters().values():
+        assert parameter.description and parameter.source
+        json.dumps(parameter.default)

@@ -1,0 +1,69 @@
+"""What keeps the house walkable: short files and functions, a first page of two screens, links that lead somewhere."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+from helpers import ROOT
+
+from rlready.cli.page import write_page
+
+LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS = 350, 60, 1200
+LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
+MODULES = sorted(path for folder in ("rlready", "components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(p for p in ROOT.glob("CONTRIBUTING.md"))])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            said = ast.get_docstring(node) or ""
+            body = node.end_lineno - node.lineno + 1 - len(said.splitlines())
+            assert body <= LONGEST_FUNCTION or LONG_FOR_A_REASON in said, f"{node.name}: {body} lines"
+
+
+def test_the_first_page_is_two_screens():
+    text = re.sub(r"^```.*?^```", "", (ROOT / "README.md").read_text(), flags=re.M | re.S)
+    assert len(text.split()) <= MOST_WORDS
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if not re.match(r"https?://|mailto:", target):
+                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_no_two_classes_have_one_name():
+    found = [
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(found) == sorted(set(found))
+
+
+def test_no_page_or_module_names_a_path_of_one_machine():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    texts = [ROOT / name for name in tracked if name.endswith((".py", ".md", ".yaml", ".toml", ".sh"))]
+    for path in texts:
+        assert not re.search(r"(^|[\s\"'(=])/(work|root|farm)/", path.read_text(), flags=re.M), path
+
+
+def test_the_page_of_parameters_is_the_one_that_their_declarations_make():
+    assert (ROOT / "docs" / "parameters.md").read_text() == write_page(), "make docs writes it anew"
+
+
+def test_every_answer_to_where_something_is_decided_exists():
+    rows = re.findall(r"^\| \d+ \|.*\|$", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M)
+    assert len(rows) >= 20
+    for row in rows:
+        places = re.findall(r"`([^`\s]+)`", row.rsplit("|", 2)[1])
+        assert places, row
+        for place in places:
+            assert (ROOT / place).exists(), row
