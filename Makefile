@@ -57,6 +57,7 @@ docs: $(VENV)/installed  ## write the page of parameters from their declarations
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Where the PyTorch CPU index is configured as pip's, or torch is on this machine, no CUDA packages come along.
 $(VENV)/installed: pyproject.toml constraints.txt
