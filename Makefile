@@ -52,7 +52,7 @@ bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of dis
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
 
 docs: $(VENV)/installed  ## write the page of parameters from their declarations
-	$(BIN)/python -m rlready.cli.page > docs/parameters.md
+	$(BIN)/python -m rlready.cli.page > docs/reference/parameters.md
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -177,7 +177,7 @@ def _describe() -> str:
     about = {section: inspect.getdoc(kind).partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
     numbered = [f"{number}. {name}: {about.get(name, 'all other parameters')}" for number, name in sections.items()]
     lines = [f"{p.name}: {p.description} (default from: {p.source})" for p in list_parameters().values()]
-    texts = "`rlready run --help` and rlready's page docs/parameters.md explain every parameter"
+    texts = "`rlready run --help` and rlready's page docs/reference/parameters.md explain every parameter"
     return "\n".join([
         f"{experiment.__doc__}\n\nThe fields of its form are numbered by what they set:\n",
         *numbered,

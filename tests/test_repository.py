@@ -56,7 +56,7 @@ def test_no_page_or_module_names_a_path_of_one_machine():
 
 
 def test_the_page_of_parameters_is_the_one_that_their_declarations_make():
-    assert (ROOT / "docs" / "parameters.md").read_text() == write_page(), "make docs writes it anew"
+    assert (ROOT / "docs" / "reference" / "parameters.md").read_text() == write_page(), "make docs writes it anew"
 
 
 def test_every_answer_to_where_something_is_decided_exists():

@@ -1,4 +1,4 @@
-"""The page of parameters: python -m rlready.cli.page > docs/parameters.md (make docs)."""
+"""The page of parameters: python -m rlready.cli.page > docs/reference/parameters.md (make docs)."""
 
 import inspect
 import json
@@ -11,7 +11,7 @@ START = """\
 You want to know what a recipe, `--set` or the KFP form may say. Those with a star are fields of the form, the others are
 keys of its field `settings`. A field has the number of its section before its name, as in `6_gate_k`, because KFP sorts the
 form. `make docs` writes this page from the declarations in
-[rlready/config/](../rlready/config/)."""
+[rlready/config/](../../rlready/config/)."""
 
 
 def write_page() -> str:

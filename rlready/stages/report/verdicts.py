@@ -1,4 +1,4 @@
-"""The verdicts as JSON for scripts; docs/checkpoints.md explains every key."""
+"""The verdicts as JSON for scripts; docs/guide/checkpoints.md explains every key."""
 
 import json
 
