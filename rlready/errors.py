@@ -1,28 +1,24 @@
-"""What the user is told in one line, without a traceback."""
+"""Errors that are shown to the user as one line, without a traceback."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong. The message says what, where and what to do; it is shown without a traceback."""
+    """The user's input is wrong. The message says what, where and what to do."""
 
 
 class Unreachable(InputError):
-    """What should say whether the input is right, such as the hub, could not be asked."""
+    """The input could not be checked because a service, such as the hub, did not answer."""
 
 
 class StageFailed(RuntimeError):
-    """The work of a stage failed in other processes or pods; the message says all, and another try may succeed."""
+    """A stage failed in another process or pod. The message says why; a retry may succeed."""
 
 
 @contextlib.contextmanager
-def about(name: str) -> Iterator[None]:
-    """Puts the name of what was given before the messages of the errors inside, so that the user knows what to change.
-
-    Args:
-        name: Of a parameter, an option or a candidate.
-    """
+def error_context(name: str) -> Iterator[None]:
+    """Prefixes the messages of input errors with the name of the parameter, option or candidate that they are about."""
     try:
         yield
     except InputError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rlready.cli.arguments import add_mirror, add_work, list_changes
 from rlready.cli.style import print_result, shorten
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 
 TEXT = "Score a model on benchmarks, without the pipeline."
 EXAMPLE = (
@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> None:
     if faults := find_faults(settings):
         raise InputError("\n".join(f"--set {fault}" for fault in faults))
     names = [name.strip() for name in arguments.benchmarks.split(",") if name.strip()]
-    with about("--benchmarks"):
+    with error_context("--benchmarks"):
         benchmarks = find_benchmarks(names, settings.curate.sources, get_mirror(settings.curate.mirror))
     evaluation = plan_evaluation(
         arguments.model, arguments.revision, benchmarks, arguments.samples, arguments.limit, settings.sampling

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rlready.cli.arguments import add_mirror
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 
 if TYPE_CHECKING:
     from rlready.data.registry import Source
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> None:
         raise InputError(f"{output} is there already; name another with --output, or remove it")
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
-    with about("model"):
+    with error_context("model"):
         base = find_model(arguments.model, "main")
         check_model(base)
     settings = _choose_sources(arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlready.config import complete_parameters, list_parameters
 from rlready.config.yaml_text import parse_yaml, read_yaml
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "recipes"
 # Parameters that can name files or folders.
@@ -38,7 +38,7 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
     given = recipe.get("parameters") or {}
     if path.parent != FOLDER:
         given = {key: resolve(key, value, path.parent) for key, value in given.items()}
-    with about(path.name):
+    with error_context(path.name):
         complete_parameters(given)
     return change(given, overrides)
 
@@ -70,7 +70,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
         known = list_parameters().get(key)
         is_text = (known and known.type is str) or not value.strip()
         changed[key] = value if is_text else parse_yaml(value, f"--set {override}")
-    with about("--set"):
+    with error_context("--set"):
         complete_parameters(changed)
     return changed
 

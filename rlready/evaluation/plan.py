@@ -12,7 +12,7 @@ from rlready.config import Sampling
 from rlready.data.problems import read_benchmark
 from rlready.data.registry import BUILTIN, Source
 from rlready.data.sources import examine
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 from rlready.evaluation.samples import FORM
 from rlready.models.load import choose_precision, find_model, takes_pictures
 from rlready.models.prompts import INSTRUCTIONS, choose_prompt
@@ -104,7 +104,7 @@ def plan_evaluation(
     """
     if samples < 0 or limit < 0:
         raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
-    with about("--model"):
+    with error_context("--model"):
         base = find_model(model, revision)
     read = []
     for source in benchmarks:

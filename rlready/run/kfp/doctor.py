@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from rlready.config import parse_parameters
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 from rlready.placement.placement import Placement
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
@@ -120,7 +120,7 @@ def _find_model(parameters: dict[str, Any]) -> tuple[str, str]:
 
     if not parameters["base_model"]:
         return "ok", "none: finished checkpoints, without RL"
-    with about("base_model"):
+    with error_context("base_model"):
         base = find_model(parameters["base_model"], parameters["base_revision"])
     return "ok", f"{parameters['base_model']} at {base.revision or base.digest}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import InputError, about
+from rlready.errors import InputError, error_context
 from rlready.models.load import ADAPTERS, check_model_folder, count_parameters, digest_folder, find_model
 from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.records.outcome import BaseModel, Candidate
@@ -78,7 +78,7 @@ def find_checkpoint(candidate: Candidate, ask: Ask) -> FoundModel:
     """
     given, name = candidate.checkpoint, candidate.candidate_id
     if is_url(given.location):
-        with about(name):
+        with error_context(name):
             return _find_remote(given)
     local = Path(given.location).expanduser()
     if local.is_dir() and given.revision:
@@ -87,7 +87,7 @@ def find_checkpoint(candidate: Candidate, ask: Ask) -> FoundModel:
         found = find_whole(given.location, given.revision, name, ask)
         adapters = found.model.digest and not local.is_dir() and ask(lambda: read_json(found.model, ADAPTERS), name)
         return _find_adapters(found.model, adapters, name, ask) if adapters else found
-    with about(name):
+    with error_context(name):
         found = BaseModel(str(local.resolve()), "", digest_folder(local))
         if not (local / "adapter_model.safetensors").exists():
             raise InputError(f"{local} has no adapter_model.safetensors; other weight formats are not loaded")

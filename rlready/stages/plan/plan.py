@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.config import STAGE_READS, Base, Experiment, parse_parameters, write_settings
-from rlready.errors import InputError, Unreachable, about
+from rlready.errors import InputError, Unreachable, error_context
 from rlready.models.remote import is_url
 from rlready.records.outcome import BaseModel, Candidate
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, pin
@@ -103,7 +103,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     def ask(look: Callable, name: str = "") -> Any:
         """Returns what a look at the hub finds, for a parameter; None where it is out of reach and that may be."""
         try:
-            with about(name) if name else contextlib.nullcontext():
+            with error_context(name) if name else contextlib.nullcontext():
                 return look()
         except Unreachable as error:
             if strict:
