@@ -2,12 +2,12 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
 
 import pytest
 
+pytest_plugins = ["helpers.gateway", "helpers.kfp_server", "helpers.outcomes", "helpers.runs", "helpers.training"]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -24,19 +24,6 @@ def tiny_model(tmp_path_factory):
     return folder
 
 
-def make_byte_tokenizer(template, special, **tokens):
-    """Returns a tokenizer whose tokens are bytes and some special ones."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE({c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template, **tokens)
-    fast.add_special_tokens({"additional_special_tokens": special})
-    return fast
-
-
 @pytest.fixture
 def gsm8k_file(tmp_path):
     """Returns a function that writes rows of GSM8K's form and returns the file."""
@@ -47,22 +34,6 @@ def gsm8k_file(tmp_path):
         return path
 
     return write
-
-
-def make_gsm8k_rows(count, seed=0, start=0):
-    """Returns rows with the fields and marks of GSM8K; the solutions differ in length."""
-    rng = random.Random(seed)
-    rows = []
-    for number in range(start, start + count):
-        a, b = rng.randint(2, 50), rng.randint(2, 50)
-        steps = " ".join(["Count again."] * rng.randint(0, 12))
-        rows.append(
-            {
-                "question": f"Item {number}: Ann has {a} pens and buys {b}. How many has she?",
-                "answer": f"She has {a}+{b}=<<{a}+{b}={a + b}>>{a + b} pens. {steps}\n#### {a + b}",
-            }
-        )
-    return rows
 
 
 @pytest.fixture(scope="session")

@@ -7,51 +7,19 @@ import json
 import numpy as np
 import pytest
 from helpers.kfp_server import rlready
+from helpers.policies import enforce, make_row
+from helpers.sweeps import PROBLEMS, make_sweep
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
-from test_policies import BASE, DEVICE, enforce, make_row
 
 from rlready.analysis import calibration
 from rlready.analysis.calibration import Rule, calibrate, judge, set_up
-from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.decide import decide
-from rlready.records.outcome import BaseModel, PredictorsRecord
+from rlready.records.outcome import BaseModel
 from rlready.stats.ties import TIE
-
-PROBLEMS = 40
-
-
-def measure(generator, reach, samples=64):
-    """Counts of right samples of problems that are within reach with this probability."""
-    return (generator.random(PROBLEMS) < reach) * generator.integers(1, samples // 2, PROBLEMS)
-
-
-def make_sweep(generator, count, told=1.0, subset="random"):
-    """Settings whose reach tells the result of RL, the more the nearer `told` is to 1; Pass@1 does not."""
-    base = PredictorsRecord(0.5, samples=64, correct=measure(generator, 0.5).tolist(), seconds=20.0, **DEVICE)
-    base = dataclasses.replace(base, curve=[[1, 0.1], [64, 0.5]])
-    outcomes = []
-    for number in range(count):
-        reach = generator.uniform(0.3, 0.9)
-        correct = measure(generator, reach)
-        score = 0.5 * (told * reach + (1 - told) * generator.uniform(0.3, 0.9)) + generator.normal(0, 0.005)
-        row = make_row(number, subset, 0.1, 0.5, 0.4, 0.3, float(score), 100.0, True)
-        predictors = dataclasses.replace(
-            row.outcome.predictors,
-            samples=64,
-            correct=correct.tolist(),
-            generalization_loss=float(generator.uniform(0.3, 0.6)),
-            loss_interval=[0.2, 0.7],
-        )
-        sft = dataclasses.replace(row.outcome.sft, trajectory=[[0, 1.0], [1, 0.4], [2, float(generator.uniform(0.4, 0.6))]])
-        outcomes.append(fill(dataclasses.replace(row.outcome, sft=sft, predictors=predictors)))
-    baseline = dataclasses.replace(BASE.outcome, predictors=base)
-    verdicts = decide(outcomes, baseline, Gate(k=64, mode="audit", max_verifier_disagreement=1))
-    judged = [dataclasses.replace(o, verdict=v) for o, v in zip(outcomes, verdicts, strict=True)]
-    return SweepResult(judged, baseline, {"gate_k": 64})
 
 
 def write(sweep, path):
@@ -141,11 +109,6 @@ def test_thresholds_tell_apart_what_they_were_chosen_to_in_the_digits_that_are_p
         (line,) = [line for line in Rule(lead=threshold).write_recipe(9) if "over_base" in line]
         assert float(line.split(": ")[1]) == threshold
         assert (np.abs(values - threshold) > TIE).all() and values.min() < threshold < values.max()
-
-
-def fill(outcome):
-    seen = dataclasses.replace(outcome.predictors.by_products, verifier_disagreement=0.0)
-    return dataclasses.replace(outcome, predictors=dataclasses.replace(outcome.predictors, by_products=seen))
 
 
 def test_where_pass_at_k_tells_the_result_it_is_found_and_beats_chance():

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers.policies import BASE, enforce, make_row
 
 from rlready.analysis.comparison import read_row
 from rlready.analysis.policies import (
@@ -21,11 +22,10 @@ from rlready.analysis.policies import (
 )
 from rlready.analysis.predictor import pick_main
 from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord, RlRecord, SftRecord
-from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.records.outcome import Failure, RlRecord
+from rlready.records.verdicts import Verdict
 from rlready.stages.report.savings import describe_policies, weigh_gate
 
-DEVICE = {"device": "CPU thread", "devices": 2}
 SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-RL Pass@1, seconds of RL, whether approved
     ("random", 0.10, 0.90, 0.30, 0.50, 0.70, 100.0, True),
     ("random", 0.30, 0.70, 0.40, 0.60, 0.50, 200.0, False),
@@ -34,28 +34,6 @@ SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-
 ]
 
 
-def make_row(number, subset, pass_at_1, pass_at_k, loss, reward, score, seconds, approved, seed=0, **changes):
-    name = f"{subset}-{number}-s{seed}"
-    verdict = Verdict(name, "approved" if approved else "rejected", True, "r", "audit", 1.0, not approved, GateNumbers(k=64))
-    outcome = Outcome(
-        Candidate(name, number + 1, subset, 64, 1e-3, seed),
-        sft=SftRecord([[0, 1.0]], seconds=5.0, **DEVICE),
-        predictors=PredictorsRecord(generalization_loss=loss, curve=[[1, pass_at_1], [64, pass_at_k]], seconds=10.0, **DEVICE),
-        verdict=verdict,
-        rl=RlRecord([[5, 0.0], [15, reward], [25, reward], [100, score]], 100, seconds, **DEVICE),
-        benchmark=BenchmarkRecord(score, 0.01, seconds=10.0, **DEVICE),
-    )
-    return read_row(dataclasses.replace(outcome, **changes), 64)
-
-
-BASE = read_row(
-    Outcome(
-        Candidate("base", 0, "random", 0, 0.0, 0),
-        predictors=PredictorsRecord(curve=[[1, 0.05], [64, 0.6]], seconds=20.0, **DEVICE),
-        benchmark=BenchmarkRecord(0.05, 0.01, seconds=10.0, **DEVICE),
-    ),
-    64,
-)
 ROWS = [make_row(number, *values) for number, values in enumerate(SWEEP)]
 FULL = sum(values[6] + 10 for values in SWEEP)  # seconds of RL and benchmark
 MEASURED = (4 * 10 + 20) / FULL
@@ -130,15 +108,6 @@ def test_results_of_rl_elsewhere_count_with_the_cost_that_their_owner_says():
     assert HALVED not in found  # nobody knows its rewards
     unknown = make_row(3, *SWEEP[3], rl=None, benchmark=None, elsewhere=dataclasses.replace(theirs, device_hours=None))
     assert not find_pools([*ROWS[:3], unknown], BASE)[0].priced
-
-
-def enforce(row, **changes):
-    """The same where the gate's word counts: RL ran for the approved only, and what changes says."""
-    verdict = row.outcome.verdict
-    proceed = verdict.decision == "approved"
-    kept = {} if proceed else {"rl": None, "benchmark": None}
-    told = dataclasses.replace(verdict, mode="enforce", proceed=proceed, audited=False, propensity=1.0 * proceed)
-    return read_row(dataclasses.replace(row.outcome, verdict=told, **kept | changes), 64)
 
 
 def test_what_the_gate_avoided_is_one_sentence():

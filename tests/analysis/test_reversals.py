@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_report import make_outcome
+from helpers.outcomes import make_outcome
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.reversals import find_inversions

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import yaml
-from conftest import make_gsm8k_rows
 from helpers import CASES
+from helpers.rows import make_gsm8k_rows
 
 from backend.server import Run, Server
 from backend.stages import Sweep

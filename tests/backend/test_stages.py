@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from conftest import make_byte_tokenizer, make_gsm8k_rows
 from helpers import PLUGINS
+from helpers.rows import make_gsm8k_rows
+from helpers.tokenizer import make_byte_tokenizer
 
 from backend.executor import make_stages
 from backend.server import Server

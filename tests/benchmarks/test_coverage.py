@@ -4,13 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_coverage_kept as kept
-import test_sequential as sequential
+from helpers import coverage_kept, sequential
+from helpers.populations import EXTREME, POPULATIONS, SPREAD, cover, draw_apart, draw_settings, draw_studies
+from helpers.sweeps import make_sweep
 from scipy import stats
-from test_calibration import make_sweep
-from test_difference import POPULATIONS, cover, draw_apart
-from test_forecast import draw_settings
-from test_pass_at_k import EXTREME, SPREAD, draw_studies
 
 from rlready.analysis.calibration import calibrate, judge, set_up
 from rlready.evaluation.score import estimate_false_positives
@@ -99,14 +96,14 @@ def test_families(studies=1000):
 
 def test_coverage_kept():
     print("\ncoverage kept, and what the base model keeps of itself")
-    for way in kept.WAYS:
-        kept.test_the_interval_covers_and_the_estimate_has_no_bias_to_speak_of(way)
+    for way in coverage_kept.WAYS:
+        coverage_kept.check_coverage_kept(way)
 
 
 def test_sequential_errors():
     print("\nsequential test at alpha 0.05: wrong decisions over 600 runs")
     for population in sequential.POPULATIONS:
-        sequential.test_wrong_decisions_of_simulated_runs_stay_within_alpha(population)
+        sequential.check_wrong_decisions(population)
 
 
 def test_false_positive_rate(studies=2000, problems=128, samples=16):

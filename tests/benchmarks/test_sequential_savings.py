@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_sequential import ALPHA, simulate
+from helpers.sequential import ALPHA, simulate
 
 pytestmark = pytest.mark.bench
 PROBLEMS, FIXED, RUNS, BATCH = 128, 256, 300, 16

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers import CASES
-from test_report import BASE, DEVICE, fail, flatten_all, make_audited, make_outcome
+from helpers.outcomes import BASE, DEVICE, fail, flatten_all, make_audited, make_outcome
 
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries

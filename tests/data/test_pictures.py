@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import make_byte_tokenizer
+from helpers.tokenizer import make_byte_tokenizer
 from PIL import Image
 from transformers import (
     CLIPImageProcessor,

@@ -8,7 +8,7 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_gsm8k_rows
+from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, Sampling
 from rlready.config.yaml_text import parse_yaml

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 import yaml
-from conftest import make_byte_tokenizer
-from test_experiment import run
+from helpers.runs import run
+from helpers.tokenizer import make_byte_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rlready.models.load import load_model, load_tokenizer, save_model

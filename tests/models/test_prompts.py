@@ -1,7 +1,7 @@
 """What is asked and trained on: one <think> block, wherever the chat template and the solution write one."""
 
 import pytest
-from conftest import make_byte_tokenizer
+from helpers.tokenizer import make_byte_tokenizer
 
 from rlready.models.prompts import continue_thought, encode_example, encode_prompt
 from rlready.records.outcome import BaseModel

@@ -5,18 +5,9 @@ import tomllib
 
 import pytest
 from helpers import ROOT
+from helpers.pins import read_pins
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-PIN = re.compile(r"([\w.-]+)==(\S+)")
-
-
-def read_pins(path):
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith(("#", "--constraint "))]
-    pins = [PIN.fullmatch(line).groups() for line in lines]
-    names = [canonicalize_name(name) for name, _ in pins]
-    assert len(names) == len(set(names))
-    return dict(zip(names, (version for _, version in pins), strict=True))
 
 
 def test_every_library_is_pinned_once_and_as_the_package_wants_it():

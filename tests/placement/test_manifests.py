@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 import yaml
-from helpers import ROOT, openapi
+from helpers import openapi
+from helpers.manifests import MANIFESTS, load
 from kubernetes import client
 
 from rlready.placement.placement import parse_placement
 
-ROOT = ROOT / "manifests"
 OVERLAYS = ("base", "overlays/single-gpu", "overlays/production", "train-job", "checkpoints")
 # Group and version of a kind, and the name of its model.
 KINDS = {
@@ -23,13 +23,9 @@ KINDS = {
 }
 
 
-def load(path):
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
-
-
 def list_files(overlay, part="resources"):
     """Returns the files that a kustomization names, those of the kustomizations below it included."""
-    folder = (ROOT / overlay).resolve()
+    folder = (MANIFESTS / overlay).resolve()
     kustomization = load(folder / "kustomization.yaml")[0]
     files = [folder / entry["path"] for entry in kustomization.get("patches", [])] if part == "patches" else []
     for entry in kustomization["resources"]:
@@ -59,7 +55,7 @@ def check(documents, beside=()):
     """Checks a complete set of objects: each by itself, and that what one names another, or `beside`, is."""
     for document in documents:
         validate(document)
-    secrets = [document for path in sorted((ROOT / "secrets").glob("*.yaml")) for document in load(path)]
+    secrets = [document for path in sorted((MANIFESTS / "secrets").glob("*.yaml")) for document in load(path)]
     present = {(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in [*documents, *beside, *secrets]}
 
     def find(kind, namespace, name, key=None):
@@ -136,7 +132,7 @@ def test_the_files_are_valid_and_complete(overlay):
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl on this machine")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_kustomize_builds_is_valid_and_complete(overlay):
-    built = subprocess.run(["kubectl", "kustomize", str(ROOT / overlay)], check=True, capture_output=True, text=True)
+    built = subprocess.run(["kubectl", "kustomize", str(MANIFESTS / overlay)], check=True, capture_output=True, text=True)
     documents = list(yaml.safe_load_all(built.stdout))
     check(documents, load_beside(overlay))
     if overlay == "base":
@@ -145,19 +141,19 @@ def test_what_kustomize_builds_is_valid_and_complete(overlay):
 
 def test_every_file_is_part_of_something():
     used = {path for overlay in OVERLAYS for part in ("resources", "patches") for path in list_files(overlay, part)}
-    found = {path.resolve() for path in ROOT.rglob("*.yaml") if path.parent.name not in ("secrets", "plugin")}
+    found = {path.resolve() for path in MANIFESTS.rglob("*.yaml") if path.parent.name not in ("secrets", "plugin")}
     assert {path for path in found if path.name != "kustomization.yaml"} == used
 
 
 def test_secrets_hold_no_values():
-    for path in (ROOT / "secrets").glob("*.yaml"):
+    for path in (MANIFESTS / "secrets").glob("*.yaml"):
         (secret,) = load(path)
         validate(secret)
         assert secret["kind"] == "Secret" and set(secret["stringData"].values()) == {""}
 
 
 def test_the_strict_reader_refuses_what_kubernetes_would():
-    (service,) = [d for d in load(ROOT / "base/tracking/mlflow.yaml") if d["kind"] == "Service"]
+    (service,) = [d for d in load(MANIFESTS / "base/tracking/mlflow.yaml") if d["kind"] == "Service"]
     for change, message in (
         ({"specs": {}}, "V1Service has no specs"),
         ({"spec": {"ports": [{"name": "http"}]}}, "`port`, must not be `None`"),
@@ -173,7 +169,7 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
     from mlflow.cli import server
     from mlflow.server.security_utils import is_allowed_host_header
 
-    (deployment,) = [d for d in load(ROOT / "base/tracking/mlflow.yaml") if d["kind"] == "Deployment"]
+    (deployment,) = [d for d in load(MANIFESTS / "base/tracking/mlflow.yaml") if d["kind"] == "Deployment"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["mlflow", "server"]
     options = {option for parameter in server.params for option in parameter.opts}
@@ -186,7 +182,7 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert {name for name in environment if name.startswith("MLFLOW")} <= known
     hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
-    plugin = json.loads((ROOT / "plugin/mlflow.json").read_text())["plugins"]["mlflow"]["endpoint"]
+    plugin = json.loads((MANIFESTS / "plugin/mlflow.json").read_text())["plugins"]["mlflow"]["endpoint"]
     for host in ("mlflow.rlready:5000", "localhost:5000", plugin.removeprefix("http://")):
         assert is_allowed_host_header(hosts, host)
     assert not is_allowed_host_header(hosts, "mlflow.example.com:5000")
@@ -202,24 +198,24 @@ def test_mlflow_lets_nobody_in_without_a_password_and_no_whole_namespace():
 
 
 def pinned(library):
-    lines = (ROOT.parent / "constraints.txt").read_text().splitlines()
+    lines = (MANIFESTS.parent / "constraints.txt").read_text().splitlines()
     return next(line.split("==")[1] for line in lines if line.startswith(f"{library}=="))
 
 
 def test_the_patch_that_turns_on_kfps_plugin_is_valid():
-    (patch,) = load(ROOT / "plugin/ml-pipeline.yaml")
+    (patch,) = load(MANIFESTS / "plugin/ml-pipeline.yaml")
     validate(patch, partial=True)
 
 
 def test_the_placement_that_the_readme_shows_names_what_the_manifests_make():
-    text = (ROOT / "README.md").read_text()
+    text = (MANIFESTS / "README.md").read_text()
     shown = next(part for part in text.split("```yaml\n")[1:] if part.startswith("placement:")).split("```")[0]
     placement = parse_placement(yaml.safe_load(shown)["placement"])["sft"]
-    claims = [d["metadata"]["name"] for d in load(ROOT / "base/runner/hub-cache.yaml")]
+    claims = [d["metadata"]["name"] for d in load(MANIFESTS / "base/runner/hub-cache.yaml")]
     assert placement.hub_cache in claims
-    secrets = {name: load(ROOT / f"secrets/{name}.yaml")[0] for name in ("hub", "mlflow-account")}
+    secrets = {name: load(MANIFESTS / f"secrets/{name}.yaml")[0] for name in ("hub", "mlflow-account")}
     made = {secret["metadata"]["name"]: secret["stringData"].keys() for secret in secrets.values()}
     assert {name: variables.keys() for name, variables in placement.secrets.items()} == made
-    plugin = json.loads((ROOT / "plugin/mlflow.json").read_text())["plugins"]["mlflow"]["settings"]
+    plugin = json.loads((MANIFESTS / "plugin/mlflow.json").read_text())["plugins"]["mlflow"]["settings"]
     assert set(plugin["credentialSecretRef"].values()) == made["kfp-mlflow-credentials"]
     assert placement.environment == {"MLFLOW_TRACKING_URI": "http://mlflow.rlready:5000"}

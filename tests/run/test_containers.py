@@ -10,9 +10,9 @@ import time
 import docker
 import pytest
 from helpers import ROOT
+from helpers.pins import read_pins
+from helpers.runs import list_started, run, start, wait_for_event
 from packaging.utils import canonicalize_name
-from test_experiment import list_started, recipe, run, start, wait_for_event  # noqa: F401  (recipe is a fixture)
-from test_images import read_pins
 
 from rlready.run.local.containers import LABEL, run_container
 
@@ -37,7 +37,7 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(recipe, work, image):  # noqa: F811
+def first(recipe, work, image):
     return run(recipe, work, "--image", image)
 
 
@@ -65,13 +65,13 @@ def test_tracking_and_files_reach_the_caller(first, work):
     assert {path.stat().st_uid for path in work.rglob("*")} == {os.getuid()}
 
 
-def test_the_same_command_again_computes_nothing(first, recipe, work, image):  # noqa: F811
+def test_the_same_command_again_computes_nothing(first, recipe, work, image):
     _, outcomes, events, _ = run(recipe, work, "--image", image)
     assert list_started(events) == [("plan", ""), ("report", "")]
     assert outcomes == first[1]
 
 
-def test_without_containers_the_results_are_the_same_and_come_from_no_container(first, recipe, work):  # noqa: F811
+def test_without_containers_the_results_are_the_same_and_come_from_no_container(first, recipe, work):
     _, outcomes, events, _ = run(recipe, work)
     assert ("rl", outcomes[6]["candidate"]["candidate_id"]) in list_started(events)
     for epochs, outcome in outcomes.items():
@@ -82,7 +82,7 @@ def test_without_containers_the_results_are_the_same_and_come_from_no_container(
         )
 
 
-def test_a_stop_leaves_no_container(first, recipe, work, image, client):  # noqa: F811
+def test_a_stop_leaves_no_container(first, recipe, work, image, client):
     process = start(recipe, work, "--image", image, "--set", "sampling_seed=7")
     folder = wait_for_event(work, "predictors", "started")
     assert client.containers.list(filters={"label": f"{LABEL}={folder}"})
@@ -95,7 +95,7 @@ def test_a_stop_leaves_no_container(first, recipe, work, image, client):  # noqa
         time.sleep(0.2)
 
 
-def test_a_failing_stage_is_one_line(first, recipe, work, image, client):  # noqa: F811
+def test_a_failing_stage_is_one_line(first, recipe, work, image, client):
     process = start(recipe, work, "--image", image, "--set", "sft_trainer_overrides={per_device_train_batch_size: 2}")
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 2
@@ -149,7 +149,7 @@ def test_a_light_stage_is_there_within_a_second(client, image):
     assert min(float(ask(client, image, code, **ODD_USER)) for _ in range(3)) < 1
 
 
-def test_an_image_that_cannot_be_pulled_is_one_line(recipe, work):  # noqa: F811
+def test_an_image_that_cannot_be_pulled_is_one_line(recipe, work):
     process = start(recipe, work, "--image", "localhost:1/rlready-cpu:none")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2 and "Traceback" not in output

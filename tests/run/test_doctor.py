@@ -5,7 +5,7 @@ import re
 
 import pytest
 from helpers import PLUGINS
-from helpers.kfp_server import Argo, rlready, serve_kfp  # noqa: F401  a fixture
+from helpers.kfp_server import Argo, rlready
 
 from rlready.run.kfp import doctor, size
 from rlready.run.kfp.server import list_lacks

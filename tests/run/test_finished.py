@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import make_gsm8k_rows
 from helpers import CASES
+from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Gate
 from rlready.config.recipes import load_recipe

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from google.protobuf import json_format
 from helpers import ROOT
-from helpers.kfp_server import IMAGE, Argo, list_titles, rlready, serve_kfp  # noqa: F401  a fixture
+from helpers.kfp_server import IMAGE, Argo, list_titles, rlready
 
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError

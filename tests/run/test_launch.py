@@ -11,26 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.stages import SETTINGS, replace_work
 
-from rlready.config.stages import Training
 from rlready.records.outcome import Candidate, Failure, Outcome, SftRecord
 from rlready.records.serialization import read_record, to_json, write_record
 from rlready.run import launch
 from rlready.runtime import failures
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
-SETTINGS = json.dumps({"training": dataclasses.asdict(Training())})
 BASELINE = Candidate("no-sft-s0", 0, "random", 1, 1e-6, 0)
-
-
-def replace_work(folder, stage, body):
-    """Replaces the work of a stage by a script in the child that runs it; returns the search path that does so."""
-    (folder / "sitecustomize.py").write_text(
-        "import sys, types\n"
-        "def run(**arguments):\n" + "".join(f"    {line}\n" for line in body.splitlines()) + ""
-        f"sys.modules['rlready.stages.{stage}.stage'] = types.SimpleNamespace(run=run)\n"
-    )
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 @pytest.fixture

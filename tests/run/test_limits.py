@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from helpers.kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
+from helpers.kfp_server import IMAGE, rlready
 
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 import yaml
-from conftest import make_byte_tokenizer
 from helpers import PLUGINS
+from helpers.tokenizer import make_byte_tokenizer
 
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 

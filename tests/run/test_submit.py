@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from helpers.kfp_server import IMAGE, rlready, serve_kfp  # noqa: F401  a fixture
+from helpers.kfp_server import IMAGE, rlready
 
 from rlready.config import complete_parameters
 from rlready.config.recipes import load_recipe

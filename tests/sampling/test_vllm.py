@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_resume import data, make_arguments  # noqa: F401  a fixture
+from helpers.training import make_arguments
 
 pytestmark = pytest.mark.vllm
 
@@ -189,7 +189,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(REAL, reason="trained with a random model only")
 @pytest.mark.parametrize("weights", ["pushed", "stale"])
-def test_the_sampler_of_grpo_follows_the_policy_and_one_that_does_not_is_noticed(weights, model, data, tmp_path):  # noqa: F811
+def test_the_sampler_of_grpo_follows_the_policy_and_one_that_does_not_is_noticed(weights, model, data, tmp_path):
     """vLLM in the trainer's process, at a learning rate that moves the policy far in every step."""
     arguments = make_arguments("rl", model, data, tmp_path)
     parameters = {"rl_steps": 6, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-2, "sampling_engine": "vllm"}

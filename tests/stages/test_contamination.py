@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_gsm8k_rows
+from helpers.rows import WORDS, make_gsm8k_rows, write_json, write_problem
 
 from rlready.config import SUBSETS, Curate, parse_parameters, read_settings, write_settings
 from rlready.config.recipes import load_recipe
@@ -31,41 +31,6 @@ CUBE = (
     "Three vertices of a cube are $P=(7,12,10)$, $Q=(8,8,1)$, and $R=(11,3,9)$. What is the surface area of the cube that has"
     " these three points among its eight vertices?"
 )
-WORDS = [
-    "Ann",
-    "Bob",
-    "Cara",
-    "Dan",
-    "pens",
-    "maps",
-    "cups",
-    "bags",
-    "red",
-    "blue",
-    "old",
-    "new",
-    "sells",
-    "buys",
-    "finds",
-    "keeps",
-    "shop",
-    "town",
-    "fair",
-    "park",
-    "each",
-    "then",
-]
-
-
-def write_problem(number, rng):
-    """Returns a problem of some forty words, with a solution of ninety, and numbers of its own."""
-    told, solved = (" ".join(rng.choices(WORDS, k=k)) for k in (36, 90))
-    return {"question": f"Item {number}: {told} {rng.randint(10, 99)}?", "answer": f"Count: {solved}.\n#### {number}"}
-
-
-def write_json(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
 
 
 def run(tmp_path, train, evaluation=None, **changes):

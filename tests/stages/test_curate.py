@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_gsm8k_rows
+from helpers.rows import make_gsm8k_rows
 
 from rlready.config import SUBSETS, Curate
 from rlready.data.identity import identify

@@ -4,7 +4,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import make_gsm8k_rows
+from helpers.rows import make_gsm8k_rows
 
 from rlready.config import complete_parameters, parse_parameters, read_settings, write_settings
 from rlready.errors import InputError

@@ -6,10 +6,10 @@ import re
 from statistics import NormalDist
 
 import pytest
+from helpers.outcomes import BASE, fail, make_outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
-from test_report import BASE, fail, make_outcome
 
 from rlready.analysis.comparison import group_settings, read_row, read_rows
 from rlready.analysis.gate_audit import audit_rejections

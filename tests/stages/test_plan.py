@@ -5,8 +5,9 @@ import json
 import shutil
 
 import pytest
-from conftest import make_gsm8k_rows
 from helpers import ROOT
+from helpers.laptop import laptop
+from helpers.rows import make_gsm8k_rows
 
 from rlready.config import list_parameters, parse_parameters, read_settings, write_settings
 from rlready.config.data import Sweep
@@ -18,10 +19,6 @@ from rlready.stages.plan.plan import make_plan
 from rlready.stages.plan.sweep import expand_sweep
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
-
-
-def laptop(**changes):
-    return load_recipe("laptop", []) | {"gate_audit_fraction": 0.0} | changes
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import re
 import statistics
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.outcomes import BASE, fail, flatten_all, make_audited, make_outcome
 from scipy.stats import f_oneway, linregress, spearmanr
 
 from rlready.analysis.comparison import read_row
@@ -24,13 +24,10 @@ from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,
     Excerpt,
-    Failure,
     FalsePositives,
     KeptSamples,
-    LengthQuarter,
     Outcome,
     PredictorsRecord,
-    RlRecord,
     SampleStatistics,
     SequenceRecord,
     SftRecord,
@@ -49,50 +46,6 @@ RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
     ("shortest", 4, 0.26, 0.56, 0.09, 0.33),
     ("mixed", 4, 0.22, 0.77, 2.60, 0.43),
 ]
-DEVICE = {"device": "CPU thread", "devices": 2}
-
-
-def make_outcome(subset, epochs, pass_at_1, pass_at_64, loss, score, name=None, reason="Pass@64 holds", seed=0, **verdict):
-    candidate = Candidate(name or f"{subset}-{epochs}", epochs, subset, 1024, 2e-5, seed)
-    proceed = score is not None
-    judged = Verdict(
-        candidate.candidate_id,
-        "approved" if proceed else "rejected",
-        proceed,
-        reason,
-        propensity=1.0 * proceed,
-        numbers=GateNumbers(k=64),
-        forecast=Forecast(reason="insufficient data"),
-    )
-    return Outcome(
-        candidate,
-        sft=SftRecord([[0, 1.4], [epochs, loss]], steps=9, train_tokens=9, seconds=10.0, **DEVICE),
-        predictors=PredictorsRecord(
-            generalization_loss=loss,
-            loss_interval=[loss - 0.05, loss + 0.05],
-            loss_by_length=[LengthQuarter(loss, 1, 9, 0.0, 1.0)] * 4,
-            greedy_pass_at_1=pass_at_1,
-            curve=[[1, pass_at_1], [64, pass_at_64], [100, pass_at_64]],
-            intervals={"64": [pass_at_64 - 0.04, pass_at_64 + 0.03]},
-            corrected=[[1, pass_at_1], [64, pass_at_64 - 0.01]],
-            false_positives=FalsePositives(1, 200, 0.005, 0.0, 0.0275),
-            by_products=SampleStatistics(entropy=0.3, diversity=0.2, zero_variance=0.1),
-            seconds=20.0,
-            **DEVICE,
-        ),
-        verdict=dataclasses.replace(judged, **verdict),
-        rl=RlRecord([], steps=9, seconds=1000.0, **DEVICE) if proceed else None,
-        benchmark=BenchmarkRecord(score, 0.01, greedy_pass_at_1=score, chance=0.0, seconds=30.0, **DEVICE) if proceed else None,
-    )
-
-
-BASE = Outcome(
-    Candidate("base", 0, "random", 0, 0.0, 0),
-    predictors=PredictorsRecord(
-        generalization_loss=1.4, greedy_pass_at_1=0.1, curve=[[1, 0.1], [64, 0.6]], seconds=1.0, **DEVICE
-    ),
-    benchmark=BenchmarkRecord(0.11, 0.01, greedy_pass_at_1=0.12, seconds=1.0, **DEVICE),
-)
 
 
 def make_sweep(settings=10, seeds=3, scatter=0.01):
@@ -105,33 +58,6 @@ def make_sweep(settings=10, seeds=3, scatter=0.01):
         predictors = generator.uniform(0.1, 0.3), 0.5 + 0.04 * setting + 0.02 * generator.normal(), 1 - 0.05 * setting
         sweep.append(make_outcome(subset, epochs, *predictors, score, f"{subset}-{epochs}-s{seed}", seed=seed, mode="audit"))
     return sweep
-
-
-@pytest.fixture
-def report(tmp_path, monkeypatch):
-    def write(outcomes, baseline=BASE, drawn=False, **parameters):
-        if not drawn:  # the plots take most of the time
-            monkeypatch.setattr("rlready.stages.report.report.draw_plots", lambda *_: [])
-        paths = tmp_path / "report.html", tmp_path / "report.md"
-        write_report(SweepResult(outcomes, baseline, {"base_model": "A sweep"} | parameters), *paths)
-        monkeypatch.undo()
-        html, markdown = (path.read_text() for path in paths)
-        tables = {}
-        for section in markdown.split("\n## ")[1:]:
-            cells = (re.split(r" *(?<!\\)\| *", line)[1:-1] for line in section.splitlines() if line.startswith("|"))
-            tables[section.splitlines()[0]] = {first: [unescape(text) for text in rest] for first, *rest in cells}
-        quality = tables["How well the predictors told the result of RL"]
-        return SimpleNamespace(html=html, markdown=unescape(markdown), tables=tables, quality=quality)
-
-    return write
-
-
-def unescape(text):
-    return text.replace("&#91;", "[").replace("&#93;", "]")
-
-
-def flatten_all(outcomes):
-    return [read_row(outcome, 64) for outcome in outcomes]
 
 
 def adjust(x, y, settings):
@@ -277,14 +203,6 @@ AUDITS = [  # approved scores; rejected as (score or None, propensity); false, r
     # Weights 4 and 2: the rarely seen stands for more.
     ([0.40], [(0.46, 0.25), (0.30, 0.5), (None, 0.25)], 1, 4 / 6, 0.06 * 4 / 6),
 ]
-
-
-def make_audited(approved, rejected):
-    outcomes = [make_outcome("random", i, 0.2, 0.7, 0.5, score, f"in-{i}") for i, score in enumerate(approved)]
-    for i, (score, propensity) in enumerate(rejected):
-        verdict = {"decision": "rejected", "propensity": propensity, "audited": score is not None}
-        outcomes.append(make_outcome("mixed", i, 0.2, 0.7, 0.5, score, f"out-{i}", **verdict))
-    return outcomes
 
 
 @pytest.mark.parametrize(("approved", "rejected", "false", "rate", "regret"), AUDITS)
@@ -657,16 +575,6 @@ def test_importing_the_report_imports_nothing_slow():
         "sys.exit(any(m in sys.modules for m in ('scipy', 'matplotlib', 'torch', 'mlflow', 'kfp')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def fail(outcome, stage, reason="out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size"):
-    """Returns the outcome as it is after a stage failed: without what that stage and those after it would have added."""
-    stages = ["sft", "predictors", "rl", "benchmark"]
-    lost = dict.fromkeys(stages[stages.index(stage) :])
-    if stage in ("sft", "predictors"):
-        refused = Verdict(outcome.candidate.candidate_id, "rejected", False, f"{stage} failed: {reason}", propensity=0.0)
-        lost["verdict"] = refused
-    return dataclasses.replace(outcome, failure=Failure(stage, reason, 12.5, 2), **lost)
 
 
 def make_zeros(count=3, **shares):

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from test_contamination import write_json, write_problem
+from helpers.rows import write_json, write_problem
 
 from rlready.config import Curate
 from rlready.stages.curate.card import Dropped, balance_rows

@@ -2,73 +2,13 @@
 
 import numpy as np
 import pytest
+from helpers.populations import POPULATIONS, cover, draw_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from rlready.errors import InputError
 from rlready.stats.difference import estimate_difference
-from rlready.stats.pass_at_k import estimate_curve
-
-
-def draw_alike(rng, problems):
-    """Two models whose problems are as hard for one as for the other, but for a gap."""
-    hard = rng.beta(0.6, 0.8, problems)
-    return np.clip(hard + 0.05, 0, 1), hard
-
-
-def draw_few(rng, problems):
-    """Two weak models that solve hardly anything."""
-    hard = rng.beta(0.1, 5, problems)
-    return 2 * hard.clip(0, 0.5), hard
-
-
-def draw_apart(rng, problems):
-    """Two models that solve other problems."""
-    return rng.beta(0.5, 0.5, problems), rng.beta(0.5, 0.7, problems)
-
-
-def draw_saturated(rng, problems):
-    """Two models that solve everything within a few samples."""
-    return (rng.beta(5, 0.1, problems),) * 2
-
-
-def solve_rarely(easy, only_one, only_other=0.0):
-    """Returns a population of problems that both solve with the chance `easy`, but for those that only one solves."""
-
-    def draw(rng, problems):
-        kind = rng.random(problems)
-        lost, won = kind < only_one, kind > 1 - only_other
-        return np.where(won, 0.0, easy), np.where(lost, 0.0, easy)
-
-    return draw
-
-
-POPULATIONS = {
-    "a gap of 0.05": draw_alike,
-    "hardly any solved": draw_few,
-    "other problems": draw_apart,
-    "everything solved": draw_saturated,
-    "both 0.5, 1 % only one": solve_rarely(0.5, 0.01),
-    "both 0.5, 3 % only one": solve_rarely(0.5, 0.03),
-    "both 0.1, 2 % only one": solve_rarely(0.1, 0.02),
-    "both 0.1, 2 % each way": solve_rarely(0.1, 0.02, 0.02),
-    "both 0.3, 6 % and 2 %": solve_rarely(0.3, 0.06, 0.02),
-    "neither, 5 % only one": lambda rng, problems: ((rng.random(problems) < 0.05) * 0.9, np.zeros(problems)),
-}
-
-
-def cover(draw, problems, samples, k, studies, size=1, known=True):
-    """Returns how often the interval holds the true difference of Pass@k; of families of `size` problems that are alike."""
-    rng, curve = np.random.default_rng(0), estimate_curve(range(samples + 1), samples)[:, k - 1]
-    one, other = draw(rng, 400_000)
-    truth, held = np.mean((1 - other) ** k - (1 - one) ** k), 0
-    groups = np.repeat(np.arange(problems // size), size) if known else None
-    for _ in range(studies):
-        pair = (np.repeat(chances, size) for chances in draw(rng, problems // size))
-        low, high = estimate_difference(*(curve[rng.binomial(samples, chances)] for chances in pair), groups)
-        held += low <= truth <= high
-    return held / studies
 
 
 @pytest.mark.parametrize(

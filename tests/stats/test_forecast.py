@@ -4,25 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from helpers.populations import draw_settings
 from scipy import stats
 
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stages.gate import forecast
 from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting, weigh_addition
 from rlready.tracking.find import Finished
-
-
-def draw_settings(generator, sizes, share, known):
-    """Returns x, y and settings of all seeds of the settings, and of one more point: of a setting among them, or of a new one.
-
-    `share` of the variance of y about the line lies between settings; x differs between seeds too.
-    """
-    settings = np.repeat(np.arange(len(sizes)), sizes)
-    settings = np.append(settings, generator.choice(settings) if known else len(sizes))
-    x = generator.uniform(size=len(sizes) + 1)[settings] + 0.02 * generator.normal(size=len(settings))
-    beyond = math.sqrt(share) * generator.normal(size=len(sizes) + 1)[settings]
-    y = 0.1 + 0.3 * x + 0.05 * (beyond + math.sqrt(1 - share) * generator.normal(size=len(settings)))
-    return x, y, settings.tolist()
 
 
 @pytest.mark.parametrize("sizes", [[3] * 13, [3] * 5, [2] * 6, [1, 1, 1, 2, 2, 3, 3, 5]], ids=str)

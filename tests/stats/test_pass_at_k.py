@@ -2,10 +2,11 @@
 
 from fractions import Fraction
 from itertools import combinations
-from math import comb, exp, lgamma
+from math import comb
 
 import numpy as np
 import pytest
+from helpers.populations import EXTREME, SPREAD, draw_studies
 
 from rlready.errors import InputError
 from rlready.evaluation.suite import estimate_standard_error, list_groups
@@ -69,46 +70,7 @@ def test_what_gives_no_estimate_is_an_error(correct, samples, k, message):
     assert "\n" not in str(error.value)
 
 
-# A population is a mixture: (weight, a, b) of a Beta, or (weight, None, p) of problems that all have the same p.
-SPREAD = {
-    "Beta(0.5, 2)": lambda k: [(1, 0.5, 2)],
-    "Beta(2, 2)": lambda k: [(1, 2, 2)],
-    "half at 0, else Beta(1, 2)": lambda k: [(0.5, None, 0), (0.5, 1, 2)],
-}
-EXTREME = {
-    "0.8 at 0, else Beta(0.5, 0.5)": lambda k: [(0.8, None, 0), (0.2, 0.5, 0.5)],
-    "hard: Beta, Pass@k 0.03": lambda k: [(1, 0.3, find_b(0.3, k, 0.03))],
-    "hard: 0.96 at 0, else Beta": lambda k: [(0.96, None, 0), (0.04, 2, 0.7)],
-    "easy: Beta, Pass@k 0.97": lambda k: [(1, 8, find_b(8, k, 0.97))],
-    "easy: 0.03 at 0, else Beta": lambda k: [(0.03, None, 0), (0.97, 20, 1)],
-    "all problems alike": lambda k: [(1, None, 1 - 0.5 ** (1 / k))],
-}
 SIZES = [(n, k) for n in (16, 64, 128) for k in (1, 8, 64) if k <= n]
-STUDIES = 2000
-
-
-def all_wrong(a, b, k):
-    """Returns the mean of (1-p)^k over a Beta."""
-    return exp(lgamma(b + k) + lgamma(a + b) - lgamma(b) - lgamma(a + b + k))
-
-
-def find_b(a, k, mean):
-    """Returns the b that gives a Beta this Pass@k."""
-    low, high = 1e-4, 1e6
-    for _ in range(100):
-        b = (low * high) ** 0.5
-        low, high = (b, high) if 1 - all_wrong(a, b, k) > mean else (low, b)
-    return b
-
-
-def draw_studies(population, n, k, rng):
-    """Returns Pass@k estimates of shape (128 problems, studies), and the truth."""
-    kind = rng.choice(len(population), (128, STUDIES), p=[weight for weight, *_ in population])
-    chances, truth = np.zeros(kind.shape), 0.0
-    for i, (weight, a, b) in enumerate(population):
-        chances[kind == i] = b if a is None else rng.beta(a, b, (kind == i).sum())
-        truth += weight * (1 - ((1 - b) ** k if a is None else all_wrong(a, b, k)))
-    return estimate_curve(range(n + 1), n)[:, k - 1][rng.binomial(n, chances)], truth
 
 
 @pytest.mark.parametrize("name", [*SPREAD, *EXTREME])

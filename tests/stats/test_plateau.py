@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from test_report import make_outcome
-from test_report import report as report  # a fixture
+from helpers.outcomes import make_outcome
+from helpers.outcomes import report as report
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.predictor import pick_main

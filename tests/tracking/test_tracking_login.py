@@ -7,13 +7,12 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-import urllib.request
 from types import SimpleNamespace
 
 import pytest
-from test_credentials import PREFIX, SECRET, Gateway, page, start, write_certificates
-from test_tracking import FULL
+from helpers.gateway import PREFIX, SECRET, Gateway, page, start, write_certificates
+from helpers.servers import wait_for_server
+from helpers.tracked import FULL
 
 from rlready.errors import InputError
 from rlready.tracking import client, log
@@ -27,17 +26,6 @@ admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 60
 """
-
-
-def wait_for_server(server, address, log):
-    """Returns once a server answers; fails with the end of its log if it ends before."""
-    for _ in range(600):
-        assert server.poll() is None, log.read_text()[-2000:]
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.25)
 
 
 @pytest.fixture(scope="module")

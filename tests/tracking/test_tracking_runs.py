@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from test_launch import SETTINGS, replace_work
-from test_tracking import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING, TAUGHT
+from helpers.stages import SETTINGS, replace_work
+from helpers.tracked import BENCHMARK, CANDIDATE, FULL, PARTIAL, SETTING, TAUGHT
 
 from rlready.records.outcome import BenchmarkRecord, Failure, Outcome, PredictorsRecord, RlRecord, SequenceRecord
 from rlready.records.serialization import to_json

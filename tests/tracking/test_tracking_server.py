@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_manifests import ROOT, load
-from test_tracking import FULL
-from test_tracking_login import wait_for_server
+from helpers.manifests import MANIFESTS, load
+from helpers.servers import choose_port, wait_for_server
+from helpers.tracked import FULL
 
 from rlready.tracking import log, runs
 
@@ -21,12 +20,6 @@ PROGRAMS = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["P
 BIN = next((folder for folder in PROGRAMS if (folder / "initdb").exists()), None)
 pytestmark = pytest.mark.skipif(BIN is None, reason="no PostgreSQL on this machine")
 PASSWORD = "abc123"
-
-
-def choose_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +81,7 @@ def database():
 def mlflow(database, tmp_path_factory):
     """Starts the container's command with its arguments and environment; only addresses differ. Yields the address."""
     pytest.importorskip("flask_wtf")
-    objects = {(d["kind"], d["metadata"]["name"]): d for d in load(ROOT / "base/tracking/mlflow.yaml")}
+    objects = {(d["kind"], d["metadata"]["name"]): d for d in load(MANIFESTS / "base/tracking/mlflow.yaml")}
     deployment, accounts = objects["Deployment", "mlflow"], objects["ConfigMap", "mlflow-accounts"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     scratch, root, port = tmp_path_factory.mktemp("scratch"), tmp_path_factory.mktemp("root"), choose_port()

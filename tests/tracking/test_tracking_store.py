@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
-from test_tracking import FULL
+from helpers.tracked import FULL
 
 from rlready.cli.result import print_places
 from rlready.tracking import client, find, log, store

@@ -13,29 +13,17 @@ import sys
 import time
 
 import pytest
+from helpers.training import make_arguments
 from transformers.trainer_callback import CallbackHandler
 
-from rlready.config import Curate, parse_parameters, read_settings, write_settings
+from rlready.config import parse_parameters, read_settings, write_settings
 from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model
-from rlready.records.outcome import Candidate, Outcome, SftRecord
-from rlready.records.serialization import to_json
-from rlready.stages.curate.curate import curate
+from rlready.records.outcome import Candidate
 from rlready.stages.rl import train as rl
 from rlready.stages.rl import zero_signal
 from rlready.stages.sft import train as sft
 from rlready.training.trainer import SaveSparingly
-
-SOURCE = "builtin:list-machine"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "data"
-    counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
-    settings = Curate(sft_data=SOURCE, rl_data=SOURCE, evaluation_data=SOURCE, sft_examples=64, **counts)
-    curate(settings, {}, out)
-    return out
 
 
 def launch(stage, arguments, folder, volume=None, before=()):
@@ -59,21 +47,6 @@ def finish(process):
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output[-3000:]
     return re.findall(r"^rlready: resumed from step (\d+) after an interruption$", output, re.M)
-
-
-def make_arguments(stage, tiny_model, data, folder, learning_rate=1e-3):
-    candidate = Candidate("c", 12, "random", 64, learning_rate, 0)
-    experiment = parse_parameters({"sft_batch_size": 4, "rl_steps": 20, "rl_prompts_per_step": 4, "sampling_max_tokens": 40})
-    base = find_model(str(tiny_model), "main")
-    settings = write_settings(experiment, stage, {"base_model": dataclasses.asdict(base)})
-    shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
-    shared |= {"outcome": str(folder / "outcome.json")}
-    if stage == "sft":
-        return shared | {"model": str(folder / "model")}
-    before = folder / "sft.json"
-    before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
-    shared |= {"before": str(before), "measured_digest": "digest"}
-    return shared | {"model": str(tiny_model), "trained": str(folder / "model")}
 
 
 def test_rl_refuses_a_checkpoint_that_was_not_measured(tiny_model, data, tmp_path):

@@ -16,10 +16,10 @@ import kubernetes
 import pytest
 import yaml
 from helpers import openapi
+from helpers.manifests import MANIFESTS, load
+from helpers.servers import choose_port
+from helpers.training import make_arguments
 from kubeflow_trainer_api import models
-from test_manifests import ROOT, load
-from test_resume import data, make_arguments  # noqa: F401  a fixture
-from test_tracking_server import choose_port
 
 from rlready.config.recipes import load_recipe
 from rlready.placement.placement import parse_placement
@@ -46,7 +46,7 @@ PLACEMENT = {
         "image_pull_secrets": ["registry"],
     },
 }
-ROLE = load(ROOT / "train-job/role.yaml")[0]["rules"]
+ROLE = load(MANIFESTS / "train-job/role.yaml")[0]["rules"]
 RIGHTS = {(rule["apiGroups"][0], kind, verb) for rule in ROLE for kind in rule["resources"] for verb in rule["verbs"]}
 
 
@@ -340,7 +340,7 @@ def test_the_task_of_a_train_job_asks_for_no_gpu_itself(tmp_path):
 
 
 @pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.processes)])
-def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_path, capfd, monkeypatch):  # noqa: F811
+def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_path, capfd, monkeypatch):
     cluster.kubelet = Kubelet()
     monkeypatch.setenv(train_job.MANIFEST, json.dumps(describe(train_job={"volume": "v", "nodes": nodes})))
     monkeypatch.setenv(train_job.POD_NAME, "rlready-abc-impl-1")

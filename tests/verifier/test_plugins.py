@@ -10,7 +10,7 @@ import threading
 import pytest
 import yaml
 from helpers import CASES, PLUGINS
-from test_plan import laptop
+from helpers.laptop import laptop
 
 from rlready.data.problems import read_problem
 from rlready.data.registry import Source, read_own
