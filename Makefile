@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
+.PHONY: demo test test-fast test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
 
 test: $(VENV)/installed  ## the default tests: no GPU, no network, under 12 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(VENV)/installed  ## what decides, in under a minute: gate, statistics, verifier, records, report
+	$(BIN)/python -m pytest -n 2 tests/gate tests/stats tests/verifier/test_verify.py tests/records tests/stages/test_report.py tests/stages/test_headline.py
 
 test-processes: $(VENV)/installed  ## adapters, killed processes and DeepSpeed's ZeRO, in two processes on the CPU
 	$(BIN)/pip install --quiet --constraint constraints.txt deepspeed

@@ -206,7 +206,7 @@ def test_a_certificate_is_told_with_what_to_set(gate, monkeypatch, tmp_path):
     for path, message in (
         ("", "certificate is not of a CA that is known here; set KFP_SSL_CA_CERT to the CA's file"),
         (tmp_path / "none.pem", "KFP_SSL_CA_CERT: .*none.pem is no file with a certificate .*No such file"),
-        (__file__, "KFP_SSL_CA_CERT: .*test_getting_in.py is no file with a certificate"),
+        (__file__, "KFP_SSL_CA_CERT: .*test_credentials.py is no file with a certificate"),
     ):
         monkeypatch.setenv("KFP_SSL_CA_CERT", str(path))
         with pytest.raises(InputError, match=message):
