@@ -54,8 +54,8 @@ bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the t
 bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
 
-docs: $(VENV)/installed  ## write the page of parameters from their declarations
-	$(BIN)/python -m rlready.cli.page > docs/reference/parameters.md
+docs: $(VENV)/installed  ## write the pages of parameters and commands from their declarations
+	$(BIN)/python -m rlready.cli.page docs/reference
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
