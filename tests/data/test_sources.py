@@ -383,7 +383,7 @@ def test_what_the_hub_refuses_is_one_line(tmp_path):
     code = (
         "from rlready.data.registry import Source\n"
         "from rlready.data.sources import examine\n"
-        "from rlready.config import InputError\n"
+        "from rlready.errors import InputError\n"
         "for hub, revision in (('a/gated', None), ('a/absent', None), ('a/known', 'f' * 40)):\n"
         "    try: examine(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
         "    except InputError as error: print(error)\n"

@@ -84,7 +84,7 @@ def test_a_second_try_that_succeeds_leaves_no_trace(work, tmp_path):
 
 
 def test_bad_input_is_never_tried_again(work, tmp_path):
-    body = COUNT + "from rlready.config import InputError\nraise InputError('sft_x: no\\nsft_y: no')"
+    body = COUNT + "from rlready.errors import InputError\nraise InputError('sft_x: no\\nsft_y: no')"
     _, outcome = work(body, retries=5)
     assert count_tries(tmp_path) == 1 and outcome.failure.reason == "sft_x: no; sft_y: no"
 

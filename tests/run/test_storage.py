@@ -85,9 +85,9 @@ def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
 
 def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_is_told_apart(work, monkeypatch, capsys):
     code = (
-        "import sys, pathlib; from rlready.run.local import alive\n"
+        "import sys, pathlib; from rlready.run.local import run_locks\n"
         "work = pathlib.Path(sys.argv[1])\n"
-        "with alive.share(work), alive.hold(work / 'stopped'):\n    print('held', flush=True); sys.stdin.read()"
+        "with run_locks.share(work), run_locks.hold(work / 'stopped'):\n    print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(work)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
@@ -101,7 +101,7 @@ def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_
 
 
 def test_a_run_that_starts_waits_until_cleaning_has_ended(work):
-    code = "import sys, pathlib; from rlready.run.local import alive\nwith alive.share(pathlib.Path(sys.argv[1])): pass"
+    code = "import sys, pathlib; from rlready.run.local import run_locks\nwith run_locks.share(pathlib.Path(sys.argv[1])): pass"
     with run_locks.claim(work):
         run = subprocess.Popen([sys.executable, "-c", code, str(work)])
         with pytest.raises(subprocess.TimeoutExpired):

@@ -142,8 +142,8 @@ def test_what_ended_without_a_word_is_closed_with_its_candidates(mlflow_client):
 
 
 def test_a_run_closes_those_of_its_work_folder_that_were_killed_and_no_living_one(mlflow_client, tmp_path):
-    hold = "import sys, time, pathlib; from rlready.run.local import alive\n"
-    hold += "with alive.hold(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    hold = "import sys, time, pathlib; from rlready.run.local import run_locks\n"
+    hold += "with run_locks.hold(pathlib.Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     held = {}
     for name in ("killed", "living", "ended"):
         (tmp_path / name).mkdir()

@@ -243,7 +243,7 @@ def test_a_worker_that_died_is_replaced_and_leaves_no_zombie():
 def test_a_worker_ends_with_its_parent_even_while_it_works():
     code = (
         "import os, threading, time\n"
-        "from rlready.verifier import verify, workers\n"
+        "from rlready.verifier import verify\nfrom rlready.verifier.processes import workers\n"
         "verify('\\\\boxed{\\\\sqrt{8}}', '2\\\\sqrt{2}', 'boxed')\n"
         "print(workers._pool.idle[0].process.pid, flush=True)\n"
         "threading.Thread(target=verify, args=('\\\\boxed{9^{9^{9^{9}}}}', 'x', 'boxed')).start()\n"
