@@ -1,16 +1,16 @@
 """Whether a completion's final answer is right: the one check behind reward, predictors and benchmark."""
 
 from rlready.verifier.cross_check import count_checks, measure_disagreement, measure_trouble
-from rlready.verifier.formats.extract import clean_gold, extract_boxed
+from rlready.verifier.formats.extract import clean_reference, extract_boxed
 from rlready.verifier.formats.format import Judgement
-from rlready.verifier.judgement import describe_gold, is_readable, judge, judge_all, verify
+from rlready.verifier.judgement import describe_reference, is_readable, judge, judge_all, verify
 from rlready.verifier.registry import find_format, find_origin
 
 __all__ = [
     "Judgement",
-    "clean_gold",
+    "clean_reference",
     "count_checks",
-    "describe_gold",
+    "describe_reference",
     "extract_boxed",
     "find_format",
     "find_origin",

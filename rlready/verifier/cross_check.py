@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rlready.verifier.equivalence.decide import read_plain
-from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_gold
+from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_reference
 from rlready.verifier.formats.format import FAULTY, TIMEOUT, UNREADABLE, Judgement
 from rlready.verifier.processes import workers
 
@@ -17,7 +17,7 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
 
     None where neither calls any right, since then there is nothing to tell it from.
 
-    Math-verify is asked about `AUDITED` different pairs of a refused answer and its gold answer, drawn with the seed; the
+    Math-verify is asked about `AUDITED` different pairs of a refused answer and its reference answer, drawn with the seed; the
     others count as these do. Plain numbers are left out, since no check can be mistaken in them.
 
     Args:
@@ -28,9 +28,9 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
         return None
     judgements = [judgement for judgement in judgements if judgement.checks > 1]
     refused = Counter(
-        (judgement.answer, clean_gold(judgement.gold))
+        (judgement.answer, clean_reference(judgement.reference))
         for judgement in judgements
-        if judgement.right is False and judgement.answer and judgement.gold
+        if judgement.right is False and judgement.answer and judgement.reference
     )
     pairs = sorted(pair for pair in refused if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair))
     drawn = random.Random(seed).sample(pairs, min(AUDITED, len(pairs)))
@@ -48,7 +48,7 @@ def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float | None]:
     """Returns the shares of samples with trouble; None where there are no samples.
 
     Returns:
-        verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or gold
+        verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or reference
         answer cannot be read; the former are wrong, the latter unknown), verifier_faulty (whose plug-in raised, or returned
         what it may not) and verifier_unknown (for any of these reasons).
     """

@@ -17,13 +17,13 @@ def verify(completion: str, answer: str, answer_format: str) -> bool | None:
 def judge(completion: str, answer: str, answer_format: str) -> Judgement:
     """Compares a completion's final answer with the given one.
 
-    Unknown is not wrong: a check that took too long, or whose process died, says nothing of the answer, nor does one that
-    cannot read the gold answer. But an answer that cannot be read beside a gold answer that can is wrong: were it unknown,
-    and left out of the reward, then a policy would do better by writing what nobody can read than by a wrong answer.
+    Unknown is not wrong: a check that took too long, whose process died, or that cannot read the reference says nothing about
+    the answer. But an unreadable answer to a readable reference is wrong: if it were unknown and left out of the reward, a
+    policy would do better by writing something unreadable than by answering wrongly.
 
     Args:
         completion: What the model wrote.
-        answer: The gold answer, without a box. `A or B (both were accepted)` accepts either.
+        answer: The reference answer, without a box. `A or B (both were accepted)` accepts either.
         answer_format: `word` (exact, behind a single `#`), `boxed` (mathematically equal, in the last `\\boxed{}`),
             `letter` (the option A to J in the last `\\boxed{}`, or at the end where there is no box), or the name of a
             plug-in (see `registry`).
@@ -46,17 +46,17 @@ def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
         return list(threads.map(lambda sample: judge(*sample), samples))
 
 
-def describe_gold(answer: str, answer_format: str) -> str | None:
-    """Says how answers are compared with a gold answer.
+def describe_reference(answer: str, answer_format: str) -> str | None:
+    """Says how answers are compared with a reference answer.
 
     Returns:
         `value` (by what it means), `words` (by its words: Monday, even), `text` (nothing but the same text is right, since
         it cannot be read, or is prose), `plug-in` (as a plug-in does), or None where it does not even equal itself, so that
         every completion is wrong.
     """
-    return find_format(answer_format).describe_gold(answer)
+    return find_format(answer_format).describe_reference(answer)
 
 
 def is_readable(answer: str, answer_format: str) -> bool:
-    """Says whether a gold answer equals itself; one that does not would count every completion as wrong."""
-    return describe_gold(answer, answer_format) is not None
+    """Says whether a reference answer equals itself; one that does not would count every completion as wrong."""
+    return describe_reference(answer, answer_format) is not None

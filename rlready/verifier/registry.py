@@ -5,8 +5,8 @@ A package adds one by a line of its pyproject.toml:
     [project.entry-points."rlready.verifiers"]
     my-checker = "my_package.checker:MyChecker"
 
-What stands there is a class without arguments, or a module, with `extract(completion)` and `check(answer, gold)`; plugin.py
-says what they return. It is imported in the verifier's processes only, never here.
+It names a class without arguments, or a module, with `extract(completion)` and `check(answer, reference)`; formats/plugin.py
+documents what they return. It is imported in the verifier's worker processes only, never here.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ from rlready.models.prompts import write_messages
 from rlready.stages.plan.plan import make_plan
 from rlready.verifier import (
     count_checks,
-    describe_gold,
+    describe_reference,
     find_format,
     find_origin,
     judge,
@@ -115,7 +115,7 @@ def test_countdown_is_judged(countdown):
     texts = ["=>3*4+5", "5+4*3 => 5+4*3", "=>17", "=>3*4", "3*4+5", "=>(3+4", "=>__import__('os')"]
     judged = [judge(text, gold, "countdown").right for text in texts]
     assert judged == [True, True, False, False, False, False, False]
-    assert describe_gold(gold, "countdown") == "plug-in" and describe_gold("17", "countdown") is None
+    assert describe_reference(gold, "countdown") == "plug-in" and describe_reference("17", "countdown") is None
     assert find_format("countdown").find_prompt() == "{question} End with => formula."
 
 
@@ -255,8 +255,8 @@ def test_blocks_of_code_are_those_of_commonmark(text, code):
 def test_text_without_a_block_has_no_answer_and_golds_without_tests_are_unreadable():
     for text in ("def add(a, b): return a + b", "```python\ndef add(a, b): return a + b", "```python\n\n```"):
         assert judge(text, ADD, "python-tests") == Judgement(False, None)
-    assert describe_gold(ADD, "python-tests") == "plug-in"
-    assert [describe_gold(gold, "python-tests") for gold in CODE["unreadable"]] == [None] * len(CODE["unreadable"])
+    assert describe_reference(ADD, "python-tests") == "plug-in"
+    assert [describe_reference(gold, "python-tests") for gold in CODE["unreadable"]] == [None] * len(CODE["unreadable"])
 
 
 def test_results_are_compared_as_plain_data():

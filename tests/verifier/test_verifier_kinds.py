@@ -12,8 +12,8 @@ from helpers.answer_pairs import make_pairs
 
 from rlready.verifier import (
     Judgement,
-    clean_gold,
-    describe_gold,
+    clean_reference,
+    describe_reference,
     extract_boxed,
     judge,
     measure_disagreement,
@@ -51,7 +51,7 @@ def test_answers_by_kind(gold, answer, form, right):
 
 def test_answers_equal_or_different_by_construction():
     pairs = make_pairs(seed=20, rounds=3)
-    judged = [(*pair, is_confirmed(pair[2], clean_gold(pair[1]))) for pair in pairs]
+    judged = [(*pair, is_confirmed(pair[2], clean_reference(pair[1]))) for pair in pairs]
     assert [pair for pair in judged if pair[4] and not pair[3]] == []
     lost = [pair for pair in judged if pair[3] and not pair[4]]
     assert len(lost) < 0.05 * sum(pair[3] for pair in pairs), lost
@@ -99,8 +99,8 @@ def test_golds_are_described_by_how_answers_are_compared_with_them():
         None: ["", " ", "{", "x" * 301],
     }
     for kind, golds in described.items():
-        assert {gold: describe_gold(gold, "boxed") for gold in golds} == dict.fromkeys(golds, kind)
-    assert describe_gold("B", "letter") == "words" and describe_gold("(B)", "letter") is None
+        assert {gold: describe_reference(gold, "boxed") for gold in golds} == dict.fromkeys(golds, kind)
+    assert describe_reference("B", "letter") == "words" and describe_reference("(B)", "letter") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_golds_are_described_by_how_answers_are_compared_with_them():
     ],
 )
 def test_golds_are_cleaned(gold, cleaned):
-    assert clean_gold(gold) == cleaned
+    assert clean_reference(gold) == cleaned
 
 
 def test_a_machine_that_stalls_for_longer_than_an_answer_may_compute_says_nothing_of_the_answer(monkeypatch):

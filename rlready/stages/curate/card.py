@@ -148,7 +148,7 @@ def describe_card(card: dict) -> str:
     if card["contamination"]:
         lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
         lines += [f"| {m['set']} | {m['benchmark']} | {m['reason']} | {m['rows']} |" for m in card["contamination"]]
-    lines += _describe_golds(card["golds"])
+    lines += _describe_references(card["golds"])
     if "pass_rates" in card:
         rates = card["pass_rates"]
         low, high = rates["limits"]
@@ -191,7 +191,7 @@ def _describe_balance(card: dict) -> list[str]:
     return lines
 
 
-def _describe_golds(golds: list[dict]) -> list[str]:
+def _describe_references(golds: list[dict]) -> list[str]:
     """Returns lines on the problems of predictors and benchmark whose gold answer has no value; none where all have one."""
     if not any(some["by_text"] for some in golds):
         return []

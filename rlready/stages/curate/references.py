@@ -7,7 +7,7 @@ import numpy as np
 
 from rlready.stages.curate.difficulty import PassRates
 from rlready.stages.curate.pool import RowPool
-from rlready.verifier import describe_gold
+from rlready.verifier import describe_reference
 
 UNREADABLE = "the verifier cannot read the answer"
 BY_TEXT = "nothing but the very text of the gold answer would be right"
@@ -51,7 +51,7 @@ def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
     reasons = np.full(len(rows), "", object)
     places = np.flatnonzero(pool.get("plain")[rows] == 0)
     if len(places):
-        kinds = [describe_gold(row["answer"], row["format"]) for row in pool.fetch(rows[places])]
+        kinds = [describe_reference(row["answer"], row["format"]) for row in pool.fetch(rows[places])]
         reasons[places] = [{None: UNREADABLE, "text": BY_TEXT}.get(kind, "") for kind in kinds]
     return reasons
 
@@ -62,7 +62,7 @@ def count_by_text(sets: dict[str, Iterable[dict]]) -> list[dict]:
     for name, rows in sets.items():
         kinds: dict[str, Counter] = {}
         for row in rows:
-            kinds.setdefault(row.get("benchmark", ""), Counter())[describe_gold(row["answer"], row["format"])] += 1
+            kinds.setdefault(row.get("benchmark", ""), Counter())[describe_reference(row["answer"], row["format"])] += 1
         counted += [
             {"set": name, "benchmark": benchmark, "problems": found.total(), "by_text": found["text"]}
             for benchmark, found in kinds.items()

@@ -9,7 +9,7 @@ from rlready.data.problems import read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import examine
 from rlready.errors import InputError
-from rlready.verifier import describe_gold, find_format, find_origin, judge_all
+from rlready.verifier import describe_reference, find_format, find_origin, judge_all
 from rlready.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
@@ -74,13 +74,13 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         if few:
             seen.complete.add(use)
         if use not in (("sft",) if curate.rl_data else ()) and use[0] != "decontaminate":
-            seen.by_text += _describe_golds(text, use in ("sft", "rl"), seen.samples[use], few)
+            seen.by_text += _describe_references(text, use in ("sft", "rl"), seen.samples[use], few)
     return seen
 
 
-def _describe_golds(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
+def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
     """Returns a line on a source of which some gold answers can be matched by their text only; none where all have a value."""
-    count = sum(describe_gold(row["answer"], row["format"]) == "text" for row in rows)
+    count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
     what = "RL leaves these out" if trains else "a right answer in other words counts as wrong there"
     which = f"{'all' if complete else 'the first'} {len(rows)} rows"
     return [f"{count} of {which} of {name}: nothing but the very text of the gold answer is right; {what}"] if count else []

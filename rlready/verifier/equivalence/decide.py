@@ -18,7 +18,7 @@ PLAIN = re.compile(
     r"([-+]?)\s*(?:\\\$)?(?:\\frac\{(\d{1,60})\}\{(\d{1,60})\}|((?:[1-9]\d{0,2}(?:,\d{3}){1,2}|\d{1,60})?(?:\.\d{1,60})?)"
     r"(?:[eE]([-+]?\d{1,2})|/(\d{1,60}))?)"
 )
-# Numbers or thousands: a list beside a gold that is a list, or of four and more; else one number.
+# Numbers or thousands: a list beside a reference that is a list, or of four and more; else one number.
 GROUPED = re.compile(r"[1-9]\d{0,2}(,[1-9]\d\d)+")
 
 
@@ -61,45 +61,47 @@ def understand(text: str):
         raise Unreadable(type(error).__name__) from None
 
 
-def decide(found: str, gold: str) -> tuple[bool, str, bool]:
-    """Compares an answer with a gold answer.
+def decide(found: str, reference: str) -> tuple[bool, str, bool]:
+    """Compares an answer with a reference answer.
 
     Returns:
-        Whether they are equal; what is unreadable (`gold`, `answer` or nothing), in which case only the same text is equal;
+        Whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal;
         and whether points prove little here, because a symbol stands in a function that jumps or has kinks.
     """
-    same = normalise(found) == normalise(gold) != ""
+    same = normalise(found) == normalise(reference) != ""
     values = {}
-    for name, text in (("gold", gold), ("answer", found)):
+    for name, text in (("reference", reference), ("answer", found)):
         try:
             values[name] = understand(text)
         except Unreadable:
             return same, name, False
     if same:
         return True, "", False
-    if get_kind(values["gold"]) == "list" or (gold.count(",") > 2 and GROUPED.fullmatch(gold)):
-        for name, text in (("gold", gold), ("answer", found)):
+    if get_kind(values["reference"]) == "list" or (reference.count(",") > 2 and GROUPED.fullmatch(reference)):
+        for name, text in (("reference", reference), ("answer", found)):
             if GROUPED.fullmatch(text):
                 values[name] = Group("list", tuple(map(make_number, text.split(","))))
     kinds = {name: get_kind(value) for name, value in values.items()}
-    if kinds["answer"] == "base" != kinds["gold"]:
+    if kinds["answer"] == "base" != kinds["reference"]:
         return False, "", False
     try:
-        if kinds["gold"] == "named" and values["gold"].items[4] and kinds["answer"] not in ("named", "relation"):
+        if kinds["reference"] == "named" and values["reference"].items[4] and kinds["answer"] not in ("named", "relation"):
             # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
-            left, value = values["gold"].items[3], values["gold"].items[-1]
+            left, value = values["reference"].items[3], values["reference"].items[-1]
             return left is not None and solves(values["answer"], Group("relation", ("=", left, value))), "", False
-        equal = is_equal(*_cut_names(values["answer"], values["gold"])) or _is_rounded(values["gold"], values["answer"])
+        equal = is_equal(*_cut_names(values["answer"], values["reference"])) or _is_rounded(
+            values["reference"], values["answer"]
+        )
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
     # The same tree needs no points.
-    return equal, "", equal and values["gold"] != values["answer"] and any(map(_has_kinks, values.values()))
+    return equal, "", equal and values["reference"] != values["answer"] and any(map(_has_kinks, values.values()))
 
 
-def is_confirmed(found: str, gold: str) -> bool:
+def is_confirmed(found: str, reference: str) -> bool:
     """Says whether the exact check reads two answers and finds them equal."""
-    equal, unread, _ = decide(found, gold)
+    equal, unread, _ = decide(found, reference)
     return equal and not unread
 
 
@@ -115,15 +117,15 @@ def _cut_names(*values) -> tuple:
     return values
 
 
-def _is_rounded(gold, found) -> bool:
-    """Says whether a gold answer is a decimal number that the exact value of an answer rounds to.
+def _is_rounded(reference, found) -> bool:
+    """Says whether a reference answer is a decimal number that the exact value of an answer rounds to.
 
-    Only where the gold has three digits and two decimals at least, and no decimal number is exact. The other way round an
+    Only where the reference has three digits and two decimals at least, and no decimal number is exact. The other way round an
     answer is not right: it was asked for exactly.
     """
     unit = ()
-    if get_kind(gold) == "unit":
-        gold, unit, _ = gold.items
+    if get_kind(reference) == "unit":
+        reference, unit, _ = reference.items
     if get_kind(found) == "unit":
         found, other, _ = found.items
         if unit and other != unit:
@@ -134,7 +136,11 @@ def _is_rounded(gold, found) -> bool:
         found = found.items[-1]
     if get_kind(found) == "ratio" and len(found.items) == 2:
         found = Node("/", found.items)
-    return isinstance(gold, Node) and isinstance(found, Node) and is_rounded_from(gold, found, 1 if unit == (("%", 1),) else 2)
+    return (
+        isinstance(reference, Node)
+        and isinstance(found, Node)
+        and is_rounded_from(reference, found, 1 if unit == (("%", 1),) else 2)
+    )
 
 
 def _has_kinks(value) -> bool:

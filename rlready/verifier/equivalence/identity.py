@@ -71,10 +71,10 @@ def find_rounded(node: Node) -> tuple[Fraction, int] | None:
     return node.args if node.op == "num" and node.args[1] is not None else None
 
 
-def is_rounded_from(gold: Node, exact: Node, least_decimals: int) -> bool:
+def is_rounded_from(reference: Node, exact: Node, least_decimals: int) -> bool:
     """Says whether a decimal number of three digits at least is a value, which no decimal number is, rounded."""
-    negative = gold.op == "neg"
-    node = gold.args[0] if negative else gold
+    negative = reference.op == "neg"
+    node = reference.args[0] if negative else reference
     if node.op != "num" or list_symbols(exact):
         return False
     value, decimals = node.args[0], 0

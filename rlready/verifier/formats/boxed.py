@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from rlready.verifier.equivalence.decide import is_same_plain, read_plain
 from rlready.verifier.equivalence.spelling import normalise
-from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_gold, extract_boxed
+from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_reference, extract_boxed
 from rlready.verifier.formats.format import TIMEOUT, UNREADABLE, Format, Judgement
 from rlready.verifier.processes import workers
 
@@ -16,32 +16,34 @@ ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
 class Boxed(Format):
     """What follows in a box, or in boxes that are one list."""
 
-    def judge(self, completion: str, gold: str) -> Judgement:
-        """Compares what both mean; a gold may accept another answer (`10 or 0.1 (both are accepted)`)."""
-        found, gold = (extract_boxed(completion) or "").strip(), gold.strip()
+    def judge(self, completion: str, reference: str) -> Judgement:
+        """Compares what both mean; a reference may accept another answer (`10 or 0.1 (both are accepted)`)."""
+        found, reference = (extract_boxed(completion) or "").strip(), reference.strip()
         if not found:
-            # A gold answer that lacks a brace takes that of its box.
-            same = clean_gold(gold) != gold and completion.rpartition("\\boxed")[2].startswith(f"{{{gold}}}")
-            return Judgement(same, gold if same else None)
-        if found == gold:
+            # A reference answer that lacks a brace takes that of its box.
+            same = clean_reference(reference) != reference and completion.rpartition("\\boxed")[2].startswith(
+                f"{{{reference}}}"
+            )
+            return Judgement(same, reference if same else None)
+        if found == reference:
             return Judgement(True, found)
-        accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
-        verdicts = [compare(found, clean_gold(one)) for one in (accepted.groups() if accepted else (gold,))]
+        accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
+        verdicts = [compare(found, clean_reference(one)) for one in (accepted.groups() if accepted else (reference,))]
         right = next((right for right in (True, None) if any(verdict[0] is right for verdict in verdicts)), False)
         trouble = next((trouble for verdict, trouble in verdicts if verdict is right), None)
-        return Judgement(right, found, trouble, gold)
+        return Judgement(right, found, trouble, reference)
 
     def extract(self, completion: str) -> str | None:
         """Returns the content of the last box; see `extract_boxed`."""
         return extract_boxed(completion)
 
-    def describe_gold(self, gold: str) -> str | None:
-        """Returns `value`, `words`, `text` or None; see `verdict.describe_gold`."""
-        gold = gold.strip()
-        accepted = ACCEPTED.fullmatch(gold) if len(gold) <= LONGEST_ANSWER else None
+    def describe_reference(self, reference: str) -> str | None:
+        """Returns `value`, `words`, `text` or None; see `judgement.describe_reference`."""
+        reference = reference.strip()
+        accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
         if accepted:
-            return self.describe_gold(accepted[1])
-        cleaned = clean_gold(gold)
+            return self.describe_reference(accepted[1])
+        cleaned = clean_reference(reference)
         if not cleaned.strip("{} ") or not self.judge(self.append("", cleaned), cleaned).right:
             return None
         try:
@@ -49,7 +51,7 @@ class Boxed(Format):
         except TimeoutError:
             kind = "text"
         # A brace that is missing is a part that is missing, unless what is there makes sense without it.
-        broken = cleaned.count("}") > gold.count("}") and kind == "text"
+        broken = cleaned.count("}") > reference.count("}") and kind == "text"
         return None if broken else kind
 
     def append(self, solution: str, answer: str) -> str:
@@ -58,17 +60,17 @@ class Boxed(Format):
 
 
 @lru_cache(REMEMBERED)
-def _describe(gold: str) -> str:
-    kind = workers.ask("describe", gold, gold)
+def _describe(reference: str) -> str:
+    kind = workers.ask("describe", reference, reference)
     if kind is None:
         raise TimeoutError
     return kind
 
 
-def compare(found: str, gold: str) -> tuple[bool | None, str | None]:
+def compare(found: str, reference: str) -> tuple[bool | None, str | None]:
     """Returns (whether two LaTeX answers are equal or None where that is unknown, the trouble); see `Judgement`."""
     try:
-        return _compare(found, gold)
+        return _compare(found, reference)
     except TimeoutError:
         return None, TIMEOUT
 
@@ -77,31 +79,31 @@ slow = workers.Slow()
 
 
 @lru_cache(REMEMBERED)
-def _compare(found: str, gold: str) -> tuple[bool | None, str | None]:
+def _compare(found: str, reference: str) -> tuple[bool | None, str | None]:
     """Compares two answers; what it raises is not remembered.
 
     Raises:
         TimeoutError: If that took too long, and once more in another process.
     """
-    if found == gold:
+    if found == reference:
         return True, None
-    if max(len(found), len(gold)) > 2 * LONGEST_ANSWER:
-        return (False if len(gold) <= 2 * LONGEST_ANSWER else None), UNREADABLE
-    number, other = read_plain(found), read_plain(gold)
+    if max(len(found), len(reference)) > 2 * LONGEST_ANSWER:
+        return (False if len(reference) <= 2 * LONGEST_ANSWER else None), UNREADABLE
+    number, other = read_plain(found), read_plain(reference)
     if number is not None and other is not None:
         if is_same_plain(number, other):
             return True, None
-        if "." not in gold:
+        if "." not in reference:
             return False, None
-    if normalise(found) == normalise(gold) != "":
+    if normalise(found) == normalise(reference) != "":
         return True, None
-    if slow.holds((found, gold)):
+    if slow.holds((found, reference)):
         raise TimeoutError
-    answer = workers.ask("compare", found, gold) or workers.ask("compare", found, gold)
+    answer = workers.ask("compare", found, reference) or workers.ask("compare", found, reference)
     if answer is None:
-        slow.add((found, gold))
+        slow.add((found, reference))
         raise TimeoutError
     equal, unread = answer
     if equal:
         return True, None
-    return (None, UNREADABLE) if unread == "gold" else (False, UNREADABLE if unread else None)
+    return (None, UNREADABLE) if unread == "reference" else (False, UNREADABLE if unread else None)

@@ -24,13 +24,13 @@ class ExactMatch:
                 return answer.strip(" *_`") or None
         return None
 
-    def check(self, answer: str, gold: str) -> bool:
+    def check(self, answer: str, reference: str) -> bool:
         """Compares the normalised texts."""
-        return normalise(answer) == normalise(gold) != ""
+        return normalise(answer) == normalise(reference) != ""
 
-    def is_readable(self, gold: str) -> bool:
-        """Says whether anything of a gold answer is left."""
-        return normalise(gold) != ""
+    def is_readable(self, reference: str) -> bool:
+        """Says whether anything of a reference answer is left."""
+        return normalise(reference) != ""
 
 
 def normalise(text: str) -> str:

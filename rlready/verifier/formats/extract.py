@@ -1,4 +1,4 @@
-r"""The final answer in what a model wrote: behind a `#`, in the last box or boxes, or a letter; and what a gold answer is."""
+r"""Find the final answer in a completion, and clean reference answers."""
 
 import re
 
@@ -131,14 +131,14 @@ def _strip_emphasis(text: str) -> str:
     return re.sub(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]", "", text)
 
 
-def clean_gold(gold: str) -> str:
-    r"""Returns a gold answer without `$ $`, `\[ \]`, `\( \)` and boxes around it, and with the braces closed that it opens."""
-    gold = gold.strip()
-    if "\\boxed" in gold:
-        gold = (extract_boxed(gold) or gold).strip()
+def clean_reference(reference: str) -> str:
+    r"""Strips `$ $`, `\[ \]`, `\( \)` and boxes from a reference answer, and closes braces that it leaves open."""
+    reference = reference.strip()
+    if "\\boxed" in reference:
+        reference = (extract_boxed(reference) or reference).strip()
     for opened, closed in (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"), ("$", "$")):
-        inner = gold[len(opened) : -len(closed)]
-        if gold.startswith(opened) and gold.endswith(closed) and len(gold) > len(opened) and opened not in inner:
-            gold = inner.strip()
-    braces = re.sub(r"\\.", "", gold)
-    return gold + "}" * (braces.count("{") - braces.count("}"))
+        inner = reference[len(opened) : -len(closed)]
+        if reference.startswith(opened) and reference.endswith(closed) and len(reference) > len(opened) and opened not in inner:
+            reference = inner.strip()
+    braces = re.sub(r"\\.", "", reference)
+    return reference + "}" * (braces.count("{") - braces.count("}"))

@@ -13,11 +13,11 @@ class Judgement:
     Attributes:
         right: Whether its final answer equals the given one; None where that is unknown.
         answer: Its final answer, None where none is found.
-        trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the gold answer
+        trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the reference answer
             cannot be read (both are unknown), or where the answer cannot (which is wrong); `faulty` where a plug-in raised
             or returned something else than it may, `undecided` where it said that it cannot tell (both are unknown); else
             None. What is unknown always has one.
-        gold: What a LaTeX answer was compared with, for `measure_disagreement`.
+        reference: What a LaTeX answer was compared with, for `measure_disagreement`.
         checks: How many checks there are of its kind of answer: of mathematics two, of texts that are compared as they are and
             of plug-ins one, with which nothing can disagree.
     """
@@ -25,34 +25,34 @@ class Judgement:
     right: bool | None
     answer: str | None
     trouble: str | None = None
-    gold: str | None = field(default=None, compare=False, repr=False)
+    reference: str | None = field(default=None, compare=False, repr=False)
     checks: int = field(default=2, compare=False, repr=False)
 
 
 class Format(ABC):
-    """A kind of answer: how it is found in what a model wrote, and how it is held against a gold answer."""
+    """A kind of answer: how it is found in what a model wrote, and how it is held against a reference answer."""
 
     def find_prompt(self) -> str:
         """Returns how questions are asked whose source does not say: a text with {question}; "" for that of prompts.yaml."""
         return ""
 
     @abstractmethod
-    def judge(self, completion: str, gold: str) -> Judgement:
-        """Holds a completion's final answer against a gold answer; see `verdict.judge`."""
+    def judge(self, completion: str, reference: str) -> Judgement:
+        """Holds a completion's final answer against a reference answer; see `judgement.judge`."""
 
     @abstractmethod
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion, None where there is none."""
 
     @abstractmethod
-    def describe_gold(self, gold: str) -> str | None:
-        """Says how answers are compared with a gold answer; see `verdict.describe_gold`."""
+    def describe_reference(self, reference: str) -> str | None:
+        """Says how answers are compared with a reference answer; see `judgement.describe_reference`."""
 
     @abstractmethod
     def append(self, solution: str, answer: str) -> str | None:
         """Returns a solution with an answer at its end as `extract` finds it; None where only the solution's author can."""
 
     def is_other(self, one: str, other: str) -> bool:
-        """Says whether two gold answers are certainly different, whichever of them is held against the other."""
+        """Says whether two reference answers are certainly different, whichever of them is held against the other."""
         ways = ((one, other), (other, one))
-        return all(self.judge(self.append("", answer), gold).right is False for answer, gold in ways)
+        return all(self.judge(self.append("", answer), reference).right is False for answer, reference in ways)

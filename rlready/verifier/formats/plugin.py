@@ -3,11 +3,11 @@
 What a plug-in is: a class without arguments, or a module, that has
 
     extract(completion: str) -> str | None       the final answer in what a model wrote; None where there is none
-    check(answer: str, gold: str) -> bool | None  whether it is right; None where that cannot be said
+    check(answer: str, reference: str) -> bool | None  whether it is right; None where that cannot be said
 
 and may have
 
-    is_readable(gold: str) -> bool   whether answers can be held against a gold answer; a row of which not is left out
+    is_readable(reference: str) -> bool   whether answers can be held against a reference answer; a row of which not is left out
     prompt                           how a question is asked: a text with {question}
 """
 
@@ -18,7 +18,7 @@ from rlready.errors import InputError
 from rlready.verifier.formats.format import FAULTY, TIMEOUT, UNDECIDED, Format, Judgement
 from rlready.verifier.processes import workers
 
-REMEMBERED = 1 << 12  # pairs of an answer and a gold answer; either may be long
+REMEMBERED = 1 << 12  # pairs of an answer and a reference answer; either may be long
 LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
 
 
@@ -56,12 +56,12 @@ class PlugIn(Format):
                 raise InputError(f"the format {self.name} ({self.release}): its prompt {error}") from error
         return self._prompt
 
-    def judge(self, completion: str, gold: str) -> Judgement:
+    def judge(self, completion: str, reference: str) -> Judgement:
         """Asks the plug-in; what takes too long, dies, raises or is none of its three values is unknown."""
         answer = None
         try:
             answer = self._find(completion)
-            return Judgement(answer is not None and self._check(answer, gold), answer, checks=1)
+            return Judgement(answer is not None and self._check(answer, reference), answer, checks=1)
         except TimeoutError:
             return Judgement(None, answer, TIMEOUT, checks=1)
         except Fault as fault:
@@ -74,10 +74,10 @@ class PlugIn(Format):
         except (TimeoutError, Fault):
             return None
 
-    def describe_gold(self, gold: str) -> str | None:
-        """Returns `plug-in`, or None where the plug-in says that it cannot read the gold answer, or fails."""
+    def describe_reference(self, reference: str) -> str | None:
+        """Returns `plug-in`, or None where the plug-in says that it cannot read the reference answer, or fails."""
         try:
-            return "plug-in" if self._ask("is_readable", gold) else None
+            return "plug-in" if self._ask("is_readable", reference) else None
         except (TimeoutError, Fault):
             return None
 
@@ -85,10 +85,10 @@ class PlugIn(Format):
         """Returns None: only a solution's author knows how to end it."""
 
     def is_other(self, one: str, other: str) -> bool:
-        """Says whether two gold answers are different.
+        """Says whether two reference answers are different.
 
-        Where a gold answer is right by itself, each must be wrong beside the other. Where it is none (tests, the rules of a
-        task), another text is another.
+        If a reference is itself a right answer, each must be wrong for the other. If it is not (tests, the rules of a task), a
+        different text is a different reference.
         """
         try:
             ways = [self._check(*pair) for pair in ((one, one), (one, other), (other, one))]
@@ -100,8 +100,8 @@ class PlugIn(Format):
         answer = self._ask("extract", completion)
         return answer if answer and len(answer) <= LONGEST_PLUGGED else None
 
-    def _decide(self, answer: str, gold: str) -> bool:
-        right = self._ask("check", answer, gold)
+    def _decide(self, answer: str, reference: str) -> bool:
+        right = self._ask("check", answer, reference)
         if right is None:
             raise Fault(UNDECIDED)
         return right

@@ -1,6 +1,6 @@
 """Unit tests of short Python functions. A plug-in as another package would write it.
 
-The gold answer is JSON: the function's name and its tests,
+The reference answer is JSON: the function's name and its tests,
 
     {"function": "add", "tests": [{"args": [1, 2], "result": 3}, {"args": [0, 0], "result": 0}]}
 
@@ -50,9 +50,9 @@ class PythonTests:
         code = (named or [code for info, code in blocks if not info] or [""])[-1]
         return code if code.strip() else None
 
-    def check(self, answer: str, gold: str) -> bool | None:
+    def check(self, answer: str, reference: str) -> bool | None:
         """Says whether the code passes all tests; None where the machine was too busy to tell."""
-        function, tests = read_tests(gold)
+        function, tests = read_tests(reference)
         try:
             sandbox = Sandbox(answer, function)
         except TimeoutError:
@@ -65,10 +65,10 @@ class PythonTests:
             except TimeoutError:
                 return None
 
-    def is_readable(self, gold: str) -> bool:
-        """Says whether a gold answer has tests."""
+    def is_readable(self, reference: str) -> bool:
+        """Says whether a reference answer has tests."""
         try:
-            read_tests(gold)
+            read_tests(reference)
         except (ValueError, RecursionError):
             return False
         return True
@@ -95,13 +95,13 @@ def list_blocks(text: str) -> Iterator[tuple[str, str]]:
             opened, info, outer, lines = fence[1], fence[2].strip(), indent, []
 
 
-def read_tests(gold: str) -> tuple[str, list[tuple[list, Any]]]:
+def read_tests(reference: str) -> tuple[str, list[tuple[list, Any]]]:
     """Returns the function's name, and (arguments, expected result) of each test.
 
     Raises:
-        ValueError: If the gold answer is no JSON of that form, or a call is too long.
+        ValueError: If the reference answer is no JSON of that form, or a call is too long.
     """
-    read = read_json(gold)
+    read = read_json(reference)
     if not isinstance(read, dict) or set(read) != {"function", "tests"}:
         raise ValueError("expected an object with function and tests")
     function, tests = read["function"], read["tests"]

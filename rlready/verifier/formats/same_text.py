@@ -16,18 +16,18 @@ class SameText(Format):
     def __init__(self, extract: Callable[[str], str | None], ending: str):
         self._extract, self.ending = extract, ending
 
-    def judge(self, completion: str, gold: str) -> Judgement:
+    def judge(self, completion: str, reference: str) -> Judgement:
         """Compares texts, but for blanks around them."""
-        found, gold = (self.extract(completion) or "").strip(), gold.strip()
-        return Judgement(found == gold != "", found or None, checks=1)
+        found, reference = (self.extract(completion) or "").strip(), reference.strip()
+        return Judgement(found == reference != "", found or None, checks=1)
 
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion, None where there is none."""
         return self._extract(completion)
 
-    def describe_gold(self, gold: str) -> str | None:
+    def describe_reference(self, reference: str) -> str | None:
         """Returns `words`, or None for what could not be found in a completion."""
-        return "words" if self.judge(self.append("", gold.strip()), gold).right else None
+        return "words" if self.judge(self.append("", reference.strip()), reference).right else None
 
     def append(self, solution: str, answer: str) -> str:
         """Returns the solution with the answer behind it."""

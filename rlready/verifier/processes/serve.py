@@ -28,25 +28,25 @@ def _parse(text: str) -> list:
     return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
 
 
-def ask_math_verify(found: str, gold: str) -> bool | None:
+def ask_math_verify(found: str, reference: str) -> bool | None:
     """Returns whether math-verify calls an answer right, or None where it cannot read both."""
     _, verify = open_math_verify()
-    target, answer = _parse(gold), _parse(found)
+    target, answer = _parse(reference), _parse(found)
     if not target or not answer:
         return None
     return bool(verify(target, answer, allow_set_relation_comp=True, timeout_seconds=None))
 
 
-def describe(gold: str) -> str:
-    """Returns how answers are compared with a gold answer: `value`, `words` or `text`."""
+def describe(reference: str) -> str:
+    """Returns how answers are compared with a reference answer: `value`, `words` or `text`."""
     try:
-        value = understand(gold)
+        value = understand(reference)
     except Unreadable:
         return "text"
     return "words" if getattr(value, "kind", "") == "word" else "value"
 
 
-def answer_question(kind: str, found: str, gold: str, seconds: float):
+def answer_question(kind: str, found: str, reference: str, seconds: float):
     """Answers one question.
 
     The exact check decides. Only where a symbol stands in a function that jumps or has kinks, so that random points prove
@@ -55,7 +55,7 @@ def answer_question(kind: str, found: str, gold: str, seconds: float):
     Args:
         kind: `compare`, `math-verify` or `describe`.
         found: An answer.
-        gold: The gold answer.
+        reference: The reference answer.
         seconds: Of processor time.
 
     Returns:
@@ -63,16 +63,16 @@ def answer_question(kind: str, found: str, gold: str, seconds: float):
     """
     if kind == "describe":
         with Clock(seconds):
-            return describe(gold)
+            return describe(reference)
     equal, unread, asks = False, "", kind == "math-verify"
     if kind == "compare":
         with Clock(seconds):
-            equal, unread, asks = decide(found, gold)
+            equal, unread, asks = decide(found, reference)
     if asks:
         open_math_verify()
         with Clock(seconds):
             try:
-                second = ask_math_verify(found, gold)
+                second = ask_math_verify(found, reference)
             except Exception:
                 second = None
         if kind == "math-verify":

@@ -158,9 +158,9 @@ _pool = Checkers()
 _pools: dict[tuple, Checkers] = {}
 
 
-def ask(kind: str, found: str, gold: str):
+def ask(kind: str, found: str, reference: str):
     """Returns the answer to a question (see `serve.answer_question`), or None where it took too long or a process died."""
-    return _pool.ask(kind, found, gold)
+    return _pool.ask(kind, found, reference)
 
 
 def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
