@@ -27,6 +27,7 @@ TICK = 0.05  # seconds between two looks at the process
 STALL = 0.5  # seconds between two looks beyond which the judge got no processor itself
 LONGEST_CALL = 1 << 15  # characters
 LONGEST_RESULT = 1 << 20  # bytes
+SANDBOX = Path(__file__).parents[1] / "processes" / "sandbox.py"
 NEAR = Fraction(1, 10**9)  # how far from an integer a float may be that stands for it
 # Markdown: a fence with what stands behind it, what names Python there, and the marker of a list, which indents its blocks.
 FENCE = re.compile(r" *(`{3,}(?=[^`]*$)|~{3,})(.*)")
@@ -161,7 +162,7 @@ class Sandbox:
 
     def __init__(self, code: str, function: str):
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", str(Path(__file__).parent / "sandbox.py")],
+            [sys.executable, "-I", "-S", "-B", str(SANDBOX)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
