@@ -89,7 +89,7 @@ def list_rows(
                 "finished": completion.finished,
                 "engine": engine.identity,
                 "logprob": completion.logprob,
-                "compared": judgement.gold,
+                "compared": judgement.reference,
                 "checks": judgement.checks,
             }
 
