@@ -1,6 +1,7 @@
 """The YAML of recipes, registries and `--set`: numbers and booleans are YAML 1.2's, and no key stands twice."""
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ class Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Returns the mapping of a node."""
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name in names:

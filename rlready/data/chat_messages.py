@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import TypeGuard
 
 from rlready.errors import InputError
 
@@ -24,7 +25,7 @@ TOKEN = re.compile(
 LAST_TOKEN = re.compile(rf"(?:{TOKEN.pattern})\Z")
 
 
-def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[str | None, str | None]:
+def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object, object]:
     """Returns (question, solution) of a chat with one question and at most one answer, in this order.
 
     Args:
@@ -68,7 +69,7 @@ def read_turn(value: object, role: str, note: Callable[[str], None]) -> object:
     return said[0]
 
 
-def is_chat(value: object) -> bool:
+def is_chat(value: object) -> TypeGuard[list[dict]]:
     """Says whether a value is a list of turns."""
     return (
         isinstance(value, list)

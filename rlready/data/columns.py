@@ -1,9 +1,9 @@
 """How an entry of the registry names the columns of a row: `column`, `column[key]`, `column[*]`, or a text with {column}."""
 
-import itertools
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from rlready.data.references import is_absent, restore_integer
 from rlready.data.registry import Source
@@ -17,7 +17,7 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
         raise InputError(f"{where}: two columns are called {doubled!r}; rename one")
     if not source.columns:
         return None
-    needed = {}
+    needed: dict[str, None] = {}
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
     for path in (*columns.values(), *source.keep, *source.drop):
@@ -45,22 +45,18 @@ def _write(value: object) -> str:
 def compile_column(path: str) -> Callable[[dict], object]:
     """Returns what gets `column`, `column[key][0]`, `column[*]` (joined) or a text with {column} out of a row."""
     if "{" in path:
-        parts = re.split(r"\{([^{}]+)\}", path)
-        getters = [compile_column(part) for part in parts[1::2]]
-        return lambda row: "".join(
-            text + (_write(getter(row)) if getter else "")
-            for text, getter in itertools.zip_longest(parts[::2], getters, fillvalue=None)
-        )
+        first, *parts = re.split(r"\{([^{}]+)\}", path)
+        pieces = [(compile_column(name), text) for name, text in zip(parts[::2], parts[1::2], strict=True)]
+        return lambda row: first + "".join(_write(read(row)) + text for read, text in pieces)
     column, *keys = re.split(r"\]?\[|\]$", path)
-    keys = [int(key) if key.isdigit() else key for key in keys if key]
 
-    def get(row: dict) -> object:
+    def get(row: dict) -> Any:
         if column not in row:
             raise InputError(f"no column {column!r}")
         value = row[column]
-        for key in keys:
+        for key in filter(None, keys):
             try:
-                value = ", ".join(map(_write, value)) if key == "*" else value[key]
+                value = ", ".join(map(_write, value)) if key == "*" else value[int(key) if key.isdigit() else key]
             except (LookupError, TypeError):
                 raise InputError(f"{column!r} has no {key!r}") from None
         return value

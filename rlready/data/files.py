@@ -52,9 +52,9 @@ def list_files(location: str, folders: list[str], split: str | None) -> tuple[ob
         raise
     except Exception as error:  # whatever a store or its client says, the user gets one line
         raise InputError(f"{location}: cannot be opened ({error})") from error
-    forms = {Path(name).suffix for name in found}
-    if len(forms) != 1:
-        kind = f"more than one form ({', '.join(sorted(forms))})" if forms else "no " + ", ".join(SUFFIXES) + " file"
+    suffixes = {Path(name).suffix for name in found}
+    if len(suffixes) != 1:
+        kind = f"more than one form ({', '.join(sorted(suffixes))})" if suffixes else "no " + ", ".join(SUFFIXES) + " file"
         raise InputError(f"{location}: {kind}" + (f" of the split {split}" if split else ""))
     return files, found
 

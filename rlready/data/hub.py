@@ -34,6 +34,8 @@ def find_commit(source: Source) -> str:
             f"{source.name}: the hub could not be asked ({shorten(error)}); a local file works too, or a folder of copies"
             " (curate_mirror)"
         ) from error
+    if info.sha is None:
+        raise Unreachable(f"{source.name}: the hub named no commit of {source.hub}")
     return info.sha
 
 

@@ -42,7 +42,7 @@ def read_problem(
     source: Source | None = None,
     note: Note = lambda what: None,
     judged: bool = True,
-) -> dict[str, str | int]:
+) -> dict:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
     Where the source says so, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`. A problem to
@@ -92,8 +92,10 @@ def _find_group(row: dict, source: Source | None) -> object:
     """Returns what the problem was made from, None if the row does not say."""
     if not source or not source.columns:
         return next((row[name] for name in GROUP if row.get(name) not in (None, "")), None)
-    with contextlib.suppress(InputError, KeyError):  # a copy may lack it
+    try:
         return compile_column(source.columns["group"])(row)
+    except (InputError, KeyError):  # a copy may lack it
+        return None
 
 
 def _lies_in(share: list[float], problem_id: str) -> bool:
@@ -124,7 +126,7 @@ def _check_kept(row: dict, source: Source, shown: bool) -> None:
             raise InputError(source.because or f"{path} is {value}")
 
 
-def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict[str, str | int]:
+def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict:
     found = _find_columns(row, source)
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
     if any(row.get(name) for name in SYSTEM):
@@ -134,9 +136,10 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     question, solution = read_turn(question, "user", note), read_turn(solution, "assistant", note)
     if question is not None and not isinstance(question, str):
         raise InputError(f"the question is {name_kind(question)}, not text")
-    for text in source.remove if source and question else ():
+    question = question or ""
+    for text in source.remove if source else ():
         question = question.replace(text, "")
-    if not question or is_absent(question):
+    if is_absent(question):
         raise InputError("no question")
     check_prompt(question)
     question = _repair(question, note)
@@ -148,12 +151,11 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
-    if needs_solution and (not isinstance(solution, str) or is_absent(solution)):
-        raise InputError("no worked solution")
-    problem = {"problem_id": identify(question), "question": question, "answer": answer}
-    problem["format"] = form
+    problem = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
     if needs_solution:
-        problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, problem["format"])
+        if not isinstance(solution, str) or is_absent(solution):
+            raise InputError("no worked solution")
+        problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
         if done:
             note(done)
     return problem
@@ -191,7 +193,7 @@ def _repair(text: str, note: Note) -> str:
     return LONE_SURROGATE.sub("\ufffd", text)
 
 
-def _read_choice(question: str, choices: object, answer: object, needs_solution: bool, note: Note) -> dict[str, str | int]:
+def _read_choice(question: str, choices: object, answer: object, needs_solution: bool, note: Note) -> dict:
     """Reads options and answer of MMLU's form (list, index), MathVista's (list, text) or TAL-SCQ5K's (letters, letter)."""
     if needs_solution:
         raise InputError("multiple choice has no worked solution")
@@ -202,14 +204,14 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
         if isinstance(answer, int) and 0 <= answer < len(options):
             letter = string.ascii_uppercase[answer]
         else:
-            letter = next((name for name, option in options.items() if option == answer), None)
+            letter = next((name for name, option in options.items() if option == answer), "")
     else:
         try:
             listed = [entry for entries in choices for entry in entries]
             options = {entry["aoVal"]: entry["content"].strip() for entry in listed}
         except (TypeError, KeyError, AttributeError):
             raise InputError("the options are neither texts nor of TAL-SCQ5K's form") from None
-        letter = answer
+        letter = str(answer)
     if letter not in options:
         raise InputError("the answer is none of the options")
     text = _repair("\n".join([question, *(f"{name}. {option}" for name, option in options.items())]), note)
@@ -231,9 +233,10 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
     Raises:
         InputError: If the source cannot be read, or no row is usable.
     """
-    problems, left_out = {}, Counter()
+    problems: dict[str, dict] = {}
+    left_out: Counter[str] = Counter()
     for _, row in read_rows(source, "evaluation", 0, revision):
-        noted = []
+        noted: list[str] = []
         try:
             problem = read_problem(row, False, source, noted.append)
         except InputError as error:
@@ -260,9 +263,11 @@ def read_some(
     Raises:
         InputError: If none of them is, with the reasons.
     """
-    some, reasons, row = [], [], {}
+    some: list[dict] = []
+    reasons: list[str] = []
+    row: object = None
     for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
-        noted = []
+        noted: list[str] = []
         try:
             some.append(read_problem(row, split == "sft", source, noted.append))
             for what in noted:
@@ -284,8 +289,8 @@ def _explain(row: object, split: str, source: Source) -> str:
     """Returns what a row holds, what was looked for in it, and columns that would work; the end of a message."""
     if not isinstance(row, dict) or not row:
         return ")"
-    looked = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
-    looked = ", ".join(f"{name} in {keys}" for name, keys in looked.items() if name in ("question", "solution", "answer"))
+    names = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
+    looked = ", ".join(f"{name} in {keys}" for name, keys in names.items() if name in ("question", "solution", "answer"))
     columns = propose_columns(row, split == "sft")
     mapping = ", ".join(f"{name}: {column}" for name, column in columns.items())
     proposal = f"which to take; for this one {{{mapping}}} works (init writes it)" if columns else "which columns to take"

@@ -115,8 +115,7 @@ def split_boxed(text: str) -> tuple[str | None, str] | None:
 def split_said(text: str) -> tuple[str | None, str] | None:
     """Returns (solution, answer) of a text that ends in `the answer is 72.`, None where it does not; alone, no solution."""
     said = SAID.search(text)
-    answer = said and said["answer"].strip("*$").rstrip(".").strip("*$")
-    if not answer:
+    if not said or not (answer := said["answer"].strip("*$").rstrip(".").strip("*$")):
         return None
     answer = answer.replace(",", "") if NUMBER.fullmatch(answer.replace(",", "")) else answer
     solution = text[: said.start()].strip()

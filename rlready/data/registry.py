@@ -158,7 +158,8 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
             raise InputError(f"{where}, {name}: {kind}: {column} needs a list of values, got {values!r}")
     if columns and not columns.keys() & {"question", "messages"}:
         raise InputError(f"{where}, {name}: columns: question (or messages) is missing")
-    return Source(name, **({"split": "train"} if entry.get("hub") else {}) | entry)
+    defaults: dict[str, Any] = {"split": "train"} if entry.get("hub") else {}
+    return Source(name, **defaults | entry)
 
 
 def find_source(text: str, registry: str, sources: dict | None = None, mirror: str = "") -> Source:
@@ -199,10 +200,10 @@ def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) 
             f"{text!r} is neither a {', '.join(SUFFIXES)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
             f" one of {', '.join(named)}{hint}"
         )
-    name, config, split = (parts + [None, None])[:3]
+    name, config, split = [*parts, "", ""][:3]
     # A hub id that the registry knows is read as the registry says, under the name that the user gave.
     for entry in [*first.values(), *named.values()]:
-        if entry.hub == name and config in (None, "", entry.config) and split in (None, entry.split):
+        if entry.hub == name and config in ("", entry.config) and split in ("", entry.split):
             return dataclasses.replace(entry, name=text)
     return Source(text, hub=name, config=config or None, split=split or "train")
 
@@ -227,12 +228,12 @@ def list_benchmarks(curate: Curate) -> list[str]:
 
 def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:
     """Returns (name of the source, registry to look into first) by use: sft, rl, predictors, (evaluation, name) for each."""
-    uses = {
+    uses: dict[str | tuple[str, str], tuple[str, str]] = {
         "sft": (curate.sft_data, "datasets"),
         "rl": (curate.rl_data, "datasets"),
-        **{("evaluation", name): (name, "benchmarks") for name in list_benchmarks(curate)},
-        "predictors": (curate.predictor_data, "benchmarks"),
     }
+    uses |= {("evaluation", name): (name, "benchmarks") for name in list_benchmarks(curate)}
+    uses["predictors"] = (curate.predictor_data, "benchmarks")
     return {use: named for use, named in uses.items() if named[0]}
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rlready.data import hub, whole_files
 from rlready.data.columns import list_columns
@@ -22,6 +23,9 @@ from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
 from rlready.models.weights import POINTER
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BYTES_AT_ONCE = 16 << 20
 
@@ -103,7 +107,7 @@ class Chunk:
     where: str
     name: str
     first: int
-    rows: object
+    rows: "list[dict] | list[tuple[int, bytes]] | pa.RecordBatch"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -128,7 +132,7 @@ class Chunk:
         for number, row in enumerate(rows, self.first):
             yield f"{self.name} row {number}", row
 
-    def _parse(self, number: int, line: bytes) -> object:
+    def _parse(self, number: int, line: bytes) -> Any:
         try:
             return json.loads(line, object_pairs_hook=whole_files.make_row)
         except InputError as error:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rlready.errors import InputError
@@ -35,8 +36,7 @@ def read_whole(file: io.BufferedIOBase, name: str) -> list[dict]:
 
 def find_doubled(names: Iterable[str]) -> str | None:
     """Returns the first of some names that is there twice."""
-    seen = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def make_row(pairs: list[tuple[str, object]]) -> dict:
@@ -73,7 +73,7 @@ def _count_before_doubled(text: str) -> int:
     decoder, place, number = json.JSONDecoder(object_pairs_hook=make_row), text.index("[") + 1, 0
     try:
         while True:
-            _, place = decoder.raw_decode(text, BETWEEN_ROWS.match(text, place).end())
+            _, place = decoder.raw_decode(text, next(BETWEEN_ROWS.finditer(text, place)).end())
             number += 1
     except ValueError:
         return number
@@ -83,14 +83,13 @@ def _read_csv(text: str, name: str) -> Iterator[dict]:
     csv.field_size_limit(LARGEST)
     lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        if doubled := find_doubled(lines.fieldnames or ()):
+        heading = lines.fieldnames or ()
+        if doubled := find_doubled(heading):
             raise InputError(f"{name} line 1: the heading names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
             if None in row or None in row.values():
-                cells = len(row[None]) + len(lines.fieldnames) if None in row else sum(v is not None for v in row.values())
-                raise InputError(
-                    f"{name} row {number}: {cells} cells, the heading has {len(lines.fieldnames)}; quote cells with commas"
-                )
+                cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
+                raise InputError(f"{name} row {number}: {cells} cells, the heading has {len(heading)}; quote cells with commas")
             yield row
     except csv.Error as error:
         raise InputError(f"{name} line {lines.line_num}: not CSV ({error}); quotes in a cell are doubled") from error

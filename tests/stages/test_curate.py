@@ -22,9 +22,9 @@ from rlready.evaluation.suite import list_groups
 from rlready.stages.curate import references
 from rlready.stages.curate.card import describe_card
 from rlready.stages.curate.curate import curate
-from rlready.stages.curate.digest import RowsDigest
 from rlready.stages.curate.duplicates.contamination import compile_eraser, list_words
 from rlready.stages.curate.references import BY_TEXT
+from rlready.stages.curate.sets import RowsDigest
 from rlready.verifier import describe_reference
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}

@@ -1,7 +1,7 @@
 """The dataset card: what went in, what came out, and what was left out, why, and where."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rlready.stages.curate.duplicates.contamination import Match
 
@@ -84,7 +84,7 @@ class Dropped(Tally):
         ]
 
 
-def balance_rows(read: Counter, sets: dict[str, dict], dropped: Dropped) -> list[dict]:
+def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Dropped) -> list[dict]:
     """Returns for each use of a source the rows read, those in its sets, and those left out.
 
     Args:
@@ -100,7 +100,7 @@ def balance_rows(read: Counter, sets: dict[str, dict], dropped: Dropped) -> list
     made["predictors" if "predictors" in read else "evaluation"].append("predictors")
     balance = []
     for use in filter(read.__contains__, made):
-        rows = {name: sets[name]["rows"] for name in made[use] if sets.get(name)}
+        rows = {name: entry["rows"] for name in made[use] if (entry := sets.get(name))}
         names = (use, "benchmark") if use == "evaluation" else (use,)
         left = sum(count for (name, _), count in dropped.counts.items() if name in names)
         if read[use] != sum(rows.values()) + left:
@@ -109,7 +109,7 @@ def balance_rows(read: Counter, sets: dict[str, dict], dropped: Dropped) -> list
     return balance
 
 
-def describe_groups(groups: Iterable) -> dict[str, int]:
+def describe_groups(groups: Iterable) -> dict[str, float | None]:
     """Returns how many problems, groups and problems of the largest group there are, and of how many single ones' worth."""
     sizes = Counter(groups)
     problems, squares = sizes.total(), sum(size * size for size in sizes.values())

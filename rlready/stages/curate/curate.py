@@ -88,13 +88,15 @@ def divide(
     grouped = {name: describe_groups(row["group"] for row in rows) for name, rows in scored.items()}
     for pool, found in zip(pools, groups, strict=True):
         grouped[pool.use] = describe_groups(found[pool.list_problems()[0]].tolist())
-    held, asked, sets = [], [], {}
+    held: list[dict] = []
+    asked: list[dict] = []
+    sets: dict[str, dict | None] = {}
     if pools:
         split = split_pool(reader, pools[0], groups[0], rates)
         sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
     if len(pools) > 1:
-        asked = draw_own_prompts(reader, *pools, groups, rates)
+        asked = draw_own_prompts(reader, pools[0], pools[1], groups, rates)
     prompts = [
         {name: row[name] for name in PROMPT} | rates.describe_problem(row) for row in order_by_hash(asked, settings.seed, "rl")
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from rlready.config import Base, Curate, Sampling
 from rlready.evaluation.score import score_problems
 from rlready.models.load import write_pointer
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.runtime.events import Progress
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
@@ -70,8 +70,13 @@ class PassRates:
         settings = self.settings
         if not settings.needs_pass_rates:
             return rows[:wanted]
+        if self.count_passes is None:
+            raise ValueError("limits of the pass rate need a function that counts right samples")
         samples = settings.pass_rate_samples
-        chosen, hard, easy, open_ = [], [], [], []
+        chosen: list[int] = []
+        hard: list[int] = []
+        easy: list[int] = []
+        open_: list[int] = []
         while len(chosen) < wanted and len(rows):
             some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])
             problems = pool.fetch(some)

@@ -1,5 +1,6 @@
 """The evaluation problems: which of them predict, which are the benchmark, and all that training data must not hold."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,15 +73,16 @@ class EvaluationSets:
 
         What all problems of a benchmark were made from tells none of them apart.
         """
-        leaders, kinds = self.group(problems), {}
+        leaders = self.group(problems)
+        kinds: defaultdict[str | None, set[str | None]] = defaultdict(set)
         for row in problems:
-            kinds.setdefault(row.get("benchmark"), set()).add(row.get("group"))
+            kinds[row.get("benchmark")].add(row.get("group"))
         told = [len(kinds[row.get("benchmark")]) > 1 and row.get("group") for row in problems]
         sides = [
             number_clusters(leaders),
             number_clusters([name or id_ for name, id_ in zip(told, leaders, strict=True)]),
         ]
-        groups, before = np.arange(len(problems)), None
+        groups, before = np.arange(len(problems)), np.array([-1])
         while not np.array_equal(groups, before):
             before = groups
             for members in sides:

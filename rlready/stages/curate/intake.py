@@ -55,8 +55,8 @@ def fill_pool(
             reader.dropped.parts.add(use, what, place)
         for place, question, match, exact in refined.matches:
             reader.dropped.add_match(use, place, question, match, exact)
-        if refined.texts:
-            pool.add(refined.texts, refined.numbers)
+        if refined.rows:
+            pool.add(*refined.rows)
         if refined.questions:
             pool.questions.add(*refined.questions)
         if refined.examples:

@@ -1,6 +1,7 @@
 """The rows of a source: texts on disk in a seeded order, and in memory only what decides what becomes of each."""
 
 import hashlib
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ class Spool:
     """Rows on their way to a sorted order: spread over files by the first bits of their keys, so that each fits in memory."""
 
     def __init__(self, folder: Path):
-        self.folder, self.waiting, self.size, self.rows = folder, [], 0, 0
+        self.folder, self.size, self.rows = folder, 0, 0
+        self.waiting: list[pa.Table] = []
         self.writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, keys: np.ndarray, texts: pa.RecordBatch) -> None:
@@ -121,7 +123,8 @@ class RowPool:
         self.spool = Spool(folder)
         self.questions, self.first = questions, len(questions)
         self.examples = Signatures(folder / "examples")
-        self.left, self.told = np.zeros(0, bool), []
+        self.left = np.zeros(0, bool)
+        self.told: list[tuple[str, str, int]] = []
         self.pairs: list[tuple[int, int]] = []
         self.columns = {name: array("Q") for name in NUMBERS}
 
@@ -192,7 +195,8 @@ class RowPool:
 
     def fetch(self, rows: np.ndarray) -> list[dict]:
         """Returns the problems of some rows, in their order."""
-        asked, problems = np.zeros(len(self), bool), {}
+        asked = np.zeros(len(self), bool)
+        problems: dict[int, dict] = {}
         asked[rows] = True
         for table in self.spool.scan():
             some = table.select(["row", *PROMPT]).filter(asked[table["row"].to_numpy()]).to_pylist()
@@ -210,7 +214,7 @@ class RowPool:
 
     def read(self) -> Iterator[pa.Table]:
         """Yields rows with their numbers in the order of writing, and notes where those stand that were left out."""
-        asked = {number: {} for pair in self.pairs for number in pair} | {row: {} for *_, row in self.told}
+        asked: dict[int, dict] = {number: {} for number in [*itertools.chain(*self.pairs), *(row for *_, row in self.told)]}
         for table in self.spool.read():
             numbers = table["row"].to_numpy()
             for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set, Sized
 
 from rlready.config import Curate
 from rlready.data.problems import read_problem
@@ -62,7 +62,7 @@ class SourceReader:
 
         return source, read()
 
-    def read_problems(self, use: str, name: str, registry: str, wanted: int, taken: set[str] = frozenset()) -> list[dict]:
+    def read_problems(self, use: str, name: str, registry: str, wanted: int, taken: Set[str] = frozenset()) -> list[dict]:
         """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted.
 
         Args:
@@ -75,10 +75,11 @@ class SourceReader:
         Raises:
             InputError: If none is left.
         """
-        rows, seen = [], set()
+        rows: list[dict] = []
+        seen: set[str] = set()
         source, chunks = self.open(use, name, registry)
         for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
-            noted = []
+            noted: list[str] = []
             try:
                 row = read_problem(raw, False, source, noted.append)
             except InputError as error:
@@ -99,7 +100,7 @@ class SourceReader:
         self.require_some(rows, use, name)
         return rows
 
-    def require_some(self, rows, use: str, name: str) -> None:
+    def require_some(self, rows: Sized, use: str, name: str) -> None:
         """Raises InputError if a source has no row that can be used, with the reasons."""
         if not len(rows):
             raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
@@ -107,7 +108,8 @@ class SourceReader:
     def require(self, rows: int, wanted: int, name: str, use: str | tuple[str, str], what: str) -> None:
         """Raises InputError if there are fewer rows than wanted, with the reasons for which others were left out."""
         if rows < wanted:
-            left_out = "; ".join(filter(None, map(self.dropped.count, dict.fromkeys((use, name.lower())))))
+            sets = dict.fromkeys((use if isinstance(use, str) else use[0], name.lower()))
+            left_out = "; ".join(filter(None, map(self.dropped.count, sets)))
             raise InputError(
                 f"{self.uses[use][0]}: {wanted} {name} rows wanted ({what}), {rows} usable"
                 f"{f' ({left_out})' if left_out else ''}; ask for fewer or add data"

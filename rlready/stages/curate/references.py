@@ -1,7 +1,7 @@
 """How answers are compared with the gold answers of what RL and evaluation ask: by their value, or by their text alone."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
     return reasons
 
 
-def count_by_text(sets: dict[str, Iterable[dict]]) -> list[dict]:
+def count_by_text(sets: Mapping[str, Iterable[dict]]) -> list[dict]:
     """Returns for each set, and each benchmark in it, how many problems have a gold answer that only the same text matches."""
     counted = []
     for name, rows in sets.items():

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,8 +33,7 @@ class Refined:
     """What became of a chunk.
 
     Attributes:
-        texts: Of the rows that stay, columns NAMES.
-        numbers: What `measure` said of them, rows in the order of NUMBERS.
+        rows: Texts of the rows that stay, columns NAMES, and what `measure` said of them, rows in the order of NUMBERS.
         questions: What `sign` says of the questions, where near-duplicates are looked for.
         examples: The same of questions with their solutions.
         parts: (what, place) of what was left out of, or added to, rows that stay.
@@ -42,8 +41,7 @@ class Refined:
         matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
     """
 
-    texts: pa.RecordBatch | None = None
-    numbers: np.ndarray | None = None
+    rows: tuple[pa.RecordBatch, np.ndarray] | None = None
     questions: tuple[bytes, bytes, bytes] | None = None
     examples: tuple[bytes, bytes, bytes] | None = None
     parts: list[tuple[str, str]] = field(default_factory=list)
@@ -69,22 +67,17 @@ class Refiner:
     evaluated: Contamination
     count_tokens: Callable[[list[str]], list[int]] | None
 
-    @property
-    def reads(self) -> bool:
-        """Whether words are compared, and not only whole problems."""
-        return bool(self.settings.contamination_ngram or self.settings.near_duplicates)
-
     def refine(self, chunk: Chunk) -> Refined:
         """Returns what becomes of the rows of a chunk."""
-        refined, some = Refined(), []
+        refined = Refined()
+        some: list[tuple[str, dict, Text]] = []
         for place, raw in chunk.read():
-            noted = []
+            noted: list[str] = []
             try:
                 # What RL is going to ask is chosen among all rows, and its answers are looked at then (`draw_judged`).
                 row = read_problem(raw, self.use == "sft", self.source, noted.append, judged=False)
-                words = Text(row["question"]) if self.reads else None
-                match = self.evaluated.find(row["problem_id"], words)
-                if match:
+                words = Text(row["question"])
+                if match := self.evaluated.find(row["problem_id"], words):
                     exact = row["problem_id"] in self.evaluated.same
                     refined.matches.append((place, row["question"], match, exact))
                 else:
@@ -122,8 +115,8 @@ class Refiner:
         if not kept:
             return
         columns = [[place for place, _, _ in kept], *([row.get(name, "") for _, row, _ in kept] for name in NAMES[1:])]
-        refined.texts = pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], NAMES)
-        refined.numbers = np.array(numbers, np.uint64).T
+        texts = pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], NAMES)
+        refined.rows = texts, np.array(numbers, np.uint64).T
         if settings.near_duplicates:
             questions, answers = columns[NAMES.index("question")], columns[NAMES.index("answer")]
             asked = [text.words for *_, text in kept]
@@ -134,10 +127,10 @@ class Refiner:
                 refined.examples = sign(list(map("\n".join, zip(questions, solutions, strict=True))), said, answers)
 
 
-_refiner: Refiner | None = None
+_refiner: Refiner  # of a process of its own
 
 
-def _take(refiner: Refiner) -> None:
+def _set_refiner(refiner: Refiner) -> None:
     global _refiner
     _refiner = refiner
 
@@ -166,8 +159,8 @@ def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
     if first is None:
         return
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, context, initializer=_take, initargs=(refiner,)) as pool:
-        waiting = deque()
+    with ProcessPoolExecutor(processes, context, initializer=_set_refiner, initargs=(refiner,)) as pool:
+        waiting: deque[Future[Refined]] = deque()
         for chunk in itertools.chain([first], chunks):
             waiting.append(pool.submit(_refine, chunk))
             if len(waiting) > CHUNKS_WAITING * processes:

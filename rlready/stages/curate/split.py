@@ -41,7 +41,8 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
         For each pool the group of each row, in all pools the same for near-duplicate questions: the id, as a number, of the
         problem that leads it; 0 for rows that left.
     """
-    asked, ids, found = [], [], []
+    asked, ids = [], []
+    found: list[np.ndarray] = []
     for pool in pools:
         pool.remove_duplicates(evaluation.threshold)
         rows, problems = pool.list_problems()

@@ -1,6 +1,6 @@
 """The stage itself: reads its inputs, works, writes its outcome."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from rlready.config import read_settings
@@ -8,14 +8,14 @@ from rlready.models.load import load_token_counter
 from rlready.records.serialization import write_atomically
 from rlready.stages.curate.card import describe_card
 from rlready.stages.curate.curate import curate
-from rlready.stages.curate.difficulty import open_pass_counter
+from rlready.stages.curate.difficulty import PassCounter, open_pass_counter
 
 
 def run(settings: str, data: str, card: str) -> dict[str, int]:
     """Splits the data, writes it with its card and returns the rows of each set."""
     read = read_settings(settings)
     tokens = load_token_counter(read.base.model, read.base.revision) if read.curate.needs_tokens else None
-    passes = nullcontext()
+    passes: AbstractContextManager[PassCounter | None] = nullcontext()
     if read.curate.needs_pass_rates:
         passes = open_pass_counter(read.base, read.sampling, read.curate.pass_rate_samples)
     with passes as count_passes:

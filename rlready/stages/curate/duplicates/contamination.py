@@ -123,25 +123,22 @@ class Contamination:
             if problem["problem_id"] not in self.same:
                 match = self.same[problem["problem_id"]] = Match(benchmark, question, 1.0, problem["problem_id"])
                 text = Text(question)
-                grams = set(list_grams(text.words, self.ngram)) if self.ngram else ()
+                grams = set(list_grams(text.words, self.ngram)) if self.ngram else set()
                 if len(grams) >= LEAST_GRAMS:
                     self.near.append((match, text, grams))
                     self.digits |= {text.digits, text.digits[:DIGITS_THAT_TELL]}
         self.index = self._index()
 
-    def find(self, problem_id: str, text: Text | None) -> Match | None:
+    def find(self, problem_id: str, text: Text) -> Match | None:
         """Returns the evaluation problem that a training problem is, or most resembles, or None; see `find_all`."""
         return max(self.find_all(problem_id, text), key=lambda match: match.overlap, default=None)
 
-    def find_all(self, problem_id: str, text: Text | None) -> list[Match]:
-        """Returns the evaluation problem that a training problem is, or else all that it resembles beyond the threshold.
-
-        Args:
-            problem_id: Of the training problem.
-            text: What it says; None where only exact matches are looked for.
-        """
-        if problem_id in self.same or text is None or not self._may_have_numbers_of_any(text.digits):
-            return [self.same[problem_id]] if problem_id in self.same else []
+    def find_all(self, problem_id: str, text: Text) -> list[Match]:
+        """Returns the evaluation problem that a training problem is, or else all that it resembles beyond the threshold."""
+        if problem_id in self.same:
+            return [self.same[problem_id]]
+        if not self._may_have_numbers_of_any(text.digits):
+            return []
         grams = set(list_grams(text.words, self.ngram))
         matches = []
         for place in sorted({place for gram in self.index.keys() & grams for place in self.index[gram]}):

@@ -27,7 +27,8 @@ def find_copies(
         Whether each of the other rows is a copy, and the ids of the problems of which a row has the n-grams.
     """
     (ones, asked), (rows, texts) = problems, others
-    copies, found = questions.find_copies(ones, rows, settings.near_duplicates) >= 0, set()
+    copies = questions.find_copies(ones, rows, settings.near_duplicates) >= 0
+    found: set[str] = set()
     if settings.contamination_ngram and asked:
         kept = Contamination(settings.contamination_ngram, settings.contamination_overlap)
         kept.add("", asked)

@@ -49,8 +49,8 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         row[:] = minhash.digest()
     # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
     signatures = hashes.astype(np.uint16).tobytes()
-    answers = (SPACE.sub("", unify_characters(answer)) for answer in answers)
-    return signatures, _digest(map(list_symbols, texts, words)), _digest(answers)
+    told = (SPACE.sub("", unify_characters(answer)) for answer in answers)
+    return signatures, _digest(map(list_symbols, texts, words)), _digest(told)
 
 
 def list_symbols(text: str, words: list[str]) -> str:
@@ -67,7 +67,9 @@ class Signatures:
     """Signatures of texts, on disk, and digests of what must be the same, in memory; a text's number is the count before it."""
 
     def __init__(self, path: Path):
-        self.path, self.symbols, self.answers = path, [], []
+        self.path = path
+        self.symbols: list[np.ndarray] = []
+        self.answers: list[np.ndarray] = []
 
     def __len__(self) -> int:
         return sum(map(len, self.symbols))
@@ -163,7 +165,8 @@ def group_near(signatures: np.ndarray, same: np.ndarray, rows: np.ndarray, thres
     """
     # Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
     bands = signatures.view(np.uint64)
-    linked, members = np.arange(len(rows)), {}
+    linked = np.arange(len(rows))
+    members: dict[int, list[int]] = {}
     for band in range(bands.shape[1]):
         key = bands[rows, band] ^ same[rows]
         sorting = np.argsort(key, kind="stable")
