@@ -109,7 +109,7 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     from rlready.stages.curate.curate import curate
     from rlready.stages.plan.sources import look_at_sources
 
-    tried = dataclasses.replace(settings, **{f"{n}_problems": 1 for n in ("heldout", "rl", "predictor", "benchmark")})
+    tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
     training, evaluation = (
         find_source(text, registry, settings.sources, mirror)

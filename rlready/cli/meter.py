@@ -26,7 +26,7 @@ class Meter(AbstractContextManager):
         columns = (TextColumn("{task.description:<22}", markup=False), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True)
         self.bar = Progress(*columns, TextColumn("{task.fields[speed]}", markup=False), console=console, transient=True)
-        self.task = None
+        self.task = self.bar.add_task("", total=None, speed="")
 
     def tell(self, reached: Reached) -> None:
         """Shows how far it is."""
@@ -37,15 +37,14 @@ class Meter(AbstractContextManager):
         if self.bar.console.is_terminal:
             if first:
                 self.bar.start()
-                self.task = self.bar.add_task("", total=reached.total, speed="")
-            self.bar.update(self.task, description=reached.benchmark, completed=reached.done, speed=speed)
+            self.bar.update(self.task, description=reached.benchmark, total=reached.total, completed=reached.done, speed=speed)
         elif first or now - self.said >= SECONDS_A_LINE or reached.done == reached.total:
             self.said = now
             counted = f"{reached.benchmark}: {reached.done} of {reached.total} completions"
             print_progress(self.begun, ", ".join(filter(None, (counted, speed))), sys.stderr)
 
     def __exit__(self, *error) -> None:
-        if self.task is not None:
+        if self.bar.live.is_started:
             self.bar.stop()
 
 

@@ -61,18 +61,22 @@ class Columns(argparse.RawDescriptionHelpFormatter):
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
-    style = {"formatter_class": Columns}
     about = "Decides, before the expensive part, which checkpoints are worth RL."
     # argparse would give lines to -h and to a heading, and with all commands the help would not fit one screen.
     listed = "\n".join(f"    {name:<11}{module.TEXT}" for name, module in COMMANDS.items())
     epilog = f"commands:\n{listed}\n\n{START}"
     parser = argparse.ArgumentParser(
-        prog="rlready", usage="rlready COMMAND ...", description=about, epilog=epilog, add_help=False, **style
+        prog="rlready",
+        usage="rlready COMMAND ...",
+        description=about,
+        epilog=epilog,
+        add_help=False,
+        formatter_class=Columns,
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(prog="rlready", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     for name, module in COMMANDS.items():
-        command = commands.add_parser(name, help=module.TEXT, description=module.TEXT, **style)
+        command = commands.add_parser(name, help=module.TEXT, description=module.TEXT, formatter_class=Columns)
         command.set_defaults(execute=module.execute)
         module.add_arguments(command)
         command.epilog = "\n\n".join([f"example:\n  {module.EXAMPLE}", *filter(None, [command.epilog])])

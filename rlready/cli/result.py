@@ -50,7 +50,7 @@ def end_with(sweep: SweepResult) -> None:
     failed = sum(bool(outcome.failure) for outcome in sweep.outcomes)
     if failed == len(sweep.outcomes):
         sys.exit(2)
-    verdicts = [outcome.verdict for outcome in sweep.outcomes]
+    verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
     if not any(verdict.decision == "approved" or verdict.proceed for verdict in verdicts):
         sys.exit(NOBODY_APPROVED)
     if failed:
@@ -71,7 +71,7 @@ def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
 
     sampled = row.predictors.by_products
     pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
-    if row.sequential:
+    if row.pass_at_k is None and row.pass_at_k_interval:  # of the sequential test
         pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
     return [
         name,

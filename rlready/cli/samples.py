@@ -1,16 +1,12 @@
 """rlready samples."""
 
 import argparse
-import contextlib
 import difflib
 import os
-import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlready.cli.arguments import add_work, find_past_run
 from rlready.errors import InputError
@@ -70,15 +66,14 @@ def execute(arguments: argparse.Namespace) -> None:
 
         run = find_past_run(arguments)
         sweep = read_sweep(run / "outcomes.json")
-        outcomes = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes} | {BASE: sweep.baseline}
+        outcomes = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
+        outcomes |= {BASE: sweep.baseline} if sweep.baseline else {}
         if not arguments.candidate:
             _print_counts(outcomes)
             return
         files = [find_file(outcomes, arguments.candidate, arguments.stage or STAGES[0])]
     chosen = [name for name in FILTERS if getattr(arguments, name)]
-    with _open_page() as write:
-        for text in describe_samples(files, chosen):
-            write(text)
+    _show(describe_samples(files, chosen))
 
 
 def find_evaluation(name: str | None) -> Path | None:
@@ -168,7 +163,7 @@ def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
     """
     from rlready.evaluation.samples import SAMPLES, read_rows
 
-    def pick(columns: Iterable[str]) -> Iterator[dict]:
+    def pick(columns: Sequence[str]) -> Iterator[dict]:
         rows = read_rows(files, columns)
         return (row for row in rows if not chosen or any(FILTERS[name](row) for name in chosen))
 
@@ -203,22 +198,12 @@ def _describe(row: dict, place: str) -> str:
     return show_controls("\n".join(lines)) + "\n\n"
 
 
-@contextlib.contextmanager
-def _open_page() -> Iterator[Any]:
-    """Yields what takes texts: a pager in a terminal, standard output elsewhere, or where there is no pager."""
-    command = shlex.split(os.environ.get("PAGER") or "less")
-    if not (sys.stdout.isatty() and sys.stdin.isatty() and command and shutil.which(command[0])):
-        yield sys.stdout.write
+def _show(texts: Iterator[str]) -> None:
+    """Shows texts in the user's pager in a terminal; elsewhere writes one after another to standard output."""
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        sys.stdout.writelines(texts)
         return
-    # As git does: short texts are printed, and what was read stays in the terminal.
-    environment = {"LESS": "FRX"} | os.environ
-    pager = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
-    try:
-        with contextlib.suppress(BrokenPipeError):  # it was left before the end
-            yield pager.stdin.write
-        with contextlib.suppress(BrokenPipeError):
-            pager.stdin.close()
-    finally:
-        while pager.poll() is None:
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the pager's
-                pager.wait()
+    from rich.pager import SystemPager
+
+    os.environ.setdefault("LESS", "FRX")  # as git does: short texts are printed, and what was read stays in the terminal
+    SystemPager().show("".join(texts))

@@ -70,9 +70,9 @@ def check_server(uri: str) -> None:
 def _explain(error: Exception, uri: str, what: str = "did not take everything") -> str:
     if isinstance(error, InputError):
         return str(error)
-    cause = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__
+    cause: BaseException = error
+    while below := cause.__cause__ or cause.__context__:
+        cause = below
     status = getattr(error, "get_http_status_code", lambda: None)()
     said = " ".join(repr(cause).split())
     for secret in filter(None, (os.environ.get(name, "").strip() for name in SECRETS)):

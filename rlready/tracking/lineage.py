@@ -34,11 +34,13 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
     from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
 
     child, candidate, base = run.info.run_id, outcome.candidate, outcome.links.get("base_model") or {}
-    places = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
-    # What a finished checkpoint was trained from, only its makers know.
-    above = "" if candidate.checkpoint else base.get("location", "")
-    places, parent = (places, above) if role == "candidate" else ({"base": base.get("location")}, "")
-    places = {stage: place for stage, place in places.items() if place}
+    if role == "candidate":
+        known = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
+        # What a finished checkpoint was trained from, only its makers know.
+        parent = "" if candidate.checkpoint else base.get("location", "")
+    else:
+        known, parent = {"base": base.get("location")}, ""
+    places = {stage: place for stage, place in known.items() if place}
     found = client.search_logged_models([experiment], f"source_run_id = '{child}'") if places else []
     models = {model.tags.get("rlready.stage"): model for model in found}
     outputs = {model.model_id for model in run.outputs.model_outputs} if run.outputs else set()

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlready.records.outcome import Candidate, Outcome
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import Outcome
 from rlready.tracking import view
 from rlready.tracking.client import attempt
 from rlready.tracking.lineage import list_datasets, log_models
@@ -51,7 +52,7 @@ def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) ->
         file: The samples; `samples_text_mb` bounds its size.
         baseline: Whether it is the base model as it is, which has a run of its own.
     """
-    run_id = os.environ.get("RLREADY_RUN_ID")
+    run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def log(client: Any, experiment: str) -> None:
         run = open_child(client, experiment, run_id, candidate, "baseline" if baseline else "candidate")
@@ -61,7 +62,7 @@ def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) ->
         attempt(log)
 
 
-def log_evaluation(name: str, description: dict, metrics: dict[str, float], files: list[Path]) -> None:
+def log_evaluation(name: str, description: dict, metrics: dict[str, float | None], files: list[Path]) -> None:
     """Logs an evaluation without a pipeline: a run of this name, its parameters, metrics, datasets and files. Never raises.
 
     Args:
@@ -76,7 +77,7 @@ def log_evaluation(name: str, description: dict, metrics: dict[str, float], file
 
         tags = {"rlready.evaluation": name, "rlready.role": "evaluation"}
         run = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags)
-        now, values = int(time.time() * 1000), {name_metric(k): v for k, v in metrics.items() if is_number(v)}
+        now, values = int(time.time() * 1000), {name_metric(k): v for k, v in metrics.items() if v is not None and is_number(v)}
         new = [Metric(key, value, now, 0) for key, value in values.items() if run.data.metrics.get(key) != value]
         parameters = {key: description[key] for key in ("model", "digest", "samples")} | description["sampling"]
         log_missing(client, run, parameters, metrics=new)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlready.records.external import ElsewhereRecord
@@ -33,7 +33,7 @@ def _list_before_rl(outcome: Outcome) -> Iterator[tuple[str, int, float | None]]
     yield from ((f"sft/pass_at_{k}_corrected", 0, value) for k, value in predictors.corrected)
     for k, interval in predictors.intervals.items():
         yield from _list_ends(f"sft/pass_at_{k}", interval)
-    yield "sft/false_positive_rate", 0, predictors.false_positives and predictors.false_positives.rate
+    yield "sft/false_positive_rate", 0, predictors.false_positives.rate if predictors.false_positives else None
     for name in ("low", "high", "samples") if predictors.sequence else ():
         yield f"sft/sequential_{name}", 0, getattr(predictors.sequence, name)
     yield from ((f"sft/{name}", 0, value) for name, value in dataclasses.asdict(predictors.by_products).items())
@@ -83,7 +83,7 @@ def _list_elsewhere(result: ElsewhereRecord) -> Iterator[tuple[str, int, float |
     yield "rl/device_hours", 0, result.device_hours
 
 
-def _list_ends(name: str, interval: list | None) -> Iterator[tuple[str, int, float | None]]:
+def _list_ends(name: str, interval: Sequence[float] | None) -> Iterator[tuple[str, int, float | None]]:
     yield from ((f"{name}_{end}", 0, value) for end, value in zip(("low", "high"), interval or (None, None), strict=True))
 
 

@@ -4,10 +4,11 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlready.records.outcome import Candidate
+from rlready.records.candidate import Candidate
 from rlready.tracking import view
 from rlready.tracking.client import attempt, search
 from rlready.tracking.origin import PARENT, describe_origin, is_kfp
@@ -24,7 +25,7 @@ def open_run(name: str, parameters: dict) -> None:
         name: That the user gave the run in KFP. On a laptop KFP makes up one, and the run is called like its folder.
         parameters: Flat pipeline parameters; longer values than MLflow takes are cut and end in `…`.
     """
-    run_id = os.environ.get("RLREADY_RUN_ID")
+    run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def open_(client: Any, experiment: str) -> None:
         given = name if is_kfp(run_id) else run_id
@@ -52,7 +53,7 @@ def stop_stage(candidate: Candidate | None) -> None:
 
 
 def _set_status(candidate: Candidate | None, status: str) -> None:
-    run_id = os.environ.get("RLREADY_RUN_ID")
+    run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def set_(client: Any, experiment: str) -> None:
         parent = open_parent(client, experiment, run_id)
@@ -157,7 +158,7 @@ def close_dead_runs(states: dict[str, str]) -> bool:
 
     def close(client: Any, experiment: str) -> bool:
         for run in list(_list_open(client, experiment)):
-            status = ENDINGS.get(states.get(run.data.tags["rlready.run_id"]))
+            status = ENDINGS.get(states.get(run.data.tags["rlready.run_id"], ""))
             # Of a candidate without an end nobody knows more than that it was stopped when its pipeline failed.
             candidates = status == "FAILED" and run.data.tags["rlready.role"] != "pipeline"
             if status:
@@ -221,7 +222,7 @@ def make_run(client: Any, experiment: str, name: str, tags: dict, more: dict | N
     return find_oldest(client, experiment, tags)
 
 
-def log_missing(client: Any, run: Any, parameters: dict, tags: dict | None = None, metrics: list = ()) -> None:
+def log_missing(client: Any, run: Any, parameters: dict, tags: dict | None = None, metrics: Sequence = ()) -> None:
     """Logs tags, metrics, and those parameters that the run does not have."""
     from mlflow.entities import Param, RunTag
 

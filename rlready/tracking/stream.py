@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from rlready.records.outcome import Candidate
+from rlready.records.candidate import Candidate
 from rlready.tracking.client import attempt, survive
 from rlready.tracking.metrics import is_number, name_metric
 from rlready.tracking.runs import open_child
@@ -21,7 +21,8 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
 
     class StreamTraining(TrainerCallback):
         def __init__(self):
-            self.points, self.sent, self.target = [], 0.0, None
+            self.points, self.sent = [], 0.0
+            self.target: tuple[Any, str] | None = None
             self.alive = bool(os.environ.get("RLREADY_RUN_ID") and os.environ.get("MLFLOW_TRACKING_URI"))
 
         def on_log(self, args, state, control, logs=None, **kwargs):
@@ -42,13 +43,12 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
             if self.target is None:
                 run_id = os.environ["RLREADY_RUN_ID"]
                 self.target = attempt(lambda c, e: (c, open_child(c, e, run_id, candidate).info.run_id))
-            self.alive = self.target is not None and bool(survive(self.log))
+            self.alive = bool(self.target and survive(lambda: self.log(*self.target)))
             self.points = []
 
-        def log(self):
+        def log(self, client, child):
             from mlflow.entities import Metric
 
-            client, child = self.target
             client.log_batch(child, metrics=[Metric(*point) for point in self.points])
             return True
 

@@ -13,7 +13,7 @@ from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.stages.plan.checks import check_values
 from rlready.stages.plan.propose import MINUTES, propose_values
 from rlready.stages.plan.sizes import propose_split

@@ -10,7 +10,7 @@ from typing import Any
 from rlready.errors import InputError, error_context
 from rlready.models.load import ADAPTERS, check_model_folder, count_parameters, digest_folder, find_model
 from rlready.models.remote import copy_remote, digest_remote, is_url
-from rlready.records.outcome import BaseModel, Candidate
+from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.cost import Shape, find_config, read_shape
 from rlready.stages.plan.model import check_model, find_file, read_json
 
@@ -42,7 +42,7 @@ class FoundModel:
     @property
     def key(self) -> tuple[str, str]:
         """What tells it from others: a copy has the same one."""
-        return tuple((m.digest or f"{m.location}@{m.revision}") if m else "" for m in (self.model, self.adapter_base))
+        return name_model(self.model), name_model(self.adapter_base) if self.adapter_base else ""
 
     def describe(self) -> str:
         """Returns it in a line."""
@@ -50,6 +50,11 @@ class FoundModel:
         base = f", adapters of {self.adapter_base.location}" if self.adapter_base else ""
         kind = f", {self.kind}" if self.kind else ""
         return f"{self.model.location} ({self.model.digest or 'not checked'}){kind}{size}{base}"
+
+
+def name_model(model: BaseModel) -> str:
+    """Returns the digest of a model, or where it is if the hub could not be asked."""
+    return model.digest or f"{model.location}@{model.revision}"
 
 
 def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
@@ -70,13 +75,12 @@ def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
     return _measure(found)
 
 
-def find_checkpoint(candidate: Candidate, ask: Ask) -> FoundModel:
+def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
     """Returns the model of a candidate that is a finished checkpoint: a folder, a hub id or a URL, whole or adapters.
 
     Raises:
         InputError: If it is not there, or cannot be asked, trained or saved.
     """
-    given, name = candidate.checkpoint, candidate.candidate_id
     if is_url(given.location):
         with error_context(name):
             return _find_remote(given)
@@ -84,14 +88,14 @@ def find_checkpoint(candidate: Candidate, ask: Ask) -> FoundModel:
     if local.is_dir() and given.revision:
         raise InputError(f"{name}: revision {given.revision!r} is of a hub model, and {given.location} is a folder")
     if not (local / ADAPTERS).exists():
-        found = find_whole(given.location, given.revision, name, ask)
-        adapters = found.model.digest and not local.is_dir() and ask(lambda: read_json(found.model, ADAPTERS), name)
-        return _find_adapters(found.model, adapters, name, ask) if adapters else found
+        whole = find_whole(given.location, given.revision, name, ask)
+        adapters = whole.model.digest and not local.is_dir() and ask(lambda: read_json(whole.model, ADAPTERS), name)
+        return _find_adapters(whole.model, adapters, name, ask) if adapters else whole
     with error_context(name):
         found = BaseModel(str(local.resolve()), "", digest_folder(local))
         if not (local / "adapter_model.safetensors").exists():
             raise InputError(f"{local} has no adapter_model.safetensors; other weight formats are not loaded")
-        return _find_adapters(found, read_json(found, ADAPTERS), name, ask)
+        return _find_adapters(found, read_json(found, ADAPTERS) or {}, name, ask)
 
 
 def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> FoundModel:
@@ -144,11 +148,11 @@ def pin(candidates: list[Candidate], ask: Ask) -> tuple[list[Candidate], dict[st
     Raises:
         InputError: If a checkpoint cannot be used.
     """
-    pinned, found, looked = [], {}, {}
+    pinned, found, looked = [], {}, dict[BaseModel, FoundModel]()
     for candidate in candidates:
         if candidate.checkpoint:
             place = candidate.checkpoint  # the same one for every seed
-            looked[place] = looked.get(place) or find_checkpoint(candidate, ask)
+            looked[place] = looked.get(place) or find_checkpoint(place, candidate.candidate_id, ask)
             model = found[candidate.candidate_id] = looked[place]
             candidate = dataclasses.replace(candidate, checkpoint=model.model, adapter_base=model.adapter_base)
         pinned.append(candidate)
@@ -163,8 +167,9 @@ def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], bas
     Raises:
         InputError: If such a checkpoint's loss is to be compared.
     """
-    first = next((candidate.candidate_id for candidate in candidates if candidate.checkpoint), "")
-    other, called = (base, "the base model") if base else (found.get(first), first)
+    if not found:
+        return
+    called, other = ("the base model", base) if base else next(iter(found.items()))
     for candidate in candidates:
         model = found.get(candidate.candidate_id)
         if not model or model is other:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rlready.config import Experiment, find_faults, list_parameters
 from rlready.data.registry import BUILTIN, find_benchmarks, get_mirror, list_benchmarks
 from rlready.errors import InputError
-from rlready.records.outcome import Candidate
+from rlready.records.candidate import Candidate
 from rlready.stages.plan.overrides import check_overrides
 from rlready.stages.plan.sweep import MOST
 

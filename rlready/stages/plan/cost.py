@@ -15,7 +15,7 @@ import yaml
 
 from rlready.config import Experiment, Training
 from rlready.models.load import locate
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.training.batch import divide_batch
 
 SHAPES = Path(__file__).parent / "shapes.yaml"
@@ -270,8 +270,8 @@ def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
     most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
     room = engine - weights
     sequences, seconds = _decode(shape, tokens * sample / mean, mean, room, sampling.tensor_parallel, most)
-    hours = [a + b for a, b in zip(_count_hours(work, TRAINING_SHARES), seconds, strict=True)]
-    return Need(parts, tuple(hours), _describe_sequences(sequences, memory))
+    best, worst = _count_hours(work, TRAINING_SHARES)
+    return Need(parts, (best + seconds[0], worst + seconds[1]), _describe_sequences(sequences, memory))
 
 
 def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> Need:
@@ -294,17 +294,17 @@ def _train(shape: Shape, tokens: float, length: float, training: Training) -> fl
 
 def _decode(
     shape: Shape, tokens: float, length: float, cache: float, tensor_parallel: int, most: float = MOST_SEQUENCES
-) -> tuple[float, tuple]:
+) -> tuple[float, tuple[float, float]]:
     """Returns how many sequences are decoded at once, at most those that there are, and GPU-hours of these tokens."""
     room = cache * tensor_parallel / (shape.cache * length)
     sequences = max(1.0, min(MOST_SEQUENCES, room, most))
     step = (2 * shape.parameters + sequences * length / 2 * shape.cache) / BANDWIDTH
     seconds = tokens / sequences * max(step, 2 * shape.parameters * sequences / PEAK)
-    return sequences, tuple(seconds / share / 3600 for share in DECODING_SHARES)
+    return sequences, (seconds / DECODING_SHARES[0] / 3600, seconds / DECODING_SHARES[1] / 3600)
 
 
 def _count_hours(operations: float, shares: tuple[float, float]) -> tuple[float, float]:
-    return tuple(operations / PEAK / share / 3600 for share in shares)
+    return operations / PEAK / shares[0] / 3600, operations / PEAK / shares[1] / 3600
 
 
 def _describe_sequences(sequences: float, memory: float) -> str:

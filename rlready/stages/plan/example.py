@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rlready.models.load import locate
 from rlready.models.prompts import choose_prompt, continue_thought, write_messages
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.stages.plan.model import TURNS, read_template, read_tokens, render_turns
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from rlready.errors import InputError, Unreachable
 from rlready.models.load import BUILTIN, load_tokenizer, locate
@@ -20,7 +21,7 @@ from rlready.models.weights import (
     quiet_transformers,
     read_architecture,
 )
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 
 QUESTION, ANSWER = "What is seven?", "It is seven."
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
@@ -139,7 +140,7 @@ def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: 
     def strftime_now(form: str) -> str:
         return datetime.datetime(2001, day, day, day, day).strftime(form)
 
-    more = tokens | {"add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
+    more: dict[str, Any] = {**tokens, "add_generation_prompt": turns[-1]["role"] == "user", "strftime_now": strftime_now}
     try:
         with _limit_time():
             return render_jinja_template([turns], chat_template=template, **more)[0][0]

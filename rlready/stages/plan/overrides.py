@@ -5,6 +5,7 @@ import importlib.util
 import math
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from rlready.config import Experiment
 
@@ -68,7 +69,7 @@ def _spread(reasons: dict[str, str]) -> dict[str, str]:
 DECIDED = _spread(REASONS)
 DECIDED_FOR = {stage: _spread(reasons) for stage, reasons in REASONS_FOR.items()}
 # Values that TRL looks at only once it trains, or takes for another than is meant.
-CHOICES = {
+CHOICES: dict[str, dict[str, tuple]] = {
     "sft": {"loss_type": ("nll", "dft", "chunked_nll")},
     "rl": {
         "loss_type": ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
@@ -123,16 +124,17 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     """Yields what is wrong with values that the config itself takes as they are."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for field, value in overrides.items():
-        default, choices = getattr(fields.get(field), "default", None), CHOICES[stage].get(field)
+        default: Any = fields[field].default if field in fields else None
+        choices = CHOICES[stage].get(field)
         if choices and value not in choices:
             yield f"{field} {value!r} is none of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
-            kinds = (int, float) if "float" in str(fields[field].type) else (int,)
+            whole = "float" not in str(fields[field].type)
+            kinds = {int} if whole else {int, float}
             if type(value) not in kinds or not math.isfinite(value) or value < min(0, default):
-                what = "whole number" if kinds == (int,) else "number"
-                yield f"{field} is a {what}{' of at least 0' if default >= 0 else ''}, not {value!r}"
+                yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
 
 
 def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
@@ -154,10 +156,9 @@ def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
         try:
             arguments = kind(**(ours | tried))
             model = torch.nn.Linear(1, 1)
-            Trainer.get_optimizer_cls_and_kwargs(arguments, model)
-            steps = {"num_warmup_steps": 1, "num_training_steps": 2}
-            more = {"scheduler_specific_kwargs": arguments.lr_scheduler_kwargs}
-            get_scheduler(arguments.lr_scheduler_type, torch.optim.SGD(model.parameters(), 1e-3), **steps, **more)
+            Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]  # it takes any module
+            optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+            get_scheduler(arguments.lr_scheduler_type, optimizer, 1, 2, arguments.lr_scheduler_kwargs)
             if arguments.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
                 return "use_liger_kernel needs liger-kernel, which is not installed; leave it out"
         except Exception as error:  # whatever TRL says against it

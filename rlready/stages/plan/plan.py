@@ -12,8 +12,8 @@ from typing import Any
 from rlready.config import STAGE_READS, Base, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
 from rlready.models.remote import is_url
-from rlready.records.outcome import BaseModel, Candidate
-from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, pin
+from rlready.records.candidate import BaseModel, Candidate
+from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.cost import Lengths, Shape
 from rlready.stages.plan.example import show_example
@@ -111,9 +111,8 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             doubts.append(str(error))
             return None
 
-    base = None
-    if experiment.base.model:
-        base = find_whole(experiment.base.model, experiment.base.revision, "base_model", ask)
+    given = experiment.base
+    base = find_whole(given.model, given.revision, "base_model", ask) if given.model else None
     candidates, models = pin(candidates, ask)
     check_candidates(experiment, candidates)
     kinds = list(compare_kinds(candidates, models, base))
@@ -125,12 +124,13 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     if not experiment.rl.steps and find_short(experiment, candidates, count_rows(seen.rows) | counted):
         experiment = leave_out_rl(experiment)
     check_sizes(experiment, candidates, counted)
-    pinned = base and base.model
+    pinned = base.model if base else None
     settings, digest = write_all_settings(experiment, pinned, seen, candidates, share(candidates, models, pinned))
-    largest = max([base] * bool(base) + [*models.values()], key=lambda model: model.parameters or math.inf)
+    all_models = [*([base] if base else []), *models.values()]
+    largest = max(all_models, key=lambda model: model.parameters or math.inf)
     lengths = count_lengths(experiment, first.model, seen.samples)
     estimate = estimate_cost(experiment, candidates, largest.parameters or 1e9, lengths)
-    texts = kinds + check_lengths(experiment, candidates, [base] * bool(base) + [*models.values()], lengths, seen)
+    texts = kinds + check_lengths(experiment, candidates, all_models, lengths, seen)
     texts += describe_texts(first.model, seen)
     return Plan(
         candidates, pinned, models, seen.revisions, settings, digest, estimate, largest.shape,
@@ -172,8 +172,10 @@ def settle(experiment: Experiment, model: BaseModel) -> Experiment:
 
 def leave_out_rl(experiment: Experiment) -> Experiment:
     """Returns an experiment whose data is not set apart for RL: there is none, and too little data for it or no base model."""
-    unused = {"rl_data": "", "rl_problems": 0, "benchmark_problems": 0, "min_pass_rate": 0.0, "max_pass_rate": 1.0}
-    return dataclasses.replace(experiment, curate=dataclasses.replace(experiment.curate, **unused))
+    curate = dataclasses.replace(
+        experiment.curate, rl_data="", rl_problems=0, benchmark_problems=0, min_pass_rate=0.0, max_pass_rate=1.0
+    )
+    return dataclasses.replace(experiment, curate=curate)
 
 
 BASELINE = make_candidate(0, "random", 1, 1e-6, 0)
@@ -182,7 +184,7 @@ BASELINE = make_candidate(0, "random", 1, 1e-6, 0)
 
 def share(candidates: list[Candidate], models: dict[str, FoundModel], base: BaseModel | None) -> dict[str, str]:
     """Returns the candidates whose model is measured as another's, and whose: the base model's, or an earlier checkpoint's."""
-    first = {(base.digest or f"{base.location}@{base.revision}", ""): BASELINE} if base else {}
+    first = {(name_model(base), ""): BASELINE} if base else {}
     shared = {}
     for candidate in candidates:
         name = candidate.candidate_id

@@ -2,10 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from rlready.config import parse_parameters
 from rlready.data.registry import BUILTIN
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.stages.plan.cost import Shape, find_shape
 from rlready.stages.plan.sizes import propose_split
 from rlready.stages.plan.sweep import expand_sweep
@@ -28,7 +29,7 @@ class Value:
     """A parameter of a proposed recipe, and why it has this value."""
 
     name: str
-    value: object
+    value: Any
     why: str
 
 

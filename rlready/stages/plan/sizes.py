@@ -1,14 +1,22 @@
 """How many rows there are for the splits: whether they are enough, and sizes that fit."""
 
+from collections.abc import Mapping
+
 from rlready.config import Experiment
 from rlready.data.registry import list_benchmarks
 from rlready.errors import InputError
-from rlready.records.outcome import Candidate
+from rlready.records.candidate import Candidate
 
+Use = str | tuple[str, str]  # of a source: sft, rl or predictors; (evaluation, name) or (decontaminate, name)
 LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; with fewer there is nothing to split
 
 
-def count_problems(samples: dict, complete: set) -> dict[str, int]:
+def name_use(use: Use) -> str:
+    """Returns sft, rl, predictors, evaluation or decontaminate."""
+    return use if isinstance(use, str) else use[0]
+
+
+def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[str, int]:
     """Returns the distinct problems for training, RL, predictors and evaluation, of the sources of which all rows were read.
 
     Args:
@@ -16,9 +24,9 @@ def count_problems(samples: dict, complete: set) -> dict[str, int]:
         complete: Uses of which these are all.
     """
     evaluated = {row["problem_id"] for use, rows in samples.items() if use not in ("sft", "rl") for row in rows}
-    uses = {}
+    uses: dict[str, set[Use]] = {}
     for use in samples:
-        uses.setdefault(use if isinstance(use, str) else use[0], set()).add(use)
+        uses.setdefault(name_use(use), set()).add(use)
     counted = {}
     for name, parts in uses.items():
         if parts <= complete:
@@ -27,12 +35,11 @@ def count_problems(samples: dict, complete: set) -> dict[str, int]:
     return counted
 
 
-def count_rows(rows: dict) -> dict[str, float]:
+def count_rows(rows: dict[Use, float]) -> dict[str, float]:
     """Returns the most rows for training, RL, predictors and evaluation, of the most rows of each source."""
     counted: dict[str, float] = {}
     for use, count in rows.items():
-        name = use if isinstance(use, str) else use[0]
-        counted[name] = counted.get(name, 0) + count
+        counted[name_use(use)] = counted.get(name_use(use), 0) + count
     return counted
 
 
@@ -62,7 +69,7 @@ def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[st
     return wanted
 
 
-def find_short(experiment: Experiment, candidates: list[Candidate], counted: dict[str, int]) -> list[str]:
+def find_short(experiment: Experiment, candidates: list[Candidate], counted: Mapping[str, float]) -> list[str]:
     """Returns the uses of which there are fewer problems than the splits take; arguments as of `check_sizes`."""
     wanted = _list_wanted(experiment, candidates)
     return [use for use in wanted if use in counted and counted[use] < sum(wanted[use].values())]
@@ -91,7 +98,7 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
         f" {' + '.join(f'{number} ({name})' for name, number in wanted[use].items())} = {sum(wanted[use].values())}"
         for use in short
     ]
-    fitting = {}
+    fitting: dict[str, int] = {}
     for use in short:
         fitting |= propose_split(use, counted[use], not curate.rl_data, not curate.predictor_data)
     if fitting:

@@ -9,6 +9,7 @@ from rlready.data.problems import read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import examine
 from rlready.errors import InputError
+from rlready.stages.plan.sizes import Use
 from rlready.verifier import describe_reference, find_format, find_origin, judge_all
 from rlready.verifier.registry import Origin
 
@@ -32,9 +33,9 @@ class Look:
     """
 
     revisions: dict[str, str] = field(default_factory=dict)
-    samples: dict = field(default_factory=dict)
-    complete: set = field(default_factory=set)
-    rows: dict = field(default_factory=dict)
+    samples: dict[Use, list[dict]] = field(default_factory=dict)
+    complete: set[Use] = field(default_factory=set)
+    rows: dict[Use, float] = field(default_factory=dict)
     changed: Counter = field(default_factory=Counter)
     formats: dict[str, Origin] = field(default_factory=dict)
     by_text: list[str] = field(default_factory=list)
@@ -51,7 +52,9 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
     """
     seen = Look()
-    uses = list_sources(curate) | {("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate}
+    uses: dict[Use, tuple[str, str]] = list_sources(curate) | {
+        ("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate
+    }
     for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
         if source.format:
@@ -60,12 +63,13 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         if contents is None:
             seen.revisions[source.key], seen.samples[use] = "not checked", []
             continue
-        revision = seen.revisions[source.key] = contents.digest
+        seen.revisions[source.key] = contents.digest
         seen.rows[use] = source.most_rows if contents.rows is None else contents.rows
         split = use if use in ("sft", "rl") else "evaluation"
         few = contents.rows is not None and contents.rows <= ROWS_COUNTED
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT
-        revision, noted = "" if source.path else revision, []
+        noted: list[str] = []
+        revision = "" if source.path else contents.digest
         seen.samples[use] = read_some(source, split, curate.seed, count, revision, noted.append)
         for form in {row["format"] for row in seen.samples[use]} - seen.formats.keys():
             seen.formats[form] = find_origin(form)
@@ -102,11 +106,11 @@ def describe_formats(seen: Look) -> list[str]:
     return lines
 
 
-def refuse_guessing(curate: Curate, samples: dict[str, list[dict]]) -> None:
+def refuse_guessing(curate: Curate, samples: dict[Use, list[dict]]) -> None:
     """Raises InputError if Pass@k would be measured on multiple choice, where guessing alone passes at a large k."""
-    asked = {curate.predictor_data: samples.get("predictors")} if curate.predictor_data else {}
-    asked = asked or {name: samples["evaluation", name] for name in list_benchmarks(curate)}
-    for name, rows in asked.items():
+    asked: dict[str, Use] = {name: ("evaluation", name) for name in list_benchmarks(curate)}
+    for name, use in ({curate.predictor_data: "predictors"} if curate.predictor_data else asked).items():
+        rows = samples[use]
         options = next((row["options"] for row in rows if row.get("options")), 0)
         if options:
             guessed = 1 - (1 - 1 / options) ** 64

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlready.config import SUBSETS, Sweep, check_keys
 from rlready.errors import InputError
-from rlready.records.outcome import BaseModel, Candidate
+from rlready.records.candidate import BaseModel, Candidate
 
 # Keys of a setting, and the lists that they take what is left out from.
 LISTS = {

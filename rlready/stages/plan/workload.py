@@ -6,7 +6,7 @@ from rlready.config import Experiment
 from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
 from rlready.models.load import locate
 from rlready.models.prompts import choose_prompt, fill_prompt
-from rlready.records.outcome import BaseModel, Candidate
+from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
 from rlready.stages.plan.cost import Lengths
 
@@ -40,7 +40,7 @@ def estimate_cost(
     asked, tested = (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
     # Tokens in all; operations a parameter outside of sampling; tokens sampled, in so many steps; seconds a token that a
     # model of no size takes (laptop recipe).
-    work = {
+    work: dict[str, tuple[float, float, float, float, float]] = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
         "predictors": (
             heldout + asked,
@@ -60,7 +60,7 @@ def estimate_cost(
     return estimate
 
 
-def _count_parts(*completions: int) -> int:
+def _count_parts(*completions: float) -> float:
     """Returns how often a CPU goes through the steps of so many greedy and sampled completions, some of them at a time."""
     return sum(-(-count // FILL_CPU) for count in completions)
 
@@ -91,8 +91,8 @@ def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[f
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(source))
-        return tuple([len(e) for e in tokenizer.encode_batch(texts)] for texts in (prompts, solutions))
-    return tuple([len(text) / 4 for text in texts] for texts in (prompts, solutions))
+        return [len(e) for e in tokenizer.encode_batch(prompts)], [len(e) for e in tokenizer.encode_batch(solutions)]
+    return [len(text) / 4 for text in prompts], [len(text) / 4 for text in solutions]
 
 
 def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
