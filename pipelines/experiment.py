@@ -20,7 +20,7 @@ another model.
 
 import contextlib
 import inspect
-from typing import ContextManager, List  # noqa: UP035  kfp reads the annotation by name
+from typing import Any, List  # noqa: UP035  kfp reads the annotation by name
 
 from kfp import dsl
 
@@ -34,11 +34,11 @@ from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
 from rlready.config import SECTIONS, list_form, list_parameters, name_fields
 from rlready.placement.placement import read_parallelism, read_placement
-from rlready.placement.pods import placed
+from rlready.placement.pods import with_placement
 
 # Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
-plan, curate, sft, predictors = placed(plan), placed(curate), placed(sft), placed(predictors)
-gate, rl, benchmark, report = placed(gate), placed(rl), placed(benchmark), placed(report)
+plan, curate, sft, predictors = with_placement(plan), with_placement(curate), with_placement(sft), with_placement(predictors)
+gate, rl, benchmark, report = with_placement(gate), with_placement(rl), with_placement(benchmark), with_placement(report)
 
 
 @dsl.pipeline(name="measure-candidates")
@@ -61,7 +61,7 @@ def measure_candidates(
     return dsl.Collected(measured.outputs["predictors_record"])
 
 
-def whole_loop() -> ContextManager:
+def whole_loop() -> contextlib.AbstractContextManager:
     """Returns what stands around a loop that may be empty: on a cluster a loop of one.
 
     The backend fails a task that collects from an empty loop, but collects nothing from one in another loop's iteration
@@ -127,7 +127,7 @@ def conclude(
         told.set_display_name("Report").set_caching_options(False)
 
 
-def experiment(*arguments):
+def build(*arguments: Any) -> None:
     """Runs RL only for the fine-tuned candidates that pass a gate on Pass@k and generalization loss, and reports on all."""
     given = dict(zip(list_form(), arguments, strict=True))
     planned = plan(**given, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER).set_display_name("Plan")
@@ -168,18 +168,18 @@ def _write_signature() -> tuple[inspect.Signature, str]:
     taken = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = [inspect.Parameter(p.name, taken, default=p.default, annotation=p.type) for p in form]
     texts = [f"        {p.name}: {p.description} (default from: {p.source})" for p in form]
-    return inspect.Signature(signature), "\n".join([f"{experiment.__doc__}\n", "    Args:", *texts])
+    return inspect.Signature(signature), "\n".join([f"{build.__doc__}\n", "    Args:", *texts])
 
 
 def _describe() -> str:
     """Returns what KFP's UI shows of the pipeline, as Markdown in a panel that does not scroll; then every parameter."""
     sections = {field[:1]: name.partition("_")[0] for name, field in name_fields().items()}
-    about = {section: inspect.getdoc(kind).partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
+    about = {section: (inspect.getdoc(kind) or "").partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
     numbered = [f"{number}. {name}: {about.get(name, 'all other parameters')}" for number, name in sections.items()]
     lines = [f"{p.name}: {p.description} (default from: {p.source})" for p in list_parameters().values()]
     texts = "`rlready run --help` and rlready's page docs/reference/parameters.md explain every parameter"
     return "\n".join([
-        f"{experiment.__doc__}\n\nThe fields of its form are numbered by what they set:\n",
+        f"{build.__doc__}\n\nThe fields of its form are numbered by what they set:\n",
         *numbered,
         f"\nEntries called `example` count for nothing: replace them, or leave them. {texts}.\n\nParameters:",
         *lines,
@@ -187,5 +187,5 @@ def _describe() -> str:
 
 
 description = _describe()
-experiment.__signature__, experiment.__doc__ = _write_signature()
-experiment = dsl.pipeline(name="rlready", description=description)(experiment)
+build.__signature__, build.__doc__ = _write_signature()  # type: ignore[attr-defined]  # inspect reads it
+experiment = dsl.pipeline(name="rlready", description=description)(build)

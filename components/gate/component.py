@@ -13,7 +13,7 @@ def gate(
     measured: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
     records: dsl.Output[dsl.Artifact],
     verdicts: dsl.Output[dsl.Markdown],
-) -> NamedTuple("Gate", [("anyone", str), ("approved", List[dict])]):  # noqa: UP006
+) -> NamedTuple("Gate", [("anyone", str), ("approved", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
     """Decides which candidates go on to RL.
 
     Args:

@@ -37,7 +37,7 @@ def plan(
     settings: dict,
     run_name: str,
     plan: dsl.Output[dsl.Markdown],
-) -> NamedTuple(
+) -> NamedTuple(  # type: ignore[valid-type]  # kfp compiles the function alone
     "Plan",
     [
         ("candidates", List[str]),  # noqa: UP006

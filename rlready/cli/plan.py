@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from rlready.run.kfp.limits import check_size
     from rlready.run.kfp.package import write_package
     from rlready.run.kfp.preview import preview
-    from rlready.run.local.cache_preview import foresee
+    from rlready.run.local.cache_preview import preview_cache
     from rlready.stages.plan.machine import describe_machine, look_at_machine
     from rlready.stages.plan.plan import describe_plan, make_plan
 
@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> None:
         here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
         lines, wrong, _ = describe_machine(*here, look_at_machine(work))
     print("\n".join([described, *lines]), flush=True)
-    print_work(work, foresee(work, plan, parameters).describe(plan))
+    print_work(work, preview_cache(work, plan, parameters).describe(plan))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
         write_package(package, parameters, placement, None)

@@ -96,7 +96,7 @@ def print_work(work: Path, cached: str = "") -> None:
 
     Args:
         work: Folder for runs, cache and tracking.
-        cached: What `Foresight.describe` says.
+        cached: What `CachePreview.describe` says.
     """
     from rlready.run.local import storage
     from rlready.stages.plan.machine import show_bytes

@@ -21,7 +21,7 @@ from rlready.errors import InputError
 
 if TYPE_CHECKING:
     from rlready.analysis.sweep_result import SweepResult
-    from rlready.run.local.progress_table import Board
+    from rlready.run.local.progress_table import ProgressTable
     from rlready.stages.plan.plan import Plan
 
 TEXT = "Run the experiment on this machine, or go on with it."
@@ -42,7 +42,7 @@ def add_running(command: argparse.ArgumentParser) -> None:
     """Adds where and how a run on this machine goes."""
     add_work(command)
     command.add_argument("--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)")
-    command.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage, not the board")
+    command.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage, not the progress table")
 
 
 def execute(arguments: argparse.Namespace) -> None:
@@ -67,7 +67,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     """
     from rlready.run.local import run_locks, storage
     from rlready.run.local.containers import find_image
-    from rlready.run.local.progress_table import Board
+    from rlready.run.local.progress_table import ProgressTable
     from rlready.stages.plan.machine import describe_machine, look_at_machine
     from rlready.stages.plan.plan import describe_plan, make_plan
 
@@ -85,7 +85,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     print_error("\n".join(tight))
     print_result("log", folder / "log.txt")
     print(flush=True)
-    board = Board(plan, side_by_side)
+    table = ProgressTable(plan, side_by_side)
     with (folder / "log.txt").open("w") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "rlready.run.local.local", str(work), str(folder), str(side_by_side), *image],
@@ -95,7 +95,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
             start_new_session=True,
         )
         try:
-            _watch(child, board, folder / "events.jsonl", arguments.verbose)
+            _watch(child, table, folder / "events.jsonl", arguments.verbose)
         except KeyboardInterrupt:
             print("\nstopped; the same command goes on from here", flush=True)
             raise
@@ -104,33 +104,33 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
                 run_locks.close_dead(work)
-    if board.failures and not board.written:
-        raise InputError("\n".join([*dict.fromkeys(board.failures), f"the log is {folder / 'log.txt'}"]))
-    if not board.written:
+    if table.failures and not table.written:
+        raise InputError("\n".join([*dict.fromkeys(table.failures), f"the log is {folder / 'log.txt'}"]))
+    if not table.written:
         ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
         raise InputError("\n".join(["the run ended without a report; the end of its log:", *ending]))
     for source, file in FILES.items():
-        shutil.copy(board.written[source], folder / file)
+        shutil.copy(table.written[source], folder / file)
     sweep = _read_result(folder, plan)
     print_outcomes(sweep)
-    print_places(folder, work, tracked=not board.lost)
+    print_places(folder, work, tracked=not table.lost)
     end_with(sweep)
 
 
-def _watch(child: subprocess.Popen, board: "Board", events: Path, verbose: bool) -> None:
-    """Feeds the board until the run ends; on a terminal the board is drawn, elsewhere events are lines."""
+def _watch(child: subprocess.Popen, table: "ProgressTable", events: Path, verbose: bool) -> None:
+    """Feeds the progress table until the run ends; a terminal shows it, other outputs get one line per event."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
 
     def lines() -> None:
-        for line in board.read(events):
+        for line in table.read(events):
             if not console.is_terminal or verbose:
-                print_progress(board.begun, line)
+                print_progress(table.begun, line)
 
     if console.is_terminal and not verbose:
-        with Live(board.draw(), console=console, refresh_per_second=2, get_renderable=board.draw):
+        with Live(table.draw(), console=console, refresh_per_second=2, get_renderable=table.draw):
             while child.poll() is None:
                 lines()
                 time.sleep(0.2)

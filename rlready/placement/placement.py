@@ -15,7 +15,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from rlready.config import Parameter, check_keys, coerce, knob
 from rlready.config.recipes import read_recipe
@@ -128,12 +128,12 @@ def _check_claims(where: str, entries: Placement) -> None:
 
 
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
-    fields = {item.name: item for item in dataclasses.fields(Placement)}
+    fields, types = {item.name: item for item in dataclasses.fields(Placement)}, get_type_hints(Placement)
     _check_keys(where, entries or {}, tuple(fields))
     parsed = {}
     for key, value in (entries or {}).items():
         field, name = fields[key], f"{where}.{key}"
-        parsed[key] = coerce(Parameter(name, field.type, None, **field.metadata), value)
+        parsed[key] = coerce(Parameter(name, types[key], None, **field.metadata), value)
         _check_value(name, key, parsed[key])
         if key in OF_TRAINING and parsed[key] and where.split(".")[-1] not in train_job.INPUTS:
             raise InputError(f"{name}: only for {' and '.join(train_job.INPUTS)}, the stages that train")
@@ -147,7 +147,7 @@ def _check_keys(where: str, given: Any, known: tuple[str, ...]) -> None:
 
 
 def _check_value(name: str, key: str, value: Any) -> None:
-    def check(held: bool, expected: str, of: Any = value) -> None:
+    def check(held: object, expected: str, of: Any = value) -> None:
         if not held:
             raise InputError(f"{name}: expected {expected}; got {of!r}")
 
@@ -225,20 +225,19 @@ def list_queue_labels(placement: Placement) -> dict[str, str]:
 
 def count_seconds(duration: str) -> int:
     """Returns the seconds of a duration such as 90m."""
-    amount, unit = DURATION.fullmatch(duration).groups()
-    return int(amount) * SECONDS[unit]
+    return int(duration[:-1]) * SECONDS[duration[-1]]
 
 
 def count_bytes(quantity: str) -> int:
     """Returns the bytes of an amount such as 80Gi; 0 of an empty one."""
     if not quantity:
         return 0
-    unit = QUANTITY.fullmatch(quantity)[1] or ""
+    unit = quantity.lstrip("0123456789")
     power = " KMGTPE".index(unit[0]) if unit else 0
     return int(quantity.removesuffix(unit)) * (1024 if unit.endswith("i") else 1000) ** power
 
 
-def load_placement(name: str) -> dict[str, Placement]:
+def load_placement(name: str) -> Placements:
     """Reads where the stages of a recipe run on a cluster.
 
     Args:

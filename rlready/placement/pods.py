@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from kfp.dsl.base_component import BaseComponent
+
 from rlready.placement.images import resolve_image
 from rlready.placement.placement import (
     CHECKPOINTS,
@@ -24,8 +26,8 @@ SCRATCHED = {checkpoints.ROOT: f"{SCRATCH}/checkpoints", "TMPDIR": SCRATCH, "HF_
 RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 
-def placed(component: Callable) -> Callable:
-    """Returns the component; where the pipeline is compiled for a cluster, each of its tasks is placed.
+def with_placement(component: BaseComponent) -> Callable[..., Any]:
+    """Returns the component; if the pipeline is compiled for a cluster, with the placement set on each of its tasks.
 
     Args:
         component: A KFP component with the name of its stage.

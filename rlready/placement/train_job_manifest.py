@@ -46,7 +46,7 @@ def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
         "manager": "rlready.io/placement",
         "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}},
     }
-    trainer = {
+    trainer: dict[str, Any] = {
         "image": image,
         "numNodes": asked["nodes"],
         "numProcPerNode": max(1, placement.gpus),
@@ -55,7 +55,7 @@ def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
     if requests:
         trainer["resourcesPerNode"] = {"requests": requests} | ({"limits": limits} if limits else {})
     runtime = {"apiGroup": train_job.API[0], "kind": "ClusterTrainingRuntime", "name": asked["runtime"]}
-    spec = {"runtimeRef": runtime, "trainer": trainer, "runtimePatches": [patch]}
+    spec: dict[str, Any] = {"runtimeRef": runtime, "trainer": trainer, "runtimePatches": [patch]}
     if placement.timeout:
         spec["activeDeadlineSeconds"] = count_seconds(placement.timeout)
     labels = {"app.kubernetes.io/part-of": "rlready"} | list_queue_labels(placement)

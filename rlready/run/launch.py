@@ -19,11 +19,12 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rlready.config import STAGE_READS, read_settings
 from rlready.errors import InputError, StageFailed
-from rlready.records.outcome import CANDIDATE_STAGES, Candidate, Failure, Outcome, is_baseline
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import CANDIDATE_STAGES, Failure, Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.runtime import events, failures
 from rlready.tracking.log import log_outcome
@@ -52,9 +53,12 @@ def launch(stage: str, **arguments) -> Any:
     Raises:
         SystemExit: With the reason in marked lines, if the stage failed; its traceback is in the output already.
     """
-    candidate = from_json(Candidate, arguments["candidate"]) if stage in CANDIDATE_STAGES else None
+    if stage not in CANDIDATE_STAGES:
+        state, value, _ = _repeat(stage, None, arguments)
+        return value if state == "finished" else _end_run(_mark_failure(stage, value))
+    candidate = from_json(Candidate, arguments["candidate"])
     before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
-    about = {"display_name": f"{candidate.candidate_id}: {stage}"} if candidate else {}
+    metadata = {"display_name": f"{candidate.candidate_id}: {stage}"}
     failure = before and before.failure
     if failure:
         events.emit(stage, candidate.candidate_id, "skipped")
@@ -63,23 +67,27 @@ def launch(stage: str, **arguments) -> Any:
         begun = time.time()
         state, value, tries = _repeat(stage, candidate, arguments)
         if state == "finished":
-            return about | (value or {}) if candidate else value
-        if candidate is None or is_baseline(stage, candidate, before):
-            fail_run()
-            sys.stdout.flush()  # the reason comes last, as near to the end of the log as this process can bring it
-            raise SystemExit(_mark_failure(stage, candidate, value))
-        print(_mark_failure(stage, candidate, value), flush=True)
+            return metadata | (value or {})
+        marked = _mark_failure(f"{stage} of {candidate.candidate_id}", value)
+        if is_baseline(stage, candidate, before):
+            _end_run(marked)
+        print(marked, flush=True)
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
     outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
     write_record(outcome, arguments["outcome"])
-    # KFP takes an output that is not there for lost.
+    # KFP treats a missing output as lost.
     write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")
     log_outcome(outcome)
-    return about | {"failed": f"{failure.stage}: {failure.reason}"}
+    return metadata | {"failed": f"{failure.stage}: {failure.reason}"}
 
 
-def _mark_failure(stage: str, candidate: Candidate | None, message: str) -> str:
-    where = f"{stage} of {candidate.candidate_id}" if candidate else stage
+def _end_run(marked: str) -> NoReturn:
+    fail_run()
+    sys.stdout.flush()  # so that the reason is the last line of the log
+    raise SystemExit(marked)
+
+
+def _mark_failure(where: str, message: str) -> str:
     return events.mark("\n".join(f"{events.FAILED}{where}: {line}" for line in message.splitlines()))
 
 
@@ -102,10 +110,10 @@ def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[s
 def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any]:
     path = os.environ.get(SOCKET)
     if path and (os.path.exists(path) or (candidate and _wait_for(path))):
-        return _ask(path, stage, arguments)
-    # What a TrainJob runs is in pods of its own.
-    alone = candidate and train_job.MANIFEST not in os.environ
-    return _spawn(stage, candidate, arguments) if alone else run_stage(stage, arguments)
+        return _send(path, stage, arguments)
+    # A TrainJob runs in pods of its own.
+    isolated = candidate and train_job.MANIFEST not in os.environ
+    return _spawn(stage, arguments) if isolated else run_stage(stage, arguments)
 
 
 def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
@@ -126,7 +134,7 @@ def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
 
 
 def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
-    if train_job.MANIFEST in os.environ:
+    if candidate_id and train_job.MANIFEST in os.environ:
         return train_job.run(stage, candidate_id, arguments)
     if "training" in STAGE_READS.get(stage, ()):
         training = read_settings(arguments["settings"]).training
@@ -145,8 +153,8 @@ def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
     return None if is_baseline(stage, candidate, arguments.get("before")) else candidate
 
 
-def _spawn(stage: str, candidate: Candidate, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in a child, so that what kills it, such as a lack of memory, leaves somebody to say so and to go on."""
+def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
+    """Runs a stage in a child, so that this process can report what kills it, such as a lack of memory, and go on."""
     with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
         given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
         given.write_text(json.dumps(arguments))
@@ -191,7 +199,7 @@ def _wait_for(path: str, seconds: float = 60) -> bool:
     return True
 
 
-def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
+def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
     killed = failures.count_kills()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
@@ -200,9 +208,8 @@ def _ask(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
         connection.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    if not answer:
-        answer = json.dumps(["died", -signal.SIGKILL])  # the process that would have told is dead itself
-    state, value = json.loads(answer)
+    # Without an answer, the process that would have sent one is dead itself.
+    state, value = json.loads(answer) if answer else ("died", -signal.SIGKILL)
     if state == "died":
         return _report_death(stage, arguments, value, failures.count_kills() > killed)
     return state, value

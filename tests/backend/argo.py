@@ -10,7 +10,7 @@ from backend.launcher import Exit, PodLost, Stage, launch
 from backend.package import Package
 from backend.store import Execution, Store
 from backend.values import DriverFailed
-from rlready.run.kfp.workflow import Place, sort_tasks
+from backend.workflow import Place, sort_tasks
 
 POD = 5.0  # seconds that a pod costs beside its work
 RETRIES = 2  # KFP's ConfigMap: retryStrategy {limit: 2, retryPolicy: OnError} for every template

@@ -1,11 +1,15 @@
 """The packages that the model of the backend runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backend.package import Package, read_package
 from backend.sketch import compile_sketch
+from rlready.config.recipes import load_recipe
+from rlready.placement.placement import Placements, parse_placement
+from rlready.run.kfp.package import write_package
 
 IMAGE = "registry.example/rlready:1"
 
@@ -13,25 +17,23 @@ IMAGE = "registry.example/rlready:1"
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory) -> Package:
     """The project's pipeline with the laptop recipe, as it is compiled for a cluster."""
-    return compile_recipe(tmp_path_factory.mktemp("package"), None)
+    return compile_recipe(tmp_path_factory.mktemp("package"), parse_placement(None))[0]
 
 
 @pytest.fixture(scope="session")
 def on_volumes(tmp_path_factory) -> Package:
     """The same with a volume for the checkpoints of SFT and RL."""
     placed = {"checkpoints": "rlready-checkpoints"}
-    return compile_recipe(tmp_path_factory.mktemp("volumes"), {"sft": placed, "rl": placed})
+    return compile_recipe(tmp_path_factory.mktemp("volumes"), parse_placement({"sft": placed, "rl": placed}))[0]
 
 
-def compile_recipe(folder: Path, placement: dict | None) -> Package:
-    """Compiles the laptop recipe with a placement."""
-    from rlready.config.recipes import load_recipe
-    from rlready.placement.placement import parse_placement
-    from rlready.run.kfp.package import write_package
-
+def compile_recipe(
+    folder: Path, placement: Placements, recipe: str = "laptop", parameters: dict[str, Any] | None = None
+) -> tuple[Package, int]:
+    """Returns a compiled recipe, with its size in bytes."""
     path = folder / "pipeline.yaml"
-    write_package(path, load_recipe("laptop", []), parse_placement(placement), IMAGE)
-    return read_package(path)
+    write_package(path, parameters or load_recipe(recipe, []), placement, IMAGE)
+    return read_package(path), path.stat().st_size
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.struct_pb2 import Value
 from kfp.pipeline_spec.pipeline_spec_pb2 import ExecutorOutput
 
-from rlready.run.kfp.size import LIMITS
-from rlready.run.kfp.workflow import STORE
+from backend.size import LIMITS
+from backend.workflow import STORE
 
 # MLMD's columns in MySQL: `name` VARCHAR(255) and `string_value` MEDIUMTEXT of ArtifactProperty.
 LONGEST_NAME, LONGEST_STRING = 255, 2**24 - 1

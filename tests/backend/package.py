@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from rlready.run.kfp.size import list_asked
+from backend.size import list_asked
 
 
 @dataclasses.dataclass(frozen=True)

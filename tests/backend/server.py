@@ -7,9 +7,9 @@ from backend.argo import Task, Walk
 from backend.driver import Driver
 from backend.launcher import Stage
 from backend.package import Package
+from backend.size import WorkflowSize, weigh
 from backend.store import Artifact, Store
-from rlready.run.kfp.size import WorkflowSize, weigh
-from rlready.run.kfp.workflow import Course, Place, Workflow
+from backend.workflow import Course, Place, Workflow
 
 
 class Server:

@@ -9,8 +9,8 @@ import pytest
 
 from backend.launcher import Exit, PodLost
 from backend.server import Server
+from backend.size import LIMITS, count_packed_bytes
 from backend.stages import BASELINE, SETTINGS, write_candidate
-from rlready.run.kfp.size import LIMITS, count_packed_bytes
 
 REFERENCE = write_candidate(BASELINE)
 CANDIDATES = [write_candidate(f"random-256x{epochs}-lr0.001-s0") for epochs in (1, 4, 16)]

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.server import Server
-from rlready.run.kfp.size import count_packed_bytes
+from backend.size import count_packed_bytes
 
 
 def make_stages(approved):

@@ -7,7 +7,7 @@ import pytest
 from helpers import PLUGINS
 from helpers.kfp_server import Argo, rlready
 
-from rlready.run.kfp import doctor, size
+from rlready.run.kfp import doctor, limits
 from rlready.run.kfp.server import list_lacks
 
 
@@ -103,8 +103,8 @@ def test_the_server_and_how_its_runs_ended(server, examine, monkeypatch):
 
 
 def test_a_sweep_that_is_too_large_for_a_cluster_is_a_warning(examine, monkeypatch):
-    kib = int(re.search(r"nodes, (\d+) of 1,024 KiB", examine()[1]["pipeline"][1])[1])
-    monkeypatch.setitem(size.LIMITS, "bytes", (kib - 10) * 1024)
+    kib = int(re.search(r"at most (\d+) of 1,024 KiB", examine()[1]["pipeline"][1])[1])
+    monkeypatch.setattr(limits, "WORKFLOW", (kib - 10) * 1024)
     status, found = examine()
     assert status == 0 and found["pipeline"][0] == "warning" and "fit: split the sweep" in found["pipeline"][1]
 

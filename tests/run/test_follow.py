@@ -23,7 +23,7 @@ from rlready.records.serialization import to_json
 from rlready.records.verdicts import Verdict
 from rlready.run.kfp import follow, progress, runs
 from rlready.run.kfp import server as kfp
-from rlready.run.kfp.nodes import count_iterations, list_steps
+from rlready.run.kfp.nodes import count_iterations, list_stage_nodes
 from rlready.runtime import events
 from rlready.tracking.find import find_experiment
 from rlready.tracking.runs import find_open_runs, open_run
@@ -247,7 +247,7 @@ def test_a_driver_that_fails_is_told_with_its_own_log(server):
     )
     with pytest.raises(InputError, match=f"ended as failed: Gate: {re.escape(fault)}$"):
         tell(server, argo.write(), ending="FAILED", error={"message": "main: Error"})
-    assert list_steps(argo.write())[0].pod == pod
+    assert list_stage_nodes(argo.write())[0].pod == pod
 
 
 @pytest.mark.parametrize("known", ["workflow", "history", "state"])
@@ -304,7 +304,7 @@ def test_a_lost_pod_is_told_and_where_the_training_went_on(server, source, same)
         argo.task(*MEASURE, 1, "sft", state="running", candidate=GOOD)
     else:
         pod = argo.lose(*MEASURE, 1, "sft")
-    assert list_steps(argo.write())[-1].pod == pod
+    assert list_stage_nodes(argo.write())[-1].pod == pod
     steps.append(argo.write())
     lost = f"{name}: pod lost; {'it is started again' if same else 'attempt 2'}"
     assert tell(server, *steps) == [lost]

@@ -22,15 +22,15 @@ from pathlib import Path
 import kfp_server_api as api
 import pytest
 import yaml
+from backend.size import count_packed_bytes
 
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
 from rlready.run.kfp import follow
-from rlready.run.kfp.nodes import Step, list_steps, read_nodes
+from rlready.run.kfp.nodes import StageNode, list_stage_nodes, read_nodes
 from rlready.run.kfp.runs import read_workflow
 from rlready.run.kfp.server import connect
-from rlready.run.kfp.size import count_packed_bytes
 
 pytestmark = pytest.mark.kfp
 NO_SFT, TUNED, SHORT = {"epochs": 0}, {"epochs": 1}, {"epochs": 1, "subset": "shortest"}
@@ -132,16 +132,16 @@ class Case:
     def _read_complained(self) -> None:
         self.complained = self._process.stderr.read()
 
-    def await_step(self, stage: str, is_wanted: Callable[[Step], bool] = lambda step: True) -> Step:
-        """Returns a step once its process runs."""
+    def await_node(self, stage: str, is_wanted: Callable[[StageNode], bool] = lambda node: True) -> StageNode:
+        """Returns a node once its process runs."""
         while self._process.poll() is None:
             try:
                 workflow = read_workflow(connect(), self.run) if self.run else None
             except InputError:  # the server may be away for a moment
                 workflow = None
-            for step in list_steps(workflow) if workflow else ():
-                if (step.stage, step.state) == (stage, "running") and is_wanted(step):
-                    return step
+            for node in list_stage_nodes(workflow) if workflow else ():
+                if (node.stage, node.state) == (stage, "running") and is_wanted(node):
+                    return node
             time.sleep(1)
         raise AssertionError(f"the run ended before {stage} ran:\n{self.said}\n{self.complained}")
 
@@ -179,37 +179,37 @@ class Case:
         assert sum(outcome.benchmark is not None for outcome in outcomes) == wanted
 
 
-def kill(step: Step) -> None:
+def kill(node: StageNode) -> None:
     """Kills what a stage runs for its candidate, as a node short of memory does: a child of the pod's process."""
     code = (
         "import glob, os, signal\n"
         "for path in glob.glob('/proc/[0-9]*/cmdline'):\n"
         "    try: words = open(path).read().split('\\0')\n"
         "    except OSError: continue\n"
-        f"    if 'rlready.run.launch' in words and {step.stage!r} in words:\n"
+        f"    if 'rlready.run.launch' in words and {node.stage!r} in words:\n"
         "        os.kill(int(path.split('/')[2]), signal.SIGKILL); print('killed')\n"
     )
-    execute(step, code, "killed")
+    execute(node, code, "killed")
 
 
-def execute(step: Step, code: str, sought: str) -> None:
-    """Runs Python code in the pod of a step, again and again until it prints what is sought."""
+def execute(node: StageNode, code: str, sought: str) -> None:
+    """Runs Python code in the pod of a node, again and again until it prints what is sought."""
     deadline = time.monotonic() + 300
-    while sought not in reach_pod("connect_get_namespaced_pod_exec", step, container="main", stderr=True, stdin=False,
+    while sought not in reach_pod("connect_get_namespaced_pod_exec", node, container="main", stderr=True, stdin=False,
                                   stdout=True, tty=False, command=["python3", "-c", code]):  # fmt: skip
-        assert time.monotonic() < deadline, f"{step.pod} never printed {sought!r}"
+        assert time.monotonic() < deadline, f"{node.pod} never printed {sought!r}"
         time.sleep(1)
 
 
-def reach_pod(method: str, step: Step, **options):
-    """Calls Kubernetes about the pod of a step."""
+def reach_pod(method: str, node: StageNode, **options):
+    """Calls Kubernetes about the pod of a node."""
     from kubernetes import client, config, stream
 
     config.load_kube_config()
     core, namespace = client.CoreV1Api(), os.environ.get("RLREADY_TEST_NAMESPACE", "kubeflow")
     if method.startswith("connect"):
-        return stream.stream(getattr(core, method), step.pod, namespace, **options)
-    return getattr(core, method)(step.pod, namespace, **options)
+        return stream.stream(getattr(core, method), node.pod, namespace, **options)
+    return getattr(core, method)(node.pod, namespace, **options)
 
 
 def test_mixed(recipe):
@@ -253,7 +253,7 @@ def test_none_approved(recipe):
 def test_killed_sft(recipe):
     changed = {"sweep_candidates": [TUNED, {"epochs": 40}]}
     case = Case("SFT killed", recipe, changed)
-    kill(case.await_step("sft", lambda step: (step.candidate or {}).get("epochs") == 40))
+    kill(case.await_node("sft", lambda node: (node.candidate or {}).get("epochs") == 40))
     case.end(SOME_FAILED)
     case.check(approved=1)
     (failed,) = [outcome for outcome in case.sweep.outcomes if outcome.failure]
@@ -264,7 +264,7 @@ def test_killed_sft(recipe):
 @PODS
 def test_killed_rl(recipe):
     case = Case("RL killed", recipe, {"sweep_candidates": [TUNED, SHORT], "rl_steps": 100})
-    kill(case.await_step("rl", lambda step: step.candidate and step.candidate["subset"] == "shortest"))
+    kill(case.await_node("rl", lambda node: node.candidate and node.candidate["subset"] == "shortest"))
     case.end(SOME_FAILED)
     case.check(approved=2, trained=1)
     (failed,) = [outcome for outcome in case.sweep.outcomes if outcome.failure]
@@ -277,17 +277,17 @@ def test_lost_pod_resumes_from_its_volume(recipe):
     if not placement.get("rl", {}).get("checkpoints"):
         pytest.skip("needs a placement in which rl keeps checkpoints on a claim")
     case = Case("pod lost, resumed from its volume", recipe, {"sweep_candidates": [TUNED], "rl_steps": 101})
-    step = case.await_step("rl")
-    execute(step, "import glob; print(glob.glob('/checkpoints/rl-*/checkpoint-*/whole'))", "checkpoint-20")
-    reach_pod("delete_namespaced_pod", step, grace_period_seconds=0)
+    node = case.await_node("rl")
+    execute(node, "import glob; print(glob.glob('/checkpoints/rl-*/checkpoint-*/whole'))", "checkpoint-20")
+    reach_pod("delete_namespaced_pod", node, grace_period_seconds=0)
     case.end(ALL_RAN)
     case.check(approved=1)
-    assert re.search(r"RL of .*pod lost(.|\n)*RL of .*resumed from step \d\d", case.said), case.said
+    assert re.search(r"RL of .*pod lost(.|\n)*RL of .*resumed from node \d\d", case.said), case.said
 
 
 def test_terminate(recipe):
     case = Case("terminated", recipe, {"sweep_candidates": [TUNED, {"epochs": 41}]})
-    case.await_step("sft")
+    case.await_node("sft")
     server = connect()
     api.RunServiceApi(server.client).run_service_terminate_run(case.run)
     case.end(FAILED)

@@ -9,7 +9,7 @@ from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
 from rlready.placement.placement import parse_placement
-from rlready.run.kfp import limits, size
+from rlready.run.kfp import limits
 from rlready.run.kfp.package import write_package
 
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
@@ -27,8 +27,8 @@ def package(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def limit(monkeypatch, package):
     """Lowers what a cluster holds to ten candidates with RL, so that a small sweep meets it; returns it in KiB."""
-    held = size.estimate_workflow(package, 11, 10).bytes
-    monkeypatch.setitem(size.LIMITS, "bytes", held)
+    held = limits.estimate_bytes(package.stat().st_size, 11, 10)
+    monkeypatch.setattr(limits, "WORKFLOW", held)
     return f"{held // 1024:,}"
 
 
@@ -50,9 +50,11 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
 
 
 def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
-    monkeypatch.setitem(size.LIMITS, "largest_inputs", 1000)
-    with pytest.raises(InputError, match="inputs of the largest node .* allowed; shorten the texts"):
+    monkeypatch.setattr(limits, "WORKFLOW", limits.FIXED)
+    with pytest.raises(InputError, match="up to .* KiB, of 148 allowed; shorten the texts"):
         limits.check_size(package, load_recipe("laptop", []))
+    with pytest.raises(InputError, match=r"parameters: \d+ KiB of JSON, of 20 allowed on a cluster; shorten the texts"):
+        limits.check_size(package, load_recipe("laptop", []) | {"sampling_stop": ["a" * 20480]})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     recipe.write_text(laptop)
     assert rlready(monkeypatch, "plan", "--recipe", str(recipe)) == 0
     assert re.search(
-        rf"workflow    \d+ nodes, \d+ of {limit} KiB with RL for 3 of 3 candidates, on a cluster",
+        rf"workflow    at most \d+ of {limit} KiB with RL for 3 of 3 candidates, on a cluster",
         capsys.readouterr().out,
     )
     many = "sweep_seeds=" + ",".join(map(str, range(10)))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from rlready.errors import InputError
 from rlready.escape import show_controls
-from rlready.run.kfp.nodes import Step
+from rlready.run.kfp.nodes import StageNode
 from rlready.run.kfp.server import Server, ask
 from rlready.runtime.events import FAILED, MARK
 
@@ -82,20 +82,20 @@ def read_artifact(server: Server, address: str) -> bytes | None:
         return None
 
 
-def read_outputs(server: Server, run: str, namespace: str, step: Step) -> Iterator[Output]:
-    """Yields what a step wrote, as far as it can be had: first the artifact with its own output, then the log of its pod.
+def read_outputs(server: Server, run: str, namespace: str, node: StageNode) -> Iterator[Output]:
+    """Yields what a node wrote, as far as it can be had: first the artifact with its own output, then the log of its pod.
 
     Args:
         server: The KFP server.
         run: Id of the run.
         namespace: Where its pods are.
-        step: A step that has a pod.
+        node: A node that has a pod.
     """
-    query, logs = {"podname": step.pod, "runid": run, "podnamespace": namespace}, step.find_output(LOGS)
+    query, logs = {"podname": node.pod, "runid": run, "podnamespace": namespace}, node.find_output(LOGS)
     ways = [
-        lambda: read_artifact(server, logs and f"{logs}-{step.attempt}"),  # one for each attempt since KFP 2.16.1
+        lambda: read_artifact(server, logs and f"{logs}-{node.attempt}"),  # one for each attempt since KFP 2.16.1
         lambda: read_artifact(server, logs),
-        lambda: ask(server, f"/apis/v1alpha1/runs/{run}/nodes/{step.pod}/log"),  # the API server
+        lambda: ask(server, f"/apis/v1alpha1/runs/{run}/nodes/{node.pod}/log"),  # the API server
         lambda: ask(server, "/k8s/pod/logs", query),  # the UI's server
     ]
     for way in ways:

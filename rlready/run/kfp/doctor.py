@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from rlready.config import parse_parameters
 from rlready.errors import InputError, error_context
-from rlready.placement.placement import Placement
+from rlready.placement.placement import Placements
 
 LEAST_DISK, ENOUGH_DISK = 2 << 30, 20 << 30  # the laptop recipe writes 0.5 GB; a checkpoint of 8B parameters is 16 GB
 SHOWN = ("kfp", "torch", "transformers", "trl", "mlflow")
@@ -36,7 +36,7 @@ class Finding:
 
 def examine(
     parameters: dict[str, Any],
-    placement: dict[str, Placement],
+    placement: Placements,
     image: str | None,
     host: str | None,
     namespace: str | None,
@@ -90,13 +90,13 @@ def _find_libraries() -> tuple[str, str]:
     return "ok", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN)
 
 
-def _find_devices(placement: dict[str, Placement]) -> tuple[str, str]:
+def _find_devices(placement: Placements) -> tuple[str, str]:
     from rlready.runtime.devices import describe_device
 
     found = describe_device()
     text = f"{found['devices']} x {found['device']}"
     asked = max(entries.gpus for entries in placement.values())
-    here = 0 if found["device"] == "CPU thread" else found["devices"]
+    here = 0 if found["device"] == "CPU thread" else int(found["devices"])
     if asked > here:
         return "warning", f"{text}; the placement asks for {asked} GPUs, so run it on a cluster and not on this machine"
     return "ok", text
@@ -132,7 +132,10 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
 
     curate = parse_parameters(parameters).curate
     uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
-    here, elsewhere, absent, needed = {}, {}, {}, {}  # each source once, however many stages read it
+    local: set[str] = set()  # each source once, however many stages read it
+    remote: dict[str, None] = {}
+    problems: dict[str, None] = {}
+    needed: dict[str, str] = {}
     for text, registry in dict.fromkeys(uses):
         try:
             source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
@@ -142,12 +145,12 @@ def _find_data(parameters: dict[str, Any]) -> tuple[str, str]:
                 find_format(source.format).find_prompt()  # raises if it cannot be loaded
                 origin = find_origin(source.format)
                 needed |= {origin.name: f"{origin.package} {origin.version}"} if origin.digest else {}
-            (here if source.path else elsewhere)[text] = source
+            local.add(text) if source.path else remote.setdefault(text)
         except InputError as error:
-            absent[str(error)] = text
-    if absent:
-        return "failure", "; ".join(absent)
-    parts = [f"{len(here)} sources are there"] * bool(here) + [f"plan looks at {', '.join(elsewhere)}"] * bool(elsewhere)
+            problems[str(error)] = None
+    if problems:
+        return "failure", "; ".join(problems)
+    parts = [f"{len(local)} sources are there"] * bool(local) + [f"plan looks at {', '.join(remote)}"] * bool(remote)
     parts += [f"the image must have {package} too, for the format {name}" for name, package in needed.items()]
     return "ok", "; ".join(parts)
 
@@ -165,7 +168,7 @@ def _find_tracking() -> tuple[str, str]:
     return "ok", show_address(address)
 
 
-def _find_pipeline(parameters: dict[str, Any], placement: dict[str, Placement], image: str | None) -> tuple[str, str]:
+def _find_pipeline(parameters: dict[str, Any], placement: Placements, image: str | None) -> tuple[str, str]:
     from rlready.run.kfp.limits import check_size
     from rlready.run.kfp.package import CONSTRUCTS, check_package, read_package, write_package
 
@@ -216,7 +219,7 @@ def _find_left_open(host: str | None, namespace: str | None) -> tuple[str, str]:
     )
 
 
-def _find_cluster(placement: dict[str, Placement], namespace: str) -> tuple[str, str]:
+def _find_cluster(placement: Placements, namespace: str) -> tuple[str, str]:
     from rlready.run.kfp.preflight import compare_with_cluster
 
     try:

@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlready.analysis.sweep_result import read_sweep
-from rlready.config.data import Sweep
+from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.errors import InputError
 from rlready.run.kfp.artifacts import read_artifact
-from rlready.run.kfp.nodes import list_steps
-from rlready.run.kfp.progress import Story
+from rlready.run.kfp.nodes import list_stage_nodes
+from rlready.run.kfp.progress import Progress
 from rlready.run.kfp.runs import FINAL, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 
@@ -28,7 +27,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     Raises:
         InputError: If the run does not succeed, or the server is lost; the run goes on then.
     """
-    story, lost, page = Story(server, run), 0, server.locate(f"runs/details/{run}")
+    progress, lost, page = Progress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
         begun = time.monotonic()
         try:
@@ -42,7 +41,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
             continue
         ended, stopped = now.state in FINAL, was_stopped(now, workflow)
         if not stopped:
-            yield from story.tell(workflow, ended)
+            yield from progress.tell(workflow, ended)
         if ended:
             break
         # A large run is asked for less often: its workflow is megabytes.
@@ -51,11 +50,11 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
         raise InputError("the run ended as canceled, because it was terminated")
     if now.state != "SUCCEEDED":
         said = [now.error.message] if now.error and now.error.message else []
-        reasons = "\n".join(story.failures or said)
+        reasons = "\n".join(progress.failures or said)
         raise InputError(f"the run ended as {now.state.lower()}: {reasons or page}")
 
 
-def read_result(server: Server, run: str) -> Sweep | None:
+def read_result(server: Server, run: str) -> SweepResult | None:
     """Returns what the report of a run says; None where the server does not hand it out.
 
     Args:
@@ -66,9 +65,9 @@ def read_result(server: Server, run: str) -> Sweep | None:
         InputError: If the server does not answer, or the report is not one of this version.
     """
     workflow = read_workflow(server, run)
-    steps = list_steps(workflow) if workflow else []
-    step = next((step for step in steps if step.stage == "report" and step.given), None)
-    held = read_artifact(server, step.find_output("records")) if step else None
+    nodes = list_stage_nodes(workflow) if workflow else []
+    node = next((node for node in nodes if node.stage == "report" and node.given), None)
+    held = read_artifact(server, node.find_output("records")) if node else None
     if held is None:
         return None
     with tempfile.TemporaryDirectory() as folder:

@@ -1,31 +1,28 @@
-"""Whether a sweep's workflow fits into what Kubernetes and Argo hold, said before it starts."""
+"""Whether the run of a sweep fits into what Argo, Kubernetes and Linux hold, checked before it starts."""
 
-import functools
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-
-import yaml
+from typing import Any
 
 from rlready.config import parse_parameters
+from rlready.config.stages import Gate
 from rlready.errors import InputError
-from rlready.run.kfp.size import LIMITS, WorkflowSize, estimate_workflow
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.stats.ties import count_share
 
-NAMED = {
-    "bytes": "workflow with its compressed nodes",
-    "largest_argument": "longest argument of a container",
-    "largest_environment": "longest variable of a pod",
-    "largest_inputs": "inputs of the largest node",
-}
-
 FILLED_IN = re.compile(r"\{\{|\$[$(]")
+KIB = 1024
+WORKFLOW = 1024 * KIB  # of a workflow with its compressed nodes (workflow/packer/packer.go:19 of Argo)
+# As JSON: arguments and variables of a pod hold it, escaped several times, and may have 128 KiB (Linux; Argo's common.go:280).
+PARAMETERS = 20 * KIB
+# Bytes of a workflow: in all, per candidate measured, and per candidate that goes through RL. They bound what the model of the
+# backend (tests/backend) comes to for a package of TYPICAL bytes. Workflows on a real cluster were 0.55 of that.
+FIXED, MEASURED, APPROVED = 152_000, 8_300, 12_700
+TYPICAL = 64_000
 
 
-def check_texts(parameters: dict) -> None:
+def check_texts(parameters: dict[str, Any]) -> None:
     """Checks that no parameter holds what is filled in on its way to a stage: `{{` by Argo, `$(` and `$$` by Kubernetes.
 
     Args:
@@ -40,68 +37,65 @@ def check_texts(parameters: dict) -> None:
         raise InputError(f"{', '.join(changed)}, which Argo or Kubernetes would fill in: it cannot be sent to a cluster")
 
 
-def check_size(package: Path, parameters: dict) -> str:
-    """Checks that the run of a sweep fits, RL for as many candidates as the gate may approve included.
+def estimate_bytes(package: int, measured: int, approved: int) -> int:
+    """Returns an upper bound of the size of a run's workflow, in bytes.
+
+    Args:
+        package: Size of the compiled pipeline in bytes; about half of a workflow repeats its texts.
+        measured: Candidates that are measured, the base model among them.
+        approved: Candidates that go through RL.
+    """
+    return int((FIXED + MEASURED * measured + APPROVED * approved) * (1 + package / TYPICAL) / 2)
+
+
+def check_size(package: Path, parameters: dict[str, Any]) -> str:
+    """Checks that the run of a sweep fits, with RL for as many candidates as the gate may approve.
 
     Args:
         package: The compiled pipeline.
         parameters: Every parameter by its flat name.
 
     Returns:
-        A line that says how large the workflow gets.
+        A line on the size of the workflow.
 
     Raises:
-        InputError: If it does not fit; says how many candidates do, and what lowers it.
+        InputError: If it does not fit; says how many candidates do, and what else would help.
     """
-    experiment = parse_parameters(parameters)
-    candidates, documents = expand_sweep(experiment.sweep), list(yaml.safe_load_all(package.read_text()))
+    experiment, texts = parse_parameters(parameters), package.stat().st_size
+    held = len(json.dumps(parameters))
+    if held > PARAMETERS:
+        raise InputError(
+            f"parameters: {held // KIB} KiB of JSON, of {PARAMETERS // KIB} allowed on a cluster; shorten the texts"
+        )
+    candidates = expand_sweep(experiment.sweep)
     count = len(candidates)
-
-    # The base model, if there is one, settings, and checkpoints: each once for all its seeds.
+    # The base model, if there is one; settings; and checkpoints, each once for all its seeds.
     models = {candidate.checkpoint for candidate in candidates if candidate.checkpoint}
     measured = bool(experiment.base.model) + sum(candidate.epochs > 0 for candidate in candidates) + len(models)
     approved = count_approved(experiment.gate, count) if experiment.rl.steps else 0
-    estimate = functools.partial(estimate_workflow, documents)
-    size = estimate(measured, approved)
-    exceeded = size.list_exceeded()
-    if not exceeded:
-        held = LIMITS["bytes"] // 1024
-        return f"{size.nodes:,} nodes, {size.bytes // 1024:,} of {held:,} KiB with RL for {approved} of {count} candidates"
-    fitting = _find_most(count, lambda some: estimate(1 + some, count_approved(experiment.gate, some)))
-    budget = _find_most(approved, lambda some: estimate(measured, some)) - count_audited(experiment.gate, count)
-    remedies = [f"{fitting} fit: split the sweep, what its parts share comes from the cache"] if fitting else []
-    if experiment.gate.mode == "enforce" and budget > 0:
-        remedies.append(f"with gate_max_rl_runs={budget} all {count} do")
-    name, kib = exceeded[0], getattr(size, exceeded[0]) // 1024
+    size = estimate_bytes(texts, measured, approved)
+    if size <= WORKFLOW:
+        return f"at most {size // KIB:,} of {WORKFLOW // KIB:,} KiB with RL for {approved} of {count} candidates"
+    remedies, audited = [], count_audited(experiment.gate, count)
+    fitting = [n for n in range(1, count) if estimate_bytes(texts, 1 + n, count_approved(experiment.gate, n)) <= WORKFLOW]
+    budgets = [n - audited for n in range(audited + 1, approved) if estimate_bytes(texts, measured, n) <= WORKFLOW]
+    if fitting:
+        remedies.append(f"{fitting[-1]} fit: split the sweep, what its parts share comes from the cache")
+    if experiment.gate.mode == "enforce" and budgets:
+        remedies.append(f"with gate_max_rl_runs={budgets[-1]} all {count} do")
     raise InputError(
-        f"sweep: {count} candidates and RL for up to {approved} would make the {NAMED[name]} {kib:,} KiB,"
-        f" of {LIMITS[name] // 1024:,} allowed; {'; '.join(remedies) or 'shorten the texts of parameters and placement'}"
+        f"sweep: {count} candidates and RL for up to {approved} would make the workflow up to {size // KIB:,} KiB,"
+        f" of {WORKFLOW // KIB:,} allowed; {'; '.join(remedies) or 'shorten the texts of parameters and placement'}"
     )
 
 
-def count_approved(gate: SimpleNamespace, candidates: int) -> int:
-    """Returns how many of so many candidates RL may run for, the audited among them."""
+def count_approved(gate: Gate, candidates: int) -> int:
+    """Returns how many of this many candidates may go through RL, the audited among them."""
     if gate.mode != "enforce" or not gate.max_rl_runs:
         return candidates
     return min(candidates, gate.max_rl_runs + count_audited(gate, candidates))
 
 
-def count_audited(gate: SimpleNamespace, candidates: int) -> int:
-    """Returns how many of so many candidates RL may run for although they were not approved."""
-    return count_share(gate.audit_fraction, candidates)
-
-
-def _find_most(above: int, estimate: Callable[[int], WorkflowSize]) -> int:
-    """Returns the largest number below one that does not fit, of those that do; 0 if not even 1 does."""
-    one, beyond = estimate(1), estimate(above)
-    if one.list_exceeded():
-        return 0
-    name = beyond.list_exceeded()[0]
-    small, large = getattr(one, name), getattr(beyond, name)
-    # Sizes grow nearly along a line, and each is a second's work.
-    most = min(above - 1, max(1, int(1 + (LIMITS[name] - small) / (large - small) * (above - 1))))
-    while estimate(most).list_exceeded():
-        most -= 1
-    while most < above - 1 and not estimate(most + 1).list_exceeded():
-        most += 1
-    return most
+def count_audited(gate: Gate, candidates: int) -> int:
+    """Returns how many of this many candidates may go through RL without being approved."""
+    return int(count_share(gate.audit_fraction, candidates))

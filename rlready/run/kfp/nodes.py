@@ -22,7 +22,7 @@ NEVER_RAN = ("Skipped", "Omitted")
 
 
 @dataclass(frozen=True)
-class Step:
+class StageNode:
     """One stage, for one candidate or for the run.
 
     Attributes:
@@ -38,7 +38,7 @@ class Step:
     """
 
     stage: str
-    loop: tuple[str, ...] = ()
+    loop: tuple[str | int, ...] = ()
     index: int | None = None
     state: str = "starting"
     message: str = ""
@@ -59,7 +59,7 @@ class Step:
         return held[0].get("uri", "") if held else ""
 
 
-def list_steps(workflow: dict[str, Any]) -> list[Step]:
+def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
     """Returns what has begun of a run, in the order in which it did.
 
     Args:
@@ -68,22 +68,22 @@ def list_steps(workflow: dict[str, Any]) -> list[Step]:
     name, nodes = workflow["metadata"]["name"], read_nodes(workflow)
     tasks: dict[tuple, dict[str, dict]] = defaultdict(dict)
     for node in sorted(nodes, key=lambda node: node.get("startedAt") or "9"):
-        *place, (last, attempt) = _locate(node["name"].removeprefix(name))
-        path = tuple(part for part, _ in place)
-        part = "task"
-        if last == "executor" and path:
-            *path, last = path
-            part = "executor"
-        elif str(last).endswith("-driver"):
-            last, part = last.removesuffix("-driver"), "driver"
-        found = tasks[(*path, last)]
+        way = _locate(node["name"].removeprefix(name))
+        path, attempt = [part for part, _ in way], way[-1][1]
+        last, part = path[-1], "task"
+        if last == "executor" and path[:-1]:
+            path, part = path[:-1], "executor"
+        elif isinstance(last, str) and last.endswith("-driver"):
+            path[-1], part = last.removesuffix("-driver"), "driver"
+        found = tasks[tuple(path)]
         found[part if attempt is None else f"{part} tried"] = node  # of several tries the last one stays
-    return [_read_step(workflow, place, held) for place, held in tasks.items() if _is_step(place, held)]
+    return [_read_node(workflow, place, held) for place, held in tasks.items() if _is_stage(place, held)]
 
 
-def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str, ...], int]:
+def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], int]:
     """Returns how many items every loop has that has begun, by the names of the tasks around it."""
-    name, counts = workflow["metadata"]["name"], {}
+    name = workflow["metadata"]["name"]
+    counts: dict[tuple[str | int, ...], int] = {}
     for node in read_nodes(workflow):
         place = [part for part, _ in _locate(node["name"].removeprefix(name))]
         count = _read_parameter(node, "outputs", "iteration-count")
@@ -124,7 +124,7 @@ def _locate(name: str) -> list[tuple[str | int, int | None]]:
     return way or [("", None)]
 
 
-def _is_step(place: tuple, held: dict[str, dict]) -> bool:
+def _is_stage(place: tuple, held: dict[str, dict]) -> bool:
     never = held.get("task", {}).get("phase") in NEVER_RAN
     return _name_stage(place[-1]) in STAGES and not never
 
@@ -134,7 +134,7 @@ def _name_stage(task: str | int) -> str:
     return re.sub(r"-\d+$", "", str(task))
 
 
-def _read_step(workflow: dict[str, Any], place: tuple, held: dict[str, dict]) -> Step:
+def _read_node(workflow: dict[str, Any], place: tuple, held: dict[str, dict]) -> StageNode:
     numbers = [position for position, part in enumerate(place) if isinstance(part, int)]
     loop, index = (place[: numbers[-1]], place[numbers[-1]]) if numbers else ((), None)
     pods = {part: held.get(f"{part} tried") or held.get(part) or {} for part in ("executor", "driver")}
@@ -154,7 +154,7 @@ def _read_step(workflow: dict[str, Any], place: tuple, held: dict[str, dict]) ->
     given = _read_given(held.get("task tried") or held.get("task") or {})
     stage, task = _name_stage(place[-1]), _read_parameter(held.get("driver", {}), "inputs", "task")
     title = json.loads(task).get("taskInfo", {}).get("name") if task else ""
-    return Step(
+    return StageNode(
         stage, loop, index, state, pod.get("message", ""), _name_pod(workflow, pod), attempt or 0, given,
         title or stage.capitalize(),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,12 +89,11 @@ def _drop_docstrings(text: str) -> str:
     """Returns the source of a component without its docstring; any other text as it is."""
     if "\ndef " not in text:
         return text
-    lines = text.splitlines()
+    dropped: set[int] = set()
     for function in ast.parse(text).body:
         if isinstance(function, ast.FunctionDef) and ast.get_docstring(function) is not None:
-            said = function.body[0]
-            lines[said.lineno - 1 : said.end_lineno] = [None] * (said.end_lineno - said.lineno + 1)
-    return "\n".join(line for line in lines if line is not None) + "\n"
+            dropped |= {*range(function.body[0].lineno, (function.body[0].end_lineno or 0) + 1)}
+    return "\n".join(line for number, line in enumerate(text.splitlines(), 1) if number not in dropped) + "\n"
 
 
 @contextlib.contextmanager
@@ -183,7 +182,7 @@ def read_package(path: Path) -> SimpleNamespace:
     return SimpleNamespace(pipeline=pipeline, executors=dict(deployment.executors), kubernetes=kubernetes)
 
 
-def check_package(path: Path, placement: dict[str, Placement] | None = None) -> list[str]:
+def check_package(path: Path, placement: Mapping[str, Placement] | None = None) -> list[str]:
     """Checks a compiled pipeline for what an executor must have and for what KFP 2.17 is known to get wrong.
 
     Args:
@@ -210,7 +209,8 @@ def check_package(path: Path, placement: dict[str, Placement] | None = None) -> 
 
 
 def _check_constructs(package: SimpleNamespace) -> list[str]:
-    components, problems = package.pipeline.components, []
+    components = package.pipeline.components
+    problems: list[str] = []
 
     def visit(name: str, component: Any, looped: bool, exits: bool) -> None:
         problems.extend(f"{name}: {said}" for said in _find_one_of(components, component.dag))
@@ -260,7 +260,7 @@ def _leads_to_one_of(components: Any, dag: Any, key: str) -> bool:
     return key in inner.outputs.parameters and _leads_to_one_of(components, inner, key)
 
 
-def _check_placed(label: str, container: Any, asked: Any, placement: dict[str, Placement]) -> list[str]:
+def _check_placed(label: str, container: Any, asked: Any, placement: Mapping[str, Placement]) -> list[str]:
     arguments = list(container.args)
     function = arguments[arguments.index("--function_to_execute") + 1] if "--function_to_execute" in arguments else ""
     wanted = placement.get(function)

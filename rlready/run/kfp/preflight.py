@@ -58,7 +58,9 @@ class _Look:
         except config.ConfigException as error:
             raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
         self.namespace, self.client = namespace, client
-        self.core, self.missing, self.doubts = client.CoreV1Api(), [], []
+        self.core = client.CoreV1Api()
+        self.missing: list[str] = []
+        self.doubts: list[str] = []
 
     def read(self, what: str, ask: Callable[..., Any], *arguments: str) -> Any:
         """Returns what the API answers; None where there is nothing, or where it may not be looked at, and notes that."""
@@ -110,8 +112,8 @@ class _Look:
     def at_nodes(self, placement: dict[str, Placement]) -> None:
         wanting = {stage: entries for stage, entries in placement.items() if entries.gpus}
         nodes = self.read("nodes", self.core.list_node) if wanting else None
-        for stage, entries in wanting.items() if nodes else ():
-            if not any(_fits(node, entries) for node in nodes.items):
+        for stage, entries in wanting.items():
+            if nodes and not any(_fits(node, entries) for node in nodes.items):
                 self.doubts.append(
                     f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
                     "pods wait until one comes"
@@ -131,10 +133,10 @@ class _Look:
 
 
 def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:
-    keys, users = defaultdict(set), defaultdict(list)
+    keys: dict[str, set[str]] = defaultdict(set)
+    users: dict[str, list[str]] = defaultdict(list)
     for stage, entries in placement.items():
-        pulled = dict.fromkeys(entries.image_pull_secrets, {})
-        for name, variables in (pulled | entries.secrets).items():
+        for name, variables in (dict.fromkeys(entries.image_pull_secrets, ()) | entries.secrets).items():
             keys[name] |= set(variables)
             users[name].append(stage)
     return {name: (keys[name], ", ".join(stages)) for name, stages in users.items()}

@@ -1,9 +1,8 @@
 """What a run on a cluster would take: memory of its GPUs, hours, and the tasks that would be submitted."""
 
 import math
-from types import SimpleNamespace
 
-from rlready.config import parse_parameters
+from rlready.config import Experiment, parse_parameters
 from rlready.placement.placement import Placement, count_bytes
 from rlready.stages.plan.cost import STAGES, Need, Shape, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import Plan
@@ -29,11 +28,13 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
     room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
 
-    def estimate(experiment) -> dict[str, Need]:
+    shape = plan.shape
+
+    def estimate(experiment: Experiment) -> dict[str, Need]:
         return {
             stage: need
             for stage in stages
-            for need in estimate_needs(experiment, plan.shape, plan.lengths, tokens, {stage: gpus[stage]}, room[stage]).values()
+            for need in estimate_needs(experiment, shape, plan.lengths, tokens, {stage: gpus[stage]}, room[stage]).values()
         }
 
     experiment = parse_parameters(parameters)
@@ -54,14 +55,14 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
             ]
     lines += _propose_storage(experiment, plan.shape, placement)
     count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
-    hours = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
+    total = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
     every = ", if every one goes on to RL" if plan.trains else ", without RL"
-    lines += [f"all {count} candidates{every}: {_round(hours[0])} to {_round(hours[1])} H100-hours"]
+    lines += [f"all {count} candidates{every}: {_round(total[0])} to {_round(total[1])} H100-hours"]
     lines += ["would be submitted"] + [f"  {line}" for line in _list_tasks(plan, placement)]
     return lines, wrong
 
 
-def _propose_storage(experiment: SimpleNamespace, shape: Shape, placement: dict[str, Placement]) -> list[str]:
+def _propose_storage(experiment: Experiment, shape: Shape, placement: dict[str, Placement]) -> list[str]:
     """Returns a line for what training keeps on disk: two checkpoints while one is written, and the base model."""
     states = estimate_states(shape, experiment.training, 1)
     checkpoint = states["weights"] + states["optimizer"]

@@ -1,1 +1,1 @@
-"""A run on this machine: kfp.local in a process of its own, the board that shows it, its containers, its verdicts again."""
+"""A run on this machine: kfp.local in a process of its own, the progress table, its containers, its verdicts again."""

@@ -24,7 +24,7 @@ from rlready.stages.plan.plan import Plan
 
 
 @dataclass
-class Foresight:
+class CachePreview:
     """The stages of candidates that a run asks for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Foresight:
         return f"{', '.join(counts)}: {rest}{'' if self.certain else ', if every candidate goes on to RL'}"
 
 
-def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) -> Foresight:
+def preview_cache(work: Path, plan: Plan, parameters: dict, image: str | None = None) -> CachePreview:
     """Says which stages a run would take from the cache.
 
     Args:
@@ -66,7 +66,7 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
         parameters: Every parameter by its flat name.
         image: Of the stages, if they run in containers.
     """
-    found = Foresight()
+    found = CachePreview()
     if not (work / storage.CACHE).is_dir():
         return found
     from kfp.local import status, utils
@@ -76,6 +76,7 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
 
     spec = experiment.pipeline_spec
     executors = {name: utils.struct_to_executor_spec(executor) for name, executor in spec.deployment_spec["executors"].items()}
+    failed: list[str] = []
     with _answered_by(_Answers(work, plan, parameters, image, found)):
         _, ended = enhanced_dag_orchestrator.run_enhanced_dag(
             pipeline_resource_name="",
@@ -86,7 +87,7 @@ def foresee(work: Path, plan: Plan, parameters: dict, image: str | None = None) 
             pipeline_root="",
             runner=None,
             unique_pipeline_id="",
-            fail_stack=(failed := []),
+            fail_stack=failed,
         )
     if ended != status.Status.SUCCESS:  # kfp.local has logged why; an error in one task of a loop ends there
         raise RuntimeError(f"the pipeline could not be gone through: {', '.join(failed)}")
@@ -107,7 +108,7 @@ def _answered_by(answers: "_Answers") -> Iterator[None]:
 
 
 class _Answers:
-    def __init__(self, work: Path, plan: Plan, parameters: dict, image: str | None, found: Foresight):
+    def __init__(self, work: Path, plan: Plan, parameters: dict, image: str | None, found: CachePreview):
         from kfp.local.cache import LocalCache
 
         self.cache, self.lock = LocalCache(str(work / storage.CACHE)), Lock()

@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass
-class Board:
+class ProgressTable:
     """The state of a run, fed with events.
 
     Attributes:
@@ -177,7 +177,7 @@ class Board:
         return rest / self.workers
 
     def draw(self) -> Table:
-        """Returns the board as a table."""
+        """Returns the rich table to show."""
         elapsed = _clock(time.time() - self.begun)
         caption = f"{elapsed} so far, about {_clock(self.estimate_rest())} to go"
         if self.current:

@@ -56,6 +56,8 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     decided = decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate, run.trains, drawn_by)
     for outcome, after in zip(run.outcomes, decided, strict=True):
         before = outcome.verdict
+        if before is None:
+            raise InputError(f"{outcome.candidate.candidate_id}: the run has no verdict on it")
         after_then = dataclasses.replace(after, numbers=_keep_stored(after.numbers, before.numbers))
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after_then, name)]
         replayed.append(Replayed(outcome, before, after, differs))
