@@ -54,8 +54,8 @@ bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the t
 bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
 
-docs: $(VENV)/installed  ## write the pages of parameters and commands from their declarations
-	$(BIN)/python -m rlready.cli.page docs/reference
+docs: $(VENV)/installed  ## write the generated pages: parameters, commands, and a README per component
+	$(BIN)/python -m rlready.cli.component_page .
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

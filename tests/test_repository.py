@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from helpers import ROOT
 
-from rlready.cli.page import write_commands, write_parameters
+from rlready.cli.component_page import write_pages
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS, MOST_LINES = 350, 60, 900, 130
 LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
@@ -57,8 +57,8 @@ def test_no_page_or_module_names_a_path_of_one_machine():
 
 
 def test_the_generated_pages_are_those_that_their_declarations_make():
-    for name, text in (("parameters", write_parameters()), ("commands", write_commands())):
-        assert (ROOT / "docs" / "reference" / f"{name}.md").read_text() == text, "run make docs"
+    for path, text in write_pages().items():
+        assert (ROOT / path).read_text() == text, "run make docs"
 
 
 def test_every_answer_to_where_something_is_decided_exists():

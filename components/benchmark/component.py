@@ -1,4 +1,4 @@
-"""KFP face of the benchmark."""
+"""KFP component of the benchmark."""
 
 from kfp import dsl
 
@@ -16,17 +16,17 @@ def benchmark(
     model: dsl.Input[dsl.Model] = None,
     before: dsl.Input[dsl.Artifact] = None,
 ):
-    """Scores one model on the evaluation problems: after RL, or the base model as it is.
+    """Scores one model on the evaluation problems: a candidate after RL, or the base model as is.
 
     Args:
-        candidate: The setting, as JSON.
+        candidate: The candidate, as JSON.
         settings: Settings of this stage and the base model, from plan.
-        data: What curate wrote.
-        benchmark_record: Pass@1 with its standard error; or why scoring failed.
-        metrics: The same in short, for the KFP UI.
-        samples: Every sample, with its verdict.
-        model: The model to score; left out for the base model.
-        before: The candidate's outcome so far; left out for the base model.
+        data: The data that curate wrote.
+        benchmark_record: The outcome with Pass@1 and its standard error; or why scoring failed.
+        metrics: Its main figures, for the KFP UI.
+        samples: Every sample with its judgement.
+        model: The model to score; omitted for the base model.
+        before: The candidate's outcome so far; omitted for the base model.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate

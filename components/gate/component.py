@@ -1,4 +1,4 @@
-"""KFP face of the gate."""
+"""KFP component of the gate."""
 
 from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by name
 
@@ -17,13 +17,14 @@ def gate(
     """Decides which candidates go on to RL.
 
     Args:
-        settings: Mode, thresholds, budget and audit, and which candidates there are, from plan.
-        measured: The outcomes so far of the base model and of every candidate.
-        records: The same with verdicts.
-        verdicts: The decisions and their reasons.
+        settings: Mode, thresholds, budget, audit and the candidates, from plan.
+        measured: The outcomes of the base model and of every candidate so far.
+        records: These outcomes with their verdicts.
+        verdicts: Every decision with its reason.
 
     Returns:
-        Whether RL runs for anyone ("yes" or "no"); for whom, each with the digest of the checkpoint that was judged.
+        Whether at least one candidate goes on to RL ("yes" or "no"); and those that do, each with the digest of
+        the checkpoint that was judged.
     """
     from rlready.run.launch import launch
 

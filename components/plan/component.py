@@ -1,4 +1,4 @@
-"""KFP face of plan."""
+"""KFP component of plan."""
 
 from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by name
 
@@ -51,10 +51,15 @@ def plan(
         ("benchmark", str),
     ],
 ):
-    """Checks everything before anything expensive, expands the sweep and estimates what it will cost.
+    """Checks the recipe before anything expensive runs, expands the sweep and estimates its cost.
+
+    Args:
+        settings: All other parameters, by their flat names.
+        run_name: Name of the pipeline run.
+        plan: What will run and what it is expected to cost.
 
     Returns:
-        What is to be measured, the base model first, as JSON; the pipeline's parameters; and the settings of each stage.
+        The candidates to measure as JSON, the base model first; the pipeline's parameters; and the settings of each stage.
     """
     parameters = dict(locals())
     path, name = parameters.pop("plan").path, parameters.pop("run_name")

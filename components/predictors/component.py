@@ -1,4 +1,4 @@
-"""KFP face of the predictors."""
+"""KFP component of the predictors."""
 
 from kfp import dsl
 
@@ -19,14 +19,14 @@ def predictors(
     """Measures the generalization loss and the Pass@k curve of one checkpoint.
 
     Args:
-        candidate: The setting, as JSON.
+        candidate: The candidate, as JSON.
         settings: Settings of this stage and the base model, from plan.
-        data: What curate wrote.
+        data: The data that curate wrote.
         model: The checkpoint.
         before: The candidate's outcome so far.
-        predictors_record: The same with counts, curve, intervals and loss; or why measuring failed.
-        metrics: The figures in short, for the KFP UI.
-        samples: Every sample, with its verdict.
+        predictors_record: The outcome with counts, curve, intervals and loss; or why measuring failed.
+        metrics: Its main figures, for the KFP UI.
+        samples: Every sample with its judgement.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate

@@ -1,4 +1,4 @@
-"""KFP face of the report."""
+"""KFP component of the report."""
 
 from typing import List  # noqa: UP035  kfp reads the annotation by name
 
@@ -18,17 +18,17 @@ def report(
     verdicts_json: dsl.Output[dsl.Artifact],
     results: dsl.Input[List[dsl.Artifact]] = None,  # noqa: UP006
 ):
-    """Compares what the predictors said with what RL did, over all candidates, and completes the tracking.
+    """Compares the predictors with the results of RL over all candidates, and completes the run in MLflow.
 
     Args:
         parameters: The pipeline's parameters, as JSON.
-        judged: Every outcome with its verdict, the base model's without.
+        judged: Every candidate's outcome with its verdict, and the base model's outcome.
         baseline: The base model's benchmark.
-        report: The report, one page.
-        summary: The report in short.
+        report: The report as one HTML page.
+        summary: A summary of the report.
         records: All outcomes as JSON.
         verdicts_json: The verdicts as JSON, for scripts.
-        results: What RL and the benchmark found; left out where RL ran for nobody.
+        results: The outcomes after RL and the benchmark; omitted if RL ran for none.
     """
     from rlready.run.launch import launch
 

@@ -1,4 +1,4 @@
-"""KFP face of RL."""
+"""KFP component of RL."""
 
 from kfp import dsl
 
@@ -16,17 +16,17 @@ def rl(
     rl_model: dsl.Output[dsl.Model],
     rl_record: dsl.Output[dsl.Artifact],
 ):
-    """Trains one approved checkpoint with GRPO and the verifier as the reward.
+    """Trains one approved checkpoint with GRPO, with the verifier as the reward.
 
     Args:
-        candidate: The setting, as JSON.
-        measured_digest: Digest of the checkpoint that the gate judged; RL refuses another.
+        candidate: The candidate, as JSON.
+        measured_digest: Digest of the checkpoint that the gate judged; RL refuses any other.
         settings: Settings of this stage, from plan.
-        data: What curate wrote.
+        data: The data that curate wrote.
         model: The checkpoint to start from.
         before: The candidate's outcome so far, with the digest of the checkpoint.
         rl_model: The model folder after RL.
-        rl_record: The same with rewards, steps and seconds; or why RL failed.
+        rl_record: The outcome with rewards, steps and seconds; or why RL failed.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate

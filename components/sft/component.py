@@ -1,4 +1,4 @@
-"""KFP face of SFT."""
+"""KFP component of SFT."""
 
 from kfp import dsl
 
@@ -13,14 +13,14 @@ def sft(
     model: dsl.Output[dsl.Model],
     sft_record: dsl.Output[dsl.Artifact],
 ):
-    """Fine-tunes one candidate, or points to the base model or to the checkpoint that the candidate is.
+    """Fine-tunes one candidate; a candidate that is the base model or a finished checkpoint is passed on.
 
     Args:
-        candidate: The setting, as JSON.
+        candidate: The candidate, as JSON.
         settings: Settings of this stage and the base model, from plan.
-        data: What curate wrote.
+        data: The data that curate wrote.
         model: The fine-tuned model folder.
-        sft_record: Trajectory of held-out losses, steps, seconds; or why SFT failed.
+        sft_record: The outcome with held-out losses, steps and seconds; or why SFT failed.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate

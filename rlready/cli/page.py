@@ -1,11 +1,9 @@
-"""Generated pages of docs/reference: python -m rlready.cli.page docs/reference (make docs)."""
+"""The generated pages of docs/reference and the README of every component (make docs)."""
 
 import argparse
 import inspect
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from rlready.cli.parser import COMMANDS
 from rlready.config import SECTIONS, Parameter, list_parameters
@@ -48,16 +46,17 @@ def _write_arguments(command: argparse.ArgumentParser) -> Iterator[str]:
         value = "" if action.nargs == 0 else action.metavar or (action.choices and "{" + ",".join(action.choices) + "}")
         value = value if value is not None else action.dest.upper()
         names = ", ".join(action.option_strings)
-        yield _write_row(f"`{names} {value}`" if names and value else f"`{names or value}`", action.help or "")
+        yield write_row(f"`{names} {value}`" if names and value else f"`{names or value}`", action.help or "")
 
 
 def _write_parameter(parameter: Parameter) -> str:
     name = f"`{parameter.name}`" + " *" * parameter.form
     default = json.dumps(parameter.default) if parameter.default not in ("", [], {}) else "empty"
-    return _write_row(name, default, _describe_bounds(parameter), parameter.description, parameter.source)
+    return write_row(name, default, _describe_bounds(parameter), parameter.description, parameter.source)
 
 
-def _write_row(*cells: str) -> str:
+def write_row(*cells: str) -> str:
+    """Returns a row of a table in Markdown."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -66,9 +65,3 @@ def _describe_bounds(parameter: Parameter) -> str:
         return ", ".join(map(str, parameter.choices))
     bounds = ((">", parameter.above), ("≥", parameter.least), ("≤", parameter.most))
     return ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
-
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    (folder / "parameters.md").write_text(write_parameters())
-    (folder / "commands.md").write_text(write_commands())
