@@ -4,7 +4,7 @@
 
 One definition is compiled for a cluster and run on a laptop. Each loop sits in a nested pipeline that gets its values as
 inputs, because that is the form that both kfp.local and the backend execute; candidates cross a loop as JSON strings, because
-numbers become floats there. The report stands in the root graph, where a reader of KFP's UI finds it, also where nobody is
+numbers become floats there. The report stands in the root graph, where a reader of KFP's UI finds it, even if none is
 approved: `whole_loop` says how. kfp.local cannot do that, so there `conclude` leaves train-approved out.
 
 The base model is measured once, as the first item of the first loop: two tasks that measure it would be one cached artifact,
@@ -131,7 +131,7 @@ def build(*arguments: Any) -> None:
     """Runs RL only for the fine-tuned candidates that pass a gate on Pass@k and generalization loss, and reports on all."""
     given = dict(zip(list_form(), arguments, strict=True))
     planned = plan(**given, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER).set_display_name("Plan")
-    # Files can change under an unchanged path, so the checks are made anew in every run.
+    # Files can change under an unchanged path, so every run checks again.
     planned.set_caching_options(False)
     settings = {f"{stage}_settings": planned.outputs[stage] for stage in ("sft", "predictors", "rl", "benchmark")}
     curated = curate(settings=planned.outputs["curate"]).set_display_name("Curate")

@@ -12,15 +12,15 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def resolve_image(stage: str) -> str:
-    """Returns the image of a stage: the one that RLREADY_IMAGE names, else a tag that stands for the source on this machine."""
+    """Returns the image of a stage: the one that RLREADY_IMAGE names, else a tag of the source on this machine."""
     return os.environ.get(IMAGE) or name_source(stage)
 
 
 def name_source(stage: str) -> str:
-    """Returns the tag that stands for the source of a stage on this machine.
+    """Returns the tag for the source of a stage on this machine.
 
-    A local run starts no container, but its cache keys hold the image. The tag is a digest of the stage's source, of what
-    it can import, and of the libraries' versions, so a change in any of them is a new key and one in another stage is not.
+    A local run starts no container, but its cache keys hold the image. The tag is a digest of the stage's source, of all that
+    it can import, and of the libraries' versions: a change in any of them is a new key, one in another stage is not.
     """
     return f"rlready/python:{stage}-{digest_source(stage)}"
 
@@ -33,8 +33,8 @@ def check_image(image: str, force_tag: bool = False) -> None:
         force_tag: Whether a tag is accepted.
 
     Raises:
-        InputError: If it is no reference of an image, or a tag: KFP's cache key holds the tag and not what it stands for
-            (kubeflow/pipelines#13862), so results of an older image would come back under it.
+        InputError: If it is no reference of an image, or a tag: KFP's cache key holds the tag, not its digest
+            (kubeflow/pipelines#13862), so it would return results of an older image.
     """
     name, at, digest = image.partition("@")
     if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):

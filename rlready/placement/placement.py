@@ -5,9 +5,8 @@
       all: {hub_cache: rlready-hub-cache, secrets: {rlready-hub: {token: HF_TOKEN}}}
       rl: {gpus: 1, cpus: 8, memory: 64Gi, shared_memory: 16Gi, timeout: 24h}
 
-`parallelism` is how many candidates go side by side. What stands under a stage replaces, key by key, what stands under
-`all`. It belongs to a stage and not to a task, because
-KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
+`parallelism` is the number of candidates at a time. The keys of a stage replace those of `all`. A placement belongs to a stage,
+not to a task: KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
 """
 
 import dataclasses
@@ -212,7 +211,7 @@ def read_placement() -> Placements | None:
 
 
 def read_parallelism() -> int:
-    """Returns how many candidates go side by side: on a cluster as placed, here as many as the memory holds."""
+    """Returns the number of candidates at a time: from the placement on a cluster, as many as fit into memory here."""
     placement = read_placement()
     return placement.parallelism if placement else int(os.environ.get(SIDE_BY_SIDE, PARALLELISM))
 

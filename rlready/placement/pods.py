@@ -1,4 +1,4 @@
-"""What a placement sets on KFP tasks, and so on their pods, while the pipeline is compiled for a cluster."""
+"""Sets a placement on KFP tasks, and so on their pods, while the pipeline is compiled for a cluster."""
 
 import json
 from collections.abc import Callable
@@ -27,11 +27,7 @@ RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 
 def with_placement(component: BaseComponent) -> Callable[..., Any]:
-    """Returns the component; if the pipeline is compiled for a cluster, with the placement set on each of its tasks.
-
-    Args:
-        component: A KFP component with the name of its stage.
-    """
+    """Returns a stage's component; if compiled for a cluster, with the placement set on each of its tasks."""
     placements = read_placement()
     if placements is None:
         return component
@@ -47,19 +43,13 @@ def with_placement(component: BaseComponent) -> Callable[..., Any]:
 
 
 def place(task: Any, placement: Placement, image: str) -> None:
-    """Sets on a KFP task what its pod asks of the cluster; where a TrainJob trains, its pods ask instead.
-
-    Args:
-        task: The task.
-        placement: That of its stage.
-        image: Image of the stage, for the pods of a TrainJob.
-    """
+    """Sets on a KFP task what its pod requests; if a TrainJob trains, its pods request it instead, with the stage's image."""
     from kfp import kubernetes
 
     if placement.train_job:
-        _hand_over(task, placement, image)
+        _set_train_job(task, placement, image)
     else:
-        _ask(task, placement)
+        _request_resources(task, placement)
     for claim, path in placement.volumes.items():
         kubernetes.mount_pvc(task, claim, path)
     if placement.image_pull_secrets:
@@ -72,7 +62,7 @@ def place(task: Any, placement: Placement, image: str) -> None:
     kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)
 
 
-def _ask(task: Any, placement: Placement) -> None:
+def _request_resources(task: Any, placement: Placement) -> None:
     from kfp import kubernetes
 
     if placement.gpus:
@@ -117,8 +107,8 @@ def _set_variables(task: Any, placement: Placement, prefix: str = "") -> None:
             kubernetes.use_secret_as_env(task, secret, taken)
 
 
-def _hand_over(task: Any, placement: Placement, image: str) -> None:
-    """Gives a task the TrainJob that it is to make, the volume that both mount, and what it needs to own it."""
+def _set_train_job(task: Any, placement: Placement, image: str) -> None:
+    """Gives a task the TrainJob to create, the volume that both mount, and what it needs to own the TrainJob."""
     from kfp import kubernetes
 
     _set_variables(task, placement, "MLFLOW_")  # it logs a training that fails

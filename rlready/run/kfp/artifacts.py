@@ -1,4 +1,4 @@
-"""What a run wrote, read through its KFP server: the output of its stages, and small artifacts."""
+"""Output of stages and small artifacts, read through the KFP server."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from rlready.errors import InputError
 from rlready.escape import show_controls
 from rlready.run.kfp.nodes import StageNode
-from rlready.run.kfp.server import Server, ask
+from rlready.run.kfp.server import Server, get
 from rlready.runtime.events import FAILED, MARK
 
 LOGS = "executor-logs"  # the output that KFP adds to every task: what its process wrote, without the launcher's own lines
@@ -37,7 +37,7 @@ class Output:
 
     @property
     def reasons(self) -> list[str]:
-        """Why the stage failed, as far as this says it."""
+        """Why the stage failed, if the output says."""
         if said := [line.removeprefix(FAILED) for line in self.marked if line.startswith(FAILED)]:
             return said
         if self.fault and not CHILD.match(self.fault):
@@ -46,7 +46,7 @@ class Output:
 
     @property
     def end(self) -> list[str]:
-        """The last of its own lines; where the reason is marked, those of a traceback alone."""
+        """The last of its own lines; if the reason is marked, only those of a traceback."""
         lines = [line for line in self.own if not line.startswith(MARK)]
         if len(lines) < len(self.own) and TRACEBACK not in lines:
             return []
@@ -54,7 +54,7 @@ class Output:
 
 
 def parse_output(text: str) -> Output:
-    """Sorts the lines of a pod's log, or of the artifact that holds the output of a stage."""
+    """Parses a pod's log, or the artifact with the output of a stage."""
     own, fault, foreign = [], "", False
     for line in show_controls(text).splitlines():
         glog = GLOG.match(line)
@@ -67,36 +67,31 @@ def parse_output(text: str) -> Output:
 
 
 def read_artifact(server: Server, address: str) -> bytes | None:
-    """Returns an artifact's content; None where it cannot be had, as from the API server alone.
-
-    Args:
-        server: The KFP server.
-        address: Where the artifact is, e.g. minio://bucket/key.
-    """
+    """Returns the content of an artifact such as minio://bucket/key; None if the server does not serve it."""
     place = urlsplit(address)
     query = {"source": place.scheme, "bucket": place.netloc, "key": place.path.lstrip("/")}
     query |= {"namespace": server.namespace} if server.namespace else {}
     try:
-        return ask(server, "/artifacts/get", query) if address else None
+        return get(server, "/artifacts/get", query) if address else None
     except InputError:
         return None
 
 
 def read_outputs(server: Server, run: str, namespace: str, node: StageNode) -> Iterator[Output]:
-    """Yields what a node wrote, as far as it can be had: first the artifact with its own output, then the log of its pod.
+    """Yields the output of a stage as far as it is available: first the artifact with its own output, then its pod's log.
 
     Args:
         server: The KFP server.
         run: Id of the run.
         namespace: Where its pods are.
-        node: A node that has a pod.
+        node: A stage that has a pod.
     """
     query, logs = {"podname": node.pod, "runid": run, "podnamespace": namespace}, node.find_output(LOGS)
     ways = [
         lambda: read_artifact(server, logs and f"{logs}-{node.attempt}"),  # one for each attempt since KFP 2.16.1
         lambda: read_artifact(server, logs),
-        lambda: ask(server, f"/apis/v1alpha1/runs/{run}/nodes/{node.pod}/log"),  # the API server
-        lambda: ask(server, "/k8s/pod/logs", query),  # the UI's server
+        lambda: get(server, f"/apis/v1alpha1/runs/{run}/nodes/{node.pod}/log"),  # the API server
+        lambda: get(server, "/k8s/pod/logs", query),  # the UI's server
     ]
     for way in ways:
         try:

@@ -1,7 +1,7 @@
-"""What a KFP server behind a login gets with each request: a session cookie or a bearer token, from the environment alone.
+"""Credentials of a KFP server behind a login, sent with each request: a session cookie or a bearer token, from the environment.
 
-Credentials are never arguments, and `hide` takes them out of everything that is said. They go to the server's own address
-only: redirects are answers here, and are not followed.
+They are never arguments, and `hide` removes them from every message. They go to the server's own address only: redirects are
+not followed.
 """
 
 import functools
@@ -31,9 +31,9 @@ WAYS = (
 
 
 def sign(client: api.ApiClient) -> bool:
-    """Has the client's next requests carry the credentials that the environment names. Returns whether they changed.
+    """Sets the client's credentials to those of the environment. Returns whether they changed.
 
-    A file is read each time, because it is replaced while a run is followed; a command runs once, until `renew`.
+    A file is read each time, because it may be replaced while a run is followed; a command runs once, until `renew`.
 
     Raises:
         InputError: If the command fails, or a value is no cookie or token.
@@ -47,20 +47,20 @@ def sign(client: api.ApiClient) -> bool:
 
 
 def renew(client: api.ApiClient) -> bool:
-    """Has the command print another token, after one was refused. Returns whether there is a reason to ask again."""
+    """Runs the command again after its token was refused. Returns whether a new request is worth it."""
     _run.cache_clear()
     return sign(client)
 
 
 def advise(client: api.ApiClient) -> str:
-    """Returns what to set, or to set again, after a server did not take what the requests carried."""
+    """Returns what to set, or to set again, after a server refused the credentials."""
     held = {COOKIE: client.cookie, _find_token()[0]: client.default_headers.get("authorization")}
     sent = " and ".join(name for name, value in held.items() if value)
     return f"it does not accept {sent}: has it expired? Otherwise try one of {', '.join(NAMES)}" if sent else WAYS
 
 
 def hide(client: api.ApiClient, text: str) -> str:
-    """Returns a text without the credentials, which some servers repeat in what they answer."""
+    """Returns a text without the credentials, which some servers repeat in their answers."""
     sent = [*(client.cookie or "").split(";"), client.default_headers.get("authorization", "").removeprefix("Bearer ")]
     for secret in (part.partition("=")[2] or part for part in sent):
         text = text.replace(secret, "***") if len(secret) >= SHORTEST else text
@@ -68,7 +68,7 @@ def hide(client: api.ApiClient, text: str) -> str:
 
 
 def find_ca() -> str | None:
-    """Returns the file of the CA that signed the server's certificate, if it is not one that everybody knows.
+    """Returns the file of the CA that signed the server's certificate, if it is not a well-known one.
 
     Raises:
         InputError: If there is no certificate in it.

@@ -1,4 +1,4 @@
-"""Looks at everything that a run needs before it starts: one finding a subject, each with what to do."""
+"""Checks everything that a run needs before it starts: one finding per subject, each with what to do."""
 
 import importlib.metadata
 import os
@@ -21,12 +21,12 @@ SHOWN = ("kfp", "torch", "transformers", "trl", "mlflow")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look found.
+    """The result of one check.
 
     Attributes:
         level: ok, warning or failure.
-        subject: What was looked at.
-        text: What was seen and, unless it is ok, what to do.
+        subject: What was checked.
+        text: What was found and, unless it is ok, what to do.
     """
 
     level: str
@@ -42,13 +42,13 @@ def examine(
     namespace: str | None,
     work: Path,
 ) -> Iterator[Finding]:
-    """Yields one finding after the other.
+    """Yields the findings one by one.
 
     Args:
         parameters: Every parameter of the recipe by its flat name.
         placement: Where each stage runs on a cluster.
         image: Image of the stages, if one is known.
-        host: Address of a KFP server; without it, and without KFP_HOST, neither server nor cluster is asked.
+        host: Address of a KFP server; without it and KFP_HOST, neither server nor cluster is checked.
         namespace: Where the pods run; defaults to that of KFP for a single user.
         work: Folder for runs.
     """

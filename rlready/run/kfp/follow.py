@@ -1,4 +1,4 @@
-"""Follows a run on a KFP server: what is said of it, when, and how it ended."""
+"""Follows a run on a KFP server to its end."""
 
 import tempfile
 import time
@@ -13,19 +13,19 @@ from rlready.run.kfp.progress import Progress
 from rlready.run.kfp.runs import FINAL, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 
-LOST = 12  # answers in a row that may fail while a run is followed
+LOST = 12  # failed requests in a row after which a run is no longer followed
 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
-    """Yields a line, sometimes several in one text, for everything that happens in a run, once, until it ends.
+    """Yields one text for everything that happens in a run, until it ends.
 
     Args:
-        server: Where it runs.
-        run: Its id.
-        pause: Seconds between two questions.
+        server: The KFP server.
+        run: Id of the run.
+        pause: Seconds between two requests.
 
     Raises:
-        InputError: If the run does not succeed, or the server is lost; the run goes on then.
+        InputError: If the run does not succeed, or if the server is lost while it goes on.
     """
     progress, lost, page = Progress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
@@ -55,11 +55,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
 
 
 def read_result(server: Server, run: str) -> SweepResult | None:
-    """Returns what the report of a run says; None where the server does not hand it out.
-
-    Args:
-        server: Where it ran.
-        run: Its id.
+    """Returns the result in the report of a run; None if the server does not serve it.
 
     Raises:
         InputError: If the server does not answer, or the report is not one of this version.

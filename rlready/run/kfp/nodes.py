@@ -1,8 +1,8 @@
-"""What became of every stage in a run, told from its Argo workflow: from pods, which alone tell the truth.
+"""The state of every stage of a run, read from its Argo workflow: from its pods, the only reliable source.
 
-KFP's own list of tasks holds nodes without a name or a state, and some that stay running after the end. The API server keeps
-the workflow beside it, as Argo wrote it. KFP makes of a stage's task a driver pod and, unless the driver finds the result in
-the cache, an executor pod; each is tried again by Argo if it is lost (argocompiler/dag.go and container.go of KFP 2.17).
+KFP's own list of tasks has nodes without a name or a state, and some that stay running after the end. The API server also keeps
+the workflow as Argo wrote it. KFP runs a stage's task as a driver pod and, unless the driver finds the result in the cache, an
+executor pod; Argo retries each if it is lost (argocompiler/dag.go and container.go of KFP 2.17).
 """
 
 import base64
@@ -30,11 +30,11 @@ class StageNode:
         loop: Names of the tasks around it down to its loop; empty outside of loops.
         index: Number of its iteration there.
         state: starting, waiting, running, done, cached or failed.
-        message: What Argo says of its pod.
-        pod: The pod that tells why: the executor's, or the driver's where there is no other.
-        attempt: Which try of it that is, from 0.
-        given: What the driver handed to the executor: inputs and outputs, as KFP writes them; empty from the cache.
-        title: What the UI calls it, e.g. SFT (cached).
+        message: Argo's message on its pod.
+        pod: The executor's pod, or the driver's if there is no other.
+        attempt: Number of its attempt, from 0.
+        given: Inputs and outputs as the driver passed them to the executor; empty if from the cache.
+        title: Its name in the UI, e.g. SFT (cached).
     """
 
     stage: str
@@ -49,22 +49,18 @@ class StageNode:
 
     @property
     def candidate(self) -> dict[str, Any] | None:
-        """The candidate's setting, where the driver has said it."""
+        """The candidate's setting, if the driver has passed it."""
         text = self.given.get("inputs", {}).get("parameterValues", {}).get("candidate")
         return json.loads(text) if text else None
 
     def find_output(self, name: str) -> str:
-        """Returns the address of an output artifact, e.g. minio://bucket/key; empty where it is not known."""
+        """Returns the address of an output artifact, e.g. minio://bucket/key; empty if unknown."""
         held = self.given.get("outputs", {}).get("artifacts", {}).get(name, {}).get("artifacts")
         return held[0].get("uri", "") if held else ""
 
 
 def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
-    """Returns what has begun of a run, in the order in which it did.
-
-    Args:
-        workflow: The Argo workflow, as the API server keeps it.
-    """
+    """Returns the stages of an Argo workflow that have begun, in that order."""
     name, nodes = workflow["metadata"]["name"], read_nodes(workflow)
     tasks: dict[tuple, dict[str, dict]] = defaultdict(dict)
     for node in sorted(nodes, key=lambda node: node.get("startedAt") or "9"):
@@ -81,7 +77,7 @@ def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
 
 
 def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], int]:
-    """Returns how many items every loop has that has begun, by the names of the tasks around it."""
+    """Returns the number of items of every loop that has begun, by the names of the tasks around it."""
     name = workflow["metadata"]["name"]
     counts: dict[tuple[str | int, ...], int] = {}
     for node in read_nodes(workflow):
@@ -93,7 +89,7 @@ def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], in
 
 
 def read_nodes(workflow: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the nodes of a workflow, which Argo compresses in a large one."""
+    """Returns the nodes of a workflow; Argo compresses those of a large one."""
     status = workflow.get("status") or {}
     packed = status.get("compressedNodes")
     nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status.get("nodes")
@@ -101,19 +97,19 @@ def read_nodes(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_uncached(workflow: dict[str, Any]) -> bool:
-    """Says whether the server that made a workflow has caching switched off: it tells the drivers so."""
+    """Returns True if caching is off on the server that made a workflow, as it tells the drivers."""
     templates = (workflow.get("spec") or {}).get("templates") or []
     return any("--cache_disabled" in ((template.get("container") or {}).get("args") or []) for template in templates)
 
 
 def is_stopped(workflow: dict[str, Any]) -> bool:
-    """Says whether somebody terminated a run; the API calls it failed, and its pods too."""
+    """Returns True if a run was terminated; the API calls the run and its pods failed."""
     spec = workflow.get("spec") or {}
     return spec.get("activeDeadlineSeconds") == 0 or "shutdown" in spec
 
 
 def _locate(name: str) -> list[tuple[str | int, int | None]]:
-    """Returns the way from the root to a node as pairs of a task's name, or a number in a loop, and the try."""
+    """Returns the path from the root to a node: pairs of a task's name, or a number in a loop, and the attempt."""
     way: list[tuple[str | int, int | None]] = []
     for part in name.split("."):
         found = PART.fullmatch(part)

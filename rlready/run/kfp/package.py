@@ -1,4 +1,4 @@
-"""The compiled pipeline, which KFP calls a package: written for a cluster, loaded back and checked."""
+"""The compiled pipeline, which KFP calls a package: compiled for a cluster, loaded and checked."""
 
 import ast
 import contextlib
@@ -21,7 +21,7 @@ from rlready.placement.placement import PLACEMENT, Placement, Placements, write_
 from rlready.placement.train_job_manifest import describe_train_job
 
 PIPELINE = "rlready"
-# What `check_package` looks for, as doctor says what it found.
+# What `check_package` checks, as doctor lists it.
 CONSTRUCTS = (
     "no OneOf",
     "no loop over artifacts",
@@ -59,7 +59,7 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
 
 
 def _write_form(root: dict[str, Any]) -> None:
-    """Names the fields of the form, and gives them their choices, which kfp's compiler does not know, and examples."""
+    """Names the fields of the form and adds examples and choices, which kfp's compiler does not know."""
     fields, entries = name_fields(), root["inputDefinitions"]["parameters"]
     for name, parameter in list_form().items():
         entry = entries[fields[name]] = entries.pop(name)
@@ -74,7 +74,7 @@ def _write_form(root: dict[str, Any]) -> None:
 
 
 def _drop_texts(pipeline: dict[str, Any]) -> None:
-    """Takes out what explains components to their programmers: Argo keeps it in every workflow, whose size has a limit."""
+    """Removes docstrings and descriptions: Argo keeps them in every workflow, whose size is limited."""
     for component in pipeline["components"].values():
         for kind in ("inputDefinitions", "outputDefinitions"):
             for group in component.get(kind, {}).values():
@@ -108,24 +108,19 @@ def _set_environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def describe_package(path: Path) -> str:
-    """Returns what KFP's UI is to show of a compiled pipeline: it knows what comes with the upload, not the package's text."""
+    """Returns the description of a compiled pipeline; KFP's UI shows only one that comes with the upload."""
     return next(yaml.safe_load_all(path.read_text()))["pipelineInfo"]["description"].partition("\n\nParameters:")[0]
 
 
 def digest_package(path: Path) -> str:
-    """Returns a digest of what a compiled pipeline says, whatever its YAML looks like and whichever version of kfp wrote it."""
+    """Returns a digest of a compiled pipeline that depends neither on the YAML's layout nor on the version of kfp."""
     pipeline, *others = yaml.safe_load_all(path.read_text())
     said = [{key: value for key, value in pipeline.items() if key != "sdkVersion"}, *others]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def name_version(package: Path, recipe: str) -> str:
-    """Returns the name of the pipeline version that a package is: an unchanged recipe has the one that it had.
-
-    Args:
-        package: The compiled pipeline.
-        recipe: Name of its recipe.
-    """
+    """Returns the name of a package's pipeline version, which stays the same while the recipe does."""
     label = re.sub(r"[^a-z0-9]+", "-", recipe.lower()).strip("-")
     return f"{label}-{digest_package(package)[:12]}"
 
@@ -190,7 +185,7 @@ def check_package(path: Path, placement: Mapping[str, Placement] | None = None) 
         placement: What the executors must ask the cluster for.
 
     Returns:
-        One line a problem; none means that nothing is known to stand in the way.
+        One line per problem found.
 
     Raises:
         InputError: If the file is not a pipeline of KFP.
@@ -236,7 +231,7 @@ def _check_constructs(package: SimpleNamespace) -> list[str]:
 
 
 def _find_one_of(components: Any, dag: Any) -> list[str]:
-    """Returns what is wrong with the outputs of a graph that come out of one of several branches."""
+    """Returns the problems with outputs of a graph that come from one of several branches."""
     problems = []
     for key, given in dag.outputs.artifacts.items():
         if len(given.artifact_selectors) > 1:
@@ -251,7 +246,7 @@ def _find_one_of(components: Any, dag: Any) -> list[str]:
 
 
 def _leads_to_one_of(components: Any, dag: Any, key: str) -> bool:
-    """Says whether a parameter that a graph puts out comes out of OneOf, however deep."""
+    """Returns True if an output parameter of a graph comes from OneOf, at any depth."""
     given = dag.outputs.parameters[key]
     source = given.value_from_parameter
     if given.WhichOneof("kind") == "value_from_oneof":

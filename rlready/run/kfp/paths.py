@@ -1,4 +1,4 @@
-"""Files and folders that parameters name, as a pod on a cluster sees them."""
+"""Checks that a pod on a cluster sees the files and folders that parameters name."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether a cluster has what a placement names: secrets with their keys, volume claims, queues, TrainJobs and GPUs."""
+"""Checks that a cluster has what a placement names: secrets with their keys, volume claims, queues, TrainJobs and GPUs."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from rlready.errors import InputError
 from rlready.placement.placement import TRAIN_JOB, Placement
 from rlready.training import train_job
 
-# Kinds of custom objects, with their API group and who brings it.
+# Kinds of custom objects, with their API group and product.
 OBJECTS = {
     "localqueues": ("kueue.x-k8s.io", "Kueue"),
     "workloadpriorityclasses": ("kueue.x-k8s.io", "Kueue"),
@@ -20,7 +20,7 @@ TIMEOUT = (5, 30)  # seconds to connect and to answer
 
 
 def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tuple[list[str], list[str]]:
-    """Asks the Kubernetes API of the current context, or of the pod's own cluster, for everything that a placement names.
+    """Looks up everything that a placement names in the Kubernetes API of the current context, or of the pod's own cluster.
 
     Only names, keys and capacities are read; the values of secrets are not kept.
 
@@ -29,22 +29,22 @@ def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tup
         namespace: Where the pods run.
 
     Returns:
-        (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and what the account may
-        not look at). One line each.
+        (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and objects that the
+        account must not read). One line each.
 
     Raises:
-        InputError: If there is no Kubernetes API to ask, or it does not answer.
+        InputError: If there is no Kubernetes API, or it does not answer.
     """
-    look = _Look(namespace)
-    look.at_secrets(placement)
-    look.at_claims(placement)
-    look.at_objects(placement)
-    look.at_nodes(placement)
-    look.at_the_cache()
-    return look.missing, look.doubts
+    checks = _Preflight(namespace)
+    checks.check_secrets(placement)
+    checks.check_claims(placement)
+    checks.check_objects(placement)
+    checks.check_nodes(placement)
+    checks.check_cache()
+    return checks.missing, checks.doubts
 
 
-class _Look:
+class _Preflight:
     """Answers of the Kubernetes API, with a line for everything that is missing or in doubt."""
 
     def __init__(self, namespace: str):
@@ -62,10 +62,10 @@ class _Look:
         self.missing: list[str] = []
         self.doubts: list[str] = []
 
-    def read(self, what: str, ask: Callable[..., Any], *arguments: str) -> Any:
-        """Returns what the API answers; None where there is nothing, or where it may not be looked at, and notes that."""
+    def read(self, what: str, get: Callable[..., Any], *arguments: str) -> Any:
+        """Returns the API's answer; None, with a note, if the object does not exist or must not be read."""
         try:
-            return ask(*arguments, _request_timeout=TIMEOUT)
+            return get(*arguments, _request_timeout=TIMEOUT)
         except self.client.ApiException as error:
             if error.status == 404:
                 self.missing.append(f"{what} is not there")
@@ -75,17 +75,17 @@ class _Look:
             raise InputError(f"the Kubernetes API does not answer ({' '.join(str(error).split())[:200]})") from error
         return None
 
-    def at_secrets(self, placement: dict[str, Placement]) -> None:
+    def check_secrets(self, placement: dict[str, Placement]) -> None:
         for name, (keys, stages) in _list_secrets(placement).items():
             secret = self.read(f"secret {name} of {stages}", self.core.read_namespaced_secret, name, self.namespace)
             absent = sorted(keys - (secret.data or {}).keys()) if secret else []
             self.missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
 
-    def at_claims(self, placement: dict[str, Placement]) -> None:
-        ask = self.core.read_namespaced_persistent_volume_claim
+    def check_claims(self, placement: dict[str, Placement]) -> None:
+        get = self.core.read_namespaced_persistent_volume_claim
         for (name, use), stages in _list_users(placement, _list_claims).items():
             what = f"volume claim {name} of {stages}"
-            claim = self.read(what, ask, name, self.namespace)
+            claim = self.read(what, get, name, self.namespace)
             if not claim or SHARED in claim.spec.access_modes:
                 continue
             if use == "volume":
@@ -95,7 +95,7 @@ class _Look:
             elif use == "volumes" and "ReadOnlyMany" not in claim.spec.access_modes:
                 self.doubts.append(f"{what} is on one node at a time, where the pods of other nodes wait for it")
 
-    def at_objects(self, placement: dict[str, Placement]) -> None:
+    def check_objects(self, placement: dict[str, Placement]) -> None:
         custom = self.client.CustomObjectsApi()
         served = self.read("list of API groups", self.client.ApisApi().get_api_versions)
         versions = {group.name: group.preferred_version.version for group in served.groups} if served else {}
@@ -104,12 +104,12 @@ class _Look:
             if group in versions:
                 local = kind == "localqueues"
                 where = (group, versions[group], *([self.namespace] if local else []), kind, name)
-                ask = custom.get_namespaced_custom_object if local else custom.get_cluster_custom_object
-                self.read(f"{name} of {stages} ({kind})", ask, *where)
+                get = custom.get_namespaced_custom_object if local else custom.get_cluster_custom_object
+                self.read(f"{name} of {stages} ({kind})", get, *where)
             elif served:
                 self.missing.append(f"{product} ({group}), for {name} of {stages}, is not installed")
 
-    def at_nodes(self, placement: dict[str, Placement]) -> None:
+    def check_nodes(self, placement: dict[str, Placement]) -> None:
         wanting = {stage: entries for stage, entries in placement.items() if entries.gpus}
         nodes = self.read("nodes", self.core.list_node) if wanting else None
         for stage, entries in wanting.items():
@@ -119,11 +119,11 @@ class _Look:
                     "pods wait until one comes"
                 )
 
-    def at_the_cache(self) -> None:
-        """Notes whether a variable of KFP's API server switches caching off; its configuration file is not seen from here."""
+    def check_cache(self) -> None:
+        """Checks that no variable of KFP's API server switches caching off; its configuration file cannot be read."""
         try:
             server = self.client.AppsV1Api().read_namespaced_deployment(*KFP, _request_timeout=TIMEOUT)
-        except Exception:  # it has other names, or may not be looked at
+        except Exception:  # it has another name, or must not be read
             return
         variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
         if (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f"):
@@ -143,7 +143,7 @@ def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], 
 
 
 def _list_users(placement: dict[str, Placement], name: Callable[[Placement], list[tuple]]) -> dict[tuple, str]:
-    """Returns what stages name, each with the stages."""
+    """Returns everything that stages name, each with its stages."""
     users = defaultdict(list)
     for stage, entries in placement.items():
         for item in name(entries):
@@ -171,7 +171,7 @@ def _list_objects(entries: Placement) -> list[tuple[str, str]]:
 
 
 def _fits(node: Any, entries: Placement) -> bool:
-    """Says whether a pod may be put on a node, going by what the node has and not by what is free."""
+    """Returns True if a pod fits a node by what the node has, not by what is free."""
     labels, taints = node.metadata.labels or {}, node.spec.taints or []
     return (
         int((node.status.allocatable or {}).get(entries.accelerator, 0)) >= entries.gpus
@@ -182,7 +182,7 @@ def _fits(node: Any, entries: Placement) -> bool:
 
 
 def _tolerates(tolerations: list[dict], taint: Any) -> bool:
-    """Says whether one of the tolerations accepts a taint, as the scheduler decides it."""
+    """Returns True if one of the tolerations accepts a taint, as the scheduler decides it."""
     return any(
         given.get("key") in (None, taint.key)
         and given.get("effect") in (None, taint.effect)

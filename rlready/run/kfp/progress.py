@@ -1,4 +1,4 @@
-"""A run in words, each thing once: "SFT of random-256x4: done, 3 of 12"."""
+"""The progress of a run as lines, each printed once: "SFT of random-256x4: done, 3 of 12"."""
 
 import time
 from collections import Counter, defaultdict
@@ -16,19 +16,13 @@ UNCACHED = "caching is switched off on this server, and RL refuses a checkpoint 
 
 
 class Progress:
-    """What there is to say of a run.
+    """The progress of a run.
 
     Attributes:
-        failures: Why stages failed, one line or more for each.
+        failures: Why stages failed, at least one line each.
     """
 
     def __init__(self, server: Server, run: str):
-        """Begins with nothing said.
-
-        Args:
-            server: Where the run is.
-            run: Its id.
-        """
         self.server, self.run = server, run
         self.failures: list[str] = []
         self._namespace = ""
@@ -42,12 +36,7 @@ class Progress:
         self._waiting: dict[str, float] = {}  # when each pod was first seen to wait
 
     def tell(self, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
-        """Yields a text for everything that is new.
-
-        Args:
-            workflow: The run's Argo workflow, as far as there is one.
-            ended: Whether nothing more will come.
-        """
+        """Yields a text for everything new in a run's Argo workflow, if there is one; `ended` says that nothing follows."""
         nodes = list_stage_nodes(workflow) if workflow else []
         if workflow and is_uncached(workflow) and self._is_new(UNCACHED):
             yield UNCACHED
@@ -70,7 +59,7 @@ class Progress:
         return new
 
     def _describe(self, node: StageNode, ended: bool) -> str:
-        """Returns what to call a node, as the UI does; empty while it is not known whose it is."""
+        """Returns the name of a stage, as in the UI; empty while its candidate is unknown."""
         if node.index is None:
             return node.title
         listed = self._listed.get(MEASURED if node.loop[0] == MEASURING else TRAINED, [])
@@ -79,7 +68,7 @@ class Progress:
         return f"{node.title} of {name}" if name else ""
 
     def _tell_lost(self, node: StageNode, what: str) -> Iterator[str]:
-        """Yields that a pod was lost, which Argo may make again under its name, and where a training went on after that."""
+        """Yields that a pod was lost, which Argo may start again under its name, and where training resumed."""
         key = (node.stage, node.loop, node.index)
         if node.state == "waiting" and key in self._ran:
             self._ran.discard(key)
@@ -106,7 +95,7 @@ class Progress:
             yield f"{what}: from the cache{place}"
         else:
             marked = self._read_marked(node)
-            # Why a candidate failed, in this node or before it: its pods succeed all the same.
+            # Why a candidate failed, in this node or before it: its pods succeed anyway.
             failed = [line.split(": ", 2)[-1] for line in marked if line.startswith(FAILED)]
             if failed:
                 yield f"{what}: failed: {'; '.join(failed)}{place}"
@@ -118,7 +107,7 @@ class Progress:
         return next((output.marked for output in read_outputs(self.server, self.run, self._namespace, node)), [])
 
     def _repeat(self, node: StageNode, what: str, marked: list[str]) -> Iterator[str]:
-        """Yields what a stage marked in its output, and notes which candidates it lists."""
+        """Yields the lines that a stage marked in its output, and notes the candidates that it lists."""
         for line in marked:
             for head in (MEASURED, TRAINED):
                 if line.startswith(head):
@@ -141,7 +130,7 @@ class Progress:
         return "\n".join([f"{what}: failed: {why}", *(f"    {line}" for line in (*end, page))])
 
     def _tell_waiting(self, nodes: list[StageNode]) -> Iterator[str]:
-        """Yields a line for pods that have waited for long, together where the reason is one."""
+        """Yields a line for pods that have been waiting long, one per reason."""
         now = time.monotonic()
         if not nodes and now - self._begun > PATIENCE and self._is_new("nothing"):
             yield (

@@ -1,4 +1,4 @@
-"""Runs on a KFP server: one of them, its Argo workflow, how past ones ended, and whether their server has a cache."""
+"""Runs on a KFP server: their state, their Argo workflows, and whether the server caches."""
 
 import functools
 import json
@@ -49,11 +49,11 @@ def find_newest_run(server: Server) -> str:
 
 
 def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
-    """Returns how runs ended, by their id: SUCCEEDED, FAILED, or CANCELED where somebody stopped them.
+    """Returns how runs ended, by their id: SUCCEEDED, FAILED, or CANCELED if they were terminated.
 
     Args:
         server: Where they ran.
-        among: Ids; of those that the server does not know, or that go on, nothing is returned.
+        among: Ids; runs that the server does not know, or that have not ended, are left out.
     """
     ended = {}
     for name in among:
@@ -68,11 +68,7 @@ def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
 
 
 def close_ended_runs(server: Server) -> list[str]:
-    """Ends in MLflow what runs left running that ended on a KFP server, and returns their ids; pods that are killed cannot.
-
-    Args:
-        server: Where they ran.
-    """
+    """Ends in MLflow the runs that have ended on a KFP server, and returns their ids; pods that are killed cannot do it."""
     from rlready.tracking.runs import close_dead_runs, find_open_runs
 
     ended = list_ended_runs(server, find_open_runs())
@@ -80,20 +76,20 @@ def close_ended_runs(server: Server) -> list[str]:
 
 
 def read_workflow(server: Server, run: str) -> dict[str, Any] | None:
-    """Returns a run's Argo workflow as its server last saw it, or None where there is none yet.
+    """Returns a run's Argo workflow as its server last saw it, or None if there is none yet.
 
     Raises:
-        InputError: If the server does not answer, or does not tell it.
+        InputError: If the server does not answer.
     """
-    ask = functools.partial(server.client.call_api, f"/apis/v1beta1/runs/{run}", "GET", response_type="object",
+    get = functools.partial(server.client.call_api, f"/apis/v1beta1/runs/{run}", "GET", response_type="object",
                             _return_http_data_only=True)  # fmt: skip
-    about = call(server.client, ask)
-    text = (about.get("pipeline_runtime") or {}).get("workflow_manifest") if isinstance(about, dict) else None
+    answer = call(server.client, get)
+    text = (answer.get("pipeline_runtime") or {}).get("workflow_manifest") if isinstance(answer, dict) else None
     return json.loads(text) if text else None
 
 
 def has_cache(server: Server) -> bool | None:
-    """Says whether a server caches, going by what it told the drivers of its newest run; None where nothing tells."""
+    """Returns whether a server caches, judging by its newest run; None if unknown."""
     try:
         workflow = read_workflow(server, find_newest_run(server))
     except InputError:
@@ -102,6 +98,6 @@ def has_cache(server: Server) -> bool | None:
 
 
 def was_stopped(run: api.V2beta1Run, workflow: dict[str, Any] | None = None) -> bool:
-    """Says whether somebody terminated a run, which the server calls failed at the end."""
+    """Returns True if a run was terminated; the server calls it failed in the end."""
     passed = {entry.state for entry in run.state_history or []} | {run.state}
     return bool(passed & {*STOPPED} or workflow and is_stopped(workflow))

@@ -1,7 +1,7 @@
-"""A KFP server: found, asked who it is, and every failure of an answer told in one line.
+"""A KFP server: how it is found and called, with every failure described in one line.
 
-kfp_server_api is called directly. kfp.Client asks a server that is down five times, with a traceback each, never times
-out, and waits for ever for a run that somebody cancels.
+kfp_server_api is called directly: kfp.Client calls a server that is down five times, with a traceback each, never times out,
+and waits forever for a run that is canceled.
 """
 
 import functools
@@ -26,7 +26,7 @@ TIMEOUT = (5, 60)  # seconds to connect and to answer
 OLDEST = (2, 16)  # the first that takes a package with the choices of its form (kubeflow/pipelines#12607)
 LACKS = {(2, 17): "the form has no dropdowns, choices are typed (kubeflow/pipelines#12839)"}  # before that version
 FAILURES = (api.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, TypeError, AttributeError)
-REFUSED = (200, 301, 302, 303, 307, 308, 401, 403)  # how a login stands in the way; 200 with a page for people
+REFUSED = (200, 301, 302, 303, 307, 308, 401, 403)  # how a login answers; 200 with a web page
 FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
 
 
@@ -37,7 +37,7 @@ class Server:
     Attributes:
         host: Its address.
         client: Client of its API.
-        version: What it says its version is; empty where it does not.
+        version: Its version; empty if unknown.
         namespace: Where runs go; empty on a server for a single user.
     """
 
@@ -52,14 +52,14 @@ class Server:
 
 
 def connect(host: str | None = None, namespace: str | None = None) -> Server:
-    """Finds the KFP server and asks who it is.
+    """Finds the KFP server and checks that it is one.
 
     Args:
         host: Its address; defaults to KFP_HOST or KF_PIPELINES_ENDPOINT, and inside a cluster to the service's name.
         namespace: Where runs go, on a server for several users; inside a cluster defaults to the pod's own.
 
     Raises:
-        InputError: If there is no address, no answer, no right to ask, no KFP behind it, or one older than 2.16.
+        InputError: If there is no address, no answer, no permission, no KFP behind it, or one older than 2.16.
     """
     host = host or next(filter(None, map(os.environ.get, HOSTS)), None)
     if not host and "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -74,15 +74,15 @@ def connect(host: str | None = None, namespace: str | None = None) -> Server:
     settings.retries = False  # or urllib3 tries three times, and follows a redirection to a page for people
     settings.ssl_ca_cert = credentials.find_ca()
     client = api.ApiClient(settings)
-    about = call(client, _ask_health, client, "v2beta1")
-    if not isinstance(about, dict) or not about.keys() & {"multi_user", "pipeline_store", "tag_name"}:
+    health = call(client, _get_health, client, "v2beta1")
+    if not isinstance(health, dict) or not health.keys() & {"multi_user", "pipeline_store", "tag_name"}:
         raise InputError(f"{host}: answers, but not as a KFP server does; is it the address of its UI or its API?")
     # Older servers say their version in the older API only.
-    version = about.get("tag_name") or (call(client, _ask_health, client, "v1beta1") or {}).get("tag_name", "")
+    version = health.get("tag_name") or (call(client, _get_health, client, "v1beta1") or {}).get("tag_name", "")
     known = read_version(version)
     if known and known < OLDEST:
         raise InputError(f"{host}: KFP {version} is older than 2.16, the first that takes this package; 2.17 is known best")
-    if not namespace and about.get("multi_user"):
+    if not namespace and health.get("multi_user"):
         if not NAMESPACE_FILE.exists():
             raise InputError(f"{host}: KFP for several users; say with --namespace where to run, or with KFP_NAMESPACE")
         namespace = NAMESPACE_FILE.read_text().strip()
@@ -96,38 +96,38 @@ def read_version(version: str) -> tuple[int, ...] | None:
 
 
 def list_lacks(version: str) -> list[str]:
-    """Returns what a server of this version does without, of what this pipeline uses; nothing if its version is unknown."""
+    """Returns the features that this pipeline uses and a server of this version lacks; none if the version is unknown."""
     known = read_version(version)
     return [f"before {newer[0]}.{newer[1]} {lack}" for newer, lack in LACKS.items() if known and known < newer]
 
 
-def _ask_health(client: api.ApiClient, version: str, _request_timeout: Any) -> Any:
+def _get_health(client: api.ApiClient, version: str, _request_timeout: Any) -> Any:
     # Not through the generated model, which leaves the version out.
     return client.call_api(f"/apis/{version}/healthz", "GET", response_type="object",
                            _return_http_data_only=True, _request_timeout=_request_timeout)  # fmt: skip
 
 
 def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
-    """Returns what the server answers; every failure is one line, in which no credentials are.
+    """Returns the server's answer; every failure is one line without credentials.
 
     Raises:
-        InputError: If the answer is a refusal, or does not come.
+        InputError: If the server refuses or does not answer.
     """
     credentials.sign(client)
     for again in (True, False):
         try:
-            return _ask_api(client, method, *arguments, **options, _request_timeout=TIMEOUT)
+            return _call_once(client, method, *arguments, **options, _request_timeout=TIMEOUT)
         except FAILURES as error:
             failure = error
         refusal = _find_refusal(failure)
         # Tokens end while a run is followed. Who refuses has done nothing yet, so asking twice makes nothing twice.
         if not (again and refusal and refusal.status in REFUSED and credentials.renew(client)):
-            told = credentials.hide(client, _tell(client, failure))
+            told = credentials.hide(client, _describe_failure(client, failure))
             # Not from the failure, which holds headers.
             raise InputError(f"{client.configuration.host}: {told}")
 
 
-def _ask_api(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
+def _call_once(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
     answer = method(*arguments, **options)
     # The API never answers with a page, which the generated models read as an object without anything in it.
     if not isinstance(answer, bytes) and "text/html" in (client.last_response.getheader("content-type") or ""):
@@ -135,19 +135,19 @@ def _ask_api(client: api.ApiClient, method: Callable, *arguments: Any, **options
     return answer
 
 
-def ask(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
-    """Returns what the server answers at a path that the generated client does not know.
+def get(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
+    """Returns the server's answer at a path that the generated client does not know.
 
     Raises:
-        InputError: If the answer is a refusal, or does not come.
+        InputError: If the server refuses or does not answer.
     """
-    get = functools.partial(server.client.call_api, path, "GET", query_params=list((query or {}).items()),
+    request = functools.partial(server.client.call_api, path, "GET", query_params=list((query or {}).items()),
                             _preload_content=False)  # fmt: skip
-    return call(server.client, lambda **options: get(**options).data)
+    return call(server.client, lambda **options: request(**options).data)
 
 
 def create(client: api.ApiClient, method: Callable, body: Any, key: str) -> str:
-    """Returns the id of what the server makes; the generated models read a page of HTML as an object without one."""
+    """Returns the id of what the server creates; the generated models read an HTML page as an object without one."""
     made = getattr(call(client, method, body), key)
     if not made:
         raise InputError(f"{client.configuration.host}: answers, but not as a KFP server does")
@@ -159,12 +159,12 @@ def _find_refusal(error: Exception) -> api.ApiException | None:
     return next((e for e in (error, error.__context__) if isinstance(e, api.ApiException)), None)
 
 
-def _tell(client: api.ApiClient, error: Exception) -> str:
+def _describe_failure(client: api.ApiClient, error: Exception) -> str:
     refusal = _find_refusal(error)
     if refusal and refusal.status == 0:
-        return _tell_insecure(" ".join(str(refusal.reason).split()))
+        return _describe_insecure(" ".join(str(refusal.reason).split()))
     if refusal:
-        return _tell_refusal(client, refusal)
+        return _describe_refusal(client, refusal)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return f"no answer within {TIMEOUT[1]} seconds; is this its address?"
     if isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
@@ -172,7 +172,7 @@ def _tell(client: api.ApiClient, error: Exception) -> str:
     return f"answers, but not as a KFP server does ({error})"
 
 
-def _tell_insecure(reason: str) -> str:
+def _describe_insecure(reason: str) -> str:
     if "mismatch" in reason:
         return f"its certificate is for another name ({reason}); use the name that it is for"
     if "verify failed" in reason and "expired" not in reason:
@@ -180,7 +180,7 @@ def _tell_insecure(reason: str) -> str:
     return f"no secure connection: {reason}"
 
 
-def _tell_refusal(client: api.ApiClient, error: api.ApiException) -> str:
+def _describe_refusal(client: api.ApiClient, error: api.ApiException) -> str:
     status, said, page = error.status, error.body or "", "<" in (error.body or "")
     try:
         body = json.loads(said)

@@ -13,38 +13,38 @@ from rlready.errors import InputError
 from rlready.run.kfp.package import PIPELINE, describe_package, name_version
 from rlready.run.kfp.server import Server, call, create
 
-ABOUT = (
+DESCRIPTION = (
     "The report: node Report, its artifact report, tab Visualization. The verdicts: node Gate, its artifact verdicts. What will"
     " be done, and what it costs: node Plan, its artifact plan."
 )
 
 
 def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
-    """Makes the compiled pipeline known to the server, once: an unchanged one is found again.
+    """Uploads the compiled pipeline, unless the server has the same version already.
 
     Args:
-        server: Where to.
+        server: The KFP server.
         package: The compiled pipeline.
-        recipe: Name of its recipe; part of the version's name.
+        recipe: Name of its recipe, part of the version's name.
 
     Returns:
         The ids of the pipeline and of its version.
     """
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
     space = {"namespace": server.namespace} if server.namespace else {}
-    about = {"description": describe_package(package)}
+    details = {"description": describe_package(package)}
     listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **space)
     if listed.pipelines:
         pipeline = listed.pipelines[0].pipeline_id
     else:
-        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **about, **space)
+        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **details, **space)
         pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
     version = name_version(package, recipe)
     known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
     if known.pipeline_versions:
         return pipeline, known.pipeline_versions[0].pipeline_version_id
-    about |= {"name": version, "display_name": version, "pipelineid": pipeline}
-    send = functools.partial(uploads.upload_pipeline_version, **about)
+    details |= {"name": version, "display_name": version, "pipelineid": pipeline}
+    send = functools.partial(uploads.upload_pipeline_version, **details)
     return pipeline, create(server.client, send, str(package), "pipeline_version_id")
 
 
@@ -53,7 +53,7 @@ def _select(name: str) -> str:
 
 
 def open_experiment(server: Server, name: str) -> str:
-    """Returns the id of an experiment, made if there is none of that name."""
+    """Returns the id of the experiment of this name, which is created if there is none."""
     experiments = api.ExperimentServiceApi(server.client)
     space = {"namespace": server.namespace} if server.namespace else {}
     listed = call(server.client, experiments.experiment_service_list_experiments, filter=_select(name), **space)
@@ -75,13 +75,13 @@ def start_run(
     """Starts a run, or a schedule of runs.
 
     Args:
-        server: Where to.
+        server: The KFP server.
         version: Ids of the pipeline and of its version.
         experiment: Id of the experiment.
         name: Name of the run.
         parameters: Every parameter by its flat name.
-        account: Kubernetes service account of the pods; the server's default if left out.
-        every: Cron expression; runs start by it, one at a time, and missed ones are not made up for.
+        account: Kubernetes service account of the pods; defaults to the server's.
+        every: Cron expression of a schedule; one run at a time, and missed ones are skipped.
 
     Returns:
         The id of the run or of the schedule.
@@ -91,7 +91,7 @@ def start_run(
     common = {
         "experiment_id": experiment,
         "display_name": name,
-        "description": ABOUT,
+        "description": DESCRIPTION,
         "pipeline_version_reference": api.V2beta1PipelineVersionReference(*version),
         "runtime_config": api.V2beta1RuntimeConfig(parameters=values),
         "service_account": account,
@@ -112,9 +112,9 @@ def start_run(
 
 
 def parse_cron(text: str) -> str:
-    """Returns a cron expression as KFP reads it: with seconds first. Five fields, as everybody writes them, begin at second 0.
+    """Returns a cron expression as KFP reads it, with seconds first; the usual five fields start at second 0.
 
-    KFP takes five fields without a complaint, but for second, minute, hour, day and month (robfig/cron 1.2).
+    KFP would read five fields as second, minute, hour, day and month (robfig/cron 1.2).
 
     Raises:
         InputError: If there are not five or six fields of a cron expression.

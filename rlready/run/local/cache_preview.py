@@ -1,8 +1,8 @@
-"""What `rlready run` would take from the cache of a work folder, found without running anything.
+"""Preview of what `rlready run` would take from the cache of a work folder, without running anything.
 
-kfp.local itself goes through the pipeline. A task whose result is in the cache gives that; any other gives outputs that
-nobody made, so what depends on them is in no cache either. Plan's outputs are those of the plan that was made already, and
-a gate that has everything measured is asked.
+kfp.local itself walks the pipeline. A task whose result is in the cache returns it; any other returns placeholders, which no
+cache holds, so neither does it hold what depends on them. Plan's outputs come from the plan at hand, and the gate decides
+once everything is measured.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from rlready.stages.plan.plan import Plan
 
 @dataclass
 class CachePreview:
-    """The stages of candidates that a run asks for.
+    """The stages of candidates that a run needs.
 
     Attributes:
-        cached: Those that the cache has, as (stage, candidate).
-        missing: Those that are computed.
-        certain: Whether it is known which candidates go on to RL; else all do.
+        cached: Those in the cache, as (stage, candidate).
+        missing: Those to compute.
+        certain: Whether it is known which candidates go on to RL; otherwise all count.
     """
 
     cached: set[tuple[str, str]] = field(default_factory=set)
@@ -38,13 +38,13 @@ class CachePreview:
     certain: bool = True
 
     def estimate_rest(self, plan: Plan) -> float:
-        """Returns core-seconds of what is computed."""
+        """Returns the core-seconds of what is to compute."""
         idle = {("sft", c.candidate_id) for c in plan.measured if not c.epochs}
         # Where no RL follows, the benchmark is asked for and does nothing.
         return sum(plan.estimate[stage]["seconds"] for stage, _ in self.missing - idle if stage in plan.estimate)
 
     def describe(self, plan: Plan) -> str:
-        """Returns a line on what is cached and what is left; nothing where the cache has none of it."""
+        """Returns a line on what is cached and what is left; empty if nothing is cached."""
         if not self.cached:
             return ""
         counts = []
@@ -58,11 +58,11 @@ class CachePreview:
 
 
 def preview_cache(work: Path, plan: Plan, parameters: dict, image: str | None = None) -> CachePreview:
-    """Says which stages a run would take from the cache.
+    """Returns which stages a run would take from the cache.
 
     Args:
         work: Folder for runs, cache and tracking.
-        plan: What is going to happen.
+        plan: The plan of the run.
         parameters: Every parameter by its flat name.
         image: Of the stages, if they run in containers.
     """
@@ -96,7 +96,7 @@ def preview_cache(work: Path, plan: Plan, parameters: dict, image: str | None = 
 
 @contextlib.contextmanager
 def _answered_by(answers: "_Answers") -> Iterator[None]:
-    """Has kfp.local ask for the outputs of a task in the place of running it."""
+    """Has kfp.local look up the outputs of a task instead of running it; it has no public way for that."""
     from kfp.local.orchestrator import task_executor
 
     run = task_executor.execute_single_task
@@ -115,7 +115,7 @@ class _Answers:
         self.plan, self.parameters, self.image, self.found = plan, parameters, image, found
 
     def execute(self, task_spec, components, executors, io_store, **_) -> tuple[dict[str, Any], Any]:
-        """Returns a task's outputs, in the place of kfp's `execute_single_task`."""
+        """Returns a task's outputs, in place of kfp's `execute_single_task`."""
         from kfp.local import status
         from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 
@@ -133,12 +133,12 @@ class _Answers:
             )
             outputs = self.cache.get(key)
             if stage in self.plan.estimate:  # without RL the benchmark has nothing to do
-                asked = stage, json.loads(arguments["candidate"])["candidate_id"]
+                needed = stage, json.loads(arguments["candidate"])["candidate_id"]
                 with self.lock:
-                    (self.found.missing if outputs is None else self.found.cached).add(asked)
-        return (self._make_up(stage, component, arguments) if outputs is None else outputs), status.Status.SUCCESS
+                    (self.found.missing if outputs is None else self.found.cached).add(needed)
+        return (self._make_placeholders(stage, component, arguments) if outputs is None else outputs), status.Status.SUCCESS
 
-    def _make_up(self, stage: str, component, arguments: dict) -> dict[str, Any]:
+    def _make_placeholders(self, stage: str, component, arguments: dict) -> dict[str, Any]:
         from kfp import dsl
 
         names = component.output_definitions.artifacts
@@ -155,7 +155,7 @@ class _Answers:
         return outputs
 
     def _judge(self, arguments: dict) -> list[dict[str, str]]:
-        """Returns who goes on to RL: as the gate decides where everything is measured, else all."""
+        """Returns the candidates that go on to RL: as the gate decides if everything is measured, else all."""
         paths = [Path(artifact.path) for artifact in arguments["measured"]]
         outcomes = [read_record(Outcome, path) for path in paths if path.is_file()]
         if len(outcomes) == len(paths):

@@ -28,7 +28,7 @@ PASSED = ("AWS_", "HF_", "MLFLOW_", "OMP_", "RLREADY_", "TOKENIZERS_")  # variab
 def find_image(reference: str) -> str:
     """Returns the id of an image, which is pulled if this machine does not have it.
 
-    The id goes into the keys of the cache: a tag that stands for another image later brings back nothing of the first.
+    The id is part of the cache keys, so a tag that is moved to another image does not return results of the first.
 
     Raises:
         InputError: If it is no reference of an image, no engine answers, or the image cannot be pulled.
@@ -82,7 +82,7 @@ def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
     given = set(_find_paths([parameters, *map(os.environ.get, ("RLREADY_MIRROR", "MLFLOW_TRACKING_SERVER_CERT_PATH"))]))
     given = {path for path in given if not any(path.is_relative_to(folder) for folder in (work, hub))}
     with contextlib.closing(_connect()) as client:
-        # Where the engine runs without root, root inside is the caller outside, and anybody else nobody.
+        # If the engine is rootless, root inside is the caller outside, and every other user is `nobody`.
         rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or [])
     return local.DockerRunner(
         environment={k: v for k, v in os.environ.items() if k.startswith(PASSED)} | {"HF_HOME": str(hub)},

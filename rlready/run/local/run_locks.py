@@ -1,7 +1,7 @@
-"""Which runs in a work folder are alive: each holds a lock in its folder, which the system takes from a process that dies.
+"""Locks of the runs in a work folder: each holds one in its own folder, which the system releases if its process dies.
 
-A run that was killed could not end its runs in MLflow; the next one, or `rlready run` that was interrupted, does it. All
-runs share one more lock, of the work folder, which whoever removes something there must have alone.
+A run that is killed cannot end its runs in MLflow; the next run, or the interrupted `rlready run`, does. All runs share one
+more lock, of the work folder; `rlready clean` takes it exclusively.
 """
 
 import contextlib
@@ -18,18 +18,18 @@ SHARED = ".in-use"  # in the work folder
 
 
 def choose_store(work: Path) -> None:
-    """Has MLflow log to a file in the work folder, unless the user named another place."""
+    """Has MLflow log to a file in the work folder, unless MLFLOW_TRACKING_URI is set."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
 
 
 @contextlib.contextmanager
 def hold(run: Path) -> Iterator[None]:
-    """Says that a run is alive until the end of the block, however the block ends."""
+    """Holds the lock of a run until the block ends."""
     path, new = run / LOCK, run / f".{LOCK}"
     with open(new, "w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks; then no run is taken for dead either
+        with contextlib.suppress(OSError):  # a file system without locks, where no run counts as dead
             fcntl.flock(file, fcntl.LOCK_EX)
-        new.rename(path)  # nobody sees it before it is held
+        new.rename(path)  # visible only once it is held
         try:
             yield
         finally:
@@ -38,7 +38,7 @@ def hold(run: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def share(work: Path) -> Iterator[None]:
-    """Says that a run uses what lies in a work folder; waits until nobody removes anything there."""
+    """Holds the shared lock of a work folder; waits while `claim` holds it."""
     with open(work / SHARED, "a+") as file:
         with contextlib.suppress(OSError):  # a file system without locks, where `claim` refuses
             fcntl.flock(file, fcntl.LOCK_SH)
@@ -47,7 +47,7 @@ def share(work: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claim(work: Path) -> Iterator[None]:
-    """Has a work folder alone; a run that starts meanwhile waits.
+    """Holds the lock of a work folder exclusively; a run that starts meanwhile waits.
 
     Raises:
         InputError: If a run is alive there, or the file system cannot tell.
@@ -66,7 +66,7 @@ def claim(work: Path) -> Iterator[None]:
 
 
 def close_dead(work: Path) -> None:
-    """Ends in MLflow the runs of this work folder whose process was killed; those of living ones stay."""
+    """Ends in MLflow the runs of this work folder whose process was killed."""
     choose_store(work)
     dead = [path for path in work.glob(f"*/{LOCK}") if _is_free(path)]
     if dead and close_dead_runs({path.parent.name: "CANCELED" for path in dead}):

@@ -1,7 +1,7 @@
-"""What lies in a work folder, how large it is, and what of it no run needs that is kept.
+"""The contents of a work folder, their size, and what no kept run needs.
 
-A run writes down which keys it asked kfp.local's cache for. An entry of the cache that no kept run asked for, and the
-outputs that only such entries name, can go: asked for again, they are computed anew.
+A run records the keys that it looked up in kfp.local's cache. Entries that no kept run looked up, and outputs that only these
+name, can be removed: if needed again, they are computed again.
 """
 
 import json
@@ -21,13 +21,13 @@ PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start,
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What can go from a work folder.
+    """What can be removed from a work folder.
 
     Attributes:
         kept: Folders of the runs that are kept, the newest first.
         others: Folders of the other runs, of which reports and logs stay.
         entries: Files of the cache.
-        outputs: Files and folders that only those name, and checkpoints of trainings that nobody goes on with.
+        outputs: Files and folders that only those name, and checkpoints of abandoned trainings.
         size: Bytes of all that.
     """
 
@@ -38,7 +38,7 @@ class Leftovers:
     size: int
 
     def remove(self) -> None:
-        """Removes it, the cache's entries first: an entry without its outputs would be a hit that leads nowhere."""
+        """Removes everything, entries first: an entry without its outputs would be a hit without a result."""
         for path in self.entries:
             path.unlink(missing_ok=True)
         for path in self.outputs:
@@ -46,16 +46,13 @@ class Leftovers:
 
 
 def make_private(*folders: Path) -> None:
-    """Makes folders that no other user of this machine may enter; one that is there keeps its mode, which may be meant.
-
-    The files below keep theirs: in pods others read them.
-    """
+    """Creates folders that no other user may enter; existing folders and the files below keep their modes."""
     for folder in folders:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def measure(folder: Path) -> int:
-    """Returns the bytes of all files below a folder, or of a file; what goes away meanwhile counts nothing."""
+    """Returns the bytes of all files below a folder, or of a file; what disappears meanwhile counts 0."""
     try:
         if not folder.is_dir() or folder.is_symlink():
             return folder.lstat().st_size
@@ -69,7 +66,7 @@ def measure(folder: Path) -> int:
 
 
 def find_leftovers(work: Path, keep: int) -> Leftovers:
-    """Says what of a work folder can go.
+    """Returns what can be removed from a work folder.
 
     Args:
         work: The folder.
@@ -112,7 +109,7 @@ def _list_outputs(entry: Path) -> Iterator[Path]:
     """Yields the paths of the outputs that an entry of the cache names."""
     try:
         held = [*json.loads(entry.read_text()).values()]
-    except (OSError, ValueError):  # not written any more, or half: kfp takes it for a miss
+    except (OSError, ValueError):  # gone, or half written: a miss for kfp
         return
     while held:
         value = held.pop()
@@ -135,7 +132,7 @@ def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
 
 
 def _find_given_up(folder: Path, since: Path) -> Iterator[Path]:
-    """Yields checkpoints that were written before the oldest kept run began; those of later trainings may be gone on with."""
+    """Yields checkpoints written before the oldest kept run began; later trainings may still be resumed."""
     begun = since.stat().st_mtime
     for path in sorted(folder.glob("*")):
         if max(p.stat().st_mtime for p in (path, *path.glob("*"))) < begun:
