@@ -83,9 +83,11 @@ def find_origin(name: str) -> Origin:
         InputError: If no installed package has a format of that name, or two have.
     """
     if name in OWN:
-        target = OWN[name] if isinstance(OWN[name], str) else ""
-        return Origin(name, "rlready", importlib.metadata.version("rlready"), target)
-    found = {(entry.dist.name, entry.value): entry for entry in _list_entries() if entry.name == name}
+        own = OWN[name]
+        return Origin(name, "rlready", importlib.metadata.version("rlready"), own if isinstance(own, str) else "")
+    found = {
+        (entry.dist.name, entry.value): (entry.dist, entry) for entry in _list_entries() if entry.name == name and entry.dist
+    }
     if not found:
         raise InputError(
             f"the format {name!r} is none of {', '.join(list_formats())}; if a package brings it, install that here (pip"
@@ -94,8 +96,8 @@ def find_origin(name: str) -> Origin:
     if len(found) > 1:
         packages = " and ".join(package for package, _ in found)
         raise InputError(f"the format {name!r} is brought by {packages}; uninstall one of them")
-    (entry,) = found.values()
-    return Origin(name, entry.dist.name, entry.dist.version, entry.value, _digest_source(entry.module))
+    ((package, entry),) = found.values()
+    return Origin(name, package.name, package.version, entry.value, _digest_source(entry.module))
 
 
 def _list_entries() -> list[importlib.metadata.EntryPoint]:
@@ -110,6 +112,6 @@ def _digest_source(module: str) -> str:
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     files = [path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts]
     digest = hashlib.sha256()
-    for path in sorted(path for path in files or [Path(spec.origin)] if path.is_file()):
+    for path in sorted(path for path in files or [Path(spec.origin or "")] if path.is_file()):
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]

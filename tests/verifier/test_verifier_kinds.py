@@ -40,7 +40,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def no_memory():
     boxed._compare.cache_clear()
-    boxed.slow.clear()
+    boxed.timeouts.clear()
 
 
 @pytest.mark.parametrize(("gold", "answer", "form", "right"), CASES)

@@ -38,7 +38,7 @@ def start_worker():
 
 def forget():
     boxed._compare.cache_clear()
-    boxed.slow.clear()
+    boxed.timeouts.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import re
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
 from rlready.verifier.equivalence.identity import is_proportional, is_same, is_solution, list_symbols, rename
 from rlready.verifier.equivalence.numbers import Evaluator, Undefined
-from rlready.verifier.equivalence.parts import Group, has_symbols, is_interval
+from rlready.verifier.equivalence.parts import Group, Value, has_symbols, is_interval
 from rlready.verifier.equivalence.reals import is_same_set, list_pieces
 
 DEGREE = Node("/", (Node("const", ("pi",)), make_number("180")))
@@ -15,7 +15,7 @@ NUMBERED = re.compile(r"^@|_\d$")  # of the name of one of several roots
 ORDINATES = {"y", "z", "r", "rho"}
 
 
-def settle(value):
+def normalise_value(value: Value) -> Value:
     """Returns a value with every equation in it replaced by what it says.
 
     `2+3=5` is 5, `x = 10/2 = 5` is 5 named x, `\\frac{1}{3} \\approx 0.33` is a third, `2x+y=1` a relation,
@@ -24,12 +24,15 @@ def settle(value):
     if isinstance(value, Node):
         return value
     if value.kind != "equation":
-        return Group(value.kind, tuple(settle(item) if isinstance(item, Node | Group) else item for item in value.items))
-    names, values, marks = value.items
-    values = [settle(side) for side in values]
+        return Group(
+            value.kind, tuple(normalise_value(item) if isinstance(item, Node | Group) else item for item in value.items)
+        )
+    names, sides, marks = value.items
+    values = [normalise_value(side) for side in sides]
     if names is None and len(values) == 2 and any(map(has_symbols, values)):
-        if marks == ("=",) and all(isinstance(side, Node) for side in values) and is_same(*values):
-            return values[1]  # an identity, such as what was given and what it was brought to
+        first, last = values
+        if marks == ("=",) and isinstance(first, Node) and isinstance(last, Node) and is_same(first, last):
+            return last  # an identity, such as what was given and what it was brought to
         return Group("relation", ("=", *values))
     exact = [values[0]] + [side for side, mark in zip(values[1:], marks, strict=True) if mark == "="]
     if not has_symbols(exact[-1]):
@@ -44,7 +47,7 @@ def settle(value):
     return Group("named", (*names, exact[-1])) if names else exact[-1]
 
 
-def approximates(value, exact) -> bool:
+def approximates(value: Value, exact: Value) -> bool:
     """Says whether a decimal number is another value rounded or cut off."""
     if isinstance(value, Group) and isinstance(exact, Group) and value.kind == exact.kind == "unit":
         return value.items[1] == exact.items[1] and approximates(value.items[0], exact.items[0])
@@ -64,39 +67,38 @@ def approximates(value, exact) -> bool:
     return bool(abs(evaluator.approximate(difference)) * 10 ** max(decimals, 1) < 1)
 
 
-def is_equal(a, b) -> bool:
+def is_equal(a: Value, b: Value) -> bool:
     """Says whether two values, each a Node or a Group, are equal; the same either way round."""
     if isinstance(a, Node) and isinstance(b, Node):
         return is_same(a, b)
-    kinds = [get_kind(value) for value in (a, b)]
-    if "false" in kinds:
+    if "false" in (get_kind(a), get_kind(b)):
         return False
     for one, other in ((a, b), (b, a)):
-        kind, other_kind = get_kind(one), get_kind(other)
-        if kind == other_kind:
-            break
-        if kind == "named" and other_kind not in ("list", "relation", "union", "reals", "set"):
+        unnamed = get_kind(other) not in ("named", "list", "relation", "union", "reals", "set")
+        if isinstance(one, Group) and one.kind == "named" and unnamed:
             left = one.items[3]
             solved = left is not None and solves(other, Group("relation", ("=", left, one.items[-1])))
             return solved or is_equal(one.items[-1], other)
     if is_interval(a) or is_interval(b):
-        sets = [list_pieces(value) for value in (a, b)]
-        if all(pieces is not None for pieces in sets):
-            return _share_variable(a, b) and is_same_set(*sets)
-    return _compare_same(a, b) if kinds[0] == kinds[1] else _compare_kinds(a, b) or _compare_kinds(b, a)
+        pieces, others = list_pieces(a), list_pieces(b)
+        if pieces is not None and others is not None:
+            return _share_variable(a, b) and is_same_set(pieces, others)
+    if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind:
+        return _compare_same(a, b)
+    return _compare_kinds(a, b) or _compare_kinds(b, a)
 
 
-def get_kind(value) -> str:
+def get_kind(value: Value) -> str:
     """Returns the kind of a Group, or `number` for a Node."""
     return value.kind if isinstance(value, Group) else "number"
 
 
-def _share_variable(a, b) -> bool:
+def _share_variable(a: Value, b: Value) -> bool:
     """Says whether inequalities in two sets are for one variable: `x<3` is not `y<3`."""
     return len(_list_variables(a) | _list_variables(b)) < 2
 
 
-def _list_variables(value) -> set[str]:
+def _list_variables(value: object) -> set[str]:
     if not isinstance(value, Group):
         return set()
     if value.kind == "reals":
@@ -132,9 +134,12 @@ def _compare_same(a: Group, b: Group) -> bool:
     return len(a.items) == len(b.items) and all(map(_is_same_part, a.items, b.items))
 
 
-def _compare_kinds(a, b) -> bool:
+def _compare_kinds(a: Value, b: Value) -> bool:
     """Compares two values of which the first is of the more special kind."""
-    kind, other = get_kind(a), get_kind(b)
+    if not isinstance(a, Group):
+        return False
+    kind, other = a.kind, get_kind(b)
+    others = b.items if isinstance(b, Group) else ()
     if kind == "unit" and other == "number":
         return _compare_unit(a, b)
     if kind == "base" and other == "number":
@@ -142,45 +147,45 @@ def _compare_kinds(a, b) -> bool:
         return is_equal(Node("neg", (value,)) if negative else value, b)
     if kind == "ratio" and other == "number" and len(a.items) == 2:
         return is_equal(Node("/", a.items), b)
-    if kind == "time" and other == "ratio" and len(b.items) < 4 and all(part.op == "num" for part in b.items):
-        parts = [part.args[0] for part in b.items] + [0, 0]
+    if kind == "time" and other == "ratio" and len(others) < 4 and all(part.op == "num" for part in others):
+        parts = [part.args[0] for part in others] + [0, 0]
         return _is_same_time(a.items, (*parts[:3], ""))
     if kind == "set" and other == "number" and len(a.items) == 1:
         return _is_same_part(a.items[0], b)
-    if kind == "set" and other == "[]" and len(b.items) > 2:
+    if kind == "set" and isinstance(b, Group) and other == "[]" and len(others) > 2:
         return _compare_lists(a, b)
     if kind == "relation" and other == "number":
         return solves(b, a)
-    if kind == "named" and other == "relation":
+    if kind == "named" and isinstance(b, Group) and other == "relation":
         return _compare_with_relation(a, b)
     if kind == "named":
         return is_equal(_expand(a), b) if other == "list" else is_equal(a.items[-1], b)
     if kind == "list":
-        if other in ("set", "union"):
+        if isinstance(b, Group) and other in ("set", "union"):
             return _compare_lists(a, b)
-        return len(other) == 2 and len(a.items) == len(b.items) and all(map(is_equal, a.items, b.items))
+        return len(other) == 2 and len(a.items) == len(others) and all(map(is_equal, a.items, others))
     if kind == "matrix" and len(other) == 2:
         rows = [row.items for row in a.items]
         if min(len(rows), len(rows[0])) > 1:  # a list of lists
-            lists = [item.items if len(get_kind(item)) == 2 else () for item in b.items]
+            lists = [item.items if len(get_kind(item)) == 2 else () for item in others]
             return [*map(len, rows)] == [*map(len, lists)] and all(map(is_equal, sum(rows, ()), sum(lists, ())))
         vector = rows[0] if len(rows) == 1 else [row[0] for row in rows] if all(len(r) == 1 for r in rows) else None
-        return vector is not None and len(vector) == len(b.items) and all(map(is_equal, vector, b.items))
+        return vector is not None and len(vector) == len(others) and all(map(is_equal, vector, others))
     return False
 
 
-def solves(value, relation: Group) -> bool:
+def solves(value: Value, relation: Group) -> bool:
     """Says whether a value is a formula that the equation of a curve gives for its ordinate: `1-2x` of `2x+y=1`."""
     mark, *sides = relation.items
-    if mark != "=" or len(sides) != 2 or not all(isinstance(side, Node) for side in (*sides, value)):
+    if mark != "=" or len(sides) != 2 or not isinstance(value, Node) or not all(isinstance(side, Node) for side in sides):
         return False
     if not list_symbols(value):
         return False
     missing = set().union(*map(list_symbols, sides)) - list_symbols(value)
-    return missing < ORDINATES and len(missing) == 1 and is_solution(*sides, *missing, value)
+    return missing < ORDINATES and len(missing) == 1 and is_solution(sides[0], sides[1], missing.pop(), value)
 
 
-def _compare_unit(a: Group, b) -> bool:
+def _compare_unit(a: Group, b: Value) -> bool:
     """Compares a quantity with a bare number: the unit may be left out, percent and degrees are numbers too."""
     value, unit, weak = a.items
     if weak is not None:
@@ -233,9 +238,11 @@ def _compare_lists(a: Group, b: Group) -> bool:
     return True
 
 
-def _is_same_part(a, b) -> bool:
+def _is_same_part(a: Value, b: Value) -> bool:
     """Says whether two members of lists are the same: there `\\{1\\}` is not 1, as it may be where it stands alone."""
-    sets = [get_kind(value.items[-1] if get_kind(value) == "named" else value) == "set" for value in (a, b)]
+    sets = [
+        get_kind(value.items[-1] if isinstance(value, Group) and value.kind == "named" else value) == "set" for value in (a, b)
+    ]
     return sets[0] == sets[1] and is_equal(a, b)
 
 
@@ -252,9 +259,10 @@ def _has_names(value: Group) -> bool:
     return len(names) == len(value.items) == len(stems) > 1 and not any(len(name) > 3 and name.isalpha() for name in names)
 
 
-def _expand(named: Group):
+def _expand(named: Group) -> Value:
     """Returns `(x,y) = (1,2)` as a list of `x = 1` and `y = 2`, or what it is."""
-    name, value = named.items[0], named.items[-1]
+    name: str = named.items[0]
+    value: Value = named.items[-1]
     parts = _split_names(name[1:-1]) if name[:1] == "(" and name[-1:] == ")" else []
     if len(parts) > 1 and isinstance(value, Group) and len(value.items) == len(parts):
         pairs = zip(parts, value.items, strict=True)
@@ -311,7 +319,7 @@ def _compare_with_relation(named: Group, relation: Group) -> bool:
     )
 
 
-def _rename(value, variables: tuple[str, ...]):
+def _rename(value: Value, variables: tuple[str, ...]) -> Value:
     names = {name: f"#{place}" for place, name in enumerate(variables)}
     if isinstance(value, Node):
         return rename(value, names)
@@ -331,5 +339,5 @@ def _is_same_relation(a: Group, b: Group) -> bool:
         return False
     if mark in "=≠" and all(map(is_equal, sides, others[::-1])):
         return True
-    differences = [Node("+", (left, Node("neg", (right,)))) for left, right in (sides, others)]
-    return all(map(list_symbols, differences)) and is_proportional(*differences, positive=mark not in "=≠")
+    one, other = (Node("+", (left, Node("neg", (right,)))) for left, right in (sides, others))
+    return bool(list_symbols(one) and list_symbols(other)) and is_proportional(one, other, positive=mark not in "=≠")

@@ -7,10 +7,10 @@ equations, matrices, quantities and words by their structure. What it cannot rea
 import re
 from functools import lru_cache
 
-from rlready.verifier.equivalence.compare import HUNDRED, get_kind, is_equal, settle, solves
+from rlready.verifier.equivalence.compare import HUNDRED, get_kind, is_equal, normalise_value, solves
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
 from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
-from rlready.verifier.equivalence.parts import Group
+from rlready.verifier.equivalence.parts import Group, Value
 from rlready.verifier.equivalence.reading import read
 from rlready.verifier.equivalence.spelling import normalise, respell
 
@@ -41,19 +41,19 @@ def is_same_plain(a: Node, b: Node) -> bool:
     """Says whether two plain numbers are equal; a long decimal stands for what rounds to it."""
     (x, decimals), (y, others) = a.args, b.args
     if (decimals is None) != (others is None):
-        return abs(x - y) * 2 * 10 ** (decimals or others) <= 1
-    return x == y
+        return bool(abs(x - y) * 2 * 10 ** (decimals or others) <= 1)
+    return bool(x == y)
 
 
 @lru_cache(4096)
-def understand(text: str):
+def understand(text: str) -> Value:
     """Returns what an answer says, a Node or a Group.
 
     Raises:
         Unreadable: If it is none of the forms known here.
     """
     try:
-        return settle(read(text))
+        return normalise_value(read(text))
     except Unreadable:
         raise
     except Exception as error:
@@ -69,34 +69,33 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
         and whether points prove little here, because a symbol stands in a function that jumps or has kinks.
     """
     same = normalise(found) == normalise(reference) != ""
-    values = {}
+    values = []
     for name, text in (("reference", reference), ("answer", found)):
         try:
-            values[name] = understand(text)
+            values.append(understand(text))
         except Unreadable:
             return same, name, False
     if same:
         return True, "", False
-    if get_kind(values["reference"]) == "list" or (reference.count(",") > 2 and GROUPED.fullmatch(reference)):
-        for name, text in (("reference", reference), ("answer", found)):
+    if get_kind(values[0]) == "list" or (reference.count(",") > 2 and GROUPED.fullmatch(reference)):
+        for place, text in enumerate((reference, found)):
             if GROUPED.fullmatch(text):
-                values[name] = Group("list", tuple(map(make_number, text.split(","))))
-    kinds = {name: get_kind(value) for name, value in values.items()}
-    if kinds["answer"] == "base" != kinds["reference"]:
+                values[place] = Group("list", tuple(map(make_number, text.split(","))))
+    expected, answer = values
+    if get_kind(answer) == "base" != get_kind(expected):
         return False, "", False
     try:
-        if kinds["reference"] == "named" and values["reference"].items[4] and kinds["answer"] not in ("named", "relation"):
+        named = isinstance(expected, Group) and expected.kind == "named"
+        if isinstance(expected, Group) and named and expected.items[4] and get_kind(answer) not in ("named", "relation"):
             # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
-            left, value = values["reference"].items[3], values["reference"].items[-1]
-            return left is not None and solves(values["answer"], Group("relation", ("=", left, value))), "", False
-        equal = is_equal(*_cut_names(values["answer"], values["reference"])) or _is_rounded(
-            values["reference"], values["answer"]
-        )
+            left, value = expected.items[3], expected.items[-1]
+            return left is not None and solves(answer, Group("relation", ("=", left, value))), "", False
+        equal = is_equal(*_cut_names(answer, expected)) or _is_rounded(expected, answer)
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
     # The same tree needs no points.
-    return equal, "", equal and values["reference"] != values["answer"] and any(map(_has_kinks, values.values()))
+    return equal, "", equal and expected != answer and any(map(_has_kinks, values))
 
 
 def is_confirmed(found: str, reference: str) -> bool:
@@ -105,48 +104,45 @@ def is_confirmed(found: str, reference: str) -> bool:
     return equal and not unread
 
 
-def _cut_names(*values) -> tuple:
+def _cut_names(a: Value, b: Value) -> tuple[Value, Value]:
     """Returns two values without their names where one is words and the other a symbol: `S=12`, `\\text{Area}=12`."""
-    if [get_kind(value) for value in values] == ["named", "named"]:
+    if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind == "named":
         words = [
             left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3))
-            for name, _, _, left, _, _ in (v.items for v in values)
+            for name, _, _, left, _, _ in (a.items, b.items)
         ]
-        if any(words) and any(value.items[3] is not None and not value.items[4] for value in values):
-            return tuple(value.items[-1] for value in values)
-    return values
+        if any(words) and any(value.items[3] is not None and not value.items[4] for value in (a, b)):
+            return a.items[-1], b.items[-1]
+    return a, b
 
 
-def _is_rounded(reference, found) -> bool:
+def _is_rounded(reference: Value, found: Value) -> bool:
     """Says whether a reference answer is a decimal number that the exact value of an answer rounds to.
 
     Only where the reference has three digits and two decimals at least, and no decimal number is exact. The other way round an
     answer is not right: it was asked for exactly.
     """
-    unit = ()
-    if get_kind(reference) == "unit":
+    unit: tuple[tuple[str, int], ...] = ()
+    if isinstance(reference, Group) and reference.kind == "unit":
         reference, unit, _ = reference.items
-    if get_kind(found) == "unit":
+    if isinstance(found, Group) and found.kind == "unit":
         found, other, _ = found.items
         if unit and other != unit:
             return False
     elif unit == (("%", 1),) and isinstance(found, Node):
         found = Node("*", (found, HUNDRED))
-    if get_kind(found) == "named":
+    if isinstance(found, Group) and found.kind == "named":
         found = found.items[-1]
-    if get_kind(found) == "ratio" and len(found.items) == 2:
+    if isinstance(found, Group) and found.kind == "ratio" and len(found.items) == 2:
         found = Node("/", found.items)
-    return (
-        isinstance(reference, Node)
-        and isinstance(found, Node)
-        and is_rounded_from(reference, found, 1 if unit == (("%", 1),) else 2)
-    )
+    decimals = 1 if unit == (("%", 1),) else 2
+    return isinstance(reference, Node) and isinstance(found, Node) and is_rounded_from(reference, found, decimals)
 
 
-def _has_kinks(value) -> bool:
+def _has_kinks(value: object) -> bool:
     if isinstance(value, Node):
         return has_kinks(value)
-    items = getattr(value, "items", value)
-    if get_kind(value) == "named":
-        items = items[-1:]
-    return isinstance(value, Group | tuple) and any(map(_has_kinks, items))
+    parts = value.items if isinstance(value, Group) else value
+    if isinstance(value, Group) and value.kind == "named":
+        parts = value.items[-1:]
+    return isinstance(parts, tuple) and any(map(_has_kinks, parts))

@@ -280,7 +280,8 @@ class _Parser:
 
     def _read_big_operator(self, name: str) -> Node:
         r"""Reads `\sum_{k=1}^{n} term`; the term ends at a plus or minus."""
-        first = last = variable = None
+        first = last = None
+        variable = ""
         for _ in range(2):
             mark = self.tokens.pop() if self.tokens else ""
             if mark == "_" and self.tokens[-1:] == ["{"] and self.tokens[-3:-2] == ["="]:

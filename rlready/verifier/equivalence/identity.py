@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
-from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Undefined
+from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Number, Undefined
 
 DIGITS = 50  # to begin with
 POINTS, TRIED = 3, 16  # points that must agree, of those that are tried where an expression may have no value
@@ -53,10 +53,9 @@ def is_same(a: Node, b: Node) -> bool:
     A decimal number of six digits and more stands for any value that rounds to it; a logarithm without a base for the
     natural or the common one; the constant of an integral may be `c` or `C`.
     """
-    rounded = [find_rounded(node) for node in (a, b)]
-    if any(rounded) and not all(rounded):
-        exact, (value, decimals) = (b, rounded[0]) if rounded[0] else (a, rounded[1])
-        return not list_symbols(exact) and _rounds_to(exact, value, decimals)
+    for rounded, exact in ((find_rounded(a), b), (find_rounded(b), a)):
+        if rounded and not find_rounded(exact):
+            return not list_symbols(exact) and _rounds_to(exact, *rounded)
     bare = any(part == Node("const", ("base",)) for node in (a, b) for part in walk(node))
     if any(_is_same_at_points(a, b, base) for base in (("e", "10") if bare else ("e",))):
         return True
@@ -96,9 +95,9 @@ def _rounds_to(exact: Node, value: Fraction, decimals: int) -> bool:
     evaluator = Evaluator(max(DIGITS, decimals + 20), {})
     number = evaluator.evaluate(exact)
     if isinstance(number, Fraction):
-        return abs(number - value) * 2 * 10**decimals <= 1
+        return bool(abs(number - value) * 2 * 10**decimals <= 1)
     real = not (evaluator.math.isinf(number) or isinstance(number, evaluator.math.mpc))
-    return real and bool(abs(number - evaluator.approximate(value)) * 2 * 10**decimals <= 1)
+    return bool(real and abs(number - evaluator.approximate(value)) * 2 * 10**decimals <= 1)
 
 
 def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
@@ -146,12 +145,13 @@ def draw_points(symbols: list[str], nodes: list[Node], number: int) -> Iterator[
         }
 
 
-def _is_same_at(a: Node, b: Node, point: dict, real: bool, base: str) -> bool:
+def _is_same_at(a: Node, b: Node, point: dict[str, Fraction], real: bool, base: str) -> bool:
     """Compares two expressions at a point, with twice the digits a second time.
 
     What is left of zero by rounding shrinks with the digits, what differs does not.
     """
-    digits, differences = DIGITS, []
+    digits = DIGITS
+    differences: list[tuple[Number, Number]] = []
     while len(differences) < 2:
         evaluator = Evaluator(digits, point, real, base)
         x, y = evaluator.evaluate(a), evaluator.evaluate(b)

@@ -20,7 +20,9 @@ def is_name(tokens: list[str]) -> bool:
         return False
     if len(tokens) == 1:
         return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
-    letters, opened, previous = set(), [], ""
+    letters: set[str] = set()
+    opened: list[bool] = []
+    previous = ""
     for place, token in enumerate(tokens):
         if token == "(":
             opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in ("\\Pr", *IN_NAMES))

@@ -7,8 +7,11 @@ import math
 import random
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 from rlready.verifier.equivalence.expression import Node, Unreadable
+
+Number: TypeAlias = Any  # a Fraction, or mpmath's mpf or mpc, for which there are no types
 
 MOST_BITS = 60_000  # of an exact power
 LARGEST_FRACTION = 400_000  # bits of an exact sum, product or quotient
@@ -35,7 +38,7 @@ class Undefined(Exception):
 
 
 @lru_cache(1)
-def open_context():
+def open_context() -> Any:
     """Returns mpmath's numbers, apart from those that sympy uses and not loaded where nothing needs them."""
     import mpmath
 
@@ -50,7 +53,7 @@ class Evaluator:
         needed: Digits that would show every term that was lost beside a larger one, and every exact number whole.
     """
 
-    def __init__(self, digits: int, point: dict, real: bool = False, base: str = "e"):
+    def __init__(self, digits: int, point: dict[str, Fraction], real: bool = False, base: str = "e"):
         """Sets the point.
 
         Args:
@@ -61,12 +64,12 @@ class Evaluator:
         """
         self.math = open_context()
         self.math.dps = self.digits = self.needed = digits
-        self.point = dict(point)
+        self.point: dict[str, Number] = dict(point)
         self.real = real
         self.base = base
         self.terms = 0
 
-    def evaluate(self, node: Node):
+    def evaluate(self, node: Node) -> Number:
         """Returns a Fraction, mpf or mpc.
 
         Raises:
@@ -99,7 +102,7 @@ class Evaluator:
                 return self._check(self._call(node.args[0], [self.evaluate(argument) for argument in node.args[1:]]))
         return self._accumulate(node)
 
-    def approximate(self, number):
+    def approximate(self, number: Number) -> Number:
         """Returns a number as one of `digits` digits, and notes how many an exact one would need."""
         if not isinstance(number, Fraction):
             return number
@@ -107,7 +110,7 @@ class Evaluator:
         self.needed = max(self.needed, int(size * 0.61) + 40 if size > 64 else 0)
         return self.math.mpf(number.numerator) / number.denominator
 
-    def _check(self, value):
+    def _check(self, value: Number) -> Number:
         if isinstance(value, Fraction):
             return value
         if not self.math.isfinite(value):
@@ -119,14 +122,14 @@ class Evaluator:
                 raise Undefined
         return value
 
-    def _get_constant(self, name: str):
+    def _get_constant(self, name: str) -> Number:
         if name == "inf":
             return self.math.inf
         if name == "base":
             return Fraction(10) if self.base == "10" else +self.math.e
         return {"pi": +self.math.pi, "e": +self.math.e, "i": self.math.mpc(0, 1)}[name]
 
-    def _add(self, a, b):
+    def _add(self, a: Number, b: Number) -> Number:
         if isinstance(a, Fraction) and isinstance(b, Fraction):
             return limit_size(a + b)
         a, b = self._approximate_both(a, b)
@@ -136,19 +139,19 @@ class Evaluator:
                 self.needed = max(self.needed, int(gap) + 40)
         return a + b
 
-    def _approximate_both(self, a, b):
+    def _approximate_both(self, a: Number, b: Number) -> tuple[Number, Number]:
         a, b = self.approximate(a), self.approximate(b)
         if self.math.isinf(a) or self.math.isinf(b):
             raise Unreadable("arithmetic with infinity")
         return a, b
 
-    def _multiply(self, a, b):
+    def _multiply(self, a: Number, b: Number) -> Number:
         if isinstance(a, Fraction) and isinstance(b, Fraction):
             return limit_size(a * b)
         a, b = self._approximate_both(a, b)
         return a * b
 
-    def divide(self, a, b):
+    def divide(self, a: Number, b: Number) -> Number:
         """Returns a quotient; raises Undefined where there is none."""
         if b == 0:
             raise Undefined
@@ -157,7 +160,7 @@ class Evaluator:
         a, b = self._approximate_both(a, b)
         return a / b
 
-    def _power(self, base, exponent):
+    def _power(self, base: Number, exponent: Number) -> Number:
         if base == 0 and (isinstance(exponent, self.math.mpc) or exponent <= 0):
             raise Undefined
         if isinstance(base, Fraction) and isinstance(exponent, Fraction):
@@ -171,7 +174,7 @@ class Evaluator:
             raise Unreadable("a power too large")
         return self.math.power(base, exponent)
 
-    def _call(self, name: str, values: list):
+    def _call(self, name: str, values: list[Number]) -> Number:
         if name.startswith("unknown "):
             return self._call_unknown(name, values)
         if name in ("max", "min", "gcd", "lcm"):
@@ -204,7 +207,7 @@ class Evaluator:
             return self.divide(*signs) if name == "tanh" else self.divide(*signs[::-1])
         return getattr(self.math, NAMES.get(name, name))(value)
 
-    def _take_root(self, value, degree):
+    def _take_root(self, value: Number, degree: Number) -> Number:
         if not isinstance(degree, Fraction) or degree == 0:
             return self._power(value, self.divide(Fraction(1), degree))
         if isinstance(value, Fraction) and value < 0 and degree % 2 == 1:
@@ -213,7 +216,7 @@ class Evaluator:
             return -self._power(-value, 1 / degree)
         return self._power(value, 1 / degree)
 
-    def _round(self, value, name: str) -> Fraction:
+    def _round(self, value: Number, name: str) -> Fraction:
         if not isinstance(value, Fraction):
             if isinstance(value, self.math.mpc) or self.math.mag(value) > self.digits:
                 raise Unreadable("the floor of such a number")
@@ -223,7 +226,7 @@ class Evaluator:
             return Fraction(int(self.math.floor(value) if name == "floor" else self.math.ceil(value)))
         return Fraction(math.floor(value) if name == "floor" else math.ceil(value))
 
-    def _factorial(self, value):
+    def _factorial(self, value: Number) -> Number:
         if is_count(value):
             return Fraction(math.factorial(int(value)))
         if isinstance(value, Fraction) and value.denominator == 1 and value < 0:
@@ -232,14 +235,14 @@ class Evaluator:
             raise Unreadable("a factorial too large")
         return self.math.factorial(self.approximate(value))
 
-    def _choose_subset(self, top, bottom):
+    def _choose_subset(self, top: Number, bottom: Number) -> Number:
         if is_count(top) and is_count(bottom):
             return Fraction(math.comb(int(top), int(bottom)))
         if max(abs(top), abs(bottom)) > LARGEST_EXPONENT or self.digits > SLOW_DIGITS:
             raise Unreadable("a binomial too large")
         return self.math.binomial(self.approximate(top), self.approximate(bottom))
 
-    def _choose(self, name: str, values: list):
+    def _choose(self, name: str, values: list[Number]) -> Number:
         if not all(isinstance(value, Fraction) for value in values):
             values = [self.approximate(value) for value in values]
             if name in ("gcd", "lcm") or any(isinstance(value, self.math.mpc) for value in values):
@@ -250,7 +253,7 @@ class Evaluator:
             raise Unreadable(name)
         return Fraction({"gcd": math.gcd, "lcm": math.lcm}[name](*map(int, values)))
 
-    def _call_unknown(self, name: str, values: list):
+    def _call_unknown(self, name: str, values: list[Number]) -> Number:
         """Returns the value of a function that nothing is known of: one that differs for other names and arguments."""
         draw = random.Random(f"{name} {len(values)}")
         total = Fraction(draw.randint(1, 999), 1000)
@@ -259,7 +262,7 @@ class Evaluator:
                 total = self._add(total, self._multiply(Fraction(draw.randint(1, 999), 1000), term))
         return total
 
-    def _accumulate(self, node: Node):
+    def _accumulate(self, node: Node) -> Number:
         """Returns a sum or product over integers; over others, a value that only the same limits and terms have."""
         variable, first, last, term = node.args
         low, high = self.evaluate(first), self.evaluate(last)
@@ -290,7 +293,7 @@ def limit_size(value: Fraction) -> Fraction:
     return value
 
 
-def is_count(value) -> bool:
+def is_count(value: Number) -> bool:
     """Says whether a number is an integer from 0 to `MOST_COUNT`."""
     return isinstance(value, Fraction) and value.denominator == 1 and 0 <= value <= MOST_COUNT
 

@@ -1,6 +1,8 @@
 """Values that are no numbers, and how tokens fall into parts at marks outside all brackets."""
 
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Any
 
 from rlready.verifier.equivalence.expression import Node
 from rlready.verifier.equivalence.identity import list_symbols
@@ -22,12 +24,16 @@ class Group:
     """
 
     kind: str
-    items: tuple
+    items: tuple[Any, ...]
 
 
-def split(tokens: list[str], marks) -> list[list[str]]:
+Value = Node | Group
+
+
+def split(tokens: list[str], marks: Container[str]) -> list[list[str]]:
     """Splits tokens at the marks that stand outside all brackets."""
-    parts, depth = [[]], 0
+    parts: list[list[str]] = [[]]
+    depth = 0
     for token in tokens:
         depth += (token in OPEN) - (token in CLOSE)
         if depth == 0 and token in marks:
@@ -47,7 +53,7 @@ def find_bracket(tokens: list[str]) -> int:
     return -1
 
 
-def list_marks(tokens: list[str], marks) -> list[str]:
+def list_marks(tokens: list[str], marks: Container[str]) -> list[str]:
     """Returns the marks that stand outside all brackets."""
     found, depth = [], 0
     for token in tokens:
@@ -65,14 +71,15 @@ def is_text(tokens: list[str]) -> bool:
     )
 
 
-def has_symbols(value) -> bool:
-    """Says whether a value holds a symbol."""
+def has_symbols(value: object) -> bool:
+    """Returns True if a value, or a part of one, holds a symbol."""
     if isinstance(value, Node):
         return bool(list_symbols(value))
-    return isinstance(value, Group | tuple) and any(map(has_symbols, getattr(value, "items", value)))
+    parts = value.items if isinstance(value, Group) else value
+    return isinstance(parts, tuple) and any(map(has_symbols, parts))
 
 
-def is_interval(value) -> bool:
+def is_interval(value: Value) -> bool:
     """Says whether a value is a set of real numbers for sure: `(1,2)` may be a point."""
     if not isinstance(value, Group):
         return False
@@ -81,7 +88,7 @@ def is_interval(value) -> bool:
     return value.kind in ("reals", "union", "minus", "common") or closed or INFINITY in ends or Node("neg", (INFINITY,)) in ends
 
 
-def flatten(values: list) -> list:
+def flatten(values: list[Value]) -> list[Value]:
     """Returns values with the items of lists among them in their place, as `\\pm` gives."""
     return [
         item for value in values for item in (value.items if isinstance(value, Group) and value.kind == "list" else (value,))

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number, parse
-from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, find_bracket
+from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 from rlready.verifier.equivalence.units import CURRENCIES, SCALES, find_unit, read_unit
 
@@ -41,7 +41,7 @@ def find_currency(token: str) -> str | None:
     return CURRENCIES.get(token) or (unit if unit in set(CURRENCIES.values()) else None)
 
 
-def read_quantity(tokens: list[str]):
+def read_quantity(tokens: list[str]) -> Value:
     """Reads an expression with a currency, scale, unit, percent or degree sign, or number base."""
     sign = tokens[:1] if tokens[0] in "+-" else []
     if tokens[len(sign) : len(sign) + 1] == ["("] and find_bracket(rest := tokens[len(sign) :]) == len(rest) - 1:
@@ -55,13 +55,13 @@ def read_quantity(tokens: list[str]):
         ends = zip([0, *places], [*places, len(tokens)], strict=True)
         return Group("list", tuple(read_quantity(tokens[start:end]) for start, end in ends))
     rest = list(tokens)
-    unit = find_currency(tokens[len(sign)]) if len(tokens) > len(sign) + 1 else None
-    if unit:
+    currency = find_currency(tokens[len(sign)]) if len(tokens) > len(sign) + 1 else None
+    if currency:
         inner = read_quantity(sign + tokens[len(sign) + 1 :])
         if isinstance(inner, Node):
-            return Group("unit", (inner, ((unit, 1),), None))
+            return Group("unit", (inner, ((currency, 1),), None))
         if inner.kind == "unit" and inner.items[2] is None:
-            return Group("unit", (inner.items[0], tuple(sorted([(unit, 1), *inner.items[1]])), None))
+            return Group("unit", (inner.items[0], tuple(sorted([(currency, 1), *inner.items[1]])), None))
         raise Unreadable("a sum of money")
     if based := _read_base(tokens):
         return based
@@ -98,7 +98,7 @@ def _read_scaled(tokens: list[str]) -> Node:
     return parse(tokens)
 
 
-def read_words(tokens: list[str]):
+def read_words(tokens: list[str]) -> Value:
     """Reads words; some of them are numbers or sets."""
     words = [token.lstrip('"') for token in tokens if token[0].isalpha() or token[0] == '"']
     words = words[1:] if words[1:] and words[0].lower() in ("a", "an", "the") else words
@@ -122,9 +122,10 @@ def read_words(tokens: list[str]):
 def _read_date(text: str) -> Group | None:
     """Reads a day of a month, with or without its year."""
     match = DATE.fullmatch(text)
-    name = match[2].lower() if match else ""
-    month = next((month for month in MONTHS if name in (month, month[:3])), None)
-    if not month or bool(match[1]) == bool(match[3]):
+    if not match or bool(match[1]) == bool(match[3]):
+        return None
+    month = next((month for month in MONTHS if match[2].lower() in (month, month[:3])), None)
+    if not month:
         return None
     return Group("word", (f"{month} {match[1] or match[3]} {match[4] or ''}",))
 

@@ -10,6 +10,7 @@ from rlready.verifier.equivalence.parts import (
     EVERYTHING,
     OPEN,
     Group,
+    Value,
     find_bracket,
     flatten,
     has_symbols,
@@ -43,7 +44,7 @@ OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets t
 MOST_PARTS = 64  # of a list
 
 
-def read(text: str):
+def read(text: str) -> Value:
     """Reads an answer.
 
     Returns:
@@ -85,7 +86,7 @@ def _cut_opening(tokens: list[str]) -> list[str]:
     return tokens[cut:] or tokens
 
 
-def read_tokens(tokens: list[str]):
+def read_tokens(tokens: list[str]) -> Value:
     """Returns the value of tokens; see `read`."""
     tokens = _unwrap(tokens)
     if is_text(tokens) and len(split(tokens, JOINERS)) == 1:
@@ -125,7 +126,7 @@ def _unwrap(tokens: list[str]) -> list[str]:
     return tokens
 
 
-def _read_list(tokens: list[str], parts: list[list[str]]):
+def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
     """Reads what commas, semicolons, `and` and `or` separate; intervals and inequalities with `or` are a union."""
     parts = [part for part in parts if part]
     if not parts or len(parts) > MOST_PARTS:
@@ -143,11 +144,11 @@ def _read_list(tokens: list[str], parts: list[list[str]]):
     return Group("list", tuple(flatten(values)))
 
 
-def _is_reals(value) -> bool:
+def _is_reals(value: Value) -> bool:
     return isinstance(value, Group) and value.kind == "reals"
 
 
-def _read_signs(tokens: list[str]):
+def _read_signs(tokens: list[str]) -> Value:
     """Reads an expression with `\\pm` as a list; the parts of a tuple take their signs each for itself."""
     if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
         parts = split(tokens[1:-1], (",", ";"))
@@ -173,7 +174,7 @@ def _cut_sets(tokens: list[str]) -> list[str]:
 def _choose_signs(tokens: list[str]) -> list[list[str]]:
     if "\\pm" not in tokens and "\\mp" not in tokens:
         return [tokens]
-    signs = ({"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"})
+    signs = [{"\\pm": "+", "\\mp": "-"}, {"\\pm": "-", "\\mp": "+"}]
     signed = [tokens[place + 1 : place + 3] for place, token in enumerate(tokens) if token in signs[0]]
     if all(re.fullmatch(r"0+(\.0*)?|\.0+", part[0]) and part[1:] not in (["!"], ["^"]) for part in signed if part):
         signs = signs[:1]
@@ -209,7 +210,7 @@ def _is_difference(parts: list[list[str]]) -> bool:
     return len(parts) == 2 and all(part[:1] == ["\\{"] or part == ["@mathbb R"] for part in parts)
 
 
-def read_relation(sides: list[list[str]], marks: list[str]):
+def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
     """Reads equations, chains of them and inequalities."""
     if not all(sides):
         raise Unreadable("a relation without a side")
@@ -264,7 +265,7 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
-def _read_ratio(parts: list[list[str]]):
+def _read_ratio(parts: list[list[str]]) -> Group:
     if len(parts) == 2 and is_text(parts[0]):
         return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     if not all(parts):
@@ -272,7 +273,7 @@ def _read_ratio(parts: list[list[str]]):
     return Group("ratio", tuple(map(parse, parts)))
 
 
-def _read_single(tokens: list[str]):
+def _read_single(tokens: list[str]) -> Value:
     """Reads a set, a tuple, an interval, a matrix, or a number with or without a unit."""
     if tokens in (["\\emptyset"], ["\\{", "\\}"]):
         return Group("set", ())
@@ -297,7 +298,7 @@ def _read_single(tokens: list[str]):
     return read_quantity(tokens)
 
 
-def _read_set(inner: list[str]) -> Group:
+def _read_set(inner: list[str]) -> Value:
     r"""Reads what stands in braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
@@ -313,7 +314,7 @@ def _read_set(inner: list[str]) -> Group:
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
 
 
-def _read_environment(tokens: list[str]):
+def _read_environment(tokens: list[str]) -> Group:
     """Reads a matrix, or the lines of `cases` and `aligned` without conditions beside them as a list."""
     name = tokens[2].strip('"') if len(tokens) > 6 else ""
     if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
@@ -330,8 +331,8 @@ def _read_matrix(tokens: list[str]) -> Group:
     if tokens[0] not in ("(", "[", "\\begin"):
         place = next(place for place, token in enumerate(tokens) if token in ("(", "[", "\\begin"))
         factor = parse([*tokens[:place], "(", "1", ")"])
-        rows = [[Node("*", (factor, entry)) for entry in row.items] for row in _read_matrix(tokens[place:]).items]
-        return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
+        scaled = [tuple(Node("*", (factor, entry)) for entry in row.items) for row in _read_matrix(tokens[place:]).items]
+        return Group("matrix", tuple(Group("row", row) for row in scaled))
     if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
     name = tokens[2].strip('"') if len(tokens) > 3 else ""

@@ -2,13 +2,13 @@ r"""Sets of real numbers: intervals, single numbers, unions and differences, in 
 
 from rlready.verifier.equivalence.expression import Node, Unreadable
 from rlready.verifier.equivalence.identity import is_same, list_symbols
-from rlready.verifier.equivalence.numbers import Evaluator, Undefined
-from rlready.verifier.equivalence.parts import EVERYTHING, Group
+from rlready.verifier.equivalence.numbers import Evaluator, Number, Undefined
+from rlready.verifier.equivalence.parts import EVERYTHING, Group, Value
 
 Piece = tuple[Node, bool, Node, bool]  # low, whether it belongs to the piece, high, whether it does
 
 
-def list_pieces(value) -> list[Piece] | None:
+def list_pieces(value: Value) -> list[Piece] | None:
     """Returns the pieces of a value that is a set of real numbers, or None for any other value."""
     if not isinstance(value, Group):
         return None
@@ -16,12 +16,12 @@ def list_pieces(value) -> list[Piece] | None:
     if kind == "reals":
         return list(items[1])
     if kind == "union":
-        parts = [list_pieces(item) for item in items]
-        return None if any(part is None for part in parts) else [piece for part in parts for piece in part]
+        parts = [pieces for item in items if (pieces := list_pieces(item)) is not None]
+        return sum(parts, []) if len(parts) == len(items) else None
     if kind == "common":
         common = [EVERYTHING[0]]
         for item in items:
-            common = [_intersect(piece, other) for piece in common for other in list_pieces(item)]
+            common = [_intersect(piece, other) for piece in common for other in list_pieces(item) or ()]
         return [piece for piece in common if _holds_any(piece)]
     if kind == "minus":
         whole, removed = map(list_pieces, items)
@@ -53,7 +53,7 @@ def _is_same_piece(a: Piece, b: Piece) -> bool:
     return a[1] == b[1] and a[3] == b[3] and is_same(a[0], b[0]) and is_same(a[2], b[2])
 
 
-def _measure(end: Node):
+def _measure(end: Node) -> Number:
     """Returns an end as a number to order pieces by."""
     evaluator = Evaluator(60, {})
     try:
@@ -76,16 +76,12 @@ def _merge(pieces: list[Piece]) -> list[Piece]:
             raise Unreadable("an interval without numbers")
         if merged:
             last_high, last = merged[-1]
-            if low < last_high or (_touch(last[2], piece[0]) and (last[3] or piece[1])):
+            if low < last_high or (is_same(last[2], piece[0]) and (last[3] or piece[1])):
                 if high > last_high or (high == last_high and piece[3]):
                     merged[-1] = [high, (last[0], last[1], piece[2], piece[3])]
                 continue
         merged.append([high, piece])
     return [piece for _, piece in merged]
-
-
-def _touch(a: Node, b: Node) -> bool:
-    return is_same(a, b)
 
 
 def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:

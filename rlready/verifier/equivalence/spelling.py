@@ -36,8 +36,8 @@ for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
     CHARACTERS[fraction] = f"\\frac{{{top}}}{{{bottom}}}"
 CHARACTERS |= {"℃": "^\\circ C", "℉": "^\\circ F", "。": ".", "√": "\\sqrt ", "∛": "\\sqrt[3]"}
 UNUSUAL = str.maketrans(CHARACTERS)
-RAISED, LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "₀₁₂₃₄₅₆₇₈₉"
-RAISED_RUN, LOWERED_RUN = re.compile(f"[{RAISED}]+"), re.compile(f"[{LOWERED}]+")
+RAISED, LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+RAISED_RUN, LOWERED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 AREA = re.compile(r"(?<=\d)\s*([mck]?m|ft|in)(?=[²³])")
 ROOT_OF_DIGITS = re.compile(r"√\s*(\d+)")
 
@@ -141,11 +141,7 @@ def normalise(text: str) -> str:
 
 def _respell_unicode(text: str) -> str:
     text = AREA.sub(r"\\text{ \1}", text)
-    for run, marks, plain, sign in (
-        (RAISED_RUN, RAISED, "0123456789+-n", "^"),
-        (LOWERED_RUN, LOWERED, "0123456789", "_"),
-    ):
-        table = str.maketrans(marks, plain)
-        text = run.sub(lambda found, table=table, sign=sign: f"{sign}{{{found[0].translate(table)}}}", text)
+    text = RAISED_RUN.sub(lambda run: f"^{{{run[0].translate(RAISED)}}}", text)
+    text = LOWERED_RUN.sub(lambda run: f"_{{{run[0].translate(LOWERED)}}}", text)
     text = ROOT_OF_DIGITS.sub(r"\\sqrt{\1}", text)
     return unicodedata.normalize("NFKC", text.translate(UNUSUAL))

@@ -208,7 +208,8 @@ def _take(tokens: list[str], place: int) -> tuple[str, int]:
 
 def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
     """Returns the primes and the subscript behind a symbol, a power that stands between, and the place behind them."""
-    primes, subscript, power = "", "", []
+    primes, subscript = "", ""
+    power: list[str] = []
     while place < len(tokens):
         token = tokens[place]
         if token == "'":

@@ -183,10 +183,12 @@ def read_unit(tokens: list[str]) -> tuple | None:
             unit = SCALES_OF_HEAT[scale]
             place += 1
         rate = RATES.get(word) or RATES.get(word.lower())
-        if unit is None and rate is None:
-            return None
+        if rate is None:
+            if unit is None:
+                return None
+            rate = {unit: 1}
         power, place = _read_power(tokens, place)
-        for part, exponent in (rate or {unit: 1}).items():
+        for part, exponent in rate.items():
             powers[part] = powers.get(part, 0) + sign * exponent * (power or ahead)
         ahead, expects = 1, False
     return tuple(sorted(powers.items())) if powers and not expects else None

@@ -61,7 +61,7 @@ class Boxed(Format):
 
 @lru_cache(REMEMBERED)
 def _describe(reference: str) -> str:
-    kind = workers.ask("describe", reference, reference)
+    kind: str | None = workers.ask("describe", reference, reference)
     if kind is None:
         raise TimeoutError
     return kind
@@ -75,7 +75,7 @@ def compare(found: str, reference: str) -> tuple[bool | None, str | None]:
         return None, TIMEOUT
 
 
-slow = workers.Slow()
+timeouts = workers.TimeoutMemo()
 
 
 @lru_cache(REMEMBERED)
@@ -97,11 +97,11 @@ def _compare(found: str, reference: str) -> tuple[bool | None, str | None]:
             return False, None
     if normalise(found) == normalise(reference) != "":
         return True, None
-    if slow.holds((found, reference)):
+    if timeouts.holds((found, reference)):
         raise TimeoutError
     answer = workers.ask("compare", found, reference) or workers.ask("compare", found, reference)
     if answer is None:
-        slow.add((found, reference))
+        timeouts.add((found, reference))
         raise TimeoutError
     equal, unread = answer
     if equal:

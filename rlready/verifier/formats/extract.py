@@ -105,8 +105,8 @@ def extract_letter(completion: str) -> str | None:
         match = next(filter(None, (pattern.fullmatch(text) for pattern in IN_BOX)), None)
     else:
         match = _find_choice(before.rstrip())
-        before = before[: match.start(match.lastindex)] if match else before
-    letter = match[match.lastindex] if match else ""
+        before = before[: match.start(match.lastindex or 0)] if match else before
+    letter = match[match.lastindex or 0] if match else ""
     return letter if letter.isupper() and not _is_hedged(before) else None
 
 

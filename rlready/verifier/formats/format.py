@@ -55,4 +55,4 @@ class Format(ABC):
     def is_other(self, one: str, other: str) -> bool:
         """Says whether two reference answers are certainly different, whichever of them is held against the other."""
         ways = ((one, other), (other, one))
-        return all(self.judge(self.append("", answer), reference).right is False for answer, reference in ways)
+        return all(self.judge(self.append("", answer) or "", reference).right is False for answer, reference in ways)

@@ -38,7 +38,7 @@ class PlugIn(Format):
     def __init__(self, name: str, target: str, release: str):
         self.name, self.release = name, release
         self.arguments = ("rlready.verifier.processes.serve_plugin", name, target)
-        self.slow = workers.Slow()
+        self.timeouts = workers.TimeoutMemo()
         self.told: set[str] = set()
         self._prompt: str | None = None
         self._check = lru_cache(REMEMBERED)(self._decide)
@@ -101,7 +101,7 @@ class PlugIn(Format):
         return answer if answer and len(answer) <= LONGEST_PLUGGED else None
 
     def _decide(self, answer: str, reference: str) -> bool:
-        right = self._ask("check", answer, reference)
+        right: bool | None = self._ask("check", answer, reference)
         if right is None:
             raise Fault(UNDECIDED)
         return right
@@ -114,12 +114,12 @@ class PlugIn(Format):
             Fault: If it raised, or returned what it may not.
         """
         question = (kind, *texts)
-        if self.slow.holds(question):
+        if self.timeouts.holds(question):
             raise TimeoutError("took too long")
         pool = workers.find_pool(self.arguments, f"the format {self.name} ({self.release})")
         said = pool.ask(*question) or pool.ask(*question)
         if said is None:
-            self.slow.add(question)
+            self.timeouts.add(question)
             raise TimeoutError("took too long")
         value, fault = said
         if fault:

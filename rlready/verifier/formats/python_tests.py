@@ -40,7 +40,7 @@ class PythonTests:
 
     prompt = "{question}\n\nWrite the function in one block of Python, between ```python and ```; of several the last counts."
 
-    def __init__(self):
+    def __init__(self) -> None:
         with Sandbox("", ""):
             pass  # raises where code cannot be confined
 
@@ -78,7 +78,8 @@ class PythonTests:
 def list_blocks(text: str) -> Iterator[tuple[str, str]]:
     """Yields (what stands behind the opening fence, content) of each closed block of code, as CommonMark has them."""
     opened = info = ""
-    inner, outer, lines = 0, 0, []
+    inner, outer = 0, 0
+    lines: list[str] = []
     for line in re.split(r"\r\n?|\n", text):
         indent = len(line) - len(line.lstrip(" "))
         marker = None if opened else MARKER.match(line)
@@ -119,7 +120,7 @@ def read_tests(reference: str) -> tuple[str, list[tuple[list, Any]]]:
 def read_json(text: str | bytes) -> Any:
     """Returns what JSON says; NaN and infinities are none."""
 
-    def refuse(name: str):
+    def refuse(name: str) -> None:
         raise ValueError(f"{name} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
@@ -140,7 +141,7 @@ def is_same(found: Any, expected: Any) -> bool:
         return len(found) == len(expected) and all(map(is_same, found, expected))
     if isinstance(found, dict):
         return found.keys() == expected.keys() and all(is_same(found[key], expected[key]) for key in found)
-    return found == expected
+    return bool(found == expected)
 
 
 def encode(value: Any) -> bytes:
@@ -169,6 +170,8 @@ class Sandbox:
             env={},
             cwd="/",
         )
+        assert self.process.stdin and self.process.stdout  # pipes, as asked for
+        self.pipes = self.process.stdin, self.process.stdout
         os.set_blocking(self.process.stdin.fileno(), False)
         self.unread, self.rest = b"", b""
         self.begun = self.seen = time.monotonic()
@@ -199,13 +202,13 @@ class Sandbox:
         """Ends the process."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for pipe in self.pipes:
+            pipe.close()
 
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _look(self) -> None:
@@ -235,7 +238,7 @@ class Sandbox:
 
     def _read_line(self) -> Any:
         """Returns the next line of the process, while it is given what it has not read: neither waits for the other."""
-        asks, answers = self.process.stdin.fileno(), self.process.stdout.fileno()
+        asks, answers = (pipe.fileno() for pipe in self.pipes)
         while self.unread or b"\n" not in self.rest:
             readable, writable, _ = select.select([answers], [asks] if self.unread else [], [], TICK)
             try:

@@ -15,12 +15,12 @@ class Clock:
     def __init__(self, seconds: float):
         self.seconds = seconds
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         """Starts the time; a busy machine's waiting does not count, but should the caller be gone, that ends, too."""
         signal.setitimer(signal.ITIMER_PROF, self.seconds)
         signal.setitimer(signal.ITIMER_REAL, 20 * self.seconds)
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         """Stops it."""
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -14,6 +14,7 @@ import resource
 import signal
 import struct
 import sys
+from typing import Any
 
 # What code may import: they are loaded before files are given up.
 MODULES = (
@@ -104,7 +105,7 @@ def serve() -> None:
         return
     print(json.dumps("ready"), file=results, flush=True)
     code, function = json.loads(calls.readline())
-    names = {"__name__": "answer"}
+    names: dict[str, Any] = {"__name__": "answer"}
     exec(compile(code, "answer.py", "exec"), names)
     for line in calls:
         print(json.dumps(names[function](*json.loads(line))), file=results, flush=True)

@@ -4,7 +4,9 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from rlready.verifier.equivalence.decide import decide, understand
 from rlready.verifier.equivalence.expression import Unreadable
@@ -14,7 +16,7 @@ DEEPEST = 5_000  # calls within calls, for nested brackets
 
 
 @lru_cache(1)
-def open_math_verify():
+def open_math_verify() -> tuple[Callable[..., list[Any]], Callable[..., bool]]:
     """Returns math-verify's functions; importing them takes a second that no answer pays for."""
     from math_verify import parse, verify
 
@@ -23,7 +25,7 @@ def open_math_verify():
 
 
 @lru_cache(1024)
-def _parse(text: str) -> list:
+def _parse(text: str) -> list[Any]:
     parse, _ = open_math_verify()
     return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
 
@@ -46,7 +48,7 @@ def describe(reference: str) -> str:
     return "words" if getattr(value, "kind", "") == "word" else "value"
 
 
-def answer_question(kind: str, found: str, reference: str, seconds: float):
+def answer_question(kind: str, found: str, reference: str, seconds: float) -> str | bool | list[bool | str]:
     """Answers one question.
 
     The exact check decides. Only where a symbol stands in a function that jumps or has kinks, so that random points prove

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 from rlready.errors import InputError
 
@@ -23,15 +24,15 @@ FORGOTTEN_AFTER = 600.0  # seconds after which a question that took too long twi
 MATHEMATICS = ("rlready.verifier.processes.serve",)
 
 
-class Slow(dict):
-    """Questions that took too long twice, and when."""
+class TimeoutMemo(dict[tuple[str, ...], float]):
+    """Questions that timed out twice, each with the monotonic time of that."""
 
     def add(self, question: tuple[str, ...]) -> None:
-        """Notes that one did."""
+        """Remembers a question."""
         self[question] = time.monotonic()
 
     def holds(self, question: tuple[str, ...]) -> bool:
-        """Says whether one was too slow not long ago, and forgets it otherwise."""
+        """Returns True if a question timed out within `FORGOTTEN_AFTER`; forgets it otherwise."""
         if question in self and time.monotonic() - self[question] < FORGOTTEN_AFTER:
             return True
         self.pop(question, None)
@@ -51,7 +52,7 @@ class Checkers:
         self.idle: list[Checker] = []
         self.free = threading.Semaphore(WORKERS)
 
-    def ask(self, *question: str):
+    def ask(self, *question: str) -> Any:
         """Returns the answer to a question, or None beyond the limits.
 
         Raises:
@@ -104,6 +105,8 @@ class Checker:
             start_new_session=True,
             env=kept | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+        assert self.process.stdin and self.process.stdout  # pipes, as asked for
+        self.questions, self.replies = self.process.stdin, self.process.stdout
 
     def wait(self) -> None:
         """Waits until the libraries are imported, so that this does not count against an answer.
@@ -116,12 +119,12 @@ class Checker:
             why = said.decode(errors="replace").strip() or f"`python -m {shlex.join(self.arguments)} < /dev/null` says why"
             raise InputError(f"{self.name} does not start: {why}")
 
-    def ask(self, *question: str):
+    def ask(self, *question: str) -> Any:
         """Returns the answer to a question, or None beyond the limits."""
         self.answers += 1
         try:
-            self.process.stdin.write(json.dumps([*question, TIME_LIMIT]).encode() + b"\n")
-            self.process.stdin.flush()
+            self.questions.write(json.dumps([*question, TIME_LIMIT]).encode() + b"\n")
+            self.questions.flush()
         except OSError:
             return None
         try:
@@ -143,22 +146,22 @@ class Checker:
         self._close_pipes()
 
     def _close_pipes(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.questions, self.replies):
             with contextlib.suppress(OSError):
                 pipe.close()
 
     def _read_line(self, seconds: float) -> bytes:
         # poll, because select fails in a process with more than 1,024 open files.
         poll = select.poll()
-        poll.register(self.process.stdout, select.POLLIN)
-        return self.process.stdout.readline() if poll.poll(seconds * 1000) else b""
+        poll.register(self.replies, select.POLLIN)
+        return self.replies.readline() if poll.poll(seconds * 1000) else b""
 
 
 _pool = Checkers()
-_pools: dict[tuple, Checkers] = {}
+_pools: dict[tuple[tuple[str, ...], str], Checkers] = {}
 
 
-def ask(kind: str, found: str, reference: str):
+def ask(kind: str, found: str, reference: str) -> Any:
     """Returns the answer to a question (see `serve.answer_question`), or None where it took too long or a process died."""
     return _pool.ask(kind, found, reference)
 
