@@ -63,7 +63,7 @@ def read_parameters(arguments: argparse.Namespace) -> dict:
 
 
 @contextlib.contextmanager
-def told_where(arguments: argparse.Namespace) -> Iterator[None]:
+def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
     """Puts where a parameter was given before every line of an error that begins with its name: the recipe's file, or --set."""
     try:
         yield

@@ -21,7 +21,7 @@ from rlready.cli import (
     submit,
 )
 from rlready.cli import compile as compile_
-from rlready.cli.arguments import check_work, told_where
+from rlready.cli.arguments import annotate_errors, check_work
 from rlready.cli.style import print_error
 from rlready.errors import InputError
 
@@ -89,7 +89,7 @@ def main() -> None:
     try:
         if "work" in arguments:
             check_work(arguments.work)
-        with told_where(arguments):
+        with annotate_errors(arguments):
             arguments.execute(arguments)
         sys.stdout.flush()
     except InputError as error:

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import mlflow
 import pytest
@@ -363,8 +363,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_follow_it_again(server, mon
     argo.task("plan", state="running")
     server.progress = [(make_run(), argo.write())]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
-    main = threading.main_thread().ident
-    threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
+    monkeypatch.setattr(time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
     assert rlready(monkeypatch, "follow", "runs-0") == 130
     assert "the run goes on; follow it again with: rlready follow runs-0" in capsys.readouterr().out
 
