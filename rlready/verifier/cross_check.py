@@ -1,4 +1,4 @@
-"""What is known of the verifier itself from the samples that it judged: how often another check differs, and its troubles."""
+"""How reliable the verifier was on the samples that it judged: disagreement with math-verify, and failures."""
 
 import random
 from collections import Counter
@@ -15,7 +15,7 @@ AUDITED = 128  # different refused pairs that math-verify is asked about
 def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
     """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
 
-    None where neither calls any right, since then there is nothing to tell it from.
+    None if neither calls any right.
 
     Math-verify is asked about `AUDITED` different pairs of a refused answer and its reference answer, drawn with the seed; the
     others count as these do. Plain numbers are left out, since no check can be mistaken in them.
@@ -48,7 +48,7 @@ def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float | None]:
     """Returns the shares of samples with trouble; None where there are no samples.
 
     Returns:
-        verifier_timeouts (whose verdict is unknown, because it took too long), verifier_unreadable (whose answer or reference
+        verifier_timeouts (whose judgement is unknown because it took too long), verifier_unreadable (whose answer or reference
         answer cannot be read; the former are wrong, the latter unknown), verifier_faulty (whose plug-in raised, or returned
         what it may not) and verifier_unknown (for any of these reasons).
     """

@@ -10,7 +10,7 @@ from rlready.verifier.registry import find_format
 
 
 def verify(completion: str, answer: str, answer_format: str) -> bool | None:
-    """Says whether a completion's final answer equals the given one, or None where that is unknown; see `judge`."""
+    """Returns True if a completion's final answer equals the given one, None if that is unknown; see `judge`."""
     return judge(completion, answer, answer_format).right
 
 
@@ -47,7 +47,7 @@ def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
 
 
 def describe_reference(answer: str, answer_format: str) -> str | None:
-    """Says how answers are compared with a reference answer.
+    """Describes how answers are compared with a reference answer.
 
     Returns:
         `value` (by what it means), `words` (by its words: Monday, even), `text` (nothing but the same text is right, since
@@ -58,5 +58,5 @@ def describe_reference(answer: str, answer_format: str) -> str | None:
 
 
 def is_readable(answer: str, answer_format: str) -> bool:
-    """Says whether a reference answer equals itself; one that does not would count every completion as wrong."""
+    """Returns True if a reference answer equals itself; one that does not would count every completion as wrong."""
     return describe_reference(answer, answer_format) is not None

@@ -24,8 +24,8 @@ from rlready.verifier.formats.plugin import PlugIn
 from rlready.verifier.formats.same_text import SameText
 
 GROUP = "rlready.verifiers"
-# A table and not entry points of rlready's own: they are those of this source, whatever version is installed beside it, or
-# none, and no other package can take their names. The last two are plug-ins like any other package's.
+# A table rather than entry points: these formats belong to this source, whichever version is installed, and no other package
+# can take their names. The last two are plug-ins like those of any other package.
 OWN: dict[str, Format | str] = {
     "word": SameText(extract_word, "#{answer}"),
     "boxed": Boxed(),

@@ -48,7 +48,7 @@ def normalise_value(value: Value) -> Value:
 
 
 def approximates(value: Value, exact: Value) -> bool:
-    """Says whether a decimal number is another value rounded or cut off."""
+    """Returns True if a decimal number is another value rounded or cut off."""
     if isinstance(value, Group) and isinstance(exact, Group) and value.kind == exact.kind == "unit":
         return value.items[1] == exact.items[1] and approximates(value.items[0], exact.items[0])
     if not isinstance(value, Node) or not isinstance(exact, Node) or has_symbols(value) or has_symbols(exact):
@@ -68,7 +68,7 @@ def approximates(value: Value, exact: Value) -> bool:
 
 
 def is_equal(a: Value, b: Value) -> bool:
-    """Says whether two values, each a Node or a Group, are equal; the same either way round."""
+    """Returns True if two values, each a Node or a Group, are equal; the same either way round."""
     if isinstance(a, Node) and isinstance(b, Node):
         return is_same(a, b)
     if "false" in (get_kind(a), get_kind(b)):
@@ -94,7 +94,7 @@ def get_kind(value: Value) -> str:
 
 
 def _share_variable(a: Value, b: Value) -> bool:
-    """Says whether inequalities in two sets are for one variable: `x<3` is not `y<3`."""
+    """Returns True if inequalities in two sets are for one variable: `x<3` is not `y<3`."""
     return len(_list_variables(a) | _list_variables(b)) < 2
 
 
@@ -175,7 +175,7 @@ def _compare_kinds(a: Value, b: Value) -> bool:
 
 
 def solves(value: Value, relation: Group) -> bool:
-    """Says whether a value is a formula that the equation of a curve gives for its ordinate: `1-2x` of `2x+y=1`."""
+    """Returns True if a value is a formula that the equation of a curve gives for its ordinate: `1-2x` of `2x+y=1`."""
     mark, *sides = relation.items
     if mark != "=" or len(sides) != 2 or not isinstance(value, Node) or not all(isinstance(side, Node) for side in sides):
         return False
@@ -200,7 +200,7 @@ def _compare_unit(a: Group, b: Value) -> bool:
 
 
 def _is_same_time(a: tuple, b: tuple) -> bool:
-    """Says whether two times (hour, minute, second, `a`, `p` or nothing) are the same, of 12 or of 24 hours."""
+    """Returns True if two times (hour, minute, second, `a`, `p` or nothing) are the same, of 12 or of 24 hours."""
     if a[1:3] != b[1:3]:
         return False
     halves = [time[0] % 12 + 12 * (time[3] == "p") if time[3] else time[0] for time in (a, b)]
@@ -208,7 +208,7 @@ def _is_same_time(a: tuple, b: tuple) -> bool:
 
 
 def _is_same_word(a: str, b: str) -> bool:
-    """Says whether two words are the same; letters that may be symbols are told apart by their case."""
+    """Returns True if two words are the same; letters that may be symbols are told apart by their case."""
     if a == b:
         return True
     return a.lower() == b.lower() and (
@@ -239,7 +239,7 @@ def _compare_lists(a: Group, b: Group) -> bool:
 
 
 def _is_same_part(a: Value, b: Value) -> bool:
-    """Says whether two members of lists are the same: there `\\{1\\}` is not 1, as it may be where it stands alone."""
+    """Returns True if two members of lists are the same: there `\\{1\\}` is not 1, as it may be where it stands alone."""
     sets = [
         get_kind(value.items[-1] if isinstance(value, Group) and value.kind == "named" else value) == "set" for value in (a, b)
     ]
@@ -253,7 +253,7 @@ def _bind(value: Group, name: str) -> Group:
 
 
 def _has_names(value: Group) -> bool:
-    """Says whether all parts have names, each another one, of symbols that are no numbered roots."""
+    """Returns True if all parts have names, each another one, of symbols that are no numbered roots."""
     names = [item.items[0] for item in value.items if get_kind(item) == "named"]
     stems = {name.partition("_")[0] for name in names}
     return len(names) == len(value.items) == len(stems) > 1 and not any(len(name) > 3 and name.isalpha() for name in names)
@@ -329,7 +329,7 @@ def _rename(value: Value, variables: tuple[str, ...]) -> Value:
 
 
 def _is_same_relation(a: Group, b: Group) -> bool:
-    """Says whether two relations are the same, side by side or after moving and multiplying terms."""
+    """Returns True if two relations are the same, side by side or after moving and multiplying terms."""
     (mark, *sides), (other_mark, *others) = a.items, b.items
     if mark != other_mark or len(sides) != len(others):
         return False

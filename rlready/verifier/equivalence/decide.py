@@ -38,7 +38,7 @@ def read_plain(text: str) -> Node | None:
 
 
 def is_same_plain(a: Node, b: Node) -> bool:
-    """Says whether two plain numbers are equal; a long decimal stands for what rounds to it."""
+    """Returns True if two plain numbers are equal; a long decimal stands for what rounds to it."""
     (x, decimals), (y, others) = a.args, b.args
     if (decimals is None) != (others is None):
         return bool(abs(x - y) * 2 * 10 ** (decimals or others) <= 1)
@@ -99,7 +99,7 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
 
 
 def is_confirmed(found: str, reference: str) -> bool:
-    """Says whether the exact check reads two answers and finds them equal."""
+    """Returns True if the exact check reads two answers and finds them equal."""
     equal, unread, _ = decide(found, reference)
     return equal and not unread
 
@@ -117,7 +117,7 @@ def _cut_names(a: Value, b: Value) -> tuple[Value, Value]:
 
 
 def _is_rounded(reference: Value, found: Value) -> bool:
-    """Says whether a reference answer is a decimal number that the exact value of an answer rounds to.
+    """Returns True if a reference answer is a decimal number that the exact value of an answer rounds to.
 
     Only where the reference has three digits and two decimals at least, and no decimal number is exact. The other way round an
     answer is not right: it was asked for exactly.

@@ -36,7 +36,7 @@ def list_symbols(node: Node) -> set[str]:
 
 
 def has_kinks(node: Node) -> bool:
-    """Says whether an expression jumps or has kinks in a symbol, so that points prove little."""
+    """Returns True if an expression jumps or has kinks in a symbol, so that points prove little."""
     return any(part.op == "call" and part.args[0] in KINKS - {"root"} and list_symbols(part) for part in walk(node))
 
 
@@ -48,7 +48,7 @@ def rename(node: Node, names: dict[str, str]) -> Node:
 
 
 def is_same(a: Node, b: Node) -> bool:
-    """Says whether two expressions have the same value wherever both have one.
+    """Returns True if two expressions have the same value wherever both have one.
 
     A decimal number of six digits and more stands for any value that rounds to it; a logarithm without a base for the
     natural or the common one; the constant of an integral may be `c` or `C`.
@@ -71,7 +71,7 @@ def find_rounded(node: Node) -> tuple[Fraction, int] | None:
 
 
 def is_rounded_from(reference: Node, exact: Node, least_decimals: int) -> bool:
-    """Says whether a decimal number of three digits at least is a value, which no decimal number is, rounded."""
+    """Returns True if a decimal number of three digits at least is a value, which no decimal number is, rounded."""
     negative = reference.op == "neg"
     node = reference.args[0] if negative else reference
     if node.op != "num" or list_symbols(exact):
@@ -177,7 +177,7 @@ def _is_same_at(a: Node, b: Node, point: dict[str, Fraction], real: bool, base: 
 
 
 def is_proportional(a: Node, b: Node, positive: bool) -> bool:
-    """Says whether one expression is a constant (`positive` or any but zero) times another at all points."""
+    """Returns True if one expression is a constant (`positive` or any but zero) times another at all points."""
     symbols, nodes = sorted(list_symbols(a) | list_symbols(b)), [*walk(a), *walk(b)]
     first, agreed = None, 0
     for point in draw_points(symbols, nodes, TRIED):
@@ -200,7 +200,7 @@ def is_proportional(a: Node, b: Node, positive: bool) -> bool:
 
 
 def is_solution(left: Node, right: Node, name: str, value: Node) -> bool:
-    """Says whether an equation, linear in a symbol, holds where the symbol has a value, and only there."""
+    """Returns True if an equation, linear in a symbol, holds where the symbol has a value, and only there."""
     holds, holds_at_zero = (is_same(_put(left, name, put), _put(right, name, put)) for put in (value, make_number("0")))
     return holds and not holds_at_zero and _is_linear(Node("+", (left, Node("neg", (right,)))), name)
 

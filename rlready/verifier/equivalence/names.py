@@ -15,7 +15,7 @@ UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln",
 
 
 def is_name(tokens: list[str]) -> bool:
-    """Says whether tokens name a quantity, as in `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and compute none."""
+    """Returns True if tokens name a quantity, as in `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and compute none."""
     if not tokens:
         return False
     if len(tokens) == 1:
@@ -45,7 +45,7 @@ def is_name(tokens: list[str]) -> bool:
 
 
 def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
-    r"""Says whether a name computes something of a single unknown, so that its equation is not yet solved: `\sqrt{x}`, `-x`."""
+    r"""Returns True if a name computes something of one unknown, so that its equation is not solved yet: `\sqrt{x}`, `-x`."""
     (letter, *others) = letters
     applied = (letter, "(") in itertools.pairwise(tokens)
     if others or applied or len(letter) > 1 or not letter.islower():
@@ -58,7 +58,7 @@ def _names(token: str) -> bool:
 
 
 def is_expression(name: list[str]) -> bool:
-    """Says whether a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, but not `x`, `AB`, `f(x)` or `a/b`."""
+    """Returns True if a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, but not `x`, `AB`, `f(x)` or `a/b`."""
     depth, outside = 0, []
     for token in name:
         depth += (token in "([{") - (token in ")]}")

@@ -294,7 +294,7 @@ def limit_size(value: Fraction) -> Fraction:
 
 
 def is_count(value: Number) -> bool:
-    """Says whether a number is an integer from 0 to `MOST_COUNT`."""
+    """Returns True if a number is an integer from 0 to `MOST_COUNT`."""
     return isinstance(value, Fraction) and value.denominator == 1 and 0 <= value <= MOST_COUNT
 
 

@@ -64,7 +64,7 @@ def list_marks(tokens: list[str], marks: Container[str]) -> list[str]:
 
 
 def is_text(tokens: list[str]) -> bool:
-    """Says whether tokens are words, and no number or formula is among them."""
+    """Returns True if tokens are words, and no number or formula is among them."""
     return any(token[0] == '"' for token in tokens) and all(
         token[0] == '"' or token in (".", "'", "-", "!", "?", "`", '"') or (len(token) == 1 and token.isalpha())
         for token in tokens
@@ -80,7 +80,7 @@ def has_symbols(value: object) -> bool:
 
 
 def is_interval(value: Value) -> bool:
-    """Says whether a value is a set of real numbers for sure: `(1,2)` may be a point."""
+    """Returns True if a value is a set of real numbers for sure: `(1,2)` may be a point."""
     if not isinstance(value, Group):
         return False
     ends = value.items if len(value.kind) == 2 and len(value.items) == 2 else ()

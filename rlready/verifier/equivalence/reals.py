@@ -36,7 +36,7 @@ def list_pieces(value: Value) -> list[Piece] | None:
 
 
 def is_same_set(a: list[Piece], b: list[Piece]) -> bool:
-    """Says whether two lists of pieces cover the same numbers."""
+    """Returns True if two lists of pieces cover the same numbers."""
     a, b = _merge(a), _merge(b)
     if len(a) != len(b):
         return False

@@ -2,102 +2,23 @@
 
 import re
 
-# One unit a line: its name here, then other ways to write it. Singular; a plural s or es may follow.
+# Between commas: a unit's name here, then other spellings. Singular; a plural s or es may follow.
 NAMES = """
-mm millimeter millimetre
-cm centimeter centimetre
-dm decimeter decimetre
-m meter metre
-km kilometer kilometre
-nm nanometer nanometre
-μm micrometer micrometre micron
-in inch inche
-ft foot feet
-yd yard
-mi mile
-ly lightyear
-AU
-pc parsec
-mg milligram
-g gm gram gramme
-kg kilogram kilo
-t ton tonne
-lb pound
-oz ounce
-s sec second
-ms millisecond
-ns nanosecond
-min minute
-h hr hour
-day
-wk week
-month
-yr year
-decade
-century
-L l liter litre
-mL ml milliliter millilitre
-cL cl centiliter
-gal gallon
-pint
-quart
-cup
-acre
-ha hectare
-N newton
-kN kilonewton
-J joule
-kJ kilojoule
-cal calorie
-kcal kilocalorie
-eV electronvolt
-keV
-MeV
-GeV
-erg
-W watt
-kW kilowatt
-MW megawatt
-V volt
-mV millivolt
-kV
-A amp ampere
-mA milliampere
-C coulomb
-F farad
-Ω ohm
-T tesla
-G gauss
-Wb weber
-K kelvin
-Pa pascal
-kPa kilopascal
-MPa
-atm atmosphere
-bar
-Hz hertz
-kHz kilohertz
-MHz
-GHz
-mol mole
-rad radian
-sr
-dB decibel
-bit
-byte
-KB kilobyte
-MB megabyte
-GB gigabyte
-° degree deg
-$ dollar usd buck
-¢ cent
-€ euro eur
-£ gbp sterling
-¥ yen jpy yuan rmb cny 元
-₹ rupee rs inr
-% percent pct percentage
-unit
-square cubic
+mm millimeter millimetre, cm centimeter centimetre, dm decimeter decimetre, m meter metre, km kilometer kilometre,
+nm nanometer nanometre, μm micrometer micrometre micron, in inch inche, ft foot feet, yd yard, mi mile, ly lightyear, AU,
+pc parsec,
+mg milligram, g gm gram gramme, kg kilogram kilo, t ton tonne, lb pound, oz ounce,
+s sec second, ms millisecond, ns nanosecond, min minute, h hr hour, day, wk week, month, yr year, decade, century,
+L l liter litre, mL ml milliliter millilitre, cL cl centiliter, gal gallon, pint, quart, cup,
+acre, ha hectare,
+N newton, kN kilonewton, J joule, kJ kilojoule, cal calorie, kcal kilocalorie, eV electronvolt, keV, MeV, GeV, erg,
+W watt, kW kilowatt, MW megawatt, V volt, mV millivolt, kV, A amp ampere, mA milliampere, C coulomb, F farad, Ω ohm, T tesla,
+G gauss, Wb weber,
+K kelvin, Pa pascal, kPa kilopascal, MPa, atm atmosphere, bar,
+Hz hertz, kHz kilohertz, MHz, GHz, mol mole, rad radian, sr, dB decibel,
+bit, byte, KB kilobyte, MB megabyte, GB gigabyte,
+° degree deg, $ dollar usd buck, ¢ cent, € euro eur, £ gbp sterling, ¥ yen jpy yuan rmb cny 元, ₹ rupee rs inr,
+% percent pct percentage, unit, square cubic
 """
 # What is counted in word problems; such a word stands for itself.
 COUNTED = """
@@ -116,7 +37,7 @@ shirt dress shoe sock hat pant battery batteries phone computer song photo pictu
 lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot
 onion bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token
 """
-UNITS = {alias: line.split()[0] for line in NAMES.strip().splitlines() for alias in line.split()}
+UNITS = {alias: unit.split()[0] for unit in NAMES.split(",") for alias in unit.split()}
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
 COUNTS = set(COUNTED.split())
 # Written without `\text` these are more likely symbols, or words that mean something else.

@@ -28,9 +28,9 @@ class Boxed(Format):
         if found == reference:
             return Judgement(True, found)
         accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
-        verdicts = [compare(found, clean_reference(one)) for one in (accepted.groups() if accepted else (reference,))]
-        right = next((right for right in (True, None) if any(verdict[0] is right for verdict in verdicts)), False)
-        trouble = next((trouble for verdict, trouble in verdicts if verdict is right), None)
+        compared = [compare(found, clean_reference(one)) for one in (accepted.groups() if accepted else (reference,))]
+        right = next((right for right in (True, None) if any(one[0] is right for one in compared)), False)
+        trouble = next((trouble for one, trouble in compared if one is right), None)
         return Judgement(right, found, trouble, reference)
 
     def extract(self, completion: str) -> str | None:

@@ -29,7 +29,7 @@ class ExactMatch:
         return normalise(answer) == normalise(reference) != ""
 
     def is_readable(self, reference: str) -> bool:
-        """Says whether anything of a reference answer is left."""
+        """Returns True if anything of a reference answer is left."""
         return normalise(reference) != ""
 
 
@@ -69,7 +69,7 @@ def _classify(token: str) -> str:
 
 
 def _counts(before: str, token: str, after: str) -> bool:
-    """Says whether a token is more than punctuation, beside those around it."""
+    """Returns True if a token is more than punctuation, beside those around it."""
     left, right = _classify(before), _classify(after)
     match _classify(token):
         case "-":

@@ -1,4 +1,4 @@
-"""What a kind of answer can do, whoever wrote it, and what becomes of a completion."""
+"""The interface of a format (a kind of answer), and the judgement of a completion."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Judgement:
 
 
 class Format(ABC):
-    """A kind of answer: how it is found in what a model wrote, and how it is held against a reference answer."""
+    """A kind of answer: how it is found in what a model wrote, and how it is compared with a reference answer."""
 
     def find_prompt(self) -> str:
         """Returns how questions are asked whose source does not say: a text with {question}; "" for that of prompts.yaml."""
@@ -38,7 +38,7 @@ class Format(ABC):
 
     @abstractmethod
     def judge(self, completion: str, reference: str) -> Judgement:
-        """Holds a completion's final answer against a reference answer; see `judgement.judge`."""
+        """Compares a completion's final answer with a reference answer; see `judgement.judge`."""
 
     @abstractmethod
     def extract(self, completion: str) -> str | None:
@@ -53,6 +53,6 @@ class Format(ABC):
         """Returns a solution with an answer at its end as `extract` finds it; None where only the solution's author can."""
 
     def is_other(self, one: str, other: str) -> bool:
-        """Says whether two reference answers are certainly different, whichever of them is held against the other."""
+        """Returns True if two reference answers are certainly different, whichever way round they are compared."""
         ways = ((one, other), (other, one))
         return all(self.judge(self.append("", answer) or "", reference).right is False for answer, reference in ways)

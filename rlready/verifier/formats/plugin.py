@@ -1,13 +1,13 @@
-"""A format that a plug-in brings: asked in processes of its own, within the limits that hold for every check.
+"""A format that a plug-in adds, run in worker processes of its own within the limits of every check.
 
-What a plug-in is: a class without arguments, or a module, that has
+A plug-in is a class without arguments, or a module, that has
 
     extract(completion: str) -> str | None       the final answer in what a model wrote; None where there is none
     check(answer: str, reference: str) -> bool | None  whether it is right; None where that cannot be said
 
 and may have
 
-    is_readable(reference: str) -> bool   whether answers can be held against a reference answer; a row of which not is left out
+    is_readable(reference: str) -> bool   whether a reference answer can be used; rows for which it cannot are left out
     prompt                           how a question is asked: a text with {question}
 """
 
@@ -23,7 +23,7 @@ LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
 
 
 class Fault(Exception):
-    """A plug-in gave no verdict: it raised, returned what it may not, or (`UNDECIDED`) said that it cannot tell."""
+    """A plug-in gave no judgement: it raised, returned what it may not, or (`UNDECIDED`) said that it cannot tell."""
 
 
 class PlugIn(Format):
@@ -57,7 +57,7 @@ class PlugIn(Format):
         return self._prompt
 
     def judge(self, completion: str, reference: str) -> Judgement:
-        """Asks the plug-in; what takes too long, dies, raises or is none of its three values is unknown."""
+        """Asks the plug-in; the judgement is unknown if it times out, dies, raises or returns anything but its three values."""
         answer = None
         try:
             answer = self._find(completion)
@@ -85,7 +85,7 @@ class PlugIn(Format):
         """Returns None: only a solution's author knows how to end it."""
 
     def is_other(self, one: str, other: str) -> bool:
-        """Says whether two reference answers are different.
+        """Returns True if two reference answers are different.
 
         If a reference is itself a right answer, each must be wrong for the other. If it is not (tests, the rules of a task), a
         different text is a different reference.
@@ -128,7 +128,7 @@ class PlugIn(Format):
         return value
 
     def _tell(self, fault: str) -> None:
-        """Prints a fault, each once: what is wrong in the plug-in is wrong for every sample."""
+        """Prints each fault once: a broken plug-in fails on every sample."""
         if fault not in self.told and len(self.told) < 10:
             self.told.add(fault)
             print(

@@ -52,7 +52,7 @@ class PythonTests:
         return code if code.strip() else None
 
     def check(self, answer: str, reference: str) -> bool | None:
-        """Says whether the code passes all tests; None where the machine was too busy to tell."""
+        """Returns True if the code passes all tests; None where the machine was too busy to tell."""
         function, tests = read_tests(reference)
         try:
             sandbox = Sandbox(answer, function)
@@ -67,7 +67,7 @@ class PythonTests:
                 return None
 
     def is_readable(self, reference: str) -> bool:
-        """Says whether a reference answer has tests."""
+        """Returns True if a reference answer has tests."""
         try:
             read_tests(reference)
         except (ValueError, RecursionError):

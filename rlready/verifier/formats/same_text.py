@@ -1,4 +1,4 @@
-"""Answers that are right where they are the same text: a word behind a `#`, the letter of an option."""
+"""Answers that are right if they are the same text: a word after a `#`, the letter of an option."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Processes that compare answers: model output is hostile text, and one that exceeds its time or memory is killed."""
+"""Worker processes that compare answers: model output is hostile, so a process over its time or memory limit is killed."""
 
 import atexit
 import contextlib
@@ -40,7 +40,7 @@ class TimeoutMemo(dict[tuple[str, ...], float]):
 
 
 class Checkers:
-    """Processes that compare answers; one that exceeds an answer's limits is killed and replaced.
+    """A pool of worker processes; one that exceeds the limits of a question is killed and replaced.
 
     Args:
         arguments: The module that each runs, and its arguments.
@@ -59,7 +59,7 @@ class Checkers:
             InputError: If no process starts.
         """
         with self.free:
-            worker = self._take()
+            worker = self._find_worker()
             try:
                 worker.wait()
                 answer = worker.ask(*question)
@@ -78,7 +78,7 @@ class Checkers:
         while self.idle:
             self.idle.pop().kill()
 
-    def _take(self) -> "Checker":
+    def _find_worker(self) -> "Checker":
         while True:
             try:
                 worker = self.idle.pop()
@@ -185,5 +185,5 @@ def _forget_pools() -> None:
     _pool, _pools = Checkers(), {}
 
 
-# A fork shares the pipes of its parent's workers; both would read each other's verdicts.
+# A fork shares the pipes of its parent's workers; both would read each other's answers.
 os.register_at_fork(after_in_child=_forget_pools)
