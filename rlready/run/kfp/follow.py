@@ -9,7 +9,7 @@ from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.errors import InputError
 from rlready.run.kfp.artifacts import read_artifact
 from rlready.run.kfp.nodes import list_stage_nodes
-from rlready.run.kfp.progress import Progress
+from rlready.run.kfp.progress import RunProgress
 from rlready.run.kfp.runs import FINAL, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
 
@@ -27,7 +27,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     Raises:
         InputError: If the run does not succeed, or if the server is lost while it goes on.
     """
-    progress, lost, page = Progress(server, run), 0, server.locate(f"runs/details/{run}")
+    progress, lost, page = RunProgress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
         begun = time.monotonic()
         try:

@@ -15,7 +15,7 @@ MEASURING = "measure-candidates"  # the nested pipeline of the first loop; the o
 UNCACHED = "caching is switched off on this server, and RL refuses a checkpoint that does not come from the cache"
 
 
-class Progress:
+class RunProgress:
     """The progress of a run.
 
     Attributes:
