@@ -37,7 +37,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
     """
     if not is_chat(messages):
         raise InputError("messages is no list of turns with role and content")
-    turns = _list_turns(messages, note)
+    turns = _list_messages(messages, note)
     roles = [role for role, _ in turns]
     for role in ("user", "assistant"):
         if roles.count(role) > 1:
@@ -47,7 +47,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
     return turns[0][1], turns[1][1] if len(turns) > 1 else None
 
 
-def read_turn(value: object, role: str, note: Callable[[str], None]) -> object:
+def read_message(value: object, role: str, note: Callable[[str], None]) -> object:
     """Returns the text of the one turn of a column that holds a chat, or of a content in parts; else the value itself.
 
     Args:
@@ -60,7 +60,7 @@ def read_turn(value: object, role: str, note: Callable[[str], None]) -> object:
     """
     if not is_chat(value):
         return read_content(value)
-    turns = _list_turns(value, note)
+    turns = _list_messages(value, note)
     said = [text for other, text in turns if other == role]
     if len(said) != 1:
         raise InputError(f"{len(said)} turns of the {role}; one can be used")
@@ -92,7 +92,7 @@ def read_content(value: object) -> object:
     return "".join(part["text"] for part in value)
 
 
-def _list_turns(messages: list[dict], note: Callable[[str], None]) -> list[tuple[str, object]]:
+def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tuple[str, object]]:
     """Returns (role, text) of the turns of user and assistant."""
     turns = []
     for turn in messages:

@@ -7,13 +7,13 @@ from typing import Any
 
 from rlready.data.references import is_absent, restore_integer
 from rlready.data.registry import Source
-from rlready.data.whole_files import find_doubled
+from rlready.data.whole_files import find_repeated
 from rlready.errors import InputError
 
 
 def list_columns(source: Source, present: list[str], where: str) -> list[str] | None:
     """Returns the columns that an entry needs, so that pictures and the like are not read; None for all."""
-    if doubled := find_doubled(present):
+    if doubled := find_repeated(present):
         raise InputError(f"{where}: two columns are called {doubled!r}; rename one")
     if not source.columns:
         return None

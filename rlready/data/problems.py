@@ -1,4 +1,4 @@
-"""From a raw row to a problem: its question, gold answer and worked solution."""
+"""From a raw row to a problem: its question, reference answer and worked solution."""
 
 import contextlib
 import hashlib
@@ -9,7 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Callable
 
-from rlready.data.chat_messages import check_prompt, read_dialogue, read_turn, strip_end
+from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import compile_column
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
@@ -133,7 +133,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         note("a system turn")
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
-    question, solution = read_turn(question, "user", note), read_turn(solution, "assistant", note)
+    question, solution = read_message(question, "user", note), read_message(solution, "assistant", note)
     if question is not None and not isinstance(question, str):
         raise InputError(f"the question is {name_kind(question)}, not text")
     question = question or ""

@@ -1,4 +1,4 @@
-"""Gold answers as data sets give them: as text or number, behind GSM8K's mark or "the answer is", or with a word for none."""
+"""Reference answers as data sets give them: a text or number, behind GSM8K's mark or "the answer is", or a word for none."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def has_several_answers(text: str) -> bool:
     return len({*boxes[:-kept], last, *marked} - {None}) > 1 if boxes else len(set(marked)) > 1
 
 
-def read_gold(value: object) -> str | None:
+def read_reference(value: object) -> str | None:
     """Returns an answer as text, None where there is none.
 
     Raises:
@@ -80,7 +80,7 @@ def read_gold(value: object) -> str | None:
 
 
 def read_plugged(value: object) -> str | None:
-    """Returns what a plug-in holds answers against: a text as it is, anything else as JSON; None where there is none."""
+    """Returns what a plug-in compares answers with: a text as it is, anything else as JSON; None where there is none."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, str):
@@ -128,7 +128,7 @@ def split_answer(text: str) -> tuple[str | None, str] | None:
 
 
 def read_answer(answer: object, solution: object, form: str, note: Callable[[str], None]) -> tuple[str | None, object]:
-    """Returns the gold answer and the worked solution; either may be in the other's column, but not with a plug-in."""
+    """Returns the reference answer and the worked solution; either may be in the other's column, but not with a plug-in."""
     if isinstance(find_format(form), PlugIn):
         return read_plugged(answer), solution
     for text in (answer, solution) if form == "boxed" else ():
@@ -136,9 +136,9 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
             note(SEVERAL)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
-    answer = read_gold(answer)
+    answer = read_reference(answer)
     if answer is None and isinstance(solution, str) and not is_absent(solution):
-        answer = read_gold(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
+        answer = read_reference(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
     return answer, solution
 
 
@@ -149,7 +149,7 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
 
     Args:
         solution: A worked solution. An answer of its own stays as it is, or is put into that form, even if it is another.
-        answer: The gold answer, for solutions that end in none.
+        answer: The reference answer, for solutions that end in none.
         form: The row's format.
 
     Raises:

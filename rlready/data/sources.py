@@ -88,7 +88,9 @@ def _examine_files(source: Source) -> Contents:
                     digest.update(block)
                 file.seek(0)
                 rows += (
-                    len(whole_files.read_whole(file, name)) if name.endswith(whole_files.SUFFIXES) else count_rows(file, name)
+                    len(whole_files.read_whole_file(file, name))
+                    if name.endswith(whole_files.SUFFIXES)
+                    else count_rows(file, name)
                 )
     return Contents(digest.hexdigest()[:16], rows)
 
@@ -180,7 +182,7 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
 
 def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
     if name.endswith(whole_files.SUFFIXES):
-        rows = whole_files.read_whole(file, name)
+        rows = whole_files.read_whole_file(file, name)
         for first in range(0, len(rows), ROWS_AT_ONCE):
             yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
     else:

@@ -14,7 +14,7 @@ BETWEEN_ROWS = re.compile(r"[\s,]*")
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 
 
-def read_whole(file: io.BufferedIOBase, name: str) -> list[dict]:
+def read_whole_file(file: io.BufferedIOBase, name: str) -> list[dict]:
     """Returns the rows of a JSON or CSV file; the cells of a CSV file are texts.
 
     Args:
@@ -34,7 +34,7 @@ def read_whole(file: io.BufferedIOBase, name: str) -> list[dict]:
     return [*(_read_json if name.endswith(".json") else _read_csv)(text, name)]
 
 
-def find_doubled(names: Iterable[str]) -> str | None:
+def find_repeated(names: Iterable[str]) -> str | None:
     """Returns the first of some names that is there twice."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
@@ -47,7 +47,7 @@ def make_row(pairs: list[tuple[str, object]]) -> dict:
     """
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise InputError(f"the key {find_doubled(key for key, _ in pairs)!r} is there twice in one object")
+        raise InputError(f"the key {find_repeated(key for key, _ in pairs)!r} is there twice in one object")
     return row
 
 
@@ -84,7 +84,7 @@ def _read_csv(text: str, name: str) -> Iterator[dict]:
     lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         heading = lines.fieldnames or ()
-        if doubled := find_doubled(heading):
+        if doubled := find_repeated(heading):
             raise InputError(f"{name} line 1: the heading names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
             if None in row or None in row.values():

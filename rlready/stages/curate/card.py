@@ -192,7 +192,7 @@ def _describe_balance(card: dict) -> list[str]:
 
 
 def _describe_references(golds: list[dict]) -> list[str]:
-    """Returns lines on the problems of predictors and benchmark whose gold answer has no value; none where all have one."""
+    """Returns lines on scored problems whose reference answer is matched by its text only; none if there are none."""
     if not any(some["by_text"] for some in golds):
         return []
     lines = [

@@ -22,7 +22,7 @@ class EvaluationSets:
     """The evaluation problems of a run, as they are read.
 
     Attributes:
-        contamination: All of them, to hold training problems against.
+        contamination: All of them, to compare training problems with.
         questions: Signatures of their questions, to which those of the training problems are added.
         benchmarks: Name of the evaluation set of each of those signatures.
         predictors: Problems for Pass@k.

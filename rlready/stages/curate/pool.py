@@ -91,7 +91,7 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tu
 
     Returns:
         Problem; its places in both orders; what tells apart rows that are the same but for spacing and case; characters of
-        the solution, or of the question where there is none; tokens; whether the gold answer is
+        the solution, or of the question where there is none; tokens; whether the reference answer is
         a plain number, which the verifier can surely read.
     """
     solution = row.get("solution", "")

@@ -1,4 +1,4 @@
-"""How answers are compared with the gold answers of what RL and evaluation ask: by their value, or by their text alone."""
+"""How answers are compared with the reference answers of what RL and evaluation ask: by their value, or by their text alone."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -20,8 +20,8 @@ def draw_judged(
 ) -> np.ndarray:
     """Returns the first rows that RL may learn from: not in another set, judged by the verifier, and of the right pass rate.
 
-    A gold answer that the verifier cannot read makes whatever RL writes wrong, one that it can match by its text only makes
-    right answers in other words wrong. Answers are looked at in the order of drawing until there are enough, since it takes a
+    If the verifier cannot read a reference answer, whatever RL writes is wrong; if it can match it by its text only, right
+    answers in other words are wrong. Answers are looked at in the order of drawing until there are enough, since it takes a
     millisecond to understand one and a pool may hold millions; plain numbers are known already.
 
     Args:
@@ -57,7 +57,7 @@ def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
 
 
 def count_by_text(sets: Mapping[str, Iterable[dict]]) -> list[dict]:
-    """Returns for each set, and each benchmark in it, how many problems have a gold answer that only the same text matches."""
+    """Returns per set and benchmark how many problems have a reference answer that only the same text matches."""
     counted = []
     for name, rows in sets.items():
         kinds: dict[str, Counter] = {}

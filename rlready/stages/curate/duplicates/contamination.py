@@ -102,7 +102,7 @@ class Text:
 
 
 class Contamination:
-    """Evaluation problems, to hold training problems against.
+    """Evaluation problems, to compare training problems with.
 
     Attributes:
         ngram: Words of an n-gram; 0 leaves only exact matches.

@@ -21,7 +21,7 @@ HASHES = 128
 SHINGLE = 5  # words
 erase_all_but_symbols = compile_eraser(r"[^\d+*/^=<>-]")
 SPACE = re.compile(r"\s+")
-# The row numbers and signatures of so many pairs are held against each other at once.
+# The row numbers and signatures of this many pairs are compared at once.
 PAIRS_AT_ONCE = 1 << 16
 KEY_BITS = 20
 
@@ -203,7 +203,7 @@ def _join_near(signatures, same, rows, places, key, threshold, groups, members) 
     starts = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]])
     bucket = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(key)]))
     one = np.arange(len(key))
-    # Every row is held against the next in its bucket, then the next but one, until each bucket is one group or at its end.
+    # Every row is compared with the next in its bucket, then the next but one, until each bucket is one group or at its end.
     for lag in itertools.count(1):
         one = one[one + lag < len(key)]
         one = one[key[one] == key[one + lag]]
