@@ -176,9 +176,9 @@ def test_the_rows_of_a_source_get_its_format_and_prompt(countdown):
         read_problem(row | {"answer": {"numbers": "?"}}, False, source)
 
 
-def test_an_answer_is_held_against_another_problems_gold(countdown):
-    golds = [TASK, TASK | {"target": 12}, TASK]
-    rows = [{"answer": json.dumps(gold), "format": "countdown"} for gold in golds]
+def test_an_answer_is_held_against_another_problems_reference(countdown):
+    references = [TASK, TASK | {"target": 12}, TASK]
+    rows = [{"answer": json.dumps(gold), "format": "countdown"} for gold in references]
     assert find_stranger(rows, 0) is rows[1] and find_stranger(rows, 2) is rows[1]
     words = [{"answer": answer, "format": "exact"} for answer in ("Paris", "paris.", "London")]
     assert find_stranger(words, 0) is words[2]
@@ -252,7 +252,7 @@ def test_blocks_of_code_are_those_of_commonmark(text, code):
         assert python_tests.PythonTests.extract(None, text.replace("\n", end)) == code
 
 
-def test_text_without_a_block_has_no_answer_and_golds_without_tests_are_unreadable():
+def test_text_without_a_block_has_no_answer_and_references_without_tests_are_unreadable():
     for text in ("def add(a, b): return a + b", "```python\ndef add(a, b): return a + b", "```python\n\n```"):
         assert judge(text, ADD, "python-tests") == Judgement(False, None)
     assert describe_reference(ADD, "python-tests") == "plug-in"

@@ -82,7 +82,7 @@ def test_the_letter_of_a_completion(letter, completion):
     assert extract_letter(completion) == letter
 
 
-def test_golds_are_described_by_how_answers_are_compared_with_them():
+def test_references_are_described_by_how_answers_are_compared_with_them():
     described = {
         "value": [
             "72",
@@ -98,8 +98,8 @@ def test_golds_are_described_by_how_answers_are_compared_with_them():
         "text": ["Petya will always receive the very last token", "\\int_0^1 x\\,dx"],
         None: ["", " ", "{", "x" * 301],
     }
-    for kind, golds in described.items():
-        assert {gold: describe_reference(gold, "boxed") for gold in golds} == dict.fromkeys(golds, kind)
+    for kind, references in described.items():
+        assert {gold: describe_reference(gold, "boxed") for gold in references} == dict.fromkeys(references, kind)
     assert describe_reference("B", "letter") == "words" and describe_reference("(B)", "letter") is None
 
 
@@ -113,7 +113,7 @@ def test_golds_are_described_by_how_answers_are_compared_with_them():
         ("$\\boxed{ \\frac12} .$", "\\frac12"),
     ],
 )
-def test_golds_are_cleaned(gold, cleaned):
+def test_references_are_cleaned(gold, cleaned):
     assert clean_reference(gold) == cleaned
 
 
@@ -155,10 +155,10 @@ def test_an_answer_that_computes_too_long_is_unknown_in_time_and_ends_nothing(mo
     assert verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed") is True
 
 
-def test_an_unreadable_answer_is_wrong_and_an_unreadable_gold_unknown_and_both_are_counted():
-    golds = ["72", "72", "[?!@", "[?!@", "\\sqrt2"]
+def test_an_unreadable_answer_is_wrong_and_an_unreadable_reference_unknown_and_both_are_counted():
+    references = ["72", "72", "[?!@", "[?!@", "\\sqrt2"]
     answers = ["?!@", "71", "72", "[?!@", "\\sqrt{2}"]
-    judged = [judge(f"\\boxed{{{answer}}}", gold, "boxed") for answer, gold in zip(answers, golds, strict=True)]
+    judged = [judge(f"\\boxed{{{answer}}}", gold, "boxed") for answer, gold in zip(answers, references, strict=True)]
     assert [judgement.right for judgement in judged] == [False, False, None, True, True]
     shares = {"verifier_timeouts": 0.0, "verifier_unreadable": 2 / 5, "verifier_faulty": 0.0, "verifier_unknown": 1 / 5}
     assert measure_trouble(judged) == pytest.approx(shares)

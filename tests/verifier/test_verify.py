@@ -196,11 +196,11 @@ def test_an_unknown_format_is_named():
         judge("1", "1", "essay")
 
 
-def test_unreadable_golds_are_told_from_readable_ones():
+def test_unreadable_references_are_told_from_readable_ones():
     readable = {"boxed": ["72", "\\frac{1}{2}", "\\text{Monday}"], "word": ["abc"], "letter": ["A", "J"]}
     unreadable = {"boxed": ["", " ", "{", "x" * 301], "word": ["", "a#b"], "letter": ["", "a", "K", "AB"]}
-    for golds, expected in ((readable, True), (unreadable, False)):
-        for answer_format, answers in golds.items():
+    for references, expected in ((readable, True), (unreadable, False)):
+        for answer_format, answers in references.items():
             assert [is_readable(answer, answer_format) for answer in answers] == [expected] * len(answers)
 
 
