@@ -1,19 +1,19 @@
-"""What the report compares: one row a candidate, and the settings that several candidates repeat."""
+"""Candidates as the report and MLflow compare them: one row per candidate, and one setting for candidates that repeat it."""
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlready.analysis.sweep_result import SweepResult
-from rlready.errors import InputError
-from rlready.gate.lead import SCORE, Lead, measure_lead
+from rlready.gate.lead import SCORE, Lead, list_pass_at_k, measure_lead
+from rlready.records.candidate import Candidate
 from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import BEFORE_RL, BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
+from rlready.records.outcome import BEFORE_RL, BenchmarkRecord, Failure, Outcome, PredictorsRecord
 from rlready.records.verdicts import Verdict
 from rlready.stats.intervals import LEVEL, estimate_interval
-from rlready.stats.pass_at_k import correct_curve, estimate_curve, estimate_zero_variance
+from rlready.stats.pass_at_k import correct_curve, estimate_zero_variance
 
 Interval = tuple[float, float]
 
@@ -23,11 +23,11 @@ class Row:
     """One candidate, or the base model, with Pass@k at the gate's k. What is missing is None, or an empty record.
 
     Attributes:
-        outcome: What the stages said.
+        outcome: What the stages recorded.
         pass_at_k: Pass@k before RL.
-        pass_at_k_interval: Its 95 % interval; of the sequential test where there is no pass_at_k.
+        pass_at_k_interval: Its 95% interval; that of the sequential test if there is no pass_at_k.
         corrected: Pass@k corrected for false positives.
-        group: Completions a prompt of RL.
+        group: Completions per prompt in RL.
     """
 
     outcome: Outcome
@@ -38,7 +38,7 @@ class Row:
 
     @property
     def candidate(self) -> Candidate:
-        """The setting."""
+        """Its setting, with the seed."""
         return self.outcome.candidate
 
     @property
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def setting(self) -> tuple:
-        """All of the candidate but its seed."""
+        """Everything about the candidate except its seed."""
         c = self.candidate
         return c.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint
 
@@ -59,45 +59,55 @@ class Row:
 
     @property
     def benchmark(self) -> BenchmarkRecord:
-        """The scores: after RL, here or elsewhere, or without any for the base model."""
-        theirs = self.elsewhere
-        scored = BenchmarkRecord(theirs.pass_at_1, theirs.standard_error) if theirs else BenchmarkRecord()
+        """The scores: after RL, run here or externally; for the base model, without RL."""
+        external = self.elsewhere
+        scored = BenchmarkRecord(external.pass_at_1, external.standard_error) if external else BenchmarkRecord()
         return self.outcome.benchmark or scored
 
     @property
     def elsewhere(self) -> ElsewhereRecord | None:
-        """The result of RL in another system, where the score is that one's."""
+        """The external result of RL, if the score is that one's."""
         return None if self.outcome.benchmark else self.outcome.elsewhere
 
     @property
     def verdict(self) -> Verdict:
-        """What the gate decided; its texts are empty where it did not."""
+        """What the gate decided; its texts are empty if it did not."""
         return self.outcome.verdict or Verdict(self.name, "", False, "", "")
 
     @property
     def failure(self) -> Failure | None:
-        """What ended the candidate's way."""
+        """Which stage failed and why."""
         return self.outcome.failure
 
     @property
     def stopped(self) -> str:
-        """Why RL ended before its steps, or taught nothing; empty where it did neither, or did not run."""
+        """Why RL ended early or taught nothing; empty otherwise."""
         return (self.outcome.rl and self.outcome.rl.stopped) or ""
 
     @property
+    def rewards(self) -> list:
+        """Pairs [step, mean reward] of RL; empty if RL did not run here."""
+        return self.outcome.rl.rewards if self.outcome.rl else []
+
+    @property
     def failed_early(self) -> bool:
-        """Whether it failed before the gate, which then had nothing to judge by; that is no rejection."""
+        """Whether it failed before the gate, which is no rejection."""
         return self.failure is not None and self.failure.stage in BEFORE_RL
 
     @property
     def measured(self) -> bool:
-        """Whether anything is known of it."""
+        """Whether anything was measured."""
         return self.outcome.predictors is not None or self.outcome.benchmark is not None
 
     @property
     def judged(self) -> bool:
-        """Whether the gate decided by what was measured."""
+        """Whether the gate decided from measurements."""
         return bool(self.verdict.decision) and not self.failed_early
+
+    @property
+    def approved(self) -> bool:
+        """Whether the gate approved it."""
+        return self.verdict.decision == "approved"
 
     @property
     def score(self) -> float | None:
@@ -116,27 +126,27 @@ class Row:
 
     @property
     def coverage_kept(self) -> float | None:
-        """Share of what the base model solves that the candidate still solves, within the gate's k."""
+        """Share of the problems solved by the base model that the candidate still solves, within the gate's k."""
         return self.verdict.numbers.coverage_kept
 
     @property
     def loss(self) -> float | None:
-        """Generalization loss in nats a token."""
+        """Generalization loss in nats per token."""
         return self.predictors.generalization_loss
 
     @property
     def loss_interval(self) -> Interval | None:
-        """Its 95 % interval, over held-out examples."""
+        """Its 95% interval over held-out examples."""
         return read_interval(self.predictors.loss_interval)
 
     @property
     def zero_variance(self) -> float | None:
-        """Share of RL's groups that would have one reward for all, and teach GRPO nothing, as it stood before RL."""
+        """Estimated share of RL's groups with one reward for all completions, from the samples before RL."""
         known, group = self.predictors, self.group
         return estimate_zero_variance(known.correct, known.samples, group) if known.correct and group else None
 
     def read_interval_at(self, k: int) -> Interval | None:
-        """Returns the 95 % interval of Pass@k where the curve has it."""
+        """Returns the 95% interval of Pass@k if the curve has it."""
         return read_interval(self.predictors.intervals.get(str(k)))
 
     @property
@@ -151,84 +161,78 @@ class Row:
 
     @property
     def sequential(self) -> bool:
-        """Whether the sequential test left an interval for Pass@k, and no number."""
+        """Whether sequential sampling left an interval for Pass@k but no estimate."""
         return self.pass_at_k is None and self.pass_at_k_interval is not None
 
 
 def read_rows(sweep: SweepResult) -> tuple[list[Row], Row, int | None]:
-    """Returns the candidates, the best first, the base model, and the gate's k, which is None if no verdict names one.
+    """Returns the candidates, best first, the base model, and the gate's k, which is None if no verdict names one.
 
-    Where there is no base model, nothing is known of it.
+    Without a base model its row is empty.
     """
     verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
     k = next((verdict.numbers.k for verdict in verdicts if verdict.numbers.k), None)
     baseline = sweep.baseline or Outcome(Candidate("", 0, "", 0, 0.0, 0))
-    base, *rows = (read_row(_drop_other_loss(outcome, baseline), k) for outcome in (baseline, *sweep.outcomes))
     group = sweep.parameters.get("rl_num_generations")
-    return order([dataclasses.replace(row, group=group) for row in rows]), dataclasses.replace(base, group=group), k
+    outcomes = (_drop_other_loss(outcome, baseline) for outcome in (baseline, *sweep.outcomes))
+    base, *rows = (dataclasses.replace(read_row(outcome, k), group=group) for outcome in outcomes)
+    return sorted(rows, key=_get_order), base, k
 
 
 def _drop_other_loss(outcome: Outcome, base: Outcome) -> Outcome:
-    """Returns an outcome without a loss that is over other tokens than the base model's, which compares with no other."""
-    if outcome.shares_tokens(base):
+    """Drops a loss over other tokens than the base model's, which is comparable with no other."""
+    if outcome.predictors is None or outcome.shares_tokens(base):
         return outcome
     unknown = dataclasses.replace(outcome.predictors, generalization_loss=None, loss_interval=None, loss_by_length=[])
     return dataclasses.replace(outcome, predictors=unknown)
 
 
-def name_rows(rows: list[Row], base: Row, called: str) -> list[tuple[str, Row]]:
+def _get_order(row: Row) -> tuple[float, float, str]:
+    """Best result of RL first, then best Pass@k; missing values last."""
+    score, pass_at_k = (math.inf if value is None else -value for value in (row.score, row.pass_at_k))
+    return score, pass_at_k, row.name
+
+
+def name_rows(rows: list[Row], base: Row, base_name: str) -> list[tuple[str, Row]]:
     """Returns the candidates with their names, and the base model last if it was measured."""
-    return [(row.name, row) for row in rows] + [(called, base)] * base.measured
+    return [(row.name, row) for row in rows] + [(base_name, base)] * base.measured
 
 
 def read_row(outcome: Outcome, k: int | None) -> Row:
-    """Returns the row of an outcome.
-
-    Args:
-        outcome: What the stages said.
-        k: The gate's k, which need not be one of the curve's.
-    """
+    """Returns the row of an outcome at the gate's k, which need not be one of the curve's."""
     predictors = outcome.predictors or PredictorsRecord()
     if sequence := predictors.sequence:
         return Row(outcome, None, read_interval([sequence.low, sequence.high]) if sequence.k == k else None, None)
-    try:
-        column = estimate_curve(predictors.correct, predictors.samples)[:, k - 1]
-        rate, corrected = predictors.false_positives and predictors.false_positives.rate, None
-        if rate is not None:
-            corrected = float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
-        return Row(outcome, float(column.mean()), estimate_interval(column, groups=predictors.groups), corrected)
-    except (InputError, IndexError, TypeError):
-        corrected = dict(keep_known(predictors.corrected)).get(k)
-        return Row(outcome, predictors.get_pass_at(k), read_interval(predictors.intervals.get(str(k))), corrected)
+    column = list_pass_at_k(predictors, k)
+    if k is None or column is None:
+        known = None if k is None else predictors.get_pass_at(k)
+        return Row(
+            outcome, known, read_interval(predictors.intervals.get(str(k))), dict(keep_known(predictors.corrected)).get(k)
+        )
+    rate = predictors.false_positives.rate if predictors.false_positives else None
+    corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
+    return Row(outcome, float(column.mean()), estimate_interval(column, groups=predictors.groups), corrected)
+
+
+def list_scores(rows: list[Row]) -> list[tuple[Row, float]]:
+    """Returns the candidates with a result of RL, each with its Pass@1."""
+    return [(row, score) for row in rows if (score := row.score) is not None]
 
 
 def keep_known(pairs: list) -> list:
-    """Returns the pairs without those that lack a number."""
+    """Returns the pairs in which no number is missing."""
     return [[x, y] for x, y in pairs if None not in (x, y)]
 
 
-def read_interval(values: list | None) -> Interval | None:
-    """Returns an interval, or None where an end of it is missing."""
-    return tuple(values) if values and len(values) == 2 and None not in values else None
-
-
-def order(rows: list[Row]) -> list[Row]:
-    """Returns the rows with the best result of RL first, then the best Pass@k; what is missing comes last."""
-
-    def key(row: Row) -> tuple:
-        return tuple(math.inf if value is None else -value for value in (row.score, row.pass_at_k))
-
-    return sorted(rows, key=lambda row: (*key(row), row.name))
+def read_interval(values: Sequence[float | None] | None) -> Interval | None:
+    """Returns an interval, or None if one of its ends is missing."""
+    low, high = values if values and len(values) == 2 else (None, None)
+    return None if low is None or high is None else (low, high)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Candidates that differ by their seed only.
-
-    Attributes:
-        name: The candidates' name without the seed.
-        rows: The candidates.
-    """
+    """Candidates that differ only by their seed, named without it."""
 
     name: str
     rows: list[Row]
@@ -236,7 +240,7 @@ class Setting:
     @property
     def scores(self) -> list[float]:
         """Post-RL Pass@1 of the seeds that have one."""
-        return [row.score for row in self.rows if row.score is not None]
+        return [score for _, score in list_scores(self.rows)]
 
     def average(self, measure: Callable[[Row], float | None]) -> float | None:
         """Returns the mean over the seeds that have the value, or None."""
@@ -245,7 +249,7 @@ class Setting:
 
 
 def group_settings(rows: list[Row]) -> list[Setting]:
-    """Returns the settings, in the order of their first rows."""
+    """Returns the settings in the order of their first rows."""
     grouped: dict[tuple, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row.setting, []).append(row)
@@ -254,5 +258,5 @@ def group_settings(rows: list[Row]) -> list[Setting]:
 
 
 def compare(one: Row, other: Row, by: str = SCORE, k: int | None = None, comparisons: int = 1) -> Lead:
-    """Returns how far one is ahead of another, with an interval that holds together with those of the other comparisons."""
+    """Returns the lead of one over another; its interval holds together with those of the other comparisons."""
     return measure_lead(one.outcome, other.outcome, by, k, 1 - (1 - LEVEL) / max(1, comparisons))

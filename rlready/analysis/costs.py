@@ -1,4 +1,4 @@
-"""What the experiment cost, and whether the gate saved more than it spent. The unit is the device-second: seconds x devices."""
+"""What the experiment cost, and whether the gate saved more than it spent, in device-seconds: seconds x devices."""
 
 import math
 import statistics
@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rlready.analysis.comparison import Row
-from rlready.records.outcome import (
-    CANDIDATE_STAGES,
-    STAGE_NAMES,
-    BenchmarkRecord,
-    PredictorsRecord,
-    RlRecord,
-    SftRecord,
-)
+from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES, BenchmarkRecord, PredictorsRecord, RlRecord, SftRecord
 
 UNIT = "A device-second is one second on one device."
 ELSEWHERE = "elsewhere"
-STAGES = STAGE_NAMES | {ELSEWHERE: "RL elsewhere"}
+STAGES = STAGE_NAMES | {ELSEWHERE: "External RL"}
+UNAVAILABLE = "The gate's savings cannot be computed:"
 
 Record = SftRecord | PredictorsRecord | RlRecord | BenchmarkRecord
 Cost = tuple[str, float]  # kind of device, device-seconds
@@ -25,14 +19,7 @@ Cost = tuple[str, float]  # kind of device, device-seconds
 
 @dataclass(frozen=True)
 class Entry:
-    """What one stage cost on one kind of device.
-
-    Attributes:
-        stage: Name of the stage.
-        device: Kind of device.
-        runs: How many runs of the stage are in the sum.
-        cost: Device-seconds.
-    """
+    """Device-seconds of one stage on one kind of device, summed over this many runs."""
 
     stage: str
     device: str
@@ -42,16 +29,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the gate spent and saved.
+    """What the gate spent and saved, in device-seconds.
 
     Attributes:
-        device: Kind of device that everything ran on.
-        spent: Device-seconds of the predictors, of all candidates and the base model.
-        avoided: Estimated device-seconds of RL and benchmark for the candidates that it did not run for.
-        error: Standard error of avoided; None with fewer than two runs of RL to learn from.
-        skipped: How many candidates that is.
-        avoidable: Measured device-seconds of RL and benchmark for those that were not approved and got it all the same.
-        refused: How many candidates that is.
+        device: The kind of device that everything ran on.
+        spent: Cost of the predictors, for all candidates and the base model.
+        avoided: Estimated cost of RL and benchmark for the candidates without RL.
+        error: Standard error of avoided; None if RL ran fewer than twice.
+        skipped: Number of candidates without RL.
+        avoidable: Measured cost of RL and benchmark for candidates that were not approved but got it.
+        refused: Number of those candidates.
     """
 
     device: str
@@ -67,20 +54,32 @@ class Balance:
         """Avoided minus spent; negative if the gate cost more than it saved."""
         return self.avoided - self.spent
 
+    def estimate_avoided_share(self, judged: int) -> float | None:
+        """Returns the net share of RL's cost avoided without an audit, of this many candidates; None if RL skipped none."""
+        everyone = self.avoided / self.skipped * judged if self.skipped else 0.0  # at the mean cost of those that ran
+        return (self.avoided + self.avoidable - self.spent) / everyone if self.skipped else None
 
-def measure_cost(record: Record) -> Cost | None:
-    """Returns what a stage took, or None where that was not recorded."""
-    if None in (record.seconds, record.devices):
+
+def measure_cost(record: Record | None) -> Cost | None:
+    """Returns what a stage took, or None if that was not recorded."""
+    if record is None or record.seconds is None or record.devices is None:
         return None
     return record.device or "unnamed device", record.seconds * record.devices
 
 
 def measure_elsewhere(row: Row) -> Cost | None:
-    """Returns what RL elsewhere took by its owner's word, or None; a kind of device without a name is nobody else's."""
-    theirs = row.elsewhere
-    if theirs is None or theirs.device_hours is None:
+    """Returns what external RL took as reported by its owner, or None; an unnamed kind of device matches no other."""
+    external = row.elsewhere
+    if external is None or external.device_hours is None:
         return None
-    return theirs.device or "unnamed device elsewhere", 3600 * theirs.device_hours
+    return external.device or "unnamed external device", 3600 * external.device_hours
+
+
+def measure_rl(row: Row) -> list[Cost | None]:
+    """Returns the costs of RL and its benchmark; external RL has one for both."""
+    if row.elsewhere:
+        return [measure_elsewhere(row)]
+    return [measure_cost(row.outcome.rl), measure_cost(row.outcome.benchmark)]
 
 
 def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
@@ -93,8 +92,9 @@ def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
 
 
 def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
-    """Returns the costs by stage and kind of device, and how many runs are not in them because theirs was not measured."""
-    known, unknown, order = {}, 0, [*STAGES]
+    """Returns the costs by stage and kind of device, and the number of runs whose cost was not recorded."""
+    known: dict[tuple[int, str], list[float]] = {}
+    unknown, order = 0, [*STAGES]
     costs = [(stage, measure_cost(record)) for stage, record in list_runs(rows, base)]
     costs += [(ELSEWHERE, measure_elsewhere(row)) for row in rows if row.elsewhere]
     for stage, cost in costs:
@@ -107,11 +107,11 @@ def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
 
 
 def balance(rows: list[Row], base: Row) -> Balance | str:
-    """Sets the RL that the gate avoided against what the gate cost.
+    """Compares the cost of the RL that the gate avoided with the cost of the gate.
 
-    A candidate that RL did not run for would have cost what the others cost in the mean; SFT counts on neither side,
-    because it ran for all. Nor does what failed: nobody knows what it would have cost. RL elsewhere counts where its cost was
-    recorded and its kind of device is the predictors'; other units cannot be added up.
+    A candidate without RL would have cost the mean of the others. SFT counts on neither side, because it ran for all, and
+    failed candidates count on neither, because their cost is unknown. External RL counts if its cost was recorded on the
+    predictors' kind of device.
 
     Args:
         rows: The candidates.
@@ -122,31 +122,23 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     """
     measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
     kinds = {cost[0] for cost in measured if cost}
-    own = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
-    theirs = [row for row in rows if (cost := measure_elsewhere(row)) and cost[0] in kinds]
-    finished = own + theirs
+    finished = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
+    finished += [row for row in rows if (cost := measure_elsewhere(row)) and cost[0] in kinds]
     if not finished:
-        return "What the gate avoided cannot be computed: " + (
-            "the cost of RL elsewhere is unknown, or of another kind of device than the predictors'."
-            if any(row.elsewhere for row in rows)
-            else "no candidate has finished RL, so its cost is unknown."
-        )
-    after = [[measure_cost(row.outcome.rl), measure_cost(row.outcome.benchmark)] for row in own]
-    after += [[measure_elsewhere(row)] for row in theirs]
-    needed = [*measured, *(cost for costs in after for cost in costs)]
-    if base.outcome.predictors is None:
-        needed.append(None)
-    if missing := needed.count(None):
-        return f"What the gate avoided cannot be computed: {missing} of the costs that it rests on were not recorded."
-    devices = sorted({device for device, _ in needed})
+        if any(row.elsewhere for row in rows):
+            return f"{UNAVAILABLE} the cost of external RL is unknown, or is of another kind of device than the predictors'."
+        return f"{UNAVAILABLE} no candidate has finished RL, so its cost is unknown."
+    after = [measure_rl(row) for row in finished]
+    needed = [*measured, *(cost for parts in after for cost in parts)]
+    missing = needed.count(None) + (base.outcome.predictors is None)
+    if missing:
+        return f"{UNAVAILABLE} {missing} of the costs needed were not recorded."
+    devices = sorted({cost[0] for cost in needed if cost})
     if len(devices) > 1:
-        return (
-            "What the gate avoided cannot be set against what it spent: the stages ran on different kinds of devices"
-            f" ({', '.join(devices)}), and their seconds are not alike."
-        )
-    costs = [sum(seconds for _, seconds in parts) for parts in after]
+        return f"{UNAVAILABLE} the stages ran on different kinds of devices ({', '.join(devices)})."
+    costs = [sum(cost[1] for cost in parts if cost) for parts in after]
     without = [row for row in rows if row.outcome.rl is None and row.failure is None and row.elsewhere is None]
-    skipped = sum(row.verdict.decision != "approved" for row in without)  # for the approved it is still to come
+    skipped = sum(not row.approved for row in without)  # RL of the approved is still to come
     deviation = statistics.stdev(costs) if len(costs) > 1 else None
     refused = [
         cost
@@ -155,7 +147,7 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     ]
     return Balance(
         devices[0],
-        math.fsum(seconds for _, seconds in measured),
+        math.fsum(cost[1] for cost in measured if cost),
         skipped * statistics.fmean(costs),
         None if deviation is None else deviation * math.sqrt(skipped + skipped**2 / len(costs)),
         skipped,

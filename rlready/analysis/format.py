@@ -1,9 +1,10 @@
-"""How the report writes figures, intervals, names and verdicts."""
+"""How figures, intervals, names and verdicts are written, in the report and on the terminal."""
 
 import statistics
 from collections.abc import Sequence
 
 from rlready.analysis.comparison import Interval, Row, read_interval
+from rlready.gate.lead import Lead
 from rlready.records.outcome import STAGE_NAMES
 from rlready.stats.intervals import estimate_interval
 
@@ -17,28 +18,19 @@ def show(value: float | None, digits: int = 3) -> str:
 
 
 def show_estimate(value: float | None, interval: Interval | None, digits: int = 2) -> str:
-    """Returns a figure with its interval behind it, whose ends have so many digits."""
+    """Returns a figure followed by its interval, whose ends have this many digits."""
     if value is None or interval is None:
         return show(value)
     return f"{value:.3f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
 
 
 def show_with_error(value: float | None, error: float | None) -> str:
-    """Returns a figure ± its standard error; an error of 0 says nothing and is left out."""
+    """Returns a figure ± its standard error; an error of 0 is left out, because it says nothing."""
     return f"{show(value)} ± {show(error)}" if error else show(value)
 
 
-def show_signed(value: float, interval: Interval | None) -> str:
-    """Returns a difference with its interval behind it."""
-    shown = MISSING if interval is None else f"{interval[0]:+.2f}, {interval[1]:+.2f}"
-    return f"{value:+.2f} [{shown}]"
-
-
 def show_mean(values: Sequence[float | None]) -> str:
-    """Returns the mean of the figures that are there ± their standard deviation, which says nothing where all are alike.
-
-    Where some are missing it says of how many it is.
-    """
+    """Returns the mean of the known figures ± their standard deviation, and how many are known if some are missing."""
     known = [value for value in values if value is not None]
     if not known:
         return MISSING
@@ -47,50 +39,56 @@ def show_mean(values: Sequence[float | None]) -> str:
 
 
 def show_score(row: Row) -> str:
-    """Returns Pass@1 on the benchmark with its interval, or ± its standard error where no interval was recorded.
-
-    A result from elsewhere says so.
-    """
+    """Returns Pass@1 on the benchmark with its interval, or ± its standard error if no interval was recorded."""
     interval = read_interval(row.benchmark.interval)
     if interval:
         return show_estimate(row.score, interval, 3)
-    return show_with_error(row.score, row.benchmark.standard_error) + " (elsewhere)" * bool(row.elsewhere)
+    return show_with_error(row.score, row.benchmark.standard_error) + " (external)" * bool(row.elsewhere)
 
 
 def show_result(row: Row) -> str:
-    """Returns both main results: Pass@1 of samples, and behind it that of greedy decoding where it is known."""
+    """Returns sampled Pass@1, followed by greedy Pass@1 if that is known."""
     greedy = row.greedy_score
     return show_score(row) + ("" if greedy is None else f" (greedy {greedy:.3f})")
 
 
 def show_greedy(share: float | None, problems: int | None) -> str:
-    """Returns the share of problems solved greedily with its interval, which one benchmark allows and a mean does not."""
+    """Returns the share of problems solved greedily, with its interval if all are of one benchmark."""
     if share is None or not problems:
         return show(share)
     solved = round(share * problems)
     return show_estimate(share, estimate_interval([1.0] * solved + [0.0] * (problems - solved)))
 
 
-def show_shares(truncated: float | None, unreadable: float | None, unknown: float | None) -> str:
-    """Returns which share of the samples was cut off, has no readable answer, and no verdict if there is any such."""
-    known = [("cut", truncated), ("unreadable", unreadable), ("without verdict", unknown or None)]
+def show_shares(truncated: float | None, no_answer: float | None, not_judged: float | None) -> str:
+    """Returns which shares of the samples were truncated, have no answer and, if any, could not be judged."""
+    known = [("truncated", truncated), ("no answer", no_answer), ("not judged", not_judged or None)]
     return ", ".join(f"{name} {show_percent(share)}" for name, share in known if share is not None)
 
 
 def show_percent(share: float) -> str:
-    """Returns a share in percent, where only nothing is 0 and only all is 100."""
+    """Returns a share in percent; only none is 0% and only all is 100%."""
     if 0 < share < 0.005 or 0.995 <= share < 1:
-        return "< 1 %" if share < 0.5 else "> 99 %"
-    return f"{100 * share:.0f} %"
+        return "< 1%" if share < 0.5 else "> 99%"
+    return f"{100 * share:.0f}%"
 
 
 def show_verdict(row: Row) -> str:
-    """Returns what became of a candidate: the gate's verdict, with what went wrong after it, or what failed before it."""
-    failed = row.failure and f"{STAGE_NAMES[row.failure.stage]} failed"
+    """Returns the gate's verdict and what went wrong after it, or what failed before it."""
+    failed = f"{STAGE_NAMES[row.failure.stage]} failed" if row.failure else ""
     if row.failed_early:
         return failed
-    marks = ["audited"] * row.verdict.audited + ["RL without signal"] * bool(row.stopped) + ([failed] if failed else [])
+    marks = ["audited"] * row.verdict.audited + ["RL without signal"] * bool(row.stopped) + [failed] * bool(failed)
     return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
+
+
+def show_lead(row: Row) -> str:
+    """Returns a candidate's lead over the next with the interval; a dash for the last."""
+    standing = row.verdict.standing
+    if standing is None or standing.lead is None:
+        return MISSING
+    shown = Lead(standing.lead, standing.low, standing.high).describe()
+    return shown + ("" if standing.sure or standing.low is None else ", may be chance")
 
 
 def count(number: int, noun: str) -> str:

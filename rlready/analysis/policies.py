@@ -1,5 +1,6 @@
 """What other ways to choose settings for RL would have cost and lost, where RL ran for all of them."""
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Hashable, Sequence
@@ -8,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Row, Setting, group_settings
-from rlready.analysis.costs import Cost, Record, measure_cost, measure_elsewhere
-from rlready.analysis.predictor import Predictor, pick_main, score_rows
+from rlready.analysis.costs import measure_cost, measure_rl
+from rlready.analysis.predictor import Predictor, pick_main, score_settings
 from rlready.stats.intervals import bootstrap
 from rlready.stats.ties import TIE
 
 PROBE = 0.25  # share of RL's steps after which the better half goes on
 FREE = ("", 0.0)  # on no device
-ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f} % of the steps, the better half on"
+ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f}% of the steps, the better half on"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Price:
         taken: How many settings got RL to its end.
         share: What it cost, as a share of RL and benchmark for all.
         regret: How far the best that it took ended below the best of all, in expectation; None if it took none.
-        interval: The regret's 95 % interval over settings, from `bound_regret`.
+        interval: The regret's 95% interval over settings, from `bound_regret`.
     """
 
     label: str
@@ -107,12 +108,15 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
     members = [row for setting in settings for row in setting.rows]
     # What candidates without SFT share with the base model is measured once.
     records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
-    costs = [[*_list_costs(row), _cost(record) if record else FREE] for row, record in zip(members, records, strict=True)]
-    shared = _cost(base.outcome.predictors)
+    costs = [
+        [*measure_rl(row), FREE][:2] + [measure_cost(record) if record else FREE]
+        for row, record in zip(members, records, strict=True)
+    ]
+    shared = measure_cost(base.outcome.predictors)
     everything = [shared, *(cost for parts in costs for cost in parts)]
-    priced = None not in everything and len({device for device, seconds in everything if seconds}) == 1
+    priced = None not in everything and len({cost[0] for cost in everything if cost and cost[1]}) == 1
     by_row = {
-        row.name: tuple(seconds for _, seconds in parts) if priced else (1.0, 0.0, 0.0)
+        row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
         for row, parts in zip(members, costs, strict=True)
     }
     rl, benchmark, measured = (
@@ -120,18 +124,7 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
         for part in range(3)
     )
     scores = np.array([statistics.fmean(setting.scores) for setting in settings])
-    return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if priced else 0.0)
-
-
-def _list_costs(row: Row) -> list[Cost | None]:
-    """Returns the costs of RL and benchmark; of RL elsewhere its owner says one for both."""
-    if row.elsewhere:
-        return [measure_elsewhere(row), FREE]
-    return [_cost(row.outcome.rl), _cost(row.outcome.benchmark)]
-
-
-def _cost(record: Record | None) -> Cost | None:
-    return record and measure_cost(record)
+    return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if shared and priced else 0.0)
 
 
 def list_policies(pool: Pool, k: int | None) -> list[Policy]:
@@ -159,12 +152,8 @@ def find_gate(pool: Pool) -> Policy | None:
 
 def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
     """Returns RL for the best settings by a predictor; None where it cannot be measured on all of them."""
-    members = [row for setting in pool.settings for row in setting.rows]
-    if any(predictor.measure(row) is None for row in members):
-        return None
-    value = dict(zip((row.name for row in members), score_rows(members, predictor), strict=True))
-    means = np.array([statistics.fmean(value[row.name] for row in setting.rows) for setting in pool.settings])
-    return Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
+    means = score_settings(pool.settings, predictor)
+    return None if means is None else Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
 
 
 def _find_probe(pool: Pool) -> Policy | None:
@@ -175,13 +164,12 @@ def _find_probe(pool: Pool) -> Policy | None:
     means = [setting.average(lambda row: _read_reward(row, end)) for setting in pool.settings]
     if not end or None in means:
         return None
-    return Policy(HALVED, np.array(means), lambda draw: math.ceil(len(draw) / 2), measures=False, probes=True)
+    return Policy(HALVED, np.array(means, dtype=float), lambda draw: math.ceil(len(draw) / 2), measures=False, probes=True)
 
 
 def _read_reward(row: Row, end: float) -> float | None:
     """Returns the mean reward of the second half of the steps up to `end`, whose single steps are noisy."""
-    rewards = row.outcome.rl.rewards if row.outcome.rl else []
-    known = [(step, reward) for step, reward in rewards if None not in (step, reward) and step <= end]
+    known = [(step, reward) for step, reward in row.rewards if None not in (step, reward) and step <= end]
     late = [reward for step, reward in known if step > end / 2]
     return statistics.fmean(late or [reward for _, reward in known[-1:]]) if known else None
 
@@ -200,7 +188,7 @@ def price(policy: Policy, pool: Pool) -> Price:
 
 
 def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
-    """Returns the 95 % interval of a regret over settings; None with fewer than 8, or where hardly any draw of them loses.
+    """Returns the 95% interval of a regret over settings; None with fewer than 8, or where hardly any draw of them loses.
 
     Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
 
@@ -216,12 +204,16 @@ def trace(pool: Pool, predictor: Predictor | None) -> list[tuple[float, float]]:
     """Returns (share, regret) of RL for the best 1, 2, ... settings by a predictor, or of as many at random; or nothing."""
     points = []
     for most in range(1, pool.size + 1):
-        drawn = Policy("", np.zeros(pool.size), lambda draw, most=most: most, measures=False)
+        drawn = Policy("", np.zeros(pool.size), functools.partial(_take, most), measures=False)
         policy = drawn if predictor is None else rank_by(pool, predictor, most)
         if policy is None:
             return []
         points.append(_apply(policy, pool, np.arange(pool.size)))
     return points
+
+
+def _take(most: int, draw: np.ndarray) -> int:
+    return most
 
 
 def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float]:

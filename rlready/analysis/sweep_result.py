@@ -1,4 +1,4 @@
-"""Puts together what the stages said of each candidate, and checks that RL ran where the gate said so."""
+"""The outcomes of a sweep, put together from its stages' records and checked against the gate's verdicts."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ LONGEST_REASON = 300  # characters
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What is known of a sweep.
+    """Everything known about a sweep.
 
     Attributes:
         outcomes: The candidates, in the order of the plan.
-        baseline: The base model; None where there is none.
+        baseline: The base model; None if there is none.
         parameters: The pipeline's, by their flat names.
     """
 
@@ -29,12 +29,12 @@ class SweepResult:
 
     @property
     def trains(self) -> bool:
-        """Whether RL was asked for; without, the run ends with the gate's verdicts."""
+        """Whether RL was requested; if not, the run ends with the gate's verdicts."""
         return self.parameters.get("rl_steps") != 0
 
     @property
     def shows_rl(self) -> bool:
-        """Whether there may be results of RL: it was asked for, or ran in another system."""
+        """Whether there may be results of RL: it was requested, or there are external results."""
         return self.trains or any(outcome.elsewhere for outcome in self.outcomes)
 
 
@@ -52,7 +52,7 @@ def read_sweep(path: Path) -> SweepResult:
         outcomes, parameters = values["outcomes"], values.get("parameters", {})
         baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no finished run here; rlready run makes one") from error
+        raise InputError(f"{path}: no finished run here; start one with rlready run") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
     try:
@@ -63,16 +63,16 @@ def read_sweep(path: Path) -> SweepResult:
 
 
 def write_sweep(sweep: SweepResult, path: Path) -> None:
-    """Writes what is known of a sweep, whole or not at all, as `read_sweep` reads it."""
+    """Writes a sweep atomically, as `read_sweep` reads it."""
     write_atomically(path, json.dumps(dataclasses.asdict(sweep), indent=1))
 
 
 def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) -> SweepResult:
-    """Returns the sweep with results of RL that ran in another system; one that is there from before is replaced.
+    """Returns the sweep with external results of RL, which replace earlier ones.
 
     Args:
-        sweep: What the run came to.
-        results: By candidate, at least some of them the sweep's.
+        sweep: The run.
+        results: By candidate.
 
     Raises:
         InputError: If a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
@@ -81,10 +81,10 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
     for outcome in sweep.outcomes:
         name = outcome.candidate.candidate_id
         if name in results and outcome.benchmark:
-            faults.append(f"{name}: RL of this run has a result, and a second is not taken; leave it out")
+            faults.append(f"{name}: this run already has a result of RL; leave it out")
         elif name in results and outcome.failure and outcome.failure.stage in BEFORE_RL:
             failed = f"{STAGE_NAMES[outcome.failure.stage]} failed"
-            faults.append(f"{name}: {failed} in this run, so there is no checkpoint whose RL this could be; leave it out")
+            faults.append(f"{name}: {failed} in this run, so there is no checkpoint to train; leave it out")
     if faults:
         raise InputError("\n".join(faults))
     outcomes = [
@@ -95,11 +95,11 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
 
 
 def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:
-    """Returns the sweep with what came after the gate.
+    """Returns the sweep with the results of the stages after the gate.
 
     Args:
         sweep: As the gate judged it.
-        results: Of the candidates that RL ran for.
+        results: Of the candidates with RL.
         scored: The base model with its benchmark.
 
     Raises:
@@ -120,11 +120,11 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
 
 
 def _refuse_another_engine(result: Outcome, scored: Outcome) -> Outcome:
-    """Returns the result; one that another engine or precision scored than the base model is a failure of its benchmark."""
+    """Turns a result from another engine or precision than the base model's into a failure of its benchmark."""
     engines = [outcome.benchmark.engine if outcome.benchmark else "" for outcome in (result, scored)]
     if not all(engines) or engines[0] == engines[1]:
         return result
-    reason = f"{engines[0]} scored it, and {engines[1]} the base model: figures of two engines are not compared"
+    reason = f"{engines[0]} scored it, and {engines[1]} the base model: scores of two engines are not comparable"
     return dataclasses.replace(result, benchmark=None, failure=Failure("benchmark", reason))
 
 
@@ -147,18 +147,17 @@ def check_ran(outcomes: list[Outcome]) -> None:
 
 
 def list_failures(sweep: SweepResult) -> list[str]:
-    """Returns what failed and why, a line for each reason, and one that says how to try again."""
-    failed = [outcome for outcome in sweep.outcomes if outcome.failure]
+    """Returns what failed and why, one line per reason, and one that says how to retry."""
+    failed = [(outcome.candidate, outcome.failure) for outcome in sweep.outcomes if outcome.failure]
     if not failed:
         return []
     named: dict[str, list[str]] = {}
-    for outcome in failed:
-        reason = outcome.failure.reason
-        reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
-        named.setdefault(f"{STAGE_NAMES[outcome.failure.stage]} failed: {reason}", []).append(outcome.candidate.candidate_id)
+    for candidate, failure in failed:
+        reason = failure.reason if len(failure.reason) <= LONGEST_REASON else failure.reason[:LONGEST_REASON] + "…"
+        named.setdefault(f"{STAGE_NAMES[failure.stage]} failed: {reason}", []).append(candidate.candidate_id)
     again = sweep.parameters.get("sweep_attempts") or {}
-    again = again | {o.candidate.candidate_id: o.candidate.attempt + 1 for o in failed}
+    again = again | {candidate.candidate_id: candidate.attempt + 1 for candidate, _ in failed}
     return [
         *(f"{', '.join(names)}: {reason}" for reason, names in named.items()),
-        f"To try again: the same command, or form, with sweep_attempts set: --set sweep_attempts='{json.dumps(again)}'",
+        f"To retry: the same command, or form, with sweep_attempts set: --set sweep_attempts='{json.dumps(again)}'",
     ]

@@ -66,8 +66,7 @@ def _list_columns(k: int | None, trains: bool) -> list[str]:
 
 
 def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
-    from rlready.analysis.format import show, show_estimate, show_score, show_verdict
-    from rlready.stages.report.ranking import show_lead
+    from rlready.analysis.format import show, show_estimate, show_lead, show_score, show_verdict
 
     sampled = row.predictors.by_products
     pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)

@@ -5,9 +5,9 @@ import pytest
 from helpers.outcomes import make_outcome
 
 from rlready.analysis.comparison import read_rows
-from rlready.analysis.reversals import find_inversions
+from rlready.analysis.reversals import find_reversals
 from rlready.analysis.sweep_result import SweepResult
-from rlready.stages.report.reversal_section import describe_inversions
+from rlready.stages.report.reversal_section import describe_reversals
 
 
 def make_study(before, after, noise, seed=0, seeds=3, collapsed=None):
@@ -23,7 +23,7 @@ def make_study(before, after, noise, seed=0, seeds=3, collapsed=None):
 
 
 def test_a_pair_that_turns_far_beyond_the_noise_is_found():
-    turned = find_inversions(make_study([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.55], 0.005))
+    turned = find_reversals(make_study([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.55], 0.005))
     found = turned.pairs
     assert turned.looked == 6 and not turned.scattered
     assert [(pair.ahead, pair.behind) for pair in found] == [("random-8", "random-4"), ("random-8", "random-2")]
@@ -35,21 +35,21 @@ def test_a_pair_that_turns_far_beyond_the_noise_is_found():
     [([0.2] * 8, [0.5] * 8), ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], [0.5] * 8), ([0.2] * 8, np.arange(8) / 10)],
 )
 def test_noise_turns_a_pair_in_at_most_5_of_100_studies(before, after):
-    false = [bool(find_inversions(make_study(before, after, 0.03, seed)).pairs) for seed in range(300)]
+    false = [bool(find_reversals(make_study(before, after, 0.03, seed)).pairs) for seed in range(300)]
     assert np.mean(false) <= 0.05
 
 
 def test_a_setting_that_scatters_does_not_hide_the_pairs_of_the_others():
     """One run of the first setting collapsed, as shortest-256x4 did in the study: pooled, its noise is everybody's."""
     rows = make_study([0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.55], 0.005, collapsed="random-1-s1")
-    turned = find_inversions(rows)
+    turned = find_reversals(rows)
     assert turned.scattered == ["random-1"] and turned.looked == 3
     assert [(pair.ahead, pair.behind) for pair in turned.pairs] == [("random-8", "random-4"), ("random-8", "random-2")]
-    said = describe_inversions(rows).texts
+    said = describe_reversals(rows).texts
     assert said == ["2 of 3 pairs.", "Not looked at: random-1, whose seeds scatter more than those of the others."]
 
 
 def test_without_repetitions_nothing_is_claimed():
     rows = make_study([0.1, 0.2], [0.6, 0.5], 0.0, seeds=1)
-    assert find_inversions(rows) is None
-    assert "the noise to hold a pair against is unknown" in describe_inversions(rows).texts[0]
+    assert find_reversals(rows) is None
+    assert "the noise to hold a pair against is unknown" in describe_reversals(rows).texts[0]

@@ -24,7 +24,7 @@ from rlready.stats.intervals import estimate_interval
 
 BASE = "base model, no RL"
 SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
-SETTINGS_TEXT = "Mean over the seeds of a setting ± standard deviation between them."
+SETTINGS_TEXT = "Mean ± standard deviation over the seeds of a setting."
 
 
 def describe_settings(settings: list[Setting], k: int | None) -> Section:
@@ -42,7 +42,7 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
         shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
         theirs = sum(row.elsewhere is not None for row in setting.rows)
         score, greedy = (show_mean([measure(row) for row in setting.rows]) for measure in (SCORE, GREEDY))
-        score += f" ({theirs} elsewhere)" if theirs else ""
+        score += f" ({theirs} external)" if theirs else ""
         table.append([setting.name, str(len(setting.rows)), *measured, shown, score, greedy])
     return Section("Settings", [SETTINGS_TEXT], table)
 
@@ -104,8 +104,8 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
         scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
         table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
     said = (
-        "Pass@1 after RL, ± one standard error over problems; in brackets: 95 % intervals. The mean counts every benchmark"
-        " alike."
+        "Pass@1 after RL ± one standard error over problems; in brackets: 95% intervals. The mean weights all benchmarks"
+        " equally."
     )
     return [Section("By benchmark", [said], table)]
 
@@ -124,8 +124,7 @@ def _show_sft_pass_at_1(row: Row) -> str:
 
 def _show_pass_at_k(row: Row) -> str:
     if row.sequential:
-        low, high = row.pass_at_k_interval
-        return f"{low:.2f}-{high:.2f} (sequential)"
+        return "{:.2f}-{:.2f} (sequential)".format(*row.pass_at_k_interval or ())
     return show_estimate(row.pass_at_k, row.pass_at_k_interval)
 
 
@@ -144,7 +143,7 @@ def _show_coverage_kept(row: Row, k: int | None) -> str:
 
 def _show_forecast(row: Row) -> str:
     forecast = row.verdict.forecast
-    return show_estimate(forecast.predicted, (forecast.low, forecast.high)) if forecast.made else MISSING
+    return show_estimate(forecast.predicted, read_interval([forecast.low, forecast.high])) if forecast.made else MISSING
 
 
 def _show_result(row: Row) -> str:
@@ -172,29 +171,30 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
     """Returns what the marks in the candidates' table mean."""
     said = []
     if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
-        said.append("In brackets: 95 % intervals, over problems for Pass@k and over held-out examples for the loss.")
+        said.append("In brackets: 95% intervals, over problems for Pass@k and over held-out examples for the loss.")
     shares = [(row.predictors.by_products, row.benchmark) for row in (*rows, base)]
     if any(record.truncated is not None or record.unreadable is not None for pair in shares for record in pair):
         said.append(
-            "Cut: samples that the length limit cut off (sampling_max_tokens). Unreadable: samples without a final answer in"
-            " the form that the prompt asks for. Both count as wrong."
+            "Truncated: samples that reached the length limit (sampling_max_tokens). No answer: samples"
+            " without a final answer in"
+            " the form the prompt asks for. Both count as wrong."
         )
     if any(row.coverage_kept is not None for row in rows):
         said.append(
-            "Coverage kept: of the problems that the base model solves within the k of the gate, the share that the candidate"
-            " still solves within k. The base model's own is between two draws of its samples: what a candidate that forgot"
-            " nothing would keep. It needs 2 k samples a problem."
+            "Coverage kept: of the problems that the base model solves within the gate's k, the share that the candidate still"
+            " solves within k. The base model's own value compares two draws of its samples: it is what a candidate that forgot"
+            " nothing would keep. It needs 2k samples per problem."
         )
     if any(pair[0].verifier_unknown or pair[1].unknown for pair in shares):
-        said.append("Without verdict: samples that the verifier could not judge. They count as wrong, too.")
+        said.append("Not judged: samples that the verifier could not judge. They count as wrong.")
     if any(row.sequential for row in rows):
-        said.append("Sequential: sampled only until the gate could decide, which leaves an interval and no number.")
+        said.append("Sequential: sampled only until the gate could decide, so only an interval is known.")
     if any(row.elsewhere for row in rows):
         said.append(
-            "Elsewhere: RL ran in another system; score, standard error and cost are as they were recorded (rlready record)."
+            "External: RL ran in another system; score, standard error and cost are shown as recorded (rlready record)."
         )
     if any(row.stopped for row in rows):
-        said.append("RL without signal: no reward told one completion of a prompt from another, so RL taught nothing more.")
+        said.append("RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from.")
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")
     return said

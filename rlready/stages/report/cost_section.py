@@ -1,20 +1,17 @@
-"""What the run cost, stage by stage, and what the gate saved."""
+"""What the run cost by stage, and what the gate saved."""
 
 import math
 
 from rlready.analysis.comparison import Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
 from rlready.analysis.format import MISSING, count
-from rlready.records.outcome import (
-    CANDIDATE_STAGES,
-    STAGE_NAMES,
-)
+from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.document import Section, Table
 
 
 def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
     """Returns the section on what the experiment cost, and what the gate saved of it if RL was asked for."""
-    return Section("What it cost", _describe_balance(rows, base) if trains else [UNIT], _tabulate(rows, base))
+    return Section("Cost", _describe_balance(rows, base) if trains else [UNIT], _tabulate(rows, base))
 
 
 def _tabulate(rows: list[Row], base: Row) -> Table:
@@ -39,22 +36,23 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
     found = balance(rows, base)
     if isinstance(found, str):
         return [found, UNIT]
-    spent = f"The predictors of all candidates and of the base model, which is what the gate costs, took {found.spent:,.0f}"
+    spent = f"The gate cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."
     if found.skipped:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
         avoided = (
-            f"RL and benchmark of {count(found.skipped, 'candidate')} that got none would have taken about"
-            f" {found.avoided:,.0f}{error}, at the mean of those that ran."
+            f"RL and benchmark of {count(found.skipped, 'candidate')} without RL would have taken about"
+            f" {found.avoided:,.0f}{error},"
+            " at the mean of those that ran."
         )
     elif any(row.failure for row in rows):
-        avoided = "RL was to run for every candidate that did not fail, so nothing was avoided."
+        avoided = "RL ran for every candidate that did not fail, so nothing was saved."
     else:
-        avoided = "RL ran for every candidate, so nothing was avoided."
+        avoided = "RL ran for every candidate, so nothing was saved."
     verdict = "the gate saved more than it cost" if found.net > 0 else "the gate cost more than it saved"
-    said = [f"{spent} device-seconds. {avoided} Net: {found.net:+,.0f} device-seconds, {verdict}."]
+    said = [f"{spent} {avoided} Net: {found.net:+,.0f} device-seconds, {verdict}."]
     if found.refused:
         said.append(
-            f"RL and benchmark of {count(found.refused, 'candidate')} that got them without being approved took"
-            f" {found.avoidable:,.0f}: the price of the audit, and what the gate would have avoided without it."
+            f"RL and benchmark of {count(found.refused, 'candidate')} that the gate had not approved took"
+            f" {found.avoidable:,.0f}: the cost of the audit."
         )
     return [*said, UNIT]

@@ -9,9 +9,10 @@ from rlready.stages.report.document import Passage, Section
 MOST_TEXT = 60_000  # characters of excerpts on the page, shared out over the candidates
 LONGEST = 400  # characters of one text, where there are few candidates
 TEXT = (
-    "The first completion of each kind. Right, unknown (the verifier could not tell), truncated (by sampling_max_tokens),"
-    " unreadable (no final answer in the form that the prompt asks for); the rest are wrong. All of them:"
-    " rlready samples RUN --candidate NAME."
+    "The first completion of each kind: right, unknown (the verifier could not judge it), truncated (by sampling_max_tokens),"
+    " unreadable (no final answer in the form the prompt asks for) or wrong. To see all of them: rlready"
+    " samples RUN --candidate"
+    " NAME."
 )
 
 
@@ -53,7 +54,7 @@ def _list_lines(excerpts: list[Excerpt], longest: int) -> list[tuple[str, str]]:
     lines = []
     for one in excerpts:
         found = "none" if one.answer is None else _clean(one.answer, longest)
-        about = f"{one.kind}, {count(one.tokens, 'token')}; answer: {found}; right answer: {_clean(one.gold, longest)}"
+        about = f"{one.kind}, {count(one.tokens or 0, 'token')}; answer: {found}; right answer: {_clean(one.gold, longest)}"
         lines += [("prompt", _clean(one.prompt, longest)), (about, _clean(one.completion, longest))]
     return lines
 

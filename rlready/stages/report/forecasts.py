@@ -1,12 +1,11 @@
-"""Whether the forecasts that were logged before RL came true."""
+"""Whether the forecasts logged before RL held."""
 
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 
-from rlready.analysis.comparison import Interval, Row
+from rlready.analysis.comparison import Interval, Row, list_scores
 from rlready.analysis.format import count, name_some
-from rlready.records.verdicts import Forecast
 from rlready.stages.report.document import Section
 from rlready.stats.intervals import bound_share
 
@@ -19,9 +18,9 @@ class Forecasts:
 
     Attributes:
         finished: Candidates that finished RL, and had a signal.
-        made: Those of them that had a forecast.
+        made: Those with a forecast.
         outside: Names of those that ended outside their interval.
-        share_interval: Exact 95 % interval of the share inside; None without forecasts.
+        share_interval: Exact 95% interval of the share inside; None without forecasts.
         error: Mean absolute error of the prediction; None without forecasts.
         reasons: Why the others had none, the most frequent reason first.
         tried: What was tried beside Pass@k, as (predictor, error without, error with it), and whether it was taken.
@@ -43,9 +42,18 @@ class Forecasts:
 
 def check_forecasts(rows: list[Row]) -> Forecasts:
     """Compares forecasts with results."""
-    finished = [row for row in rows if row.score is not None and not row.stopped]
-    made: list[tuple[Row, Forecast]] = [(row, row.verdict.forecast) for row in finished if row.verdict.forecast.made]
-    outside = [row.name for row, forecast in made if not forecast.low <= row.score <= forecast.high]
+    finished = list_scores([row for row in rows if not row.stopped])
+    made = [
+        (row.name, score, forecast, (forecast.predicted, forecast.low, forecast.high))
+        for row, score in finished
+        if (forecast := row.verdict.forecast).made
+    ]
+    figures = [
+        (name, score, predicted, low, high)
+        for name, score, _, (predicted, low, high) in made
+        if predicted is not None and low is not None and high is not None
+    ]
+    outside = [name for name, score, _, low, high in figures if not low <= score <= high]
     without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]
     reasons = Counter(forecast.reason or "none was logged" for forecast in without)
     return Forecasts(
@@ -53,9 +61,9 @@ def check_forecasts(rows: list[Row]) -> Forecasts:
         len(made),
         outside,
         bound_share(len(made) - len(outside), len(made)) if made else None,
-        statistics.fmean(abs(row.score - forecast.predicted) for row, forecast in made) if made else None,
+        statistics.fmean(abs(score - predicted) for _, score, predicted, *_ in figures) if figures else None,
         [reason for reason, _ in reasons.most_common()],
-        {tuple(one): f" and {one[0]}" in forecast.predictor for _, forecast in made for one in forecast.tried},
+        {tuple(one): f" and {one[0]}" in forecast.predictor for _, _, forecast, _ in made for one in forecast.tried},
     )
 
 
@@ -67,25 +75,18 @@ def describe_forecasts(rows: list[Row]) -> Section:
     if not found.made:
         said = f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
         return Section(title, [said])
-    low, high = found.share_interval
+    low, high = found.share_interval or (0.0, 1.0)
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
     theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
-    none += f" They rest on up to {count(theirs, 'result')} of RL in other systems." if theirs else ""
+    none += f" They are based on up to {count(theirs, 'external result')}." if theirs else ""
     said = (
-        f"{found.made} of {found.finished} candidates with a result of RL had a forecast, logged before it: {found.inside}"
-        f" ended inside their 95 % prediction interval, {found.inside / found.made:.2f} of them (exact 95 % interval"
+        f"{found.made} of {found.finished} candidates with a result of RL had a forecast logged before it. {found.inside}"
+        f" ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95% interval"
         f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
-    return Section(title, [said, *(_describe_tried(*one, taken) for one, taken in found.tried.items())])
+    return Section(title, [said, *(_describe_tried(*one[:3], taken=taken) for one, taken in found.tried.items())])
 
 
-def _describe_tried(name: str, without: float, with_it: float, taken: bool) -> str:
-    more = (
-        "tells more than Pass@k alone and was taken"
-        if taken
-        else "does not surely tell more than Pass@k alone, so it was left out"
-    )
-    return (
-        f"{name} beside Pass@k {more}: settings left out of the fit are missed by {with_it:.3f} with it and {without:.3f}"
-        " without."
-    )
+def _describe_tried(name: str, without: float, with_it: float, *, taken: bool) -> str:
+    better = "was better than Pass@k alone and was used" if taken else "was not clearly better than Pass@k alone"
+    return f"{name} with Pass@k {better}: mean error on settings left out of the fit {with_it:.3f}, without it {without:.3f}."

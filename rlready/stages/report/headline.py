@@ -17,7 +17,6 @@ from rlready.analysis.format import (
 from rlready.analysis.noise import ScoreNoise, compare_settings, measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.gate.lead import GREEDY, Lead
-from rlready.records.outcome import AFTER_RL
 from rlready.stages.report.document import DECISIONS, shorten_reason
 from rlready.stages.report.plateau import look_for_plateau
 from rlready.stages.report.ranking import tell_first, tell_order
@@ -25,27 +24,24 @@ from rlready.stages.report.savings import weigh_gate
 from rlready.stages.report.selection import choose, show_regret
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
-UNMEASURED = "Whether the highest Pass@1 after SFT told this cannot be said: it was not measured."
+UNMEASURED = "Whether Pass@1 after SFT predicted this is unknown: it was not measured."
 ONE_SEED = (
-    "RL ran once for each, so this is said of these checkpoints and not of their settings: the noise between seeds is unknown"
-    " (sweep_seeds)."
+    "RL ran once for each candidate, so this holds for these checkpoints, not for their settings: the noise between seeds is"
+    " unknown (sweep_seeds)."
 )
 
 
 def describe_result(
     rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
 ) -> list[str]:
-    """Returns the result in plain words, the most important sentence first.
+    """Returns the result in sentences without markup, the most important one first.
 
     Args:
         rows: The candidates, ordered.
         base: The base model.
-        max_tokens: Longest completion; None where it is not known.
-        trains: Whether RL was asked for; without, the order of the candidates is the result.
+        max_tokens: Longest completion in tokens; None if unknown.
+        trains: Whether RL was requested; if not, the ranking of the candidates is the result.
         by: What they are ranked by.
-
-    Returns:
-        Sentences without markup.
     """
     settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
     if noise.repeated:
@@ -63,7 +59,7 @@ def describe_result(
 
 
 def describe_stopped(rows: list[Row]) -> list[str]:
-    """Returns a sentence for each way in which RL had nothing to learn from, with the candidates that it happened to."""
+    """Returns one sentence per reason why RL had nothing to learn from, with the candidates concerned."""
     named: dict[str, list[str]] = {}
     for row in rows:
         if row.stopped:
@@ -79,7 +75,7 @@ def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise
     if not best.score:
         return [_describe_zeros(finished)]
     if len(finished) == 1:
-        alone = f"Only {best.name} has finished RL, with Pass@1 {show_result(best)}; there is nothing to compare it with."
+        alone = f"Only {best.name} has finished RL, with Pass@1 {show_result(best)}, so there is nothing to compare it with."
         return [" ".join([alone, *_describe_sharpening(best.name, [best], base)])]
     if noise.repeated:
         return _describe_settings(rows, settings, noise, base)
@@ -92,15 +88,15 @@ def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise
 
 def _explain_no_result(rows: list[Row]) -> list[str]:
     failed = [row for row in rows if row.failure]
-    late = [row.name for row in failed if row.failure.stage in AFTER_RL]
+    late = [row.name for row in failed if not row.failed_early]
     if failed and len(failed) == len(rows):
         return [f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."]
     if late:
-        those = "the only one that it was to run for" if len(late) == 1 else "all that it was to run for"
-        return [f"No candidate has finished RL: it or its benchmark failed for {those}, {name_some(late)}."]
+        whom = "the only candidate" if len(late) == 1 else "all candidates"
+        return [f"No candidate has finished RL: it or its benchmark failed for {whom} sent to it, {name_some(late)}."]
     judged = [row for row in rows if row.judged]
     if not judged or any(row.verdict.proceed for row in judged):
-        return ["No candidate has finished RL, so which one is worth it remains open."]
+        return ["No candidate has finished RL, so which one is worth it is still unknown."]
     best, none = judged[0], "none of them" if len(judged) > 1 else "none"
     reason = shorten_reason(best.verdict.reason).removesuffix(" …")
     had = "" if best.pass_at_k is None else "has the highest Pass@k and "
@@ -110,16 +106,18 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
 
 def _describe_zeros(finished: list[Row]) -> str:
     intervals = [read_interval(row.benchmark.interval) for row in finished]
-    room = "" if None in intervals else f"; what they solve may still be up to {show(max(intervals)[1])}"
+    tops = [interval[1] for interval in intervals if interval]
+    room = f"; their true Pass@1 may still be up to {show(max(tops))}" if len(tops) == len(intervals) else ""
     who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
     return (
-        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. More of it would tell"
-        " (curate_benchmark_problems, benchmark_samples), as would easier problems (curate_evaluation_data)."
+        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them"
+        " apart, use more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems"
+        " (curate_evaluation_data)."
     )
 
 
 def _count_decisions(rows: list[Row]) -> str:
-    """Returns how many got which verdict; what failed before the gate has none, and is no rejection."""
+    """Counts the verdicts; a candidate that failed before the gate has none, and is no rejection."""
     early = sum(row.failed_early for row in rows)
     decisions = Counter(row.verdict.decision or "without a verdict" for row in rows if not row.failed_early)
     names = (*DECISIONS[:2], *sorted(decisions.keys() - DECISIONS[:2]))
@@ -131,15 +129,15 @@ def _count_decisions(rows: list[Row]) -> str:
 
 
 def describe_elsewhere(rows: list[Row]) -> list[str]:
-    """Returns how many results are from elsewhere, and that nothing of them was checked."""
+    """Returns how many results are external, and that they were not checked."""
     finished = [row for row in rows if row.score is not None]
     theirs = sum(row.elsewhere is not None for row in finished)
     if not theirs:
         return []
     which = "All" if theirs == len(finished) else f"{theirs} of {len(finished)}"
     return [
-        f"{which} results of RL are from elsewhere, as they were recorded: whether RL and benchmark were alike for all of"
-        " them is not known here."
+        f"{which} results of RL are external, shown as recorded: whether RL and benchmark were the same for all of them was"
+        " not checked."
     ]
 
 
@@ -147,16 +145,16 @@ def _describe_base(rows: list[Row], base: Row) -> list[str]:
     shares = show_shares(base.benchmark.truncated, base.benchmark.unreadable, base.benchmark.unknown)
     said = []
     if base.score is not None:
-        shown = show_result(base) + (f"; {shares} of its samples" if shares else "")
-        said.append(f"The base model without SFT and RL scores {shown}.")
+        shown = show_result(base) + (f"; {shares}" if shares else "")
+        said.append(f"The base model, without SFT and RL, scores {shown}.")
     chances = [row.benchmark.chance for row in (*rows, base) if row.benchmark.chance]
     return [*said, f"Guessing scores {show(max(chances))}."] if chances else said
 
 
 def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[list[str], list[str]]:
-    """Returns what to change where nearly all samples were cut off or cannot be read: of all candidates, and of some.
+    """Returns what to change if nearly all samples were truncated or have no answer: for all candidates, and for some.
 
-    Candidates are looked at after RL, or before it where they have no score of this run.
+    The samples are those after RL, or before it if the candidate has no score from this run.
     """
     seen = [(row.name, row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark) for row in rows]
     raised = "sampling_max_tokens" if max_tokens is None else f"sampling_max_tokens (now {max_tokens})"
@@ -165,11 +163,11 @@ def _describe_lost_answers(rows: list[Row], max_tokens: int | None) -> tuple[lis
     lost = {name: shares.unreadable for name, shares in seen if shares.unreadable is not None and name not in cutoff}
     everywhere, somewhere = [], []
     for shares, text in (
-        (cut, f"were cut off by the length limit; raise {raised}"),
+        (cut, f"were truncated by the length limit; raise {raised}"),
         (
             lost,
-            "have no final answer in the form that the prompt asks for; change the prompt or format of the evaluation data"
-            " (curate_sources), or teach the form with SFT",
+            "have no final answer in the form the prompt asks for; change the prompt or format of the evaluation data"
+            " (curate_sources), or teach the form by SFT",
         ),
     ):
         if len(shares) > len(seen) / 2 and (mean := statistics.fmean(shares.values())) >= NEARLY_ALL:
@@ -203,65 +201,59 @@ def _tell_best(name: str, score: str, leads: list[tuple[str, Lead]]) -> str:
 
 
 def _describe_greedy(best: Row, finished: list[Row]) -> list[str]:
-    """Returns who is ahead where models answer greedily, if that is another than of samples."""
-    known = [row for row in finished if row.greedy_score is not None]
-    if best not in known or (ahead := max(known, key=lambda row: row.greedy_score)).greedy_score <= best.greedy_score:
+    """Returns who leads under greedy decoding, if that is another candidate than under sampling."""
+    known = [(row, score) for row in finished if (score := row.greedy_score) is not None]
+    ahead, top = max(known, key=lambda pair: pair[1], default=(best, 0.0))
+    if best.greedy_score is None or top <= best.greedy_score:
         return []
     lead = compare(ahead, best, GREEDY, comparisons=len(known) - 1)
     sure = ", beyond chance" if lead.sure else "" if lead.low is None else ", which may be chance"
-    return [f"Greedily {ahead.name} is ahead, with {ahead.greedy_score:.3f}: by {lead.describe()}{sure}."]
+    return [f"Under greedy decoding {ahead.name} leads with {top:.3f}, by {lead.describe()}{sure}."]
 
 
 def _describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
-    """Returns how much of the gain over the base model is sharpening: sampled Pass@1 that greedy decoding had already.
-
-    Args:
-        name: Who has the highest Pass@1.
-        best: It, or the seeds of the setting that it is.
-        base: The base model.
-    """
+    """Returns how much of the best candidate's, or setting's, gain over the base model greedy decoding had already."""
     best = [row for row in best if row.score is not None]
     if not best or base.score is None:
         return []
     pairs = [(compare(row, base), compare(row, base, GREEDY)) for row in best]
-    if any(greedy.ahead is None for _, greedy in pairs):
+    gains = [(one.ahead, other.ahead) for one, other in pairs if one.ahead is not None and other.ahead is not None]
+    if len(gains) < len(pairs):
         return [f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."]
-    gain, greedily = (statistics.fmean(lead.ahead for lead in leads) for leads in zip(*pairs, strict=True))
-    said = f"Over the base model {name} gained {gain:+z.3f} sampled and {greedily:+z.3f} greedily"
+    gain, greedily = (statistics.fmean(values) for values in zip(*gains, strict=True))
+    said = f"Over the base model, {name} gained {gain:+z.3f} in sampled and {greedily:+z.3f} in greedy Pass@1"
     if not all(sampled.sure for sampled, _ in pairs):
-        return [f"{said}; that of the samples may be chance." if pairs[0][0].low is not None else f"{said}."]
+        return [f"{said}; the sampled gain may be chance." if pairs[0][0].low is not None else f"{said}."]
     share = 1 - max(0.0, greedily) / gain
     if share <= 0:
         return [f"{said}, so none of it is sharpening."]
     part = "all" if share == 1 else f"most ({show_percent(share)})" if share > 0.5 else show_percent(share)
-    return [f"{said}: {part} of the sampled gain is sharpening, answers that greedy decoding already gave."]
+    return [f"{said}: {part} of the sampled gain is sharpening towards answers that greedy decoding already gave."]
 
 
 def _describe_favourite(best: Row, rows: list[Row]) -> list[str]:
-    """Returns whether the highest Pass@1 after SFT told the result of RL."""
-    measured = [row for row in rows if row.sft_pass_at_1 is not None]
+    """Returns whether the highest Pass@1 after SFT predicted the best result of RL."""
+    measured = [(row, value) for row in rows if (value := row.sft_pass_at_1) is not None]
     if best.sft_pass_at_1 is None or not measured:
         return [UNMEASURED]
-    favourite, leader = (
-        max(group, key=lambda row: row.sft_pass_at_1)
-        for group in (measured, [row for row in measured if row.score is not None])
-    )
-    if not favourite.sft_pass_at_1:
-        return ["After SFT no candidate solved anything in one try (T=1), so Pass@1 could not tell them apart."]
+    favorite, most = max(measured, key=lambda pair: pair[1])
+    leader, led = max(((row, value) for row, value in measured if row.score is not None), key=lambda pair: pair[1])
+    if not most:
+        return ["No candidate solved a problem in one try after SFT (T=1), so Pass@1 could not rank them."]
     said = []
-    if favourite.score is None and favourite.sft_pass_at_1 > leader.sft_pass_at_1:
+    if favorite.score is None and most > led:
         said.append(
-            f"The highest Pass@1 (T=1) after SFT, {show(favourite.sft_pass_at_1)}, belongs to {favourite.name}, "
-            f"which has no result of RL ({show_verdict(favourite)}); how it would have ended is unknown."
+            f"The highest Pass@1 (T=1) after SFT, {show(most)}, belongs to {favorite.name}, which has no result of RL"
+            f" ({show_verdict(favorite)}); how it would have ended is unknown."
         )
-    among = "Among those that finished RL, the" if said else "The"
-    if leader.score == best.score or leader.sft_pass_at_1 == best.sft_pass_at_1:
-        first = f"{among} highest Pass@1 (T=1) after SFT, {show(leader.sft_pass_at_1)}, was also the highest after RL."
+    among = "Among those with RL, the" if said else "The"
+    if leader.score == best.score or led == best.sft_pass_at_1:
+        first = f"{among} highest Pass@1 (T=1) after SFT, {show(led)}, was also the highest after RL."
         return [*said, first]
     lead = compare(best, leader)
     unsure = "" if lead.sure or lead.low is None else ", which may be chance"
     return [
         *said,
         f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {leader.name} led with "
-        f"{show(leader.sft_pass_at_1)} and ended at {show_score(leader)}, {lead.describe()} lower{unsure}.",
+        f"{show(led)} and ended at {show_score(leader)}, {lead.describe()} lower{unsure}.",
     ]

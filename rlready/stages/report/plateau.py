@@ -1,29 +1,30 @@
-"""Whether RL had levelled off when it ended: where it still rose, more steps may turn the order of the candidates."""
+"""Whether RL plateaued: if it was still rising, more steps may change the ranking of the candidates."""
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from rlready.analysis.comparison import Row, group_settings
 from rlready.analysis.format import name_some, show, show_estimate, show_percent
-from rlready.analysis.predictor import Predictor, mixes_subsets, pick_main, score_rows, select_finished
+from rlready.analysis.predictor import Predictor, mixes_subsets, pick_main, score_settings, select_finished
 from rlready.stages.report.document import Plot, Section
 from rlready.stages.report.figure import GREY, MAIN_COLORS, STYLE, finish, shorten, start
 from rlready.stats.correlation import spearman
 from rlready.stats.intervals import LEVEL
 from rlready.stats.plateau import MUCH, Rise, add_rises, is_known, measure_rise
 
-TITLE = "Had RL levelled off?"
+TITLE = "Did RL plateau?"
 LEAST_SETTINGS = 4  # to order
 PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
 NOTES = [
-    "Gain: from the first rewards to the end of the line through those of the last quarter of the steps; in the last quarter:"
-    f" that line's, with its 95 % interval. Rising: surely by more than {100 * MUCH:.0f} % of all gain, with Bonferroni's"
-    " correction for the number of candidates; level: by no more, anywhere in the interval. Rewards are those of the rollouts,"
-    " on the problems of RL. Candidates of one seed meet the same problems at every step, so they scatter together, and the"
-    " interval of all of them is wider than if they did not.",
-    "A learning rate that falls to 0, as TRL's does unless rl_trainer_overrides says otherwise, flattens any end. What has"
-    " levelled off may gain more in a longer run.",
+    "Gain: from the first rewards to the end of a line through those of the last quarter of training. In the last quarter: the"
+    f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain, throughout the interval"
+    " (with Bonferroni's correction for the number of candidates); plateaued: no more than that, throughout the interval."
+    " Rewards are those of the rollouts on RL's problems. Candidates of one seed get the same problems at every step, so the"
+    " interval over all of them allows for common noise.",
+    "A learning rate that decays to 0, TRL's default (see rl_trainer_overrides), flattens the end of any run. A run that has"
+    " plateaued may still gain more in a longer one.",
 ]
 
 
@@ -51,21 +52,18 @@ class Plateau:
         """One sentence; empty where nothing is known."""
         if not self.rises:
             return ""
-        much = f"{100 * MUCH:.0f} %"
-        few = "" if self.all.rising else f"; surely more than {much} of {name_some(self.alone)}"
         if self.rising:
-            return f"RL was still rising when it ended, so more steps (rl_steps) may turn the order: {self._share}{few}."
-        if self.all.level:
-            return f"RL had levelled off when it ended: {self._share}."
-        return f"Whether RL had levelled off when it ended is not clear: {self._share}."
+            few = "" if self.all.rising else f" (clearly more than {100 * MUCH:.0f}% for {name_some(self.alone)})"
+            return f"RL had not converged, so more steps (rl_steps) may change the ranking: {self._share}{few}."
+        return f"RL plateaued: {self._share}." if self.all.level else f"RL may not have converged: {self._share}."
 
     @property
     def _share(self) -> str:
         found = self.all
         if found.gain <= 0:
-            return "nothing was gained in reward by its end"
+            return "the reward did not increase overall"
         share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
-        return f"{share:.0f} % [{low:.0f}, {high:.0f}] of all gain in reward came in the last quarter of the steps"
+        return f"{share:.0f}% [{low:.0f}%, {high:.0f}%] of the total reward gain came in the last quarter of training"
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""
@@ -73,8 +71,8 @@ class Plateau:
 
     def list_figures(self) -> dict[str, float]:
         """Returns the share of the gain that came in the last quarter as MLflow's metric."""
-        known = self.rises and self.all.share is not None
-        return {"rl/gain_share_of_last_quarter": self.all.share} if known else {}
+        share = self.all.share if self.rises else None
+        return {} if share is None else {"rl/gain_share_of_last_quarter": share}
 
 
 def look_for_plateau(rows: list[Row]) -> Plateau:
@@ -84,33 +82,35 @@ def look_for_plateau(rows: list[Row]) -> Plateau:
     in the miniature): what all of them gained scatters as the sum of their rewards does. Seeds scatter independently.
     """
     trained = [row for row in rows if row.outcome.rl and not row.stopped]
-    rewards = {row.name: [pair for pair in row.outcome.rl.rewards if is_known(pair)] for row in trained}
+    rewards = {row.name: [pair for pair in row.rewards if is_known(pair)] for row in trained}
     rises = {name: rise for name, series in rewards.items() if (rise := measure_rise(series))}
     together: dict[tuple, list[list]] = {}
     for row in trained:
         if row.name in rises:
             steps = tuple(step for step, _ in rewards[row.name])
             together.setdefault((row.candidate.seed, steps), []).append([reward for _, reward in rewards[row.name]])
-    sums = [measure_rise(list(zip(steps, np.sum(found, 0), strict=True))) for (_, steps), found in together.items()]
+    series = [list(zip(steps, np.sum(found, 0).tolist(), strict=True)) for (_, steps), found in together.items()]
+    sums = [rise for one in series if (rise := measure_rise(one))]
     corrected = 1 - (1 - LEVEL) / max(1, len(rises))
-    return Plateau(rises, add_rises(sums), [name for name in rises if measure_rise(rewards[name], corrected).rising])
+    alone = [name for name in rises if (rise := measure_rise(rewards[name], corrected)) and rise.rising]
+    return Plateau(rises, add_rises(sums), alone)
 
 
 def describe_plateau(rows: list[Row], k: int | None) -> Section:
     """Returns the section on the end of RL, with a plot of how well the predictors order the candidates on the way there."""
     plateau = look_for_plateau(rows)
     if not plateau.rises:
-        return Section(TITLE, ["No candidate has rewards of enough steps of RL to tell."])
+        return Section(TITLE, ["Unknown: no candidate has rewards for enough steps of RL."])
     table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
     for name, rise in plateau.rises.items():
         share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
-        end = "rising" if name in plateau.alone else "level" if rise.level else "not clear"
+        end = "rising" if name in plateau.alone else "plateaued" if rise.level else "unclear"
         late = show_estimate(rise.late, (rise.low, rise.high), 3)
         table.append([name, show(rise.gain), late, share, end])
     plot = Plot(
-        "How the predictors order the candidates on the way",
+        "How the predictors rank the candidates during RL",
         "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
-        " at the right, with Pass@1 after RL. Where lines cross, a shorter RL would have favoured another predictor.",
+        " at the right, with Pass@1 after RL. Where lines cross, a shorter run would have favored another predictor.",
         _draw(rows, k),
         f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
     )
@@ -122,24 +122,24 @@ def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, fl
 
     The last one, at 1, is with Pass@1 after RL. Where it is undefined there is no point.
     """
-    shown = [row for row in select_finished(rows, predictor) if row.outcome.rl and measure_rise(row.outcome.rl.rewards)]
+    shown = [row for row in select_finished(rows, predictor) if measure_rise(row.rewards)]
     settings = group_settings(shown)
     if len(settings) < LEAST_SETTINGS:
         return []
-    value = dict(zip((row.name for row in shown), score_rows(shown, predictor), strict=True))
-    told = [np.mean([value[row.name] for row in setting.rows]) for setting in settings]
+    values = score_settings(settings, predictor)
+    predicted = [] if values is None else values.tolist()
     ends = [part / PARTS for part in range(1, PARTS + 1)]
-    reached = [[np.mean([_average(row, end) for row in setting.rows]) for setting in settings] for end in ends]
+    reached = [[fmean(_average(row, end) for row in setting.rows) for setting in settings] for end in ends]
     # The last rewards are before the last step, so the score has a place of its own behind them.
     places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
-    scores = [np.mean(setting.scores) for setting in settings]
-    found = [spearman(told, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
+    scores = [fmean(setting.scores) for setting in settings]
+    found = [spearman(predicted, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
     return [(place, rho) for place, rho in zip(places, found, strict=True) if rho is not None]
 
 
 def _average(row: Row, end: float) -> float:
     """Returns the mean reward up to a share of the steps, of an eighth of all steps; nan where none is known."""
-    rewards = row.outcome.rl.rewards
+    rewards = row.rewards
     last = end * rewards[-1][0]
     window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]
     return float(np.mean(window)) if window else float("nan")
@@ -150,7 +150,7 @@ def _draw(rows: list[Row], k: int | None) -> str:
 
     shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
     if mixes_subsets(rows):
-        # The others of these are judged on random subsets only; here is what to hold them against.
+        # The others of these are judged on random subsets only; these are what to compare them with.
         shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
     lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
     if not lines:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from rlready.analysis.comparison import Interval, Row
-from rlready.analysis.format import MISSING, show_signed
+from rlready.analysis.comparison import Interval, Row, list_scores
+from rlready.analysis.format import MISSING
 from rlready.analysis.noise import ScoreNoise
 from rlready.analysis.predictor import Predictor, list_predictors, mixes_subsets, pick_main, score_rows, select_finished
 from rlready.stages.report.document import Section, Table
@@ -21,13 +21,13 @@ from rlready.stats.intervals import DRAWS, MIN_POINTS, bootstrap
 
 TOO_FEW, ALL_EQUAL = "not enough points", "undefined: all equal"
 DIFFERENCE_NOTES = [
-    "On the candidates that have both, with a paired 95 % bootstrap interval. An interval that holds 0 shows no difference.",
+    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval with 0 in it shows no difference.",
 ]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How a predictor goes with post-RL Pass@1; what is undefined, or too uncertain for an interval, is None.
+    """How a predictor correlates with post-RL Pass@1; what is undefined, or too uncertain for an interval, is None.
 
     Attributes:
         points: Candidates with predictor and score.
@@ -49,23 +49,23 @@ class Quality:
 
 
 def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
-    """Returns how a predictor goes with post-RL Pass@1, with intervals that draw whole settings."""
+    """Returns how a predictor correlates with post-RL Pass@1, with intervals that resample whole settings."""
     finished = select_finished(rows, predictor)
-    clusters, y = [row.setting for row in finished], [row.score for row in finished]
+    clusters, y = [row.setting for row in finished], [score for _, score in list_scores(finished)]
     count = len(set(clusters))
     if len(finished) < 3:
         return Quality(len(finished), count)
     x, features = score_rows(finished, predictor), [predictor.measure(row) for row in finished]
     correlation, fit = spearman(x, y), r_squared(features, y)
     # Seeds of a setting are no points of their own, so R2 is that of as many points as there are settings.
-    drawn = fit, count, len(predictor.parts)
+    parts = len(predictor.parts)
     return Quality(
         len(finished),
         count,
         correlation,
         None if correlation is None else bootstrap(lambda w: resample_spearman(x, y, w), clusters),
-        None if fit is None else adjust_r_squared(*drawn),
-        None if fit is None or count < MIN_POINTS else bound_r_squared(*drawn),
+        None if fit is None else adjust_r_squared(fit, count, parts),
+        None if fit is None or count < MIN_POINTS else bound_r_squared(fit, count, parts),
         None if fit is None else split_r_squared(features, y, clusters),
     )
 
@@ -93,7 +93,7 @@ def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Dif
         other = other.restrict()
     finished = select_finished(rows, one, other)
     x, z = score_rows(finished, one), score_rows(finished, other)
-    y, clusters = [row.score for row in finished], [row.setting for row in finished]
+    y, clusters = [score for _, score in list_scores(finished)], [row.setting for row in finished]
     correlations = spearman(x, y), spearman(z, y)
     interval = None
     if None not in correlations:
@@ -102,7 +102,7 @@ def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Dif
 
 
 def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
-    """Returns the section on how well each predictor told the result of RL."""
+    """Returns the section on predictor quality."""
     table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
     for predictor in list_predictors(rows, k):
         judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
@@ -118,7 +118,7 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
                 "nothing to choose from" if choice is None else show_regret(choice),
             ]
         )
-    return Section("How well the predictors told the result of RL", table=table, notes=_list_caveats(rows, k))
+    return Section("Predictor quality", table=table, notes=_list_caveats(rows, k))
 
 
 def _show(value: float | None, interval: Interval | None, points: int, needed: int) -> str:
@@ -139,30 +139,29 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
         audited = " and the audited" if any(row.verdict.audited for row in rows) else ""
         said.append(
             f"Rejected candidates have no post-RL score, so the correlations cover the approved ones{audited} only; "
-            "the gate's modes audit and off run RL for all."
+            "with gate_mode=audit or off, RL runs for all."
         )
     if any(row.sequential for row in rows):
         said.append(
-            f"Pass@{k} was sampled sequentially: only an interval is known, so no correlation can be computed with it; "
-            "predictors_sampling fixed gives the whole curve."
+            f"Pass@{k} was sampled sequentially, so only an interval is known and it has no correlation; "
+            "predictors_sampling=fixed gives the whole curve."
         )
     return [
         *said,
-        f"In brackets: 95 % intervals, of Spearman by the bootstrap, {DRAWS:,} draws of whole settings with all their seeds."
+        f"In brackets: 95% intervals, for Spearman by {DRAWS:,} bootstrap draws of whole settings with all their seeds."
         f" [{MISSING}]: no interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
-        "R² is that of the least-squares fit through the same points, less what as many predictors explain of as many settings"
-        " by chance (adjusted, at least 0); its interval, for normal values, begins at 0 where it may all be so. Over splits"
-        " it is mean ± standard deviation of the R² on a random half of the settings, of a line fitted on the other half"
-        f" ({SPLITS} splits). Below 0 the line tells less than the mean would.",
-        "The loss is judged on random subsets only, because losses on different data distributions are not comparable; "
-        "its correlation is that of minus the loss, so that more is better. Pass@k and loss together: the mean of their ranks"
-        " for Spearman and regret, a fit to both for R².",
-        "With so many predictors some look good by chance; the intervals are not adjusted for their number.",
+        "R² is that of the least-squares fit, adjusted for chance (at least 0); its interval assumes normal values."
+        " Over splits: mean ± standard deviation of R² on a random half of the settings, with the line fitted on the other half"
+        f" ({SPLITS} splits). Below 0 the line predicts worse than the mean.",
+        "The loss is judged on random subsets only, because losses on different data distributions are not comparable. Its sign"
+        " is flipped, so that more is better. Pass@k and loss together: the mean of their ranks for Spearman and regret, a fit"
+        " to both for R².",
+        "Among this many predictors some look good by chance; the intervals are not adjusted for their number.",
     ]
 
 
 def describe_differences(rows: list[Row], k: int | None) -> Section:
-    """Returns the section on what the paper's predictors tell more than Pass@1 after SFT."""
+    """Returns the section on whether the paper's predictors are better than SFT Pass@1."""
     first, *others = main = pick_main(k)
     if mixes_subsets(rows):
         others.insert(1, main.pass_at_k.restrict())
@@ -172,7 +171,8 @@ def describe_differences(rows: list[Row], k: int | None) -> Section:
         if found.spearman is None or found.other is None:
             figures = [TOO_FEW if found.points < 3 else ALL_EQUAL] * 3
         else:
-            difference = show_signed(found.spearman - found.other, found.interval)
+            bounds = f"{found.interval[0]:+.2f}, {found.interval[1]:+.2f}" if found.interval else MISSING
+            difference = f"{found.spearman - found.other:+.2f} [{bounds}]"
             figures = [f"{found.spearman:.2f}", f"{found.other:.2f}", difference]
         table.append([predictor.label, str(found.points), *figures])
-    return Section("Do they tell more than Pass@1 after SFT?", table=table, notes=DIFFERENCE_NOTES)
+    return Section("Better than SFT Pass@1?", table=table, notes=DIFFERENCE_NOTES)

@@ -18,7 +18,7 @@ from rlready.stages.report.plateau import describe_plateau
 from rlready.stages.report.plots import draw_plots
 from rlready.stages.report.quality import describe_differences, describe_quality
 from rlready.stages.report.ranking import describe_order
-from rlready.stages.report.reversal_section import describe_inversions
+from rlready.stages.report.reversal_section import describe_reversals
 from rlready.stages.report.samples import describe_samples
 from rlready.stages.report.savings import describe_policies
 from rlready.stages.report.selection import describe_choices
@@ -51,7 +51,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
-        *([describe_inversions(rows)] if noise.repeated else []),
+        *([describe_reversals(rows)] if noise.repeated else []),
         describe_plateau(rows, k),
         describe_policies(rows, base, k),
         describe_audit(rows),

@@ -1,4 +1,4 @@
-"""What the samples before RL show besides Pass@k."""
+"""Statistics of the samples before RL besides Pass@k."""
 
 from rlready.analysis.comparison import Row, name_rows
 from rlready.analysis.format import MISSING, show
@@ -7,13 +7,13 @@ from rlready.records.outcome import SampleStatistics
 from rlready.stages.report.document import Section
 
 NOTES = [
-    "Loss by length: held-out loss of the quarters by completion length, the shortest first. Entropy: nats a token."
-    " Answer diversity: different answers over samples. Zero-variance: groups of rl_num_generations completions that would all"
-    " have the same reward, which teach GRPO nothing. Truncated: samples that the length limit cut off. Unreadable: samples"
-    " without a final answer in the form that the prompt asks for. Without verdict: samples that the verifier can call neither"
-    " right nor wrong. Verifier disagreement: of the answers that it or math-verify calls right, those that it refuses."
-    " False positives: samples called right against another problem's answer, of those held against one, with the 95 % interval"
-    " of the rate; Pass@k without them is corrected at that rate.",
+    "Loss by length: held-out loss by quarter of completion length, shortest first. Entropy: nats per token. Answer diversity:"
+    " different answers over samples. Zero-variance: groups of rl_num_generations completions with the same reward, from which"
+    " GRPO learns nothing. Truncated: samples that reached the length limit. No answer: samples without a final answer in the"
+    " form the prompt asks for. Not judged: samples that the verifier could not judge. Verifier disagreement: of the answers"
+    " that it or math-verify accepts, the share that it rejects.",
+    "False positives: samples accepted when compared with another problem's answer, with the 95% interval of the rate. Pass@k"
+    " without them is corrected at that rate.",
 ]
 
 
@@ -35,10 +35,10 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
         "Entropy",
         "Answer diversity",
         "Zero-variance share",
-        "Tokens a sample",
+        "Tokens per sample",
         "Truncated",
-        "Unreadable",
-        "Without verdict",
+        "No answer",
+        "Not judged",
         "Verifier disagreement",
         "False positives",
         f"{label_pass_at(k)} without them",
@@ -63,7 +63,7 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
             ]
         )
     folded = len(rows) > most_rows
-    return [Section("What the samples showed", table=table, notes=NOTES, summed=base.measured, folded=folded)]
+    return [Section("Sample statistics", table=table, notes=NOTES, summed=base.measured, folded=folded)]
 
 
 def _show_false_positives(row: Row) -> str:

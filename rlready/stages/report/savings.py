@@ -13,15 +13,15 @@ from rlready.stages.report.figure import GREY, MAIN_COLORS, STYLE, finish, short
 
 AFFORDED, LOST = 0.4, 0.01  # good is what costs at most so much of RL for all and loses at most so much Pass@1
 MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
-TITLE = "What every policy would have cost"
-UNKNOWN = "whether one of them would have ended best nobody knows without an audit (gate_mode audit, or gate_audit_fraction)"
+TITLE = "Cost and regret of other policies"
+UNKNOWN = "Whether one of them would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
 NOTES = [
-    "Cost: RL and benchmark of those that it takes, as a share of those of all, and the predictors where the policy needs them"
-    " (all of them, though it may need a part only). SFT counts nowhere. –: not all costs were recorded.",
-    "Regret: how far the best that it takes ended below the best of all, in Pass@1; with several seeds, means over them. Of"
-    " settings that tie some are drawn, in expectation. In brackets: 95 % intervals, over settings; with fewer than 8, or"
-    " where hardly any draw of them loses, there is none.",
-    "All policies are judged on the results that they would have chosen among, so the noise of RL is in every regret.",
+    "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, as a share of RL and"
+    " benchmark for all. SFT is not counted. –: not all costs were recorded.",
+    "Regret: how far the best setting chosen ended below the best of all, in Pass@1 (mean over seeds). Ties are broken at"
+    " random, in expectation. In brackets: 95% intervals over settings; there is none with fewer than 8 settings, or if"
+    " hardly any resampling of them has a regret.",
+    "All policies are judged on the same results of RL, so its noise is in every regret.",
 ]
 
 
@@ -33,7 +33,7 @@ class Saving:
         avoided: Share of the cost of RL for all that it avoids, its own cost deducted; below 0 it costs more than it avoids.
             None where not all costs are known, or it approves nobody: what leaves no result saves nothing.
         regret: How far the best approved ended below the best of all; None where RL did not run for all, or nobody is approved.
-        interval: The regret's 95 % interval over settings.
+        interval: The regret's 95% interval over settings.
         said: Both in one sentence.
     """
 
@@ -64,11 +64,13 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
 
 def _look_back(pool: Pool, gate: Price) -> Saving:
     """Says what came of the verdicts where RL ran for all."""
-    did = f"approves {gate.taken or 'none'} of {pool.size} {pool.label}"
     if gate.regret is None:
-        return Saving(None, None, None, f"The gate {did}, so it would have ended without a result.")
+        return Saving(None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.")
     avoided, regret = 1 - gate.share if pool.priced else None, show_estimate(gate.regret, gate.interval, 3)
-    said = f"The gate {did}, {_show_share(avoided)}, at a regret of {regret} in Pass@1: RL ran for all."
+    said = (
+        f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_show_share(avoided)}. RL ran for all, which shows the"
+        f" regret: the best score was missed by {regret}."
+    )
     return Saving(avoided, gate.regret, gate.interval, said)
 
 
@@ -77,62 +79,62 @@ def _estimate(judged: list[Row], rows: list[Row], base: Row) -> Saving:
     refused = [row for row in judged if row.verdict.decision != "approved"]
     if not refused:
         seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
-        lost = f" that it could judge ({early} failed before)" if early else ""
-        return Saving(None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it avoided nothing.")
+        lost = f" that it could judge ({early} failed earlier)" if early else ""
+        return Saving(None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it saved nothing.")
     if len(refused) == len(judged):
         ran = sum(row.score is not None for row in refused)
-        also = f"RL ran for {ran} of them all the same" if ran else UNKNOWN
-        said = f"The gate approves none of {count(len(judged), 'candidate')}, so it leaves no result; {also}."
+        also = f"RL ran for {ran} of them anyway." if ran else UNKNOWN
+        said = f"The gate approved none of {count(len(judged), 'candidate')}, which leaves no result. {also}"
         return Saving(None, None, None, said)
     avoided = _estimate_share(judged, rows, base)
-    share = f", {_show_share(avoided, 'about ')}"
-    said = f"The gate kept {count(len(refused), 'candidate')} of {len(judged)} from RL{share}; {UNKNOWN}."
+    approved = len(judged) - len(refused)
+    said = f"The gate approved {approved} of {count(len(judged), 'candidate')}, {_show_share(avoided, 'about ')}."
     audit = audit_rejections(rows)
-    if not isinstance(audit, str):
-        above = f"{audit.false or 'none'} of them ended above the best approved"
-        seen = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} all the same, and {above}"
-        seen += "; of the others nobody knows" if audit.observed < audit.rejected else ""
-        said = f"The gate approves {len(judged) - len(refused)} of {count(len(judged), 'candidate')}{share}; {seen}."
+    if isinstance(audit, str):
+        return Saving(avoided, None, None, f"{said} {UNKNOWN}")
+    beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
+    said += f" RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
+    if unseen := audit.rejected - audit.observed:
+        said += f" The other {unseen} {'was' if unseen == 1 else 'were'} not run."
     return Saving(avoided, None, None, said)
 
 
 def _estimate_share(judged: list[Row], rows: list[Row], base: Row) -> float | None:
     """Returns the share of RL's cost that was avoided; None where not all costs that it rests on are known."""
     found = balance(rows, base)
-    if isinstance(found, str) or not found.skipped:
+    if isinstance(found, str):
         return None
     theirs = [measure_elsewhere(row) for row in rows if row.elsewhere]
     if any(cost is None or cost[0] != found.device for cost in theirs):
         return None
-    everyone = found.avoided / found.skipped * len(judged)  # at the mean of those that ran
-    return (found.avoided + found.avoidable - found.spent) / everyone
+    return found.estimate_avoided_share(len(judged))
 
 
 def _show_share(avoided: float | None, about: str = "") -> str:
     if avoided is None:
-        return "which avoids an unknown share of the cost of RL for all, for not all costs were recorded"
+        return "a net saving of unknown size, because not all costs were recorded"
     if avoided < 0:
-        return f"which costs {about}{show_percent(-avoided)} more than RL for all, its own counted"
-    return f"which avoids {about}{show_percent(avoided)} of the cost of RL for all, its own counted"
+        return f"which costs {about}{show_percent(-avoided)} more than running RL on all of them"
+    return f"a net saving of {about}{show_percent(avoided)} over running RL on all of them"
 
 
 def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     """Returns the section that compares policies on candidates that RL ran for, or says why that cannot be."""
     pools = find_pools(rows, base)
     if not pools:
-        return Section(TITLE, ["RL did not run for all candidates, so what another policy would have missed is not known."])
+        return Section(TITLE, ["Unknown: RL did not run for all candidates."])
     table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
     priced = [[price(policy, pool) for policy in list_policies(pool, k)] for pool in pools]
     for pool, prices in zip(pools, priced, strict=True):
         for found in prices:
             regret = MISSING if found.regret is None else show_estimate(found.regret, found.interval, 3)
-            cost = f"{100 * found.share:.0f} %" if pool.priced else MISSING
+            cost = f"{100 * found.share:.0f}%" if pool.priced else MISSING
             table.append([found.label, f"{pool.size} {pool.label}", str(found.taken), cost, regret])
     what = _name_cost(pools[0])
     plot = Plot(
         f"{what.capitalize()} against regret",
-        f"Left and low is good; dotted: {100 * AFFORDED:.0f} % of the {what}, {LOST:g} of regret. A line runs from the best"
-        " setting by a predictor to all of them.",
+        f"Left and low is good; dotted: {100 * AFFORDED:.0f}% of the {what} and {LOST:g} of regret. Each line runs from the"
+        " best setting by a predictor to all settings.",
         _draw(pools[0], priced[0], k),
     )
     return Section(TITLE, _describe_best(pools[0], k), table, NOTES, [plot])
@@ -147,11 +149,13 @@ def _describe_best(pool: Pool, k: int | None) -> list[str]:
         ]
         if enough:
             found.append(f"the best {enough[0]} by {predictor.label}")
-    limits = f"At most {100 * AFFORDED:.0f} % of the {_name_cost(pool)} of RL for all, and at most {LOST:g} of regret"
-    by = ", ".join(found) if found else "by none of the main predictors, however many it takes"
-    said = [f"{limits}: {by}. Which number does that is known in hindsight only."]
+    limits = f"at most {100 * AFFORDED:.0f}% of the {_name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
+    by = ", ".join(found) if found else "none of the main predictors, for any number of settings"
+    said = [f"In hindsight, these choices would have had {limits}: {by}."]
     if not pool.priced:
-        said.append("Not all costs were recorded on one kind of device: every RL counts alike here, and predictors nothing.")
+        said.append(
+            "Not all costs were recorded on one kind of device, so every RL run counts the same here and predictors count 0."
+        )
     return said
 
 

@@ -1,22 +1,23 @@
-"""What came of choosing a setting by a predictor."""
+"""The regret of choosing a setting by a predictor."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlready.analysis.comparison import Row, group_settings
 from rlready.analysis.format import MISSING, name_some, show
 from rlready.analysis.noise import ScoreNoise, compare_settings, describe_noise
-from rlready.analysis.predictor import Predictor, pick_main, score_rows, select_finished
+from rlready.analysis.predictor import Predictor, pick_main, score_settings, select_finished
 from rlready.gate.lead import Lead
 from rlready.stages.report.document import Section
-from rlready.stats.ties import TIE
+from rlready.stats.ties import reaches
 
 NOTES = [
-    "Each row chooses among the settings that finished RL and can be judged by its predictor; predictor and score are means"
-    " over the seeds of a setting. Of settings that tie one is drawn, in expectation.",
-    "Regret is best possible minus chosen, with its 95 % interval from the noise between seeds (over the benchmark's problems"
-    " where nothing was repeated). The best of several noisy results looks better than it is, so regrets are rather too high.",
+    "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds. Ties are"
+    " broken at random, in expectation.",
+    "Regret is the best possible score minus the chosen one, with its 95% interval from the noise between seeds (over the"
+    " benchmark's problems if no seed was repeated). The best of several noisy results looks better than it is, so regrets are"
+    " overestimated.",
 ]
 
 
@@ -64,16 +65,17 @@ def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice |
     settings = group_settings(select_finished(rows, predictor))
     if len(settings) < 2:
         return None
-    members = [row for setting in settings for row in setting.rows]
-    value = dict(zip((row.name for row in members), score_rows(members, predictor), strict=True))
     scores = [statistics.fmean(setting.scores) for setting in settings]
 
-    def pick(measure: Callable[[Row], float | None]) -> list[int] | None:
-        means = [setting.average(measure) for setting in settings]
-        return None if None in means else [i for i, mean in enumerate(means) if mean >= max(means) - TIE]
+    def pick(means: Sequence[float]) -> list[int]:
+        return [i for i, mean in enumerate(means) if reaches(mean, max(means))]
 
-    chosen = pick(lambda row: float(value[row.name]))
-    favourites, best = pick(lambda row: row.sft_pass_at_1), max(range(len(settings)), key=scores.__getitem__)
+    values = score_settings(settings, predictor)
+    if values is None:
+        return None
+    chosen, best = pick(values.tolist()), max(range(len(settings)), key=scores.__getitem__)
+    pass_at_1 = [mean for setting in settings if (mean := setting.average(lambda row: row.sft_pass_at_1)) is not None]
+    favourites = pick(pass_at_1) if len(pass_at_1) == len(settings) else []
     alone = len(chosen) == 1 and best not in chosen
     return Choice(
         len(settings),
@@ -96,7 +98,7 @@ def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
             continue
         scores = [show(value) for value in (choice.score, choice.best, choice.random, choice.by_pass_at_1)]
         table.append([predictor.label, str(choice.settings), name_some(choice.chosen), *scores, show_regret(choice)])
-    return Section("What choosing by a predictor would have cost", describe_noise(rows, noise), table, NOTES)
+    return Section("Regret of choosing by a predictor", describe_noise(rows, noise), table, NOTES)
 
 
 def show_regret(choice: Choice) -> str:

@@ -51,17 +51,18 @@ def run(
     for outcome in sweep.outcomes:
         log_outcome(outcome, run_id)
     rows, base, _ = read_rows(sweep)
-    found = [weigh_gate(rows, base), look_for_plateau(rows)] if sweep.shows_rl else []
-    figures, said = {}, {}
-    for part in filter(None, found):
-        figures |= part.list_figures()
-        said |= part.list_tags()
+    figures: dict[str, float] = {}
+    said: dict[str, str] = {}
+    if sweep.shows_rl:
+        saving, plateau = weigh_gate(rows, base), look_for_plateau(rows)
+        figures = (saving.list_figures() if saving else {}) | plateau.list_figures()
+        said = (saving.list_tags() if saving else {}) | plateau.list_tags()
     written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
     events.emit("report", None, "written", **written)
     report = {FILES[name]: Path(path) for name, path in written.items()}
-    failed = [outcome for outcome in sweep.outcomes if outcome.failure]
+    failed = [outcome.failure for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
     finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
     if lost:
-        said = dict.fromkeys(f"{o.failure.stage} failed: {o.failure.reason}" for o in failed)
-        raise InputError("\n".join(["no candidate has a result:", *said]))
+        reasons = dict.fromkeys(f"{failure.stage} failed: {failure.reason}" for failure in failed)
+        raise InputError("\n".join(["no candidate has a result:", *reasons]))
