@@ -51,8 +51,12 @@ class Rule:
 
     def set_gate(self, candidates: int) -> dict[str, float | int | str]:
         """Returns the gate's parameters, for a sweep of this many candidates."""
-        most = 0 if self.budget == 1 else count_share(self.budget, candidates)
-        limits = {"min_pass_at_k": 0, "min_pass_at_k_over_base": self.lead, "max_generalization_loss": 100}
+        most = 0 if self.budget == 1 else int(count_share(self.budget, candidates))
+        limits: dict[str, float | int | str] = {
+            "min_pass_at_k": 0,
+            "min_pass_at_k_over_base": self.lead,
+            "max_generalization_loss": 100,
+        }
         limits |= {"max_loss_rise": min(self.rise, MOST_RISE), "max_rl_runs": most}
         return limits | ({"rank_by": self.rank_by} if most else {})
 
@@ -116,9 +120,9 @@ class Tradeoff:
         tolerated: Expected regret that the rule may have on the settings it was chosen on.
         rule: Chosen on all settings: what to use.
         share: Cost as a share of RL for all.
-        share_interval: What 95 % of the trials cost.
+        share_interval: What 95% of the trials cost.
         regret: How far the best that got RL ended below the best of all.
-        regret_interval: What 95 % of the trials lost; None where hardly any lost anything, which cannot show what others would.
+        regret_interval: What 95% of the trials lost; None where hardly any lost anything, which cannot show what others would.
         drawn: Regret of as much RL at random, between two numbers of candidates on a line.
     """
 
@@ -173,17 +177,19 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
         raise InputError(f"{name}: the gate approves none of {len(members)}, whatever its thresholds: {verdict.reason}")
     by_candidate = dataclasses.replace(make_pool(members, base, pool.label), scores=scores)
     measured = [row.outcome.predictors or PredictorsRecord() for member in members for row in member.rows]
-    problems = _list_problems(measured, sweep.baseline and (sweep.baseline.predictors or PredictorsRecord()), k)
+    base_predictors = (sweep.baseline.predictors or PredictorsRecord()) if sweep.baseline else None
+    problems = _list_problems(measured, base_predictors, k)
     groups = measured[0].groups or range(len(measured[0].correct))
     return Bench(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, groups, floor)
 
 
-def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | None, k: int) -> dict[str, np.ndarray]:
+def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | None, k: int | None) -> dict[str, np.ndarray]:
     """Returns Pass@k, Pass@1 and lead of every problem; nothing where counts are missing."""
-    at_k, at_1 = ([list_pass_at_k(one, size) for one in (*measured, *([base] if base else []))] for size in (k, 1))
-    if any(values is None for values in at_k) or len({*map(len, at_k)}) > 1:
+    records, count = [*measured, *([base] if base else [])], len(measured)
+    curves = [[values for one in records if (values := list_pass_at_k(one, size)) is not None] for size in (k, 1)]
+    if len(curves[0]) < len(records) or len({*map(len, curves[0])}) > 1:
         return {}
-    at_k, at_1, count = np.array(at_k), np.array(at_1), len(measured)
+    at_k, at_1 = map(np.array, curves)
     return {"pass_at_k": at_k[:count], "pass_at_1": at_1[:count]} | ({"lead": at_k[:count] - at_k[count]} if base else {})
 
 
@@ -213,7 +219,8 @@ def calibrate(benches: list[Bench]) -> list[Tradeoff]:
         share, regret = found[:, place, :, 0].mean(0).tolist()
         ends = np.quantile(found[:, place, :, 1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=(0, 2)).T.tolist()
         sure = tuple(ends[1]) if ends[1][1] > TIE else None
-        at_random = [np.interp(share, *zip(*trace(bench.pool, None), strict=True)) for bench in benches]
+        traces = [np.array(trace(bench.pool, None)).T for bench in benches]
+        at_random = [np.interp(share, shares, regrets) for shares, regrets in traces]
         frontier.append(Tradeoff(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
     return frontier
 
@@ -272,8 +279,8 @@ def _choose(benches: list[Bench]) -> dict[float, Rule]:
     parts, cost, loss = np.array([rule.parts for rule in rules]), number_levels(shares), number_levels(regrets)
     found = {}
     for tolerated in TOLERATED:
-        held = reaches(tolerated, regrets)
-        order = np.lexsort((loss, parts, cost, ~held) if held.any() else (parts, cost, loss))
+        held = np.asarray(reaches(tolerated, regrets))
+        order = np.lexsort([loss, parts, cost, ~held] if held.any() else [parts, cost, loss])
         found[tolerated] = rules[order[0]]
     return found
 
@@ -326,7 +333,7 @@ def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, r
     ids = [setting.rows[0].name for setting in bench.pool.settings]
     losses = bench.numbers["generalization_loss"]
     order = order_best(bench.numbers[rank_by], losses, ids, falls=rank_by == "generalization_loss")
-    most = count_share(budget, drawn.sum(1))[None, :, None]
+    most = np.asarray(count_share(budget, drawn.sum(1)))[None, :, None]
     ahead = np.cumsum(wanted[order], axis=0) - wanted[order]
     taken = np.empty_like(wanted)
     taken[order] = np.clip(most - ahead, 0, wanted[order])

@@ -86,8 +86,8 @@ def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
 def _show_shares(*shares: float | None) -> str:
     from rlready.analysis.format import MISSING, show_percent
 
-    known = [MISSING if share is None else show_percent(share).removesuffix(" %") for share in shares]
-    return MISSING if shares == (None, None) else f"{'/'.join(known)} %"
+    known = [MISSING if share is None else show_percent(share).removesuffix("%") for share in shares]
+    return MISSING if shares == (None, None) else f"{'/'.join(known)}%"
 
 
 def print_work(work: Path, cached: str = "") -> None:

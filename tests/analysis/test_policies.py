@@ -92,9 +92,9 @@ def test_costs_that_are_not_known_count_runs():
     (pool, _) = find_pools(rows, BASE)
     gate = price(next(policy for policy in list_policies(pool, 64) if policy.label == GATE), pool)
     assert not pool.priced and gate.share == 0.5
-    assert "every RL counts alike here" in " ".join(describe_policies(rows, BASE, 64).texts)
+    assert "every RL run counts the same here" in " ".join(describe_policies(rows, BASE, 64).texts)
     saving = weigh_gate(rows, BASE)
-    assert "avoids an unknown share of the cost" in saving.said and saving.list_figures() == {"gate/regret": 0.0}
+    assert "a net saving of unknown size" in saving.said and saving.list_figures() == {"gate/regret": 0.0}
     table, plot = describe_policies(rows, BASE, 64).table, describe_policies(rows, BASE, 64).plots[0]
     assert {row[3] for row in table[1:] if row[1] == "4 settings"} == {"–"} and "% of the runs" in plot.caption
 
@@ -114,18 +114,18 @@ def test_what_the_gate_avoided_is_one_sentence():
     audited = weigh_gate(ROWS, BASE)
     assert audited.list_figures() == pytest.approx({"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0})
     assert audited.said == (
-        "The gate approves 2 of 4 settings, which avoids 54 % of the cost of RL for all, its own counted, at a regret of"
-        " 0.000 in Pass@1: RL ran for all."
+        "The gate approved 2 of 4 settings, a net saving of 54% over running RL on all of them. RL ran for all, which shows the"
+        " regret: the best score was missed by 0.000."
     )
     unknown = weigh_gate([enforce(row) for row in ROWS], BASE)
     mean = (110 + 310) / 2
     assert unknown.list_figures() == pytest.approx({"gate/avoided_share": (2 * mean - 60) / (4 * mean)})
-    assert unknown.said.endswith("whether one of them would have ended best nobody knows without an audit (gate_mode"
-                                 " audit, or gate_audit_fraction).")  # fmt: skip
+    assert unknown.said.endswith("Whether one of them would have ended best is unknown without an audit (gate_mode=audit or"
+                                 " gate_audit_fraction).")  # fmt: skip
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
-    assert "RL ran for 1 of the 2 rejected all the same, and none of them ended above" in weigh_gate(half, BASE).said
-    assert weigh_gate(half, BASE).said.endswith("the best approved; of the others nobody knows.")
-    assert "avoids about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
+    assert "RL ran for 1 of the 2 rejected candidates anyway; none beat the best approved one." in weigh_gate(half, BASE).said
+    assert weigh_gate(half, BASE).said.endswith("The other 1 was not run.")
+    assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
 
 
 def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
@@ -136,24 +136,24 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     assert weigh_gate(off, BASE) is None and weigh_gate([], BASE) is None
     nobody = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(nobody, BASE)
-    assert found.regret is found.avoided is None and "approves none of 4 settings" in found.said
-    assert "would have ended without a result" in found.said
+    assert found.regret is found.avoided is None and "approved none of 4 settings" in found.said
+    assert "would leave no result" in found.said
     refused = weigh_gate([enforce(row) for row in nobody], BASE)
-    assert refused.list_figures() == {} and "approves none of 4 candidates, so it leaves no result" in refused.said
+    assert refused.list_figures() == {} and "approved none of 4 candidates, which leaves no result" in refused.said
     drawn = weigh_gate([enforce(nobody[0], rl=nobody[0].outcome.rl, benchmark=nobody[0].outcome.benchmark), *nobody[1:3],
                         enforce(nobody[3])], BASE)  # fmt: skip
-    assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them all the same.")
+    assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
-    assert all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6 % more than RL for all" in all_approved.said
+    assert all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6% more than running RL on all of them" in all_approved.said
     every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)
     assert weigh_gate([*every[:3], read_row(last, 64)], BASE).said == (
-        "The gate rejected none of 4 candidates, so it avoided nothing."
+        "The gate rejected none of 4 candidates, so it saved nothing."
     )
     failed = {"verdict": Verdict(every[2].name, "rejected", False, "SFT failed"), "failure": Failure("sft", "killed")}
     lost = dataclasses.replace(every[2].outcome, predictors=None, rl=None, benchmark=None, **failed)
     assert weigh_gate([*every[:2], read_row(lost, 64), read_row(last, 64)], BASE).said == (
-        "The gate rejected none of 3 candidates that it could judge (1 failed before), so it avoided nothing."
+        "The gate rejected none of 3 candidates that it could judge (1 failed earlier), so it saved nothing."
     )
 
 

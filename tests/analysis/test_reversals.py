@@ -46,10 +46,10 @@ def test_a_setting_that_scatters_does_not_hide_the_pairs_of_the_others():
     assert turned.scattered == ["random-1"] and turned.looked == 3
     assert [(pair.ahead, pair.behind) for pair in turned.pairs] == [("random-8", "random-4"), ("random-8", "random-2")]
     said = describe_reversals(rows).texts
-    assert said == ["2 of 3 pairs.", "Not looked at: random-1, whose seeds scatter more than those of the others."]
+    assert said == ["2 of 3 pairs.", "Excluded, because their seeds scatter more: random-1."]
 
 
 def test_without_repetitions_nothing_is_claimed():
     rows = make_study([0.1, 0.2], [0.6, 0.5], 0.0, seeds=1)
     assert find_reversals(rows) is None
-    assert "the noise to hold a pair against is unknown" in describe_reversals(rows).texts[0]
+    assert "The noise between seeds is unknown" in describe_reversals(rows).texts[0]

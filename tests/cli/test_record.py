@@ -97,15 +97,15 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,0.02,6.5\nother,0.61,0.02,\n")
     said = capsys.readouterr().out
     assert "good: 0.500 ± 0.020, 6.5 device-hours" in said and "other: 0.610 ± 0.020, cost unknown" in said
-    assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (elsewhere): ahead of each of the other 2" in said
+    assert "other ended best after RL, with Pass@1 0.610 ± 0.020 (external): ahead of each of the other 2" in said
     assert re.search(r"own .* approved +0.420 ± 0.010 +–", said)  # its own result is not marked
-    assert "2 of 3 results of RL are from elsewhere, as they were recorded" in said
+    assert "2 of 3 results of RL are external, shown as recorded" in said
     stored = {outcome.candidate.candidate_id: outcome for outcome in read_sweep(folder / "outcomes.json").outcomes}
     assert stored["good"].elsewhere == ElsewhereRecord(0.5, 0.02, 6.5) and stored["own"].elsewhere is None
     assert stored["good"].benchmark is None and stored["good"].rl is None
     page = (folder / "report.md").read_text()
-    assert "2 of 3 results of RL are from elsewhere" in page and "0.500 ± 0.020 (elsewhere)" in page
-    assert "From elsewhere: 1 result." in page
+    assert "2 of 3 results of RL are external" in page and "0.500 ± 0.020 (external)" in page
+    assert "External: 1 result." in page
     logged = {run.info.run_name: run.data for run in mlflow_client.search_runs(["1"])}
     assert logged["other"].metrics["rl/pass_at_1"] == 0.61 and logged["good"].metrics["rl/device_hours"] == 6.5
     assert logged["other"].tags["result"] == "elsewhere" and "result" not in logged["own"].tags
@@ -163,9 +163,9 @@ def test_a_late_failure_of_this_run_stays_and_the_result_from_elsewhere_counts(t
     sweep = record_elsewhere(SweepResult([late], BASE, {}), {"late": ElsewhereRecord(0.6, 0.01)})
     write_report(sweep, tmp_path / "report.html", tmp_path / "report.md")
     page = (tmp_path / "report.md").read_text()
-    assert "Only late has finished RL, with Pass@1 0.600 ± 0.010 (elsewhere)" in page
+    assert "Only late has finished RL, with Pass@1 0.600 ± 0.010 (external)" in page
     assert "approved (RL failed)" in page
-    assert "Hollow: a result from elsewhere" in (tmp_path / "report.html").read_text()
+    assert "Hollow: an external result" in (tmp_path / "report.html").read_text()
 
 
 def add_results(outcomes, **scores):

@@ -41,11 +41,11 @@ def read_lines(capsys, *outcomes, **parameters):
 def test_every_score_has_its_interval_and_the_shares_of_lost_answers(capsys):
     lead, header, *lines = read_lines(capsys, make_outcome("a", 0.44, [0.42, 0.46]), sampling_max_tokens=24)
     assert lead == (
-        "The scores say little: > 99 % of the samples were cut off by the length limit; raise sampling_max_tokens (now 24)."
+        "The scores say little: > 99% of the samples were truncated by the length limit; raise sampling_max_tokens (now 24)."
     )
-    shown = "0.100 [0.05, 0.20] 3/12 % 0.200 [0.10, 0.35] 0.400"
-    assert lines[0] == f"a {shown} approved 0.440 [0.420, 0.460] > 99/100 %"
-    assert lines[1] == f"base model, no RL {shown} – 0.000 [0.000, 0.178] > 99/100 %"
+    shown = "0.100 [0.05, 0.20] 3/12% 0.200 [0.10, 0.35] 0.400"
+    assert lines[0] == f"a {shown} approved 0.440 [0.420, 0.460] > 99/100%"
+    assert lines[1] == f"base model, no RL {shown} – 0.000 [0.000, 0.178] > 99/100%"
 
 
 def test_rl_that_had_nothing_to_learn_from_is_said(capsys):

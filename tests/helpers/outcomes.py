@@ -82,7 +82,7 @@ def report(tmp_path, monkeypatch):
         for section in markdown.split("\n## ")[1:]:
             cells = (re.split(r" *(?<!\\)\| *", line)[1:-1] for line in section.splitlines() if line.startswith("|"))
             tables[section.splitlines()[0]] = {first: [unescape(text) for text in rest] for first, *rest in cells}
-        quality = tables["How well the predictors told the result of RL"]
+        quality = tables["Predictor quality"]
         return SimpleNamespace(html=html, markdown=unescape(markdown), tables=tables, quality=quality)
 
     return write

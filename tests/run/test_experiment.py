@@ -265,7 +265,7 @@ def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, r
     folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert process.returncode == 3 and list_started(events) == [("plan", ""), ("report", "")]
-    again = next(line for line in output.splitlines() if line.startswith("To try again")).split("--set ")[1].strip("'")
+    again = next(line for line in output.splitlines() if line.startswith("To retry")).split("--set ")[1].strip("'")
     process = start(recipe, work, *options, "--set", again.replace("='", "=").strip("'"))
     process.communicate(timeout=400)
     folder = max(work.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime).parent

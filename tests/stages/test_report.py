@@ -107,7 +107,7 @@ def test_intervals_equal_those_of_another_bootstrap_over_settings(report):
 
 
 def test_the_difference_to_pass_at_1_has_a_paired_interval(report):
-    rows = report(make_sweep()).tables["Do they tell more than Pass@1 after SFT?"]
+    rows = report(make_sweep()).tables["Better than SFT Pass@1?"]
     points, one, other, difference = rows["Pass@64"]
     assert points == "30"
     value, low, high = (float(number) for number in re.findall(r"[-+]\d\.\d\d", difference))
@@ -127,8 +127,8 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     scores = [outcome.benchmark.pass_at_1 for outcome in sweep[-3:]]
     shown = f"{statistics.fmean(scores):.3f} ± {statistics.stdev(scores):.3f}"
     assert page.tables["Settings"]["mixed-4"][-2:] == [shown, shown]  # sampled and greedy
-    best = f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}, but"
-    assert f"{best} cannot be told from " in page.markdown
+    best = f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}."
+    assert f"{best} Not clearly worse: " in page.markdown
     assert "RL ran once for each" not in page.markdown
     assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
     assert re.search(
@@ -145,9 +145,9 @@ def test_the_noise_of_repeated_runs_is_that_of_an_analysis_of_variance(report):
     bare = math.sqrt(statistics.fmean(statistics.variance(group) for group in groups[:2]))
     expected = f_oneway(*groups)
     text = report(sweep).markdown
-    assert f"Between the seeds of one setting the score varies by {within:.4f} (standard deviation" in text
+    assert f"Between seeds of one setting the score has a standard deviation of {within:.4f}" in text
     assert "pooled over 10 settings with 20 degrees of freedom" in text
-    assert f"repeated on the base model without SFT, by {bare:.4f}" in text
+    assert f"on the base model without SFT, it has a standard deviation of {bare:.4f}" in text
     assert f"F(9, 20) = {expected.statistic:.1f}, p < 0.001" in text.replace("&lt;", "<")
     assert "The spread between settings is larger than the noise" in text
     flat = [change(o, "benchmark", pass_at_1=0.3 + 0.01 * (i % 3)) for i, o in enumerate(sweep)]
@@ -190,7 +190,7 @@ def test_regret_of_choosing(settings, by, chosen, score, best, random, favourite
 
 
 def test_choices_stand_in_the_report(report):
-    rows = report([make_outcome(*run) for run in RUNS]).tables["What choosing by a predictor would have cost"]
+    rows = report([make_outcome(*run) for run in RUNS]).tables["Regret of choosing by a predictor"]
     assert rows["SFT Pass@1 (T=1)"] == ["5", "random-16", "0.420", "0.440", "0.404", "0.420", "0.020 [-0.008, +0.048]"]
     assert rows["Pass@64"] == ["5", "random-4", "0.440", "0.440", "0.404", "0.420", "0.000"]
 
@@ -248,8 +248,8 @@ def test_different_propensities_have_an_estimate_and_no_interval(report):
 @pytest.mark.parametrize(
     ("outcomes", "said"),
     [
-        (make_audited([0.4], [(None, 0.0), (None, 0.0)]), "cannot be known: RL ran for none of the rejected"),
-        (make_audited([0.4], []), "The gate rejected nobody"),
+        (make_audited([0.4], [(None, 0.0), (None, 0.0)]), "is unknown: RL ran for none of the rejected"),
+        (make_audited([0.4], []), "The gate rejected none"),
         (make_audited([], [(0.4, 0.5), (None, 0.5)]), "nothing to compare them with"),
         (make_audited([0.4], [(0.5, None)]), "the probability with which RL ran for the rejected is not recorded"),
         ([make_outcome(*RUNS[0], mode="off", decision="undecided")], "The gate was off"),
@@ -259,13 +259,13 @@ def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
     text = report(outcomes).markdown
     assert said in text
     assert "false-rejection rate" not in text
-    if "cannot be known" in said:
-        assert "gate_audit_fraction" in text and "gate_mode audit" in text
+    if "is unknown" in said:
+        assert "gate_audit_fraction" in text and "gate_mode=audit" in text
 
 
 def test_the_audit_stands_in_the_report(report):
     page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
-    assert "RL ran for 2 of them, drawn at random; what they show is weighted by inverse propensity." in page.markdown
+    assert "RL ran for 2 of them, drawn at random; their results are weighted by inverse propensity." in page.markdown
     assert "1 of 2 seen, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
     assert "the correlations cover the approved ones and the audited only" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
@@ -276,12 +276,12 @@ def test_undecided_candidates_are_part_of_the_audit_where_they_were_drawn_from(r
     outcomes = make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)])
     left_out = report([change(o, "verdict", decision="undecided", propensity=0.0) if not i else o
                        for i, o in enumerate(outcomes[::-1])])  # fmt: skip
-    assert "3 candidates rejected." in left_out.markdown and "1 candidate undecided got no RL either" in left_out.markdown
+    assert "3 candidates rejected." in left_out.markdown and "Not counted: 1 undecided candidate without RL." in left_out.markdown
     drawn = [change(o, "verdict", decision="undecided") if o.verdict.decision == "rejected" else o for o in outcomes]
     audit = audit_rejections(flatten_all(drawn))
     assert (audit.rejected, audit.drawn, audit.false, audit.rate) == (4, 2, 1, 0.5)
     page = report(drawn).markdown
-    assert "4 candidates not approved. RL ran for 2 of them" in page and "2 of the 4 not approved all the same" in page
+    assert "4 candidates not approved. RL ran for 2 of them" in page and "RL ran for 2 of the 4 not approved candidates anyway" in page
 
 
 def test_what_no_error_is_known_of_is_not_clear(report):
@@ -289,7 +289,7 @@ def test_what_no_error_is_known_of_is_not_clear(report):
     outcomes[1] = change(outcomes[1], "benchmark", standard_error=None)
     audit = audit_rejections(flatten_all(outcomes))
     assert (audit.false, audit.clear, audit.unknown) == (2, 1, 1)
-    said = "2 of 2 seen, 1 of them beyond chance, 1 without the counts or standard errors that would tell."
+    said = "2 of 2 seen, 1 of them beyond chance, 1 unclear, without counts or standard errors."
     assert said in report(outcomes).markdown
 
 
@@ -304,8 +304,8 @@ def test_forecasts_are_held_against_what_came(report):
     assert (found.finished, found.made, found.inside) == (4, 3, 2)
     assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
     page = report(outcomes)
-    assert "3 of 4 candidates with a result of RL had a forecast, logged before it: 2 ended inside" in page.markdown
-    assert "0.67 of them (exact 95 % interval 0.09 to 0.99); the mean absolute error is 0.043." in page.markdown
+    assert "3 of 4 candidates with a result of RL had a forecast logged before it. 2 ended inside" in page.markdown
+    assert "0.67 of them (exact 95% interval 0.09 to 0.99); the mean absolute error is 0.043." in page.markdown
     assert "Outside: random-4." in page.markdown
     assert "Without a forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
     assert page.tables["Candidates"]["random-4"][7] == "0.350 [0.30, 0.40]"
@@ -349,15 +349,15 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
 def test_where_all_got_rl_nothing_was_avoided(report):
     outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
     text = report([change(o, "verdict", mode="audit") for o in outcomes]).markdown
-    assert "RL ran for every candidate, so nothing was avoided. Net: -122 device-seconds" in text
-    assert "RL and benchmark of 2 candidates that got them without being approved took 4,120" in text
+    assert "RL ran for every candidate, so nothing was saved. Net: -122 device-seconds" in text
+    assert "RL and benchmark of 2 candidates that the gate had not approved took 4,120" in text
 
 
 @pytest.mark.parametrize(
     ("stage", "values", "said"),
     [
-        ("predictors", {"seconds": None}, "1 of the costs that it rests on were not recorded"),
-        ("rl", {"devices": None}, "1 of the costs that it rests on were not recorded"),
+        ("predictors", {"seconds": None}, "1 of the costs needed were not recorded"),
+        ("rl", {"devices": None}, "1 of the costs needed were not recorded"),
         ("rl", {"device": "NVIDIA H200"}, "different kinds of devices (CPU thread, NVIDIA H200)"),
     ],
 )
@@ -384,9 +384,9 @@ def test_rows_stand_in_the_order_of_the_result_and_then_pass_at_k(report):
 
 def test_headline_says_that_the_best_after_sft_was_not_the_best_after_rl(report):
     text = report([make_outcome(*run) for run in RUNS]).markdown
-    lead = "random-4 has the highest Pass@1 after RL, 0.440 ± 0.010 (greedy 0.440), but cannot be told from mixed-4, random-16."
+    lead = "random-4 has the highest Pass@1 after RL, 0.440 ± 0.010 (greedy 0.440). Not clearly worse: mixed-4, random-16."
     assert lead in text
-    assert "RL ran once for each, so this is said of these checkpoints and not of their settings" in text
+    assert "RL ran once for each candidate, so this holds for these checkpoints, not for their settings" in text
     assert "6 candidates: 5 approved, 1 rejected." in text
     assert "0.310, belongs to random-32, which has no result of RL (rejected)" in text
     assert "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 [-0.008, +0.048] lower, which may be chance" in text
@@ -401,7 +401,7 @@ def test_headline_says_that_the_best_after_sft_was_the_best_after_rl(report):
 
 def test_candidates_with_the_same_score_are_level(report):
     text = report([make_outcome("random", 1, 0.3, 0.7, 0.8, 0.4), make_outcome("mixed", 1, 0.2, 0.8, 0.7, 0.4)]).markdown
-    assert "mixed-1 has the highest Pass@1 after RL" in text and "but cannot be told from random-1." in text
+    assert "mixed-1 has the highest Pass@1 after RL" in text and "Not clearly worse: random-1." in text
     assert "ended best" not in text and "0.300, was also the highest after RL." in text
 
 
@@ -412,9 +412,9 @@ def test_no_finished_rl_leaves_everything_open(report):
         assert cells == ["0", "not enough points", "not enough points", "not enough settings", "nothing to choose from"]
     assert "nothing to show: no candidate with RL to judge Pass@64 by" in page.html
     for said in (
-        "cannot be known: RL ran for none of the rejected",
-        "What the gate avoided cannot be computed: no candidate has finished RL",
-        "The noise of RL cannot be computed",
+        "is unknown: RL ran for none of the rejected",
+        "The gate's savings cannot be computed: no candidate has finished RL",
+        "The noise of RL is unknown",
         "No candidate with a result of RL had a forecast",
     ):
         assert said in page.markdown
@@ -427,7 +427,7 @@ def test_no_candidates_at_all(report):
 
 def test_one_candidate_has_nothing_to_be_compared_with(report):
     page = report([make_outcome(*RUNS[0])])
-    assert "Only random-1 has finished RL, with Pass@1 0.400 ± 0.010 (greedy 0.400); there is nothing" in page.markdown
+    assert "Only random-1 has finished RL, with Pass@1 0.400 ± 0.010 (greedy 0.400), so there is nothing" in page.markdown
     assert page.quality["Pass@64"] == [
         "1",
         "not enough points",
@@ -457,7 +457,7 @@ def test_missing_numbers_are_dashes(report):
     page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate), drawn=True)
     assert "| lost | 4 | random | – | – | – | – | undecided | – | – | loss missing |" in page.markdown
     assert "2 candidates: 0 approved, 0 rejected, 1 undecided, 1 without a verdict." in page.markdown
-    assert page.tables["What it cost"]["Not recorded"] == ["–", "3", "–"]
+    assert page.tables["Cost"]["Not recorded"] == ["–", "3", "–"]
     assert page.html.count("nothing to show: ") == 6
     assert "nan" not in page.markdown
 
@@ -600,15 +600,15 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
     assert page.tables["Candidates"]["random-64"][-1].startswith("out of memory")
     assert '<span class="badge failed">SFT failed</span>' in page.html
     assert "How many of the 1 rejections are wrong" in page.markdown
-    assert page.tables["What it cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
-    assert "RL and benchmark of 1 candidate that got none would have taken" in page.markdown
+    assert page.tables["Cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
+    assert "RL and benchmark of 1 candidate without RL would have taken" in page.markdown
 
 
 def test_what_failed_is_no_part_of_the_audit(report):
     outcomes = make_audited([0.40], [(0.50, 1.0), (0.30, 1.0)])
     page = report([*outcomes, fail(outcomes[-1], "predictors"), fail(outcomes[-1], "rl")])
     assert "2 candidates rejected. RL ran for all of them" in page.markdown
-    assert "2 candidates failed and are not part of this." in page.markdown
+    assert "Not counted: 2 failed candidates." in page.markdown
 
 
 def test_a_sweep_in_which_all_failed_says_so(report):
@@ -617,13 +617,13 @@ def test_a_sweep_in_which_all_failed_says_so(report):
     assert lead == "**No candidate has a result: all failed.**"
     assert failures.startswith("random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory")
     assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
-    assert "The gate rejected nobody" in page.markdown
+    assert "The gate rejected none" in page.markdown
 
 
 def test_a_sweep_in_which_rl_failed_for_the_only_approved_says_so(report):
     page = report([fail(make_outcome(*RUNS[1]), "rl"), *(make_outcome(*run[:5], None) for run in RUNS[2:])])
     assert (
-        "No candidate has finished RL: it or its benchmark failed for the only one that it was to run for, random-4."
+        "No candidate has finished RL: it or its benchmark failed for the only candidate sent to it, random-4."
         in page.markdown
     )
     assert "5 candidates: 1 approved, 4 rejected; 1 failed after the gate." in page.markdown
@@ -663,15 +663,15 @@ def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
 @pytest.mark.parametrize(
     ("shares", "said"),
     [
-        ((0.98, 0.99), "98 % of the samples were cut off by the length limit; raise sampling_max_tokens (now 24)"),
-        ((0.02, 0.97), "97 % of the samples have no final answer in the form that the prompt asks for; change the"),
+        ((0.98, 0.99), "98% of the samples were truncated by the length limit; raise sampling_max_tokens (now 24)"),
+        ((0.02, 0.97), "97% of the samples have no final answer in the form the prompt asks for; change the"),
     ],
 )
 def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, said):
     page = report(make_zeros(truncated=shares[0], unreadable=shares[1]), sampling_max_tokens=24)
     assert page.markdown.split("\n\n")[1].startswith(f"**The scores say little: {said}")
-    cut, unreadable = (f"{100 * share:.0f} %" for share in shares)
-    assert page.tables["Candidates"]["random-1"][7] == f"0.000 [0.000, 0.178]; cut {cut}, unreadable {unreadable}"
+    cut, unreadable = (f"{100 * share:.0f}%" for share in shares)
+    assert page.tables["Candidates"]["random-1"][7] == f"0.000 [0.000, 0.178]; truncated {cut}, no answer {unreadable}"
 
 
 def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):
@@ -679,7 +679,7 @@ def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report
     outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
     page = report(outcomes)
     assert page.markdown.split("\n\n")[1].startswith("**random-4 has the highest")
-    assert "Nearly all samples of random-1 were cut off by the length limit; raise sampling_max_tokens." in page.markdown
+    assert "Nearly all samples of random-1 were truncated by the length limit; raise sampling_max_tokens." in page.markdown
     assert page.markdown.count("Nearly all") == 1
 
 

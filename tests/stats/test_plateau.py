@@ -1,4 +1,4 @@
-"""Whether RL had levelled off: the estimate against known curves, and where people read it."""
+"""Whether RL had plateaued: the estimate against known curves, and where people read it."""
 
 import dataclasses
 import math
@@ -112,7 +112,7 @@ def test_a_rise_is_the_first_that_is_said(report):
     assert "surely more than 10 % of random-4, random-1." in lead
     assert "random-16 ended best after RL" in lead
     written = report(runs)
-    table = written.tables["Had RL levelled off?"]
+    table = written.tables["Did RL plateau?"]
     assert [table[f"random-{2**n}"][-1] for n in range(5)] == ["rising", "level", "rising", "level", "level"]
     assert written.markdown.index("still rising") < written.markdown.index("ended best")
 
@@ -120,13 +120,13 @@ def test_a_rise_is_the_first_that_is_said(report):
 def test_a_plateau_is_said_after_the_answer():
     said = describe(make_runs(8, 8, 8, 8, 9))
     assert said[0].startswith("random-16 ended best") and any(
-        line.startswith("RL had levelled off when it ended") for line in said
+        line.startswith("RL had plateaued when it ended") for line in said
     )
 
 
 def test_rewards_that_scatter_tell_nothing():
     said = describe(make_runs(2, 2, 2, 2, 2, noise=0.2))
-    assert any(line.startswith("Whether RL had levelled off when it ended is not clear: ") for line in said)
+    assert any(line.startswith("Whether RL had plateaued when it ended is not clear: ") for line in said)
 
 
 def test_many_candidates_tell_what_one_does_not():

@@ -3,11 +3,12 @@
 import html
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's colour-blind-safe colours, without the yellow that white paper swallows.
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
@@ -16,7 +17,7 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
 MAIN_COLORS = (BLUE, VERMILION, GREEN, PURPLE)  # of the main predictors, in their order
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
 LABEL_LENGTH = 44
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "text.usetex": False,
@@ -39,12 +40,7 @@ def start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
 
     legend = legend_rows * LEGEND_ROW
     figure = Figure(figsize=(WIDTH, HEIGHT + legend))
-    left, right, bottom, top = (
-        0.72,
-        0.1,
-        0.52,
-        0.08,
-    )  # fixed margins: matplotlib's layout engine takes longer than drawing
+    left, right, bottom, top = 0.72, 0.1, 0.52, 0.08  # fixed: matplotlib's layout engine takes longer than drawing
     box = (left, bottom + legend, WIDTH - left - right, HEIGHT - bottom - top)
     return figure, figure.add_axes((box[0] / WIDTH, box[1] / (HEIGHT + legend), box[2] / WIDTH, box[3] / (HEIGHT + legend)))
 

@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from dataclasses import dataclass
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from rlready.analysis.comparison import Row, Setting, group_settings, read_interval
-from rlready.analysis.predictor import Predictor, label_pass_at, pick_main, select_finished
+from rlready.analysis.comparison import Row, Setting, group_settings, list_scores, read_interval
+from rlready.analysis.predictor import Measure, Predictor, label_pass_at, pick_main, select_finished
 from rlready.stages.report.document import Plot
 from rlready.stages.report.figure import (
     BLUE,
@@ -25,13 +26,16 @@ from rlready.stages.report.figure import (
 from rlready.stats.forecast import fit_line
 from rlready.stats.intervals import Z95
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
 FINISHED = "finished checkpoint"  # what candidates without a subset are called
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
-BASE = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+BASE_LABEL = "base model, no RL"
 
 
 def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool = True) -> list[Plot]:
@@ -52,8 +56,8 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
     with matplotlib.rc_context(STYLE):
         scores = Plot(
             "Pass@1 before and after RL",
-            "Before RL on the predictors' problems; the others on the benchmark's, with 95 % intervals, or, where seeds"
-            " repeat, the mean ±1 standard deviation between them.",
+            "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
+            " the mean ±1 standard deviation over them.",
             _draw_scores_by_epochs(rows, base),
             "no candidate has a Pass@1",
         )
@@ -118,13 +122,13 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
                     linestyle="-" if subset == "random" else "none",
                 )
     if base.score is not None:
-        axes.axhline(base.score, **BASE)
+        axes.axhline(base.score, color="black", linestyle="--", linewidth=1.2)
     ticks = [*map(str, trained), *(shorten(setting.name, 12) for setting in finished)]
     axes.set_xticks(range(len(ticks)), ticks, rotation=20 * (len(finished) > 2))
     axes.set(xlabel="SFT epochs" if trained else "", ylabel="Pass@1 (T=1)")
     handles = [
         *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (*_, c, f) in phases.items()),
-        *([Line2D([], [], label="base model, no RL", **BASE)] if base.score is not None else []),
+        *([Line2D([], [], label=BASE_LABEL, color="black", linestyle="--", linewidth=1.2)] if base.score is not None else []),
         *(
             Line2D(
                 [],
@@ -146,16 +150,16 @@ def _measure_spread(setting: Setting) -> tuple[float, float]:
     if len(setting.scores) > 1:
         deviation = statistics.stdev(setting.scores)
         return deviation, deviation
-    return next(_measure_bar(row) for row in setting.rows if row.score is not None)
+    return _measure_bar(*list_scores(setting.rows)[0])
 
 
-def _measure_bar(row: Row) -> tuple[float, float]:
-    """Returns how far a score's 95 % interval reaches down and up from it; no bar, nan, where that is unknown."""
+def _measure_bar(row: Row, score: float) -> tuple[float, float]:
+    """Returns how far a score's 95% interval reaches down and up from it; nan, which draws no bar, if unknown."""
     interval, error = read_interval(row.benchmark.interval), row.benchmark.standard_error
     if interval is None:
         reach = math.nan if not error else Z95 * error
         return reach, reach
-    return max(0.0, row.score - interval[0]), max(0.0, interval[1] - row.score)
+    return max(0.0, score - interval[0]), max(0.0, interval[1] - score)
 
 
 def _draw_trajectories(rows: list[Row]) -> str:
@@ -165,7 +169,7 @@ def _draw_trajectories(rows: list[Row]) -> str:
     styles = _style_candidates(rows, shown)
     figure, axes = start(legend_rows=_count_labels(styles))
     for row in shown:
-        axes.plot(*zip(*row.trajectory, strict=True), **styles[row.name])
+        _draw_line(axes, row.trajectory, styles[row.name])
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xlim(left=0)
     show_plain_ticks(axes)
@@ -181,14 +185,14 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
     styles = _style_candidates(rows, shown)
     figure, axes = start(legend_rows=_count_labels(styles) + 2 + bool(least))
     for row in shown:
-        axes.plot(*zip(*row.curve, strict=True), **styles[row.name])
+        _draw_line(axes, row.curve, styles[row.name])
     if base.curve:
-        axes.plot(*zip(*base.curve, strict=True), label="base model", **BASE)
+        _draw_line(axes, base.curve, LineStyle("black", "--", linewidth=1.2, label="base model"))
     if k:
         axes.axvline(k, color=GREY, linestyle=":", linewidth=1.2, label=f"k of the gate: {k}")
     if k and least:
-        threshold = {"color": VERMILION, "marker": "_", "markersize": 12, "markeredgewidth": 2.5, "linestyle": "none"}
-        axes.plot([k], [least], label=f"least {label_pass_at(k)} for RL: {least:g}", **threshold)
+        label = f"minimum {label_pass_at(k)} for RL: {least:g}"
+        axes.plot([k], [least], "_", color=VERMILION, markersize=12, markeredgewidth=2.5, label=label)
     axes.set_xscale("log", base=2)
     show_plain_ticks(axes)
     axes.set(xlabel="k", ylabel="Pass@k before RL")
@@ -196,26 +200,27 @@ def _draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None)
     return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
 
 
-def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Callable[[Row], float | None]) -> Plot:
+def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
     """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
     shown = select_finished(rows, predictor)
     return Plot(
         f"Predicted by {label}",
-        "One point a candidate that finished RL, with its 95 % interval and the least-squares line; markers by subset as in"
-        " the plot of Pass@1." + " Hollow: a result from elsewhere." * any(r.elsewhere for r in shown),
+        "One point per candidate that finished RL, with its 95% interval and the least-squares line; markers by subset as in"
+        " the plot of Pass@1." + " Hollow: an external result." * any(r.elsewhere for r in shown),
         _draw_prediction(shown, label + " (random subsets)" * predictor.restricted, measure) if shown else "",
         f"no candidate with RL to judge {label} by",
     )
 
 
-def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], float | None]) -> str:
+def _draw_prediction(shown: list[Row], label: str, measure: Measure) -> str:
     figure, axes = start()
+    points = [(row, x, y) for row, y in list_scores(shown) if (x := measure(row)) is not None]
     for subset, theirs in sorted({(row.candidate.subset, bool(row.elsewhere)) for row in shown}):
-        alike = [row for row in shown if (row.candidate.subset, bool(row.elsewhere)) == (subset, theirs)]
+        alike = [(row, x, y) for row, x, y in points if (row.candidate.subset, bool(row.elsewhere)) == (subset, theirs)]
         axes.errorbar(
-            [measure(row) for row in alike],
-            [row.score for row in alike],
-            yerr=list(zip(*map(_measure_bar, alike), strict=True)),
+            [x for _, x, _ in alike],
+            [y for *_, y in alike],
+            yerr=list(zip(*(_measure_bar(row, y) for row, _, y in alike), strict=True)),
             color=SUBSET_COLORS.get(subset, GREY),
             markerfacecolor="white" if theirs else None,
             marker=SUBSET_MARKERS.get(subset, "s"),
@@ -223,33 +228,59 @@ def _draw_prediction(shown: list[Row], label: str, measure: Callable[[Row], floa
             elinewidth=1.2,
         )
     axes.locator_params(nbins=5)
-    x = [measure(row) for row in shown]
-    line = fit_line(x, [row.score for row in shown])
-    if line:
-        axes.plot([min(x), max(x)], [line[0] * end + line[1] for end in (min(x), max(x))], color=GREY)
+    xs = [x for _, x, _ in points]
+    if line := fit_line(xs, [y for *_, y in points]):
+        axes.plot([min(xs), max(xs)], [line[0] * end + line[1] for end in (min(xs), max(xs))], color=GREY)
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
     return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
 
 
-def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, dict]:
-    """Returns the line of each candidate that is shown; of many, one a subset stands in the legend."""
+@dataclass
+class LineStyle:
+    """How a candidate's line is drawn; without a label it is not in the legend."""
+
+    color: str
+    linestyle: str
+    marker: str = ""
+    linewidth: float = 1.5
+    alpha: float = 1.0
+    label: str = ""
+
+
+def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, LineStyle]:
+    """Returns the line style of each shown candidate; of many, the legend has one per subset."""
     styles, named = {}, set()
     for index, row in enumerate(rows):
+        if row not in shown:
+            continue
         subset = row.candidate.subset
-        style = {"markersize": 3.5, "linestyle": "-" if subset in ("random", "") else ":"}
-        if len(rows) > MOST_NAMED:
-            style |= {"color": SUBSET_COLORS.get(subset, GREY), "linewidth": 1, "alpha": 0.7}
-            if subset not in named and row in shown:
-                count = sum(r.candidate.subset == subset for r in shown)
-                style["label"] = shorten(f"{subset or FINISHED} ({count} candidates)")
-                named.add(subset)
-        else:
-            style |= {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
-            style["label"] = shorten(row.name)
-        if row in shown:
-            styles[row.name] = style
+        dashes = "-" if subset in ("random", "") else ":"
+        if len(rows) <= MOST_NAMED:
+            marker = MARKERS[index % len(MARKERS)]
+            styles[row.name] = LineStyle(PALETTE[index % len(PALETTE)], dashes, marker, label=shorten(row.name))
+            continue
+        styles[row.name] = LineStyle(SUBSET_COLORS.get(subset, GREY), dashes, linewidth=1, alpha=0.7)
+        if subset not in named:
+            number = sum(r.candidate.subset == subset for r in shown)
+            styles[row.name].label = shorten(f"{subset or FINISHED} ({number} candidates)")
+            named.add(subset)
     return styles
 
 
-def _count_labels(styles: dict[str, dict]) -> int:
-    return sum("label" in style for style in styles.values())
+def _draw_line(axes: "Axes", points: list, style: LineStyle) -> None:
+    x, y = zip(*points, strict=True)
+    axes.plot(
+        x,
+        y,
+        color=style.color,
+        linestyle=style.linestyle,
+        marker=style.marker,
+        markersize=3.5,
+        linewidth=style.linewidth,
+        alpha=style.alpha,
+        label=style.label or None,
+    )
+
+
+def _count_labels(styles: dict[str, LineStyle]) -> int:
+    return sum(bool(style.label) for style in styles.values())

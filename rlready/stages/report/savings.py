@@ -168,15 +168,15 @@ def _draw(pool: Pool, prices: list[Price], k: int | None) -> str:
 
     lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), MAIN_COLORS, strict=True)]
     lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
-    marks = [(found, MARKS[found.label]) for found in prices if found.label in MARKS and found.regret is not None]
+    marks = [(one, one.regret, MARKS[one.label]) for one in prices if one.label in MARKS and one.regret is not None]
     with matplotlib.rc_context(STYLE):
         figure, axes = start(legend_rows=len(lines) + len(marks))
         axes.axvline(AFFORDED, color=GREY, linestyle=":", linewidth=1)
         axes.axhline(LOST, color=GREY, linestyle=":", linewidth=1)
         for label, points, color in lines:
             axes.plot(*zip(*points, strict=True), color=color, marker=".", label=shorten(label))
-        for found, mark in marks:
-            axes.plot([found.share], [found.regret], mark, color="black", markersize=8, label=shorten(found.label))
+        for found, regret, mark in marks:
+            axes.plot([found.share], [regret], mark, color="black", markersize=8, label=shorten(found.label))
         axes.set(xlabel=f"{_name_cost(pool)}, as a share of RL for all", ylabel="regret in Pass@1")
         axes.set_xlim(left=0)
         figure.legend(loc="lower center")
