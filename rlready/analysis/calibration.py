@@ -1,4 +1,4 @@
-"""Thresholds and a budget for the gate, learned from runs in which RL ran for all, and judged on what was left out."""
+"""Calibration: thresholds and a budget for the gate, learned from runs with RL for all and judged on what was left out."""
 
 import dataclasses
 import itertools
@@ -19,24 +19,24 @@ from rlready.records.outcome import PredictorsRecord
 from rlready.stats.intervals import LEVEL, MIN_POINTS, draw_clusters
 from rlready.stats.ties import TIE, count_share, number_levels, order_best, reaches
 
-TOLERATED = (0.0, 0.005, 0.01, 0.02, 0.05)  # expected regrets in Pass@1, on the settings that a rule is chosen on
-DRAWS = 100  # draws of settings that a rule is tried on
-PARTITIONS = 24  # of the settings in thirds, each of which is judged by what the others taught
+TOLERATED = (0.0, 0.005, 0.01, 0.02, 0.05)  # expected regret in Pass@1 on the settings that a rule is chosen on
+DRAWS = 100  # resamplings of the settings that a rule is tried on
+PARTITIONS = 24  # of the settings into thirds, each judged by rules learned on the others
 MOST_THRESHOLDS = 8
 BUDGETS = tuple(eighth / 8 for eighth in range(1, 8))  # shares of the candidates
 RANKED = ("pass_at_k", "pass_at_1", "generalization_loss")
-MOST_RISE = 100.0  # rejects nobody
+MOST_RISE = 100.0  # rejects none
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the gate would be set to.
+    """Thresholds and budget for the gate.
 
     Attributes:
-        lead: Least Pass@k over the base model's; -1 rejects nobody.
-        rise: Greatest rise of the held-out loss, where it is compared; 100 rejects nobody.
-        budget: Share of the candidates that may go on to RL; 1: all.
-        rank_by: What the budget goes by.
+        lead: Minimum Pass@k over the base model's; -1 rejects none.
+        rise: Maximum rise of the held-out loss, if it is compared; 100 rejects none.
+        budget: Maximum share of the candidates that get RL.
+        rank_by: What the budget ranks by.
     """
 
     lead: float = -1.0
@@ -46,7 +46,7 @@ class Rule:
 
     @property
     def parts(self) -> int:
-        """How many of its parts can reject anybody."""
+        """How many of its parts can reject a candidate."""
         return (self.lead > -1) + (self.rise < MOST_RISE) + (self.budget < 1)
 
     def set_gate(self, candidates: int) -> dict[str, float | int | str]:
@@ -71,17 +71,17 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A run in which RL ran for all: its candidates, each with the score of its setting, the mean over seeds.
+class CalibrationRun:
+    """A run with RL for all: its candidates, each with the mean score of its setting.
 
     Attributes:
         pool: Scores and costs of the candidates.
         names: Their settings.
-        passes: Whether the gate approves them without the thresholds that are learned.
-        numbers: By name: lead and rise, beyond every threshold where the gate does not compare them; what a budget ranks by.
-        problems: The same of every problem, candidates x problems; of what is no mean over problems, or without counts, none.
-        groups: The group of each problem, of those that belong together.
-        floor: What is left where nobody is approved: the base model's score, or the lowest.
+        passes: Whether the gate approves them without the learned thresholds.
+        numbers: Lead, rise and what a budget ranks by; lead and rise pass every threshold if the gate does not compare them.
+        problems: Those of the numbers that are means over problems, per problem: candidates x problems; empty without counts.
+        groups: The group of each problem.
+        floor: The score if none is approved: the base model's, or the lowest.
     """
 
     pool: Pool
@@ -92,13 +92,13 @@ class Bench:
     groups: Sequence[Hashable]
     floor: float
 
-    def redraw(self, seed: int) -> "Bench":
-        """Returns the run as measured on other problems: those that it has, drawn with replacement, groups as a whole."""
+    def redraw(self, seed: int) -> "CalibrationRun":
+        """Returns the run as if measured on other problems: its own, resampled by group."""
         drawn = draw_clusters(self.groups, 1, seed)[0] if self.problems else np.ones(1)
         means = {name: values @ drawn / drawn.sum() for name, values in self.problems.items()}
         return dataclasses.replace(self, numbers=self.numbers | means)
 
-    def keep(self, held: np.ndarray) -> "Bench":
+    def keep(self, held: np.ndarray) -> "CalibrationRun":
         """Returns the run with these candidates only."""
         parts = {name: getattr(self.pool, name)[held] for name in ("scores", "full", "rl", "measured")}
         settings = list(itertools.compress(self.pool.settings, held))
@@ -113,17 +113,17 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Tradeoff:
-    """A point of the frontier: what a tolerance leads to, in the mean of trials on settings that had no part in the choice.
+class FrontierPoint:
+    """What a tolerance leads to, as the mean of trials on settings that had no part in the choice.
 
     Attributes:
-        tolerated: Expected regret that the rule may have on the settings it was chosen on.
-        rule: Chosen on all settings: what to use.
+        tolerated: Maximum expected regret of the rule on the settings it was chosen on.
+        rule: The rule to use, chosen on all settings.
         share: Cost as a share of RL for all.
-        share_interval: What 95% of the trials cost.
-        regret: How far the best that got RL ended below the best of all.
-        regret_interval: What 95% of the trials lost; None where hardly any lost anything, which cannot show what others would.
-        drawn: Regret of as much RL at random, between two numbers of candidates on a line.
+        share_interval: Its range over 95% of the trials.
+        regret: How far the best candidate with RL ended below the best of all.
+        regret_interval: Its range over 95% of the trials; None if hardly any trial had a regret.
+        drawn: Regret of RL at random for the same cost, by linear interpolation.
     """
 
     tolerated: float
@@ -135,12 +135,12 @@ class Tradeoff:
     drawn: float
 
 
-def set_up(sweep: SweepResult, name: str) -> Bench:
-    """Returns what can be learned of a run, as the gate of its recipe would judge it.
+def set_up(sweep: SweepResult, name: str) -> CalibrationRun:
+    """Returns a run with its candidates as the gate of its recipe would judge them.
 
     Args:
         sweep: Its outcomes.
-        name: What messages call it.
+        name: Its name in messages.
 
     Raises:
         InputError: If RL did not run for all of its candidates, or their costs or the gate's numbers are missing.
@@ -150,12 +150,11 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
     if not pools:
         ran = sum(row.score is not None for row in rows)
         raise InputError(
-            f"{name}: RL ran for {ran} of {len(rows)} candidates; what the gate gets wrong shows only where it ran for all:"
-            " run it with gate_mode=audit"
+            f"{name}: RL ran for {ran} of {len(rows)} candidates; calibration needs it for all: run it with gate_mode=audit"
         )
     pool = pools[0]
     if not pool.priced:
-        raise InputError(f"{name}: not all costs were recorded, on one kind of device, so no budget can be weighed")
+        raise InputError(f"{name}: not all costs were recorded on one kind of device, so no budget can be chosen")
     floor = float(pool.scores.min()) if base.score is None else base.score
     members = [Setting(setting.name, [row]) for setting in pool.settings for row in setting.rows]
     scores = np.repeat(pool.scores, [len(setting.rows) for setting in pool.settings])
@@ -172,7 +171,7 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
         judged.append([checks.get(f"Pass@{k}{LEAD}", math.inf), checks.get(RISE, -math.inf), *ranked])
     numbers = dict(zip(("lead", "rise", *RANKED), np.array(judged, dtype=float).T, strict=True))
     if np.isnan(numbers["lead"]).all():
-        raise InputError(f"{name}: no candidate has a Pass@k over the base model's; another version measured it")
+        raise InputError(f"{name}: no candidate has a Pass@k over the base model's; an older version measured it")
     if not any(passes):
         raise InputError(f"{name}: the gate approves none of {len(members)}, whatever its thresholds: {verdict.reason}")
     by_candidate = dataclasses.replace(make_pool(members, base, pool.label), scores=scores)
@@ -180,11 +179,11 @@ def set_up(sweep: SweepResult, name: str) -> Bench:
     base_predictors = (sweep.baseline.predictors or PredictorsRecord()) if sweep.baseline else None
     problems = _list_problems(measured, base_predictors, k)
     groups = measured[0].groups or range(len(measured[0].correct))
-    return Bench(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, groups, floor)
+    return CalibrationRun(by_candidate, [member.name for member in members], np.array(passes), numbers, problems, groups, floor)
 
 
 def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | None, k: int | None) -> dict[str, np.ndarray]:
-    """Returns Pass@k, Pass@1 and lead of every problem; nothing where counts are missing."""
+    """Returns Pass@k, Pass@1 and lead of every problem; nothing if counts are missing."""
     records, count = [*measured, *([base] if base else [])], len(measured)
     curves = [[values for one in records if (values := list_pass_at_k(one, size)) is not None] for size in (k, 1)]
     if len(curves[0]) < len(records) or len({*map(len, curves[0])}) > 1:
@@ -193,16 +192,16 @@ def _list_problems(measured: list[PredictorsRecord], base: PredictorsRecord | No
     return {"pass_at_k": at_k[:count], "pass_at_1": at_1[:count]} | ({"lead": at_k[:count] - at_k[count]} if base else {})
 
 
-def calibrate(benches: list[Bench]) -> list[Tradeoff]:
+def calibrate(benches: list[CalibrationRun]) -> list[FrontierPoint]:
     """Returns what each tolerance leads to.
 
-    A rule is chosen by its expected cost and regret over draws of the settings, so that it does not hang on the best of them
-    alone. What to expect of it is told by trials: each third of a run's settings is judged by a rule that was chosen in the
-    same way on the other two, of several runs on the other runs, as if the run had been measured on other problems. So no
-    result has a part in its own verdict, and the trials scatter by settings, problems, runs and what is learned.
+    A rule is chosen by its expected cost and regret over resampled settings, so that it does not depend on the best one alone.
+    What to expect of it comes from trials: each third of a run's settings is judged by a rule chosen in the same way on the
+    other two thirds (with several runs: on the other runs), as if the run had been measured on other problems. So no result
+    has a part in its own verdict, and the trials vary by settings, problems, runs and learned rules.
 
     Args:
-        benches: Runs; a setting that stands in several is left out of all at once.
+        benches: The runs; a setting that is in several is left out of all at once.
 
     Raises:
         InputError: If they have fewer than 8 settings.
@@ -210,7 +209,7 @@ def calibrate(benches: list[Bench]) -> list[Tradeoff]:
     names = list(dict.fromkeys(name for bench in benches for name in bench.names))
     if len(names) < MIN_POINTS:
         raise InputError(
-            f"{len(names)} settings finished RL; thresholds need at least {MIN_POINTS} to be learned on some and judged on"
+            f"{len(names)} settings finished RL; thresholds need at least {MIN_POINTS}, to be learned on some and judged on"
             " others: run a larger sweep with gate_mode=audit, or name several runs"
         )
     trials = [trial for number in range(PARTITIONS) if (trial := _try_out(benches, names, number)) is not None]
@@ -221,11 +220,11 @@ def calibrate(benches: list[Bench]) -> list[Tradeoff]:
         sure = tuple(ends[1]) if ends[1][1] > TIE else None
         traces = [np.array(trace(bench.pool, None)).T for bench in benches]
         at_random = [np.interp(share, shares, regrets) for shares, regrets in traces]
-        frontier.append(Tradeoff(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
+        frontier.append(FrontierPoint(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
     return frontier
 
 
-def _try_out(benches: list[Bench], names: list[str], number: int) -> np.ndarray | None:
+def _try_out(benches: list[CalibrationRun], names: list[str], number: int) -> np.ndarray | None:
     """Judges a run, measured on other problems, by rules chosen without it, and each third of its settings without that third.
 
     Returns:
@@ -247,7 +246,7 @@ def _try_out(benches: list[Bench], names: list[str], number: int) -> np.ndarray 
     return np.stack([_measure(test, by_rule, drawn)[:, :, 0] for by_rule in taken])
 
 
-def judge(rule: Rule, bench: Bench, drawn: np.ndarray | None = None) -> np.ndarray:
+def judge(rule: Rule, bench: CalibrationRun, drawn: np.ndarray | None = None) -> np.ndarray:
     """Returns how often each candidate of a run gets RL by a rule: draws x candidates; as the gate does with its recipe.
 
     Args:
@@ -260,10 +259,10 @@ def judge(rule: Rule, bench: Bench, drawn: np.ndarray | None = None) -> np.ndarr
     return _spend(bench, passed, drawn, rule.budget, rule.rank_by)[:, :, 0].T
 
 
-def _choose(benches: list[Bench]) -> dict[float, Rule]:
-    """Returns the cheapest rule whose expected regret is tolerated, by tolerance; where none is, the one that loses least.
+def _choose(benches: list[CalibrationRun]) -> dict[float, Rule]:
+    """Returns the cheapest rule whose expected regret is tolerated, by tolerance; if none is, the one with the least regret.
 
-    Of rules that cost the same the one with the fewest parts is taken.
+    Among rules of the same cost, the one with the fewest parts is chosen.
     """
     leads = [-1.0, *_divide([bench.numbers["lead"] for bench in benches])]
     rises = [MOST_RISE, *_divide([bench.numbers["rise"] for bench in benches])]
@@ -286,7 +285,7 @@ def _choose(benches: list[Bench]) -> dict[float, Rule]:
 
 
 def _divide(values: list[np.ndarray]) -> list[float]:
-    """Returns thresholds about halfway between neighbouring values, in as few digits as tell these apart; at most 8."""
+    """Returns at most 8 thresholds about halfway between neighbouring values, in as few digits as possible."""
     known = np.unique(np.concatenate(values))
     known = known[np.isfinite(known)].tolist()
     pairs = [(low, high) for low, high in itertools.pairwise(known) if high - low > 5 * TIE]
@@ -302,7 +301,7 @@ def _write_between(low: float, high: float) -> float:
     return next(number for number in shorter if low + edge <= number <= high - edge)
 
 
-def _try(bench: Bench, leads: list[float], rises: list[float], budgets: list[tuple[float, str]]) -> np.ndarray:
+def _try(bench: CalibrationRun, leads: list[float], rises: list[float], budgets: list[tuple[float, str]]) -> np.ndarray:
     """Returns the expected cost and regret of every rule, over draws of a run's settings: 2 x rules."""
     drawn = draw_clusters(bench.names, DRAWS)
     passed = _pass(bench, *map(np.ravel, np.meshgrid(leads, rises, indexing="ij")))
@@ -311,19 +310,19 @@ def _try(bench: Bench, leads: list[float], rises: list[float], budgets: list[tup
     return np.concatenate(found, axis=1)
 
 
-def _pass(bench: Bench, leads: np.ndarray, rises: np.ndarray) -> np.ndarray:
-    """Returns which candidates hold the thresholds: thresholds x candidates. What is missing approves nobody."""
+def _pass(bench: CalibrationRun, leads: np.ndarray, rises: np.ndarray) -> np.ndarray:
+    """Returns which candidates pass the thresholds: thresholds x candidates. A missing value does not pass."""
     lead, rise = bench.numbers["lead"], bench.numbers["rise"]
     return bench.passes & reaches(lead, leads[:, None]) & reaches(rises[:, None], rise)
 
 
-def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, rank_by: str) -> np.ndarray:
+def _spend(bench: CalibrationRun, passed: np.ndarray, drawn: np.ndarray, budget: float, rank_by: str) -> np.ndarray:
     """Returns how often each candidate gets RL: candidates x draws x thresholds.
 
     Args:
         bench: The run.
-        passed: Which candidates hold the thresholds.
-        drawn: How often each candidate stands in a draw.
+        passed: Which candidates pass the thresholds.
+        drawn: How often each candidate is in a draw.
         budget: Share of the draw that may get RL; the best first, as the gate ranks.
         rank_by: What is best.
     """
@@ -340,7 +339,7 @@ def _spend(bench: Bench, passed: np.ndarray, drawn: np.ndarray, budget: float, r
     return taken
 
 
-def _measure(bench: Bench, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+def _measure(bench: CalibrationRun, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Returns cost, as a share of RL for all, and regret: 2 x draws x thresholds.
 
     Args:

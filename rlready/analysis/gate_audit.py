@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Row, compare, list_scores
-from rlready.analysis.format import show_result
+from rlready.analysis.format import count, show_result
 from rlready.stats.intervals import bound_drawn_share, estimate_interval
 
 
@@ -124,10 +124,9 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         return "The gate rejected none, so there are no rejections to check."
     if not seen:
         return (
-            f"How many of the {len(rejected)} rejections are wrong is unknown: RL ran for none of the rejected. To find out,"
-            " run again with gate_audit_fraction above 0, which runs RL for a random share of them, or with"
-            " gate_mode=audit, which"
-            " runs it for all."
+            f"Unknown: RL ran for none of {count(len(rejected), 'rejected candidate')}. To find out, run again with"
+            " gate_audit_fraction above 0, which runs RL for a random share of them, or with gate_mode=audit, which runs it for"
+            " all."
         )
     if not approved:
         return (

@@ -48,7 +48,7 @@ def find_reversals(rows: list[Row]) -> Reversals | None:
     apart = {number for phase in (0, 1) for number in find_scattered([both[phase] for both in values])}
     scattered = [setting.name for number, setting in enumerate(known) if number in apart]
     settings = [(setting.name, *values[number]) for number, setting in enumerate(known) if number not in apart]
-    before, after = (pool_deviation([both[phase] for both in settings]) for phase in (1, 2))
+    before, after = pool_deviation([one[1] for one in settings]), pool_deviation([one[2] for one in settings])
     pairs = list(itertools.combinations(settings, 2))
     if before is None or after is None or not pairs:
         return None

@@ -9,7 +9,7 @@ from rlready.cli.arguments import add_work, find_past_run
 from rlready.errors import InputError
 
 if TYPE_CHECKING:
-    from rlready.analysis.calibration import Tradeoff
+    from rlready.analysis.calibration import FrontierPoint
     from rlready.analysis.sweep_result import SweepResult
 
 TEXT = "Learn thresholds for the gate from runs with RL for all."
@@ -81,7 +81,7 @@ def _read_run(name: str, arguments: argparse.Namespace) -> "SweepResult":
     return read_sweep(path)
 
 
-def _print_frontier(steps: "list[Tradeoff]") -> None:
+def _print_frontier(steps: "list[FrontierPoint]") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -107,7 +107,7 @@ def _print_frontier(steps: "list[Tradeoff]") -> None:
     Console(width=max(Console().width, 140)).print(table)
 
 
-def describe(step: "Tradeoff") -> str:
+def describe(step: "FrontierPoint") -> str:
     """Returns in words what to expect of the thresholds, and how sure that is."""
     from rlready.analysis.format import show_estimate
 

@@ -120,10 +120,11 @@ def test_what_the_gate_avoided_is_one_sentence():
     unknown = weigh_gate([enforce(row) for row in ROWS], BASE)
     mean = (110 + 310) / 2
     assert unknown.list_figures() == pytest.approx({"gate/avoided_share": (2 * mean - 60) / (4 * mean)})
-    assert unknown.said.endswith("Whether one of them would have ended best is unknown without an audit (gate_mode=audit or"
-                                 " gate_audit_fraction).")  # fmt: skip
+    without = "Whether a candidate without RL would have ended best is unknown without an audit"
+    assert unknown.said.endswith(f"{without} (gate_mode=audit or gate_audit_fraction).")
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
-    assert "RL ran for 1 of the 2 rejected candidates anyway; none beat the best approved one." in weigh_gate(half, BASE).said
+    said = "RL ran for 1 of the 2 rejected candidates anyway; none beat the best approved one."
+    assert said in weigh_gate(half, BASE).said
     assert weigh_gate(half, BASE).said.endswith("The other 1 was not run.")
     assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
 
@@ -144,7 +145,10 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
                         enforce(nobody[3])], BASE)  # fmt: skip
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
-    assert all_approved.avoided == pytest.approx(-MEASURED) and "which costs 6% more than running RL on all of them" in all_approved.said
+    assert (
+        all_approved.avoided == pytest.approx(-MEASURED)
+        and "which costs 6% more than running RL on all of them" in all_approved.said
+    )
     every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)
     assert weigh_gate([*every[:3], read_row(last, 64)], BASE).said == (

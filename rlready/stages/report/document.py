@@ -1,11 +1,9 @@
-"""The report as a page and as Markdown. Every text comes from outside until it is escaped: names and reasons may be hostile."""
+"""The report as a page and as Markdown. All text is untrusted until it is escaped: names and reasons may be hostile."""
 
 import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from string import Template
 from textwrap import shorten
 
 DECISIONS = ("approved", "rejected", "undecided")
@@ -30,13 +28,13 @@ Table = list[list[str]]
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot for the page, all but the drawing as plain text.
+    """A plot for the page; everything except the drawing is plain text.
 
     Attributes:
         title: What it shows.
         caption: How to read it.
-        drawing: HTML; empty where there is nothing to show.
-        missing: Then the reason why.
+        drawing: HTML; empty if there is nothing to show.
+        missing: The reason why it is empty.
     """
 
     title: str
@@ -47,12 +45,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Passage:
-    """Texts from outside that the page shows when asked to.
-
-    Attributes:
-        title: What they are.
-        lines: (label, text) of each.
-    """
+    """Folded untrusted texts, as pairs (label, text)."""
 
     title: str
     lines: Sequence[tuple[str, str]]
@@ -60,7 +53,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; all of it is plain text but the plots' drawings.
+    """A part of the report; everything except the plots' drawings is plain text.
 
     Attributes:
         title: Its heading.
@@ -69,8 +62,8 @@ class Section:
         notes: What to know about the table.
         plots: Shown on the page only.
         passages: Each folded; a section with some is on the page only.
-        summed: Whether the table's last row is set off from the others.
-        folded: Whether the page shows table and passages only when asked to.
+        summed: Whether the table's last row is set apart.
+        folded: Whether the page folds table and passages.
     """
 
     title: str
@@ -94,6 +87,8 @@ class Document:
         plots: What shows the answer, on the page only.
         texts: The other sentences of the result.
         sections: What follows.
+        minor: Sections folded into one line of the page, because too few points support them.
+        minor_title: That line.
     """
 
     title: str
@@ -102,104 +97,32 @@ class Document:
     plots: Sequence[Plot]
     texts: Sequence[str]
     sections: Sequence[Section]
+    minor: Sequence[Section] = ()
+    minor_title: str = ""
 
 
 def render_html(document: Document) -> str:
     """Returns the report as one page that needs nothing from outside."""
-    return Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(document.title),
-        lead=html.escape(document.lead),
-        failures=f'<div class="failures">\n{_tag_all("p", document.failures)}\n</div>' if document.failures else "",
-        plots=_render_plots(document.plots),
-        result=_tag_all("p", document.texts),
-        sections="\n".join(map(_render_section, document.sections)),
-    )
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("rlready.stages.report", ".")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    pages.filters |= {"verdict": _split_verdict, "figure": _split_figure, "short": shorten_reason}
+    return pages.get_template("page.html").render(document=document, text_columns=TEXT_COLUMNS)
 
 
-def _render_section(section: Section) -> str:
-    parts = [f"<h2>{html.escape(section.title)}</h2>", _tag_all("p", section.texts)]
-    if section.table:
-        table = _render_html_table(section)
-        if section.folded:
-            table = _fold(f"{len(section.table) - 1} rows", table)
-        parts.append(table)
-    if section.notes:
-        parts.append(f"<ul>\n{_tag_all('li', section.notes)}\n</ul>")
-    if section.passages:
-        passages = "\n".join(map(_render_passage, section.passages))
-        parts.append(_fold(f"{len(section.passages)} of them", passages) if section.folded else passages)
-    return "\n".join(part for part in (*parts, _render_plots(section.plots)) if part)
-
-
-def _render_passage(passage: Passage) -> str:
-    lines = "\n".join(f"<dt>{html.escape(label)}</dt>\n<dd>{html.escape(text)}</dd>" for label, text in passage.lines)
-    return _fold(passage.title, f"<dl>\n{lines}\n</dl>")
-
-
-def _fold(title: str, content: str) -> str:
-    return f"<details><summary>{html.escape(title)}</summary>\n{content}</details>"
-
-
-def _render_plots(plots: Sequence[Plot]) -> str:
-    figures = [
-        f"<figure><h3>{html.escape(plot.title)}</h3>"
-        + (plot.drawing or f'<p class="nothing">nothing to show: {html.escape(plot.missing)}</p>')
-        + f"<figcaption>{html.escape(plot.caption)}</figcaption></figure>"
-        for plot in plots
-    ]
-    return '<div class="plots">\n{}\n</div>'.format("\n".join(figures)) if figures else ""
-
-
-def _tag_all(tag: str, texts: Sequence[str]) -> str:
-    return "\n".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
-
-
-def _render_html_table(section: Section) -> str:
-    header, *body = section.table
-    classes = [f' class="{column.lower()}"' if column in TEXT_COLUMNS else "" for column in header]
-    head = "".join(f'<th scope="col"{kind}>{html.escape(text)}</th>' for text, kind in zip(header, classes, strict=True))
-    lines = []
-    for first, *rest in body:
-        cells = [
-            f"<td{kind}>{_render_cell(column, text)}</td>"
-            for column, kind, text in zip(header[1:], classes[1:], rest, strict=True)
-        ]
-        lines.append(f'<tr><th scope="row"{classes[0]}>{html.escape(first)}</th>{"".join(cells)}</tr>')
-    rows = "\n".join(lines)
-    summed = " summed" if section.summed else ""
-    return (
-        f'<div class="scroll{summed}" role="region" aria-label="{html.escape(section.title)}" tabindex="0">'
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _render_cell(column: str, text: str) -> str:
-    if column == "Verdict":
-        return _render_verdict(text)
-    if column == "Reason":
-        short = shorten_reason(text)
-        if short != text:
-            return f"<details><summary>{html.escape(short)}</summary>{html.escape(text)}</details>"
-    if column in TEXT_COLUMNS:
-        return html.escape(text)
+def _split_figure(text: str) -> tuple[str, str, str]:
+    """Returns a figure, its interval or error, and the shares of samples behind it."""
     figure, _, shares = text.partition("; ")
     uncertain = re.fullmatch(r"([^ ]+) ([\[±(].*)", figure)
-    value, interval = uncertain.groups() if uncertain else (figure, "")
-    parts = [
-        f'<span class="{kind}">{html.escape(part)}</span>'
-        for kind, part in (("interval", interval), ("shares", shares))
-        if part
-    ]
-    return " ".join([html.escape(value), *parts])
+    return (uncertain[1], uncertain[2], shares) if uncertain else (figure, "", shares)
 
 
-def _render_verdict(text: str) -> str:
-    """Returns the decision as a badge and what is in brackets behind it as a mark."""
+def _split_verdict(text: str) -> tuple[str, str, list[str]]:
+    """Returns a decision, its kind of badge or nothing, and its marks, which are in parentheses."""
     decision, *marks = re.split(r" \(|\)", text)
     kind = decision if decision in DECISIONS else "failed" if decision.endswith(" failed") else ""
-    badge = f'<span class="badge {kind}">{html.escape(decision)}</span>' if kind else html.escape(decision)
-    kinds = [(mark, "mark failed" if mark.endswith(" failed") else "mark") for mark in marks if mark]
-    return badge + "".join(f'<span class="{kind}">{html.escape(mark)}</span>' for mark, kind in kinds)
+    return decision, kind, [mark for mark in marks if mark]
 
 
 def shorten_reason(reason: str) -> str:
@@ -212,7 +135,7 @@ def render_markdown(document: Document) -> str:
     """Returns the report's texts and tables as Markdown."""
     lines = [f"# {_escape_markdown(document.title)}", f"**{_escape_markdown(document.lead)}**"]
     lines += map(_escape_markdown, (*document.failures, *document.texts))
-    for section in (section for section in document.sections if not section.passages):
+    for section in (section for section in (*document.sections, *document.minor) if not section.passages):
         parts = [*map(_escape_markdown, section.texts)]
         if section.table:
             parts.append(_render_markdown_table(section.table))

@@ -4,16 +4,7 @@ import statistics
 from collections import Counter
 
 from rlready.analysis.comparison import Row, Setting, compare, group_settings, read_interval
-from rlready.analysis.format import (
-    count,
-    name_some,
-    show,
-    show_percent,
-    show_result,
-    show_score,
-    show_shares,
-    show_verdict,
-)
+from rlready.analysis.format import count, name_some, show, show_percent, show_result, show_score, show_shares, show_verdict
 from rlready.analysis.noise import ScoreNoise, compare_settings, measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.gate.lead import GREEDY, Lead

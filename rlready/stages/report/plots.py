@@ -130,14 +130,7 @@ def _draw_scores_by_epochs(rows: list[Row], base: Row) -> str:
         *(Line2D([], [], color=c, marker="o", markerfacecolor=f, label=name) for name, (*_, c, f) in phases.items()),
         *([Line2D([], [], label=BASE_LABEL, color="black", linestyle="--", linewidth=1.2)] if base.score is not None else []),
         *(
-            Line2D(
-                [],
-                [],
-                color=GREY,
-                linestyle="none",
-                marker=SUBSET_MARKERS.get(name, "s"),
-                label=shorten(name or FINISHED),
-            )
+            Line2D([], [], color=GREY, linestyle="none", marker=SUBSET_MARKERS.get(name, "s"), label=shorten(name or FINISHED))
             for name in subsets
         ),
     ]

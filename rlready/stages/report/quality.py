@@ -21,7 +21,7 @@ from rlready.stats.intervals import DRAWS, MIN_POINTS, bootstrap
 
 TOO_FEW, ALL_EQUAL = "not enough points", "undefined: all equal"
 DIFFERENCE_NOTES = [
-    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval with 0 in it shows no difference.",
+    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval with 0 in it shows no difference."
 ]
 
 

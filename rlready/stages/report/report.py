@@ -1,4 +1,4 @@
-"""Writes the report: which checkpoint was worth its RL, and whether the predictors were right."""
+"""The report: which checkpoint was worth its RL, and whether the predictors were right."""
 
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rlready.stages.report.reversal_section import describe_reversals
 from rlready.stages.report.samples import describe_samples
 from rlready.stages.report.savings import describe_policies
 from rlready.stages.report.selection import describe_choices
+from rlready.stats.intervals import MIN_POINTS
 
 LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
@@ -41,36 +42,38 @@ def write_report(sweep: SweepResult, html: Path, markdown: Path) -> None:
 
 
 def compose(sweep: SweepResult) -> Document:
-    """Returns the report: the answer and the plots that show it, then the rest of the result, then its sections."""
+    """Returns the report: the answer and its plots, then candidates, savings, costs and samples, then the statistics."""
     rows, base, k = read_rows(sweep)
     settings, noise = group_settings(rows), measure_noise(rows)
     trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
     leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains))
-    after = [
-        *describe_benchmarks(rows, base),
+    finished = [setting for setting in settings if setting.scores]
+    predictive = [
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
         *([describe_reversals(rows)] if noise.repeated else []),
-        describe_plateau(rows, k),
-        describe_policies(rows, base, k),
-        describe_audit(rows),
         describe_forecasts(rows),
     ]
     sections = [
         *([] if trains else describe_order(rows, k, by)),
         *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
         describe_candidates(rows, base, k, MOST_ROWS, trains),
-        *(after if trains else []),
-        Section("More plots", plots=others),
+        *(describe_benchmarks(rows, base) if trains else []),
+        *([describe_policies(rows, base, k), describe_audit(rows)] if trains else []),
+        describe_costs(rows, base, trains),
+        *([describe_plateau(rows, k)] if trains else []),
         *describe_samples(rows, base, k, MOST_ROWS),
         *describe_excerpts(rows, base, MOST_ROWS),
-        describe_costs(rows, base, trains),
+        *(predictive if trains and len(finished) >= MIN_POINTS else []),
+        Section("More plots", plots=others),
     ]
+    minor = predictive if trains and len(finished) < MIN_POINTS else []
+    few = f"Predictor quality, from {count(len(finished), 'setting')} with RL: weak evidence below {MIN_POINTS}"
     named = [name] if (name := sweep.parameters.get("base_model", "base model")) else []
     title = ": ".join([*named, count(len(rows), "candidate")])
     lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
-    return Document(title, lead, list_failures(sweep), leading, texts, sections)
+    return Document(title, lead, list_failures(sweep), leading, texts, sections, minor, few)
 
 
 def _divide(plots: list[Plot]) -> tuple[list[Plot], list[Plot]]:

@@ -14,7 +14,9 @@ from rlready.stages.report.figure import GREY, MAIN_COLORS, STYLE, finish, short
 AFFORDED, LOST = 0.4, 0.01  # good is what costs at most so much of RL for all and loses at most so much Pass@1
 MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
 TITLE = "Cost and regret of other policies"
-UNKNOWN = "Whether one of them would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
+UNKNOWN = (
+    "Whether a candidate without RL would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
+)
 NOTES = [
     "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, as a share of RL and"
     " benchmark for all. SFT is not counted. –: not all costs were recorded.",

@@ -22,14 +22,7 @@ FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.js
 
 
 def run(
-    parameters: str,
-    judged: str,
-    baseline: str,
-    results: list[str],
-    html: str,
-    markdown: str,
-    records: str,
-    verdicts: str,
+    parameters: str, judged: str, baseline: str, results: list[str], html: str, markdown: str, records: str, verdicts: str
 ) -> None:
     """Writes the report as HTML and Markdown, and records and verdicts as JSON; completes the tracking of cached candidates.
 
