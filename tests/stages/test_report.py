@@ -477,7 +477,7 @@ def test_sequential_sampling_shows_the_interval_and_no_correlation(report):
     assert page.tables["Candidates"]["random-4"][4] == "0.61-0.72 (sequential)"
     assert page.quality["Pass@64"][:2] == ["0", "not enough points"]
     assert page.quality["SFT greedy Pass@1"][0] == "5"
-    assert "Pass@64 was sampled sequentially: only an interval is known" in page.markdown
+    assert "Pass@64 was sampled sequentially, so only an interval is known" in page.markdown
 
 
 def test_a_k_beside_the_curve_comes_from_the_counts():
@@ -643,7 +643,7 @@ def test_a_sweep_in_which_nobody_was_approved_names_the_best_and_shows_the_curve
     assert why in page.markdown
     first, second = re.findall(r"<h3>(.*?)</h3>", page.html)[:2]
     assert (first, second) == ("Pass@k before RL", "Held-out loss during SFT")
-    assert "least Pass@64 for RL: 0.9" in page.html
+    assert "minimum Pass@64 for RL: 0.9" in page.html
 
 
 def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
