@@ -247,12 +247,12 @@ def _try_out(benches: list[CalibrationRun], names: list[str], number: int) -> np
 
 
 def judge(rule: Rule, bench: CalibrationRun, drawn: np.ndarray | None = None) -> np.ndarray:
-    """Returns how often each candidate of a run gets RL by a rule: draws x candidates; as the gate does with its recipe.
+    """Returns how often each candidate gets RL by a rule, as the gate decides with its recipe: draws x candidates.
 
     Args:
         rule: The rule.
         bench: The run.
-        drawn: How often each candidate stands in a draw, draws x candidates; by default there is one draw, the run itself.
+        drawn: How often each candidate is in a draw, draws x candidates; by default there is one draw, the run itself.
     """
     passed = _pass(bench, np.array([rule.lead]), np.array([min(rule.rise, MOST_RISE)]))
     drawn = np.ones((1, len(bench.names))) if drawn is None else drawn
@@ -317,15 +317,7 @@ def _pass(bench: CalibrationRun, leads: np.ndarray, rises: np.ndarray) -> np.nda
 
 
 def _spend(bench: CalibrationRun, passed: np.ndarray, drawn: np.ndarray, budget: float, rank_by: str) -> np.ndarray:
-    """Returns how often each candidate gets RL: candidates x draws x thresholds.
-
-    Args:
-        bench: The run.
-        passed: Which candidates pass the thresholds.
-        drawn: How often each candidate is in a draw.
-        budget: Share of the draw that may get RL; the best first, as the gate ranks.
-        rank_by: What is best.
-    """
+    """Returns how often each candidate gets RL: candidates x draws x thresholds; within the budget, the gate's best first."""
     wanted = drawn.T[:, :, None] * passed.T[:, None, :]
     if budget == 1:
         return wanted
@@ -340,13 +332,7 @@ def _spend(bench: CalibrationRun, passed: np.ndarray, drawn: np.ndarray, budget:
 
 
 def _measure(bench: CalibrationRun, taken: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Returns cost, as a share of RL for all, and regret: 2 x draws x thresholds.
-
-    Args:
-        bench: The run.
-        taken: How often each candidate gets RL, candidates x draws x thresholds.
-        drawn: How often each stands in a draw, draws x candidates.
-    """
+    """Returns cost, as a share of RL for all, and regret: 2 x draws x thresholds; `taken` is what `_spend` returns."""
     pool, full = bench.pool, drawn @ bench.pool.full
     measured = drawn @ pool.measured + pool.base
     shares = (np.tensordot(pool.full, taken, 1) + measured[:, None]) / full[:, None]
