@@ -108,31 +108,29 @@ def describe(runs):
 def test_a_rise_is_the_first_that_is_said(report):
     runs = make_runs(1, 8, 1, 8, 8)
     lead = describe(runs)[0]
-    assert lead.startswith("RL was still rising when it ended, so more steps (rl_steps) may turn the order: ")
-    assert "surely more than 10 % of random-4, random-1." in lead
+    assert lead.startswith("RL had not converged, so more steps (rl_steps) may change the ranking: ")
+    assert "(clearly more than 10% for random-4, random-1)." in lead
     assert "random-16 ended best after RL" in lead
     written = report(runs)
     table = written.tables["Did RL plateau?"]
-    assert [table[f"random-{2**n}"][-1] for n in range(5)] == ["rising", "level", "rising", "level", "level"]
-    assert written.markdown.index("still rising") < written.markdown.index("ended best")
+    assert [table[f"random-{2**n}"][-1] for n in range(5)] == ["rising", "plateaued", "rising", "plateaued", "plateaued"]
+    assert written.markdown.index("not converged") < written.markdown.index("ended best")
 
 
 def test_a_plateau_is_said_after_the_answer():
     said = describe(make_runs(8, 8, 8, 8, 9))
-    assert said[0].startswith("random-16 ended best") and any(
-        line.startswith("RL had plateaued when it ended") for line in said
-    )
+    assert said[0].startswith("random-16 ended best") and any(line.startswith("RL plateaued: ") for line in said)
 
 
 def test_rewards_that_scatter_tell_nothing():
     said = describe(make_runs(2, 2, 2, 2, 2, noise=0.2))
-    assert any(line.startswith("Whether RL had plateaued when it ended is not clear: ") for line in said)
+    assert any(line.startswith("RL may not have converged: ") for line in said)
 
 
 def test_many_candidates_tell_what_one_does_not():
     said = describe(make_runs(1.2, 1.2, 1.2, 1.2, 1.2, noise=0.01))
     rises = look_for_plateau(read_rows(SweepResult(make_runs(1.2, 1.2, 1.2, 1.2, 1.2, noise=0.01), None, {}))[0]).rises
-    assert not all(rise.rising for rise in rises.values()) and said[0].startswith("RL was still rising")
+    assert not all(rise.rising for rise in rises.values()) and said[0].startswith("RL had not converged")
 
 
 def test_the_gain_of_many_is_covered():
@@ -192,15 +190,15 @@ def test_a_step_without_a_reward_is_left_out_of_its_candidate_alone():
 
 def test_without_rewards_nothing_is_claimed(report):
     runs = [make_outcome("random", 1, 0.2, 0.7, 0.7, 0.4), make_outcome("random", 2, 0.3, 0.6, 0.7, 0.3)]
-    assert not any("levelled" in line or "rising" in line for line in describe(runs))
-    assert "No candidate has rewards of enough steps" in report(runs).markdown
+    assert not any("plateaued" in line or "converged" in line for line in describe(runs))
+    assert "no candidate has rewards for enough steps" in report(runs).markdown
 
 
 def test_what_mlflow_gets():
     plateau = look_for_plateau(read_rows(SweepResult(make_runs(1, 8, 8, 8, 8), None, {}))[0])
     late, gain = (sum(getattr(rise, name) for rise in plateau.rises.values()) for name in ("late", "gain"))
     assert plateau.list_figures() == {"rl/gain_share_of_last_quarter": pytest.approx(late / gain)}
-    assert plateau.list_tags()["rl.plateau"].startswith("RL was still rising")
+    assert plateau.list_tags()["rl.plateau"].startswith("RL had not converged")
     metrics = {name: value for name, _, value in list_metrics(make_runs(1)[0], "candidate")}
     assert metrics["rl/gain_of_last_quarter_low"] < metrics["rl/gain_of_last_quarter"] < metrics["rl/gain"]
 
