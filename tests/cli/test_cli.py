@@ -72,7 +72,7 @@ def test_a_closed_pipe_ends_quietly():
             "--set curate_sft_data: train.jsonl is a path on this machine",
         ),
         (["run", "--work", "what?"], "cannot lie below a folder with a question mark"),
-        (["report", "nowhere"], "no finished run here; rlready run makes one"),
+        (["report", "nowhere"], "no finished run here; start one with rlready run"),
         (["replay", "--set", "gate_kk=1"], "no finished run here"),
         (["follow"], "no KFP server: give --host or set KFP_HOST"),
     ],

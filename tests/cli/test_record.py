@@ -243,17 +243,17 @@ def test_costs_from_elsewhere_count_where_the_kind_of_device_is_the_same(tmp_pat
     found = balance(rows, base)
     # One run of RL here (2 x 1,030 s) and one elsewhere, at their mean for the one candidate without any.
     assert found.skipped == 1 and found.avoided == pytest.approx((2060 + 7200) / 2)
-    assert "| RL elsewhere | NVIDIA H100 | 1 | 3,600.0 |" in report(outcomes, tmp_path)
+    assert "| External RL | NVIDIA H100 | 1 | 3,600.0 |" in report(outcomes, tmp_path)
 
 
 def test_costs_of_another_kind_of_device_are_shown_and_not_compared(tmp_path):
     outcomes = add_results(make_audited([None], [(None, 0.0)]), in_0=0.5)
-    assert "the cost of RL elsewhere is unknown, or of another kind of device" in report(outcomes, tmp_path)
+    assert "the cost of external RL is unknown, or is of another kind of device" in report(outcomes, tmp_path)
 
 
 def test_the_command_line_says_which_run_it_does_not_find(tmp_path):
     (tmp_path / "r.csv").write_text(f"{HEADER}\na,0.5,,\n")
     line = [sys.executable, "-m", "rlready.cli", "record", "--work", str(tmp_path), "--results", "r.csv"]
     ended = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
-    assert ended.returncode == 2 and "no finished run here; rlready run makes one" in ended.stderr
+    assert ended.returncode == 2 and "no finished run here; start one with rlready run" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
