@@ -5,7 +5,7 @@ import time
 from contextlib import AbstractContextManager
 
 from rlready.cli.style import print_progress, show_clock
-from rlready.evaluation.parts import Reached
+from rlready.evaluation.parts import EvaluationProgress
 
 SECONDS_A_LINE = 15  # between lines where there is no terminal
 
@@ -21,14 +21,14 @@ class Meter(AbstractContextManager):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self.last: Reached | None = None
+        self.last: EvaluationProgress | None = None
         self.begun = self.said = 0.0
         columns = (TextColumn("{task.description:<22}", markup=False), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True)
         self.bar = Progress(*columns, TextColumn("{task.fields[speed]}", markup=False), console=console, transient=True)
         self.task = self.bar.add_task("", total=None, speed="")
 
-    def tell(self, reached: Reached) -> None:
+    def tell(self, reached: EvaluationProgress) -> None:
         """Shows how far it is."""
         now = time.time()
         first, self.last = self.last is None, reached
@@ -48,7 +48,7 @@ class Meter(AbstractContextManager):
             self.bar.stop()
 
 
-def describe_speed(reached: Reached, seconds: float) -> str:
+def describe_speed(reached: EvaluationProgress, seconds: float) -> str:
     """Returns tokens a second and the time left, at the speed of these seconds; nothing before the first completion."""
     drawn = reached.done - reached.kept
     if not drawn or seconds <= 0:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rlready.config import Sampling
 from rlready.errors import InputError
-from rlready.evaluation.parts import Reached, ask, list_parts, look
+from rlready.evaluation.parts import EvaluationProgress, find_progress, list_parts, sample_problems
 from rlready.evaluation.plan import Evaluation
 from rlready.evaluation.results import Results
 from rlready.evaluation.samples import FILE, join_parts
 from rlready.evaluation.suite import BenchmarkScore, average, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import find_model, takes_pictures, write_pointer
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.records.serialization import write_atomically
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw, Engine
@@ -22,14 +22,14 @@ from rlready.sampling.engine import Draw, Engine
 PARTS = "parts"  # folder of an evaluation's samples as they are drawn
 
 
-def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None]) -> Results:
+def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProgress], None]) -> Results:
     """Samples what is not in the folder yet, and scores all.
 
     Args:
         evaluation: From `plan_evaluation`.
         out: Folder of this evaluation: parts as they are drawn, then samples.parquet (columns SAMPLES; a greedy completion
             has temperature 0) and results.json.
-        tell: Called with how far it is, once the model is loaded and then whenever some completions are done.
+        report: Called with the progress, once the model is loaded and then whenever some completions are done.
 
     Returns:
         The results, also written to the folder.
@@ -41,18 +41,18 @@ def evaluate(evaluation: Evaluation, out: Path, tell: Callable[[Reached], None])
     problems = [row | {"benchmark": benchmark.name} for benchmark in evaluation.benchmarks for row in benchmark.problems]
     draws = [Draw.greedily(evaluation.sampling)]
     draws += [Draw.at_random(evaluation.sampling, evaluation.samples)] if evaluation.samples else []
-    reached = look(out / PARTS, problems, draws)
-    if reached.done < reached.total:
+    progress = find_progress(out / PARTS, problems, draws)
+    if progress.done < progress.total:
         base = find_model(evaluation.model, evaluation.digest)
         write_pointer(out / "model", base)
         with _open_engine(base, str(out / "model"), evaluation.sampling) as engine:
-            ask(engine, problems, draws, out / PARTS, tell)
+            sample_problems(engine, problems, draws, out / PARTS, report)
     parts = [[part for part, _ in list_parts(out / PARTS, draw)] for draw in draws]
     join_parts([part for some in parts for part in some], out / FILE)
     tallies = [count_samples(some, draw.samples) for some, draw in zip(parts, draws, strict=True)]
     counts = tallies[-1].correct, tallies[0].correct
     scores = score_suite(problems, evaluation.samples, *counts, share_unknown(*tallies))
-    results = Results(scores, average(scores), reached.total - reached.kept)
+    results = Results(scores, average(scores), progress.total - progress.kept)
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},

@@ -23,7 +23,9 @@ def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
     """
     out.mkdir(parents=True, exist_ok=True)
     without_text = join_parts(parts, out / FILE, text_mb * MEGABYTE)
-    rows, counts, excerpts = 0, Counter(), {}
+    rows = 0
+    counts: Counter[str] = Counter()
+    excerpts: dict[str, Excerpt] = {}
     for row in read_rows(parts, SAMPLES.names):
         rows += 1
         if row["temperature"]:

@@ -1,7 +1,7 @@
-"""Asking problems in parts that are kept, so that whatever stops it, it goes on from the last part.
+"""Sampling problems in parts that are kept, so that whatever stops it, it resumes from the last part.
 
-One implementation behind predictors, benchmark and `rlready evaluate`. Samples are seeded by problem, so the parts in which
-they come change nothing.
+One implementation behind predictors, benchmark and `rlready evaluate`. Samples are seeded by problem, so they do not depend on
+how the problems are divided into parts.
 """
 
 import contextlib
@@ -15,29 +15,29 @@ from pathlib import Path
 from rlready.evaluation.samples import count_rows, list_rows, read_seconds, write_part
 from rlready.evaluation.score import score_problems
 from rlready.models.load import digest_folder
-from rlready.records.outcome import Candidate
+from rlready.records.candidate import Candidate
 from rlready.records.serialization import identify_work
 from rlready.runtime.events import Progress
 from rlready.sampling.engine import Draw, Engine, ignore_progress
 from rlready.training import checkpoints
 from rlready.verifier import find_origin
 
-# Seconds that a part should take: what a kill loses, with room below a minute for problems that take longer.
+# Target duration of a part: what a kill loses, with room below a minute for problems that take longer.
 SECONDS_A_PART = 30
 MOST_GROWTH = 4  # of a part's time over the one before, whose problems may have been short ones
-SECONDS_AT_LEAST = 4  # that a part may grow to all the same
-MOST_TOKENS = 4 << 20  # that a part may come to: it is in memory until it is written
+SECONDS_AT_LEAST = 4  # that a part may grow to anyway
+MOST_TOKENS = 4 << 20  # of a part, which is in memory until it is written
 
 
 @dataclass
-class Reached:
-    """How far the asking is.
+class EvaluationProgress:
+    """How far sampling is.
 
     Attributes:
         total: Completions in all.
-        kept: Of them, in the folder before.
-        done: Of them, so far.
-        benchmark: That is being asked.
+        kept: Of them, those that were in the folder before.
+        done: Of them, those drawn so far.
+        benchmark: Benchmark being sampled.
         tokens: Drawn by this process.
     """
 
@@ -50,29 +50,24 @@ class Reached:
 
 @contextlib.contextmanager
 def open_parts(
-    stage: str,
-    candidate: Candidate,
-    engine: Engine,
-    model: str,
-    problems: Sequence[dict],
-    work: list[str],
-    beside: Path,
+    stage: str, candidate: Candidate, engine: Engine, model: str, problems: Sequence[dict], work: list[str], beside: Path
 ) -> Iterator[tuple[Path, float]]:
-    """Opens the folder for the parts of one stage of one candidate, where checkpoints of training are kept too.
+    """Opens the folder for the parts of one stage of one candidate, next to the checkpoints of training.
 
-    Only what would draw the same samples, and judge them alike, finds them again; the folder goes when the work is done.
+    Only work that would draw the same samples, and judge them alike, finds them again. The folder is removed when the work is
+    done.
 
     Args:
         stage: Name of the stage.
         candidate: Whose samples.
-        engine: What draws them; another one, or another precision, draws others.
+        engine: Samples them; another engine or precision draws others.
         model: Model folder.
-        problems: That are asked.
+        problems: To be sampled.
         work: Settings that the samples depend on.
         beside: Output path; see `checkpoints.open_folder`.
 
     Yields:
-        The folder, and how many seconds what is in it took before.
+        The folder, and how many seconds the parts in it took.
     """
     asked = hashlib.sha256(json.dumps(problems, sort_keys=True, default=str).encode()).hexdigest()
     judged = [find_origin(form).release for form in sorted({row["format"] for row in problems})]
@@ -81,75 +76,62 @@ def open_parts(
         yield folder, read_seconds(sorted(folder.glob("*.parquet")))[0]
 
 
-def look(folder: Path, problems: Sequence[dict], draws: Sequence[Draw]) -> Reached:
-    """Returns how far the asking is in a folder.
-
-    Args:
-        folder: Where the parts are.
-        problems: All of them.
-        draws: All that will be asked.
-    """
+def find_progress(folder: Path, problems: Sequence[dict], draws: Sequence[Draw]) -> EvaluationProgress:
+    """Returns how far sampling is by the parts in a folder."""
     kept = sum(draw.samples * count for draw in draws for _, count in list_parts(folder, draw))
-    return Reached(len(problems) * sum(draw.samples for draw in draws), kept, kept)
+    return EvaluationProgress(len(problems) * sum(draw.samples for draw in draws), kept, kept)
 
 
-def report(stage: str, candidate: Candidate) -> Callable[[Reached], None]:
-    """Returns what tells whoever watches the run how far a stage of a candidate is."""
-    progress = None
+def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationProgress], None]:
+    """Returns a function that reports the progress of a candidate's stage."""
+    reporter = None
 
-    def tell(reached: Reached) -> None:
-        nonlocal progress
-        progress = progress or Progress(stage, candidate.candidate_id, reached.total)
-        progress.update(reached.done, reached.tokens)
+    def report(progress: EvaluationProgress) -> None:
+        nonlocal reporter
+        reporter = reporter or Progress(stage, candidate.candidate_id, progress.total)
+        reporter.update(progress.done, progress.tokens)
 
-    return tell
+    return report
 
 
-def ask(
-    engine: Engine, problems: Sequence[dict], draws: Sequence[Draw], folder: Path, tell: Callable[[Reached], None]
+def sample_problems(
+    engine: Engine,
+    problems: Sequence[dict],
+    draws: Sequence[Draw],
+    folder: Path,
+    report: Callable[[EvaluationProgress], None],
 ) -> list[list[Path]]:
-    """Asks the problems of which the folder has no samples yet.
+    """Samples the problems of which the folder has no samples yet.
 
-    A part is as many problems as should take SECONDS_A_PART at the speed of the part before, and at least as many as keep the
-    engine busy; nowhere more than MOST_TOKENS need.
+    A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as many as keep the
+    engine busy, and at most MOST_TOKENS.
 
     Args:
-        engine: What draws.
+        engine: Samples.
         problems: Rows with problem_id, question, answer and format; the same in every call.
         draws: How to sample, one after another: one greedy, one at random, or both.
         folder: Of the parts, each of which holds the samples of some problems, one problem after another.
-        tell: Called with how far it is before every part, and whenever some completions are done.
+        report: Called with the progress before every part, and whenever some completions are done.
 
     Returns:
         The parts of each draw, in the order of the problems.
     """
-    reached = look(folder, problems, draws)
-    return [_ask(engine, problems, draw, folder, reached, tell) for draw in draws]
+    progress = find_progress(folder, problems, draws)
+    for draw in draws:
+        first = sum(count for _, count in list_parts(folder, draw))
+        size = least = engine.count_fill(draw.samples)
+        most = max(least, MOST_TOKENS // (draw.samples * draw.max_tokens))
+        while first < len(problems):
+            some = problems[first : first + size]
+            progress.benchmark = some[0].get("benchmark") or ""
+            report(progress)
+            seconds = sample_part(_name_part(folder, draw, first), engine, some, draw, _add_to(progress, report))
+            first += len(some)
+            size = min(most, max(least, choose_size(len(some), seconds)))
+    return [[part for part, _ in list_parts(folder, draw)] for draw in draws]
 
 
-def _ask(
-    engine: Engine,
-    problems: Sequence[dict],
-    draw: Draw,
-    folder: Path,
-    reached: Reached,
-    tell: Callable[[Reached], None],
-) -> list[Path]:
-    first = sum(count for _, count in list_parts(folder, draw))
-    least = engine.count_fill(draw.samples)
-    most = max(least, MOST_TOKENS // (draw.samples * draw.max_tokens))
-    size = least
-    while first < len(problems):
-        some = problems[first : first + size]
-        reached.benchmark = some[0].get("benchmark") or ""
-        tell(reached)
-        seconds = ask_part(_name_part(folder, draw, first), engine, some, draw, _count_into(reached, tell))
-        first += len(some)
-        size = min(most, max(least, choose_size(len(some), seconds)))
-    return [part for part, _ in list_parts(folder, draw)]
-
-
-def ask_part(
+def sample_part(
     part: Path,
     engine: Engine,
     problems: Sequence[dict],
@@ -159,16 +141,16 @@ def ask_part(
     draws: Sequence[int] | None = None,
     first: int = 0,
 ) -> float:
-    """Draws and judges the samples of some problems, writes them as a part, and returns how many seconds it took.
+    """Samples some problems, judges and writes their samples as a part, and returns how many seconds it took.
 
     Args:
         part: The file.
-        engine: What draws.
+        engine: Samples.
         problems: Their rows.
         draw: How to sample.
-        progress: Called with completions and tokens so far.
-        keys: What the samples of each problem are seeded by; its id unless given.
-        draws: Number of the draw that each problem stands for, in the sequential test.
+        progress: Called with the number of completions and tokens so far.
+        keys: What the samples of each problem are seeded by; its id by default.
+        draws: Number of each problem's draw in the sequential test.
         first: Number of the first sample.
     """
     begun = time.monotonic()
@@ -178,19 +160,19 @@ def ask_part(
     return seconds
 
 
-def _count_into(reached: Reached, tell: Callable[[Reached], None]) -> Callable[[int, int], None]:
-    """Returns what an engine calls with completions and tokens of one call, which adds them to what was reached before."""
-    done, tokens = reached.done, reached.tokens
+def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress], None]) -> Callable[[int, int], None]:
+    """Returns an engine's progress function, which adds the completions and tokens of one call to those before."""
+    done, tokens = progress.done, progress.tokens
 
     def count(drawn: int, drawn_tokens: int) -> None:
-        reached.done, reached.tokens = done + drawn, tokens + drawn_tokens
-        tell(reached)
+        progress.done, progress.tokens = done + drawn, tokens + drawn_tokens
+        report(progress)
 
     return count
 
 
 def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:
-    """Yields the parts of a draw, each of which begins where the one before ends, with how many problems they hold."""
+    """Yields the parts of a draw, each of which begins where the one before ends, with their number of problems."""
     first = 0
     while (part := _name_part(folder, draw, first)).exists():
         problems = count_rows(part) // draw.samples
@@ -199,7 +181,7 @@ def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:
 
 
 def choose_size(problems: int, seconds: float) -> int:
-    """Returns how many problems the next part should have, after one of so many took so many seconds."""
+    """Returns how many problems the next part should have, given the number and duration of the part before."""
     wanted = min(SECONDS_A_PART, max(SECONDS_AT_LEAST, MOST_GROWTH * seconds))
     return max(1, int(problems * wanted / max(seconds, 1e-3)))
 

@@ -23,7 +23,7 @@ class Results:
 
 def list_metrics(results: Results) -> dict[str, float | None]:
     """Returns the figures as MLflow keeps them, e.g. gsm8k/pass_at_1 and mean/pass_at_1."""
-    metrics = {
+    metrics: dict[str, float | None] = {
         "mean/pass_at_1": results.mean.pass_at_1,
         "mean/pass_at_1_low": results.mean.interval[0],
         "mean/pass_at_1_high": results.mean.interval[1],

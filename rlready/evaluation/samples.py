@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -67,7 +67,7 @@ def list_rows(
         draws: Number of the draw that each problem stands for, in the sequential test.
         first: Number of the first sample.
     """
-    numbers = draws or [None] * len(problems)
+    numbers: Sequence[int | None] = draws or [None] * len(problems)
     for problem, number, completions, judgements in zip(problems, numbers, scored.completions, scored.judgements, strict=True):
         prompt = engine.show(problem)
         for sample, (completion, judgement) in enumerate(zip(completions, judgements, strict=True), first):
@@ -94,7 +94,7 @@ def list_rows(
             }
 
 
-def write_part(path: Path, rows: Sequence[dict], seconds: float, verifier_seconds: float) -> None:
+def write_part(path: Path, rows: Iterable[dict], seconds: float, verifier_seconds: float) -> None:
     """Writes rows of PART as a file that appears only when it is complete.
 
     Args:

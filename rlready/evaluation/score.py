@@ -1,26 +1,20 @@
-"""Sampling answers to problems and judging them."""
+"""Sampling problems and judging the completions."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rlready.records.outcome import FalsePositives
-from rlready.sampling.engine import Completion, Draw
+from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
 from rlready.stats.intervals import estimate_interval
 from rlready.verifier import Judgement, find_format, judge_all, verify
 
-STRANGER_SAMPLES = 16  # samples a problem that are also held against another problem's answer
+CONTROL_SAMPLES = 16  # samples per problem that are also compared with another problem's answer
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Sampled answers and what the verifier said of them.
-
-    Attributes:
-        completions: The samples of each problem.
-        judgements: What the verifier said of each.
-        verifier_seconds: How long it took for all of them.
-    """
+    """Completions and their judgements, per problem, and how many seconds judging took."""
 
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
@@ -33,30 +27,30 @@ class Scored:
 
 
 def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
-    """Returns the right ones among each problem's judgements; an unknown one counts as not right, and as a sample.
+    """Returns how many of each problem's judgements are right; an unknown one counts as a sample that is not right.
 
-    To leave it out would give problems different numbers of samples, and what takes too long to judge is more often wrong
-    than others, so the rest would flatter. Counted so, Pass@1 is too low by the share of the unknown at most;
-    `SampleTally.summarize` gives that share, and above a limit of it the gate decides nothing.
+    Leaving it out would give problems different numbers of samples, and would flatter: what takes too long to judge is wrong
+    more often than the rest. Counted this way, Pass@1 is too low by the share of unknown judgements at most;
+    `SampleTally.summarize` gives that share, and above a limit the gate decides nothing.
     """
     return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 
 
 def score_problems(
-    engine,
+    engine: Engine,
     problems: Sequence[dict],
     draw: Draw,
-    progress: Callable[[int, int], None] = lambda done, tokens: None,
+    progress: Callable[[int, int], None] = ignore_progress,
     keys: Sequence[str] | None = None,
 ) -> Scored:
-    """Samples answers and verifies them.
+    """Samples problems and judges the completions.
 
     Args:
         engine: From `sampling.open_engine`.
         problems: Rows with problem_id, question, answer and format.
         draw: How to sample.
-        progress: Called with completions and tokens so far.
-        keys: What the samples of each problem are seeded by; its id unless given.
+        progress: Called with the number of completions and tokens so far.
+        keys: What the samples of each problem are seeded by; its id by default.
 
     Returns:
         Completions and judgements, in the order of the problems.
@@ -72,31 +66,28 @@ def score_problems(
 
 
 def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> list[tuple[int, int]]:
-    """Holds samples against the answer of another problem: whatever is then called right, is right by accident.
+    """Compares samples with the answer of another problem, as a negative control: what is judged right is so by accident.
 
-    That catches both a verifier that is too lenient and answers that can be guessed. The other problem is the next one whose
-    answer is another by the verifier's own judgement: `0.5` is no false positive where a half is asked for.
+    That catches both a lenient verifier and answers that can be guessed. The other problem is the next one whose answer differs
+    by the verifier's own judgement: `0.5` is no false positive for a half.
 
     Args:
-        texts: Samples of each problem, of which the first STRANGER_SAMPLES are looked at.
+        texts: Samples of each problem, of which the first CONTROL_SAMPLES are used.
         problems: Their rows.
 
     Returns:
-        (called right, checked) of each problem that has another to be held against. What the verifier could not tell was not
-        checked.
+        (judged right, judged) of each problem that has a control; samples without a verdict are not counted.
     """
     counts = []
     for number, sampled in enumerate(texts):
-        stranger = find_stranger(problems, number)
-        if stranger is None:
-            continue
-        verdicts = [verify(text, stranger["answer"], stranger["format"]) for text in sampled[:STRANGER_SAMPLES]]
-        counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
+        if control := find_control(problems, number):
+            verdicts = [verify(text, control["answer"], control["format"]) for text in sampled[:CONTROL_SAMPLES]]
+            counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
     return [(accepted, checked) for accepted, checked in counts if checked]
 
 
 def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositives:
-    """Returns how often the verifier takes a wrong sample for right; unknown where nothing was checked.
+    """Returns how often the verifier judges a wrong sample right; unknown if nothing was judged.
 
     Samples of one problem resemble each other, so the rate is a mean over problems and its interval is over them.
 
@@ -110,11 +101,10 @@ def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositive
     return FalsePositives(accepted, checked, sum(rates) / len(rates), *estimate_interval(rates))
 
 
-def find_stranger(problems: Sequence[dict], number: int) -> dict | None:
-    """Returns the first problem after this one, going round, whose answer is certainly another; None if there is none."""
+def find_control(problems: Sequence[dict], number: int) -> dict | None:
+    """Returns the first problem after this one, in a circle, whose answer certainly differs; None if there is none."""
     own = problems[number]
-    for step in range(1, len(problems)):
-        other = problems[(number + step) % len(problems)]
+    for other in (*problems[number + 1 :], *problems[:number]):
         if other["format"] != own["format"] or other["answer"] == own["answer"]:
             continue
         if find_format(own["format"]).is_other(own["answer"], other["answer"]):

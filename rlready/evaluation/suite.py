@@ -41,7 +41,7 @@ class BenchmarkScore:
     curve: list[list[float]]
     subjects: list[list]
     shares: list[tuple[str | None, float]] = field(repr=False)
-    unknown: float | None = None
+    unknown: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def score_benchmark(
     samples: int,
     correct: Sequence[int],
     greedy: Sequence[int],
-    unknown: float | None = None,
+    unknown: float = 0.0,
 ) -> BenchmarkScore:
     """Returns what a model scored on a benchmark.
 
@@ -147,12 +147,12 @@ def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
     errors = [score.standard_error for score in scores]
     correlations = np.array([[_correlate(one, other) for other in scores] for one in scores])  # (benchmarks, benchmarks)
 
-    def join(spreads: Sequence[float]) -> float:
+    def join(spreads: np.ndarray) -> float:
         return math.sqrt(max(0.0, spreads @ correlations @ spreads)) / count
 
     below = join(np.array([score.pass_at_1 - score.interval[0] for score in scores]))
     above = join(np.array([score.interval[1] - score.pass_at_1 for score in scores]))
-    return SuiteScore(mean, None if None in errors else join(np.array(errors)), [mean - below, mean + above])
+    return SuiteScore(mean, None if None in errors else join(np.array(errors, float)), [mean - below, mean + above])
 
 
 def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:

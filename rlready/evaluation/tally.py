@@ -1,4 +1,4 @@
-"""What samples come to: counts and statistics of kept parts, without their texts in memory."""
+"""Counts and statistics of samples in parts, without their texts in memory."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlready.evaluation.samples import RIGHT, read_rows, read_seconds
 from rlready.evaluation.score import count_right
+from rlready.records.outcome import SampleStatistics
 from rlready.verifier import Judgement, count_checks, measure_disagreement, measure_trouble
 
 COLUMNS = ("answer", "verdict", "trouble", "compared", "checks", "tokens", "finished", "logprob")
@@ -14,14 +15,14 @@ COLUMNS = ("answer", "verdict", "trouble", "compared", "checks", "tokens", "fini
 
 @dataclass
 class SampleTally:
-    """What samples of some problems come to.
+    """Counts and statistics of the samples of some problems.
 
     Attributes:
-        judgements: What the verifier said of each problem's samples.
+        judgements: The verifier's, of each problem's samples.
         tokens: Drawn.
-        cut: Completions that the length limit ended.
+        cut: Truncated completions.
         logprob: Sum over the completions.
-        verifier_seconds: How long it took to judge them.
+        verifier_seconds: How long judging them took.
     """
 
     judgements: list[list[Judgement]] = field(default_factory=list)
@@ -42,57 +43,46 @@ class SampleTally:
 
     @property
     def truncated(self) -> float:
-        """Share of completions that the length limit cut off."""
+        """Share of completions that the length limit ended."""
         return self.cut / len(self.flat)
 
     @property
     def unreadable(self) -> float:
-        """Share of completions without a readable final answer; many of those that were cut off have none."""
+        """Share of completions without a final answer; most truncated ones have none."""
         return sum(judgement.answer is None for judgement in self.flat) / len(self.flat)
 
-    @property
-    def unknown(self) -> float:
-        """Share of completions that are neither right nor wrong for the verifier."""
-        return sum(judgement.right is None for judgement in self.flat) / len(self.flat)
-
-    def summarize(self) -> dict[str, float | None]:
-        """Returns what the samples show besides Pass@k.
-
-        Returns:
-            entropy (nats a token: minus the mean log-probability of the samples' own tokens), diversity (different answers
-            over samples, mean over problems), mean_tokens, truncated, unreadable, verifier_checks,
-            verifier_disagreement, verifier_timeouts, verifier_unreadable, verifier_faulty (see `verifier.audit`) and
-            verdicts_per_second.
-        """
+    def summarize(self) -> SampleStatistics:
+        """Returns what the samples show besides Pass@k."""
         judged, problems = self.flat, len(self.judgements)
         answers = [{j.answer for j in judgements if j.answer is not None} for judgements in self.judgements]
-        return {
-            "entropy": -self.logprob / self.tokens if self.tokens else None,
-            "diversity": sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
-            "mean_tokens": self.tokens / len(judged),
-            "truncated": self.truncated,
-            "unreadable": self.unreadable,
-            "verifier_checks": count_checks(judged),
-            "verifier_disagreement": measure_disagreement(judged),
+        return SampleStatistics(
+            entropy=-self.logprob / self.tokens if self.tokens else None,
+            diversity=sum(len(a) / len(j) for a, j in zip(answers, self.judgements, strict=True)) / problems,
+            mean_tokens=self.tokens / len(judged),
+            truncated=self.truncated,
+            unreadable=self.unreadable,
+            verifier_checks=count_checks(judged),
+            verifier_disagreement=measure_disagreement(judged),
+            verdicts_per_second=len(judged) / max(self.verifier_seconds, 1e-9),
             **measure_trouble(judged),
-            "verdicts_per_second": len(judged) / max(self.verifier_seconds, 1e-9),
-        }
+        )
 
 
 def count_samples(parts: Sequence[Path], samples: int) -> SampleTally:
-    """Returns what the samples in some parts come to.
+    """Returns the tally of the samples in some parts.
 
     Args:
         parts: In their order.
-        samples: Of each problem, which stand one after another.
+        samples: Per problem; those of one problem follow one another.
     """
-    tally, rows, known = SampleTally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS), {}
+    tally, rows = SampleTally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS)
+    known: dict[str | None, str | None] = {}
     while some := list(islice(rows, samples)):
         judged = []
         for row in some:
-            # The samples of a problem repeat one another's answers: each is in memory once.
-            answer, gold = (known.setdefault(text, text) for text in (row["answer"], row["compared"]))
-            judged.append(Judgement(RIGHT[row["verdict"]], answer, row["trouble"], gold, row["checks"]))
+            # Samples of a problem repeat the same answers: each is in memory once.
+            answer, reference = (known.setdefault(text, text) for text in (row["answer"], row["compared"]))
+            judged.append(Judgement(RIGHT[row["verdict"]], answer, row["trouble"], reference, row["checks"]))
             tally.tokens += row["tokens"]
             tally.cut += not row["finished"]
             tally.logprob += row["logprob"]
@@ -101,22 +91,16 @@ def count_samples(parts: Sequence[Path], samples: int) -> SampleTally:
 
 
 def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[str]]:
-    """Yields the first texts of each problem.
-
-    Args:
-        parts: In their order.
-        samples: Of each problem, which stand one after another.
-        most: Texts of a problem.
-    """
+    """Yields the first `most` texts of each problem; see `count_samples`."""
     rows = read_rows(parts, ["completion"])
     while texts := [row["completion"] for row in islice(rows, samples)]:
         yield texts[:most]
 
 
 def share_unknown(*tallies: SampleTally) -> list[float]:
-    """Returns the share of each problem's completions that have no verdict, in that of these tallies where it is largest.
+    """Returns the share of each problem's completions without a verdict, in the tally in which it is largest.
 
-    Greedy and sampled Pass@1 rest on a tally each: over both together, the few completions of one would count for too little.
+    Greedy and sampled Pass@1 rest on one tally each: over both together, the few completions of one would count too little.
     """
     shares = [[sum(j.right is None for j in judged) / len(judged) for judged in tally.judgements] for tally in tallies]
     return [max(some) for some in zip(*shares, strict=True)]

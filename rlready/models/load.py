@@ -11,7 +11,7 @@ from rlready import list_machine
 from rlready.errors import InputError, Unreachable
 from rlready.models.prompts import list_eos_token_ids
 from rlready.models.weights import check_numbers, check_weights, refuse_keys, refuse_pointer
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
@@ -46,7 +46,7 @@ def find_model(model: str, revision: str) -> BaseModel:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        commit = HfApi().model_info(model, revision=revision).sha
+        commit = HfApi().model_info(model, revision=revision).sha or revision
     except GatedRepoError as error:
         raise InputError(f"{model} is gated: accept its licence on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
@@ -163,7 +163,7 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def _load(kind: type, location: dict[str, str], **arguments):
+def _load(kind, location: dict[str, str], **arguments):
     loaded, found = kind.from_pretrained(
         **location, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
     )

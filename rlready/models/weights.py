@@ -164,7 +164,7 @@ def read_headers(folder: Path) -> dict[str, tuple[str, list[int]]]:
             names, expected = sorted(set(placed.values())), set(placed)
         except (ValueError, KeyError, AttributeError) as error:
             raise InputError(f"{folder / INDEX} is no index of weights ({error}); save the model again") from error
-    tensors = {}
+    tensors: dict[str, tuple[str, list[int]]] = {}
     for name in names:
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name}, which {INDEX} names, is not there; copy it, or save the model again")
@@ -180,7 +180,7 @@ def _read_header(path: Path) -> dict[str, tuple[str, list[int]]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         try:
-            header = json.loads(file.read(length)) if 8 < 8 + length <= size else None
+            header = json.loads(file.read(length if length <= size else 0))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         except (ValueError, AttributeError, KeyError, TypeError) as error:

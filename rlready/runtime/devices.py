@@ -1,9 +1,17 @@
 """What a stage computed on, for the ledger."""
 
 import os
+from typing import TypedDict
 
 
-def describe_device() -> dict[str, str | int]:
+class Device(TypedDict):
+    """The kind of device and how many of them are in use."""
+
+    device: str
+    devices: int
+
+
+def describe_device() -> Device:
     """Returns the kind of device and how many of them are in use: GPUs, or else CPU threads.
 
     Where several processes train, on this machine or others, all of theirs: each has one GPU.

@@ -6,8 +6,8 @@ from pathlib import Path
 from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import count_parameters
-from rlready.records.outcome import BaseModel
-from rlready.sampling.engine import Engine
+from rlready.records.candidate import BaseModel
+from rlready.sampling.engine import TextEngine
 
 VLLM_FROM = 100e6  # parameters; see choose_engine
 
@@ -88,7 +88,7 @@ def count_replicas(sampling: Sampling) -> int:
     return sampling.replicas or max(1, gpus // sampling.tensor_parallel)
 
 
-def open_engine(model: str, sampling: Sampling, embedded: Engine | None = None) -> Engine:
+def open_engine(model: str, sampling: Sampling, embedded: TextEngine | None = None) -> TextEngine:
     """Returns an engine for a model folder, and prints which and why.
 
     Args:

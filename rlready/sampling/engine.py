@@ -5,21 +5,27 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rlready.config import Sampling
 from rlready.models.prompts import choose_prompt, encode_prompt
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Prompt = TypeVar("Prompt")
+
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled answer.
+    """One sampled completion.
 
     Attributes:
-        text: Decoded, without special tokens, up to the stop string where one ended it.
-        ids: Token ids, the end token or those that complete the stop string included.
-        finished: Whether the model or a stop string ended it; False where the length limit did.
-        logprob: Natural logarithm of its probability at the temperature it was drawn at; 0 where decoding was greedy. Not
-            compared: its last bits depend on the batch.
+        text: Decoded, without special tokens, up to the stop string that ended it, if any.
+        ids: Token ids, including the end token or those that complete the stop string.
+        finished: Whether the model or a stop string ended it; False if the length limit did.
+        logprob: Natural logarithm of its probability at the sampling temperature; 0 for greedy decoding. Not compared: its
+            last bits depend on the batch.
     """
 
     text: str
@@ -33,8 +39,8 @@ class Draw:
     """How to sample.
 
     Attributes:
-        samples: Completions a prompt.
-        max_tokens: Longest completion.
+        samples: Completions per prompt.
+        max_tokens: Maximum completion length.
         temperature: 0 decodes greedily (and needs one sample).
         seed: The same seed gives the same samples, whatever the batch size; more samples extend fewer.
         stop: Texts that end a completion.
@@ -48,15 +54,15 @@ class Draw:
 
     @classmethod
     def at_random(cls, sampling: Sampling, samples: int, candidate: str = "") -> "Draw":
-        """Returns how to draw this many samples at temperature 1, at which Pass@k is defined.
+        """Returns how to sample at temperature 1, at which Pass@k is defined.
 
         Args:
-            sampling: Its seed, longest completion and stop strings.
-            samples: Completions a prompt.
-            candidate: Who draws, where estimates multiply the samples of two models, as coverage kept does: random numbers
-                that both share would be taken for what both have learnt. Without, all models draw with the same ones.
+            sampling: Seed, maximum completion length and stop strings.
+            samples: Completions per prompt.
+            candidate: Gives the model random numbers of its own. Estimates that multiply the samples of two models, such as
+                coverage kept, need it: shared random numbers would look like shared skill. Empty: all models share them.
         """
-        own = hashlib.sha256(f"{sampling.seed}/{candidate}".encode()).digest()[:6]  # a whole number in JSON, too
+        own = hashlib.sha256(f"{sampling.seed}/{candidate}".encode()).digest()[:6]  # exact as a number in JSON
         seed = int.from_bytes(own, "big") if candidate else sampling.seed
         return cls(samples, sampling.max_tokens, seed=seed, stop=sampling.stop)
 
@@ -67,17 +73,17 @@ class Draw:
 
 
 FILL = 1024  # completions that keep a GPU busy: the embedded engine's largest batch, four times what vLLM decodes at once
-# On a CPU each step reads all weights, which takes as long as computing some 14 completions (measured with 135M parameters);
-# with more of them at once a completion costs less, and a part that is lost costs more.
+# On a CPU each step reads all weights, which takes as long as computing some 14 completions (measured with 135M parameters):
+# larger batches cost less per completion, but a kill loses more.
 FILL_CPU = 24
 
 
 def ignore_progress(done: int, tokens: int) -> None:
-    """Takes completions and tokens so far and does nothing."""
+    """Ignores the number of completions and tokens so far."""
 
 
-class Engine(AbstractContextManager):
-    """What draws completions from one model; leaving its context frees the model's memory.
+class Engine(AbstractContextManager, Generic[Prompt]):
+    """Samples completions from one model; leaving its context frees the model's memory.
 
     Attributes:
         name: transformers or vllm.
@@ -87,22 +93,23 @@ class Engine(AbstractContextManager):
 
     name: str
     precision: str
+    tokenizer: "PreTrainedTokenizerBase"
 
     @property
     def identity(self) -> str:
-        """What records say drew the samples: with another engine or in another precision they differ, seed by seed."""
+        """What records name as the source of the samples: another engine or precision gives others for the same seed."""
         return f"{self.name} {self.precision}"
 
-    def encode(self, row: dict) -> list[int]:
+    @abstractmethod
+    def encode(self, row: dict) -> Prompt:
         """Returns the prompt of a problem, as `sample` takes it."""
-        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
 
+    @abstractmethod
     def show(self, row: dict) -> str:
         """Returns the prompt of a problem as text, with special tokens."""
-        return self.tokenizer.decode(self.encode(row))
 
     def count_fill(self, samples: int) -> int:
-        """Returns how many problems keep it busy with so many samples each: fewer would take nearly as long."""
+        """Returns how many problems keep the engine busy at this many samples each: fewer would take nearly as long."""
         import torch
 
         return -(-(FILL if torch.cuda.is_available() else FILL_CPU) // samples)
@@ -110,18 +117,18 @@ class Engine(AbstractContextManager):
     @abstractmethod
     def sample(
         self,
-        prompts: Sequence[list[int]],
+        prompts: Sequence[Prompt],
         keys: Sequence[str],
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions.
+        """Samples completions.
 
         Args:
-            prompts: Token ids of each prompt.
-            keys: A name for each prompt; its samples depend on it and the seed, not on its neighbours.
+            prompts: As `encode` returns them.
+            keys: A name for each prompt; its samples depend on it and the seed, not on the other prompts.
             draw: How to sample.
-            progress: Called with the completions done and tokens drawn so far.
+            progress: Called with the number of completions and tokens so far.
 
         Returns:
             For each prompt its completions, in a fixed order.
@@ -134,14 +141,26 @@ class Engine(AbstractContextManager):
         self.close()
 
 
+class TextEngine(Engine[list[int]]):
+    """An engine whose prompts are token ids."""
+
+    def encode(self, row: dict) -> list[int]:
+        """Returns the token ids of a problem's prompt."""
+        return encode_prompt(self.tokenizer, row["question"], choose_prompt(row))
+
+    def show(self, row: dict) -> str:
+        """Returns the prompt of a problem as text, with special tokens."""
+        return str(self.tokenizer.decode(self.encode(row)))
+
+
 def read_completion(tokenizer, ids: list[int], ends: Iterable[int], stop: Sequence[str]) -> tuple[str, bool]:
-    """Returns what is judged of a completion, in evaluation as in RL, and whether it ended by itself.
+    """Returns the text of a completion, as evaluation and RL judge it, and whether it ended by itself.
 
     Args:
         tokenizer: The model's.
         ids: Of the completion.
         ends: Tokens that end a completion.
-        stop: Texts that do.
+        stop: Texts that end one.
     """
     text, stopped = cut_at_stop(tokenizer.decode(ids, skip_special_tokens=True), stop)
     return text, stopped or (bool(ids) and ids[-1] in ends)

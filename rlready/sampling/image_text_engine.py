@@ -16,7 +16,7 @@ from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress, r
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
 
 
-class ImageTextEngine(Engine):
+class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
     """Samples from an image-text model. It does not keep log-probabilities.
 
     Args:

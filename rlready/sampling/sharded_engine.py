@@ -1,12 +1,11 @@
-"""Several copies of a model, each in a process and on devices of its own, that share the prompts.
+"""Several copies of a model, each in its own process and on its own devices, that share the prompts.
 
-Samples are seeded by prompt, so which process draws them changes nothing. Parent and process speak JSON lines over pipes.
+Samples are seeded by prompt, so it does not matter which process draws them. Parent and processes exchange JSON messages.
 """
 
 import contextlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -14,15 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from multiprocessing.connection import Connection, Pipe, wait
 
 from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import choose_precision, load_tokenizer
-from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 
 
-class ShardedEngine(Engine):
-    """Deals prompts out to processes and puts their completions together again, in order.
+class ShardedEngine(TextEngine):
+    """Distributes prompts among processes and collects their completions in order.
 
     Args:
         model: Model folder.
@@ -33,13 +33,11 @@ class ShardedEngine(Engine):
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
         self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
-        self.replicas = []
         arguments = {"model": model, "sampling": asdict(sampling), "engine": name, "replicas": replicas}
-        for environment in divide_devices(sampling.tensor_parallel, replicas):
-            self.replicas.append(Replica(arguments, environment))
+        self.replicas = [Replica(arguments, devices) for devices in divide_devices(sampling.tensor_parallel, replicas)]
 
     def count_fill(self, samples: int) -> int:
-        """Returns how many problems keep all copies busy with so many samples each."""
+        """Returns how many problems keep all copies busy at this many samples each."""
         return len(self.replicas) * super().count_fill(samples)
 
     def sample(
@@ -49,35 +47,30 @@ class ShardedEngine(Engine):
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions; see `Engine.sample`.
+        """Samples completions; see `Engine.sample`.
 
         Raises:
             InputError: If a process fails or is killed.
         """
         results: list[list[Completion]] = [[] for _ in prompts]
-        counts = {}
-        shards = {}
-        with selectors.DefaultSelector() as answers:
-            for number, replica in enumerate(self.replicas):
-                shard = range(number, len(prompts), len(self.replicas))
-                if shard:
-                    shards[number] = shard
-                    replica.ask([prompts[i] for i in shard], [keys[i] for i in shard], draw)
-                    answers.register(replica.answers, selectors.EVENT_READ, number)
-            while shards:
-                for ready, _ in answers.select():
-                    for answer in self.replicas[ready.data].read():
-                        if "error" in answer:
-                            self.close()
-                            place = f"process {ready.data + 1} of {len(self.replicas)}"
-                            raise InputError(f"sampling: {place} {answer['error']}")
-                        if "done" in answer:
-                            counts[ready.data] = answer["done"]
-                            progress(*map(sum, zip(*counts.values(), strict=True)))
-                            continue
-                        for index, drawn in zip(shards.pop(ready.data), answer["completions"], strict=True):
-                            results[index] = [Completion(*values) for values in drawn]
-                        answers.unregister(ready.fileobj)
+        counts: dict[int, list[int]] = {}  # completions and tokens so far, by process
+        shards = {n: range(n, len(prompts), len(self.replicas)) for n in range(min(len(prompts), len(self.replicas)))}
+        for number, shard in shards.items():
+            asked = {"prompts": [list(map(int, prompts[i])) for i in shard], "keys": [keys[i] for i in shard]}
+            self.replicas[number].send(asked | {"draw": asdict(draw)})
+        while shards:
+            ready = wait([self.replicas[number].messages for number in shards])
+            for number in [number for number in shards if self.replicas[number].messages in ready]:
+                message = self.replicas[number].receive()
+                if "error" in message:
+                    self.close()
+                    raise InputError(f"sampling: process {number + 1} of {len(self.replicas)} {message['error']}")
+                if "done" in message:
+                    counts[number] = message["done"]
+                    progress(*map(sum, zip(*counts.values(), strict=True)))
+                    continue
+                for index, completions in zip(shards.pop(number), message["completions"], strict=True):
+                    results[index] = [Completion(*values) for values in completions]
         return results
 
     def close(self) -> None:
@@ -91,56 +84,45 @@ class Replica:
 
     Args:
         arguments: What `serve` needs to open its engine.
-        environment: Variables that say which devices are its own.
+        environment: Variables that assign its devices.
     """
 
     def __init__(self, arguments: dict, environment: dict[str, str]):
-        read, write = os.pipe()
-        command = [sys.executable, "-m", __spec__.name, str(os.getpid()), str(write)]
-        # A session of its own, so that ending it also ends what vLLM starts.
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, pass_fds=[write], env=os.environ | environment, start_new_session=True
-        )
-        os.close(write)
-        self.answers = os.fdopen(read, "rb", buffering=0)
-        self.unread: list[bytes] = []
-        self._send(arguments)
+        self.messages, other = Pipe()
+        with other:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __spec__.name, str(os.getpid()), str(other.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
+                env=os.environ | environment,
+                start_new_session=True,  # so that ending it also ends what vLLM starts
+            )
+        self.send(arguments)
 
-    def ask(self, prompts: list[list[int]], keys: list[str], draw: Draw) -> None:
-        """Sends prompts; the answers come as lines, the last of which holds the completions."""
-        self._send({"prompts": [list(map(int, prompt)) for prompt in prompts], "keys": keys, "draw": asdict(draw)})
+    def send(self, message: dict) -> None:
+        """Sends a message; that the process has died is found on receiving."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.messages.send_bytes(json.dumps(message).encode())
 
-    def _send(self, message: dict) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died, which reading will tell
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def read(self) -> list[dict]:
-        """Waits and returns the lines that are whole; the end of them is an error that says how the process ended."""
-        part = b""
-        while b"\n" not in part:
-            part = self.answers.read(1 << 20)
-            if not part:
-                code = self.process.wait()
-                how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with status {code}"
-                return [{"error": f"{how}; run the same command again, with fewer sampling_replicas if it recurs"}]
-            self.unread.append(part)
-        *lines, rest = b"".join(self.unread).split(b"\n")
-        self.unread = [rest]
-        return [json.loads(line) for line in lines]
+    def receive(self) -> dict:
+        """Waits for a message; if the process has ended, that is an error message."""
+        try:
+            return json.loads(self.messages.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            code = self.process.wait()
+            how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with status {code}"
+            return {"error": f"{how}; run the same command again, with fewer sampling_replicas if it recurs"}
 
     def end(self) -> None:
         """Kills the process and what it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.answers.close()
+        self.messages.close()
 
 
 def divide_devices(tensor_parallel: int, replicas: int) -> list[dict[str, str]]:
-    """Returns for each copy the environment that gives it GPUs of its own, or its part of the threads where there are none."""
+    """Returns the environment of each copy: its own GPUs, or its share of the CPU threads if there are none."""
     import torch
 
     count = torch.cuda.device_count()
@@ -151,30 +133,31 @@ def divide_devices(tensor_parallel: int, replicas: int) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups]
 
 
-def serve(parent: int, out: int) -> None:
-    """The process: opens its engine and answers, until its parent is gone.
+def serve(parent: int, handle: int) -> None:
+    """Runs a process: opens its engine and samples what the parent sends, until the parent is gone.
 
     Args:
         parent: Process id of the parent.
-        out: File descriptor for the answers; standard output is for logs.
+        handle: File descriptor of the connection to it.
     """
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    given = json.loads(sys.stdin.buffer.readline())
-    with os.fdopen(out, "w") as answers:
+    with Connection(handle) as messages:
 
         def answer(**message) -> None:
-            answers.write(json.dumps(message) + "\n")
-            answers.flush()
+            messages.send_bytes(json.dumps(message).encode())
 
+        given = json.loads(messages.recv_bytes())
         try:
             with _open(given) as engine:
-                for line in sys.stdin.buffer:
-                    asked = json.loads(line)
+                while True:
+                    asked = json.loads(messages.recv_bytes())
                     draw = Draw(**asked["draw"])
                     sampled = engine.sample(
                         asked["prompts"], asked["keys"], draw, lambda done, tokens: answer(done=[done, tokens])
                     )
                     answer(completions=[[list(vars(c).values()) for c in completions] for completions in sampled])
+        except EOFError:
+            return
         except InputError as error:
             answer(error=f"could not start: {error}")
         except Exception as error:
@@ -182,7 +165,7 @@ def serve(parent: int, out: int) -> None:
             raise
 
 
-def _open(given: dict) -> Engine:
+def _open(given: dict) -> TextEngine:
     if given["engine"] == "vllm":
         from rlready.sampling.vllm_engine import VllmEngine
 

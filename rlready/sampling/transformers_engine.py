@@ -19,7 +19,7 @@ from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
 from rlready.models.weights import RECURRENT, check_length, is_recurrent, tell_once
 from rlready.sampling.attention import use_grouped_attention
-from rlready.sampling.engine import Completion, Draw, Engine, cut_at_stop, ignore_progress, read_completion
+from rlready.sampling.engine import Completion, Draw, TextEngine, cut_at_stop, ignore_progress, read_completion
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
@@ -29,6 +29,9 @@ SHRINK_BELOW = 0.8
 
 class PreallocatedLayer(DynamicLayer):
     """A cache layer with room for the whole completion: a new token is written in place and nothing is copied."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, capacity: int):
         super().__init__()
@@ -65,7 +68,8 @@ class Rows:
     """What is being decoded, one sequence a row.
 
     Attributes:
-        cache: Keys and values of all tokens so far.
+        cache: Keys and values of all tokens so far, which its layers hold.
+        layers: Those of the cache.
         logits: Of the next token, shape (rows, vocabulary).
         lengths: Tokens of each row's prompt, shape (rows,).
         mask: 0 where a token is padding, shape (rows, tokens so far); None where no prompt is padded: without a mask
@@ -73,13 +77,14 @@ class Rows:
     """
 
     cache: Cache
+    layers: list[PreallocatedLayer]
     logits: torch.Tensor
     lengths: torch.Tensor
     mask: torch.Tensor | None
 
     def select(self, rows: torch.Tensor) -> None:
         """Keeps only these rows, repeated where an index is: expands prompts to samples, or drops what is finished."""
-        for layer in self.cache.layers:
+        for layer in self.layers:
             layer.select(rows)
         self.logits, self.lengths = self.logits[rows], self.lengths[rows]
         self.mask = None if self.mask is None else self.mask[rows]
@@ -107,7 +112,7 @@ class StopWatch:
         return cut_at_stop(text, self.stop)[1]
 
 
-class TransformersEngine(Engine):
+class TransformersEngine(TextEngine):
     """Samples from a causal language model that transformers can load.
 
     Args:
@@ -159,7 +164,7 @@ class TransformersEngine(Engine):
         longest = max(map(len, prompts)) + draw.max_tokens
         what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
         tell_once(check_length(self.model.config, longest, what, "lower it"))
-        results: list[list[Completion | None]] = [[None] * draw.samples for _ in prompts]
+        results: dict[tuple[int, int], Completion] = {}
         rows = [(p, s) for p in range(len(prompts)) for s in range(draw.samples)]
         # Prompts of similar length make batches with little padding.
         rows.sort(key=lambda row: (len(prompts[row[0]]), row))
@@ -168,13 +173,13 @@ class TransformersEngine(Engine):
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             decoded = self._decode(prompts, keys, batch, draw)
-            for (prompt, sample), (ids, logprob) in zip(batch, decoded, strict=True):
+            for row, (ids, logprob) in zip(batch, decoded, strict=True):
                 text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
-                results[prompt][sample] = Completion(text, ids, finished, logprob)
+                results[row] = Completion(text, ids, finished, logprob)
                 tokens += len(ids)
             done += len(batch)
             progress(done, tokens)
-        return results
+        return [[results[p, s] for s in range(draw.samples)] for p in range(len(prompts))]
 
     def _fit_batch(self, length: int) -> int:
         """Returns how many rows of this many tokens fit in the memory set aside."""
@@ -228,13 +233,14 @@ class TransformersEngine(Engine):
         device, count = self.model.device, self.model.config.get_text_config().num_hidden_layers
         width = max(map(len, prompts))
         pad = [[self.tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
-        ids = [left + list(prompt) for left, prompt in zip(pad, prompts, strict=True)]
-        ids = torch.tensor(ids, device=device)  # (prompts, width)
+        padded = [left + list(prompt) for left, prompt in zip(pad, prompts, strict=True)]
+        ids = torch.tensor(padded, device=device)  # (prompts, width)
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
         places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
         mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
-        cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
-        return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
+        layers = [PreallocatedLayer(width + max_tokens) for _ in range(count)]
+        cache = Cache(layers=list(layers))
+        return Rows(cache, layers, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
 
     def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
         """Reads the next token of each row, shape (rows,), the completion's number `step`."""

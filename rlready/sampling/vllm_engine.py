@@ -12,12 +12,12 @@ from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import choose_precision, load_tokenizer, locate
 from rlready.models.prompts import find_eos_token_id
-from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 
 CPU_CACHE_SHARE = 0.25  # of the free memory; on the CPU the rest is not vLLM's
 
 
-class VllmEngine(Engine):
+class VllmEngine(TextEngine):
     """Samples with vLLM 0.22 to 0.31, the versions that TRL 1.16 accepts.
 
     Args:

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from rlready.config import Training
 from rlready.errors import InputError
 from rlready.models.load import load_model, save_model
-from rlready.records.outcome import BaseModel
+from rlready.records.candidate import BaseModel
 from rlready.runtime.events import Progress
 from rlready.runtime.failures import lacks_space
 from rlready.training import checkpoints
@@ -116,12 +116,12 @@ def resume(trainer: Trainer, folder: Path, begun: float) -> None:
         StageFailed: If the disk is full all the same: the half-written checkpoint goes, the whole one before it stays.
     """
     trainer.accelerator.wait_for_everyone()  # until the main process has removed half-written checkpoints
-    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    trained = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
     # AdamW keeps two more numbers a weight. What DeepSpeed has split up says how much it is in all.
     kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
     size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in trained)
     checkpoints.check_room(folder, size)
-    trainer.add_callback(KeepLast(begun))
+    trainer.add_callback(KeepLast(folder, begun))
     try:
         trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
     except Exception as error:
@@ -210,14 +210,14 @@ class KeepLast(TrainerCallback):
         begun: When the training would have begun without its interruptions, in seconds since the epoch.
     """
 
-    def __init__(self, begun: float):
-        self.begun = begun
+    def __init__(self, folder: Path, begun: float):
+        self.folder, self.begun = folder, begun
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
         """Waits for the parts of the others."""
         PartialState().wait_for_everyone()
         if is_main():
-            checkpoints.keep_last(Path(args.output_dir), time.time() - self.begun)
+            checkpoints.keep_last(self.folder, time.time() - self.begun)
 
 
 class StopWhereDiverged(TrainerCallback):
@@ -229,8 +229,8 @@ class StopWhereDiverged(TrainerCallback):
 
     WATCHED = ("loss", "grad_norm", "heldout_loss")
 
-    def __init__(self, parameter: str):
-        self.parameter = parameter
+    def __init__(self, parameter: str, folder: Path):
+        self.parameter, self.folder = parameter, folder
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
         """Looks at what was just logged.
@@ -242,7 +242,7 @@ class StopWhereDiverged(TrainerCallback):
             value = (logs or {}).get(name)
             if isinstance(value, float) and not math.isfinite(value):
                 if is_main():
-                    shutil.rmtree(args.output_dir, ignore_errors=True)
+                    shutil.rmtree(self.folder, ignore_errors=True)
                 raise InputError(
                     f"training diverged: {name} is {value} after step {state.global_step} of {state.max_steps}; lower"
                     f" {self.parameter}"

@@ -21,14 +21,14 @@ from rlready.config import Sampling
 from rlready.data.registry import Source, find_benchmarks
 from rlready.errors import InputError
 from rlready.evaluation.evaluate import evaluate
-from rlready.evaluation.parts import Reached, choose_size
+from rlready.evaluation.parts import EvaluationProgress, choose_size
 from rlready.evaluation.plan import plan_evaluation
 from rlready.evaluation.results import Results, describe_results
 from rlready.evaluation.samples import PART, write_part
 from rlready.evaluation.suite import average, score_benchmark, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.list_machine.problems import write_problem
-from rlready.sampling.engine import Completion, Engine
+from rlready.sampling.engine import Completion, TextEngine
 from rlready.stats.pass_at_k import estimate_pass_at_k
 
 WORDS = "builtin:list-machine"
@@ -154,7 +154,7 @@ def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
     assert "stopped; the same command goes on from here" in errors and str(tmp_path / "out") in errors
 
 
-class SlowEngine(Engine):
+class SlowEngine(TextEngine):
     """Answers after some seconds of a clock of its own, longer and longer in a benchmark."""
 
     name, precision, clock = "slow", "float32", 0.0
@@ -199,9 +199,9 @@ def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problem
 
 
 def test_the_speed_and_the_rest_are_of_this_call():
-    assert describe_speed(Reached(100, 40, 40, "b", 0), 5.0) == ""
-    assert describe_speed(Reached(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
-    assert describe_speed(Reached(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
+    assert describe_speed(EvaluationProgress(100, 40, 40, "b", 0), 5.0) == ""
+    assert describe_speed(EvaluationProgress(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
+    assert describe_speed(EvaluationProgress(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
 
 
 def test_another_evaluation_is_not_mixed_in(whole):

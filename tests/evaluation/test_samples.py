@@ -235,12 +235,12 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from rlready.evaluation.kept import keep_samples
-from rlready.evaluation.parts import ask
+from rlready.evaluation.parts import sample_problems
 from rlready.evaluation.samples import read_rows
 from rlready.evaluation.tally import count_samples
-from rlready.sampling.engine import Completion, Draw, Engine
+from rlready.sampling.engine import Completion, Draw, TextEngine
 
-class Loud(Engine):
+class Loud(TextEngine):
     name, precision = "loud", "float32"
     def encode(self, row): return [0]
     def show(self, row): return row["question"]
@@ -250,7 +250,7 @@ class Loud(Engine):
 
 problems = [{"problem_id": f"{n:03}", "question": "q" * 500, "answer": "a", "format": "word"} for n in range(int(sys.argv[1]))]
 folder, samples = Path(sys.argv[2]), int(sys.argv[3])
-((*parts,),) = ask(Loud(), problems, [Draw(samples, 4096)], folder, lambda reached: None)
+((*parts,),) = sample_problems(Loud(), problems, [Draw(samples, 4096)], folder, lambda progress: None)
 tally = count_samples(parts, samples)
 kept = keep_samples(parts, folder / "out", 10_000)
 assert tally.correct == [samples] * len(problems) and kept.without_text == 0

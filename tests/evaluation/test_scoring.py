@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rlready.evaluation.samples import list_rows, write_part
-from rlready.evaluation.score import Scored, count_false_positives, estimate_false_positives, find_stranger
+from rlready.evaluation.score import Scored, count_false_positives, estimate_false_positives, find_control
 from rlready.evaluation.tally import SampleTally, count_samples, share_unknown
 from rlready.records.outcome import FalsePositives
-from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 from rlready.stats.intervals import bound_share
 from rlready.verifier import judge
 
@@ -17,7 +17,7 @@ PROBLEMS = [
 ]
 
 
-class Written(Engine):
+class Written(TextEngine):
     """An engine whose completions a test has written."""
 
     name, precision = "written", "float32"
@@ -48,7 +48,8 @@ def make_tally(folder, *texts, problems=PROBLEMS):
 def test_by_products_of_samples_written_by_hand(tmp_path):
     tally = make_tally(tmp_path, ["#abcd", "#abcd", "#aaaa", "Rx"], ["#bbbb", "#bbbb", "#bbbb", "#bbbb"])
     assert tally.correct == [2, 0] and tally.tokens == 37
-    assert tally.summarize() == {
+    assert vars(tally.summarize()) == {
+        "zero_variance": None,
         "entropy": pytest.approx(0.5),  # every token has probability exp(-1/2)
         "diversity": pytest.approx((2 / 4 + 1 / 4) / 2),
         "mean_tokens": pytest.approx(37 / 8),
@@ -68,12 +69,12 @@ def test_what_cannot_be_judged_is_counted_and_nothing_measured_is_no_number(tmp_
     problems = [{"problem_id": "p", "question": "?", "answer": "[?!@", "format": "boxed"}]
     texts = ["\\boxed{[?!@}", "\\boxed{71}", "\\boxed{72}", "nothing"]
     tally = make_tally(tmp_path, texts, problems=problems)
-    assert tally.correct == [1] and tally.unknown == tally.summarize()["verifier_unknown"] == 1 / 2
+    assert tally.correct == [1] and tally.summarize().verifier_unknown == 1 / 2
     assert share_unknown(tally, make_tally(tmp_path, ["nothing"], problems=problems)) == [1 / 2]
     nobody = make_tally(tmp_path, ["nothing"], problems=problems).summarize()
-    assert nobody["verifier_disagreement"] is None  # no check calls anything right
+    assert nobody.verifier_disagreement is None  # no check calls anything right
     silent = SampleTally([[judge("", "1", "boxed")]]).summarize()
-    assert silent["entropy"] is None and silent["mean_tokens"] == 0
+    assert silent.entropy is None and silent.mean_tokens == 0
 
 
 def test_disagreement_is_a_share_of_what_the_first_check_calls_right(tmp_path):
@@ -81,7 +82,7 @@ def test_disagreement_is_a_share_of_what_the_first_check_calls_right(tmp_path):
     texts = ["\\boxed{1/2^{99}}.", "\\boxed{1/2^{98}}.", "\\boxed{7}.", "nothing."]
     tally = make_tally(tmp_path, texts, problems=problems)
     assert tally.correct == [1]
-    assert tally.summarize()["verifier_disagreement"] == pytest.approx(1 / 2)
+    assert tally.summarize().verifier_disagreement == pytest.approx(1 / 2)
 
 
 def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
@@ -94,7 +95,7 @@ def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
 def test_problems_with_equal_answers_are_not_held_against_each_other():
     golds = ["\\frac12", "0.5", "3"]
     problems = [{"problem_id": g, "question": "?", "answer": g, "format": "boxed"} for g in golds]
-    assert [find_stranger(problems, number)["answer"] for number in range(3)] == ["3", "3", "\\frac12"]
+    assert [find_control(problems, number)["answer"] for number in range(3)] == ["3", "3", "\\frac12"]
     texts = ["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."]
     assert count_false_positives(texts, problems) == [(0, 1), (0, 1), (1, 1)]
     assert count_false_positives(texts[:2], problems[:2]) == []

@@ -142,7 +142,7 @@ def test_without_rl_nothing_is_set_apart_for_it_and_sizes_are_upper_bounds(folde
 
 def adopt_one(model, out, **more):
     candidate = Candidate("a", 0, "", 0, 0.0, 0, checkpoint=model, **more)
-    return adopt(candidate, out)
+    return adopt(candidate.checkpoint, candidate.adapter_base, out)
 
 
 def test_sft_of_a_whole_checkpoint_is_a_pointer_with_its_own_tokenizer(folders, tmp_path):
@@ -160,13 +160,13 @@ def test_adapters_are_merged_into_their_base_model(folders, tmp_path):
     plan = make_plan(laptop({"model": folders["adapters"], "name": "a"}, base_model=folders["other"]))
     (candidate,) = plan.candidates
     assert candidate.adapter_base.location == folders["tiny"] and "adapters of" in describe_plan(plan)
-    record = adopt(candidate, tmp_path / "out")
+    record = adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "out")
     ids = torch.arange(3, 20)[None]
     expected = PeftModel.from_pretrained(load_model(folders["tiny"]), folders["adapters"])(ids).logits
     assert torch.allclose(load_model(tmp_path / "out")(ids).logits, expected, atol=1e-5)
     assert not torch.allclose(load_model(folders["tiny"])(ids).logits, expected, atol=1e-2)
     # Merged again, it is the model that was judged, whatever the last bit of its weights.
-    assert adopt(candidate, tmp_path / "again").model_digest == record.model_digest
+    assert adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "again").model_digest == record.model_digest
 
 
 def test_adapters_of_another_model_are_one_line(folders, tmp_path):
@@ -186,12 +186,12 @@ def test_a_checkpoint_in_a_store_is_checked_by_its_small_files_and_copied(folder
     store.pipe_file("/bucket/ckpt/optimizer.pt", b"not to be copied")
     (candidate,) = make_plan(laptop({"model": "memory://bucket/ckpt/"}, base_model=folders["tiny"])).candidates
     assert candidate.candidate_id == "ckpt" and candidate.checkpoint.digest
-    adopt(candidate, tmp_path / "out")
+    adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "out")
     assert digest_weights(tmp_path / "out") == digest_weights(folders["other"])
     assert not (tmp_path / "out" / "optimizer.pt").exists()
     store.pipe_file("/bucket/ckpt/model.safetensors", b"changed")
     with pytest.raises(InputError, match="has changed since plan looked at it"):
-        adopt(candidate, tmp_path / "again")
+        adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "again")
     store.rm("/bucket/ckpt/chat_template.jinja")
     with pytest.raises(InputError, match="ckpt: memory://bucket/ckpt/? has no chat template"):
         make_plan(laptop({"model": "memory://bucket/ckpt"}, base_model=folders["tiny"]))

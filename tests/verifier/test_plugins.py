@@ -15,7 +15,7 @@ from helpers.laptop import laptop
 from rlready.data.problems import read_problem
 from rlready.data.registry import Source, read_own
 from rlready.errors import InputError
-from rlready.evaluation.score import find_stranger
+from rlready.evaluation.score import find_control
 from rlready.models.prompts import write_messages
 from rlready.stages.plan.plan import make_plan
 from rlready.verifier import (
@@ -179,9 +179,9 @@ def test_the_rows_of_a_source_get_its_format_and_prompt(countdown):
 def test_an_answer_is_held_against_another_problems_reference(countdown):
     references = [TASK, TASK | {"target": 12}, TASK]
     rows = [{"answer": json.dumps(gold), "format": "countdown"} for gold in references]
-    assert find_stranger(rows, 0) is rows[1] and find_stranger(rows, 2) is rows[1]
+    assert find_control(rows, 0) is rows[1] and find_control(rows, 2) is rows[1]
     words = [{"answer": answer, "format": "exact"} for answer in ("Paris", "paris.", "London")]
-    assert find_stranger(words, 0) is words[2]
+    assert find_control(words, 0) is words[2]
 
 
 def test_nothing_disagrees_with_a_plugin(countdown):

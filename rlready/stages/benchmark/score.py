@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 
 from rlready.config import Samples, Sampling
 from rlready.evaluation.kept import keep_samples
-from rlready.evaluation.parts import ask, open_parts, report
+from rlready.evaluation.parts import open_parts, report_progress, sample_problems
 from rlready.evaluation.suite import average, list_groups, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
-from rlready.records.outcome import BenchmarkRecord, Candidate
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import BenchmarkRecord
 from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
@@ -40,7 +41,7 @@ def score(
         open_engine(model, sampling) as engine,
         open_parts("benchmark", candidate, engine, model, problems, [repr(draws)], out) as (folder, spent),
     ):
-        greedily, sampled = ask(engine, problems, draws, folder, report("benchmark", candidate))
+        greedily, sampled = sample_problems(engine, problems, draws, folder, report_progress("benchmark", candidate))
         greedy, scored = count_samples(greedily, 1), count_samples(sampled, count)
         kept = keep_samples(greedily + sampled, out, samples.text_mb)
     scores = score_suite(problems, count, scored.correct, greedy.correct, share_unknown(greedy, scored))

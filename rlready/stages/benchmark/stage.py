@@ -7,7 +7,8 @@ from pathlib import Path
 from rlready.config import read_settings
 from rlready.evaluation.samples import FILE
 from rlready.models.load import write_pointer
-from rlready.records.outcome import BaseModel, Candidate, Outcome
+from rlready.records.candidate import BaseModel, Candidate
+from rlready.records.outcome import Outcome
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.stages.benchmark.score import score
 from rlready.tracking.log import log_outcome, log_samples

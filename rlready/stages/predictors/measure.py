@@ -1,5 +1,6 @@
 """Generalization loss and Pass@k of one checkpoint."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from rlready.data.heldout import digest_completions, encode_heldout
 from rlready.evaluation.kept import keep_samples
 from rlready.evaluation.parts import open_parts
 from rlready.evaluation.suite import list_groups
-from rlready.records.outcome import Candidate, LengthQuarter, PredictorsRecord
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import LengthQuarter, PredictorsRecord
 from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import open_engine
-from rlready.stages.predictors.sample import Asked, sample_fixed, sample_sequentially
+from rlready.stages.predictors.sample import SamplingJob, sample_fixed, sample_sequentially
 
 
 def measure(
@@ -31,15 +33,15 @@ def measure(
     Args:
         candidate: Whose checkpoint.
         settings: How many samples, fixed or sequential.
-        sampling: Engine, longest completion, stop strings and seed.
-        samples: How much is kept of what the model writes.
+        sampling: Engine, maximum completion length, stop strings and seed.
+        samples: How much of the completions is kept.
         gate: k and threshold of the sequential test; not used by fixed sampling.
         data: Folder that curate wrote; its held-out examples and predictor problems are used.
         model: Model folder.
         out: Folder for the file of samples.
 
     Returns:
-        The record, with the counts or the sequence that every figure in it can be computed from again.
+        The record, with the counts or the sequence from which every figure in it can be recomputed.
     """
     from rlready.sampling.transformers_engine import TransformersEngine
     from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
@@ -56,20 +58,27 @@ def measure(
         open_engine(model, sampling, embedded) as engine,
         open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
     ):
-        fields, parts = sample(Asked(candidate, settings, sampling, gate, engine, problems, folder))
+        record, parts = sample(SamplingJob(candidate, settings, sampling, gate or Gate(), engine, problems, folder))
         kept = keep_samples(parts, out, samples.text_mb)
-    return PredictorsRecord(
-        generalization_loss=mean_loss(losses) if losses else None,
-        loss_interval=list(estimate_loss_interval(losses)) if losses else None,
-        loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)] if losses else [],
-        losses=[[round(nats, 6), count] for nats, count in losses] if losses else None,
-        heldout_digest=digest_completions(heldout) if losses else "",
+    if losses:
+        record = dataclasses.replace(
+            record,
+            generalization_loss=mean_loss(losses),
+            loss_interval=list(estimate_loss_interval(losses)),
+            loss_by_length=[
+                LengthQuarter(q["loss"], int(q["shortest"]), int(q["longest"]), q["low"], q["high"])
+                for q in split_by_length(losses)
+            ],
+            losses=[[round(nats, 6), count] for nats, count in losses],
+            heldout_digest=digest_completions(heldout),
+        )
+    return dataclasses.replace(
+        record,
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         groups=list_groups(problems),
         engine=engine.identity,
         seconds=time.time() - begun + spent,
         kept=kept,
-        **fields,
         **describe_device(),
     )

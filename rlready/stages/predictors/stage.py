@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rlready.config import read_settings
 from rlready.evaluation.samples import FILE
-from rlready.records.outcome import Candidate, Outcome, PredictorsRecord, is_baseline
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import Outcome, PredictorsRecord, is_baseline
 from rlready.records.serialization import from_json, read_record, write_record
 from rlready.stages.predictors.measure import measure
 from rlready.tracking.log import log_outcome, log_samples

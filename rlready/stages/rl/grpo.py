@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from rlready.sampling.engine import read_completion
 
@@ -34,7 +35,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         read = [read_completion(self._tokenizer, ids, self.eos_token_ids, self.stop) for ids in completion_ids_list]
         truncated = torch.tensor([not ended for _, ended in read], device=self.accelerator.device)  # (completions,)
         share = self.accelerator.gather(truncated).float().mean().item()
-        self._metrics["train" if self.model.training else "eval"]["completions/clipped_ratio"][-1] = share
+        self._metrics["train"]["completions/clipped_ratio"][-1] = share  # there is no other mode: evaluation is a stage
         completions = [[{"role": "assistant", "content": text}] for text, _ in read]
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
@@ -47,13 +48,13 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         sampler = super()._get_train_sampler(dataset)
 
         def set_epoch(epoch: int) -> None:
-            # A resumed run draws the orders of the epochs before, or it would ask in the order of the first one again.
-            if sampler.shuffle:
+            # A resumed run draws the orders of the epochs before, or it would repeat the order of the first one.
+            if isinstance(sampler, RepeatSampler) and sampler.shuffle and sampler.seed is not None:
                 sampler.generator.manual_seed(sampler.seed)
                 for _ in range(epoch):
                     torch.randperm(sampler.num_samples, generator=sampler.generator)
 
-        sampler.set_epoch = set_epoch
+        sampler.set_epoch = set_epoch  # type: ignore[attr-defined]  # accelerate calls it if a sampler has it
         return sampler
 
     def _compute_loss(self, model, inputs):

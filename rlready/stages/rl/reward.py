@@ -9,7 +9,7 @@ def reward(
     completions: list,
     answer: list[str],
     format: list[str],
-    log_metric: Callable[[str, float], None] = lambda name, value: None,
+    log_metric: Callable[[str, float | None], None] = lambda name, value: None,
     **kwargs,
 ) -> list[float | None]:
     """Returns 1 for a right completion, 0 for a wrong one and None for one whose verdict is unknown.

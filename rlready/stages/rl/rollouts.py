@@ -11,7 +11,7 @@ from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
 
 
-def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Callable[[list, object], dict[str, list]]:
+def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Callable[[list, object], dict[str, list | None]]:
     """Returns TRL's `rollout_func`: it samples from the policy itself, so no copy of the weights can fall behind.
 
     Args:
@@ -23,7 +23,7 @@ def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Calla
         A function of the prompts (each repeated once a completion) and the trainer.
     """
 
-    def roll_out(prompts: list, trainer) -> dict[str, list]:
+    def roll_out(prompts: list, trainer) -> dict[str, list | None]:
         rows = defaultdict(list)
         for row, prompt in enumerate(prompts):
             rows[prompt[-1]["content"]].append(row)
@@ -37,12 +37,12 @@ def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Calla
         keys = [f"step {trainer.state.global_step}: {question}" for question in rows]
         with _open_policy(trainer) as policy:
             sampled = TransformersEngine(policy, trainer.processing_class).sample(unique, keys, draw)
-        prompt_ids, completion_ids = [None] * len(prompts), [None] * len(prompts)
+        drawn: dict[int, tuple[list[int], list[int]]] = {}
         for same, ids, completions in zip(rows.values(), unique, sampled, strict=True):
-            for row, completion in zip(same, completions, strict=False):
-                prompt_ids[row], completion_ids[row] = ids, completion.ids
+            drawn |= {row: (ids, completion.ids) for row, completion in zip(same, completions, strict=False)}
+        prompt_ids, completion_ids = zip(*(drawn[row] for row in range(len(prompts))), strict=True)
         # Sampled by the policy that is trained, so there are no other probabilities to correct for.
-        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
+        return {"prompt_ids": list(prompt_ids), "completion_ids": list(completion_ids), "logprobs": None}
 
     return roll_out
 

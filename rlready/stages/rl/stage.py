@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rlready.config import read_settings
 from rlready.errors import InputError
-from rlready.records.outcome import Candidate, Outcome
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import Outcome
 from rlready.records.serialization import from_json, read_record, write_record
 from rlready.stages.rl.train import train
 from rlready.tracking.log import log_outcome
-from rlready.training.processes import is_main
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
             f" ({measured_digest}); turn caching on for this run, so that RL gets the measured checkpoint"
         )
     record = train(chosen, given, Path(data), model, Path(trained))
-    if not is_main():
+    if record is None:  # in every process but the main one
         return {}
     reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
     write_record(reached, outcome)

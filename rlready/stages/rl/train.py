@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.errors import InputError
-from rlready.records.outcome import Candidate, RlRecord
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import RlRecord
 from rlready.records.serialization import identify_work
 from rlready.runtime import events
 from rlready.runtime.devices import describe_device
@@ -108,7 +109,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[
             SamplerCheck(),
-            StopWhereDiverged("rl_learning_rate"),
+            StopWhereDiverged("rl_learning_rate", folder),
             SaveSparingly(),
             silence,
             ProgressCallback("rl", candidate.candidate_id),

@@ -7,17 +7,19 @@ from pathlib import Path
 from rlready.errors import InputError
 from rlready.models.load import ADAPTERS, load_model, load_tokenizer, locate, save_model, write_pointer
 from rlready.models.remote import copy_remote, digest_remote, is_url
-from rlready.records.outcome import BaseModel, Candidate, SftRecord
+from rlready.records.candidate import BaseModel
+from rlready.records.outcome import SftRecord
 from rlready.runtime.devices import describe_device
 
 ADAPTER_FILES = (ADAPTERS, "adapter_model.safetensors")
 
 
-def adopt(candidate: Candidate, out: Path) -> SftRecord:
+def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> SftRecord:
     """Writes the model folder of a finished checkpoint.
 
     Args:
-        candidate: With the checkpoint, pinned.
+        checkpoint: Pinned by plan.
+        adapter_base: The model whose adapters the checkpoint holds; None for a whole model.
         out: Model folder to write: a pointer to a whole model that `from_pretrained` finds, else the model itself.
 
     Returns:
@@ -26,12 +28,11 @@ def adopt(candidate: Candidate, out: Path) -> SftRecord:
     Raises:
         InputError: If the checkpoint has changed since plan looked at it, or its adapters do not fit their base model.
     """
-    begun, checkpoint = time.time(), candidate.checkpoint
-    digest = checkpoint.digest
-    if candidate.adapter_base:
-        merge_adapters(checkpoint, candidate.adapter_base, out)
+    begun, digest = time.time(), checkpoint.digest
+    if adapter_base:
+        merge_adapters(checkpoint, adapter_base, out)
         # What was merged says what came out; the weights themselves need not be the same to the last bit on another machine.
-        digest = hashlib.sha256(f"{digest} {candidate.adapter_base.digest}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{digest} {adapter_base.digest}".encode()).hexdigest()[:16]
     elif is_url(checkpoint.location):
         copy_checkpoint(checkpoint, out)
     else:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl import SFTTrainer
 
 
 class HeldoutLoss(TrainerCallback):
@@ -17,7 +18,7 @@ class HeldoutLoss(TrainerCallback):
         trainer: What it logs with; set once there is one.
     """
 
-    trainer: Trainer
+    trainer: SFTTrainer
 
     def __init__(self, measure: Callable):
         self.measure = measure
@@ -26,7 +27,7 @@ class HeldoutLoss(TrainerCallback):
         """Measures the model that training starts from, and that of an epoch's end again where a kill came before its log."""
         measured = {entry["step"] for entry in state.log_history if "heldout_loss" in entry}
         # TRL counts its tokens from 0 in every process.
-        self.trainer._total_train_tokens = max((entry.get("num_tokens", 0) for entry in state.log_history), default=0)
+        self.trainer._total_train_tokens = max((int(entry.get("num_tokens", 0)) for entry in state.log_history), default=0)
         if (state.epoch or 0) % 1 == 0 and state.global_step not in measured:
             self.on_epoch_end(args, state, control, model)
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rlready.config import read_settings
-from rlready.records.outcome import BaseModel, Candidate, Outcome
+from rlready.records.candidate import BaseModel, Candidate
+from rlready.records.outcome import Outcome
 from rlready.records.serialization import from_json, write_record
 from rlready.stages.sft.adopt import adopt
 from rlready.stages.sft.train import train
@@ -14,18 +15,16 @@ from rlready.training.processes import is_main
 def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
     """Trains one candidate or takes its checkpoint, writes its model folder and outcome, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    base = getattr(given, "base_model", None)
-    links = {"base_model": base} if base else {}
-    if chosen.checkpoint:
-        if not is_main():
-            return {}
-        record = adopt(chosen, Path(model))
-        links |= {"sft_model": model_uri if chosen.adapter_base else chosen.checkpoint.location}
+    if chosen.checkpoint is None:
+        record = train(chosen, BaseModel(**given.base_model), given, Path(data), Path(model))
+        stored = model_uri
     else:
-        record = train(chosen, BaseModel(**base), given, Path(data), Path(model))
-        links |= {"sft_model": model_uri}
-    if not is_main():
+        record = adopt(chosen.checkpoint, chosen.adapter_base, Path(model)) if is_main() else None
+        stored = model_uri if chosen.adapter_base else chosen.checkpoint.location
+    if record is None:  # in every process but the main one
         return {}
+    base = getattr(given, "base_model", None)
+    links = ({"base_model": base} if base else {}) | {"sft_model": stored}
     reached = Outcome(chosen, sft=record, links=links)
     write_record(reached, outcome)
     log_outcome(reached)

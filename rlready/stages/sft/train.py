@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from rlready.data.heldout import encode_heldout
 from rlready.errors import InputError
-from rlready.records.outcome import BaseModel, Candidate, SftRecord
+from rlready.records.candidate import BaseModel, Candidate
+from rlready.records.outcome import SftRecord
 from rlready.records.serialization import identify_work, to_json
 from rlready.runtime.devices import describe_device
 from rlready.training import checkpoints
@@ -160,7 +161,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         processing_class=tokenizer,
         callbacks=[
             held,
-            StopWhereDiverged("sweep_learning_rates"),
+            StopWhereDiverged("sweep_learning_rates", folder),
             SaveSparingly(),
             ProgressCallback("sft", candidate.candidate_id),
             stream_training("sft", candidate),
