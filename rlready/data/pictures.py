@@ -1,19 +1,15 @@
-"""Pictures that belong to problems: files from a data set, which nobody has checked."""
+"""Opening the pictures of problems, which come unchecked from data sets."""
 
 import io
 
 from rlready.errors import InputError
 
-# Nothing that runs another program (EPS) or can hold many pages.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-MOST_PIXELS = 50_000_000  # a small file can unfold to gigabytes
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # none that runs a program (EPS) or can hold many pages
+MOST_PIXELS = 50_000_000  # a small file can decompress to gigabytes
 
 
 def open_picture(content: bytes):
-    """Returns a picture in RGB, as PIL's Image.
-
-    Args:
-        content: The file.
+    """Returns the picture in a file's content, as an RGB image of PIL.
 
     Raises:
         InputError: If it is none of FORMATS, larger than MOST_PIXELS, or damaged.
@@ -22,11 +18,9 @@ def open_picture(content: bytes):
 
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        fits = picture.width * picture.height <= MOST_PIXELS
-        shown = picture.convert("RGB") if fits else None
+        if picture.width * picture.height <= MOST_PIXELS:
+            return picture.convert("RGB")
     # What PIL raises for damaged files depends on the format.
     except (OSError, SyntaxError, ValueError, TypeError, IndexError, Image.DecompressionBombError) as error:
         raise InputError(f"the picture is damaged, or none of {', '.join(FORMATS)}") from error
-    if shown is None:
-        raise InputError(f"the picture has more than {MOST_PIXELS:,} pixels")
-    return shown
+    raise InputError(f"the picture has more than {MOST_PIXELS:,} pixels")

@@ -1,4 +1,4 @@
-"""Model folders: where a model is, whether it is complete, its digest, and loading it. Safetensors only, no remote code."""
+"""Finding, checking, identifying and loading models. Safetensors only, no remote code."""
 
 import hashlib
 import json
@@ -15,8 +15,9 @@ from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
 BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
-POINTER = "base_model.json"  # written instead of weights where a "checkpoint" is a model that is there already
-ADAPTERS = "adapter_config.json"  # in a folder of adapters, as peft writes it
+POINTER = "base_model.json"  # instead of weights, if a checkpoint is a model that exists already
+ADAPTERS = "adapter_config.json"  # of a folder of adapters, as peft writes it
+CONFIGURATION = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def find_model(model: str, revision: str) -> BaseModel:
@@ -27,10 +28,11 @@ def find_model(model: str, revision: str) -> BaseModel:
         revision: Hub revision.
 
     Returns:
-        Where it is, with a digest of its contents (local) or its commit (hub).
+        Its location, with a digest of its contents (local) or its commit (hub).
 
     Raises:
-        InputError: If the folder lacks something, or the hub does not have the model.
+        InputError: If the folder is incomplete, or the hub does not have the model.
+        Unreachable: If the hub cannot be reached.
     """
     local = BUILTIN.get(model, Path(model).expanduser())
     if model.startswith("builtin:") and model not in BUILTIN:
@@ -61,16 +63,15 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
 
     Args:
         folder: With at least all files but the weights.
-        names: Of all its files, where the weights are elsewhere.
+        names: Of all its files, if the weights are elsewhere.
 
     Raises:
         InputError: If one of them is missing.
     """
     names = set(names or (path.name for path in folder.iterdir()))
-    missing = [name for name in ("config.json", "tokenizer.json", "tokenizer_config.json") if name not in names]
-    if missing:
+    if missing := [name for name in CONFIGURATION if name not in names]:
         raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+    for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
         raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
@@ -97,7 +98,7 @@ def digest_weights(folder: str | Path) -> str:
 
 
 def _digest_files(paths: list[Path]) -> list[bytes]:
-    """Returns a digest of each file, read in pieces and side by side: hashing lets go of Python's lock."""
+    """Returns a digest of each file, in parallel: hashing releases the GIL."""
 
     def digest(path: Path) -> bytes:
         with path.open("rb") as file:
@@ -108,7 +109,7 @@ def _digest_files(paths: list[Path]) -> list[bytes]:
 
 
 def write_pointer(folder: str | Path, model: BaseModel) -> None:
-    """Makes a model folder that stands for a model that is there already, without copying its weights."""
+    """Makes a model folder that refers to an existing model, without copying its weights."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_atomically(Path(folder) / POINTER, to_json(model))
 
@@ -116,8 +117,7 @@ def write_pointer(folder: str | Path, model: BaseModel) -> None:
 def locate(model: str | Path | BaseModel) -> dict[str, str]:
     """Returns the arguments of `from_pretrained` for a model folder, a folder with a pointer, or a base model."""
     if isinstance(model, BaseModel):
-        builtin = BUILTIN.get(model.location)
-        source = {"pretrained_model_name_or_path": str(builtin or model.location)}
+        source = {"pretrained_model_name_or_path": str(BUILTIN.get(model.location, model.location))}
         return source | ({"revision": model.revision} if model.revision else {})
     pointer = Path(model) / POINTER
     if pointer.exists():
@@ -136,7 +136,7 @@ def load_tokenizer(model: str | Path | BaseModel):
 
 
 def choose_precision() -> str:
-    """Returns the precision in which every engine samples on this machine: bfloat16 on a GPU, float32 on the CPU."""
+    """Returns the precision in which every engine samples here: bfloat16 on a GPU, float32 on the CPU."""
     import torch
 
     return "bfloat16" if torch.cuda.is_available() else "float32"
@@ -147,42 +147,45 @@ def load_model(model: str | Path | BaseModel, dtype: str | None = None, **argume
 
     Args:
         model: A model folder, a folder with a pointer, or a base model.
-        dtype: Of the weights; that of `choose_precision` unless given.
-        **arguments: More for from_pretrained.
+        dtype: Of the weights; `choose_precision()` by default.
+        **arguments: Passed to from_pretrained.
 
     Raises:
-        InputError: If weights are missing, unexpected, of other shapes or no numbers.
+        InputError: If weights are missing, unexpected, of other shapes or not finite.
     """
-    import torch
     from transformers import AutoModelForCausalLM
+
+    return _load(AutoModelForCausalLM, model, dtype, **arguments)
+
+
+def _load(kind, model: str | Path | BaseModel, dtype: str | None = None, **arguments):
+    import torch
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    dtype = dtype or choose_precision()
-    loaded = _load(AutoModelForCausalLM, locate(model), dtype=dtype, **arguments)
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-
-
-def _load(kind, location: dict[str, str], **arguments):
+    location = locate(model)
     loaded, found = kind.from_pretrained(
-        **location, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+        **location,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        dtype=dtype or choose_precision(),
+        **arguments,
     )
     where = location["pretrained_model_name_or_path"]
     refuse_keys(found, where)
     check_numbers(loaded, where)
-    return loaded
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
 def takes_pictures(model: BaseModel) -> bool:
-    """Says whether a base model is an image-text model."""
+    """Returns True if a base model is an image-text model."""
     from huggingface_hub import hf_hub_download
 
-    arguments = locate(model)
-    folder = Path(arguments["pretrained_model_name_or_path"])
-    if folder.is_dir():
-        path = folder / "config.json"
-    else:
-        path = Path(hf_hub_download(str(folder), "config.json", revision=arguments.get("revision")))
+    place = locate(model)
+    path = Path(place["pretrained_model_name_or_path"]) / "config.json"
+    if not path.exists():
+        path = Path(hf_hub_download(model.location, "config.json", revision=place.get("revision")))
     return "vision_config" in json.loads(path.read_text())
 
 
@@ -190,24 +193,22 @@ def load_image_text_model(model: str | Path | BaseModel):
     """Returns (image-text model in evaluation mode, its processor).
 
     Raises:
-        InputError: If the processor needs a package that is not there.
+        InputError: If the processor needs a package that is not installed.
     """
-    import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
         processor = AutoProcessor.from_pretrained(**locate(model))
     except ImportError as error:
         raise InputError(f"base_model: its processor of pictures needs more packages ({error})") from error
-    loaded = _load(AutoModelForImageTextToText, locate(model), dtype=choose_precision())
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
+    return _load(AutoModelForImageTextToText, model), processor
 
 
 def count_parameters(model: str | Path | BaseModel) -> int | None:
-    """Returns the parameters that a model of this configuration has, tied ones once; None where it cannot be read.
+    """Returns how many parameters a model has by its configuration, tied ones once; None if that cannot be read.
 
-    The files are not looked at, so a base model and its checkpoints count alike, whatever their precision and whether a copy
-    of tied weights is in them. A model that is not a causal language model has no count.
+    The weights are not read, so a base model and its checkpoints count alike. A model that is no causal language model has no
+    count.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -221,28 +222,25 @@ def count_parameters(model: str | Path | BaseModel) -> int | None:
 
 
 def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None) -> None:
-    """Writes a model folder that appears only when it is complete; `weights` where the model holds only a part of them."""
+    """Writes a model folder that appears only when it is complete; `weights` if the model holds only a part of them."""
     partial = Path(f"{folder}.partial")
-    # Whoever samples from the checkpoint stops where it was trained to.
+    # Every engine stops where the checkpoint was trained to.
     model.generation_config.eos_token_id = list_eos_token_ids(tokenizer, model.generation_config)
-    # Trainers turn it off, which would make every later generate() read the whole text again for each token.
+    # Trainers disable the cache, which would slow down every later generate().
     model.config.use_cache = model.generation_config.use_cache = True
     model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     if Path(folder).exists():
-        shutil.rmtree(folder)  # of a try that was killed after it had written the model
+        shutil.rmtree(folder)  # of an attempt that was killed after writing it
     partial.rename(folder)
 
 
 def load_token_counter(location: str, revision: str):
-    """Returns what counts the tokens of texts by a base model's tokenizer, without loading transformers.
+    """Returns a function from texts to their numbers of tokens, without loading transformers.
 
     Args:
         location: The base model's, as in BaseModel.
-        revision: Hub commit; of no meaning for a folder.
-
-    Returns:
-        A function from texts to numbers of tokens.
+        revision: Hub commit; ignored for a folder.
     """
     from tokenizers import Tokenizer
 

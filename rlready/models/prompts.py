@@ -1,4 +1,4 @@
-"""What the model is asked, by the prompts of prompts.yaml, how a solution is written for training, and what ends it."""
+"""Prompts, from prompts.yaml, how solutions are encoded for training, and the tokens that end them."""
 
 import functools
 import re
@@ -23,41 +23,39 @@ def choose_prompt(row: dict) -> str:
 
 
 def is_prompt(text: str) -> bool:
-    """Says whether a text is the name of a prompt, or is itself one."""
+    """Returns True if a text is a prompt or the name of one."""
     return text in INSTRUCTIONS or QUESTION in text
 
 
 def fill_prompt(question: str, prompt: str) -> str:
-    """Returns what is asked: a question in a prompt of INSTRUCTIONS, or in a text with {question}."""
+    """Returns a question in a prompt, which is a name in INSTRUCTIONS or a text with {question}."""
     named = INSTRUCTIONS.get(prompt)
     # Not format(), since the text may have braces of its own.
     return named.format(question=question) if named else prompt.replace(QUESTION, question)
 
 
 def write_messages(question: str, prompt: str) -> list[dict[str, str]]:
-    """Returns the chat that asks a question; see `fill_prompt`."""
+    """Returns the chat messages for a question; see `fill_prompt`."""
     return [{"role": "user", "content": fill_prompt(question, prompt)}]
 
 
 def encode_prompt(tokenizer, question: str, prompt: str) -> list[int]:
-    """Returns the token ids of the prompt, ending where the model's answer begins."""
+    """Returns the token ids of the prompt, up to where the model's answer begins."""
     messages = write_messages(question, prompt)
     return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
 
 
 @functools.lru_cache(maxsize=4)
 def find_eos_token_id(tokenizer) -> int:
-    """Returns the token that ends an answer: what the chat template writes after one, else the tokenizer's end token.
+    """Returns the token that ends an answer: the one that the chat template writes after it, else the tokenizer's end token.
 
-    They differ where a base model has the template of its chat model: Qwen's turns end with <|im_end|>, its texts with
-    <|endoftext|>. Trained on the one and stopped at the other, a model would never stop.
+    They differ if a base model has the template of its chat model: Qwen's messages end with <|im_end|>, its texts with
+    <|endoftext|>. Trained on one and stopped at the other, a model would never stop.
     """
     answer = "an answer"
-    for write in (
-        str,
-        lambda text: [{"type": "text", "text": text}],
-    ):  # the second is what templates with pictures take
-        turns = [{"role": "user", "content": write("a question")}, {"role": "assistant", "content": write(answer)}]
+    for in_parts in (False, True):  # templates for images take a list of parts
+        contents = [[{"type": "text", "text": text}] if in_parts else text for text in ("a question", answer)]
+        turns = [{"role": role, "content": content} for role, content in zip(("user", "assistant"), contents, strict=True)]
         rendered = tokenizer.apply_chat_template(turns, tokenize=False)
         if answer in rendered:
             break
@@ -74,13 +72,7 @@ def list_eos_token_ids(tokenizer, generation_config) -> list[int]:
 
 
 def check_tokens(tokenizer, ends: Iterable[int], rows: int) -> None:
-    """Raises InputError if a token that a model reads or ends with has no embedding.
-
-    Args:
-        tokenizer: The model's.
-        ends: Tokens that end a completion.
-        rows: Of the embedding.
-    """
+    """Raises InputError if a token of the prompt, the pad token or an end token has no row in the embedding."""
     used = {"pad token": [tokenizer.pad_token_id], "end token": ends}
     used["chat template's token"] = encode_prompt(tokenizer, "a question", "word")
     for what, ids in used.items():
@@ -102,12 +94,12 @@ def find_opening(tokenizer) -> str:
 
 
 def continue_thought(opening: str, solution: str) -> str:
-    """Returns a solution as it goes on behind the opening of its answer, so that there is one <think> block and not two.
+    """Returns a solution as it continues the opening of its answer, so that there is one <think> block, not two.
 
     Args:
-        opening: What the chat template writes before the answer. Where it opens a block, that is the solution's own; where it
-            closes an empty one, the model thinks in the open, and the solution does too.
-        solution: A worked solution, perhaps beginning with a block of its own.
+        opening: What the chat template writes before the answer. If it opens a block, the solution continues that one; if it
+            closes an empty one, the model thinks outside of a block, and so does the solution.
+        solution: A worked solution, with or without a block of its own.
     """
     block = THOUGHT.match(solution)
     if not block:
@@ -120,12 +112,12 @@ def continue_thought(opening: str, solution: str) -> str:
 
 
 def encode_completion(tokenizer, solution: str) -> list[int]:
-    """Returns the token ids of a worked solution and the end token that stops the model at inference."""
+    """Returns the token ids of a worked solution, with the end token that stops the model at inference."""
     return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_eos_token_id(tokenizer)]
 
 
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
-    """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so only the completion has loss."""
+    """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so loss is on the completion only."""
     prompt = encode_prompt(tokenizer, row["question"], choose_prompt(row))
     completion = encode_completion(tokenizer, continue_thought(find_opening(tokenizer), row["solution"]))
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}

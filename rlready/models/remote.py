@@ -1,4 +1,4 @@
-"""Model folders behind a URL, such as s3://bucket/checkpoint: which files they hold, their digest, and copies of them."""
+"""Model folders at a URL, such as s3://bucket/checkpoint: their files, their digest, and copying them."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,22 +11,22 @@ LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 def is_url(location: str) -> bool:
-    """Says whether a place is a URL."""
+    """Returns True if a location is a URL."""
     return "://" in location
 
 
 def digest_remote(url: str) -> tuple[str, list[str]]:
-    """Returns a digest of a folder's files by name, size and what the store says of their content, and their names.
+    """Returns a digest of a folder's files by name, size and the store's checksum, and their names.
 
     Raises:
-        InputError: If the store cannot be asked, or holds no such folder.
+        InputError: If the store cannot be reached, or has no such folder.
     """
     files, folder = _open(url)
     marks = {}
-    for path, info in _ask(url, lambda: files.find(folder, maxdepth=1, detail=True)).items():
+    for path, info in _call(url, lambda: files.find(folder, maxdepth=1, detail=True)).items():
         name = path.rsplit("/", 1)[-1]
         if name.endswith(LOADED):
-            marks[name] = [info["size"], _ask(url, lambda path=path: files.checksum(path))]
+            marks[name] = [info["size"], _call(url, lambda path=path: files.checksum(path))]
     if not marks:
         raise InputError(f"{url}: no folder with files of a model ({', '.join(LOADED)})")
     return hashlib.sha256(repr(sorted(marks.items())).encode()).hexdigest()[:16], sorted(marks)
@@ -36,24 +36,23 @@ def copy_remote(url: str, names: list[str], folder: Path) -> None:
     """Copies files of a remote folder.
 
     Raises:
-        InputError: If the store cannot be asked.
+        InputError: If the store cannot be reached.
     """
     files, place = _open(url)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        _ask(url, lambda name=name: files.get_file(f"{place}/{name}", str(folder / name)))
+        _call(url, lambda name=name: files.get_file(f"{place}/{name}", str(folder / name)))
 
 
 def _open(url: str):
     import fsspec
 
-    return _ask(url, lambda: fsspec.core.url_to_fs(url.rstrip("/")))
+    return _call(url, lambda: fsspec.core.url_to_fs(url.rstrip("/")))
 
 
-def _ask(url: str, look: Callable):
+def _call(url: str, request: Callable):
     try:
-        return look()
-    except Exception as error:  # whatever a store or its client says, the user gets one line
-        raise InputError(
-            f"{url}: cannot be opened ({' '.join(str(error).split())[:200]}); a copy in a folder works too"
-        ) from error
+        return request()
+    except Exception as error:  # stores and their clients raise errors of their own
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{url}: cannot be opened ({said}); a copy in a folder works too") from error

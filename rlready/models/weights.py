@@ -1,4 +1,4 @@
-"""Whether a model's files hold what its configuration describes, told from their headers, and are numbers once loaded."""
+"""Checks that a model's files hold what its configuration describes, by their headers, and that its weights are finite."""
 
 import contextlib
 import functools
@@ -9,15 +9,15 @@ from pathlib import Path
 from rlready.errors import InputError
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-POINTER = b"version https://git-lfs"  # how a file begins that Git LFS has not fetched
+POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
 FLOATS = {"F64", "F32", "F16", "BF16"}
-# What wrappers put before all names, and whose they are.
+# Prefixes that wrappers add to all names.
 WRAPPERS = {
     "_orig_mod.": "torch.compile",
     "module.": "DistributedDataParallel",
     "base_model.model.": "peft, not merged",
 }
-ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine knows
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine supports
 
 
 def refuse_pointer(path: Path) -> None:
@@ -28,10 +28,7 @@ def refuse_pointer(path: Path) -> None:
 
 
 def read_architecture(location: dict[str, str]):
-    """Returns the configuration of a model, as transformers knows it.
-
-    Args:
-        location: Arguments of `from_pretrained`.
+    """Returns the configuration of a model, given the arguments of `from_pretrained`.
 
     Raises:
         InputError: If transformers does not know its architecture, or its weights are quantised.
@@ -58,10 +55,10 @@ def read_architecture(location: dict[str, str]):
 
 
 def build_empty(config):
-    """Returns the model that a configuration describes, without memory for its weights.
+    """Returns the model that a configuration describes, on the meta device.
 
     Raises:
-        InputError: If it is no causal language model, with pictures or without.
+        InputError: If it is neither a causal language model nor an image-text model.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
@@ -76,7 +73,7 @@ def build_empty(config):
 
 
 def is_recurrent(config, model) -> bool:
-    """Says whether a model has layers that keep a state instead of keys and values, which the embedded engine cannot batch."""
+    """Returns True if a model has layers with a state instead of keys and values, which the embedded engine cannot batch."""
     kinds = getattr(config.get_text_config(), "layer_types", None) or []
     return bool(getattr(model, "_is_stateful", False)) or not set(kinds) <= ATTENTION
 
@@ -85,7 +82,7 @@ RECURRENT = "its architecture ({}) has layers that keep a state, which only vllm
 
 
 def count_positions(config) -> tuple[int | None, bool]:
-    """Returns the longest text that a model was made for, None where it has no limit, and whether a longer one is an error."""
+    """Returns the maximum number of positions of a model, None if unlimited, and whether a longer text is an error."""
     text = config.get_text_config()
     most, rope = getattr(text, "max_position_embeddings", None), getattr(text, "rope_parameters", None) or {}
     if not most or getattr(text, "alibi", False):
@@ -95,13 +92,13 @@ def count_positions(config) -> tuple[int | None, bool]:
 
 
 def check_length(config, longest: float, what: str, advice: str) -> str | None:
-    """Returns a line if a text is longer than a model was made for and it takes it anyway; None if it is not.
+    """Returns a warning if a text exceeds a model's positions but is accepted; None if it does not exceed them.
 
     Args:
         config: The model's.
         longest: Tokens of the text.
-        what: The text, as messages begin.
-        advice: What to do.
+        what: Names the text at the beginning of the message.
+        advice: What to do about it.
 
     Raises:
         InputError: If the model has no positions for it.
@@ -117,16 +114,16 @@ def check_length(config, longest: float, what: str, advice: str) -> str | None:
 
 @functools.lru_cache
 def tell_once(line: str | None) -> None:
-    """Prints a line once in this process."""
+    """Prints a line, if there is one, once per process."""
     if line:
         print(line, flush=True)
 
 
 def check_weights(folder: Path) -> None:
-    """Compares the headers of a folder's weights with its configuration; nothing of the weights is read.
+    """Compares the headers of a folder's weights with its configuration, without reading the weights.
 
     Raises:
-        InputError: If a file is missing, cut off or a pointer, or tensors are missing, unexpected or of other shapes.
+        InputError: If a file is missing, truncated or a pointer, or tensors are missing, unexpected or of other shapes.
     """
     import torch
 
@@ -139,21 +136,21 @@ def check_weights(folder: Path) -> None:
             " dequantise them and save the model again"
         )
     empty = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
-    asked = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
+    options = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
     with quiet_transformers():
         try:
-            _, found = type(build_empty(config)).from_pretrained(None, config=config, state_dict=empty, **asked)
-        except RuntimeError as error:  # weights that are stored in another way than the model keeps them
+            _, found = type(build_empty(config)).from_pretrained(None, config=config, state_dict=empty, **options)
+        except RuntimeError as error:  # e.g. weights stored in another layout than the model's
             said = " ".join(str(error).split())[:200]
             raise InputError(f"{folder}: its weights do not fit its config.json ({said})") from error
     refuse_keys(found, str(folder))
 
 
 def read_headers(folder: Path) -> dict[str, tuple[str, list[int]]]:
-    """Returns type and shape of each tensor of a folder, by its name.
+    """Returns type and shape of each tensor of a folder, by name.
 
     Raises:
-        InputError: If a file is missing, cut off or a pointer.
+        InputError: If a file is missing, truncated or a pointer.
     """
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
@@ -184,18 +181,16 @@ def _read_header(path: Path) -> dict[str, tuple[str, list[int]]]:
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no safetensors file, or was cut off; copy it again") from error
+            raise InputError(f"{path} is no safetensors file, or is truncated; copy it again") from error
     if end != size:
-        raise InputError(f"{path} has {size} bytes and its header describes {end}: it was cut off; copy it again")
+        raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 
 
 def refuse_keys(found: dict, where: str) -> None:
-    """Raises InputError if tensors are missing, unexpected or of other shapes: transformers draws such weights at random.
+    """Raises InputError if the loading info of `from_pretrained` names missing, unexpected or mismatched tensors.
 
-    Args:
-        found: The loading info of `from_pretrained`.
-        where: The model, for the message.
+    transformers would initialise such weights at random.
     """
     missing, unexpected = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
     said = [f"{len(missing)} tensors are missing ({_list(missing)})"] if missing else []
@@ -217,9 +212,9 @@ def refuse_keys(found: dict, where: str) -> None:
 
 
 def check_numbers(model, where: str) -> None:
-    """Raises InputError if a weight of a loaded model is no number, or a matrix has nothing but zeros."""
+    """Raises InputError if a weight of a loaded model is not finite, or a matrix is zero throughout."""
     for name, weight in model.named_parameters():
-        if weight.is_meta or not weight.numel():  # elsewhere, as of ZeRO-3
+        if weight.is_meta or not weight.numel():  # of another process, with ZeRO-3
             continue
         if not weight.isfinite().all():
             what = "holds NaN or infinity"
@@ -236,7 +231,7 @@ def _list(names: list[str]) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silences what transformers reports, which is reported in one line here."""
+    """Silences what transformers reports; callers report it in one line."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -2,7 +2,7 @@
 
 transformers 5.17 repeats the whole cache for each query head where there is a mask, at every token and layer; on the CPU
 that took most of the time of sampling from SmolLM2-135M. One new token needs no causal mask, so the query heads that share
-a key can stand side by side as queries of one attention.
+a key can be treated as the tokens of one attention.
 """
 
 import torch
@@ -29,7 +29,7 @@ def attend_grouped(module, query, key, value, attention_mask, scaling=None, **kw
     shared = key.shape[1]
     if tokens > 1 or heads == shared:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    side_by_side = query.reshape(rows, shared, heads // shared, size)  # the sharing heads stand as tokens
+    side_by_side = query.reshape(rows, shared, heads // shared, size)  # the heads that share a key as tokens
     attended = torch.nn.functional.scaled_dot_product_attention(
         side_by_side, key, value, attn_mask=attention_mask, scale=scaling
     )

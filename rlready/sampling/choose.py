@@ -19,14 +19,14 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
     busy cores, most of it compilation). The size is a judgement, not measured on a GPU.
 
     Args:
-        sampling: Engine and tensor parallel size asked for.
-        parameters: Size of the model; None if it is unknown.
+        sampling: Requested engine and tensor parallel size.
+        parameters: Size of the model; None if unknown.
 
     Returns:
         (transformers or vllm, why).
 
     Raises:
-        InputError: If what is asked for is not there: vllm, or the GPUs of a copy; or auto cannot decide.
+        InputError: If vllm is not installed, the GPUs of a copy do not exist, or auto cannot decide.
     """
     import torch
 
@@ -34,7 +34,7 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
     installed = importlib.util.find_spec("vllm") is not None
     if sampling.engine == "vllm" and not installed:
         raise InputError(
-            "sampling_engine: vllm is asked for and not installed; pip install 'rlready[gpu]', or set it to transformers"
+            "sampling_engine: vllm is not installed; pip install 'rlready[gpu]', or set sampling_engine to transformers"
         )
     if sampling.tensor_parallel > max(1, gpus):
         raise InputError(
@@ -53,7 +53,7 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
         return "transformers", "no GPU"
     if parameters is None:
         raise InputError(
-            "sampling_engine: the model's configuration does not tell its size, by which auto chooses; set it to transformers"
+            "sampling_engine: auto chooses by the model's size, which its configuration does not tell; set it to transformers"
             " or vllm"
         )
     size = f"{parameters / 1e6:,.1f}M parameters"
@@ -65,17 +65,17 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
 
 
 def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, str]:
-    """Decides which engine samples from a model, as `choose_engine` does; its size is looked up only where it matters."""
+    """Decides which engine samples from a model; see `choose_engine`. Its size is looked up only if it matters."""
     import torch
 
     return choose_engine(sampling, count_parameters(model) if torch.cuda.device_count() else None)
 
 
 def count_replicas(sampling: Sampling) -> int:
-    """Returns how many copies of the model share the prompts: as asked for, else one for every GPU (or group of them).
+    """Returns how many copies of the model share the prompts: as configured, else one per GPU or group of GPUs.
 
     Raises:
-        InputError: If there is not a GPU for every process.
+        InputError: If there are fewer GPUs than the copies need.
     """
     import torch
 
@@ -89,19 +89,16 @@ def count_replicas(sampling: Sampling) -> int:
 
 
 def open_engine(model: str, sampling: Sampling, embedded: TextEngine | None = None) -> TextEngine:
-    """Returns an engine for a model folder, and prints which and why.
+    """Returns an engine for a model folder, to be closed after use, and prints which one and why.
 
     Args:
         model: Model folder.
         sampling: Engine, replicas, tensor parallel size and memory fraction.
-        embedded: An embedded engine of this model that is open already. It is returned where sampling asks for just that;
-            otherwise it is closed before the other starts, so that the model is never in memory twice.
-
-    Returns:
-        The engine, to be closed after use.
+        embedded: An embedded engine of this model that is open already. It is returned if it is the right one, otherwise closed
+            before the other starts, so that the model is never in memory twice.
 
     Raises:
-        InputError: If what is asked for is not there.
+        InputError: If this machine lacks what is configured.
     """
     name, reason = choose_for(model, sampling)
     replicas = count_replicas(sampling)

@@ -1,6 +1,5 @@
-"""The engine for models that read a picture and a text: transformers' own `generate`, one question after the other."""
+"""The engine for image-text models, as `rlready evaluate` needs it: transformers' own `generate`, one problem at a time."""
 
-import gc
 import hashlib
 from collections.abc import Callable, Sequence
 
@@ -10,19 +9,14 @@ from rlready.config import Sampling
 from rlready.data.pictures import open_picture
 from rlready.errors import InputError
 from rlready.models.load import load_image_text_model
-from rlready.models.prompts import choose_prompt, list_eos_token_ids, write_messages
+from rlready.models.prompts import choose_prompt, fill_prompt, list_eos_token_ids
 from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress, read_completion
 
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
 
 
 class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
-    """Samples from an image-text model. It does not keep log-probabilities.
-
-    Args:
-        model: The model in evaluation mode.
-        processor: Its processor, with a chat template.
-    """
+    """Samples from an image-text model in evaluation mode, without log-probabilities."""
 
     name = "transformers"
 
@@ -47,31 +41,20 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
         print("sampling with transformers (an image-text model)", flush=True)
         return cls(*load_image_text_model(model))
 
-    def close(self) -> None:
-        """Frees the model."""
-        self.model = None
-        gc.collect()
-        torch.cuda.empty_cache()
-
     def encode(self, row: dict) -> dict[str, torch.Tensor]:
-        """Returns the model's inputs for a problem and its picture, ending where the answer begins."""
-        return self.processor.apply_chat_template(
-            self._write(row, open_picture(row["image"]) if "image" in row else None),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
+        """Returns the model's inputs for a problem and its picture, up to where the answer begins."""
+        picture = open_picture(row["image"]) if "image" in row else None
+        return self._render(row, picture, tokenize=True, return_dict=True, return_tensors="pt")
 
     def show(self, row: dict) -> str:
-        """Returns the prompt as text, in which a mark stands for the picture."""
-        return self.processor.apply_chat_template(self._write(row, row.get("image")), add_generation_prompt=True)
+        """Returns the prompt as text, with a placeholder for the picture."""
+        return self._render(row, row.get("image"))
 
-    @staticmethod
-    def _write(row: dict, picture) -> list[dict]:
-        (message,) = write_messages(row["question"], choose_prompt(row))
-        shown = [] if picture is None else [{"type": "image", "image": picture}]
-        return [message | {"content": [*shown, {"type": "text", "text": message["content"]}]}]
+    def _render(self, row: dict, picture, **options):
+        content = [] if picture is None else [{"type": "image", "image": picture}]
+        content.append({"type": "text", "text": fill_prompt(row["question"], choose_prompt(row))})
+        messages = [{"role": "user", "content": content}]
+        return self.processor.apply_chat_template(messages, add_generation_prompt=True, **options)
 
     @torch.inference_mode()
     def sample(
@@ -81,12 +64,12 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions; see `Engine.sample`. A prompt is what `encode` returns."""
-        results, tokens = [], 0
+        """Samples completions; see `Engine.sample`."""
+        results: list[list[Completion]] = []
+        tokens = 0
         for prompt, key in zip(prompts, keys, strict=True):
-            sampled = []
-            for first in range(0, draw.samples, ROWS_AT_ONCE):
-                sampled += self._generate(prompt, f"{draw.seed}/{key}/{first}", draw)
+            firsts = range(0, draw.samples, ROWS_AT_ONCE)
+            sampled = [c for first in firsts for c in self._generate(prompt, f"{draw.seed}/{key}/{first}", draw)]
             results.append(sampled[: draw.samples])
             tokens += sum(len(completion.ids) for completion in results[-1])
             progress(len(results) * draw.samples, tokens)
@@ -95,10 +78,9 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
     def _generate(self, prompt: dict[str, torch.Tensor], name: str, draw: Draw) -> list[Completion]:
         torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1)
         greedy = draw.temperature == 0
-        how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": draw.temperature, "top_k": 0}
         drawn = self.model.generate(
             **{name: value.to(self.model.device) for name, value in prompt.items()},
-            **how,
+            **({"do_sample": False} if greedy else {"do_sample": True, "temperature": draw.temperature, "top_k": 0}),
             top_p=1.0,
             repetition_penalty=1.0,
             num_return_sequences=1 if greedy else ROWS_AT_ONCE,

@@ -1,7 +1,7 @@
-"""The embedded engine: transformers' forward pass under a decoding loop made for many samples of few prompts.
+"""The embedded engine: transformers' forward pass in a decoding loop for many samples of few prompts.
 
-What it does that `generate` does not: a prompt is read once for all its samples, the key-value cache is written in place
-instead of being copied at every token, and finished rows leave the batch. `make bench` prints what each is worth.
+Unlike `generate`, it reads a prompt once for all its samples, writes the key-value cache in place instead of copying it at every
+token, and drops finished rows from the batch. `make bench` prints what each saves.
 """
 
 import gc
@@ -22,13 +22,13 @@ from rlready.sampling.attention import use_grouped_attention
 from rlready.sampling.engine import Completion, Draw, TextEngine, cut_at_stop, ignore_progress, read_completion
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
-LARGEST_BATCH = 1024  # rows; on the list machine throughput gains nothing clear above, and memory grows
-# Share of live rows under which the finished ones are removed; on the list machine flat from 0.5 to 0.9.
+LARGEST_BATCH = 1024  # rows; more gained no throughput on the list machine
+# Share of running rows below which the finished ones are removed; 0.5 to 0.9 took the same time on the list machine.
 SHRINK_BELOW = 0.8
 
 
 class PreallocatedLayer(DynamicLayer):
-    """A cache layer with room for the whole completion: a new token is written in place and nothing is copied."""
+    """A cache layer allocated for the whole completion: new tokens are written in place."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -55,7 +55,7 @@ class PreallocatedLayer(DynamicLayer):
         return self.length
 
     def select(self, rows: torch.Tensor) -> None:
-        """Keeps only these rows, repeated where an index is."""
+        """Keeps only these rows, repeating repeated ones."""
         for name in ("keys", "values"):
             old = getattr(self, name)
             new = old.new_empty(len(rows), *old.shape[1:])
@@ -65,15 +65,14 @@ class PreallocatedLayer(DynamicLayer):
 
 @dataclass
 class Rows:
-    """What is being decoded, one sequence a row.
+    """The sequences being decoded, one per row.
 
     Attributes:
-        cache: Keys and values of all tokens so far, which its layers hold.
-        layers: Those of the cache.
+        cache: Keys and values of all tokens so far.
+        layers: The layers of the cache.
         logits: Of the next token, shape (rows, vocabulary).
         lengths: Tokens of each row's prompt, shape (rows,).
-        mask: 0 where a token is padding, shape (rows, tokens so far); None where no prompt is padded: without a mask
-            attention takes its fastest path.
+        mask: 0 at padding, shape (rows, tokens so far); None if no prompt is padded, since attention is fastest without it.
     """
 
     cache: Cache
@@ -83,7 +82,7 @@ class Rows:
     mask: torch.Tensor | None
 
     def select(self, rows: torch.Tensor) -> None:
-        """Keeps only these rows, repeated where an index is: expands prompts to samples, or drops what is finished."""
+        """Keeps only these rows, repeating repeated ones: expands prompts to samples, or drops finished rows."""
         for layer in self.layers:
             layer.select(rows)
         self.logits, self.lengths = self.logits[rows], self.lengths[rows]
@@ -91,19 +90,13 @@ class Rows:
 
 
 class StopWatch:
-    """Finds the stop strings in the completions of a batch, token by token.
-
-    Args:
-        tokenizer: What decodes the tokens.
-        stop: The stop strings.
-        rows: Number of completions.
-    """
+    """Finds stop strings in the completions of a batch of this many rows, token by token."""
 
     def __init__(self, tokenizer, stop: Sequence[str], rows: int):
         self.backend, self.stop = tokenizer.backend_tokenizer, stop
         self.streams = [DecodeStream(skip_special_tokens=True) for _ in range(rows)] if stop else []
         self.tails = [""] * rows
-        self.kept = max(map(len, stop), default=1) - 1  # characters that a stop string may have begun in
+        self.kept = max(map(len, stop), default=1) - 1  # characters in which a stop string may have begun
 
     def step(self, row: int, token: int) -> bool:
         """Takes the next token of a completion and returns whether a stop string is now complete."""
@@ -134,7 +127,7 @@ class TransformersEngine(TextEngine):
         """Loads a model folder on the best device.
 
         Raises:
-            InputError: If the weights, the architecture or the tokens are not such that it can be sampled.
+            InputError: If its weights, architecture or tokens do not allow sampling.
         """
         engine = cls(load_model(model), load_tokenizer(model), memory_share)
         if is_recurrent(engine.model.config, engine.model):
@@ -156,10 +149,10 @@ class TransformersEngine(TextEngine):
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions; see `Engine.sample`.
+        """Samples completions; see `Engine.sample`.
 
         Raises:
-            InputError: If the longest prompt and completion exceed the positions that the model has learned.
+            InputError: If the longest prompt and completion exceed the model's learned positions.
         """
         longest = max(map(len, prompts)) + draw.max_tokens
         what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
@@ -229,7 +222,7 @@ class TransformersEngine(TextEngine):
         return [(row[row >= 0].tolist(), logprob) for row, logprob in zip(drawn, logprobs.tolist(), strict=True)]
 
     def _prefill(self, prompts: list[Sequence[int]], max_tokens: int) -> Rows:
-        """Reads each prompt once, one a row, with room in the cache for its completion."""
+        """Reads each prompt once, one per row, with room in the cache for its completion."""
         device, count = self.model.device, self.model.config.get_text_config().num_hidden_layers
         width = max(map(len, prompts))
         pad = [[self.tokenizer.pad_token_id] * (width - len(prompt)) for prompt in prompts]
@@ -249,26 +242,20 @@ class TransformersEngine(TextEngine):
         rows.logits = self._forward(token[:, None], rows.mask, (rows.lengths + step)[:, None], rows.cache)
 
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
-        """Returns the logits of the token after the last, shape (rows, vocabulary), and extends the cache.
+        """Returns the logits of the next token, shape (rows, vocabulary), and extends the cache.
 
         Args:
-            ids: Shape (rows, new tokens).
+            ids: Shape (rows, new tokens), as `positions`.
             mask: Shape (rows, all tokens), or None.
-            positions: Shape (rows, new tokens).
-            cache: Holds the tokens before.
+            positions: Of the new tokens.
+            cache: Of the tokens before.
         """
-        return self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits[:, -1]
 
     @staticmethod
     def _draw_uniform(keys, batch, draw: Draw) -> np.ndarray:
-        """Returns one uniform number a row and step, each row from a generator of its own seed, key and sample number."""
+        """Returns a uniform number per row and step, each row from a generator seeded by seed, key and sample number."""
         numbers = np.empty((len(batch), draw.max_tokens))  # (batch, max_tokens)
         for row, (prompt, sample) in enumerate(batch):
             seed = hashlib.sha256(f"{draw.seed}/{keys[prompt]}/{sample}".encode()).digest()

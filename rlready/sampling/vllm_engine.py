@@ -14,16 +14,11 @@ from rlready.models.load import choose_precision, load_tokenizer, locate
 from rlready.models.prompts import find_eos_token_id
 from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
 
-CPU_CACHE_SHARE = 0.25  # of the free memory; on the CPU the rest is not vLLM's
+CPU_CACHE_SHARE = 0.25  # of the free memory
 
 
 class VllmEngine(TextEngine):
-    """Samples with vLLM 0.22 to 0.31, the versions that TRL 1.16 accepts.
-
-    Args:
-        llm: vLLM's own engine.
-        tokenizer: The model's tokenizer.
-    """
+    """Samples with vLLM 0.22 to 0.31, the versions that TRL 1.16 accepts."""
 
     name = "vllm"
 
@@ -32,14 +27,11 @@ class VllmEngine(TextEngine):
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
-        """Loads a model folder, in the precision in which the embedded engine loads it.
+        """Loads a model folder, in the same precision as the embedded engine.
 
         Args:
             model: Model folder.
-            sampling: Its tensor parallel size and memory fraction.
-
-        Returns:
-            The engine.
+            sampling: Tensor parallel size and memory fraction.
 
         Raises:
             InputError: If vLLM cannot serve the model, or not in this memory.
@@ -49,7 +41,7 @@ class VllmEngine(TextEngine):
         memory = {"gpu_memory_utilization": sampling.gpu_memory_utilization}
         if not on_gpu:
             memory = {"kv_cache_memory_bytes": int(CPU_CACHE_SHARE * psutil.virtual_memory().available)}
-            # vLLM takes back the random numbers of a prompt that is read in pieces, which a CPU generator cannot do.
+            # For a prompt that is read in chunks vLLM rewinds the random numbers, which a CPU generator cannot do.
             memory["enable_chunked_prefill"] = False
         try:
             llm = LLM(
@@ -60,7 +52,7 @@ class VllmEngine(TextEngine):
                 enable_prefix_caching=True,
                 max_model_len=-1,  # the model's own, or as long as the memory holds
                 generation_config="vllm",  # a hub model's top_p would change what Pass@k means
-                logprobs_mode="processed_logprobs",  # at the temperature of the drawing
+                logprobs_mode="processed_logprobs",  # at the sampling temperature
                 trust_remote_code=False,
                 **memory,
             )
@@ -82,10 +74,10 @@ class VllmEngine(TextEngine):
         draw: Draw,
         progress: Callable[[int, int], None] = ignore_progress,
     ) -> list[list[Completion]]:
-        """Draws completions; see `Engine.sample`.
+        """Samples completions; see `Engine.sample`.
 
-        Sample i of a prompt is drawn with the prompt's seed + i (vLLM does that), so more samples extend fewer. In bfloat16
-        the rounding of a batch can turn a token, and all that follow it.
+        vLLM draws sample i of a prompt with the prompt's seed + i, so more samples extend fewer. In bfloat16 the rounding of a
+        batch can change a token and all that follow it.
 
         Raises:
             InputError: If the longest prompt and completion exceed what the model or the memory holds.
@@ -124,5 +116,5 @@ class VllmEngine(TextEngine):
 
 
 def make_seed(seed: int, key: str) -> int:
-    """Returns the seed of a prompt's first sample; room is left above it for those of the others."""
+    """Returns the seed of a prompt's first sample, with room above it for those of the others."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:7], "big")

@@ -1,19 +1,19 @@
-"""How the batch of an optimizer step is divided among processes and devices."""
+"""Division of an optimizer step's batch among processes and devices."""
 
 from rlready.errors import InputError
 
 
 def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tuple[int, int]:
-    """Divides the batch of an optimizer step among processes, and each share into what a device takes at once.
+    """Divides the batch of an optimizer step among processes, and each share into micro-batches.
 
     Args:
         name: Parameter of the batch, for the message.
-        batch: Examples an optimizer step.
-        device_batch: Examples that a device takes at once; 0: all of its share.
+        batch: Examples per optimizer step.
+        device_batch: Examples per micro-batch; 0: all of a process's share.
         processes: How many train together.
 
     Returns:
-        (examples a device takes at once, how often it does so in a step).
+        (examples per micro-batch, gradient accumulation steps).
 
     Raises:
         InputError: If something does not divide.

@@ -1,4 +1,4 @@
-"""Training checkpoints that outlive a killed stage or its pod: kept under the identity of the work, removed when it is done."""
+"""Training checkpoints that survive a killed stage or its pod: kept by the identity of the work, removed when it is done."""
 
 import contextlib
 import errno
@@ -21,30 +21,30 @@ from rlready.training.processes import count_ranks, is_main
 
 ROOT = "RLREADY_CHECKPOINTS"
 RUN = "RLREADY_RUN_ID"
-A_RUN = 10  # checkpoints a training run, so a kill loses a tenth of it at most; fewer where saving takes long
-PAUSE = 1.0  # seconds between two looks at a lock
-WHOLE = "whole"  # the file that says that a checkpoint is on the disk to its last byte
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what a file system without locks answers
+A_RUN = 10  # checkpoints per training run, so a kill loses a tenth of it at most; fewer if saving takes long
+PAUSE = 1.0  # seconds between two attempts to lock
+WHOLE = "whole"  # the file that marks a checkpoint as completely written
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
 
 
 @contextlib.contextmanager
 def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator[Path]:
     """Opens the folder for the checkpoints of one piece of work, which is removed when the work is done.
 
-    One run at a time has it: another one that does the same work waits. A run whose source or libraries are others, or that
-    trains in another number of processes, does not find it.
+    One run at a time holds it; another one that does the same work waits. A run with other source or libraries, or another
+    number of processes, gets another folder.
 
     Args:
         stage: Name of the stage.
         identity: Everything that the result depends on; the same work finds its checkpoints again.
-        beside: Output path; the folder stands beside it where RLREADY_CHECKPOINTS names no root.
+        beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS names a root.
 
     Yields:
-        The folder, without half-written checkpoints. It stays where an error ends the work.
+        The folder, without incomplete checkpoints. It stays if an error ends the work.
 
     Raises:
-        InputError: If nothing can be written there.
-        StageFailed: If the disk is full; what was whole before stays.
+        InputError: If the folder cannot be written to.
+        StageFailed: If the disk is full; complete checkpoints stay.
     """
     parts = [stage, digest_source(stage), str(count_ranks()), *identity]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -67,17 +67,17 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
 
 
 def identify_data(data: Path, *sets: str) -> list[str]:
-    """Returns the digests of sets in a folder that curate wrote: they are the same wherever it lies."""
+    """Returns the digests of sets in a folder that curate wrote, which do not depend on its path."""
     card = json.loads((data / "card.json").read_text())
     return [card["sets"][name]["digest"] for name in sets]
 
 
 def keep_last(folder: Path, seconds: float) -> None:
-    """Makes the newest checkpoint safe against the loss of the machine, and only then removes those before it.
+    """Syncs the newest checkpoint to disk, and only then removes those before it.
 
     Args:
-        folder: What `open_folder` gave.
-        seconds: How long the training has taken so far, interruptions aside.
+        folder: From `open_folder`.
+        seconds: How long training has taken so far, without interruptions.
     """
     newest = max(folder.glob("checkpoint-*"), key=_read_step)
     _sync(newest.rglob("*"))
@@ -89,28 +89,26 @@ def keep_last(folder: Path, seconds: float) -> None:
 
 
 def find_last(folder: Path) -> str | None:
-    """Returns the newest whole checkpoint in a folder, or None."""
+    """Returns the newest complete checkpoint in a folder, or None."""
     whole = [checkpoint for checkpoint in folder.glob("checkpoint-*") if (checkpoint / WHOLE).exists()]
     return str(max(whole, key=_read_step)) if whole else None
 
 
 def count_seconds(folder: Path) -> float:
-    """Returns how long the training took until its last checkpoint; 0 without one, and in a process that tells nobody."""
+    """Returns how long training took until its last checkpoint; 0 without one, and in processes other than the main one."""
     last = find_last(folder) if is_main() else None
     return float(Path(last, WHOLE).read_text()) if last else 0.0
 
 
 def choose_interval(steps: int) -> int:
-    """Returns after how many steps to save."""
+    """Returns the number of steps between checkpoints."""
     return max(1, steps // A_RUN)
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Raises InputError if the checkpoints to come are larger than what is free, before anything is trained.
+    """Raises InputError if checkpoints of this many bytes do not fit on the disk, before anything is trained.
 
-    Args:
-        folder: What `open_folder` gave.
-        size: Bytes of a checkpoint; the old one goes only when the new one is whole.
+    The old checkpoint is removed only when the new one is complete.
     """
     needed = size * (1 if find_last(folder) else 2)
     free = shutil.disk_usage(folder).free
@@ -122,19 +120,19 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def drop_halves(folder: Path) -> None:
-    """Removes checkpoints that were not written to the end."""
+    """Removes incomplete checkpoints."""
     for checkpoint in folder.glob("checkpoint-*"):
         if not (checkpoint / WHOLE).exists():
             shutil.rmtree(checkpoint)
 
 
 def explain(place: Path, error: Exception) -> Exception:
-    """Returns what ends the stage because nothing can be written to a place."""
+    """Returns the error that ends a stage because a place cannot be written to."""
     said = " ".join(str(error).split())[:200]
     if lacks_space(error):
         return StageFailed(
-            f"no space is left for checkpoints in {place} ({said}); the last whole one stays there: make room, and the"
-            " same training goes on from it"
+            f"no space is left for checkpoints in {place} ({said}); the last complete one is kept: make room, and training"
+            " resumes from it"
         )
     return InputError(f"checkpoints cannot be written to {place} ({said}); it must be writable for user {os.getuid()}")
 
@@ -153,7 +151,7 @@ def _sync(paths: Iterable[Path]) -> None:
 
 
 def _has_locks(root: Path) -> bool:
-    """Says whether the file system has locks; where it has none, a run may only find what it wrote itself."""
+    """Returns True if the file system has locks; without them a run may only find its own checkpoints."""
     with tempfile.TemporaryFile(dir=root) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,14 +159,14 @@ def _has_locks(root: Path) -> bool:
             if error.errno not in NO_LOCKS:
                 raise
             if is_main():
-                print(f"{root}: this file system has no locks ({error}), so no other run goes on from here", flush=True)
+                print(f"{root}: this file system has no locks ({error}), so no other run resumes from here", flush=True)
             return False
     return True
 
 
 @contextlib.contextmanager
 def _lock(path: Path, held: str) -> Iterator[None]:
-    """Holds a lock that the system takes away from a process that dies, and waits for it where another process has it."""
+    """Holds a lock, which the system releases if the process dies, and waits for it if another process has it."""
     told = False
     while True:
         file = path.open("a")
@@ -181,12 +179,12 @@ def _lock(path: Path, held: str) -> Iterator[None]:
             told = True
             time.sleep(PAUSE)
             continue
-        except OSError as error:  # told already, where the folder got its name
+        except OSError as error:  # `_has_locks` has reported it
             if error.errno not in NO_LOCKS:
                 raise
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
-        file.close()  # whoever had it has just removed it
+        file.close()  # the process that held it has just removed it
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Training in several processes: one a GPU, or over gloo on the CPU, started and watched by torch's elastic agent."""
+"""Training in several processes: one per GPU, or over gloo on the CPU, run by torch's elastic agent."""
 
 import ctypes
 import importlib
@@ -20,7 +20,7 @@ def count_processes(training: Training) -> int:
     """Returns how many processes train on this machine.
 
     Raises:
-        InputError: If there are more processes than GPUs, or DeepSpeed is asked for and not installed.
+        InputError: If there are more processes than GPUs, or DeepSpeed is needed and not installed.
     """
     import torch
 
@@ -29,7 +29,7 @@ def count_processes(training: Training) -> int:
     if gpus and count > gpus:
         raise InputError(
             f"training_processes: {count} processes on {gpus} GPUs; two processes on one device are refused: set it to"
-            f" {gpus}, or to 0 for one a GPU"
+            f" {gpus}, or to 0 for one per GPU"
         )
     if training.zero_stage and importlib.util.find_spec("deepspeed") is None:
         raise InputError(
@@ -40,7 +40,7 @@ def count_processes(training: Training) -> int:
 
 
 def needs_processes(training: Training) -> bool:
-    """Says whether training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
+    """Returns True if training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
     import torch
 
     # One process that sees several GPUs would split every batch among threads (transformers' DataParallel).
@@ -50,7 +50,7 @@ def needs_processes(training: Training) -> bool:
 
 
 def in_process_group() -> bool:
-    """Says whether this process is one of several that train together."""
+    """Returns True if this process is one of several that train together."""
     return "RANK" in os.environ
 
 
@@ -60,7 +60,7 @@ def count_ranks() -> int:
 
 
 def is_main() -> bool:
-    """Says whether this process writes the outputs; every process does the work."""
+    """Returns True if this process writes the outputs; every process does the work."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
@@ -68,13 +68,13 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
     """Runs a stage in several processes, which die with this one; the first failure ends them all.
 
     Args:
-        stage: Name of the stage's folder; `run(**arguments)` of its `__main__` is called in every process.
+        stage: Name of the stage; `run(**arguments)` of its module `stage` is called in every process.
         arguments: JSON values.
         count: Number of processes.
 
     Raises:
-        InputError: What a process refused.
-        RuntimeError: Which process failed or was killed, and by what.
+        InputError: Of a process.
+        RuntimeError: If a process failed otherwise or was killed.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -96,8 +96,8 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
         try:
             elastic_launch(agent, sys.executable)("-m", "rlready.training.processes", stage, str(config))
         except ChildFailedError as error:
-            # When one is killed the others lose their connection: the one that a signal ended is the cause, unless it is
-            # the signal by which the agent ends those that are left.
+            # When one is killed the others lose their connection: the cause is the one that a signal ended, unless it is the
+            # signal by which the agent ends the rest.
             def rate(item):
                 code = item[1].exitcode
                 return (2 if code == -signal.SIGTERM else 0 if code < 0 else 1), item[1].timestamp
@@ -115,9 +115,8 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
 
 
 def _run_rank(stage: str, config: str) -> None:
-    """Is what each process runs; what it fails with goes to the file that the agent reads."""
-    # Also when the agent is killed with no time to tell anybody.
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    """Runs one process; its failure goes to the file that the agent reads."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the process ends with its agent, even if that is killed
     try:
         import torch
 
@@ -134,9 +133,9 @@ def _run_rank(stage: str, config: str) -> None:
         failure = {"message": f"{type(error).__name__}: {error}", "timestamp": int(time.time())}
         Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(failure))
         sys.stdout.flush()
-        os._exit(1)  # the others may wait for this one: no leave-taking
+        os._exit(1)  # at once, since the others may wait for this one
     if not is_main():
-        # Its threads of gloo may abort it while the interpreter ends, and that would end the main one, which still saves.
+        # gloo's threads may abort it while the interpreter ends, which would end the main process while it saves.
         sys.stdout.flush()
         os._exit(0)
 

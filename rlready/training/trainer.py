@@ -1,4 +1,4 @@
-"""What SFT and RL share of the Trainer: device arguments, overrides, adapters, DeepSpeed, progress, the trained weights."""
+"""What SFT and RL share: training arguments, adapters, DeepSpeed, resuming, callbacks, and saving the trained weights."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ from rlready.training.processes import count_ranks, is_main
 
 
 def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> TrainingArguments:
-    """Returns a TRL config from our arguments, the device's, and the user's overrides, which win.
+    """Returns a TRL config from our arguments, the device's, and the user's overrides, which take precedence.
 
     Raises:
         InputError: If an override is not a field of the config, or changes the batch of a step.
@@ -43,31 +43,22 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
     if training.gradient_checkpointing:
         fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
     if training.zero_stage:
-        fixed["deepspeed"] = build_zero_config(training.zero_stage)
-        if not on_gpu:
-            _join_over_gloo()
+        fixed["deepspeed"] = _build_zero_config(training.zero_stage)
+        if not on_gpu:  # accelerate by itself finds no backend for DeepSpeed on the CPU, and counts one process
+            os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+            PartialState(backend="gloo")
             fixed["accelerator_config"] = {"use_configured_state": True}
     elif count_ranks() > 1:
         fixed |= {"ddp_backend": "nccl" if on_gpu else "gloo", "ddp_find_unused_parameters": False}
     arguments = kind(**{**device, **fixed, **ours, **overrides})
     if arguments.device.type == "cpu":
-        # Of several processes it is "cpu:0", onto which torch.load maps no checkpoint.
+        # With several processes it is "cpu:0", to which torch.load cannot map a checkpoint.
         arguments._setup_devices = torch.device("cpu")
     return arguments
 
 
-def _join_over_gloo() -> None:
-    """Makes accelerate's state for DeepSpeed on the CPU, where accelerate by itself finds no backend and counts one process."""
-    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
-    PartialState(backend="gloo")
-
-
-def build_zero_config(stage: int) -> dict:
-    """Returns DeepSpeed's configuration; what is auto, the Trainer fills in from its own arguments.
-
-    Args:
-        stage: 2 shards optimizer states and gradients, 3 the weights too.
-    """
+def _build_zero_config(stage: int) -> dict:
+    """Returns DeepSpeed's configuration; the Trainer fills in `auto` from its own arguments."""
     return {
         "zero_optimization": {"stage": stage, "stage3_gather_16bit_weights_on_model_save": stage == 3},
         "bf16": {"enabled": "auto"},
@@ -79,16 +70,16 @@ def build_zero_config(stage: int) -> dict:
 
 
 def load_trainable(model: str | Path | BaseModel, training: Training, seed: int, **arguments):
-    """Returns the model to train, with fresh LoRA adapters on every linear layer where they are asked for.
+    """Returns the model to train, with new LoRA adapters on every linear layer if `lora_rank` is set.
 
-    Weights that are trained are float32, whatever the device computes in: a step of GRPO's learning rate is smaller than
-    a bfloat16 weight can hold. Under ZeRO-3 the config must be built before, so that each process loads its shard.
+    Trained weights are float32, whatever the device computes in: a step of GRPO's learning rate is smaller than the resolution
+    of bfloat16. With ZeRO-3 the training arguments must be built before, so that each process loads its shard.
 
     Args:
         model: Where to start.
         training: LoRA rank.
         seed: Seeds the adapters.
-        **arguments: More for from_pretrained.
+        **arguments: Passed to from_pretrained.
     """
     if not training.lora_rank:
         return load_model(model, "float32", **arguments)
@@ -104,20 +95,20 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
 
 
 def resume(trainer: Trainer, folder: Path, begun: float) -> None:
-    """Trains, from the last checkpoint of a folder where it has one. Every process must call it.
+    """Trains, from the last checkpoint of a folder if it has one. Every process must call it.
 
     Args:
         trainer: Saves into the folder.
-        folder: What `open_folder` gave.
-        begun: When the training would have begun without its interruptions, in seconds since the epoch.
+        folder: From `checkpoints.open_folder`.
+        begun: When training would have begun without interruptions, in seconds since the epoch.
 
     Raises:
-        InputError: If the checkpoints to come have no room there.
-        StageFailed: If the disk is full all the same: the half-written checkpoint goes, the whole one before it stays.
+        InputError: If the checkpoints do not fit on the disk.
+        StageFailed: If the disk is full anyway: the incomplete checkpoint is removed, the one before it kept.
     """
-    trainer.accelerator.wait_for_everyone()  # until the main process has removed half-written checkpoints
+    trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
     trained = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
-    # AdamW keeps two more numbers a weight. What DeepSpeed has split up says how much it is in all.
+    # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
     kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
     size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in trained)
     checkpoints.check_room(folder, size)
@@ -137,9 +128,9 @@ def save_trained(trainer: Trainer, tokenizer, start: str | Path | BaseModel, out
 
     Args:
         trainer: After training.
-        tokenizer: Goes beside the weights.
+        tokenizer: Saved with the weights.
         start: What training started from; adapters are merged into it.
-        out: Model folder to write; the main process does.
+        out: Model folder, written by the main process.
     """
     weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -161,7 +152,7 @@ class ProgressCallback(TrainerCallback):
         self.stage, self.candidate_id = stage, candidate_id
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Starts the clock; a resumed training starts behind the steps it has."""
+        """Starts the clock; a resumed training starts after the steps it has."""
         self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
         self.first = state.global_step
 
@@ -172,9 +163,9 @@ class ProgressCallback(TrainerCallback):
 
 
 class SaveSparingly(TrainerCallback):
-    """Skips checkpoints where saving would take more than a tenth of the time: those of a large model a few steps apart.
+    """Skips checkpoints if saving would take more than a tenth of the time, as for a large model every few steps.
 
-    Only where one process trains; several would have to agree on it.
+    With one process only; several would have to agree on it.
     """
 
     SHARE = 0.1
@@ -184,15 +175,12 @@ class SaveSparingly(TrainerCallback):
         self.saving = False
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Takes the time that the last checkpoint took."""
+        """Measures how long the last checkpoint took."""
         if self.saving:
             self.ended, self.saving = time.time(), False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Decides whether the checkpoint that is due is written, and has all up to it logged first.
-
-        What was not logged yet would be missing from the means that a resumed run logs.
-        """
+        """Decides whether the checkpoint that is due is written, and logs first: a resumed run would miss what is not logged."""
         control.should_log |= control.should_save
         if not control.should_save or args.world_size > 1:
             return
@@ -204,27 +192,24 @@ class SaveSparingly(TrainerCallback):
 
 
 class KeepLast(TrainerCallback):
-    """Keeps one checkpoint: the old one goes when the new one, of which every process writes a part, is on the disk.
-
-    Args:
-        begun: When the training would have begun without its interruptions, in seconds since the epoch.
-    """
+    """Keeps one checkpoint: removes the old one when the new one, of which every process writes a part, is on the disk."""
 
     def __init__(self, folder: Path, begun: float):
         self.folder, self.begun = folder, begun
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Waits for the parts of the others."""
+        """Waits for the parts of the other processes."""
         PartialState().wait_for_everyone()
         if is_main():
             checkpoints.keep_last(self.folder, time.time() - self.begun)
 
 
 class StopWhereDiverged(TrainerCallback):
-    """Ends a training whose loss is no number any more, and its checkpoints with it: going on from them would end alike.
+    """Ends a training whose loss is not finite, and removes its checkpoints, since resuming would end alike.
 
     Args:
         parameter: Name of the learning rate's parameter, for the message.
+        folder: Of the checkpoints.
     """
 
     WATCHED = ("loss", "grad_norm", "heldout_loss")
@@ -233,11 +218,7 @@ class StopWhereDiverged(TrainerCallback):
         self.parameter, self.folder = parameter, folder
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
-        """Looks at what was just logged.
-
-        Raises:
-            InputError: If the loss, its gradient or the held-out loss is not finite.
-        """
+        """Raises InputError if the loss, its gradient or the held-out loss is not finite."""
         for name in self.WATCHED:
             value = (logs or {}).get(name)
             if isinstance(value, float) and not math.isfinite(value):

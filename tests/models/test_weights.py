@@ -113,7 +113,7 @@ def test_a_model_in_shards_needs_every_one(tiny_model, tmp_path):
     with pytest.raises(InputError, match=f"{last.name}, which model.safetensors.index.json names, is not there"):
         find_model(str(folder), "")
     last.write_bytes((tmp_path / "shard").read_bytes()[:-8])
-    with pytest.raises(InputError, match=rf"{last.name} has \d+ bytes and its header describes \d+: it was cut off"):
+    with pytest.raises(InputError, match=rf"{last.name} has \d+ bytes and its header describes \d+: it is truncated"):
         find_model(str(folder), "")
 
 

@@ -69,7 +69,7 @@ def test_the_engine_and_why(monkeypatch, asked, parameters, gpus, installed, eng
 @pytest.mark.parametrize(
     ("asked", "gpus", "installed", "message"),
     [
-        ({"engine": "vllm"}, 1, False, r"vllm is asked for and not installed; pip install 'rlready\[gpu\]'"),
+        ({"engine": "vllm"}, 1, False, r"vllm is not installed; pip install 'rlready\[gpu\]'"),
         ({"tensor_parallel": 2}, 1, True, "2 GPUs for one copy of the model, this machine has 1"),
         ({"tensor_parallel": 2}, 0, True, "this machine has 0"),
         ({"tensor_parallel": 2}, 2, False, "only vllm spreads a model"),
@@ -100,7 +100,7 @@ def test_a_base_model_and_its_checkpoints_are_of_one_size_whatever_their_files(m
     monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **where: read(tmp_path / "nowhere"))
     assert count_parameters(tmp_path / "hub") is None
     set_machine(monkeypatch, 1, True)
-    with pytest.raises(InputError, match="does not tell its size, by which auto chooses"):
+    with pytest.raises(InputError, match="auto chooses by the model's size, which its configuration does not tell"):
         open_engine(str(tmp_path / "hub"), Sampling())
 
 
