@@ -23,3 +23,8 @@ def error_context(name: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def one_line(error: object, most: int = 200) -> str:
+    """Returns the message of another library's error in one line of at most this many characters."""
+    return " ".join(str(error).split())[:most]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 
 # What a model is made of; a trainer's optimizer states and logs stay where they are.
 LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -54,5 +54,5 @@ def _call(url: str, request: Callable):
     try:
         return request()
     except Exception as error:  # stores and their clients raise errors of their own
-        said = " ".join(str(error).split())[:200]
+        said = one_line(error)
         raise InputError(f"{url}: cannot be opened ({said}); a copy in a folder works too") from error

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
@@ -43,7 +43,7 @@ def read_architecture(location: dict[str, str]):
         kind = json.loads(path.read_text()).get("model_type") if path.exists() else None
         raise InputError(
             f"{where}: transformers cannot read its config.json, whose model_type is {kind} (unknown, or other values than"
-            f" that architecture has: {' '.join(str(error).split())[:200]}); code that comes with a model is not run"
+            f" that architecture has: {one_line(error)}); code that comes with a model is not run"
         ) from error
     if quantised := getattr(config, "quantization_config", None):
         how = quantised if isinstance(quantised, dict) else vars(quantised)
@@ -68,7 +68,7 @@ def build_empty(config):
         with torch.device("meta"):
             return kind.from_config(config)
     except (ValueError, ImportError) as error:
-        said = " ".join(str(error).split())[:200]
+        said = one_line(error)
         raise InputError(f"its architecture ({config.model_type}) cannot be built: {said}") from error
 
 
@@ -141,7 +141,7 @@ def check_weights(folder: Path) -> None:
         try:
             _, found = type(build_empty(config)).from_pretrained(None, config=config, state_dict=empty, **options)
         except RuntimeError as error:  # e.g. weights stored in another layout than the model's
-            said = " ".join(str(error).split())[:200]
+            said = one_line(error)
             raise InputError(f"{folder}: its weights do not fit its config.json ({said})") from error
     refuse_keys(found, str(folder))
 
@@ -199,7 +199,7 @@ def refuse_keys(found: dict, where: str) -> None:
         f"{name} has the shape {list(stored)}, and config.json describes {list(built)}"
         for name, stored, built in sorted(found["mismatched_keys"])[:1]
     ]
-    said += [" ".join(str(text).split())[:200] for text in found.get("error_msgs", [])[:1]]
+    said += [one_line(text) for text in found.get("error_msgs", [])[:1]]
     if not said:
         return
     advice = "save model and configuration together with save_pretrained"

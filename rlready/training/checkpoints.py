@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rlready.errors import InputError, StageFailed
+from rlready.errors import InputError, StageFailed, one_line
 from rlready.records.serialization import write_atomically
 from rlready.runtime import events
 from rlready.runtime.failures import lacks_space
@@ -128,7 +128,7 @@ def drop_halves(folder: Path) -> None:
 
 def explain(place: Path, error: Exception) -> Exception:
     """Returns the error that ends a stage because a place cannot be written to."""
-    said = " ".join(str(error).split())[:200]
+    said = one_line(error)
     if lacks_space(error):
         return StageFailed(
             f"no space is left for checkpoints in {place} ({said}); the last complete one is kept: make room, and training"

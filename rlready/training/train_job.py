@@ -1,8 +1,8 @@
-"""A stage in several pods: its KFP task makes a Kubeflow TrainJob, follows it, and takes the outputs from a shared volume.
+"""A stage in several pods: its KFP task creates a Kubeflow TrainJob, follows it, and copies the outputs from a shared volume.
 
-The placement of a recipe says for which stages (`train_job`). The manifest comes with the task; what only the run knows
-is filled in here. The SDK connects and deletes; the TrainJob is made and read with its clients and models, because its
-`train()` can name no owner and no secret, and its `get_job()` fails over pods without a GPU of the kinds it knows.
+The placement of a recipe says for which stages (`train_job`). The manifest comes with the task; what only the run knows is
+filled in here. The SDK connects and deletes; the TrainJob is created and read with its Kubernetes clients, because the SDK's
+`train()` takes no owner and no secret, and its `get_job()` fails on pods without a GPU of the kinds it knows.
 """
 
 import json
@@ -17,30 +17,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import InputError, StageFailed
+from rlready.errors import InputError, StageFailed, one_line
 
 MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage, without its name, owner and command
-FOLDER = "/train-job"  # where the shared volume is mounted, in the task's pod and in those of the TrainJob
+FOLDER = "/train-job"  # mount path of the shared volume, in the task's pod and in those of the TrainJob
 POD_NAME, POD_UID = "RLREADY_POD_NAME", "RLREADY_POD_UID"
 NODE = "node"  # the container that trains, in every runtime of Kubeflow Trainer
 API = ("trainer.kubeflow.org", "v1alpha1")
 INPUTS = {"sft": ("data",), "rl": ("data", "model", "before")}
 OUTPUTS = {"sft": ("model", "outcome"), "rl": ("trained", "outcome")}
-# What KFP, or its MLflow plugin, tells the task and the trainers must know too.
+# Set in the task by KFP or its MLflow plugin, and passed on to the trainers.
 PASSED_ON = ("RLREADY_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 STARTING = ("ContainerCreating", "PodInitializing")
-PAUSE = 5  # seconds between two looks
-LOST = 60  # looks in a row that may fail
+PAUSE = 5  # seconds between two requests
+LOST = 60  # requests in a row that may fail
 TIMEOUT = (5, 60)  # seconds to connect and to answer
 LAST_LINES = 50
 
 
 def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
-    """Runs a stage as a TrainJob: `run(**arguments)` of its `__main__`, in every process of every pod.
+    """Runs a stage as a TrainJob: its `run(**arguments)`, in every process of every pod.
 
-    The folder on the volume is the candidate's own. It is removed when the stage is done and stays when it fails, so that
-    a retry goes on from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this
-    process was killed goes with its owner, the task's pod, or at its deadline.
+    Every candidate has its own folder on the volume. It is removed when the stage is done and kept when it fails, so that a
+    retry resumes from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this process was
+    killed is removed with its owner, the task's pod, or at its deadline.
 
     Args:
         stage: sft or rl.
@@ -48,11 +48,11 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
         arguments: Arguments of the stage; paths are those of this pod.
 
     Raises:
-        InputError: If the TrainJob cannot be made.
+        InputError: If the TrainJob cannot be created.
         StageFailed: If it fails.
     """
     if not Path(FOLDER).is_dir():
-        raise InputError(f"{FOLDER} is not there: placement.{stage}.train_job needs its volume mounted in this pod")
+        raise InputError(f"{FOLDER} is missing: placement.{stage}.train_job needs its volume mounted in this pod")
     folder = Path(FOLDER, os.environ.get("RLREADY_RUN_ID", "run"), f"{stage}-{candidate_id}")
     manifest = complete_manifest(json.loads(os.environ[MANIFEST]), stage, folder)
     _hand_over(stage, arguments, folder)
@@ -69,7 +69,7 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
 
 
 def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dict[str, Any]:
-    """Returns the manifest with what is known only when the stage runs: name, owner, command and environment."""
+    """Returns the manifest with what only the run knows: name, owner, command and environment."""
     metadata = manifest["metadata"] | {"name": f"rlready-{stage}-{uuid.uuid4().hex[:8]}"}
     if POD_UID in os.environ:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ[POD_NAME], "uid": os.environ[POD_UID]}
@@ -83,7 +83,7 @@ def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dic
 
 
 def _hand_over(stage: str, arguments: dict[str, str], folder: Path) -> None:
-    """Copies the inputs to the volume, once, and writes the arguments as the trainers find them."""
+    """Copies the inputs to the volume, once, and writes the arguments with the paths there."""
     moved = {name: str(folder / name) for name in (*INPUTS[stage], *OUTPUTS[stage])}
     folder.mkdir(parents=True, exist_ok=True)
     for name in INPUTS[stage]:
@@ -117,15 +117,14 @@ def _run(manifest: dict[str, Any]) -> None:
         raise InputError(f"train_job: no access to a Kubernetes cluster from here ({error})") from error
     name = manifest["metadata"]["name"]
     shown = f"TrainJob {cluster.namespace}/{name}"
+    resource = (*API, cluster.namespace, "trainjobs")
     try:
-        cluster.custom_api.create_namespaced_custom_object(
-            *API, cluster.namespace, "trainjobs", manifest, _request_timeout=TIMEOUT
-        )
+        cluster.custom_api.create_namespaced_custom_object(*resource, manifest, _request_timeout=TIMEOUT)
     except ApiException as error:
         raise InputError(f"{shown}: {_explain(error)}") from error
-    except Exception as error:  # urllib3's, of a server that does not answer
+    except Exception as error:  # of urllib3, if the server does not answer
         raise InputError(f"{shown}: the Kubernetes API cannot be reached ({error})") from error
-    print(f"{shown}: made; waiting for its pods", flush=True)
+    print(f"{shown}: created; waiting for its pods", flush=True)
     try:
         _follow(cluster, name, shown)
     finally:
@@ -137,12 +136,12 @@ def _run(manifest: dict[str, Any]) -> None:
 
 
 def _explain(error: Any) -> str:
-    """Returns one line for a refusal of the Kubernetes API."""
+    """Returns an error of the Kubernetes API in one line."""
     try:
         said = json.loads(error.body)["message"]
     except (TypeError, ValueError, KeyError):
         said = error.reason or ""
-    said = " ".join(str(said).split())[:500]
+    said = one_line(said, 500)
     if error.status == 403 and "denied the request" not in said:  # an admission webhook's words
         return f"not allowed ({said}); give the account of the pods the rights of manifests/train-job"
     if error.status == 404:
@@ -152,7 +151,9 @@ def _explain(error: Any) -> str:
 
 def _follow(cluster: Any, name: str, shown: str) -> None:
     """Waits for the end of a TrainJob; prints the log of its first pod, and why pods do not start."""
-    readers, told, lost = {}, set(), 0
+    readers: dict[str, threading.Thread] = {}
+    told: set[str] = set()
+    lost = 0
     while True:
         try:
             job = cluster.custom_api.get_namespaced_custom_object(
@@ -162,10 +163,10 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
                 cluster.namespace, label_selector=f"jobset.sigs.k8s.io/jobset-name={name}", _request_timeout=TIMEOUT
             ).items
             lost = 0
-        except Exception as error:  # the client's, urllib3's: the API server may be away for a while
+        except Exception as error:  # of the client or urllib3: the API server may be unavailable for a while
             status, lost = getattr(error, "status", None), lost + 1
             if status == 404:
-                raise StageFailed(f"{shown}: somebody deleted it") from error
+                raise StageFailed(f"{shown}: it was deleted") from error
             if status == 403 or lost == LOST:
                 said = _explain(error) if status else f"lost sight of it ({error})"
                 raise InputError(f"{shown}: {said}") from error
@@ -194,7 +195,7 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
 
 
 def _find_obstacles(held: dict[str, Any], pods: list[Any]) -> Iterator[str]:
-    """Yields a line for everything that keeps a TrainJob from starting."""
+    """Yields a line for each reason why a TrainJob does not start."""
     if held.get("Suspended"):
         yield "suspended; it waits until its queue admits it"
     for pod in pods:
@@ -215,8 +216,8 @@ def _read_log(cluster: Any, pod: str) -> threading.Thread:
         try:
             for line in follow:
                 print(line, flush=True)
-        except Exception as error:  # training goes on without its log
-            print(f"the log of pod {pod} broke off ({' '.join(str(error).split())[:200]})", flush=True)
+        except Exception as error:  # training continues without its log
+            print(f"the log of pod {pod} broke off ({one_line(error)})", flush=True)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
@@ -224,17 +225,12 @@ def _read_log(cluster: Any, pod: str) -> threading.Thread:
 
 
 def _print_failed(cluster: Any, pods: list[Any]) -> None:
-    """Prints how the log of every failed pod ends: with the TrainJob its pods and their logs go."""
+    """Prints the end of every failed pod's log, which is deleted with the TrainJob."""
     for pod in pods:
         if pod.status.phase == "Failed":
             try:
-                log = cluster.core_api.read_namespaced_pod_log(
-                    pod.metadata.name,
-                    cluster.namespace,
-                    container=NODE,
-                    tail_lines=LAST_LINES,
-                    _request_timeout=TIMEOUT,
-                )
-            except Exception as error:  # the failure itself is what must be told
-                log = f"no log ({' '.join(str(error).split())[:200]})"
+                options = {"container": NODE, "tail_lines": LAST_LINES, "_request_timeout": TIMEOUT}
+                log = cluster.core_api.read_namespaced_pod_log(pod.metadata.name, cluster.namespace, **options)
+            except Exception as error:  # the failure itself matters more
+                log = f"no log ({one_line(error)})"
             print(f"--- pod {pod.metadata.name} ends with:\n{log}", flush=True)

@@ -405,7 +405,7 @@ def test_what_keeps_pods_from_starting_is_said_once(cluster, arguments, capsys):
     *lines, last = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     assert last.startswith("failed: sft of c: TrainJob") and "DeadlineExceeded: too long" in last
     assert lines == [
-        "made; waiting for its pods",
+        "created; waiting for its pods",
         "suspended; it waits until its queue admits it",
         "pod job-node-0-0 has no node: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
         "pod job-node-0-0 does not start: ErrImagePull: not found",
@@ -444,7 +444,7 @@ def test_a_train_job_that_somebody_deletes_ends_the_task(cluster, arguments):
         return []
 
     cluster.conditions = delete
-    assert "somebody deleted it" in fail(arguments)
+    assert "it was deleted" in fail(arguments)
 
 
 def test_what_is_missing_in_the_pod_is_one_line(cluster, arguments, monkeypatch):

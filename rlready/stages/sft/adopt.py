@@ -4,7 +4,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.models.load import ADAPTERS, load_model, load_tokenizer, locate, save_model, write_pointer
 from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.records.candidate import BaseModel
@@ -72,7 +72,7 @@ def merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
     try:
         merged = PeftModel.from_pretrained(load_model(base, "float32"), str(folder)).merge_and_unload()
     except (RuntimeError, ValueError, AttributeError) as error:  # other shapes, other layers, or nothing to merge
-        said = " ".join(str(error).split())[:300]
+        said = one_line(error, 300)
         raise InputError(f"{adapters.location}: its adapters do not fit {base.location} ({said})") from error
     save_model(merged.to(stored), tokenizer, out)
 
