@@ -1,7 +1,7 @@
 """The embedded engine: transformers' forward pass in a decoding loop for many samples of few prompts.
 
-Unlike `generate`, it reads a prompt once for all its samples, writes the key-value cache in place instead of copying it at every
-token, and drops finished rows from the batch. `make bench` prints what each saves.
+Unlike `generate`, it reads a prompt once for all its samples, writes the key-value cache in place instead of copying it for
+every token, and drops finished rows from the batch. `make bench` prints what each saves.
 """
 
 import gc

@@ -180,7 +180,7 @@ class SaveSparingly(TrainerCallback):
             self.ended, self.saving = time.time(), False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
-        """Decides whether the checkpoint that is due is written, and logs first: a resumed run would miss what is not logged."""
+        """Decides whether the due checkpoint is written, and logs first: a resumed run would miss what is not logged."""
         control.should_log |= control.should_save
         if not control.should_save or args.world_size > 1:
             return
