@@ -1,4 +1,4 @@
-"""Evaluates a model on benchmarks, keeps every sample, and goes on where it was stopped."""
+"""Evaluates a model on benchmarks, keeps every sample, and resumes where it was stopped."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from rlready.evaluation.parts import EvaluationProgress, find_progress, list_par
 from rlready.evaluation.plan import Evaluation
 from rlready.evaluation.results import Results
 from rlready.evaluation.samples import FILE, join_parts
-from rlready.evaluation.suite import BenchmarkScore, average, score_suite
+from rlready.evaluation.suite import average, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import find_model, takes_pictures, write_pointer
 from rlready.records.candidate import BaseModel
@@ -23,11 +23,11 @@ PARTS = "parts"  # folder of an evaluation's samples as they are drawn
 
 
 def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProgress], None]) -> Results:
-    """Samples what is not in the folder yet, and scores all.
+    """Samples what is not in the folder yet, and scores everything.
 
     Args:
         evaluation: From `plan_evaluation`.
-        out: Folder of this evaluation: parts as they are drawn, then samples.parquet (columns SAMPLES; a greedy completion
+        out: Folder of this evaluation: parts while they are drawn, then samples.parquet (columns SAMPLES; a greedy completion
             has temperature 0) and results.json.
         report: Called with the progress, once the model is loaded and then whenever some completions are done.
 
@@ -56,34 +56,28 @@ def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProg
     written = {
         "evaluation": evaluation.describe(),
         "left_out": {benchmark.name: dict(benchmark.left_out) for benchmark in evaluation.benchmarks},
-        "scores": [_describe(score) for score in scores],
+        # Shares of single problems are in the samples.
+        "scores": [{k: v for k, v in dataclasses.asdict(score).items() if k != "shares"} for score in scores],
         "mean": dataclasses.asdict(results.mean),
     }
     write_atomically(out / "results.json", json.dumps(written, indent=1))
     return results
 
 
-def _describe(score: BenchmarkScore) -> dict:
-    """Returns a score in JSON's values, without those of single problems, which the samples hold."""
-    return {name: value for name, value in dataclasses.asdict(score).items() if name != "shares"}
-
-
 def _open_folder(evaluation: Evaluation, out: Path) -> None:
-    """Makes the folder, or checks that it is this evaluation's."""
+    """Creates the folder, or checks that it belongs to this evaluation."""
     ours, written = evaluation.describe(), out / "evaluation.json"
     if written.exists():
         theirs = json.loads(written.read_text())
         if theirs.get("form") != ours["form"]:
             raise InputError(
-                f"{out}: an older version of rlready wrote this evaluation; rlready samples {out} still reads it; give"
-                " another --output"
+                f"{out}: an older version of rlready wrote this evaluation; give another --output (rlready samples {out}"
+                " still reads it)"
             )
         # A model that was moved is the same model.
         differing = [key for key in ours if key != "model" and ours[key] != theirs.get(key)]
         if differing:
-            raise InputError(
-                f"{out}: holds another evaluation (other {', '.join(differing)}); give another --output, or remove it"
-            )
+            raise InputError(f"{out}: holds another evaluation (other {', '.join(differing)}); give another --output")
         return
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out}: is not empty and holds no evaluation; give another --output")

@@ -1,4 +1,4 @@
-"""What is kept of the samples of a stage: one file, bounded in size, and a few excerpts for the record."""
+"""What a stage keeps of its samples: one file of bounded size, and a few excerpts in the record."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ MEGABYTE = 1_000_000
 
 
 def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
-    """Writes the samples of a stage as one file, and returns what its record says of them.
+    """Writes the samples of a stage as the file FILE in a folder, and returns their summary for the record.
 
     Args:
         parts: In their order; one is in memory at a time.
-        out: Folder of the stage's samples, where the file FILE goes.
-        text_mb: Most megabytes of completions, before compression. Above it only what the record needs of them is kept.
+        out: Folder of the stage's samples.
+        text_mb: Maximum megabytes of completions, before compression; beyond it samples lose their text.
     """
     out.mkdir(parents=True, exist_ok=True)
     without_text = join_parts(parts, out / FILE, text_mb * MEGABYTE)
@@ -31,13 +31,13 @@ def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
         if row["temperature"]:
             kind = classify(row)
             counts[kind] += 1
-            excerpts.setdefault(kind, _cut(row, kind))
+            excerpts.setdefault(kind, _excerpt(row, kind))
     shown = [excerpts[kind] for kind in KINDS if kind in excerpts]
     return KeptSamples(rows, without_text, {kind: counts[kind] for kind in KINDS}, shown)
 
 
 def classify(row: dict) -> str:
-    """Returns which of KINDS a row of SAMPLES is: what keeps a completion from being right, the first reason first."""
+    """Returns which of KINDS a row of SAMPLES is: the first reason why the completion is not right."""
     if row["verdict"] != "wrong":
         return row["verdict"]
     if not row["finished"]:
@@ -45,7 +45,7 @@ def classify(row: dict) -> str:
     return "unreadable" if row["answer"] is None else "wrong"
 
 
-def _cut(row: dict, kind: str) -> Excerpt:
+def _excerpt(row: dict, kind: str) -> Excerpt:
     answer = row["answer"]
     return Excerpt(
         kind=kind,

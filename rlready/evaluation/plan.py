@@ -1,4 +1,4 @@
-"""What is evaluated, and on what: read and checked before the model is loaded."""
+"""The plan of an evaluation: model and benchmarks, read and checked before the model is loaded."""
 
 import dataclasses
 import hashlib
@@ -22,13 +22,13 @@ from rlready.verifier import find_format, find_origin
 
 @dataclass(frozen=True)
 class BenchmarkData:
-    """A benchmark as it is evaluated.
+    """The problems of a benchmark.
 
     Attributes:
-        name: What results call it.
+        name: In the results.
         revision: Digest of its file, or hub commit.
         problems: Rows.
-        left_out: Rows that are not asked, by reason.
+        left_out: Number of rows left out, by reason.
     """
 
     name: str
@@ -39,14 +39,14 @@ class BenchmarkData:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is evaluated, and on what: the same one gives the same samples.
+    """A model and the benchmarks to evaluate it on; equal evaluations draw equal samples.
 
     Attributes:
         model: Folder, hub id or builtin name.
         digest: Of the model: hub commit, or digest of the folder.
         benchmarks: The suite.
-        samples: Samples a problem at temperature 1; 0: greedy only.
-        sampling: Longest completion, stop strings, seed, and the engine that was asked for.
+        samples: Samples per problem at temperature 1; 0: greedy only.
+        sampling: Maximum completion length, stop strings, seed and configured engine.
         engine: The engine that samples here; auto may choose another one elsewhere.
         precision: In which the engine samples.
     """
@@ -60,7 +60,7 @@ class Evaluation:
     precision: str
 
     def describe(self) -> dict:
-        """Returns all that the samples depend on, in JSON's values."""
+        """Returns everything that the samples depend on, as JSON values."""
         rows = [row for benchmark in self.benchmarks for row in benchmark.problems]
         prompts, origins = {choose_prompt(row) for row in rows}, map(find_origin, {row["format"] for row in rows})
         plugged = {origin.name: origin.release for origin in origins if origin.digest}
@@ -81,7 +81,7 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """A name for the folder of this evaluation: the model's, and a digest of all that the samples depend on."""
+        """Name of this evaluation's folder: the model's, and a digest of everything that the samples depend on."""
         model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
         return f"{model}-{_digest(self.describe())[:8]}"
 
@@ -95,28 +95,28 @@ def plan_evaluation(
         model: Folder, hub id or builtin name.
         revision: Hub revision.
         benchmarks: From `registry.find_benchmarks`.
-        samples: Samples a problem at temperature 1; 0: greedy only.
-        limit: Most problems of each benchmark, the first ones; 0: all.
-        sampling: Engine, longest completion, stop strings and seed.
+        samples: Samples per problem at temperature 1; 0: greedy only.
+        limit: Maximum number of problems per benchmark, the first ones; 0: all.
+        sampling: Engine, maximum completion length, stop strings and seed.
 
     Raises:
-        InputError: If the model or a benchmark cannot be read, or a number makes no sense.
+        InputError: If the model or a benchmark cannot be read, or a number is out of range.
     """
     if samples < 0 or limit < 0:
         raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")
     with error_context("--model"):
         base = find_model(model, revision)
-    read = []
+    pictures, read = takes_pictures(base), []
     for source in benchmarks:
         if source.name == BUILTIN and not limit:
-            raise InputError(f"{BUILTIN} has no end; say with --limit how many problems")
+            raise InputError(f"{BUILTIN} is infinite; give a number of problems with --limit")
         if source.format:
             find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
         found = "" if source.name == BUILTIN else examine(source, 0).digest
-        source = dataclasses.replace(source, pictures="image" in source.columns and takes_pictures(base))
+        source = dataclasses.replace(source, pictures="image" in source.columns and pictures)
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))
-    engine = "transformers" if takes_pictures(base) else choose_for(base, sampling)[0]
+    engine = "transformers" if pictures else choose_for(base, sampling)[0]
     return Evaluation(base.location, base.revision or base.digest, read, samples, sampling, engine, choose_precision())
 
 

@@ -1,4 +1,4 @@
-"""What came of an evaluation, as a table and as figures."""
+"""The results of an evaluation, as a table and as metrics."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,7 @@ from rlready.evaluation.suite import BenchmarkScore, SuiteScore
 
 @dataclass(frozen=True)
 class Results:
-    """What came out.
-
-    Attributes:
-        scores: Of each benchmark.
-        mean: Over benchmarks.
-        sampled: Completions that were drawn by this call; the others were there already.
-    """
+    """The scores of each benchmark, their mean, and how many completions this call drew; the others were kept."""
 
     scores: list[BenchmarkScore]
     mean: SuiteScore
@@ -22,7 +16,7 @@ class Results:
 
 
 def list_metrics(results: Results) -> dict[str, float | None]:
-    """Returns the figures as MLflow keeps them, e.g. gsm8k/pass_at_1 and mean/pass_at_1."""
+    """Returns the metrics for MLflow, e.g. gsm8k/pass_at_1 and mean/pass_at_1."""
     metrics: dict[str, float | None] = {
         "mean/pass_at_1": results.mean.pass_at_1,
         "mean/pass_at_1_low": results.mean.interval[0],
@@ -47,7 +41,7 @@ def describe_results(evaluation: Evaluation, results: Results) -> str:
         cells = "".join(f"{curve[k]:>9.3f}" if k in curve else f"{'-':>9}" for k in ks)
         notes = [f"chance {score.chance:.3f}"] if score.chance else []
         if score.unknown:
-            notes.append(f"no verdict on {score.unknown:.1%}, counted as wrong: Pass@1 is that much too low at most")
+            notes.append(f"no verdict on {score.unknown:.1%}, counted as wrong: Pass@1 is too low by that at most")
         notes += [f"left out: {count} x {reason}" for reason, count in benchmark.left_out.items()]
         shown = _show(score.pass_at_1, score.standard_error)
         lines.append(f"{score.benchmark:<22}{score.problems:>9}{shown:>18}{score.greedy:>8.3f}{cells}  {'; '.join(notes)}")
@@ -55,7 +49,7 @@ def describe_results(evaluation: Evaluation, results: Results) -> str:
     if len(results.scores) > 1:
         low, high = results.mean.interval
         shown = _show(results.mean.pass_at_1, results.mean.standard_error)
-        lines.append(f"{'mean of benchmarks':<22}{'':>9}{shown:>18}  95 % interval {low:.3f} to {high:.3f}")
+        lines.append(f"{'mean of benchmarks':<22}{'':>9}{shown:>18}  95% interval {low:.3f} to {high:.3f}")
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Samples on disk: a row for every completion, with its verdict; written in parts, and joined into one file."""
+"""Samples on disk: one row per completion, with its verdict; written in parts, and joined into one file."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from rlready.evaluation.score import Scored
 from rlready.sampling.engine import Draw, Engine
 
 FILE = "samples.parquet"
-FORM = 2  # of the file; the first had `right` in the place of `verdict`, and neither draw nor trouble
+FORM = 2  # of the file; the first had `right` instead of `verdict`, and neither draw nor trouble
 SAMPLES = pa.schema(
     [
         ("benchmark", pa.string()),
@@ -25,28 +25,25 @@ SAMPLES = pa.schema(
         ("gold", pa.string()),
         ("temperature", pa.float64()),  # 0: greedy
         ("seed", pa.int64()),
-        ("draw", pa.int64()),  # of the sequential test, which draws a problem again; else null
-        ("sample", pa.int64()),  # its number among those of the problem, or of the draw
-        ("completion", pa.string()),  # null where the limit of text was reached
+        ("draw", pa.int64()),  # of the sequential test, which draws problems repeatedly; else null
+        ("sample", pa.int64()),  # its number within the problem or the draw
+        ("completion", pa.string()),  # null beyond the limit of text
         ("answer", pa.string()),
         ("verdict", pa.string()),  # right, wrong or unknown
         ("trouble", pa.string()),  # timeout or unreadable, as the verifier says
         ("tokens", pa.int64()),
-        ("finished", pa.bool_()),  # false where the length limit cut it off
+        ("finished", pa.bool_()),  # false if the length limit ended it
         ("engine", pa.string()),
     ]
 )
-# A part has besides what only its statistics need. The last bits of log-probabilities depend on the batch: the file is always
-# the same.
-PART = pa.schema(
-    [*SAMPLES, ("logprob", pa.float64()), ("compared", pa.string()), ("checks", pa.int64())]  # as in `Judgement`
-)
+# A part also has what statistics need. The file does not, since the last bits of log-probabilities depend on the batch.
+PART = pa.schema([*SAMPLES, ("logprob", pa.float64()), ("compared", pa.string()), ("checks", pa.int64())])
 VERDICTS = {True: "right", False: "wrong", None: "unknown"}
 RIGHT = {name: right for right, name in VERDICTS.items()}
-LONGEST_ANSWER = 1000  # characters; a longer one is cut, for it is no answer to anything asked here
-ROWS_A_GROUP = 1024  # of the file, which is written and read a group at a time
-ROWS_AT_ONCE = 256  # that are read as Python's values
-SECONDS = "seconds", "verifier_seconds"  # of a part's metadata
+LONGEST_ANSWER = 1000  # characters; a longer one is no answer and is shortened
+ROWS_A_GROUP = 1024  # of the file, which is written and read one group at a time
+ROWS_AT_ONCE = 256  # read as Python values
+SECONDS = "seconds", "verifier_seconds"  # in a part's metadata
 
 
 def list_rows(
@@ -60,11 +57,11 @@ def list_rows(
     """Yields a row of PART for every completion.
 
     Args:
-        engine: What drew them.
-        problems: Rows that curate or an evaluation read; one may stand there several times.
+        engine: Drew them.
+        problems: Their rows; one may occur several times.
         draw: How they were drawn.
-        scored: The completions of each problem, and the verdicts.
-        draws: Number of the draw that each problem stands for, in the sequential test.
+        scored: Completions and judgements of each problem.
+        draws: Number of each problem's draw in the sequential test.
         first: Number of the first sample.
     """
     numbers: Sequence[int | None] = draws or [None] * len(problems)
@@ -100,8 +97,8 @@ def write_part(path: Path, rows: Iterable[dict], seconds: float, verifier_second
     Args:
         path: The part.
         rows: From `list_rows`.
-        seconds: How long it took to draw and to judge them.
-        verifier_seconds: How long it took to judge them.
+        seconds: How long sampling and judging took.
+        verifier_seconds: How long judging took.
     """
     spent = dict(zip(SECONDS, map(str, (seconds, verifier_seconds)), strict=True))
     table = pa.Table.from_pylist(list(rows), PART.with_metadata(spent))
@@ -115,25 +112,21 @@ def count_rows(part: Path) -> int:
 
 
 def read_seconds(parts: Sequence[Path]) -> tuple[float, float]:
-    """Returns how long these parts took, and how much of it was the verifier's."""
+    """Returns the seconds that these parts took, and those of them that judging took."""
     spent = [pq.read_schema(part).metadata for part in parts]
     total, verifier = (sum(float(one[name.encode()]) for one in spent) for name in SECONDS)
     return total, verifier
 
 
 def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
-    """Yields the rows of files of samples, in their order, without reading a file whole.
-
-    Args:
-        files: Of this form, or of the first.
-        columns: Those that are needed.
+    """Yields these columns of the rows of sample files of either form, without reading whole files into memory.
 
     Raises:
-        InputError: If a file is not there, or holds no samples.
+        InputError: If a file is missing, or holds no samples.
     """
     for file in files:
         try:
-            # Buffered ahead, the whole file would be in memory.
+            # Pre-buffering would read the whole file into memory.
             with pq.ParquetFile(file, pre_buffer=False) as opened:
                 there = set(opened.schema_arrow.names)
                 old = "verdict" in columns and "verdict" not in there
@@ -146,18 +139,16 @@ def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
 
 
 def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -> int:
-    """Puts parts together, in their order, as a file that appears only when it is complete.
-
-    The file depends on the rows only, not on the parts in which they came.
+    """Joins parts, in their order, into a file that appears only when it is complete and depends on the rows only.
 
     Args:
-        parts: Of any number; one is in memory at a time.
+        parts: One is in memory at a time.
         out: The file.
-        most_text: Bytes of completions to keep, before compression; None: all. The first samples of every problem come
-            first, so that each problem keeps some.
+        most_text: Bytes of completions to keep, before compression; None: all. The first samples of every problem take
+            precedence, so that each problem keeps some.
 
     Returns:
-        How many completions are without their text.
+        How many completions lost their text.
     """
     whole, room, left = (*_divide(parts, most_text), 0) if most_text is not None else (None, 0, 0)
     waiting = SAMPLES.empty_table()
@@ -177,7 +168,7 @@ def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -
 
 
 def _divide(parts: Sequence[Path], most_text: int) -> tuple[int, int]:
-    """Returns how many samples of each problem keep their text, and how many bytes are left for some of the next."""
+    """Returns how many samples of each problem keep their text, and the bytes left for some of the next."""
     sizes: Counter[int] = Counter()
     for part in parts:
         table = pq.read_table(part, columns=["sample", "completion"])
@@ -192,7 +183,7 @@ def _divide(parts: Sequence[Path], most_text: int) -> tuple[int, int]:
 
 
 def _drop_texts(table: pa.Table, whole: int, room: int) -> tuple[pa.Table, int, int]:
-    """Returns rows without the texts that are above the limit, how many bytes are then left, and how many texts went."""
+    """Returns rows without the texts beyond the limit, the bytes then left, and how many texts were dropped."""
     samples, sizes = table["sample"].to_pylist(), _measure(table).to_pylist()
     keep = []
     for sample, size in zip(samples, sizes, strict=True):
@@ -209,7 +200,7 @@ def _measure(table: pa.Table) -> pa.ChunkedArray:
 
 @contextlib.contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """Yields where to write a file that is to appear only when it is on the disk whole."""
+    """Yields where to write a file that appears only when it is completely on the disk."""
     partial = path.with_suffix(".partial")
     yield partial
     with partial.open("rb") as file:

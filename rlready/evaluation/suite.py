@@ -1,4 +1,4 @@
-"""What a model scored on one benchmark, and on several: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
+"""A model's scores on benchmarks: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -12,22 +12,22 @@ from rlready.stats.pass_at_k import estimate_curve
 
 @dataclass(frozen=True)
 class BenchmarkScore:
-    """What a model scored on one benchmark.
+    """A model's score on one benchmark.
 
     Attributes:
         benchmark: Its name.
         problems: Number of problems.
-        samples: Samples of each at temperature 1; 0 where it was decoded greedily only.
-        pass_at_1: Share of right samples, mean over problems; greedily without samples.
-        standard_error: Of that, clustered by group of problems; None for one group.
-        interval: 95 % interval of Pass@1.
+        samples: Samples per problem at temperature 1; 0: greedy only.
+        pass_at_1: Share of right samples, mean over problems; of the greedy answers if there are no samples.
+        standard_error: Of Pass@1, clustered by group of problems; None for one group.
+        interval: 95% interval of Pass@1.
         greedy: Share of problems solved greedily.
-        chance: What guessing would score; 0 but for multiple choice.
-        curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing has a high Pass@k.
-        subjects: [subject, problems, Pass@1, standard error] by subject, where the data has them.
+        chance: Pass@1 of guessing; above 0 for multiple choice only.
+        curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, since guessing has a high Pass@k.
+        subjects: [subject, problems, Pass@1, standard error] by subject, if the data has several.
         shares: (problem id or None, share of right samples) of each problem.
-        unknown: Share of the completions that are neither right nor wrong for the verifier, see `share_unknown`; Pass@1 and
-            greedy Pass@1 are too low by that at most.
+        unknown: Share of completions without a verdict, see `share_unknown`; Pass@1 and greedy Pass@1 are too low by that at
+            most.
     """
 
     benchmark: str
@@ -46,7 +46,7 @@ class BenchmarkScore:
 
 @dataclass(frozen=True)
 class SuiteScore:
-    """The unweighted mean of Pass@1 over benchmarks, with its standard error and 95 % interval."""
+    """The unweighted mean of Pass@1 over benchmarks, with its standard error and 95% interval."""
 
     pass_at_1: float
     standard_error: float | None
@@ -61,15 +61,15 @@ def score_benchmark(
     greedy: Sequence[int],
     unknown: float = 0.0,
 ) -> BenchmarkScore:
-    """Returns what a model scored on a benchmark.
+    """Returns a model's score on a benchmark.
 
     Args:
         benchmark: Its name.
         problems: Rows, of which `problem_id`, `group`, `options` and `subject` are used.
-        samples: Samples of each problem at temperature 1; 0: greedy only.
-        correct: Right ones of each problem.
+        samples: Samples per problem at temperature 1; 0: greedy only.
+        correct: Right samples of each problem.
         greedy: 1 for each problem solved greedily, else 0.
-        unknown: Share of the completions without a verdict.
+        unknown: Share of completions without a verdict.
     """
     shares = np.array(correct if samples else greedy, float) / max(samples, 1)
     chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)
@@ -82,15 +82,10 @@ def score_benchmark(
     for number, row in enumerate(problems):
         if row.get("subject"):
             by_subject.setdefault(row["subject"], []).append(number)
-    subjects = [
-        [
-            name,
-            len(some),
-            float(shares[some].mean()),
-            estimate_standard_error(shares[some], groups and [groups[n] for n in some]),
-        ]
-        for name, some in sorted(by_subject.items())
-    ]
+    subjects = []
+    for name, some in sorted(by_subject.items()):
+        error = estimate_standard_error(shares[some], groups and [groups[n] for n in some])
+        subjects.append([name, len(some), float(shares[some].mean()), error])
     return BenchmarkScore(
         benchmark=benchmark,
         problems=len(problems),
@@ -112,12 +107,7 @@ def score_suite(
 ) -> list[BenchmarkScore]:
     """Returns the score of each benchmark, in the order of the problems; a single one has no name.
 
-    Args:
-        problems: Rows, of which `benchmark`, `problem_id`, `group`, `options` and `subject` are used.
-        samples: Samples of each problem at temperature 1.
-        correct: Right ones of each problem.
-        greedy: 1 for each problem solved greedily, else 0.
-        unknown: Share of each problem's completions without a verdict.
+    The arguments are those of `score_benchmark`, with `benchmark` in the rows and `unknown` for each problem.
     """
     rows: dict[str, list[int]] = {}
     for number, problem in enumerate(problems):
@@ -136,11 +126,11 @@ def score_suite(
 
 
 def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
-    """Returns the mean over benchmarks, each of which counts the same.
+    """Returns the mean over benchmarks, with equal weights.
 
-    Problems are drawn independently, but one that stands in several benchmarks is drawn once: with its id it adds to the
-    covariance of their means. The interval joins the benchmarks' own (method of variance estimates recovery, Zou and Donner
-    2008; for correlated estimates Zou 2007), which also hold where a model solves nothing or everything.
+    Problems are drawn independently, except that one in several benchmarks, by its id, is drawn once and adds to the covariance
+    of their means. The interval combines the benchmarks' own (method of variance estimates recovery, Zou and Donner 2008; for
+    correlated estimates Zou 2007), which also hold if a model solves nothing or everything.
     """
     count = len(scores)
     mean = sum(score.pass_at_1 for score in scores) / count
@@ -156,14 +146,14 @@ def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:
 
 
 def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:
-    """Returns the correlation of two benchmarks' means, which comes of the problems that they share."""
+    """Returns the correlation of two benchmarks' means, due to the problems that they share."""
     if one is other:
         return 1.0
     apart, others = ([(name, share - score.pass_at_1) for name, share in score.shares] for score in (one, other))
     spread = math.prod(math.hypot(*(distance for _, distance in side)) for side in (apart, others))
     known = dict(others)
     products = [distance * known[name] for name, distance in apart if name is not None and name in known]
-    if spread < 1e-12:  # all problems alike: only the number of those shared tells
+    if spread < 1e-12:  # all shares are equal: only the number of shared problems tells
         return len(products) / math.sqrt(len(apart) * len(others))
     return sum(products) / spread
 
@@ -178,12 +168,10 @@ def estimate_standard_error(shares: np.ndarray, groups: Sequence[Hashable] | Non
 
 
 def list_groups(problems: Sequence[dict]) -> list[int] | None:
-    """Returns the number of each problem's group, for estimates; None where each is its own, or all are one.
+    """Returns the number of each problem's group, for estimates; None if each problem is its own group, or all are one.
 
-    Of one template alone nothing can be said about others; its problems then stand for themselves.
-
-    Args:
-        problems: Rows, of which `group` and `problem_id` are used: one problem in two benchmarks is one group.
+    One template alone says nothing about others, so its problems then count as independent. One problem in two benchmarks is
+    one group.
     """
     names = [row.get("group") or row.get("problem_id") or place for place, row in enumerate(problems)]
     groups = number_clusters(names).tolist()

@@ -119,7 +119,7 @@ PLAN, EVALUATE = ["plan", "--recipe", "own.yaml"], ["evaluate", "--model", "buil
         ),
         ([*EVALUATE, "no"], ["--benchmarks: 'no' is neither a .jsonl"]),
         ([*EVALUATE, ","], ["--benchmarks: no benchmark is named"]),
-        ([*EVALUATE, "builtin:list-machine"], ["builtin:list-machine has no end; say with --limit how many problems"]),
+        ([*EVALUATE, "builtin:list-machine"], ["builtin:list-machine is infinite; give a number of problems with --limit"]),
         ([*EVALUATE, "rows.jsonl", "--samples", "-1"], ["--samples and --limit must be 0 or more, got -1 and 0"]),
         ([*EVALUATE, "rows.jsonl", "--set", "gate_k=4"], ["--set gate_k: evaluate takes sampling_..., curate_sources"]),
         ([*EVALUATE, "rows.jsonl", "--set", "sampling_max_tokens"], ["--set sampling_max_tokens: expected key=value"]),

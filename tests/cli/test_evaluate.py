@@ -232,7 +232,7 @@ def test_another_evaluation_is_not_mixed_in(whole):
         ("gsm8k,openai/gsm8k", [], "gsm8k and openai/gsm8k, are the same data"),
         ("gsm8kk", [], "did you mean gsm8k"),
         (",", [], "no benchmark is named"),
-        (WORDS, [], "has no end; say with --limit"),
+        (WORDS, [], "is infinite; give a number of problems with --limit"),
         (WORDS, ["--limit", "-1"], "must be 0 or more"),
         (WORDS, ["--limit", "3", "--set", "rl_steps=3"], "evaluate takes sampling_"),
         (WORDS, ["--limit", "3", "--set", "sampling_max_tokens=many"], "expected int"),

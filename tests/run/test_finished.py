@@ -190,7 +190,7 @@ def test_a_checkpoint_in_a_store_is_checked_by_its_small_files_and_copied(folder
     assert digest_weights(tmp_path / "out") == digest_weights(folders["other"])
     assert not (tmp_path / "out" / "optimizer.pt").exists()
     store.pipe_file("/bucket/ckpt/model.safetensors", b"changed")
-    with pytest.raises(InputError, match="has changed since plan looked at it"):
+    with pytest.raises(InputError, match="has changed since plan checked it"):
         adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "again")
     store.rm("/bucket/ckpt/chat_template.jinja")
     with pytest.raises(InputError, match="ckpt: memory://bucket/ckpt/? has no chat template"):

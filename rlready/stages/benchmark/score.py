@@ -24,15 +24,12 @@ def score(
 
     Args:
         candidate: Whose model.
-        count: Samples a problem at temperature 1.
-        sampling: Engine, longest completion, stop strings and seed.
-        samples: How much is kept of what the model writes.
+        count: Samples per problem at temperature 1.
+        sampling: Engine, maximum completion length, stop strings and seed.
+        samples: How much of the completions is kept.
         data: Folder that curate wrote; its benchmark problems are used.
         model: Model folder.
         out: Folder for the file of samples.
-
-    Returns:
-        The record; its standard error is clustered by group of problems.
     """
     begun = time.time()
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()

@@ -1,4 +1,4 @@
-"""The stage itself: reads its inputs, works, writes its outcome."""
+"""The benchmark stage: scores one model."""
 
 import dataclasses
 import tempfile
@@ -26,15 +26,12 @@ def run(
     model: str | None = None,
     before: str | None = None,
 ) -> dict[str, float | None]:
-    """Scores one model, writes its samples and its outcome and returns its headline figures.
-
-    Without a model it is the base model, before any RL.
-    """
+    """Scores one model, by default the base model before RL, writes samples and outcome, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     so_far = read_record(Outcome, before) if before else Outcome(chosen)
-    if not given.benchmark.samples:  # there is no RL, so there is no result to compare with the base model's
+    if not given.benchmark.samples:  # without RL there is nothing to compare with the base model
         write_record(so_far, outcome)
-        write_atomically(Path(samples) / "none.json", '{"samples": 0}')  # KFP takes an output that is not there for lost
+        write_atomically(Path(samples) / "none.json", '{"samples": 0}')  # to KFP a missing output is a lost one
         return {}
     with tempfile.TemporaryDirectory() as folder:
         if model is None:

@@ -1,4 +1,4 @@
-"""The stage itself: reads its inputs, works, writes its outcome."""
+"""The predictors stage: measures one checkpoint."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ from rlready.tracking.log import log_outcome, log_samples
 def run(
     candidate: str, settings: str, data: str, model: str, before: str, samples: str, samples_uri: str, outcome: str
 ) -> dict[str, float | None]:
-    """Measures one checkpoint, writes its samples and the outcome so far and returns its headline figures."""
+    """Measures one checkpoint, writes samples and outcome, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     gate, out = getattr(given, "gate", None), Path(samples)
     record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
@@ -38,7 +38,7 @@ def run(
 
 
 def list_figures(record: PredictorsRecord) -> dict[str, float | None]:
-    """Returns the headline figures of the predictors, for the KFP UI."""
+    """Returns the headline figures, for the KFP UI."""
     figures = {f"pass_at_{k}": value for k, value in record.curve}
     figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
     if record.sequence:

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer, which rewards what evaluation reads, without the work that no gradient comes from."""
+"""TRL's GRPOTrainer, rewarding the text that evaluation judges and skipping completions without gradient."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from trl.trainer.utils import RepeatSampler
 
 from rlready.sampling.engine import read_completion
 
-# What of a step has one row a completion, where it is text; the last three where vLLM samples.
+# Inputs of a step with one row per completion; the last three if vLLM samples.
 ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
 ROWS |= {"old_per_token_logps", "sampling_per_token_logps", "importance_sampling_ratio"}
-PARTS, LEAST = 8, 16  # completions of like length go through the model together, in so many parts of at least so many
+PARTS, LEAST = 8, 16  # completions of similar length share a forward pass: at most 8 parts of at least 16 completions
 
 
 class ThriftyGRPOTrainer(GRPOTrainer):
-    """GRPO with the gradient of GRPOTrainer, up to rounding, for less.
+    """GRPO with the gradient of GRPOTrainer, up to rounding, in less time.
 
-    Where all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
-    counts the tokens of all completions. Entropy and clip ratios are logged over the completions that are left.
+    If all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
+    counts the tokens of all completions. Entropy and clip ratios are logged over the remaining completions.
 
     Args:
         *args: As of GRPOTrainer.
@@ -31,7 +31,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         self.stop = stop
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        """Rewards what evaluation reads of the ids; TRL parses them by a tokenizer's response template, and cuts at no stop."""
+        """Rewards the text that evaluation reads; TRL would apply the response template and ignore stop strings."""
         read = [read_completion(self._tokenizer, ids, self.eos_token_ids, self.stop) for ids in completion_ids_list]
         truncated = torch.tensor([not ended for _, ended in read], device=self.accelerator.device)  # (completions,)
         share = self.accelerator.gather(truncated).float().mean().item()
@@ -40,7 +40,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
     def _run_epoch(self, *args, **kwargs):
-        """Trains an epoch, unless nothing is left of the training: a run killed behind its last step would take one more."""
+        """Trains an epoch unless training is over: a run killed after its last step would take one more."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
@@ -61,20 +61,20 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         return super()._compute_loss(model, self._select_teaching(inputs) if self._sums_tokens(inputs) else inputs)
 
     def _sums_tokens(self, inputs: dict) -> bool:
-        """Says whether a completion without advantage adds nothing to the loss, whatever the user's overrides."""
+        """Returns True if a completion without advantage adds nothing to the loss, given the user's overrides."""
         plain = self.beta == 0 and self.top_entropy_quantile == 1 and self.off_policy_mask_threshold is None
         more = self._entropy_bonus_enabled or self.aux_loss_enabled
         return self.loss_type == "dapo" and plain and not more and inputs.keys() <= ROWS | {"num_items_in_batch"}
 
     def _select_teaching(self, inputs: dict) -> dict:
-        """Returns the rows that have an advantage, and so many others that all processes have as many; at least one."""
+        """Returns the rows with an advantage, padded with others so that all processes have the same number, at least one."""
         idle = inputs["advantages"] == 0  # [rows]
         count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
         rows = idle.int().argsort(stable=True)[:count].sort().values
         return {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **arguments):
-        """Computes completions of like length together, each part without the columns in which all of it is padding."""
+        """Computes completions of similar length together, without the columns that are padding for all of them."""
         if any(torch.is_tensor(value) for value in arguments.values()) or arguments.get("compute_aux_loss"):
             return super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, **arguments)
         completions = attention_mask[:, -logits_to_keep:]  # [rows, completion]

@@ -1,6 +1,7 @@
-"""Rollouts for GRPO from the same engine as predictors and benchmark, on the weights of the moment."""
+"""Rollouts for GRPO from the same engine as predictors and benchmark, with the current weights."""
 
 import contextlib
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -12,27 +13,23 @@ from rlready.sampling.transformers_engine import TransformersEngine
 
 
 def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Callable[[list, object], dict[str, list | None]]:
-    """Returns TRL's `rollout_func`: it samples from the policy itself, so no copy of the weights can fall behind.
+    """Returns TRL's `rollout_func`, which samples from the policy itself, so no copy of the weights can be stale.
 
     Args:
-        max_tokens: Longest completion.
+        max_tokens: Maximum completion length.
         seed: Seeds the rollouts, together with the step.
         stop: Texts that end a completion; the tokens up to and including them are trained.
 
     Returns:
-        A function of the prompts (each repeated once a completion) and the trainer.
+        A function of the prompts (each repeated for every completion) and the trainer.
     """
 
     def roll_out(prompts: list, trainer) -> dict[str, list | None]:
         rows = defaultdict(list)
         for row, prompt in enumerate(prompts):
             rows[prompt[-1]["content"]].append(row)
-        unique = [
-            trainer.processing_class.apply_chat_template(prompts[same[0]], add_generation_prompt=True, return_dict=True)[
-                "input_ids"
-            ]
-            for same in rows.values()
-        ]
+        encode = functools.partial(trainer.processing_class.apply_chat_template, add_generation_prompt=True, return_dict=True)
+        unique = [encode(prompts[same[0]])["input_ids"] for same in rows.values()]
         draw = Draw(max(map(len, rows.values())), max_tokens, seed=seed, stop=stop)
         keys = [f"step {trainer.state.global_step}: {question}" for question in rows]
         with _open_policy(trainer) as policy:
@@ -41,7 +38,7 @@ def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Calla
         for same, ids, completions in zip(rows.values(), unique, sampled, strict=True):
             drawn |= {row: (ids, completion.ids) for row, completion in zip(same, completions, strict=False)}
         prompt_ids, completion_ids = zip(*(drawn[row] for row in range(len(prompts))), strict=True)
-        # Sampled by the policy that is trained, so there are no other probabilities to correct for.
+        # Sampled by the policy itself, so there is nothing to correct for.
         return {"prompt_ids": list(prompt_ids), "completion_ids": list(completion_ids), "logprobs": None}
 
     return roll_out
@@ -51,7 +48,7 @@ def make_rollouts(max_tokens: int, seed: int, stop: Sequence[str] = ()) -> Calla
 def _open_policy(trainer):
     from trl.models import unwrap_model_for_generation
 
-    # With ZeRO-3 this gathers the weights; adapters and the wrapper of several processes need no more than unwrapping.
+    # ZeRO-3's weights are gathered; adapters and the wrapper of several processes need unwrapping only.
     sharded = trainer.is_deepspeed_enabled and trainer.args.hf_deepspeed_config.is_zero3()
     policy = trainer.accelerator.unwrap_model(trainer.model)
     gathered = unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) if sharded else None
@@ -62,13 +59,13 @@ def _open_policy(trainer):
 
 
 class SamplerCheck(TrainerCallback):
-    """Stops RL where the sampler's weights do not follow the policy; TRL logs both where another engine samples.
+    """Stops RL if the sampler's weights do not follow the policy, by what TRL logs if another engine samples.
 
-    Engines differ by rounding: some hundredths of a nat a token in bfloat16, while other weights differ by tenths. The mean
-    importance ratio is 1 in expectation for any two policies, so it shows broken probabilities rather than old weights.
+    Engines differ by rounding: some hundredths of a nat per token in bfloat16, while other weights differ by tenths. The mean
+    importance ratio is 1 in expectation for any two policies, so it shows broken probabilities rather than stale weights.
     """
 
-    MOST_DIFFERENCE = 0.1  # mean absolute difference of log-probabilities, nats a token
+    MOST_DIFFERENCE = 0.1  # mean absolute difference of log-probabilities, nats per token
     RATIO = (0.5, 2.0)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -82,6 +79,6 @@ class SamplerCheck(TrainerCallback):
         if not (follows and math.isfinite(difference)):
             raise RuntimeError(
                 f"step {state.global_step}: the sampler's weights do not follow the policy (log-probabilities differ by"
-                f" {difference:.3f} nats a token, most {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
-                f" within {self.RATIO[0]} to {self.RATIO[1]}); set sampling_engine to transformers"
+                f" {difference:.3f} nats per token, maximum {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
+                f" allowed {self.RATIO[0]} to {self.RATIO[1]}); set sampling_engine to transformers"
             )

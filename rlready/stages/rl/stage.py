@@ -1,4 +1,4 @@
-"""The stage itself: reads its inputs, works, writes its outcome."""
+"""The RL stage: trains one checkpoint with GRPO."""
 
 import dataclasses
 from pathlib import Path
@@ -23,17 +23,17 @@ def run(
     model_uri: str,
     outcome: str,
 ) -> dict[str, float | None]:
-    """Trains one checkpoint, writes its model folder and outcome, and returns its headline figures.
+    """Trains one checkpoint, writes model folder and outcome, and returns its headline figures.
 
     Raises:
-        InputError: If the checkpoint is not the one that the predictors measured, by the digest of its weights that SFT wrote.
+        InputError: If the weights are not those that the predictors measured.
     """
     chosen, given, so_far = from_json(Candidate, candidate), read_settings(settings), read_record(Outcome, before)
     digest = so_far.sft.model_digest
     if digest != measured_digest:
         raise InputError(
             f"{chosen.candidate_id}: SFT ran again and gave other weights ({digest}) than those that the gate judged"
-            f" ({measured_digest}); turn caching on for this run, so that RL gets the measured checkpoint"
+            f" ({measured_digest}); enable caching for this run, so that RL gets the measured checkpoint"
         )
     record = train(chosen, given, Path(data), model, Path(trained))
     if record is None:  # in every process but the main one
@@ -41,8 +41,5 @@ def run(
     reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
     write_record(reached, outcome)
     log_outcome(reached)
-    return {
-        "reward": record.rewards[-1][1] if record.rewards else None,
-        "steps": record.steps,
-        "seconds": record.seconds,
-    }
+    reward = record.rewards[-1][1] if record.rewards else None
+    return {"reward": reward, "steps": record.steps, "seconds": record.seconds}

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with the verifier as the reward."""
+"""GRPO with TRL's GRPOTrainer and the verifier as the reward."""
 
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ from rlready.training.processes import count_ranks, is_main
 def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
     """Trains a checkpoint with GRPO: on-policy, temperature 1, no KL term, rewards scaled within a prompt's group.
 
-    A killed run goes on from its last checkpoint.
+    A killed run resumes from its last checkpoint.
 
     Args:
         candidate: Whose checkpoint; its seed is used.
@@ -32,8 +32,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         out: Model folder to write.
 
     Returns:
-        The record, with the mean reward of the rollouts, and why training stopped where they told it nothing; None in a
-        process that is not the main one.
+        The record, with the mean rewards of the rollouts, and why training stopped early if it did; None in processes other
+        than the main one.
 
     Raises:
         InputError: If an override is unknown, or the prompts or completions of a step do not divide.
@@ -42,29 +42,25 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     from rlready.stages.rl.zero_signal import StopWithoutSignal
     from rlready.training.trainer import resume, save_trained
 
-    tokenizer, silence = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
-    work = [
-        identify_work(candidate),
-        repr(settings),
-        digest_folder(Path(model)),
-        *checkpoints.identify_data(data, "rl"),
-    ]
+    tokenizer, zero_signal = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
+    data_digests = checkpoints.identify_data(data, "rl")
+    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *data_digests]
     with checkpoints.open_folder("rl", work, out) as folder:
         begun = time.time() - checkpoints.count_seconds(folder)
-        trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
+        trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_signal)
         resume(trainer, folder, begun)
         save_trained(trainer, tokenizer, model, out)
     if not is_main():
         return None
     history, steps, seconds = trainer.state.log_history, trainer.state.global_step, time.time() - begun
-    stopped = silence.explain(history)
+    stopped = zero_signal.explain(history)
     if stopped:
         events.tell(stopped)
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
     return RlRecord(list_rewards(history), steps, seconds, **describe_device(), stopped=stopped)
 
 
-def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence):
+def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_signal):
     from datasets import Dataset
     from trl import GRPOConfig
 
@@ -104,14 +100,14 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, silence)
         stop=sampling.stop,
         reward_funcs=reward,
         args=arguments,
-        train_dataset=Dataset.from_list([_ask(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
+        train_dataset=Dataset.from_list([_write_row(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
         processing_class=tokenizer,
         rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[
             SamplerCheck(),
             StopWhereDiverged("rl_learning_rate", folder),
             SaveSparingly(),
-            silence,
+            zero_signal,
             ProgressCallback("rl", candidate.candidate_id),
             stream_training("rl", candidate),
         ],
@@ -123,13 +119,13 @@ def _load_policy(model, training, seed, tokenizer):
     from rlready.training.trainer import load_trainable
 
     policy = load_trainable(model, training, seed)
-    # By these TRL, too, tells which completions ended; its own list leaves out what the chat template ends an answer with.
+    # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
     policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
     return policy
 
 
-def _ask(row: dict) -> dict:
-    """Returns a row of TRL's data set: the chat, and what the reward needs."""
+def _write_row(row: dict) -> dict:
+    """Returns a row of TRL's data set: the chat messages, and the columns of the reward."""
     from rlready.models.prompts import choose_prompt, write_messages
 
     messages = write_messages(row["question"], choose_prompt(row))
@@ -137,10 +133,10 @@ def _ask(row: dict) -> dict:
 
 
 def _divide_step(rl) -> tuple[int, int]:
-    """Returns how many completions a device takes at once, and how often it does so in a step."""
+    """Returns completions per micro-batch and gradient accumulation steps."""
     processes = count_ranks()
     if rl.prompts_per_step % processes:
-        # A group is sampled by one process, so that its samples do not depend on how many there are.
+        # One process samples a whole group, so that its samples do not depend on the number of processes.
         raise InputError(f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes")
     batch = rl.prompts_per_step * rl.num_generations
     return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
@@ -156,11 +152,11 @@ def _samples_in_vllm(model: str, sampling) -> bool:
 
 
 def place_vllm(settings: SimpleNamespace, end: int) -> dict:
-    """Returns TRL's arguments for vLLM on the same GPUs as the trainer, which pushes its weights before every step.
+    """Returns TRL's arguments for vLLM on the trainer's GPUs, which pushes its weights before every step.
 
     Args:
         settings: The sections rl and sampling.
-        end: Token that ends an answer, besides those of the model's generation_config.
+        end: Token that ends an answer, in addition to those of the model's generation_config.
     """
     return {
         "use_vllm": True,
@@ -172,5 +168,5 @@ def place_vllm(settings: SimpleNamespace, end: int) -> dict:
 
 
 def list_rewards(history: list[dict]) -> list[list]:
-    """Returns [last step, mean reward] of blocks of steps of the log; None where the verifier could judge no completion."""
+    """Returns [last step, mean reward] of blocks of steps of the log; None if no completion was judged."""
     return average_blocks([(entry["step"], entry["reward"]) for entry in history if "reward" in entry])

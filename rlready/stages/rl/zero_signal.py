@@ -1,39 +1,31 @@
-"""RL without a signal: where all rewards of every group are equal, GRPO's advantages are 0 and nothing is learned."""
+"""Zero signal: if all rewards of every group are equal, GRPO's advantages are 0 and nothing is learned."""
 
 from transformers import TrainerCallback
 
-SHARE = 0.2  # of the steps, in a row and without a signal, after which RL ends
-FEWEST = 10  # steps; in fewer, a model that is seldom right is silent by chance
+SHARE = 0.2  # of the steps, consecutively without a signal, after which RL ends
+FEWEST = 10  # steps; over fewer, a model that is seldom right gives no signal by chance
 WHY = {(0.0,): " (none was right)", (1.0,): " (every one was right)", (None,): " (the verifier could judge none)"}
 SILENT = "frac_reward_zero_std"  # TRL's: share of the groups whose rewards are all equal
 
 
 class StopWithoutSignal(TrainerCallback):
-    """Ends RL early where a stretch of steps gives no signal. It needs a log a step.
-
-    Args:
-        steps: How many RL is to take.
-    """
+    """Ends RL early after consecutive steps without a signal, given its total number of steps. Needs a log per step."""
 
     def __init__(self, steps: int):
         self.steps, self.patience = steps, max(FEWEST, round(SHARE * steps))
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Ends a resumed run that had ended when it was killed: its log is in its checkpoint, that it is over is not."""
+        """Ends a resumed run that had ended when it was killed: a checkpoint holds the log, not that training is over."""
         self.on_log(args, state, control)
         control.should_training_stop |= state.global_step >= state.max_steps
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        """Looks at all that was logged, so that a resumed run counts what it had."""
+        """Checks the whole log, so that a resumed run counts the steps before."""
         if count_silent_steps(state.log_history) >= self.patience:
             control.should_training_stop = True
 
     def explain(self, history: list[dict]) -> str | None:
-        """Returns in one line why RL ended early or taught nothing; None where it went to its end with a signal.
-
-        Args:
-            history: The Trainer's log.
-        """
+        """Returns in one line why RL ended early or taught nothing, by the Trainer's log; None if it did neither."""
         logged, silent = [entry for entry in history if SILENT in entry], count_silent_steps(history)
         if not silent or silent < min(self.patience, len(logged)):
             return None
@@ -45,11 +37,7 @@ class StopWithoutSignal(TrainerCallback):
 
 
 def count_silent_steps(history: list[dict]) -> int:
-    """Returns how many of the last steps gave no signal, in a row.
-
-    Args:
-        history: The Trainer's log.
-    """
-    # Where no completion could be judged, TRL logs no mean reward, and no group's rewards as equal.
+    """Returns how many of the last steps gave no signal, by the Trainer's log."""
+    # If no completion was judged, TRL logs no mean reward, and no group's rewards as equal.
     silent = [entry[SILENT] is None or entry[SILENT] >= 1 or entry["reward"] is None for entry in history if SILENT in entry]
     return next((number for number, one in enumerate(reversed(silent)) if not one), len(silent))

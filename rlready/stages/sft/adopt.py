@@ -1,4 +1,4 @@
-"""A finished checkpoint in the place of one that SFT trains: pointed to, copied from its store, or merged from adapters."""
+"""Adopting a finished checkpoint instead of training one: pointed to, copied from its store, or merged from adapters."""
 
 import hashlib
 import time
@@ -23,15 +23,15 @@ def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> S
         out: Model folder to write: a pointer to a whole model that `from_pretrained` finds, else the model itself.
 
     Returns:
-        The record, without a trajectory, for nobody saw the training.
+        The record, without a trajectory.
 
     Raises:
-        InputError: If the checkpoint has changed since plan looked at it, or its adapters do not fit their base model.
+        InputError: If the checkpoint has changed since plan checked it, or its adapters do not fit their base model.
     """
     begun, digest = time.time(), checkpoint.digest
     if adapter_base:
         merge_adapters(checkpoint, adapter_base, out)
-        # What was merged says what came out; the weights themselves need not be the same to the last bit on another machine.
+        # Of the inputs of the merge, since its result may differ in the last bits on another machine.
         digest = hashlib.sha256(f"{digest} {adapter_base.digest}".encode()).hexdigest()[:16]
     elif is_url(checkpoint.location):
         copy_checkpoint(checkpoint, out)
@@ -44,11 +44,11 @@ def copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:
     """Copies a checkpoint from its store.
 
     Raises:
-        InputError: If it has changed since plan looked at it.
+        InputError: If it has changed since plan checked it.
     """
     digest, names = digest_remote(checkpoint.location)
     if digest != checkpoint.digest:
-        raise InputError(f"{checkpoint.location} has changed since plan looked at it; start the run again")
+        raise InputError(f"{checkpoint.location} has changed since plan checked it; start the run again")
     partial = Path(f"{out}.partial")
     copy_remote(checkpoint.location, names, partial)
     if out.exists():
@@ -78,7 +78,7 @@ def merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
 
 
 def _find_folder(adapters: BaseModel) -> Path:
-    """Returns a folder with the adapters; of the hub only the files that are read, so that no other form is ever loaded."""
+    """Returns a folder with the adapters; from the hub only with the files that are read, so no other format is loaded."""
     local = Path(adapters.location)
     if local.is_dir():
         return local

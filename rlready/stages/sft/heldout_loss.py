@@ -1,4 +1,4 @@
-"""The trajectory of held-out losses, measured while SFT trains."""
+"""The trajectory of held-out losses during SFT."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from trl import SFTTrainer
 class HeldoutLoss(TrainerCallback):
     """Logs the held-out loss before the first and after every epoch; the log is part of the checkpoint.
 
-    Every process measures all of it: with ZeRO-3 they have to take each forward pass together.
+    Every process measures all examples: with ZeRO-3 they have to take each forward pass together.
 
     Args:
         measure: Returns the loss of a model in nats per completion token.
 
     Attributes:
-        trainer: What it logs with; set once there is one.
+        trainer: Logs the loss; set once it exists.
     """
 
     trainer: SFTTrainer
@@ -24,7 +24,7 @@ class HeldoutLoss(TrainerCallback):
         self.measure = measure
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):
-        """Measures the model that training starts from, and that of an epoch's end again where a kill came before its log."""
+        """Measures the initial model; after a kill also the model at an epoch's end, if its loss was not logged."""
         measured = {entry["step"] for entry in state.log_history if "heldout_loss" in entry}
         # TRL counts its tokens from 0 in every process.
         self.trainer._total_train_tokens = max((int(entry.get("num_tokens", 0)) for entry in state.log_history), default=0)

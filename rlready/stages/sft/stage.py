@@ -1,4 +1,4 @@
-"""The stage itself: reads its inputs, works, writes its outcome."""
+"""The SFT stage: trains one candidate, or adopts its checkpoint."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rlready.training.processes import is_main
 
 
 def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
-    """Trains one candidate or takes its checkpoint, writes its model folder and outcome, and returns its headline figures."""
+    """Trains one candidate or adopts its checkpoint, writes model folder and outcome, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     if chosen.checkpoint is None:
         record = train(chosen, BaseModel(**given.base_model), given, Path(data), Path(model))

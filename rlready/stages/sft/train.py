@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer on one subset, loss on the completion only, with the held-out loss after every epoch."""
+"""SFT with TRL's SFTTrainer on one subset, with loss on the completion only and the held-out loss after every epoch."""
 
 import time
 from pathlib import Path
@@ -36,10 +36,10 @@ def read_subset(data: Path, candidate: Candidate) -> list[dict]:
 
 
 def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data: Path, out: Path) -> SftRecord | None:
-    """Trains a candidate, or points to the base model where its epochs are 0.
+    """Trains a candidate, or points to the base model if its epochs are 0.
 
-    A killed run goes on from its last checkpoint. The held-out loss is measured with the same function as the predictors',
-    so the trajectory's last point equals the generalization loss.
+    A killed run resumes from its last checkpoint. The held-out loss is measured by the same function as in the predictors, so
+    the trajectory's last point equals the generalization loss.
 
     Args:
         candidate: The setting.
@@ -49,18 +49,22 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         out: Model folder to write.
 
     Returns:
-        The record, with the trajectory of held-out losses; None in a process that is not the main one.
+        The record, with the trajectory of held-out losses; None in processes other than the main one.
 
     Raises:
         InputError: If the subset is larger than the data, an override is unknown or the batch does not divide.
     """
+    from transformers.utils import is_flash_attn_2_available
+
     from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
     from rlready.models.prompts import encode_example
     from rlready.stats.generalization_loss import mean_loss, measure_losses
     from rlready.training.trainer import resume, save_trained
 
-    if settings.sft.packing:
-        _check_packing()
+    if settings.sft.packing and not is_flash_attn_2_available():
+        raise InputError(
+            "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
+        )
     tokenizer = load_tokenizer(base)
     heldout = encode_heldout(data, tokenizer)
 
@@ -91,46 +95,19 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     return SftRecord(trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
 
 
-def _check_packing() -> None:
-    from transformers.utils import is_flash_attn_2_available
-
-    if not is_flash_attn_2_available():
-        raise InputError(
-            "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
-        )
-
-
-def _pack(examples, sft) -> dict:
-    if not sft.packing:
-        return {"max_length": None}
-    # Rows as long as the longest example, so that none is cut; best-fit-decreasing resets positions at each example.
-    longest = max(len(example["input_ids"]) for example in examples)
-    return {"packing": True, "packing_strategy": "bfd", "max_length": longest}
-
-
-def _check_length(model, examples) -> None:
-    from rlready.models.weights import check_length, tell_once
-
-    longest = max(len(example["input_ids"]) for example in examples)
-    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
-    tell_once(check_length(model.config, longest, what, "lower it"))
-
-
 def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
+    from rlready.models.weights import check_length, tell_once
     from rlready.stages.sft.heldout_loss import HeldoutLoss
     from rlready.tracking.stream import stream_training
-    from rlready.training.trainer import (
-        ProgressCallback,
-        SaveSparingly,
-        StopWhereDiverged,
-        build_arguments,
-        load_trainable,
-    )
+    from rlready.training.trainer import ProgressCallback, SaveSparingly, StopWhereDiverged, build_arguments, load_trainable
 
-    sft = settings.sft
+    sft, longest = settings.sft, max(len(example["input_ids"]) for example in examples)
+    # Rows as long as the longest example, so that none is truncated; best-fit-decreasing resets positions at each example.
+    packing = {"packing": True, "packing_strategy": "bfd", "max_length": longest} if sft.packing else {"max_length": None}
+    attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
     size, accumulation = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, count_ranks())
     arguments = build_arguments(
@@ -143,17 +120,15 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         gradient_accumulation_steps=accumulation,
         learning_rate=candidate.learning_rate,
         lr_scheduler_type="cosine",
-        **_pack(examples, sft),
+        **packing,
         logging_steps=max(1, steps // 20),
         save_strategy="steps",
         save_steps=checkpoints.choose_interval(steps),
         seed=candidate.seed,
     )
-
-    attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
-
     held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
-    _check_length(model, examples)
+    what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
+    tell_once(check_length(model.config, longest, what, "lower it"))
     trainer = SFTTrainer(
         model=model,
         args=arguments,
