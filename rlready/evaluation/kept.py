@@ -10,7 +10,6 @@ from rlready.records.outcome import Excerpt, KeptSamples
 
 KINDS = ("right", "wrong", "truncated", "unreadable", "unknown")
 LONGEST_PROMPT, LONGEST_COMPLETION, LONGEST_ANSWER = 300, 500, 120  # characters of an excerpt
-MEGABYTE = 1_000_000
 
 
 def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
@@ -22,7 +21,7 @@ def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
         text_mb: Maximum megabytes of completions, before compression; beyond it samples lose their text.
     """
     out.mkdir(parents=True, exist_ok=True)
-    without_text = join_parts(parts, out / FILE, text_mb * MEGABYTE)
+    without_text = join_parts(parts, out / FILE, text_mb * 1_000_000)
     rows = 0
     counts: Counter[str] = Counter()
     excerpts: dict[str, Excerpt] = {}

@@ -18,7 +18,7 @@ from rlready.models.load import digest_folder
 from rlready.records.candidate import Candidate
 from rlready.records.serialization import identify_work
 from rlready.runtime.events import Progress
-from rlready.sampling.engine import Draw, Engine, ignore_progress
+from rlready.sampling.engine import Draw, Engine, OnSampled, ignore_progress
 from rlready.training import checkpoints
 from rlready.verifier import find_origin
 
@@ -95,11 +95,7 @@ def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationPro
 
 
 def sample_problems(
-    engine: Engine,
-    problems: Sequence[dict],
-    draws: Sequence[Draw],
-    folder: Path,
-    report: Callable[[EvaluationProgress], None],
+    engine: Engine, problems: Sequence[dict], draws: Sequence[Draw], folder: Path, report: Callable[[EvaluationProgress], None]
 ) -> list[list[Path]]:
     """Samples the problems of which the folder has no samples yet.
 
@@ -136,7 +132,7 @@ def sample_part(
     engine: Engine,
     problems: Sequence[dict],
     draw: Draw,
-    progress: Callable[[int, int], None] = ignore_progress,
+    progress: OnSampled = ignore_progress,
     keys: Sequence[str] | None = None,
     draws: Sequence[int] | None = None,
     first: int = 0,
@@ -160,7 +156,7 @@ def sample_part(
     return seconds
 
 
-def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress], None]) -> Callable[[int, int], None]:
+def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress], None]) -> OnSampled:
     """Returns an engine's progress function, which adds the completions and tokens of one call to those before."""
     done, tokens = progress.done, progress.tokens
 

@@ -47,23 +47,9 @@ SECONDS = "seconds", "verifier_seconds"  # in a part's metadata
 
 
 def list_rows(
-    engine: Engine,
-    problems: Sequence[dict],
-    draw: Draw,
-    scored: Scored,
-    draws: Sequence[int] | None = None,
-    first: int = 0,
+    engine: Engine, problems: Sequence[dict], draw: Draw, scored: Scored, draws: Sequence[int] | None = None, first: int = 0
 ) -> Iterator[dict]:
-    """Yields a row of PART for every completion.
-
-    Args:
-        engine: Drew them.
-        problems: Their rows; one may occur several times.
-        draw: How they were drawn.
-        scored: Completions and judgements of each problem.
-        draws: Number of each problem's draw in the sequential test.
-        first: Number of the first sample.
-    """
+    """Yields a row of PART for every completion; for the arguments see `parts.sample_part`."""
     numbers: Sequence[int | None] = draws or [None] * len(problems)
     for problem, number, completions, judgements in zip(problems, numbers, scored.completions, scored.judgements, strict=True):
         prompt = engine.show(problem)
@@ -92,14 +78,7 @@ def list_rows(
 
 
 def write_part(path: Path, rows: Iterable[dict], seconds: float, verifier_seconds: float) -> None:
-    """Writes rows of PART as a file that appears only when it is complete.
-
-    Args:
-        path: The part.
-        rows: From `list_rows`.
-        seconds: How long sampling and judging took.
-        verifier_seconds: How long judging took.
-    """
+    """Writes rows of PART, with how long sampling and judging took, as a file that appears only when it is complete."""
     spent = dict(zip(SECONDS, map(str, (seconds, verifier_seconds)), strict=True))
     table = pa.Table.from_pylist(list(rows), PART.with_metadata(spent))
     with _appearing(path) as partial:

@@ -1,11 +1,11 @@
 """Sampling problems and judging the completions."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rlready.records.outcome import FalsePositives
-from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress
 from rlready.stats.intervals import estimate_interval
 from rlready.verifier import Judgement, find_format, judge_all, verify
 
@@ -40,7 +40,7 @@ def score_problems(
     engine: Engine,
     problems: Sequence[dict],
     draw: Draw,
-    progress: Callable[[int, int], None] = ignore_progress,
+    progress: OnSampled = ignore_progress,
     keys: Sequence[str] | None = None,
 ) -> Scored:
     """Samples problems and judges the completions.

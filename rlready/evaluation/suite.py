@@ -54,12 +54,7 @@ class SuiteScore:
 
 
 def score_benchmark(
-    benchmark: str,
-    problems: Sequence[dict],
-    samples: int,
-    correct: Sequence[int],
-    greedy: Sequence[int],
-    unknown: float = 0.0,
+    benchmark: str, problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int], unknown: float = 0.0
 ) -> BenchmarkScore:
     """Returns a model's score on a benchmark.
 

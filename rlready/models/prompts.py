@@ -111,13 +111,10 @@ def continue_thought(opening: str, solution: str) -> str:
     return solution
 
 
-def encode_completion(tokenizer, solution: str) -> list[int]:
-    """Returns the token ids of a worked solution, with the end token that stops the model at inference."""
-    return tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_eos_token_id(tokenizer)]
-
-
 def encode_example(tokenizer, row: dict) -> dict[str, list[int]]:
     """Returns input_ids and labels of one SFT example; labels are -100 on the prompt, so loss is on the completion only."""
     prompt = encode_prompt(tokenizer, row["question"], choose_prompt(row))
-    completion = encode_completion(tokenizer, continue_thought(find_opening(tokenizer), row["solution"]))
+    solution = continue_thought(find_opening(tokenizer), row["solution"])
+    # With the end token that stops the model at inference.
+    completion = tokenizer(solution, add_special_tokens=False)["input_ids"] + [find_eos_token_id(tokenizer)]
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}

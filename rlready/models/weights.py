@@ -12,11 +12,7 @@ FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
 FLOATS = {"F64", "F32", "F16", "BF16"}
 # Prefixes that wrappers add to all names.
-WRAPPERS = {
-    "_orig_mod.": "torch.compile",
-    "module.": "DistributedDataParallel",
-    "base_model.model.": "peft, not merged",
-}
+WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DistributedDataParallel", "base_model.model.": "peft, not merged"}
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine supports
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Prompt = TypeVar("Prompt")
+OnSampled = Callable[[int, int], None]  # is called with the number of completions and tokens so far
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,7 @@ class Engine(AbstractContextManager, Generic[Prompt]):
 
     @abstractmethod
     def sample(
-        self,
-        prompts: Sequence[Prompt],
-        keys: Sequence[str],
-        draw: Draw,
-        progress: Callable[[int, int], None] = ignore_progress,
+        self, prompts: Sequence[Prompt], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Samples completions.
 

@@ -1,7 +1,7 @@
 """The engine for image-text models, as `rlready evaluate` needs it: transformers' own `generate`, one problem at a time."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -10,7 +10,7 @@ from rlready.data.pictures import open_picture
 from rlready.errors import InputError
 from rlready.models.load import load_image_text_model
 from rlready.models.prompts import choose_prompt, fill_prompt, list_eos_token_ids
-from rlready.sampling.engine import Completion, Draw, Engine, ignore_progress, read_completion
+from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress, read_completion
 
 ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
 
@@ -58,11 +58,7 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
 
     @torch.inference_mode()
     def sample(
-        self,
-        prompts: Sequence[dict[str, torch.Tensor]],
-        keys: Sequence[str],
-        draw: Draw,
-        progress: Callable[[int, int], None] = ignore_progress,
+        self, prompts: Sequence[dict[str, torch.Tensor]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Samples completions; see `Engine.sample`."""
         results: list[list[Completion]] = []

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection, Pipe, wait
 
 from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import choose_precision, load_tokenizer
-from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ignore_progress
 
 
 class ShardedEngine(TextEngine):
@@ -41,11 +41,7 @@ class ShardedEngine(TextEngine):
         return len(self.replicas) * super().count_fill(samples)
 
     def sample(
-        self,
-        prompts: Sequence[list[int]],
-        keys: Sequence[str],
-        draw: Draw,
-        progress: Callable[[int, int], None] = ignore_progress,
+        self, prompts: Sequence[list[int]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Samples completions; see `Engine.sample`.
 

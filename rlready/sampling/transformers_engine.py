@@ -6,7 +6,7 @@ every token, and drops finished rows from the batch. `make bench` prints what ea
 
 import gc
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
 from rlready.models.weights import RECURRENT, check_length, is_recurrent, tell_once
 from rlready.sampling.attention import use_grouped_attention
-from rlready.sampling.engine import Completion, Draw, TextEngine, cut_at_stop, ignore_progress, read_completion
+from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, cut_at_stop, ignore_progress, read_completion
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch
 LARGEST_BATCH = 1024  # rows; more gained no throughput on the list machine
@@ -143,11 +143,7 @@ class TransformersEngine(TextEngine):
 
     @torch.inference_mode()
     def sample(
-        self,
-        prompts: Sequence[list[int]],
-        keys: Sequence[str],
-        draw: Draw,
-        progress: Callable[[int, int], None] = ignore_progress,
+        self, prompts: Sequence[list[int]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Samples completions; see `Engine.sample`.
 

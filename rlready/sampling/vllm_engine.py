@@ -1,7 +1,7 @@
 """vLLM as an engine: paged and shared key-value caches, and several GPUs for one copy of the model."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import psutil
 import torch
@@ -12,7 +12,7 @@ from rlready.config import Sampling
 from rlready.errors import InputError
 from rlready.models.load import choose_precision, load_tokenizer, locate
 from rlready.models.prompts import find_eos_token_id
-from rlready.sampling.engine import Completion, Draw, TextEngine, ignore_progress
+from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ignore_progress
 
 CPU_CACHE_SHARE = 0.25  # of the free memory
 
@@ -68,11 +68,7 @@ class VllmEngine(TextEngine):
         self.llm.llm_engine.engine_core.shutdown()
 
     def sample(
-        self,
-        prompts: Sequence[list[int]],
-        keys: Sequence[str],
-        draw: Draw,
-        progress: Callable[[int, int], None] = ignore_progress,
+        self, prompts: Sequence[list[int]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
         """Samples completions; see `Engine.sample`.
 
@@ -90,11 +86,12 @@ class VllmEngine(TextEngine):
                 f" {room} (the model's limit, or that of its memory); lower it, or raise sampling_gpu_memory_utilization"
             )
         for number, (prompt, key) in enumerate(zip(prompts, keys, strict=True)):
+            name = hashlib.sha256(f"{draw.seed}/{key}".encode())
             parameters = SamplingParams(
                 n=draw.samples,
                 max_tokens=draw.max_tokens,
                 temperature=draw.temperature,
-                seed=make_seed(draw.seed, key),
+                seed=int.from_bytes(name.digest()[:7], "big"),  # of the first sample, with room for those of the others
                 stop=list(draw.stop),
                 stop_token_ids=[find_eos_token_id(self.tokenizer)],  # besides those of the model's generation_config
                 logprobs=0 if draw.temperature else None,  # of the token drawn only
@@ -113,8 +110,3 @@ class VllmEngine(TextEngine):
                 done, tokens = done + len(drawn), tokens + sum(len(completion.ids) for completion in drawn)
                 progress(done, tokens)
         return results
-
-
-def make_seed(seed: int, key: str) -> int:
-    """Returns the seed of a prompt's first sample, with room above it for those of the others."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:7], "big")

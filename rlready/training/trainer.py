@@ -43,7 +43,14 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
     if training.gradient_checkpointing:
         fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
     if training.zero_stage:
-        fixed["deepspeed"] = _build_zero_config(training.zero_stage)
+        sizes = ("gradient_clipping", "gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu")
+        fixed["deepspeed"] = dict.fromkeys(sizes, "auto") | {  # auto: from the Trainer's own arguments
+            "zero_optimization": {
+                "stage": training.zero_stage,
+                "stage3_gather_16bit_weights_on_model_save": training.zero_stage == 3,
+            },
+            "bf16": {"enabled": "auto"},
+        }
         if not on_gpu:  # accelerate by itself finds no backend for DeepSpeed on the CPU, and counts one process
             os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
             PartialState(backend="gloo")
@@ -55,18 +62,6 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
         # With several processes it is "cpu:0", to which torch.load cannot map a checkpoint.
         arguments._setup_devices = torch.device("cpu")
     return arguments
-
-
-def _build_zero_config(stage: int) -> dict:
-    """Returns DeepSpeed's configuration; the Trainer fills in `auto` from its own arguments."""
-    return {
-        "zero_optimization": {"stage": stage, "stage3_gather_16bit_weights_on_model_save": stage == 3},
-        "bf16": {"enabled": "auto"},
-        "gradient_clipping": "auto",
-        "gradient_accumulation_steps": "auto",
-        "train_batch_size": "auto",
-        "train_micro_batch_size_per_gpu": "auto",
-    }
 
 
 def load_trainable(model: str | Path | BaseModel, training: Training, seed: int, **arguments):

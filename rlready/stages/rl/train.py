@@ -65,6 +65,7 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_sig
     from trl import GRPOConfig
 
     from rlready.models.prompts import find_eos_token_id
+    from rlready.sampling.choose import choose_for
     from rlready.stages.rl.grpo import ThriftyGRPOTrainer
     from rlready.stages.rl.rollouts import SamplerCheck, make_rollouts
     from rlready.tracking.stream import stream_training
@@ -72,7 +73,10 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_sig
 
     rl, sampling = settings.rl, settings.sampling
     size, accumulation = _divide_step(rl)
-    colocated = _samples_in_vllm(model, sampling)
+    engine, reason = choose_for(model, sampling)
+    if is_main():
+        print(f"rollouts by {engine}: {reason}", flush=True)
+    colocated = engine == "vllm"
     arguments = build_arguments(
         GRPOConfig,
         settings.training,
@@ -140,15 +144,6 @@ def _divide_step(rl) -> tuple[int, int]:
         raise InputError(f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes")
     batch = rl.prompts_per_step * rl.num_generations
     return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
-
-
-def _samples_in_vllm(model: str, sampling) -> bool:
-    from rlready.sampling.choose import choose_for
-
-    engine, reason = choose_for(model, sampling)
-    if is_main():
-        print(f"rollouts by {engine}: {reason}", flush=True)
-    return engine == "vllm"
 
 
 def place_vllm(settings: SimpleNamespace, end: int) -> dict:
