@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace) -> None:
         InputError: If the input is wrong, or the folder holds another evaluation.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its remarks would break up the bar
-    from rlready.cli.meter import Meter
+    from rlready.cli.meter import ProgressMeter
     from rlready.config import find_faults, parse_parameters
     from rlready.config.recipes import parse_overrides
     from rlready.data.registry import find_benchmarks, get_mirror
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace) -> None:
     out = arguments.output or work / "evaluations" / evaluation.name
     storage.make_private(work, out)
     try:
-        with Meter() as meter:
+        with ProgressMeter() as meter:
             results = evaluate(evaluation, out, meter.tell)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from here, with what lies in {shorten(out)}", file=sys.stderr)

@@ -10,7 +10,7 @@ from rlready.evaluation.parts import EvaluationProgress
 SECONDS_A_LINE = 15  # between lines where there is no terminal
 
 
-class Meter(AbstractContextManager):
+class ProgressMeter(AbstractContextManager):
     """Shows the progress of an evaluation; time counts from the first call, when the model is loaded.
 
     Attributes:

@@ -12,7 +12,7 @@ from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.stages.plan.cost import Lengths, read_shape
 from rlready.stages.plan.machine import (
-    Room,
+    FreeMemory,
     count_side_by_side,
     describe_machine,
     estimate_disk,
@@ -75,13 +75,13 @@ def test_rl_of_a_small_model_takes_what_was_measured_and_the_batch_lowers_it():
 
 def test_candidates_run_beside_each_other_only_where_both_fit():
     need = {"sft": 4e9, "rl": 6e9}
-    assert [count_side_by_side(need, Room(16e9, free, 1e12)) for free in (11.9e9, 12.1e9, 3e9)] == [1, 2, 1]
+    assert [count_side_by_side(need, FreeMemory(16e9, free, 1e12)) for free in (11.9e9, 12.1e9, 3e9)] == [1, 2, 1]
     assert count_side_by_side(need, None) == 2
 
 
 @pytest.mark.parametrize("free", [4e9, 5e9, 8e9, 14e9])
 def test_what_does_not_fit_names_options_with_which_it_does(free):
-    shape, room = read_shape(SMOLLM), Room(32e9, free, 1e12)
+    shape, room = read_shape(SMOLLM), FreeMemory(32e9, free, 1e12)
     _, wrong, _ = describe_machine(make_experiment("rl_per_device_batch_size=0"), shape, LENGTHS, 2, room)
     (line,) = [line for line in wrong if line.startswith("rl:")]
     changes = [text for text in line.split("; ")[1].replace("--set ", "").split() if "=" in text]
@@ -92,12 +92,12 @@ def test_what_does_not_fit_names_options_with_which_it_does(free):
 
 def test_too_little_memory_or_disk_is_said_and_enough_is_not():
     shape, experiment = read_shape(SMOLLM), make_experiment()
-    lines, wrong, count = describe_machine(experiment, shape, LENGTHS, 2, Room(64e9, 60e9, 1e12))
+    lines, wrong, count = describe_machine(experiment, shape, LENGTHS, 2, FreeMemory(64e9, 60e9, 1e12))
     assert not wrong and count == 2 and "two candidates at a time" in lines[0]
-    _, wrong, _ = describe_machine(experiment, shape, LENGTHS, 2, Room(64e9, 60e9, 2e9))
+    _, wrong, _ = describe_machine(experiment, shape, LENGTHS, 2, FreeMemory(64e9, 60e9, 2e9))
     assert len(wrong) == 1 and wrong[0].startswith("disk: ") and "number of candidates" in wrong[0]
     assert estimate_disk(experiment, shape, 20) - estimate_disk(experiment, shape, 10) == 2 * 10 * 4 * shape.parameters
-    assert describe_machine(experiment, None, LENGTHS, 2, Room(1, 1, 1)) == ([], [], 2)
+    assert describe_machine(experiment, None, LENGTHS, 2, FreeMemory(1, 1, 1)) == ([], [], 2)
 
 
 def test_this_machine_has_some_memory_and_disk(tmp_path):

@@ -4,7 +4,7 @@ import math
 
 from rlready.config import Experiment, parse_parameters
 from rlready.placement.placement import Placement, count_bytes
-from rlready.stages.plan.cost import STAGES, Need, Shape, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.cost import STAGES, GpuRequest, Shape, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import Plan
 
 
@@ -30,7 +30,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
 
     shape = plan.shape
 
-    def estimate(experiment: Experiment) -> dict[str, Need]:
+    def estimate(experiment: Experiment) -> dict[str, GpuRequest]:
         return {
             stage: need
             for stage in stages

@@ -15,18 +15,21 @@ Checks = Iterator[tuple[bool, str]]  # (whether it is fine, what is wrong otherw
 
 
 def check_values(experiment: Experiment) -> list[str]:
-    """Returns one line for every value outside its bounds and every combination that cannot work."""
+    """Returns one line for every value outside its bounds and every combination that cannot work.
+
+    TRL, which takes seconds to import, is only asked about overrides if everything else is right.
+    """
     checks = (
         _check_gate,
         _check_curate,
         _check_training,
-        check_overrides,
         _check_sampling,
         _check_sweep,
         _check_without_rl,
         _check_reason,
     )
-    return find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
+    faults = find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
+    return faults or [line for fine, line in check_overrides(experiment) if not fine]
 
 
 def _check_gate(experiment: Experiment) -> Checks:

@@ -123,7 +123,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Need:
+class GpuRequest:
     """What one stage needs of each GPU, and how long one candidate takes.
 
     Attributes:
@@ -215,7 +215,7 @@ def estimate_needs(
     tokens: dict[str, float],
     gpus: dict[str, int],
     memory: float,
-) -> dict[str, Need]:
+) -> dict[str, GpuRequest]:
     """Estimates what each stage needs of GPUs.
 
     Args:
@@ -242,17 +242,17 @@ def estimate_needs(
     }
 
 
-def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
     sft, training = experiment.sft, experiment.training
     processes = training.processes or gpus
     rows, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
     kept = rows * lengths.longest * shape.count_activations(training.gradient_checkpointing)
     parts = estimate_states(shape, training, processes) | {"activations": kept, "margin": MARGIN}
     mean = lengths.prompt + lengths.completion
-    return Need(parts, _count_hours(_train(shape, tokens, mean, training), TRAINING_SHARES))
+    return GpuRequest(parts, _count_hours(_train(shape, tokens, mean, training), TRAINING_SHARES))
 
 
-def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
     rl, training, sampling = experiment.rl, experiment.training, experiment.sampling
     processes = training.processes or gpus
     batch = rl.prompts_per_step * rl.num_generations
@@ -271,17 +271,17 @@ def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> Need:
     room = engine - weights
     sequences, seconds = _decode(shape, tokens * sample / mean, mean, room, sampling.tensor_parallel, most)
     best, worst = _count_hours(work, TRAINING_SHARES)
-    return Need(parts, (best + seconds[0], worst + seconds[1]), _describe_sequences(sequences, memory))
+    return GpuRequest(parts, (best + seconds[0], worst + seconds[1]), _describe_sequences(sequences, memory))
 
 
-def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> Need:
+def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
     sampling = experiment.sampling
     weights = 2 * shape.parameters / sampling.tensor_parallel
     longest = lengths.longest_prompt + sampling.max_tokens
     cache = max(sampling.gpu_memory_utilization * memory - weights - MARGIN, longest * shape.cache / sampling.tensor_parallel)
     mean = lengths.prompt + lengths.guess_sample(sampling.max_tokens)
     sequences, hours = _decode(shape, tokens, mean, cache, sampling.tensor_parallel)
-    return Need({"weights": weights, "caches": cache, "margin": MARGIN}, hours, _describe_sequences(sequences, memory))
+    return GpuRequest({"weights": weights, "caches": cache, "margin": MARGIN}, hours, _describe_sequences(sequences, memory))
 
 
 def _train(shape: Shape, tokens: float, length: float, training: Training) -> float:
@@ -312,7 +312,7 @@ def _describe_sequences(sequences: float, memory: float) -> str:
 
 
 def find_remedies(
-    experiment: Experiment, estimate: Callable[[Experiment], dict[str, Need]], stage: str, memory: float
+    experiment: Experiment, estimate: Callable[[Experiment], dict[str, GpuRequest]], stage: str, memory: float
 ) -> list[str]:
     """Returns changes of parameters with which a stage would fit: the mildest one that is enough alone, else several.
 

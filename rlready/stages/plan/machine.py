@@ -21,7 +21,7 @@ GPU = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeMemory:
     """What a machine has, in bytes.
 
     Attributes:
@@ -35,7 +35,7 @@ class Room:
     disk: float
 
 
-def look_at_machine(folder: Path) -> Room | None:
+def look_at_machine(folder: Path) -> FreeMemory | None:
     """Returns what this machine has for a run in a folder; None where a GPU computes, whose memory is another matter."""
     if GPU.exists():
         return None
@@ -46,7 +46,7 @@ def look_at_machine(folder: Path) -> Room | None:
     memory = min(seen.total, most or seen.total)
     # Files that the kernel keeps at hand count as used in a container, and are given up: its limit is an upper bound only.
     free = min(seen.available, memory if used is None or most is None else max(0, most - used) + seen.cached)
-    return Room(memory, min(free, memory), shutil.disk_usage(folder).free)
+    return FreeMemory(memory, min(free, memory), shutil.disk_usage(folder).free)
 
 
 def _read_numbers(paths: tuple[str, ...]) -> Iterator[int]:
@@ -92,7 +92,7 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
     return models * model + side_by_side * 2 * checkpoint
 
 
-def count_side_by_side(need: dict[str, float], room: Room | None) -> int:
+def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:
     """Returns how many candidates fit beside each other into the free memory: at least one."""
     if room is None or not need or SIDE_BY_SIDE * max(need.values()) <= room.free:
         return SIDE_BY_SIDE
@@ -127,7 +127,7 @@ def find_remedy(experiment: Experiment, estimate: Callable[[Experiment], dict[st
 
 
 def describe_machine(
-    experiment: Experiment, shape: Shape | None, lengths: Lengths, candidates: int, room: Room | None
+    experiment: Experiment, shape: Shape | None, lengths: Lengths, candidates: int, room: FreeMemory | None
 ) -> tuple[list[str], list[str], int]:
     """Returns lines to show, a line with what to change for all that does not fit, and how many candidates fit at once."""
     if room is None or shape is None:
