@@ -38,7 +38,7 @@ class SweepResult:
         return self.trains or any(outcome.elsewhere for outcome in self.outcomes)
 
 
-def read_sweep(path: Path) -> SweepResult:
+def read_sweep(path: str | Path) -> SweepResult:
     """Reads what the gate or a report wrote.
 
     Args:
@@ -48,7 +48,7 @@ def read_sweep(path: Path) -> SweepResult:
         InputError: If the file is not there, is damaged, or was written by another version.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(Path(path).read_text())
         outcomes, parameters = values["outcomes"], values.get("parameters", {})
         baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
     except FileNotFoundError as error:

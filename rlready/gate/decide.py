@@ -7,7 +7,7 @@ from rlready.errors import InputError
 from rlready.gate.audit import draw_audit, send
 from rlready.gate.lead import LOSS, measure_lead
 from rlready.gate.thresholds import compare
-from rlready.records.outcome import Outcome
+from rlready.records.outcome import Failure, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.ties import order_best
 
@@ -20,26 +20,26 @@ def decide(
     """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
 
     Args:
-        outcomes: The sweep, measured.
-        base: The base model, measured the same way; None where nothing is compared with one.
+        outcomes: The measured candidates.
+        base: The base model, measured the same way; None if candidates are not compared with one.
         settings: Mode, thresholds, budget and audit.
-        trains: Whether RL follows; without, the verdicts are all that the run comes to.
-        run: Id of the run, which the draw of the audit is that of.
+        trains: Whether RL follows; if not, the run ends with the verdicts.
+        run: Id of the run, which seeds the draw of the audit.
 
     Returns:
-        One verdict a candidate, in the same order.
+        One verdict per candidate, in the same order.
 
     Raises:
         InputError: If an outcome was measured in another experiment.
     """
     check_comparable(outcomes, base)
-    failed = {o.candidate.candidate_id: _refuse(o, settings) for o in outcomes if o.failure}
+    failed = {o.candidate.candidate_id: _refuse(o, o.failure, settings) for o in outcomes if o.failure}
     verdicts = [compare(outcome, base, settings) for outcome in outcomes if not outcome.failure]
     if settings.max_rl_runs and settings.mode != "off":
         verdicts = apply_budget(verdicts, {o.candidate.candidate_id: o for o in outcomes}, settings)
     if settings.mode == "off":
-        off = {"decision": "undecided", "reason": "the gate is off: RL runs for every candidate"}
-        verdicts = [dataclasses.replace(verdict, proceed=True, propensity=1.0, **off) for verdict in verdicts]
+        reason = "the gate is off: RL runs for every candidate"
+        verdicts = [dataclasses.replace(v, decision="undecided", reason=reason, proceed=True, propensity=1.0) for v in verdicts]
     elif settings.mode == "audit":
         verdicts = [send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
     else:
@@ -53,43 +53,33 @@ def decide(
 def check_comparable(outcomes: list[Outcome], baseline: Outcome | None) -> None:
     """Raises InputError if an outcome was measured with other data, base model or settings than the base model."""
     measured = [outcome for outcome in outcomes if not outcome.failure]
-    first = baseline or next(iter(measured), None)
-    called = "the base model" if baseline else first and first.candidate.candidate_id
     for outcome in measured:
+        first = baseline or measured[0]
         if outcome.measurement != first.measurement:
+            called = "the base model" if baseline else first.candidate.candidate_id
             raise InputError(
                 f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than {called}"
                 f" ({first.measurement}); base model, held-out set, problems, sampling and engine must be the same"
             )
 
 
-def _refuse(outcome: Outcome, settings: Gate) -> Verdict:
-    """Returns the verdict on a candidate that failed: no mode and no audit can send it to RL, for there is no checkpoint."""
-    failure = outcome.failure
+def _refuse(outcome: Outcome, failure: Failure, settings: Gate) -> Verdict:
+    """Returns the verdict on a candidate that failed: it has no checkpoint, so no mode and no audit can send it to RL."""
     after = "" if failure.seconds is None else f" after {failure.seconds:,.0f} s"
     tries = f" and {failure.tries} tries" if failure.tries > 1 else ""
-    return Verdict(
-        outcome.candidate.candidate_id,
-        "rejected",
-        False,
-        f"{failure.stage} failed{after}{tries}: {failure.reason}",
-        settings.mode,
-        0.0,
-        numbers=GateNumbers(k=settings.k),
-    )
+    reason, numbers = f"{failure.stage} failed{after}{tries}: {failure.reason}", GateNumbers(k=settings.k)
+    return Verdict(outcome.candidate.candidate_id, "rejected", False, reason, settings.mode, 0.0, numbers=numbers)
 
 
 def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:
-    """Keeps the best `max_rl_runs` of the approved and rejects the rest, with how sure the order is (paper, protocol step 2).
+    """Keeps the best `max_rl_runs` of the approved and rejects the rest (paper, protocol step 2).
+
+    The reason gives the lead over the other side of the cut, with its 95% interval.
 
     Args:
         verdicts: After the thresholds.
         outcomes: By candidate id.
         settings: Budget and what to rank by.
-
-    Returns:
-        Verdicts in the same order; the distance to the other side of the cut is in the reason, with its 95 % interval over
-        what both were measured on.
     """
     label = RANKED[settings.rank_by].format(k=settings.k)
     approved = [verdict for verdict in verdicts if verdict.decision == "approved"]
@@ -102,8 +92,9 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
         reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
         if first_out:
             other = (first_out if admitted else last_in)[0]
-            pair = (verdict, other) if admitted else (other, verdict)
-            lead = measure_lead(*(outcomes[one.candidate_id] for one in pair), settings.rank_by, settings.k)
+            better, worse = (verdict, other) if admitted else (other, verdict)
+            compared = outcomes[better.candidate_id], outcomes[worse.candidate_id]
+            lead = measure_lead(*compared, settings.rank_by, settings.k)
             shown = f"{lead.describe()} {'better' if admitted else 'worse'} than {other.candidate_id}"
             shown += "" if lead.sure else ", not a clear difference"
             reason += f": how far from {other.candidate_id} is unknown" if lead.ahead is None else f": {shown}"
@@ -115,7 +106,7 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
 
 
 def sort_best(verdicts: list[Verdict], by: str) -> list[Verdict]:
-    """Returns the verdicts with the best first, as the budget goes to them."""
+    """Returns the verdicts, best first."""
     values, losses = ([getattr(verdict.numbers, name) for verdict in verdicts] for name in (by, LOSS))
     order = order_best(values, losses, [verdict.candidate_id for verdict in verdicts], falls=by == LOSS)
     return [verdicts[place] for place in order]

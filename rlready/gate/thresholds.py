@@ -39,17 +39,18 @@ class Check:
     @property
     def missed(self) -> bool:
         """Whether the number lies on the wrong side of the threshold."""
+        if self.value is None:
+            return True
         return not (reaches(self.value, self.limit) if self.least else reaches(self.limit, self.value))
 
     def describe(self) -> str:
         """Returns the comparison, and of a miss whether it may be chance: whether the interval holds the threshold."""
         sign = ("<" if self.least else ">") if self.missed else (">=" if self.least else "<=")
         shown = f"{self.name} {self.value:.3f} {sign} {self.limit:g}"
-        if not self.missed or not self.interval or None in self.interval:
+        low, high = self.interval or (None, None)
+        if not self.missed or low is None or high is None or not low <= self.limit <= high:
             return shown
-        low, high = self.interval
-        unclear = f", not clearly {'below' if self.least else 'above'}: [{low:.3f}, {high:.3f}] holds it"
-        return shown + unclear * (low <= self.limit <= high)
+        return f"{shown}, not clearly {'below' if self.least else 'above'}: [{low:.3f}, {high:.3f}] holds it"
 
 
 def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
@@ -68,7 +69,10 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     """
     k, predictors = settings.k, outcome.predictors or PredictorsRecord()
     numbers = _read_numbers(outcome, base, k)
-    notes, missed, missing, held = [], [], [], []
+    notes: list[str] = []
+    missed: list[str] = []
+    missing: list[str] = []
+    held: list[str] = []
     if predictors.sequence:
         _judge_sequence(predictors.sequence, settings, missed, missing, held)
     if note := _note_loss(outcome, base):
@@ -118,16 +122,17 @@ def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers
     """Returns the figures that the verdict rests on."""
     predictors = outcome.predictors or PredictorsRecord()
     losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
-    pass_at_k, base_pass_at_k = _estimate(predictors, k), base and _estimate(base.predictors or PredictorsRecord(), k)
-    kept, low, high = (base and _estimate_kept(outcome, base, k)) or (None, None, None)
+    pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k) if base else None
+    kept, low, high = (_estimate_kept(outcome, base, k) if base else None) or (None, None, None)
+    lead = None if pass_at_k is None or base_pass_at_k is None else pass_at_k - base_pass_at_k
     return GateNumbers(
         k=k,
         pass_at_1=_estimate(predictors, 1),
         pass_at_k=pass_at_k,
-        pass_at_k_low=predictors.sequence and predictors.sequence.low,
-        pass_at_k_high=predictors.sequence and predictors.sequence.high,
+        pass_at_k_low=predictors.sequence.low if predictors.sequence else None,
+        pass_at_k_high=predictors.sequence.high if predictors.sequence else None,
         base_pass_at_k=base_pass_at_k,
-        pass_at_k_over_base=None if None in (pass_at_k, base_pass_at_k) else pass_at_k - base_pass_at_k,
+        pass_at_k_over_base=lead,
         generalization_loss=predictors.generalization_loss if outcome.shares_tokens(base) else None,
         loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
@@ -140,21 +145,20 @@ def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers
 
 def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
     """Returns what is compared with a threshold; the sequential test compares Pass@k itself."""
-    k, lead, checks = settings.k, numbers.pass_at_k_over_base, []
+    k, lead = settings.k, numbers.pass_at_k_over_base
+    checks: list[Check] = []
     predictors = outcome.predictors or PredictorsRecord()
     if not predictors.sequence:
-        interval = lead_interval = None
-        if numbers.pass_at_k is not None:
-            interval = estimate_interval(list_pass_at_k(predictors, k), groups=predictors.groups)
-        if lead is not None:
-            lead_interval = measure_lead(outcome, base, "pass_at_k", k)[1:]
-        checks = [Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval)]
-        least = settings.min_pass_at_k_over_base
-        checks += [Check(f"Pass@{k}{LEAD}", lead, least, True, -1, lead_interval)] if base else []
+        values = list_pass_at_k(predictors, k)
+        interval = None if values is None else estimate_interval(values, groups=predictors.groups)
+        checks.append(Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval))
+        if base:
+            ends = None if lead is None else measure_lead(outcome, base, "pass_at_k", k)[1:]
+            checks.append(Check(f"Pass@{k}{LEAD}", lead, settings.min_pass_at_k_over_base, True, -1, ends))
     if settings.min_coverage_kept and base and not _is_base(outcome, base):
-        interval = numbers.coverage_kept_low, numbers.coverage_kept_high
-        name = "coverage kept" + " of a base model that solves nothing" * (numbers.base_pass_at_k == 0)
-        checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, interval))
+        name = "coverage kept of a base model that solves nothing" if numbers.base_pass_at_k == 0 else "coverage kept"
+        bounds = numbers.coverage_kept_low, numbers.coverage_kept_high
+        checks.append(Check(name, numbers.coverage_kept, settings.min_coverage_kept, True, 0, bounds))
     return checks + _list_loss_checks(outcome, base, numbers, settings)
 
 
@@ -169,7 +173,7 @@ def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbe
     return [check for check in checks if check.value is None or candidate.compares_loss]
 
 
-def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list, missing: list, held: list) -> None:
+def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list[str], missing: list[str], held: list[str]) -> None:
     """The confidence sequence holds at every moment, so it may be compared with any threshold, not only its own."""
     low, high, k = sequence.low, sequence.high, settings.k
     if low is None or high is None or sequence.k != k:

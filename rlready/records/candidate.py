@@ -49,12 +49,16 @@ class Candidate(Record):
 
     @property
     def compares_loss(self) -> bool:
-        """Whether its loss can be held against others': its training data is distributed as the held-out examples are."""
+        """Whether its loss can be compared with others': its training data has the distribution of the held-out examples."""
         return self.trained_on_sft_data if self.checkpoint else self.subset == "random"
 
     def describe(self) -> dict[str, str | int | float | bool]:
-        """Returns its setting by flat names; of a checkpoint where it comes from, in place of how it was trained."""
-        known = {"candidate_id": self.candidate_id, "seed": self.seed, "attempt": self.attempt}
+        """Returns its setting by flat names; for a checkpoint, its origin instead of its training."""
+        known: dict[str, str | int | float | bool] = {
+            "candidate_id": self.candidate_id,
+            "seed": self.seed,
+            "attempt": self.attempt,
+        }
         if self.checkpoint is None:
             names = ("epochs", "subset", "examples", "learning_rate")
             return known | {name: getattr(self, name) for name in names}

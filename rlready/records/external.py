@@ -55,7 +55,8 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
         raise InputError(f"{path}: no CSV file that can be read: {error}") from error
     columns = lines[0][1] if lines else []
     _check_columns(path, columns)
-    results, faults = {}, []
+    results: dict[str, ElsewhereRecord] = {}
+    faults: list[str] = []
     for line, cells in lines[1:]:
         if len(cells) != len(columns):
             faults.append(f"{path}, line {line}: {len(cells)} cells, but the header has {len(columns)}")
@@ -64,8 +65,9 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
         found = [f"{path}, line {line}, {fault}" for fault in _find_faults(row, candidates, results)]
         faults += found
         if not found:
-            figures = (float(row[name]) if row[name] else None for name in NEEDED[1:])
-            results[row["candidate"]] = ElsewhereRecord(*figures, " ".join(row.get("device", "").split()))
+            error, cost = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
+            device = " ".join(row.get("device", "").split())
+            results[row["candidate"]] = ElsewhereRecord(float(row["score"]), error, cost, device)
     if faults:
         more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
         raise InputError("\n".join([*faults[:MOST_FAULTS], *more]))

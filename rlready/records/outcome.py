@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from rlready.records.candidate import BaseModel, Candidate  # noqa: F401  they are read where records are
+from rlready.records.candidate import BaseModel as BaseModel
+from rlready.records.candidate import Candidate as Candidate  # read where records are
 from rlready.records.external import ElsewhereRecord
 from rlready.records.serialization import SCHEMA, Record
 from rlready.records.verdicts import Verdict
@@ -25,7 +26,7 @@ class SftRecord(Record):
         seconds: Wall time of training, on so many `devices` of the kind `device`.
     """
 
-    trajectory: list
+    trajectory: list[list[float | None]]
     steps: int | None = None
     train_tokens: int | None = None
     model_digest: str = ""
@@ -104,7 +105,7 @@ class SequenceRecord(Record):
     trials: int | None = None
     successes: int | None = None
     samples: int | None = None
-    outcomes: list = field(default_factory=list)
+    outcomes: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class KeptSamples(Record):
 
     rows: int | None = None
     without_text: int | None = None
-    counts: dict = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     excerpts: list[Excerpt] = field(default_factory=list)
 
 
@@ -181,17 +182,17 @@ class PredictorsRecord(Record):
     """
 
     generalization_loss: float | None = None
-    loss_interval: list | None = None
+    loss_interval: list[float | None] | None = None
     loss_by_length: list[LengthQuarter] = field(default_factory=list)
-    losses: list | None = None
+    losses: list[tuple[float, int]] | None = None
     heldout_digest: str = ""
     heldout_tokens: int | None = None
     problems: int | None = None
     samples: int = 0
-    correct: list = field(default_factory=list)
-    curve: list = field(default_factory=list)
-    intervals: dict = field(default_factory=dict)
-    corrected: list = field(default_factory=list)
+    correct: list[int] = field(default_factory=list)
+    curve: list[list[float]] = field(default_factory=list)
+    intervals: dict[str, list[float | None]] = field(default_factory=dict)
+    corrected: list[list[float]] = field(default_factory=list)
     false_positives: FalsePositives | None = None
     greedy_pass_at_1: float | None = None
     by_products: SampleStatistics = field(default_factory=SampleStatistics)
@@ -202,7 +203,7 @@ class PredictorsRecord(Record):
     device: str = ""
     devices: int | None = None
     kept: KeptSamples | None = None
-    groups: list | None = None
+    groups: list[int] | None = None
 
     def get_pass_at(self, k: int) -> float | None:
         """Returns Pass@k where the curve has it, else None."""
@@ -221,7 +222,7 @@ class RlRecord(Record):
         stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.
     """
 
-    rewards: list
+    rewards: list[list[float | None]]
     steps: int | None = None
     seconds: float | None = None
     device: str = ""
@@ -259,7 +260,7 @@ class BenchmarkRecord(Record):
 
     pass_at_1: float | None = None
     standard_error: float | None = None
-    interval: list | None = None
+    interval: list[float | None] | None = None
     greedy_pass_at_1: float | None = None
     chance: float | None = None
     benchmarks: list = field(default_factory=list)
@@ -274,14 +275,14 @@ class BenchmarkRecord(Record):
     unreadable: float | None = None
     unknown: float | None = None
     kept: KeptSamples | None = None
-    problem_ids: list | None = None
-    correct: list | None = None
-    greedy_correct: list | None = None
-    groups: list | None = None
+    problem_ids: list[str] | None = None
+    correct: list[int] | None = None
+    greedy_correct: list[int] | None = None
+    groups: list[int] | None = None
 
     def weigh_problems(self) -> list[float]:
         """Returns what each of `problem_ids` weighs in pass_at_1: every benchmark the same, all together 1."""
-        sizes = [entry[1] for entry in self.benchmarks] or [len(self.problem_ids)]
+        sizes = [entry[1] for entry in self.benchmarks] or [len(self.problem_ids or ())]
         return [1 / (len(sizes) * size) for size in sizes for _ in range(size)]
 
 
@@ -322,7 +323,7 @@ class Outcome(Record):
     rl: RlRecord | None = None
     benchmark: BenchmarkRecord | None = None
     failure: Failure | None = None
-    links: dict = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
     measurement: str = ""
     elsewhere: ElsewhereRecord | None = None
     schema: int = SCHEMA

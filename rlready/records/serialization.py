@@ -19,8 +19,8 @@ READABLE = (2, SCHEMA)  # what 3 added has defaults
 class Record:
     """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
 
-    def __post_init__(self):
-        for item in dataclasses.fields(self):
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
 
 
@@ -39,7 +39,7 @@ def to_json(record: Any) -> str:
     return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
 
 
-def from_json(kind: type, text: str) -> Any:
+def from_json[T](kind: type[T], text: str) -> T:
     """Returns the record of this kind.
 
     Args:
@@ -59,7 +59,7 @@ def from_json(kind: type, text: str) -> Any:
     return parse_record(kind, values)
 
 
-def parse_record(kind: type, values: Any) -> Any:
+def parse_record[T](kind: type[T], values: Any) -> T:
     """Returns the record of values that were read from JSON.
 
     Raises:
@@ -102,7 +102,7 @@ def identify_work(candidate: Any) -> str:
     return to_json(dataclasses.replace(candidate, attempt=1))
 
 
-def read_record(kind: type, path: str | Path) -> Any:
+def read_record[T](kind: type[T], path: str | Path) -> T:
     """Returns the record in a file; errors name the file."""
     try:
         return from_json(kind, Path(path).read_text())

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
 from rlready.stats.ties import number_levels
@@ -11,19 +12,20 @@ SPLITS = 200
 NEARLY_ALL = 0.9995  # a larger R2 is bounded as this one
 
 
-def rank(values: Sequence[float]) -> np.ndarray:
+def rank(values: ArrayLike) -> np.ndarray:
     """Returns ranks from 1, ties sharing their mean rank."""
-    return _rank(np.asarray(values, dtype=float), np.ones(len(values)))
+    return _rank(np.asarray(values, dtype=float), np.ones(np.size(values)))
 
 
 def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Ranks each row of a sample in which point i stands weights[i] times, as spelling the copies out would."""
-    values = number_levels(values)
-    below = (values[:, None] > values) + 0.5 * (values[:, None] == values)
-    return weights @ below.T + 0.5
+    levels = number_levels(values)
+    below: np.ndarray = (levels[:, None] > levels) + 0.5 * (levels[:, None] == levels)
+    ranks: np.ndarray = weights @ below.T + 0.5
+    return ranks
 
 
-def correlate(x: Sequence[float], y: Sequence[float]) -> float | None:
+def correlate(x: ArrayLike, y: ArrayLike) -> float | None:
     """Returns Pearson's correlation, or None where it is undefined (fewer than 3 points, or no spread)."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -31,12 +33,12 @@ def correlate(x: Sequence[float], y: Sequence[float]) -> float | None:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
+def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
     """Returns Spearman's rank correlation, or None where it is undefined."""
     return correlate(rank(x), rank(y))
 
 
-def r_squared(x: Sequence, y: Sequence[float]) -> float | None:
+def r_squared(x: ArrayLike, y: ArrayLike) -> float | None:
     """Returns R2 (in sample) of the least-squares fit, or None where it is undefined or any points would fit.
 
     Args:
@@ -84,7 +86,7 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
     return solve((1 + level) / 2), solve((1 - level) / 2)
 
 
-def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarray) -> np.ndarray:
+def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.ndarray:
     """Returns Spearman's correlation in each sample, nan where it is undefined.
 
     Args:
@@ -93,15 +95,16 @@ def resample_spearman(x: Sequence[float], y: Sequence[float], weights: np.ndarra
         weights: From `draw_clusters`.
     """
     ranks = (_rank(np.asarray(values, dtype=float), weights) for values in (x, y))
-    (x, y), sizes = ranks, weights.sum(1, keepdims=True)
-    x, y = (values - (weights * values).sum(1, keepdims=True) / sizes for values in (x, y))
-    products = [(weights * a * b).sum(1) for a, b in ((x, y), (x, x), (y, y))]
+    sizes = weights.sum(1, keepdims=True)
+    mine, theirs = (values - (weights * values).sum(1, keepdims=True) / sizes for values in ranks)
+    products = [(weights * a * b).sum(1) for a, b in ((mine, theirs), (mine, mine), (theirs, theirs))]
     scale = np.sqrt(products[1] * products[2])
-    return np.divide(products[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+    correlations: np.ndarray = np.divide(products[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+    return correlations
 
 
 def split_r_squared(
-    x: Sequence, y: Sequence[float], clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
+    x: ArrayLike, y: ArrayLike, clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
 ) -> tuple[float, float] | None:
     """Fits on a random half of the clusters and scores the other half, again and again (the form of the paper's tables).
 
@@ -130,7 +133,7 @@ def split_r_squared(
     return (float(scores.mean()), float(scores.std(ddof=1))) if len(scores) > 1 else None
 
 
-def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
+def _score_fit(x: ArrayLike, y: ArrayLike, fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
     """Returns R2, in the points scored, of a fit to others, by their weights in each sample; nan where y has no spread."""
     x, y = _columns(x), np.asarray(y, dtype=float)  # (points, variables), (points,)
     spread = np.ptp(x, axis=0)  # (variables,)
@@ -148,6 +151,6 @@ def _score_fit(x: Sequence, y: Sequence[float], fitted: np.ndarray, scored: np.n
     return np.where(total > 1e-12, 1 - error / np.where(total > 1e-12, total, 1), np.nan)
 
 
-def _columns(x: Sequence) -> np.ndarray:
+def _columns(x: ArrayLike) -> np.ndarray:
     x = np.asarray(x, dtype=float)
     return x[:, None] if x.ndim == 1 else x

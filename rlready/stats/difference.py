@@ -4,9 +4,10 @@ import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlready.errors import InputError
-from rlready.stats.intervals import LEVEL, estimate_interval, join_groups
+from rlready.stats.intervals import LEVEL, estimate_intervals, join_groups
 
 # Effective number of differing problems below which Student's interval undercovers in simulation.
 DECIDING = 15
@@ -15,10 +16,10 @@ UNSEEN = 3
 
 
 def estimate_difference(
-    one: Sequence[float],
-    other: Sequence[float],
+    one: Sequence[float] | np.ndarray,
+    other: Sequence[float] | np.ndarray,
     groups: Sequence[Hashable] | None = None,
-    weights: Sequence[float] | None = None,
+    weights: ArrayLike | None = None,
     level: float = LEVEL,
 ) -> tuple[float, float]:
     """Estimates an interval for the difference of two means, each problem compared with itself.
@@ -60,7 +61,7 @@ def estimate_difference(
 
 def _join_parts(parts: np.ndarray, shares: np.ndarray, level: float) -> tuple[float, float]:
     """Returns how far the difference may lie below and above that of the means of two columns, gain and loss."""
-    low, high = estimate_interval(parts, level, shares)
+    low, high = estimate_intervals(parts, level, shares)
     mean = shares @ parts / shares.sum()
     scatter = shares[:, None] * (parts - mean)
     spread = math.sqrt((scatter**2).sum(axis=0).prod())

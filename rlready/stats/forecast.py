@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlready.stats.correlation import correlate
 from rlready.stats.intervals import LEVEL, MIN_POINTS, bootstrap, number_clusters
@@ -26,7 +27,11 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | No
 
 
 def predict_new_setting(
-    x: Sequence, y: Sequence[float], settings: Sequence[Hashable], at: float | Sequence[float], level: float = LEVEL
+    x: ArrayLike,
+    y: Sequence[float] | np.ndarray,
+    settings: Sequence[Hashable],
+    at: float | Sequence[float],
+    level: float = LEVEL,
 ) -> tuple[float, float, float] | None:
     """Predicts one point of a setting that has none yet, with the interval that it falls into with this probability.
 
@@ -132,7 +137,7 @@ def weigh_addition(
             errors[predictors - 1, setting] = abs(told - means[setting, 2])
     gained = errors[0] - errors[1]
     interval = bootstrap(lambda weights: weights @ gained / weights.sum(1), range(len(means)), level)
-    return Addition(*map(float, errors.mean(1)), better=interval is not None and interval[0] > 0)
+    return Addition(float(errors[0].mean()), float(errors[1].mean()), better=interval is not None and interval[0] > 0)
 
 
 def predict_known_setting(

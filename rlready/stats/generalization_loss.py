@@ -1,15 +1,22 @@
 """Generalization loss: mean negative log-likelihood a completion token on held-out SFT examples (paper)."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BOOTSTRAP_DRAWS = 2000
 QUARTILES = 4
 TOKENS_PER_BATCH = 4096  # small batches of like length waste little on padding
 
 
-def measure_losses(model, examples: Sequence[dict[str, list[int]]], pad_token_id: int) -> list[tuple[float, int]]:
+def measure_losses(
+    model: "PreTrainedModel", examples: Sequence[dict[str, list[int]]], pad_token_id: int
+) -> list[tuple[float, int]]:
     """Measures every example on its own, so the result depends neither on batch size nor on padding.
 
     Args:
@@ -57,9 +64,7 @@ def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
     return sum(total for total, _ in losses) / sum(count for _, count in losses)
 
 
-def estimate_loss_interval(
-    losses: Sequence[tuple[float, int]], others: Sequence[tuple[float, int]] | None = None, level: float = 0.95
-) -> tuple[float, float]:
+def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float]:
     """Returns the bootstrap interval of the mean loss; whole examples are drawn, because tokens of one go together.
 
     Args:
@@ -71,7 +76,8 @@ def estimate_loss_interval(
     Returns:
         (low, high) in nats per completion token.
     """
-    picks = np.random.default_rng(0).integers(0, len(losses), (BOOTSTRAP_DRAWS, len(losses)))  # (draws, examples)
+    count = len(np.asarray(losses))
+    picks = np.random.default_rng(0).integers(0, count, (BOOTSTRAP_DRAWS, count))  # (draws, examples)
     means = []  # (draws,) each
     for measured in (losses, others) if others is not None else (losses,):
         sums, counts = np.array(measured, dtype=float).T

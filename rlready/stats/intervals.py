@@ -9,6 +9,7 @@ from numbers import Integral
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlready.errors import InputError
 
@@ -23,11 +24,22 @@ PRIOR_WEIGHT = 1.5
 
 
 def estimate_interval(
-    values: Sequence[float],
+    values: ArrayLike,
     level: float = LEVEL,
-    weights: Sequence[float] | None = None,
+    weights: ArrayLike | None = None,
     groups: Sequence[Hashable] | None = None,
 ) -> tuple[float, float]:
+    """Estimates an interval for the mean of numbers in [0, 1], one per problem; arguments are those of `estimate_intervals`."""
+    low, high = estimate_intervals(np.atleast_1d(np.asarray(values, dtype=float))[:, None], level, weights, groups)
+    return float(low[0]), float(high[0])
+
+
+def estimate_intervals(
+    values: np.ndarray,
+    level: float = LEVEL,
+    weights: ArrayLike | None = None,
+    groups: Sequence[Hashable] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Estimates an interval for a mean over the population that the problems were drawn from.
 
     A problem's value carries the noise of its own samples, so the spread between problems covers both levels of chance.
@@ -42,7 +54,7 @@ def estimate_interval(
     problems; with 8 to 24 it covers 95 to 100 %.
 
     Args:
-        values: One number in [0, 1] a problem. Columns of a second axis are means of their own.
+        values: Problems x columns, numbers in [0, 1]; every column has a mean of its own.
         level: Coverage, between 0 and 1.
         weights: One number >= 0 a problem, not all 0, for a weighted mean; they may be as random as the values. The
             variance is then that of a ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's
@@ -51,16 +63,15 @@ def estimate_interval(
             the population. None: each problem is its own.
 
     Returns:
-        (low, high); arrays if there is a second axis.
+        (low, high), one number per column.
 
     Raises:
         InputError: If there is no value, a value is not in [0, 1], no weight is above 0, or the level not between 0 and 1.
     """
-    values = np.atleast_1d(np.asarray(values, dtype=float))
     if values.size == 0 or not ((values >= 0) & (values <= 1)).all():
         raise InputError("an interval needs at least one value, all of them in [0, 1]")
     z = NormalDist().inv_cdf((1 + _check_level(level)) / 2)
-    columns, shares = join_groups(values.reshape(len(values), -1), weights, groups)
+    columns, shares = join_groups(values, weights, groups)
     shares = (shares * shares.sum() / (shares @ shares))[:, None]  # sum and sum of squares are now the effective number
     problems = shares.sum()
     mean = (shares * columns).sum(axis=0) / problems
@@ -75,11 +86,11 @@ def estimate_interval(
     low, high = (middle - spread) / (1 + z * z / trials), (middle + spread) / (1 + z * z / trials)
     low = _widen(low, mean * trials, trials, level)
     high = 1 - _widen(1 - high, (1 - mean) * trials, trials, level)
-    return (float(low[0]), float(high[0])) if values.ndim == 1 else (low, high)
+    return low, high
 
 
 def join_groups(
-    columns: np.ndarray, weights: Sequence[float] | None, groups: Sequence[Hashable] | None
+    columns: np.ndarray, weights: ArrayLike | None, groups: Sequence[Hashable] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Makes each group of problems one observation: its weighted mean, with the sum of its weights.
 
@@ -126,7 +137,7 @@ def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 
     """
     members = number_clusters(clusters)
     count = int(members.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    drawn: np.ndarray = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
     return drawn[:, members].astype(float)
 
 

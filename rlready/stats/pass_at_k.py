@@ -4,12 +4,15 @@ The paper takes Pass@64 from 256 samples a problem.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rlready.errors import InputError
+from rlready.stats.intervals import estimate_interval
 
 
 def estimate_curve(correct: Sequence[int], samples: int) -> np.ndarray:
@@ -31,24 +34,31 @@ def estimate_curve(correct: Sequence[int], samples: int) -> np.ndarray:
     return 1.0 - _estimate_all_wrong(correct, samples)
 
 
-def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int) -> float:
-    """Estimates Pass@k, the mean over problems.
+class Estimate(NamedTuple):
+    """An estimate with its 95% interval over problems."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int, groups: Sequence[Hashable] | None = None) -> Estimate:
+    """Estimates Pass@k, the mean over problems, with its interval.
 
     Args:
         correct: Right samples of each problem.
-        samples: Samples a problem.
-        k: Draws a problem.
-
-    Returns:
-        A number in [0, 1].
+        samples: Samples per problem (n).
+        k: Draws per problem.
+        groups: The group of each problem, as in `estimate_interval`; None: each problem is its own.
 
     Raises:
         InputError: If k is not in 1..n (fewer than k samples give no estimate), or as in `estimate_curve`.
     """
     curves = estimate_curve(correct, samples)
     if not isinstance(k, Integral) or not 1 <= k <= samples:
-        raise InputError(f"Pass@{k} needs at least {k} samples a problem and a whole k >= 1, got {samples} samples")
-    return float(curves[:, k - 1].mean())
+        raise InputError(f"Pass@{k} needs at least {k} samples per problem and a whole k >= 1, got {samples} samples")
+    values = curves[:, k - 1]
+    return Estimate(float(values.mean()), *estimate_interval(values, groups=groups))
 
 
 def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> float | None:
@@ -88,18 +98,20 @@ def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarr
     if not 0 <= rate < 1:
         raise InputError(f"a false-positive rate lies in [0, 1), got {rate}")
     all_wrong = _estimate_all_wrong(correct, samples).mean(axis=0)
-    return np.maximum(0.0, 1.0 - all_wrong * (1 - rate) ** -np.arange(1.0, samples + 1))
+    corrected: np.ndarray = np.maximum(0.0, 1.0 - all_wrong * (1 - rate) ** -np.arange(1.0, samples + 1))
+    return corrected
 
 
-def _estimate_all_wrong(correct: Sequence[int], samples: int) -> np.ndarray:
+def _estimate_all_wrong(correct: ArrayLike, samples: int) -> np.ndarray:
     """Returns C(n-c, k) / C(n, k), the unbiased estimate that k samples are all wrong, by problem and k."""
     counts = _check_counts(correct, samples)  # (problems,)
     drawn = np.arange(samples)  # (n,)
-    return np.cumprod(np.clip((samples - counts[:, None] - drawn) / (samples - drawn), 0.0, None), axis=1)
+    chances: np.ndarray = np.clip((samples - counts[:, None] - drawn) / (samples - drawn), 0.0, None)
+    return chances.cumprod(axis=1)
 
 
-def _check_counts(correct: Sequence[int], samples: int) -> np.ndarray:
-    if np.ndim(samples):
+def _check_counts(correct: ArrayLike, samples: int | Sequence[int]) -> np.ndarray:
+    if isinstance(samples, Sequence | np.ndarray) and not isinstance(samples, str):
         odd = [f": problem {i} has {n}, problem 0 has {samples[0]}" for i, n in enumerate(samples) if n != samples[0]]
         raise InputError(f"Pass@k needs one whole number of samples, the same for all problems{odd[0] if odd else ''}")
     if not isinstance(samples, Integral) or isinstance(samples, bool):

@@ -110,7 +110,7 @@ def _expect(steps: tuple[float, ...], late: int) -> tuple[np.ndarray, ...]:
 
 def is_known(pair: Sequence[float | None]) -> bool:
     """Whether a [step, value] has both, and finite."""
-    return None not in pair and all(map(math.isfinite, pair))
+    return all(value is not None and math.isfinite(value) for value in pair)
 
 
 def add_rises(rises: Sequence[Rise]) -> Rise:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import betainc, betaln
 
 from rlready.errors import InputError
@@ -53,7 +54,7 @@ class SequentialTest:
     evidence: tuple[float, float] = (0.0, 0.0)
     decision: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in (("threshold", self.threshold), ("alpha", self.alpha)):
             if not 0 < value < 1:
                 raise InputError(f"the {name} of a sequential test lies between 0 and 1, got {value}")
@@ -126,7 +127,7 @@ class SequentialResult:
     outcomes: list[list[int]]
 
 
-def measure_evidence(trials: np.ndarray, successes: np.ndarray, chance: np.ndarray) -> np.ndarray:
+def measure_evidence(trials: ArrayLike, successes: ArrayLike, chance: ArrayLike) -> np.ndarray:
     """Returns the logarithm of the evidence that the chance of success exceeds the given one.
 
     For the other side give the failures and 1 - chance. Arrays are taken element by element.
@@ -140,12 +141,13 @@ def measure_evidence(trials: np.ndarray, successes: np.ndarray, chance: np.ndarr
         The log-likelihood ratio of the mixture above the chance to the chance itself; -inf where it vanishes.
     """
     successes, chance = np.asarray(successes, dtype=float), np.asarray(chance, dtype=float)
-    failures = trials - successes
+    failures: np.ndarray = np.asarray(trials) - successes
     a, b = CONCENTRATION * chance, CONCENTRATION * (1 - chance)
     with np.errstate(divide="ignore"):
         prior = betaln(a, b) + np.log(betainc(b, a, 1 - chance))
         posterior = betaln(a + successes, b + failures) + np.log(betainc(b + failures, a + successes, 1 - chance))
-    return posterior - prior - successes * np.log(chance) - failures * np.log1p(-chance)
+    evidence: np.ndarray = posterior - prior - successes * np.log(chance) - failures * np.log1p(-chance)
+    return evidence
 
 
 def run_sequential(
@@ -186,8 +188,8 @@ def run_sequential(
         spent, solved, waiting = [0] * width, [False] * width, list(range(width))
         while sequence.decision is None and sequence.trials < begun + width:
             numbers = range(spent[waiting[0]], min(k, max(1, 2 * spent[waiting[0]])))
-            verdicts = attempt([draws[i] for i in waiting], numbers)
-            for i, right in zip(waiting, verdicts, strict=True):
+            judgements = attempt([draws[i] for i in waiting], numbers)
+            for i, right in zip(waiting, judgements, strict=True):
                 if len(right) != len(numbers):
                     raise ValueError(f"asked for {len(numbers)} samples a draw, got {len(right)}")
                 spent[i], solved[i] = numbers.stop, any(right)

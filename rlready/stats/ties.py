@@ -5,42 +5,60 @@ Counts are exact and their means are rational, but not the floats that stand for
 
 import math
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 TIE = 1e-9  # far above rounding, far below what one sample more or less changes
 
 
+@overload
+def reaches(value: float, least: float) -> bool: ...
+@overload
+def reaches(value: np.ndarray, least: np.ndarray | float) -> np.ndarray: ...
+@overload
+def reaches(value: float, least: np.ndarray) -> np.ndarray: ...
 def reaches(value: float | np.ndarray, least: float | np.ndarray) -> bool | np.ndarray:
-    """Says whether a number is at least another: one that equals it, but for rounding, is."""
+    """Returns True if a number is at least another, up to rounding."""
     return value >= least - TIE
 
 
+@overload
+def count_share(share: float, total: int) -> int: ...
+@overload
+def count_share(share: float, total: np.ndarray) -> np.ndarray: ...
 def count_share(share: float, total: int | np.ndarray) -> int | np.ndarray:
-    """Returns how many of a total a share of it is, rounded up: 0.28 of 25 is 7, though the product of the floats is more."""
+    """Returns a share of a total, rounded up: 0.28 of 25 is 7, although the product of the floats is above 7."""
     return np.ceil(share * total - TIE).astype(int) if isinstance(total, np.ndarray) else math.ceil(share * total - TIE)
 
 
-def number_levels(values: Sequence[float | None]) -> np.ndarray:
-    """Returns the level of each value, counted from 0 for the lowest; values that tie share one, unknown ones the last."""
-    values = np.asarray(values, dtype=float)
-    values = np.where(np.isnan(values), np.inf, values)
-    order = np.argsort(values, kind="stable")
+def number_levels(values: ArrayLike | Sequence[float | None]) -> np.ndarray:
+    """Returns the level of each value, 0 for the lowest; values that tie share a level, and unknown values have the last."""
+    known = np.asarray(values, dtype=float)
+    known = np.where(np.isnan(known), np.inf, known)
+    order = np.argsort(known, kind="stable")
     with np.errstate(invalid="ignore"):  # unknown minus unknown
-        steps = np.diff(values[order]) > TIE
-    levels = np.empty(len(values), dtype=int)
-    levels[order] = np.concatenate([[0], np.cumsum(steps)])[: len(values)]
+        steps = np.diff(known[order]) > TIE
+    levels = np.empty(len(known), dtype=int)
+    levels[order] = np.concatenate([[0], np.cumsum(steps)])[: len(known)]
     return levels
 
 
-def order_best(values: Sequence[float | None], losses: Sequence[float | None], names: Sequence[str], falls: bool) -> np.ndarray:
-    """Returns the places of the best first, as the gate's budget does: ties by the lower loss, then by name, unknown ones last.
+def order_best(
+    values: ArrayLike | Sequence[float | None],
+    losses: ArrayLike | Sequence[float | None],
+    names: Sequence[str],
+    falls: bool,
+) -> np.ndarray:
+    """Returns the indices of candidates, best first: ties by the lower loss, then by name; unknown values last.
 
     Args:
-        values: What the order goes by.
-        losses: Generalization losses.
-        names: Of the candidates.
+        values: What to order by.
+        losses: Generalization losses, in nats per token.
+        names: Names of the candidates.
         falls: Whether less is better.
     """
-    values = np.asarray(values, dtype=float)
-    return np.lexsort((np.asarray(names), number_levels(losses), number_levels(values if falls else -values)))
+    known = np.asarray(values, dtype=float)
+    order: np.ndarray = np.lexsort((np.asarray(names), number_levels(losses), number_levels(known if falls else -known)))
+    return order

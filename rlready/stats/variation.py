@@ -87,30 +87,23 @@ def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) ->
     Returns:
         None with fewer than two groups, nothing repeated, or repetitions that are all equal.
     """
-    groups = [np.asarray(group, dtype=float) for group in groups if len(group)]
+    values = [np.asarray(group, dtype=float) for group in groups if len(group)]
     pooled = pool_deviation(groups)
-    if len(groups) < 2 or pooled is None or pooled[0] == 0:
+    if len(values) < 2 or pooled is None or pooled[0] == 0:
         return None
     from scipy.special import fdtrc, fdtri
 
     deviation, freedom = pooled
-    sizes, between = np.array([len(group) for group in groups]), len(groups) - 1
-    grand = np.concatenate(groups).mean()
-    f = float(sum(n * (group.mean() - grand) ** 2 for n, group in zip(sizes, groups, strict=True)) / between)
+    sizes, between = np.array([len(group) for group in values]), len(groups) - 1
+    grand = np.concatenate(values).mean()
+    f = float(sum(n * (group.mean() - grand) ** 2 for n, group in zip(sizes, values, strict=True)) / between)
     f /= deviation**2
     size = float((sizes.sum() - (sizes**2).sum() / sizes.sum()) / between)
 
-    def turn(ratio: float) -> float:
+    def estimate_share(ratio: float) -> float:
         return (ratio - 1) / (ratio + size - 1)
 
     tails = (1 + level) / 2, (1 - level) / 2
-    low, high = (turn(f / float(fdtri(between, freedom, tail))) for tail in tails)
-    return Variation(
-        deviation,
-        bound_deviation(deviation, freedom, level),
-        freedom,
-        turn(f),
-        (low, high),
-        f,
-        float(fdtrc(between, freedom, f)),
-    )
+    low, high = (estimate_share(f / float(fdtri(between, freedom, tail))) for tail in tails)
+    bounds, p = bound_deviation(deviation, freedom, level), float(fdtrc(between, freedom, f))
+    return Variation(deviation, bounds, freedom, estimate_share(f), (low, high), f, p)

@@ -14,7 +14,7 @@ from rlready.evaluation.score import estimate_false_positives
 from rlready.evaluation.suite import average, score_benchmark
 from rlready.stats.forecast import predict_known_setting, predict_new_setting
 from rlready.stats.generalization_loss import estimate_loss_interval
-from rlready.stats.intervals import bound_share, estimate_interval
+from rlready.stats.intervals import bound_share, estimate_intervals
 
 pytestmark = pytest.mark.bench
 SHAPES = {
@@ -66,7 +66,7 @@ def test_pass_at_k():
         for n, k in sizes:
             values, truth = draw_studies(population(k), n, k, rng)
             for problems in (32, 128):
-                low, high = estimate_interval(values[:problems])
+                low, high = estimate_intervals(values[:problems])
                 shown.append(f"{((low <= truth) & (truth <= high)).mean():.3f}")
         print(f"  {name:<43}{'  '.join(shown)}")
 
@@ -88,7 +88,7 @@ def test_families(studies=1000):
             groups = np.repeat(np.arange(families), size)
             values = np.repeat(rng.beta(0.5, 0.5, (families, studies)), size, axis=0)
             for known in (groups, None):
-                low, high = estimate_interval(rng.binomial(64, values) / 64, groups=known)
+                low, high = estimate_intervals(rng.binomial(64, values) / 64, groups=known)
                 shown.append(((low <= 0.5) & (high >= 0.5)).mean())
             shown += [cover(draw_apart, families * size, 64, 1, studies, size, known) for known in (True, False)]
             print(f"  {families} families of {size}: {'  '.join(f'{share:.3f}' for share in shown)}", flush=True)

@@ -10,7 +10,7 @@ from helpers.populations import EXTREME, SPREAD, draw_studies
 
 from rlready.errors import InputError
 from rlready.evaluation.suite import estimate_standard_error, list_groups
-from rlready.stats.intervals import estimate_interval
+from rlready.stats.intervals import estimate_interval, estimate_intervals
 from rlready.stats.pass_at_k import correct_curve, estimate_curve, estimate_pass_at_k, estimate_zero_variance
 
 
@@ -26,7 +26,7 @@ def test_formula_is_the_share_of_subsets_with_a_right_sample():
     for k in range(1, n + 1):
         subsets = list(combinations(range(n), k))
         share = sum(min(s) < c for s in subsets) / len(subsets)
-        assert estimate_pass_at_k([c], n, k) == pytest.approx(share, abs=1e-12)
+        assert estimate_pass_at_k([c], n, k).value == pytest.approx(share, abs=1e-12)
 
 
 def test_zero_variance_is_the_share_of_groups_with_one_reward():
@@ -79,7 +79,7 @@ def test_interval_covers_the_population_mean(name):
     for n, k in SIZES:
         values, truth = draw_studies((SPREAD | EXTREME)[name](k), n, k, rng)
         for problems in (32, 64, 128):
-            low, high = estimate_interval(values[:problems])
+            low, high = estimate_intervals(values[:problems])
             coverage = ((low <= truth) & (truth <= high)).mean()
             print(f"{name:30} n {n:3} k {k:2} problems {problems:3}: Pass@k {truth:.3f} covered {coverage:.3f}")
             # 2,000 studies: the standard error of the coverage is half a point.
@@ -103,7 +103,7 @@ def test_interval_of_one_problem_rules_out_little():
 
 def test_intervals_of_columns_equal_those_of_each():
     values = np.random.default_rng(0).beta(0.1, 3, (20, 6)).round(2)
-    low, high = estimate_interval(values, 0.9)
+    low, high = estimate_intervals(values, 0.9)
     np.testing.assert_allclose(np.array([low, high]).T, [estimate_interval(column, 0.9) for column in values.T], rtol=1e-9)
 
 
@@ -113,7 +113,7 @@ def test_the_interval_covers_where_problems_come_in_families(families, alike):
     rng, shape = np.random.default_rng(0), (families, 8, 1000)
     own, theirs = rng.beta(0.5, 0.5, shape), rng.beta(0.5, 0.5, (families, 1, 1000))
     chances = np.where(rng.random(shape) < alike, theirs, own).reshape(-1, 1000)
-    low, high = estimate_interval(rng.binomial(16, chances) / 16, groups=np.repeat(range(families), 8))
+    low, high = estimate_intervals(rng.binomial(16, chances) / 16, groups=np.repeat(range(families), 8))
     assert ((low <= 0.5) & (high >= 0.5)).mean() >= 0.93
 
 
