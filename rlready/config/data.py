@@ -25,12 +25,12 @@ class Sweep:
     """The candidates: the product of the lists, or the explicit list when that is not empty."""
 
     epochs: list = knob(
-        [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turn", form=True
+        [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turning point", form=True
     )
     subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level", form=True)
     examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model", form=True)
     learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default", form=True)
-    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed a candidate", form=True)
+    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
     candidates: list = knob(
         [],
         "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints, e.g."
@@ -41,7 +41,7 @@ class Sweep:
     )
     attempts: dict = knob(
         {},
-        "Candidates that failed and are to be tried again, with the number of the try, e.g. {random-64x4-lr0.001-s0: 2}",
+        "Failed candidates to retry, with the number of the attempt, e.g. {random-64x4-lr0.001-s0: 2}",
         "a failure stays in the cache, as a result does",
         form=True,
         example={"example": {"random-64x4-lr0.001-s0": 2}},
@@ -55,7 +55,7 @@ class Curate:
     sft_data: str = knob(
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, where there is neither"
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, if there is neither"
         " SFT nor RL",
         "the smallest public set with worked solutions",
         form=True,
@@ -83,8 +83,8 @@ class Curate:
     )
     decontaminate: list = knob(
         [],
-        "More evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]",
-        "those of the run always are",
+        "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]",
+        "the run's own always are",
     )
     contamination_ngram: int = knob(
         4,
@@ -94,14 +94,14 @@ class Curate:
     )
     contamination_overlap: float = knob(
         0.6,
-        "Least share of an evaluation problem's n-grams, its numbers being equal, that takes a training problem out",
+        "Minimum share of an evaluation problem's n-grams, with equal numbers, at which a training problem is removed",
         "measured: 56 of 60 near matches are the same problem (make near-matches)",
         least=0,
         most=1,
     )
     near_duplicates: float = knob(
         0.8,
-        "Least similarity (Jaccard, of 5-word shingles) of near-duplicates: examples leave, questions are not parted; 0: none",
+        "Minimum similarity (Jaccard, of 5-word shingles) of near-duplicates: dropped, or kept on one side; 0: off",
         "measured",
         least=0,
         most=1,
@@ -112,8 +112,8 @@ class Curate:
         "the data as it is",
         choices=("all", "verified"),
     )
-    min_tokens: int = knob(0, "Fewest tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
-    max_tokens: int = knob(0, "Most tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
+    min_tokens: int = knob(0, "Minimum tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
+    max_tokens: int = knob(0, "Maximum tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
     match: str = knob(
         "examples",
         "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
@@ -122,43 +122,41 @@ class Curate:
     )
     min_pass_rate: float = knob(
         0.0,
-        "Least share of the base model's samples of an RL problem that must be right; 0: no limit",
+        "Minimum pass rate of an RL problem, of the base model's samples; 0: no limit",
         "no filter",
         least=0,
         most=1,
     )
     max_pass_rate: float = knob(
         1.0,
-        "Most of the base model's samples of an RL problem that may be right; 1: no limit",
+        "Maximum pass rate of an RL problem, of the base model's samples; 1: no limit",
         "no filter",
         least=0,
         most=1,
     )
     pass_rate_samples: int = knob(
         8,
-        "Samples of the base model a problem, where its pass rate is limited",
+        "Samples of the base model per problem, if the pass rate is limited",
         "the group of GRPO; 0.18 standard error",
         least=1,
     )
-    sft_examples: int = knob(
-        0, "Most SFT examples to use; 0: all (a builtin source needs a number)", "all of the data", least=0
-    )
+    sft_examples: int = knob(0, "Maximum SFT examples; 0: all (a builtin source needs a number)", "all of the data", least=0)
     heldout_problems: int = knob(
         256,
-        "SFT problems held out for the generalization loss; without RL, at most so many",
-        "standard error about 2 % of the loss",
+        "SFT problems held out for the generalization loss; without RL, at most this many",
+        "standard error about 2% of the loss",
         least=1,
     )
     rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
     predictor_problems: int = knob(
         128,
-        "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most so many",
+        "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
         "paper: every benchmark; this costs less",
         least=1,
     )
     benchmark_problems: int = knob(
         512,
-        "Evaluation problems for the benchmark, apart from the predictors'; at most so many of each of several",
+        "Evaluation problems for the benchmark, apart from the predictors'; at most this many of each of several",
         "about 2 points",
         least=1,
     )

@@ -1,6 +1,5 @@
-"""Everything that a recipe says."""
+"""All parameters of a recipe."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from rlready.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Samp
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a recipe says, one section a stage and four that stages share, in the order of the KFP form."""
+    """The parameters of a recipe: one section per stage and four shared ones, in the order of the KFP form."""
 
     base: Base = Base()
     curate: Curate = Curate()
@@ -30,4 +29,4 @@ class Experiment:
         return getattr(getattr(self, section), item)
 
 
-SECTIONS = {item.name: item.type for item in dataclasses.fields(Experiment)}
+SECTIONS = {name: type(section) for name, section in vars(Experiment()).items()}

@@ -15,22 +15,24 @@ def knob(
     most: float | None = None,
     form: bool = False,
     example: Any = None,
+    off: float | None = None,
 ) -> Any:
     """Declares a parameter.
 
     Args:
-        default: Its value where none is given.
+        default: Its value if none is given.
         description: What it is, with its unit.
         source: Where the default comes from.
-        choices: The values that it may have.
-        least: Smallest value.
-        above: What it must exceed.
-        most: Largest value.
+        choices: The allowed values.
+        least: Minimum.
+        above: Exclusive minimum.
+        most: Maximum.
         form: Whether it is a field of its own in the KFP form; the others are keys of the field `settings`.
         example: What the form shows in place of an empty default.
+        off: The number that `null` means in a recipe: the threshold is disabled.
     """
     metadata = {"description": description, "source": source, "form": form, "example": example}
-    metadata |= {"choices": choices, "least": least, "above": above, "most": most}
+    metadata |= {"choices": choices, "least": least, "above": above, "most": most, "off": off}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)

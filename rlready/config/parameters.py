@@ -1,4 +1,4 @@
-"""Parameters by their flat names: read from recipes, `--set` and the KFP form, and held against their bounds."""
+"""Parameters by their flat names: read from recipes, `--set` and the KFP form, and checked against their bounds."""
 
 import dataclasses
 import difflib
@@ -36,6 +36,7 @@ class Parameter:
     least: float | None = None
     above: float | None = None
     most: float | None = None
+    off: float | None = None
 
     def find_fault(self, value: Any) -> str:
         """Returns what is wrong with a value of the declared type; nothing if it lies within the bounds."""
@@ -59,7 +60,8 @@ def list_parameters() -> dict[str, Parameter]:
         instance = kind()
         for item in dataclasses.fields(kind):
             name = f"{section}_{item.name}"
-            listed[name] = Parameter(name, item.type, getattr(instance, item.name), **item.metadata)
+            default = getattr(instance, item.name)
+            listed[name] = Parameter(name, type(default), default, **item.metadata)
     return listed
 
 
@@ -71,12 +73,14 @@ def coerce(parameter: Parameter, value: Any) -> Any:
         value: A Python value, or the text of one.
 
     Returns:
-        The value; whole floats become ints and ints become floats where the type asks for it (KFP sends numbers as doubles).
+        The value; whole floats become ints and ints become floats if the type asks for it (KFP sends numbers as doubles), and
+        None the number that disables the threshold.
 
     Raises:
         InputError: If the value is not of the declared type.
     """
     kind, original = parameter.type, value
+    value = parameter.off if value is None else value
     if isinstance(value, str) and kind is not str:
         try:
             value = json.loads(value)
@@ -91,7 +95,7 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         quoted = f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
         raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}.")
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
     return value
 
@@ -148,9 +152,9 @@ def list_form() -> dict[str, Parameter]:
     """Returns what the pipeline takes by name: the parameters that users of the KFP form change, and one for all others."""
     listed = list_parameters()
     others = {name: parameter.default for name, parameter in listed.items() if not parameter.form}
-    about = "All other parameters by their names, as `rlready run --help` lists them"
+    text = "All other parameters by their names, as `rlready run --help` lists them"
     shown = {name: parameter for name, parameter in listed.items() if parameter.form}
-    return shown | {SETTINGS: Parameter(SETTINGS, dict, others, about, "the recipe")}
+    return shown | {SETTINGS: Parameter(SETTINGS, dict, others, text, "the recipe")}
 
 
 def name_fields() -> dict[str, str]:

@@ -10,9 +10,9 @@ from rlready.config.yaml_text import parse_yaml, read_yaml
 from rlready.errors import InputError, error_context
 
 FOLDER = Path(__file__).parents[1] / "pipelines" / "recipes"
+DATA = ("sft", "rl", "evaluation", "predictor")
 # Parameters that can name files or folders.
-PATHS = ("base_model", "curate_sft_data", "curate_rl_data", "curate_evaluation_data", "curate_predictor_data")
-PATHS += ("curate_decontaminate", "curate_mirror")
+PATHS = ("base_model", "curate_decontaminate", "curate_mirror", *(f"curate_{kind}_data" for kind in DATA))
 
 
 def list_recipes() -> list[str]:

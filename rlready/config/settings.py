@@ -78,7 +78,8 @@ def write_settings(experiment: Experiment, stage: str, more: dict | None = None)
         stage: Name of the stage.
         more: What plan found that the stage depends on too.
     """
-    reads, sections = STAGE_READS[stage], {}
+    reads = STAGE_READS[stage]
+    sections: dict[str, dict[str, Any]] = {}
     for section in SECTIONS:
         for name, value in dataclasses.asdict(getattr(experiment, section)).items():
             read = reads.get(f"{section}.{name}") or reads.get(section)

@@ -34,7 +34,7 @@ class Training:
         "paper: all weights",
         least=0,
     )
-    processes: int = knob(0, "Training processes; 0: one a GPU, or one without GPUs", "accelerate's own default", least=0)
+    processes: int = knob(0, "Training processes; 0: one per GPU, or one without GPUs", "accelerate's own default", least=0)
     zero_stage: int = knob(
         0,
         "DeepSpeed ZeRO stage: 2 shards optimizer and gradients, 3 the weights too, 0: no DeepSpeed",
@@ -52,7 +52,7 @@ class Training:
 class Sampling:
     """How completions are drawn, in predictors, RL and benchmark alike."""
 
-    max_tokens: int = knob(512, "Longest completion in tokens", "TRL GRPOConfig max_completion_length", least=1, form=True)
+    max_tokens: int = knob(512, "Maximum completion tokens", "TRL GRPOConfig max_completion_length", least=1, form=True)
     stop: list = knob([], "Texts that end a completion, besides the model's own end token", "chat models end by themselves")
     engine: str = knob(
         "auto",
@@ -62,8 +62,8 @@ class Sampling:
     )
     replicas: int = knob(
         0,
-        "Copies of the model that share the problems of a stage; 0: one a GPU (or tensor_parallel of them)",
-        "one a device",
+        "Copies of the model that share the problems of a stage; 0: one per GPU (or per tensor_parallel GPUs)",
+        "one per device",
         least=0,
     )
     tensor_parallel: int = knob(1, "GPUs that hold one copy of the model, with vllm", "vLLM default", least=1)
@@ -79,8 +79,8 @@ class Samples:
 
     text_mb: int = knob(
         100,
-        "Most megabytes of completions that a stage keeps of one candidate, before compression; above it a sample keeps its"
-        " verdict, answer and length, and not its text",
+        "Maximum megabytes of completions that a stage keeps per candidate, before compression; beyond it a sample keeps its"
+        " judgement, answer and length, but not its text",
         "256 samples of 500 problems with 800 characters each",
         least=0,
     )
@@ -92,18 +92,18 @@ class Predictors:
 
     sampling: str = knob(
         "fixed",
-        "fixed (n samples of every problem) or sequential (only as many as the gate's Pass@k threshold needs)",
-        "fixed gives the whole curve",
+        "fixed (n samples of every problem) or sequential (as few as the gate's Pass@k threshold needs)",
+        "fixed gives the full curve",
         choices=("fixed", "sequential"),
     )
     samples: int = knob(
-        256, "Samples a problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
+        256, "Samples per problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
     )
     sequential_alpha: float = knob(
         0.05, "Probability of a wrong approval, and of a wrong rejection, of the sequential test", "convention"
     )
     sequential_budget: int = knob(
-        0, "Most samples of the sequential test; 0: as many as fixed would draw", "never dearer than fixed", least=0
+        0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never dearer than fixed", least=0
     )
 
     def count_samples(self, problems: int) -> int:
@@ -115,7 +115,7 @@ class Predictors:
 
 @dataclass(frozen=True)
 class Gate:
-    """When a candidate may go on to RL. The defaults reject what has nothing to learn from, or has worn out in SFT."""
+    """When a candidate may go on to RL. The defaults reject candidates with nothing to learn from, or over-trained by SFT."""
 
     mode: str = knob(
         "enforce",
@@ -127,53 +127,61 @@ class Gate:
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64", least=1, form=True)
     min_pass_at_k: float = knob(
         0.05,
-        "Least Pass@k; 0 rejects nobody",
+        "Minimum Pass@k; null or 0 disables it",
         "a group of up to gate_k completions has two rewards at most that often: below, 95% of GRPO's teach nothing",
         least=0,
         most=1,
+        off=0,
         form=True,
     )
     min_pass_at_k_over_base: float = knob(
         -0.05,
-        "Least Pass@k minus the base model's; -1 rejects nobody",
+        "Minimum Pass@k minus the base model's; null or -1 disables it",
         "within the noise of 128 problems",
         least=-1,
         most=1,
+        off=-1,
         form=True,
     )
     min_coverage_kept: float = knob(
         0.0,
-        "Least share of the problems that the base model solves within gate_k which the candidate still solves; 0 rejects"
-        " nobody",
+        "Minimum share of the problems solved by the base model within gate_k that the candidate still solves; null or 0"
+        " disables it",
         "off: a base model keeps less than 1 of itself, how much less depends on the problems",
         least=0,
+        off=0,
         most=1,
     )
     max_generalization_loss: float = knob(
         100.0,
-        "Most held-out loss in nats per token, for random subsets; 100 rejects nobody",
+        "Maximum held-out loss in nats per token, for random subsets; null or 100 disables it",
         "depends on the data",
         above=0,
+        off=100,
     )
     max_verifier_disagreement: float = knob(
         0.1,
-        "Most of the answers that math-verify calls right which its second check may refuse; above, undecided",
-        "measured below 1 % on rewritten answers of MATH-500",
+        "Maximum share of the answers right for math-verify that its second check refuses; above, undecided; null or 1 disables"
+        " it",
+        "measured below 1% on rewritten answers of MATH-500",
         least=0,
+        off=1,
         most=1,
     )
     max_verifier_unknown: float = knob(
         0.02,
-        "Most of the samples of which the verifier may not say whether they are right; above, undecided",
+        "Maximum share of samples without a judgement of the verifier; above, undecided; null or 1 disables it",
         "each can lower Pass@1 by its share at most",
         least=0,
+        off=1,
         most=1,
     )
     max_rl_runs: int = knob(
         0,
-        "Most candidates to approve: the best of those that pass the thresholds; 0: all of them",
+        "Maximum number of candidates to approve, the best of those that pass the thresholds; null or 0: all of them",
         "no budget",
         least=0,
+        off=0,
         form=True,
     )
     rank_by: str = knob(
@@ -184,7 +192,7 @@ class Gate:
     )
     audit_fraction: float = knob(
         0.0,
-        "Share of the candidates not approved that a draw of each run sends to RL anyway, to measure false rejections",
+        "Share of the candidates not approved that are drawn at random for RL anyway, to measure false rejections",
         "no audit",
         least=0,
         most=1,
@@ -193,9 +201,11 @@ class Gate:
     seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
     max_loss_rise: float = knob(
         1.25,
-        "Most final held-out loss over the lowest of the candidate's own trajectory, for random subsets",
-        "laptop miniature: 1.02 good, 1.7 worn out",
+        "Maximum ratio of the final held-out loss to the lowest of the candidate's own trajectory, for random subsets; null"
+        " or any large number disables it",
+        "laptop miniature: 1.02 good, 1.7 over-trained",
         least=1,
+        off=1e6,
         form=True,
     )
 
@@ -206,7 +216,7 @@ class Rl:
 
     steps: int = knob(
         100,
-        "GRPO optimizer steps; 0: no RL, the run ends with the gate's verdicts and the order of the candidates",
+        "GRPO optimizer steps; 0: no RL, the run ends with the verdicts and the ranking of the candidates",
         "past the steepest part of the reward curve",
         least=0,
         form=True,
@@ -236,7 +246,7 @@ class Benchmark:
 
     samples: int = knob(
         8,
-        "Samples a problem for Pass@1, at temperature 1",
+        "Samples per problem for Pass@1, at temperature 1",
         "laptop miniature; the paper averages 64",
         least=1,
         form=True,

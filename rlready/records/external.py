@@ -1,4 +1,4 @@
-"""Results of RL that ran in another system, as a file hands them back; the run of rlready ranked and judged the candidates."""
+"""External results: RL that ran in another system, read from a CSV file."""
 
 import csv
 import difflib
@@ -65,9 +65,9 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
         found = [f"{path}, line {line}, {fault}" for fault in _find_faults(row, candidates, results)]
         faults += found
         if not found:
-            error, cost = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
+            deviation, hours = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
             device = " ".join(row.get("device", "").split())
-            results[row["candidate"]] = ElsewhereRecord(float(row["score"]), error, cost, device)
+            results[row["candidate"]] = ElsewhereRecord(float(row["score"]), deviation, hours, device)
     if faults:
         more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
         raise InputError("\n".join([*faults[:MOST_FAULTS], *more]))
@@ -93,7 +93,7 @@ def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Coll
     """Returns what is wrong in a row, each beginning with its column."""
     name, faults = row["candidate"], []
     if name in earlier:
-        faults.append(f"candidate: {name} has a row already; one result a candidate")
+        faults.append(f"candidate: {name} has a row already; one result per candidate")
     elif name not in candidates:
         near = difflib.get_close_matches(name, candidates, 1)
         known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
@@ -108,6 +108,6 @@ def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Coll
             faults.append(f"{column}: {text!r} is no number" if text else f"{column}: empty; leave out what has no result")
             continue
         if not (math.isfinite(value) and 0 <= value <= most):
-            bounds = "between 0 and 1 (0.44 for 44 %)" if most == 1 else "0 or more device-hours"
+            bounds = "between 0 and 1 (0.44 for 44%)" if most == 1 else "0 or more device-hours"
             faults.append(f"{column}: {text}, expected a finite number, {bounds}")
     return faults

@@ -8,19 +8,21 @@ import tempfile
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rlready.errors import InputError
 
 SCHEMA = 3
 READABLE = (2, SCHEMA)  # what 3 added has defaults
+R = TypeVar("R", bound="Record")
 
 
+@dataclasses.dataclass(frozen=True)
 class Record:
-    """What every record has in common: numbers that are not finite become None, so that no reader takes them for numbers."""
+    """The base of every record. Numbers that are not finite become None, so that no reader takes them for numbers."""
 
     def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+        for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _drop_infinite(getattr(self, item.name)))
 
 
@@ -34,20 +36,13 @@ def _drop_infinite(value: Any) -> Any:
     return value
 
 
-def to_json(record: Any) -> str:
+def to_json(record: Record) -> str:
     """Returns a record as JSON."""
     return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
 
 
-def from_json[T](kind: type[T], text: str) -> T:
-    """Returns the record of this kind.
-
-    Args:
-        kind: A dataclass of records.py.
-        text: Its JSON. A field that has a default may be missing: an older version did not know it.
-
-    Returns:
-        The record, with records inside where it declares them.
+def from_json(kind: type[R], text: str) -> R:
+    """Returns the record in a JSON text. Fields with a default may be missing: an older version did not know them.
 
     Raises:
         InputError: If the text is not JSON, or its fields are not those of the record (another version wrote it).
@@ -59,12 +54,8 @@ def from_json[T](kind: type[T], text: str) -> T:
     return parse_record(kind, values)
 
 
-def parse_record[T](kind: type[T], values: Any) -> T:
-    """Returns the record of values that were read from JSON.
-
-    Raises:
-        InputError: If the fields are not those of the record.
-    """
+def parse_record(kind: type[R], values: Any) -> R:
+    """Returns the record of parsed JSON, as `from_json` does."""
     fields = {item.name: item for item in dataclasses.fields(kind)}
     needed = {
         name
@@ -89,20 +80,20 @@ def _parse(declared: Any, value: Any) -> Any:
             return None
         declared = next(part for part in parts if part is not types.NoneType)
         parts = typing.get_args(declared)
-    if dataclasses.is_dataclass(declared):
+    if isinstance(declared, type) and issubclass(declared, Record):
         # An older version wrote an empty object for what was not there.
         return parse_record(declared, value or {})
-    if typing.get_origin(declared) is list and parts and dataclasses.is_dataclass(parts[0]):
+    if typing.get_origin(declared) is list and isinstance(parts[0], type) and issubclass(parts[0], Record):
         return [parse_record(parts[0], item) for item in value or []]
     return value
 
 
 def identify_work(candidate: Any) -> str:
-    """Returns the JSON of a candidate without the number of its try: what its training checkpoints are known by."""
+    """Returns the JSON of a candidate without its attempt: the key of its training checkpoints."""
     return to_json(dataclasses.replace(candidate, attempt=1))
 
 
-def read_record[T](kind: type[T], path: str | Path) -> T:
+def read_record(kind: type[R], path: str | Path) -> R:
     """Returns the record in a file; errors name the file."""
     try:
         return from_json(kind, Path(path).read_text())
@@ -110,13 +101,13 @@ def read_record[T](kind: type[T], path: str | Path) -> T:
         raise InputError(f"{path}: {error}") from error
 
 
-def write_record(record: Any, path: str | Path) -> None:
+def write_record(record: Record, path: str | Path) -> None:
     """Writes a record atomically."""
     write_atomically(path, to_json(record))
 
 
 def write_atomically(path: str | Path, text: str) -> None:
-    """Writes a text so that a reader sees all of it or nothing, also after a kill or on a full disk."""
+    """Writes a text so that a reader sees all of it or nothing, even after a kill or on a full disk."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -32,7 +32,7 @@ def annotate(about: dict[str, Any], *artifacts) -> None:
         *artifacts: The outputs. One without a file gets its metadata as content: kfp.local takes it for lost otherwise.
     """
     known = {key: held for key, value in about.items() if (held := _settle(value)) is not None}
-    figures = {key: value for key, value in known.items() if not isinstance(value, str)}
+    figures: dict[str, str | float | int] = {key: value for key, value in known.items() if not isinstance(value, str)}
     words = {key: value for key, value in known.items() if key not in figures}
     measured = any(artifact.schema_title == METRICS for artifact in artifacts)
     for artifact in artifacts:

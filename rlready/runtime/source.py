@@ -28,9 +28,9 @@ def digest_source(stage: str) -> str:
 
 def find_libraries() -> dict[str, str | None]:
     """Returns the versions of all libraries that the package asks for, those of a GPU among them; None where one is missing."""
-    needs = map(Requirement, importlib.metadata.requires("rlready"))
+    needs = map(Requirement, importlib.metadata.requires("rlready") or ())
     names = {need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": "gpu"})}
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in sorted(names | {"sympy"}):  # math-verify asks for it, and it decides what is equal
         try:
             versions[name] = importlib.metadata.version(name)

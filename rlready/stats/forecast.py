@@ -108,7 +108,7 @@ class Addition:
     better: bool
 
 
-def weigh_addition(
+def estimate_addition(
     x: Sequence[float], more: Sequence[float], y: Sequence[float], settings: Sequence[Hashable], level: float = LEVEL
 ) -> Addition | None:
     """Compares lines by one predictor and planes by two on settings that they were not fitted to.

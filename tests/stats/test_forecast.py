@@ -9,7 +9,7 @@ from scipy import stats
 
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stages.gate import forecast
-from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting, weigh_addition
+from rlready.stats.forecast import MIN_SETTINGS, estimate_addition, predict_known_setting, predict_new_setting
 from rlready.tracking.find import Finished
 
 
@@ -110,10 +110,10 @@ def draw_study(generator, weight, settings=13, seeds=3):
 def test_a_predictor_that_says_nothing_is_seldom_taken_and_one_that_does_mostly():
     generator = np.random.default_rng(4)
     taken = {
-        weight: np.mean([weigh_addition(*draw_study(generator, weight)).better for _ in range(200)]) for weight in (0.0, 0.4)
+        weight: np.mean([estimate_addition(*draw_study(generator, weight)).better for _ in range(200)]) for weight in (0.0, 0.4)
     }
     assert taken[0.0] <= 0.05 and taken[0.4] >= 0.9
-    assert weigh_addition(*draw_study(generator, 0.4, settings=7)) is None
+    assert estimate_addition(*draw_study(generator, 0.4, settings=7)) is None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
+from types import SimpleNamespace
 
 from rlready.config import read_settings
 from rlready.errors import InputError
 from rlready.gate.decide import decide
 from rlready.gate.ranking import rank
-from rlready.records.outcome import Candidate, Outcome
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import Outcome
 from rlready.records.serialization import parse_record, read_record, to_json, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
@@ -46,21 +48,20 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
         chosen = [verdict.candidate_id for verdict in decided if verdict.proceed]
         events.tell(events.TRAINED + (", ".join(chosen) or "none"))
     write_atomically(verdicts, "\n".join(rows) + "\n")
-    held = {
-        "baseline": baseline and dataclasses.asdict(baseline),
-        "outcomes": [dataclasses.asdict(outcome) for outcome in whole],
-    }
-    write_atomically(judged, json.dumps(held))
-    proceeding = [outcome for outcome in whole if outcome.verdict.proceed]
-    approved = [{"candidate": to_json(o.candidate), "digest": o.sft.model_digest} for o in proceeding]
+    base = baseline and dataclasses.asdict(baseline)
+    write_atomically(judged, json.dumps({"baseline": base, "outcomes": [*map(dataclasses.asdict, whole)]}))
+    approved = [
+        {"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest if outcome.sft else ""}
+        for outcome, verdict in zip(whole, decided, strict=True)
+        if verdict.proceed
+    ]
     return hand_on(approved=approved)[0]
 
 
-def arrange(measured: list[Outcome], settings) -> tuple[Outcome | None, list[Outcome]]:
-    """Returns the base model's outcome, if there is a base model, and those of the candidates, in the order of the plan.
+def arrange(measured: list[Outcome], settings: SimpleNamespace) -> tuple[Outcome | None, list[Outcome]]:
+    """Returns the base model's outcome, if there is one, and those of the candidates, in the order of the plan.
 
-    A model is measured once: for the candidates that are the base model, or the checkpoint of another, and differ from it
-    by the seed of their RL.
+    Candidates with the same checkpoint, which differ by the seed of their RL, share one measurement.
 
     Raises:
         InputError: If one is missing: an orchestrator can skip a branch silently.
