@@ -50,11 +50,12 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     write_atomically(verdicts, "\n".join(rows) + "\n")
     base = baseline and dataclasses.asdict(baseline)
     write_atomically(judged, json.dumps({"baseline": base, "outcomes": [*map(dataclasses.asdict, whole)]}))
-    approved = [
-        {"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest if outcome.sft else ""}
-        for outcome, verdict in zip(whole, decided, strict=True)
-        if verdict.proceed
-    ]
+    approved = []
+    for outcome, verdict in zip(whole, decided, strict=True):
+        if verdict.proceed:
+            if outcome.sft is None:
+                raise InputError(f"{verdict.candidate_id}: goes on to RL, but has no record of SFT; the orchestrator lost it")
+            approved.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
     return hand_on(approved=approved)[0]
 
 
