@@ -109,13 +109,13 @@ def _read_interval(found: Sequence[float | None] | None) -> tuple[float, float] 
     return found[0], found[1]
 
 
-def list_pass_at_k(predictors: PredictorsRecord, k: int) -> np.ndarray | None:
+def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | None:
     """Returns Pass@k of each problem, or None if the counts do not allow it."""
     try:
         curve = estimate_curve(predictors.correct, predictors.samples)
     except (InputError, TypeError):
         return None
-    return curve[:, k - 1] if 1 <= k <= curve.shape[1] else None
+    return curve[:, k - 1] if k is not None and 1 <= k <= curve.shape[1] else None
 
 
 def _read_result(outcome: Outcome, greedy: bool) -> _Figure | None:
