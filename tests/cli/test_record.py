@@ -181,8 +181,8 @@ def report(outcomes, tmp_path):
 def test_chosen_rejections_alone_say_nothing_of_the_others(tmp_path):
     outcomes = add_results(make_audited([0.40], [(None, 0.0)] * 5), out_0=0.5, out_1=0.3)
     page = report(outcomes, tmp_path)
-    assert "2 of 5 rejections can be held against a result from elsewhere; 1 of them ended above the best approved one" in page
-    assert "of all rejections 1 to 4 are wrong" in page and "false-rejection rate" not in page
+    assert "2 of 5 rejected candidates have an external result; 1 of them ended above the best approved" in page
+    assert "between 1 and 4 of all rejections are wrong" in page and "false-rejection rate" not in page
 
 
 def test_where_all_rejections_have_a_result_nothing_is_estimated(tmp_path):
@@ -191,7 +191,7 @@ def test_where_all_rejections_have_a_result_nothing_is_estimated(tmp_path):
     assert (audit.drawn, audit.chosen, audit.observed, audit.false) == (1, 3, 4, 2)
     assert audit.rate == 0.5 and audit.rate_interval == (0.5, 0.5)
     assert audit.regret == pytest.approx((0.05 + 0.1) / 4) and audit.regret_interval == pytest.approx((0.0375, 0.0375))
-    assert "From elsewhere: 3 results." in report(outcomes, tmp_path)
+    assert "External: 3 results." in report(outcomes, tmp_path)
 
 
 def test_chosen_results_do_not_bias_the_audit_of_the_drawn(tmp_path):
@@ -211,7 +211,7 @@ def test_chosen_results_do_not_bias_the_audit_of_the_drawn(tmp_path):
     # What is certain confines the estimate, which moves its mean a little and each of them towards the truth.
     assert abs(np.mean(rates) - truth) < 0.05 < abs(np.mean(naive) - truth) and np.mean(held) >= 0.95
     page = report(outcomes, tmp_path)
-    assert "RL ran for 3 of them, drawn at random" in page and "From elsewhere: 1 result: chosen and not drawn" in page
+    assert "RL ran for 3 of them, drawn at random" in page and "External: 1 result, chosen and not drawn" in page
 
 
 def test_what_is_certain_confines_the_estimate():
@@ -237,7 +237,7 @@ def test_costs_from_elsewhere_count_where_the_kind_of_device_is_the_same(tmp_pat
     assert [(e.device, e.runs, e.cost) for e in entries if e.stage == "elsewhere"] == [
         ("CPU thread", 1, 7200.0),
         ("NVIDIA H100", 1, 3600.0),
-        ("unnamed device elsewhere", 1, 10800.0),
+        ("unnamed external device", 1, 10800.0),
     ]
     assert unknown == 1
     found = balance(rows, base)
