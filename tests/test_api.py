@@ -12,12 +12,12 @@ import rlready
 
 
 def test_the_example_in_the_docs_runs(tmp_path, monkeypatch, capsys):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)[1]
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "reference" / "api.md").read_text(), re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "runs" / "my-run"
     folder.mkdir(parents=True)
     shutil.copy(CASES / "outcomes-schema2.json", folder / "outcomes.json")
-    exec(compile(code, "docs/api.md", "exec"), {"__name__": "example"})
+    exec(compile(code, "docs/reference/api.md", "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "[True, False]"
     assert re.fullmatch(r"mine: Pass@4 0\.\d\d \[0\.\d\d, 0\.\d\d\]", printed[2])
