@@ -203,12 +203,12 @@ def read_row(outcome: Outcome, k: int | None) -> Row:
     predictors = outcome.predictors or PredictorsRecord()
     if sequence := predictors.sequence:
         return Row(outcome, None, read_interval([sequence.low, sequence.high]) if sequence.k == k else None, None)
+    if k is None:
+        return Row(outcome, None, None, None)
     column = list_pass_at_k(predictors, k)
-    if k is None or column is None:
-        known = None if k is None else predictors.get_pass_at(k)
-        return Row(
-            outcome, known, read_interval(predictors.intervals.get(str(k))), dict(keep_known(predictors.corrected)).get(k)
-        )
+    if column is None:
+        corrected = {int(at): value for at, value in keep_known(predictors.corrected)}.get(k)
+        return Row(outcome, predictors.get_pass_at(k), read_interval(predictors.intervals.get(str(k))), corrected)
     rate = predictors.false_positives.rate if predictors.false_positives else None
     corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
     return Row(outcome, float(column.mean()), estimate_interval(column, groups=predictors.groups), corrected)
@@ -219,9 +219,9 @@ def list_scores(rows: list[Row]) -> list[tuple[Row, float]]:
     return [(row, score) for row in rows if (score := row.score) is not None]
 
 
-def keep_known(pairs: list) -> list:
+def keep_known(pairs: Sequence[Sequence[float | None]]) -> list[list[float]]:
     """Returns the pairs in which no number is missing."""
-    return [[x, y] for x, y in pairs if None not in (x, y)]
+    return [[x, y] for x, y in pairs if x is not None and y is not None]
 
 
 def read_interval(values: Sequence[float | None] | None) -> Interval | None:

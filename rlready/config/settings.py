@@ -98,7 +98,7 @@ def read_settings(text: str) -> SimpleNamespace:
 
 
 def _restore(section: str, held: dict[str, Any]) -> Any:
-    whole = SECTIONS[section]
+    whole: type = SECTIONS[section]
     names = tuple(item.name for item in dataclasses.fields(whole) if item.name in held)
     return (whole if len(names) == len(dataclasses.fields(whole)) else _narrow(whole, names))(**held)
 

@@ -121,7 +121,7 @@ def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
 def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers:
     """Returns the figures that the verdict rests on."""
     predictors = outcome.predictors or PredictorsRecord()
-    losses = [loss for _, loss in outcome.sft.trajectory] if outcome.sft else []
+    losses = [loss or 0 for _, loss in outcome.sft.trajectory] if outcome.sft else []
     pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k) if base else None
     kept, low, high = (_estimate_kept(outcome, base, k) if base else None) or (None, None, None)
     lead = None if pass_at_k is None or base_pass_at_k is None else pass_at_k - base_pass_at_k
@@ -134,7 +134,7 @@ def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers
         base_pass_at_k=base_pass_at_k,
         pass_at_k_over_base=lead,
         generalization_loss=predictors.generalization_loss if outcome.shares_tokens(base) else None,
-        loss_rise=losses[-1] / min(losses) if losses and all(loss and loss > 0 for loss in losses) else None,
+        loss_rise=losses[-1] / min(losses) if losses and all(loss > 0 for loss in losses) else None,
         verifier_disagreement=predictors.by_products.verifier_disagreement,
         verifier_unknown=predictors.by_products.verifier_unknown,
         coverage_kept=kept,

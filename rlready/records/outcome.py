@@ -1,6 +1,8 @@
 """The typed JSON contracts between stages. Stages never import each other; they meet here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rlready.records.candidate import BaseModel as BaseModel
 from rlready.records.candidate import Candidate as Candidate  # read where records are
@@ -26,7 +28,7 @@ class SftRecord(Record):
         seconds: Wall time of training, on so many `devices` of the kind `device`.
     """
 
-    trajectory: list[list[float | None]]
+    trajectory: Sequence[Sequence[float | None]]
     steps: int | None = None
     train_tokens: int | None = None
     model_digest: str = ""
@@ -182,7 +184,7 @@ class PredictorsRecord(Record):
     """
 
     generalization_loss: float | None = None
-    loss_interval: list[float | None] | None = None
+    loss_interval: Sequence[float | None] | None = None
     loss_by_length: list[LengthQuarter] = field(default_factory=list)
     losses: list[tuple[float, int]] | None = None
     heldout_digest: str = ""
@@ -191,7 +193,7 @@ class PredictorsRecord(Record):
     samples: int = 0
     correct: list[int] = field(default_factory=list)
     curve: list[list[float]] = field(default_factory=list)
-    intervals: dict[str, list[float | None]] = field(default_factory=dict)
+    intervals: dict[str, Sequence[float | None]] = field(default_factory=dict)
     corrected: list[list[float]] = field(default_factory=list)
     false_positives: FalsePositives | None = None
     greedy_pass_at_1: float | None = None
@@ -260,7 +262,7 @@ class BenchmarkRecord(Record):
 
     pass_at_1: float | None = None
     standard_error: float | None = None
-    interval: list[float | None] | None = None
+    interval: Sequence[float | None] | None = None
     greedy_pass_at_1: float | None = None
     chance: float | None = None
     benchmarks: list = field(default_factory=list)
@@ -323,7 +325,7 @@ class Outcome(Record):
     rl: RlRecord | None = None
     benchmark: BenchmarkRecord | None = None
     failure: Failure | None = None
-    links: dict[str, str] = field(default_factory=dict)
+    links: dict[str, Any] = field(default_factory=dict)
     measurement: str = ""
     elsewhere: ElsewhereRecord | None = None
     schema: int = SCHEMA

@@ -33,7 +33,8 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
     import mlflow
     from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
 
-    child, candidate, base = run.info.run_id, outcome.candidate, outcome.links.get("base_model") or {}
+    child, candidate = run.info.run_id, outcome.candidate
+    base: dict[str, Any] = outcome.links.get("base_model") or {}
     if role == "candidate":
         known = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
         # What a finished checkpoint was trained from, only its makers know.

@@ -26,7 +26,7 @@ def _list_before_rl(outcome: Outcome) -> Iterator[tuple[str, int, float | None]]
     sft, predictors = outcome.sft, outcome.predictors
     if sft:
         yield "sft/seconds", 0, sft.seconds
-        yield from (("sft/heldout_loss", int(epoch), value) for epoch, value in sft.trajectory)
+        yield from (("sft/heldout_loss", int(epoch or 0), value) for epoch, value in sft.trajectory)
     if predictors is None:
         return
     yield from ((f"sft/pass_at_{k}", 0, value) for k, value in predictors.curve)
@@ -59,7 +59,7 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
     if rl:
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps
-        yield from (("rl/reward", int(step), value) for step, value in rl.rewards)
+        yield from (("rl/reward", int(step or 0), value) for step, value in rl.rewards)
         if rise := measure_rise(rl.rewards):
             yield "rl/gain", 0, rise.gain
             yield "rl/gain_of_last_quarter", 0, rise.late
@@ -83,7 +83,7 @@ def _list_elsewhere(result: ElsewhereRecord) -> Iterator[tuple[str, int, float |
     yield "rl/device_hours", 0, result.device_hours
 
 
-def _list_ends(name: str, interval: Sequence[float] | None) -> Iterator[tuple[str, int, float | None]]:
+def _list_ends(name: str, interval: Sequence[float | None] | None) -> Iterator[tuple[str, int, float | None]]:
     yield from ((f"{name}_{end}", 0, value) for end, value in zip(("low", "high"), interval or (None, None), strict=True))
 
 

@@ -43,7 +43,8 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
             if self.target is None:
                 run_id = os.environ["RLREADY_RUN_ID"]
                 self.target = attempt(lambda c, e: (c, open_child(c, e, run_id, candidate).info.run_id))
-            self.alive = bool(self.target and survive(lambda: self.log(*self.target)))
+            target = self.target
+            self.alive = bool(target and survive(lambda: self.log(*target)))
             self.points = []
 
         def log(self, client, child):

@@ -69,7 +69,7 @@ def measure(
                 LengthQuarter(q["loss"], int(q["shortest"]), int(q["longest"]), q["low"], q["high"])
                 for q in split_by_length(losses)
             ],
-            losses=[[round(nats, 6), count] for nats, count in losses],
+            losses=[(round(nats, 6), count) for nats, count in losses],
             heldout_digest=digest_completions(heldout),
         )
     return dataclasses.replace(

@@ -39,7 +39,7 @@ def run(
 
 def list_figures(record: PredictorsRecord) -> dict[str, float | None]:
     """Returns the headline figures, for the KFP UI."""
-    figures = {f"pass_at_{k}": value for k, value in record.curve}
+    figures: dict[str, float | None] = {f"pass_at_{k}": value for k, value in record.curve}
     figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
     if record.sequence:
         figures |= {f"sequential_{name}": getattr(record.sequence, name) for name in ("low", "high", "samples")}

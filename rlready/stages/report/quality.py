@@ -55,7 +55,7 @@ def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
     count = len(set(clusters))
     if len(finished) < 3:
         return Quality(len(finished), count)
-    x, features = score_rows(finished, predictor), [predictor.measure(row) for row in finished]
+    x, features = score_rows(finished, predictor), [predictor.measure(row) or [] for row in finished]
     correlation, fit = spearman(x, y), r_squared(features, y)
     # Seeds of a setting are no points of their own, so R2 is that of as many points as there are settings.
     parts = len(predictor.parts)

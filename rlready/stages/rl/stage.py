@@ -29,7 +29,7 @@ def run(
         InputError: If the weights are not those that the predictors measured.
     """
     chosen, given, so_far = from_json(Candidate, candidate), read_settings(settings), read_record(Outcome, before)
-    digest = so_far.sft.model_digest
+    digest = so_far.sft.model_digest if so_far.sft else None
     if digest != measured_digest:
         raise InputError(
             f"{chosen.candidate_id}: SFT ran again and gave other weights ({digest}) than those that the gate judged"
