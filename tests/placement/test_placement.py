@@ -233,7 +233,7 @@ def test_a_bad_placement_is_one_line(tmp_path, placement, message):
     path = tmp_path / "recipe.yaml"
     path.write_text(f"parameters: {{}}\nplacement: {placement}")
     with pytest.raises(InputError, match=f"recipe.yaml: .*{message}") as caught:
-        load_recipe(str(path), [])
+        load_placement(str(path))
     assert "\n" not in str(caught.value)
 
 
