@@ -122,7 +122,7 @@ def test_one_command_ranks_checkpoints_and_says_how_sure_the_order_is(ranked):
     assert low < first["lead"] < high and verdicts["approved"] == ["able"]
     assert "over base" not in first["reason"] and "loss not judged: nothing is held out" in first["reason"]
     page = (folder / "report.html").read_text()
-    assert "The order, and how sure it is" in page and "Post-RL" not in page and "base model" not in page
+    assert ">Ranking<" in page and "Post-RL" not in page and "base model" not in page
     assert {stage for stage, _ in list_started(folder)} == {
         "plan", "curate", "sft", "predictors", "gate", "benchmark", "report",
     }  # fmt: skip
