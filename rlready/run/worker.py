@@ -34,11 +34,16 @@ def serve(path: str) -> None:
                 connection, _ = listener.accept()
             except TimeoutError:
                 continue
-            connection.settimeout(None)
             files = array.array("i")
-            _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(2 * files.itemsize))
-            files.frombytes(ancillary[0][2])
-            stage, arguments = json.loads(connection.makefile("rb").readline())
+            try:
+                connection.settimeout(10)
+                _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(2 * files.itemsize))
+                files.frombytes(ancillary[0][2])
+                stage, arguments = json.loads(connection.makefile("rb").readline())
+                connection.settimeout(None)
+            except (OSError, IndexError, ValueError):  # a client that was killed before it had said all
+                connection.close()
+                continue
             if stage in CANDIDATE_STAGES:
                 _import_libraries()
             if os.fork() == 0:
