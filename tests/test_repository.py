@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from helpers import ROOT
 
-from rlready.cli.component_page import write_pages
+from rlready.cli.pages import write_pages
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS, MOST_LINES = 350, 60, 900, 130
 LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
