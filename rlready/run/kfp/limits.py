@@ -17,7 +17,8 @@ WORKFLOW = 1024 * KIB  # of a workflow with its compressed nodes (workflow/packe
 # As JSON: arguments and variables of a pod hold it, escaped several times, and may have 128 KiB (Linux; Argo's common.go:280).
 PARAMETERS = 20 * KIB
 # Bytes of a workflow: in all, per candidate measured, and per candidate that goes through RL. They bound what the model of the
-# backend (tests/backend) comes to for a package of TYPICAL bytes. Workflows on a real cluster were 0.55 of that.
+# backend (tests/backend) comes to for a package of TYPICAL bytes. On a real cluster the nodes of a run that measured 65 and
+# approved 8 came to 0.99 of the model's; of one that measured 4 and approved 1, to 0.89.
 FIXED, MEASURED, APPROVED = 152_000, 8_300, 12_700
 TYPICAL = 64_000
 
