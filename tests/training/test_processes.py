@@ -1,6 +1,5 @@
 """Training in two processes, with DeepSpeed or with adapters ends like training in one, and fails in one line."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -13,30 +12,23 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.training import SOURCE, curate_few, list_arguments
 
-from rlready.config import Curate, Training, parse_parameters, write_settings
+from rlready.config import Training, parse_parameters
 from rlready.errors import InputError
 from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model, load_model, load_tokenizer
 from rlready.models.prompts import encode_example
-from rlready.records.outcome import Candidate, Outcome, SftRecord
-from rlready.records.serialization import to_json
-from rlready.stages.curate.curate import curate
+from rlready.records.outcome import Candidate
 from rlready.stages.sft.train import train
 from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.training.batch import divide_batch
 from rlready.training.processes import count_processes
 
-BUILTIN = "builtin:list-machine"
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    out = tmp_path_factory.mktemp("data") / "data"
-    counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 8)
-    settings = Curate(sft_data=BUILTIN, rl_data=BUILTIN, evaluation_data=BUILTIN, sft_examples=32, **counts)
-    curate(settings, {}, out)
-    return out
+    return curate_few(tmp_path_factory.mktemp("data") / "data", 32)
 
 
 def start(stage, data, folder, **parameters):
@@ -44,18 +36,8 @@ def start(stage, data, folder, **parameters):
     folder.mkdir(exist_ok=True)
     candidate = Candidate("c", 3, "random", 32, 1e-3, 0)
     given = {"sft_batch_size": 8, "rl_steps": 3, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-3}
-    base = {"base_model": dataclasses.asdict(find_model(BUILTIN, "main"))}
-    settings = write_settings(parse_parameters(given | {"sampling_max_tokens": 40} | parameters), stage, base)
-    shared = {"candidate": to_json(candidate), "settings": settings, "data": str(data), "model_uri": ""}
-    shared |= {"outcome": str(folder / "outcome.json")}
-    if stage == "sft":
-        arguments = shared | {"model": str(folder / "model")}
-    else:
-        before = folder / "sft.json"
-        before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
-        model = find_folder()
-        arguments = shared | {"before": str(before), "measured_digest": "digest"}
-        arguments |= {"model": model, "trained": str(folder / "model")}
+    experiment = parse_parameters(given | {"sampling_max_tokens": 40} | parameters)
+    arguments = list_arguments(stage, candidate, experiment, SOURCE, find_folder(), data, folder)
     config = folder / "run.json"
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
@@ -65,7 +47,7 @@ def start(stage, data, folder, **parameters):
 
 
 def find_folder():
-    return str(FOLDERS[BUILTIN])
+    return str(FOLDERS[SOURCE])
 
 
 def finish(process, folder):
@@ -239,4 +221,4 @@ def test_packed_rows_keep_the_loss_on_completions_and_examples_to_themselves(dat
 def test_packing_is_refused_without_flash_attention(data, tmp_path):
     settings = parse_parameters({"sft_packing": True})
     with pytest.raises(InputError, match="sft_packing: .* needs a GPU and flash-attn"):
-        train(Candidate("c", 3, "random", 32, 1e-3, 0), find_model(BUILTIN, "main"), settings, data, tmp_path / "model")
+        train(Candidate("c", 3, "random", 32, 1e-3, 0), find_model(SOURCE, "main"), settings, data, tmp_path / "model")
