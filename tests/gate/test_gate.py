@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.sweep_result import SweepResult
-from rlready.config import Gate
+from rlready.config import Gate, parse_parameters
+from rlready.config.recipes import change
 from rlready.errors import InputError
 from rlready.gate.audit import draw_audit
 from rlready.gate.decide import decide, sort_best
@@ -331,3 +332,21 @@ def test_ranks_are_those_of_the_exact_numbers_whatever_rounding_does(pairs, nois
     ]  # fmt: skip
     expected = sorted(range(len(pairs)), key=lambda i: (-pairs[i][0], pairs[i][1] is None, pairs[i][1] or 0, f"c{i}"))
     assert [v.candidate_id for v in sort_best(verdicts, "pass_at_k")] == [f"c{place}" for place in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "disabled"),
+    [
+        ("gate_min_pass_at_k", 0.0), ("gate_min_pass_at_k_over_base", -1.0), ("gate_min_coverage_kept", 0.0),
+        ("gate_max_generalization_loss", 100.0), ("gate_max_verifier_disagreement", 1.0), ("gate_max_verifier_unknown", 1.0),
+        ("gate_max_rl_runs", 0), ("gate_max_loss_rise", 1e6),
+    ],
+)  # fmt: skip
+def test_null_disables_a_threshold_in_a_recipe_and_on_the_command_line(name, disabled):
+    assert parse_parameters({name: None}).get(name) == disabled
+    assert change({}, [f"{name}=null"])[name] == disabled
+
+
+def test_what_is_no_threshold_takes_no_null():
+    with pytest.raises(InputError, match="gate_k: expected int, got None"):
+        parse_parameters({"gate_k": None})
