@@ -60,7 +60,7 @@ def end_with(sweep: SweepResult) -> None:
 def _list_columns(k: int | None, trains: bool) -> list[str]:
     from rlready.analysis.predictor import label_pass_at
 
-    shares, before = "cut/unread.", "SFT Pass@1" if trains else "Pass@1"
+    shares, before = "trunc./no answer", "SFT Pass@1" if trains else "Pass@1"
     after = ["RL Pass@1", shares] if trains else ["ahead of the next by"]
     return ["candidate", before, shares, label_pass_at(k), "loss", "verdict", *after]
 
