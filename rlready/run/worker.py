@@ -1,6 +1,6 @@
 """The warm worker of a run on this machine: python -m rlready.run.worker SOCKET.
 
-For every stage that connects (launch.py) it forks a child, which finds torch, transformers and TRL imported.
+It has imported torch, transformers and TRL; for every stage that connects (launch.py) it forks a child.
 """
 
 import array
@@ -11,16 +11,21 @@ import socket
 import sys
 import time
 
-from rlready.records.outcome import CANDIDATE_STAGES
 from rlready.run.launch import run_stage
 
 
 def serve(path: str) -> None:
-    """Forks a child for every stage that connects; from curate on the children find the heavy libraries imported.
+    """Imports what the heavy stages need, then forks a child for every stage that connects.
 
-    A run that comes from the cache has only light stages, and never pays for the imports. A child dies with its client: when
-    the stage's own process is killed, its work stops too.
+    The child dies with its client: when the stage's own process is killed, its work stops too.
     """
+    import mlflow  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+    from trl import GRPOTrainer, SFTTrainer  # noqa: F401
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     parent = os.getppid()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -34,40 +39,20 @@ def serve(path: str) -> None:
                 connection, _ = listener.accept()
             except TimeoutError:
                 continue
-            files = array.array("i")
-            try:
-                connection.settimeout(10)
-                _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(2 * files.itemsize))
-                files.frombytes(ancillary[0][2])
-                stage, arguments = json.loads(connection.makefile("rb").readline())
-                connection.settimeout(None)
-            except (OSError, IndexError, ValueError):  # a client that was killed before it had said all
-                connection.close()
-                continue
-            if stage in CANDIDATE_STAGES:
-                _import_libraries()
             if os.fork() == 0:
                 listener.close()
-                _attend(connection, files, stage, arguments)
+                _attend(connection)
             connection.close()
-            for file in files:
-                os.close(file)
-            if stage == "curate":
-                _import_libraries()  # while it works
 
 
-def _import_libraries() -> None:
-    import mlflow  # noqa: F401
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
-    from trl import GRPOTrainer, SFTTrainer  # noqa: F401
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-
-
-def _attend(connection: socket.socket, files: array.array, stage: str, arguments: dict) -> None:
+def _attend(connection: socket.socket) -> None:
     """In a fork: runs one stage in a further fork, and kills it if the client goes away."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    connection.settimeout(None)
+    files = array.array("i")
+    _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(2 * files.itemsize))
+    files.frombytes(ancillary[0][2])
+    stage, arguments = json.loads(connection.makefile("rb").readline())
     child = os.fork()
     if child == 0:
         os.dup2(files[0], 1)
