@@ -370,7 +370,7 @@ def test_a_source_that_changes_after_plan_is_an_error(tmp_path):
     settings = Curate(**COUNTS, sft_data=str(train), evaluation_data=str(evaluation))
     revisions = look_at_sources(settings).revisions
     write_json(train, make_gsm8k_rows(61))
-    with pytest.raises(InputError, match="train.jsonl: has changed since plan looked at it"):
+    with pytest.raises(InputError, match="train.jsonl: has changed since plan read it"):
         curate(settings, revisions, tmp_path / "data")
 
 

@@ -19,12 +19,12 @@ from rlready.data.registry import find_source, list_sources
 from rlready.data.sources import examine
 from rlready.errors import InputError
 from rlready.evaluation.suite import list_groups
-from rlready.stages.curate import references
+from rlready.stages.curate import split
 from rlready.stages.curate.card import describe_card
 from rlready.stages.curate.curate import curate
 from rlready.stages.curate.duplicates.contamination import compile_eraser, list_words
-from rlready.stages.curate.references import BY_TEXT
 from rlready.stages.curate.sets import RowsDigest
+from rlready.stages.curate.split import BY_TEXT
 from rlready.verifier import describe_reference
 
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
@@ -313,9 +313,7 @@ def test_golds_that_only_the_same_text_matches_are_left_out_of_rl_and_counted_el
 
 def test_golds_are_understood_only_where_rl_may_ask_them(tmp_path, gsm8k_file, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        references, "describe_reference", lambda gold, form: asked.append(gold) or describe_reference(gold, form)
-    )
+    monkeypatch.setattr(split, "describe_reference", lambda gold, form: asked.append(gold) or describe_reference(gold, form))
     rows = [{"question": f"What is the root of {n}?", "solution": f"\\boxed{{\\sqrt{{{n}}}}}"} for n in range(1000)]
     plain = gsm8k_file("e.jsonl", make_gsm8k_rows(20, 1, 5000))
     _, sets = run(tmp_path, gsm8k_file("t.jsonl", rows), plain)

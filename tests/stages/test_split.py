@@ -88,3 +88,11 @@ def test_a_row_that_is_lost_or_counted_twice_is_an_error():
     for read in (5, 7):
         with pytest.raises(RuntimeError, match=f"curate read {read} rows as sft"):
             balance_rows({"sft": read}, sets, dropped)
+
+
+def test_rl_prompts_need_no_sft_data(tmp_path):
+    rows = [write_problem(number, random.Random(number)) for number in range(30)]
+    files = {"rl_data": write_json(tmp_path / "rl.jsonl", rows[:15]), "sft_data": ""}
+    settings = Curate(**COUNTS, **files, evaluation_data=write_json(tmp_path / "test.jsonl", rows[15:]))
+    card = curate(settings, look_at_sources(settings).revisions, tmp_path / "data")
+    assert {name: entry["rows"] for name, entry in card["sets"].items()} == {"rl": 3, "predictors": 3, "benchmark": 3}

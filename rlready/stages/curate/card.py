@@ -1,31 +1,32 @@
-"""The dataset card: what went in, what came out, and what was left out, why, and where."""
+"""The dataset card: what was read, kept and left out, with reasons and places."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from rlready.stages.curate.duplicates.contamination import Match
+from rlready.verifier import describe_reference
 
 EXAMPLES_OF_A_REASON = 3
 CHARACTERS_OF_AN_EXAMPLE = 300
-# Rows that could be used, but that nothing asks for.
+# Usable rows that no set takes.
 NOT_DRAWN = "not drawn: more than"
 NOT_SCORED = "not drawn: only kept out of training"
 
 
 class Tally:
-    """Counts rows by set and reason, and remembers where the first few stand."""
+    """Counts rows by set and reason, with the places of the first few."""
 
     def __init__(self):
         self.counts: Counter = Counter()
         self.places: dict[tuple[str, str], list[str]] = {}
 
     def add(self, use: str, reason: str, place: str) -> None:
-        """Counts one row, and remembers where the first few stand."""
+        """Counts one row."""
         self.counts[use, reason] += 1
         self.locate(use, reason, place)
 
     def locate(self, use: str, reason: str, place: str) -> None:
-        """Remembers where the first few rows of a set and reason stand."""
+        """Adds the place of a row that is counted already."""
         places = self.places.setdefault((use, reason), [])
         if len(places) < EXAMPLES_OF_A_REASON:
             places.append(place)
@@ -35,7 +36,7 @@ class Tally:
         return "; ".join(f"{rows} x {reason}" for (name, reason), rows in sorted(self.counts.items()) if name == use)
 
     def describe(self) -> list[dict]:
-        """Returns one entry a set and reason."""
+        """Returns one entry per set and reason."""
         return [
             {"set": use, "reason": reason, "rows": count, "first": self.places.get((use, reason), [])}
             for (use, reason), count in sorted(self.counts.items())
@@ -43,11 +44,11 @@ class Tally:
 
 
 class Dropped(Tally):
-    """Counts the rows left out, with examples of those that are like another.
+    """Counts rows that are left out, with examples of those that resemble another.
 
     Attributes:
-        parts: Counts what was left out of, or added to, rows that stay.
-        matches: Rows that are evaluation problems, by set, evaluation set and reason.
+        parts: Counts what was changed in rows that are kept.
+        matches: Counts rows that are evaluation problems, by set, evaluation set and reason.
     """
 
     def __init__(self):
@@ -57,14 +58,14 @@ class Dropped(Tally):
         self.matches: Counter = Counter()
 
     def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
-        """Remembers the first few pairs of a row that was left out and the one that it is like."""
+        """Adds the texts of a row that was left out and of the one that it resembles, for the first few."""
         shown = self.examples.setdefault((use, reason), [])
         if len(shown) < EXAMPLES_OF_A_REASON:
             texts = {"text": text[:CHARACTERS_OF_AN_EXAMPLE], "other": other[:CHARACTERS_OF_AN_EXAMPLE]}
             shown.append({"place": place} | texts | more)
 
     def add_match(self, use: str, place: str, question: str, match: Match, exact: bool) -> None:
-        """Counts one row that is an evaluation problem too."""
+        """Counts one row that is also an evaluation problem."""
         reason = "also an evaluation problem" if exact else "nearly an evaluation problem"
         self.matches[use, match.benchmark, reason] += 1
         self.add(use, reason, place)
@@ -72,12 +73,12 @@ class Dropped(Tally):
         self.show(use, reason, place, question, match.question, **more)
 
     def describe(self) -> list[dict]:
-        """Returns one entry a set and reason."""
+        """Returns one entry per set and reason."""
         shown = ((entry, self.examples.get((entry["set"], entry["reason"]))) for entry in super().describe())
         return [entry | ({"examples": examples} if examples else {}) for entry, examples in shown]
 
     def describe_matches(self) -> list[dict]:
-        """Returns one entry a training set, evaluation set and kind of match."""
+        """Returns one entry per training set, evaluation set and kind of match."""
         return [
             {"set": use, "benchmark": benchmark, "reason": reason, "rows": count}
             for (use, benchmark, reason), count in sorted(self.matches.items())
@@ -110,7 +111,7 @@ def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Droppe
 
 
 def describe_groups(groups: Iterable) -> dict[str, float | None]:
-    """Returns how many problems, groups and problems of the largest group there are, and of how many single ones' worth."""
+    """Returns the numbers of problems, of groups, of problems in the largest group, and of problems that they are worth."""
     sizes = Counter(groups)
     problems, squares = sizes.total(), sum(size * size for size in sizes.values())
     effective = round(problems**2 / squares, 1) if squares else None  # Kish's number
@@ -118,57 +119,49 @@ def describe_groups(groups: Iterable) -> dict[str, float | None]:
     return {"problems": problems, "groups": len(sizes), "largest": largest, "effective": effective}
 
 
+def count_by_text(sets: Mapping[str, Iterable[dict]]) -> list[dict]:
+    """Returns per set and benchmark how many problems have a reference answer that only the same text matches."""
+    counts: dict[tuple[str, str], Counter] = {}
+    for name, rows in sets.items():
+        for row in rows:
+            kind = describe_reference(row["answer"], row["format"])
+            counts.setdefault((name, row.get("benchmark", "")), Counter())[kind] += 1
+    return [
+        {"set": name, "benchmark": benchmark, "problems": kinds.total(), "by_text": kinds["text"]}
+        for (name, benchmark), kinds in counts.items()
+    ]
+
+
 def describe_card(card: dict) -> str:
     """Returns the dataset card as Markdown."""
-    lines = [
-        "# Dataset card",
-        "",
-        "| set | rows | problems | characters p10 / p50 / p90 | digest |",
-        "|---|---|---|---|---|",
-    ]
+    rows: list[tuple] = []
     for name, entry in card["sets"].items():
-        lengths = " / ".join(f"{v:.0f}" for v in entry["characters"].values())
-        lines.append(f"| {name} | {entry['rows']} | {entry['problems']} | {lengths} | {entry['digest']} |")
-    lines += [
-        "",
-        f"Seed {card['seed']}.",
-        "",
-        "| source | revision or digest | rows read | licence |",
-        "|---|---|---|---|",
-    ]
-    for name, entry in card["sources"].items():
-        lines.append(f"| {name} | {entry['revision']} | {entry['rows'] or 'endless'} | {entry['licence']} |")
-    lines += _describe_balance(card)
-    if card["dropped"]:
-        lines += ["", "| left out of | reason | rows | first |", "|---|---|---|---|"]
-        lines += [f"| {d['set']} | {d['reason']} | {d['rows']} | {', '.join(d['first'])} |" for d in card["dropped"]]
-    if card["parts"]:
-        lines += ["", "| changed in rows that stay in | what | rows | first |", "|---|---|---|---|"]
-        lines += [f"| {p['set']} | {p['reason']} | {p['rows']} | {', '.join(p['first'])} |" for p in card["parts"]]
-    if card["contamination"]:
-        lines += ["", "| left out of | evaluation set | reason | rows |", "|---|---|---|---|"]
-        lines += [f"| {m['set']} | {m['benchmark']} | {m['reason']} | {m['rows']} |" for m in card["contamination"]]
-    lines += _describe_references(card["golds"])
-    if "pass_rates" in card:
-        rates = card["pass_rates"]
-        low, high = rates["limits"]
-        lines += [
-            "",
-            f"Right samples of the base model, {rates['samples']} a problem (standard error of a rate at most"
-            f" {0.5 / rates['samples'] ** 0.5:.2f}; kept: {low:g} to {high:g}):",
-            "",
-            "| right samples | RL problems asked |",
-            "|---|---|",
-            *(f"| {right} | {problems} |" for right, problems in enumerate(rates["problems_by_right_samples"])),
-        ]
+        quantiles = " / ".join(f"{value:.0f}" for value in entry["characters"].values())
+        rows.append((name, entry["rows"], entry["problems"], quantiles, entry["digest"]))
+    lines = ["# Dataset card", *_write_table("set | rows | problems | characters p10 / p50 / p90 | digest", rows)]
+    rows = [(name, some["revision"], some["rows"] or "endless", some["licence"]) for name, some in card["sources"].items()]
+    lines += ["", f"Seed {card['seed']}.", *_write_table("source | revision or digest | rows read | licence", rows)]
+    rows = []
+    for some in card["balance"]:
+        kept = ", ".join(f"{name} {count}" for name, count in some["sets"].items())
+        rows.append((some["use"], some["read"], kept or "none", some["left_out"]))
+    lines += _write_table("used as | rows read | in sets | left out", rows)
+    head = "near-duplicates, of one template or document | problems | groups | problems of the largest | effective problems"
+    columns = ("problems", "groups", "largest", "effective")
+    lines += _write_table(head, [(use, *(some[key] or "–" for key in columns)) for use, some in card["groups"].items()])
+    for head, key in (("left out of | reason", "dropped"), ("changed in rows that are kept | what", "parts")):
+        rows = [(some["set"], some["reason"], some["rows"], ", ".join(some["first"])) for some in card[key]]
+        lines += _write_table(f"{head} | rows | first", rows) if rows else []
+    rows = [(some["set"], some["benchmark"], some["reason"], some["rows"]) for some in card["contamination"]]
+    lines += _write_table("left out of | evaluation set | reason | rows", rows) if rows else []
+    lines += [*_describe_references(card["golds"]), *_describe_pass_rates(card.get("pass_rates"))]
     if card["text"]:
         lines += [
             "",
-            "A held-out prompt, and the text of such an example that is trained behind it. The base model's chat template",
-            "goes around the prompt and its end token behind the text; plan shows them with both.",
-            "",
+            "A held-out prompt, and the solution that is trained after it. The chat template of the base model is added to the",
+            "prompt, and its end token to the solution; plan shows both.",
         ]
-        lines += ["```text", card["text"]["prompt"], "```", "", "```text", card["text"]["solution"], "```"]
+        lines += [line for text in card["text"].values() for line in ("", "```text", text, "```")]
     for entry in card["dropped"]:
         for example in entry.get("examples", ()):
             overlap = f", overlap {example['overlap']}" if "overlap" in example else ""
@@ -177,39 +170,31 @@ def describe_card(card: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe_balance(card: dict) -> list[str]:
-    """Returns lines on where the rows of each source went, and on groups of near-duplicate questions."""
-    lines = ["", "| used as | rows read | in sets | left out |", "|---|---|---|---|"]
-    for some in card["balance"]:
-        sets = ", ".join(f"{name} {rows}" for name, rows in some["sets"].items())
-        lines.append(f"| {some['use']} | {some['read']} | {sets or 'none'} | {some['left_out']} |")
-    head = "| near-duplicates, of one template or document | problems | groups | problems of the largest | effective problems |"
-    lines += ["", head, "|---|---|---|---|---|"]
-    for use, some in card["groups"].items():
-        effective = "–" if some["effective"] is None else f"{some['effective']:g}"
-        lines.append(f"| {use} | {some['problems']} | {some['groups']} | {some['largest']} | {effective} |")
-    return lines
+def _write_table(heads: str, rows: Iterable[tuple]) -> list[str]:
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return ["", f"| {heads} |", "|---" * (heads.count("|") + 1) + "|", *lines]
 
 
-def _describe_references(golds: list[dict]) -> list[str]:
-    """Returns lines on scored problems whose reference answer is matched by its text only; none if there are none."""
-    if not any(some["by_text"] for some in golds):
+def _describe_references(counts: list[dict]) -> list[str]:
+    if not any(some["by_text"] for some in counts):
         return []
-    lines = [
-        "",
-        "Problems with a gold answer that the verifier matches by its text only, so that a right answer in other words",
-    ]
-    lines += [
-        "counts as wrong. RL asks none such.",
-        "",
-        "| set | problems | matched by text only | share |",
-        "|---|---|---|---|",
-    ]
-    for some in golds:
-        name, count, problems = (
-            ", ".join(filter(None, (some["set"], some["benchmark"]))),
-            some["by_text"],
-            some["problems"],
-        )
-        lines.append(f"| {name} | {problems} | {count} | {count / problems:.1%} |")
-    return lines
+    about = (
+        "Problems whose reference answer can only be matched as text: a right answer in other words counts as wrong."
+        " RL uses none of them."
+    )
+    rows = []
+    for some in counts:
+        name = ", ".join(filter(None, (some["set"], some["benchmark"])))
+        rows.append((name, some["problems"], some["by_text"], f"{some['by_text'] / some['problems']:.1%}"))
+    return ["", about, *_write_table("set | problems | matched as text only | share", rows)]
+
+
+def _describe_pass_rates(rates: dict | None) -> list[str]:
+    if not rates:
+        return []
+    low, high = rates["limits"]
+    about = (
+        f"Right samples of the base model, {rates['samples']} per problem (standard error of a rate at most"
+        f" {0.5 / rates['samples'] ** 0.5:.2f}; kept: {low:g} to {high:g}):"
+    )
+    return ["", about, *_write_table("right samples | RL problems sampled", enumerate(rates["problems_by_right_samples"]))]

@@ -10,13 +10,12 @@ import pyarrow as pa
 from rlready.config import SUBSETS, Curate
 from rlready.models.prompts import choose_prompt, write_messages
 from rlready.records.serialization import write_atomically
-from rlready.stages.curate.card import Dropped, balance_rows, describe_card, describe_groups
+from rlready.stages.curate.card import Dropped, balance_rows, count_by_text, describe_card, describe_groups
 from rlready.stages.curate.difficulty import PassCounter, PassRates
 from rlready.stages.curate.evaluation import read_evaluation
-from rlready.stages.curate.intake import fill_pool
 from rlready.stages.curate.pool import EXAMPLE, PROMPT, RowPool, order_by_hash
 from rlready.stages.curate.reader import SourceReader
-from rlready.stages.curate.references import count_by_text
+from rlready.stages.curate.refine import fill_pool
 from rlready.stages.curate.sets import make_table, write_set
 from rlready.stages.curate.split import Split, clean_pools, draw_own_prompts, split_pool
 
@@ -30,20 +29,20 @@ def curate(
     count_tokens: Tokenizer | None = None,
     count_passes: PassCounter | None = None,
 ) -> dict:
-    """Writes sft, heldout, rl, predictors and benchmark as Parquet, each where it has rows, with a card.
+    """Writes the sets sft, heldout, rl, predictors and benchmark as Parquet, except empty ones, and a card.
 
-    Training problems that are evaluation problems, exactly or nearly, leave first, then duplicates and near-duplicates; then
-    held-out problems, RL prompts and the SFT pool are drawn by problem, where near-duplicate questions count as one. A subset
-    of n examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested
-    and no candidate changes another's data. Order of rows in the sources has no influence: a problem's place is a hash of
-    the seed and its text. Texts stay on disk, so millions of rows need no more memory than their numbers.
+    Training problems that are, or resemble, evaluation problems are left out first, then duplicates and near-duplicates. Then
+    held-out problems, RL prompts and the SFT pool are drawn by problem; near-duplicate questions count as one. A subset of n
+    examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested and no
+    candidate changes another's data. The order of rows in the sources has no influence: a problem's place is a hash of the
+    seed and its text. Texts stay on disk; memory holds a few numbers per row.
 
     Args:
         settings: Sources, counts, thresholds and seed.
         revisions: Digest or commit of each source, as plan found it.
         out: Folder to write; appears only when complete.
-        count_tokens: Counts tokens of texts, where the settings need that.
-        count_passes: Counts the base model's right samples of problems, where the settings need that.
+        count_tokens: Counts tokens of texts, if the settings need that.
+        count_passes: Counts the base model's right samples of problems, if the settings need that.
 
     Returns:
         The card: revisions, counts, length quantiles, digests, and what was left out and why, with examples.
@@ -57,7 +56,7 @@ def curate(
     # Arrow's own allocator takes half as long again for millions of rows (mimalloc in pyarrow 25).
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        card = divide(settings, revisions, partial, count_tokens, count_passes)
+        card = _write_sets(settings, revisions, partial, count_tokens, count_passes)
         write_atomically(partial / "card.json", json.dumps(card, indent=2))
         write_atomically(partial / "card.md", describe_card(card))
         if out.exists():
@@ -69,14 +68,13 @@ def curate(
     return card
 
 
-def divide(
+def _write_sets(
     settings: Curate,
     revisions: dict[str, str],
     folder: Path,
     count_tokens: Tokenizer | None,
     count_passes: PassCounter | None,
 ) -> dict:
-    """Writes the sets into a folder and returns the card; see `curate`."""
     dropped, rates = Dropped(), PassRates(settings, count_passes)
     reader = SourceReader(settings, revisions, dropped)
     (folder / "spool").mkdir()
@@ -91,12 +89,12 @@ def divide(
     held: list[dict] = []
     asked: list[dict] = []
     sets: dict[str, dict | None] = {}
-    if pools:
+    if "sft" in uses:
         split = split_pool(reader, pools[0], groups[0], rates)
         sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
-    if len(pools) > 1:
-        asked = draw_own_prompts(reader, pools[0], pools[1], groups, rates)
+    if "rl" in uses:
+        asked = draw_own_prompts(reader, pools, groups, rates)
     prompts = [
         {name: row[name] for name in PROMPT} | rates.describe_problem(row) for row in order_by_hash(asked, settings.seed, "rl")
     ]
@@ -111,18 +109,18 @@ def divide(
         "groups": grouped,
         "dropped": dropped.describe(),
         "parts": dropped.parts.describe(),
-        "text": {"prompt": _write_prompt(heldout[0]), "solution": heldout[0]["solution"]} if heldout else {},
+        "text": _show_text(heldout[0]) if heldout else {},
         "contamination": dropped.describe_matches(),
         "golds": count_by_text(scored),
     } | rates.describe()
 
 
-def _write_prompt(row: dict) -> str:
-    return write_messages(row["question"], choose_prompt(row))[0]["content"]
+def _show_text(row: dict) -> dict[str, str]:
+    return {"prompt": write_messages(row["question"], choose_prompt(row))[0]["content"], "solution": row["solution"]}
 
 
 def _choose(pool: RowPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
-    """Yields the SFT examples with their ranks, and puts the held-out examples and the RL prompts into the lists."""
+    """Yields the SFT examples with their ranks, and adds the held-out examples and RL prompts to the lists."""
     for table in pool.read():
         numbers, rows = table["row"].to_numpy(), table.select(EXAMPLE)
         held.extend(rows.filter(split.heldout[numbers]).to_pylist())

@@ -1,4 +1,4 @@
-"""How hard RL problems are for the base model: how many of its samples are right; only as many are asked as are needed."""
+"""How hard RL problems are for the base model: how many of its samples are right. Only as many are sampled as needed."""
 
 import tempfile
 from collections import Counter
@@ -17,24 +17,18 @@ from rlready.sampling.engine import Draw
 from rlready.stages.curate.pool import RowPool
 
 PassCounter = Callable[[list[dict]], list[tuple[int, int]]]
-# Fewest problems that the base model is asked at once.
+# Minimum number of problems per call of the base model.
 PROBLEMS_AT_ONCE = 64
+HARD = "the base model solves it too rarely"
+EASY = "the base model solves it too often"
+OPEN = "the verifier cannot tell how often the base model solves it"
 
 
 @contextmanager
 def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[PassCounter]:
-    """Opens what samples answers from the base model and counts the right ones.
+    """Yields a function from problems to (right samples, unknown samples) of each, by the base model at temperature 1.
 
-    Samples are seeded by problem, so which problems are asked together changes nothing. The model is loaded at the first
-    call.
-
-    Args:
-        base: The base model, pinned by plan.
-        sampling: Longest completion, engine and seed.
-        samples: Of each problem, at temperature 1.
-
-    Yields:
-        A function from problems to (right samples, samples without a verdict) of each.
+    Samples are seeded by problem, so batches change nothing. The model is loaded at the first call.
     """
     draw = Draw(samples, sampling.max_tokens, seed=sampling.seed, stop=sampling.stop)
     with ExitStack() as opened:
@@ -55,53 +49,44 @@ def open_pass_counter(base: Base, sampling: Sampling, samples: int) -> Iterator[
 
 
 class PassRates:
-    """How many samples of the base model were right.
-
-    Attributes:
-        passes: Right samples by the id of the problem.
-    """
+    """How many samples of the base model were right, by the id of the problem."""
 
     def __init__(self, settings: Curate, count_passes: PassCounter | None):
         self.settings, self.count_passes = settings, count_passes
         self.passes: dict[str, int] = {}
 
     def choose(self, pool: RowPool, rows: np.ndarray, wanted: int) -> np.ndarray:
-        """Returns the first rows whose rate lies within the limits, as many as wanted; the first ones if all may stay."""
+        """Returns the first rows whose pass rate is within the limits, as many as wanted; without limits the first rows."""
         settings = self.settings
         if not settings.needs_pass_rates:
             return rows[:wanted]
         if self.count_passes is None:
-            raise ValueError("limits of the pass rate need a function that counts right samples")
+            raise ValueError("limits of the pass rate need count_passes")
         samples = settings.pass_rate_samples
         chosen: list[int] = []
-        hard: list[int] = []
-        easy: list[int] = []
-        open_: list[int] = []
+        left: dict[str, list[int]] = {HARD: [], EASY: [], OPEN: []}
         while len(chosen) < wanted and len(rows):
             some, rows = np.split(rows, [max(wanted - len(chosen), PROBLEMS_AT_ONCE)])
             problems = pool.fetch(some)
             for row, problem, (right, unknown) in zip(some, problems, self.count_passes(problems), strict=True):
                 self.passes[problem["problem_id"]] = right
                 least, most = right / samples, (right + unknown) / samples
-                if most < settings.min_pass_rate:
-                    hard.append(row)
-                elif least > settings.max_pass_rate:
-                    easy.append(row)
-                elif settings.min_pass_rate <= least and most <= settings.max_pass_rate:
+                if settings.min_pass_rate <= least and most <= settings.max_pass_rate:
                     chosen.append(row)
+                elif most < settings.min_pass_rate:
+                    left[HARD].append(row)
                 else:
-                    open_.append(row)
-        pool.leave_out(np.array(hard, np.int64), "the base model solves it too rarely", "rl")
-        pool.leave_out(np.array(easy, np.int64), "the base model solves it too often", "rl")
-        pool.leave_out(np.array(open_, np.int64), "the verifier cannot tell how often the base model solves it", "rl")
+                    left[EASY if least > settings.max_pass_rate else OPEN].append(row)
+        for reason, some in left.items():
+            pool.leave_out(np.array(some, np.int64), reason, "rl")
         return np.array(chosen[:wanted], np.int64)
 
     def describe_problem(self, row: dict) -> dict:
-        """Returns a problem's column of right samples, where the base model was asked."""
+        """Returns a problem's column of right samples, if the base model was sampled."""
         return {"base_passes": self.passes[row["problem_id"]]} if self.passes else {}
 
     def describe(self) -> dict:
-        """Returns the part of the card on difficulty, where it was asked for."""
+        """Returns the card's entry on difficulty, if the base model was sampled."""
         if not self.passes:
             return {}
         samples, counts = self.settings.pass_rate_samples, Counter(self.passes.values())

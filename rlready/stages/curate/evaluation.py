@@ -1,4 +1,4 @@
-"""The evaluation problems: which of them predict, which are the benchmark, and all that training data must not hold."""
+"""The evaluation problems: those for Pass@k, those of the benchmarks, and everything that training data must not contain."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rlready.config import Curate
 from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
 from rlready.stages.curate.card import NOT_DRAWN, NOT_SCORED
-from rlready.stages.curate.duplicates.contamination import Contamination, list_words
-from rlready.stages.curate.duplicates.copies import find_copies
+from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_words
 from rlready.stages.curate.duplicates.near_duplicates import Signatures, sign
 from rlready.stages.curate.pool import hash_place, order_by_hash
 from rlready.stages.curate.reader import SourceReader
@@ -18,15 +18,45 @@ from rlready.stats.intervals import number_clusters
 NEAR = "nearly an evaluation problem"
 
 
+def find_copies(
+    settings: Curate,
+    questions: Signatures,
+    problems: tuple[np.ndarray, list[dict]],
+    others: tuple[np.ndarray, Iterable[tuple[int, str, str]]],
+) -> tuple[np.ndarray, set[str]]:
+    """Finds which of some rows are copies of some problems: near-duplicates, or with the numbers and most n-grams of one.
+
+    Args:
+        settings: Thresholds of both.
+        questions: Signatures of all questions.
+        problems: Numbers of the problems' signatures, and the problems.
+        others: Numbers of the other rows' signatures, and (place among them, problem_id, question) of each.
+
+    Returns:
+        Whether each of the other rows is a copy, and the ids of the problems of which a row has the n-grams.
+    """
+    (ones, asked), (rows, texts) = problems, others
+    copies = questions.find_copies(ones, rows, settings.near_duplicates) >= 0
+    found: set[str] = set()
+    if settings.contamination_ngram and asked:
+        kept = Contamination(settings.contamination_ngram, settings.contamination_overlap)
+        kept.add("", asked)
+        for place, problem_id, question in texts:
+            matches = kept.find_all(problem_id, Text(question))
+            copies[place] |= bool(matches)
+            found.update(match.problem_id for match in matches)
+    return copies, found
+
+
 class EvaluationSets:
-    """The evaluation problems of a run, as they are read.
+    """The evaluation problems of a run.
 
     Attributes:
         contamination: All of them, to compare training problems with.
-        questions: Signatures of their questions, to which those of the training problems are added.
+        questions: Signatures of their questions; those of the training problems are added.
         benchmarks: Name of the evaluation set of each of those signatures.
         predictors: Problems for Pass@k.
-        benchmark: Problems for the benchmark; of several, each with the name of its own.
+        benchmark: Problems of the benchmarks; with several, each has the name of its own.
     """
 
     def __init__(self, reader: SourceReader, folder: Path):
@@ -49,11 +79,11 @@ class EvaluationSets:
             self.questions.add(*sign(texts, list(map(list_words, texts)), answers))
 
     def find_near(self, rows: np.ndarray) -> np.ndarray:
-        """Returns for questions, by the numbers of their signatures, the number of a near evaluation problem, -1 for none."""
+        """Returns for questions, by the numbers of their signatures, the number of a near evaluation problem, or -1."""
         return self.questions.find_copies(np.arange(len(self.numbers)), rows, self.threshold)
 
     def find_shared(self, problems: list[dict], others: list[dict]) -> set[str]:
-        """Returns the ids of those of other evaluation problems that are, or nearly are, one of these."""
+        """Returns the ids of the other evaluation problems that are, or resemble, one of these."""
         ones, rows = (np.array([self.numbers[row["problem_id"]] for row in some], int) for some in (problems, others))
         texts = ((place, row["problem_id"], row["question"]) for place, row in enumerate(others))
         copies, _ = find_copies(self.settings, self.questions, (ones, problems), (rows, texts))
@@ -62,16 +92,16 @@ class EvaluationSets:
         return {row["problem_id"] for row, copied, group in named if copied or group in groups}
 
     def group(self, problems: Iterable[dict]) -> list[str]:
-        """Returns the group of each problem: the id of the near-duplicate that leads it, most often its own."""
+        """Returns the group of each problem: the id of the first of its near-duplicates, usually its own."""
         ids = sorted(self.numbers)
         leaders = self.questions.group(np.array([self.numbers[name] for name in ids], int), self.threshold)
         led = {name: ids[leader] for name, leader in zip(ids, leaders.tolist(), strict=True)}
         return [led[row["problem_id"]] for row in problems]
 
     def join(self, problems: list[dict]) -> list[dict]:
-        """Returns the problems with their `group`: near-duplicates and what was made from one thing are in one.
+        """Returns the problems with their `group`, the same for near-duplicates and for problems made from the same thing.
 
-        What all problems of a benchmark were made from tells none of them apart.
+        A group that all problems of a benchmark have is ignored.
         """
         leaders = self.group(problems)
         kinds: defaultdict[str | None, set[str | None]] = defaultdict(set)
@@ -93,13 +123,9 @@ class EvaluationSets:
 
 
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
-    """Reads all evaluation sets and draws the predictors' and the benchmarks' problems.
+    """Reads all evaluation sets and draws the problems for Pass@k and of the benchmarks; signatures go into the folder.
 
-    Of near-duplicates among the evaluation sets at most one predicts, and then none of them is scored.
-
-    Args:
-        reader: Opens the sources.
-        folder: For signatures.
+    At most one of several near-duplicates is used for Pass@k, and then none of them for the benchmark.
 
     Raises:
         InputError: If a set cannot be read or has too few problems.
@@ -128,12 +154,12 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
 def _draw(
     reader: SourceReader, evaluation: EvaluationSets, sets: dict[str, list[dict]], benchmarks: dict[str, str], own: int
 ) -> None:
-    """Draws so many predictors' problems from all sets together, and each benchmark from what is near to none of them."""
+    """Draws `own` problems for Pass@k from all sets together, and each benchmark from problems that resemble none of them."""
     settings, seed = reader.settings, reader.settings.seed
     # A problem of two benchmarks is scored in both.
     every = {row["problem_id"]: row for problems in sets.values() for row in problems}
     wanted = own + (settings.benchmark_problems if len(sets) == 1 else 1)
-    if not settings.benchmark_problems:  # there is no RL and nothing to score after it, so all of them may predict
+    if not settings.benchmark_problems:  # without RL nothing is scored, so all problems may be used for Pass@k
         wanted = own = min(own, len(every))
     first, what = next(iter(sets)), "predictor and benchmark problems"
     reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
@@ -170,7 +196,7 @@ def _draw(
 
 
 def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
-    """Reads the predictors' problems from a source of their own, without what is the same as, or near to, what is scored."""
+    """Reads the problems for Pass@k from a source of their own, without those that are, or resemble, a benchmark's."""
     settings = reader.settings
     taken = {row["problem_id"] for row in evaluation.benchmark}
     problems = reader.read_problems("predictors", *reader.uses["predictors"], settings.predictor_problems, taken)

@@ -1,4 +1,4 @@
-"""The rows of a source: texts on disk in a seeded order, and in memory only what decides what becomes of each."""
+"""The rows of a training source: texts on disk in a seeded order, and in memory only the numbers that splits need."""
 
 import hashlib
 import itertools
@@ -15,7 +15,7 @@ from rlready.verifier.equivalence.decide import read_plain
 
 BUCKETS = 256
 BYTES_IN_MEMORY = 64 << 20
-PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # what RL is asked
+PROMPT = ["problem_id", "question", "answer", "format", "prompt"]  # an RL prompt
 EXAMPLE = [*PROMPT, "solution"]
 NAMES = ("place", *EXAMPLE)
 NUMBERS = ("problems", "places", "keys", "versions", "lengths", "tokens", "plain")
@@ -23,17 +23,17 @@ ORDER = [("key", "ascending"), ("row", "ascending")]
 
 
 def hash_place(seed: int, purpose: str, problem_id: str, solution: str = "") -> str:
-    """Returns where a row stands in a seeded order: it depends on its contents only."""
+    """Returns the place of a row in a seeded order, which depends on its contents only."""
     return hashlib.sha256(f"{seed}/{purpose}/{problem_id}/{solution}".encode()).hexdigest()
 
 
 def order_by_hash(rows: Iterable[dict], seed: int, purpose: str) -> list[dict]:
-    """Returns rows in a seeded order that depends on their contents only."""
+    """Returns rows sorted by `hash_place`."""
     return sorted(rows, key=lambda row: hash_place(seed, purpose, row["problem_id"], row.get("solution", "")))
 
 
 class Spool:
-    """Rows on their way to a sorted order: spread over files by the first bits of their keys, so that each fits in memory."""
+    """Sorts more rows than fit into memory: files by the first bits of the keys, each sorted when it is read."""
 
     def __init__(self, folder: Path):
         self.folder, self.size, self.rows = folder, 0, 0
@@ -41,7 +41,7 @@ class Spool:
         self.writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, keys: np.ndarray, texts: pa.RecordBatch) -> None:
-        """Adds rows; their numbers are the counts of rows before them."""
+        """Adds rows, which are numbered as they are added."""
         numbers = np.arange(self.rows, self.rows + len(keys))
         columns = [pa.array(keys, pa.uint64()), pa.array(numbers, pa.int64()), *texts.columns]
         self.waiting.append(pa.Table.from_arrays(columns, ["key", "row", *texts.schema.names]))
@@ -61,38 +61,37 @@ class Spool:
         self.waiting, self.size = [], 0
 
     def scan(self) -> Iterator[pa.Table]:
-        """Yields the rows some at a time, in an order of no meaning; a column that is not used is not read."""
+        """Yields tables of the rows, in no particular order; columns that are not used are not read."""
         if not self.writers:
             yield from filter(len, self.waiting)
             return
         if self.waiting:
             self._flush()
         for writer in self.writers.values():
-            writer.close()  # no harm when it is closed already
+            writer.close()  # may be closed already
         for number in sorted(self.writers):
             with pa.memory_map(str(self.folder / f"{number}.arrow")) as file:
                 yield pa.ipc.open_stream(file).read_all()
 
     def read(self) -> Iterator[pa.Table]:
-        """Yields the rows in the order of their keys, then numbers, some at a time."""
+        """Yields tables of the rows, sorted by key, then number."""
         for table in self.scan() if self.writers else [pa.concat_tables(self.waiting)]:
             yield table.sort_by(ORDER)
 
 
 def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tuple[int, ...]:
-    """Returns the numbers that decide what becomes of a row, in the order of NUMBERS.
+    """Returns what splits need to know of a row, in the order of NUMBERS.
 
     Args:
         seed: Of the split.
         drawing: Name of the order in which problems and examples are drawn.
         writing: Name of the order in which rows are written.
         row: A problem.
-        tokens: Of its solution, where they were counted.
+        tokens: Of its solution, if they were counted.
 
     Returns:
-        Problem; its places in both orders; what tells apart rows that are the same but for spacing and case; characters of
-        the solution, or of the question where there is none; tokens; whether the reference answer is
-        a plain number, which the verifier can surely read.
+        The problem; its places in both orders; a hash that distinguishes rows that differ in spacing or case only; characters
+        of the solution, or else of the question; tokens; whether the reference answer is a plain number, surely readable.
     """
     solution = row.get("solution", "")
     drawn = key = int(hash_place(seed, drawing, row["problem_id"], solution)[:16], 16)
@@ -106,15 +105,15 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tu
 
 
 class RowPool:
-    """The well-formed rows of a training source.
+    """The usable rows of a training source.
 
     Attributes:
         use: sft or rl.
         first: Number of its first row in the signatures of all questions.
         examples: Signatures of questions with their solutions.
-        left: Whether each row left the pool.
-        told: (set, reason, row) of some rows that left, whose places are still to be told.
-        pairs: Some near-duplicates, each with the row that stays instead.
+        left: Whether each row has been left out.
+        shown: (set, reason, row) of some rows that were left out, whose places have to be looked up.
+        pairs: Some near-duplicates, each with the row that is kept instead.
     """
 
     def __init__(self, folder: Path, use: str, dropped: Dropped, questions: Signatures):
@@ -124,7 +123,7 @@ class RowPool:
         self.questions, self.first = questions, len(questions)
         self.examples = Signatures(folder / "examples")
         self.left = np.zeros(0, bool)
-        self.told: list[tuple[str, str, int]] = []
+        self.shown: list[tuple[str, str, int]] = []
         self.pairs: list[tuple[int, int]] = []
         self.columns = {name: array("Q") for name in NUMBERS}
 
@@ -132,7 +131,7 @@ class RowPool:
         return self.spool.rows
 
     def add(self, texts: pa.RecordBatch, numbers: np.ndarray) -> None:
-        """Adds rows: their texts, columns NAMES, and what `measure` returned of each, rows in the order of NUMBERS."""
+        """Adds rows: their texts, columns NAMES, and what `measure` returned for each, one row per name of NUMBERS."""
         for column, values in zip(self.columns.values(), numbers, strict=True):
             column.frombytes(values.tobytes())
         self.spool.add(numbers[NUMBERS.index("keys")], texts)
@@ -142,11 +141,10 @@ class RowPool:
         return np.frombuffer(self.columns[name], np.uint64)
 
     def remove_duplicates(self, threshold: float) -> None:
-        """Leaves out what says the same, or nearly the same, as another row; which one stays does not depend on their order.
+        """Leaves out duplicates and near-duplicates; which one is kept does not depend on their order.
 
         Args:
-            threshold: Least similarity of near-duplicates: of SFT examples with their solutions, of RL prompts alone; 0 keeps
-                them.
+            threshold: Minimum similarity of near-duplicates, SFT examples with their solutions; 0 keeps them.
         """
         order = np.lexsort((self.get("versions"), self.get("places")))
         places = self.get("places")[order]
@@ -161,18 +159,12 @@ class RowPool:
             self.pairs = list(near.items())[:EXAMPLES_OF_A_REASON]
 
     def leave_out(self, rows: np.ndarray, reason: str, use: str = "") -> None:
-        """Counts rows that leave; where they stand is told when their texts are read again.
-
-        Args:
-            rows: Their numbers.
-            reason: Why they leave.
-            use: The set that they leave; the pool's own unless given.
-        """
+        """Leaves out rows of the pool, or counts rows left out of another set; `read` looks up their places."""
         if not len(rows):
             return
         self.dropped.counts[use or self.use, reason] += len(rows)
         first = rows[np.argsort(self.get("keys")[rows], kind="stable")[:EXAMPLES_OF_A_REASON]]
-        self.told += [(use or self.use, reason, row) for row in first.tolist()]
+        self.shown += [(use or self.use, reason, row) for row in first.tolist()]
         if use in ("", self.use):
             self.left = ~self.alive
             self.left[rows] = True
@@ -183,12 +175,12 @@ class RowPool:
         return ~np.pad(self.left, (0, len(self) - len(self.left)))
 
     def order(self, alive: np.ndarray | None = None) -> np.ndarray:
-        """Returns the numbers of these rows, or of all that are still in the pool, in the order of drawing."""
+        """Returns the numbers of these rows, or of all in the pool, in the order of drawing."""
         rows = np.flatnonzero(self.alive if alive is None else alive)
         return rows[np.argsort(self.get("places")[rows], kind="stable")]
 
     def list_problems(self, alive: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns of these rows, or of all still in the pool, the first that asks each problem, and the ids of the problems."""
+        """Returns the first row of each problem of these rows, or of all in the pool, and the ids of the problems."""
         drawn = self.order(alive)
         problems, firsts = np.unique(self.get("problems")[drawn], return_index=True)
         return drawn[firsts], problems
@@ -204,7 +196,7 @@ class RowPool:
         return [problems[row] for row in rows.tolist()]
 
     def list_questions(self, rows: np.ndarray) -> Iterator[tuple[int, str, str]]:
-        """Yields (place in `rows`, problem_id, question) of rows, in an order of no meaning."""
+        """Yields (place in `rows`, problem_id, question) of rows, in no particular order."""
         places = np.full(len(self), -1)
         places[rows] = np.arange(len(rows))
         for table in self.spool.scan():
@@ -213,14 +205,14 @@ class RowPool:
             yield from zip(found[found >= 0].tolist(), *(column.to_pylist() for column in some.columns), strict=True)
 
     def read(self) -> Iterator[pa.Table]:
-        """Yields rows with their numbers in the order of writing, and notes where those stand that were left out."""
-        asked: dict[int, dict] = {number: {} for number in [*itertools.chain(*self.pairs), *(row for *_, row in self.told)]}
+        """Yields rows with their numbers in the order of writing, and looks up the places of those that were left out."""
+        asked: dict[int, dict] = {number: {} for number in [*itertools.chain(*self.pairs), *(row for *_, row in self.shown)]}
         for table in self.spool.read():
             numbers = table["row"].to_numpy()
             for place in np.flatnonzero(np.isin(numbers, list(asked))).tolist():
                 asked[numbers[place]] = table.slice(place, 1).to_pylist()[0]
             yield table
-        for use, reason, row in self.told:
+        for use, reason, row in self.shown:
             self.dropped.locate(use, reason, asked[row]["place"])
         for row, stays in self.pairs:
             texts = (asked[row]["question"], asked[stays]["question"])

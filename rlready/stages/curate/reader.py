@@ -1,4 +1,4 @@
-"""The sources of one run: opened at the revision that plan saw, counted, and described for the card."""
+"""The sources of a run: opened at the revision that plan saw, counted, and described for the card."""
 
 import itertools
 from collections import Counter
@@ -16,11 +16,9 @@ class SourceReader:
     """Reads the sources of a run.
 
     Attributes:
-        settings: Names of the sources, mirror and seed.
-        dropped: Counts what is left out.
         uses: (name of the source, registry) by use, as in `list_sources`.
-        places: Where the problems of evaluation sets stand, by their id.
-        described: What was read, by the key of the source, for the card.
+        places: Places of the problems of evaluation sets, by their id.
+        described: Entries of the card, by key of the source.
         read: Rows read, by use.
     """
 
@@ -32,21 +30,16 @@ class SourceReader:
         self.read: Counter = Counter()
 
     def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
-        """Returns a source and its raw rows.
-
-        Args:
-            use: sft, rl, predictors, evaluation or decontaminate.
-            name: Of the source.
-            registry: Which to look into first.
+        """Returns a source and its raw rows; arguments as in `read_problems`.
 
         Raises:
-            InputError: If it has changed since plan looked at it, or has another number of rows than its entry says.
+            InputError: If it has changed since plan read it, or does not have the number of rows of its entry.
         """
         settings = self.settings
         source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
         revision = self.revisions.get(source.key, "")
         if source.path and examine(source, settings.seed).digest != revision:
-            raise InputError(f"{name}: has changed since plan looked at it ({revision}); start the run again")
+            raise InputError(f"{name}: has changed since plan read it ({revision}); start the run again")
         described = self.described[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
 
         split = "evaluation" if use == "decontaminate" else use
@@ -63,13 +56,13 @@ class SourceReader:
         return source, read()
 
     def read_problems(self, use: str, name: str, registry: str, wanted: int, taken: Set[str] = frozenset()) -> list[dict]:
-        """Returns the well-formed problems of an evaluation set, each once; of an endless one as many as wanted.
+        """Returns the usable problems of an evaluation set, each once.
 
         Args:
             use: evaluation, predictors or decontaminate.
             name: Of the source.
-            registry: Which to look into first.
-            wanted: Problems of an endless source.
+            registry: Which registry has precedence.
+            wanted: How many problems of an endless source.
             taken: Ids of problems to leave out.
 
         Raises:
@@ -101,12 +94,12 @@ class SourceReader:
         return rows
 
     def require_some(self, rows: Sized, use: str, name: str) -> None:
-        """Raises InputError if a source has no row that can be used, with the reasons."""
+        """Raises InputError with the reasons if a source has no usable row."""
         if not len(rows):
             raise InputError(f"{name}: no usable {use} row ({self.dropped.count(use) or 'the source is empty'})")
 
     def require(self, rows: int, wanted: int, name: str, use: str | tuple[str, str], what: str) -> None:
-        """Raises InputError if there are fewer rows than wanted, with the reasons for which others were left out."""
+        """Raises InputError with the reasons if there are fewer rows than wanted."""
         if rows < wanted:
             sets = dict.fromkeys((use if isinstance(use, str) else use[0], name.lower()))
             left_out = "; ".join(filter(None, map(self.dropped.count, sets)))

@@ -1,4 +1,4 @@
-"""From raw rows to training rows: all that can be said of a row by itself, in as many processes as there are cores."""
+"""From raw rows to a pool of training rows: everything that a row decides by itself, in one process per core."""
 
 import itertools
 import multiprocessing
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +20,18 @@ from rlready.data.sources import Chunk
 from rlready.errors import InputError
 from rlready.stages.curate.duplicates.contamination import Contamination, Match, Text, list_words
 from rlready.stages.curate.duplicates.near_duplicates import sign
-from rlready.stages.curate.pool import NAMES, measure
+from rlready.stages.curate.evaluation import EvaluationSets
+from rlready.stages.curate.pool import NAMES, RowPool, measure
+from rlready.stages.curate.reader import SourceReader
 from rlready.verifier import verify
 
-# Fewer chunks are sooner done here than handed to processes.
+# Fewer chunks are done sooner here than by other processes.
 CHUNKS_HERE = 8
-CHUNKS_WAITING = 3  # a process
+CHUNKS_WAITING = 3  # per process
+# Rows of an endless source generated per row wanted, if limits leave most of them out.
+MOST_TRIES = 20
+# Problems of an endless source generated per RL prompt wanted, if the pass rate is limited.
+PROBLEMS_A_PROMPT = 16
 UNVERIFIED = "the verifier cannot tell whether the trace ends in the answer"
 
 
@@ -33,10 +40,10 @@ class Refined:
     """What became of a chunk.
 
     Attributes:
-        rows: Texts of the rows that stay, columns NAMES, and what `measure` said of them, rows in the order of NUMBERS.
-        questions: What `sign` says of the questions, where near-duplicates are looked for.
+        rows: Texts of the rows that are kept, columns NAMES, and what `measure` returned of them, rows as in NUMBERS.
+        questions: What `sign` returned of the questions, if near-duplicates are left out.
         examples: The same of questions with their solutions.
-        parts: (what, place) of what was left out of, or added to, rows that stay.
+        parts: (what, place) of changes to rows that are kept.
         dropped: (reason, place) of rows that are malformed or unwanted.
         matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
     """
@@ -51,17 +58,9 @@ class Refined:
 
 @dataclass(frozen=True)
 class Refiner:
-    """Decides what becomes of the rows of a training source.
+    """Decides what becomes of the rows of a training source."""
 
-    Attributes:
-        use: sft or rl.
-        source: What the rows come from.
-        settings: Thresholds and switches.
-        evaluated: The evaluation problems.
-        count_tokens: Counts tokens of texts, where that is asked for.
-    """
-
-    use: str
+    use: str  # sft or rl
     source: Source
     settings: Curate
     evaluated: Contamination
@@ -74,7 +73,7 @@ class Refiner:
         for place, raw in chunk.read():
             noted: list[str] = []
             try:
-                # What RL is going to ask is chosen among all rows, and its answers are looked at then (`draw_judged`).
+                # `draw_judged` checks the answers of the rows that RL uses.
                 row = read_problem(raw, self.use == "sft", self.source, noted.append, judged=False)
                 words = Text(row["question"])
                 if match := self.evaluated.find(row["problem_id"], words):
@@ -94,7 +93,7 @@ class Refiner:
             return
         right = ADDED not in noted and verify(row["solution"], row["answer"], row["format"])
         if right is None:
-            # It leaves, since `verified` says that what stays was verified; but it may well be right.
+            # Left out, since `verified` keeps only what was verified; but it may be right.
             raise InputError(UNVERIFIED)
         if not right:
             raise InputError("the trace does not end in the answer")
@@ -140,18 +139,10 @@ def _refine(chunk: Chunk) -> Refined:
 
 
 def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
-    """Yields what becomes of chunks, in their order; beyond the first few, in processes of their own.
-
-    Args:
-        refiner: What to do; a fork shares the evaluation problems in it instead of copying them.
-        chunks: Raw rows.
-
-    Yields:
-        One result a chunk.
-    """
+    """Yields what becomes of each chunk, in order; after the first few, from forks, which share the evaluation problems."""
     chunks, processes = iter(chunks), len(os.sched_getaffinity(0))
     if refiner.source.name == BUILTIN:
-        # Made one by one until there are enough, which only this process knows.
+        # Generated until there are enough, which only this process knows.
         yield from map(refiner.refine, chunks)
     here = CHUNKS_HERE if processes > 1 else None
     yield from map(refiner.refine, itertools.islice(chunks, here))
@@ -167,3 +158,51 @@ def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def fill_pool(
+    reader: SourceReader,
+    use: str,
+    evaluation: EvaluationSets,
+    folder: Path,
+    count_tokens: Callable[[list[str]], list[int]] | None,
+) -> RowPool:
+    """Reads a training source, `sft` or `rl`, and returns the rows that are kept, with their texts in the folder.
+
+    Raises:
+        InputError: If the source cannot be read, or no row is kept.
+    """
+    settings, pool = reader.settings, RowPool(folder / use, use, reader.dropped, evaluation.questions)
+    name, registry = reader.uses[use]
+    source, chunks = reader.open(use, name, registry)
+    if name == BUILTIN:
+        wanted = settings.rl_problems * (PROBLEMS_A_PROMPT if settings.needs_pass_rates else 1)
+        if use == "sft":
+            own_rl = 0 if settings.rl_data else wanted
+            wanted = settings.sft_examples + settings.heldout_problems + own_rl
+        chunks = _take_until(pool, wanted, chunks)
+    refiner = Refiner(use, source, settings, evaluation.contamination, count_tokens)
+    for refined in refine_all(refiner, chunks):
+        for reason, place in refined.dropped:
+            reader.dropped.add(use, reason, place)
+        for what, place in refined.parts:
+            reader.dropped.parts.add(use, what, place)
+        for place, question, match, exact in refined.matches:
+            reader.dropped.add_match(use, place, question, match, exact)
+        if refined.rows:
+            pool.add(*refined.rows)
+        if refined.questions:
+            pool.questions.add(*refined.questions)
+        if refined.examples:
+            pool.examples.add(*refined.examples)
+    reader.require_some(pool, use, name)
+    return pool
+
+
+def _take_until(pool: RowPool, wanted: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yields rows of an endless source until the pool has as many as wanted, or most of them are left out."""
+    asked = 0
+    while (missing := wanted - len(np.unique(pool.get("places")))) > 0 and asked < MOST_TRIES * wanted:
+        for chunk in itertools.islice(chunks, missing):
+            asked += 1
+            yield chunk

@@ -1,4 +1,4 @@
-"""The sets as Parquet files, with what the card says of each, and a digest of the rows."""
+"""The sets as Parquet files, with an entry of the card and a digest of the rows for each."""
 
 import hashlib
 from collections import deque
@@ -16,10 +16,7 @@ TABLES_AHEAD = 2
 
 
 def write_set(path: Path, tables: Iterable[pa.Table]) -> dict | None:
-    """Writes a set and returns its entry of the card: rows, problems, digest and quantiles of its lengths in characters.
-
-    Of a set without rows there is neither a file nor an entry.
-    """
+    """Writes a set, unless it is empty, and returns its entry: rows, problems, digest, quantiles of lengths in characters."""
     digest, problems, lengths = RowsDigest(), [], []
     writer: pq.ParquetWriter | None = None
     waiting: deque[Future[None]] = deque()
@@ -30,7 +27,7 @@ def write_set(path: Path, tables: Iterable[pa.Table]) -> dict | None:
         problems.append(np.frombuffer(bytes.fromhex("".join(table["problem_id"].to_pylist())), ">u8"))
         lengths.append(pc.utf8_length(table["solution" if "solution" in table.column_names else "question"]))
 
-    # Tables are written while the next ones are read and sorted.
+    # Tables are written while the next ones are read.
     with ThreadPoolExecutor(1) as thread:
         for table in _split_tables(tables, ROWS_AT_ONCE):
             writer = writer or pq.ParquetWriter(path, table.schema)
@@ -52,14 +49,13 @@ def write_set(path: Path, tables: Iterable[pa.Table]) -> dict | None:
 
 
 def make_table(rows: Iterable[dict]) -> list[pa.Table]:
-    """Returns a table of rows of which some may lack a column, such as the number of options."""
+    """Returns a table of rows, some of which may lack a column such as the number of options."""
     rows = list(rows)
     kinds = {name: pa.string() if isinstance(value, str) else pa.int64() for row in rows for name, value in row.items()}
     return [pa.Table.from_pylist(rows, pa.schema(list(kinds.items())))]
 
 
 def _split_tables(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Yields tables of this many rows, the last of what is left."""
     waiting: list[pa.Table] = []
     rows = 0
     for table in tables:
@@ -74,16 +70,16 @@ def _split_tables(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 
 class RowsDigest:
-    """SHA-256 of rows, whatever the tables they come in; a file's bytes would change with the library that writes it.
+    """SHA-256 of rows, however they are split into tables; the bytes of a file would change with the library that writes it.
 
-    Every column has two digests of its own: of its lengths in bytes (64 bits each, -1 for null) and of its contents.
+    Each column has two digests: of its lengths in bytes (64 bits each, -1 for null) and of its contents.
     """
 
     def __init__(self):
         self._columns: dict[str, tuple[hashlib._Hash, hashlib._Hash]] = {}
 
     def update(self, table: pa.Table) -> None:
-        """Adds rows; their columns are texts and integers, in any order, the same in every table."""
+        """Adds rows; columns are texts and integers, in any order, the same in every table."""
         for name, column in zip(table.column_names, table.columns, strict=True):
             lengths, contents = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
             if pa.types.is_string(column.type):

@@ -1,5 +1,6 @@
-"""What becomes of each row of the pool: held out, an RL prompt, an SFT example of some rank, or nothing."""
+"""What becomes of each row of a pool: held-out example, RL prompt, SFT example with its ranks, or nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,15 @@ import numpy as np
 from rlready.config import SUBSETS, Curate
 from rlready.stages.curate.card import NOT_DRAWN, Dropped
 from rlready.stages.curate.difficulty import PassRates
-from rlready.stages.curate.duplicates.copies import find_copies
-from rlready.stages.curate.evaluation import NEAR, EvaluationSets
+from rlready.stages.curate.evaluation import NEAR, EvaluationSets, find_copies
 from rlready.stages.curate.pool import EXAMPLE, RowPool, hash_place
 from rlready.stages.curate.reader import SourceReader
-from rlready.stages.curate.references import draw_judged
+from rlready.verifier import describe_reference
+
+UNREADABLE = "the verifier cannot read the answer"
+BY_TEXT = "only the exact text of the reference answer would be right"
+# RL prompts that are checked in one pass over the pool: those wanted and some more, since few are left out.
+SPARE, FEWEST = 1.25, 64
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,11 @@ class Split:
 
 
 def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
-    """Leaves out duplicates, near-duplicates and what is near to an evaluation problem, and groups the rest by question.
-
-    Args:
-        evaluation: The evaluation problems.
-        pools: The training sources.
-        dropped: Counts what is left out.
+    """Leaves out duplicates, near-duplicates and what resembles an evaluation problem, and groups the rest by question.
 
     Returns:
-        For each pool the group of each row, in all pools the same for near-duplicate questions: the id, as a number, of the
-        problem that leads it; 0 for rows that left.
+        For each pool the group of each row: the id, as a number, of the first of its near-duplicate problems in all pools; 0
+        for rows that are left out.
     """
     asked, ids = [], []
     found: list[np.ndarray] = []
@@ -65,7 +65,7 @@ def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropp
 
 
 def draw_problems(pool: RowPool, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Returns one row of each group of problems, in an order of drawing in which the number of its rows has no part."""
+    """Returns one row of each group of problems, in an order that does not depend on the numbers of rows."""
     drawn = pool.order()
     named, firsts = np.unique(groups[drawn], return_index=True)
     places = [hash_place(seed, "problem", f"{group:016x}") for group in named.tolist()]
@@ -82,13 +82,7 @@ def find_copies_of(
 
 
 def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:
-    """Draws held-out problems, RL prompts and the SFT pool by problem, near-duplicate questions counting as one.
-
-    Args:
-        reader: Settings, and counts for messages.
-        pool: The SFT source.
-        groups: Group of each row's problem.
-        rates: The base model's pass rates, where they decide.
+    """Draws held-out problems, RL prompts and the SFT pool of the SFT source by group of problems.
 
     Raises:
         InputError: If there are too few rows.
@@ -96,7 +90,7 @@ def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: P
     settings = reader.settings
     drawn = draw_problems(pool, groups, settings.seed)
     own_rl = 0 if settings.rl_data else settings.rl_problems
-    # Without RL nothing else is drawn from what is held out: there may be fewer.
+    # Without RL there may be fewer held-out problems.
     wanted = settings.heldout_problems + own_rl + 1 if settings.rl_problems else 1
     reader.require(len(drawn), wanted, "SFT", "sft", "held-out and RL problems")
     first, others = np.split(drawn, [settings.heldout_problems])
@@ -119,32 +113,66 @@ def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: P
     return Split(heldout, asked, _rank(pool, in_pool, settings))
 
 
-def draw_own_prompts(
-    reader: SourceReader, trained: RowPool, pool: RowPool, groups: list[np.ndarray], rates: PassRates
-) -> list[dict]:
-    """Returns RL prompts from a source of their own that share no problem with the SFT source.
+def draw_judged(
+    pool: RowPool, rows: np.ndarray, wanted: int, rates: PassRates, find_shared: Callable, shared: str
+) -> np.ndarray:
+    """Returns the first rows that RL can learn from: in no other set, judged by the verifier, and with the right pass rate.
+
+    With a reference answer that the verifier cannot read, every completion is wrong; with one that it can match only as text,
+    right answers in other words are wrong. Answers are checked in the order of drawing until there are enough, since each takes
+    a millisecond and a pool may hold millions; plain numbers are known already.
 
     Args:
-        reader: Settings, and counts for messages.
-        trained: The SFT source.
-        pool: The RL source.
-        groups: Group of each row's problem, of both.
-        rates: The base model's pass rates, where they decide.
+        pool: Source of the rows; counts what is left out of set rl.
+        rows: In the order of drawing.
+        wanted: How many.
+        rates: The base model's pass rates.
+        find_shared: Returns which rows resemble a problem of another set.
+        shared: The reason why these are left out.
+    """
+    drawn, size = np.zeros(0, np.int64), max(int(SPARE * wanted), FEWEST)
+    while len(drawn) < wanted and len(rows):
+        some, rows, size = rows[:size], rows[size:], 2 * size
+        reasons = _find_reasons(pool, some)
+        reasons[find_shared(some)] = shared
+        found = rates.choose(pool, some[reasons == ""], wanted - len(drawn))
+        drawn = np.append(drawn, found)
+        # Rows after the last prompt were not needed.
+        passed = np.flatnonzero(some == drawn[-1])[0] if len(drawn) == wanted else len(some)
+        for reason in (UNREADABLE, BY_TEXT, shared):
+            pool.leave_out(some[:passed][reasons[:passed] == reason], reason, "rl")
+    return drawn
+
+
+def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
+    """Returns for each row why RL cannot learn from it, or an empty text."""
+    reasons = np.full(len(rows), "", object)
+    places = np.flatnonzero(pool.get("plain")[rows] == 0)
+    if len(places):
+        kinds = [describe_reference(row["answer"], row["format"]) for row in pool.fetch(rows[places])]
+        reasons[places] = [{None: UNREADABLE, "text": BY_TEXT}.get(kind, "") for kind in kinds]
+    return reasons
+
+
+def draw_own_prompts(reader: SourceReader, pools: list[RowPool], groups: list[np.ndarray], rates: PassRates) -> list[dict]:
+    """Returns RL prompts of the RL source, the last pool, that share no problem with the SFT source, if there is one.
 
     Raises:
         InputError: If there are too few.
     """
-    settings, problems = reader.settings, pool.get("problems")
-    pool.leave_out(np.flatnonzero(pool.alive & np.isin(problems, trained.get("problems"))), "also an SFT example")
-    rows, used = np.flatnonzero(pool.alive), trained.list_problems()[0]
-    near = pool.questions.find_copies(used + trained.first, rows + pool.first, settings.near_duplicates) >= 0
-    pool.leave_out(rows[near | np.isin(groups[1][rows], groups[0][used])], "nearly an SFT example")
+    settings, (*others, pool) = reader.settings, pools
+    problems = pool.get("problems")
+    for trained in others:
+        pool.leave_out(np.flatnonzero(pool.alive & np.isin(problems, trained.get("problems"))), "also an SFT example")
+        rows, used = np.flatnonzero(pool.alive), trained.list_problems()[0]
+        near = pool.questions.find_copies(used + trained.first, rows + pool.first, settings.near_duplicates) >= 0
+        pool.leave_out(rows[near | np.isin(groups[-1][rows], groups[0][used])], "nearly an SFT example")
 
     def find_trained(rows: np.ndarray) -> np.ndarray:
-        _, found = find_copies_of(settings, pool, rows, trained, used)
+        found = {problem for trained in others for problem in find_copies_of(settings, pool, rows, trained, used)[1]}
         return np.isin(problems[rows], np.array([int(problem, 16) for problem in found], np.uint64))
 
-    drawn = draw_problems(pool, groups[1], settings.seed)
+    drawn = draw_problems(pool, groups[-1], settings.seed)
     drawn = draw_judged(pool, drawn, settings.rl_problems, rates, find_trained, "nearly an SFT example")
     chosen = np.isin(np.arange(len(pool)), drawn)
     pool.leave_out(np.flatnonzero(pool.alive & ~chosen), f"{NOT_DRAWN} curate_rl_problems")
@@ -156,7 +184,6 @@ def draw_own_prompts(
 
 
 def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:
-    """Returns each row's rank in each subset, -1 for rows that are not among these."""
     rows = rows[np.argsort(pool.get("keys")[rows], kind="stable")]
     by_tokens = settings.match == "tokens"
     lengths = pool.get("tokens" if by_tokens else "lengths")[rows].astype(np.int64)
@@ -168,16 +195,12 @@ def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.nda
 
 
 def rank_subsets(lengths: np.ndarray, by_tokens: bool = False) -> dict[str, np.ndarray]:
-    """Returns a rank for each subset kind; the n examples of a subset are those of rank below n.
+    """Returns the rank of every example in each subset; the n examples of a subset are those of rank below n.
 
     Args:
-        lengths: Of each example, in the random order; ties are broken by that order. mixed takes the shortest and the
-            longest in turn.
-        by_tokens: Whether a subset of n examples shall instead have at most as many tokens as the first n of the random order,
-            and as many examples as fit; lengths are tokens then.
-
-    Returns:
-        For each subset, the rank of every example.
+        lengths: Of each example, in the random order, which breaks ties. `mixed` alternates between the shortest and longest.
+        by_tokens: Whether lengths are tokens, and a subset of n examples is as many as fit into the tokens of the first n of
+            the random order.
     """
     shortest, longest = np.argsort(lengths, kind="stable"), np.argsort(-lengths, kind="stable")
     mixed = np.stack([shortest, longest], 1).ravel()

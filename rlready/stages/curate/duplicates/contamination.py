@@ -18,7 +18,7 @@ from rlready.data.identity import unify_characters
 from rlready.stages.curate.duplicates.operators import list_operators
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
-# What looks of LaTeX differ by from copy to copy.
+# Formatting of LaTeX that differs from copy to copy.
 LOOKS = re.compile(r"\\(?:left|right|text|mathrm|mathbf|displaystyle|dfrac|tfrac|frac|quad|,|;|!|:)")
 # Words and numbers; in scripts that do not separate words, letters.
 WORD = re.compile(r"[a-z]+|\d+|[^\W\d_]")
@@ -26,14 +26,14 @@ ASCII_NUMBER = re.compile("[0-9]+")
 ASCII_WORDS = str.maketrans({code: " " for code in range(128) if not chr(code).isalnum()})
 # Shorter problems are compared as a whole only: nearly all of "Simplify the expression a+1+a-2" is in other problems.
 LEAST_GRAMS = 10
-# From so many digits on they may stand within the training problem's, which may say more ("give your answer as m + n").
+# With at least this many digits, they may be within those of the training problem ("give your answer as m + n").
 DIGITS_THAT_TELL = 6
-# Where there are fewer than two digits to tell a problem from its variants, nearly all of it must be found.
+# With fewer than two digits to distinguish a problem from its variants, nearly all of it must be found.
 OVERLAP_WITHOUT_NUMBERS = 0.95
 
 
 def compile_eraser(characters: str) -> Callable[[str], str]:
-    """Returns what takes all characters of a class, such as `[^0-9]`, out of a text: twenty times as fast as `re` in ASCII."""
+    """Returns a function that removes all characters of a class, such as `[^0-9]`: in ASCII twenty times as fast as `re`."""
     pattern = re.compile(f"{characters}+")
     table = bytes(code for code in range(128) if pattern.match(chr(code)))
 
@@ -57,10 +57,12 @@ erase_all_but_digits = compile_eraser(r"\D")
 
 
 def list_words(text: str) -> list[str]:
-    """Returns the words and numbers of a text, without its figures and the looks of its LaTeX."""
-    if "[asy]" in text:
-        text = FIGURE.sub(" ", text)
-    text = unify_characters(LOOKS.sub(" ", text) if "\\" in text else text).casefold()
+    """Returns the words and numbers of a text, without its figures and the formatting of its LaTeX."""
+    return _split_words(FIGURE.sub(" ", unify_characters(text)))
+
+
+def _split_words(text: str) -> list[str]:
+    text = (LOOKS.sub(" ", text) if "\\" in text else text).casefold()
     # What WORD finds in ASCII, four times as fast.
     return ASCII_NUMBER.sub(r" \g<0> ", text).translate(ASCII_WORDS).split() if text.isascii() else WORD.findall(text)
 
@@ -71,7 +73,7 @@ def list_grams(words: list[str], n: int) -> list[str]:
 
 
 class Text:
-    """What a problem is compared by: its words, its digits, and its figure's digits, since copies often lack the figure."""
+    """What problems are compared by: words, digits, and the digits of a figure apart, since copies often lack the figure."""
 
     def __init__(self, question: str):
         self.figure, question = "", unify_characters(question)
@@ -82,16 +84,16 @@ class Text:
 
     @cached_property
     def words(self) -> list[str]:
-        """The words and numbers; what has other digits is never asked for them."""
-        return list_words(self.question)
+        """The words and numbers; not needed of a text with other digits."""
+        return _split_words(self.question)
 
     @cached_property
     def operators(self) -> str:
-        """The numbers with the operators and signs beside them; few texts come so close to another that it matters."""
+        """The numbers with the operators and signs beside them; needed of few texts."""
         return list_operators(self.question)
 
     def has_numbers_of(self, evaluation: "Text") -> bool:
-        """Says whether digits, signs and operators are those of an evaluation problem; many may stand among others."""
+        """Returns whether the numbers, signs and operators are those of an evaluation problem, or contain many."""
         same = self.digits == evaluation.digits
         inside = len(evaluation.digits) >= DIGITS_THAT_TELL and evaluation.digits in self.digits
         figures = not self.figure or not evaluation.figure or self.figure == evaluation.figure
@@ -106,7 +108,7 @@ class Contamination:
 
     Attributes:
         ngram: Words of an n-gram; 0 leaves only exact matches.
-        overlap: Least share of an evaluation problem's n-grams that makes a match.
+        overlap: Minimum share of an evaluation problem's n-grams that makes a match.
     """
 
     def __init__(self, ngram: int, overlap: float):
@@ -134,7 +136,7 @@ class Contamination:
         return max(self.find_all(problem_id, text), key=lambda match: match.overlap, default=None)
 
     def find_all(self, problem_id: str, text: Text) -> list[Match]:
-        """Returns the evaluation problem that a training problem is, or else all that it resembles beyond the threshold."""
+        """Returns the evaluation problem that a training problem is, or else all that it resembles."""
         if problem_id in self.same:
             return [self.same[problem_id]]
         if not self._may_have_numbers_of_any(text.digits):
@@ -149,7 +151,7 @@ class Contamination:
         return matches
 
     def _may_have_numbers_of_any(self, digits: str) -> bool:
-        """Says whether digits can be those of an evaluation problem: far sooner told than whether words are."""
+        # Far faster than comparing words.
         starts = range(len(digits) - DIGITS_THAT_TELL + 1)
         return digits in self.digits or any(digits[at : at + DIGITS_THAT_TELL] in self.digits for at in starts)
 
@@ -157,7 +159,7 @@ class Contamination:
         return self.overlap if len(evaluation.digits) > 1 else max(self.overlap, OVERLAP_WITHOUT_NUMBERS)
 
     def _index(self) -> dict[str, list[int]]:
-        """Returns problems by their rarest n-grams: so many that whoever shares enough of all shares one of these."""
+        """Returns problems by their rarest n-grams, so many that a text with enough of all n-grams has one of these."""
         common = Counter(gram for *_, grams in self.near for gram in grams)
         index = defaultdict(list)
         for place, (_, text, grams) in enumerate(self.near):

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from rlready.stages.curate.duplicates.contamination import compile_eraser, list_
 from rlready.stages.curate.duplicates.operators import ALIKE, OPERATORS
 
 HASHES = 128
+# Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
+BANDS = HASHES // 4
 SHINGLE = 5  # words
 erase_all_but_symbols = compile_eraser(r"[^\d+*/^=<>-]")
 SPACE = re.compile(r"\s+")
@@ -64,7 +67,10 @@ def _digest(texts: Iterable[str]) -> bytes:
 
 
 class Signatures:
-    """Signatures of texts, on disk, and digests of what must be the same, in memory; a text's number is the count before it."""
+    """Signatures of texts, on disk, and digests of what near-duplicates share, in memory; texts are numbered as they are added.
+
+    A threshold is the minimum estimated Jaccard similarity of near-duplicates; at 0 there are none.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -82,140 +88,125 @@ class Signatures:
             file.write(signatures)
 
     def find(self, order: np.ndarray, threshold: float) -> dict[int, int]:
-        """Returns what `find_near` does for these texts, where their answers are the same too."""
+        """Returns the texts to leave out so that no two of the rest are near-duplicates with one answer, each with its leader.
+
+        Args:
+            order: Numbers of texts; of two near-duplicates the first one stays, unless it is left out itself.
+            threshold: Minimum similarity, above 0.
+        """
         if not self.symbols:
             return {}
-        return find_near(self._open(), np.concatenate(self.symbols) ^ np.concatenate(self.answers), order, threshold)
+        same = np.concatenate(self.symbols) ^ np.concatenate(self.answers)
+        leaders = _Comparison(self._open(), same, threshold).group(order)
+        return {int(order[place]): int(order[leaders[place]]) for place in np.flatnonzero(leaders != np.arange(len(order)))}
 
     def group(self, rows: np.ndarray, threshold: float) -> np.ndarray:
-        """Returns what `group_near` does for these texts, whatever is given as their answers; at threshold 0 each alone."""
+        """Returns for each of these texts the place among them of the first of its group, whatever their answers.
+
+        Each is a near-duplicate of the first of its group, and no two first ones are near. Groups of all that is linked would
+        be chains, in which the last has nothing in common with the first.
+        """
         if not threshold or not len(rows):
             return np.arange(len(rows))
-        return group_near(self._open(), np.concatenate(self.symbols), rows, threshold)
+        return _Comparison(self._open(), np.concatenate(self.symbols), threshold).group(rows)
 
     def find_copies(self, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-        """Returns what the function `find_copies` does for these texts; at threshold 0 none is a copy."""
+        """Returns for each of other texts the place in `ones` of one that it is a near-duplicate of, or -1."""
         if not threshold or not len(ones) or not len(others):
             return np.full(len(others), -1)
-        return find_copies(self._open(), np.concatenate(self.symbols), ones, others, threshold)
+        return _Comparison(self._open(), np.concatenate(self.symbols), threshold).find_copies(ones, others)
 
     def _open(self) -> np.ndarray:
         return np.memmap(self.path, np.uint16, "r", shape=(len(self), HASHES))
 
 
-def find_near(signatures: np.ndarray, same: np.ndarray, order: np.ndarray, threshold: float) -> dict[int, int]:
-    """Finds the rows to leave out so that no two of the rest are near-duplicates.
+@dataclass(frozen=True)
+class _Comparison:
+    signatures: np.ndarray  # (texts, HASHES)
+    same: np.ndarray  # of each text, a digest of what must not differ
+    threshold: float
 
-    Args:
-        signatures: MinHash signatures, one row a text.
-        same: Of each text, a digest of what must not differ.
-        order: Row numbers; of two near-duplicates the one that comes first here stays, if it does not leave itself.
-        threshold: Least estimated Jaccard similarity of near-duplicates.
+    def find_copies(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        copied = np.full(len(others), -1)
+        for band in range(BANDS):
+            sorting, key = self._sort(band, ones)
+            # Most rows meet none, which the last bits of their keys tell sooner than a search.
+            known = np.zeros(1 << KEY_BITS, bool)
+            known[key % len(known)] = True
+            places = np.flatnonzero(copied < 0)
+            keys = self._get_keys(band, others[places])
+            places, keys = places[known[keys % len(known)]], keys[known[keys % len(known)]]
+            at, end = np.searchsorted(key, keys), np.searchsorted(key, keys, "right")
+            while (meets := at < end).any():
+                places, at, end = places[meets], at[meets], end[meets]
+                near = self._are_near(ones[sorting[at]], others[places])
+                copied[places[near]] = sorting[at[near]]
+                places, at, end = places[~near], at[~near] + 1, end[~near]
+        return copied
 
-    Returns:
-        For each row to leave out, the row that stays instead, in the order of `order`.
-    """
-    leaders = group_near(signatures, same, order, threshold)
-    return {int(order[place]): int(order[leaders[place]]) for place in np.flatnonzero(leaders != np.arange(len(order)))}
+    def group(self, rows: np.ndarray) -> np.ndarray:
+        linked = np.arange(len(rows))
+        members: dict[int, list[int]] = {}
+        for band in range(BANDS):
+            sorting, key = self._sort(band, rows)
+            meets = key[1:] == key[:-1]
+            inside = np.r_[False, meets] | np.r_[meets, False]
+            self._join_near(rows, sorting[inside], key[inside], linked, members)
+        leaders = np.arange(len(rows))
+        places = np.flatnonzero(np.bincount(linked, minlength=len(rows))[linked] > 1)
+        places = places[np.argsort(linked[places], kind="stable")]
+        # The first of all that are linked leads those near to it, then the first of the rest, in all links at once.
+        while len(places):
+            starts = np.flatnonzero(np.r_[True, np.diff(linked[places]) != 0])
+            first = np.repeat(places[starts], np.diff(np.r_[starts, len(places)]))
+            near = self._are_near(rows[first], rows[places])
+            leaders[places[near]] = first[near]
+            places = places[~near]
+        return leaders
 
+    def _get_keys(self, band: int, rows: np.ndarray) -> np.ndarray:
+        return self.signatures.view(np.uint64)[rows, band] ^ self.same[rows]
 
-def find_copies(signatures: np.ndarray, same: np.ndarray, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    """Returns for each of other rows the place in `ones` of a row that it is a near-duplicate of, -1 where there is none.
+    def _sort(self, band: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        keys = self._get_keys(band, rows)
+        sorting = np.argsort(keys, kind="stable")
+        return sorting, keys[sorting]
 
-    Args:
-        signatures: MinHash signatures, one row a text.
-        same: Of each text, a digest of what must not differ.
-        ones: Numbers of rows.
-        others: Numbers of the rows to compare with them.
-        threshold: Least estimated Jaccard similarity of near-duplicates.
-    """
-    bands, copied = signatures.view(np.uint64), np.full(len(others), -1)
-    for band in range(bands.shape[1]):
-        key = bands[ones, band] ^ same[ones]
-        sorting = np.argsort(key, kind="stable")
-        key = key[sorting]
-        # Most rows meet none, which the last bits of their keys tell sooner than a search.
-        known = np.zeros(1 << KEY_BITS, bool)
-        known[key % len(known)] = True
-        places = np.flatnonzero(copied < 0)
-        asked = bands[others[places], band] ^ same[others[places]]
-        places, asked = places[known[asked % len(known)]], asked[known[asked % len(known)]]
-        at, end = np.searchsorted(key, asked), np.searchsorted(key, asked, "right")
-        while (meets := at < end).any():
-            places, at, end = places[meets], at[meets], end[meets]
-            near = _are_near(signatures, same, ones[sorting[at]], others[places], threshold)
-            copied[places[near]] = sorting[at[near]]
-            places, at, end = places[~near], at[~near] + 1, end[~near]
-    return copied
+    def _join_near(
+        self, rows: np.ndarray, places: np.ndarray, key: np.ndarray, groups: np.ndarray, members: dict[int, list[int]]
+    ) -> None:
+        """Joins the groups of near rows that meet in a band.
 
+        Args:
+            rows: Numbers of texts.
+            places: Places in `rows`, sorted by bucket.
+            key: Bucket of each of them.
+            groups: Group of each place in `rows`; changed.
+            members: Places of each group that has several; changed.
+        """
+        starts = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]])
+        bucket = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(key)]))
+        one = np.arange(len(key))
+        # Every row is compared with the next in its bucket, then the next but one, until each bucket is one group or ends.
+        for lag in itertools.count(1):
+            one = one[one + lag < len(key)]
+            one = one[key[one] == key[one + lag]]
+            if not len(one):
+                return
+            found = groups[places]
+            open_buckets = np.minimum.reduceat(found, starts) != np.maximum.reduceat(found, starts)
+            one = one[open_buckets[bucket[one]]]
+            apart = one[found[one] != found[one + lag]]
+            some = apart[self._are_near(rows[places[apart]], rows[places[apart + lag]])]
+            for left, right in zip(places[some].tolist(), places[some + lag].tolist(), strict=True):
+                _join(groups, members, left, right)
 
-def group_near(signatures: np.ndarray, same: np.ndarray, rows: np.ndarray, threshold: float) -> np.ndarray:
-    """Groups rows by leaders: each row is a near-duplicate of the first of its group, and no two leaders are near.
-
-    Groups of whatever is linked would be chains, in which the last says nothing of what the first says.
-
-    Args:
-        signatures: MinHash signatures, one row a text.
-        same: Of each text, a digest of what must not differ.
-        rows: Numbers of the rows to group.
-        threshold: Least estimated Jaccard similarity of near-duplicates.
-
-    Returns:
-        For each of the rows, the place in `rows` of the first one of its group.
-    """
-    # Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
-    bands = signatures.view(np.uint64)
-    linked = np.arange(len(rows))
-    members: dict[int, list[int]] = {}
-    for band in range(bands.shape[1]):
-        key = bands[rows, band] ^ same[rows]
-        sorting = np.argsort(key, kind="stable")
-        key = key[sorting]
-        meets = key[1:] == key[:-1]
-        inside = np.r_[False, meets] | np.r_[meets, False]
-        _join_near(signatures, same, rows, sorting[inside], key[inside], threshold, linked, members)
-    leaders = np.arange(len(rows))
-    places = np.flatnonzero(np.bincount(linked, minlength=len(rows))[linked] > 1)
-    places = places[np.argsort(linked[places], kind="stable")]
-    # The first of all that are linked leads those near to it, then the first of the rest, in all links at once.
-    while len(places):
-        starts = np.flatnonzero(np.r_[True, np.diff(linked[places]) != 0])
-        first = np.repeat(places[starts], np.diff(np.r_[starts, len(places)]))
-        near = _are_near(signatures, same, rows[first], rows[places], threshold)
-        leaders[places[near]] = first[near]
-        places = places[~near]
-    return leaders
-
-
-def _join_near(signatures, same, rows, places, key, threshold, groups, members) -> None:
-    """Joins the groups of near rows that meet in a band.
-
-    Args:
-        signatures: As in `group_near`.
-        same: As in `group_near`.
-        rows: As in `group_near`.
-        places: Places in `rows`, sorted by bucket.
-        key: Bucket of each of them.
-        threshold: As in `group_near`.
-        groups: Group of each place in `rows`; changed.
-        members: Places of each group that has several; changed.
-    """
-    starts = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]])
-    bucket = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(key)]))
-    one = np.arange(len(key))
-    # Every row is compared with the next in its bucket, then the next but one, until each bucket is one group or at its end.
-    for lag in itertools.count(1):
-        one = one[one + lag < len(key)]
-        one = one[key[one] == key[one + lag]]
-        if not len(one):
-            return
-        found = groups[places]
-        open_buckets = np.minimum.reduceat(found, starts) != np.maximum.reduceat(found, starts)
-        one = one[open_buckets[bucket[one]]]
-        apart = one[found[one] != found[one + lag]]
-        some = apart[_are_near(signatures, same, rows[places[apart]], rows[places[apart + lag]], threshold)]
-        for left, right in zip(places[some].tolist(), places[some + lag].tolist(), strict=True):
-            _join(groups, members, left, right)
+    def _are_near(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        near = self.same[ones] == self.same[others]
+        for start in range(0, len(ones), PAIRS_AT_ONCE):
+            some = slice(start, start + PAIRS_AT_ONCE)
+            near[some] &= (self.signatures[ones[some]] == self.signatures[others[some]]).mean(1) >= self.threshold
+        return near
 
 
 def _join(groups: np.ndarray, members: dict[int, list[int]], left: int, right: int) -> None:
@@ -229,11 +220,3 @@ def _join(groups: np.ndarray, members: dict[int, list[int]], left: int, right: i
     groups[others] = one
     one_members.extend(others)
     members[one] = one_members
-
-
-def _are_near(signatures, same, ones: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    near = same[ones] == same[others]
-    for start in range(0, len(ones), PAIRS_AT_ONCE):
-        some = slice(start, start + PAIRS_AT_ONCE)
-        near[some] &= (signatures[ones[some]] == signatures[others[some]]).mean(1) >= threshold
-    return near
