@@ -39,8 +39,6 @@ class Forecast(Record):
         points: Finished runs that it rests on.
         predictor: What it is told by.
         elsewhere: How many of the points are results of RL in other systems.
-        tried: [predictor, error without, error with it] of those that were tried beside Pass@k; the mean absolute error of
-            settings that were left out of the fit.
     """
 
     predicted: float | None = None
@@ -50,7 +48,7 @@ class Forecast(Record):
     predictor: str = ""
     reason: str = ""
     elsewhere: int | None = None
-    tried: list = field(default_factory=list)
+    tried: list = field(default_factory=list)  # second predictors, in records of older versions
 
     @property
     def made(self) -> bool:

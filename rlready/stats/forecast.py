@@ -6,13 +6,12 @@ covers too seldom (71 % for 3 settings of 3 seeds, tests/benchmarks/test_coverag
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlready.stats.correlation import correlate
-from rlready.stats.intervals import LEVEL, MIN_POINTS, bootstrap, number_clusters
+from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
 from rlready.stats.variation import find_scattered, pool_deviation
 
 MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93 % for some ratios of the two variances
@@ -30,7 +29,7 @@ def predict_new_setting(
     x: ArrayLike,
     y: Sequence[float] | np.ndarray,
     settings: Sequence[Hashable],
-    at: float | Sequence[float],
+    at: float,
     level: float = LEVEL,
 ) -> tuple[float, float, float] | None:
     """Predicts one point of a setting that has none yet, with the interval that it falls into with this probability.
@@ -41,10 +40,10 @@ def predict_new_setting(
     and Smith, Applied Regression Analysis, section 1.4).
 
     Args:
-        x: The predictor of the known points, or a row of several for each.
+        x: The predictor of the known points.
         y: Their outcomes.
         settings: The setting of each point.
-        at: The predictor of the new point, or its row.
+        at: The predictor of the new point.
         level: Coverage.
 
     Returns:
@@ -53,20 +52,21 @@ def predict_new_setting(
     """
     if len(y) < MIN_POINTS:
         return None
-    x, members = np.asarray(x, dtype=float).reshape(len(y), -1), number_clusters(settings)  # (points, predictors)
-    y, sizes = np.asarray(y, dtype=float), np.bincount(members)  # (points,), (settings,)
-    if len(sizes) < MIN_SETTINGS - 1 + x.shape[1]:
+    x, y, members = np.asarray(x, dtype=float), np.asarray(y, dtype=float), number_clusters(settings)
+    sizes = np.bincount(members)  # (settings,)
+    if len(sizes) < MIN_SETTINGS:
         return None
-    mean_x, mean_y = _average(x, members), _average(y, members)  # (settings, predictors), (settings,)
-    if np.ptp(mean_y) == 0 or (design := _design(mean_x)) is None:
+    mean_x, mean_y = _average(x, members), _average(y, members)  # (settings,)
+    if np.ptp(mean_x) == 0 or np.ptp(mean_y) == 0:
         return None
-    fit = np.linalg.pinv(design)  # (1 + predictors, settings)
-    slopes = (fit @ mean_y)[1:]
+    design = np.column_stack([np.ones(len(sizes)), mean_x])  # (settings, 2)
+    fit = np.linalg.pinv(design)  # (2, settings)
+    slope = (fit @ mean_y)[1]
     leverage = (design * fit.T).sum(1)
     weights = np.append(1.0, at) @ fit  # of the means, in the prediction
     freedom = np.array([len(sizes) - design.shape[1], len(x) - len(sizes)])
     between = ((mean_y - design @ fit @ mean_y) ** 2).sum() / freedom[0]
-    left = y - x @ slopes
+    left = y - x * slope
     within = ((left - (np.bincount(members, left) / sizes)[members]) ** 2).sum() / max(freedom[1], 1)
     # E[between] = var(u) + share var(e), and var(prediction - y) = var(u) factor + var(e) (1 + sum(weights² / sizes)).
     share, factor = ((1 - leverage) / sizes).sum() / freedom[0], 1 + (weights**2).sum()
@@ -84,60 +84,6 @@ def predict_new_setting(
 def _average(values: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Returns the mean over the points of each setting."""
     return np.array([values[members == setting].mean(axis=0) for setting in range(members.max() + 1)])
-
-
-def _design(x: np.ndarray) -> np.ndarray | None:
-    """Returns the predictors behind a column of ones, settings x (1 + predictors); None where they tell nothing apart."""
-    scaled = (x - x.mean(axis=0)) / np.where(np.ptp(x, axis=0) == 0, 1, np.ptp(x, axis=0))
-    full = np.linalg.matrix_rank(scaled, tol=1e-9) == x.shape[1]
-    return np.column_stack([np.ones(len(x)), x]) if full else None
-
-
-@dataclass(frozen=True)
-class Addition:
-    """Whether a predictor more tells settings better that the line was not fitted to.
-
-    Attributes:
-        without: Mean absolute error of the settings' means, each left out of the fit in turn.
-        with_it: The same with both predictors.
-        better: Whether the 95 % interval of the difference, over settings, lies above 0.
-    """
-
-    without: float
-    with_it: float
-    better: bool
-
-
-def estimate_addition(
-    x: Sequence[float], more: Sequence[float], y: Sequence[float], settings: Sequence[Hashable], level: float = LEVEL
-) -> Addition | None:
-    """Compares lines by one predictor and planes by two on settings that they were not fitted to.
-
-    Args:
-        x: The predictor of the points.
-        more: The other predictor.
-        y: Their outcomes.
-        settings: The setting of each point.
-        level: Of the interval of the difference.
-
-    Returns:
-        None with fewer than `MIN_POINTS` settings, or where one of the fits is undefined.
-    """
-    members = number_clusters(settings)
-    means = _average(np.column_stack([x, more, y]), members)  # (settings, 3)
-    if len(means) < MIN_POINTS:
-        return None
-    errors = np.zeros((2, len(means)))
-    for predictors in (1, 2):
-        for setting in range(len(means)):
-            kept = np.arange(len(means)) != setting
-            if (design := _design(means[kept, :predictors])) is None:
-                return None
-            told = np.append(1.0, means[setting, :predictors]) @ np.linalg.pinv(design) @ means[kept, 2]
-            errors[predictors - 1, setting] = abs(told - means[setting, 2])
-    gained = errors[0] - errors[1]
-    interval = bootstrap(lambda weights: weights @ gained / weights.sum(1), range(len(means)), level)
-    return Addition(float(errors[0].mean()), float(errors[1].mean()), better=interval is not None and interval[0] > 0)
 
 
 def predict_known_setting(

@@ -3,42 +3,32 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlready.tracking import store
 from rlready.tracking.client import attempt, name_experiment, search
-from rlready.tracking.metrics import COMPARES_LOSS, ELSEWHERE, RESULT, STOPPED
+from rlready.tracking.metrics import ELSEWHERE, RESULT, STOPPED
 
 OUTCOMES = "outcomes.json"  # what a report keeps of its run, in the run's folder and in MLflow
 
 
 class Finished(NamedTuple):
-    """A candidate that has a result of RL.
+    """A candidate that has a result of RL."""
 
-    Attributes:
-        predictors: What was measured before RL; the first is known.
-        score: What it came to.
-        elsewhere: Whether RL ran in another system, whose owner recorded the score.
-        compares_loss: Digest of the tokens of the held-out examples, within which its loss can be held against others';
-            `yes` where an older version kept none. Empty where its candidate says that it cannot.
-    """
-
-    predictors: tuple[float | None, ...]
-    score: float
-    elsewhere: bool = False
-    compares_loss: str = ""
+    predictor: float  # before RL
+    score: float  # after RL
+    elsewhere: bool = False  # RL ran in another system, whose owner recorded the score
 
 
-def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dict[str, Finished]:
-    """Returns the candidates that have the score and the first predictor, by candidate id; the newest run of several.
+def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Finished]:
+    """Returns the candidates that have both metrics, by candidate id; the newest run of several.
 
     RL without a signal taught nothing, so its score is no result of RL.
 
     Args:
         experiment: What `links["experiment"]` of the logged outcomes must be.
-        predictors: Names of metrics, e.g. sft/pass_at_64.
+        predictor: Name of a metric, e.g. sft/pass_at_64.
         score: Name of a metric, e.g. rl/pass_at_1.
 
     Returns:
@@ -49,11 +39,10 @@ def find_finished(experiment: str, predictors: Sequence[str], score: str) -> dic
         query = f"tags.`rlready.experiment` = '{experiment}' and tags.`rlready.role` = 'candidate'"
         found = {}
         for run in search(client, experiment_id, query):
-            told, reached = tuple(map(run.data.metrics.get, predictors)), run.data.metrics.get(score)
-            if None not in (told[0], reached) and STOPPED not in run.data.tags:
+            before, after = map(run.data.metrics.get, (predictor, score))
+            if None not in (before, after) and STOPPED not in run.data.tags:
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
-                alike = run.data.tags.get(COMPARES_LOSS, "")
-                found[run.data.tags["rlready.candidate_id"]] = Finished(told, reached, elsewhere, alike)
+                found[run.data.tags["rlready.candidate_id"]] = Finished(before, after, elsewhere)
         return found
 
     return attempt(find) or {}

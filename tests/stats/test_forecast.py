@@ -9,7 +9,7 @@ from scipy import stats
 
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stages.gate import forecast
-from rlready.stats.forecast import MIN_SETTINGS, estimate_addition, predict_known_setting, predict_new_setting
+from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.tracking.find import Finished
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_show_its_scatter_is_not_predicted():
 
 def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_two_settings(monkeypatch):
     finished = {
-        f"random-256x{setting}-s{seed}": Finished((0.5 + setting / 10, None, None), 0.3 + setting / 10 + seed / 100, seed == 0)
+        f"random-256x{setting}-s{seed}": Finished(0.5 + setting / 10, 0.3 + setting / 10 + seed / 100, seed == 0)
         for setting in range(2)
         for seed in range(4)
     }
@@ -77,7 +77,7 @@ def test_the_gate_tells_seeds_of_a_finished_setting_by_it_and_makes_no_line_of_t
 def test_a_forecast_stays_where_a_pass_at_1_can_be(monkeypatch, name):
     """One of three seeds collapsed: Student's interval of its setting would reach from -0.8 to 1.6."""
     finished = {
-        f"random-256x{setting}-s{seed}": Finished((0.1 * setting, None, None), score, False, True)
+        f"random-256x{setting}-s{seed}": Finished(0.1 * setting, score)
         for setting, scores in enumerate([[0.6, 0.61, 0.6], [0.55, 0.13, 0.53], *([[0.62, 0.6, 0.63]] * 6)])
         for seed, score in enumerate(scores)
     }
@@ -85,79 +85,3 @@ def test_a_forecast_stays_where_a_pass_at_1_can_be(monkeypatch, name):
     numbers = GateNumbers(k=64, pass_at_k=40.0)
     (found,) = forecast.forecast([Verdict(name, "approved", True, "", numbers=numbers)], "one")
     assert 0 <= found.low <= found.predicted <= found.high <= 1 and found.high - found.low == 1
-
-
-def test_two_predictors_give_the_interval_of_the_textbook():
-    generator = np.random.default_rng(3)
-    x, at = generator.normal(size=(12, 2)), [0.3, -1.2]
-    y = x @ [0.5, -0.2] + 0.1 * generator.normal(size=12)
-    design, row = np.column_stack([np.ones(12), x]), np.array([1, *at])
-    beta, left, *_ = np.linalg.lstsq(design, y, rcond=None)
-    spread = math.sqrt(left[0] / 9 * (1 + row @ np.linalg.inv(design.T @ design) @ row))
-    half = 2.262157 * spread  # Student's t with 9 degrees of freedom
-    assert predict_new_setting(x, y, range(12), at) == pytest.approx((row @ beta, row @ beta - half, row @ beta + half))
-    assert predict_new_setting(np.column_stack([x[:, 0], x[:, 0]]), y, range(12), at) is None  # nothing tells them apart
-
-
-def draw_study(generator, weight, settings=13, seeds=3):
-    """Returns (x, more, y, settings); y rests on x, and on the other as much as `weight` says."""
-    members = np.repeat(np.arange(settings), seeds)
-    x, more = (generator.uniform(size=settings)[members] + 0.02 * generator.normal(size=len(members)) for _ in range(2))
-    beyond = 0.03 * generator.normal(size=settings)[members] + 0.02 * generator.normal(size=len(members))
-    return x, more, 0.3 * x + weight * more + beyond, members.tolist()
-
-
-def test_a_predictor_that_says_nothing_is_seldom_taken_and_one_that_does_mostly():
-    generator = np.random.default_rng(4)
-    taken = {
-        weight: np.mean([estimate_addition(*draw_study(generator, weight)).better for _ in range(200)]) for weight in (0.0, 0.4)
-    }
-    assert taken[0.0] <= 0.05 and taken[0.4] >= 0.9
-    assert estimate_addition(*draw_study(generator, 0.4, settings=7)) is None
-
-
-@pytest.mark.parametrize(
-    ("weight", "subset", "taken", "tried"),
-    [
-        (0.4, "random", "pass_at_64 and pass_at_1", {"pass_at_1", "generalization_loss"}),
-        (0.0, "random", "pass_at_64", {"pass_at_1", "generalization_loss"}),
-        (0.4, "longest", "pass_at_64 and pass_at_1", {"pass_at_1"}),  # its losses are not comparable
-    ],
-)
-def test_the_gate_takes_a_second_predictor_where_it_surely_tells_more(monkeypatch, weight, subset, taken, tried):
-    x, more, y, settings = draw_study(np.random.default_rng(5), weight)
-    noise = np.random.default_rng(6).uniform(size=len(y))
-    finished = {
-        f"{subset}-256x{setting}-s{number}": Finished(
-            (x[number], more[number], noise[number]), y[number], False, subset == "random"
-        )
-        for number, setting in enumerate(settings)
-    }
-    asked = []
-    monkeypatch.setattr(forecast, "find_finished", lambda _, names, score: asked.append(names) or finished)
-    numbers = GateNumbers(k=64, pass_at_1=0.5, pass_at_k=0.5, generalization_loss=0.5)
-    name = f"{subset}-256x99-s0"
-    verdicts, comparable = [Verdict(name, "approved", True, "", numbers=numbers)], {name} if subset == "random" else ()
-    (found,) = forecast.forecast(verdicts, "one", comparable)
-    assert asked == [["sft/pass_at_64", "sft/pass_at_1", "sft/generalization_loss"]]
-    assert found.predictor == taken and {name for name, *_ in found.tried} == tried
-    assert found.low < 0.15 + weight / 2 < found.high
-    for name, without, with_it in found.tried:
-        assert (with_it < without) == (f" and {name}" in taken)
-
-
-@pytest.mark.parametrize("comparable", [True, False])
-@pytest.mark.parametrize("finished_compare", [True, False])
-def test_a_loss_joins_where_the_candidates_say_that_it_compares_whatever_they_are_called(
-    monkeypatch, comparable, finished_compare
-):
-    x, more, y, settings = draw_study(np.random.default_rng(5), 0.4)
-    finished = {
-        f"random-looking-{setting}-s{number}": Finished((x[number], None, more[number]), y[number], False, finished_compare)
-        for number, setting in enumerate(settings)
-    }
-    monkeypatch.setattr(forecast, "find_finished", lambda *_: finished)
-    numbers = GateNumbers(k=64, pass_at_1=0.5, pass_at_k=0.5, generalization_loss=0.5)
-    verdicts = [Verdict("mine", "approved", True, "", numbers=numbers)]
-    (found,) = forecast.forecast(verdicts, "one", {"mine"} if comparable else ())
-    assert ("generalization_loss" in found.predictor) == (comparable and finished_compare)

@@ -30,8 +30,7 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     decided = decide(outcomes, baseline, given.gate, given.trains, os.environ.get("RLREADY_RUN_ID"))
     decided = rank(decided, outcomes, given.gate)
     if given.trains:
-        comparable = {o.candidate.candidate_id for o in outcomes if o.candidate.compares_loss and o.shares_tokens(baseline)}
-        expected = forecast(decided, given.experiment, comparable)
+        expected = forecast(decided, given.experiment)
         decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
     whole = []

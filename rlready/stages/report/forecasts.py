@@ -23,7 +23,6 @@ class Forecasts:
         share_interval: Exact 95% interval of the share inside; None without forecasts.
         error: Mean absolute error of the prediction; None without forecasts.
         reasons: Why the others had none, the most frequent reason first.
-        tried: What was tried beside Pass@k, as (predictor, error without, error with it), and whether it was taken.
     """
 
     finished: int
@@ -32,7 +31,6 @@ class Forecasts:
     share_interval: Interval | None
     error: float | None
     reasons: list[str]
-    tried: dict[tuple, bool]
 
     @property
     def inside(self) -> int:
@@ -63,7 +61,6 @@ def check_forecasts(rows: list[Row]) -> Forecasts:
         bound_share(len(made) - len(outside), len(made)) if made else None,
         statistics.fmean(abs(score - predicted) for _, score, predicted, *_ in figures) if figures else None,
         [reason for reason, _ in reasons.most_common()],
-        {tuple(one): f" and {one[0]}" in forecast.predictor for _, _, forecast, _ in made for one in forecast.tried},
     )
 
 
@@ -84,9 +81,4 @@ def describe_forecasts(rows: list[Row]) -> Section:
         f" ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95% interval"
         f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
-    return Section(title, [said, *(_describe_tried(*one[:3], taken=taken) for one, taken in found.tried.items())])
-
-
-def _describe_tried(name: str, without: float, with_it: float, *, taken: bool) -> str:
-    better = "was better than Pass@k alone and was used" if taken else "was not clearly better than Pass@k alone"
-    return f"{name} with Pass@k {better}: mean error on settings left out of the fit {with_it:.3f}, without it {without:.3f}."
+    return Section(title, [said])
