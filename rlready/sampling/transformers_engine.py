@@ -54,12 +54,12 @@ class PreallocatedLayer(DynamicLayer):
         """Returns the number of tokens held."""
         return self.length
 
-    def select(self, rows: torch.Tensor) -> None:
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Keeps only these rows, repeating repeated ones."""
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = old.new_empty(len(rows), *old.shape[1:])
-            new[:, :, : self.length] = old[:, :, : self.length].index_select(0, rows)
+            new = old.new_empty(len(beam_idx), *old.shape[1:])
+            new[:, :, : self.length] = old[:, :, : self.length].index_select(0, beam_idx)
             setattr(self, name, new)
 
 
@@ -68,23 +68,20 @@ class Rows:
     """The sequences being decoded, one per row.
 
     Attributes:
-        cache: Keys and values of all tokens so far.
-        layers: The layers of the cache.
+        cache: Of all tokens so far.
         logits: Of the next token, shape (rows, vocabulary).
         lengths: Tokens of each row's prompt, shape (rows,).
         mask: 0 at padding, shape (rows, tokens so far); None if no prompt is padded, since attention is fastest without it.
     """
 
     cache: Cache
-    layers: list[PreallocatedLayer]
     logits: torch.Tensor
     lengths: torch.Tensor
     mask: torch.Tensor | None
 
     def select(self, rows: torch.Tensor) -> None:
         """Keeps only these rows, repeating repeated ones: expands prompts to samples, or drops finished rows."""
-        for layer in self.layers:
-            layer.select(rows)
+        self.cache.reorder_cache(rows)  # type: ignore[arg-type]  # it is of integers
         self.logits, self.lengths = self.logits[rows], self.lengths[rows]
         self.mask = None if self.mask is None else self.mask[rows]
 
@@ -227,9 +224,8 @@ class TransformersEngine(TextEngine):
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
         places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
         mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
-        layers = [PreallocatedLayer(width + max_tokens) for _ in range(count)]
-        cache = Cache(layers=list(layers))
-        return Rows(cache, layers, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
+        cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
+        return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
 
     def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
         """Reads the next token of each row, shape (rows,), the completion's number `step`."""

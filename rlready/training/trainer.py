@@ -1,4 +1,4 @@
-"""What SFT and RL share: training arguments, adapters, DeepSpeed, resuming, callbacks, and saving the trained weights."""
+"""What SFT and RL share: training arguments, adapters, DeepSpeed, callbacks, resuming, and saving the trained weights."""
 
 import dataclasses
 import math
@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,15 +16,25 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from rlready.config import Training
 from rlready.errors import InputError
 from rlready.models.load import load_model, save_model
-from rlready.records.candidate import BaseModel
+from rlready.records.candidate import BaseModel, Candidate
 from rlready.runtime.events import Progress
 from rlready.runtime.failures import lacks_space
 from rlready.training import checkpoints
 from rlready.training.processes import count_ranks, is_main
 
+LEARNING_RATE = {"sft": "sweep_learning_rates", "rl": "rl_learning_rate"}  # name of its parameter, by stage
 
-def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> TrainingArguments:
+
+def build_arguments(kind: type, training: Training, overrides: dict, folder: Path, steps: int, **ours) -> TrainingArguments:
     """Returns a TRL config from our arguments, the device's, and the user's overrides, which take precedence.
+
+    Args:
+        kind: SFTConfig or GRPOConfig.
+        training: ZeRO stage and gradient checkpointing.
+        overrides: The user's.
+        folder: Of the checkpoints.
+        steps: Optimizer steps of the whole training.
+        **ours: Further fields of the config.
 
     Raises:
         InputError: If an override is not a field of the config, or changes the batch of a step.
@@ -36,12 +47,18 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
     made, wanted = (math.prod(values[name] for name in step) for values in (ours | overrides, ours))
     if made != wanted:
         raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
-    # DeepSpeed has a CPU device of its own, which accelerate only takes if it is not told to use the CPU.
-    device = {"use_cpu": not on_gpu and not training.zero_stage, "bf16": on_gpu, "fp16": False}
-    fixed = {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False}
-    fixed |= {"dataloader_pin_memory": on_gpu, "gradient_checkpointing": training.gradient_checkpointing}
-    if training.gradient_checkpointing:
-        fixed["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+    fixed = {
+        "output_dir": str(folder),
+        "save_steps": checkpoints.choose_interval(steps),
+        # DeepSpeed has a CPU device of its own, which accelerate takes only if it is not told to use the CPU.
+        "use_cpu": not on_gpu and not training.zero_stage,
+        "bf16": on_gpu,
+        "report_to": [],
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
+        "dataloader_pin_memory": on_gpu,
+        "gradient_checkpointing": training.gradient_checkpointing,
+    }
     if training.zero_stage:
         sizes = ("gradient_clipping", "gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu")
         fixed["deepspeed"] = dict.fromkeys(sizes, "auto") | {  # auto: from the Trainer's own arguments
@@ -57,7 +74,7 @@ def build_arguments(kind: type, training: Training, overrides: dict, **ours) -> 
             fixed["accelerator_config"] = {"use_configured_state": True}
     elif count_ranks() > 1:
         fixed |= {"ddp_backend": "nccl" if on_gpu else "gloo", "ddp_find_unused_parameters": False}
-    arguments = kind(**{**device, **fixed, **ours, **overrides})
+    arguments = kind(**{**fixed, **ours, **overrides})
     if arguments.device.type == "cpu":
         # With several processes it is "cpu:0", to which torch.load cannot map a checkpoint.
         arguments._setup_devices = torch.device("cpu")
@@ -89,44 +106,56 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
     return get_peft_model(load_model(model, **arguments), adapters)
 
 
-def resume(trainer: Trainer, folder: Path, begun: float) -> None:
-    """Trains, from the last checkpoint of a folder if it has one. Every process must call it.
+def train_resumably(
+    stage: str,
+    candidate: Candidate,
+    work: list[str],
+    build: Callable[[Path, list[TrainerCallback]], Trainer],
+    start: str | Path | BaseModel,
+    out: Path,
+) -> tuple[TrainerState, float]:
+    """Trains, from the last checkpoint of the same work if there is one, and writes the model. Every process must call it.
 
     Args:
-        trainer: Saves into the folder.
-        folder: From `checkpoints.open_folder`.
-        begun: When training would have begun without interruptions, in seconds since the epoch.
+        stage: sft or rl.
+        candidate: Whose training.
+        work: Everything that the result depends on; see `checkpoints.open_folder`.
+        build: Returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share.
+        start: What training starts from.
+        out: Model folder to write.
+
+    Returns:
+        (state of the trainer, seconds without interruptions).
 
     Raises:
-        InputError: If the checkpoints do not fit on the disk.
+        InputError: If the checkpoints do not fit on the disk, or training diverges.
         StageFailed: If the disk is full anyway: the incomplete checkpoint is removed, the one before it kept.
     """
-    trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
-    trained = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
-    # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
-    kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
-    size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in trained)
-    checkpoints.check_room(folder, size)
-    trainer.add_callback(KeepLast(folder, begun))
-    try:
-        trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
-    except Exception as error:
-        if not lacks_space(error):
-            raise
-        if is_main():
-            checkpoints.drop_halves(folder)
-        raise checkpoints.explain(folder, error) from error
+    with checkpoints.open_folder(stage, work, out) as folder:
+        begun = time.time() - checkpoints.count_seconds(folder)
+        shared = [StopWhereDiverged(stage, folder), SaveSparingly(), ProgressCallback(stage, candidate.candidate_id)]
+        trainer = build(folder, shared)
+        trainer.add_callback(KeepLast(folder, begun))
+        trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
+        weights = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
+        # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
+        kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
+        size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
+        checkpoints.check_room(folder, size)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
+        except Exception as error:
+            if not lacks_space(error):
+                raise
+            if is_main():
+                checkpoints.drop_halves(folder)
+            raise checkpoints.explain(folder, error) from error
+        _save_trained(trainer, start, out)
+    return trainer.state, time.time() - begun
 
 
-def save_trained(trainer: Trainer, tokenizer, start: str | Path | BaseModel, out: str | Path) -> None:
-    """Writes the trained model as an ordinary model folder: shards gathered, adapters merged. Every process must call it.
-
-    Args:
-        trainer: After training.
-        tokenizer: Saved with the weights.
-        start: What training started from; adapters are merged into it.
-        out: Model folder, written by the main process.
-    """
+def _save_trained(trainer: Trainer, start: str | Path | BaseModel, out: Path) -> None:
+    """Writes an ordinary model folder from the main process: shards gathered, adapters merged into the start."""
     weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not is_main():
@@ -137,7 +166,7 @@ def save_trained(trainer: Trainer, tokenizer, start: str | Path | BaseModel, out
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder, state_dict=weights)
             model, weights = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload(), None
-    save_model(model, tokenizer, out, weights)
+    save_model(model, trainer.processing_class, out, weights)
 
 
 class ProgressCallback(TrainerCallback):
@@ -200,17 +229,12 @@ class KeepLast(TrainerCallback):
 
 
 class StopWhereDiverged(TrainerCallback):
-    """Ends a training whose loss is not finite, and removes its checkpoints, since resuming would end alike.
-
-    Args:
-        parameter: Name of the learning rate's parameter, for the message.
-        folder: Of the checkpoints.
-    """
+    """Ends a training whose loss is not finite, and removes its checkpoints, since a resumed run would diverge as well."""
 
     WATCHED = ("loss", "grad_norm", "heldout_loss")
 
-    def __init__(self, parameter: str, folder: Path):
-        self.parameter, self.folder = parameter, folder
+    def __init__(self, stage: str, folder: Path):
+        self.stage, self.folder = stage, folder
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
         """Raises InputError if the loss, its gradient or the held-out loss is not finite."""
@@ -221,5 +245,5 @@ class StopWhereDiverged(TrainerCallback):
                     shutil.rmtree(self.folder, ignore_errors=True)
                 raise InputError(
                     f"training diverged: {name} is {value} after step {state.global_step} of {state.max_steps}; lower"
-                    f" {self.parameter}"
+                    f" {LEARNING_RATE[self.stage]}"
                 )

@@ -22,8 +22,7 @@ from rlready.models.prompts import encode_example
 from rlready.records.outcome import Candidate
 from rlready.stages.sft.train import train
 from rlready.stats.generalization_loss import mean_loss, measure_losses
-from rlready.training.batch import divide_batch
-from rlready.training.processes import count_processes
+from rlready.training.processes import count_processes, divide_batch
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +182,7 @@ def test_deepspeed_that_is_missing_is_named_with_its_extra(monkeypatch):
     + [(None, 1.0, True), (0.0, None, True)],
 )
 def test_rl_stops_where_the_sampler_does_not_follow_the_policy(difference, ratio, stops):
-    from rlready.stages.rl.rollouts import SamplerCheck
+    from rlready.stages.rl.grpo import SamplerCheck
 
     logs = {"sampling/sampling_logp_difference/mean": difference, "sampling/importance_sampling_ratio/mean": ratio}
     state = SimpleNamespace(global_step=7)

@@ -199,7 +199,7 @@ def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tm
     refused, full, done, left = re.split(r"status \d+\n", output)
     assert re.search(rf"^sft: {volume}: .* GiB are free, and the checkpoints of this training need", refused, re.M)
     assert "Traceback" not in refused and "'loss'" not in refused  # before anything is trained
-    full_volume = r"^sft: no space is left for checkpoints in .*; the last complete one is kept: make room, and training resumes"
+    full_volume = r"^sft: no space is left for checkpoints in .*; the last complete one is kept: make room, and training"
     assert re.search(full_volume, full, re.M)
     assert len(re.findall(r"^checkpoint-\d+$", done, re.M)) == 1  # and the next run goes on from it:
     assert "'epoch': 0}" in full and "'epoch': 0}" not in done and (tmp_path / "outcome.json").exists()

@@ -16,7 +16,7 @@ import yaml
 from rlready.config import Experiment, Training
 from rlready.models.load import locate
 from rlready.records.candidate import BaseModel
-from rlready.training.batch import divide_batch
+from rlready.training.processes import divide_batch
 
 SHAPES = Path(__file__).parent / "shapes.yaml"
 # CUDA's context, NCCL's and cuBLAS's buffers, and what the allocator cannot hand out again.

@@ -11,7 +11,7 @@ import psutil
 from rlready.config import Experiment
 from rlready.stages.plan.cost import Lengths, Shape, estimate_states
 from rlready.stages.plan.sweep import expand_sweep
-from rlready.training.batch import divide_batch
+from rlready.training.processes import divide_batch
 
 SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
 PROCESS = 1.5e9  # bytes of Python, torch and what they need to compute, beside weights and activations

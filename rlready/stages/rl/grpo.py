@@ -1,12 +1,19 @@
-"""TRL's GRPOTrainer, rewarding the text that evaluation judges and skipping completions without gradient."""
+"""GRPO with TRL's GRPOTrainer: rollouts by the embedded engine, rewards for the text that evaluation judges, less idle work."""
 
+import contextlib
+import functools
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
+from transformers import TrainerCallback
 from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
 
-from rlready.sampling.engine import read_completion
+from rlready.sampling.engine import Draw, read_completion
+from rlready.sampling.transformers_engine import TransformersEngine
 
 # Inputs of a step with one row per completion; the last three if vLLM samples.
 ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
@@ -21,9 +28,9 @@ class ThriftyGRPOTrainer(GRPOTrainer):
     counts the tokens of all completions. Entropy and clip ratios are logged over the remaining completions.
 
     Args:
-        *args: As of GRPOTrainer.
+        *args: As for GRPOTrainer.
         stop: Texts that end a completion.
-        **kwargs: As of GRPOTrainer.
+        **kwargs: As for GRPOTrainer.
     """
 
     def __init__(self, *args, stop: Sequence[str] = (), **kwargs):
@@ -31,7 +38,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         self.stop = stop
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        """Rewards the text that evaluation reads; TRL would apply the response template and ignore stop strings."""
+        # TRL would apply the tokenizer's response template and ignore stop strings.
         read = [read_completion(self._tokenizer, ids, self.eos_token_ids, self.stop) for ids in completion_ids_list]
         truncated = torch.tensor([not ended for _, ended in read], device=self.accelerator.device)  # (completions,)
         share = self.accelerator.gather(truncated).float().mean().item()
@@ -40,8 +47,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
     def _run_epoch(self, *args, **kwargs):
-        """Trains an epoch unless training is over: a run killed after its last step would take one more."""
-        if not self.control.should_training_stop:
+        if not self.control.should_training_stop:  # a run killed after its last step would take one more
             super()._run_epoch(*args, **kwargs)
 
     def _get_train_sampler(self, dataset=None):
@@ -68,7 +74,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
 
     def _select_teaching(self, inputs: dict) -> dict:
         """Returns the rows with an advantage, padded with others so that all processes have the same number, at least one."""
-        idle = inputs["advantages"] == 0  # [rows]
+        idle = inputs["advantages"] == 0  # (rows,)
         count = self.accelerator.gather((~idle).sum().reshape(1)).max().clamp(min=1)
         rows = idle.int().argsort(stable=True)[:count].sort().values
         return {name: value[rows] if name in ROWS else value for name, value in inputs.items()}
@@ -77,8 +83,7 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         """Computes completions of similar length together, without the columns that are padding for all of them."""
         if any(torch.is_tensor(value) for value in arguments.values()) or arguments.get("compute_aux_loss"):
             return super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, **arguments)
-        completions = attention_mask[:, -logits_to_keep:]  # [rows, completion]
-        order = completions.sum(1).argsort()
+        order = attention_mask[:, -logits_to_keep:].sum(1).argsort()  # (rows,), shortest completion first
         parts = 1 if self.accelerator.num_processes > 1 else max(1, min(PARTS, len(order) // LEAST))
         found = []
         for rows in order.chunk(parts):
@@ -92,3 +97,70 @@ class ThriftyGRPOTrainer(GRPOTrainer):
         back = order.argsort()
         logps, entropies = (None if kept[0] is None else torch.cat(kept)[back] for kept in zip(*found, strict=True))
         return logps, entropies, None
+
+
+def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, trainer) -> dict[str, list | None]:
+    """Samples the completions of a step from the policy itself, so no copy of the weights can be stale.
+
+    With the first three arguments bound it is TRL's `rollout_func`.
+
+    Args:
+        max_tokens: Maximum completion length.
+        seed: Seeds the rollouts, together with the step.
+        stop: Texts that end a completion; the tokens up to and including them are trained.
+        prompts: Chat messages, each repeated for every completion.
+        trainer: Whose policy and step.
+    """
+    rows = defaultdict(list)
+    for row, prompt in enumerate(prompts):
+        rows[prompt[-1]["content"]].append(row)
+    encode = functools.partial(trainer.processing_class.apply_chat_template, add_generation_prompt=True, return_dict=True)
+    unique = [encode(prompts[same[0]])["input_ids"] for same in rows.values()]
+    draw = Draw(max(map(len, rows.values())), max_tokens, seed=seed, stop=stop)
+    keys = [f"step {trainer.state.global_step}: {question}" for question in rows]
+    with _open_policy(trainer) as policy:
+        sampled = TransformersEngine(policy, trainer.processing_class).sample(unique, keys, draw)
+    drawn: dict[int, tuple[list[int], list[int]]] = {}
+    for same, ids, completions in zip(rows.values(), unique, sampled, strict=True):
+        drawn |= {row: (ids, completion.ids) for row, completion in zip(same, completions, strict=False)}
+    prompt_ids, completion_ids = zip(*(drawn[row] for row in range(len(prompts))), strict=True)
+    # Sampled by the policy itself, so there is nothing to correct for.
+    return {"prompt_ids": list(prompt_ids), "completion_ids": list(completion_ids), "logprobs": None}
+
+
+@contextlib.contextmanager
+def _open_policy(trainer):
+    # ZeRO-3's weights are gathered; adapters and the wrapper of several processes need unwrapping only.
+    sharded = trainer.is_deepspeed_enabled and trainer.args.hf_deepspeed_config.is_zero3()
+    policy = trainer.accelerator.unwrap_model(trainer.model)
+    gathered = unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) if sharded else None
+    with gathered or contextlib.nullcontext(policy) as policy, trainer.accelerator.autocast():
+        policy.eval()
+        yield policy
+        policy.train()
+
+
+class SamplerCheck(TrainerCallback):
+    """Stops RL if the sampler's weights do not follow the policy, by what TRL logs if another engine samples.
+
+    Engines differ by rounding: some hundredths of a nat per token in bfloat16, while other weights differ by tenths. The mean
+    importance ratio is 1 in expectation for any two policies, so it shows broken probabilities rather than stale weights.
+    """
+
+    MOST_DIFFERENCE = 0.1  # mean absolute difference of log-probabilities, nats per token
+    RATIO = (0.5, 2.0)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Raises RuntimeError for a difference or ratio out of bounds, or not finite."""
+        # TRL logs None for a mean over nothing but NaN.
+        difference, ratio = (
+            math.nan if (value := (logs or {}).get(f"sampling/{name}/mean", same)) is None else value
+            for name, same in (("sampling_logp_difference", 0.0), ("importance_sampling_ratio", 1.0))
+        )
+        follows = difference <= self.MOST_DIFFERENCE and self.RATIO[0] <= ratio <= self.RATIO[1]
+        if not (follows and math.isfinite(difference)):
+            raise RuntimeError(
+                f"step {state.global_step}: the sampler's weights do not follow the policy (log-probabilities differ by"
+                f" {difference:.3f} nats per token, maximum {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
+                f" allowed {self.RATIO[0]} to {self.RATIO[1]}); set sampling_engine to transformers"
+            )

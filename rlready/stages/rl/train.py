@@ -1,22 +1,33 @@
 """GRPO with TRL's GRPOTrainer and the verifier as the reward."""
 
-import time
+import functools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
+from datasets import Dataset
+from trl import GRPOConfig
 
 from rlready.errors import InputError
+from rlready.models.load import digest_folder, load_tokenizer
+from rlready.models.prompts import choose_prompt, find_eos_token_id, list_eos_token_ids, write_messages
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import RlRecord
 from rlready.records.serialization import identify_work
 from rlready.runtime import events
 from rlready.runtime.devices import describe_device
+from rlready.sampling.choose import choose_for
+from rlready.stages.rl.grpo import SamplerCheck, ThriftyGRPOTrainer, roll_out
 from rlready.stages.rl.reward import reward
+from rlready.stages.rl.zero_signal import StopWithoutSignal
 from rlready.stats.plateau import average_blocks
-from rlready.training import checkpoints
-from rlready.training.batch import divide_batch
-from rlready.training.processes import count_ranks, is_main
+from rlready.tracking.stream import stream_training
+from rlready.training.checkpoints import identify_data
+from rlready.training.processes import count_ranks, divide_batch, is_main
+from rlready.training.trainer import build_arguments, load_trainable, train_resumably
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL warns that rollout_func may change; its version is pinned
 
 
 def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
@@ -38,40 +49,21 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     Raises:
         InputError: If an override is unknown, or the prompts or completions of a step do not divide.
     """
-    from rlready.models.load import digest_folder, load_tokenizer
-    from rlready.stages.rl.zero_signal import StopWithoutSignal
-    from rlready.training.trainer import resume, save_trained
-
-    tokenizer, zero_signal = load_tokenizer(model), StopWithoutSignal(settings.rl.steps)
-    data_digests = checkpoints.identify_data(data, "rl")
-    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *data_digests]
-    with checkpoints.open_folder("rl", work, out) as folder:
-        begun = time.time() - checkpoints.count_seconds(folder)
-        trainer = _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_signal)
-        resume(trainer, folder, begun)
-        save_trained(trainer, tokenizer, model, out)
+    zero_signal = StopWithoutSignal(settings.rl.steps)
+    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl")]
+    build = functools.partial(_build_trainer, candidate, settings, data, model, zero_signal)
+    state, seconds = train_resumably("rl", candidate, work, build, model, out)
     if not is_main():
         return None
-    history, steps, seconds = trainer.state.log_history, trainer.state.global_step, time.time() - begun
-    stopped = zero_signal.explain(history)
+    stopped = zero_signal.explain(state.log_history)
     if stopped:
         events.tell(stopped)
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
-    return RlRecord(list_rewards(history), steps, seconds, **describe_device(), stopped=stopped)
+    return RlRecord(list_rewards(state.log_history), state.global_step, seconds, **describe_device(), stopped=stopped)
 
 
-def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_signal):
-    from datasets import Dataset
-    from trl import GRPOConfig
-
-    from rlready.models.prompts import find_eos_token_id
-    from rlready.sampling.choose import choose_for
-    from rlready.stages.rl.grpo import ThriftyGRPOTrainer
-    from rlready.stages.rl.rollouts import SamplerCheck, make_rollouts
-    from rlready.tracking.stream import stream_training
-    from rlready.training.trainer import ProgressCallback, SaveSparingly, StopWhereDiverged, build_arguments
-
-    rl, sampling = settings.rl, settings.sampling
+def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared) -> ThriftyGRPOTrainer:
+    rl, sampling, tokenizer = settings.rl, settings.sampling, load_tokenizer(model)
     size, accumulation = _divide_step(rl)
     engine, reason = choose_for(model, sampling)
     if is_main():
@@ -81,7 +73,8 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_sig
         GRPOConfig,
         settings.training,
         rl.trainer_overrides,
-        output_dir=str(folder),
+        folder,
+        rl.steps,
         max_steps=rl.steps,
         learning_rate=rl.learning_rate,
         per_device_train_batch_size=size,
@@ -94,44 +87,26 @@ def _build_trainer(candidate, settings, data, model, tokenizer, folder, zero_sig
         loss_type="dapo",
         scale_rewards="group",
         logging_steps=1,
-        save_strategy="steps",
-        save_steps=checkpoints.choose_interval(rl.steps),
         seed=candidate.seed,
         **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
     )
+    policy = load_trainable(model, settings.training, candidate.seed)
+    # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
+    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
     return ThriftyGRPOTrainer(
-        model=_load_policy(model, settings.training, candidate.seed, tokenizer),
+        model=policy,
         stop=sampling.stop,
         reward_funcs=reward,
         args=arguments,
         train_dataset=Dataset.from_list([_write_row(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
         processing_class=tokenizer,
-        rollout_func=None if colocated else make_rollouts(sampling.max_tokens, candidate.seed, sampling.stop),
-        callbacks=[
-            SamplerCheck(),
-            StopWhereDiverged("rl_learning_rate", folder),
-            SaveSparingly(),
-            zero_signal,
-            ProgressCallback("rl", candidate.candidate_id),
-            stream_training("rl", candidate),
-        ],
+        rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
+        callbacks=[SamplerCheck(), *shared, zero_signal, stream_training("rl", candidate)],
     )
-
-
-def _load_policy(model, training, seed, tokenizer):
-    from rlready.models.prompts import list_eos_token_ids
-    from rlready.training.trainer import load_trainable
-
-    policy = load_trainable(model, training, seed)
-    # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
-    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
-    return policy
 
 
 def _write_row(row: dict) -> dict:
     """Returns a row of TRL's data set: the chat messages, and the columns of the reward."""
-    from rlready.models.prompts import choose_prompt, write_messages
-
     messages = write_messages(row["question"], choose_prompt(row))
     return {"prompt": messages, "answer": row["answer"], "format": row["format"]}
 
@@ -147,7 +122,7 @@ def _divide_step(rl) -> tuple[int, int]:
 
 
 def place_vllm(settings: SimpleNamespace, end: int) -> dict:
-    """Returns TRL's arguments for vLLM on the trainer's GPUs, which pushes its weights before every step.
+    """Returns TRL's arguments for vLLM on the trainer's GPUs, which gets the new weights before every step.
 
     Args:
         settings: The sections rl and sampling.

@@ -1,28 +1,39 @@
 """SFT with TRL's SFTTrainer on one subset, with loss on the completion only and the held-out loss after every epoch."""
 
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import is_flash_attn_2_available
+from trl import SFTConfig, SFTTrainer
 
 from rlready.data.heldout import encode_heldout
 from rlready.errors import InputError
+from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
+from rlready.models.prompts import encode_example
+from rlready.models.weights import check_length, tell_once
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import SftRecord
 from rlready.records.serialization import identify_work, to_json
 from rlready.runtime.devices import describe_device
-from rlready.training import checkpoints
-from rlready.training.batch import divide_batch
-from rlready.training.processes import count_ranks, is_main
+from rlready.stats.generalization_loss import mean_loss, measure_losses
+from rlready.tracking.stream import stream_training
+from rlready.training.checkpoints import identify_data
+from rlready.training.processes import count_ranks, divide_batch, is_main
+from rlready.training.trainer import build_arguments, load_trainable, train_resumably
 
 
 def read_subset(data: Path, candidate: Candidate) -> list[dict]:
     """Returns the candidate's SFT examples.
 
     Raises:
-        InputError: If the pool holds fewer.
+        InputError: If there are fewer in the data.
     """
     rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
     pool = pq.read_table(path) if path.exists() else pa.table({})
@@ -54,13 +65,6 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     Raises:
         InputError: If the subset is larger than the data, an override is unknown or the batch does not divide.
     """
-    from transformers.utils import is_flash_attn_2_available
-
-    from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
-    from rlready.models.prompts import encode_example
-    from rlready.stats.generalization_loss import mean_loss, measure_losses
-    from rlready.training.trainer import resume, save_trained
-
     if settings.sft.packing and not is_flash_attn_2_available():
         raise InputError(
             "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
@@ -80,30 +84,18 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
         return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
-    work = [identify_work(candidate), to_json(base), repr(settings), *checkpoints.identify_data(data, "sft", "heldout")]
-    with checkpoints.open_folder("sft", work, out) as folder:
-        begun = time.time() - checkpoints.count_seconds(folder)
-        trainer = _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder)
-        resume(trainer, folder, begun)
-        save_trained(trainer, tokenizer, base, out)
+    work = [identify_work(candidate), to_json(base), repr(settings), *identify_data(data, "sft", "heldout")]
+    build = functools.partial(_build_trainer, candidate, base, settings, tokenizer, examples, measure)
+    state, seconds = train_resumably("sft", candidate, work, build, base, out)
     if not is_main():
         return None
-    history = [entry for entry in trainer.state.log_history if "heldout_loss" in entry]
+    history = [entry for entry in state.log_history if "heldout_loss" in entry]
     trajectory = [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
     tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
-    steps, seconds = trainer.state.global_step, time.time() - begun
-    return SftRecord(trajectory, steps, tokens, digest_weights(out), seconds, **describe_device())
+    return SftRecord(trajectory, state.global_step, tokens, digest_weights(out), seconds, **describe_device())
 
 
-def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder):
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
-
-    from rlready.models.weights import check_length, tell_once
-    from rlready.stages.sft.heldout_loss import HeldoutLoss
-    from rlready.tracking.stream import stream_training
-    from rlready.training.trainer import ProgressCallback, SaveSparingly, StopWhereDiverged, build_arguments, load_trainable
-
+def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder, shared) -> SFTTrainer:
     sft, longest = settings.sft, max(len(example["input_ids"]) for example in examples)
     # Rows as long as the longest example, so that none is truncated; best-fit-decreasing resets positions at each example.
     packing = {"packing": True, "packing_strategy": "bfd", "max_length": longest} if sft.packing else {"max_length": None}
@@ -114,7 +106,8 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         SFTConfig,
         settings.training,
         sft.trainer_overrides,
-        output_dir=str(folder),
+        folder,
+        steps,
         num_train_epochs=candidate.epochs,
         per_device_train_batch_size=size,
         gradient_accumulation_steps=accumulation,
@@ -122,25 +115,47 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         lr_scheduler_type="cosine",
         **packing,
         logging_steps=max(1, steps // 20),
-        save_strategy="steps",
-        save_steps=checkpoints.choose_interval(steps),
         seed=candidate.seed,
     )
     held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
     what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
     tell_once(check_length(model.config, longest, what, "lower it"))
-    trainer = SFTTrainer(
+    held.trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,
-        callbacks=[
-            held,
-            StopWhereDiverged("sweep_learning_rates", folder),
-            SaveSparingly(),
-            ProgressCallback("sft", candidate.candidate_id),
-            stream_training("sft", candidate),
-        ],
+        callbacks=[held, *shared, stream_training("sft", candidate)],
     )
-    held.trainer = trainer
-    return trainer
+    return held.trainer
+
+
+class HeldoutLoss(TrainerCallback):
+    """Logs the held-out loss before the first and after every epoch; the log is part of the checkpoint.
+
+    Every process measures all examples: with ZeRO-3 they have to take each forward pass together.
+
+    Args:
+        measure: Returns the loss of a model in nats per completion token.
+
+    Attributes:
+        trainer: Logs the loss; set once it exists.
+    """
+
+    trainer: SFTTrainer
+
+    def __init__(self, measure: Callable):
+        self.measure = measure
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):
+        """Measures the initial model; after a kill also the model at an epoch's end, if its loss was not logged."""
+        measured = {entry["step"] for entry in state.log_history if "heldout_loss" in entry}
+        # TRL counts its tokens from 0 in every process.
+        self.trainer._total_train_tokens = max((int(entry.get("num_tokens", 0)) for entry in state.log_history), default=0)
+        if (state.epoch or 0) % 1 == 0 and state.global_step not in measured:
+            self.on_epoch_end(args, state, control, model)
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):
+        """Measures the model as it is now."""
+        with self.trainer.accelerator.autocast():
+            self.trainer.log({"heldout_loss": self.measure(model)})
