@@ -40,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the file is there already, or data or model cannot be used.
     """
-    from rlready.models.load import find_model
+    from rlready.models.load import inspect_model
     from rlready.stages.plan.model import check_model
     from rlready.stages.plan.propose import propose_values
 
@@ -50,8 +50,8 @@ def execute(arguments: argparse.Namespace) -> None:
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
     with error_context("model"):
-        base = find_model(arguments.model, "main")
-        check_model(base)
+        base, architecture = inspect_model(arguments.model, "main")
+        check_model(base, architecture)
     settings = _choose_sources(arguments)
     rows, training, evaluation, changed = _count(settings)
     values, minutes = propose_values(base, rows, training, evaluation)

@@ -61,10 +61,7 @@ class Curate:
         form=True,
     )
     rl_data: str = knob(
-        "",
-        "RL prompts, same forms; empty: problems of the SFT data kept apart for RL",
-        "one source is enough",
-        form=True,
+        "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough", form=True
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
@@ -82,9 +79,7 @@ class Curate:
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     decontaminate: list = knob(
-        [],
-        "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]",
-        "the run's own always are",
+        [], "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]", "the run's own always are"
     )
     contamination_ngram: int = knob(
         4,
@@ -121,18 +116,10 @@ class Curate:
         choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
-        0.0,
-        "Minimum pass rate of an RL problem, of the base model's samples; 0: no limit",
-        "no filter",
-        least=0,
-        most=1,
+        0.0, "Minimum pass rate of an RL problem, of the base model's samples; 0: no limit", "no filter", least=0, most=1
     )
     max_pass_rate: float = knob(
-        1.0,
-        "Maximum pass rate of an RL problem, of the base model's samples; 1: no limit",
-        "no filter",
-        least=0,
-        most=1,
+        1.0, "Maximum pass rate of an RL problem, of the base model's samples; 1: no limit", "no filter", least=0, most=1
     )
     pass_rate_samples: int = knob(
         8,

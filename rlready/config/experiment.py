@@ -1,5 +1,6 @@
 """All parameters of a recipe."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,15 @@ class Experiment:
         """Returns the value of a parameter by its flat name, e.g. gate_k."""
         section, _, item = name.partition("_")
         return getattr(getattr(self, section), item)
+
+    def change(self, **values: Any) -> "Experiment":
+        """Returns the experiment with other values of some parameters, by their flat names."""
+        changed = self
+        for name, value in values.items():
+            section, _, item = name.partition("_")
+            part = dataclasses.replace(getattr(changed, section), **{item: value})
+            changed = dataclasses.replace(changed, **{section: part})
+        return changed
 
 
 SECTIONS = {name: type(section) for name, section in vars(Experiment()).items()}

@@ -42,9 +42,7 @@ class Training:
         choices=(0, 2, 3),
     )
     gradient_checkpointing: bool = knob(
-        False,
-        "Compute activations again in the backward pass instead of keeping them",
-        "a third slower, for large models",
+        False, "Compute activations again in the backward pass instead of keeping them", "a third slower, for large models"
     )
 
 
@@ -245,9 +243,5 @@ class Benchmark:
     """How the result of RL is scored."""
 
     samples: int = knob(
-        8,
-        "Samples per problem for Pass@1, at temperature 1",
-        "laptop miniature; the paper averages 64",
-        least=1,
-        form=True,
+        8, "Samples per problem for Pass@1, at temperature 1", "laptop miniature; the paper averages 64", least=1, form=True
     )

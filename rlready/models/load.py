@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rlready import list_machine
-from rlready.errors import InputError, Unreachable
+from rlready.errors import InputError, Unreachable, one_line
+from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
-from rlready.models.weights import check_numbers, check_weights, refuse_keys, refuse_pointer
+from rlready.models.weights import check_numbers, read_headers, refuse_keys, refuse_pointer
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
@@ -21,6 +22,11 @@ CONFIGURATION = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def find_model(model: str, revision: str) -> BaseModel:
+    """Finds and checks a model without loading it; see `inspect_model`."""
+    return inspect_model(model, revision)[0]
+
+
+def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | None]:
     """Finds and checks a model without loading it.
 
     Args:
@@ -28,20 +34,22 @@ def find_model(model: str, revision: str) -> BaseModel:
         revision: Hub revision.
 
     Returns:
-        Its location, with a digest of its contents (local) or its commit (hub).
+        Its location, with a digest of its contents (local) or its commit (hub), and the architecture of a folder.
 
     Raises:
-        InputError: If the folder is incomplete, or the hub does not have the model.
+        InputError: If the folder is incomplete, its weights do not fit its configuration, or the hub does not have the model.
         Unreachable: If the hub cannot be reached.
     """
-    local = BUILTIN.get(model, Path(model).expanduser())
-    if model.startswith("builtin:") and model not in BUILTIN:
-        raise InputError(f"unknown builtin {model!r}; there is {', '.join(BUILTIN)}")
+    if model in BUILTIN:
+        return BaseModel(model, "", digest_folder(BUILTIN[model])), None
+    if model.startswith("builtin:"):
+        raise InputError(f"unknown builtin {model!r}; known are {', '.join(BUILTIN)}")
+    local = Path(model).expanduser()
     if local.is_dir():
         check_model_folder(local)
-        if model not in BUILTIN:
-            check_weights(local)
-        return BaseModel(model if model in BUILTIN else str(local.resolve()), "", digest_folder(local))
+        config = json.loads((local / "config.json").read_text())
+        architecture = inspect_architecture({"pretrained_model_name_or_path": str(local)}, config, read_headers(local))
+        return BaseModel(str(local.resolve()), "", digest_folder(local)), architecture
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
     from huggingface_hub import HfApi
@@ -54,8 +62,8 @@ def find_model(model: str, revision: str) -> BaseModel:
     except RepositoryNotFoundError as error:
         raise InputError(f"the hub has no model {model} at revision {revision}") from error
     except Exception as error:  # whatever the network does, plan says one line
-        raise Unreachable(f"the hub could not be asked about {model} ({error}); a local folder works too") from error
-    return BaseModel(model, commit, commit)
+        raise Unreachable(f"could not reach the hub for {model} ({one_line(error)}); a local folder works too") from error
+    return BaseModel(model, commit, commit), None
 
 
 def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -178,15 +186,44 @@ def _load(kind, model: str | Path | BaseModel, dtype: str | None = None, **argum
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
+def find_file(base: BaseModel, name: str) -> Path | None:
+    """Returns a file of a model, None if it has none; without a digest only if the hub's cache has it.
+
+    Raises:
+        Unreachable: If the hub cannot be reached.
+    """
+    folder = Path(locate(base)["pretrained_model_name_or_path"])
+    if folder.is_dir():
+        return folder / name if (folder / name).exists() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        cached = not base.digest  # a hub that plan could not reach a moment ago is not tried again
+        return Path(hf_hub_download(base.location, name, revision=base.revision or None, local_files_only=cached))
+    except Exception as error:
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            return None
+        raise Unreachable(f"could not reach the hub for {name} of {base.location} ({one_line(error)})") from error
+
+
+def read_json(base: BaseModel, name: str) -> dict | None:
+    """Returns what a JSON file of a model holds, None if the model has none.
+
+    Raises:
+        InputError: If it is not JSON.
+        Unreachable: If the hub cannot be reached.
+    """
+    path = find_file(base, name)
+    try:
+        return json.loads(path.read_text()) if path else None
+    except ValueError as error:
+        raise InputError(f"{name} of {base.location} is not JSON ({error})") from error
+
+
 def takes_pictures(model: BaseModel) -> bool:
     """Returns True if a base model is an image-text model."""
-    from huggingface_hub import hf_hub_download
-
-    place = locate(model)
-    path = Path(place["pretrained_model_name_or_path"]) / "config.json"
-    if not path.exists():
-        path = Path(hf_hub_download(model.location, "config.json", revision=place.get("revision")))
-    return "vision_config" in json.loads(path.read_text())
+    return "vision_config" in (read_json(model, "config.json") or {})
 
 
 def load_image_text_model(model: str | Path | BaseModel):
@@ -205,17 +242,9 @@ def load_image_text_model(model: str | Path | BaseModel):
 
 
 def count_parameters(model: str | Path | BaseModel) -> int | None:
-    """Returns how many parameters a model has by its configuration, tied ones once; None if that cannot be read.
-
-    The weights are not read, so a base model and its checkpoints count alike. A model that is no causal language model has no
-    count.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
+    """Returns how many parameters a model has by its configuration, tied ones once; None if that cannot be read."""
     try:
-        with torch.device("meta"):
-            built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**locate(model)))
+        built = build_empty(read_architecture(locate(model)))
     except (OSError, ValueError):
         return None
     return sum(parameter.numel() for parameter in built.parameters())

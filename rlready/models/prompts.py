@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import yaml
@@ -73,14 +73,20 @@ def list_eos_token_ids(tokenizer, generation_config) -> list[int]:
 
 def check_tokens(tokenizer, ends: Iterable[int], rows: int) -> None:
     """Raises InputError if a token of the prompt, the pad token or an end token has no row in the embedding."""
-    used = {"pad token": [tokenizer.pad_token_id], "end token": ends}
-    used["chat template's token"] = encode_prompt(tokenizer, "a question", "word")
-    for what, ids in used.items():
+    prompt = encode_prompt(tokenizer, "a question", "word")
+    refuse_tokens([tokenizer.pad_token_id], ends, prompt, rows, tokenizer.convert_ids_to_tokens)
+
+
+def refuse_tokens(
+    pad: Iterable[int | None], ends: Iterable[int | None], prompt: Iterable[int], rows: int, name: Callable
+) -> None:
+    """Raises InputError if one of these tokens has no row in the embedding; `name` returns the text of a token."""
+    for what, ids in (("pad token", pad), ("end token", ends), ("chat template's token", prompt)):
         if beyond := [token for token in ids if token is not None and token >= rows]:
             raise InputError(
-                f"the {what} {tokenizer.convert_ids_to_tokens(beyond[0])!r} is number {beyond[0]}, and the model has {rows}"
-                f" embeddings (0 to {rows - 1}); name another one (tokenizer_config.json, generation_config.json), or"
-                " enlarge the embedding (resize_token_embeddings)"
+                f"the {what} {name(beyond[0])!r} is number {beyond[0]}, and the model has {rows} embeddings (0 to {rows - 1});"
+                " use another token (tokenizer_config.json, generation_config.json), or enlarge the embedding"
+                " (resize_token_embeddings)"
             )
 
 

@@ -15,9 +15,9 @@ from tokenizers.decoders import DecodeStream
 from transformers.cache_utils import Cache, DynamicLayer
 
 from rlready.errors import InputError
+from rlready.models.architecture import RECURRENT, check_length, count_positions, is_recurrent, tell_once
 from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
-from rlready.models.weights import RECURRENT, check_length, is_recurrent, tell_once
 from rlready.sampling.attention import use_grouped_attention
 from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, cut_at_stop, ignore_progress, read_completion
 
@@ -149,7 +149,7 @@ class TransformersEngine(TextEngine):
         """
         longest = max(map(len, prompts)) + draw.max_tokens
         what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
-        tell_once(check_length(self.model.config, longest, what, "lower it"))
+        tell_once(check_length(count_positions(self.model.config), longest, what, "lower it"))
         results: dict[tuple[int, int], Completion] = {}
         rows = [(p, s) for p in range(len(prompts)) for s in range(draw.samples)]
         # Prompts of similar length make batches with little padding.

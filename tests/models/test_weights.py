@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlready.errors import InputError
+from rlready.models.architecture import count_positions, read_architecture
 from rlready.models.load import find_model, load_model, load_tokenizer
 from rlready.models.prompts import check_tokens
-from rlready.models.weights import count_positions, read_architecture
 
 FILE = "model.safetensors"
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -36,27 +36,18 @@ MISFITS = {
     "torch.compile": (prefix("_orig_mod."), r"missing.*_orig_mod\. \(torch\.compile\): save the unwrapped model"),
     "DDP": (prefix("module."), r"begin with module\. \(DistributedDataParallel\)"),
     "adapters": (
-        lambda w, c: (
-            {f"base_model.model.{n}": t for n, t in w.items()} | {"base_model.model.lora_A.w": torch.ones(1)},
-            c,
-        ),
+        lambda w, c: ({f"base_model.model.{n}": t for n, t in w.items()} | {"base_model.model.lora_A.w": torch.ones(1)}, c),
         "adapters are not merged",
     ),
     "a layer missing": (without(NAME), rf"1 tensors are missing \({NAME}\)"),
     "no layer of its own": (lambda w, c: (w | {"value_head.weight": torch.ones(1, 32)}, c), "value_head.weight"),
     "untied": (configured(tie_word_embeddings=False), r"missing \(lm_head.weight\)"),
     "more layers": (configured(num_hidden_layers=2), "tensors are missing .model.layers.1"),
-    "another shape": (
-        changed(NAME, lambda w: w[:-1].clone()),
-        rf"{NAME} has the shape \[\d+, 32\].*describes \[\d+, 32\]",
-    ),
-    "another architecture": (
-        configured(model_type="gpt2", architectures=["GPT2LMHeadModel"]),
-        "do not fit its config.json",
-    ),
+    "another shape": (changed(NAME, lambda w: w[:-1].clone()), rf"{NAME} has the shape \[\d+, 32\].*describes \[\d+, 32\]"),
+    "another architecture": (configured(model_type="gpt2", architectures=["GPT2LMHeadModel"]), "do not fit its config.json"),
     "an unknown one": (
         configured(model_type="myllama"),
-        "model_type is myllama .*code that comes with a model is not run",
+        "model_type myllama is unknown.*does not run code",
     ),
     "quantised": (
         configured(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),

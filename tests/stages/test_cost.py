@@ -12,8 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.config import Training, parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import Unreachable
+from rlready.models.architecture import read_shape
 from rlready.placement.placement import count_bytes
-from rlready.stages.plan.cost import SHAPES, Lengths, estimate_needs, estimate_states, find_remedies, read_shape
+from rlready.stages.plan.checkpoints import SHAPES
+from rlready.stages.plan.cost import Lengths, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import make_plan
 
 CONFIGS = yaml.safe_load(SHAPES.read_text())
@@ -149,7 +151,7 @@ def plan(*arguments, endpoint="http://127.0.0.1:1"):
 def test_plan_says_what_would_be_submitted_without_a_hub():
     status, shown, errors = plan("--recipe", "llama3-8b")
     assert (status, errors) == (0, "")
-    assert "not checked base_model: the hub could not be asked about meta-llama/Meta-Llama-3-8B-Instruct" in shown
+    assert "not checked base_model: could not reach the hub for meta-llama/Meta-Llama-3-8B-Instruct" in shown
     assert "nor were 10 others" in shown and "acereason:train (not checked)" in shown
     assert "8.03 billion parameters (rlready's table)" in shown
     assert "sft                  9 x  8 x nvidia.com/gpu, 32 CPUs, 512Gi" in shown  # the base model is measured once
@@ -182,5 +184,5 @@ def test_a_run_does_not_start_from_what_could_not_be_checked(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
-    with pytest.raises(Unreachable, match="the hub could not be asked about Qwen/Qwen3-4B-Base"):
+    with pytest.raises(Unreachable, match="could not reach the hub for Qwen/Qwen3-4B-Base"):
         make_plan(load_recipe("qwen3-4b", []))

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
-from rlready.stages.plan.cost import Lengths, read_shape
+from rlready.models.architecture import read_shape
+from rlready.stages.plan.cost import Lengths
 from rlready.stages.plan.machine import (
     FreeMemory,
     count_side_by_side,

@@ -14,7 +14,7 @@ from rlready.config.data import Sweep
 from rlready.config.recipes import list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.models.load import find_model
-from rlready.stages.plan import model
+from rlready.stages.plan import template
 from rlready.stages.plan.plan import make_plan
 from rlready.stages.plan.sweep import expand_sweep
 
@@ -118,11 +118,7 @@ PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% end
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        (
-            "generation_config.json",
-            {"do_sample": False, "temperature": 0.9},
-            "does not save .* `temperature` is set to .0.9",
-        ),
+        ("generation_config.json", {"do_sample": False, "temperature": 0.9}, "does not save .* `temperature` is set to .0.9"),
         ("generation_config.json", {"pad_token_id": -1}, "does not save .* `pad_token_id` should be positive"),
         ("tokenizer_config.json", {"eos_token": None}, "has no end token"),
         ("chat_template.jinja", "{% for m in messages %}{{ m.content }}", "syntax error in line 1"),
@@ -143,7 +139,7 @@ def test_plan_refuses_a_model_that_cannot_be_asked_or_saved(tiny_model, tmp_path
 
 
 def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "TEMPLATE_SECONDS", 0.2)
+    monkeypatch.setattr(template, "TEMPLATE_SECONDS", 0.2)
     inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3
     with pytest.raises(InputError, match="fails for a question of the user: it has not ended after 0.2 s"):
         make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", "chat_template.jinja", inner)))
@@ -172,10 +168,7 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs is not to be overridden: sweep_epochs"),
         ({"sft_trainer_overrides": {"max_length": 64}}, "no example is cut"),
         ({"rl_trainer_overrides": {"temperature": 0.7}}, "samples are drawn at temperature 1"),
-        (
-            {"rl_trainer_overrides": {"num_generations": 4}},
-            "num_generations is not to be overridden: rl_num_generations",
-        ),
+        ({"rl_trainer_overrides": {"num_generations": 4}}, "num_generations is not to be overridden: rl_num_generations"),
         ({"rl_trainer_overrides": {"chat_template_kwargs": {"thinking": False}}}, "asked, and its answers end, as in"),
         ({"rl_trainer_overrides": {"eval_strategy": "steps"}}, "the trainer has no evaluation set"),
         ({"rl_trainer_overrides": {"loss_type": "dapo2"}}, "loss_type 'dapo2' is none of grpo, dapo"),
@@ -370,12 +363,7 @@ def test_a_stage_has_no_attribute_for_what_it_was_not_given():
 
 def test_without_rl_its_data_is_set_apart_where_there_is_enough(gsm8k_file):
     def read(rows, **changes):
-        data = {
-            "curate_sft_data": str(rows),
-            "curate_rl_data": "",
-            "curate_rl_problems": 30,
-            "curate_heldout_problems": 9,
-        }
+        data = {"curate_sft_data": str(rows), "curate_rl_data": "", "curate_rl_problems": 30, "curate_heldout_problems": 9}
         wanted = {"sweep_candidates": [{"epochs": 1, "examples": 8}], "rl_steps": 0, "curate_sft_examples": 0}
         return read_settings(make_plan(laptop(**data | wanted | changes)).settings["curate"]).curate
 

@@ -3,8 +3,9 @@
 import math
 
 from rlready.config import Experiment, parse_parameters
+from rlready.models.architecture import Shape
 from rlready.placement.placement import Placement, count_bytes
-from rlready.stages.plan.cost import STAGES, GpuRequest, Shape, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.cost import STAGES, GpuRequest, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import Plan
 
 

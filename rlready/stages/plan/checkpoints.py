@@ -7,28 +7,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import InputError, error_context
-from rlready.models.load import ADAPTERS, check_model_folder, count_parameters, digest_folder, find_model
+import yaml
+
+from rlready.errors import InputError, Unreachable, error_context
+from rlready.models.architecture import Architecture, Shape, inspect_architecture, read_shape
+from rlready.models.load import (
+    ADAPTERS,
+    BUILTIN,
+    check_model_folder,
+    digest_folder,
+    find_file,
+    inspect_model,
+    locate,
+    read_json,
+)
 from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.records.candidate import BaseModel, Candidate
-from rlready.stages.plan.cost import Shape, find_config, read_shape
-from rlready.stages.plan.model import check_model, find_file, read_json
+from rlready.stages.plan.model import check_model
 
-Ask = Callable[[Callable, str], Any]  # calls what may not reach the hub, for a parameter or a candidate; None where it did not
+SHAPES = Path(__file__).parent / "shapes.yaml"
+TABLE = "rlready's table"
+# Calls what may not reach the hub, for a parameter or a candidate; returns None if it did not.
+Ask = Callable[[Callable, str], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoundModel:
-    """A model that is there, with what its memory and cost follow from.
+    """A model that exists, with what its memory and cost follow from.
 
     Attributes:
-        model: Where it is, pinned; a digest that is empty says that the hub could not be asked.
-        adapter_base: Where it is adapters: the model that they belong to.
-        kind: Its architecture; empty where it could not be read.
-        vocabulary: Rows of its embedding; None where that could not be read.
-        shape: Its shape, where it is that of a Llama-like decoder.
-        source: Where that was read.
-        parameters: How many it has; None where nobody knows.
+        model: Where it is, pinned; without a digest if the hub could not be reached.
+        adapter_base: The model that the adapters belong to; None for a whole model.
+        kind: Its architecture; empty if unknown.
+        vocabulary: Rows of its embedding; None if unknown.
+        shape: Its shape, if it is a Llama-like decoder.
+        source: Where the shape was read.
+        parameters: How many it has; None if unknown.
+        architecture: What its config.json describes; None if it was not read.
     """
 
     model: BaseModel
@@ -38,27 +53,28 @@ class FoundModel:
     shape: Shape | None
     source: str
     parameters: int | None
+    architecture: Architecture | None
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from others: a copy has the same one."""
+        """Its identity, which a copy shares."""
         return name_model(self.model), name_model(self.adapter_base) if self.adapter_base else ""
 
     def describe(self) -> str:
-        """Returns it in a line."""
-        size = f", {self.parameters / 1e6:,.{0 if self.parameters > 1e7 else 2}f} M parameters" if self.parameters else ""
+        """Returns location, digest, architecture and size in one line."""
+        size = f", {self.parameters / 1e6:,.{0 if self.parameters > 1e7 else 2}f}M parameters" if self.parameters else ""
         base = f", adapters of {self.adapter_base.location}" if self.adapter_base else ""
         kind = f", {self.kind}" if self.kind else ""
         return f"{self.model.location} ({self.model.digest or 'not checked'}){kind}{size}{base}"
 
 
 def name_model(model: BaseModel) -> str:
-    """Returns the digest of a model, or where it is if the hub could not be asked."""
+    """Returns the digest of a model, or its location if the hub could not be reached."""
     return model.digest or f"{model.location}@{model.revision}"
 
 
 def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
-    """Returns a model that is there as a whole: the base model.
+    """Finds and checks a whole model, such as the base model.
 
     Args:
         model: Folder, hub id or builtin name.
@@ -67,19 +83,24 @@ def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
         ask: Calls what may not reach the hub.
 
     Raises:
-        InputError: If it is not there, or cannot be asked, trained or saved.
+        InputError: If it does not exist, or cannot be sampled, trained or saved.
     """
-    found = ask(lambda: find_model(model, revision or "main"), name) or BaseModel(model, revision, "")
+    found, architecture = ask(lambda: inspect_model(model, revision or "main"), name) or (BaseModel(model, revision, ""), None)
+    measured = measure(found, architecture)
     if found.digest:
-        ask(lambda: check_model(found), name)
-    return _measure(found)
+        if not architecture and found.location not in BUILTIN and measured.source != TABLE:
+            config = read_json(found, "config.json") or {}
+            with error_context(name):
+                measured = measure(found, inspect_architecture(locate(found), config))
+        ask(lambda: check_model(found, measured.architecture), name)
+    return measured
 
 
 def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
-    """Returns the model of a candidate that is a finished checkpoint: a folder, a hub id or a URL, whole or adapters.
+    """Finds and checks the model of a finished checkpoint: a folder, a hub id or a URL, whole or adapters.
 
     Raises:
-        InputError: If it is not there, or cannot be asked, trained or saved.
+        InputError: If it does not exist, or cannot be sampled, trained or saved.
     """
     if is_url(given.location):
         with error_context(name):
@@ -103,7 +124,7 @@ def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> Found
     kind, base = config.get("peft_type"), config.get("base_model_name_or_path")
     merge = "merge them (peft's merge_and_unload) and name the merged folder"
     if not isinstance(kind, str) or "PROMPT" in kind or kind in ("P_TUNING", "PREFIX_TUNING"):
-        raise InputError(f"{name}: {found.location} holds adapters of the kind {kind}, which no weights can be merged with")
+        raise InputError(f"{name}: {found.location} holds adapters of the kind {kind}, which cannot be merged with weights")
     if not isinstance(base, str) or not base:
         raise InputError(f"{name}: {found.location} holds adapters that do not name their base model; {merge}")
     try:
@@ -111,12 +132,12 @@ def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> Found
     except InputError as error:
         raise type(error)(f"{name}: {found.location} holds adapters, and {error}; {merge}") from error
     if find_file(found, "tokenizer.json"):
-        ask(lambda: check_model(found), name)
+        ask(lambda: check_model(found, below.architecture), name)
     return dataclasses.replace(below, model=found, adapter_base=below.model)
 
 
 def _find_remote(given: BaseModel) -> FoundModel:
-    """Looks at the small files of a remote folder; SFT copies all of it."""
+    """Checks the small files of a remote folder; SFT copies all of it."""
     digest, names = digest_remote(given.location)
     if ADAPTERS in names:
         raise InputError(f"{given.location} holds adapters, which are merged in a folder only; copy them to one")
@@ -125,29 +146,31 @@ def _find_remote(given: BaseModel) -> FoundModel:
         seen = BaseModel(folder, "", digest)
         try:
             check_model_folder(Path(folder), names)
-            check_model(seen)
+            architecture = inspect_architecture(locate(seen), read_json(seen, "config.json") or {})
+            check_model(seen, architecture)
         except InputError as error:
             raise type(error)(str(error).replace(folder, given.location)) from error
-        return dataclasses.replace(_measure(seen), model=BaseModel(given.location.rstrip("/"), "", digest))
+        return dataclasses.replace(measure(seen, architecture), model=BaseModel(given.location.rstrip("/"), "", digest))
 
 
-def _measure(model: BaseModel) -> FoundModel:
-    config, source = find_config(model)
+def measure(model: BaseModel, architecture: Architecture | None = None) -> FoundModel:
+    """Returns a model with its size, from its folder, the hub or its cache, or a table of the recipes' models."""
+    try:
+        config, source = read_json(model, "config.json"), "config.json"
+        source = source if Path(locate(model)["pretrained_model_name_or_path"]).is_dir() else f"the hub's {source}"
+    except Unreachable:  # no network, or a licence that is not accepted yet
+        config, source = yaml.safe_load(SHAPES.read_text()).get(model.location), TABLE
+    config = config or {}
     shape, (kind, *_) = read_shape(config), config.get("architectures") or [""]
-    parameters = shape.parameters if shape else model.digest and count_parameters(model) or None
-    return FoundModel(model, None, kind, config.get("vocab_size"), shape, source, parameters)
+    parameters = shape.parameters if shape else architecture.parameters if architecture else None
+    return FoundModel(
+        model=model, adapter_base=None, kind=kind, vocabulary=config.get("vocab_size"), shape=shape, source=source,
+        parameters=parameters, architecture=architecture,
+    )  # fmt: skip
 
 
 def pin(candidates: list[Candidate], ask: Ask) -> tuple[list[Candidate], dict[str, FoundModel]]:
-    """Returns the candidates with their checkpoints pinned, and the models of the checkpoints by candidate.
-
-    Args:
-        candidates: From the sweep.
-        ask: Calls what may not reach the hub.
-
-    Raises:
-        InputError: If a checkpoint cannot be used.
-    """
+    """Returns the candidates with their checkpoints pinned, and the models of the checkpoints by candidate."""
     pinned, found, looked = [], {}, dict[BaseModel, FoundModel]()
     for candidate in candidates:
         if candidate.checkpoint:
@@ -160,12 +183,12 @@ def pin(candidates: list[Candidate], ask: Ask) -> tuple[list[Candidate], dict[st
 
 
 def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], base: FoundModel | None) -> Iterator[str]:
-    """Yields a line for each checkpoint of another architecture, or vocabulary, than what it is compared with.
+    """Yields a line for each checkpoint of another architecture, or vocabulary, than the base model or the first checkpoint.
 
-    Pass@k and RL ask for neither. A loss in nats a token does: tokens of two vocabularies are not of one length.
+    This does not matter to Pass@k and RL. It does to the loss in nats per token: tokens of two vocabularies differ in length.
 
     Raises:
-        InputError: If such a checkpoint's loss is to be compared.
+        InputError: If the loss of such a checkpoint is to be compared.
     """
     if not found:
         return
@@ -178,11 +201,11 @@ def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], bas
         sizes = f"{model.vocabulary} tokens, and {called} {other.vocabulary}"
         if differs and candidate.trained_on_sft_data:
             raise InputError(
-                f"{candidate.candidate_id}: its vocabulary has {sizes}: losses in nats a token do not compare; leave out"
+                f"{candidate.candidate_id}: its vocabulary has {sizes}: losses in nats per token are not comparable; leave out"
                 " trained_on_sft_data, or --data of rank"
             )
         if differs or (model.kind and other.kind and model.kind != other.kind):
             yield (
-                f"{candidate.candidate_id} is another model ({model.kind}, {sizes}); Pass@k and RL compare it all the same,"
-                " the loss does not"
+                f"{candidate.candidate_id} is another model ({model.kind}, {sizes}): its Pass@k and RL are comparable, its loss"
+                " is not"
             )

@@ -19,15 +19,7 @@ def check_values(experiment: Experiment) -> list[str]:
 
     TRL, which takes seconds to import, is only asked about overrides if everything else is right.
     """
-    checks = (
-        _check_gate,
-        _check_curate,
-        _check_training,
-        _check_sampling,
-        _check_sweep,
-        _check_without_rl,
-        _check_reason,
-    )
+    checks = (_check_gate, _check_curate, _check_training, _check_sampling, _check_sweep, _check_without_rl, _check_reason)
     faults = find_faults(experiment) + [line for check in checks for fine, line in check(experiment) if not fine]
     return faults or [line for fine, line in check_overrides(experiment) if not fine]
 
@@ -57,10 +49,7 @@ def _check_sequential(experiment: Experiment) -> Checks:
         gate.min_pass_at_k_over_base == -1,
         f"{needs} has no Pass@k to compare with the base model's; set gate_min_pass_at_k_over_base to -1",
     )
-    yield (
-        gate.min_coverage_kept == 0,
-        f"{needs} has no counts to compare with the base's; set gate_min_coverage_kept to 0",
-    )
+    yield (gate.min_coverage_kept == 0, f"{needs} has no counts to compare with the base's; set gate_min_coverage_kept to 0")
     yield gate.max_rl_runs == 0, f"{needs} cannot rank; set gate_max_rl_runs to 0 or sampling to fixed"
     yield (
         0 < predictors.sequential_alpha < 0.5,
@@ -118,10 +107,7 @@ def _check_sampling(experiment: Experiment) -> Checks:
         f"sampling_tensor_parallel: {sampling.tensor_parallel} GPUs a copy need vllm, sampling_engine is transformers",
     )
     for text in sampling.stop:
-        yield (
-            isinstance(text, str) and text != "",
-            f"sampling_stop: {text!r} is not a text that can end a completion",
-        )
+        yield (isinstance(text, str) and text != "", f"sampling_stop: {text!r} is not a text that can end a completion")
 
 
 def _check_sweep(experiment: Experiment) -> Checks:
@@ -132,10 +118,7 @@ def _check_sweep(experiment: Experiment) -> Checks:
 
 def _check_without_rl(experiment: Experiment) -> Checks:
     gate, fine = experiment.gate, experiment.rl.steps > 0
-    yield (
-        fine or gate.mode == "enforce",
-        f"gate_mode: {gate.mode} sends candidates to RL, and there is none (rl_steps 0)",
-    )
+    yield (fine or gate.mode == "enforce", f"gate_mode: {gate.mode} sends candidates to RL, and there is none (rl_steps 0)")
     yield (
         fine or not gate.audit_fraction,
         f"gate_audit_fraction: {gate.audit_fraction:g} sends rejected candidates to RL, and there is none (rl_steps 0)",

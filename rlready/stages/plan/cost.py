@@ -5,20 +5,15 @@ in which the stages load and train; a margin stands for the rest. Hours are a ra
 published runs reach at their best to a third of it.
 """
 
-import dataclasses
-import json
+import itertools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-
-import yaml
 
 from rlready.config import Experiment, Training
-from rlready.models.load import locate
-from rlready.records.candidate import BaseModel
+from rlready.models.architecture import Shape
 from rlready.training.processes import divide_batch
 
-SHAPES = Path(__file__).parent / "shapes.yaml"
 # CUDA's context, NCCL's and cuBLAS's buffers, and what the allocator cannot hand out again.
 MARGIN = 4e9
 # H100 SXM: dense bfloat16 operations and bytes of memory a second (NVIDIA's data sheet).
@@ -29,76 +24,6 @@ TRAINING_SHARES = (0.4, 0.13)
 DECODING_SHARES = (0.75, 0.25)
 MOST_SEQUENCES = 256  # that vLLM decodes at once, unless told otherwise
 STAGES = ("sft", "predictors", "rl", "benchmark")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The shape of a Llama-like decoder: attention with grouped heads and a gated MLP, all without biases.
-
-    Attributes:
-        layers: Number of decoder layers.
-        hidden: Width of the residual stream.
-        heads: Query heads.
-        kv_heads: Key-value heads.
-        head_dim: Width of a head.
-        intermediate: Width of the MLP.
-        vocabulary: Rows of the embedding.
-        tied: Whether the output layer is the embedding.
-        normed_heads: Whether queries and keys are normed (Qwen3).
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocabulary: int
-    tied: bool
-    normed_heads: bool
-
-    @property
-    def linear(self) -> list[tuple[int, int]]:
-        """Inputs and outputs of each linear layer of a decoder layer."""
-        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        hidden, inner = self.hidden, self.intermediate
-        return [(hidden, queries), *[(hidden, keys)] * 2, (queries, hidden), *[(hidden, inner)] * 2, (inner, hidden)]
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, embeddings included."""
-        norms = 2 * self.hidden + (2 * self.head_dim if self.normed_heads else 0)
-        layer = sum(inputs * outputs for inputs, outputs in self.linear) + norms
-        return self.layers * layer + self.hidden + self.vocabulary * self.hidden * (1 if self.tied else 2)
-
-    def count_adapters(self, rank: int) -> int:
-        """Returns the parameters of LoRA adapters on every linear layer but the output layer (https://arxiv.org/abs/2106.09685)."""
-        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in self.linear)
-
-    @property
-    def cache(self) -> int:
-        """Bytes of keys and values of one token in bfloat16."""
-        return 2 * 2 * self.layers * self.kv_heads * self.head_dim
-
-    def count_activations(self, checkpointing: bool, autocast: bool = True) -> int:
-        """Returns bytes that one token of a training batch keeps for the backward pass.
-
-        Counted tensor by tensor as in Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198), section 4.1, for a gated
-        MLP and attention that does not keep its scores. The loss does not keep the logits (TRL 1.16 computes them in pieces).
-
-        Args:
-            checkpointing: Whether only the inputs of the layers are kept; then the layer that is computed again counts once.
-            autocast: Whether linear layers compute in bfloat16, as on GPUs; the residual stream and the norms stay in float32.
-        """
-        hidden, queries, keys = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        # Two norms keep their input and what they multiply, in float32; autocast casts the input of each linear layer.
-        wide = 2 if autocast else 4
-        layer = 2 * 8 * hidden + wide * (2 * hidden + 2 * queries + 2 * keys + 4 * self.intermediate)
-        layer += 2 * 3 * hidden if autocast else 0
-        if self.normed_heads:
-            layer += (4 + wide if autocast else 8) * (queries + keys)
-        last_norm = 8 * hidden
-        return last_norm + (self.layers * 4 * hidden + layer if checkpointing else self.layers * layer)
 
 
 @dataclass(frozen=True)
@@ -142,47 +67,6 @@ class GpuRequest:
         return sum(self.parts.values())
 
 
-def find_shape(base: BaseModel) -> tuple[Shape | None, str]:
-    """Returns the shape of a model and where it was read."""
-    config, source = find_config(base)
-    return read_shape(config), source
-
-
-def find_config(base: BaseModel) -> tuple[dict, str]:
-    """Returns what is known of a model's config.json and where it was read: its folder, the hub or its cache, or a table."""
-    folder = Path(locate(base)["pretrained_model_name_or_path"])
-    if folder.is_dir():
-        return json.loads((folder / "config.json").read_text()), "config.json"
-    from huggingface_hub import hf_hub_download
-
-    try:
-        # A hub that plan could not ask a moment ago is not asked again.
-        path = hf_hub_download(base.location, "config.json", revision=base.revision or None, local_files_only=not base.digest)
-        return json.loads(Path(path).read_text()), "the hub's config.json"
-    except Exception:  # no network, or a licence that is not accepted yet
-        known = yaml.safe_load(SHAPES.read_text())
-        return known.get(base.location, {}), "rlready's table"
-
-
-def read_shape(config: dict) -> Shape | None:
-    """Returns the shape that a config.json describes; None where its keys are not those of a Llama-like decoder."""
-    try:
-        heads, hidden = config["num_attention_heads"], config["hidden_size"]
-        return Shape(
-            layers=config["num_hidden_layers"],
-            hidden=hidden,
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or hidden // heads,
-            intermediate=config["intermediate_size"],
-            vocabulary=config["vocab_size"],
-            tied=config.get("tie_word_embeddings", False),
-            normed_heads=config.get("model_type") == "qwen3",
-        )
-    except KeyError:
-        return None
-
-
 def estimate_states(shape: Shape, training: Training, processes: int) -> dict[str, float]:
     """Returns bytes of what training keeps on each device between steps.
 
@@ -209,12 +93,7 @@ def estimate_states(shape: Shape, training: Training, processes: int) -> dict[st
 
 
 def estimate_needs(
-    experiment: Experiment,
-    shape: Shape,
-    lengths: Lengths,
-    tokens: dict[str, float],
-    gpus: dict[str, int],
-    memory: float,
+    experiment: Experiment, shape: Shape, lengths: Lengths, tokens: dict[str, float], gpus: dict[str, int], memory: float
 ) -> dict[str, GpuRequest]:
     """Estimates what each stage needs of GPUs.
 
@@ -229,12 +108,7 @@ def estimate_needs(
     Returns:
         The needs of the stages that have GPUs.
     """
-    estimates = {
-        "sft": _estimate_sft,
-        "rl": _estimate_rl,
-        "predictors": _estimate_sampling,
-        "benchmark": _estimate_sampling,
-    }
+    estimates = {"sft": _estimate_sft, "rl": _estimate_rl, "predictors": _estimate_sampling, "benchmark": _estimate_sampling}
     return {
         stage: estimates[stage](experiment, shape, lengths, tokens[stage], gpus[stage], memory)
         for stage in STAGES
@@ -314,27 +188,25 @@ def _describe_sequences(sequences: float, memory: float) -> str:
 def find_remedies(
     experiment: Experiment, estimate: Callable[[Experiment], dict[str, GpuRequest]], stage: str, memory: float
 ) -> list[str]:
-    """Returns changes of parameters with which a stage would fit: the mildest one that is enough alone, else several.
+    """Returns changes of parameters with which a stage would fit: the mildest single one, else several, as options.
 
     Args:
         experiment: Every setting.
         estimate: Returns the needs of an experiment by stage.
         stage: That does not fit.
         memory: Bytes of one GPU.
-
-    Returns:
-        Options of the command line; none where nothing helps.
     """
-    changes = [("sampling", "tensor_parallel", 2), ("sampling", "tensor_parallel", 4)]
+    changes = [{"sampling_tensor_parallel": 2}, {"sampling_tensor_parallel": 4}]
     if stage in ("sft", "rl"):
-        changes = [(stage, "per_device_batch_size", 1), ("training", "gradient_checkpointing", True)]
-        changes += [("training", "zero_stage", 2), ("training", "zero_stage", 3), ("training", "lora_rank", 16)]
-    for tried in [[change] for change in changes] + [changes[:count] for count in range(2, len(changes) + 1)]:
-        changed, told = experiment, {}
-        for section, field, value in tried:
-            part = dataclasses.replace(getattr(changed, section), **{field: value})
-            changed = dataclasses.replace(changed, **{section: part})
-            told[f"{section}_{field}"] = value
-        if estimate(changed)[stage].memory <= memory:
-            return [f"--set {name}={str(value).lower()}" for name, value in told.items()]
+        changes = [{f"{stage}_per_device_batch_size": 1}, {"training_gradient_checkpointing": True}]
+        changes += [{"training_zero_stage": 2}, {"training_zero_stage": 3}, {"training_lora_rank": 16}]
+    together = list(itertools.accumulate(changes, operator.or_))[1:]
+    return find_change(experiment, changes + together, lambda changed: estimate(changed)[stage].memory <= memory)
+
+
+def find_change(experiment: Experiment, changes: list[dict], fits: Callable[[Experiment], bool]) -> list[str]:
+    """Returns the first change of parameters with which an experiment fits, as options; none if there is none."""
+    for change in changes:
+        if fits(experiment.change(**change)):
+            return [f"--set {name}={str(value).lower()}" for name, value in change.items()]
     return []

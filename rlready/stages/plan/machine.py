@@ -1,15 +1,15 @@
 """What a run needs of a machine without GPUs, estimated before anything is loaded: memory and disk, and what fits beside."""
 
-import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from rlready.config import Experiment
-from rlready.stages.plan.cost import Lengths, Shape, estimate_states
+from rlready.models.architecture import Shape
+from rlready.stages.plan.cost import Lengths, estimate_states, find_change
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.training.processes import divide_batch
 
@@ -99,31 +99,24 @@ def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:
     return 1
 
 
-def find_remedy(experiment: Experiment, estimate: Callable[[Experiment], dict[str, float]], stage: str, room: float):
-    """Returns the mildest change of parameters with which a training stage fits, as options; empty where none is enough.
+def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: str, free: float) -> list[str]:
+    """Returns the mildest change of parameters with which a training stage fits, as options; none if none is enough.
 
     Args:
         experiment: Every setting.
-        estimate: Returns bytes by stage.
+        shape: The model.
+        lengths: Of the data.
         stage: sft or rl.
-        room: Bytes that there are.
+        free: Bytes of memory.
     """
     size = getattr(experiment, stage)
     share = size.batch_size if stage == "sft" else size.prompts_per_step * size.num_generations
     share //= experiment.training.processes or 1
-    device = size.per_device_batch_size or share
-    smaller = [rows for rows in range(device - 1, 0, -1) if share % rows == 0] or [device]
-    plain = [{f"{stage}_per_device_batch_size": rows} for rows in smaller]
-    spared = {f"{stage}_per_device_batch_size": 1, "training_gradient_checkpointing": True}
-    for told in [*plain, spared, spared | {"training_lora_rank": 16}]:
-        changed = experiment
-        for name, value in told.items():
-            section, _, field = name.partition("_")
-            part = dataclasses.replace(getattr(changed, section), **{field: value})
-            changed = dataclasses.replace(changed, **{section: part})
-        if estimate(changed)[stage] <= room:
-            return " ".join(f"--set {name}={str(value).lower()}" for name, value in told.items())
-    return ""
+    batch, device = f"{stage}_per_device_batch_size", size.per_device_batch_size or share
+    changes: list[dict] = [{batch: rows} for rows in range(device - 1, 0, -1) if share % rows == 0]
+    changes += [{batch: 1, "training_gradient_checkpointing": True}]
+    changes += [changes[-1] | {"training_lora_rank": 16}]
+    return find_change(experiment, changes, lambda changed: estimate_memory(changed, shape, lengths)[stage] <= free)
 
 
 def describe_machine(
@@ -142,12 +135,10 @@ def describe_machine(
     wrong = []
     for stage, size in need.items():
         if size > room.free:
-            remedy = ""
-            if stage in ("sft", "rl"):
-                remedy = find_remedy(experiment, lambda e: estimate_memory(e, shape, lengths), stage, room.free)
+            remedy = find_remedy(experiment, shape, lengths, stage, room.free) if stage in ("sft", "rl") else []
             wrong += [
                 f"{stage}: needs about {show_bytes(size)} of memory, and {show_bytes(room.free)} are free;"
-                f" {remedy or 'it takes a smaller model or a machine with more'}"
+                f" {' '.join(remedy) or 'use a smaller model or a machine with more memory'}"
             ]
     if disk > room.disk:
         wrong += [

@@ -11,16 +11,17 @@ from typing import Any
 
 from rlready.config import STAGE_READS, Base, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
+from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
-from rlready.stages.plan.cost import Lengths, Shape
-from rlready.stages.plan.example import show_example
+from rlready.stages.plan.cost import Lengths
 from rlready.stages.plan.model import check_size
 from rlready.stages.plan.sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, make_candidate
+from rlready.stages.plan.template import show_example
 from rlready.stages.plan.workload import count_lengths, estimate_cost
 
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that ask the verifier
@@ -145,9 +146,9 @@ def check_lengths(
     counted = bool(seen.samples.get("sft"))  # else the lengths are the longest allowed
     prompt = lengths.longest_prompt if counted else 0
     example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
-    sampling = experiment.sampling
-    whole = dict.fromkeys(model.adapter_base or model.model for model in models)
-    found = [check_size(model, prompt, sampling.max_tokens, example, sampling.engine) for model in whole]
+    most, engine = experiment.sampling.max_tokens, experiment.sampling.engine
+    whole = {(model.adapter_base or model.model).location: model.architecture for model in models}
+    found = [check_size(where, known, prompt, most, example, engine) for where, known in whole.items() if known]
     return [line for line in found if line]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from rlready.config import parse_parameters
 from rlready.data.registry import BUILTIN
+from rlready.models.architecture import Shape
 from rlready.records.candidate import BaseModel
-from rlready.stages.plan.cost import Shape, find_shape
+from rlready.stages.plan.checkpoints import measure
 from rlready.stages.plan.sizes import propose_split
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.stages.plan.workload import count_tokens, estimate_cost, summarize_lengths
@@ -48,7 +49,7 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
     Raises:
         InputError: If there are too few problems to split.
     """
-    shape, _ = find_shape(base)
+    shape = measure(base).shape
     parameters = shape.parameters if shape else 1e9
     whole = propose_split("sft", training) | propose_split("evaluation", evaluation)
     prompts, solutions = count_tokens(base, rows)
@@ -95,10 +96,7 @@ def _describe_split(split: dict[str, int], training: int, evaluation: int) -> li
     }
     values = [Value(name, [split[name]] if "sweep" in name else split[name], text) for name, text in why.items()]
     examples = split["sweep_examples"]
-    return [
-        *values,
-        Value("sft_batch_size", _halve_to(32, examples / 6), f"at least 6 steps an epoch of {examples} examples"),
-    ]
+    return [*values, Value("sft_batch_size", _halve_to(32, examples / 6), f"at least 6 steps an epoch of {examples} examples")]
 
 
 def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
@@ -111,11 +109,7 @@ def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
         Value("gate_k", samples, "the largest k that these samples measure"),
         Value("gate_min_pass_at_k_over_base", -noise, f"within the noise of {asked} problems, so only a real loss rejects"),
         Value("rl_steps", steps, "as many as the time allows"),
-        Value(
-            "rl_prompts_per_step",
-            prompts,
-            f"{steps} steps see {min(problems, steps * prompts)} of {problems} RL prompts",
-        ),
+        Value("rl_prompts_per_step", prompts, f"{steps} steps see {min(problems, steps * prompts)} of {problems} RL prompts"),
         Value("rl_num_generations", generations, "completions a prompt: the group whose mean reward is the baseline"),
         Value("benchmark_samples", scored, "samples a problem for Pass@1"),
     ]

@@ -10,13 +10,7 @@ from rlready.errors import InputError
 from rlready.records.candidate import BaseModel, Candidate
 
 # Keys of a setting, and the lists that they take what is left out from.
-LISTS = {
-    "epochs": "epochs",
-    "subset": "subsets",
-    "examples": "examples",
-    "learning_rate": "learning_rates",
-    "seed": "seeds",
-}
+LISTS = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
 CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEEDED = re.compile(r".*-s\d+")  # how names of candidates end whose seed is not 0

@@ -42,13 +42,7 @@ def estimate_cost(
     # model of no size takes (laptop recipe).
     work: dict[str, tuple[float, float, float, float, float]] = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
-        "predictors": (
-            heldout + asked,
-            2 * heldout,
-            asked,
-            most * _count_parts(curate.predictor_problems, drawn),
-            8e-5,
-        ),
+        "predictors": (heldout + asked, 2 * heldout, asked, most * _count_parts(curate.predictor_problems, drawn), 8e-5),
     }
     if experiment.rl.steps:
         work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 1e-5)

@@ -15,9 +15,9 @@ from trl import SFTConfig, SFTTrainer
 
 from rlready.data.heldout import encode_heldout
 from rlready.errors import InputError
+from rlready.models.architecture import check_length, count_positions, tell_once
 from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
 from rlready.models.prompts import encode_example
-from rlready.models.weights import check_length, tell_once
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import SftRecord
 from rlready.records.serialization import identify_work, to_json
@@ -119,7 +119,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     )
     held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
     what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
-    tell_once(check_length(model.config, longest, what, "lower it"))
+    tell_once(check_length(count_positions(model.config), longest, what, "lower it"))
     held.trainer = SFTTrainer(
         model=model,
         args=arguments,

@@ -1,0 +1,295 @@
+"""What a model's config.json describes: its tensors, size, positions and kind of layers."""
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.errors import InputError, one_line
+from rlready.models.weights import FLOATS, Tensors, quiet_transformers, refuse_keys
+
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine supports
+RECURRENT = "its architecture ({}) has layers that keep a state, which only vllm samples; set sampling_engine to vllm"
+PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # decoders that `Shape` describes to the last tensor
+# Linear layers of a decoder layer, in the order of `Shape.linear`.
+LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a Llama-like decoder: attention with grouped heads and a gated MLP, all without biases.
+
+    Attributes:
+        layers: Number of decoder layers.
+        hidden: Width of the residual stream.
+        heads: Query heads.
+        kv_heads: Key-value heads.
+        head_dim: Width of a head.
+        intermediate: Width of the MLP.
+        vocabulary: Rows of the embedding.
+        tied: Whether the output layer is the embedding.
+        normed_heads: Whether queries and keys are normed (Qwen3).
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    normed_heads: bool
+
+    @property
+    def linear(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each linear layer of a decoder layer."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        hidden, inner = self.hidden, self.intermediate
+        return [(hidden, queries), *[(hidden, keys)] * 2, (queries, hidden), *[(hidden, inner)] * 2, (inner, hidden)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, embeddings included."""
+        norms = 2 * self.hidden + (2 * self.head_dim if self.normed_heads else 0)
+        layer = sum(inputs * outputs for inputs, outputs in self.linear) + norms
+        return self.layers * layer + self.hidden + self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    def count_adapters(self, rank: int) -> int:
+        """Returns the parameters of LoRA adapters on every linear layer but the output layer (https://arxiv.org/abs/2106.09685)."""
+        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in self.linear)
+
+    @property
+    def cache(self) -> int:
+        """Bytes of keys and values of one token in bfloat16."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head_dim
+
+    def count_activations(self, checkpointing: bool, autocast: bool = True) -> int:
+        """Returns the bytes that one token of a training batch keeps for the backward pass.
+
+        Counted tensor by tensor as in Korthikanti et al. 2022 (https://arxiv.org/abs/2205.05198), section 4.1, for a gated
+        MLP and attention that does not keep its scores. The loss does not keep the logits (TRL 1.16 computes them in pieces).
+
+        Args:
+            checkpointing: Whether only the inputs of the layers are kept, and one layer at a time is computed again.
+            autocast: Whether linear layers compute in bfloat16, as on GPUs; the residual stream and the norms stay in float32.
+        """
+        hidden, queries, keys = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
+        # Two norms keep their input and what they multiply, in float32; autocast casts the input of each linear layer.
+        wide = 2 if autocast else 4
+        layer = 2 * 8 * hidden + wide * (2 * hidden + 2 * queries + 2 * keys + 4 * self.intermediate)
+        layer += 2 * 3 * hidden if autocast else 0
+        if self.normed_heads:
+            layer += (4 + wide if autocast else 8) * (queries + keys)
+        last_norm = 8 * hidden
+        return last_norm + (self.layers * 4 * hidden + layer if checkpointing else self.layers * layer)
+
+
+def read_shape(config: dict) -> Shape | None:
+    """Returns the shape that a config.json describes; None if its keys are not those of a Llama-like decoder."""
+    try:
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        return Shape(
+            layers=config["num_hidden_layers"],
+            hidden=hidden,
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            intermediate=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            tied=config.get("tie_word_embeddings", False),
+            normed_heads=config.get("model_type") == "qwen3",
+        )
+    except KeyError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What plan has to know of a model.
+
+    Attributes:
+        kind: Its model_type.
+        vocabulary: Rows of the embedding.
+        positions: Maximum number of positions, None if unlimited, and whether a longer text is an error.
+        recurrent: Whether it has layers with a state instead of keys and values.
+        parameters: Number of parameters, tied ones once.
+    """
+
+    kind: str
+    vocabulary: int
+    positions: tuple[int | None, bool]
+    recurrent: bool
+    parameters: int
+
+
+def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensors | None = None) -> Architecture:
+    """Returns what a config.json describes, compared with the headers of the weights if they are given.
+
+    A plain decoder with exactly the tensors that it should have is accepted without transformers, which takes ten seconds of
+    CPU to import. transformers decides on everything else.
+
+    Args:
+        location: Arguments of `from_pretrained`.
+        config: What the config.json there holds.
+        tensors: Headers of the weights, from `read_headers`.
+
+    Raises:
+        InputError: If transformers does not know the architecture, its weights are quantised, or the tensors are not its own.
+    """
+    plain = _list_tensors(config)
+    given = {name: shape if kind in FLOATS else kind for name, (kind, shape) in tensors.items()} if tensors else plain
+    if plain and plain == given:
+        return Architecture(
+            kind=config["model_type"],
+            vocabulary=config["vocab_size"],
+            positions=(config["max_position_embeddings"], False),
+            recurrent=False,
+            parameters=sum(map(math.prod, plain.values())),
+        )
+    known = read_architecture(location)
+    with quiet_transformers():
+        model = build_empty(known)
+        if tensors is not None:
+            _compare(model, known, tensors, location["pretrained_model_name_or_path"])
+    return Architecture(
+        kind=known.model_type,
+        vocabulary=known.get_text_config().vocab_size,
+        positions=count_positions(known),
+        recurrent=is_recurrent(known, model),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+
+
+def _list_tensors(config: dict) -> dict[str, list[int]] | None:
+    """Returns the shapes of a plain decoder's tensors by name; None for any other architecture or an unusual option."""
+    shape, kind = read_shape(config), config.get("model_type")
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    usual = config.get("hidden_act") == "silu" and rope.get("rope_type", "default") == "default" and "type" not in rope
+    usual &= set(config.get("layer_types") or []) <= ATTENTION and type(config.get("max_position_embeddings")) is int
+    usual &= type(config.get("rms_norm_eps")) is float and type(config.get("tie_word_embeddings")) is bool
+    unusual = ("attention_bias", "mlp_bias", "quantization_config")
+    sizes = [value for value in vars(shape).values() if type(value) is not bool] if shape else []
+    if kind not in PLAIN or not usual or not shape or any(config.get(name) for name in unusual):
+        return None
+    if "num_key_value_heads" not in config or any(type(size) is not int or size < 1 for size in sizes):
+        return None
+    tensors = {"model.embed_tokens.weight": [shape.vocabulary, shape.hidden], "model.norm.weight": [shape.hidden]}
+    tensors |= {} if shape.tied else {"lm_head.weight": [shape.vocabulary, shape.hidden]}
+    for number in range(shape.layers):
+        layer = {f"{name}.weight": [outputs, inputs] for name, (inputs, outputs) in zip(LINEAR, shape.linear, strict=True)}
+        if kind == "qwen2":
+            layer |= {f"{name}.bias": [outputs] for name, (_, outputs) in zip(LINEAR[:3], shape.linear, strict=False)}
+        if shape.normed_heads:
+            layer |= {f"self_attn.{name}_norm.weight": [shape.head_dim] for name in "qk"}
+        layer |= {f"{name}_layernorm.weight": [shape.hidden] for name in ("input", "post_attention")}
+        tensors |= {f"model.layers.{number}.{name}": size for name, size in layer.items()}
+    return tensors
+
+
+def read_architecture(location: dict[str, str]):
+    """Returns the configuration of a model, given the arguments of `from_pretrained`.
+
+    Raises:
+        InputError: If transformers does not know its architecture, or its weights are quantised.
+    """
+    from transformers import AutoConfig
+
+    where = location["pretrained_model_name_or_path"]
+    try:
+        config = AutoConfig.from_pretrained(**location)
+    except (ValueError, KeyError, OSError) as error:
+        path = Path(where) / "config.json"
+        kind = json.loads(path.read_text()).get("model_type") if path.exists() else None
+        raise InputError(
+            f"{where}: transformers cannot read its config.json; the model_type {kind} is unknown, or the values are not those"
+            f" of that architecture ({one_line(error)}). rlready does not run code that comes with a model"
+        ) from error
+    if quantised := getattr(config, "quantization_config", None):
+        how = quantised if isinstance(quantised, dict) else vars(quantised)
+        raise InputError(
+            f"{where}: its weights are quantised ({how.get('quant_method', 'quantization_config in config.json')}), which is"
+            " not supported; dequantise them (model.dequantize()) and save the model again"
+        )
+    return config
+
+
+def build_empty(config):
+    """Returns the model that a configuration describes, on the meta device.
+
+    Raises:
+        InputError: If it is neither a causal language model nor an image-text model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    kind = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            return kind.from_config(config)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"its architecture ({config.model_type}) cannot be built: {one_line(error)}") from error
+
+
+def _compare(model, config, tensors: Tensors, where: str) -> None:
+    """Raises InputError if these are not exactly the tensors that transformers looks for."""
+    import torch
+
+    for name, (kind, _) in tensors.items():
+        if name.endswith(".weight") and kind not in FLOATS:
+            raise InputError(
+                f"{where}: {name} is stored as {kind}: quantised weights are not supported; dequantise them and save the"
+                " model again"
+            )
+    empty = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
+    options = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
+    try:
+        _, found = type(model).from_pretrained(None, config=config, state_dict=empty, **options)
+    except RuntimeError as error:  # e.g. weights stored in another layout than the model's
+        raise InputError(f"{where}: its weights do not fit its config.json ({one_line(error)})") from error
+    refuse_keys(found, where)
+
+
+def is_recurrent(config, model) -> bool:
+    """Returns True if a model has layers with a state instead of keys and values, which the embedded engine cannot batch."""
+    kinds = getattr(config.get_text_config(), "layer_types", None) or []
+    return bool(getattr(model, "_is_stateful", False)) or not set(kinds) <= ATTENTION
+
+
+def count_positions(config) -> tuple[int | None, bool]:
+    """Returns the maximum number of positions of a model, None if unlimited, and whether a longer text is an error."""
+    text = config.get_text_config()
+    most, rope = getattr(text, "max_position_embeddings", None), getattr(text, "rope_parameters", None) or {}
+    if not most or getattr(text, "alibi", False):
+        return None, False
+    stretched = (rope.get("original_max_position_embeddings") or most) * (rope.get("factor") or 1)
+    return max(most, int(stretched)), not rope
+
+
+def check_length(positions: tuple[int | None, bool], longest: float, what: str, advice: str) -> str | None:
+    """Returns a warning if a text exceeds a model's positions but is accepted; None if it does not exceed them.
+
+    Args:
+        positions: Of the model, from `count_positions`.
+        longest: Tokens of the text.
+        what: Names the text at the beginning of the message.
+        advice: What to do about it.
+
+    Raises:
+        InputError: If the model has no positions for it.
+    """
+    most, learned = positions
+    if most is None or longest <= most:
+        return None
+    line = f"{what}, and the model has {most} positions (max_position_embeddings)"
+    if learned:
+        raise InputError(f"{line}; {advice}")
+    return f"{line}; it was not made to write beyond them: {advice}"
+
+
+@functools.lru_cache
+def tell_once(line: str | None) -> None:
+    """Prints a line, if there is one, once per process."""
+    if line:
+        print(line, flush=True)
