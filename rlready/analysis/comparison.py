@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlready.analysis.sweep_result import SweepResult
-from rlready.gate.lead import SCORE, Lead, list_pass_at_k, measure_lead
+from rlready.gate.lead import SCORE, Lead, measure_lead, read_figure, read_interval
 from rlready.records.candidate import Candidate
 from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import BEFORE_RL, BenchmarkRecord, Failure, Outcome, PredictorsRecord
 from rlready.records.verdicts import Verdict
-from rlready.stats.intervals import LEVEL, estimate_interval
+from rlready.stats.intervals import LEVEL
 from rlready.stats.pass_at_k import correct_curve, estimate_zero_variance
 
 Interval = tuple[float, float]
@@ -203,15 +203,12 @@ def read_row(outcome: Outcome, k: int | None) -> Row:
     predictors = outcome.predictors or PredictorsRecord()
     if sequence := predictors.sequence:
         return Row(outcome, None, read_interval([sequence.low, sequence.high]) if sequence.k == k else None, None)
-    if k is None:
-        return Row(outcome, None, None, None)
-    column = list_pass_at_k(predictors, k)
-    if column is None:
-        corrected = {int(at): value for at, value in keep_known(predictors.corrected)}.get(k)
-        return Row(outcome, predictors.get_pass_at(k), read_interval(predictors.intervals.get(str(k))), corrected)
-    rate = predictors.false_positives.rate if predictors.false_positives else None
-    corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
-    return Row(outcome, float(column.mean()), estimate_interval(column, groups=predictors.groups), corrected)
+    figure = read_figure(outcome, "pass_at_k", k)
+    corrected = {int(at): value for at, value in keep_known(predictors.corrected)}.get(k or 0)
+    if k and figure and figure.values is not None:
+        rate = predictors.false_positives.rate if predictors.false_positives else None
+        corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
+    return Row(outcome, figure and figure.mean, figure and figure.interval, corrected)
 
 
 def list_scores(rows: list[Row]) -> list[tuple[Row, float]]:
@@ -222,12 +219,6 @@ def list_scores(rows: list[Row]) -> list[tuple[Row, float]]:
 def keep_known(pairs: Sequence[Sequence[float | None]]) -> list[list[float]]:
     """Returns the pairs in which no number is missing."""
     return [[x, y] for x, y in pairs if x is not None and y is not None]
-
-
-def read_interval(values: Sequence[float | None] | None) -> Interval | None:
-    """Returns an interval, or None if one of its ends is missing."""
-    low, high = values if values and len(values) == 2 else (None, None)
-    return None if low is None or high is None else (low, high)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES, BenchmarkReco
 UNIT = "A device-second is one second on one device."
 ELSEWHERE = "elsewhere"
 STAGES = STAGE_NAMES | {ELSEWHERE: "External RL"}
-UNAVAILABLE = "The gate's savings cannot be computed:"
+EXTERNAL = "the cost of external RL is unknown, or is of another kind of device than the predictors'"
 
 Record = SftRecord | PredictorsRecord | RlRecord | BenchmarkRecord
 Cost = tuple[str, float]  # kind of device, device-seconds
@@ -29,35 +29,35 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the gate spent and saved, in device-seconds.
+    """What the gate cost and avoided, in device-seconds.
 
     Attributes:
         device: The kind of device that everything ran on.
         spent: Cost of the predictors, for all candidates and the base model.
-        avoided: Estimated cost of RL and benchmark for the candidates without RL.
-        error: Standard error of avoided; None if RL ran fewer than twice.
+        mean: Mean cost of RL and benchmark for a candidate.
         skipped: Number of candidates without RL.
+        error: Standard error of `avoided`; None if RL ran fewer than twice.
         avoidable: Measured cost of RL and benchmark for candidates that were not approved but got it.
         refused: Number of those candidates.
     """
 
     device: str
     spent: float
-    avoided: float
-    error: float | None
+    mean: float
     skipped: int
+    error: float | None
     avoidable: float
     refused: int
 
     @property
-    def net(self) -> float:
-        """Avoided minus spent; negative if the gate cost more than it saved."""
-        return self.avoided - self.spent
+    def avoided(self) -> float:
+        """Estimated cost of RL and benchmark for the candidates without RL."""
+        return self.skipped * self.mean
 
-    def estimate_avoided_share(self, judged: int) -> float | None:
-        """Returns the net share of RL's cost avoided without an audit, of this many candidates; None if RL skipped none."""
-        everyone = self.avoided / self.skipped * judged if self.skipped else 0.0  # at the mean cost of those that ran
-        return (self.avoided + self.avoidable - self.spent) / everyone if self.skipped else None
+    @property
+    def net(self) -> float:
+        """What the gate saves without an audit; negative if it costs more than it avoids."""
+        return self.avoided + self.avoidable - self.spent
 
 
 def measure_cost(record: Record | None) -> Cost | None:
@@ -118,24 +118,21 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
         base: The base model; its predictors are part of the gate's cost.
 
     Returns:
-        The balance, or a sentence that says why there is none.
+        The balance, or why there is none.
     """
     measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
     kinds = {cost[0] for cost in measured if cost}
     finished = [row for row in rows if row.outcome.rl and row.outcome.benchmark]
     finished += [row for row in rows if (cost := measure_elsewhere(row)) and cost[0] in kinds]
     if not finished:
-        if any(row.elsewhere for row in rows):
-            return f"{UNAVAILABLE} the cost of external RL is unknown, or is of another kind of device than the predictors'."
-        return f"{UNAVAILABLE} no candidate has finished RL, so its cost is unknown."
+        return EXTERNAL if any(row.elsewhere for row in rows) else "no candidate has finished RL, so its cost is unknown"
     after = [measure_rl(row) for row in finished]
     needed = [*measured, *(cost for parts in after for cost in parts)]
-    missing = needed.count(None) + (base.outcome.predictors is None)
-    if missing:
-        return f"{UNAVAILABLE} {missing} of the costs needed were not recorded."
+    if missing := needed.count(None) + (base.outcome.predictors is None):
+        return f"{missing} of the costs needed were not recorded"
     devices = sorted({cost[0] for cost in needed if cost})
     if len(devices) > 1:
-        return f"{UNAVAILABLE} the stages ran on different kinds of devices ({', '.join(devices)})."
+        return f"the stages ran on different kinds of devices ({', '.join(devices)})"
     costs = [sum(cost[1] for cost in parts if cost) for parts in after]
     without = [row for row in rows if row.outcome.rl is None and row.failure is None and row.elsewhere is None]
     skipped = sum(not row.approved for row in without)  # RL of the approved is still to come
@@ -146,11 +143,11 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
         if row.verdict.decision not in ("approved", "") and row.verdict.mode != "off"
     ]
     return Balance(
-        devices[0],
-        math.fsum(cost[1] for cost in measured if cost),
-        skipped * statistics.fmean(costs),
-        None if deviation is None else deviation * math.sqrt(skipped + skipped**2 / len(costs)),
-        skipped,
-        math.fsum(refused),
-        len(refused),
+        device=devices[0],
+        spent=math.fsum(cost[1] for cost in measured if cost),
+        mean=statistics.fmean(costs),
+        skipped=skipped,
+        error=None if deviation is None else deviation * math.sqrt(skipped + skipped**2 / len(costs)),
+        avoidable=math.fsum(refused),
+        refused=len(refused),
     )

@@ -3,10 +3,9 @@
 import statistics
 from collections.abc import Sequence
 
-from rlready.analysis.comparison import Interval, Row, read_interval
-from rlready.gate.lead import Lead
+from rlready.analysis.comparison import Interval, Row
+from rlready.gate.lead import Lead, bound_greedy, read_interval
 from rlready.records.outcome import STAGE_NAMES
-from rlready.stats.intervals import estimate_interval
 
 MISSING = "–"
 MOST_NAMES = 4
@@ -54,10 +53,7 @@ def show_result(row: Row) -> str:
 
 def show_greedy(share: float | None, problems: int | None) -> str:
     """Returns the share of problems solved greedily, with its interval if all are of one benchmark."""
-    if share is None or not problems:
-        return show(share)
-    solved = round(share * problems)
-    return show_estimate(share, estimate_interval([1.0] * solved + [0.0] * (problems - solved)))
+    return show_estimate(share, bound_greedy(share, problems) if share is not None and problems else None)
 
 
 def show_shares(truncated: float | None, no_answer: float | None, not_judged: float | None) -> str:
@@ -80,6 +76,11 @@ def show_verdict(row: Row) -> str:
         return failed
     marks = ["audited"] * row.verdict.audited + ["RL without signal"] * bool(row.stopped) + [failed] * bool(failed)
     return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
+
+
+def show_regret(regret: float, lead: Lead | None) -> str:
+    """Returns the regret of a choice, with the interval of the best setting's lead over the chosen one."""
+    return lead.describe() if lead else f"{regret:z.3f}"
 
 
 def show_lead(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlready.analysis.comparison import Interval, Row, Setting, compare, group_settings, list_scores
@@ -75,17 +76,32 @@ def compare_settings(one: Setting, other: Setting, noise: ScoreNoise, comparison
     if not noise.repeated and len(one.scores) == len(other.scores) == 1:
         (first, _), (second, _) = (list_scores(setting.rows)[0] for setting in (one, other))
         return compare(first, second, comparisons=comparisons)
-    ahead, variance, freedom = statistics.fmean(one.scores) - statistics.fmean(other.scores), 0.0, []
+    scatter = []
     for setting in (one, other):
         own = noise.scattered.get(setting.name)
-        deviation = noise.deviation if own is None else own
-        freedom.append(noise.freedom if own is None else len(setting.scores) - 1)
-        if not deviation:  # unknown, or 0: seeds that all score alike say nothing about others
-            return Lead(ahead)
-        variance += deviation**2 / len(setting.scores)
+        scatter.append((noise.deviation, noise.freedom) if own is None else (own, len(setting.scores) - 1))
+    return compare_means(one.scores, other.scores, scatter, comparisons)
+
+
+def compare_means(
+    one: Sequence[float], other: Sequence[float], scatter: Sequence[tuple[float | None, int]], comparisons: int
+) -> Lead:
+    """Returns the lead of one mean over another with Student's interval, with Bonferroni's correction.
+
+    Args:
+        one: Values of one setting's seeds.
+        other: Those of another.
+        scatter: Standard deviation between seeds, and its degrees of freedom, of each of the two.
+        comparisons: How many hold together.
+    """
+    ahead = statistics.fmean(one) - statistics.fmean(other)
+    if not all(deviation for deviation, _ in scatter):  # unknown, or 0: seeds that all score alike say nothing about others
+        return Lead(ahead)
     from scipy.special import stdtrit
 
-    spread = float(stdtrit(min(freedom), 1 - (1 - LEVEL) / 2 / comparisons)) * math.sqrt(variance)
+    sizes = len(one), len(other)
+    error = math.sqrt(sum((deviation or 0.0) ** 2 / size for (deviation, _), size in zip(scatter, sizes, strict=True)))
+    spread = float(stdtrit(min(freedom for _, freedom in scatter), 1 - (1 - LEVEL) / 2 / comparisons)) * error
     return Lead(ahead, ahead - spread, ahead + spread)
 
 

@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rlready.stats.intervals import bootstrap
 from rlready.stats.ties import TIE
 
 PROBE = 0.25  # share of RL's steps after which the better half goes on
+AFFORDED, LOST = 0.4, 0.01  # good is what costs at most this share of RL for all, and loses at most this much Pass@1
 FREE = ("", 0.0)  # on no device
 ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f}% of the steps, the better half on"
 
@@ -212,29 +214,63 @@ def trace(pool: Pool, predictor: Predictor | None) -> list[tuple[float, float]]:
     return points
 
 
+def pick_cheap(pool: Pool, k: int | None) -> list[tuple[Predictor, int]]:
+    """Returns the main predictors whose best few settings lose little at a small part of the cost, and how few suffice."""
+    traced = [(predictor, enumerate(trace(pool, predictor), 1)) for predictor in pick_main(k)]
+    enough = [(p, next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0)) for p, ends in traced]
+    return [(predictor, most) for predictor, most in enough if most]
+
+
+def name_cost(pool: Pool) -> str:
+    """Returns what the shares of a pool are of."""
+    return "cost" if pool.priced else "runs"
+
+
 def _take(most: int, draw: np.ndarray) -> int:
     return most
 
 
 def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float]:
     """Returns (share of the cost, regret) of a policy on a draw of settings; the regret is nan if it takes none."""
-    value, scores, full = policy.value[draw], pool.scores[draw], pool.full[draw]
-    take = min(policy.take(draw), len(draw))
-    last = np.sort(value)[::-1][take - 1] if take else np.inf
-    sure, tied = value > last + TIE, np.abs(value - last) <= TIE
-    slots = take - int(sure.sum())
-    chance = sure + tied * (slots / max(1, tied.sum()))  # with which each gets RL
-    cost = (chance * full).sum()
+    scores, full = pool.scores[draw], pool.full[draw]
+    taken = take_best(policy.value[draw], min(policy.take(draw), len(draw)))
+    cost = (taken.chance * full).sum()
     if policy.measures:
         cost += pool.measured[draw].sum() + pool.base
     if policy.probes:
-        cost += ((1 - chance) * PROBE * pool.rl[draw]).sum()
-    regret = max(0.0, scores.max() - expect_best(scores[sure], scores[tied], slots)) if take else math.nan
-    return float(cost / full.sum()), float(regret)
+        cost += ((1 - taken.chance) * PROBE * pool.rl[draw]).sum()
+    return float(cost / full.sum()), measure_regret(scores, taken)
+
+
+class Taken(NamedTuple):
+    """Which settings a policy takes: those that are sure, and this many drawn from those that tie for the last places."""
+
+    sure: np.ndarray
+    tied: np.ndarray
+    slots: int
+
+    @property
+    def chance(self) -> np.ndarray:
+        """With which each setting is taken."""
+        return self.sure + self.tied * (self.slots / max(1, self.tied.sum()))
+
+
+def take_best(values: np.ndarray, take: int) -> Taken:
+    """Takes this many settings with the highest values."""
+    last = np.sort(values)[::-1][take - 1] if take else np.inf
+    sure = values > last + TIE
+    return Taken(sure, np.abs(values - last) <= TIE, take - int(sure.sum()))
+
+
+def measure_regret(scores: np.ndarray, taken: Taken) -> float:
+    """Returns how far the best setting taken is below the best of all, in expectation; nan if none is taken."""
+    if not (taken.slots or taken.sure.any()):
+        return math.nan
+    return max(0.0, float(scores.max()) - expect_best(scores[taken.sure], scores[taken.tied], taken.slots))
 
 
 def expect_best(sure: np.ndarray, drawn: np.ndarray, slots: int) -> float:
-    """Returns the expected maximum of some scores and of so many others that are drawn without replacement; exact."""
+    """Returns the expected maximum of some scores and of `slots` others that are drawn without replacement; exact."""
     least = sure.max(initial=-np.inf)
     if not slots:
         return float(least)

@@ -109,7 +109,7 @@ def _log(sweep: "SweepResult", results: dict[str, "ElsewhereRecord"], folder: Pa
     """Logs the results to their candidates and the report to the pipeline's run; returns whether MLflow took it."""
     from rlready.analysis.comparison import read_rows
     from rlready.run.local import run_locks
-    from rlready.stages.report.savings import weigh_gate
+    from rlready.analysis.saving import weigh_gate
     from rlready.tracking.log import log_outcome
     from rlready.tracking.runs import replace_report
 

@@ -23,8 +23,8 @@ def print_outcomes(sweep: SweepResult) -> None:
     from rich.text import Text
 
     from rlready.analysis.comparison import name_rows, read_rows
-    from rlready.stages.report.headline import describe_elsewhere, describe_result, describe_stopped
-    from rlready.stages.report.savings import weigh_gate
+    from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
+    from rlready.analysis.saving import weigh_gate
 
     (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
     said = describe_result(
@@ -40,7 +40,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     Console(width=max(Console().width, 200)).print(table)
     if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
-    for line in (*describe_elsewhere(rows), *describe_stopped(rows), *list_failures(sweep)):
+    for line in (*describe_external(rows), *describe_stopped(rows), *list_failures(sweep)):
         print(line)
     print()
 

@@ -36,7 +36,7 @@ class Lead(NamedTuple):
         return f"{self.ahead:z.3f} " + ("[–]" if self.low is None else f"[{self.low:+.3f}, {self.high:+.3f}]")
 
 
-class _Figure(NamedTuple):
+class Figure(NamedTuple):
     """A mean, its 95% interval and, if recorded, the values of its problems (or losses of its examples)."""
 
     mean: float
@@ -64,7 +64,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
         k: Of Pass@k.
         level: Coverage; for m comparisons that must hold jointly, 1 - (1 - LEVEL) / m.
     """
-    mine, theirs = (_read(outcome, by, k) for outcome in (one, other))
+    mine, theirs = (read_figure(outcome, by, k) for outcome in (one, other))
     if by == LOSS:
         mine, theirs = theirs, mine
     if mine is None or theirs is None or (by == LOSS and not one.shares_tokens(other)):
@@ -77,7 +77,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     return Lead(ahead, *estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level))
 
 
-def _compare_unpaired(mine: _Figure, theirs: _Figure, level: float) -> Lead:
+def _compare_unpaired(mine: Figure, theirs: Figure, level: float) -> Lead:
     ahead = mine.mean - theirs.mean
     if mine.interval is None or theirs.interval is None:
         return Lead(ahead)
@@ -88,25 +88,32 @@ def _compare_unpaired(mine: _Figure, theirs: _Figure, level: float) -> Lead:
     return Lead(ahead, ahead - below, ahead + above)
 
 
-def _read(outcome: Outcome, by: str, k: int | None) -> _Figure | None:
+def read_figure(outcome: Outcome, by: str, k: int | None = None) -> Figure | None:
+    """Returns what candidates are compared by, named as in `measure_lead`; None if it was not measured."""
     if by in (SCORE, GREEDY):
         return _read_result(outcome, by == GREEDY)
     predictors = outcome.predictors or PredictorsRecord()
     if by == LOSS:
         loss = predictors.generalization_loss
-        return None if loss is None else _Figure(loss, _read_interval(predictors.loss_interval), losses=predictors.losses)
+        return None if loss is None else Figure(loss, read_interval(predictors.loss_interval), losses=predictors.losses)
     k, groups = 1 if by == "pass_at_1" else k or 0, predictors.groups
     values = list_pass_at_k(predictors, k)
     if values is not None:
-        return _Figure(float(values.mean()), estimate_interval(values, groups=groups), values, groups)
+        return Figure(float(values.mean()), estimate_interval(values, groups=groups), values, groups)
     mean = predictors.get_pass_at(k)
-    return None if mean is None else _Figure(mean, _read_interval(predictors.intervals.get(str(k))))
+    return None if mean is None else Figure(mean, read_interval(predictors.intervals.get(str(k))))
 
 
-def _read_interval(found: Sequence[float | None] | None) -> tuple[float, float] | None:
-    if not found or found[0] is None or found[1] is None:
-        return None
-    return found[0], found[1]
+def read_interval(found: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """Returns an interval, or None if one of its ends is missing."""
+    low, high = found if found and len(found) == 2 else (None, None)
+    return None if low is None or high is None else (low, high)
+
+
+def bound_greedy(share: float, problems: int) -> tuple[float, float]:
+    """Returns the 95% interval of the share of problems that greedy decoding solves."""
+    solved = round(share * problems)
+    return estimate_interval([1.0] * solved + [0.0] * (problems - solved))
 
 
 def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | None:
@@ -118,7 +125,7 @@ def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | 
     return curve[:, k - 1] if k is not None and 1 <= k <= curve.shape[1] else None
 
 
-def _read_result(outcome: Outcome, greedy: bool) -> _Figure | None:
+def _read_result(outcome: Outcome, greedy: bool) -> Figure | None:
     """Returns the result on the benchmark, of this run or of another system."""
     theirs, result = outcome.elsewhere, outcome.benchmark or BenchmarkRecord()
     if outcome.benchmark is None and theirs and not greedy:
@@ -126,14 +133,13 @@ def _read_result(outcome: Outcome, greedy: bool) -> _Figure | None:
     mean = result.greedy_pass_at_1 if greedy else result.pass_at_1
     if mean is None:
         return None
-    interval = None if greedy else _read_interval(result.interval)
+    interval = None if greedy else read_interval(result.interval)
     if greedy and result.problems and not result.benchmarks:
-        solved = round(mean * result.problems)
-        interval = estimate_interval([1.0] * solved + [0.0] * (result.problems - solved))
+        interval = bound_greedy(mean, result.problems)
     elif not greedy and not interval and result.standard_error:
         interval = mean - Z95 * result.standard_error, mean + Z95 * result.standard_error
     right, samples = (result.greedy_correct, 1) if greedy else (result.correct, result.samples)
     if not (right and samples and result.problem_ids):
-        return _Figure(mean, interval)
+        return Figure(mean, interval)
     weights = result.weigh_problems() if result.benchmarks else None
-    return _Figure(mean, interval, np.array(right) / samples, result.groups, weights, result.problem_ids)
+    return Figure(mean, interval, np.array(right) / samples, result.groups, weights, result.problem_ids)

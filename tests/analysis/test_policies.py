@@ -21,10 +21,11 @@ from rlready.analysis.policies import (
     trace,
 )
 from rlready.analysis.predictor import pick_main
+from rlready.analysis.saving import weigh_gate
 from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import Failure, RlRecord
 from rlready.records.verdicts import Verdict
-from rlready.stages.report.savings import describe_policies, weigh_gate
+from rlready.stages.report.gate_sections import describe_policies
 
 SWEEP = [  # subset, SFT Pass@1, Pass@64, loss, reward at a quarter of RL, post-RL Pass@1, seconds of RL, whether approved
     ("random", 0.10, 0.90, 0.30, 0.50, 0.70, 100.0, True),

@@ -5,9 +5,9 @@ import pytest
 from helpers.outcomes import make_outcome
 
 from rlready.analysis.comparison import read_rows
-from rlready.analysis.reversals import find_reversals
+from rlready.analysis.quality import find_reversals
 from rlready.analysis.sweep_result import SweepResult
-from rlready.stages.report.reversal_section import describe_reversals
+from rlready.stages.report.predictor_sections import describe_reversals
 
 
 def make_study(before, after, noise, seed=0, seeds=3, collapsed=None):

@@ -14,6 +14,7 @@ from scipy.stats import ttest_ind
 from rlready.analysis.comparison import group_settings, read_row, read_rows
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import compare_settings, measure_noise
+from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.gate.decide import decide
@@ -21,7 +22,6 @@ from rlready.gate.ranking import rank
 from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import Candidate, PredictorsRecord
 from rlready.stages.report.headline import describe_result
-from rlready.stages.report.savings import weigh_gate
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
 ERRORS = st.sampled_from([None, 0.0, 0.01, 0.03])
@@ -169,8 +169,8 @@ def test_first_by_a_predictor_is_ahead_of_each_and_not_of_the_next_only():
     first, second, third = [8] * 30 + [0] * 34, [8] * 12 + [0] * 52, [0] * 8 + [8] * 22 + [8] * 5 + [0] * 29
     gate = Gate(k=1, min_pass_at_k=0.0, rank_by="pass_at_1")
     for counts, said in (
-        ((first, second), "a comes first by Pass@1, with 0.469 (greedy Pass@1 0.500): ahead of b beyond chance."),
-        ((first, second, third), "a has the highest Pass@1, 0.469 (greedy Pass@1 0.500). Not clearly worse: c."),
+        ((first, second), "a comes first by Pass@1, with 0.469 [0.35, 0.59] (greedy Pass@1 0.500): ahead of b beyond chance."),
+        ((first, second, third), "a has the highest Pass@1, 0.469 [0.35, 0.59] (greedy Pass@1 0.500). Not clearly worse: c."),
     ):
         outcomes = [measure(name, correct) for name, correct in zip("abc", counts, strict=False)]
         verdicts = rank(decide(outcomes, None, gate, False), outcomes, gate)

@@ -18,6 +18,7 @@ from rlready.analysis.costs import balance, list_entries
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.predictor import pick_main
+from rlready.analysis.quality import check_forecasts, choose
 from rlready.analysis.sweep_result import SweepResult
 from rlready.evaluation.kept import KINDS
 from rlready.records.outcome import (
@@ -33,9 +34,7 @@ from rlready.records.outcome import (
     SftRecord,
 )
 from rlready.records.verdicts import Forecast, GateNumbers, Verdict
-from rlready.stages.report.forecasts import check_forecasts
 from rlready.stages.report.report import write_report
-from rlready.stages.report.selection import choose
 from rlready.stats.intervals import Z95
 
 RUNS = [  # subset, epochs, SFT Pass@1, Pass@64, loss, post-RL Pass@1
@@ -351,11 +350,13 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
     assert "Net: -54 device-seconds, the gate cost more than it saved." in report(cheap).markdown
 
 
-def test_where_all_got_rl_nothing_was_avoided(report):
+def test_where_all_got_rl_the_audit_paid_for_it_or_nothing_was_avoided(report):
     outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
     text = report([change(o, "verdict", mode="audit") for o in outcomes]).markdown
-    assert "RL ran for every candidate, so nothing was saved. Net: -122 device-seconds" in text
-    assert "RL and benchmark of 2 candidates that the gate had not approved took 4,120" in text
+    assert "RL and benchmark of 2 candidates that the gate had not approved took 4,120: the cost of the audit." in text
+    assert "Net, without the audit: +3,998 device-seconds, the gate saved more than it cost." in text
+    text = report(make_audited([0.4, 0.3], [])).markdown
+    assert "It kept no candidate from RL, so nothing was saved. Net: -82 device-seconds" in text
 
 
 @pytest.mark.parametrize(

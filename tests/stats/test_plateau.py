@@ -9,11 +9,11 @@ from helpers.outcomes import make_outcome
 from helpers.outcomes import report as report
 
 from rlready.analysis.comparison import read_rows
+from rlready.analysis.plateau import look_for_plateau, trace_ranking
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.sweep_result import SweepResult
 from rlready.records.outcome import RlRecord
 from rlready.stages.report.headline import describe_result
-from rlready.stages.report.plateau import look_for_plateau, trace_ranking
 from rlready.stats.plateau import add_rises, average_blocks, measure_rise
 from rlready.tracking.metrics import list_metrics
 

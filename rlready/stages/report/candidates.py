@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
 
-from rlready.analysis.comparison import Row, Setting, name_rows, read_interval
+from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
+from rlready.analysis.comparison import Row, Setting, name_rows
 from rlready.analysis.format import (
     MISSING,
     name_some,
     show_estimate,
     show_greedy,
+    show_lead,
     show_mean,
     show_score,
     show_shares,
@@ -18,12 +20,19 @@ from rlready.analysis.format import (
     show_with_error,
 )
 from rlready.analysis.predictor import label_pass_at
+from rlready.gate.lead import read_interval
 from rlready.stages.report.document import Section
 from rlready.stats.coverage import estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
 
 BASE = "base model, no RL"
 SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
+RANKING_NOTE = (
+    "Each candidate is compared with the next on the problems that both were asked; in brackets: the 95% interval of the"
+    " difference. If it contains 0, the order of the two may be chance: use more problems"
+    " (curate_predictor_problems) or samples"
+    " (predictors_samples)."
+)
 SETTINGS_TEXT = "Mean ± standard deviation over the seeds of a setting."
 
 
@@ -198,3 +207,14 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")
     return said
+
+
+def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Section]:
+    """Returns the section on the ranking before RL, or none if no candidate has a place."""
+    ordered = sort_by_place(rows)
+    if not ordered:
+        return []
+    table = [["Place", "Candidate", label_ranked(k, by), "Ahead of the next by"]]
+    for row, standing in ordered:
+        table.append([str(standing.place), row.name, show_estimate(*read_ranked(row, k, by)[:2]), show_lead(row)])
+    return [Section("Ranking", [], table, [RANKING_NOTE])]

@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,14 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676",
 )  # fmt: skip
 MAIN_COLORS = (BLUE, VERMILION, GREEN, PURPLE)  # of the main predictors, in their order
-WIDTH, HEIGHT, LEGEND_ROW = 4.4, 3.1, 0.18  # inches
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
+MARKERS = "osD^vPX*"
+SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
+SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
+FINISHED = "finished checkpoint"  # what candidates without a subset are called
+WIDTH, HEIGHT, LEGEND_ROW, LINE = 4.4, 3.1, 0.18, 0.24  # inches
 LABEL_LENGTH = 44
+MOST_POINTS = 12  # of more, only the first are named
 STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -34,15 +41,37 @@ STYLE: "dict[RcKeyType, Any]" = {
 }
 
 
-def start(legend_rows: int = 0) -> "tuple[Figure, Axes]":
-    """Returns a figure and its axes, with room for so many rows of a legend below."""
+def start(legend_rows: int = 0, lines: int = 0) -> "tuple[Figure, Axes]":
+    """Returns a figure and its axes, with room for this many rows of a legend below, or as high as this many named lines."""
     from matplotlib.figure import Figure
 
     legend = legend_rows * LEGEND_ROW
-    figure = Figure(figsize=(WIDTH, HEIGHT + legend))
-    left, right, bottom, top = 0.72, 0.1, 0.52, 0.08  # fixed: matplotlib's layout engine takes longer than drawing
-    box = (left, bottom + legend, WIDTH - left - right, HEIGHT - bottom - top)
-    return figure, figure.add_axes((box[0] / WIDTH, box[1] / (HEIGHT + legend), box[2] / WIDTH, box[3] / (HEIGHT + legend)))
+    inside = max(1.2, lines * LINE) if lines else HEIGHT - 0.6
+    height = inside + 0.6 + legend
+    figure = Figure(figsize=(WIDTH, height))
+    left = 1.75 if lines else 0.72  # fixed: matplotlib's layout engine takes longer than drawing
+    box = (left / WIDTH, (0.52 + legend) / height, (WIDTH - left - 0.1) / WIDTH, inside / height)
+    return figure, figure.add_axes(box)
+
+
+def mark_choice(axes: "Axes", points: list[tuple[float, float]]) -> None:
+    """Draws a ring around points: what the gate approved."""
+    for x, y in points:
+        axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
+
+
+def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
+    """Writes the names beside the first points, towards the middle and apart from one another."""
+    from matplotlib.transforms import ScaledTranslation
+
+    shown, (low, high), middle = points[:MOST_POINTS], axes.get_ylim(), sum(axes.get_xlim()) / 2
+    line = (high - low) * 0.055
+    for side, align in ((1, "left"), (-1, "right")):
+        beside = axes.transData + ScaledTranslation(side * 0.12, 0, axes.figure.dpi_scale_trans)
+        reached = -math.inf
+        for x, y, name in sorted((point for point in shown if (point[0] <= middle) == (side == 1)), key=lambda point: point[1]):
+            reached = max(y, reached + line)
+            axes.text(x, reached, shorten(name, 24), ha=align, va="center", fontsize=8, transform=beside)
 
 
 def finish(figure: "Figure", name: str, alternative: str) -> str:

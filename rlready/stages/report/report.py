@@ -7,21 +7,20 @@ from rlready.analysis.format import count
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.records.serialization import write_atomically
-from rlready.stages.report.audit_section import describe_audit
-from rlready.stages.report.candidates import describe_benchmarks, describe_candidates, describe_settings
-from rlready.stages.report.cost_section import describe_costs
+from rlready.stages.report.candidates import describe_benchmarks, describe_candidates, describe_ranking, describe_settings
 from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
-from rlready.stages.report.excerpts import describe_excerpts
-from rlready.stages.report.forecasts import describe_forecasts
+from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
 from rlready.stages.report.headline import describe_result
-from rlready.stages.report.plateau import describe_plateau
 from rlready.stages.report.plots import draw_plots
-from rlready.stages.report.quality import describe_differences, describe_quality
-from rlready.stages.report.ranking import describe_order
-from rlready.stages.report.reversal_section import describe_reversals
-from rlready.stages.report.samples import describe_samples
-from rlready.stages.report.savings import describe_policies
-from rlready.stages.report.selection import describe_choices
+from rlready.stages.report.predictor_sections import (
+    describe_choices,
+    describe_differences,
+    describe_forecasts,
+    describe_plateau,
+    describe_quality,
+    describe_reversals,
+)
+from rlready.stages.report.samples import describe_excerpts, describe_samples
 from rlready.stats.intervals import MIN_POINTS
 
 LEADING_PLOTS = 2
@@ -56,7 +55,7 @@ def compose(sweep: SweepResult) -> Document:
         describe_forecasts(rows),
     ]
     sections = [
-        *([] if trains else describe_order(rows, k, by)),
+        *([] if trains else describe_ranking(rows, k, by)),
         *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
         describe_candidates(rows, base, k, MOST_ROWS, trains),
         *(describe_benchmarks(rows, base) if trains else []),

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from rlready.analysis.comparison import read_rows
+from rlready.analysis.plateau import look_for_plateau
+from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import add_results, check_ran, read_sweep, write_sweep
 from rlready.errors import InputError
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
-from rlready.stages.report.plateau import look_for_plateau
 from rlready.stages.report.report import write_report
-from rlready.stages.report.savings import weigh_gate
 from rlready.stages.report.verdicts import write_verdicts
 from rlready.tracking.log import log_outcome
 from rlready.tracking.runs import finish_run

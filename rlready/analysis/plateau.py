@@ -1,4 +1,4 @@
-"""Whether RL plateaued: if it was still rising, more steps may change the ranking of the candidates."""
+"""Whether RL plateaued, and how well the predictors ranked the candidates on the way: from the rewards of RL."""
 
 from dataclasses import dataclass
 from statistics import fmean
@@ -6,26 +6,14 @@ from statistics import fmean
 import numpy as np
 
 from rlready.analysis.comparison import Row, group_settings
-from rlready.analysis.format import name_some, show, show_estimate, show_percent
-from rlready.analysis.predictor import Predictor, mixes_subsets, pick_main, score_settings, select_finished
-from rlready.stages.report.document import Plot, Section
-from rlready.stages.report.figure import GREY, MAIN_COLORS, STYLE, finish, shorten, start
+from rlready.analysis.format import name_some
+from rlready.analysis.predictor import Predictor, score_settings, select_finished
 from rlready.stats.correlation import spearman
 from rlready.stats.intervals import LEVEL
 from rlready.stats.plateau import MUCH, Rise, add_rises, is_known, measure_rise
 
-TITLE = "Did RL plateau?"
-LEAST_SETTINGS = 4  # to order
-PARTS, WINDOW = 20, 0.125  # points of the plot, and the share of the steps before each that its rewards are of
-NOTES = [
-    "Gain: from the first rewards to the end of a line through those of the last quarter of training. In the last quarter: the"
-    f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain, throughout the interval"
-    " (with Bonferroni's correction for the number of candidates); plateaued: no more than that, throughout the interval."
-    " Rewards are those of the rollouts on RL's problems. Candidates of one seed get the same problems at every step, so the"
-    " interval over all of them allows for common noise.",
-    "A learning rate that decays to 0, TRL's default (see rl_trainer_overrides), flattens the end of any run. A run that has"
-    " plateaued may still gain more in a longer one.",
-]
+LEAST_SETTINGS = 4  # to rank
+PARTS, WINDOW = 20, 0.125  # points of a trace, and the share of the steps before each that its rewards are of
 
 
 @dataclass(frozen=True)
@@ -96,27 +84,6 @@ def look_for_plateau(rows: list[Row]) -> Plateau:
     return Plateau(rises, add_rises(sums), alone)
 
 
-def describe_plateau(rows: list[Row], k: int | None) -> Section:
-    """Returns the section on the end of RL, with a plot of how well the predictors order the candidates on the way there."""
-    plateau = look_for_plateau(rows)
-    if not plateau.rises:
-        return Section(TITLE, ["Unknown: no candidate has rewards for enough steps of RL."])
-    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
-    for name, rise in plateau.rises.items():
-        share = "–" if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
-        end = "rising" if name in plateau.alone else "plateaued" if rise.level else "unclear"
-        late = show_estimate(rise.late, (rise.low, rise.high), 3)
-        table.append([name, show(rise.gain), late, share, end])
-    plot = Plot(
-        "How the predictors rank the candidates during RL",
-        "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
-        " at the right, with Pass@1 after RL. Where lines cross, a shorter run would have favored another predictor.",
-        _draw(rows, k),
-        f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
-    )
-    return Section(TITLE, [plateau.said], table, NOTES, [plot])
-
-
 def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, float]]:
     """Returns (share of the steps, Spearman of a predictor with the reward so far), over settings, means over their seeds.
 
@@ -143,25 +110,3 @@ def _average(row: Row, end: float) -> float:
     last = end * rewards[-1][0]
     window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]
     return float(np.mean(window)) if window else float("nan")
-
-
-def _draw(rows: list[Row], k: int | None) -> str:
-    import matplotlib
-
-    shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
-    if mixes_subsets(rows):
-        # The others of these are judged on random subsets only; these are what to compare them with.
-        shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
-    lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
-    if not lines:
-        return ""
-    with matplotlib.rc_context(STYLE):
-        figure, axes = start(legend_rows=len(lines))
-        axes.axhline(0, color=GREY, linewidth=1)
-        for label, points, color, dashes in lines:
-            axes.plot(*zip(*points[:-1], strict=True), color=color, linestyle=dashes, label=shorten(label))
-            axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
-            axes.plot(*points[-1], color=color, marker="o")
-        axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
-        figure.legend(loc="lower center")
-        return finish(figure, "ranking", "How the predictors order the candidates by their rewards, over the steps of RL")

@@ -1,0 +1,192 @@
+"""The answer of a run: which candidate is best, how sure that is, and what limits it."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rlready.analysis.comparison import Row, Setting, compare, list_scores
+from rlready.analysis.noise import ScoreNoise, compare_settings
+from rlready.analysis.predictor import label_pass_at
+from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
+from rlready.records.verdicts import Standing
+
+NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
+
+
+class First(NamedTuple):
+    """Who has the highest figure, and the names of others: all, those not clearly worse, and those for which that is unknown.
+
+    With Bonferroni's correction for all comparisons, the true first is it or among the second as often as a single interval
+    covers (Hsu 1981, Annals of Statistics 9).
+    """
+
+    name: str
+    others: list[str]
+    level: list[str]
+    unknown: list[str]
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is ahead of each of the others beyond chance."""
+        return not self.level and not self.unknown
+
+
+def find_first(name: str, leads: Sequence[tuple[str, Lead]]) -> First:
+    """Returns how sure it is that one is first, from its leads over all others."""
+    level = [other for other, lead in leads if lead.low is not None and not lead.sure]
+    return First(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None])
+
+
+def find_best(rows: list[Row]) -> First | None:
+    """Returns the candidate with the best result of RL; None without any result. The rows are ordered by it."""
+    finished = [row for row, _ in list_scores(rows)]
+    if not finished:
+        return None
+    best, *others = finished
+    return find_first(best.name, [(row.name, compare(best, row, comparisons=len(others))) for row in others])
+
+
+def find_best_setting(settings: list[Setting], noise: ScoreNoise) -> tuple[Setting, First]:
+    """Returns the setting with the best mean result of RL, compared by the noise between seeds."""
+    best, *others = sorted((s for s in settings if s.scores), key=lambda s: -statistics.fmean(s.scores))
+    leads = [(other.name, compare_settings(best, other, noise, len(others))) for other in others]
+    return best, find_first(best.name, leads)
+
+
+def sort_by_place(rows: list[Row]) -> list[tuple[Row, Standing]]:
+    """Returns the candidates that have a place before RL, first place first."""
+    ranked = [(row, row.verdict.standing) for row in rows if row.verdict.standing]
+    return sorted(ranked, key=lambda pair: pair[1].place)
+
+
+def label_ranked(k: int | None, by: str | None) -> str:
+    """Returns the name of what the candidates are ranked by."""
+    return {"pass_at_1": "Pass@1", "generalization_loss": "loss"}.get(by or "", label_pass_at(k))
+
+
+def read_ranked(row: Row, k: int | None, by: str | None) -> Figure:
+    """Returns what a candidate with a place is ranked by."""
+    return read_figure(row.outcome, by or "pass_at_k", k) or Figure(float("nan"))
+
+
+def find_first_before_rl(rows: list[Row], k: int | None, by: str | None) -> First | None:
+    """Returns the candidate at the first place; None if none has a place.
+
+    Args:
+        rows: The candidates.
+        k: Of Pass@k.
+        by: What the gate ranks by.
+    """
+    ordered = [row for row, _ in sort_by_place(rows)]
+    if not ordered:
+        return None
+    first, *others = ordered
+    return find_first(first.name, [(row.name, compare(first, row, by or "pass_at_k", k, len(others))) for row in others])
+
+
+def find_greedy_leader(rows: list[Row]) -> tuple[Row, Lead] | None:
+    """Returns who leads under greedy decoding and by how much, if that is another candidate than under sampling."""
+    finished = [row for row, _ in list_scores(rows)]
+    known = [(row, score) for row in finished if (score := row.greedy_score) is not None]
+    best = finished[0]
+    ahead, top = max(known, key=lambda pair: pair[1], default=(best, 0.0))
+    if best.greedy_score is None or top <= best.greedy_score:
+        return None
+    return ahead, compare(ahead, best, GREEDY, comparisons=len(known) - 1)
+
+
+class Sharpening(NamedTuple):
+    """The gain over the base model, and how much of it greedy decoding had already.
+
+    Attributes:
+        gain: In sampled Pass@1.
+        greedy: In greedy Pass@1.
+        sure: Whether the sampled gain is beyond chance; None if that is unknown.
+    """
+
+    gain: float
+    greedy: float
+    sure: bool | None
+
+    @property
+    def share(self) -> float:
+        """Share of the sampled gain that is no greedy gain; at most 1."""
+        return 1 - max(0.0, self.greedy) / self.gain
+
+
+def measure_sharpening(best: list[Row], base: Row) -> Sharpening | None:
+    """Returns the gain of a candidate, or of the seeds of a setting; None if greedy Pass@1 is not known before and after."""
+    pairs = [(compare(row, base), compare(row, base, GREEDY)) for row, _ in list_scores(best)]
+    gains = [(one.ahead, other.ahead) for one, other in pairs if one.ahead is not None and other.ahead is not None]
+    if not gains or len(gains) < len(pairs):
+        return None
+    gain, greedy = (statistics.fmean(values) for values in zip(*gains, strict=True))
+    unknown = any(sampled.low is None for sampled, _ in pairs)
+    return Sharpening(gain, greedy, None if unknown else all(sampled.sure for sampled, _ in pairs))
+
+
+class Favorite(NamedTuple):
+    """The candidate with the highest Pass@1 after SFT.
+
+    Attributes:
+        untested: It, if it has no result of RL.
+        leader: The one with the highest Pass@1 after SFT among those with a result.
+        best: Whether that one is also best after RL.
+        lead: Of the best over the leader.
+    """
+
+    untested: Row | None
+    leader: Row
+    best: bool
+    lead: Lead
+
+
+def find_favorite(rows: list[Row]) -> Favorite | None:
+    """Returns the favorite after SFT; None if Pass@1 was not measured for the best after RL, or is 0 for all."""
+    best = list_scores(rows)[0][0]
+    measured = [(row, value) for row in rows if (value := row.sft_pass_at_1) is not None]
+    if best.sft_pass_at_1 is None or not any(value for _, value in measured):
+        return None
+    favorite, most = max(measured, key=lambda pair: pair[1])
+    leader, led = max(((row, value) for row, value in measured if row.score is not None), key=lambda pair: pair[1])
+    untested = favorite if favorite.score is None and most > led else None
+    return Favorite(untested, leader, leader.score == best.score or led == best.sft_pass_at_1, compare(best, leader))
+
+
+class Lost(NamedTuple):
+    """Candidates most of whose samples have no answer that could be judged.
+
+    Attributes:
+        truncated: Whether the length limit explains that; else the form of the answers does.
+        names: The candidates.
+        all: Whether it is most of the candidates, so that the scores of the run say little.
+        share: Mean share of samples truncated; or without an answer, if that explains it or fewer are truncated.
+        whole: Whether nearly all samples were truncated, or simply have no answer.
+    """
+
+    truncated: bool
+    names: list[str]
+    all: bool
+    share: float
+    whole: bool
+
+
+def find_lost_answers(rows: list[Row]) -> list[Lost]:
+    """Returns which candidates lost nearly all answers: after RL, or before it without a score from this run."""
+    seen = [(row.name, row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark) for row in rows]
+    shares = [
+        (name, one.truncated or 0.0, max(one.truncated or 0.0, one.unreadable or 0.0))
+        for name, one in seen
+        if (one.truncated, one.unreadable) != (None, None)
+    ]
+    found = []
+    for truncated in (True, False):
+        # A truncated sample has no answer: the form is to blame only if most of the samples without one ended by themselves.
+        alike = [(name, cut, lost) for name, cut, lost in shares if (2 * cut >= lost) == truncated]
+        nearly = [entry for entry in alike if entry[2] >= NEARLY_ALL]
+        everywhere = len(alike) > len(seen) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
+        if told := alike if everywhere else nearly:
+            cut, lost = (statistics.fmean(entry[part] for entry in told) for part in (1, 2))
+            whole = not truncated or cut >= NEARLY_ALL
+            found.append(Lost(truncated, [name for name, *_ in told], everywhere, cut if truncated and whole else lost, whole))
+    return found

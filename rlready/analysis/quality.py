@@ -1,0 +1,247 @@
+"""How well predictors rank: correlation with the result of RL, regret of choosing by them, rank reversals, forecasts."""
+
+import itertools
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rlready.analysis.comparison import Interval, Row, Setting, group_settings, list_scores
+from rlready.analysis.noise import ScoreNoise, compare_means, compare_settings
+from rlready.analysis.policies import measure_regret, take_best
+from rlready.analysis.predictor import Predictor, pick_main, score_rows, score_settings, select_finished
+from rlready.gate.lead import Lead
+from rlready.stats.correlation import (
+    adjust_r_squared,
+    bound_r_squared,
+    r_squared,
+    resample_spearman,
+    spearman,
+    split_r_squared,
+)
+from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_share
+from rlready.stats.variation import find_scattered, pool_deviation
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How a predictor correlates with post-RL Pass@1; what is undefined, or too uncertain for an interval, is None.
+
+    Attributes:
+        points: Candidates with predictor and score.
+        settings: Settings among them.
+        spearman: Rank correlation.
+        spearman_interval: Its bootstrap interval.
+        r_squared: Adjusted R2 of the least-squares fit.
+        r_squared_interval: Interval of the R2 of all such settings.
+        splits: Mean and standard deviation of R2 over fit and test splits.
+    """
+
+    points: int
+    settings: int
+    spearman: float | None = None
+    spearman_interval: Interval | None = None
+    r_squared: float | None = None
+    r_squared_interval: Interval | None = None
+    splits: tuple[float, float] | None = None
+
+
+def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
+    """Returns how a predictor correlates with post-RL Pass@1, with intervals that resample whole settings."""
+    finished = select_finished(rows, predictor)
+    clusters, y = [row.setting for row in finished], [score for _, score in list_scores(finished)]
+    count = len(set(clusters))
+    if len(finished) < 3:
+        return Quality(len(finished), count)
+    x, features = score_rows(finished, predictor), [predictor.measure(row) or [] for row in finished]
+    correlation, fit = spearman(x, y), r_squared(features, y)
+    # Seeds of a setting are no points of their own, so R2 is that of as many points as there are settings.
+    parts = len(predictor.parts)
+    return Quality(
+        len(finished),
+        count,
+        correlation,
+        None if correlation is None else bootstrap(lambda w: resample_spearman(x, y, w), clusters),
+        None if fit is None else adjust_r_squared(fit, count, parts),
+        None if fit is None or count < MIN_POINTS else bound_r_squared(fit, count, parts),
+        None if fit is None else split_r_squared(features, y, clusters),
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better a predictor ranks than another, on the candidates that have both.
+
+    Attributes:
+        points: Those candidates.
+        spearman: Of the one.
+        other: Of the other.
+        interval: Paired bootstrap interval of the difference.
+    """
+
+    points: int
+    spearman: float | None
+    other: float | None
+    interval: Interval | None
+
+
+def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Difference:
+    """Compares two predictors on the same candidates, in the same bootstrap samples."""
+    if one.restricted:
+        other = other.restrict()
+    finished = select_finished(rows, one, other)
+    x, z = score_rows(finished, one), score_rows(finished, other)
+    y, clusters = [score for _, score in list_scores(finished)], [row.setting for row in finished]
+    correlations = spearman(x, y), spearman(z, y)
+    interval = None
+    if None not in correlations:
+        interval = bootstrap(lambda w: resample_spearman(x, y, w) - resample_spearman(z, y, w), clusters)
+    return Difference(len(finished), *correlations, interval)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What came of the setting with the most of a predictor; predictors and scores are means over seeds.
+
+    Attributes:
+        settings: How many there were to choose from.
+        chosen: Names of the settings chosen; more than one if they tie.
+        score: Mean post-RL Pass@1 of the chosen.
+        regret: How far it is below the best setting's.
+        best: That of the best setting.
+        random: That of a random setting, in expectation.
+        by_pass_at_1: That of the settings with the best SFT Pass@1; None if it was not measured for all.
+        lead: Of the best over the chosen; None if the best is chosen, or several tie.
+    """
+
+    settings: int
+    chosen: list[str]
+    score: float
+    regret: float
+    best: float
+    random: float
+    by_pass_at_1: float | None
+    lead: Lead | None
+
+
+def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice | None:
+    """Chooses a setting by a predictor and measures its regret; None if fewer than two settings can be chosen from.
+
+    Args:
+        rows: The candidates.
+        predictor: What to choose by; the most wins, and of settings that tie one is drawn, in expectation.
+        noise: From `measure_noise`.
+    """
+    settings = group_settings(select_finished(rows, predictor))
+    if len(settings) < 2:
+        return None
+    values, pass_at_1 = (score_settings(settings, by) for by in (predictor, pick_main(None).sft_pass_at_1))
+    if values is None:
+        return None
+    scores = np.array([statistics.fmean(setting.scores) for setting in settings])
+    taken = take_best(values, 1)
+    (chosen,), best = taken.tied.nonzero(), int(scores.argmax())
+    alone = len(chosen) == 1 and best not in chosen
+    return Choice(
+        settings=len(settings),
+        chosen=[settings[place].name for place in chosen],
+        score=float(scores[chosen].mean()),
+        regret=measure_regret(scores, taken),
+        best=float(scores[best]),
+        random=float(scores.mean()),
+        by_pass_at_1=None if pass_at_1 is None else float(scores[take_best(pass_at_1, 1).tied].mean()),
+        lead=compare_settings(settings[best], settings[chosen[0]], noise) if alone else None,
+    )
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """Two settings, by name, that RL reversed: the lead after SFT, and how far the first ended behind after RL."""
+
+    ahead: str
+    behind: str
+    lead: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Reversals:
+    """The reversed pairs, largest loss first, out of this many; and settings left out because their seeds scatter more."""
+
+    pairs: list[Reversal]
+    looked: int
+    scattered: list[str]
+
+
+def find_reversals(rows: list[Row]) -> Reversals | None:
+    """Returns the pairs of settings that RL reversed; None if no setting repeats, so that the noise is unknown.
+
+    A pair counts if each of the two differences of means, before and after, exceeds what chance gives in any pair at all in 5
+    of 100 studies: Student's test with the deviation between seeds pooled over settings, and Bonferroni's correction for the
+    number of pairs. Both must hold, so the chance of a false pair is no greater than that of one of them alone. Pooling needs
+    seeds that scatter alike, so settings that scatter more are left out.
+    """
+    known = [s for s in group_settings(rows) if s.scores and all(row.sft_pass_at_1 is not None for row in s.rows)]
+    values = [(_list_before(setting), setting.scores) for setting in known]
+    apart = {number for phase in (0, 1) for number in find_scattered([both[phase] for both in values])}
+    settings = [(known[number].name, *both) for number, both in enumerate(values) if number not in apart]
+    before, after = (pool_deviation([setting[phase] for setting in settings]) for phase in (1, 2))
+    pairs = list(itertools.combinations(settings, 2))
+    if before is None or after is None or not pairs:
+        return None
+    found = []
+    for pair in pairs:
+        (one, one_before, one_after), (other, other_before, other_after) = sorted(pair, key=lambda s: -statistics.fmean(s[1]))
+        lead = compare_means(one_before, other_before, [before] * 2, len(pairs))
+        loss = compare_means(other_after, one_after, [after] * 2, len(pairs))
+        if lead.sure and loss.sure:
+            found.append(Reversal(one, other, lead.ahead or 0.0, loss.ahead or 0.0))
+    return Reversals(sorted(found, key=lambda pair: -pair.loss), len(pairs), [known[number].name for number in sorted(apart)])
+
+
+def _list_before(setting: Setting) -> list[float]:
+    """SFT Pass@1 of the seeds; without SFT they share one measurement, which says nothing about the noise between them."""
+    values = [value for row in setting.rows if (value := row.sft_pass_at_1) is not None]
+    return values[:1] if setting.rows[0].candidate.is_base else values
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """How the forecasts that were logged before RL compare with what RL did.
+
+    Attributes:
+        finished: Candidates that finished RL, and had a signal.
+        made: Those with a forecast.
+        outside: Names of those that ended outside their interval.
+        share_interval: Exact 95% interval of the share inside; None without forecasts.
+        error: Mean absolute error of the prediction; None without forecasts.
+        reasons: Why the others had none, the most frequent reason first.
+    """
+
+    finished: int
+    made: int
+    outside: list[str] = field(default_factory=list)
+    share_interval: Interval | None = None
+    error: float | None = None
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def inside(self) -> int:
+        """How many ended inside their interval."""
+        return self.made - len(self.outside)
+
+
+def check_forecasts(rows: list[Row]) -> Forecasts:
+    """Compares forecasts with results."""
+    finished = list_scores([row for row in rows if not row.stopped])
+    made = [(row.name, score, row.verdict.forecast) for row, score in finished if row.verdict.forecast.made]
+    without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]
+    reasons = Counter(forecast.reason or "none was logged" for forecast in without)
+    ranked = [reason for reason, _ in reasons.most_common()]
+    if not made:
+        return Forecasts(len(finished), 0, reasons=ranked)
+    outside = [name for name, score, one in made if not (one.low or 0.0) <= score <= (one.high or 0.0)]
+    error = statistics.fmean(abs(score - (one.predicted or 0.0)) for _, score, one in made)
+    inside = bound_share(len(made) - len(outside), len(made))
+    return Forecasts(len(finished), len(made), outside, inside, error, ranked)

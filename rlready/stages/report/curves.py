@@ -1,0 +1,161 @@
+"""The plots of lines: Pass@k, the loss during SFT, policies, and the predictors' ranking during RL."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlready.analysis.comparison import Row
+from rlready.analysis.plateau import trace_ranking
+from rlready.analysis.policies import AFFORDED, ALL, GATE, HALVED, LOST, Pool, Price, name_cost, trace
+from rlready.analysis.predictor import label_pass_at, mixes_subsets, pick_main
+from rlready.stages.report.figure import (
+    FINISHED,
+    GREY,
+    MAIN_COLORS,
+    MARKERS,
+    PALETTE,
+    STYLE,
+    SUBSET_COLORS,
+    VERMILION,
+    finish,
+    shorten,
+    show_plain_ticks,
+    start,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
+POLICY_MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
+
+
+@dataclass
+class LineStyle:
+    """How a candidate's line is drawn; without a label it is not in the legend."""
+
+    color: str
+    linestyle: str
+    marker: str = ""
+    linewidth: float = 1.5
+    alpha: float = 1.0
+    label: str = ""
+
+
+def draw_trajectories(rows: list[Row]) -> str:
+    """Draws the held-out loss of each candidate during SFT."""
+    shown = [row for row in rows if row.trajectory]
+    if not shown:
+        return ""
+    styles = _style_candidates(rows, shown)
+    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()))
+    for row in shown:
+        _draw_line(axes, row.trajectory, styles[row.name])
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xlim(left=0)
+    show_plain_ticks(axes)
+    axes.set(xlabel="SFT epoch", ylabel="held-out loss (nats per token)")
+    figure.legend(loc="lower center")
+    return finish(figure, "trajectories", f"Held-out loss against SFT epoch, for {len(shown)} candidates")
+
+
+def draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) -> str:
+    """Draws Pass@k of each candidate and of the base model, with the gate's k and threshold."""
+    shown = [row for row in rows if row.curve]
+    if not shown:
+        return ""
+    styles = _style_candidates(rows, shown)
+    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()) + 2 + bool(least))
+    for row in shown:
+        _draw_line(axes, row.curve, styles[row.name])
+    if base.curve:
+        _draw_line(axes, base.curve, LineStyle("black", "--", linewidth=1.2, label="base model"))
+    if k:
+        axes.axvline(k, color=GREY, linestyle=":", linewidth=1.2, label=f"k of the gate: {k}")
+    if k and least:
+        label = f"minimum {label_pass_at(k)} for RL: {least:g}"
+        axes.plot([k], [least], "_", color=VERMILION, markersize=12, markeredgewidth=2.5, label=label)
+    axes.set_xscale("log", base=2)
+    show_plain_ticks(axes)
+    axes.set(xlabel="k", ylabel="Pass@k before RL")
+    figure.legend(loc="lower center")
+    return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
+
+
+def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, LineStyle]:
+    """Returns the line style of each shown candidate; of many, the legend has one per subset."""
+    styles, named = {}, set()
+    for index, row in enumerate(rows):
+        if row not in shown:
+            continue
+        subset = row.candidate.subset
+        dashes = "-" if subset in ("random", "") else ":"
+        if len(rows) <= MOST_NAMED:
+            marker = MARKERS[index % len(MARKERS)]
+            styles[row.name] = LineStyle(PALETTE[index % len(PALETTE)], dashes, marker, label=shorten(row.name))
+            continue
+        styles[row.name] = LineStyle(SUBSET_COLORS.get(subset, GREY), dashes, linewidth=1, alpha=0.7)
+        if subset not in named:
+            number = sum(r.candidate.subset == subset for r in shown)
+            styles[row.name].label = shorten(f"{subset or FINISHED} ({number} candidates)")
+            named.add(subset)
+    return styles
+
+
+def _draw_line(axes: "Axes", points: list, style: LineStyle) -> None:
+    x, y = zip(*points, strict=True)
+    axes.plot(
+        x,
+        y,
+        color=style.color,
+        linestyle=style.linestyle,
+        marker=style.marker,
+        markersize=3.5,
+        linewidth=style.linewidth,
+        alpha=style.alpha,
+        label=style.label or None,
+    )
+
+
+def draw_policies(pool: Pool, prices: list[Price], k: int | None) -> str:
+    """Draws the regret of policies against their cost."""
+    import matplotlib
+
+    lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), MAIN_COLORS, strict=True)]
+    lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
+    marks = [(one, one.regret, POLICY_MARKS[one.label]) for one in prices if one.label in POLICY_MARKS]
+    marks = [mark for mark in marks if mark[1] is not None]
+    with matplotlib.rc_context(STYLE):
+        figure, axes = start(legend_rows=len(lines) + len(marks))
+        axes.axvline(AFFORDED, color=GREY, linestyle=":", linewidth=1)
+        axes.axhline(LOST, color=GREY, linestyle=":", linewidth=1)
+        for label, points, color in lines:
+            axes.plot(*zip(*points, strict=True), color=color, marker=".", label=shorten(label))
+        for found, regret, mark in marks:
+            axes.plot([found.share], [regret], mark, color="black", markersize=8, label=shorten(found.label))
+        axes.set(xlabel=f"{name_cost(pool)}, as a share of RL for all", ylabel="regret in Pass@1")
+        axes.set_xlim(left=0)
+        figure.legend(loc="lower center")
+        return finish(figure, "policies", f"Regret against cost of policies, over {pool.size} settings")
+
+
+def draw_ranking(rows: list[Row], k: int | None) -> str:
+    """Draws how the predictors rank the candidates by their rewards, over the steps of RL."""
+    import matplotlib
+
+    shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
+    if mixes_subsets(rows):
+        # The others of these are judged on random subsets only; these are what to compare them with.
+        shown += [(predictor.restrict(), color, "--") for predictor, color, _ in shown[:2]]
+    lines = [(p.label, points, color, dashes) for p, color, dashes in shown if (points := trace_ranking(rows, p))]
+    if not lines:
+        return ""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = start(legend_rows=len(lines))
+        axes.axhline(0, color=GREY, linewidth=1)
+        for label, points, color, dashes in lines:
+            axes.plot(*zip(*points[:-1], strict=True), color=color, linestyle=dashes, label=shorten(label))
+            axes.plot(*zip(*points[-2:], strict=True), color=color, linestyle=":")
+            axes.plot(*points[-1], color=color, marker="o")
+        axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
+        figure.legend(loc="lower center")
+        return finish(figure, "ranking", "How the predictors rank the candidates by their rewards, over the steps of RL")

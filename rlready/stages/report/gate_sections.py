@@ -1,0 +1,145 @@
+"""The sections on the gate's worth: other policies, the audit of its rejections, and what the run cost."""
+
+import math
+
+from rlready.analysis.comparison import Row
+from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
+from rlready.analysis.format import MISSING, count, show_estimate, show_result
+from rlready.analysis.gate_audit import Audit, audit_rejections, is_refused
+from rlready.analysis.policies import AFFORDED, LOST, Pool, find_pools, list_policies, name_cost, pick_cheap, price
+from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
+from rlready.stages.report.curves import draw_policies
+from rlready.stages.report.document import Plot, Section, Table
+
+POLICIES = "Cost and regret of other policies"
+POLICY_NOTES = [
+    "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, as a share of RL and"
+    f" benchmark for all. SFT is not counted. {MISSING}: not all costs were recorded.",
+    "Regret: how far the best setting chosen ended below the best of all, in Pass@1 (mean over seeds). Ties are broken at"
+    " random, in expectation. In brackets: 95% intervals over settings; there is none with fewer than 8 settings, or if"
+    " hardly any resampling of them has a regret.",
+    "All policies are judged on the same results of RL, so its noise is in every regret.",
+]
+
+
+def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
+    """Returns the section that compares policies on candidates that RL ran for, or says why that cannot be."""
+    pools = find_pools(rows, base)
+    if not pools:
+        return Section(POLICIES, ["Unknown: RL did not run for all candidates."])
+    table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
+    priced = [[price(policy, pool) for policy in list_policies(pool, k)] for pool in pools]
+    for pool, prices in zip(pools, priced, strict=True):
+        for found in prices:
+            regret = MISSING if found.regret is None else show_estimate(found.regret, found.interval, 3)
+            cost = f"{100 * found.share:.0f}%" if pool.priced else MISSING
+            table.append([found.label, f"{pool.size} {pool.label}", str(found.taken), cost, regret])
+    what = name_cost(pools[0])
+    plot = Plot(
+        f"{what.capitalize()} against regret",
+        f"Left and low is good; dotted: {100 * AFFORDED:.0f}% of the {what} and {LOST:g} of regret. Each line runs from the"
+        " best setting by a predictor to all settings.",
+        draw_policies(pools[0], priced[0], k),
+    )
+    return Section(POLICIES, _describe_cheap(pools[0], k), table, POLICY_NOTES, [plot])
+
+
+def _describe_cheap(pool: Pool, k: int | None) -> list[str]:
+    found = [f"the best {most} by {predictor.label}" for predictor, most in pick_cheap(pool, k)]
+    limits = f"at most {100 * AFFORDED:.0f}% of the {name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
+    by = ", ".join(found) if found else "none of the main predictors, for any number of settings"
+    said = [f"In hindsight, these choices would have had {limits}: {by}."]
+    if not pool.priced:
+        said.append(
+            "Not all costs were recorded on one kind of device, so every RL run counts the same here and predictors count 0."
+        )
+    return said
+
+
+def describe_audit(rows: list[Row]) -> Section:
+    """Returns the section on how many rejections were wrong and what they cost, or why that is unknown."""
+    audit, title = audit_rejections(rows), "Were the rejections right?"
+    if isinstance(audit, str):
+        return Section(title, [audit])
+    clear = f", {audit.clear or 'none'} of them beyond chance" if audit.false > audit.unknown else ""
+    clear += f", {audit.unknown} unclear, without counts or standard errors" if audit.unknown else ""
+    rate, regret = (
+        ""
+        if audit.observed == audit.rejected
+        else " (no interval: the candidates were drawn with different probabilities)"
+        if interval is None
+        else f" (95% interval {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+        for interval, digits in ((audit.rate_interval, 2), (audit.regret_interval, 3))
+    )
+    said = [
+        f"{count(audit.rejected, 'candidate')} {audit.called}. {_describe_draw(audit)}",
+        f"False rejections, which ended above the best approved candidate ({audit.best.name}, {show_result(audit.best)}):"
+        f" {audit.false} of {audit.observed} seen{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
+        f"Regret, the mean over the {audit.called} of how far they end above it: {audit.regret:.3f}{regret}. Both figures are"
+        " underestimated, because the best approved is the best of several noisy results and looks better than it is.",
+    ]
+    if waiting := sum(row.approved and row.score is None and not row.failure for row in rows):
+        said.append(f"{count(waiting, 'approved candidate')} without a result yet: the best approved may still be better.")
+    undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
+    if without := sum(not is_refused(row) for row in undecided):
+        said.append(f"Not counted: {count(without, 'undecided candidate')} without RL.")
+    if failed := sum(row.failure is not None and row.score is None for row in rows):
+        said.append(f"Not counted: {count(failed, 'failed candidate')}.")
+    return Section(title, said)
+
+
+def _describe_draw(audit: Audit) -> str:
+    everyone = audit.observed == audit.rejected
+    if everyone:
+        drawn = "RL ran for all of them, so nothing is extrapolated."
+    else:
+        drawn = f"RL ran for {audit.drawn} of them, drawn at random; their results are weighted by inverse propensity."
+    if audit.chosen:
+        chosen = "." if everyone else ", chosen and not drawn, so not extrapolated."
+        drawn += f" External: {count(audit.chosen, 'result')}{chosen}"
+    return drawn
+
+
+def describe_costs(rows: list[Row], base: Row, trains: bool = True) -> Section:
+    """Returns the section on what the experiment cost, and what the gate saved of it if RL was requested."""
+    return Section("Cost", [*(_describe_balance(rows, base) if trains else []), UNIT], _tabulate_costs(rows, base))
+
+
+def _tabulate_costs(rows: list[Row], base: Row) -> Table:
+    """Returns the device-seconds by stage and kind of device, header first and the sums last."""
+    entries, unknown = list_entries(rows, base)
+    table = [["Stage", "Device", "Runs", "Device-seconds"]]
+    table += [[STAGES[e.stage], e.device, str(e.runs), f"{e.cost:,.1f}"] for e in entries]
+    for device in dict.fromkeys(entry.device for entry in entries):
+        of_kind = [entry for entry in entries if entry.device == device]
+        total = f"{sum(entry.cost for entry in of_kind):,.1f}"
+        table.append(["Sum", device, str(sum(entry.runs for entry in of_kind)), "at least " * bool(unknown) + total])
+    for stage in CANDIDATE_STAGES:
+        if failed := [row.failure for row in rows if row.failure and row.failure.stage == stage]:
+            seconds = math.fsum(failure.seconds for failure in failed if failure.seconds is not None)
+            least = f"at least {seconds:,.1f}" if seconds else MISSING  # on how many devices is not known
+            table.append([f"{STAGE_NAMES[stage]}, failed", MISSING, str(len(failed)), least])
+    return [*table, *([["Not recorded", MISSING, str(unknown), MISSING]] if unknown else [])]
+
+
+def _describe_balance(rows: list[Row], base: Row) -> list[str]:
+    found = balance(rows, base)
+    if isinstance(found, str):
+        return [f"The gate's savings cannot be computed: {found}."]
+    said = [f"The gate cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
+    if found.skipped:
+        error = "" if found.error is None else f" ± {found.error:,.0f}"
+        said.append(
+            f"RL and benchmark of {count(found.skipped, 'candidate')} without RL would have taken about"
+            f" {found.avoided:,.0f}{error}, at the mean of those that ran."
+        )
+    if found.refused:
+        said.append(
+            f"RL and benchmark of {count(found.refused, 'candidate')} that the gate had not approved took"
+            f" {found.avoidable:,.0f}: the cost of the audit."
+        )
+    net = "Net, without the audit" if found.refused else "Net"
+    if not found.skipped and not found.refused:
+        said.append("It kept no candidate from RL, so nothing was saved.")
+    verdict = "the gate saved more than it cost" if found.net > 0 else "the gate cost more than it saved"
+    return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds, {verdict}."])]

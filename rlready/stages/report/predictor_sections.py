@@ -1,0 +1,183 @@
+"""The sections on how well the predictors ranked, and whether RL ran long enough to say."""
+
+from rlready.analysis.comparison import Interval, Row
+from rlready.analysis.format import MISSING, count, name_some, show, show_estimate, show_percent, show_regret
+from rlready.analysis.noise import ScoreNoise, describe_noise
+from rlready.analysis.plateau import LEAST_SETTINGS, look_for_plateau
+from rlready.analysis.predictor import list_predictors, mixes_subsets, pick_main
+from rlready.analysis.quality import check_forecasts, choose, compare_predictors, find_reversals, judge_predictor
+from rlready.stages.report.curves import draw_ranking
+from rlready.stages.report.document import Plot, Section, Table
+from rlready.stats.correlation import SPLITS
+from rlready.stats.intervals import DRAWS, MIN_POINTS
+from rlready.stats.plateau import MUCH
+
+TOO_FEW, ALL_EQUAL, NO_CHOICE = "not enough points", "undefined: all equal", "nothing to choose from"
+MOST_PAIRS, MOST_REASONS = 10, 3  # of reversals in the table, and why there is no forecast
+DIFFERENCE_NOTES = [
+    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval with 0 in it shows no difference."
+]
+CHOICE_NOTES = [
+    "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds. Ties are"
+    " broken at random, in expectation.",
+    "Regret is the best possible score minus the chosen one, with its 95% interval from the noise between seeds (over the"
+    " benchmark's problems if no seed was repeated). The best of several noisy results looks better than it is, so regrets are"
+    " overestimated.",
+]
+REVERSAL_NOTES = [
+    "Both differences exceed what the noise between seeds would give in any pair in 5 of 100 studies (Student's test,"
+    " Bonferroni's correction for all pairs)."
+]
+PLATEAU_NOTES = [
+    "Gain: from the first rewards to the end of a line through those of the last quarter of training. In the last quarter: the"
+    f" gain of that line, with its 95% interval. Rising: more than {100 * MUCH:.0f}% of the total gain, throughout the interval"
+    " (with Bonferroni's correction for the number of candidates); plateaued: no more than that, throughout the interval."
+    " Rewards are those of the rollouts on RL's problems. Candidates of one seed get the same problems at every step, so the"
+    " interval over all of them allows for common noise.",
+    "A learning rate that decays to 0, TRL's default (see rl_trainer_overrides), flattens the end of any run. A run that has"
+    " plateaued may still gain more in a longer one.",
+]
+
+
+def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
+    """Returns the section on predictor quality."""
+    table = [["Predictor", "Points", "Spearman", "R²", "R² over splits", "Regret"]]
+    for predictor in list_predictors(rows, k):
+        judged, choice = judge_predictor(rows, predictor), choose(rows, predictor, noise)
+        repeated = f" in {judged.settings} settings" if judged.settings < judged.points else ""
+        table.append(
+            [
+                predictor.label,
+                f"{judged.points}{repeated}",
+                _show(judged.spearman, judged.spearman_interval, judged.points, 3),
+                _show(judged.r_squared, judged.r_squared_interval, judged.settings, len(predictor.parts) + 2),
+                "not enough settings" if judged.splits is None else "{:.2f} ± {:.2f}".format(*judged.splits),
+                NO_CHOICE if choice is None else show_regret(choice.regret, choice.lead),
+            ]
+        )
+    return Section("Predictor quality", table=table, notes=_list_caveats(rows, k))
+
+
+def _show(value: float | None, interval: Interval | None, points: int, needed: int) -> str:
+    if value is None:
+        return TOO_FEW if points < needed else ALL_EQUAL
+    return f"{value:.2f} [{MISSING}]" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
+    finished = [row for row in rows if row.score is not None]
+    points, settings = len(finished), len({row.setting for row in finished})
+    said = []
+    if settings < MIN_POINTS:
+        counted = f"{points}" if points == settings else f"{points} in {settings} settings"
+        said.append(f"Few points ({counted} with a result of RL, fewer than {MIN_POINTS}): the correlations are weak evidence.")
+    if any(row.verdict.mode == "enforce" and row.score is None and not row.failure for row in rows):
+        audited = " and the audited" if any(row.verdict.audited for row in rows) else ""
+        said.append(
+            f"Rejected candidates have no post-RL score, so the correlations cover the approved ones{audited} only; "
+            "with gate_mode=audit or off, RL runs for all."
+        )
+    if any(row.sequential for row in rows):
+        said.append(
+            f"Pass@{k} was sampled sequentially, so only an interval is known and it has no correlation; "
+            "predictors_sampling=fixed gives the whole curve."
+        )
+    return [
+        *said,
+        f"In brackets: 95% intervals, for Spearman by {DRAWS:,} bootstrap draws of whole settings with all their seeds."
+        f" [{MISSING}]: no interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
+        "R² is that of the least-squares fit, adjusted for chance (at least 0); its interval assumes normal values."
+        " Over splits: mean ± standard deviation of R² on a random half of the settings, with the line fitted on the other half"
+        f" ({SPLITS} splits). Below 0 the line predicts worse than the mean.",
+        "The loss is judged on random subsets only, because losses on different data distributions are not comparable. Its sign"
+        " is flipped, so that more is better. Pass@k and loss together: the mean of their ranks for Spearman and regret, a fit"
+        " to both for R².",
+        "Among this many predictors some look good by chance; the intervals are not adjusted for their number.",
+    ]
+
+
+def describe_differences(rows: list[Row], k: int | None) -> Section:
+    """Returns the section on whether the paper's predictors are better than SFT Pass@1."""
+    first, *others = main = pick_main(k)
+    if mixes_subsets(rows):
+        others.insert(1, main.pass_at_k.restrict())
+    table: Table = [["Predictor", "Points", "Spearman", "SFT Pass@1's", "Difference"]]
+    for predictor in others:
+        found = compare_predictors(rows, predictor, first)
+        if found.spearman is None or found.other is None:
+            figures = [TOO_FEW if found.points < 3 else ALL_EQUAL] * 3
+        else:
+            bounds = f"{found.interval[0]:+.2f}, {found.interval[1]:+.2f}" if found.interval else MISSING
+            difference = f"{found.spearman - found.other:+.2f} [{bounds}]"
+            figures = [f"{found.spearman:.2f}", f"{found.other:.2f}", difference]
+        table.append([predictor.label, str(found.points), *figures])
+    return Section("Better than SFT Pass@1?", table=table, notes=DIFFERENCE_NOTES)
+
+
+def describe_choices(rows: list[Row], k: int | None, noise: ScoreNoise) -> Section:
+    """Returns the section on what became of the setting that each of the main predictors would have chosen."""
+    table = [["Predictor", "Settings", "Chosen", "Ended at", "Best possible", "Random choice", "By SFT Pass@1", "Regret"]]
+    for predictor in pick_main(k):
+        choice = choose(rows, predictor, noise)
+        if choice is None:
+            table.append([predictor.label, MISSING, NO_CHOICE, *[MISSING] * 5])
+            continue
+        scores = [show(value) for value in (choice.score, choice.best, choice.random, choice.by_pass_at_1)]
+        shown = [str(choice.settings), name_some(choice.chosen), *scores, show_regret(choice.regret, choice.lead)]
+        table.append([predictor.label, *shown])
+    return Section("Regret of choosing by a predictor", describe_noise(rows, noise), table, CHOICE_NOTES)
+
+
+def describe_reversals(rows: list[Row]) -> Section:
+    """Returns the section on the pairs of settings that RL reversed."""
+    found, title = find_reversals(rows), "Which settings swapped ranks in RL?"
+    if found is None:
+        return Section(title, ["The noise between seeds is unknown: no setting has finished RL with two seeds."])
+    apart = [f"Excluded, because their seeds scatter more: {name_some(found.scattered)}."] if found.scattered else []
+    looked = count(found.looked, "pair")
+    if not found.pairs:
+        return Section(title, [f"None of {looked}, beyond the noise between seeds.", *apart])
+    table = [["Ahead after SFT", "Ahead after RL", "Lead in SFT Pass@1", "Behind after RL"]]
+    table += [[pair.ahead, pair.behind, f"{pair.lead:.3f}", f"{pair.loss:.3f}"] for pair in found.pairs[:MOST_PAIRS]]
+    more = f" The table shows the {MOST_PAIRS} largest." if len(found.pairs) > MOST_PAIRS else ""
+    return Section(title, [f"{len(found.pairs)} of {looked}.{more}", *apart], table, REVERSAL_NOTES)
+
+
+def describe_forecasts(rows: list[Row]) -> Section:
+    """Returns the section on how often reality fell inside the forecast intervals, or why there were none."""
+    found, title = check_forecasts(rows), "Did the forecasts hold?"
+    reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
+    none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
+    if not found.made:
+        return Section(title, [f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"])
+    low, high = found.share_interval or (0.0, 1.0)
+    outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
+    theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
+    none += f" They are based on up to {count(theirs, 'external result')}." if theirs else ""
+    said = (
+        f"{found.made} of {found.finished} candidates with a result of RL had a forecast logged before it. {found.inside}"
+        f" ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95% interval"
+        f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
+    )
+    return Section(title, [said])
+
+
+def describe_plateau(rows: list[Row], k: int | None) -> Section:
+    """Returns the section on the end of RL, with a plot of how well the predictors rank the candidates on the way there."""
+    plateau, title = look_for_plateau(rows), "Did RL plateau?"
+    if not plateau.rises:
+        return Section(title, ["Unknown: no candidate has rewards for enough steps of RL."])
+    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
+    for name, rise in plateau.rises.items():
+        share = MISSING if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
+        end = "rising" if name in plateau.alone else "plateaued" if rise.level else "unclear"
+        late = show_estimate(rise.late, (rise.low, rise.high), 3)
+        table.append([name, show(rise.gain), late, share, end])
+    plot = Plot(
+        "How the predictors rank the candidates during RL",
+        "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
+        " at the right, with Pass@1 after RL. Where lines cross, a shorter run would have favored another predictor.",
+        draw_ranking(rows, k),
+        f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
+    )
+    return Section(title, [plateau.said], table, PLATEAU_NOTES, [plot])
