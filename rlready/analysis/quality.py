@@ -207,7 +207,7 @@ def _list_before(setting: Setting) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Forecasts:
+class ForecastCheck:
     """How the forecasts that were logged before RL compare with what RL did.
 
     Attributes:
@@ -232,7 +232,7 @@ class Forecasts:
         return self.made - len(self.outside)
 
 
-def check_forecasts(rows: list[Row]) -> Forecasts:
+def check_forecasts(rows: list[Row]) -> ForecastCheck:
     """Compares forecasts with results."""
     finished = list_scores([row for row in rows if not row.stopped])
     made = [(row.name, score, row.verdict.forecast) for row, score in finished if row.verdict.forecast.made]
@@ -240,8 +240,8 @@ def check_forecasts(rows: list[Row]) -> Forecasts:
     reasons = Counter(forecast.reason or "none was logged" for forecast in without)
     ranked = [reason for reason, _ in reasons.most_common()]
     if not made:
-        return Forecasts(len(finished), 0, reasons=ranked)
+        return ForecastCheck(len(finished), 0, reasons=ranked)
     outside = [name for name, score, one in made if not (one.low or 0.0) <= score <= (one.high or 0.0)]
     error = statistics.fmean(abs(score - (one.predicted or 0.0)) for _, score, one in made)
     inside = bound_share(len(made) - len(outside), len(made))
-    return Forecasts(len(finished), len(made), outside, inside, error, ranked)
+    return ForecastCheck(len(finished), len(made), outside, inside, error, ranked)
