@@ -1,1 +1,1 @@
-"""What the stages hand on: candidates, outcomes, verdicts, external results, and their JSON."""
+"""The records that stages exchange as JSON: candidates, outcomes, verdicts and external results."""

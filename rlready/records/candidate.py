@@ -1,4 +1,4 @@
-"""What may go on to RL, and the models that it is made of."""
+"""Candidates for RL, and the models that they are made of."""
 
 from dataclasses import dataclass
 
@@ -16,35 +16,22 @@ class BaseModel(Record):
 
 @dataclass(frozen=True)
 class Candidate(Record):
-    """What may go on to RL: one SFT setting of the sweep, or a finished checkpoint.
+    """A candidate for RL: one SFT setting of the sweep, or a finished checkpoint."""
 
-    Attributes:
-        candidate_id: Made from the other fields but `attempt`, so the same setting has the same id in every sweep.
-        epochs: Passes over the subset; 0 without SFT.
-        subset: random, shortest, longest or mixed; empty for a checkpoint.
-        examples: Number of SFT examples; 0 for a checkpoint.
-        learning_rate: Peak learning rate of SFT; 0 for a checkpoint.
-        seed: Seeds SFT and RL.
-        attempt: Number of the try; another one asks for a failed candidate again, whose failure would come from the cache.
-        checkpoint: The finished checkpoint; None for a setting.
-        adapter_base: The model that the checkpoint's adapters belong to; None for a whole model.
-        trained_on_sft_data: Whether the checkpoint's training data is, as the user says, like the SFT data.
-    """
-
-    candidate_id: str
-    epochs: int
-    subset: str
-    examples: int
-    learning_rate: float
-    seed: int
-    attempt: int = 1
-    checkpoint: BaseModel | None = None
-    adapter_base: BaseModel | None = None
-    trained_on_sft_data: bool = False
+    candidate_id: str  # made from the other fields but `attempt`, so the same setting has the same id in every sweep
+    epochs: int  # over the subset; 0 without SFT
+    subset: str  # random, shortest, longest or mixed; empty for a checkpoint
+    examples: int  # number of SFT examples; 0 for a checkpoint
+    learning_rate: float  # peak, of SFT; 0 for a checkpoint
+    seed: int  # of SFT and RL
+    attempt: int = 1  # another one repeats a failed candidate, whose failure would come from the cache
+    checkpoint: BaseModel | None = None  # the finished checkpoint
+    adapter_base: BaseModel | None = None  # the model that the checkpoint's adapters belong to
+    trained_on_sft_data: bool = False  # whether the user says that the checkpoint's training data is like the SFT data
 
     @property
     def is_base(self) -> bool:
-        """Whether it is the base model as it is."""
+        """Whether it is the unchanged base model."""
         return not self.epochs and self.checkpoint is None
 
     @property
@@ -54,15 +41,10 @@ class Candidate(Record):
 
     def describe(self) -> dict[str, str | int | float | bool]:
         """Returns its setting by flat names; for a checkpoint, its origin instead of its training."""
-        known: dict[str, str | int | float | bool] = {
-            "candidate_id": self.candidate_id,
-            "seed": self.seed,
-            "attempt": self.attempt,
-        }
-        if self.checkpoint is None:
-            names = ("epochs", "subset", "examples", "learning_rate")
-            return known | {name: getattr(self, name) for name in names}
+        names = ["candidate_id", "seed", "attempt"]
+        names += ["trained_on_sft_data"] if self.checkpoint else ["epochs", "subset", "examples", "learning_rate"]
+        known = {name: getattr(self, name) for name in names}
         for name, model in (("checkpoint", self.checkpoint), ("adapter_base", self.adapter_base)):
             if model:
                 known |= {name: model.location, f"{name}_revision": model.revision, f"{name}_digest": model.digest}
-        return known | {"trained_on_sft_data": self.trained_on_sft_data}
+        return known

@@ -12,47 +12,36 @@ from rlready.records.serialization import Record
 
 NEEDED = ("candidate", "score", "standard_error", "cost")
 KNOWN = (*NEEDED, "device")
-MOST_FAULTS = 20  # lines; a file in which every row is wrong has one cause
+MOST_FAULTS = 20  # lines shown; if every row is wrong, the cause is the same
 
 
 @dataclass(frozen=True)
 class ElsewhereRecord(Record):
-    """What RL in another system came to, as its owner recorded it; none of it was measured here.
+    """The result of RL in another system, as its owner recorded it; none of it was measured here."""
 
-    Attributes:
-        pass_at_1: Pass@1 after RL on the evaluation problems.
-        standard_error: Of pass_at_1, over problems.
-        device_hours: What RL cost, hours x devices.
-        device: Kind of device, called as in the run's own records if it is the same; empty where the file does not say.
-    """
-
-    pass_at_1: float
-    standard_error: float | None = None
-    device_hours: float | None = None
-    device: str = ""
+    pass_at_1: float  # after RL, on the evaluation problems
+    standard_error: float | None = None  # of pass_at_1, over problems
+    device_hours: float | None = None  # cost of RL
+    device: str = ""  # kind of device, named as in the run's own records if it is the same; empty: unknown
 
 
 def read_results(path: Path, candidates: Collection[str]) -> dict[str, ElsewhereRecord]:
-    """Reads a file of results: CSV with the columns candidate, score, standard_error, cost and, if wanted, device.
+    """Reads a CSV file of results with the columns candidate, score, standard_error, cost and, optionally, device.
 
     Score and standard error are shares between 0 and 1, the cost is in device-hours. Error and cost may be empty: unknown.
 
-    Args:
-        path: The file.
-        candidates: Names that it may give results of.
-
     Returns:
-        The results by candidate, at least one.
+        The results by candidate, at least one; all of them are among `candidates`.
 
     Raises:
-        InputError: If the file cannot be read, or with a line for everything that is wrong in it.
+        InputError: If the file cannot be read, or with one line per fault in it.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: no CSV file that can be read: {error}") from error
+        raise InputError(f"{path}: not a readable CSV file: {error}") from error
     columns = lines[0][1] if lines else []
     _check_columns(path, columns)
     results: dict[str, ElsewhereRecord] = {}
@@ -72,7 +61,7 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
         more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
         raise InputError("\n".join([*faults[:MOST_FAULTS], *more]))
     if not results:
-        raise InputError(f"{path}: no row below the header; nothing to record")
+        raise InputError(f"{path}: no rows below the header")
     return results
 
 
@@ -83,7 +72,7 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise InputError(f"{path}: separated by {mark!r}; expected commas")
     for name in columns:
         if name not in KNOWN or columns.count(name) > 1:
-            what = "stands twice" if name in KNOWN else f"is none of {', '.join(KNOWN)}"
+            what = "occurs twice" if name in KNOWN else f"is not one of {', '.join(KNOWN)}"
             raise InputError(f"{path}: the column {name!r} {what}")
     if missing := [name for name in NEEDED if name not in columns]:
         raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(NEEDED)} (cells may be empty)")
@@ -93,11 +82,11 @@ def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Coll
     """Returns what is wrong in a row, each beginning with its column."""
     name, faults = row["candidate"], []
     if name in earlier:
-        faults.append(f"candidate: {name} has a row already; one result per candidate")
+        faults.append(f"candidate: {name} already has a row; one result per candidate")
     elif name not in candidates:
         near = difflib.get_close_matches(name, candidates, 1)
         known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
-        faults.append(f"candidate: {name!r} is no candidate of this run; {known}")
+        faults.append(f"candidate: {name!r} is not a candidate of this run; {known}")
     for column, most in (("score", 1.0), ("standard_error", 1.0), ("cost", math.inf)):
         text = row[column]
         if not text and column != "score":
@@ -105,7 +94,9 @@ def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Coll
         try:
             value = float(text)
         except ValueError:
-            faults.append(f"{column}: {text!r} is no number" if text else f"{column}: empty; leave out what has no result")
+            faults.append(
+                f"{column}: {text!r} is not a number" if text else f"{column}: empty; leave out candidates without a result"
+            )
             continue
         if not (math.isfinite(value) and 0 <= value <= most):
             bounds = "between 0 and 1 (0.44 for 44%)" if most == 1 else "0 or more device-hours"

@@ -1,11 +1,11 @@
-"""The typed JSON contracts between stages. Stages never import each other; they meet here."""
+"""The typed JSON contracts between stages, which never import each other. Unknown is None; shares lie between 0 and 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rlready.records.candidate import BaseModel as BaseModel
-from rlready.records.candidate import Candidate as Candidate  # read where records are
+from rlready.records.candidate import Candidate as Candidate
 from rlready.records.external import ElsewhereRecord
 from rlready.records.serialization import SCHEMA, Record
 from rlready.records.verdicts import Verdict
@@ -16,30 +16,28 @@ CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in t
 STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimedRecord(Record):
+    """What a stage cost."""
+
+    seconds: float | None = None  # wall time
+    device: str = ""  # kind of device
+    devices: int | None = None  # how many
+
+
 @dataclass(frozen=True)
-class SftRecord(Record):
-    """What SFT did. Losses are in nats per completion token on the held-out examples.
+class SftRecord(TimedRecord):
+    """What SFT did. Losses are in nats per completion token on the held-out examples."""
 
-    Attributes:
-        trajectory: Pairs [epoch, held-out loss]; epoch 0 is before training.
-        steps: Optimizer steps.
-        train_tokens: Completion tokens trained on, all epochs together.
-        model_digest: Digest of the weights, so that RL can tell whether it got the model that was measured.
-        seconds: Wall time of training, on so many `devices` of the kind `device`.
-    """
-
-    trajectory: Sequence[Sequence[float | None]]
-    steps: int | None = None
-    train_tokens: int | None = None
-    model_digest: str = ""
-    seconds: float | None = None
-    device: str = ""
-    devices: int | None = None
+    trajectory: Sequence[Sequence[float | None]]  # pairs [epoch, held-out loss]; epoch 0 is before training
+    steps: int | None = None  # of the optimizer
+    train_tokens: int | None = None  # completion tokens trained on, over all epochs
+    model_digest: str = ""  # of the weights: RL checks that it gets the model that was measured
 
 
 @dataclass(frozen=True)
 class LengthQuarter(Record):
-    """The generalization loss on a quarter of the held-out examples, by completion length in tokens."""
+    """The generalization loss, with its interval, on a quarter of the held-out examples by completion length in tokens."""
 
     loss: float | None
     shortest: int | None = None
@@ -50,7 +48,7 @@ class LengthQuarter(Record):
 
 @dataclass(frozen=True)
 class FalsePositives(Record):
-    """Samples that the answer of another problem was held against: how many were called right, with the rate's interval."""
+    """Samples compared with the answer of another problem: how many were judged right, and the rate with its interval."""
 
     accepted: int
     checked: int
@@ -59,45 +57,28 @@ class FalsePositives(Record):
     high: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleStatistics(Record):
-    """What the samples show besides Pass@k; see `Scored.summarize`. Shares lie between 0 and 1.
+    """What the samples show besides Pass@k; all but `verifier_checks` and units in comments are shares."""
 
-    Attributes:
-        entropy: Nats a token.
-        zero_variance: Share of problems whose samples all have the same reward, as older versions counted it; for groups of
-            RL's size it comes from the counts (`estimate_zero_variance`).
-        diversity: Different answers over samples, mean over problems.
-        mean_tokens: Tokens a sample.
-        truncated: Share of samples that the length limit cut off.
-        unreadable: Share of samples without a readable final answer.
-        verifier_disagreement: Of the answers that one check calls right, the share that the other refuses.
-        verifier_checks: How many checks there are; where there is one (words, letters, plug-ins), nothing can disagree.
-        verifier_timeouts: Share of samples whose check took too long.
-        verifier_unreadable: Share of samples whose answer, or whose gold answer, the verifier cannot read.
-        verifier_unknown: Share of samples that are neither right nor wrong for the verifier.
-        verifier_faulty: Share of samples on which a plug-in raised, or returned something else than it may.
-        verdicts_per_second: Speed of the verifier.
-    """
-
-    entropy: float | None = None
-    zero_variance: float | None = None
-    diversity: float | None = None
-    mean_tokens: float | None = None
-    truncated: float | None = None
-    unreadable: float | None = None
-    verifier_disagreement: float | None = None
-    verifier_timeouts: float | None = None
-    verifier_unreadable: float | None = None
-    verifier_unknown: float | None = None
-    verifier_faulty: float | None = None
-    verifier_checks: int = 2
+    entropy: float | None = None  # nats per token
+    zero_variance: float | None = None  # problems whose samples all have one reward; in records of older versions
+    diversity: float | None = None  # distinct answers over samples, mean over problems
+    mean_tokens: float | None = None  # tokens per sample
+    truncated: float | None = None  # samples that the length limit ended
+    unreadable: float | None = None  # samples without a final answer
+    verifier_disagreement: float | None = None  # of the answers that one check accepts, those that the other refuses
+    verifier_timeouts: float | None = None  # samples whose check took too long
+    verifier_unreadable: float | None = None  # samples whose answer, or reference, the verifier cannot read
+    verifier_unknown: float | None = None  # samples without a verdict
+    verifier_faulty: float | None = None  # samples on which a plug-in raised, or returned an invalid value
+    verifier_checks: int = 2  # number of checks; with one (words, letters, plug-ins) nothing can disagree
     verdicts_per_second: float | None = None
 
 
 @dataclass(frozen=True)
 class SequenceRecord(Record):
-    """What the sequential test saw: the fields of `sequential.SequentialResult`, its interval, its k and its threshold."""
+    """What the sequential test found: the fields of `SequentialResult`, its interval, its k and its threshold."""
 
     k: int | None
     low: float | None
@@ -112,185 +93,112 @@ class SequenceRecord(Record):
 
 @dataclass(frozen=True)
 class Excerpt(Record):
-    """One completion of a kind, as `evaluation.kept` cuts it: texts are what a model wrote, and may be hostile.
+    """One completion of a kind, with shortened texts. A model wrote them: they may be hostile."""
 
-    Attributes:
-        kind: right, wrong, truncated, unreadable or unknown.
-        problem_id: Which problem.
-        sample: Its number.
-        prompt: What the model was asked; of a long text beginning and end.
-        completion: What it wrote, cut like the prompt.
-        answer: The final answer, None where none is found.
-        gold: The right one.
-        tokens: Length of the completion.
-    """
-
-    kind: str
+    kind: str  # right, wrong, truncated, unreadable or unknown
     problem_id: str
-    sample: int | None
+    sample: int | None  # its number
     prompt: str
     completion: str
-    answer: str | None
-    gold: str
-    tokens: int | None
+    answer: str | None  # final answer, if one is found
+    gold: str  # reference answer
+    tokens: int | None  # length of the completion
 
 
 @dataclass(frozen=True)
 class KeptSamples(Record):
-    """What a stage kept of its samples, all of which stand in its file.
+    """Summary of the samples in a stage's file."""
 
-    Attributes:
-        rows: Completions in the file, greedy ones included.
-        without_text: Of them, those above the limit `samples_text_mb`, whose text is not kept.
-        counts: Samples at temperature 1 by kind: right, unknown, else truncated, else unreadable, else wrong.
-        excerpts: The first of each kind.
+    rows: int | None = None  # completions, greedy ones included
+    without_text: int | None = None  # of these, beyond the limit `samples_text_mb`, so without text
+    counts: dict[str, int] = field(default_factory=dict)  # samples at temperature 1 by kind, as `kept.classify` has it
+    excerpts: list[Excerpt] = field(default_factory=list)  # the first of each kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorsRecord(TimedRecord):
+    """What was measured before RL. Sequential sampling gives no counts and no curve, but a sequence.
+
+    Lists of one entry per problem share their order. Intervals are 95% intervals [low, high] over examples or problems.
     """
 
-    rows: int | None = None
-    without_text: int | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    excerpts: list[Excerpt] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PredictorsRecord(Record):
-    """What was measured before RL. In sequential mode there are no counts and no curve, but a sequence.
-
-    Attributes:
-        generalization_loss: Nats per completion token on the held-out examples.
-        loss_interval: Its 95 % interval over examples, [low, high].
-        loss_by_length: The same by quarter of completion length, the shortest first.
-        losses: [summed nats, completion tokens] of each held-out example in their order, by which two losses are paired;
-            None where an older version measured.
-        heldout_digest: Digest of the held-out examples as this model's tokenizer encodes them. Nats per token compare only
-            where it is the same. Empty where an older version measured.
-        heldout_tokens: Completion tokens that the loss is a mean over; 0 where there are no held-out examples.
-        problems: Problems sampled.
-        samples: Samples a problem (n).
-        correct: Right samples of each problem (c), one number a problem, always in the same order of problems.
-        curve: Pass@k as pairs [k, value] for the powers of two and n.
-        intervals: 95 % intervals at those k, as {"1": [low, high], ...}.
-        corrected: The curve corrected for false positives, as pairs [k, value].
-        false_positives: How often the verifier called an answer right that was held against another problem's.
-        greedy_pass_at_1: Share of problems solved by greedy decoding.
-        by_products: What else the samples show.
-        sequence: What the sequential test saw; None where n was fixed.
-        tokens: Completion tokens sampled.
-        engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time, on so many `devices` of the kind `device`.
-        kept: What is kept of the samples; None where an older version measured.
-        groups: Number of each problem's group, in the same order: problems of one template, one source document or
-            near-duplicates share it. None: unknown, each problem is its own.
-    """
-
-    generalization_loss: float | None = None
+    generalization_loss: float | None = None  # nats per completion token on the held-out examples
     loss_interval: Sequence[float | None] | None = None
-    loss_by_length: list[LengthQuarter] = field(default_factory=list)
+    loss_by_length: list[LengthQuarter] = field(default_factory=list)  # the shortest first
+    # [summed nats, completion tokens] of each held-out example, by which two losses are paired; None in older records.
     losses: list[tuple[float, int]] | None = None
+    # Digest of the held-out examples in this model's tokens: losses compare only if it is equal. Empty in older records.
     heldout_digest: str = ""
-    heldout_tokens: int | None = None
+    heldout_tokens: int | None = None  # completion tokens that the loss is a mean over; 0 if nothing is held out
     problems: int | None = None
-    samples: int = 0
-    correct: list[int] = field(default_factory=list)
-    curve: list[list[float]] = field(default_factory=list)
-    intervals: dict[str, Sequence[float | None]] = field(default_factory=dict)
-    corrected: list[list[float]] = field(default_factory=list)
+    samples: int = 0  # per problem (n)
+    correct: list[int] = field(default_factory=list)  # right samples of each problem (c)
+    curve: list[list[float]] = field(default_factory=list)  # pairs [k, Pass@k] for the powers of two and n
+    intervals: dict[str, Sequence[float | None]] = field(default_factory=dict)  # by k
+    corrected: list[list[float]] = field(default_factory=list)  # the curve corrected for false positives
     false_positives: FalsePositives | None = None
-    greedy_pass_at_1: float | None = None
+    greedy_pass_at_1: float | None = None  # share of problems solved by greedy decoding
     by_products: SampleStatistics = field(default_factory=SampleStatistics)
-    sequence: SequenceRecord | None = None
-    tokens: int | None = None
-    engine: str = ""
-    seconds: float | None = None
-    device: str = ""
-    devices: int | None = None
-    kept: KeptSamples | None = None
+    sequence: SequenceRecord | None = None  # None if n was fixed
+    tokens: int | None = None  # completion tokens sampled
+    engine: str = ""  # with its precision, e.g. `transformers float32`
+    kept: KeptSamples | None = None  # None in older records
+    # Number of each problem's group: problems of one template, one source document or near-duplicates. None: each is its own.
     groups: list[int] | None = None
 
     def get_pass_at(self, k: int) -> float | None:
-        """Returns Pass@k where the curve has it, else None."""
+        """Returns Pass@k if the curve has it, else None."""
         return {int(at): value for at, value in self.curve}.get(k)
 
 
 @dataclass(frozen=True)
-class RlRecord(Record):
-    """What RL did.
+class RlRecord(TimedRecord):
+    """What RL did."""
 
-    Attributes:
-        rewards: Pairs [last step, mean reward of the rollouts] of blocks of steps; None where the verifier could judge none
-            of them.
-        steps: Optimizer steps.
-        seconds: Wall time, on so many `devices` of the kind `device`.
-        stopped: Why it ended before its steps, or taught nothing: no reward told one completion from another. Else None.
-    """
-
-    rewards: list[list[float | None]]
-    steps: int | None = None
-    seconds: float | None = None
-    device: str = ""
-    devices: int | None = None
-    stopped: str | None = None
+    rewards: list[list[float | None]]  # pairs [last step, mean reward] of blocks of steps; None if no rollout was judged
+    steps: int | None = None  # of the optimizer
+    # Why it ended early, or taught nothing because no reward told one completion from another; else None.
+    stopped: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
-class BenchmarkRecord(Record):
+class BenchmarkRecord(TimedRecord):
     """Scores on the evaluation problems.
 
-    Attributes:
-        pass_at_1: Mean over problems of the share of right samples, at temperature 1; of several benchmarks, their mean.
-        standard_error: Of pass_at_1, clustered by group of problems.
-        interval: 95 % interval of pass_at_1, which says something even where no sample was right.
-        greedy_pass_at_1: Share of problems solved by greedy decoding; of several benchmarks, the mean.
-        chance: Pass@1 of guessing, above 0 for multiple choice.
-        benchmarks: [name, problems, pass_at_1, standard_error, greedy_pass_at_1] of each, where there are several.
-        problems: Number of problems.
-        samples: Samples a problem.
-        tokens: Completion tokens sampled.
-        engine: What sampled, and in which precision, e.g. `transformers float32`.
-        seconds: Wall time, on so many `devices` of the kind `device`.
-        truncated: Share of the samples at temperature 1 that the length limit cut off.
-        unreadable: Share of them without a readable final answer.
-        unknown: Share of completions that are neither right nor wrong for the verifier, as `share_unknown` counts them; of
-            several benchmarks, the mean. Pass@1 and greedy Pass@1 are too low by that at most.
-        kept: What is kept of the samples; None where an older version scored.
-        problem_ids: Of each problem, those of one benchmark after another, in the order of `benchmarks`; None where an older
-            version scored, as are the next three.
-        correct: Right samples of each problem (c of `samples`), in that order.
-        greedy_correct: 1 for each problem solved by greedy decoding, else 0, in that order.
-        groups: Number of each problem's group, in that order, as in `PredictorsRecord`; None: each problem is its own.
+    Lists have one entry per problem, those of one benchmark after another, in the order of `benchmarks`; None in older
+    records.
     """
 
-    pass_at_1: float | None = None
-    standard_error: float | None = None
-    interval: Sequence[float | None] | None = None
-    greedy_pass_at_1: float | None = None
-    chance: float | None = None
+    pass_at_1: float | None = None  # share of right samples at temperature 1, mean over problems, then over benchmarks
+    standard_error: float | None = None  # of pass_at_1, clustered by group of problems
+    interval: Sequence[float | None] | None = None  # 95% interval of pass_at_1; not empty even if no sample was right
+    greedy_pass_at_1: float | None = None  # share of problems solved by greedy decoding, mean over benchmarks
+    chance: float | None = None  # Pass@1 of guessing, above 0 for multiple choice
+    # [name, problems, pass_at_1, standard_error, greedy_pass_at_1] of each, if there are several.
     benchmarks: list = field(default_factory=list)
     problems: int | None = None
-    samples: int | None = None
-    tokens: int | None = None
-    engine: str = ""
-    seconds: float | None = None
-    device: str = ""
-    devices: int | None = None
-    truncated: float | None = None
-    unreadable: float | None = None
+    samples: int | None = None  # per problem
+    tokens: int | None = None  # completion tokens sampled
+    engine: str = ""  # with its precision
+    truncated: float | None = None  # share of the samples at temperature 1 that the length limit ended
+    unreadable: float | None = None  # share of them without a final answer
+    # Share of completions without a verdict (`share_unknown`), mean over benchmarks; both Pass@1 are too low by that at most.
     unknown: float | None = None
-    kept: KeptSamples | None = None
+    kept: KeptSamples | None = None  # None in older records
     problem_ids: list[str] | None = None
-    correct: list[int] | None = None
-    greedy_correct: list[int] | None = None
-    groups: list[int] | None = None
+    correct: list[int] | None = None  # right samples (c of `samples`)
+    greedy_correct: list[int] | None = None  # 1 if solved by greedy decoding, else 0
+    groups: list[int] | None = None  # as in PredictorsRecord
 
     def weigh_problems(self) -> list[float]:
-        """Returns what each of `problem_ids` weighs in pass_at_1: every benchmark the same, all together 1."""
+        """Returns the weight of each of `problem_ids` in pass_at_1: the same for every benchmark, 1 in all."""
         sizes = [entry[1] for entry in self.benchmarks] or [len(self.problem_ids or ())]
         return [1 / (len(sizes) * size) for size in sizes for _ in range(size)]
 
 
 @dataclass(frozen=True)
 class Failure(Record):
-    """Why a candidate has no result: the stage that failed, in one line why, and after how long and how many tries."""
+    """Why a candidate has no result: the stage that failed, a one-line reason, and the time and tries that it took."""
 
     stage: str
     reason: str
@@ -300,41 +208,28 @@ class Failure(Record):
 
 @dataclass(frozen=True)
 class Outcome(Record):
-    """Everything about one candidate; each stage adds its part. What has not happened is None.
-
-    Attributes:
-        candidate: The setting.
-        sft: What SFT did.
-        predictors: What was measured before RL.
-        verdict: What the gate decided.
-        rl: What RL did.
-        benchmark: Scores after RL; of the base model, without any.
-        failure: What ended the candidate's way early.
-        elsewhere: What RL in another system came to; only where there is no benchmark after RL of this run.
-        links: Where it comes from: base_model, data, sft_model, rl_model, experiment, and where its
-            samples lie: predictors_samples, benchmark_samples.
-        measurement: Digest of what the predictors were measured with, the engine that `auto` chose included (engines draw
-            other samples, in other precision); only outcomes with the same one can be compared.
-        schema: Version of this form.
-    """
+    """Everything about one candidate; each stage adds its part. What has not happened is None."""
 
     candidate: Candidate
     sft: SftRecord | None = None
     predictors: PredictorsRecord | None = None
     verdict: Verdict | None = None
     rl: RlRecord | None = None
-    benchmark: BenchmarkRecord | None = None
+    benchmark: BenchmarkRecord | None = None  # after RL; of the base model, without RL
     failure: Failure | None = None
+    # Provenance: base_model, data, sft_model, rl_model, experiment; location of predictors_samples and benchmark_samples.
     links: dict[str, Any] = field(default_factory=dict)
+    # Digest of what the predictors were measured with, the engine that `auto` chose included; only outcomes with an equal one
+    # can be compared, because engines draw other samples, in other precision.
     measurement: str = ""
-    elsewhere: ElsewhereRecord | None = None
+    elsewhere: ElsewhereRecord | None = None  # result of external RL, unless this run has a benchmark after RL
     schema: int = SCHEMA
 
     def shares_tokens(self, other: "Outcome | None") -> bool:
-        """Returns whether its loss is a mean over the same tokens as another's, as far as both are known."""
+        """Returns True if its loss is a mean over the same tokens as another's, as far as both are known."""
         return len({o.predictors.heldout_digest for o in (self, other) if o and o.predictors} - {""}) < 2
 
 
 def is_baseline(stage: str, candidate: Candidate, before: Outcome | str | None) -> bool:
-    """Says whether the work is done for the base model as it is, with which every candidate is compared."""
+    """Returns True if the stage works on the unchanged base model, with which every candidate is compared."""
     return candidate.is_base and (stage in BEFORE_RL or (stage == "benchmark" and before is None))

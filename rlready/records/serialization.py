@@ -19,7 +19,7 @@ R = TypeVar("R", bound="Record")
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The base of every record. Numbers that are not finite become None, so that no reader takes them for numbers."""
+    """The base of every record. Numbers that are not finite become None: unknown."""
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -42,26 +42,21 @@ def to_json(record: Record) -> str:
 
 
 def from_json(kind: type[R], text: str) -> R:
-    """Returns the record in a JSON text. Fields with a default may be missing: an older version did not know them.
+    """Returns the record in a JSON text. Fields with a default may be missing: older versions did not have them.
 
     Raises:
         InputError: If the text is not JSON, or its fields are not those of the record (another version wrote it).
     """
     try:
-        values = json.loads(text)
+        return parse_record(kind, json.loads(text))
     except json.JSONDecodeError as error:
         raise InputError(f"not a {kind.__name__}: {error}") from error
-    return parse_record(kind, values)
 
 
 def parse_record(kind: type[R], values: Any) -> R:
-    """Returns the record of parsed JSON, as `from_json` does."""
+    """Returns the record of parsed JSON; see `from_json`."""
     fields = {item.name: item for item in dataclasses.fields(kind)}
-    needed = {
-        name
-        for name, item in fields.items()
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    }
+    needed = {name for name, item in fields.items() if item.default is item.default_factory is dataclasses.MISSING}
     if not isinstance(values, dict) or not needed <= values.keys() <= fields.keys():
         found = sorted(values) if isinstance(values, dict) else type(values).__name__
         raise InputError(f"not a {kind.__name__} of this version: expected the fields {sorted(fields)}, found {found}")
@@ -73,23 +68,19 @@ def parse_record(kind: type[R], values: Any) -> R:
 
 
 def _parse(declared: Any, value: Any) -> Any:
-    """Returns a field's value, with the record or the records that its type declares."""
-    parts = typing.get_args(declared)
-    if isinstance(declared, types.UnionType):
-        if value is None:
-            return None
-        declared = next(part for part in parts if part is not types.NoneType)
-        parts = typing.get_args(declared)
-    if isinstance(declared, type) and issubclass(declared, Record):
-        # An older version wrote an empty object for what was not there.
-        return parse_record(declared, value or {})
-    if typing.get_origin(declared) is list and isinstance(parts[0], type) and issubclass(parts[0], Record):
-        return [parse_record(parts[0], item) for item in value or []]
-    return value
+    """Returns a field's value, with the record or the list of records that its type declares."""
+    if isinstance(declared, types.UnionType):  # of one type and None
+        return None if value is None else _parse(typing.get_args(declared)[0], value)
+    several = typing.get_origin(declared) is list
+    kind = typing.get_args(declared)[0] if several else declared
+    if not (isinstance(kind, type) and issubclass(kind, Record)):
+        return value
+    # Older versions wrote an empty object for what was missing.
+    return [parse_record(kind, item) for item in value or []] if several else parse_record(kind, value or {})
 
 
 def identify_work(candidate: Any) -> str:
-    """Returns the JSON of a candidate without its attempt: the key of its training checkpoints."""
+    """Returns the key of a candidate's training checkpoints: its JSON, the same for all attempts."""
     return to_json(dataclasses.replace(candidate, attempt=1))
 
 
@@ -107,7 +98,7 @@ def write_record(record: Record, path: str | Path) -> None:
 
 
 def write_atomically(path: str | Path, text: str) -> None:
-    """Writes a text so that a reader sees all of it or nothing, even after a kill or on a full disk."""
+    """Writes a text so that readers see all of it or nothing, even after a kill or on a full disk."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

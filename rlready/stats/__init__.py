@@ -1,1 +1,1 @@
-"""What is computed from counts, losses and scores, with how sure it is: pure functions of numbers."""
+"""Statistics: pure functions from counts, losses and scores to estimates with intervals."""

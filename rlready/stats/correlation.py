@@ -1,4 +1,4 @@
-"""How well a predictor tells the outcome: correlations, fits, and what they become in another sample."""
+"""How well a predictor predicts the outcome: correlations, fits, and their values in other samples."""
 
 from collections.abc import Hashable, Sequence
 
@@ -9,7 +9,7 @@ from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
 from rlready.stats.ties import number_levels
 
 SPLITS = 200
-NEARLY_ALL = 0.9995  # a larger R2 is bounded as this one
+NEARLY_ALL = 0.9995  # a larger R2 gets the interval of this one
 
 
 def rank(values: ArrayLike) -> np.ndarray:
@@ -18,7 +18,7 @@ def rank(values: ArrayLike) -> np.ndarray:
 
 
 def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Ranks each row of a sample in which point i stands weights[i] times, as spelling the copies out would."""
+    """Returns the ranks in samples that hold point i weights[i] times; one row per sample."""
     levels = number_levels(values)
     below: np.ndarray = (levels[:, None] > levels) + 0.5 * (levels[:, None] == levels)
     ranks: np.ndarray = weights @ below.T + 0.5
@@ -26,7 +26,7 @@ def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def correlate(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Returns Pearson's correlation, or None where it is undefined (fewer than 3 points, or no spread)."""
+    """Returns Pearson's correlation, or None if it is undefined (fewer than 3 points, or no spread)."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
@@ -34,16 +34,14 @@ def correlate(x: ArrayLike, y: ArrayLike) -> float | None:
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Returns Spearman's rank correlation, or None where it is undefined."""
+    """Returns Spearman's rank correlation, or None if it is undefined."""
     return correlate(rank(x), rank(y))
 
 
 def r_squared(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Returns R2 (in sample) of the least-squares fit, or None where it is undefined or any points would fit.
+    """Returns R2 (in sample) of the least-squares fit of y by x, or None if it is undefined or any points would fit.
 
-    Args:
-        x: One number a point, or one row of numbers.
-        y: What they should tell.
+    x has one number or one row of numbers per point.
     """
     x, y = _columns(x), np.asarray(y, dtype=float)
     if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
@@ -60,18 +58,18 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
     """Returns the interval of the population's R2, exact for normal values (Muirhead 1982, section 5.2).
 
     R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
-    which as much as was found, or as little, is just rare enough. It begins at 0 in 97.5% of samples of noise.
+    which the R2 found in the sample is at the edge of the tail. The interval begins at 0 in 97.5% of samples of noise.
 
     Args:
-        found: In sample.
-        points: Independent ones.
-        variables: Of the fit.
+        found: R2 in the sample.
+        points: Number of independent points.
+        variables: Number of variables of the fit.
         level: Coverage.
     """
     from scipy.special import betainc, gammaln
 
     a, b, found = (points - 1) / 2, (points - 1 - variables) / 2, min(found, NEARLY_ALL)
-    terms = np.arange(int((b + 10 * b**0.5 + 20) / (1 - found)))  # beyond, the distributions lie above what was found
+    terms = np.arange(int((b + 10 * b**0.5 + 20) / (1 - found)))  # beyond, the distributions are above what was found
     below = betainc(variables / 2 + terms, b, found)
     weights = gammaln(a + terms) - gammaln(a) - gammaln(terms + 1)
 
@@ -87,13 +85,7 @@ def bound_r_squared(found: float, points: int, variables: int, level: float = LE
 
 
 def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.ndarray:
-    """Returns Spearman's correlation in each sample, nan where it is undefined.
-
-    Args:
-        x: One number a point.
-        y: One number a point.
-        weights: From `draw_clusters`.
-    """
+    """Returns Spearman's correlation of x and y in each sample of `draw_clusters`, nan if it is undefined."""
     ranks = (_rank(np.asarray(values, dtype=float), weights) for values in (x, y))
     sizes = weights.sum(1, keepdims=True)
     mine, theirs = (values - (weights * values).sum(1, keepdims=True) / sizes for values in ranks)
@@ -106,21 +98,20 @@ def resample_spearman(x: ArrayLike, y: ArrayLike, weights: np.ndarray) -> np.nda
 def split_r_squared(
     x: ArrayLike, y: ArrayLike, clusters: Sequence[Hashable], splits: int = SPLITS, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Fits on a random half of the clusters and scores the other half, again and again (the form of the paper's tables).
+    """Fits on a random half of the clusters and scores the other half, repeatedly (as in the paper's tables).
 
     Whole clusters go to one side, so that no repetition of a fitted setting is scored. R2 is 1 - (squared error) / (squared
-    error of the scored half's own mean): it is negative where the fit tells less than that mean would.
+    error of the scored half's own mean): it is negative if the fit predicts worse than that mean.
 
     Args:
-        x: One number a point, or one row of numbers.
-        y: One number a point.
+        x: One number per point, or one row of numbers.
+        y: One number per point.
         clusters: The cluster of each point.
         splits: Number of splits.
         seed: Seeds the splits.
 
     Returns:
-        (mean, standard deviation) over the splits where it is defined, or None with fewer than `MIN_POINTS` clusters or no
-        such split.
+        (mean, standard deviation) of R2 over the splits that define it; None with fewer than `MIN_POINTS` clusters or no split.
     """
     members = number_clusters(clusters)
     count = int(members.max()) + 1 if len(members) else 0
@@ -134,10 +125,10 @@ def split_r_squared(
 
 
 def _score_fit(x: ArrayLike, y: ArrayLike, fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Returns R2, in the points scored, of a fit to others, by their weights in each sample; nan where y has no spread."""
+    """Returns R2 in the scored points of a fit to the fitted ones, by their weights in each sample; nan if y has no spread."""
     x, y = _columns(x), np.asarray(y, dtype=float)  # (points, variables), (points,)
     spread = np.ptp(x, axis=0)  # (variables,)
-    x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # like scales, so that the pseudo-inverse cuts off only noise
+    x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)  # equal scales, so that the pseudo-inverse drops only noise
     sizes = fitted.sum(1, keepdims=True)  # (samples, 1)
     center_x, center_y = fitted @ x / sizes, fitted @ y[:, None] / sizes
     apart_x, apart_y = x - center_x[:, None], y - center_y  # (samples, points, variables), (samples, points)

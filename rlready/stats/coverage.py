@@ -1,6 +1,6 @@
-"""How much of what the base model reaches a candidate still reaches: what SFT made it forget shows here.
+"""Coverage kept: the share of what the base model solves that a candidate still solves. It shows what SFT made it forget.
 
-Pass@k alone does not tell: a candidate that gained ten problems and lost ten others has the same one.
+Pass@k alone does not show it: a candidate that gained ten problems and lost ten others has the same one.
 """
 
 from collections.abc import Hashable, Sequence
@@ -24,22 +24,22 @@ def estimate_coverage_kept(
 ) -> Kept | None:
     """Estimates the share of the problems that the base model solves within k samples which a candidate still solves within k.
 
-    With b and c the two chances to solve a problem within k samples, it is the mean of b c over that of b: the chance that
-    the candidate solves a problem, given that the base model did. Both samples are independent, so the product of the
-    unbiased estimates of b and c is unbiased for b c; the ratio of the means is biased by a share of 1 / problems only.
-    A problem that is solved at times counts with its chance, so that luck in n samples does not make it one of the base
-    model's; hence a model that forgot nothing keeps less than 1 (`estimate_own_coverage`).
+    With b and c the chances of the two to solve a problem within k samples, it is the mean of b c over that of b: the chance
+    that the candidate solves a problem, given that the base model did. The samples are independent, so the product of the
+    unbiased estimates of b and c is unbiased for b c; the ratio of the means is biased by a share of 1 / problems only. A
+    problem counts with its chance, so that luck in n samples does not make it one of the base model's; hence a model that
+    forgot nothing keeps less than 1 (`estimate_own_coverage`).
 
     Args:
-        base: Right samples of the base model, one number a problem.
-        base_samples: Samples a problem of the base model.
+        base: Right samples of the base model, one number per problem.
+        base_samples: Samples per problem of the base model.
         correct: Right samples of the candidate, in the same order of problems.
-        samples: Samples a problem of the candidate.
-        k: Most samples within which a problem is to be solved.
-        groups: The group of each problem; None: each its own.
+        samples: Samples per problem of the candidate.
+        k: Number of samples within which a problem is to be solved.
+        groups: As in `estimate_intervals`.
 
     Returns:
-        The share with its 95 % interval over problems; None where the base model solved nothing.
+        The share with its 95% interval over problems; None if the base model solved nothing.
 
     Raises:
         InputError: If the numbers of problems differ, k is more than one of the numbers of samples, or as in `estimate_curve`.
@@ -48,7 +48,7 @@ def estimate_coverage_kept(
     if len(curves[0]) != len(curves[1]):
         raise InputError(f"{len(curves[1])} problems, but the base model was measured on {len(curves[0])}")
     if not 1 <= k <= min(base_samples, samples):
-        raise InputError(f"coverage within {k} needs that many samples a problem, got {base_samples} and {samples}")
+        raise InputError(f"coverage within {k} needs at least {k} samples per problem, got {base_samples} and {samples}")
     solved, still = (curve[:, k - 1] for curve in curves)
     return _average(still, solved, groups)
 
@@ -56,22 +56,13 @@ def estimate_coverage_kept(
 def estimate_own_coverage(
     correct: Sequence[int], samples: int, k: int, groups: Sequence[Hashable] | None = None
 ) -> Kept | None:
-    """Estimates what a model keeps of itself, drawn anew: what a candidate that forgot nothing would keep.
+    """Estimates what a model keeps of itself in a second draw: what a candidate that forgot nothing would keep.
 
-    Two halves of the samples stand for the two draws: both hold a right one of c in n with the chance
+    Two parts of the samples serve as the two draws: both have a right one, of c in n, with the chance
     1 - 2 C(n-c, k) / C(n, k) + C(n-c, 2k) / C(n, 2k), which is unbiased for the square of the chance to solve the problem.
 
-    Args:
-        correct: Right samples, one number a problem.
-        samples: Samples a problem.
-        k: Most samples within which a problem is to be solved.
-        groups: The group of each problem; None: each its own.
-
     Returns:
-        The share with its 95 % interval over problems; None where nothing was solved, or there are fewer than 2 k samples.
-
-    Raises:
-        InputError: As in `estimate_curve`.
+        As `estimate_coverage_kept`; None if nothing was solved, or with fewer than 2 k samples.
     """
     curve = estimate_curve(correct, samples)
     if not 1 <= k <= samples // 2:

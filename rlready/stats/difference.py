@@ -9,10 +9,8 @@ from numpy.typing import ArrayLike
 from rlready.errors import InputError
 from rlready.stats.intervals import LEVEL, estimate_intervals, join_groups
 
-# Effective number of differing problems below which Student's interval undercovers in simulation.
-DECIDING = 15
-# Of n problems none is of a kind that 3 / n of all are of with a chance of 5%.
-UNSEEN = 3
+DECIDING = 15  # effective number of differing problems below which Student's interval undercovers in simulation
+UNSEEN = 3  # with a chance of 5%, n problems show none of a kind whose share is 3 / n
 
 
 def estimate_difference(
@@ -22,26 +20,26 @@ def estimate_difference(
     weights: ArrayLike | None = None,
     level: float = LEVEL,
 ) -> tuple[float, float]:
-    """Estimates an interval for the difference of two means, each problem compared with itself.
+    """Estimates an interval for the difference of two means, with problems paired: what is hard for both cancels out.
 
-    What makes a problem hard for both cancels out. Student's interval, if the differences are many and large enough: their
-    effective number, (sum of squares)^2 / sum of fourth powers, is at least DECIDING, so that many that differ by rounding
-    do not hide that few decide; and it allows for the kinds of problems that none of n may show, up to 3 / n of all.
-    Otherwise the mean gain (over problems where the first is better) and the mean loss have an interval each, that of
-    `estimate_interval`, and the difference's joins them (method of variance estimates recovery, Zou and Donner 2008).
+    It is Student's interval if the differences are many and large enough: their effective number, (sum of squares)^2 / sum of
+    fourth powers, is at least DECIDING, so that many rounding differences do not hide that few problems decide; and the
+    interval allows for the kinds of problems that none of n may show, up to 3 / n of all. Otherwise the mean gain (over
+    problems where the first is better) and the mean loss each get an interval of `estimate_interval`, and these are joined
+    (method of variance estimates recovery, Zou and Donner 2008).
 
     Args:
-        one: Numbers in [0, 1], one a problem.
+        one: Numbers in [0, 1], one per problem.
         other: Of the same problems, in the same order.
-        groups: The group of each problem, which counts as one draw; None: each problem is its own.
-        weights: One number >= 0 a problem, for a weighted mean; None: all alike.
+        groups: As in `estimate_intervals`.
+        weights: As in `estimate_intervals`.
         level: Coverage.
 
     Returns:
         (low, high), within [-1, 1].
 
     Raises:
-        InputError: If there is no problem, or not the same number, or as in `estimate_interval`.
+        InputError: If there is no problem, or not the same number, or as in `estimate_intervals`.
     """
     from scipy.special import stdtrit
 
@@ -60,7 +58,7 @@ def estimate_difference(
 
 
 def _join_parts(parts: np.ndarray, shares: np.ndarray, level: float) -> tuple[float, float]:
-    """Returns how far the difference may lie below and above that of the means of two columns, gain and loss."""
+    """Returns how far the difference may be below and above that of the means of two columns, gain and loss."""
     low, high = estimate_intervals(parts, level, shares)
     mean = shares @ parts / shares.sum()
     scatter = shares[:, None] * (parts - mean)

@@ -1,8 +1,8 @@
-"""What to expect of a new point, from points that come in settings: repetitions of one setting belong together.
+"""Prediction of a new point from points that come in settings, each with one or several seeds.
 
-The model is y = a + b x + u + e: u is what a setting has beyond the line, the same for all its seeds, and e is what a seed
-has. A line through single points takes u for noise that more seeds would average out; its interval for a new setting then
-covers too seldom (71 % for 3 settings of 3 seeds, tests/benchmarks/test_coverage.py prints more).
+The model is y = a + b x + u + e: u is the deviation of a setting from the line, the same for all its seeds, and e that of a
+seed. A line through single points mistakes u for noise that more seeds average out, and its interval for a new setting
+undercovers (71% for 3 settings of 3 seeds; tests/benchmarks/test_coverage.py prints more).
 """
 
 from collections.abc import Hashable, Sequence
@@ -14,11 +14,11 @@ from rlready.stats.correlation import correlate
 from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
 from rlready.stats.variation import find_scattered, pool_deviation
 
-MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93 % for some ratios of the two variances
+MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93% for some ratios of the two variances
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | None:
-    """Returns (slope, intercept) of the least-squares line, or None where it is undefined."""
+    """Returns (slope, intercept) of the least-squares line, or None if it is undefined."""
     if correlate(x, y) is None:
         return None
     slope, intercept = np.polyfit(x, y, 1)
@@ -32,11 +32,11 @@ def predict_new_setting(
     at: float,
     level: float = LEVEL,
 ) -> tuple[float, float, float] | None:
-    """Predicts one point of a setting that has none yet, with the interval that it falls into with this probability.
+    """Predicts one point of a setting without known points, with its prediction interval.
 
     The line goes through the means of the settings. Their scatter about it estimates the variance of u and of a mean of e;
-    the rest of e's comes from the scatter within settings. The variance of the prediction is a sum of both, whose degrees of
-    freedom are Satterthwaite's (1946). With one seed a setting this is Student's interval for a new observation (e.g. Draper
+    the rest of e's comes from the scatter within settings. The variance of the prediction is a sum of both, with degrees of
+    freedom as Satterthwaite (1946). With one seed per setting this is Student's interval for a new observation (e.g. Draper
     and Smith, Applied Regression Analysis, section 1.4).
 
     Args:
@@ -48,7 +48,7 @@ def predict_new_setting(
 
     Returns:
         (predicted, low, high); None with fewer than `MIN_POINTS` points or `MIN_SETTINGS` settings, no spread, or a perfect
-        fit, which cannot show how far the truth may be.
+        fit, which shows no uncertainty.
     """
     if len(y) < MIN_POINTS:
         return None
@@ -89,16 +89,10 @@ def _average(values: np.ndarray, members: np.ndarray) -> np.ndarray:
 def predict_known_setting(
     y: Sequence[float], settings: Sequence[Hashable], setting: Hashable, level: float = LEVEL
 ) -> tuple[float, float, float] | None:
-    """Predicts one more point of a setting that has some: their mean, with Student's interval for a new observation.
+    """Predicts one more point of a setting with known points: their mean, with Student's interval for a new observation.
 
-    What the predictor says of the setting is in those points already. The scatter within settings is pooled, for one alone
-    has too few points; but one that scatters more than the others goes by its own, and is in no other's pool.
-
-    Args:
-        y: The outcomes of the known points.
-        settings: The setting of each.
-        setting: That of the new point.
-        level: Coverage.
+    The scatter within settings is pooled, because one setting has too few points; but a setting that scatters more than the
+    others uses its own, and is left out of the pool. `y` and `settings` are the outcome and the setting of each known point.
 
     Returns:
         (predicted, low, high); None with fewer than `MIN_POINTS` points, none of this setting, or no setting repeated.

@@ -1,4 +1,4 @@
-"""Generalization loss: mean negative log-likelihood a completion token on held-out SFT examples (paper)."""
+"""Generalization loss: mean negative log-likelihood per completion token on held-out SFT examples (paper)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rlready.stats.intervals import DRAWS, LEVEL
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BOOTSTRAP_DRAWS = 2000
-QUARTILES = 4
-TOKENS_PER_BATCH = 4096  # small batches of like length waste little on padding
+TOKENS_PER_BATCH = 4096  # small batches of similar length waste little on padding
 
 
 def measure_losses(
@@ -21,7 +21,7 @@ def measure_losses(
 
     Args:
         model: A causal language model.
-        examples: `input_ids` and `labels` (-100 where there is no loss), as `prompts.encode_example` makes them.
+        examples: `input_ids` and `labels` (-100 for no loss), from `prompts.encode_example`.
         pad_token_id: Fills up shorter rows.
 
     Returns:
@@ -45,7 +45,7 @@ def measure_losses(
             ids[row, :length] = torch.tensor(examples[index]["input_ids"])
             labels[row, :length] = torch.tensor(examples[index]["labels"])
         ids, labels = ids.to(model.device), labels.to(model.device)
-        # Padding stands on the right and attention is causal: it cannot reach a token that counts.
+        # Padding is on the right and attention is causal, so no counted token sees it.
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[:, :-1].float()  # (rows, width - 1, vocabulary)
         targets = labels[:, 1:]  # (rows, width - 1)
@@ -64,20 +64,14 @@ def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
     return sum(total for total, _ in losses) / sum(count for _, count in losses)
 
 
-def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float]:
-    """Returns the bootstrap interval of the mean loss; whole examples are drawn, because tokens of one go together.
+def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the bootstrap interval of the mean loss, in nats per completion token.
 
-    Args:
-        losses: From `measure_losses`.
-        others: Another model's on the same examples: the interval is then that of the difference, each example compared
-            with itself, so that what is hard for both models cancels out.
-        level: Coverage.
-
-    Returns:
-        (low, high) in nats per completion token.
+    Whole examples are drawn, because the tokens of one are correlated. With the losses of another model on the same examples,
+    it is the interval of the paired difference. Both are from `measure_losses`.
     """
     count = len(np.asarray(losses))
-    picks = np.random.default_rng(0).integers(0, count, (BOOTSTRAP_DRAWS, count))  # (draws, examples)
+    picks = np.random.default_rng(0).integers(0, count, (DRAWS, count))  # (draws, examples)
     means = []  # (draws,) each
     for measured in (losses, others) if others is not None else (losses,):
         sums, counts = np.array(measured, dtype=float).T
@@ -88,18 +82,13 @@ def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, l
 
 
 def split_by_length(losses: Sequence[tuple[float, int]]) -> list[dict[str, float]]:
-    """Returns the loss by quartile of completion length, the shortest first.
+    """Returns the loss by quarter of completion length, the shortest first.
 
-    Args:
-        losses: From `measure_losses`.
-
-    Returns:
-        For each quartile: shortest and longest (completion tokens), loss, low and high (its interval).
+    Each quarter has `shortest` and `longest` (tokens of a completion), `loss`, and `low` and `high` (its interval).
     """
     ordered = sorted(losses, key=lambda entry: entry[1])
-    parts = [part for part in np.array_split(np.array(ordered, dtype=float), QUARTILES) if len(part)]
     described = []
-    for part in parts:
+    for part in np.array_split(np.array(ordered, dtype=float), min(4, len(ordered))):
         low, high = estimate_loss_interval(part)
         shortest, longest = int(part[0, 1]), int(part[-1, 1])
         described.append({"shortest": shortest, "longest": longest, "loss": mean_loss(part.tolist()), "low": low, "high": high})

@@ -1,4 +1,4 @@
-"""Intervals for means of values between 0 and 1, for shares, and by drawing whole clusters.
+"""Intervals for means of values between 0 and 1, for shares, and by resampling whole clusters.
 
 scipy is imported where it is needed: it is slow to import, and most of the report does without.
 """
@@ -15,11 +15,10 @@ from rlready.errors import InputError
 
 LEVEL = 0.95
 Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
-MIN_POINTS = 8  # below, intervals of R2 cover too seldom, and those of a correlation hold nearly everything
+MIN_POINTS = 8  # with fewer, intervals of R2 undercover, and those of a correlation contain nearly everything
 DRAWS = 2000
-# Below this many effective successes (or failures) Wilson's interval undercovers; Brown, Cai and DasGupta (2001) say why.
-FEW = 5
-# With 1.25 some populations of the coverage test fell below 93 %; with 2 more of them exceed 97 %.
+FEW = 5  # effective successes (or failures) below which Wilson's interval undercovers (Brown, Cai and DasGupta 2001)
+# With 1.25 some populations of the coverage test fell below 93%; with 2 more of them exceed 97%.
 PRIOR_WEIGHT = 1.5
 
 
@@ -43,24 +42,21 @@ def estimate_intervals(
     """Estimates an interval for a mean over the population that the problems were drawn from.
 
     A problem's value carries the noise of its own samples, so the spread between problems covers both levels of chance.
-    The interval is Wilson's, with the problems counted as the effective number of yes-or-no trials that would have the
-    variance found (Korn and Graubard 1998). Two things keep it honest where a bootstrap or a t interval breaks: three
-    quarters of a problem at 0 and as much at 1 join the variance, so that equal values do not look certain; and
-    where fewer than 5 effective successes or failures are left, that end is Clopper and Pearson's if it lies further out.
+    The interval is Wilson's; the problems count as the number of yes-or-no trials that would have the variance found (Korn
+    and Graubard 1998). Two corrections keep its coverage where a bootstrap or a t interval fails: three quarters of a
+    problem at 0 and as many at 1 join the variance, so that equal values do not look certain; and if fewer than 5 effective
+    successes or failures are left, that end is Clopper and Pearson's if it is further out.
 
-    Measured over 2,000 studies in each of 216 settings (tests/stats/test_pass_at_k.py): 93 to 98 % for means from 0.05 to 0.9
-    whose problems are spread widely; never below 93 %, and up to 100 %, where the mean is near 0 or 1 or the problems
-    resemble each other: values in hand cannot rule out a rare problem of another kind. The settings have 32 to 128
-    problems; with 8 to 24 it covers 95 to 100 %.
+    Coverage over 2,000 studies in each of 216 settings (tests/stats/test_pass_at_k.py) is 93 to 98% for widely spread
+    problems and means from 0.05 to 0.9; otherwise 93 to 100%. With 8 to 24 problems instead of 32 to 128 it is 95 to 100%.
 
     Args:
         values: Problems x columns, numbers in [0, 1]; every column has a mean of its own.
         level: Coverage, between 0 and 1.
-        weights: One number >= 0 a problem, not all 0, for a weighted mean; they may be as random as the values. The
-            variance is then that of a ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's
-            effective number, (sum of weights)^2 / sum of squares.
-        groups: The group of each problem: those of one template, one source document or near-duplicates are one draw from
-            the population. None: each problem is its own.
+        weights: One number >= 0 per problem, not all 0, for a weighted mean; they may be random. The variance is that of a
+            ratio, by linearization (Cochran 1977, chapter 6), and problems count as Kish's effective number.
+        groups: The group of each problem: problems of one template, one source document or near-duplicates are one draw
+            from the population. None: each is its own.
 
     Returns:
         (low, high), one number per column.
@@ -94,23 +90,18 @@ def join_groups(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Makes each group of problems one observation: its weighted mean, with the sum of its weights.
 
-    The variance of a ratio over these is the cluster-robust one: residuals are summed within a group before they are squared
-    (Cochran 1977, section 9A.6). A group's problems thus count as one where they are alike, and as many where they are not.
-
-    Args:
-        columns: Problems x columns.
-        weights: One number >= 0 a problem, not all 0; None: 1 each.
-        groups: The group of each problem; None: each its own.
+    The variance of a ratio over these is cluster-robust: residuals are summed within a group before they are squared (Cochran
+    1977, section 9A.6). Problems of a group count as one if they are alike, and as several if they are not.
 
     Returns:
         (groups x columns, weight of each group).
 
     Raises:
-        InputError: If no weight is above 0 or one below, or there is not one group a problem.
+        InputError: If a weight is below 0 or none above, or `groups` has not one entry per problem.
     """
     shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
     if not (shares >= 0).all() or not shares.any():
-        raise InputError("the weights of an interval are at least 0, and one of them above")
+        raise InputError("the weights of an interval must be at least 0, and one of them above")
     if groups is None:
         return columns, shares
     if len(groups) != len(columns):
@@ -125,15 +116,11 @@ def join_groups(
 def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Draws whole clusters with replacement, as many as there are (Davison and Hinkley 1997, section 3.8).
 
-    Repetitions of one setting are not independent points; drawn one by one they would make every interval too narrow.
-
-    Args:
-        clusters: The cluster of each point; all different for the ordinary bootstrap.
-        draws: Number of bootstrap samples.
-        seed: Seeds the draws, so that statistics of the same points are paired.
+    Repetitions of one setting are not independent; drawn one by one they would make every interval too narrow. Draws with the
+    same seed are the same, so statistics of the same points are paired.
 
     Returns:
-        How often each point stands in each sample, draws x points.
+        How often each point is in each bootstrap sample, draws x points.
     """
     members = number_clusters(clusters)
     count = int(members.max()) + 1
@@ -147,13 +134,12 @@ def bootstrap(
     """Returns the percentile interval of a statistic (Efron 1979), drawing clusters.
 
     Args:
-        statistic: Takes weights (draws x points) and returns one value a draw; draws where it is not finite are left out.
+        statistic: Takes weights (draws x points) and returns one value per draw; values that are not finite are left out.
         clusters: The cluster of each point.
         level: Coverage.
 
     Returns:
-        (low, high), or None with fewer than `MIN_POINTS` clusters, or where all draws agree: then they cannot show how far
-        the truth may be.
+        (low, high), or None with fewer than `MIN_POINTS` clusters, or if all draws agree and so show no uncertainty.
     """
     if len(set(clusters)) < MIN_POINTS:
         return None
@@ -166,7 +152,7 @@ def bootstrap(
 
 
 def number_clusters(clusters: Sequence[Hashable]) -> np.ndarray:
-    """Returns the number of each point's cluster, counted from 0 in the order of appearance."""
+    """Returns the number of each point's cluster, from 0 in the order of appearance."""
     numbers = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
     return np.array([numbers[cluster] for cluster in clusters], dtype=int)
 
@@ -187,14 +173,8 @@ def bound_share(hits: int, trials: int, level: float = LEVEL) -> tuple[float, fl
 def bound_drawn_share(hits: int, drawn: int, population: int, level: float = LEVEL) -> tuple[float, float]:
     """Returns the exact interval of a share in a finite population, from a simple random draw without replacement.
 
-    Every number of hits in the population stays in that the two one-sided hypergeometric tests do not refute (Buonaccorsi
-    1987, American Statistician 41); where all were drawn it is one point.
-
-    Args:
-        hits: Hits among the drawn.
-        drawn: How many were drawn.
-        population: Out of how many.
-        level: Coverage.
+    It holds every number of hits in the population that two one-sided hypergeometric tests do not reject (Buonaccorsi 1987,
+    American Statistician 41); it is one point if all were drawn.
     """
 
     def chance(total: int, found: int) -> float:
@@ -216,7 +196,7 @@ def _check_level(level: float) -> float:
 
 
 def _widen(low: np.ndarray, successes: np.ndarray, trials: np.ndarray, level: float) -> np.ndarray:
-    """Returns the lower ends, where successes are few not above the exact ones."""
+    """Returns the lower ends, not above the exact ones if successes are few."""
     low, few = np.clip(low, 0.0, 1.0), successes < FEW
     if few.any():
         low[few] = np.minimum(low[few], _bound_below(successes[few], trials[few], level))
@@ -224,7 +204,7 @@ def _widen(low: np.ndarray, successes: np.ndarray, trials: np.ndarray, level: fl
 
 
 def _bound_below(successes: np.ndarray | int, trials: np.ndarray | int, level: float) -> np.ndarray:
-    """Returns the lower end of Clopper and Pearson's interval; neither number need be whole."""
+    """Returns the lower end of Clopper and Pearson's interval; the numbers need not be whole."""
     from scipy.special import betaincinv
 
     successes = np.asarray(successes, dtype=float)

@@ -1,7 +1,4 @@
-"""The unbiased Pass@k estimator (Chen et al. 2021, arXiv 2107.03374), and what a lenient verifier does to it.
-
-The paper takes Pass@64 from 256 samples a problem.
-"""
+"""The unbiased Pass@k estimator (Chen et al. 2021, arXiv 2107.03374), and its correction for a lenient verifier."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -16,16 +13,16 @@ from rlready.stats.intervals import estimate_interval
 
 
 def estimate_curve(correct: Sequence[int], samples: int) -> np.ndarray:
-    """Estimates Pass@k for every k from 1 to n, of every problem.
+    """Estimates Pass@k of every problem, for every k from 1 to n.
 
     Pass@k = 1 - C(n-c, k) / C(n, k), computed as 1 - prod_{i<k} (n-c-i)/(n-i), which stays in [0, 1] and never overflows.
 
     Args:
         correct: Right samples of each problem (c).
-        samples: Samples a problem (n), the same for all.
+        samples: Samples per problem (n), the same for all.
 
     Returns:
-        Array of shape (problems, n); column k-1 is Pass@k of each problem.
+        Array of shape (problems, n); column k-1 is Pass@k.
 
     Raises:
         InputError: If there is no problem or sample, the problems differ in n, or a count is missing, not whole or
@@ -49,7 +46,7 @@ def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int, groups: Seq
         correct: Right samples of each problem.
         samples: Samples per problem (n).
         k: Draws per problem.
-        groups: The group of each problem, as in `estimate_interval`; None: each problem is its own.
+        groups: As in `estimate_intervals`.
 
     Raises:
         InputError: If k is not in 1..n (fewer than k samples give no estimate), or as in `estimate_curve`.
@@ -62,10 +59,10 @@ def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int, groups: Seq
 
 
 def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> float | None:
-    """Estimates the share of GRPO's groups of g completions that are all right or all wrong, and so teach nothing.
+    """Estimates the share of GRPO's groups of g completions that are all right or all wrong, and so give no gradient.
 
-    Of n samples, c right, (C(c, g) + C(n-c, g)) / C(n, g), which is unbiased; the mean over problems. None where n < g. All n
-    samples together differ more often than any g of them. Arguments and errors are those of `estimate_curve`.
+    The estimate (C(c, g) + C(n-c, g)) / C(n, g) is unbiased; its mean over problems is returned, None if n < g. All n samples
+    are alike less often than g of them. Arguments and errors are those of `estimate_curve`.
     """
     if not 1 <= group <= samples:
         return None
@@ -74,20 +71,19 @@ def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> 
 
 
 def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarray:
-    """Estimates the mean Pass@k curve of a model behind a verifier that takes a wrong sample for right at a known rate.
+    """Estimates the mean Pass@k curve of a model whose verifier judges wrong samples right at a known rate.
 
-    A rate of 0.1 % makes an unsolved problem look solved at k = 256 with probability 1 - 0.999^256 = 22.6 %. With f the rate
-    and p the chance of a right sample, verdicts are right with q = p + (1-p) f, so that (1-p)^k = (1-q)^k / (1-f)^k; and
-    C(n-c, k) / C(n, k) is unbiased for (1-q)^k. The mean over problems is therefore unbiased before it is clipped at 0.
-    Clipping (of the mean, never of a problem, whose negative values balance others) lifts the expectation where the truth
-    is within a standard error of 0: by 0.02 where 128 problems are all unsolved, at f = 0.1 % and k = n = 256. For the
-    same reason the curve of one study may fall with k, which its expectation never does.
+    A rate of 0.1% makes an unsolved problem look solved at k = 256 with probability 1 - 0.999^256 = 22.6%. With f the rate
+    and p the chance of a right sample, samples are judged right with q = p + (1-p) f, so (1-p)^k = (1-q)^k / (1-f)^k; and
+    C(n-c, k) / C(n, k) is unbiased for (1-q)^k. The mean over problems is thus unbiased before it is clipped at 0. Clipping
+    (of the mean, because negative values of one problem balance others) raises the expectation if the truth is within a
+    standard error of 0: by 0.02 if 128 problems are all unsolved, at f = 0.1% and k = n = 256. The curve of one study may
+    therefore fall with k.
 
     Args:
-        correct: Samples of each problem that the verifier took for right.
-        samples: Samples a problem.
-        rate: The false-positive rate a sample, in [0, 1). Its own uncertainty is not propagated: try both ends of its
-            interval.
+        correct: Samples of each problem that were judged right.
+        samples: Samples per problem.
+        rate: False-positive rate per sample, in [0, 1). Its own uncertainty is not propagated: try both ends of its interval.
 
     Returns:
         Array of length n: corrected Pass@k for k = 1..n, never above the uncorrected curve.
@@ -115,13 +111,13 @@ def _check_counts(correct: ArrayLike, samples: int | Sequence[int]) -> np.ndarra
         odd = [f": problem {i} has {n}, problem 0 has {samples[0]}" for i, n in enumerate(samples) if n != samples[0]]
         raise InputError(f"Pass@k needs one whole number of samples, the same for all problems{odd[0] if odd else ''}")
     if not isinstance(samples, Integral) or isinstance(samples, bool):
-        raise InputError(f"Pass@k needs a whole number of samples a problem, got {samples!r}")
+        raise InputError(f"Pass@k needs a whole number of samples per problem, got {samples!r}")
     try:
         counts = np.asarray(correct, dtype=float)
     except (TypeError, ValueError) as error:
-        raise InputError(f"Pass@k needs one count of right samples a problem: {error}") from error
+        raise InputError(f"Pass@k needs one count of right samples per problem: {error}") from error
     if counts.ndim != 1:
-        raise InputError(f"Pass@k needs one count of right samples a problem, got {counts.ndim} dimensions")
+        raise InputError(f"Pass@k needs one count of right samples per problem, got {counts.ndim} dimensions")
     if counts.size == 0 or samples < 1:
         raise InputError(f"Pass@k needs at least one problem and one sample, got {counts.size} and {samples}")
     bad = np.flatnonzero(~((counts >= 0) & (counts <= samples) & (counts == np.floor(counts))))

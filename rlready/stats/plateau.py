@@ -1,4 +1,4 @@
-"""Whether a training had levelled off when it ended, from the rewards on its way."""
+"""Whether a training had plateaued when it ended, from its rewards."""
 
 import functools
 import math
@@ -9,58 +9,48 @@ import numpy as np
 
 from rlready.stats.intervals import LEVEL
 
-LAST = 0.25  # of the steps, in which the gain is looked at
-MUCH = 0.1  # share of all gain; an even rise has LAST, one that halves what is missing in every quarter has 0.07
+LAST = 0.25  # share of the steps that is the end
+MUCH = 0.1  # share of the total gain; a linear rise has LAST, one that halves the remaining gain in every quarter has 0.07
 LEAST_POINTS, LEAST_LATE = 8, 4  # in the last half, and of those in the last quarter
-LAGS = np.linspace(0, 0.97, 40)  # correlations of neighbours; where they are higher, little can be told
+LAGS = np.linspace(0, 0.97, 40)  # lag-1 autocorrelations; if it is higher, a trend cannot be recognised
 
 
 @dataclass(frozen=True)
 class Rise:
-    """How much a series gained.
+    """How much a series gained."""
 
-    Attributes:
-        gain: From its first point to the end of the line through the last quarter.
-        late: In the last quarter: the slope of the least-squares line through it, times its length.
-        low: Lower end of the 95 % interval of `late`, from the scatter around that line (Student's t).
-        high: Its upper end.
-    """
-
-    gain: float
-    late: float
-    low: float
+    gain: float  # from its first point to the end of the line through the last quarter
+    late: float  # in the last quarter: the slope of the least-squares line through it, times its length
+    low: float  # 95% interval of `late`, from the scatter around that line (Student's t)
     high: float
 
     @property
     def share(self) -> float | None:
-        """Share of the gain that came in the last quarter; None where nothing was gained."""
+        """Share of the gain that came in the last quarter; None without a gain."""
         return self.late / self.gain if self.gain > 0 else None
 
     @property
     def rising(self) -> bool:
-        """Whether the end still rose: surely by more than a tenth of all gain."""
+        """Whether the last quarter gained significantly more than a tenth of the total gain."""
         return self.low > MUCH * max(self.gain, 0.0)
 
     @property
     def level(self) -> bool:
-        """Whether the end surely gained no more than a tenth of all gain, and there was a gain."""
+        """Whether there was a gain, and the last quarter gained significantly less than a tenth of it."""
         return self.gain > 0 and self.high <= MUCH * self.gain
 
 
 def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL) -> Rise | None:
-    """Measures how much a series of [step, value] gained, and how much of it at the end.
+    """Measures how much a series of [step, value] gained, and how much of it at the end; None with too few points.
 
-    A policy that drifts makes the rewards of neighbouring steps scatter together, and then a line through them is less sure
-    than their scatter says. The correlation of neighbours is measured on the last half of the series, around a parabola
-    that takes the trend out of it, and without the bias that this has; the interval is Student's for a scatter so correlated
-    (autoregressive of order 1), with the degrees of freedom of its variance (Satterthwaite 1946).
+    Rewards of neighbouring steps are correlated because the policy drifts, so a line through them is less certain than their
+    scatter suggests. The lag-1 autocorrelation is measured on the last half of the series, around a parabola that removes the
+    trend, and corrected for bias; the interval is Student's for a scatter with this autocorrelation (autoregressive of order
+    1), with the degrees of freedom of its variance (Satterthwaite 1946).
 
     Args:
         series: Pairs in the order of their steps; a None is left out.
         level: Coverage of the interval.
-
-    Returns:
-        None with too few points to tell the line from the scatter.
     """
     known = np.array([pair for pair in series if is_known(pair)], dtype=float).reshape(-1, 2)
     half = known[known[:, 0] > known[-1, 0] / 2] if len(known) else known
@@ -84,15 +74,10 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
 
 @functools.lru_cache(maxsize=64)
 def _expect(steps: tuple[float, ...], late: int) -> tuple[np.ndarray, ...]:
-    """Returns what turns values at these steps into their scatter around a parabola, and what to expect of that by LAGS.
+    """Returns the matrix that turns values of the last half into residuals of a parabola, and moments of these by LAGS.
 
-    Args:
-        steps: Of the last half.
-        late: How many of them are in the last quarter.
-
-    Returns:
-        The matrix; and for each correlation of neighbours: the one found in the scatter, the variance of the slope of the last
-        quarter over the scatter's sum of squares, and the degrees of freedom of the latter.
+    The moments are the autocorrelation found in the residuals, the variance of the slope of the `late` last steps over the
+    residuals' sum of squares, and the degrees of freedom of the latter.
     """
     at = np.array(steps)
     powers = np.vander((at - at.mean()) / np.ptp(at), 3)  # (points, 3)
@@ -109,12 +94,12 @@ def _expect(steps: tuple[float, ...], late: int) -> tuple[np.ndarray, ...]:
 
 
 def is_known(pair: Sequence[float | None]) -> bool:
-    """Whether a [step, value] has both, and finite."""
+    """Returns True if both of [step, value] are known and finite."""
     return all(value is not None and math.isfinite(value) for value in pair)
 
 
 def add_rises(rises: Sequence[Rise]) -> Rise:
-    """Returns what several series gained together; their errors are independent, so the squares of the intervals' arms add."""
+    """Returns the sum of several series' gains; their errors are independent, so the squares of the intervals' arms add."""
     late = sum(rise.late for rise in rises)
     low, high = (
         math.sqrt(sum(arm**2 for arm in arms))
@@ -124,11 +109,9 @@ def add_rises(rises: Sequence[Rise]) -> Rise:
 
 
 def average_blocks(series: Sequence[tuple[int, float | None]], most: int = 40) -> list[list]:
-    """Returns at most so many [last step, mean] of blocks of equal length; the first may be shorter.
+    """Returns [last step, mean] of at most `most` blocks of equal length; the first may be shorter.
 
-    Args:
-        series: (step, value); a None is left out of its block's mean, and a block of None alone has none.
-        most: Blocks.
+    A None is left out of its block's mean, which is None if nothing else is in the block.
     """
     stride = -(-len(series) // most) or 1
     blocks = [series[max(0, end - stride) : end] for end in range(len(series), 0, -stride)][::-1]

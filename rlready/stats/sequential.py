@@ -1,20 +1,19 @@
 """Decides "Pass@k >= threshold" while sampling, with a test that may be looked at and stopped at any moment.
 
 Draw a problem uniformly, with replacement, and take up to k fresh samples until one is right: successes are independent and
-have probability Pass@k, the mean over the given problems (not over the population they came from). So problems that belong
-together change no error of the test: given the problems, draws are independent. Evidence against
-"Pass@k <= p" is the likelihood ratio of p with a mixture of larger values (Robbins 1970). It is a supermartingale under
-every value up to p, so it exceeds 1/alpha at any time with probability at most alpha (Ville 1939); a betting martingale in
-the sense of Waudby-Smith and Ramdas (2024, Estimating means of bounded random variables by betting), in closed form.
+have probability Pass@k, the mean over the given problems (not over their population), so groups of problems do not affect the
+test. Evidence against "Pass@k <= p" is the likelihood ratio of a mixture of larger values to p (Robbins 1970). It is a
+supermartingale under every value up to p, so it ever exceeds 1/alpha with probability at most alpha (Ville 1939): a betting
+martingale (Waudby-Smith and Ramdas 2024, Estimating means of bounded random variables by betting) in closed form.
 
-The mixture is Beta(20 p, 20 (1-p)) cut off at p. Mean number of draws at alpha = 0.05, threshold 0.5 and truth 0.6 (0.55): 176
-(723). Beta(40 p, 40 (1-p)) needs 183 (700), Krichevsky and Trofimov's Beta(1/2, 1/2) 219 (995), and 260 (1174) not cut off.
-Wald's test, told the truth beforehand, would need about 150.
+The mixture is Beta(20 p, 20 (1-p)) truncated at p. Mean number of draws at alpha = 0.05, threshold 0.5 and truth 0.6 (0.55):
+176 (723). Beta(40 p, 40 (1-p)) needs 183 (700), Krichevsky and Trofimov's Beta(1/2, 1/2) 219 (995), and 260 (1174) without
+truncation. Wald's test with the truth known beforehand would need about 150.
 
-What it saves depends on the distance of Pass@k from the threshold and on k, for a failed draw costs k samples. Against 256
-samples of each of 128 problems (tests/benchmarks/test_sequential_savings.py): at k = 64 13 to 24 times fewer at a distance
-of 0.2, 4.4 to 7 at 0.1, 1.1 to 1.6 at 0.05; at k = 256 5 to 15, 1.5 to 4, 0.3 to 0.8. Nearer than that it needs more than
-fixed sampling, which holds the problems fixed and so has less to average over: the budget should be what that would cost.
+Savings depend on the distance of Pass@k from the threshold and on k, because a failed draw costs k samples. Compared with 256
+samples of each of 128 problems (tests/benchmarks/test_sequential_savings.py), it needs at k = 64 13 to 24 times fewer at a
+distance of 0.2, 4.4 to 7 at 0.1, 1.1 to 1.6 at 0.05; at k = 256 5 to 15, 1.5 to 4, 0.3 to 0.8. Nearer than that it needs more
+than fixed sampling, so the budget should be the cost of that.
 """
 
 import math
@@ -35,24 +34,17 @@ Attempt = Callable[[list[tuple[int, int]], range], list[list[bool]]]
 
 @dataclass
 class SequentialTest:
-    """Outcomes of independent draws, and what they say about the chance of success.
+    """A test of the chance of success of independent draws.
 
-    Each end is a test of its own: approving what lies below the threshold, and rejecting what does not, each have
-    probability at most alpha, however often one looks. The interval as a whole covers with 1 - 2 alpha, at all times at once.
-
-    Attributes:
-        threshold: What the chance of success is compared with.
-        alpha: Largest probability of a wrong approval, and of a wrong rejection.
-        path: Successes after each draw, beginning with 0 draws.
-        evidence: Logarithms of the evidence that the chance lies above and below the threshold; -inf is none.
-        decision: above (the chance is >= threshold), below (it is not), or None.
+    Each side is a test of its own: wrong approvals and wrong rejections each have probability at most alpha, however often
+    one looks. The interval covers with 1 - 2 alpha, at all times at once.
     """
 
-    threshold: float
-    alpha: float
-    path: list[int] = field(default_factory=lambda: [0])
-    evidence: tuple[float, float] = (0.0, 0.0)
-    decision: str | None = None
+    threshold: float  # what the chance of success is compared with
+    alpha: float  # maximum probability of a wrong approval, and of a wrong rejection
+    path: list[int] = field(default_factory=lambda: [0])  # successes after each draw, from 0 draws on
+    evidence: tuple[float, float] = (0.0, 0.0)  # logarithms, that the chance is above and below the threshold; -inf is none
+    decision: str | None = None  # above (the chance is >= threshold) or below
 
     def __post_init__(self) -> None:
         for name, value in (("threshold", self.threshold), ("alpha", self.alpha)):
@@ -70,7 +62,7 @@ class SequentialTest:
         return self.path[-1]
 
     def update(self, *outcomes: bool) -> None:
-        """Takes the next outcomes, in the order in which the problems were drawn; what comes after a decision is not taken."""
+        """Adds the next outcomes, in the order in which the problems were drawn; those after a decision are ignored."""
         if self.decision:
             return
         successes = self.successes + np.cumsum(np.array(outcomes, dtype=int))
@@ -85,7 +77,7 @@ class SequentialTest:
                 break
 
     def interval(self) -> tuple[float, float]:
-        """Returns (low, high), the intersection of the intervals after every draw: the values not yet refuted."""
+        """Returns (low, high), the intersection of the intervals after every draw."""
         path, trials = np.array(self.path), np.arange(len(self.path))
         low, high = self._bound(path, trials), 1 - self._bound(trials - path, trials)
         # Rounding must not contradict the decision.
@@ -108,37 +100,21 @@ class SequentialTest:
 
 @dataclass(frozen=True)
 class SequentialResult:
-    """What a sequential test found. It holds no point estimate: a mean at the moment of stopping is biased.
+    """What a sequential test found. It has no point estimate: a mean at the moment of stopping is biased."""
 
-    Attributes:
-        decision: above, below, or undecided when the budget was spent.
-        interval: (low, high) for Pass@k over the given problems, covering with 1 - 2 alpha whatever the moment of stopping.
-        trials: Draws that the decision rests on.
-        successes: How many of them were solved.
-        samples: Samples drawn, those that turned out not to be needed included.
-        outcomes: [problem, samples drawn, solved 0 or 1] of each of the trials, in the order of drawing.
-    """
-
-    decision: str
-    interval: tuple[float, float]
-    trials: int
-    successes: int
-    samples: int
-    outcomes: list[list[int]]
+    decision: str  # above, below, or undecided if the budget was spent
+    interval: tuple[float, float]  # of Pass@k over the given problems, with coverage 1 - 2 alpha
+    trials: int  # draws that the decision rests on
+    successes: int  # solved draws
+    samples: int  # drawn, unneeded ones included
+    outcomes: list[list[int]]  # [problem, samples drawn, solved 0 or 1] of each trial, in the order of drawing
 
 
 def measure_evidence(trials: ArrayLike, successes: ArrayLike, chance: ArrayLike) -> np.ndarray:
-    """Returns the logarithm of the evidence that the chance of success exceeds the given one.
+    """Returns the logarithm of the evidence, after these trials, that the chance of success exceeds the given one.
 
-    For the other side give the failures and 1 - chance. Arrays are taken element by element.
-
-    Args:
-        trials: Number of outcomes.
-        successes: How many were successes.
-        chance: Between 0 and 1.
-
-    Returns:
-        The log-likelihood ratio of the mixture above the chance to the chance itself; -inf where it vanishes.
+    It is the log-likelihood ratio of the mixture above the chance to the chance, element by element; -inf if it vanishes. For
+    the other side pass the failures and 1 - chance.
     """
     successes, chance = np.asarray(successes, dtype=float), np.asarray(chance, dtype=float)
     failures: np.ndarray = np.asarray(trials) - successes
@@ -155,23 +131,23 @@ def run_sequential(
 ) -> SequentialResult:
     """Samples until it is decided whether Pass@k reaches the threshold, or the budget is spent.
 
-    Draws go side by side, a batch at a time, in rounds of 1, 1, 2, 4, ... up to k samples; what has succeeded leaves. The test
-    takes the outcomes in the order of drawing, never of completion: easy draws complete first, and a test that saw them
-    first would approve too often. An unfinished draw therefore holds back those after it until it is finished.
+    Draws run in parallel batches, in rounds of 1, 1, 2, 4, ... up to k samples, until they succeed. The test takes the outcomes
+    in the order of drawing, not of completion: easy draws complete first, and a test that saw them first would approve too
+    often. An unfinished draw therefore holds back those after it.
 
     Args:
         attempt: Takes draws, pairs (number of the draw, problem), and a range of sample numbers; returns for each draw
             whether each of these samples is right. Samples must be fresh for every draw: seed them by its number too.
         problems: Number of problems, drawn uniformly with replacement.
-        k: Most samples a draw.
+        k: Maximum samples per draw.
         threshold: What Pass@k is compared with, between 0 and 1.
-        alpha: Largest probability of a wrong approval, and of a wrong rejection.
-        budget: Most samples in all; it is never exceeded.
-        seed: Seeds which problems are drawn.
-        batch: Most draws side by side.
+        alpha: Maximum probability of a wrong approval, and of a wrong rejection.
+        budget: Maximum samples in all.
+        seed: Seeds the draws of problems.
+        batch: Maximum number of parallel draws.
 
     Returns:
-        The result; the same for the same seed, batch and answers of `attempt`.
+        The result, determined by seed, batch and the answers of `attempt`.
 
     Raises:
         InputError: If a number is out of its range.
@@ -181,7 +157,7 @@ def run_sequential(
             raise InputError(f"a sequential test needs {name} to be a whole number >= {least}, got {value}")
     sequence, rng = SequentialTest(threshold, alpha), np.random.default_rng(seed)
     samples, outcomes = 0, []
-    # Only as many draws begin as the budget lasts for at worst: one that is cut short would have no outcome.
+    # Only as many draws begin as the budget suffices for: an unfinished one would have no outcome.
     while sequence.decision is None and (width := min(batch, (budget - samples) // k)):
         begun = sequence.trials
         draws = [(begun + i, int(problem)) for i, problem in enumerate(rng.integers(problems, size=width))]
@@ -191,7 +167,7 @@ def run_sequential(
             judgements = attempt([draws[i] for i in waiting], numbers)
             for i, right in zip(waiting, judgements, strict=True):
                 if len(right) != len(numbers):
-                    raise ValueError(f"asked for {len(numbers)} samples a draw, got {len(right)}")
+                    raise ValueError(f"expected {len(numbers)} samples per draw, got {len(right)}")
                 spent[i], solved[i] = numbers.stop, any(right)
             samples += len(waiting) * len(numbers)
             waiting = [i for i in waiting if not solved[i] and spent[i] < k]

@@ -13,25 +13,15 @@ OUTLYING = 0.99
 
 @dataclass(frozen=True)
 class Variation:
-    """One-way analysis of variance with random groups (Searle, Casella and McCulloch 1992, chapter 3).
+    """One-way analysis of variance with random groups (Searle, Casella and McCulloch 1992, chapter 3)."""
 
-    Attributes:
-        deviation: Standard deviation within groups, pooled.
-        deviation_interval: Its 95 % interval, for normal values.
-        freedom: Degrees of freedom within groups.
-        share: Share of the variance that lies between groups (intraclass correlation); an estimate below 0 stays.
-        share_interval: Its 95 % interval, exact for normal values and groups of one size.
-        f: Ratio of the mean squares.
-        p: Chance of a larger one if the groups did not differ.
-    """
-
-    deviation: float
-    deviation_interval: tuple[float, float]
-    freedom: int
-    share: float
-    share_interval: tuple[float, float]
-    f: float
-    p: float
+    deviation: float  # standard deviation within groups, pooled
+    deviation_interval: tuple[float, float]  # for normal values
+    freedom: int  # degrees of freedom within groups
+    share: float  # of the variance between groups (intraclass correlation); may be below 0
+    share_interval: tuple[float, float]  # exact for normal values and groups of one size
+    f: float  # ratio of the mean squares
+    p: float  # chance of a larger one if the groups did not differ
 
 
 def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
@@ -43,15 +33,12 @@ def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | Non
 
 
 def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -> list[int]:
-    """Returns the numbers of the groups whose values scatter more than chance gives any of them, so that they do not pool.
+    """Returns the indices of the groups that scatter significantly more than the others and so must not be pooled with them.
 
     The largest variance is tested against the pool of the others (F-test, Bonferroni's correction for the number of groups),
-    and again without it, until none is too large (Cochran 1941; for groups of unequal sizes 't Lam 2010; at 1 % as ISO 5725-2
-    does, because the pool of the others would be too small where one is left out by chance).
-
-    Args:
-        groups: The values of each group; those that do not differ at all say nothing, as where all scores are 0.
-        level: 1 minus the chance that groups which scatter alike lose one.
+    and again without it, until none is too large (Cochran 1941; for groups of unequal sizes 't Lam 2010; at 1% as in ISO
+    5725-2, because a group left out by chance makes the pool too small). `level` is 1 minus the chance that a group is left
+    out although all scatter alike. Groups whose values are all equal, as if all scores are 0, are not considered.
     """
     from scipy.special import fdtrc
 
@@ -78,14 +65,9 @@ def bound_deviation(deviation: float, freedom: int, level: float = LEVEL) -> tup
 
 
 def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) -> Variation | None:
-    """Compares the spread between groups with the spread within them.
+    """Compares the spread between groups with the spread within them; groups of one value count only for the former.
 
-    Args:
-        groups: The values of each group; groups of one value tell only of the spread between.
-        level: Coverage of the intervals.
-
-    Returns:
-        None with fewer than two groups, nothing repeated, or repetitions that are all equal.
+    Returns None with fewer than two groups, if nothing is repeated, or if all repetitions are equal.
     """
     values = [np.asarray(group, dtype=float) for group in groups if len(group)]
     pooled = pool_deviation(groups)

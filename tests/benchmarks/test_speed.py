@@ -52,12 +52,12 @@ curve = [[2**i, i / 9] for i in range(8)]
 def outcome(epochs):
     return records.Outcome(
         records.Candidate(f"c{epochs}", epochs, "random", 8, 1e-3, 0),
-        sft=records.SftRecord([[e, 1 / (e + 1)] for e in range(epochs + 1)], 1, 1, "", 1.0, "CPU thread", 1),
+        sft=records.SftRecord([[e, 1 / (e + 1)] for e in range(epochs + 1)], 1, 1, seconds=1.0, device="CPU thread", devices=1),
         predictors=records.PredictorsRecord(generalization_loss=0.4, samples=128, greedy_pass_at_1=0.1, curve=curve),
         verdict=records.Verdict(
             f"c{epochs}", "approved", True, "", numbers=records.GateNumbers(k=64, pass_at_k=0.5)
         ),
-        rl=records.RlRecord([[1, 0.1]], 1, 1.0),
+        rl=records.RlRecord([[1, 0.1]], 1, seconds=1.0),
         benchmark=records.BenchmarkRecord(epochs / 9, 0.01, None, 0.1, problems=9, samples=2))
 folder = Path(mkdtemp())
 sweep = Sweep([outcome(e) for e in range(1, 8)], outcome(0), {"base_model": "bench"})

@@ -77,7 +77,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
 def test_a_folder_or_bytes_are_no_file_of_results(tmp_path):
     (tmp_path / "r.csv").write_bytes(b"candidate,score\xff\xfe")
     for path in (tmp_path, tmp_path / "r.csv", tmp_path / "missing.csv"):
-        with pytest.raises(InputError, match="no CSV file that can be read"):
+        with pytest.raises(InputError, match="not a readable CSV file"):
             read_results(path, ["a"])
 
 

@@ -87,7 +87,7 @@ RESULTS = st.one_of(
               problems=st.none() | st.integers(1, 40)),
     st.builds(lambda share, error: Outcome(CANDIDATE, elsewhere=ElsewhereRecord(share, error)), SHARES, SHARES | MISSING),
     st.builds(lambda counts, loss, ends: Outcome(CANDIDATE, predictors=PredictorsRecord(
-        loss, None if loss is None else ends, samples=4, correct=counts)),
+        generalization_loss=loss, loss_interval=None if loss is None else ends, samples=4, correct=counts)),
         st.lists(st.integers(0, 4), min_size=6, max_size=6) | st.just([]), SHARES | MISSING,
         st.just([0.0, 2.0]) | st.just([None, 2.0]) | st.none()),
     st.just(Outcome(CANDIDATE)),

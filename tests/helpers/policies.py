@@ -17,7 +17,7 @@ def make_row(number, subset, pass_at_1, pass_at_k, loss, reward, score, seconds,
         sft=SftRecord([[0, 1.0]], seconds=5.0, **DEVICE),
         predictors=PredictorsRecord(generalization_loss=loss, curve=[[1, pass_at_1], [64, pass_at_k]], seconds=10.0, **DEVICE),
         verdict=verdict,
-        rl=RlRecord([[5, 0.0], [15, reward], [25, reward], [100, score]], 100, seconds, **DEVICE),
+        rl=RlRecord([[5, 0.0], [15, reward], [25, reward], [100, score]], 100, seconds=seconds, **DEVICE),
         benchmark=BenchmarkRecord(score, 0.01, seconds=10.0, **DEVICE),
     )
     return read_row(dataclasses.replace(outcome, **changes), 64)

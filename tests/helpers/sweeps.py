@@ -18,7 +18,9 @@ def measure(generator, reach, samples=64):
 
 def make_sweep(generator, count, told=1.0, subset="random"):
     """Settings whose reach tells the result of RL, the more the nearer `told` is to 1; Pass@1 does not."""
-    base = PredictorsRecord(0.5, samples=64, correct=measure(generator, 0.5).tolist(), seconds=20.0, **DEVICE)
+    base = PredictorsRecord(
+        generalization_loss=0.5, samples=64, correct=measure(generator, 0.5).tolist(), seconds=20.0, **DEVICE
+    )
     base = dataclasses.replace(base, curve=[[1, 0.1], [64, 0.5]])
     outcomes = []
     for number in range(count):

@@ -41,6 +41,8 @@ def list_arguments(stage, candidate, experiment, base_model, checkpoint, data, f
     if stage == "sft":
         return shared | {"model": str(folder / "model")}
     before = folder / "sft.json"
-    before.write_text(to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", 1.0, "CPU thread", 1))))
+    before.write_text(
+        to_json(Outcome(candidate, SftRecord([[0, 1.0]], 0, 0, "digest", seconds=1.0, device="CPU thread", devices=1)))
+    )
     shared |= {"before": str(before), "measured_digest": "digest"}
     return shared | {"model": checkpoint, "trained": str(folder / "model")}

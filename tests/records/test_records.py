@@ -14,13 +14,19 @@ CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 
 
 def test_a_record_survives_and_what_is_not_finite_becomes_null():
-    record = BenchmarkRecord(float("nan"), float("inf"), [0.1, 0.9], 0.5, 0.0, [], 4, 2, 10, "vllm", 1.0, "CPU thread", 1)
+    record = BenchmarkRecord(
+        float("nan"), float("inf"), [0.1, 0.9], 0.5, problems=4, engine="vllm", seconds=1.0, device="CPU thread"
+    )
     assert from_json(BenchmarkRecord, to_json(record)) == dataclasses.replace(record, pass_at_1=None, standard_error=None)
 
 
 def test_a_record_never_holds_a_number_that_is_not_finite():
     nan = float("nan")
-    outcome = Outcome(CANDIDATE, SftRecord([[0, 1.0], [1, nan]]), PredictorsRecord(nan, [nan, 1.0], intervals={"1": [nan, 1]}))
+    outcome = Outcome(
+        CANDIDATE,
+        SftRecord([[0, 1.0], [1, nan]]),
+        PredictorsRecord(generalization_loss=nan, loss_interval=[nan, 1.0], intervals={"1": [nan, 1]}),
+    )
     assert outcome.sft.trajectory == [[0, 1.0], [1, None]]
     assert outcome.predictors.generalization_loss is None and outcome.predictors.loss_interval == [None, 1.0]
     assert from_json(Outcome, to_json(outcome)) == outcome

@@ -52,7 +52,7 @@ def test_nothing_solved_or_too_few_samples_give_no_number():
     assert estimate_own_coverage([4, 4], 4, 3) is None
     with pytest.raises(InputError, match="3 problems, but the base model was measured on 2"):
         estimate_coverage_kept([1, 1], 4, [1, 1, 1], 4, 2)
-    with pytest.raises(InputError, match="coverage within 5 needs that many samples a problem, got 8 and 4"):
+    with pytest.raises(InputError, match="coverage within 5 needs at least 5 samples per problem, got 8 and 4"):
         estimate_coverage_kept([1, 1], 8, [1, 1], 4, 5)
 
 

@@ -59,7 +59,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     if stopped:
         events.tell(stopped)
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
-    return RlRecord(list_rewards(state.log_history), state.global_step, seconds, **describe_device(), stopped=stopped)
+    return RlRecord(list_rewards(state.log_history), state.global_step, seconds=seconds, **describe_device(), stopped=stopped)
 
 
 def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared) -> ThriftyGRPOTrainer:

@@ -37,7 +37,7 @@ def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> S
         copy_checkpoint(checkpoint, out)
     else:
         write_pointer(out, checkpoint)
-    return SftRecord([], 0, 0, digest, time.time() - begun, **describe_device())
+    return SftRecord([], 0, 0, digest, seconds=time.time() - begun, **describe_device())
 
 
 def copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:

@@ -81,7 +81,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
             return None
         write_pointer(out, base)
         trajectory = [[0, measure(load_model(base))]] if heldout else []
-        return SftRecord(trajectory, 0, 0, base.digest, time.time() - begun, **describe_device())
+        return SftRecord(trajectory, 0, 0, base.digest, seconds=time.time() - begun, **describe_device())
 
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
     work = [identify_work(candidate), to_json(base), repr(settings), *identify_data(data, "sft", "heldout")]
@@ -92,7 +92,7 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     history = [entry for entry in state.log_history if "heldout_loss" in entry]
     trajectory = [[round(entry["epoch"]), entry["heldout_loss"]] for entry in history]
     tokens = candidate.epochs * sum(label != -100 for example in examples for label in example["labels"])
-    return SftRecord(trajectory, state.global_step, tokens, digest_weights(out), seconds, **describe_device())
+    return SftRecord(trajectory, state.global_step, tokens, digest_weights(out), seconds=seconds, **describe_device())
 
 
 def _build_trainer(candidate, base, settings, tokenizer, examples, measure, folder, shared) -> SFTTrainer:
