@@ -1,1 +1,1 @@
-"""What a stage tells about itself while it runs: events and devices."""
+"""What stages share while they run: devices, events, failures, outputs, and the source that results depend on."""

@@ -1,21 +1,18 @@
-"""What a stage computed on, for the ledger."""
+"""The devices that a stage computes on."""
 
 import os
 from typing import TypedDict
 
 
 class Device(TypedDict):
-    """The kind of device and how many of them are in use."""
+    """The kind of device, and how many of them are in use."""
 
     device: str
     devices: int
 
 
 def describe_device() -> Device:
-    """Returns the kind of device and how many of them are in use: GPUs, or else CPU threads.
-
-    Where several processes train, on this machine or others, all of theirs: each has one GPU.
-    """
+    """Returns the GPUs, or else the CPU threads, that all processes of a training use; each process has one GPU."""
     import torch
 
     processes = int(os.environ.get("WORLD_SIZE", "0"))

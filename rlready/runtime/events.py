@@ -1,18 +1,18 @@
-"""What stages tell whoever watches a run: events of a local run, one JSON line each, and marked lines of their output."""
+"""What stages report while they run: events of a local run, one JSON line each, and marked lines of their output."""
 
 import json
 import os
 import time
 
 FILE = "RLREADY_EVENTS"
-MARK = "rlready: "  # begins the lines of a stage's output that matter; `rlready follow` repeats them
-FAILED, SKIPPED = "failed: ", "skipped: "  # begin what is marked where a stage failed, or one before it
-# Begin the line of plan, and that of the gate, that names the candidates of the loop to come, in its order.
+MARK = "rlready: "  # begins the important lines of a stage's output; `rlready follow` repeats them
+FAILED, SKIPPED = "failed: ", "skipped: "  # begin a marked line if a stage failed, or one before it
+# Begin the line of plan, and that of the gate, that names the candidates of the next loop, in its order.
 MEASURED, TRAINED = "candidates to measure: ", "candidates for RL: "
 
 
 def mark(text: str) -> str:
-    """Returns a text whose every line is marked."""
+    """Returns a text with every line marked."""
     return "\n".join(f"{MARK}{line}" for line in text.splitlines())
 
 
@@ -22,7 +22,7 @@ def tell(text: str) -> None:
 
 
 def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:
-    """Appends an event to the file that RLREADY_EVENTS names; does nothing where the variable is not set."""
+    """Appends an event to the file that RLREADY_EVENTS names, if any."""
     path = os.environ.get(FILE)
     if path:
         event = {"time": time.time(), "stage": stage, "candidate": candidate_id, "state": state, **details}
@@ -32,13 +32,13 @@ def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:
 
 
 class Progress:
-    """Reports how far a loop of a stage is, at most twice a second.
+    """Reports the progress of a loop, at most twice per second.
 
     Args:
         stage: Name of the stage.
-        candidate_id: Whose; None in a stage that runs once.
+        candidate_id: None in a stage that runs once.
         total: Units of work in all.
-        unit: What `rate` counts, e.g. tokens.
+        unit: What the rate counts, e.g. tokens.
     """
 
     def __init__(self, stage: str, candidate_id: str | None, total: int, unit: str = "tokens"):
@@ -47,7 +47,7 @@ class Progress:
         self.reported = 0.0
 
     def update(self, done: int, counted: int = 0) -> None:
-        """Reports that `done` of the units are done, and `counted` of what the rate counts."""
+        """Reports the units of work done, and the number of what the rate counts."""
         now = time.monotonic()
         if now - self.reported >= 0.5 or done >= self.total:
             self.reported = now

@@ -1,4 +1,4 @@
-"""Why a stage failed, in one line that says what lowers what it lacked."""
+"""Why a stage failed, in one line with what to change."""
 
 import errno
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rlready.errors import InputError, StageFailed
 
-RETRIES = "RLREADY_RETRIES"  # tries of a stage after one that died or raised, in the same container
-# What makes a stage need less memory, the cheapest first.
+RETRIES = "RLREADY_RETRIES"  # retries of a stage that died or raised, in the same container
+# Parameters that lower the memory of a stage.
 LOWER = {
     "sft": "sft_per_device_batch_size, training_gradient_checkpointing, training_lora_rank",
     "predictors": "sampling_max_tokens, predictors_samples",
@@ -18,20 +18,14 @@ LOWER = {
     "benchmark": "sampling_max_tokens, benchmark_samples",
 }
 FULL = 1 << 20  # bytes; a disk with fewer free is full
-ROOM = "free some (`rlready clean` removes what old runs left), or ask for more storage"
-# What torch.save says where the disk took only a part of what it wrote.
+ROOM = "free some (`rlready clean` removes what old runs left), or request more storage"
+# How torch.save fails if the disk takes only a part.
 CUT_OFF = re.compile(r"PytorchStreamWriter failed writing|inline_container.*unexpected pos")
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def describe_error(stage: str, error: Exception, places: Iterable[Path] = ()) -> str:
-    """Returns one line about an exception that ended a stage.
-
-    Args:
-        stage: What raised it.
-        error: The exception.
-        places: Folders to which the stage writes.
-    """
+    """Returns one line about an exception that ended a stage, which writes to the folders `places`."""
     if isinstance(error, (InputError, StageFailed)):
         return str(error)
     named = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -44,7 +38,7 @@ def describe_error(stage: str, error: Exception, places: Iterable[Path] = ()) ->
 
 
 def lacks_space(error: Exception) -> bool:
-    """Says whether an exception came of a full disk; safetensors and torch.save raise errors of their own for it."""
+    """Returns True if a full disk caused an exception; safetensors and torch.save raise errors of their own."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError):
         return error.errno in full
@@ -53,19 +47,18 @@ def lacks_space(error: Exception) -> bool:
 
 
 def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] = ()) -> str:
-    """Returns one line about a process that ended without an answer.
+    """Returns one line about the process of a stage that ended without an answer.
 
     Args:
-        stage: What it ran.
-        code: Its exit status; below 0 the signal that killed it.
+        stage: Name of the stage.
+        code: Exit status; below 0 the signal that killed the process.
         starved: Whether the kernel killed a process for memory meanwhile.
-        places: Folders to which it wrote.
+        places: Folders that it wrote to.
     """
     full = find_full(places)
     disk = f"no space is left on the disk of {full}; {ROOM}"
     if code >= 0:
-        told = disk if full else "the log above may tell why"
-        return f"its process ended with status {code} and said nothing; {told}"
+        return f"its process ended with status {code} and no message; {disk if full else 'see the log above'}"
     killed = f"its process was killed ({signal.Signals(-code).name})"
     if starved:
         return f"{killed}, out of memory; {_advise(stage)}"
@@ -75,7 +68,7 @@ def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] 
 
 
 def find_full(places: Iterable[Path]) -> Path | None:
-    """Returns the first of some folders whose disk is full; of one that is not there, its nearest parent counts."""
+    """Returns the first folder whose disk is full; if a folder is missing, its nearest parent counts."""
     for place in places:
         there = next((folder for folder in (place, *place.parents) if folder.is_dir()), None)
         if there and shutil.disk_usage(there).free < FULL:
@@ -89,11 +82,10 @@ def _advise(stage: str) -> str:
 
 
 def count_kills() -> int:
-    """Returns how many processes of this container, or of this machine's control group, the kernel has killed for memory."""
+    """Returns how many processes of this container or control group the kernel has killed for memory."""
     for path in map(Path, EVENTS):
         try:
-            counts = dict(line.split() for line in path.read_text().splitlines())
-            return int(counts.get("oom_kill", 0))
+            return int(dict(line.split() for line in path.read_text().splitlines()).get("oom_kill", 0))
         except (OSError, ValueError):
             continue
     return 0

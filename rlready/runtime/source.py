@@ -1,4 +1,4 @@
-"""What a stage's result depends on besides its inputs: the source that it can import, and the libraries."""
+"""What a stage's result depends on besides its inputs: source and libraries."""
 
 import hashlib
 import importlib.metadata
@@ -7,12 +7,12 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PACKAGE = Path(__file__).parents[1]
-# What no stage's result depends on: the other stages, how a run is started and shown, and what only the report shows.
+# No stage's result depends on the other stages, on how a run is started and shown, or on what only the report shows.
 APART = ("stages", "analysis", "cli", "components", "pipelines", "placement", "run")
 
 
 def digest_source(stage: str) -> str:
-    """Returns a digest of everything that a stage's result can depend on, inputs aside."""
+    """Returns a digest of everything but inputs that a stage's result can depend on."""
     folders = [folder for folder in PACKAGE.iterdir() if folder.is_dir() and folder.name not in APART]
     folders += [PACKAGE / "stages" / stage, *([PACKAGE / "analysis"] if stage == "report" else [])]
     paths = [*PACKAGE.glob("*.py"), PACKAGE / "run" / "launch.py"]
@@ -27,11 +27,11 @@ def digest_source(stage: str) -> str:
 
 
 def find_libraries() -> dict[str, str | None]:
-    """Returns the versions of all libraries that the package asks for, those of a GPU among them; None where one is missing."""
+    """Returns the versions of all required libraries, those of the extra `gpu` included; None if one is missing."""
     needs = map(Requirement, importlib.metadata.requires("rlready") or ())
     names = {need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": "gpu"})}
     versions: dict[str, str | None] = {}
-    for name in sorted(names | {"sympy"}):  # math-verify asks for it, and it decides what is equal
+    for name in sorted(names | {"sympy"}):  # required by math-verify; it decides what is equal
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

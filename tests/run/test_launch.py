@@ -96,7 +96,7 @@ def test_a_killed_process_says_what_lowers_its_need_of_memory(work):
 
 def test_a_process_that_ends_silently_is_said(work):
     _, outcome = work("import os; os._exit(7)")
-    assert outcome.failure.reason.startswith("its process ended with status 7 and said nothing")
+    assert outcome.failure.reason.startswith("its process ended with status 7 and no message")
 
 
 def test_later_stages_pass_a_failure_on_without_any_work(work, tmp_path):
@@ -177,7 +177,7 @@ def test_a_full_disk_is_found_where_a_process_died_without_a_word(work, tmp_path
     assert f"killed (SIGKILL); no space is left on the disk of {tmp_path}; free some" in reason
     assert "memory" not in reason
     _, outcome = work("import os; os._exit(1)")
-    assert f"status 1 and said nothing; no space is left on the disk of {tmp_path}" in outcome.failure.reason
+    assert f"status 1 and no message; no space is left on the disk of {tmp_path}" in outcome.failure.reason
     assert "out of memory; lower" in failures.describe_death("rl", -9, True, [tmp_path])
     monkeypatch.setattr(failures, "FULL", 0)
     assert "probably out of memory" in failures.describe_death("rl", -9, False, [tmp_path / "not" / "there"])
