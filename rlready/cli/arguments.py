@@ -95,7 +95,12 @@ def choose_image(arguments: argparse.Namespace) -> str | None:
 
 
 def check_work(work: Path) -> None:
-    """Raises InputError if a folder cannot hold MLflow's file."""
+    """Raises InputError if a folder for runs, or that for temporary files, is none, or cannot hold MLflow's file."""
+    temporary = os.environ.get("TMPDIR")
+    if temporary and not Path(temporary).is_dir():
+        raise InputError(f"TMPDIR: {temporary} is no folder; create it, or set TMPDIR to another folder for temporary files")
+    if there := next((path for path in (work, *work.absolute().parents) if path.exists() and not path.is_dir()), None):
+        raise InputError(f"--work {work}: {there} is a file; expected a folder for runs")
     if "?" in str(work.resolve()):
         raise InputError(f"{work.resolve()}: MLflow's file cannot lie below a folder with a question mark in its name")
 

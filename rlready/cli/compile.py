@@ -35,9 +35,8 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong.
     """
-    from rlready.run.kfp.limits import check_size, check_texts
+    from rlready.run.kfp.limits import check_paths, check_size, check_texts
     from rlready.run.kfp.package import PIPELINE, name_version, write_manifests, write_package
-    from rlready.run.kfp.paths import check_paths
 
     if arguments.output.suffix != ".yaml" or not arguments.output.absolute().parent.is_dir():
         raise InputError(f"--output {arguments.output}: expected a file that ends with .yaml, in a folder that is there")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rlready.cli.arguments import add_server
 from rlready.cli.result import end_with, print_outcomes
 from rlready.cli.style import print_progress, print_result
+from rlready.errors import InputError
 
 if TYPE_CHECKING:
     from rlready.run.kfp.server import Server
@@ -32,6 +33,8 @@ def execute(arguments: argparse.Namespace) -> None:
 
     kfp = server.connect(arguments.host, arguments.namespace)
     run = (arguments.run or runs.find_newest_run(kfp)).rsplit("/", 1)[-1]
+    if not run:
+        raise InputError(f"{kfp.host}: has no run to follow")
     print(kfp.locate(f"runs/details/{run}"), flush=True)
     follow_to_the_end(kfp, run)
 

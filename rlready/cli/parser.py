@@ -1,6 +1,8 @@
 """The parser, made of the commands' files, and what happens around every command: errors, Ctrl-C and closed pipes."""
 
 import argparse
+import codecs
+import locale
 import os
 import sys
 
@@ -86,7 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Runs the command line; what the user got wrong is told without a traceback, with exit status 2."""
     arguments = build_parser().parse_args()
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # so that no process imports a module of the folder where it starts
     try:
+        if not sys.flags.utf8_mode and codecs.lookup(locale.getencoding()).name != "utf-8":
+            raise InputError(f"the locale's encoding is {locale.getencoding()}, but files are UTF-8; set PYTHONUTF8=1")
         if "work" in arguments:
             check_work(arguments.work)
         with annotate_errors(arguments):

@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> None:
         here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
         lines, wrong, _ = describe_machine(*here, look_at_machine(work))
     print("\n".join([described, *lines]), flush=True)
-    print_work(work, preview_cache(work, plan, parameters).describe(plan))
+    print_work(work, preview_cache(work, plan).describe(plan))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
         write_package(package, parameters, placement, None)

@@ -1,6 +1,7 @@
 """rlready run."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -29,6 +30,7 @@ EXAMPLE = "rlready run --recipe laptop --set gate_k=16"
 # What the report stage writes, and what it is called in the run's folder; the records last, which make a run a finished one.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 KEEP_ENDING = 15  # lines of the log shown after a failure
+SECONDS_PER_LINE = 60  # between lines of progress without a terminal
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -118,28 +120,22 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
 
 
 def _watch(child: subprocess.Popen, table: "ProgressTable", events: Path, verbose: bool) -> None:
-    """Feeds the progress table until the run ends; a terminal shows it, other outputs get one line per event."""
+    """Feeds the progress table until the run ends; a terminal shows it, other outputs get one line per event or minute."""
     from rich.console import Console
     from rich.live import Live
 
-    console = Console()
-
-    def lines() -> None:
-        for line in table.read(events):
-            if not console.is_terminal or verbose:
+    console, said, running = Console(), time.time(), True
+    drawn = console.is_terminal and not verbose
+    with Live(console=console, refresh_per_second=2, get_renderable=table.draw) if drawn else contextlib.nullcontext():
+        while running:
+            running = child.poll() is None  # events are read once more after the end
+            lines = table.read(events)
+            if not lines and time.time() - said >= SECONDS_PER_LINE and not verbose:
+                lines = ["; ".join(table.describe_running())]
+            said = time.time() if lines else said
+            for line in [] if drawn else lines:
                 print_progress(table.begun, line)
-
-    if console.is_terminal and not verbose:
-        with Live(table.draw(), console=console, refresh_per_second=2, get_renderable=table.draw):
-            while child.poll() is None:
-                lines()
-                time.sleep(0.2)
-            lines()
-    else:
-        while child.poll() is None:
-            lines()
-            time.sleep(0.2)
-        lines()
+            time.sleep(0.2 if running else 0)
 
 
 def _read_result(folder: Path, plan: "Plan") -> "SweepResult":

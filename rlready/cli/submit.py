@@ -33,38 +33,33 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong, the server refuses, or the run that is followed fails.
     """
-    from rlready.run.kfp import server, submit
-    from rlready.run.kfp.limits import check_size, check_texts
-    from rlready.run.kfp.package import check_package, write_package
-    from rlready.run.kfp.paths import check_paths
-    from rlready.run.kfp.progress import UNCACHED
-    from rlready.run.kfp.runs import close_ended_runs, has_cache
+    from rlready.run.kfp import runs, server
+    from rlready.run.kfp.limits import check_paths, check_size, check_texts
+    from rlready.run.kfp.package import write_package
 
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     image = choose_image(arguments)
     if not image:
         raise InputError("--image: which image do the stages run in? name@sha256:..., built from this version")
     if arguments.every:
-        submit.parse_cron(arguments.every)
+        runs.parse_cron(arguments.every)
         if arguments.follow:
             raise InputError("--follow: with --every there is no run yet to follow")
     check_texts(parameters)
     check_paths(parameters)
     kfp = server.connect(arguments.host, arguments.namespace)
-    if has_cache(kfp) is False:  # no refusal: it may have been switched on since
-        print_error(f"as the newest run shows, {UNCACHED}")
-    close_ended_runs(kfp)
+    if runs.has_cache(kfp) is False:  # no refusal: it may have been switched on since
+        print_error(f"according to the newest run, {runs.UNCACHED}")
+    runs.close_ended_runs(kfp)
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
         # The recipe alone makes the version; what --set changes goes with the run.
         write_package(package, load_recipe(arguments.recipe, []), placement, image)
-        if problems := check_package(package, placement):
-            raise InputError("\n".join(problems))
         check_size(package, parameters)
-        version = submit.upload(kfp, package, recipe)
-    run = submit.start_run(
-        kfp, version, submit.open_experiment(kfp, arguments.experiment),
+        version = runs.upload(kfp, package, recipe)
+    run = runs.start_run(
+        kfp, version, runs.open_experiment(kfp, arguments.experiment),
         f"{recipe}-{datetime.datetime.now():%Y%m%d-%H%M%S}", parameters, arguments.service_account, arguments.every,
     )  # fmt: skip
     print(kfp.locate(f"recurringrun/details/{run}" if arguments.every else f"runs/details/{run}"))

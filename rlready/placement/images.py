@@ -19,28 +19,24 @@ def resolve_image(stage: str) -> str:
 def name_source(stage: str) -> str:
     """Returns the tag for the source of a stage on this machine.
 
-    A local run starts no container, but its cache keys hold the image. The tag is a digest of the stage's source, of all that
-    it can import, and of the libraries' versions: a change in any of them is a new key, one in another stage is not.
+    A local run starts no container, but its cache keys include the image. The tag is a digest of the stage's source, of all
+    that it can import, and of the libraries' versions. A change of one of them makes a new key; one in another stage does not.
     """
     return f"rlready/python:{stage}-{digest_source(stage)}"
 
 
 def check_image(image: str, force_tag: bool = False) -> None:
-    """Checks the reference of the image that a cluster is to run.
-
-    Args:
-        image: name@sha256:..., or name:tag.
-        force_tag: Whether a tag is accepted.
+    """Checks an image that a cluster shall run: name@sha256:..., or with `force_tag` also name:tag.
 
     Raises:
-        InputError: If it is no reference of an image, or a tag: KFP's cache key holds the tag, not its digest
-            (kubeflow/pipelines#13862), so it would return results of an older image.
+        InputError: If it is neither. KFP's cache key includes the tag, not its digest (kubeflow/pipelines#13862), so the
+            cache would return results of an older image.
     """
     name, at, digest = image.partition("@")
     if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):
         raise InputError(f"image: {image!r} is not name@sha256:<64 hexadecimal digits>")
     if not at and not force_tag:
         raise InputError(
-            f"image: {image} is a tag, and KFP's cache would return results of what it stood for before; give "
+            f"image: {image} is a tag, and KFP's cache would return results of the image that had it before; give "
             f"{name.rsplit(':', 1)[0] if ':' in name.rsplit('/', 1)[-1] else name}@sha256:..., or --force-tag"
         )

@@ -1,4 +1,4 @@
-"""Where the stages run on a cluster: the `placement:` part of a recipe. A run on this machine ignores it.
+"""What the stages request of a cluster: the `placement:` part of a recipe. A run on this machine ignores it.
 
     placement:
       parallelism: 8
@@ -6,7 +6,7 @@
       rl: {gpus: 1, cpus: 8, memory: 64Gi, shared_memory: 16Gi, timeout: 24h}
 
 `parallelism` is the number of candidates at a time. The keys of a stage replace those of `all`. A placement belongs to a stage,
-not to a task: KFP's cache key holds the names of a task's volume claims, and the second loop must find the SFT of the first.
+not to a task: KFP's cache key includes the names of volume claims, and the second loop must find the SFT of the first.
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ CHECKPOINTS = "/checkpoints"
 SCRATCH = "/scratch"
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-# KFP names the volume in the pod as the claim, and there Kubernetes allows less than in a claim's own name.
+# KFP names the volume in the pod like the claim, and Kubernetes allows fewer characters in the name of a volume.
 CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 CLAIM_FORM = "the name of a volume claim (lower case, digits and -, at most 63)"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Where a claim may be mounted: not over what the image, Kubernetes, KFP's launcher or another key puts there.
+# Where a claim may be mounted: not over what belongs to the image, Kubernetes, KFP's launcher or another key.
 MOUNT = re.compile(r"/(?!(bin|boot|cache|checkpoints|dev|etc|gcs|kfp\S*|lib\w*|minio|opt|proc|root|run|s3|sbin|scratch|sys|tmp"
                    r"|train-job|usr|var)(/|$))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")  # fmt: skip
 QUANTITY = re.compile(r"[1-9][0-9]*(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|K)?")
@@ -49,13 +49,13 @@ TOLERATION = {"key": None, "operator": ("Equal", "Exists"), "value": None,
 
 @dataclass(frozen=True)
 class Placement:
-    """What the pods of one stage ask of the cluster."""
+    """What the pods of one stage request of the cluster."""
 
-    gpus: int = knob(0, "GPUs a pod", "a light stage needs none")
+    gpus: int = knob(0, "GPUs per pod", "a light stage needs none")
     accelerator: str = knob("nvidia.com/gpu", "Resource name of the GPUs", "NVIDIA's device plugin")
-    gpu_memory: str = knob("", "Memory of one GPU, e.g. 80Gi: plan says whether the model fits", "plan does not judge")
-    cpus: float = knob(0.0, "CPU cores requested; 0: the cluster's default", "no limit is set: it would only throttle")
-    memory: str = knob("", "Memory requested and not to be exceeded, e.g. 64Gi", "the cluster's default")
+    gpu_memory: str = knob("", "Memory of one GPU, e.g. 80Gi: plan says whether the model fits", "plan does not check")
+    cpus: float = knob(0.0, "CPU cores requested; 0: the cluster's default", "no limit is set, which would only throttle")
+    memory: str = knob("", "Memory request and limit, e.g. 64Gi", "the cluster's default")
     shared_memory: str = knob("", "Size of /dev/shm, e.g. 16Gi; counts as memory", "64 MB, too small for NCCL and vLLM")
     node_selector: dict = knob({}, "Labels that a node must have", "any node")
     tolerations: list = knob([], "Taints to accept, e.g. [{key: nvidia.com/gpu, operator: Exists}]", "none")
@@ -66,25 +66,25 @@ class Placement:
     image_pull_secrets: list = knob([], "Secrets to pull the image with", "a public image")
     hub_cache: str = knob("", f"Volume claim for downloaded models and data, at {HUB_CACHE}", "each pod downloads")
     storage: str = knob(
-        "", f"Size of a volume of the pod's own for what it downloads and keeps while it trains, e.g. 100Gi, at {SCRATCH}",
+        "", f"Size of a volume of the pod's own for downloads and checkpoints, e.g. 100Gi, at {SCRATCH}",
         "the node's disk",
     )  # fmt: skip
     checkpoints: str = knob(
-        "", f"Volume claim for what sft and rl keep while they train, at {CHECKPOINTS}: it outlives the pod, and the run",
-        "the pod's own disk: a lost pod trains from the beginning",
+        "", f"Volume claim for checkpoints of sft and rl, at {CHECKPOINTS}: it outlives the pod and the run",
+        "the pod's own disk: if the pod is lost, training starts again",
     )  # fmt: skip
     volumes: dict = knob({}, "More volume claims, with models or data, e.g. {rlready-models: /models}", "none")
-    retries: int = knob(0, "Tries after one whose process died, in the same pod, from the last checkpoint", "none")
-    timeout: str = knob("", "Longest life of a pod, e.g. 90m or 24h", "no limit")
+    retries: int = knob(0, "Retries after a process died, in the same pod, from the last checkpoint", "none")
+    timeout: str = knob("", "Time limit of a pod, e.g. 90m or 24h", "no limit")
     train_job: dict = knob(
         {},
-        "Train in a Kubeflow TrainJob of so many pods, for sft and rl: {volume: a ReadWriteMany claim, nodes, runtime}",
+        "Train in a Kubeflow TrainJob of several pods, for sft and rl: {volume: a ReadWriteMany claim, nodes, runtime}",
         "training fits in the task's own pod",
     )
 
 
 class Placements(dict[str, Placement]):
-    """The placement of every stage by its name, and how many candidates go side by side."""
+    """The placement of every stage by its name, and the number of candidates at a time."""
 
     def __init__(self, stages: dict[str, Placement], parallelism: int = PARALLELISM):
         super().__init__(stages)
@@ -92,10 +92,7 @@ class Placements(dict[str, Placement]):
 
 
 def parse_placement(given: Any) -> Placements:
-    """Returns the placement of every stage.
-
-    Args:
-        given: The `placement:` part of a recipe, or None.
+    """Returns the placement of every stage, from the `placement:` part of a recipe or None.
 
     Raises:
         InputError: For an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
@@ -113,17 +110,22 @@ def parse_placement(given: Any) -> Placements:
     return Placements(placements, parallelism)
 
 
-def _check_claims(where: str, entries: Placement) -> None:
-    """Raises InputError where a pod would mount a claim twice, or have two places for its checkpoints."""
-    volume = entries.train_job.get("volume")
-    if volume and entries.checkpoints:
+def list_claims(placement: Placement) -> list[tuple[str, str]]:
+    """Returns the volume claims that a stage mounts, each with the key that names it."""
+    volume = placement.train_job.get("volume")
+    uses = {"hub_cache": placement.hub_cache, "train_job": volume, "checkpoints": placement.checkpoints}
+    return [(claim, use) for use, claim in uses.items() if claim] + [(claim, "volumes") for claim in placement.volumes]
+
+
+def _check_claims(where: str, placement: Placement) -> None:
+    """Raises InputError if a pod would mount a claim twice, or have two places for its checkpoints."""
+    if placement.train_job and placement.checkpoints:
         raise InputError(f"{where}: a train_job keeps its checkpoints on its own volume; leave checkpoints out")
-    uses = {"hub_cache": entries.hub_cache, "train_job's volume": volume, "checkpoints": entries.checkpoints}
-    known = [(claim, use) for use, claim in uses.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
-    for number, (claim, use) in enumerate(known):
-        for other, other_use in known[number + 1 :]:
-            if other == claim:
-                raise InputError(f"{where}: the claim {claim} is both {use} and {other_use}")
+    known: dict[str, str] = {}
+    for claim, use in list_claims(placement):
+        if claim in known:
+            raise InputError(f"{where}: the claim {claim} is both {known[claim]} and {use}")
+        known[claim] = use
 
 
 def _parse_entries(where: str, entries: Any) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _check_value(name: str, key: str, value: Any) -> None:
     elif key == "environment":
         for variable, text in value.items():
             check(VARIABLE.fullmatch(str(variable)) and isinstance(text, str), "variables with texts", {variable: text})
-            # Not shown: what stands there may be a secret.
+            # The value is not shown: it may be a secret.
             check(
                 not CONFIDENTIAL.search(variable) and not re.search(r"://[^/\s]*@", text),
                 "no secrets here; name a Kubernetes secret under secrets",
@@ -197,13 +199,13 @@ def _check_value(name: str, key: str, value: Any) -> None:
 
 
 def write_placement(placement: Placements) -> str:
-    """Returns the text that RLREADY_PLACEMENT holds while the pipeline is compiled."""
+    """Returns the value of RLREADY_PLACEMENT while the pipeline is compiled."""
     stages = {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
     return json.dumps({"stages": stages, "parallelism": placement.parallelism})
 
 
 def read_placement() -> Placements | None:
-    """Returns the placement that the pipeline is being compiled with, or None outside of a compilation for a cluster."""
+    """Returns the placement that the pipeline is being compiled with; None if it is not being compiled for a cluster."""
     if PLACEMENT not in os.environ:
         return None
     held = json.loads(os.environ[PLACEMENT])
@@ -211,7 +213,7 @@ def read_placement() -> Placements | None:
 
 
 def read_parallelism() -> int:
-    """Returns the number of candidates at a time: from the placement on a cluster, as many as fit into memory here."""
+    """Returns the number of candidates at a time: that of the placement, or as many as fit into this machine's memory."""
     placement = read_placement()
     return placement.parallelism if placement else int(os.environ.get(SIDE_BY_SIDE, PARALLELISM))
 
@@ -237,13 +239,7 @@ def count_bytes(quantity: str) -> int:
 
 
 def load_placement(name: str) -> Placements:
-    """Reads where the stages of a recipe run on a cluster.
-
-    Args:
-        name: A shipped recipe, or the path of a YAML file.
-
-    Returns:
-        The placement of every stage.
+    """Returns the placement in a recipe: a shipped one, or a YAML file.
 
     Raises:
         InputError: If the recipe does not exist or its placement holds something unknown or impossible.

@@ -1,4 +1,4 @@
-"""Sets a placement on KFP tasks, and so on their pods, while the pipeline is compiled for a cluster."""
+"""What a placement sets on KFP tasks, and so on their pods and TrainJobs, while the pipeline is compiled for a cluster."""
 
 import json
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from rlready.placement.placement import (
     CHECKPOINTS,
     HUB_CACHE,
     SCRATCH,
+    TRAIN_JOB,
     Placement,
     count_seconds,
     list_queue_labels,
     read_placement,
 )
-from rlready.placement.train_job_manifest import describe_train_job
 from rlready.runtime import failures
 from rlready.training import checkpoints, train_job
 
-# What goes to the pod's own volume: checkpoints, temporary files, and downloads unless there is a shared cache for them.
+# What is kept on the pod's own volume: checkpoints, temporary files, and downloads unless they have a shared cache.
 SCRATCHED = {checkpoints.ROOT: f"{SCRATCH}/checkpoints", "TMPDIR": SCRATCH, "HF_HOME": f"{SCRATCH}/huggingface"}
-# The label that every pod of a KFP run carries; with it a stage's metrics reach MLflow while it runs.
+# Every pod of a KFP run has this label, from which a stage knows its run in MLflow.
 RUN_LABEL = "metadata.labels['pipeline/runid']"
 
 
@@ -43,7 +43,7 @@ def with_placement(component: BaseComponent) -> Callable[..., Any]:
 
 
 def place(task: Any, placement: Placement, image: str) -> None:
-    """Sets on a KFP task what its pod requests; if a TrainJob trains, its pods request it instead, with the stage's image."""
+    """Sets on a KFP task what its pod requests; if a TrainJob trains, the pods of the TrainJob request it instead."""
     from kfp import kubernetes
 
     if placement.train_job:
@@ -55,7 +55,7 @@ def place(task: Any, placement: Placement, image: str) -> None:
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
     if placement.retries:
-        # Not set_retry: Argo never tries a pod again whose process failed, whatever KFP's num_retries says.
+        # Not set_retry: Argo does not retry a pod whose process failed, whatever KFP's num_retries is.
         task.set_env_variable(failures.RETRIES, str(placement.retries))
     if placement.timeout:
         kubernetes.set_timeout(task, count_seconds(placement.timeout))
@@ -74,7 +74,7 @@ def _request_resources(task: Any, placement: Placement) -> None:
     if placement.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory)
     if placement.storage:
-        # KFP has no request of ephemeral-storage; a claim that lives as long as its pod is what it can ask for.
+        # KFP cannot request ephemeral-storage, but a claim that lives as long as its pod.
         kubernetes.add_ephemeral_volume(task, "scratch", SCRATCH, ["ReadWriteOnce"], placement.storage)
         for variable, path in SCRATCHED.items():
             task.set_env_variable(variable, path)
@@ -85,7 +85,7 @@ def _request_resources(task: Any, placement: Placement) -> None:
     for label, value in list_queue_labels(placement).items():
         kubernetes.add_pod_label(task, label, value)
     _set_variables(task, placement)
-    # After the variables of the pod's own volume: what outlives the pod comes first.
+    # After the variables of the pod's own volume: what outlives the pod has precedence.
     for claim, variable, path in (
         (placement.hub_cache, "HF_HOME", HUB_CACHE),
         (placement.checkpoints, checkpoints.ROOT, CHECKPOINTS),
@@ -96,7 +96,7 @@ def _request_resources(task: Any, placement: Placement) -> None:
 
 
 def _set_variables(task: Any, placement: Placement, prefix: str = "") -> None:
-    """Sets the variables of a placement whose names begin with a prefix, those from secrets among them."""
+    """Sets the variables of a placement whose names begin with a prefix, including those from secrets."""
     from kfp import kubernetes
 
     for variable, value in placement.environment.items():
@@ -108,7 +108,7 @@ def _set_variables(task: Any, placement: Placement, prefix: str = "") -> None:
 
 
 def _set_train_job(task: Any, placement: Placement, image: str) -> None:
-    """Gives a task the TrainJob to create, the volume that both mount, and what it needs to own the TrainJob."""
+    """Sets the TrainJob that a task creates, the volume that both mount, and what the task needs to own the TrainJob."""
     from kfp import kubernetes
 
     _set_variables(task, placement, "MLFLOW_")  # it logs a training that fails
@@ -116,3 +116,62 @@ def _set_train_job(task: Any, placement: Placement, image: str) -> None:
     kubernetes.mount_pvc(task, placement.train_job["volume"], train_job.FOLDER)
     kubernetes.use_field_path_as_env(task, train_job.POD_NAME, "metadata.name")
     kubernetes.use_field_path_as_env(task, train_job.POD_UID, "metadata.uid")
+
+
+def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:
+    """Returns the manifest of the TrainJob that a placement requests; the task adds its name, owner and command."""
+    settings = TRAIN_JOB | placement.train_job
+    limits = {placement.accelerator: str(placement.gpus)} if placement.gpus else {}
+    limits |= {"memory": placement.memory} if placement.memory else {}
+    limits |= {"ephemeral-storage": placement.storage} if placement.storage else {}
+    # No limit of CPU: it would only throttle.
+    requests = limits | ({"cpu": f"{placement.cpus:g}"} if placement.cpus else {})
+    environment = [{"name": variable, "value": value} for variable, value in placement.environment.items()]
+    for secret, variables in placement.secrets.items():
+        for key, variable in variables.items():
+            environment.append({"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    claims = {"train-job": (settings["volume"], train_job.FOLDER)}
+    claims |= {claim: (claim, path) for claim, path in placement.volumes.items()}
+    if placement.hub_cache:
+        claims["hub-cache"] = (placement.hub_cache, HUB_CACHE)
+        environment.append({"name": "HF_HOME", "value": HUB_CACHE})
+    volumes = [{"name": n, "persistentVolumeClaim": {"claimName": claim}} for n, (claim, _) in claims.items()]
+    mounts = [{"name": n, "mountPath": path} for n, (_, path) in claims.items()]
+    if placement.shared_memory:
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": placement.shared_memory}})
+        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})
+    security = {"runAsNonRoot": True, "allowPrivilegeEscalation": False}
+    pod = {
+        "containers": [{"name": train_job.NODE, "volumeMounts": mounts, "securityContext": security}],
+        "volumes": volumes,
+        "nodeSelector": placement.node_selector,
+        "tolerations": [
+            {"tolerationSeconds" if key == "toleration_seconds" else key: value for key, value in item.items()}
+            for item in placement.tolerations
+        ],
+        "imagePullSecrets": [{"name": secret} for secret in placement.image_pull_secrets],
+    }
+    job = {"name": train_job.NODE, "template": {"spec": {"template": {"spec": {k: v for k, v in pod.items() if v}}}}}
+    patch = {
+        "manager": "rlready.io/placement",
+        "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}},
+    }
+    trainer: dict[str, Any] = {
+        "image": image,
+        "numNodes": settings["nodes"],
+        "numProcPerNode": max(1, placement.gpus),
+        "env": environment,
+    }
+    if requests:
+        trainer["resourcesPerNode"] = {"requests": requests} | ({"limits": limits} if limits else {})
+    runtime = {"apiGroup": train_job.API[0], "kind": "ClusterTrainingRuntime", "name": settings["runtime"]}
+    spec: dict[str, Any] = {"runtimeRef": runtime, "trainer": trainer, "runtimePatches": [patch]}
+    if placement.timeout:
+        spec["activeDeadlineSeconds"] = count_seconds(placement.timeout)
+    labels = {"app.kubernetes.io/part-of": "rlready"} | list_queue_labels(placement)
+    return {
+        "apiVersion": "/".join(train_job.API),
+        "kind": "TrainJob",
+        "metadata": {"labels": labels},
+        "spec": spec,
+    }

@@ -1,11 +1,12 @@
-"""Where a stage's work runs: in this process, or in a warm worker that has torch, transformers and TRL imported already.
+"""Runs a stage: in this process, in a child, or in a warm worker that has imported torch, transformers and TRL.
 
-A laptop run has some twenty stages that each need ten seconds of imports. `rlready run` starts one warm worker; a stage
-sends it its arguments over a Unix socket, and the worker forks a child that does the work with the stage's own standard
-output. On a cluster a stage is a pod of its own, and what is done for one candidate runs in a child of the pod's process.
-Training may take several processes (processes.py), also in several pods (train_job.py).
+A run on a laptop has about twenty stages, each with ten seconds of imports. `rlready run` starts one warm worker; a stage
+sends it its arguments over a Unix socket, and the worker forks a child that writes to the stage's standard output. On a
+cluster each stage is a pod, and a stage of one candidate runs in a child of the pod's process. Training may take several
+processes (training/processes.py) or several pods (training/train_job.py).
 """
 
+import argparse
 import array
 import dataclasses
 import importlib
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 from rlready.config import STAGE_READS, read_settings
 from rlready.errors import InputError, StageFailed
 from rlready.records.candidate import Candidate
-from rlready.records.outcome import CANDIDATE_STAGES, Failure, Outcome, is_baseline
+from rlready.records.outcome import CANDIDATE_STAGES, STAGES, Failure, Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.runtime import events, failures
 from rlready.tracking.log import log_outcome
@@ -40,8 +41,8 @@ FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark"
 def launch(stage: str, **arguments) -> Any:
     """Runs a stage: calls `run(**arguments)` of `rlready.stages.<stage>.stage`.
 
-    What fails for one candidate is that candidate's outcome and not the end of the run: it is written to the path `outcome`,
-    and the stages after it pass it on. Of the base model, which all are compared with, it is the end.
+    A failure of one candidate does not end the run: it is written to the path `outcome`, and later stages pass it on. A
+    failure of the base model does, because all candidates are compared with it.
 
     Args:
         stage: Name of the stage's folder.
@@ -51,7 +52,7 @@ def launch(stage: str, **arguments) -> Any:
         What `run` returned, a JSON value; for a stage of one candidate an object with figures and a `display_name`.
 
     Raises:
-        SystemExit: With the reason in marked lines, if the stage failed; its traceback is in the output already.
+        SystemExit: With the reason in marked lines, if the stage failed; its traceback has been printed.
     """
     if stage not in CANDIDATE_STAGES:
         state, value, _ = _repeat(stage, None, arguments)
@@ -92,10 +93,10 @@ def _mark_failure(where: str, message: str) -> str:
 
 
 def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
-    """Tries a stage until it finishes, is refused, or has used up its tries; training goes on from its last checkpoint.
+    """Tries a stage until it finishes, is refused, or has used up its tries; training resumes from its last checkpoint.
 
     Returns:
-        (finished, result, tries), (failed, message, tries), or (refused, message, tries) where another try would end alike.
+        (finished, result, tries), (failed, message, tries), or (refused, message, tries) if another try would fail too.
     """
     most = 1 + int(os.environ.get(failures.RETRIES) or 0)
     for tries in range(1, most + 1):
@@ -148,18 +149,19 @@ def _find_candidate_id(arguments: dict) -> str | None:
 
 
 def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
-    """Returns whose run in MLflow a stage is part of; None of the base model, which may turn out to be no candidate."""
+    """Returns the candidate whose MLflow run a stage belongs to; None for the base model, which need not be a candidate."""
     candidate = from_json(Candidate, arguments["candidate"])
     return None if is_baseline(stage, candidate, arguments.get("before")) else candidate
 
 
 def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in a child, so that this process can report what kills it, such as a lack of memory, and go on."""
+    """Runs a stage in a child, so that this process outlives what kills it, such as a lack of memory, and reports it."""
     with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
         given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
         given.write_text(json.dumps(arguments))
         killed = failures.count_kills()
-        child = subprocess.Popen([sys.executable, "-m", "rlready.run.launch", stage, given, answer])
+        command = [sys.executable, "-m", "rlready.run.launch", stage, "--config", str(given), "--answer", str(answer)]
+        child = subprocess.Popen(command)
 
         def stop(signum, frame):
             child.terminate()
@@ -184,13 +186,13 @@ def _report_death(stage: str, arguments: dict, code: int, starved: bool) -> tupl
 
 
 def _list_places(arguments: dict) -> list[Path]:
-    """Returns the folders to which a stage writes: those of its outputs, of checkpoints, and of temporary files."""
+    """Returns the folders that a stage writes to: of its outputs, of checkpoints, and of temporary files."""
     given = [Path(value).parent for value in arguments.values() if isinstance(value, str) and value.startswith("/")]
     return [*map(Path, filter(None, [os.environ.get(checkpoints.ROOT)])), *given, Path(tempfile.gettempdir())]
 
 
 def _wait_for(path: str, seconds: float = 60) -> bool:
-    """Waits for the worker's imports; False if it never comes up, and the stage then pays for its own."""
+    """Waits until the worker has imported its libraries; returns False if it does not start."""
     deadline = time.time() + seconds
     while not os.path.exists(path):
         if time.time() > deadline:
@@ -208,7 +210,7 @@ def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
         connection.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    # Without an answer, the process that would have sent one is dead itself.
+    # Without an answer, the process that sends it is dead.
     state, value = json.loads(answer) if answer else ("died", -signal.SIGKILL)
     if state == "died":
         return _report_death(stage, arguments, value, failures.count_kills() > killed)
@@ -216,11 +218,22 @@ def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """Runs one stage as the child of its own process: STAGE ARGUMENTS ANSWER."""
-    stage, given, answer = sys.argv[1:]
-    arguments = json.loads(Path(given).read_text())
-    start_stage(_find_tracked(stage, arguments))
-    write_atomically(answer, json.dumps(run_stage(stage, arguments)))
+    """Runs one stage in a process of its own: `python -m rlready.run.launch STAGE --config run.json`."""
+    parser = argparse.ArgumentParser(prog="python -m rlready.run.launch")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--config", required=True, help="JSON file with the arguments of the stage's run()")
+    parser.add_argument("--answer", help="JSON file for the result; if left out, the result is printed")
+    given = parser.parse_args()
+    arguments = json.loads(Path(given.config).read_text())
+    if given.answer:
+        start_stage(_find_tracked(given.stage, arguments))
+        write_atomically(given.answer, json.dumps(run_stage(given.stage, arguments)))
+        return
+    state, value = run_stage(given.stage, arguments)
+    if state != "finished":
+        sys.exit(f"{given.stage}: {value}")
+    if value is not None:
+        print(value if isinstance(value, str) else json.dumps(value))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The warm worker of a run on this machine: python -m rlready.run.worker SOCKET.
-
-It has imported torch, transformers and TRL; for every stage that connects (launch.py) it forks a child.
-"""
+"""The warm worker of a run on this machine: python -m rlready.run.worker SOCKET. See launch.py."""
 
 import array
 import json
@@ -46,7 +43,7 @@ def serve(path: str) -> None:
 
 
 def _attend(connection: socket.socket) -> None:
-    """In a fork: runs one stage in a further fork, and kills it if the client goes away."""
+    """In a fork: runs one stage in another fork, and kills it if the client ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.settimeout(None)
     files = array.array("i")

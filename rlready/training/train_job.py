@@ -77,7 +77,7 @@ def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dic
     trainer = manifest["spec"]["trainer"]
     passed_on = {name: {"name": name, "value": os.environ[name]} for name in PASSED_ON if name in os.environ}
     environment = passed_on | {entry["name"]: entry for entry in trainer["env"]}
-    command = ["torchrun", "-m", "rlready.run.stage", stage, "--config", str(folder / "run.json")]
+    command = ["torchrun", "-m", "rlready.run.launch", stage, "--config", str(folder / "run.json")]
     trainer = trainer | {"command": command, "env": [*environment.values()]}
     return manifest | {"metadata": metadata, "spec": manifest["spec"] | {"trainer": trainer}}
 

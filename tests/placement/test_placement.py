@@ -4,14 +4,15 @@ from typing import List  # noqa: UP035  kfp reads the annotation by name
 
 import pytest
 import yaml
+from helpers.package import check_package, read_package
 from kfp import compiler, dsl
 
 from rlready.config.recipes import list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.placement.images import check_image
 from rlready.placement.placement import load_placement, parse_placement
-from rlready.run.kfp.package import check_package, digest_package, read_package, write_package
-from rlready.run.kfp.paths import check_paths
+from rlready.run.kfp.limits import check_paths
+from rlready.run.kfp.package import digest_package, write_package
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
 PLACEMENT = {

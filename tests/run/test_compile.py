@@ -8,12 +8,13 @@ import sys
 import pytest
 import yaml
 from google.protobuf import json_format
+from helpers.package import read_package
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from rlready.config import complete_parameters, list_form, list_parameters, name_fields, parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
-from rlready.run.kfp.package import describe_package, digest_package, name_version, read_package
+from rlready.run.kfp.package import describe_package, digest_package, name_version
 from rlready.stages.plan.sweep import expand_sweep
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64

@@ -12,7 +12,7 @@ from helpers.kfp_server import IMAGE, rlready
 from rlready.errors import InputError
 from rlready.run.kfp import follow
 from rlready.run.kfp import server as kfp
-from rlready.run.kfp.runs import list_newest_runs
+from rlready.run.kfp.runs import find_newest_run
 
 
 def oauth2_proxy(request):
@@ -56,9 +56,9 @@ def test_every_kind_of_credential_gets_in(gate, server, monkeypatch, tmp_path, w
     ("refuse", "message"),
     [
         (dex, "redirects (302) to a login page, {host}/dex/auth; "),
-        (oauth2_proxy, "does not know who asks (403); "),
-        (api_of_oauth2_proxy, "does not know who asks (401): no session for ***; "),
-        (identity_proxy, "does not know who asks (401): Invalid IAP credentials: ***; "),
+        (oauth2_proxy, "requires a login (403); "),
+        (api_of_oauth2_proxy, "requires a login (401): no session for ***; "),
+        (identity_proxy, "requires a login (401): Invalid IAP credentials: ***; "),
         (page, "answers with a web page; either KFP is below a path such as /pipeline, or this is a login: "),
     ],
 )
@@ -87,7 +87,7 @@ def test_who_is_known_and_has_no_right_is_told_so_by_doctor(gate, server, monkey
     assert rlready(monkeypatch, "doctor") == 2
     assert "does not allow this (403): RBAC: access denied; the token's account" in capsys.readouterr().out
     monkeypatch.delenv("KFP_TOKEN")
-    with pytest.raises(InputError, match="does not know who asks .403.: RBAC: access denied; set KFP_COOKIE"):
+    with pytest.raises(InputError, match="requires a login .403.: RBAC: access denied; set KFP_COOKIE"):
         kfp.connect()
 
 
@@ -184,7 +184,7 @@ def test_a_refused_token_is_asked_for_once_more_and_no_oftener(gate, monkeypatch
         ("KFP_COOKIE", f"a={SECRET}\r\nX: y", "KFP_COOKIE: expected name=value"),
         ("KF_PIPELINES_SA_TOKEN_PATH", "/nowhere/token", "KF_PIPELINES_SA_TOKEN_PATH: /nowhere/token cannot be read"),
         ("KFP_TOKEN_COMMAND", f"no-such-program --password {SECRET}", "KFP_TOKEN_COMMAND: no-such-program cannot be run"),
-        ("KFP_TOKEN_COMMAND", f"'sh {SECRET}", "cannot be run .is it quoted"),
+        ("KFP_TOKEN_COMMAND", f"'sh {SECRET}", "cannot be run .is it quoted as"),
         ("KFP_TOKEN_COMMAND", "printed", "gave no token .exit status 3.: not logged in"),
         ("KFP_TOKEN_COMMAND", "true", "true gave no token .exit status 0."),
         ("KFP_TOKEN_COMMAND", f"echo '{{\"token\": \"{SECRET}\"}}'", "printed JSON, but no ExecCredential"),
@@ -202,9 +202,9 @@ def test_what_is_no_credential_is_told_and_not_shown(gate, monkeypatch, tmp_path
 
 def test_a_certificate_is_told_with_what_to_set(gate, monkeypatch, tmp_path):
     monkeypatch.setenv("KFP_TOKEN", SECRET)
-    assert list_newest_runs(kfp.connect()) == []
+    assert find_newest_run(kfp.connect()) == ""
     for path, message in (
-        ("", "certificate is not of a CA that is known here; set KFP_SSL_CA_CERT to the CA's file"),
+        ("", "certificate is from an unknown CA; set KFP_SSL_CA_CERT to the CA's file"),
         (tmp_path / "none.pem", "KFP_SSL_CA_CERT: .*none.pem is no file with a certificate .*No such file"),
         (__file__, "KFP_SSL_CA_CERT: .*test_credentials.py is no file with a certificate"),
     ):
@@ -216,7 +216,7 @@ def test_a_certificate_is_told_with_what_to_set(gate, monkeypatch, tmp_path):
     write_certificates(other, "kubeflow.example.com")
     httpd = start(Gateway, other)
     monkeypatch.setenv("KFP_SSL_CA_CERT", str(other / "ca.pem"))
-    with pytest.raises(InputError, match="its certificate is for another name .*use the name that it is for"):
+    with pytest.raises(InputError, match="its certificate is for another name .*use that name"):
         kfp.connect(f"https://127.0.0.1:{httpd.server_port}")
     httpd.shutdown()
     assert all(sent == {f"Bearer {SECRET}"} for sent in gate.asked)

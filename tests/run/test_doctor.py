@@ -62,12 +62,12 @@ def test_what_is_missing_is_named(examine, monkeypatch, tmp_path):
     assert status == 2
     expected = {
         "libraries": ("failure", "no-such-library is missing, kfp 2.17.0 is not <2: pip install"),
-        "devices": ("warning", "the placement asks for 8 GPUs"),
+        "devices": ("warning", "the placement requests 8 GPUs"),
         "disk": ("failure", "give another folder with --work"),
         "model": ("failure", "./nowhere is neither a folder nor a hub id"),
         "data": ("failure", "./gone.jsonl: no such file or folder"),
         "tracking": ("warning", "http://127.0.0.1:1 does not answer"),
-        "pipeline": ("ok", "10 executors that ask for what the placement says; no OneOf"),
+        "pipeline": ("ok", "of 1,024 KiB with RL for 3 of 3 candidates"),
         "server": ("failure", "cannot be reached"),
         "lineage": ("failure", "cannot be reached"),
         "cluster": ("warning", "no kubeconfig here, so secrets"),
@@ -95,7 +95,7 @@ def test_what_an_older_server_lacks_is_said(version, lacks):
 
 def test_the_server_and_how_its_runs_ended(server, examine, monkeypatch):
     monkeypatch.setenv("KFP_HOST", server.host)
-    assert "whether it caches shows with its first run" in examine()[1]["server"][1]
+    assert "its first run will show whether it caches" in examine()[1]["server"][1]
     driver = {"name": "system-container-driver", "container": {"args": ["--cache_disabled"]}}
     server.past, server.workflow = [{"run_id": "a", "state": "FAILED"}], Argo(templates=[driver]).write()
     status, found = examine()
@@ -117,4 +117,4 @@ def test_the_package_of_a_plugin_is_named_since_the_image_must_have_it(examine, 
     assert "'countdown' is none of word" in examine("--recipe", str(recipe))[1]["data"][1]
     monkeypatch.syspath_prepend(PLUGINS)
     found = examine("--recipe", str(recipe))[1]["data"]
-    assert found[0] == "ok" and "the image must have countdown 0.1 too, for the format countdown" in found[1]
+    assert found[0] == "ok" and "the image must also contain countdown 0.1, for the format countdown" in found[1]

@@ -21,7 +21,7 @@ from rlready.pipelines.experiment import experiment
 from rlready.records.outcome import BenchmarkRecord, Candidate, Failure, Outcome, PredictorsRecord
 from rlready.records.serialization import to_json
 from rlready.records.verdicts import Verdict
-from rlready.run.kfp import follow, progress, runs
+from rlready.run.kfp import follow, runs
 from rlready.run.kfp import server as kfp
 from rlready.run.kfp.nodes import count_iterations, list_stage_nodes
 from rlready.runtime import events
@@ -149,14 +149,14 @@ def test_a_run_from_the_cache_tells_names_and_verdicts_as_any_other(server, sour
     ]
     assert tell(server, hand_out(server, argo, source)) == [*said, *trained]
     argo.task(*TRAIN, 1, "sft", state="done", candidate=BAD)
-    refused = f"SFT (cached) of {NAMES[2]}: made again instead of coming from the cache; RL is going to refuse it"
+    refused = f"SFT (cached) of {NAMES[2]}: computed again instead of coming from the cache; RL will refuse it"
     assert refused in tell(server, hand_out(server, argo, source))
 
 
 def test_the_loops_that_plan_and_the_gate_list_are_those_of_the_compiled_pipeline():
     assert {(*MEASURE, "sft"), (TRAIN[0], TRAIN[1], TRAIN[3], "rl"), REPORT} <= list_titles().keys() and MEASURE[
         0
-    ] == progress.MEASURING
+    ] == follow.MEASURING
     # Compiled for this machine; tests/backend/test_cache.py says which stages a cluster makes again in every run.
     assert not experiment.pipeline_spec.root.dag.tasks["plan"].caching_options.enable_cache
 
@@ -197,7 +197,7 @@ def test_a_run_that_fails_ends_with_the_reason(server, monkeypatch, capsys, sour
     out, err = capsys.readouterr()
     page, reason = f"{server.host}/#/{PAGE}", "unknown parameter 'gate_see'; did you mean gate_seed?"
     if source == "nowhere":
-        ending = f"no log of pod {pod} can be had from here\n    {page}\n"
+        ending = f"the log of pod {pod} is not available\n    {page}\n"
         assert f"Plan: failed: main: Error (exit code 1)\n    {ending}" in out
         assert err == "rlready: the run ended as failed: Plan: main: Error (exit code 1)\n"
     else:
@@ -263,11 +263,11 @@ def test_a_run_that_somebody_stopped_is_not_twenty_failures(server, known):
             ending="CANCELED" if known == "state" else "FAILED",
             **(more if known == "history" else {}),
         )
-    assert str(caught.value) == "the run ended as canceled, because it was terminated"
+    assert str(caught.value) == "the run was terminated"
 
 
 def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_long_are_not(server, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", 0)
+    monkeypatch.setattr(follow, "PATIENCE", 0)
     reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     argo = Argo()
     argo.loop(*MEASURE, count=3)
@@ -306,7 +306,7 @@ def test_a_lost_pod_is_told_and_where_the_training_went_on(server, source, same)
         pod = argo.lose(*MEASURE, 1, "sft")
     assert list_stage_nodes(argo.write())[-1].pod == pod
     steps.append(argo.write())
-    lost = f"{name}: pod lost; {'it is started again' if same else 'attempt 2'}"
+    lost = f"{name}: pod lost; {'restarting it' if same else 'attempt 2'}"
     assert tell(server, *steps) == [lost]
     resumed = mark("resumed from step 31 after an interruption")
     argo.say(pod, "sft", argo.locate_logs(*MEASURE, 1, "sft") + ("-0" if same else "-1"), resumed)
@@ -319,12 +319,12 @@ def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch,
     argo = Argo(templates=[driver])
     argo.task("plan", state="running")
     lines = tell(server, argo.write())
-    assert lines == [progress.UNCACHED]
+    assert lines == [runs.UNCACHED]
     assert runs.has_cache(kfp.connect()) is None  # no run yet
     server.past, server.workflow = [make_run()], argo.write()
     assert runs.has_cache(kfp.connect()) is False
     assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0
-    assert capsys.readouterr().err == f"rlready: as the newest run shows, {progress.UNCACHED}\n"
+    assert capsys.readouterr().err == f"rlready: according to the newest run, {runs.UNCACHED}\n"
     server.workflow = Argo(templates=[driver | {"container": {"args": ["--type", "CONTAINER"]}}]).write()
     assert runs.has_cache(kfp.connect()) is True
 
@@ -410,7 +410,7 @@ def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server):
     assert list(follow.follow(connection, "runs-0", pause=0.01)) == []
     assert len(asked) == 3
     server.failures["/runs/"] = lambda request: request.answer(503, {"error": "busy"})
-    with pytest.raises(InputError, match=r"(?s)refuses \(503 .*: busy.*the run goes on: http://.*/#/runs/details/runs-0"):
+    with pytest.raises(InputError, match=r"(?s)refuses \(503 .*: busy.*the run continues: http://.*/#/runs/details/runs-0"):
         list(follow.follow(connection, "runs-0", pause=0.001))
 
 

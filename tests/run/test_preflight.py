@@ -120,20 +120,20 @@ def test_a_cluster_that_has_everything(api):
 @pytest.mark.parametrize(
     "path, instead, message",
     [
-        ("secrets/rlready-hub", None, "secret rlready-hub of plan, curate, .* is not there"),
+        ("secrets/rlready-hub", None, "secret rlready-hub of plan, curate, .* does not exist"),
         ("secrets/rlready-hub", make_secret("rlready-hub", "tokn"), "secret rlready-hub of .* has no key token"),
         ("secrets/rlready-hub", make_secret("rlready-hub"), "secret rlready-hub of .* has no key token"),
-        ("secrets/registry", None, "secret registry of sft is not there"),
-        ("persistentvolumeclaims/rlready-hub-cache", None, "volume claim rlready-hub-cache of plan, .* is not there"),
-        ("persistentvolumeclaims/rlready-checkpoints", None, "volume claim rlready-checkpoints of rl is not there"),
+        ("secrets/registry", None, "secret registry of sft does not exist"),
+        ("persistentvolumeclaims/rlready-hub-cache", None, "volume claim rlready-hub-cache of plan, .* does not exist"),
+        ("persistentvolumeclaims/rlready-checkpoints", None, "volume claim rlready-checkpoints of rl does not exist"),
         (
             "persistentvolumeclaims/rlready-train-job",
             make_claim("rlready-train-job", "ReadWriteOnce"),
             "volume claim rlready-train-job of sft is not ReadWriteMany",
         ),
-        ("localqueues/research", None, r"research of plan, .* \(localqueues\) is not there"),
-        ("workloadpriorityclasses/urgent", None, r"urgent of rl \(workloadpriorityclasses\) is not there"),
-        ("torch-distributed", None, r"torch-distributed of sft \(clustertrainingruntimes\) is not there"),
+        ("localqueues/research", None, r"research of plan, .* \(localqueues\) does not exist"),
+        ("workloadpriorityclasses/urgent", None, r"urgent of rl \(workloadpriorityclasses\) does not exist"),
+        ("torch-distributed", None, r"torch-distributed of sft \(clustertrainingruntimes\) does not exist"),
         (
             "/apis/",
             make_groups("kueue.x-k8s.io"),
@@ -172,7 +172,7 @@ def test_what_may_not_be_looked_at_is_a_doubt(api):
     api.refused = dict.fromkeys(WHOLE, 403)
     missing, doubts = look()
     assert not missing
-    assert len(doubts) == 7 and all("not looked at (403" in line for line in doubts)  # without groups, no custom objects
+    assert len(doubts) == 7 and all("not checked (403" in line for line in doubts)  # without groups, no custom objects
 
 
 def test_checkpoints_on_a_volume_of_one_node_are_a_doubt(api):

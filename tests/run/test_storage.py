@@ -93,7 +93,7 @@ def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_
     assert holder.stdout.readline() == "held\n"
     before = list_files(work)
     assert rlready(monkeypatch, "clean", "--work", str(work)) == 2
-    assert f"stopped is at work in {work}; wait for its end, or stop it" in capsys.readouterr().err
+    assert f"stopped is running in {work}; wait until it ends, or stop it" in capsys.readouterr().err
     assert list_files(work) == before
     holder.kill()
     holder.wait()

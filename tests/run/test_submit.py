@@ -9,8 +9,8 @@ from helpers.kfp_server import IMAGE, rlready
 from rlready.config import complete_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
+from rlready.run.kfp import runs
 from rlready.run.kfp import server as kfp
-from rlready.run.kfp import submit
 
 
 def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, capsys):
@@ -54,7 +54,7 @@ def test_the_token_of_a_pod_is_read_anew_for_every_request(server, monkeypatch, 
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
     connection = kfp.connect()
     file.write_text("two\n")
-    submit.open_experiment(connection, "e")
+    runs.open_experiment(connection, "e")
     assert server.tokens == ["Bearer one", "Bearer two", "Bearer two"]
 
 
@@ -69,12 +69,12 @@ def test_a_schedule_of_runs(server, monkeypatch, capsys):
 
 def test_a_server_for_several_users_gets_the_namespace(server, monkeypatch, tmp_path):
     server.health["v2beta1"] = {"multi_user": True, "pipeline_store": "database"}
-    with pytest.raises(InputError, match="say with --namespace where to run"):
+    with pytest.raises(InputError, match="set --namespace or KFP_NAMESPACE"):
         kfp.connect()
     monkeypatch.setattr(kfp, "NAMESPACE_FILE", tmp_path / "namespace")
     kfp.NAMESPACE_FILE.write_text("team-a\n")
     assert kfp.connect().namespace == "team-a"
-    submit.open_experiment(kfp.connect(namespace="team-b"), "e")
+    runs.open_experiment(kfp.connect(namespace="team-b"), "e")
     assert server.made["experiments"][0]["namespace"] == "team-b"
 
 
@@ -93,7 +93,7 @@ def close(request):
 @pytest.mark.parametrize(
     ("where", "failure", "message"),
     [
-        ("healthz", refuse(401), r"does not know who asks \(401\); it does not accept KFP_TOKEN: has it"),
+        ("healthz", refuse(401), r"requires a login \(401\); it does not accept KFP_TOKEN: has it"),
         (
             "healthz",
             refuse(403, "RBAC: access denied"),

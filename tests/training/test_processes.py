@@ -41,7 +41,7 @@ def start(stage, data, folder, **parameters):
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "rlready.run.stage", stage, "--config", str(config)]
+    command = [sys.executable, "-m", "rlready.run.launch", stage, "--config", str(config)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

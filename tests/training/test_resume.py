@@ -31,7 +31,7 @@ def launch(stage, arguments, folder, volume=None, before=()):
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(volume or folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [*before, sys.executable, "-m", "rlready.run.stage", stage, "--config", str(config)]
+    command = [*before, sys.executable, "-m", "rlready.run.launch", stage, "--config", str(config)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -17,17 +17,18 @@ import pytest
 import yaml
 from helpers import openapi
 from helpers.manifests import MANIFESTS, load
+from helpers.package import check_package, read_package
 from helpers.servers import choose_port
 from helpers.training import make_arguments
 from kubeflow_trainer_api import models
 
 from rlready.config.recipes import load_recipe
 from rlready.placement.placement import parse_placement
-from rlready.placement.train_job_manifest import describe_train_job
+from rlready.placement.pods import describe_train_job
 from rlready.records.outcome import Candidate, Outcome
 from rlready.records.serialization import read_record, to_json
 from rlready.run import launch
-from rlready.run.kfp.package import check_package, read_package, write_package
+from rlready.run.kfp.package import write_package
 from rlready.training import train_job
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
@@ -355,7 +356,7 @@ def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_pat
     assert job["metadata"]["ownerReferences"] == [
         {"apiVersion": "v1", "kind": "Pod", "name": "rlready-abc-impl-1", "uid": "123"}
     ]
-    assert job["spec"]["trainer"]["command"][:4] == ["torchrun", "-m", "rlready.run.stage", "sft"]
+    assert job["spec"]["trainer"]["command"][:4] == ["torchrun", "-m", "rlready.run.launch", "sft"]
     assert {"name": "RLREADY_RUN_ID", "value": "run-1"} in job["spec"]["trainer"]["env"]
     assert "'heldout_loss'" in capfd.readouterr().out  # what the trainers print
     assert not list((cluster.volume / "run-1").iterdir())

@@ -11,33 +11,27 @@ from rlready.run.kfp.nodes import StageNode
 from rlready.run.kfp.server import Server, get
 from rlready.runtime.events import FAILED, MARK
 
-LOGS = "executor-logs"  # the output that KFP adds to every task: what its process wrote, without the launcher's own lines
+LOGS = "executor-logs"  # an output that KFP adds to every task: what its process wrote, without the launcher's own lines
 LAST_LINES = 15
-# A line of KFP's driver or launcher (glog), and those of Argo's emissary and of KFP's executor, which begin every pod.
+# A line of KFP's driver or launcher (glog), and the lines of Argo's emissary and of KFP's executor that begin every log.
 GLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] (.*)")
 FOREIGN = re.compile(r"""time=("[^"]*"|\S+) level=\w+ |\{"time":"|\[KFP Executor |Error: exit status \d+$""")
 CONTINUED = re.compile(r"[{}\s].*|")  # what follows such a line in JSON over several
-CHILD = re.compile(r".*(exit status \d+|signal: \w+)$")  # so the launcher ends where the stage's own process failed
+CHILD = re.compile(r".*(exit status \d+|signal: \w+)$")  # how the launcher ends if the stage's own process failed
 TRACEBACK = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a pod wrote.
+    """What a pod wrote."""
 
-    Attributes:
-        own: The lines of the stage itself.
-        marked: Of them, those that it marked, without the mark.
-        fault: How the driver or the launcher ended; empty where it ended well.
-    """
-
-    own: list[str]
-    marked: list[str]
-    fault: str
+    own: list[str]  # the lines of the stage itself
+    marked: list[str]  # those of them that it marked, without the mark
+    fault: str  # why the driver or the launcher failed; empty if it did not
 
     @property
     def reasons(self) -> list[str]:
-        """Why the stage failed, if the output says."""
+        """Why the stage failed, if the output says so."""
         if said := [line.removeprefix(FAILED) for line in self.marked if line.startswith(FAILED)]:
             return said
         if self.fault and not CHILD.match(self.fault):
@@ -69,8 +63,7 @@ def parse_output(text: str) -> Output:
 def read_artifact(server: Server, address: str) -> bytes | None:
     """Returns the content of an artifact such as minio://bucket/key; None if the server does not serve it."""
     place = urlsplit(address)
-    query = {"source": place.scheme, "bucket": place.netloc, "key": place.path.lstrip("/")}
-    query |= {"namespace": server.namespace} if server.namespace else {}
+    query = {"source": place.scheme, "bucket": place.netloc, "key": place.path.lstrip("/")} | server.scope
     try:
         return get(server, "/artifacts/get", query) if address else None
     except InputError:
@@ -78,14 +71,7 @@ def read_artifact(server: Server, address: str) -> bytes | None:
 
 
 def read_outputs(server: Server, run: str, namespace: str, node: StageNode) -> Iterator[Output]:
-    """Yields the output of a stage as far as it is available: first the artifact with its own output, then its pod's log.
-
-    Args:
-        server: The KFP server.
-        run: Id of the run.
-        namespace: Where its pods are.
-        node: A stage that has a pod.
-    """
+    """Yields what is available of the output of a stage's pod: first the artifact with the stage's own lines, then the log."""
     query, logs = {"podname": node.pod, "runid": run, "podnamespace": namespace}, node.find_output(LOGS)
     ways = [
         lambda: read_artifact(server, logs and f"{logs}-{node.attempt}"),  # one for each attempt since KFP 2.16.1
@@ -98,6 +84,6 @@ def read_outputs(server: Server, run: str, namespace: str, node: StageNode) -> I
             text = (way() or b"").decode(errors="replace")
         except InputError:
             continue
-        # The API server says 200 before it looks for a log; the UI's answers with a page what it does not know.
+        # The API server answers 200 before it looks for a log; the UI's server answers unknown paths with a page.
         if text.strip() and not text.lstrip().startswith("<") and '{"error_message"' not in text[-2000:]:
             yield parse_output(text)

@@ -1,7 +1,7 @@
-"""Credentials of a KFP server behind a login, sent with each request: a session cookie or a bearer token, from the environment.
+"""Credentials of a KFP server behind a login: a session cookie or a bearer token from the environment, sent with each request.
 
-They are never arguments, and `hide` removes them from every message. They go to the server's own address only: redirects are
-not followed.
+They are never arguments, `hide` removes them from every message, and they are sent only to the server's own address:
+redirects are not followed.
 """
 
 import functools
@@ -18,12 +18,12 @@ import kfp_server_api as api
 from rlready.errors import InputError
 
 TOKEN, TOKEN_COMMAND, COOKIE = "KFP_TOKEN", "KFP_TOKEN_COMMAND", "KFP_COOKIE"
-TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # this and the next: as kfp.Client has them
+TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"  # this variable and the next path are those of kfp.Client
 MOUNTED_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 NAMES = (COOKIE, TOKEN, TOKEN_COMMAND, TOKEN_FILE)
 CA = "KFP_SSL_CA_CERT"
 LONGEST_COMMAND = 60  # seconds
-SHORTEST = 6  # characters of a secret; less is a flag among the cookies
+SHORTEST = 6  # characters of a secret; shorter cookies are flags
 WAYS = (
     f"set {COOKIE} to the session cookie of a browser that is logged in (name=value), {TOKEN} to a token, "
     f"{TOKEN_COMMAND} to a command that prints one, or {TOKEN_FILE} to a file that holds one"
@@ -31,12 +31,10 @@ WAYS = (
 
 
 def sign(client: api.ApiClient) -> bool:
-    """Sets the client's credentials to those of the environment. Returns whether they changed.
+    """Sets the client's credentials to those of the environment; returns whether they changed.
 
     A file is read each time, because it may be replaced while a run is followed; a command runs once, until `renew`.
-
-    Raises:
-        InputError: If the command fails, or a value is no cookie or token.
+    Raises InputError if the command fails, or a value is no cookie or token.
     """
     before = client.cookie, client.default_headers.get("authorization")
     token, client.cookie = _read_token(), _read_cookie()
@@ -47,20 +45,20 @@ def sign(client: api.ApiClient) -> bool:
 
 
 def renew(client: api.ApiClient) -> bool:
-    """Runs the command again after its token was refused. Returns whether a new request is worth it."""
+    """Runs the command again after its token was refused; returns whether the credentials changed."""
     _run.cache_clear()
     return sign(client)
 
 
 def advise(client: api.ApiClient) -> str:
-    """Returns what to set, or to set again, after a server refused the credentials."""
+    """Returns which variables to set after a server refused the credentials."""
     held = {COOKIE: client.cookie, _find_token()[0]: client.default_headers.get("authorization")}
     sent = " and ".join(name for name, value in held.items() if value)
-    return f"it does not accept {sent}: has it expired? Otherwise try one of {', '.join(NAMES)}" if sent else WAYS
+    return f"it does not accept {sent}: has it expired? Otherwise set one of {', '.join(NAMES)}" if sent else WAYS
 
 
 def hide(client: api.ApiClient, text: str) -> str:
-    """Returns a text without the credentials, which some servers repeat in their answers."""
+    """Returns a text without the credentials, because some servers repeat them in their answers."""
     sent = [*(client.cookie or "").split(";"), client.default_headers.get("authorization", "").removeprefix("Bearer ")]
     for secret in (part.partition("=")[2] or part for part in sent):
         text = text.replace(secret, "***") if len(secret) >= SHORTEST else text
@@ -68,11 +66,7 @@ def hide(client: api.ApiClient, text: str) -> str:
 
 
 def find_ca() -> str | None:
-    """Returns the file of the CA that signed the server's certificate, if it is not a well-known one.
-
-    Raises:
-        InputError: If there is no certificate in it.
-    """
+    """Returns the file of the CA that signed the server's certificate, if it is not a well-known one."""
     path = os.environ.get(CA) or None
     try:
         ssl.create_default_context(cafile=path)
@@ -108,9 +102,9 @@ def _read_cookie() -> str | None:
 
 
 def _check(name: str, value: str, form: str, expected: str) -> str:
-    # Not shown, and not left to http.client, which shows a header that it refuses.
+    # Not left to http.client, which shows a header that it refuses.
     if not re.fullmatch(form, value):
-        raise InputError(f"{name}: expected {expected}; what is there is not shown")
+        raise InputError(f"{name}: expected {expected}; its value is not shown")
     return value
 
 
@@ -123,8 +117,8 @@ def _run(command: str) -> str:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST_COMMAND)
     except subprocess.TimeoutExpired:
         raise InputError(f"{TOKEN_COMMAND}: {program} did not end within {LONGEST_COMMAND} seconds") from None
-    except (OSError, ValueError) as error:  # ValueError: a quote that is not closed, an output that is no text
-        why = error.strerror if isinstance(error, OSError) else "is it quoted as a shell would have it?"
+    except (OSError, ValueError) as error:  # ValueError: an open quote, or an output that is no text
+        why = error.strerror if isinstance(error, OSError) else "is it quoted as for a shell?"
         raise InputError(f"{TOKEN_COMMAND}: {program} cannot be run ({why})") from None
     said = done.stdout.strip()
     if done.returncode or not said:

@@ -1,31 +1,30 @@
-"""Follows a run on a KFP server to its end."""
+"""Follows a run on a KFP server to its end, as lines that are each printed once: "SFT of random-256x4: done, 3 of 12"."""
 
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.errors import InputError
-from rlready.run.kfp.artifacts import read_artifact
-from rlready.run.kfp.nodes import list_stage_nodes
-from rlready.run.kfp.progress import RunProgress
-from rlready.run.kfp.runs import FINAL, get_run, read_workflow, was_stopped
+from rlready.run.kfp.artifacts import read_artifact, read_outputs
+from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes
+from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
+from rlready.runtime.events import FAILED, MEASURED, SKIPPED, TRAINED
 
 LOST = 12  # failed requests in a row after which a run is no longer followed
+PATIENCE = 180  # seconds that a pod may wait before a line says so
+MEASURING = "measure-candidates"  # the nested pipeline of the first loop; the other loop trains
 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
-    """Yields one text for everything that happens in a run, until it ends.
-
-    Args:
-        server: The KFP server.
-        run: Id of the run.
-        pause: Seconds between two requests.
+    """Yields one text per event of a run until it ends; waits `pause` seconds between two requests.
 
     Raises:
-        InputError: If the run does not succeed, or if the server is lost while it goes on.
+        InputError: If the run does not succeed, or the server no longer answers.
     """
     progress, lost, page = RunProgress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
@@ -36,7 +35,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
         except InputError as error:
             lost += 1
             if lost == LOST or "(403)" in str(error):
-                raise InputError(f"{error}\nthe run goes on: {page}") from error
+                raise InputError(f"{error}\nthe run continues: {page}") from error
             time.sleep(pause)
             continue
         ended, stopped = now.state in FINAL, was_stopped(now, workflow)
@@ -44,10 +43,10 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
             yield from progress.tell(workflow, ended)
         if ended:
             break
-        # A large run is asked for less often: its workflow is megabytes.
+        # Less often if the answer takes long: the workflow of a large run is megabytes.
         time.sleep(max(pause, 5 * (time.monotonic() - begun)))
     if stopped:
-        raise InputError("the run ended as canceled, because it was terminated")
+        raise InputError("the run was terminated")
     if now.state != "SUCCEEDED":
         said = [now.error.message] if now.error and now.error.message else []
         reasons = "\n".join(progress.failures or said)
@@ -58,7 +57,7 @@ def read_result(server: Server, run: str) -> SweepResult | None:
     """Returns the result in the report of a run; None if the server does not serve it.
 
     Raises:
-        InputError: If the server does not answer, or the report is not one of this version.
+        InputError: If the server does not answer, or the report is of a version that cannot be read.
     """
     workflow = read_workflow(server, run)
     nodes = list_stage_nodes(workflow) if workflow else []
@@ -70,3 +69,136 @@ def read_result(server: Server, run: str) -> SweepResult | None:
         path = Path(folder) / "outcomes.json"
         path.write_bytes(held)
         return read_sweep(path)
+
+
+class RunProgress:
+    """The progress of a run.
+
+    Attributes:
+        failures: Why stages failed, at least one line each.
+    """
+
+    def __init__(self, server: Server, run: str):
+        self.server, self.run = server, run
+        self.failures: list[str] = []
+        self._namespace = ""
+        self._begun = time.monotonic()
+        self._said: set[Any] = set()
+        self._over: Counter = Counter()  # nodes that have ended, by stage and loop
+        self._listed: dict[str, list[str]] = {}  # candidates in a loop's order, by the head of the line that lists them
+        self._names: dict[tuple, str] = {}  # candidates by loop and iteration
+        self._ran: set[tuple] = set()  # nodes whose pod was seen running
+        self._lost: set[tuple] = set()  # nodes that lost a pod
+        self._waiting: dict[str, float] = {}  # when each pod was first seen to wait
+
+    def tell(self, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
+        """Yields a text for everything new in a run's Argo workflow, if there is one; if `ended`, nothing follows."""
+        nodes = list_stage_nodes(workflow) if workflow else []
+        if workflow and is_uncached(workflow) and self._is_new(UNCACHED):
+            yield UNCACHED
+        for node in nodes:  # a driver knows its candidate, unless the stage comes from the cache
+            if node.loop and node.candidate:
+                self._names[node.loop, node.index] = node.candidate["candidate_id"]
+        self._namespace = workflow["metadata"].get("namespace", "") if workflow else ""
+        totals = count_iterations(workflow) if workflow else {}
+        for node in nodes:
+            if what := self._describe(node, ended):
+                yield from self._tell_lost(node, what)
+                if node.state in ("done", "cached", "failed") and self._is_new((node.stage, node.loop, node.index)):
+                    yield from self._tell_end(node, what, totals.get(node.loop))
+        if not ended:
+            yield from self._tell_waiting(nodes)
+
+    def _is_new(self, key: Any) -> bool:
+        new = key not in self._said
+        self._said.add(key)
+        return new
+
+    def _describe(self, node: StageNode, ended: bool) -> str:
+        """Returns the name of a stage, as in the UI; empty while its candidate is unknown."""
+        if node.index is None:
+            return node.title
+        listed = self._listed.get(MEASURED if node.loop[0] == MEASURING else TRAINED, [])
+        known = listed[node.index] if node.index < len(listed) else ""
+        name = self._names.get((node.loop, node.index)) or known or (f"candidate {node.index + 1}" if ended else "")
+        return f"{node.title} of {name}" if name else ""
+
+    def _tell_lost(self, node: StageNode, what: str) -> Iterator[str]:
+        """Yields that a pod was lost, which Argo may restart under the same name, and where training resumed."""
+        key = (node.stage, node.loop, node.index)
+        if node.state == "waiting" and key in self._ran:
+            self._ran.discard(key)
+            self._lost.add(key)
+            yield f"{what}: pod lost; restarting it"
+        if node.attempt and self._is_new((key, node.attempt)):
+            self._lost.add(key)
+            yield f"{what}: pod lost; attempt {node.attempt + 1}"
+        if node.state == "running":
+            self._ran.add(key)
+            if key in self._lost:
+                yield from self._repeat(node, what, self._read_marked(node))
+
+    def _tell_end(self, node: StageNode, what: str, total: int | None) -> Iterator[str]:
+        self._over[node.stage, node.loop] += 1
+        place = f", {self._over[node.stage, node.loop]} of {total}" if total else ""
+        again = node.stage == "sft" and node.loop[:1] not in ((), (MEASURING,))  # the one that RL gets from the cache
+        if node.state == "failed":
+            yield self._tell_failure(node, what)
+        elif again:
+            if node.state == "done":
+                yield f"{what}: computed again instead of coming from the cache; RL will refuse it"
+        elif node.state == "cached":
+            yield f"{what}: from the cache{place}"
+        else:
+            marked = self._read_marked(node)
+            # Why a candidate failed, here or in an earlier stage: its pods succeed anyway.
+            failed = [line.split(": ", 2)[-1] for line in marked if line.startswith(FAILED)]
+            if failed:
+                yield f"{what}: failed: {'; '.join(failed)}{place}"
+            elif not any(line.startswith(SKIPPED) for line in marked):
+                yield f"{what}: done{place}"
+            yield from self._repeat(node, what, [line for line in marked if not line.startswith((FAILED, SKIPPED))])
+
+    def _read_marked(self, node: StageNode) -> list[str]:
+        return next((output.marked for output in read_outputs(self.server, self.run, self._namespace, node)), [])
+
+    def _repeat(self, node: StageNode, what: str, marked: list[str]) -> Iterator[str]:
+        """Yields the lines that a stage marked in its output, and notes the candidates that it lists."""
+        for line in marked:
+            for head in (MEASURED, TRAINED):
+                if line.startswith(head):
+                    self._listed[head] = line.removeprefix(head).split(", ")
+            if self._is_new((what, line)):
+                yield f"{what}: {line}" if node.loop else line
+
+    def _tell_failure(self, node: StageNode, what: str) -> str:
+        outputs = []
+        for output in read_outputs(self.server, self.run, self._namespace, node):
+            outputs.append(output)
+            if output.reasons:
+                break
+        reasons = outputs[-1].reasons if outputs else []
+        named = [line if line.startswith(node.stage) else f"{what}: {line}" for line in reasons]
+        self.failures += named or [f"{what}: {node.message or 'failed'}"]
+        why = "; ".join(line.removeprefix(f"{node.stage}: ") for line in reasons) or node.message or "no reason is known"
+        end = outputs[0].end if outputs else [f"the log of pod {node.pod} is not available"]
+        page = self.server.locate(f"runs/details/{self.run}")
+        return "\n".join([f"{what}: failed: {why}", *(f"    {line}" for line in (*end, page))])
+
+    def _tell_waiting(self, nodes: list[StageNode]) -> Iterator[str]:
+        """Yields a line for pods that have been waiting long, one per reason."""
+        now = time.monotonic()
+        if not nodes and now - self._begun > PATIENCE and self._is_new("nothing"):
+            yield (
+                f"nothing has started for {PATIENCE // 60} minutes; to see whether Argo has accepted the run:"
+                f" kubectl get workflows --all-namespaces -l pipeline/runid={self.run}"
+            )
+        waiting = {node.pod: node for node in nodes if node.state == "waiting"}
+        self._waiting = {pod: self._waiting.get(pod, now) for pod in waiting}
+        late: dict[str, list[str]] = defaultdict(list)
+        for pod, node in waiting.items():
+            if now - self._waiting[pod] > PATIENCE and self._is_new(pod):
+                late[node.message].append(self._describe(node, ended=True))
+        for message, names in late.items():
+            why = message or "for a node, its queue, an image or a secret; kubectl describe pod shows which"
+            yield f"{', '.join(names)}: waiting for more than {PATIENCE // 60} minutes: {why}"

@@ -1,4 +1,4 @@
-"""Whether the run of a sweep fits into what Argo, Kubernetes and Linux hold, checked before it starts."""
+"""Whether a cluster can run a sweep, checked before it starts: the size of its workflow, its texts and its paths."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any
 
 from rlready.config import parse_parameters
 from rlready.config.stages import Gate
+from rlready.data.registry import find_source, list_benchmarks
 from rlready.errors import InputError
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.stats.ties import count_share
@@ -14,50 +15,39 @@ from rlready.stats.ties import count_share
 FILLED_IN = re.compile(r"\{\{|\$[$(]")
 KIB = 1024
 WORKFLOW = 1024 * KIB  # of a workflow with its compressed nodes (workflow/packer/packer.go:19 of Argo)
-# As JSON: arguments and variables of a pod hold it, escaped several times, and may have 128 KiB (Linux; Argo's common.go:280).
+# As JSON, which a pod gets several times escaped in arguments and variables of at most 128 KiB (Linux; Argo's common.go:280).
 PARAMETERS = 20 * KIB
-# Bytes of a workflow: in all, per candidate measured, and per candidate that goes through RL. They bound what the model of the
-# backend (tests/backend) comes to for a package of TYPICAL bytes. On a real cluster the nodes of a run that measured 65 and
-# approved 8 came to 0.99 of the model's; of one that measured 4 and approved 1, to 0.89.
+# Bytes of a workflow: in all, per measured candidate, and per candidate that goes through RL. They bound what the model of the
+# backend (tests/backend) needs for a package of TYPICAL bytes. On a real cluster, a run that measured 65 and approved 8 needed
+# 0.99 times as many bytes of nodes as the model; one that measured 4 and approved 1 needed 0.89 times as many.
 FIXED, MEASURED, APPROVED = 152_000, 8_300, 12_700
 TYPICAL = 64_000
 
 
 def check_texts(parameters: dict[str, Any]) -> None:
-    """Checks that no parameter holds what is filled in on its way to a stage: `{{` by Argo, `$(` and `$$` by Kubernetes.
-
-    Args:
-        parameters: Every parameter by its flat name.
-
-    Raises:
-        InputError: With the names of those that do.
-    """
+    """Raises InputError if a parameter holds what is filled in on its way to a stage: `{{`, or `$(` and `$$` by Kubernetes."""
     found = {name: FILLED_IN.search(json.dumps(value)) for name, value in parameters.items()}
-    changed = [f"{name} holds {match[0]}" for name, match in found.items() if match]
-    if changed:
+    if changed := [f"{name} holds {match[0]}" for name, match in found.items() if match]:
         raise InputError(f"{', '.join(changed)}, which Argo or Kubernetes would fill in: it cannot be sent to a cluster")
 
 
 def estimate_bytes(package: int, measured: int, approved: int) -> int:
-    """Returns an upper bound of the size of a run's workflow, in bytes.
+    """Returns an upper bound of the bytes of a run's workflow.
 
     Args:
-        package: Size of the compiled pipeline in bytes; about half of a workflow repeats its texts.
-        measured: Candidates that are measured, the base model among them.
+        package: Bytes of the compiled pipeline, whose texts are about half of a workflow.
+        measured: Candidates that are measured, including the base model.
         approved: Candidates that go through RL.
     """
     return int((FIXED + MEASURED * measured + APPROVED * approved) * (1 + package / TYPICAL) / 2)
 
 
 def check_size(package: Path, parameters: dict[str, Any]) -> str:
-    """Checks that the run of a sweep fits, with RL for as many candidates as the gate may approve.
+    """Checks that the workflow of a sweep fits, with RL for as many candidates as the gate may approve; returns its size.
 
     Args:
         package: The compiled pipeline.
         parameters: Every parameter by its flat name.
-
-    Returns:
-        A line on the size of the workflow.
 
     Raises:
         InputError: If it does not fit; says how many candidates do, and what else would help.
@@ -65,9 +55,7 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
     experiment, texts = parse_parameters(parameters), package.stat().st_size
     held = len(json.dumps(parameters))
     if held > PARAMETERS:
-        raise InputError(
-            f"parameters: {held // KIB} KiB of JSON, of {PARAMETERS // KIB} allowed on a cluster; shorten the texts"
-        )
+        raise InputError(f"parameters: {held // KIB} KiB of JSON, of {PARAMETERS // KIB} allowed on a cluster; shorten them")
     candidates = expand_sweep(experiment.sweep)
     count = len(candidates)
     # The base model, if there is one; settings; and checkpoints, each once for all its seeds.
@@ -91,12 +79,46 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
 
 
 def count_approved(gate: Gate, candidates: int) -> int:
-    """Returns how many of this many candidates may go through RL, the audited among them."""
+    """Returns how many of these candidates may go through RL, including the audited ones."""
     if gate.mode != "enforce" or not gate.max_rl_runs:
         return candidates
     return min(candidates, gate.max_rl_runs + count_audited(gate, candidates))
 
 
 def count_audited(gate: Gate, candidates: int) -> int:
-    """Returns how many of this many candidates may go through RL without being approved."""
+    """Returns how many of these candidates may go through RL without being approved."""
     return int(count_share(gate.audit_fraction, candidates))
+
+
+def check_paths(parameters: dict[str, Any]) -> None:
+    """Raises InputError with a line for each path that only this machine knows, or if a source is unknown."""
+    experiment, mirror = parse_parameters(parameters), parameters["curate_mirror"]
+    curate = experiment.curate
+    data = {
+        "curate_sft_data": [curate.sft_data],
+        "curate_rl_data": [curate.rl_data],
+        "curate_evaluation_data": list_benchmarks(curate),
+        "curate_predictor_data": [curate.predictor_data],
+        "curate_decontaminate": curate.decontaminate,
+        "curate_sources": [*curate.sources],
+    }
+    local = []
+    for name, texts in data.items():
+        for text in filter(None, texts):
+            source = find_source(text, "datasets", curate.sources)
+            if _is_local(source.path) and (name == "curate_sources" or text not in curate.sources):
+                local.append(f"{name}: {source.path}")
+    models = {experiment.base.model: "base_model"}
+    models |= {c.checkpoint.location: "sweep_candidates" for c in expand_sweep(experiment.sweep) if c.checkpoint}
+    for model, name in models.items():
+        if model.startswith((".", "~")) or (_is_local(model) and Path(model).is_dir()):
+            local.append(f"{name}: {model}")
+    if _is_local(mirror):
+        local.append(f"curate_mirror: {mirror}")
+    if local:
+        ending = "is a path on this machine; a pod needs a hub id or a path in its image"
+        raise InputError("\n".join(f"{path} {ending}" for path in local))
+
+
+def _is_local(path: str) -> bool:
+    return bool(path) and "://" not in path and not path.startswith("/")

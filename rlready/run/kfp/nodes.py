@@ -1,8 +1,8 @@
-"""The state of every stage of a run, read from its Argo workflow: from its pods, the only reliable source.
+"""The state of every stage of a run, read from the pods in its Argo workflow, the only reliable source.
 
-KFP's own list of tasks has nodes without a name or a state, and some that stay running after the end. The API server also keeps
-the workflow as Argo wrote it. KFP runs a stage's task as a driver pod and, unless the driver finds the result in the cache, an
-executor pod; Argo retries each if it is lost (argocompiler/dag.go and container.go of KFP 2.17).
+KFP's own list of tasks has nodes without a name or a state, and some that are running after the end; but the API server also
+keeps the workflow. KFP runs a task as a driver pod and, unless the driver finds the result in the cache, an executor pod; Argo
+retries each if it is lost (argocompiler/dag.go and container.go of KFP 2.17).
 """
 
 import base64
@@ -10,12 +10,12 @@ import gzip
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rlready.placement.placement import STAGES
 
-# A part of a node's name: the task, its number in a loop as (number:item), its try as (number).
+# A part of a node's name: the task, its number in a loop as (number:item), its attempt as (number).
 PART = re.compile(r"(?P<task>[^.(]*)(\((?P<index>\d+):[^)]*\))?(\((?P<attempt>\d+)\))?")
 ENDED_BADLY = ("Failed", "Error")
 NEVER_RAN = ("Skipped", "Omitted")
@@ -23,29 +23,17 @@ NEVER_RAN = ("Skipped", "Omitted")
 
 @dataclass(frozen=True)
 class StageNode:
-    """One stage, for one candidate or for the run.
-
-    Attributes:
-        stage: Name of the stage.
-        loop: Names of the tasks around it down to its loop; empty outside of loops.
-        index: Number of its iteration there.
-        state: starting, waiting, running, done, cached or failed.
-        message: Argo's message on its pod.
-        pod: The executor's pod, or the driver's if there is no other.
-        attempt: Number of its attempt, from 0.
-        given: Inputs and outputs as the driver passed them to the executor; empty if from the cache.
-        title: Its name in the UI, e.g. SFT (cached).
-    """
+    """One stage, for one candidate or for the run."""
 
     stage: str
-    loop: tuple[str | int, ...] = ()
-    index: int | None = None
-    state: str = "starting"
-    message: str = ""
-    pod: str = ""
-    attempt: int = 0
-    given: dict[str, Any] = field(default_factory=dict)
-    title: str = ""
+    loop: tuple[str | int, ...]  # path of its loop in the graph of tasks; empty outside of loops
+    index: int | None  # number of its iteration in the loop
+    state: str  # starting, waiting, running, done, cached or failed
+    message: str  # Argo's, on its pod
+    pod: str  # the executor's, or the driver's if it has no executor
+    attempt: int  # from 0
+    given: dict[str, Any]  # inputs and outputs as the driver passed them to the executor; empty if from the cache
+    title: str  # its name in the UI, e.g. SFT (cached)
 
     @property
     def candidate(self) -> dict[str, Any] | None:
@@ -72,12 +60,12 @@ def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
         elif isinstance(last, str) and last.endswith("-driver"):
             path[-1], part = last.removesuffix("-driver"), "driver"
         found = tasks[tuple(path)]
-        found[part if attempt is None else f"{part} tried"] = node  # of several tries the last one stays
+        found[part if attempt is None else f"{part} tried"] = node  # the last attempt replaces earlier ones
     return [_read_node(workflow, place, held) for place, held in tasks.items() if _is_stage(place, held)]
 
 
 def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], int]:
-    """Returns the number of items of every loop that has begun, by the names of the tasks around it."""
+    """Returns the number of items of every loop that has begun, by its path."""
     name = workflow["metadata"]["name"]
     counts: dict[tuple[str | int, ...], int] = {}
     for node in read_nodes(workflow):
@@ -97,7 +85,7 @@ def read_nodes(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_uncached(workflow: dict[str, Any]) -> bool:
-    """Returns True if caching is off on the server that made a workflow, as it tells the drivers."""
+    """Returns True if the drivers of a workflow were told that caching is off on their server."""
     templates = (workflow.get("spec") or {}).get("templates") or []
     return any("--cache_disabled" in ((template.get("container") or {}).get("args") or []) for template in templates)
 
@@ -109,7 +97,7 @@ def is_stopped(workflow: dict[str, Any]) -> bool:
 
 
 def _locate(name: str) -> list[tuple[str | int, int | None]]:
-    """Returns the path from the root to a node: pairs of a task's name, or a number in a loop, and the attempt."""
+    """Returns the path from the root to a node: pairs of a task's name or number in a loop, and the attempt."""
     way: list[tuple[str | int, int | None]] = []
     for part in name.split("."):
         found = PART.fullmatch(part)
@@ -121,8 +109,7 @@ def _locate(name: str) -> list[tuple[str | int, int | None]]:
 
 
 def _is_stage(place: tuple, held: dict[str, dict]) -> bool:
-    never = held.get("task", {}).get("phase") in NEVER_RAN
-    return _name_stage(place[-1]) in STAGES and not never
+    return _name_stage(place[-1]) in STAGES and held.get("task", {}).get("phase") not in NEVER_RAN
 
 
 def _name_stage(task: str | int) -> str:

@@ -1,11 +1,11 @@
 """Checks that a cluster has what a placement names: secrets with their keys, volume claims, queues, TrainJobs and GPUs."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from rlready.errors import InputError
-from rlready.placement.placement import TRAIN_JOB, Placement
+from rlready.errors import InputError, one_line
+from rlready.placement.placement import TRAIN_JOB, Placement, list_claims
 from rlready.training import train_job
 
 # Kinds of custom objects, with their API group and product.
@@ -23,10 +23,6 @@ def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tup
     """Looks up everything that a placement names in the Kubernetes API of the current context, or of the pod's own cluster.
 
     Only names, keys and capacities are read; the values of secrets are not kept.
-
-    Args:
-        placement: Where each stage runs.
-        namespace: Where the pods run.
 
     Returns:
         (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and objects that the
@@ -56,9 +52,8 @@ class _Preflight:
             except config.ConfigException:
                 config.load_incluster_config()
         except config.ConfigException as error:
-            raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not looked at") from error
-        self.namespace, self.client = namespace, client
-        self.core = client.CoreV1Api()
+            raise InputError("no kubeconfig here, so secrets, volumes, queues and GPUs were not checked") from error
+        self.namespace, self.client, self.core = namespace, client, client.CoreV1Api()
         self.missing: list[str] = []
         self.doubts: list[str] = []
 
@@ -68,32 +63,37 @@ class _Preflight:
             return get(*arguments, _request_timeout=TIMEOUT)
         except self.client.ApiException as error:
             if error.status == 404:
-                self.missing.append(f"{what} is not there")
+                self.missing.append(f"{what} does not exist")
             else:
-                self.doubts.append(f"{what}: not looked at ({error.status} {error.reason})")
+                self.doubts.append(f"{what}: not checked ({error.status} {error.reason})")
         except Exception as error:  # urllib3's, of a server that does not answer
-            raise InputError(f"the Kubernetes API does not answer ({' '.join(str(error).split())[:200]})") from error
+            raise InputError(f"the Kubernetes API does not answer ({one_line(error)})") from error
         return None
 
     def check_secrets(self, placement: dict[str, Placement]) -> None:
-        for name, (keys, stages) in _list_secrets(placement).items():
+        keys: dict[str, set[str]] = defaultdict(set)
+        for entries in placement.values():
+            for name, variables in entries.secrets.items():
+                keys[name] |= variables.keys()
+        users = _list_users(placement, lambda entries: [*entries.image_pull_secrets, *entries.secrets])
+        for name, stages in users.items():
             secret = self.read(f"secret {name} of {stages}", self.core.read_namespaced_secret, name, self.namespace)
-            absent = sorted(keys - (secret.data or {}).keys()) if secret else []
+            absent = sorted(keys[name] - (secret.data or {}).keys()) if secret else []
             self.missing += [f"secret {name} of {stages} has no key {key}" for key in absent]
 
     def check_claims(self, placement: dict[str, Placement]) -> None:
         get = self.core.read_namespaced_persistent_volume_claim
-        for (name, use), stages in _list_users(placement, _list_claims).items():
+        for (name, use), stages in _list_users(placement, list_claims).items():
             what = f"volume claim {name} of {stages}"
             claim = self.read(what, get, name, self.namespace)
             if not claim or SHARED in claim.spec.access_modes:
                 continue
-            if use == "volume":
+            if use == "train_job":
                 self.missing.append(f"{what} is not {SHARED}, so the pods of a TrainJob cannot share it")
             elif use == "checkpoints":
                 self.doubts.append(f"{what} is not {SHARED}, so one node at a time trains, and the others' pods wait")
             elif use == "volumes" and "ReadOnlyMany" not in claim.spec.access_modes:
-                self.doubts.append(f"{what} is on one node at a time, where the pods of other nodes wait for it")
+                self.doubts.append(f"{what} is on one node at a time, and pods on other nodes wait for it")
 
     def check_objects(self, placement: dict[str, Placement]) -> None:
         custom = self.client.CustomObjectsApi()
@@ -114,10 +114,8 @@ class _Preflight:
         nodes = self.read("nodes", self.core.list_node) if wanting else None
         for stage, entries in wanting.items():
             if nodes and not any(_fits(node, entries) for node in nodes.items):
-                self.doubts.append(
-                    f"no node has {entries.gpus} {entries.accelerator} for {stage} with its labels and taints; "
-                    "pods wait until one comes"
-                )
+                what = f"{entries.gpus} {entries.accelerator} for {stage}"
+                self.doubts.append(f"no node has {what} with its labels and taints; pods wait until there is one")
 
     def check_cache(self) -> None:
         """Checks that no variable of KFP's API server switches caching off; its configuration file cannot be read."""
@@ -127,47 +125,23 @@ class _Preflight:
             return
         variables = {v.name: v.value for container in server.spec.template.spec.containers for v in container.env or []}
         if (variables.get("CACHEENABLED") or "").lower() in ("false", "0", "f"):
-            self.missing.append(
-                f"CACHEENABLED of deployment {KFP[0]} switches caching off, and RL gets its checkpoint from the cache"
-            )
+            text = "switches caching off, and RL gets its checkpoint from the cache"
+            self.missing.append(f"CACHEENABLED of deployment {KFP[0]} {text}")
 
 
-def _list_secrets(placement: dict[str, Placement]) -> dict[str, tuple[set[str], str]]:
-    keys: dict[str, set[str]] = defaultdict(set)
-    users: dict[str, list[str]] = defaultdict(list)
-    for stage, entries in placement.items():
-        for name, variables in (dict.fromkeys(entries.image_pull_secrets, ()) | entries.secrets).items():
-            keys[name] |= set(variables)
-            users[name].append(stage)
-    return {name: (keys[name], ", ".join(stages)) for name, stages in users.items()}
-
-
-def _list_users(placement: dict[str, Placement], name: Callable[[Placement], list[tuple]]) -> dict[tuple, str]:
+def _list_users(placement: dict[str, Placement], name: Callable[[Placement], Iterable[Any]]) -> dict[Any, str]:
     """Returns everything that stages name, each with its stages."""
     users = defaultdict(list)
     for stage, entries in placement.items():
-        for item in name(entries):
+        for item in dict.fromkeys(name(entries)):
             users[item].append(stage)
     return {item: ", ".join(stages) for item, stages in users.items()}
 
 
-def _list_claims(entries: Placement) -> list[tuple[str, str]]:
-    named = {
-        "volume": entries.train_job.get("volume"),
-        "hub_cache": entries.hub_cache,
-        "checkpoints": entries.checkpoints,
-    }
-    return [(claim, use) for use, claim in named.items() if claim] + [(claim, "volumes") for claim in entries.volumes]
-
-
 def _list_objects(entries: Placement) -> list[tuple[str, str]]:
     runtime = (TRAIN_JOB | entries.train_job)["runtime"] if entries.train_job else ""
-    named = {
-        "localqueues": entries.queue,
-        "workloadpriorityclasses": entries.priority,
-        "clustertrainingruntimes": runtime,
-    }
-    return [(kind, name) for kind, name in named.items() if name]
+    named = zip(OBJECTS, (entries.queue, entries.priority, runtime), strict=True)
+    return [(kind, name) for kind, name in named if name]
 
 
 def _fits(node: Any, entries: Placement) -> bool:

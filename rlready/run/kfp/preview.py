@@ -10,12 +10,7 @@ from rlready.stages.plan.plan import Plan
 
 
 def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tuple[list[str], list[str]]:
-    """Estimates what the stages of a run need of the GPUs that its placement gives them.
-
-    Args:
-        parameters: Every parameter of the recipe by its flat name.
-        plan: Made of them.
-        placement: Where the stages run.
+    """Estimates what the stages of a run need of the GPUs that its placement requests.
 
     Returns:
         (lines to show; for each stage that does not fit, a line that says what to change). Both are empty without GPUs.
@@ -64,7 +59,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
 
 
 def _propose_storage(experiment: Experiment, shape: Shape, placement: dict[str, Placement]) -> list[str]:
-    """Returns a line for what training keeps on disk: two checkpoints while one is written, and the base model."""
+    """Returns a line on the disk that training needs: two checkpoints while one is written, and the base model."""
     states = estimate_states(shape, experiment.training, 1)
     checkpoint = states["weights"] + states["optimizer"]
     if experiment.training.lora_rank:  # only the adapters are saved
@@ -72,12 +67,12 @@ def _propose_storage(experiment: Experiment, shape: Shape, placement: dict[str, 
     need = math.ceil((2 * checkpoint + 2 * shape.parameters) / 2**30)
     asked = {stage: placement[stage].storage for stage in ("sft", "rl")}
     short = [f"placement.{stage}.storage: {need}Gi" for stage, size in asked.items() if count_bytes(size) < need * 2**30]
-    proposed = ", ".join(short) or "the placement asks for it"
+    proposed = ", ".join(short) or "which the placement requests"
     return [f"disk        {need} GiB for checkpoints and downloads of sft and rl; {proposed}"]
 
 
 def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
-    """Returns what runs how often, with what its pods ask for."""
+    """Returns a line per stage: how often it runs, and what its pods request."""
     measured, candidates = len(plan.measured), len(plan.candidates) if plan.trains else 0
     tasks = {
         "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1, "rl": candidates,
@@ -87,10 +82,10 @@ def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
     for stage, times in tasks.items():
         entries = placement[stage]
         pods = entries.train_job.get("nodes", 1)
-        asked = [f"{pods} pods"] * (pods > 1) + [f"{entries.gpus} x {entries.accelerator}"] * bool(entries.gpus)
-        asked += [f"{entries.cpus:g} CPUs"] * bool(entries.cpus) + [entries.memory] * bool(entries.memory)
+        requests = [f"{pods} pods"] * (pods > 1) + [f"{entries.gpus} x {entries.accelerator}"] * bool(entries.gpus)
+        requests += [f"{entries.cpus:g} CPUs"] * bool(entries.cpus) + [entries.memory] * bool(entries.memory)
         most = "at most " if stage in ("rl", "benchmark") else ""
-        lines += [f"{stage:<12}{most + str(times):>10} x  {', '.join(asked) or 'the defaults of the cluster'}"]
+        lines += [f"{stage:<12}{most + str(times):>10} x  {', '.join(requests) or 'defaults of the cluster'}"]
     return lines
 
 

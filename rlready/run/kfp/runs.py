@@ -1,51 +1,136 @@
-"""Runs on a KFP server: their state, their Argo workflows, and whether the server caches."""
+"""Runs on a KFP server: started or scheduled, found, and read as Argo workflows."""
 
 import functools
 import json
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import kfp_server_api as api
 
+from rlready.config import fold_parameters, name_fields
 from rlready.errors import InputError
 from rlready.run.kfp.nodes import is_stopped, is_uncached
-from rlready.run.kfp.server import Server, call
+from rlready.run.kfp.package import PIPELINE, describe_package, name_version
+from rlready.run.kfp.server import Server, call, create
 
+DESCRIPTION = (
+    "The report: node Report, its artifact report, tab Visualization. The verdicts: node Gate, its artifact verdicts. What will"
+    " be done, and what it costs: node Plan, its artifact plan."
+)
+UNCACHED = "caching is switched off on this server, and RL refuses a checkpoint that does not come from the cache"
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 STOPPED = ("CANCELING", "CANCELED")
 
 
-def get_run(server: Server, run: str) -> api.V2beta1Run:
-    """Returns a run.
+def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
+    """Uploads a compiled pipeline unless the server has this version of it; returns the ids of the pipeline and the version.
+
+    Args:
+        server: The KFP server.
+        package: The compiled pipeline.
+        recipe: Name of its recipe, part of the version's name.
+    """
+    pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
+    details = {"description": describe_package(package)}
+    listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **server.scope)
+    if listed.pipelines:
+        pipeline = listed.pipelines[0].pipeline_id
+    else:
+        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **details, **server.scope)
+        pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
+    version = name_version(package, recipe)
+    known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
+    if known.pipeline_versions:
+        return pipeline, known.pipeline_versions[0].pipeline_version_id
+    details |= {"name": version, "display_name": version, "pipelineid": pipeline}
+    send = functools.partial(uploads.upload_pipeline_version, **details)
+    return pipeline, create(server.client, send, str(package), "pipeline_version_id")
+
+
+def _select(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def open_experiment(server: Server, name: str) -> str:
+    """Returns the id of the experiment of this name, which is created if there is none."""
+    experiments = api.ExperimentServiceApi(server.client)
+    listed = call(server.client, experiments.experiment_service_list_experiments, filter=_select(name), **server.scope)
+    if listed.experiments:
+        return listed.experiments[0].experiment_id
+    new = api.V2beta1Experiment(display_name=name, **server.scope)
+    return create(server.client, experiments.experiment_service_create_experiment, new, "experiment_id")
+
+
+def start_run(
+    server: Server,
+    version: tuple[str, str],
+    experiment: str,
+    name: str,
+    parameters: dict[str, Any],
+    account: str | None = None,
+    every: str | None = None,
+) -> str:
+    """Starts a run, or a schedule of runs, and returns its id.
+
+    Args:
+        server: The KFP server.
+        version: Ids of the pipeline and of its version.
+        experiment: Id of the experiment.
+        name: Name of the run.
+        parameters: Every parameter by its flat name.
+        account: Kubernetes service account of the pods; defaults to the server's.
+        every: Cron expression of a schedule; one run at a time, and missed ones are skipped.
+    """
+    fields = name_fields()
+    values = {fields[name]: value for name, value in fold_parameters(parameters).items()}
+    common = {
+        "experiment_id": experiment,
+        "display_name": name,
+        "description": DESCRIPTION,
+        "pipeline_version_reference": api.V2beta1PipelineVersionReference(*version),
+        "runtime_config": api.V2beta1RuntimeConfig(parameters=values),
+        "service_account": account,
+    }
+    if every is None:
+        run = api.V2beta1Run(**common)
+        return create(server.client, api.RunServiceApi(server.client).run_service_create_run, run, "run_id")
+    schedule = api.V2beta1RecurringRun(
+        **common,
+        trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron=parse_cron(every))),
+        mode=api.RecurringRunMode.ENABLE,
+        max_concurrency="1",
+        no_catchup=True,
+    )
+    start = api.RecurringRunServiceApi(server.client).recurring_run_service_create_recurring_run
+    return create(server.client, start, schedule, "recurring_run_id")
+
+
+def parse_cron(text: str) -> str:
+    """Returns a cron expression as KFP reads it, with seconds first; the usual five fields start at second 0.
+
+    KFP would read five fields as second, minute, hour, day and month (robfig/cron 1.2).
 
     Raises:
-        InputError: If the server has no such run, or does not answer.
+        InputError: If there are not five or six fields of a cron expression.
     """
+    fields = text.split()
+    if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\d*/,?A-Za-z-]+", field) for field in fields):
+        raise InputError(f"--every {text!r}: expected minute, hour, day, month and weekday, e.g. '0 3 * * 1'")
+    return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+def get_run(server: Server, run: str) -> api.V2beta1Run:
+    """Returns a run; raises InputError if the server has no such run, or does not answer."""
     return call(server.client, api.RunServiceApi(server.client).run_service_get_run, run)
 
 
-def list_newest_runs(server: Server) -> list[str]:
-    """Returns the id of the newest run; empty if there is none.
-
-    Raises:
-        InputError: If the server does not answer, or the account may not list runs.
-    """
-    space = {"namespace": server.namespace} if server.namespace else {}
-    list_runs = api.RunServiceApi(server.client).run_service_list_runs
-    newest = call(server.client, list_runs, sort_by="created_at desc", page_size=1, **space).runs
-    return [run.run_id for run in newest or []]
-
-
 def find_newest_run(server: Server) -> str:
-    """Returns the id of the newest run.
-
-    Raises:
-        InputError: If there is none.
-    """
-    newest = list_newest_runs(server)
-    if not newest:
-        raise InputError(f"{server.host}: has no run to follow")
-    return newest[0]
+    """Returns the id of the newest run, or an empty text; raises InputError if the account may not list runs."""
+    list_runs = api.RunServiceApi(server.client).run_service_list_runs
+    newest = call(server.client, list_runs, sort_by="created_at desc", page_size=1, **server.scope).runs
+    return newest[0].run_id if newest else ""
 
 
 def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
@@ -68,7 +153,7 @@ def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
 
 
 def close_ended_runs(server: Server) -> list[str]:
-    """Ends in MLflow the runs that have ended on a KFP server, and returns their ids; pods that are killed cannot do it."""
+    """Ends in MLflow the runs that have ended on a KFP server, since killed pods cannot; returns their ids."""
     from rlready.tracking.runs import close_dead_runs, find_open_runs
 
     ended = list_ended_runs(server, find_open_runs())
@@ -91,7 +176,8 @@ def read_workflow(server: Server, run: str) -> dict[str, Any] | None:
 def has_cache(server: Server) -> bool | None:
     """Returns whether a server caches, judging by its newest run; None if unknown."""
     try:
-        workflow = read_workflow(server, find_newest_run(server))
+        run = find_newest_run(server)
+        workflow = read_workflow(server, run) if run else None
     except InputError:
         return None
     return None if workflow is None else not is_uncached(workflow)

@@ -1,7 +1,7 @@
-"""A KFP server: how it is found and called, with every failure described in one line.
+"""A KFP server: how it is found and called. Every failure is described in one line.
 
 kfp_server_api is called directly: kfp.Client calls a server that is down five times, with a traceback each, never times out,
-and waits forever for a run that is canceled.
+and waits forever for a canceled run.
 """
 
 import functools
@@ -17,14 +17,14 @@ from urllib.parse import urljoin, urlsplit
 import kfp_server_api as api
 import urllib3
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.run.kfp import credentials
 
 HOSTS = ("KFP_HOST", "KF_PIPELINES_ENDPOINT")
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 60)  # seconds to connect and to answer
-OLDEST = (2, 16)  # the first that takes a package with the choices of its form (kubeflow/pipelines#12607)
-LACKS = {(2, 17): "the form has no dropdowns, choices are typed (kubeflow/pipelines#12839)"}  # before that version
+OLDEST = (2, 16)  # the first that accepts choices in a pipeline's form (kubeflow/pipelines#12607)
+LACKS = {(2, 17): "the form has no dropdowns, choices are typed (kubeflow/pipelines#12839)"}  # before this version
 FAILURES = (api.ApiException, urllib3.exceptions.HTTPError, OSError, ValueError, TypeError, AttributeError)
 REFUSED = (200, 301, 302, 303, 307, 308, 401, 403)  # how a login answers; 200 with a web page
 FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --host http://127.0.0.1:8080"
@@ -32,19 +32,17 @@ FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then --h
 
 @dataclass(frozen=True)
 class Server:
-    """A KFP server that has answered.
-
-    Attributes:
-        host: Its address.
-        client: Client of its API.
-        version: Its version; empty if unknown.
-        namespace: Where runs go; empty on a server for a single user.
-    """
+    """A KFP server that has answered."""
 
     host: str
     client: api.ApiClient
-    version: str
-    namespace: str
+    version: str  # empty if unknown
+    namespace: str  # of its runs; empty on a server for a single user
+
+    @property
+    def scope(self) -> dict[str, str]:
+        """Arguments that select the namespace in a request."""
+        return {"namespace": self.namespace} if self.namespace else {}
 
     def locate(self, page: str) -> str:
         """Returns the address of a page of its UI, e.g. runs/details/ID."""
@@ -67,30 +65,30 @@ def connect(host: str | None = None, namespace: str | None = None) -> Server:
     if not host:
         raise InputError(f"no KFP server: give --host or set KFP_HOST. To reach one inside a cluster: {FORWARD}")
     if urlsplit(host).username is not None:  # not shown
-        raise InputError(f"--host: an address without user and password, please; {credentials.WAYS}")
+        raise InputError(f"--host: expected an address without user and password; {credentials.WAYS}")
     if not re.match(r"https?://[^/\s]+", host):
         raise InputError(f"--host {host}: expected an address that begins with http:// or https://")
     settings = api.Configuration(host=host.rstrip("/"))
-    settings.retries = False  # or urllib3 tries three times, and follows a redirection to a page for people
+    settings.retries = False  # urllib3 would try three times, and follow a redirection to a login page
     settings.ssl_ca_cert = credentials.find_ca()
     client = api.ApiClient(settings)
     health = call(client, _get_health, client, "v2beta1")
     if not isinstance(health, dict) or not health.keys() & {"multi_user", "pipeline_store", "tag_name"}:
         raise InputError(f"{host}: answers, but not as a KFP server does; is it the address of its UI or its API?")
-    # Older servers say their version in the older API only.
+    # Older servers give their version in the older API only.
     version = health.get("tag_name") or (call(client, _get_health, client, "v1beta1") or {}).get("tag_name", "")
     known = read_version(version)
     if known and known < OLDEST:
-        raise InputError(f"{host}: KFP {version} is older than 2.16, the first that takes this package; 2.17 is known best")
+        raise InputError(f"{host}: KFP {version} is older than 2.16, the first that accepts this pipeline")
     if not namespace and health.get("multi_user"):
         if not NAMESPACE_FILE.exists():
-            raise InputError(f"{host}: KFP for several users; say with --namespace where to run, or with KFP_NAMESPACE")
+            raise InputError(f"{host}: KFP for several users; set --namespace or KFP_NAMESPACE")
         namespace = NAMESPACE_FILE.read_text().strip()
     return Server(host.rstrip("/"), client, version if known else "", namespace or "")
 
 
 def read_version(version: str) -> tuple[int, ...] | None:
-    """Returns major and minor version; None if there is none."""
+    """Returns major and minor version; None if they are unknown."""
     known = re.match(r"v?(\d+)\.(\d+)", version)
     return known and tuple(map(int, known.groups()))
 
@@ -102,17 +100,13 @@ def list_lacks(version: str) -> list[str]:
 
 
 def _get_health(client: api.ApiClient, version: str, _request_timeout: Any) -> Any:
-    # Not through the generated model, which leaves the version out.
+    # Not through the generated model, which omits the version.
     return client.call_api(f"/apis/{version}/healthz", "GET", response_type="object",
                            _return_http_data_only=True, _request_timeout=_request_timeout)  # fmt: skip
 
 
 def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
-    """Returns the server's answer; every failure is one line without credentials.
-
-    Raises:
-        InputError: If the server refuses or does not answer.
-    """
+    """Returns the server's answer; raises InputError, in one line without credentials, if it refuses or does not answer."""
     credentials.sign(client)
     for again in (True, False):
         try:
@@ -120,29 +114,24 @@ def call(client: api.ApiClient, method: Callable, *arguments: Any, **options: An
         except FAILURES as error:
             failure = error
         refusal = _find_refusal(failure)
-        # Tokens end while a run is followed. Who refuses has done nothing yet, so asking twice makes nothing twice.
+        # Tokens expire while a run is followed. A refused request had no effect, so a second one creates nothing twice.
         if not (again and refusal and refusal.status in REFUSED and credentials.renew(client)):
-            told = credentials.hide(client, _describe_failure(client, failure))
-            # Not from the failure, which holds headers.
-            raise InputError(f"{client.configuration.host}: {told}")
+            text = credentials.hide(client, _describe_failure(client, failure))
+            raise InputError(f"{client.configuration.host}: {text}")  # not from the failure, which holds headers
 
 
 def _call_once(client: api.ApiClient, method: Callable, *arguments: Any, **options: Any) -> Any:
     answer = method(*arguments, **options)
-    # The API never answers with a page, which the generated models read as an object without anything in it.
+    # The API never answers with a page, which the generated models would read as an empty object.
     if not isinstance(answer, bytes) and "text/html" in (client.last_response.getheader("content-type") or ""):
         raise api.ApiException(status=200, reason="OK")
     return answer
 
 
 def get(server: Server, path: str, query: dict[str, str] | None = None) -> bytes:
-    """Returns the server's answer at a path that the generated client does not know.
-
-    Raises:
-        InputError: If the server refuses or does not answer.
-    """
-    request = functools.partial(server.client.call_api, path, "GET", query_params=list((query or {}).items()),
-                            _preload_content=False)  # fmt: skip
+    """Returns the server's answer at a path that the generated client does not know; raises InputError as `call` does."""
+    parameters = list((query or {}).items())
+    request = functools.partial(server.client.call_api, path, "GET", query_params=parameters, _preload_content=False)
     return call(server.client, lambda **options: request(**options).data)
 
 
@@ -155,14 +144,14 @@ def create(client: api.ApiClient, method: Callable, body: Any, key: str) -> str:
 
 
 def _find_refusal(error: Exception) -> api.ApiException | None:
-    # The generated client fails over an answer without a body while it makes its exception.
+    # The generated client fails on an answer without a body while it makes its exception.
     return next((e for e in (error, error.__context__) if isinstance(e, api.ApiException)), None)
 
 
 def _describe_failure(client: api.ApiClient, error: Exception) -> str:
     refusal = _find_refusal(error)
     if refusal and refusal.status == 0:
-        return _describe_insecure(" ".join(str(refusal.reason).split()))
+        return _describe_insecure(one_line(refusal.reason))
     if refusal:
         return _describe_refusal(client, refusal)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
@@ -174,9 +163,9 @@ def _describe_failure(client: api.ApiClient, error: Exception) -> str:
 
 def _describe_insecure(reason: str) -> str:
     if "mismatch" in reason:
-        return f"its certificate is for another name ({reason}); use the name that it is for"
+        return f"its certificate is for another name ({reason}); use that name"
     if "verify failed" in reason and "expired" not in reason:
-        return f"its certificate is not of a CA that is known here; set {credentials.CA} to the CA's file ({reason})"
+        return f"its certificate is from an unknown CA; set {credentials.CA} to the CA's file ({reason})"
     return f"no secure connection: {reason}"
 
 
@@ -187,11 +176,11 @@ def _describe_refusal(client: api.ApiClient, error: api.ApiException) -> str:
         said = body.get("message") or body.get("error") or ""
     except (ValueError, AttributeError):
         body, said = None, "" if page else said
-    said = f": {' '.join(said.split())[:300]}" if said else ""
+    said = f": {one_line(said, 300)}" if said else ""
     log_in = credentials.advise(client)
     if 300 <= status < 400:
         there = urlsplit(urljoin(client.configuration.host, (error.headers or {}).get("Location")))
-        there = there._replace(query="", fragment="").geturl()  # which hold what a login is known by
+        there = there._replace(query="", fragment="").geturl()  # without what identifies the login
         moved, same, _ = there.partition("/apis/")
         if same:
             return f"redirects ({status}) to {moved}; give that address"
@@ -199,9 +188,9 @@ def _describe_refusal(client: api.ApiClient, error: api.ApiException) -> str:
     if status == 200:
         return f"answers with a web page; either KFP is below a path such as /pipeline, or this is a login: {log_in}"
     if status == 401 or status == 403 and (page or log_in == credentials.WAYS):
-        return f"does not know who asks ({status}){said}; {log_in}"
+        return f"requires a login ({status}){said}; {log_in}"
     if status == 403:
-        return f"does not allow this (403){said}; the token's account needs the right, or --namespace is not its own"
+        return f"does not allow this (403){said}; the token's account needs the permission, or another --namespace"
     if status == 404:
         gate = "" if body else ", with its path, such as https://host/pipeline"
         return f"does not have this (404){said}; is it the address of a KFP server of 2.16 or later{gate}?"

@@ -1,9 +1,9 @@
 """The stages of a run on this machine in containers: `rlready run --image`.
 
-    python -m rlready.run.local.containers RUN    waits for the end of its input, then removes what the run left
+    python -m rlready.run.local.containers RUN    waits for the end of its input, then removes the containers of the run
 
-What a stage may touch is mounted under the path that it has outside: the folder for runs, the hub's cache and, read-only,
-the files that parameters name.
+What a stage needs is mounted under the path that it has outside: the work folder, the hub's cache and, read-only, the files
+that parameters name.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import Mount
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.placement import images
 
 LABEL = "rlready.run"
@@ -28,7 +28,7 @@ PASSED = ("AWS_", "HF_", "MLFLOW_", "OMP_", "RLREADY_", "TOKENIZERS_")  # variab
 def find_image(reference: str) -> str:
     """Returns the id of an image, which is pulled if this machine does not have it.
 
-    The id is part of the cache keys, so a tag that is moved to another image does not return results of the first.
+    The id is part of the cache keys, so a tag that moves to another image does not return results of the first one.
 
     Raises:
         InputError: If it is no reference of an image, no engine answers, or the image cannot be pulled.
@@ -41,15 +41,13 @@ def find_image(reference: str) -> str:
             print(f"{reference} is not on this machine: pulling it", flush=True)
         said = []
         try:
-            # What goes wrong on the way is a line of an answer that began well.
+            # An error on the way is a line of an answer that began with success.
             said = list(client.api.pull(reference, stream=True, decode=True))
             return client.images.get(reference).id
         except APIError as error:
             reason = next((line["error"] for line in said if "error" in line), error.explanation or str(error))
-            raise InputError(
-                f"--image {reference}: cannot be pulled ({' '.join(reason.split())}); check its name, log in to its registry, "
-                "or build it: make images"
-            ) from error
+            remedy = "check its name, log in to its registry, or build it with make images"
+            raise InputError(f"--image {reference}: cannot be pulled ({one_line(reason)}); {remedy}") from error
 
 
 def _connect() -> docker.DockerClient:
@@ -58,19 +56,15 @@ def _connect() -> docker.DockerClient:
         client.ping()
     except DockerException as error:
         where = os.environ.get("DOCKER_HOST", "Docker's own socket")
-        raise InputError(
-            f"--image: no container engine answers at {where}; start Docker, or `podman system service` and set DOCKER_HOST"
-        ) from error
+        remedy = "start Docker, or `podman system service` and set DOCKER_HOST"
+        raise InputError(f"--image: no container engine answers at {where}; {remedy}") from error
     return client
 
 
 def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
-    """Returns kfp.local's runner for containers that see what this process sees, and write files that are the caller's.
+    """Returns kfp.local's runner for containers that see the files of this process and write files that its user owns.
 
-    Args:
-        work: Folder for runs, cache and tracking.
-        run: Folder of this run, which its containers carry as a label.
-        parameters: Every parameter by its flat name.
+    The containers have the run's folder as a label.
     """
     from huggingface_hub.constants import HF_HOME
     from kfp import local
@@ -82,7 +76,7 @@ def make_runner(work: Path, run: Path, parameters: dict[str, Any]) -> Any:
     given = set(_find_paths([parameters, *map(os.environ.get, ("RLREADY_MIRROR", "MLFLOW_TRACKING_SERVER_CERT_PATH"))]))
     given = {path for path in given if not any(path.is_relative_to(folder) for folder in (work, hub))}
     with contextlib.closing(_connect()) as client:
-        # If the engine is rootless, root inside is the caller outside, and every other user is `nobody`.
+        # If the engine is rootless, root inside is the caller outside.
         rootless = any("rootless" in option for option in client.info().get("SecurityOptions") or [])
     return local.DockerRunner(
         environment={k: v for k, v in os.environ.items() if k.startswith(PASSED)} | {"HF_HOME": str(hub)},
@@ -106,10 +100,9 @@ def _find_paths(value: Any) -> Iterator[Path]:
 
 
 def run_container(client: docker.DockerClient, image: str, command: list[str], volumes: dict, **arguments: Any) -> int:
-    """Runs a container, prints what it says, and returns its exit status.
+    """Runs a container, prints its output, and returns its exit status.
 
-    In place of kfp's own, which has the engine remove the container at its end, and takes one that is gone before it could
-    ask for a success.
+    Replaces kfp's own function, which counts a container as a success if the engine has removed it before kfp looks.
     """
     container = client.containers.run(image, command, volumes=volumes, detach=True, **arguments)
     try:
@@ -136,7 +129,7 @@ def main(run: str) -> None:
     sys.stdin.read()
     with contextlib.closing(_connect()) as client:
         for container in client.containers.list(all=True, filters={"label": f"{LABEL}={run}"}):
-            with contextlib.suppress(APIError):  # it has ended by itself
+            with contextlib.suppress(APIError):  # it has ended meanwhile
                 container.remove(force=True)
 
 

@@ -2,10 +2,11 @@
 
     python -m rlready.run.local.local WORK RUN SIDE_BY_SIDE [IMAGE]
 
-`rlready run` starts it with its output in a log file and shows what the events say. It ends when its parent does.
+`rlready run` starts it with its output in a log file, and shows progress from its events. It ends when its parent does.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlready.config import fold_parameters
 from rlready.placement import images
@@ -28,15 +29,8 @@ from rlready.training import checkpoints
 
 
 def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | None = None) -> None:
-    """Sets what pipeline and stages read from their environment.
-
-    Args:
-        work: Folder for runs, cache, checkpoints and tracking.
-        run: Folder of this run, where events go.
-        side_by_side: Candidates at a time, which share the threads.
-        image: Of the stages, if they run in containers.
-    """
-    os.environ.pop(images.IMAGE, None)  # without containers it would hide a change of the source from the cache
+    """Sets the variables that pipeline and stages read; candidates at a time share the threads."""
+    os.environ.pop(images.IMAGE, None)  # without containers, it would hide changes of the source from the cache
     if image:
         os.environ[images.IMAGE] = image
     threads = str(max(1, (os.cpu_count() or 1) // side_by_side))
@@ -69,10 +63,11 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
 
 def _execute(work: Path, run: Path, parameters: dict, image: str | None) -> None:
     from kfp import local
+    from kfp.local import cache
 
     from rlready.pipelines.experiment import experiment
 
-    share_cache(run / storage.TAKEN)
+    cache.LocalCache = make_cache(run / storage.TAKEN)  # kfp.local has no public way to set it
     local.init(
         containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
         pipeline_root=str(work / "artifacts"),
@@ -92,26 +87,56 @@ def _warm_worker() -> Iterator[None]:
         worker.kill()
 
 
-def share_cache(taken: Path) -> None:
-    """Makes kfp.local's cache keys those of the backend, which do not hold the name that a component got when compiled.
+def make_cache(taken: Path) -> type:
+    """Returns kfp.local's cache with the keys of the backend, in which two runs do not compute the same result at a time.
 
-    A component that is used in several places is compiled under several names (comp-sft, comp-sft-2): with them in the key,
-    the second loop would not find the SFT of the first. Image, command and arguments tell the work apart by themselves.
+    The keys leave out the name that a component got when compiled: one that is used twice is compiled as comp-sft and
+    comp-sft-2, and the second loop would not find the SFT of the first. Image, command and arguments are enough.
 
     Args:
-        taken: File that gets every key the run asks for, a line each: what `rlready clean` must keep for it.
+        taken: File that gets every key that the run looks up, one per line: what `rlready clean` must keep for it.
     """
     from kfp.local.cache import LocalCache
 
-    compute = LocalCache.compute_key
+    class SharedCache(LocalCache):
+        def __init__(self, cache_root: str):
+            super().__init__(cache_root)
+            self.names: dict[str, str] = {}
+            self.locks: dict[str, IO] = {}  # of what this run computes; released with the result, or when the run ends
 
-    def compute_key(self: LocalCache, component_name: str, **rest: Any) -> str:
-        key = compute(self, component_name="", **rest)
-        with taken.open("a") as file:  # candidates run side by side; a line this short is written whole
-            file.write(f"{key}\n")
-        return key
+        def compute_key(self, component_name: str, image: str, full_command: list[str], arguments: dict, **rest) -> str:
+            key = super().compute_key("", image, full_command, arguments, **rest)
+            stage = component_name.split("-")[1]
+            candidate = arguments.get("candidate")
+            self.names[key] = f"{stage} of {json.loads(candidate)['candidate_id']}" if candidate else stage
+            with taken.open("a") as file:  # candidates run side by side; a line this short is written whole
+                file.write(f"{key}\n")
+            return key
 
-    LocalCache.compute_key = compute_key
+        def get(self, key: str) -> dict[str, Any] | None:
+            held = super().get(key)
+            if held is not None or key in self.locks:
+                return held
+            lock = open(Path(self.cache_root, f"{key}.lock"), "w")  # noqa: SIM115  closed by `release`
+            if not run_locks.try_lock(lock):
+                message = f"{self.names[key]}: another run in this folder is computing it; waiting for its result"
+                events.emit("cache", None, "waiting", message=message)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self.locks[key] = lock
+            if (held := super().get(key)) is not None:
+                self.release(key)
+            return held
+
+        def put(self, key: str, outputs: dict[str, Any]) -> None:
+            super().put(key, outputs)
+            self.release(key)
+
+        def release(self, key: str) -> None:
+            lock = self.locks.pop(key)
+            Path(lock.name).unlink(missing_ok=True)
+            lock.close()
+
+    return SharedCache
 
 
 def _end_with_parent() -> None:

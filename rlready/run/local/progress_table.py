@@ -1,8 +1,8 @@
-"""What a person sees of a local run: candidates by stages, from the events that the stages write."""
+"""The progress of a run on this machine: a table of candidates and stages, made of the events that the stages write."""
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -15,63 +15,56 @@ STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
 MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
 TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
 BASELINE = "base model"
+LONGEST_NAME = 30  # characters of a candidate's name, so that the table fits 80 columns
+ENOUGH = 0.1  # share of a stage from which its duration is extrapolated
+STYLES = {"running": "yellow", "done": "green", "failed": "bold red", "rejected": "red", "undecided": "magenta"}
+SHOWN = {"waiting": "", "cached": "cached", "skipped": "-", "failed": "FAILED"}
 
 
 @dataclass
 class Cell:
-    """One stage of one candidate.
+    """One stage of one candidate."""
 
-    Attributes:
-        state: waiting, running, done, cached, skipped or failed.
-        begun: When it started.
-        seconds: How long it took.
-        note: Progress while it runs, the decision of a gate.
-    """
+    state: str = "waiting"  # waiting, running, done, cached, skipped or failed
+    begun: float = 0.0  # seconds since the epoch
+    seconds: float = 0.0  # how long it took
+    share: float = 0.0  # the part of its work that is done while it runs
+    note: str = ""  # its speed while it runs, e.g. 1,200 tokens/s; the decision of a gate
 
-    state: str = "waiting"
-    begun: float = 0.0
-    seconds: float = 0.0
-    note: str = ""
+    def draw(self) -> Text:
+        """Returns what the table shows."""
+        style = STYLES.get(self.note, STYLES.get(self.state, "dim"))
+        if self.state == "running":
+            return Text(f"> {f'{self.share:.0%}' if self.note else _show_clock(time.time() - self.begun)}", style)
+        done = self.note or f"{self.seconds:.0f} s"
+        return Text(done if self.state == "done" else SHOWN[self.state], style)
 
 
 @dataclass
 class ProgressTable:
-    """The state of a run, fed with events.
-
-    Attributes:
-        plan: What is going to happen.
-        workers: Candidates that run at a time.
-        begun: When the run started.
-        cells: By candidate and stage; the base model is the candidate BASELINE.
-        failures: Messages of failed stages.
-        lost: What MLflow did not take, as the first stage that noticed says it; empty if nothing.
-        written: Paths of the report's files, once there.
-        current: A stage before or after the sweep that is running.
-        judged: Whether the gate has begun.
-    """
+    """The state of a run, fed with events."""
 
     plan: Plan
-    workers: int = SIDE_BY_SIDE
-    begun: float = field(default_factory=time.time)
-    cells: dict = field(default_factory=dict)
-    failures: list = field(default_factory=list)
-    lost: str = ""
-    written: dict = field(default_factory=dict)
-    current: str = "starting"
+    workers: int = SIDE_BY_SIDE  # candidates that run at a time
 
     def __post_init__(self):
+        self.begun = time.time()
+        self.failures: list[str] = []  # messages of failed stages
+        self.lost = ""  # why MLflow lost data, according to the first stage that noticed
+        self.written: dict[str, str] = {}  # paths of the report's files, once they exist
+        self.current = "starting"  # a running stage before or after the sweep
+        self.judged = False  # whether the gate has begun
         self.stages = STAGES if self.plan.trains else STAGES[: STAGES.index("rl")]
         self.rows = [BASELINE] * bool(self.plan.base) + [c.candidate_id for c in self.plan.candidates]
-        self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}
+        self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}  # of BASELINE too
         for stage in ("gate", "rl"):
             if (BASELINE, stage) in self.cells:
                 self.cells[BASELINE, stage].state = "skipped"
-        self.judged = False
-        self.found = []  # lines on what came from the cache, until they are read
+        self.found: list[str] = []  # lines on what came from the cache, until they are read
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
-        """Takes in new events and returns a line for each that is worth one."""
+        """Takes in the new events of a file and returns the lines that tell of them."""
         if not path.exists():
             return []
         with path.open() as file:
@@ -88,30 +81,39 @@ class ProgressTable:
         return said
 
     def take(self, event: dict) -> str | None:
-        """Takes in one event."""
+        """Takes in one event; returns a line about it if it is worth one."""
         stage, state = event["stage"], event["state"]
         if state == "lost":
             told, self.lost = self.lost, self.lost or event["message"]
             return None if told else self.lost
+        if state == "waiting":
+            return event["message"]
         if state == "written":
             self.written = {name: event[name] for name in ("html", "markdown", "records", "verdicts")}
             return None
         if state == "failed":
-            who = f"{stage} of {event['candidate']}" if event["candidate"] else stage
-            self.failures.append(f"{who}: {event['message']}")
-        if event["candidate"] is None and state == "progress":
-            self.current = f"{stage} {event['done'] / max(event['total'], 1):.0%}"
-            return None
+            where = f"{stage} of {event['candidate']}" if event["candidate"] else stage
+            self.failures.append(f"{where}: {event['message']}")
         if event["candidate"] is None:
-            self.current = stage if state == "started" else ""
-            if stage in ("gate", "report") and state == "started":
-                self.judged = True
-                self._infer_cached(self.rows, self.stages if stage == "report" else MEASURING)
-            return f"{stage} {state}" if state != "started" else None
+            return self._take_single(event)
         row = self._find_row(event)
-        if (row, stage) not in self.cells:  # the base model's benchmark, where no RL follows and nothing is scored
+        # The base model has no benchmark if no RL follows.
+        return self._take_candidate(row, event) if (row, stage) in self.cells else None
+
+    def _take_single(self, event: dict) -> str | None:
+        """Takes in an event of a stage that runs once."""
+        stage, state = event["stage"], event["state"]
+        if state == "progress":
+            self.current = f"{stage} {_count_share(event):.0%}"
             return None
-        cell = self.cells[row, stage]
+        self.current = stage if state == "started" else ""
+        if stage in ("gate", "report") and state == "started":
+            self.judged = True
+            self._infer_cached(self.rows, self.stages if stage == "report" else MEASURING)
+        return f"{stage} {state}" if state != "started" else None
+
+    def _take_candidate(self, row: str, event: dict) -> str | None:
+        stage, state, cell = event["stage"], event["state"], self.cells[row, event["stage"]]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
             loop = TRAINING if self.judged else MEASURING
@@ -121,18 +123,16 @@ class ProgressTable:
                 self._mark_cached(row, earlier)
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
-            cell.note = f"{event['done'] / max(event['total'], 1):.0%} {rate} {event['unit']}/s"
+            cell.share, cell.note = _count_share(event), f"{rate} {event['unit']}/s"
         elif state == "decided":
             cell.state, cell.note = "done", event["decision"]
             if not event["proceed"]:
                 for later in self.stages[self.stages.index("gate") + 1 :]:
                     self.cells[row, later].state = "skipped"
             return f"{row}: {event['decision']}: {event['reason']}"
-        elif state == "finished":
-            cell.state, cell.seconds = "done", event["seconds"]
-            if stage != "gate":
-                cell.note = ""
-                return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
+        elif state == "finished" and stage != "gate":
+            cell.state, cell.seconds, cell.note = "done", event["seconds"], ""
+            return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
         elif state == "stopped":
             return f"{row}: {TITLES[stage]} had {event['message']}"
         elif state in ("failed", "skipped"):
@@ -141,70 +141,85 @@ class ProgressTable:
         return None
 
     def _find_row(self, event: dict) -> str:
-        """Until the gate has judged, the candidate that is the base model stands for it; what is measured holds for all."""
+        """Until the gate has judged, the candidate that is the base model means the base model, which is measured for all."""
         base = self.plan.base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
         return BASELINE if base else event["candidate"]
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
-            # What was measured of a model holds for its other candidates too, and came from no cache.
+            # A candidate that shares the model of another one is measured with it, and not taken from the cache.
             if not (row in self.plan.shared and stage in MEASURING):
                 self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
-        """A stage from the cache writes no event: it is known by what comes after it."""
+        """A stage from the cache writes no event: it is known from the stages that follow it."""
         for row in rows:
-            cells = [self.cells[row, stage] for stage in stages]
-            if fresh and any(cell.state not in ("waiting", "skipped") for cell in cells):
+            if fresh and any(self.cells[row, stage].state not in ("waiting", "skipped") for stage in stages):
                 continue
             for stage in stages:
                 self._mark_cached(row, stage)
 
     def estimate_rest(self) -> float:
-        """Returns the seconds left: measured means where a stage has run, the plan's guess scaled to them elsewhere."""
-        measured = {s: [c.seconds for (_, t), c in self.cells.items() if t == s and c.state == "done"] for s in self.stages}
-        guesses = {s: e["seconds"] for s, e in self.plan.estimate.items()} | {"gate": 1.0}
+        """Returns the seconds left, from the means of the stages measured in this run.
+
+        Other stages count as the plan estimates them, scaled by how much longer the measured ones took than estimated.
+        """
+        measured = self._measure()
+        guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else 1.0
         expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
         rest = 0.0
         for (_, stage), cell in self.cells.items():
+            elapsed = time.time() - cell.begun
             if cell.state == "waiting":
                 rest += expected[stage]
+            elif cell.state == "running" and cell.share >= ENOUGH:
+                rest += elapsed * (1 - cell.share) / cell.share
             elif cell.state == "running":
-                rest += max(0.0, expected[stage] - (time.time() - cell.begun))
+                rest += max(0.0, expected[stage] - elapsed)
         return rest / self.workers
 
+    def _measure(self) -> dict[str, list[float]]:
+        """Returns the seconds that each stage took, or will take if it has run long enough to say."""
+        found: dict[str, list[float]] = {stage: [] for stage in self.stages}
+        for (_, stage), cell in self.cells.items():
+            if cell.state == "done":
+                found[stage].append(cell.seconds)
+            elif cell.state == "running" and cell.share >= ENOUGH:
+                found[stage].append((time.time() - cell.begun) / cell.share)
+        return found
+
+    def describe_running(self) -> list[str]:
+        """Returns a text for each stage that is running, and for the time left: an estimate until each stage was measured."""
+        lines = [self.current] if self.current else []
+        for (row, stage), cell in self.cells.items():
+            if cell.state == "running":
+                done = f"{cell.share:.0%}, {cell.note}" if cell.note else _show_clock(time.time() - cell.begun)
+                lines.append(f"{TITLES[stage]} of {row}: {done}")
+        measured = self._measure()
+        left = {stage for (_, stage), cell in self.cells.items() if cell.state in ("waiting", "running") and stage != "gate"}
+        mark = "" if all(measured[stage] for stage in left) else " (estimate)"
+        return [*lines, f"about {_show_clock(self.estimate_rest())} to go{mark}"]
+
     def draw(self) -> Table:
-        """Returns the rich table to show."""
-        elapsed = _clock(time.time() - self.begun)
-        caption = f"{elapsed} so far, about {_clock(self.estimate_rest())} to go"
-        if self.current:
-            caption = f"{self.current} | {caption}"
-        table = Table(caption=caption, caption_justify="left", pad_edge=False, box=None)
+        """Returns the rich table to show, at most 80 columns wide."""
+        *running, rest = self.describe_running()
+        caption = "\n".join([*running, f"{_show_clock(time.time() - self.begun)} so far, {rest}"])
+        table = Table(caption=Text(caption), caption_justify="left", pad_edge=False, box=None)
         table.add_column("candidate", no_wrap=True)
         for stage in self.stages:
-            table.add_column(TITLES[stage], no_wrap=True, min_width=11)
+            table.add_column(TITLES[stage], no_wrap=True, min_width=8)
         for row in self.rows:
-            table.add_row(Text(row), *(_draw_cell(self.cells[row, stage]) for stage in self.stages))
+            name = row if len(row) <= LONGEST_NAME else f"{row[: LONGEST_NAME // 2 - 1]}…{row[-LONGEST_NAME // 2 :]}"
+            table.add_row(Text(name), *(self.cells[row, stage].draw() for stage in self.stages))
         return table
 
 
-def _draw_cell(cell: Cell) -> Text:
-    if cell.state == "running":
-        return Text(f"> {cell.note or _clock(time.time() - cell.begun)}", style="yellow")
-    if cell.state == "done":
-        style = {"rejected": "red", "undecided": "magenta"}.get(cell.note, "green")
-        return Text(cell.note or f"{cell.seconds:.0f} s", style=style)
-    shown = {
-        "waiting": ("", "dim"),
-        "cached": ("cached", "dim"),
-        "skipped": ("-", "dim"),
-        "failed": ("FAILED", "bold red"),
-    }
-    return Text(*shown[cell.state])
+def _count_share(event: dict) -> float:
+    return event["done"] / max(event["total"], 1)
 
 
-def _clock(seconds: float) -> str:
+def _show_clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -12,19 +12,12 @@ from rlready.records.outcome import AFTER_RL, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stages.plan.checks import check_values
 
-COMPARED = ("decision", "proceed", "propensity", "audited", "numbers")  # another version may word the reason otherwise
+COMPARED = ("decision", "proceed", "propensity", "audited", "numbers")  # not the reason: its wording may change
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """One candidate's verdict, as it was and as it is now.
-
-    Attributes:
-        outcome: The candidate.
-        before: The stored verdict.
-        after: The recomputed one.
-        differs: Names of the fields that differ.
-    """
+    """One candidate's verdict, as stored and as recomputed, with the names of the fields that differ."""
 
     outcome: Outcome
     before: Verdict
@@ -33,11 +26,7 @@ class Replayed:
 
 
 def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
-    """Recomputes every verdict.
-
-    Args:
-        run: The past run.
-        changes: Texts such as `gate_min_pass_at_k=0.6`; without any, the verdicts must come out as they were.
+    """Recomputes every verdict, with changes such as `gate_min_pass_at_k=0.6`; without any, the verdicts must stay the same.
 
     Raises:
         InputError: If a change is not one of the gate's parameters.
@@ -48,8 +37,7 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
         if change.partition("=")[0] not in gate:
             raise InputError(f"--set {change}: expected key=value with a key of {', '.join(gate)}")
     experiment = parse_parameters(given | parse_overrides(changes))
-    wrong = check_values(experiment)
-    if wrong:
+    if wrong := check_values(experiment):
         raise InputError("\n".join(wrong))
     replayed = []
     drawn_by = next((o.verdict.drawn_by for o in run.outcomes if o.verdict and o.verdict.drawn_by), None)
@@ -57,7 +45,7 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     for outcome, after in zip(run.outcomes, decided, strict=True):
         before = outcome.verdict
         if before is None:
-            raise InputError(f"{outcome.candidate.candidate_id}: the run has no verdict on it")
+            raise InputError(f"{outcome.candidate.candidate_id}: has no verdict in this run")
         after_then = dataclasses.replace(after, numbers=_keep_stored(after.numbers, before.numbers))
         differs = [name for name in COMPARED if getattr(before, name) != getattr(after_then, name)]
         replayed.append(Replayed(outcome, before, after, differs))
@@ -71,6 +59,6 @@ def _keep_stored(numbers: GateNumbers, stored: GateNumbers) -> GateNumbers:
 
 
 def strip(outcome: Outcome) -> Outcome:
-    """Returns the outcome as the gate saw it: without what failed later."""
+    """Returns the outcome as the gate saw it: without a later failure."""
     later = outcome.failure and outcome.failure.stage in AFTER_RL
     return dataclasses.replace(outcome, failure=None) if later else outcome

@@ -1,7 +1,7 @@
-"""Locks of the runs in a work folder: each holds one in its own folder, which the system releases if its process dies.
+"""Locks of the runs in a work folder: each run holds one in its own folder, which the system releases if its process dies.
 
-A run that is killed cannot end its runs in MLflow; the next run, or the interrupted `rlready run`, does. All runs share one
-more lock, of the work folder; `rlready clean` takes it exclusively.
+A run that is killed cannot end its runs in MLflow; the next run, or the interrupted `rlready run`, does. All runs also share
+the lock of the work folder, which `rlready clean` takes exclusively.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from rlready.errors import InputError
 from rlready.tracking.runs import close_dead_runs
@@ -27,13 +28,24 @@ def hold(run: Path) -> Iterator[None]:
     """Holds the lock of a run until the block ends."""
     path, new = run / LOCK, run / f".{LOCK}"
     with open(new, "w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks, where no run counts as dead
+        with contextlib.suppress(OSError):  # a file system without locks, in which no run counts as dead
             fcntl.flock(file, fcntl.LOCK_EX)
         new.rename(path)  # visible only once it is held
         try:
             yield
         finally:
             path.unlink()
+
+
+def try_lock(file: IO) -> bool:
+    """Locks an open file; returns False if another process holds its lock. A file system without locks counts as free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 @contextlib.contextmanager
@@ -50,18 +62,17 @@ def claim(work: Path) -> Iterator[None]:
     """Holds the lock of a work folder exclusively; a run that starts meanwhile waits.
 
     Raises:
-        InputError: If a run is alive there, or the file system cannot tell.
+        InputError: If a run is alive in it, or the file system has no locks.
     """
     with open(work / SHARED, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             running = ", ".join(sorted(path.parent.name for path in work.glob(f"*/{LOCK}") if not _is_free(path)))
-            raise InputError(f"{running or 'a run'} is at work in {work}; wait for its end, or stop it") from error
+            raise InputError(f"{running or 'a run'} is running in {work}; wait until it ends, or stop it") from error
         except OSError as error:
-            raise InputError(
-                f"{work}: this file system has no locks ({error}), so whether a run is at work there cannot be known"
-            ) from error
+            unknown = "so it cannot be known whether a run is running in it"
+            raise InputError(f"{work}: this file system has no locks ({error}), {unknown}") from error
         yield
 
 

@@ -1,7 +1,7 @@
-"""The contents of a work folder, their size, and what no kept run needs.
+"""The contents of a work folder, their size, and what can be removed because no kept run needs it.
 
-A run records the keys that it looked up in kfp.local's cache. Entries that no kept run looked up, and outputs that only these
-name, can be removed: if needed again, they are computed again.
+A run records the keys that it looks up in kfp.local's cache. Entries that no kept run looked up, and outputs that only these
+entries name, can be removed: if needed again, they are computed again.
 """
 
 import json
@@ -15,27 +15,19 @@ from rlready.errors import InputError
 
 CACHE, ARTIFACTS, CHECKPOINTS = "cache", "artifacts", "checkpoints"  # folders in a work folder
 FOLDERS = (CACHE, ARTIFACTS, CHECKPOINTS)
-TAKEN = "cache_keys.txt"  # in the folder of a run: the keys that it asked the cache for
-PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start, and once it has ended well
+TAKEN = "cache_keys.txt"  # in the folder of a run: the keys that it looked up
+PARAMETERS, RESULT = "parameters.json", "outcomes.json"  # in it from the start, and once the run has finished
 
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What can be removed from a work folder.
+    """What can be removed from a work folder: entries and outputs."""
 
-    Attributes:
-        kept: Folders of the runs that are kept, the newest first.
-        others: Folders of the other runs, of which reports and logs stay.
-        entries: Files of the cache.
-        outputs: Files and folders that only those name, and checkpoints of abandoned trainings.
-        size: Bytes of all that.
-    """
-
-    kept: list[Path]
-    others: list[Path]
-    entries: list[Path]
-    outputs: list[Path]
-    size: int
+    kept: list[Path]  # folders of the runs to keep, newest first
+    others: list[Path]  # folders of the other runs, whose reports and logs stay
+    entries: list[Path]  # files of the cache
+    outputs: list[Path]  # files and folders that only those name, and checkpoints of abandoned trainings
+    size: int  # bytes of entries and outputs
 
     def remove(self) -> None:
         """Removes everything, entries first: an entry without its outputs would be a hit without a result."""
@@ -46,13 +38,20 @@ class Leftovers:
 
 
 def make_private(*folders: Path) -> None:
-    """Creates folders that no other user may enter; existing folders and the files below keep their modes."""
+    """Creates folders that no other user may enter; existing folders and their files keep their modes.
+
+    Raises:
+        InputError: If a folder cannot be created.
+    """
     for folder in folders:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: this folder cannot be created ({error.strerror})") from error
 
 
 def measure(folder: Path) -> int:
-    """Returns the bytes of all files below a folder, or of a file; what disappears meanwhile counts 0."""
+    """Returns the bytes of a file, or of all files below a folder; what disappears meanwhile counts 0."""
     try:
         if not folder.is_dir() or folder.is_symlink():
             return folder.lstat().st_size
@@ -70,10 +69,10 @@ def find_leftovers(work: Path, keep: int) -> Leftovers:
 
     Args:
         work: The folder.
-        keep: How many of the last finished runs to keep. Later ones that did not finish are kept too: they can go on.
+        keep: How many of the last finished runs to keep; later unfinished ones, which can be resumed, are kept too.
 
     Raises:
-        InputError: If it is no work folder, or it is not known what a run that is to be kept needs.
+        InputError: If there is no run, or it is unknown what a kept run needs.
     """
     kept, others = _choose_kept(work, keep)
     keys = {key for run in kept for key in _read_keys(run)}
@@ -88,7 +87,7 @@ def _choose_kept(work: Path, keep: int) -> tuple[list[Path], list[Path]]:
     begun = sorted(work.glob(f"*/{PARAMETERS}"), key=lambda path: path.stat().st_mtime, reverse=True)
     runs = [path.parent for path in begun]
     if not runs:
-        raise InputError(f"{work}: no run here, so nothing to keep or to remove; --work names the folder of `rlready run`")
+        raise InputError(f"{work}: no run here; --work is the folder of `rlready run`")
     finished = [number for number, run in enumerate(runs, 1) if (run / RESULT).exists()]
     count = finished[keep - 1] if len(finished) >= keep else len(runs)
     return runs[:count], runs[count:]
@@ -99,17 +98,15 @@ def _read_keys(run: Path) -> list[str]:
     if path.exists():
         return path.read_text().split()
     if (run / RESULT).exists():
-        raise InputError(
-            f"{run.name}: run by an earlier version, so it is not known what it needs; run it once more, which is kept then"
-        )
-    return []  # stopped before it asked for anything
+        raise InputError(f"{run.name}: run by an earlier version, so it is not known what it needs; run it again to keep it")
+    return []  # stopped before it looked anything up
 
 
 def _list_outputs(entry: Path) -> Iterator[Path]:
     """Yields the paths of the outputs that an entry of the cache names."""
     try:
         held = [*json.loads(entry.read_text()).values()]
-    except (OSError, ValueError):  # gone, or half written: a miss for kfp
+    except (OSError, ValueError):  # gone or incomplete, which is a miss for kfp
         return
     while held:
         value = held.pop()
@@ -122,7 +119,7 @@ def _list_outputs(entry: Path) -> Iterator[Path]:
 
 
 def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
-    """Yields what lies in a folder and neither is, holds, nor lies in anything needed."""
+    """Yields what is in a folder and neither is needed, nor contains, nor is part of anything needed."""
     above = {parent for path in needed for parent in path.parents}
     for path in sorted(folder.glob("*")):
         if path in above:
@@ -132,7 +129,7 @@ def _find_unneeded(folder: Path, needed: set[Path]) -> Iterator[Path]:
 
 
 def _find_given_up(folder: Path, since: Path) -> Iterator[Path]:
-    """Yields checkpoints written before the oldest kept run began; later trainings may still be resumed."""
+    """Yields checkpoints written before the oldest kept run began; later ones may still be resumed."""
     begun = since.stat().st_mtime
     for path in sorted(folder.glob("*")):
         if max(p.stat().st_mtime for p in (path, *path.glob("*"))) < begun:
