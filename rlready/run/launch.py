@@ -7,7 +7,6 @@ processes (training/processes.py) or several pods (training/train_job.py).
 """
 
 import argparse
-import array
 import dataclasses
 import importlib
 import json
@@ -205,9 +204,7 @@ def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
     killed = failures.count_kills()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
-        # The child writes to this process's standard output and error.
-        files = array.array("i", [1, 2])
-        connection.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+        socket.send_fds(connection, [b"."], [1, 2])  # the child writes to this process's standard output and error
         connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     # Without an answer, the process that sends it is dead.

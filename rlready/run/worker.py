@@ -1,6 +1,5 @@
 """The warm worker of a run on this machine: python -m rlready.run.worker SOCKET. See launch.py."""
 
-import array
 import json
 import os
 import signal
@@ -46,9 +45,7 @@ def _attend(connection: socket.socket) -> None:
     """In a fork: runs one stage in another fork, and kills it if the client ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.settimeout(None)
-    files = array.array("i")
-    _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(2 * files.itemsize))
-    files.frombytes(ancillary[0][2])
+    _, files, _, _ = socket.recv_fds(connection, 1, 2)
     stage, arguments = json.loads(connection.makefile("rb").readline())
     child = os.fork()
     if child == 0:

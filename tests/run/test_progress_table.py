@@ -1,11 +1,15 @@
 """The table says what runs, what is done, and what came from the cache and therefore wrote no event."""
 
+import io
 import json
+import re
+import time
 
 import pytest
+from rich.console import Console
 
 from rlready.config.recipes import load_recipe
-from rlready.run.local.progress_table import BASELINE, ProgressTable
+from rlready.run.local.progress_table import BASELINE, STAGES, Cell, ProgressTable
 from rlready.stages.plan.plan import make_plan
 
 
@@ -15,7 +19,7 @@ def table():
 
 
 def tell(table, stage, candidate, state, **details):
-    return table.take({"time": 0.0, "stage": stage, "candidate": candidate, "state": state, **details})
+    return table.take({"time": 0.0, "stage": stage, "candidate": candidate, "state": state} | details)
 
 
 def states(table, row):
@@ -96,3 +100,49 @@ def test_what_came_from_the_cache_is_a_line_before_that_of_the_event_that_shows_
     cached = [f"{BASELINE}: SFT", f"{BASELINE}: Predictors", f"{row}: SFT"]
     assert lines == [*(f"{cell} from the cache" for cell in cached), f"{row}: Predictors failed: out of memory"]
     assert table.read(events) == []
+
+
+def test_what_runs_is_described_and_the_time_left_is_an_estimate_until_it_was_measured(table):
+    row, now = table.rows[2], time.time()
+    tell(table, "sft", row, "started", time=now - 10)
+    assert table.describe_running()[1] == f"SFT of {row}: 0:10" and table.describe_running()[-1].endswith("go (estimate)")
+    tell(table, "sft", row, "progress", done=1, total=4, rate=1234.5, unit="tokens")
+    assert table.describe_running()[1] == f"SFT of {row}: 25%, 1,234 tokens/s"
+    for stage in ("sft", "predictors", "rl", "benchmark"):
+        assert table.describe_running()[-1].endswith("(estimate)")
+        tell(table, stage, row, "finished", seconds=20.0)
+    assert re.fullmatch(r"about \d+:\d\d to go", table.describe_running()[-1])
+
+
+def test_the_time_left_follows_the_speed_of_what_runs(table):
+    """Half of a stage that has taken 100 seconds takes 100 more, whatever the plan expected of this machine."""
+    for cell in table.cells.values():
+        cell.state = "skipped"
+    row = table.rows[2]
+    table.cells[row, "sft"].state = "waiting"
+    tell(table, "sft", row, "started", time=time.time() - 100)
+    tell(table, "sft", row, "progress", done=2, total=4, rate=1.0, unit="tokens")
+    assert table.estimate_rest() * table.workers == pytest.approx(100, rel=0.01)
+
+
+def test_the_table_fits_80_columns_and_names_stay_apart(table):
+    names = [f"my-own-experiment-with-a-long-name-{number}x32-lr0.001-s0" for number in range(3)]
+    table.rows = [*names, table.rows[0]]
+    states = [
+        Cell("running", 0.0, share=1.0, note="1 tokens/s"),
+        Cell("done", seconds=123456.0),
+        Cell("done", note="undecided"),
+    ]
+    table.cells = {(row, stage): cell for row in table.rows for stage, cell in zip(STAGES, [*states, *states[:2]], strict=True)}
+    table.current = ""
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(table.draw())
+    lines = console.file.getvalue().splitlines()
+    assert all(title in lines[0] for title in ("candidate", "SFT", "Predictors", "Gate", "RL", "Benchmark"))
+    shown = [line.split()[0] for line in lines[1:4]]
+    assert len(set(shown)) == 3 and all(line.count("…") == 1 and "123456 s" in line for line in lines[1:4])
+
+
+def test_a_candidate_that_another_run_computes_is_said(table):
+    message = "sft of a: another run in this folder is computing it; waiting for its result"
+    assert tell(table, "cache", None, "waiting", message=message) == message

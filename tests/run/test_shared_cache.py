@@ -1,0 +1,60 @@
+"""Two runs in one work folder: what one of them is computing, the other waits for and takes from the cache."""
+
+import json
+import threading
+
+import pytest
+
+from rlready.run.local.local import make_cache
+from rlready.runtime import events
+
+
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    """Returns the caches of two runs, as two processes have them, and a function that returns the events."""
+    monkeypatch.setenv(events.FILE, str(tmp_path / "events.jsonl"))
+    (tmp_path / "events.jsonl").touch()
+    made = [make_cache(tmp_path / name)(str(tmp_path / "cache")) for name in ("first.txt", "second.txt")]
+    return *made, lambda: [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+
+
+def compute_key(cache, component="comp-sft", candidate="a"):
+    arguments = {"candidate": json.dumps({"candidate_id": candidate})}
+    return cache.compute_key(component_name=component, image="i", full_command=["c"], arguments=arguments, env_vars={})
+
+
+def test_the_second_run_waits_for_the_result_of_the_first_and_says_so(caches, tmp_path):
+    first, second, read_events = caches
+    key, found = compute_key(first), []
+    assert first.get(key) is None and compute_key(second) == key
+    waiting = threading.Thread(target=lambda: found.append(second.get(key)), daemon=True)
+    waiting.start()
+    waiting.join(timeout=1)
+    assert waiting.is_alive() and not found
+    first.put(key, {"seconds": 1.0})
+    waiting.join(timeout=30)
+    assert found == [{"seconds": 1.0}]
+    (event,) = read_events()
+    assert event["state"] == "waiting" and event["message"].startswith("sft of a: another run in this folder is computing")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{key}.json"]
+
+
+def test_the_second_run_computes_what_the_first_one_left_unfinished(caches):
+    first, second, read_events = caches
+    key = compute_key(first)
+    assert first.get(key) is None
+    first.locks[key].close()  # as the system does when a process dies
+    compute_key(second)
+    assert second.get(key) is None and not read_events()
+
+
+def test_other_candidates_wait_for_nothing(caches):
+    first, second, read_events = caches
+    assert first.get(compute_key(first)) is None and second.get(compute_key(second, candidate="b")) is None
+    assert not read_events()
+
+
+def test_a_stage_that_is_used_twice_has_one_key_and_every_key_is_noted(caches, tmp_path):
+    first, *_ = caches
+    keys = [compute_key(first, name) for name in ("comp-sft", "comp-sft-2")]
+    assert keys[0] == keys[1] and (tmp_path / "first.txt").read_text().split() == keys

@@ -1,0 +1,42 @@
+"""Where a command starts: a work folder that is none, no temporary folder, another locale, modules of the user."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.kfp_server import rlready
+
+
+@pytest.mark.parametrize("below", ["", "/runs"])
+def test_a_work_folder_that_is_a_file_is_one_line(tmp_path, monkeypatch, capsys, below):
+    (tmp_path / "file").write_text("mine")
+    assert rlready(monkeypatch, "run", "--work", f"{tmp_path}/file{below}") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"rlready: --work {tmp_path}/file{below}: {tmp_path}/file is a file; expected a folder for runs"
+
+
+def test_a_folder_for_temporary_files_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert rlready(monkeypatch, "run", "--work", str(tmp_path / "runs")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"rlready: TMPDIR: {tmp_path / 'none'} is no folder") and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("utf8", "message"),
+    [("0", "the locale's encoding is ANSI_X3.4-1968, but files are UTF-8; set PYTHONUTF8=1"), ("1", "--work none: no such")],
+)
+def test_a_locale_that_is_not_utf_8_is_one_line(utf8, message):
+    command = [sys.executable, "-m", "rlready.cli", "clean", "--work", "none"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": utf8}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith(f"rlready: {message}")
+
+
+def test_modules_of_the_folder_where_a_run_starts_are_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('a module of the user was imported')")
+    assert rlready(monkeypatch, "clean", "--work", str(tmp_path / "none")) == 2
+    command = [sys.executable, "-m", "rlready.run.launch", "--help"]  # as every process of a run is started
+    assert subprocess.run(command, cwd=tmp_path, env=os.environ).returncode == 0
