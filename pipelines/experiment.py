@@ -1,21 +1,21 @@
-"""The DAG: plan, curate; sft and predictors of every candidate; the gate; sft, rl and benchmark of the approved; report.
+"""The DAG: plan, curate; SFT and predictors of every candidate; gate; SFT, RL and benchmark of the approved; report.
 
     plan -> curate -> measure-candidates -> gate -> train-approved -> report
 
-One definition is compiled for a cluster and run on a laptop. Each loop sits in a nested pipeline that gets its values as
-inputs, because that is the form that both kfp.local and the backend execute; candidates cross a loop as JSON strings, because
-numbers become floats there. The report stands in the root graph, where a reader of KFP's UI finds it, even if none is
-approved: `whole_loop` says how. kfp.local cannot do that, so there `conclude` leaves train-approved out.
+One definition is compiled for a cluster and run on a laptop. Each loop is in a nested pipeline that gets its values as
+inputs, which both kfp.local and the backend can execute. Candidates cross a loop as JSON strings, because numbers would become
+floats. The report is in the root graph, where a reader of KFP's UI finds it, even if no candidate is approved (see
+`whole_loop`). kfp.local cannot do that, so `conclude` leaves train-approved out there.
 
-The base model is measured once, as the first item of the first loop: two tasks that measure it would be one cached artifact,
-and the backend refuses a task that gets one artifact twice. Nothing is a branch's output (no OneOf): the backend takes a
-branch that came wholly from the cache for one that never ran.
+The base model is measured once, as the first item of the first loop: two tasks that measure it would return one cached
+artifact, and the backend refuses a task that gets one artifact twice. No output comes from a branch (OneOf), because the
+backend treats a branch that came wholly from the cache as one that never ran.
 
-The gate judges the whole sweep at once, because a budget needs a ranking. Each winner's model has to come back after that:
-a model cannot be looked up by name at run time, and iterating over a list of artifacts is not implemented. So the second
-loop asks for the same SFT again, gets it from KFP's cache, and the edge from SFT to RL is an ordinary, typed one. RL compares
-the digest in the record of what it got with the one that the gate judged, so a run without caching fails instead of training
-another model.
+The gate judges the whole sweep at once, because a budget needs a ranking. After that, RL needs the model of each approved
+candidate, but a model cannot be looked up by name at run time, and loops over lists of artifacts are not implemented. So the
+second loop runs the same SFT again, which comes from KFP's cache, and the edge from SFT to RL is an ordinary, typed one. RL
+compares the digest of its model with the one that the gate judged, so a run without caching fails instead of training another
+model.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from rlready.config import SECTIONS, list_form, list_parameters, name_fields
 from rlready.placement.placement import read_parallelism, read_placement
 from rlready.placement.pods import with_placement
 
-# Compiled for a cluster, the tasks of a stage go where the recipe's placement says.
+# If compiled for a cluster, the tasks of a stage request what the recipe's placement says.
 plan, curate, sft, predictors = with_placement(plan), with_placement(curate), with_placement(sft), with_placement(predictors)
 gate, rl, benchmark, report = with_placement(gate), with_placement(rl), with_placement(benchmark), with_placement(report)
 
@@ -48,7 +48,7 @@ def measure_candidates(
     sft_settings: str,
     predictors_settings: str,
 ) -> List[dsl.Artifact]:  # noqa: UP006
-    """Takes every candidate through SFT and the predictors and collects what was measured."""
+    """Runs SFT and the predictors for every candidate and collects the measurements."""
     with dsl.ParallelFor(candidates, name="candidates", parallelism=read_parallelism()) as candidate:
         tuned = sft(candidate=candidate, settings=sft_settings, data=data).set_display_name("SFT")
         measured = predictors(
@@ -62,9 +62,9 @@ def measure_candidates(
 
 
 def whole_loop() -> contextlib.AbstractContextManager:
-    """Returns what stands around a loop that may be empty: on a cluster a loop of one.
+    """Returns what surrounds a loop that may be empty: on a cluster, a loop of one.
 
-    The backend fails a task that collects from an empty loop, but collects nothing from one in another loop's iteration
+    The backend fails a task that collects from an empty loop, unless the loop is inside another loop's iteration
     (driver/resolve.go:753 and :975). kfp.local would make a list of lists.
     """
     return dsl.ParallelFor(["once"], name="once") if read_placement() else contextlib.nullcontext()
@@ -78,7 +78,7 @@ def train_approved(
     rl_settings: str,
     benchmark_settings: str,
 ) -> List[dsl.Artifact]:  # noqa: UP006
-    """Takes every approved candidate through RL and the benchmark and collects the results."""
+    """Runs RL and the benchmark for every approved candidate and collects the results."""
     with whole_loop(), dsl.ParallelFor(approved, name="approved", parallelism=read_parallelism()) as item:
         tuned = sft(candidate=item.candidate, settings=sft_settings, data=data).set_display_name("SFT (cached)")
         trained = rl(
@@ -111,8 +111,8 @@ def conclude(
     judged: dsl.Input[dsl.Artifact],
     baseline: dsl.Input[dsl.Artifact],
 ):
-    """Trains the approved where there are any, and reports: for kfp.local, which has no output of an empty loop."""
-    with dsl.If(anyone == "yes", name="somebody-approved"):
+    """Trains the approved candidates, if any, and reports: for kfp.local, which has no output of an empty loop."""
+    with dsl.If(anyone == "yes", name="at-least-one-approved"):
         trained = train_approved(
             approved=approved,
             data=data,
@@ -120,11 +120,11 @@ def conclude(
             rl_settings=rl_settings,
             benchmark_settings=benchmark_settings,
         ).set_display_name("Train the approved")
-        told = report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
-        told.set_display_name("Report").set_caching_options(False)
-    with dsl.Else(name="nobody-approved"):
-        told = report(parameters=parameters, judged=judged, baseline=baseline)
-        told.set_display_name("Report").set_caching_options(False)
+        made = report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
+        made.set_display_name("Report").set_caching_options(False)
+    with dsl.Else(name="none-approved"):
+        made = report(parameters=parameters, judged=judged, baseline=baseline)
+        made.set_display_name("Report").set_caching_options(False)
 
 
 def build(*arguments: Any) -> None:
@@ -148,7 +148,7 @@ def build(*arguments: Any) -> None:
     judged = gate(settings=planned.outputs["gate"], measured=measured.output).set_display_name("Gate")
     # A benchmark that cannot run should be known before RL, not after.
     judged.after(baseline)
-    # On a cluster a cached task does not say where its outputs are, and verdicts are to be told in every run; it takes seconds.
+    # On a cluster a cached task does not show where its outputs are, and every run shall show its verdicts; it takes seconds.
     judged.set_caching_options(read_placement() is None)
     del settings["predictors_settings"]
     training = {"approved": judged.outputs["approved"], "data": data, **settings}
@@ -163,7 +163,7 @@ def build(*arguments: Any) -> None:
 
 
 def _write_signature() -> tuple[inspect.Signature, str]:
-    """Returns what kfp reads of the pipeline: names, types, defaults and texts of its form, which stand in config only."""
+    """Returns what kfp reads of the pipeline: names, types, defaults and texts of its form, which only config defines."""
     form = list_form().values()
     taken = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = [inspect.Parameter(p.name, taken, default=p.default, annotation=p.type) for p in form]
@@ -172,7 +172,7 @@ def _write_signature() -> tuple[inspect.Signature, str]:
 
 
 def _describe() -> str:
-    """Returns what KFP's UI shows of the pipeline, as Markdown in a panel that does not scroll; then every parameter."""
+    """Returns the description in KFP's UI, as Markdown for a panel that does not scroll; then every parameter."""
     sections = {field[:1]: name.partition("_")[0] for name, field in name_fields().items()}
     about = {section: (inspect.getdoc(kind) or "").partition(". ")[0].rstrip(".") for section, kind in SECTIONS.items()}
     numbered = [f"{number}. {name}: {about.get(name, 'all other parameters')}" for number, name in sections.items()]

@@ -207,7 +207,7 @@ class ProgressTable:
         """Returns the rich table to show, at most 80 columns wide."""
         *running, rest = self.describe_running()
         caption = "\n".join([*running, f"{_show_clock(time.time() - self.begun)} so far, {rest}"])
-        table = Table(caption=Text(caption), caption_justify="left", pad_edge=False, box=None)
+        table = Table(caption=Text(caption), caption_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None)
         table.add_column("candidate", no_wrap=True)
         for stage in self.stages:
             table.add_column(TITLES[stage], no_wrap=True, min_width=8)
