@@ -2,7 +2,7 @@
 
 A run on a laptop has about twenty stages, each with ten seconds of imports. `rlready run` starts one warm worker; a stage
 sends it its arguments over a Unix socket, and the worker forks a child that writes to the stage's standard output. On a
-cluster each stage is a pod, and a stage of one candidate runs in a child of the pod's process. Training may take several
+cluster each stage is a pod, and each stage of a candidate runs in a child of the pod's process. Training may take several
 processes (training/processes.py) or several pods (training/train_job.py).
 """
 

@@ -1,1 +1,1 @@
-"""A run on a Kubeflow cluster: the pipeline as a package, where its stages go, the server that runs it, and what it needs."""
+"""Runs on a Kubeflow cluster: the pipeline as a package, the server that runs it, progress, limits and checks."""

@@ -55,7 +55,9 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
     experiment, texts = parse_parameters(parameters), package.stat().st_size
     held = len(json.dumps(parameters))
     if held > PARAMETERS:
-        raise InputError(f"parameters: {held // KIB} KiB of JSON, of {PARAMETERS // KIB} allowed on a cluster; shorten them")
+        raise InputError(
+            f"parameters: {held // KIB} KiB of JSON, of {PARAMETERS // KIB} allowed on a cluster; shorten the texts"
+        )
     candidates = expand_sweep(experiment.sweep)
     count = len(candidates)
     # The base model, if there is one; settings; and checkpoints, each once for all its seeds.

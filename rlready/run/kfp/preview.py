@@ -1,4 +1,4 @@
-"""What a run on a cluster would take: memory of its GPUs, hours, and the tasks that would be submitted."""
+"""Preview of a run on a cluster: memory of its GPUs, hours, and the tasks that would be submitted."""
 
 import math
 
@@ -24,7 +24,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
     room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
 
-    shape = plan.shape
+    shape = plan.shape  # for mypy, which forgets it inside a function
 
     def estimate(experiment: Experiment) -> dict[str, GpuRequest]:
         return {
@@ -36,12 +36,12 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     experiment = parse_parameters(parameters)
     needs = estimate(experiment)
     lines = [f"model       {plan.shape.parameters / 1e9:.2f} billion parameters ({plan.shape_source})"]
-    lines += ["stage         tokens a candidate  GPUs  GB of each (estimate)  H100-hours a candidate (estimate)"]
+    lines += ["stage         tokens per candidate  GPUs  GB of each (estimate)  H100-hours per candidate (estimate)"]
     wrong = []
     for stage, need in needs.items():
         parts = " + ".join(f"{name} {size / 1e9:.0f}" for name, size in need.parts.items() if size >= 5e8)
         hours = f"{_round(need.hours[0])} to {_round(need.hours[1])}"
-        lines += [f"  {stage:<12}{tokens[stage]:>18,}{gpus[stage]:>6}{need.memory / 1e9:>11.0f}{hours:>34}"]
+        lines += [f"  {stage:<12}{tokens[stage]:>20,}{gpus[stage]:>6}{need.memory / 1e9:>11.0f}{hours:>36}"]
         lines += [f"              = {parts}" + (f"; {need.note}" if need.note else "")]
         if room[stage] and need.memory > room[stage]:
             remedies = find_remedies(experiment, estimate, stage, room[stage])
@@ -65,8 +65,8 @@ def _propose_storage(experiment: Experiment, shape: Shape, placement: dict[str, 
     if experiment.training.lora_rank:  # only the adapters are saved
         checkpoint -= 2 * shape.parameters
     need = math.ceil((2 * checkpoint + 2 * shape.parameters) / 2**30)
-    asked = {stage: placement[stage].storage for stage in ("sft", "rl")}
-    short = [f"placement.{stage}.storage: {need}Gi" for stage, size in asked.items() if count_bytes(size) < need * 2**30]
+    sizes = {stage: count_bytes(placement[stage].storage) for stage in ("sft", "rl")}
+    short = [f"placement.{stage}.storage: {need}Gi" for stage, size in sizes.items() if size < need * 2**30]
     proposed = ", ".join(short) or "which the placement requests"
     return [f"disk        {need} GiB for checkpoints and downloads of sft and rl; {proposed}"]
 

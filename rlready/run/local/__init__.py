@@ -1,1 +1,1 @@
-"""A run on this machine: kfp.local in a process of its own, the progress table, its containers, its verdicts again."""
+"""Runs on this machine: kfp.local in a process of its own, progress, cache, containers, storage and replay."""

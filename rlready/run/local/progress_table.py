@@ -64,7 +64,7 @@ class ProgressTable:
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
-        """Takes in the new events of a file and returns the lines that tell of them."""
+        """Takes in the new events of a file and returns a line for each that is worth one."""
         if not path.exists():
             return []
         with path.open() as file:
@@ -75,8 +75,8 @@ class ProgressTable:
             self.offset += sum(len(line.encode()) for line in lines)
         said = []
         for line in lines:
-            told = self.take(json.loads(line))
-            said += self.found + ([told] if told else [])
+            text = self.take(json.loads(line))
+            said += self.found + ([text] if text else [])
             self.found = []
         return said
 
@@ -84,8 +84,8 @@ class ProgressTable:
         """Takes in one event; returns a line about it if it is worth one."""
         stage, state = event["stage"], event["state"]
         if state == "lost":
-            told, self.lost = self.lost, self.lost or event["message"]
-            return None if told else self.lost
+            known, self.lost = self.lost, self.lost or event["message"]
+            return None if known else self.lost
         if state == "waiting":
             return event["message"]
         if state == "written":
