@@ -7,11 +7,9 @@ would make every light stage a third slower to start.)
 
 from rlready.config.data import SUBSETS, Base, Curate, Sweep
 from rlready.config.experiment import SECTIONS, Experiment
-from rlready.config.knob import knob
+from rlready.config.parameter import Parameter, coerce, knob
 from rlready.config.parameters import (
-    Parameter,
     check_keys,
-    coerce,
     complete_parameters,
     find_faults,
     fold_parameters,

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from rlready.config.knob import knob
+from rlready.config.parameter import knob
 
+# Of each parameter the default and its text, then its source and bounds.
+# fmt: off
 SUBSETS = ("random", "shortest", "longest", "mixed")
 
 
@@ -14,15 +16,14 @@ class Base:
     model: str = knob(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         "Base model: a hub id, a local folder, or builtin:list-machine; empty: none, to rank finished checkpoints without RL",
-        "the smallest chat model whose GSM8K answers are sometimes right",
-        form=True,
+        "the smallest chat model whose GSM8K answers are sometimes right", form=True,
     )
     revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The candidates: the product of the lists, or the explicit list when that is not empty."""
+    """The candidates: the product of the lists, or the explicit list if it is not empty."""
 
     epochs: list = knob(
         [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turning point", form=True
@@ -33,18 +34,15 @@ class Sweep:
     seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
     candidates: list = knob(
         [],
-        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints, e.g."
-        " {model: ./ckpt, name: mine}",
+        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints,"
+        " e.g. {model: ./ckpt, name: mine}",
         "empty: the grid is used",
         form=True,
         example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
     )
     attempts: dict = knob(
-        {},
-        "Failed candidates to retry, with the number of the attempt, e.g. {random-64x4-lr0.001-s0: 2}",
-        "a failure stays in the cache, as a result does",
-        form=True,
-        example={"example": {"random-64x4-lr0.001-s0": 2}},
+        {}, "Failed candidates to retry, with the number of the attempt, e.g. {random-64x4-lr0.001-s0: 2}",
+        "a failure stays in the cache, as a result does", form=True, example={"example": {"random-64x4-lr0.001-s0": 2}},
     )
 
 
@@ -55,10 +53,8 @@ class Curate:
     sft_data: str = knob(
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, if there is neither"
-        " SFT nor RL",
-        "the smallest public set with worked solutions",
-        form=True,
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, without SFT and RL",
+        "the smallest public set with worked solutions", form=True,
     )
     rl_data: str = knob(
         "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough", form=True
@@ -66,8 +62,7 @@ class Curate:
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
         "Evaluation problems, same forms, several with commas (math_500, aime_2025); names are those of benchmarks.yaml first",
-        "test split of the default data",
-        form=True,
+        "test split of the default data", form=True,
     )
     predictor_data: str = knob(
         "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough", form=True
@@ -82,70 +77,54 @@ class Curate:
         [], "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]", "the run's own always are"
     )
     contamination_ngram: int = knob(
-        4,
-        "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
-        "measured",
-        least=0,
+        4, "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
+        "measured", least=0,
     )
     contamination_overlap: float = knob(
-        0.6,
-        "Minimum share of an evaluation problem's n-grams, with equal numbers, at which a training problem is removed",
-        "measured: 56 of 60 near matches are the same problem (make near-matches)",
-        least=0,
-        most=1,
+        0.6, "Minimum share of an evaluation problem's n-grams, with equal numbers, at which a training problem is removed",
+        "measured: 56 of 60 near matches are the same problem (make near-matches)", least=0, most=1,
     )
     near_duplicates: float = knob(
-        0.8,
-        "Minimum similarity (Jaccard, of 5-word shingles) of near-duplicates: dropped, or kept on one side; 0: off",
-        "measured",
-        least=0,
-        most=1,
+        0.8, "Minimum similarity (Jaccard, 5-word shingles) of near-duplicates: dropped, or kept on one side; null or 0: off",
+        "measured", least=0, most=1, off=0,
     )
     traces: str = knob(
-        "all",
-        "all, or verified: only traces whose final answer is the given one",
-        "the data as it is",
-        choices=("all", "verified"),
+        "all", "all, or verified: only traces whose final answer is the given one",
+        "the data as it is", choices=("all", "verified"),
     )
-    min_tokens: int = knob(0, "Minimum tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
-    max_tokens: int = knob(0, "Maximum tokens of a trace, by the base model's tokenizer; 0: no limit", "no limit", least=0)
+    min_tokens: int = knob(
+        0, "Minimum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
+    )
+    max_tokens: int = knob(
+        0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
+    )
     match: str = knob(
-        "examples",
-        "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
-        "paper: subsets of equal size",
-        choices=("examples", "tokens"),
+        "examples", "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
+        "paper: subsets of equal size", choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
-        0.0, "Minimum pass rate of an RL problem, of the base model's samples; 0: no limit", "no filter", least=0, most=1
+        0.0, "Minimum pass rate of the base model on an RL problem; null or 0 disables it", "no filter", least=0, most=1, off=0
     )
     max_pass_rate: float = knob(
-        1.0, "Maximum pass rate of an RL problem, of the base model's samples; 1: no limit", "no filter", least=0, most=1
+        1.0, "Maximum pass rate of the base model on an RL problem; null or 1 disables it", "no filter", least=0, most=1, off=1
     )
     pass_rate_samples: int = knob(
-        8,
-        "Samples of the base model per problem, if the pass rate is limited",
-        "the group of GRPO; 0.18 standard error",
-        least=1,
+        8, "Samples of the base model per problem, if the pass rate is limited",
+        "the group of GRPO; 0.18 standard error", least=1,
     )
-    sft_examples: int = knob(0, "Maximum SFT examples; 0: all (a builtin source needs a number)", "all of the data", least=0)
+    sft_examples: int = knob(0, "Maximum SFT examples; null or 0: all (a builtin source needs a number)", "all", least=0, off=0)
     heldout_problems: int = knob(
-        256,
-        "SFT problems held out for the generalization loss; without RL, at most this many",
-        "standard error about 2% of the loss",
-        least=1,
+        256, "SFT problems held out for the generalization loss; without RL, at most this many",
+        "standard error about 2% of the loss", least=1,
     )
     rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
     predictor_problems: int = knob(
-        128,
-        "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
-        "paper: every benchmark; this costs less",
-        least=1,
+        128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
+        "paper: every benchmark; this costs less", least=1,
     )
     benchmark_problems: int = knob(
-        512,
-        "Evaluation problems for the benchmark, apart from the predictors'; at most this many of each of several",
-        "about 2 points",
-        least=1,
+        512, "Evaluation problems for the benchmark, apart from the predictors'; at most this many of each of several",
+        "about 2 points", least=1,
     )
     seed: int = knob(0, "Seeds every split and subset", "convention")
 
@@ -156,5 +135,5 @@ class Curate:
 
     @property
     def needs_pass_rates(self) -> bool:
-        """Whether curate samples from the base model, and so wants what sampling wants."""
+        """Whether curate samples from the base model, and so depends on the sampling parameters."""
         return self.min_pass_rate > 0 or self.max_pass_rate < 1

@@ -2,13 +2,11 @@
 
 import dataclasses
 import difflib
-import json
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from rlready.config.experiment import SECTIONS, Experiment
+from rlready.config.parameter import Parameter, coerce
 from rlready.errors import InputError
 
 SETTINGS = "settings"  # the field of the KFP form that holds the parameters without a field of their own
@@ -21,113 +19,26 @@ RENAMED = {
 }
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One flat parameter of the pipeline: its name, type, default, texts and bounds, as `knob` declares them."""
-
-    name: str
-    type: type
-    default: Any
-    description: str
-    source: str = ""
-    form: bool = True
-    example: Any = None
-    choices: tuple = ()
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    off: float | None = None
-
-    def find_fault(self, value: Any) -> str:
-        """Returns what is wrong with a value of the declared type; nothing if it lies within the bounds."""
-        if self.choices and value not in self.choices:
-            return f"{self.name}: {value!r} is none of {', '.join(map(str, self.choices))}"
-        least, above, most = self.least, self.above, self.most
-        low = (least is None or value >= least) and (above is None or value > above)
-        if low and (most is None or value <= most):
-            return ""
-        if most is not None:
-            return f"{self.name}: {value} lies outside {f'({above}' if least is None else f'[{least}'}, {most}]"
-        if above is not None:
-            return f"{self.name}: {value} must be > {above}"
-        return f"{self.name}: {value} must be {'0 or more' if least == 0 else f'at least {least}'}"
-
-
 def list_parameters() -> dict[str, Parameter]:
     """Returns every parameter by its flat name, in the order of the sections."""
     listed = {}
     for section, kind in SECTIONS.items():
         instance = kind()
         for item in dataclasses.fields(kind):
-            name = f"{section}_{item.name}"
-            default = getattr(instance, item.name)
+            name, default = f"{section}_{item.name}", getattr(instance, item.name)
             listed[name] = Parameter(name, type(default), default, **item.metadata)
     return listed
 
 
-def coerce(parameter: Parameter, value: Any) -> Any:
-    """Returns the value in the parameter's declared type.
-
-    Args:
-        parameter: What is being set.
-        value: A Python value, or the text of one.
-
-    Returns:
-        The value; whole floats become ints and ints become floats if the type asks for it (KFP sends numbers as doubles), and
-        None the number that disables the threshold.
-
-    Raises:
-        InputError: If the value is not of the declared type.
-    """
-    kind, original = parameter.type, value
-    value = parameter.off if value is None else value
-    if isinstance(value, str) and kind is not str:
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            if kind is list:
-                value = [parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
-    value = restore_integers(value) if kind in (list, dict) else value
-    if kind is float and type(value) is int:
-        value = float(value)
-    if kind is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        quoted = f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
-        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
-    return value
-
-
-def restore_integers(value: Any) -> Any:
-    """Returns lists and objects with their whole floats as ints: KFP's structs know doubles only, and trainers want ints."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [restore_integers(item) for item in value]
-    if isinstance(value, dict):
-        return {key: restore_integers(item) for key, item in value.items()}
-    return value
-
-
-def parse_scalar(text: str) -> Any:
-    """Returns the JSON value of a text, or the text itself."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
-    """Returns every parameter by its flat name, in its declared type; what is not given takes its default.
+    """Returns every parameter by its flat name, in its declared type; the others take their defaults.
 
     Args:
-        given: Values by flat name, or by that of their field in the KFP form; those under `settings` count as if they stood
-            beside the others, and the form's own example as nothing.
+        given: Values by flat name, or by the field's name in the KFP form. Those under `settings` count like the others; an
+            example of the form counts as not given.
 
     Raises:
-        InputError: For an unknown name (with the nearest known one), one that stands in both places, or a wrong type.
+        InputError: For an unknown name (with the nearest known one), one that is given twice, or a wrong type.
     """
     known, plain = list_parameters(), {field: name for name, field in name_fields().items()}
     flat = {plain.get(name, name): value for name, value in given.items()}
@@ -154,7 +65,7 @@ def list_form() -> dict[str, Parameter]:
     others = {name: parameter.default for name, parameter in listed.items() if not parameter.form}
     text = "All other parameters by their names, as `rlready run --help` lists them"
     shown = {name: parameter for name, parameter in listed.items() if parameter.form}
-    return shown | {SETTINGS: Parameter(SETTINGS, dict, others, text, "the recipe")}
+    return shown | {SETTINGS: Parameter(SETTINGS, dict, others, text, "the recipe", form=True)}
 
 
 def name_fields() -> dict[str, str]:
@@ -172,13 +83,7 @@ def fold_parameters(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_keys(where: str, given: dict, known: Iterable[str]) -> None:
-    """Raises InputError if a mapping holds an unknown key, with the nearest known one.
-
-    Args:
-        where: What the message begins with.
-        given: The mapping.
-        known: The keys that it may hold.
-    """
+    """Raises InputError, which begins with `where`, if a mapping holds an unknown key; it names the nearest known one."""
     known = list(known)
     for key in given:
         if key not in known:
@@ -188,14 +93,7 @@ def check_keys(where: str, given: dict, known: Iterable[str]) -> None:
 
 
 def parse_parameters(given: dict[str, Any]) -> Experiment:
-    """Returns the experiment that parameters describe; their bounds are checked by plan.
-
-    Args:
-        given: Values by flat name, or as the form has them; what is missing takes its default.
-
-    Raises:
-        InputError: For an unknown name (with the nearest known one) or a wrong type.
-    """
+    """Returns the experiment that parameters describe, see `complete_parameters`; plan checks their bounds."""
     values = complete_parameters(given)
     return Experiment(
         **{

@@ -21,18 +21,14 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, overrides: list[str]) -> dict:
-    """Reads a recipe and applies `key=value` overrides.
+    """Returns every parameter of a recipe by its flat name, with what `--set` changes.
 
     Args:
-        name: A shipped recipe, or the path of a YAML file.
-        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
-
-    Returns:
-        Every parameter by its flat name, paths with the user's home in the place of `~`;
-        in a recipe of one's own they are relative to its file.
+        name: A shipped recipe, or the path of a YAML file, to which the paths in it are relative.
+        overrides: See `parse_overrides`.
 
     Raises:
-        InputError: If the recipe does not exist or holds something unknown or of the wrong type.
+        InputError: If the recipe does not exist, or a parameter is unknown or of the wrong type.
     """
     path, recipe = read_recipe(name)
     given = recipe.get("parameters") or {}
@@ -44,11 +40,7 @@ def load_recipe(name: str, overrides: list[str]) -> dict:
 
 
 def change(given: dict, overrides: list[str]) -> dict:
-    """Returns every parameter by its flat name: what is given, then what `--set` changes, with `~` in paths expanded.
-
-    Raises:
-        InputError: If a change is none, or a value is of the wrong type.
-    """
+    """Returns every parameter by its flat name: the given ones with what `--set` changes, and `~` in paths expanded."""
     changed = parse_overrides(overrides)
     return complete_parameters({key: expand_home(value) for key, value in (given | changed).items()})
 
@@ -57,10 +49,10 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
     """Returns what `--set` changes, by name.
 
     Args:
-        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text is taken as it stands.
+        overrides: Texts such as `gate_k=16`; the value is YAML, as in a recipe, and a text needs no quotes.
 
     Raises:
-        InputError: If one is not key=value, or its key or value is none.
+        InputError: If one is not key=value, the key is unknown, or the value is of the wrong type.
     """
     changed = {}
     for override in overrides:
@@ -76,11 +68,7 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
 
 
 def find_origins(name: str | None, overrides: list[str]) -> dict[str, str]:
-    """Returns where each parameter that somebody gave was given: `--set`, or the file of the recipe, if there is one.
-
-    Raises:
-        InputError: If the recipe does not exist.
-    """
+    """Returns where each given parameter comes from: `--set`, or the file of the recipe."""
     changed = {override.partition("=")[0]: "--set" for override in overrides}
     if name is None:
         return changed
@@ -89,21 +77,11 @@ def find_origins(name: str | None, overrides: list[str]) -> dict[str, str]:
 
 
 def resolve(key: str, value: Any, folder: Path) -> Any:
-    """Returns a parameter of a recipe with paths that are relative to the recipe's folder made relative to the current one."""
+    """Returns a parameter with paths relative to the recipe's folder made relative to the current one."""
     if key == "curate_sources" and isinstance(value, dict):
-        return {
-            name: entry | {"path": resolve("curate_sft_data", entry["path"], folder)}
-            if isinstance(entry, dict) and "path" in entry
-            else entry
-            for name, entry in value.items()
-        }
+        return {name: _resolve_item(entry, "path", folder) for name, entry in value.items()}
     if key == "sweep_candidates" and isinstance(value, list):
-        return [
-            item | {"model": resolve("base_model", item["model"], folder)}
-            if isinstance(item, dict) and "model" in item
-            else item
-            for item in value
-        ]
+        return [_resolve_item(item, "model", folder) for item in value]
     if key in PATHS and isinstance(value, list):
         return [resolve(key, item, folder) for item in value]
     if key not in PATHS or not isinstance(value, str):
@@ -115,8 +93,13 @@ def resolve(key: str, value: Any, folder: Path) -> Any:
     )
 
 
+def _resolve_item(item: Any, name: str, folder: Path) -> Any:
+    held = isinstance(item, dict) and name in item
+    return item | {name: resolve("base_model", item[name], folder)} if held else item
+
+
 def expand_home(value: Any) -> Any:
-    """Returns a value with the user's home in the place of `~` at the beginning of paths, also of those with commas between."""
+    """Returns a value with the user's home instead of `~` at the beginning of paths, also of several with commas."""
     if isinstance(value, str):
         return re.sub(r"(?:(?<=,)|^)(\s*)~(?=/)", lambda found: f"{found[1]}{Path.home()}", value)
     if isinstance(value, list):
@@ -127,17 +110,17 @@ def expand_home(value: Any) -> Any:
 
 
 def describe_recipe(name: str) -> str:
-    """Returns the name of a recipe with what it says of itself."""
+    """Returns the name of a recipe with its description."""
     path, recipe = read_recipe(name)
     shown = path.stem if path.parent == FOLDER else name
     return ": ".join(filter(None, (shown, str(recipe.get("description") or ""))))
 
 
 def read_recipe(name: str) -> tuple[Path, dict]:
-    """Returns the file of a recipe and what it holds: description, parameters and placement, as they stand there.
+    """Returns the file of a recipe and its description, parameters and placement as written.
 
     Raises:
-        InputError: If there is no such recipe, or it holds other keys.
+        InputError: If there is no such recipe, or it has other keys.
     """
     path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name).expanduser()
     if not path.is_file():

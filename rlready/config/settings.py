@@ -1,4 +1,4 @@
-"""What a stage is told of the recipe: the parameters that it reads, and what plan found, as JSON: the key of its cache."""
+"""The settings of a stage, which are the key of its cache: the parameters that it reads and what plan found, as JSON."""
 
 import dataclasses
 import functools
@@ -71,7 +71,7 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
 
 
 def write_settings(experiment: Experiment, stage: str, more: dict | None = None) -> str:
-    """Returns the JSON settings of one stage: what it reads and nothing else, so that another change leaves its cache valid.
+    """Returns the JSON settings of a stage: only what it reads, so that other changes leave its cache valid.
 
     Args:
         experiment: Every section.
@@ -89,10 +89,7 @@ def write_settings(experiment: Experiment, stage: str, more: dict | None = None)
 
 
 def read_settings(text: str) -> SimpleNamespace:
-    """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`; what plan added as it is.
-
-    A parameter that the stage was not given is no attribute.
-    """
+    """Returns a stage's settings, e.g. `.sft.batch_size`, from the JSON of `write_settings`, with attributes for these only."""
     sections = json.loads(text).items()
     return SimpleNamespace(**{name: _restore(name, held) if name in SECTIONS else held for name, held in sections})
 
@@ -105,7 +102,7 @@ def _restore(section: str, held: dict[str, Any]) -> Any:
 
 @functools.cache
 def _narrow(section: type, names: tuple[str, ...]) -> type:
-    """Returns the class of a section with some of its parameters only: a default would hide that another one is read."""
+    """Returns the class of a section with some of its parameters only; a default would hide that another one is read."""
     items = {name: item for name, item in vars(section).items() if not name.startswith("__")}
     methods = {name: item for name, item in items.items() if inspect.isfunction(item) or isinstance(item, property)}
     return dataclasses.make_dataclass(section.__name__, names, namespace=methods, frozen=True)

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from rlready.config.knob import knob
+from rlready.config.parameter import knob
+
+# Of each parameter the default and its text, then its source and bounds.
+# fmt: off
 
 
 @dataclass(frozen=True)
@@ -11,14 +14,12 @@ class Sft:
 
     batch_size: int = knob(32, "SFT examples per optimizer step, over all devices", "laptop miniature", least=1)
     per_device_batch_size: int = knob(
-        0,
-        "SFT examples that one device takes at once; 0: all of its share of the batch",
-        "nothing to save in a small model",
-        least=0,
+        0, "SFT examples that one device takes at once; 0: all of its share of the batch",
+        "a small model has nothing to save", least=0,
     )
     packing: bool = knob(
         False,
-        "Put several examples into one row, each attending to itself only (needs a GPU and flash-attn); a batch counts rows",
+        "Pack several examples into one row, each attending to itself only (needs a GPU and flash-attn); a batch counts rows",
         "TRL default",
     )
     trainer_overrides: dict = knob({}, "Passed on to TRL's SFTConfig", "escape hatch")
@@ -29,20 +30,16 @@ class Training:
     """What SFT and RL share: which weights are trained, and over how many devices."""
 
     lora_rank: int = knob(
-        0,
-        "Rank of LoRA adapters on every linear layer, merged into the checkpoint; 0: all weights",
-        "paper: all weights",
-        least=0,
+        0, "Rank of LoRA adapters on every linear layer, merged into the checkpoint; 0: all weights",
+        "paper: all weights", least=0,
     )
     processes: int = knob(0, "Training processes; 0: one per GPU, or one without GPUs", "accelerate's own default", least=0)
     zero_stage: int = knob(
-        0,
-        "DeepSpeed ZeRO stage: 2 shards optimizer and gradients, 3 the weights too, 0: no DeepSpeed",
-        "fits one device",
-        choices=(0, 2, 3),
+        0, "DeepSpeed ZeRO stage: 2 shards optimizer and gradients, 3 the weights too, 0: no DeepSpeed",
+        "fits one device", choices=(0, 2, 3),
     )
     gradient_checkpointing: bool = knob(
-        False, "Compute activations again in the backward pass instead of keeping them", "a third slower, for large models"
+        False, "Recompute activations in the backward pass instead of keeping them", "a third slower; for large models"
     )
 
 
@@ -51,22 +48,18 @@ class Sampling:
     """How completions are drawn, in predictors, RL and benchmark alike."""
 
     max_tokens: int = knob(512, "Maximum completion tokens", "TRL GRPOConfig max_completion_length", least=1, form=True)
-    stop: list = knob([], "Texts that end a completion, besides the model's own end token", "chat models end by themselves")
+    stop: list = knob([], "Texts that end a completion, besides the model's own end token", "chat models stop by themselves")
     engine: str = knob(
-        "auto",
-        "auto, transformers (embedded) or vllm; auto decides by device and size",
-        "measured",
-        choices=("auto", "transformers", "vllm"),
+        "auto", "auto, transformers (embedded) or vllm; auto decides by device and size",
+        "measured", choices=("auto", "transformers", "vllm"),
     )
     replicas: int = knob(
-        0,
-        "Copies of the model that share the problems of a stage; 0: one per GPU (or per tensor_parallel GPUs)",
-        "one per device",
-        least=0,
+        0, "Copies of the model that share the problems of a stage; 0: one per GPU (or per tensor_parallel GPUs)",
+        "one per device", least=0,
     )
     tensor_parallel: int = knob(1, "GPUs that hold one copy of the model, with vllm", "vLLM default", least=1)
     gpu_memory_utilization: float = knob(
-        0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less for what is beside it", above=0, most=1
+        0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs beside it", above=0, most=1
     )
     seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
 
@@ -79,8 +72,7 @@ class Samples:
         100,
         "Maximum megabytes of completions that a stage keeps per candidate, before compression; beyond it a sample keeps its"
         " judgement, answer and length, but not its text",
-        "256 samples of 500 problems with 800 characters each",
-        least=0,
+        "256 samples of 500 problems with 800 characters each", least=0,
     )
 
 
@@ -89,10 +81,8 @@ class Predictors:
     """What is measured before RL."""
 
     sampling: str = knob(
-        "fixed",
-        "fixed (n samples of every problem) or sequential (as few as the gate's Pass@k threshold needs)",
-        "fixed gives the full curve",
-        choices=("fixed", "sequential"),
+        "fixed", "fixed (n samples of every problem) or sequential (as few as it takes to test the gate's Pass@k threshold)",
+        "fixed gives the full curve", choices=("fixed", "sequential"),
     )
     samples: int = knob(
         256, "Samples per problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
@@ -101,7 +91,7 @@ class Predictors:
         0.05, "Probability of a wrong approval, and of a wrong rejection, of the sequential test", "convention"
     )
     sequential_budget: int = knob(
-        0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never dearer than fixed", least=0
+        0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never more expensive than fixed", least=0
     )
 
     def count_samples(self, problems: int) -> int:
@@ -116,95 +106,57 @@ class Gate:
     """When a candidate may go on to RL. The defaults reject candidates with nothing to learn from, or over-trained by SFT."""
 
     mode: str = knob(
-        "enforce",
-        "enforce, audit (RL for all, decision recorded) or off (RL for all)",
-        "the purpose of the gate",
-        choices=("enforce", "audit", "off"),
-        form=True,
+        "enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)",
+        "the purpose of the gate", choices=("enforce", "audit", "off"), form=True,
     )
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64", least=1, form=True)
     min_pass_at_k: float = knob(
-        0.05,
-        "Minimum Pass@k; null or 0 disables it",
-        "a group of up to gate_k completions has two rewards at most that often: below, 95% of GRPO's teach nothing",
-        least=0,
-        most=1,
-        off=0,
-        form=True,
+        0.05, "Minimum Pass@k; null or 0 disables it",
+        "at most this share of groups of up to gate_k completions has two rewards: below, 95% of them teach GRPO nothing",
+        least=0, most=1, off=0, form=True,
     )
     min_pass_at_k_over_base: float = knob(
-        -0.05,
-        "Minimum Pass@k minus the base model's; null or -1 disables it",
-        "within the noise of 128 problems",
-        least=-1,
-        most=1,
-        off=-1,
-        form=True,
+        -0.05, "Minimum Pass@k minus the base model's; null or -1 disables it",
+        "within the noise of 128 problems", least=-1, most=1, off=-1, form=True,
     )
     min_coverage_kept: float = knob(
         0.0,
         "Minimum share of the problems solved by the base model within gate_k that the candidate still solves; null or 0"
         " disables it",
-        "off: a base model keeps less than 1 of itself, how much less depends on the problems",
-        least=0,
-        off=0,
-        most=1,
+        "off: sampled again, a base model keeps less than 1; how much less depends on the problems", least=0, off=0, most=1,
     )
     max_generalization_loss: float = knob(
-        100.0,
-        "Maximum held-out loss in nats per token, for random subsets; null or 100 disables it",
-        "depends on the data",
-        above=0,
-        off=100,
+        100.0, "Maximum held-out loss in nats per token, for random subsets; null or 100 disables it",
+        "depends on the data", above=0, off=100,
     )
     max_verifier_disagreement: float = knob(
         0.1,
-        "Maximum share of the answers right for math-verify that its second check refuses; above, undecided; null or 1 disables"
-        " it",
-        "measured below 1% on rewritten answers of MATH-500",
-        least=0,
-        off=1,
-        most=1,
+        "Maximum share of answers accepted by math-verify that the second check refuses; above it, undecided; null or 1"
+        " disables it",
+        "measured below 1% on rewritten answers of MATH-500", least=0, off=1, most=1,
     )
     max_verifier_unknown: float = knob(
-        0.02,
-        "Maximum share of samples without a judgement of the verifier; above, undecided; null or 1 disables it",
-        "each can lower Pass@1 by its share at most",
-        least=0,
-        off=1,
-        most=1,
+        0.02, "Maximum share of samples without a judgement of the verifier; above it, undecided; null or 1 disables it",
+        "each can lower Pass@1 by its share at most", least=0, off=1, most=1,
     )
     max_rl_runs: int = knob(
-        0,
-        "Maximum number of candidates to approve, the best of those that pass the thresholds; null or 0: all of them",
-        "no budget",
-        least=0,
-        off=0,
-        form=True,
+        0, "Maximum number of candidates to approve, the best of those that pass the thresholds; null or 0: all of them",
+        "no budget", least=0, off=0, form=True,
     )
     rank_by: str = knob(
-        "pass_at_k",
-        "What the budget ranks by: pass_at_k, pass_at_1 or generalization_loss",
-        "paper, protocol step 2",
-        choices=("pass_at_k", "pass_at_1", "generalization_loss"),
+        "pass_at_k", "What the budget ranks by: pass_at_k, pass_at_1 or generalization_loss",
+        "paper, protocol step 2", choices=("pass_at_k", "pass_at_1", "generalization_loss"),
     )
     audit_fraction: float = knob(
-        0.0,
-        "Share of the candidates not approved that are drawn at random for RL anyway, to measure false rejections",
-        "no audit",
-        least=0,
-        most=1,
-        form=True,
+        0.0, "Share of the candidates not approved that are drawn at random for RL anyway, to measure false rejections",
+        "no audit", least=0, most=1, form=True,
     )
     seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
     max_loss_rise: float = knob(
         1.25,
         "Maximum ratio of the final held-out loss to the lowest of the candidate's own trajectory, for random subsets; null"
         " or any large number disables it",
-        "laptop miniature: 1.02 good, 1.7 over-trained",
-        least=1,
-        off=1e6,
-        form=True,
+        "laptop miniature: 1.02 good, 1.7 over-trained", least=1, off=1e6, form=True,
     )
 
 
@@ -213,27 +165,19 @@ class Rl:
     """Reinforcement learning with TRL's GRPOTrainer and the verifier as the reward."""
 
     steps: int = knob(
-        100,
-        "GRPO optimizer steps; 0: no RL, the run ends with the verdicts and the ranking of the candidates",
-        "past the steepest part of the reward curve",
-        least=0,
-        form=True,
+        100, "GRPO optimizer steps; 0: no RL, the run ends with the verdicts and the ranking of the candidates",
+        "past the steepest part of the reward curve", least=0, form=True,
     )
     learning_rate: float = knob(1e-6, "GRPO learning rate", "TRL GRPOConfig default", above=0, form=True)
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
     num_generations: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations", least=2)
     per_device_batch_size: int = knob(
-        0,
-        "Completions that one device takes at once; 0: all of its share of the step",
-        "nothing to save in a small model",
-        least=0,
+        0, "Completions that one device takes at once; 0: all of its share of the step",
+        "a small model has nothing to save", least=0,
     )
     gpu_memory_utilization: float = knob(
-        0.3,
-        "Share of a GPU's memory for vllm beside the trainer",
-        "TRL GRPOConfig default vllm_gpu_memory_utilization",
-        above=0,
-        most=1,
+        0.3, "Share of a GPU's memory for vllm beside the trainer",
+        "TRL GRPOConfig default vllm_gpu_memory_utilization", above=0, most=1,
     )
     trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
 

@@ -1,4 +1,4 @@
-"""The YAML of recipes, registries and `--set`: numbers and booleans are YAML 1.2's, and no key stands twice."""
+"""The YAML of recipes, registries and `--set`: numbers and booleans of YAML 1.2, and no duplicate keys."""
 
 import re
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ from rlready.errors import InputError
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which `1e-5` is a number and `off` a text, and a key that stands twice is an error, not silently the last one."""
+    """YAML in which `1e-5` is a number, `off` is a text, and a duplicate key is an error instead of replacing the first."""
 
     yaml_implicit_resolvers = {}
 
@@ -20,7 +20,7 @@ class Loader(yaml.SafeLoader):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {name!r}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -40,11 +40,7 @@ for tag, pattern, firsts in (
 
 
 def read_yaml(path: Path) -> Any:
-    """Returns what a YAML file holds.
-
-    Raises:
-        InputError: If it is not YAML, or a key stands twice in a mapping.
-    """
+    """Returns the contents of a YAML file; raises InputError if it is not YAML or has a duplicate key."""
     try:
         text = path.read_text()
     except UnicodeDecodeError as error:
@@ -53,11 +49,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """Returns what a YAML text says; errors begin with `where`.
-
-    Raises:
-        InputError: If it is not YAML, or a key stands twice in a mapping.
-    """
+    """Returns the value of a YAML text; raises InputError, which begins with `where`, if it is none or has a duplicate key."""
     try:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:

@@ -16,31 +16,19 @@ PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # decoders that `Shape` describe
 LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The shape of a Llama-like decoder: attention with grouped heads and a gated MLP, all without biases.
-
-    Attributes:
-        layers: Number of decoder layers.
-        hidden: Width of the residual stream.
-        heads: Query heads.
-        kv_heads: Key-value heads.
-        head_dim: Width of a head.
-        intermediate: Width of the MLP.
-        vocabulary: Rows of the embedding.
-        tied: Whether the output layer is the embedding.
-        normed_heads: Whether queries and keys are normed (Qwen3).
-    """
+    """The shape of a Llama-like decoder: attention with grouped heads and a gated MLP, all without biases."""
 
     layers: int
-    hidden: int
-    heads: int
+    hidden: int  # width of the residual stream
+    heads: int  # of queries
     kv_heads: int
     head_dim: int
-    intermediate: int
-    vocabulary: int
-    tied: bool
-    normed_heads: bool
+    intermediate: int  # width of the MLP
+    vocabulary: int  # rows of the embedding
+    tied: bool  # the output layer is the embedding
+    normed_heads: bool  # queries and keys are normed (Qwen3)
 
     @property
     def linear(self) -> list[tuple[int, int]]:
@@ -107,21 +95,13 @@ def read_shape(config: dict) -> Shape | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What plan has to know of a model.
+    """What plan has to know of a model."""
 
-    Attributes:
-        kind: Its model_type.
-        vocabulary: Rows of the embedding.
-        positions: Maximum number of positions, None if unlimited, and whether a longer text is an error.
-        recurrent: Whether it has layers with a state instead of keys and values.
-        parameters: Number of parameters, tied ones once.
-    """
-
-    kind: str
-    vocabulary: int
-    positions: tuple[int | None, bool]
-    recurrent: bool
-    parameters: int
+    kind: str  # model_type
+    vocabulary: int  # rows of the embedding
+    positions: tuple[int | None, bool]  # see `count_positions`
+    recurrent: bool  # see `is_recurrent`
+    parameters: int  # tied ones once
 
 
 def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensors | None = None) -> Architecture:
@@ -273,8 +253,8 @@ def check_length(positions: tuple[int | None, bool], longest: float, what: str, 
     Args:
         positions: Of the model, from `count_positions`.
         longest: Tokens of the text.
-        what: Names the text at the beginning of the message.
-        advice: What to do about it.
+        what: Beginning of the message, which names the text.
+        advice: End of the message.
 
     Raises:
         InputError: If the model has no positions for it.

@@ -238,7 +238,7 @@ def test_two_sources_of_one_name_are_an_error(tmp_path):
     with pytest.raises(InputError, match="gsm8k is in the registry already"):
         find_source("gsm8k", "datasets", {"gsm8k": {"path": "x.jsonl"}})
     (tmp_path / "recipe.yaml").write_text("parameters:\n  curate_sources: {a: {path: x.jsonl}, a: {path: y.jsonl}}\n")
-    with pytest.raises(InputError, match="recipe.yaml: not YAML: 'a' stands twice"):
+    with pytest.raises(InputError, match="recipe.yaml: not YAML: duplicate key 'a'"):
         load_recipe(str(tmp_path / "recipe.yaml"), [])
     with pytest.raises(InputError, match="did you mean gsm8k"):
         find_source("gsm8", "datasets")

@@ -124,5 +124,5 @@ def test_without_limits_nobody_is_asked_and_sampling_does_not_matter(tmp_path):
 @pytest.mark.parametrize(("low", "high"), [(0.6, 0.5), (-0.1, 1.0), (0.0, 1.1)])
 def test_impossible_limits_are_one_line(low, high):
     given = complete_parameters(SMALL | {"curate_min_pass_rate": low, "curate_max_pass_rate": high})
-    said = ("must lie in this order", "lies outside [0, 1]")
+    said = ("is more than curate_max_pass_rate", "lies outside [0, 1]")
     assert any(text in line for line in check_values(parse_parameters(given)) for text in said)

@@ -312,5 +312,5 @@ def test_the_version_of_a_plugin_is_in_what_stages_depend_on(install, tmp_path):
     changed = {stage for stage in plans[0].settings if plans[0].settings[stage] != plans[1].settings[stage]}
     assert changed == {"curate", "predictors", "rl", "benchmark", "gate"}
     assert plans[1].experiment != plans[0].experiment
-    assert any(line.startswith("answers     mine, of mine 0.2 ") and "right are 20 of 20" in line for line in plans[1].texts)
+    assert any(line.startswith("answers     mine, from mine 0.2 ") and "accepts 20 of 20" in line for line in plans[1].texts)
     assert "formats" not in make_plan(laptop()).settings["predictors"]

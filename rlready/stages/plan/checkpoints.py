@@ -33,27 +33,16 @@ Ask = Callable[[Callable, str], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class FoundModel:
-    """A model that exists, with what its memory and cost follow from.
+    """A model that exists, with what its memory and cost follow from; None: unknown."""
 
-    Attributes:
-        model: Where it is, pinned; without a digest if the hub could not be reached.
-        adapter_base: The model that the adapters belong to; None for a whole model.
-        kind: Its architecture; empty if unknown.
-        vocabulary: Rows of its embedding; None if unknown.
-        shape: Its shape, if it is a Llama-like decoder.
-        source: Where the shape was read.
-        parameters: How many it has; None if unknown.
-        architecture: What its config.json describes; None if it was not read.
-    """
-
-    model: BaseModel
-    adapter_base: BaseModel | None
-    kind: str
-    vocabulary: int | None
-    shape: Shape | None
-    source: str
+    model: BaseModel  # pinned; without a digest if the hub could not be reached
+    adapter_base: BaseModel | None  # the model that the adapters belong to; None for a whole model
+    kind: str  # architecture; empty if unknown
+    vocabulary: int | None  # rows of the embedding
+    shape: Shape | None  # if it is a Llama-like decoder
+    source: str  # where the shape was read
     parameters: int | None
-    architecture: Architecture | None
+    architecture: Architecture | None  # what its config.json describes
 
     @property
     def key(self) -> tuple[str, str]:
@@ -74,17 +63,7 @@ def name_model(model: BaseModel) -> str:
 
 
 def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
-    """Finds and checks a whole model, such as the base model.
-
-    Args:
-        model: Folder, hub id or builtin name.
-        revision: Hub revision.
-        name: What messages begin with.
-        ask: Calls what may not reach the hub.
-
-    Raises:
-        InputError: If it does not exist, or cannot be sampled, trained or saved.
-    """
+    """Finds and checks a whole model; raises InputError, which begins with `name`, if it cannot be used."""
     found, architecture = ask(lambda: inspect_model(model, revision or "main"), name) or (BaseModel(model, revision, ""), None)
     measured = measure(found, architecture)
     if found.digest:
@@ -97,11 +76,7 @@ def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
 
 
 def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
-    """Finds and checks the model of a finished checkpoint: a folder, a hub id or a URL, whole or adapters.
-
-    Raises:
-        InputError: If it does not exist, or cannot be sampled, trained or saved.
-    """
+    """Finds and checks the model of a finished checkpoint: a folder, a hub id or a URL, whole or adapters."""
     if is_url(given.location):
         with error_context(name):
             return _find_remote(given)

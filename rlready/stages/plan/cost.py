@@ -1,8 +1,8 @@
 """What an experiment needs of GPUs: memory and hours, estimated from the model's shape before anything is loaded.
 
-Estimates, not measurements: nothing here has been held against a run on GPUs. Memory is what torch keeps, in the precision
-in which the stages load and train; a margin stands for the rest. Hours are a range, from the share of a GPU's speed that
-published runs reach at their best to a third of it.
+Estimates, not measurements: nothing here has been compared with a run on GPUs. Memory is what torch keeps, in the precision
+in which the stages load and train, plus a margin. Hours are a range, from the best share of a GPU's speed in published runs to
+a third of it.
 """
 
 import itertools
@@ -14,71 +14,53 @@ from rlready.config import Experiment, Training
 from rlready.models.architecture import Shape
 from rlready.training.processes import divide_batch
 
-# CUDA's context, NCCL's and cuBLAS's buffers, and what the allocator cannot hand out again.
+# CUDA's context, NCCL's and cuBLAS's buffers, and fragmentation.
 MARGIN = 4e9
 # H100 SXM: dense bfloat16 operations and bytes of memory a second (NVIDIA's data sheet).
 PEAK, BANDWIDTH = 989e12, 3.35e12
-# Llama 3 was trained at 38 to 43 % of that (arXiv 2407.21783, table 4); few GPUs and short runs reach less.
+# Llama 3 was trained at 38 to 43% of that (arXiv 2407.21783, table 4); few GPUs and short runs reach less.
 TRAINING_SHARES = (0.4, 0.13)
 # Decoding reads all weights and caches for every token of a batch; engines reach about three quarters of the bandwidth.
 DECODING_SHARES = (0.75, 0.25)
-MOST_SEQUENCES = 256  # that vLLM decodes at once, unless told otherwise
+MOST_SEQUENCES = 256  # that vLLM decodes at once by default
 STAGES = ("sft", "predictors", "rl", "benchmark")
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of the data: means, for the work, and the most that one prompt and completion have, for the memory.
+    """Tokens of the data that was read: means for the work, and maxima for the memory."""
 
-    Attributes:
-        prompt: Of the mean prompt.
-        completion: Of the mean solution, cut at sampling_max_tokens.
-        longest: Of the longest SFT example looked at, prompt included.
-        longest_prompt: Of the longest prompt looked at.
-    """
-
-    prompt: float
-    completion: float
-    longest: float
+    prompt: float  # mean
+    completion: float  # mean of the solutions, truncated at sampling_max_tokens
+    longest: float  # SFT example, prompt included
     longest_prompt: float
 
     def guess_sample(self, most: int) -> float:
-        """Returns the tokens of the mean sample, halfway to the limit: a model that cannot end yet goes on to it."""
+        """Returns the tokens of the mean sample, halfway to the limit: a model that has not learned to stop reaches it."""
         return (self.completion + most) / 2
 
 
 @dataclass(frozen=True)
 class GpuRequest:
-    """What one stage needs of each GPU, and how long one candidate takes.
+    """What one stage needs of each GPU, and how long one candidate takes."""
 
-    Attributes:
-        parts: Bytes by what they hold.
-        hours: GPU-hours of one candidate, least and most.
-        note: What else is to be known, e.g. how many sequences fit.
-    """
-
-    parts: dict[str, float]
-    hours: tuple[float, float]
-    note: str = ""
+    parts: dict[str, float]  # bytes by what they hold
+    hours: tuple[float, float]  # GPU-hours of one candidate, minimum and maximum
+    note: str = ""  # e.g. how many sequences fit
 
     @property
     def memory(self) -> float:
-        """Bytes in all."""
+        """Total bytes."""
         return sum(self.parts.values())
 
 
 def estimate_states(shape: Shape, training: Training, processes: int) -> dict[str, float]:
-    """Returns bytes of what training keeps on each device between steps.
+    """Returns bytes of what training keeps on each of `processes` devices between steps, by what they hold.
 
-    All weights: 16 bytes a parameter, as ZeRO counts them (https://arxiv.org/abs/1910.02054, section 3.1): float32 weights,
-    gradients and Adam's two moments, or under DeepSpeed bfloat16 weights and gradients with float32 copies beside them.
-    Without DeepSpeed, autocast keeps bfloat16 copies of the weights besides, from the forward to the backward pass.
-    Adapters: bfloat16 weights that do not change, and 16 bytes for each parameter of the adapters.
-
-    Args:
-        shape: The model.
-        training: Adapters and ZeRO stage.
-        processes: Devices that share them.
+    All weights: 16 bytes per parameter, as ZeRO counts them (https://arxiv.org/abs/1910.02054, section 3.1): float32 weights,
+    gradients and Adam's two moments, or under DeepSpeed bfloat16 weights and gradients with float32 copies.
+    Without DeepSpeed, autocast also keeps bfloat16 copies of the weights, from the forward to the backward pass.
+    Adapters: frozen bfloat16 weights, and 16 bytes for each parameter of the adapters.
     """
     stage, frozen = training.zero_stage, 0
     trained = shape.parameters
@@ -95,18 +77,15 @@ def estimate_states(shape: Shape, training: Training, processes: int) -> dict[st
 def estimate_needs(
     experiment: Experiment, shape: Shape, lengths: Lengths, tokens: dict[str, float], gpus: dict[str, int], memory: float
 ) -> dict[str, GpuRequest]:
-    """Estimates what each stage needs of GPUs.
+    """Estimates what each stage that has GPUs needs of them.
 
     Args:
         experiment: Every setting.
         shape: The model.
         lengths: Of the data.
         tokens: Of one candidate, by stage.
-        gpus: GPUs of a stage's pod, by stage.
-        memory: Bytes of one GPU; 0 where it is not known.
-
-    Returns:
-        The needs of the stages that have GPUs.
+        gpus: GPUs of a stage's pods, by stage.
+        memory: Bytes of one GPU; 0 if unknown.
     """
     estimates = {"sft": _estimate_sft, "rl": _estimate_rl, "predictors": _estimate_sampling, "benchmark": _estimate_sampling}
     return {
@@ -139,7 +118,7 @@ def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest
     parts |= {"vllm": engine, "margin": MARGIN}
     sample = lengths.guess_sample(sampling.max_tokens)
     mean = lengths.prompt + sample
-    # The sampler's own log-probabilities are held against the policy's: one more pass forward.
+    # The sampler's log-probabilities are compared with the policy's: one more forward pass.
     work = _train(shape, tokens, mean, training) + 2 * shape.parameters * tokens
     most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
     room = engine - weights
@@ -159,7 +138,7 @@ def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> GpuR
 
 
 def _train(shape: Shape, tokens: float, length: float, training: Training) -> float:
-    """Returns operations of training: 6 a parameter and token and 12 LHQT of attention (PaLM, arXiv 2204.02311, appendix B)."""
+    """Returns training operations: 6 per parameter and token and 12 LHQT of attention (PaLM, arXiv 2204.02311, appendix B)."""
     forward = 2 * shape.parameters + 4 * shape.layers * shape.heads * shape.head_dim * length
     # Adapters need no gradients of the weights; checkpointing repeats the forward pass.
     passes = 3 - bool(training.lora_rank) + training.gradient_checkpointing
@@ -169,7 +148,7 @@ def _train(shape: Shape, tokens: float, length: float, training: Training) -> fl
 def _decode(
     shape: Shape, tokens: float, length: float, cache: float, tensor_parallel: int, most: float = MOST_SEQUENCES
 ) -> tuple[float, tuple[float, float]]:
-    """Returns how many sequences are decoded at once, at most those that there are, and GPU-hours of these tokens."""
+    """Returns how many sequences, of `most`, are decoded at once, and GPU-hours of these tokens."""
     room = cache * tensor_parallel / (shape.cache * length)
     sequences = max(1.0, min(MOST_SEQUENCES, room, most))
     step = (2 * shape.parameters + sequences * length / 2 * shape.cache) / BANDWIDTH
@@ -188,14 +167,7 @@ def _describe_sequences(sequences: float, memory: float) -> str:
 def find_remedies(
     experiment: Experiment, estimate: Callable[[Experiment], dict[str, GpuRequest]], stage: str, memory: float
 ) -> list[str]:
-    """Returns changes of parameters with which a stage would fit: the mildest single one, else several, as options.
-
-    Args:
-        experiment: Every setting.
-        estimate: Returns the needs of an experiment by stage.
-        stage: That does not fit.
-        memory: Bytes of one GPU.
-    """
+    """Returns the changes of parameters with which a stage fits into a GPU's memory (bytes): the mildest one, else several."""
     changes = [{"sampling_tensor_parallel": 2}, {"sampling_tensor_parallel": 4}]
     if stage in ("sft", "rl"):
         changes = [{f"{stage}_per_device_batch_size": 1}, {"training_gradient_checkpointing": True}]
@@ -205,7 +177,7 @@ def find_remedies(
 
 
 def find_change(experiment: Experiment, changes: list[dict], fits: Callable[[Experiment], bool]) -> list[str]:
-    """Returns the first change of parameters with which an experiment fits, as options; none if there is none."""
+    """Returns the first change of parameters with which an experiment fits, as options; none if there is no such change."""
     for change in changes:
         if fits(experiment.change(**change)):
             return [f"--set {name}={str(value).lower()}" for name, value in change.items()]

@@ -1,4 +1,4 @@
-"""What a run needs of a machine without GPUs, estimated before anything is loaded: memory and disk, and what fits beside."""
+"""What a run needs of a machine without GPUs, estimated before anything is loaded: memory, disk, candidates at a time."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from rlready.stages.plan.sweep import expand_sweep
 from rlready.training.processes import divide_batch
 
 SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
-PROCESS = 1.5e9  # bytes of Python, torch and what they need to compute, beside weights and activations
+PROCESS = 1.5e9  # bytes of Python, torch and workspaces, besides weights and activations
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
 GPU = Path("/dev/nvidiactl")
@@ -22,21 +22,15 @@ GPU = Path("/dev/nvidiactl")
 
 @dataclass(frozen=True)
 class FreeMemory:
-    """What a machine has, in bytes.
+    """What a machine has, in bytes."""
 
-    Attributes:
-        memory: In all, or what its container may use.
-        free: Of it, now.
-        disk: Free where the run's folder lies.
-    """
-
-    memory: float
-    free: float
-    disk: float
+    memory: float  # in total, or the limit of its container
+    free: float  # of the memory, now
+    disk: float  # free on the disk of the run's folder
 
 
 def look_at_machine(folder: Path) -> FreeMemory | None:
-    """Returns what this machine has for a run in a folder; None where a GPU computes, whose memory is another matter."""
+    """Returns what this machine has for a run in a folder; None if it has a GPU."""
     if GPU.exists():
         return None
     while not folder.exists():
@@ -44,7 +38,7 @@ def look_at_machine(folder: Path) -> FreeMemory | None:
     seen = psutil.virtual_memory()
     most, used = (next(_read_numbers(paths), None) for paths in (LIMITS, USED))
     memory = min(seen.total, most or seen.total)
-    # Files that the kernel keeps at hand count as used in a container, and are given up: its limit is an upper bound only.
+    # The page cache counts as used in a container, but the kernel can free it.
     free = min(seen.available, memory if used is None or most is None else max(0, most - used) + seen.cached)
     return FreeMemory(memory, min(free, memory), shutil.disk_usage(folder).free)
 
@@ -56,9 +50,9 @@ def _read_numbers(paths: tuple[str, ...]) -> Iterator[int]:
 
 
 def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> dict[str, float]:
-    """Returns bytes that a stage takes for one candidate on CPUs, in float32, if all rows of a batch are the longest.
+    """Returns bytes of each stage for one candidate on CPUs, in float32, if all rows of a batch have the maximum length.
 
-    Sampling fits its batches to the memory that is there, so it is only its weights.
+    Sampling fits its batches to the free memory, so only its weights count.
     """
     sft, rl, training = experiment.sft, experiment.rl, experiment.training
     processes = training.processes or 1
@@ -80,7 +74,7 @@ def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> d
 
 
 def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
-    """Returns bytes of the models that SFT and RL leave behind, and of two checkpoints of each training that runs at once."""
+    """Returns bytes of the models that SFT and RL keep, and of two checkpoints of each training that runs at the same time."""
     model, checkpoints = 4 * shape.parameters, sum(bool(c.checkpoint) for c in expand_sweep(experiment.sweep))
     models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
     if not models:
@@ -93,22 +87,14 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
 
 
 def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:
-    """Returns how many candidates fit beside each other into the free memory: at least one."""
+    """Returns how many candidates fit into the free memory at the same time: at least one."""
     if room is None or not need or SIDE_BY_SIDE * max(need.values()) <= room.free:
         return SIDE_BY_SIDE
     return 1
 
 
 def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: str, free: float) -> list[str]:
-    """Returns the mildest change of parameters with which a training stage fits, as options; none if none is enough.
-
-    Args:
-        experiment: Every setting.
-        shape: The model.
-        lengths: Of the data.
-        stage: sft or rl.
-        free: Bytes of memory.
-    """
+    """Returns the mildest change of parameters with which a training stage fits into memory (bytes); none if none is enough."""
     size = getattr(experiment, stage)
     share = size.batch_size if stage == "sft" else size.prompts_per_step * size.num_generations
     share //= experiment.training.processes or 1
@@ -122,7 +108,7 @@ def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: s
 def describe_machine(
     experiment: Experiment, shape: Shape | None, lengths: Lengths, candidates: int, room: FreeMemory | None
 ) -> tuple[list[str], list[str], int]:
-    """Returns lines to show, a line with what to change for all that does not fit, and how many candidates fit at once."""
+    """Returns lines to show, a line with a remedy for each stage that does not fit, and how many candidates fit at once."""
     if room is None or shape is None:
         return [], [], SIDE_BY_SIDE
     need = estimate_memory(experiment, shape, lengths)
@@ -130,7 +116,7 @@ def describe_machine(
     disk = estimate_disk(experiment, shape, candidates, side_by_side)
     how = "two candidates at a time" if side_by_side > 1 else "one candidate at a time"
     sizes = ", ".join(f"{stage} {show_bytes(size)}" for stage, size in need.items())
-    lines = [f"memory      {sizes} a candidate (estimate); {show_bytes(room.free)} free: {how}"]
+    lines = [f"memory      {sizes} per candidate (estimate); {show_bytes(room.free)} free: {how}"]
     lines += [f"disk        {show_bytes(disk)} for models and checkpoints (estimate); {show_bytes(room.disk)} free"]
     wrong = []
     for stage, size in need.items():
@@ -143,11 +129,11 @@ def describe_machine(
     if disk > room.disk:
         wrong += [
             f"disk: models and checkpoints need about {show_bytes(disk)}, and {show_bytes(room.disk)} are free; free some,"
-            " lower the number of candidates, or give --work on another disk"
+            " lower the number of candidates, or use another disk (--work)"
         ]
     return lines, wrong, side_by_side
 
 
 def show_bytes(size: float) -> str:
-    """Returns an amount in GB, or MB where it is small."""
+    """Returns an amount in GB, or in MB if it is small."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

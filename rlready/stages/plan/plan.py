@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.config import STAGE_READS, Base, Experiment, parse_parameters, write_settings
+from rlready.config import STAGE_READS, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
 from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
@@ -24,58 +24,41 @@ from rlready.stages.plan.sweep import expand_sweep, make_candidate
 from rlready.stages.plan.template import show_example
 from rlready.stages.plan.workload import count_lengths, estimate_cost
 
-JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that ask the verifier
+JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an experiment will do.
+    """What an experiment will do."""
 
-    Attributes:
-        candidates: The sweep, its checkpoints pinned.
-        base: The base model, pinned; None where there is none, and nothing is compared with one.
-        models: The models of the checkpoints, by candidate.
-        revisions: Digest or commit of every data source.
-        settings: JSON settings by stage.
-        experiment: Digest of all that post-RL scores depend on besides the candidate; the same one makes them comparable.
-        estimate: For each stage: tokens of one candidate and seconds on one core.
-        shape: The largest model's, where all configurations could be read and are those of Llama-like decoders.
-        shape_of: Which model that is.
-        shape_source: Where its shape was read.
-        lengths: Tokens of the data.
-        doubts: What could not be checked, where that was allowed.
-        texts: What the model is asked and trained on, as lines.
-        trains: Whether there is RL; without, the run ends at the gate.
-    """
-
-    candidates: list[Candidate]
-    base: BaseModel | None
-    models: dict[str, FoundModel]
-    revisions: dict[str, str]
-    settings: dict[str, str]
-    experiment: str
-    estimate: dict[str, dict[str, float]]
-    shape: Shape | None
-    shape_of: str
-    shape_source: str
-    lengths: Lengths
-    doubts: list[str]
-    texts: list[str]
-    trains: bool
+    candidates: list[Candidate]  # the sweep, its checkpoints pinned
+    base: BaseModel | None  # the base model, pinned; None: nothing is compared with one
+    models: dict[str, FoundModel]  # of the checkpoints, by candidate
+    revisions: dict[str, str]  # digest or commit of every data source
+    settings: dict[str, str]  # JSON settings by stage
+    experiment: str  # digest of all that post-RL scores depend on besides the candidate; if equal, they are comparable
+    estimate: dict[str, dict[str, float]]  # for each stage: tokens of one candidate and seconds on one core
+    shape: Shape | None  # of the largest model, if all are Llama-like decoders with a known configuration
+    shape_of: str  # which model that is
+    shape_source: str  # where its shape was read
+    lengths: Lengths  # tokens of the data
+    doubts: list[str]  # what could not be checked
+    texts: list[str]  # prompts and training texts, as lines
+    trains: bool  # whether there is RL; otherwise the run ends at the gate
 
     @property
     def baseline(self) -> Candidate:
-        """The base model, as it is measured: a candidate without SFT. Where there is no base model, the first candidate."""
+        """The base model as a candidate without SFT; without a base model, the first candidate."""
         return BASELINE if self.base else self.candidates[0]
 
     @property
     def shared(self) -> dict[str, str]:
-        """Candidates whose model is measured as another's, and whose: what needs no SFT is measured once for all its seeds."""
+        """Candidates that have the model of another one, which is measured once for both, and that one's id."""
         return share(self.candidates, self.models, self.base)
 
     @property
     def measured(self) -> list[Candidate]:
-        """What goes through SFT and predictors: the base model, then every candidate that is not measured as another."""
+        """What goes through SFT and predictors: the base model, then every candidate with a model of its own."""
         first = [self.baseline] if self.base else []
         return first + [candidate for candidate in self.candidates if candidate.candidate_id not in self.shared]
 
@@ -85,11 +68,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
 
     Args:
         parameters: Flat values by name, as the KFP form or a recipe gives them.
-        strict: Whether a hub that cannot be asked is an error. Otherwise the plan says what it could not check, and nothing
-            may be started from it.
-
-    Returns:
-        The plan.
+        strict: Whether an unreachable hub is an error. Otherwise the plan says what it could not check, and must not be run.
 
     Raises:
         InputError: With everything that is wrong, one line each.
@@ -102,7 +81,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     doubts: list[str] = []
 
     def ask(look: Callable, name: str = "") -> Any:
-        """Returns what a look at the hub finds, for a parameter; None where it is out of reach and that may be."""
+        """Returns the result of a function that may need the hub; None if it is unreachable and the plan is not strict."""
         try:
             with error_context(name) if name else contextlib.nullcontext():
                 return look()
@@ -134,15 +113,16 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     texts = kinds + check_lengths(experiment, candidates, all_models, lengths, seen)
     texts += describe_texts(first.model, seen)
     return Plan(
-        candidates, pinned, models, seen.revisions, settings, digest, estimate, largest.shape,
-        largest.model.location, largest.source, lengths, doubts, texts, experiment.rl.steps > 0,
+        candidates=candidates, base=pinned, models=models, revisions=seen.revisions, settings=settings, experiment=digest,
+        estimate=estimate, shape=largest.shape, shape_of=largest.model.location, shape_source=largest.source, lengths=lengths,
+        doubts=doubts, texts=texts, trains=experiment.rl.steps > 0,
     )  # fmt: skip
 
 
 def check_lengths(
     experiment: Experiment, candidates: list[Candidate], models: list[FoundModel], lengths: Lengths, seen: Look
 ) -> list[str]:
-    """Returns a line for each model that is given longer texts than it was made for; raises InputError if it has no room."""
+    """Returns a warning for each model whose positions the texts exceed; raises InputError if it does not accept that."""
     counted = bool(seen.samples.get("sft"))  # else the lengths are the longest allowed
     prompt = lengths.longest_prompt if counted else 0
     example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
@@ -155,36 +135,32 @@ def check_lengths(
 def settle(experiment: Experiment, model: BaseModel) -> Experiment:
     """Returns an experiment with its base model pinned, and without what no stage can use.
 
-    Where RL could follow, its data is set apart also without RL (`rl_steps` 0): whoever adds RL later finds all else cached.
+    If RL could follow, its data is set apart even without RL (`rl_steps` 0), so that all else is cached when RL is added.
 
     Args:
         experiment: As given.
-        model: The base model, or the first checkpoint in its place: its tokenizer counts the tokens of the data.
+        model: The base model, or the first checkpoint if there is none: its tokenizer counts the tokens of the data.
     """
-    curate, benchmark = experiment.curate, experiment.benchmark
-    if not curate.sft_data:
-        curate = dataclasses.replace(curate, heldout_problems=0)
+    settled = experiment.change(base_model=model.location, base_revision=model.revision or model.digest)
+    if not experiment.curate.sft_data:
+        settled = settled.change(curate_heldout_problems=0)
     if not experiment.rl.steps:
-        benchmark = dataclasses.replace(benchmark, samples=0)
-    base = Base(model.location, model.revision or model.digest)
-    settled = dataclasses.replace(experiment, base=base, curate=curate, benchmark=benchmark)
-    return settled if experiment.base.model and curate.sft_data else leave_out_rl(settled)
+        settled = settled.change(benchmark_samples=0)
+    return settled if experiment.base.model and experiment.curate.sft_data else leave_out_rl(settled)
 
 
 def leave_out_rl(experiment: Experiment) -> Experiment:
-    """Returns an experiment whose data is not set apart for RL: there is none, and too little data for it or no base model."""
-    curate = dataclasses.replace(
-        experiment.curate, rl_data="", rl_problems=0, benchmark_problems=0, min_pass_rate=0.0, max_pass_rate=1.0
+    """Returns an experiment whose data is not set apart for RL."""
+    return experiment.change(
+        curate_rl_data="", curate_rl_problems=0, curate_benchmark_problems=0, curate_min_pass_rate=0.0, curate_max_pass_rate=1.0
     )
-    return dataclasses.replace(experiment, curate=curate)
 
 
-BASELINE = make_candidate(0, "random", 1, 1e-6, 0)
-"""The base model as a candidate. Its seed is none of the sweep's: it would seed RL, and the model is measured before that."""
+BASELINE = make_candidate(0, "random", 1, 1e-6, 0)  # the base model as a candidate, whatever the seeds of the sweep
 
 
 def share(candidates: list[Candidate], models: dict[str, FoundModel], base: BaseModel | None) -> dict[str, str]:
-    """Returns the candidates whose model is measured as another's, and whose: the base model's, or an earlier checkpoint's."""
+    """Returns the candidates that have the model of another one, with the id of that one; see `Plan.shared`."""
     first = {(name_model(base), ""): BASELINE} if base else {}
     shared = {}
     for candidate in candidates:
@@ -199,7 +175,7 @@ def share(candidates: list[Candidate], models: dict[str, FoundModel], base: Base
 
 
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
-    """Returns lines on what is changed in the SFT rows that were looked at, and the shortest of them as the model sees it."""
+    """Returns lines on answer formats and changes in the sampled SFT rows, and the shortest row as the model sees it."""
     rows = seen.samples.get("sft", [])
     whole = "all" if "sft" in seen.complete else "the first"
     lines = describe_formats(seen)
@@ -214,13 +190,12 @@ def write_all_settings(
 ) -> tuple[dict[str, str], str]:
     """Returns the JSON settings by stage, and the digest of all that post-RL scores depend on besides the candidate.
 
-    Without a base model no stage depends on one, so what is measured of a checkpoint holds whatever it is ranked beside.
+    Without a base model no stage depends on one, so measurements of a checkpoint hold whatever it is compared with.
     """
     start = {"base_model": dataclasses.asdict(base)} if base else {}
     more = {"curate": {"revisions": seen.revisions}, "sft": start, "predictors": start, "benchmark": start, "rl": {}}
     plugged = {name: origin.release for name, origin in seen.formats.items() if origin.digest}
-    for stage in JUDGING if plugged else ():
-        # Verdicts of another version of a plug-in are others.
+    for stage in JUDGING if plugged else ():  # another version of a plug-in judges differently
         more[stage] = more[stage] | {"formats": plugged}
     settings = {stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_READS if stage != "gate"}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
@@ -236,10 +211,10 @@ def write_all_settings(
 
 
 def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
-    """Returns the plan as text for a terminal or a log; what it costs on CPUs, unless it runs on GPUs."""
+    """Returns the plan as text for a terminal or a log, with the cost on CPUs unless it runs on GPUs."""
     lines = []
     if plan.doubts:
-        others = f"; nor were {len(plan.doubts) - 1} others" if plan.doubts[1:] else ""
+        others = f" and {len(plan.doubts) - 1} more" if plan.doubts[1:] else ""
         lines += [f"not checked {plan.doubts[0]}{others}. Lengths are the longest allowed, tokens and hours upper bounds"]
     if plan.base:
         lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
@@ -252,15 +227,15 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
             lines[-1] += f"; the model of {plan.shared[name]}, measured once"
     if on_gpus:
         return "\n".join(lines)
-    lines += ["stage         tokens a candidate   core-seconds a candidate (estimate)"]
-    lines += [f"  {s:<12}{e['tokens']:>18,}{e['seconds']:>27,.0f}" for s, e in plan.estimate.items()]
-    every = ", if every one goes on to RL" if plan.trains else ", without RL"
+    lines += ["stage         tokens per candidate   core-seconds per candidate (estimate)"]
+    lines += [f"  {s:<12}{e['tokens']:>20,}{e['seconds']:>29,.0f}" for s, e in plan.estimate.items()]
+    every = ", with RL for all" if plan.trains else ", without RL"
     lines += [f"all {len(plan.candidates)} candidates{every}: {estimate_total(plan) / 60:,.0f} core-minutes"]
     return "\n".join(lines)
 
 
 def estimate_total(plan: Plan) -> float:
-    """Returns core-seconds of all candidates, RL for every one, and the base model's."""
+    """Returns core-seconds of all candidates with RL for all, and of the base model."""
     seconds = {stage: entry["seconds"] for stage, entry in plan.estimate.items()}
     reference = sum(seconds.get(stage, 0) for stage in ("predictors", "benchmark")) if plan.base else 0
     return len(plan.candidates) * sum(seconds.values()) + reference

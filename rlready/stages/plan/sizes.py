@@ -1,4 +1,4 @@
-"""How many rows there are for the splits: whether they are enough, and sizes that fit."""
+"""Whether the data has enough rows for the splits, and sizes that fit."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from rlready.errors import InputError
 from rlready.records.candidate import Candidate
 
 Use = str | tuple[str, str]  # of a source: sft, rl or predictors; (evaluation, name) or (decontaminate, name)
-LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; with fewer there is nothing to split
+LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; fewer cannot be split
 
 
 def name_use(use: Use) -> str:
@@ -17,11 +17,11 @@ def name_use(use: Use) -> str:
 
 
 def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[str, int]:
-    """Returns the distinct problems for training, RL, predictors and evaluation, of the sources of which all rows were read.
+    """Returns the number of distinct problems for training, RL, predictors and evaluation, from sources that were read whole.
 
     Args:
-        samples: Problems by use, as `look_at_sources` returns them.
-        complete: Uses of which these are all.
+        samples: Problems by use, from `look_at_sources`.
+        complete: Uses whose sources were read whole.
     """
     evaluated = {row["problem_id"] for use, rows in samples.items() if use not in ("sft", "rl") for row in rows}
     uses: dict[str, set[Use]] = {}
@@ -36,7 +36,7 @@ def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[s
 
 
 def count_rows(rows: dict[Use, float]) -> dict[str, float]:
-    """Returns the most rows for training, RL, predictors and evaluation, of the most rows of each source."""
+    """Returns the maximum number of rows for training, RL, predictors and evaluation, given that of each source."""
     counted: dict[str, float] = {}
     for use, count in rows.items():
         counted[name_use(use)] = counted.get(name_use(use), 0) + count
@@ -44,7 +44,7 @@ def count_rows(rows: dict[Use, float]) -> dict[str, float]:
 
 
 def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[str, dict[str, int]]:
-    """Returns the problems that the splits of each use take, by the parameter that asks for them."""
+    """Returns the number of problems that the splits of each use take, by parameter."""
     curate = experiment.curate
     examples = max((candidate.examples for candidate in candidates if candidate.epochs), default=1)
     own_rl, own_predictors = not curate.rl_data, not curate.predictor_data
@@ -57,12 +57,12 @@ def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[st
         "rl": {"curate_rl_problems": curate.rl_problems},
         "evaluation": {
             **({"curate_predictor_problems": curate.predictor_problems} if own_predictors else {}),
-            # Of several benchmarks each is cut to what there is.
+            # Several benchmarks each give at most all their problems.
             "curate_benchmark_problems": curate.benchmark_problems if len(list_benchmarks(curate)) == 1 else 1,
         },
         "predictors": {"curate_predictor_problems": curate.predictor_problems},
     }
-    if not curate.benchmark_problems:  # nothing is set apart for RL, so all may predict, and what is held out may be fewer
+    if not curate.benchmark_problems:  # without RL: all may go to the predictors, and fewer may be held out
         wanted["evaluation"] = wanted["predictors"] = {"problems": 1}
         if not any(candidate.epochs for candidate in candidates):
             wanted["sft"] = {"curate_heldout_problems": 1}
@@ -70,7 +70,7 @@ def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[st
 
 
 def find_short(experiment: Experiment, candidates: list[Candidate], counted: Mapping[str, float]) -> list[str]:
-    """Returns the uses of which there are fewer problems than the splits take; arguments as of `check_sizes`."""
+    """Returns the uses that have fewer problems than the splits take; for the arguments see `check_sizes`."""
     wanted = _list_wanted(experiment, candidates)
     return [use for use in wanted if use in counted and counted[use] < sum(wanted[use].values())]
 
@@ -79,9 +79,9 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     """Raises InputError if there are fewer problems than the splits take, with all counts and sizes that would fit.
 
     Args:
-        experiment: Sizes asked for.
+        experiment: Requested sizes.
         candidates: The sweep.
-        counted: What there is, as `count_problems` returns it; a use that is missing could not be counted.
+        counted: Available problems by use, from `count_problems`; a use that could not be counted is not checked.
     """
     curate, wanted = experiment.curate, _list_wanted(experiment, candidates)
     short = find_short(experiment, candidates, counted)
@@ -107,16 +107,16 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
 
 
 def propose_split(use: str, problems: int, own_rl: bool = True, own_predictors: bool = True) -> dict[str, int]:
-    """Returns sizes of the splits of so many problems, the defaults' shares where there are fewer than the defaults take.
+    """Returns sizes of the splits of this many distinct problems: the defaults, or their shares if there are fewer problems.
 
     Args:
         use: sft, rl, evaluation or predictors.
-        problems: Distinct ones that can be used.
+        problems: Number of distinct usable problems.
         own_rl: Whether RL takes its prompts from the SFT source.
         own_predictors: Whether Pass@k takes its problems from the evaluation source.
 
     Raises:
-        InputError: If they are too few to be split at all.
+        InputError: If they are too few to split.
     """
     least = LEAST_TRAINING if use == "sft" else LEAST_EVALUATION
     if problems < least:

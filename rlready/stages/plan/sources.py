@@ -1,4 +1,4 @@
-"""A look at every source of the data before anything is spent on it."""
+"""A first look at every data source: whether it exists, its size, and some of its rows."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,36 +20,26 @@ ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
 @dataclass
 class Look:
-    """What was seen of the sources.
+    """What is known of the sources."""
 
-    Attributes:
-        revisions: Digest or commit by the key of the source.
-        samples: Some problems by their use, as in `list_sources`; none of a source that is out of reach.
-        complete: Uses of which these are all.
-        rows: The most rows of the source of each use, infinity if unknown.
-        changed: What was left out of, or added to, the SFT rows looked at, counted.
-        formats: Where each kind of answer in them comes from.
-        by_text: Lines on sources in which a gold answer that RL or evaluation would ask can be matched by its text only.
-    """
-
-    revisions: dict[str, str] = field(default_factory=dict)
-    samples: dict[Use, list[dict]] = field(default_factory=dict)
-    complete: set[Use] = field(default_factory=set)
-    rows: dict[Use, float] = field(default_factory=dict)
-    changed: Counter = field(default_factory=Counter)
-    formats: dict[str, Origin] = field(default_factory=dict)
-    by_text: list[str] = field(default_factory=list)
+    revisions: dict[str, str] = field(default_factory=dict)  # digest or commit by the key of the source
+    samples: dict[Use, list[dict]] = field(default_factory=dict)  # problems by use; none of an unreachable source
+    complete: set[Use] = field(default_factory=set)  # uses whose samples are all of the source
+    rows: dict[Use, float] = field(default_factory=dict)  # maximum rows of the source of each use, infinity if unknown
+    changed: Counter = field(default_factory=Counter)  # what was removed from, or added to, the SFT samples
+    formats: dict[str, Origin] = field(default_factory=dict)  # where each answer format in them comes from
+    by_text: list[str] = field(default_factory=list)  # lines on references that only their very text matches
 
 
 def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
-    """Checks that every source is there and as its registry entry says, and reads the first rows of each.
+    """Checks that every source exists and fits its registry entry, and reads the first rows of each.
 
     Args:
         curate: Names of the sources.
-        ask: Calls what looks at a source; its None says that the source is out of reach, and no rows are read.
+        ask: Calls what examines a source; returns None if the source is unreachable, and no rows are read.
 
     Raises:
-        InputError: If a source is absent, gated, damaged, has changed, or its rows cannot be used.
+        InputError: If a source is missing, gated, damaged or has changed, or its rows cannot be used.
     """
     seen = Look()
     uses: dict[Use, tuple[str, str]] = list_sources(curate) | {
@@ -83,31 +73,29 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
 
 
 def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
-    """Returns a line on a source of which some gold answers can be matched by their text only; none where all have a value."""
+    """Returns a line on the share of references that only their very text matches; none if all have a value."""
     count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
-    what = "RL leaves these out" if trains else "a right answer in other words counts as wrong there"
+    what = "RL leaves these out" if trains else "a right answer in other words counts as wrong"
     which = f"{'all' if complete else 'the first'} {len(rows)} rows"
-    return [f"{count} of {which} of {name}: nothing but the very text of the gold answer is right; {what}"] if count else []
+    share = f"{count} of {which} of {name} ({count / len(rows):.0%})" if count else ""
+    return [f"{share}: only the very text of the reference answer is accepted; {what}"] if count else []
 
 
 def describe_formats(seen: Look) -> list[str]:
-    """Returns a line on each kind of answer: where it comes from, and what a plug-in says of some worked solutions.
-
-    That shows a plug-in that does not fit its data before it costs a run.
-    """
+    """Returns a line on each answer format: its origin, and how many worked solutions a plug-in accepts."""
     lines = []
     for name, origin in sorted(seen.formats.items()):
-        lines.append(f"answers     {name}, of {origin.release}")
+        lines.append(f"answers     {name}, from {origin.release}")
         rows = [row for row in seen.samples.get("sft", []) if row["format"] == name][:SOLUTIONS_TRIED]
         if rows and origin.target:
             judged = judge_all((row["solution"], row["answer"], name) for row in rows)
             right = sum(judgement.right is True for judgement in judged)
-            lines[-1] += f": right are {right} of {len(rows)} worked solutions that were tried"
+            lines[-1] += f": accepts {right} of {len(rows)} worked solutions"
     return lines
 
 
 def refuse_guessing(curate: Curate, samples: dict[Use, list[dict]]) -> None:
-    """Raises InputError if Pass@k would be measured on multiple choice, where guessing alone passes at a large k."""
+    """Raises InputError if Pass@k would be measured on multiple choice, which guessing solves at a large k."""
     asked: dict[str, Use] = {name: ("evaluation", name) for name in list_benchmarks(curate)}
     for name, use in ({curate.predictor_data: "predictors"} if curate.predictor_data else asked).items():
         rows = samples[use]
@@ -116,5 +104,5 @@ def refuse_guessing(curate: Curate, samples: dict[Use, list[dict]]) -> None:
             guessed = 1 - (1 - 1 / options) ** 64
             raise InputError(
                 f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {guessed:.3f}, so it"
-                " predicts nothing; name other problems with curate_predictor_data (it can stay the benchmark)"
+                " predicts nothing; set curate_predictor_data to other problems (it can stay the benchmark)"
             )

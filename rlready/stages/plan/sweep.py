@@ -9,23 +9,23 @@ from rlready.config import SUBSETS, Sweep, check_keys
 from rlready.errors import InputError
 from rlready.records.candidate import BaseModel, Candidate
 
-# Keys of a setting, and the lists that they take what is left out from.
+# Keys of a setting, and the lists from which they take their defaults.
 LISTS = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
 CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SEEDED = re.compile(r".*-s\d+")  # how names of candidates end whose seed is not 0
-MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a slip, and numpy takes no larger seed
-RESERVED = "no-sft"  # how the base model's candidates are called
+SEEDED = re.compile(r".*-s\d+")  # candidates whose seed is not 0
+MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a mistake, and numpy takes no larger seed
+RESERVED = "no-sft"  # the name of the base model's candidates
 
 
 def expand_sweep(sweep: Sweep) -> list[Candidate]:
-    """Returns the candidates of a sweep, in the order given; nothing is looked up, so checkpoints have no digest yet.
+    """Returns the candidates of a sweep, in the given order; checkpoints have no digest yet.
 
-    An explicit candidate takes what it leaves out from the first value of the lists, and without a seed of its own it is
-    repeated with every seed. All settings with 0 epochs of one seed are the same candidate, the base model.
+    An explicit candidate takes missing keys from the first values of the lists, and without a seed of its own it is repeated
+    with every seed. All settings with 0 epochs and the same seed are one candidate, the base model.
 
     Raises:
-        InputError: If a candidate has an unknown key, a bad value, or stands there twice.
+        InputError: If a candidate has an unknown key or a bad value, or is given twice.
     """
     lists = {name: getattr(sweep, source) for name, source in LISTS.items()}
     if sweep.candidates:
@@ -35,7 +35,7 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
     candidates: dict[str, Candidate] = {}
     for candidate in expanded:
         other = candidates.get(candidate.candidate_id)
-        # In a grid, 0 epochs meets every subset: one base model. Anything else that comes twice is a mistake.
+        # In a grid, 0 epochs is the base model for every subset. Anything else that is given twice is a mistake.
         if other and (sweep.candidates or candidate.epochs):
             raise InputError(_describe_twins(other, candidate))
         candidates[candidate.candidate_id] = candidate
@@ -43,13 +43,13 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
         if name not in candidates:
             raise InputError(f"sweep_attempts: {name} is none of the candidates {', '.join(candidates)}")
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
-            raise InputError(f"sweep_attempts: {name}: the number of a try is 1 or more, got {attempt!r}")
+            raise InputError(f"sweep_attempts: {name}: the number of the attempt is 1 or more, got {attempt!r}")
         candidates[name] = dataclasses.replace(candidates[name], attempt=attempt)
     return list(candidates.values())
 
 
 def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
-    """Returns the candidates of one item of `sweep_candidates`, one a seed."""
+    """Returns the candidates of one item of `sweep_candidates`, one per seed."""
     where = f"sweep_candidates, item {number}"
     checkpoint = isinstance(given, dict) and "model" in given
     keys = CHECKPOINT if checkpoint else LISTS
@@ -78,7 +78,7 @@ def _describe_twins(one: Candidate, other: Candidate) -> str:
 
 
 def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
-    """Returns a checked candidate; its id is made from its setting."""
+    """Returns a candidate whose id is made from its setting; raises InputError for a bad value."""
     epochs, examples, seed = map(_read_whole, (epochs, examples, seed))
     learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
     for name, value, least in (("epochs", epochs, 0), ("examples", examples, 1), ("seed", seed, 0)):
@@ -94,18 +94,18 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
 
 
 def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sft_data=False) -> Candidate:
-    """Returns the candidate that a finished checkpoint is, called by its name, or by the last part of its place.
+    """Returns the candidate of a finished checkpoint, with its name or the last part of its location as the id.
 
     Args:
-        where: What messages begin with.
+        where: Beginning of the messages.
         model: A folder, hub id or URL, as given.
-        seed: Of RL; where it is not 0, it ends the name.
+        seed: Of RL; appended to the id if it is not 0.
         revision: Hub revision.
         name: Given by the user.
         trained_on_sft_data: Whether its training data is like the SFT data.
 
     Raises:
-        InputError: If a value is of the wrong type, or the name cannot be one.
+        InputError: If a value is of the wrong type, or the name is not allowed.
     """
     for key, value in (("model", model), ("revision", revision), ("name", name)):
         if not isinstance(value, str) or (key == "model" and not value.strip()):

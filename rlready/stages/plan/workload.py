@@ -1,4 +1,4 @@
-"""Tokens and core-seconds that a candidate takes, estimated from the settings and the first rows of the data."""
+"""Tokens and core-seconds of a candidate, estimated from the settings and the first rows of the data."""
 
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
 from rlready.stages.plan.cost import Lengths
 
-# Of one CPU core, in float32, measured with SmolLM2-135M: operations a second in training and in sampling, and bytes of
-# weights a second, which every step of sampling reads once however many samples it goes on with.
-# A GPU does some thousand times that; there the estimate is an upper bound.
+# Of one CPU core, in float32, measured with SmolLM2-135M: operations per second in training and in sampling, and bytes of
+# weights per second; a sampling step reads all weights once, whatever its batch. On a GPU the estimate is an upper bound.
 TRAINING, SAMPLING, READING = 4e10, 2.5e10, 6e9
-PROMPT_UNSEEN = 256  # tokens of a prompt, where none can be looked at
+PROMPT_UNSEEN = 256  # tokens of a prompt, if none can be read
 
 
 def estimate_cost(
@@ -22,8 +21,8 @@ def estimate_cost(
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
 
-    A token costs 6 floating-point operations a parameter in training, and 2 where it is only read or sampled. A first guess:
-    the live view corrects it with what it measures.
+    A token costs 6 floating-point operations per parameter in training, and 2 if it is only read or sampled. The progress table
+    corrects this first estimate with measurements.
     """
     curate = experiment.curate
     prompt, completion = lengths.prompt, lengths.completion
@@ -38,8 +37,8 @@ def estimate_cost(
     examples = trained * (prompt + completion)
     heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
     asked, tested = (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
-    # Tokens in all; operations a parameter outside of sampling; tokens sampled, in so many steps; seconds a token that a
-    # model of no size takes (laptop recipe).
+    # Total tokens; operations per parameter outside of sampling; tokens sampled, and in how many steps; overhead in seconds per
+    # token (laptop recipe).
     work: dict[str, tuple[float, float, float, float, float]] = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
         "predictors": (heldout + asked, 2 * heldout, asked, most * _count_parts(curate.predictor_problems, drawn), 8e-5),
@@ -55,18 +54,12 @@ def estimate_cost(
 
 
 def _count_parts(*completions: float) -> float:
-    """Returns how often a CPU goes through the steps of so many greedy and sampled completions, some of them at a time."""
+    """Returns the number of batches in which a CPU samples these numbers of completions."""
     return sum(-(-count // FILL_CPU) for count in completions)
 
 
 def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:
-    """Returns the lengths of some SFT rows; where there are none, the most that the settings allow.
-
-    Args:
-        experiment: The limits.
-        base: Whose tokenizer counts.
-        samples: Some problems by their use, as `look_at_sources` returns them.
-    """
+    """Returns the lengths of the SFT rows in `samples` by the tokenizer of `base`; without rows, the maxima of the settings."""
     rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
     if not rows:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
@@ -74,10 +67,7 @@ def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Len
 
 
 def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
-    """Returns the tokens of each prompt and solution of some SFT rows.
-
-    By the model's tokenizer where it is on this machine, else by 4 characters a token.
-    """
+    """Returns the tokens of each prompt and solution of SFT rows; 4 characters each if the tokenizer is not on this machine."""
     source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
     solutions = [row["solution"] for row in rows]
@@ -90,7 +80,7 @@ def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[f
 
 
 def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
-    """Returns the lengths of prompts and solutions of so many tokens, under the limits of the settings."""
+    """Returns the lengths of prompts and solutions, given their tokens, under the limits of the settings."""
     most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
     longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
     return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, max(asked))

@@ -1,0 +1,112 @@
+"""One parameter: its declaration as the field of a section, its bounds, and its value read from YAML, JSON or KFP."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.errors import InputError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One flat parameter of the pipeline.
+
+    Attributes:
+        name: Its flat name, e.g. gate_k.
+        type: Of its values.
+        default: Its value if none is given.
+        description: What it is, with its unit.
+        source: Where the default comes from.
+        form: Whether it is a field of its own in the KFP form; the others are keys of the field `settings`.
+        example: What the form shows in place of an empty default.
+        choices: The allowed values.
+        least: Minimum.
+        above: Exclusive minimum.
+        most: Maximum.
+        off: The number that `null` means in a recipe: the threshold is disabled.
+    """
+
+    name: str
+    type: type
+    default: Any
+    description: str
+    source: str = ""
+    form: bool = False
+    example: Any = None
+    choices: tuple = ()
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    off: float | None = None
+
+    def find_fault(self, value: Any) -> str:
+        """Returns what is wrong with a value of the declared type; nothing if it lies within the bounds."""
+        if self.choices and value not in self.choices:
+            return f"{self.name}: {value!r} is none of {', '.join(map(str, self.choices))}"
+        least, above, most = self.least, self.above, self.most
+        low = (least is None or value >= least) and (above is None or value > above)
+        if low and (most is None or value <= most):
+            return ""
+        if most is not None:
+            return f"{self.name}: {value} lies outside {f'({above}' if least is None else f'[{least}'}, {most}]"
+        if above is not None:
+            return f"{self.name}: {value} must be > {above}"
+        return f"{self.name}: {value} must be {'0 or more' if least == 0 else f'at least {least}'}"
+
+
+def knob(default: Any, description: str, source: str, **more: Any) -> Any:
+    """Declares a parameter as a field of its section; `more` are further attributes of `Parameter`."""
+    metadata = {"description": description, "source": source, **more}
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def coerce(parameter: Parameter, value: Any) -> Any:
+    """Returns a Python value, or the text of one, in the parameter's declared type.
+
+    Whole floats become ints and ints become floats if the type asks for it (KFP sends numbers as doubles), and None becomes the
+    number that disables the threshold.
+
+    Raises:
+        InputError: If the value is not of the declared type.
+    """
+    kind, original = parameter.type, value
+    value = parameter.off if value is None else value
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            if kind is list:
+                value = [_parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
+    value = _restore_integers(value) if kind in (list, dict) else value
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        quoted = f'; as a text it needs quotes: "{original}"' if kind is str and type(original) in (int, float, bool) else ""
+        raise InputError(f"{parameter.name}: expected {kind.__name__}, got {original!r}{quoted}. {parameter.description}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{parameter.name}: expected a finite number, got {original!r}.")
+    return value
+
+
+def _restore_integers(value: Any) -> Any:
+    """Returns lists and objects with their whole floats as ints: KFP's structs know doubles only, and trainers want ints."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_restore_integers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _restore_integers(item) for key, item in value.items()}
+    return value
+
+
+def _parse_scalar(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
