@@ -225,7 +225,7 @@ def test_what_the_trainers_are_given_is_decided_or_a_default():
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         (given,) = (call.keywords for call in calls if getattr(call.func, "id", "") == "build_arguments")
         names = {keyword.arg for keyword in given} - {None}
-        assert "output_dir" in names and names <= DECIDED.keys() | DECIDED_FOR[stage].keys() | free
+        assert "learning_rate" in names and names | {"output_dir"} <= DECIDED.keys() | DECIDED_FOR[stage].keys() | free
 
 
 def test_yaml_reads_numbers_and_words_as_they_look(tmp_path):
