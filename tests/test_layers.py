@@ -15,7 +15,7 @@ LAYERS = (
     ("runtime", "gate"),
     ("models", "data"),
     ("training", "sampling", "tracking"),
-    ("evaluation", "analysis"),
+    ("evaluation", "analysis", "measured"),
     ("stages",),
     ("run/launch",),
     ("placement",),

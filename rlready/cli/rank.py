@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.arguments import add_mirror, list_changes
+from rlready.cli.rank_logs import add_arguments as rank_logs_arguments
+from rlready.cli.rank_logs import rank_logs
 from rlready.cli.run import add_running, run_experiment
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe
 from rlready.errors import InputError
+from rlready.measured.read import is_log
 
 TEXT = "Rank finished checkpoints, without RL; say how sure that is."
 EXAMPLE = "rlready rank ./ckpt-a ./ckpt-b --benchmarks math_500,aime_2025 --samples 64"
@@ -23,7 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="a folder, owner/name[@revision] on the hub, or a URL; NAME=CHECKPOINT gives it a name",
     )
-    command.add_argument("--benchmarks", required=True, help="problems: names or files, several with commas")
+    command.add_argument("--benchmarks", help="problems: names or files, several with commas")
     command.add_argument(
         "--data",
         help="worked solutions like those that the checkpoints were trained on, but not the same: for their loss",
@@ -36,6 +39,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
     add_mirror(command)
     add_running(command)
+    rank_logs_arguments(command)
     command.epilog = (
         "It ends with status 4 where no checkpoint passes the gate's thresholds; verdicts.json in the run's folder holds the"
         " order and the verdicts."
@@ -48,6 +52,13 @@ def execute(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If the input is wrong, or a stage failed.
     """
+    logs = [is_log(text.rpartition("=")[2]) for text in arguments.checkpoints]
+    if all(logs):
+        return rank_logs(arguments)
+    if any(logs):
+        raise InputError("logs and checkpoints cannot be ranked together; rank the logs on their own")
+    if not arguments.benchmarks:
+        raise InputError("checkpoints are sampled on problems: name some with --benchmarks")
     run_experiment(choose_parameters(arguments), "rank", arguments)
 
 

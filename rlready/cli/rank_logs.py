@@ -1,0 +1,138 @@
+"""rlready rank of logs: candidates that another tool has sampled; nothing is sampled here, and no torch is needed."""
+
+import argparse
+import datetime
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlready.cli.result import end_with, print_outcomes
+from rlready.cli.style import print_result
+from rlready.config.recipes import load_recipe, parse_overrides
+from rlready.errors import InputError
+from rlready.measured.log import MeasuredLog
+
+if TYPE_CHECKING:
+    from rlready.analysis.sweep_result import SweepResult
+    from rlready.measured.loss import MeasuredLoss
+
+BASE = "base"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what only logs take."""
+    logs = command.add_argument_group("logs of other tools")
+    logs.add_argument("--score", help="the log's metric, filter, scorer or column that says what is right (the tool's first)")
+    logs.add_argument("--format", default="boxed", help="how the verifier reads samples without a score (boxed)")
+    logs.add_argument(
+        "--judge", action="store_true", help="judge every sample with rlready's verifier, and say how often the score differs"
+    )
+    logs.add_argument("--allow-repeats", action="store_true", help="accept a log whose samples mostly repeat one another")
+    logs.add_argument(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME=LOSS",
+        help="generalization loss: nats per token, a trainer_state.json, or JSONL with nats and tokens of each example",
+    )
+
+
+def rank_logs(arguments: argparse.Namespace) -> None:
+    """Ranks the candidates of logs, writes the report into a folder of its own, and prints the order and how sure it is.
+
+    It is logged to MLflow if MLFLOW_TRACKING_URI is set.
+
+    Raises:
+        InputError: If a log cannot be read or the logs may not be compared; it names file and row.
+    """
+    from rlready.analysis.sweep_result import write_sweep
+    from rlready.measured.comparable import list_unknown
+    from rlready.measured.sweep import rank
+    from rlready.records.serialization import write_atomically
+    from rlready.stages.report.report import write_report
+    from rlready.stages.report.verdicts import write_verdicts
+
+    logs = read_logs(arguments)
+    base = _read_log(arguments.base, arguments)[0][1] if arguments.base else None
+    every = logs | ({BASE: base} if base else {})
+    losses = read_losses(arguments.loss, every)
+    sweep = rank(logs, base, losses, choose_parameters(arguments))
+    folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, mode=0o700)
+    for name, log in every.items():
+        shown = [f"{log.tool}, {len(log.problems)} problems x {log.samples} samples", *log.notes]
+        print_result(name, "; ".join(shown))
+    for line in list_unknown(every):
+        print(line)
+    files = {name: folder / name for name in ("report.html", "report.md", "verdicts.json", "outcomes.json")}
+    write_report(sweep, files["report.html"], files["report.md"])
+    write_atomically(files["verdicts.json"], write_verdicts(sweep))
+    write_sweep(sweep, files["outcomes.json"])
+    print_outcomes(sweep)
+    print_result("report", files["report.html"])
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        _log(sweep, files)
+    end_with(sweep)
+
+
+def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the parameters that are not at their default: the recipe's, --k, then what --set changes."""
+    given = load_recipe(arguments.recipe, []) if arguments.recipe else {}
+    given |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
+    return given | parse_overrides(arguments.set)
+
+
+def _log(sweep: "SweepResult", files: dict[str, Path]) -> None:
+    from rlready.tracking.log import log_outcome
+    from rlready.tracking.runs import finish_run
+
+    run = files["outcomes.json"].parent.name
+    if sweep.baseline:
+        log_outcome(sweep.baseline, run, role="baseline")
+    for outcome in sweep.outcomes:
+        log_outcome(outcome, run)
+    finish_run(run, sweep.parameters, files)
+
+
+def read_logs(arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
+    """Returns the candidates of all logs by their names.
+
+    Raises:
+        InputError: If two have the same name, or a log cannot be read.
+    """
+    found: dict[str, MeasuredLog] = {}
+    for text in arguments.checkpoints:
+        for name, log in _read_log(text, arguments):
+            if name in found or name == BASE:
+                why = "is the base model's (--base)" if name == BASE else f"is that of {found[name].path} too"
+                raise InputError(f"{text}: the name {name} {why}; give another, as in NAME={log.path}")
+            found[name] = log
+    return found
+
+
+def _read_log(text: str, arguments: argparse.Namespace) -> list[tuple[str, MeasuredLog]]:
+    from rlready.measured.read import load_candidates
+
+    name, _, place = text.rpartition("=")
+    logs = load_candidates(place, arguments.score, arguments.format, arguments.judge, arguments.allow_repeats)
+    if name and len(logs) > 1:
+        raise InputError(f"{text}: the log names its candidates itself ({', '.join(logs)}); leave out {name}=")
+    return [(name or own, log) for own, log in logs.items()]
+
+
+def read_losses(texts: list[str], names: Collection[str]) -> dict[str, "MeasuredLoss"]:
+    """Returns the loss of each NAME=LOSS.
+
+    Raises:
+        InputError: If a name is no candidate's, or there is no loss.
+    """
+    from rlready.measured.loss import read_loss
+
+    losses = {}
+    for text in texts:
+        name, equals, said = text.partition("=")
+        if not equals or name not in names:
+            raise InputError(f"--loss {text}: expected NAME=LOSS with a name of {', '.join(names)}")
+        losses[name] = read_loss(said)
+    return losses

@@ -1,0 +1,75 @@
+"""What must be the same in two logs before their candidates are compared."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rlready.errors import InputError
+from rlready.measured.log import SETTINGS, MeasuredLog
+
+
+def align(logs: Mapping[str, MeasuredLog], k: int) -> dict[str, MeasuredLog]:
+    """Returns the logs with their problems in the order of the first.
+
+    Args:
+        logs: By candidate.
+        k: Of Pass@k.
+
+    Raises:
+        InputError: With one line per log of other problems, settings or too few samples.
+    """
+    (first_name, first), *others = logs.items()
+    faults = [fault for name, log in logs.items() for fault in _find_faults(first_name, first, name, log, k)]
+    if faults:
+        raise InputError("\n".join(faults))
+    return {first_name: first} | {name: _reorder(log, first.problems) for name, log in others}
+
+
+def list_unknown(logs: Mapping[str, MeasuredLog]) -> list[str]:
+    """Returns what no log says and nobody could compare, in sentences."""
+    missing = [name for name in SETTINGS if not all(name in log.settings for log in logs.values())]
+    lines = [f"Not in all logs, so not compared: {', '.join(missing)}."] if missing else []
+    if not all(text for log in logs.values() for text in log.texts):
+        lines.append("Not all logs have the text of the problems; they are compared by id only.")
+    return lines
+
+
+def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLog, k: int) -> list[str]:
+    faults = []
+    if log.samples < k:
+        faults.append(f"{log.path}: {log.samples} samples per problem, Pass@{k} needs {k}; lower --k, or sample more")
+    lost, more = [p for p in first.problems if p not in set(log.problems)], set(log.problems) - set(first.problems)
+    if lost or more:
+        example = f", e.g. {(lost or sorted(more))[0]}"
+        faults.append(
+            f"{log.path}: other problems than {first_name}'s: {len(lost)} of its {len(first.problems)} are missing,"
+            f" {len(more)} are new{example}; rank logs of the same problems"
+        )
+        return faults
+    texts = dict(zip(first.problems, first.texts, strict=True))
+    for problem, text in zip(log.problems, log.texts, strict=True):
+        if text and texts[problem] and not _is_same(text, texts[problem] or "", first.tool == log.tool):
+            faults.append(f"{log.path}: the text of problem {problem} is another one than in {first_name}'s log")
+            break
+    for setting, value in log.settings.items():
+        if first.settings.get(setting, value) != value:
+            faults.append(
+                f"{log.path}: {setting} is {value}, {first_name}'s is {first.settings[setting]}: Pass@k depends on it"
+            )
+    return faults
+
+
+def _is_same(one: str, other: str, one_tool: bool) -> bool:
+    """Returns True if two texts are of one problem; another tool may log its instructions with it."""
+    one, other = " ".join(one.split()), " ".join(other.split())
+    return one == other or (not one_tool and (one in other or other in one))
+
+
+def _reorder(log: MeasuredLog, problems: list[str]) -> MeasuredLog:
+    place = {problem: number for number, problem in enumerate(log.problems)}
+    order = [place[problem] for problem in problems]
+    return replace(
+        log,
+        problems=problems,
+        correct=[log.correct[number] for number in order],
+        texts=[log.texts[number] for number in order],
+    )

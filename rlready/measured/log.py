@@ -1,0 +1,238 @@
+"""What a log says about one candidate: right samples of each problem, and what it leaves open."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rlready.errors import InputError
+from rlready.stats.pass_at_k import Estimate, estimate_pass_at_k
+from rlready.verifier import judge
+
+MOST_REPEATED = 0.5  # share of samples that repeat an earlier one of their problem; above, they are hardly drawn at random
+SETTINGS = ("temperature", "top_p", "max_tokens")  # that must not differ; what a log does not say of them is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion as a log has it.
+
+    Attributes:
+        problem: Id of the problem.
+        where: File and row.
+        right: What the log's own score says; None is unknown.
+        scored: Whether the log scores it at all; if not, it is judged here.
+        text: The problem, so that ids which are only numbers can be checked.
+        prompt: What the model was given, if the log has it; the samples of a problem must share it.
+        completion: What the model wrote.
+        reference: The reference answer.
+        finished: False if the length limit ended it; None is unknown.
+        tokens: Of the completion.
+        settings: How it was sampled, as far as the log says.
+        counted: Whether the log has counts instead of samples, so that the order says nothing.
+    """
+
+    problem: str
+    where: str
+    right: bool | None = None
+    scored: bool = False
+    text: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    reference: str | None = None
+    finished: bool | None = None
+    tokens: int | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The samples of one candidate, the tool that logged them, and in words what was chosen among what it logged."""
+
+    tool: str
+    samples: Iterable[Sample]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MeasuredLog:
+    """Counts of one candidate.
+
+    Attributes:
+        path: The file or folder.
+        tool: That wrote it.
+        problems: Ids, in the order of the log.
+        correct: Right samples of each problem.
+        samples: Samples per problem.
+        texts: Text of each problem, None if the log has none.
+        unknown: Share of the samples that are neither right nor wrong.
+        truncated: Share of the samples that the length limit ended; None if the log does not say.
+        no_answer: Share of the samples judged here in which no final answer was found; None if none was judged here.
+        mean_tokens: Tokens per sample; None if the log does not say.
+        settings: How the samples were drawn, as far as the log says.
+        disagreement: (samples where the log's own score and rlready's verifier differ, samples with both); None if one
+            of them is all there is.
+        checks: Independent checks of each judgement: 2 of mathematics judged here, else 1.
+        notes: What was chosen or left out while reading, in sentences.
+    """
+
+    path: str
+    tool: str
+    problems: list[str]
+    correct: list[int]
+    samples: int
+    texts: list[str | None]
+    unknown: float = 0.0
+    truncated: float | None = None
+    no_answer: float | None = None
+    mean_tokens: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    disagreement: tuple[int, int] | None = None
+    checks: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    def pass_at_k(self, k: int) -> Estimate:
+        """Returns Pass@k with its 95% interval over problems.
+
+        Raises:
+            InputError: If there are fewer than k samples per problem.
+        """
+        return estimate_pass_at_k(self.correct, self.samples, k)
+
+    def to_pandas(self) -> Any:
+        """Returns a data frame with one row per problem: problem, correct, samples."""
+        import pandas as pd
+
+        return pd.DataFrame({"problem": self.problems, "correct": self.correct, "samples": self.samples})
+
+    @property
+    def digest(self) -> str:
+        """Digest of the counts by problem, so that another measurement is another candidate."""
+        counts = repr(sorted(zip(self.problems, self.correct, strict=True))), self.samples
+        return hashlib.sha256(repr(counts).encode()).hexdigest()[:16]
+
+
+@dataclass
+class _Problem:
+    """What is kept of a problem while its samples come in; of a completion, its digest."""
+
+    text: str | None
+    prompt: str | None
+    right: list[bool | None] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)
+
+
+def count_samples(
+    path: str, reading: Reading, answer_format: str = "boxed", judged: bool = False, repeats: bool = False
+) -> MeasuredLog:
+    """Counts the samples of a candidate.
+
+    Args:
+        path: Of the log.
+        reading: Its samples.
+        answer_format: How a sample without a score is judged.
+        judged: Judge all samples here, also those with a score.
+        repeats: Accept a log most of whose samples repeat one another.
+
+    Raises:
+        InputError: If there is no sample, one has neither score nor completion and reference, a problem was given to the model
+            in two ways, or the samples were drawn in two ways or without chance.
+    """
+    problems: dict[str, _Problem] = {}
+    seen: Counter[str] = Counter()
+    settings: dict[str, Any] = {}
+    for sample in _judge(reading.samples, answer_format, judged, seen):
+        _join_settings(settings, sample)
+        problem = problems.setdefault(sample.problem, _Problem(sample.text, sample.prompt))
+        if (problem.text, problem.prompt) != (sample.text, sample.prompt):
+            raise InputError(f"{sample.where}: problem {sample.problem} has another text or prompt than in its first sample")
+        problem.right.append(sample.right)
+        seen["samples"] += 1
+        seen["counted"] += sample.counted
+        if sample.completion is not None:
+            digest = hashlib.blake2b(sample.completion.encode(errors="surrogatepass"), digest_size=12).digest()
+            seen["repeated"] += digest in problem.seen
+            problem.seen.add(digest)
+        for name, value in (("truncated", sample.finished), ("tokens", sample.tokens)):
+            seen[f"{name} told"] += value is not None
+        seen["truncated"] += sample.finished is False
+        seen["tokens"] += sample.tokens or 0
+    if not problems:
+        raise InputError(f"{path}: holds no samples")
+    _check_chance(path, seen, settings, repeats)
+    log = _count(path, reading, problems, seen, settings)
+    if log.disagreement:
+        shown = f"rlready's verifier and the log's own score differ on {log.disagreement[0]} of {log.disagreement[1]} samples"
+        log = replace(log, notes=[*log.notes, shown])
+    return log
+
+
+def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Counter[str]) -> Iterator[Sample]:
+    for sample in samples:
+        if sample.scored and not judged:
+            yield sample
+            continue
+        if sample.completion is None or sample.reference is None:
+            raise InputError(f"{sample.where}: has no completion with a reference answer to judge, and no score is used")
+        judgement = judge(sample.completion, sample.reference, answer_format)
+        seen["judged"] += 1
+        seen["no answer"] += judgement.answer is None
+        seen["checks"] = max(seen["checks"], judgement.checks)
+        if sample.scored and sample.right is not None and judgement.right is not None:
+            seen["compared"] += 1
+            seen["differing"] += sample.right != judgement.right
+        yield replace(sample, right=judgement.right)
+
+
+def _join_settings(settings: dict[str, Any], sample: Sample) -> None:
+    for name, value in sample.settings:
+        if settings.setdefault(name, value) != value:
+            raise InputError(f"{sample.where}: {name} is {value}, in an earlier sample {settings[name]}; rank one setting")
+
+
+def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repeats: bool) -> None:
+    """Raises InputError if samples repeat one another: Pass@k of one greedy answer logged eight times is Pass@1."""
+    share = seen["repeated"] / seen["samples"]
+    if repeats or not seen["repeated"]:
+        return
+    if settings.get("temperature") == 0:
+        raise InputError(
+            f"{path}: sampled at temperature 0, where all samples of a problem are one; sample at random, or log one"
+        )
+    if "temperature" not in settings and share > MOST_REPEATED:
+        raise InputError(
+            f"{path}: {share:.0%} of the samples repeat an earlier one of their problem, as at temperature 0; if they were"
+            " sampled at random, add --allow-repeats"
+        )
+
+
+def _count(
+    path: str, reading: Reading, problems: dict[str, _Problem], seen: Counter[str], settings: dict[str, Any]
+) -> MeasuredLog:
+    sizes = [len(problem.right) for problem in problems.values()]
+    notes, samples = list(reading.notes), min(sizes)
+    if max(sizes) > samples and seen["counted"]:
+        raise InputError(f"{path}: counts of {samples} to {max(sizes)} samples per problem; the number must be the same")
+    if max(sizes) > samples:
+        notes.append(f"{samples} to {max(sizes)} samples per problem; the first {samples} of each count")
+    taken = [problem.right[:samples] for problem in problems.values()]
+    return MeasuredLog(
+        path=path,
+        tool=reading.tool,
+        problems=list(problems),
+        correct=[right.count(True) for right in taken],
+        samples=samples,
+        texts=[problem.text for problem in problems.values()],
+        unknown=float(np.mean([value is None for right in taken for value in right])),
+        truncated=seen["truncated"] / seen["samples"] if seen["truncated told"] == seen["samples"] else None,
+        no_answer=seen["no answer"] / seen["judged"] if seen["judged"] else None,
+        mean_tokens=seen["tokens"] / seen["samples"] if seen["tokens told"] == seen["samples"] else None,
+        settings=settings,
+        disagreement=(seen["differing"], seen["compared"]) if seen["compared"] else None,
+        checks=seen["checks"] or 1,
+        notes=notes,
+    )

@@ -1,0 +1,66 @@
+"""The generalization loss that another tool measured."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.errors import InputError
+from rlready.measured.records import find_suffix, parse_json, read_rows
+from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
+
+
+@dataclass(frozen=True)
+class MeasuredLoss:
+    """A loss on held-out examples, in nats per token.
+
+    Attributes:
+        value: The loss.
+        kind: How it was averaged; only losses of one kind are compared.
+        losses: [summed nats, tokens] of each example, if the log has them.
+    """
+
+    value: float
+    kind: str
+    losses: list[tuple[float, int]] | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 95% interval over examples; None if the log has no single examples."""
+        return estimate_loss_interval(self.losses) if self.losses else None
+
+
+def read_loss(said: str) -> MeasuredLoss:
+    """Reads a loss: a number, the last eval_loss of a trainer_state.json, or rows with nats and tokens of each example.
+
+    Raises:
+        InputError: If there is no finite loss.
+    """
+    try:
+        return MeasuredLoss(_check(float(said), said), "as given")
+    except ValueError:
+        path = Path(said).expanduser()
+    if not path.is_file():
+        raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
+    if find_suffix(path) == ".json":
+        state = parse_json(path.read_text(encoding="utf-8"), said)
+        history = state.get("log_history") if isinstance(state, dict) else None
+        found = [entry["eval_loss"] for entry in history or [] if "eval_loss" in entry]
+        if not found:
+            raise InputError(f"{said}: no eval_loss in its log_history; did the trainer evaluate?")
+        return MeasuredLoss(_check(float(found[-1]), said), "eval_loss of a trainer, the mean over batches")
+    losses = []
+    for where, row in read_rows(path):
+        try:
+            nats, tokens = float(row["nats"]), int(row["tokens"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{where}: expected nats (summed over the completion) and tokens") from error
+        losses.append((_check(nats, where), tokens))
+    if not losses or sum(tokens for _, tokens in losses) <= 0:
+        raise InputError(f"{said}: holds no examples")
+    return MeasuredLoss(_check(float(mean_loss(losses) or 0), said), "per completion token", losses)
+
+
+def _check(value: float, where: str) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"{where}: a loss of {value:g} is not a finite number of nats")
+    return value

@@ -1,0 +1,110 @@
+"""Logs of no tool: JSONL, JSON, CSV or Parquet with one row per sample or per problem; and rlready's own samples.parquet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import InputError
+from rlready.measured.log import Reading, Sample
+from rlready.measured.records import Row, read_rows, read_score
+
+PROBLEM, REFERENCE = ("problem", "problem_id", "id"), ("reference", "answer", "target", "ground_truth")
+COMPLETION, TEXT = ("completion", "response", "output"), ("question", "text", "prompt")
+OWN = {"problem_id", "verdict", "completion", "gold", "temperature", "sample"}
+EXPECTED = "problem and correct; problem, correct and samples; or problem, completion and reference"
+
+
+def is_plain(row: Row) -> bool:
+    """Returns True if a row names a problem and what became of it."""
+    return _find(row, PROBLEM) is not None and ("correct" in row or bool(_find(row, COMPLETION) and _find(row, REFERENCE)))
+
+
+def list_candidates(file: Path) -> list[str]:
+    """Returns the candidates that a plain file names, in their order; none if it is of one candidate."""
+    return list(dict.fromkeys(str(row["candidate"]) for _, row in read_rows(file) if row.get("candidate") is not None))
+
+
+def read_plain(files: list[Path], score: str | None, candidate: str | None = None) -> Reading:
+    """Reads rows of samples (`correct` or completion and reference) or of counts (`correct` of `samples`).
+
+    Args:
+        files: The files.
+        score: Column that says whether a sample is right; None: correct.
+        candidate: Whose rows; None: all.
+
+    Raises:
+        InputError: If a row lacks what the others have, or its counts are impossible.
+    """
+
+    def read() -> Iterator[Sample]:
+        for file in files:
+            for where, row in read_rows(file):
+                if candidate is None or str(row.get("candidate")) == candidate:
+                    yield from _list_samples(row, where, score or "correct")
+
+    return Reading("plain", read())
+
+
+def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
+    name = _find(row, PROBLEM)
+    if name is None or row[name] in (None, ""):
+        raise InputError(f"{where}: names no problem; expected {EXPECTED}")
+    told: dict[str, Any] = {"problem": str(row[name]), "where": where}
+    told |= {"text": str(row[text])} if (text := _find(row, TEXT)) and row[text] is not None else {}
+    if row.get("temperature") not in (None, ""):
+        told["settings"] = (("temperature", _read_number(row["temperature"], "temperature", where)),)
+    if row.get("samples") not in (None, ""):
+        correct, samples = (_read_count(row.get(key), key, where) for key in ("correct", "samples"))
+        if not 0 <= correct <= samples or not samples:
+            raise InputError(f"{where}: {correct} correct of {samples} samples is impossible")
+        yield from (Sample(**told, right=number < correct, scored=True, counted=True) for number in range(samples))
+        return
+    completion, reference = (_find(row, names) for names in (COMPLETION, REFERENCE))
+    told |= {"completion": None if completion is None or row[completion] is None else str(row[completion])}
+    told |= {"reference": None if reference is None or row[reference] is None else str(row[reference])}
+    if score not in row and (told["completion"] is None or told["reference"] is None):
+        raise InputError(f"{where}: has neither {score!r} nor a completion and a reference; expected {EXPECTED}")
+    yield Sample(**told, right=read_score(row.get(score), where) if score in row else None, scored=score in row)
+
+
+def read_own(files: list[Path], score: str | None) -> Reading:
+    """Reads samples.parquet of a run of rlready: the samples at temperature 1, judged as they were."""
+
+    def read() -> Iterator[Sample]:
+        for file in files:
+            for where, row in read_rows(file):
+                if row["temperature"] > 0:
+                    yield Sample(
+                        problem=row["problem_id"],
+                        where=where,
+                        right={"right": True, "wrong": False}.get(row["verdict"]),
+                        scored=True,
+                        text=row["prompt"],
+                        completion=row["completion"],
+                        reference=row["gold"],
+                        finished=row["finished"],
+                        tokens=row["tokens"],
+                        settings=(("temperature", row["temperature"]),),
+                    )
+
+    return Reading("rlready", read())
+
+
+def _find(row: Row, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in row), None)
+
+
+def _read_count(value: Any, name: str, where: str) -> int:
+    number = _read_number(value, name, where)
+    if number != int(number):
+        raise InputError(f"{where}: {name} is {value!r}, not a whole number")
+    return int(number)
+
+
+def _read_number(value: Any, name: str, where: str) -> float:
+    try:
+        number = float(value)
+        int(number)  # refuses NaN and infinity
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where}: {name} is {value!r}, not a number") from error
+    return number

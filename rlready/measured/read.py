@@ -1,0 +1,133 @@
+"""Reads what another tool measured, whichever tool it was: a log is recognised by what is in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rlready.errors import InputError
+from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
+from rlready.measured.log import MeasuredLog, Reading, count_samples
+from rlready.measured.records import PACKED, SUFFIXES, Row, find_suffix, read_rows
+
+# What the first row of a log has, and what reads it; rlready's own samples first, since a plain log may look alike.
+READERS: dict[str, tuple[frozenset[str], Callable[[list[Path], str | None], Reading]]] = {
+    "rlready": (frozenset(plain.OWN), plain.read_own),
+    "lm-evaluation-harness": (frozenset(lm_eval.KEYS), lm_eval.read_lm_eval),
+    "Inspect": (frozenset(inspect_log.KEYS), inspect_log.read_inspect),
+    "lighteval": (frozenset(lighteval.KEYS), lighteval.read_lighteval),
+    "verl": (frozenset(rollouts.VERL), rollouts.read_verl),
+    "open-instruct": (frozenset(rollouts.OPEN_INSTRUCT), rollouts.read_open_instruct),
+    "TRL": (frozenset(rollouts.TRL), rollouts.read_trl),
+}
+
+
+def is_log(place: str) -> bool:
+    """Returns True if a path is that of a log: a file, or a folder that holds no model."""
+    path = Path(place).expanduser()
+    return path.is_file() or (path.is_dir() and not any((path / name).exists() for name in MODEL_FILES))
+
+
+MODEL_FILES = ("config.json", "adapter_config.json")
+
+
+def load_samples(
+    path: str | Path, score: str | None = None, answer_format: str = "boxed", judged: bool = False, repeats: bool = False
+) -> MeasuredLog:
+    """Reads the log of one candidate; see `load_candidates`.
+
+    Raises:
+        InputError: If the log is of several candidates, or as `load_candidates`.
+    """
+    logs = load_candidates(path, score, answer_format, judged, repeats)
+    if len(logs) > 1:
+        raise InputError(f"{path}: holds the candidates {', '.join(logs)}; load_candidates reads them all")
+    return next(iter(logs.values()))
+
+
+def load_candidates(
+    path: str | Path, score: str | None = None, answer_format: str = "boxed", judged: bool = False, repeats: bool = False
+) -> dict[str, MeasuredLog]:
+    """Reads a log of samples or counts, and counts the right samples of each problem.
+
+    Args:
+        path: A file, or a folder of files of one tool: lm-evaluation-harness, Inspect, lighteval, verl, TRL, open-instruct,
+            rlready, or plain rows as docs/guide/measured.md has them.
+        score: Which of the log's own scores decides: a metric, filter, scorer or column; None: the tool's first.
+        answer_format: The verifier's format for samples without a score.
+        judged: Judge all samples with rlready's verifier, and count how often the log's own score differs.
+        repeats: Accept a log most of whose samples repeat one another.
+
+    Returns:
+        Counts by candidate; a log without names is of one, named like the file or its folder.
+
+    Raises:
+        InputError: If no tool is recognised, or a row cannot be used; it names file and row.
+    """
+    files = _list_files(Path(path).expanduser())
+    kind, read = _recognise(files)
+    options = answer_format, judged, repeats
+    if kind is None:
+        names = dict.fromkeys(name for file in files for name in plain.list_candidates(file))
+        found = {name: plain.read_plain(files, score, name) for name in names}
+    else:
+        found = {}
+    found = found or {_name(Path(path)): read(files, score)}
+    return {name: count_samples(str(path), reading, *options) for name, reading in found.items()}
+
+
+def _list_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder")
+    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and find_suffix(file) in SUFFIXES]
+    # Beside its samples a tool writes summaries and settings.
+    files = [f for f in inside if not f.name.startswith((".", "_", "results_")) and "__MACOSX" not in f.parts]
+    files = [file for file in files if file.suffix != ".json" or _is_known(file)]
+    if not files:
+        raise InputError(f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _is_known(file: Path) -> bool:
+    try:
+        return _find_reader(_read_first(file)) is not None
+    except InputError:
+        return False
+
+
+def _recognise(files: list[Path]) -> tuple[str | None, Callable[[list[Path], str | None], Reading]]:
+    """Returns the tool that wrote the files, None for plain rows, and its reader."""
+    kinds = {}
+    for file in files:
+        first = _read_first(file)
+        kind = _find_reader(first)
+        if kind is None:
+            shown = ", ".join(list(first)[:12])
+            raise InputError(f"{file}: rows with {shown} are of no known tool; a plain row has {plain.EXPECTED}")
+        kinds[kind] = file
+    if len(kinds) > 1:
+        raise InputError(f"{files[0].parent}: holds logs of {' and '.join(kinds)}; name one of them")
+    (kind,) = kinds
+    return (None, plain.read_plain) if kind == "plain" else (kind, READERS[kind][1])
+
+
+def _find_reader(first: Row) -> str | None:
+    for kind, (keys, _) in READERS.items():
+        if keys <= first.keys():
+            return kind
+    return "plain" if plain.is_plain(first) else None
+
+
+def _read_first(file: Path) -> Row:
+    if find_suffix(file) == ".eval":
+        return dict.fromkeys(inspect_log.KEYS)
+    for _, row in read_rows(file):
+        return row
+    raise InputError(f"{file}: is empty")
+
+
+def _name(path: Path) -> str:
+    name = path.name
+    for suffix in (*PACKED, *SUFFIXES):
+        name = name.removesuffix(suffix)
+    return name

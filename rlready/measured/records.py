@@ -1,0 +1,138 @@
+"""Rows of log files, each with where it is, so that every refusal can name it."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from rlready.errors import InputError
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".eval")
+PACKED = (".gz", ".bz2", ".zst", ".xz")
+Row = dict[str, Any]
+
+
+def find_suffix(path: Path) -> str:
+    """Returns the suffix that tells the form of a file, without that of its compression."""
+    return (path.with_suffix("") if path.suffix in PACKED else path).suffix.lower()
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Yields (where, row) for every row of a JSONL, JSON, CSV or Parquet file, compressed or not.
+
+    Raises:
+        InputError: If the file or one of its rows cannot be read, or a name is there twice.
+    """
+    readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv}
+    suffix = find_suffix(path)
+    if suffix == ".parquet":
+        yield from _read_parquet(path)
+    elif suffix in readers:
+        with open_text(path) as file:
+            yield from readers[suffix](path, file)
+    else:
+        raise InputError(f"{path}: {path.suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}")
+
+
+def open_text(path: Path) -> IO[str]:
+    """Opens a text file, compressed or not."""
+    import fsspec
+
+    try:
+        return fsspec.open(str(path), "rt", encoding="utf-8-sig", compression="infer", newline="").open()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be opened ({error})") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        InputError: If it is no JSON, or an object has a key twice.
+    """
+
+    def refuse_twice(pairs: list[tuple[str, Any]]) -> Row:
+        if len(row := dict(pairs)) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise InputError(f"{where}: the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
+        return row
+
+    try:
+        return json.loads(text, object_pairs_hook=refuse_twice)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error})") from error
+
+
+def _read_lines(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
+    try:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                where = f"{path} line {number}"
+                yield where, _check_row(parse_json(line, where), where)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: damaged, cut off or not UTF-8 ({error})") from error
+
+
+def _read_json(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
+    found = parse_json(file.read(), str(path))
+    for number, row in enumerate(found if isinstance(found, list) else [found], 1):
+        yield f"{path} row {number}", _check_row(row, f"{path} row {number}")
+
+
+def _check_row(row: Any, where: str) -> Row:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not an object with names")
+    return row
+
+
+def _read_csv(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
+    rows = csv.reader(file, strict=True)
+    try:
+        header = next(rows, [])
+        if twice := {name for name in header if header.count(name) > 1}:
+            raise InputError(f"{path}: the column {min(twice)!r} is there twice")
+        for cells in rows:
+            where = f"{path} line {rows.line_num}"
+            if cells and len(cells) != len(header):
+                raise InputError(f"{where}: {len(cells)} cells, the header has {len(header)}")
+            if cells:
+                yield where, dict(zip(header, cells, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error})") from error
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path} row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file, or cut off ({error})") from error
+
+
+RIGHT, WRONG = {"1", "1.0", "true", "c", "correct", "right"}, {"0", "0.0", "false", "i", "incorrect", "wrong"}
+UNKNOWN = {"", "nan", "null", "none", "n", "unknown"}
+
+
+def read_score(value: Any, where: str) -> bool | None:
+    """Returns whether a score says right; None if it is missing or not a number, which is unknown and never wrong.
+
+    Raises:
+        InputError: If it says neither: a share of points, a reward with a bonus.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    said = str(value).strip().lower()
+    if said in UNKNOWN:
+        return None
+    if said in RIGHT or said in WRONG:
+        return said in RIGHT
+    raise InputError(f"{where}: the score {value!r} is neither right (1) nor wrong (0); name another one with --score")
