@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rlready.errors import InputError
     from rlready.gate.decide import decide
     from rlready.gate.lead import Lead, measure_lead
+    from rlready.measured.log import MeasuredLog
+    from rlready.measured.read import load_candidates, load_samples
+    from rlready.measured.sweep import rank
     from rlready.records.candidate import Candidate
     from rlready.records.outcome import Outcome, PredictorsRecord, SampleStatistics
     from rlready.records.verdicts import Verdict
@@ -32,6 +35,9 @@ _MODULES = {
     "errors": ("InputError",),
     "gate.decide": ("decide",),
     "gate.lead": ("Lead", "measure_lead"),
+    "measured.log": ("MeasuredLog",),
+    "measured.read": ("load_candidates", "load_samples"),
+    "measured.sweep": ("rank",),
     "records.candidate": ("Candidate",),
     "records.outcome": ("Outcome", "PredictorsRecord", "SampleStatistics"),
     "records.verdicts": ("Verdict",),
@@ -46,6 +52,7 @@ __all__ = [
     "InputError",
     "Judgement",
     "Lead",
+    "MeasuredLog",
     "Outcome",
     "PredictorsRecord",
     "SampleStatistics",
@@ -54,7 +61,10 @@ __all__ = [
     "decide",
     "estimate_pass_at_k",
     "judge",
+    "load_candidates",
+    "load_samples",
     "measure_lead",
+    "rank",
     "read_sweep",
 ]
 

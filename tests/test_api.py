@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import CASES, ROOT
+from helpers import CASES, ROOT, logs
 
 import rlready
 
@@ -23,6 +23,17 @@ def test_the_example_in_the_docs_runs(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"mine: Pass@4 0\.\d\d \[0\.\d\d, 0\.\d\d\]", printed[2])
     assert printed[3].endswith("] True") and printed[4].startswith("approved - Pass@4 ")
     assert len(printed) > 5
+
+
+def test_the_example_for_logs_of_other_tools_runs(tmp_path, monkeypatch, capsys):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "guide" / "measured.md").read_text(), re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    for name in "ab":
+        logs.write_plain(tmp_path / "logs", f"{name}.jsonl")
+    exec(compile(code, "docs/guide/measured.md", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("Estimate(value=0.66") and printed[-1].startswith("b approved Pass@4 0.667 >= 0.05")
 
 
 def test_every_name_is_there_and_no_other():
