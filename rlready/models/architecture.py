@@ -10,7 +10,7 @@ from rlready.errors import InputError, one_line
 from rlready.models.weights import FLOATS, Tensors, quiet_transformers, refuse_keys
 
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}  # layers whose cache the embedded engine supports
-RECURRENT = "its architecture ({}) has layers that keep a state, which only vllm samples; set sampling_engine to vllm"
+OWN_CACHES = {"minimax", "recurrent_gemma", "rwkv", "xlstm"}  # architectures without transformers' cache, or that read padding
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")  # decoders that `Shape` describes to the last tensor
 # Linear layers of a decoder layer, in the order of `Shape.linear`.
 LINEAR = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
@@ -232,9 +232,21 @@ def _compare(model, config, tensors: Tensors, where: str) -> None:
 
 
 def is_recurrent(config, model) -> bool:
-    """Returns True if a model has layers with a state instead of keys and values, which the embedded engine cannot batch."""
+    """Returns True if a model has layers with a state instead of, or besides, keys and values."""
     kinds = getattr(config.get_text_config(), "layer_types", None) or []
     return bool(getattr(model, "_is_stateful", False)) or not set(kinds) <= ATTENTION
+
+
+def check_recurrence(kind: str, recurrent: bool) -> str | None:
+    """Returns a note on a recurrent or hybrid architecture, None for any other; raises InputError if only vllm samples it."""
+    if kind in OWN_CACHES:
+        raise InputError(f"its architecture ({kind}) needs a cache of its own, so only vllm samples it; set sampling_engine to vllm")
+    if not recurrent:
+        return None
+    return (
+        f"its architecture ({kind}) has layers that keep a state, so the transformers engine copies the cache for every token"
+        " and batches only prompts of one length, which is slower; vllm may support it (sampling_engine)"
+    )
 
 
 def count_positions(config) -> tuple[int | None, bool]:

@@ -10,62 +10,55 @@ from rlready.records.candidate import BaseModel
 from rlready.sampling.engine import TextEngine
 
 VLLM_FROM = 100e6  # parameters; see choose_engine
+INSTALL = "pip install 'rlready[gpu]'"
 
 
 def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]:
-    """Decides which engine samples on this machine.
+    """Decides which engine samples on this machine, given the size of the model, None if unknown.
 
     auto takes vllm on a GPU from VLLM_FROM parameters: its start takes longer than a small model's whole stage (270 s on two
     busy cores, most of it compilation). The size is a judgement, not measured on a GPU.
-
-    Args:
-        sampling: Requested engine and tensor parallel size.
-        parameters: Size of the model; None if unknown.
 
     Returns:
         (transformers or vllm, why).
 
     Raises:
-        InputError: If vllm is not installed, the GPUs of a copy do not exist, or auto cannot decide.
+        InputError: If vllm is not installed, there are too few GPUs for one copy of the model, or auto cannot decide.
     """
     import torch
 
-    gpus = torch.cuda.device_count()
-    installed = importlib.util.find_spec("vllm") is not None
+    gpus, installed = torch.cuda.device_count(), importlib.util.find_spec("vllm") is not None
     if sampling.engine == "vllm" and not installed:
-        raise InputError(
-            "sampling_engine: vllm is not installed; pip install 'rlready[gpu]', or set sampling_engine to transformers"
-        )
+        raise InputError(f"sampling_engine: vllm is not installed; {INSTALL}, or set sampling_engine to transformers")
     if sampling.tensor_parallel > max(1, gpus):
         raise InputError(
             f"sampling_tensor_parallel: {sampling.tensor_parallel} GPUs for one copy of the model, this machine has {gpus}"
         )
     if sampling.engine != "auto":
-        return sampling.engine, "sampling_engine says so"
+        return sampling.engine, "set by sampling_engine"
     if sampling.tensor_parallel > 1:
         if not installed:
             raise InputError(
-                "sampling_tensor_parallel: only vllm spreads a model over GPUs and it is not installed; pip install"
-                " 'rlready[gpu]', or set it to 1"
+                "sampling_tensor_parallel: only vllm spreads a model over GPUs and it is not installed;"
+                f" {INSTALL}, or set it to 1"
             )
         return "vllm", f"sampling_tensor_parallel is {sampling.tensor_parallel}"
     if not gpus:
         return "transformers", "no GPU"
     if parameters is None:
         raise InputError(
-            "sampling_engine: auto chooses by the model's size, which its configuration does not tell; set it to transformers"
-            " or vllm"
+            "sampling_engine: auto chooses by the model's size, which its configuration lacks; set it to transformers or vllm"
         )
     size = f"{parameters / 1e6:,.1f}M parameters"
     if parameters < VLLM_FROM:
         return "transformers", f"{size}: a model below {VLLM_FROM / 1e6:,.0f}M is done before vllm has started"
     if not installed:
-        return "transformers", f"vllm is not installed (it would suit {size} on a GPU: pip install 'rlready[gpu]')"
+        return "transformers", f"vllm is not installed (it would suit {size} on a GPU: {INSTALL})"
     return "vllm", f"{size} on a GPU"
 
 
 def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, str]:
-    """Decides which engine samples from a model; see `choose_engine`. Its size is looked up only if it matters."""
+    """Decides which engine samples from a model; see `choose_engine`. Its size is read only if there is a GPU."""
     import torch
 
     return choose_engine(sampling, count_parameters(model) if torch.cuda.device_count() else None)
@@ -91,11 +84,8 @@ def count_replicas(sampling: Sampling) -> int:
 def open_engine(model: str, sampling: Sampling, embedded: TextEngine | None = None) -> TextEngine:
     """Returns an engine for a model folder, to be closed after use, and prints which one and why.
 
-    Args:
-        model: Model folder.
-        sampling: Engine, replicas, tensor parallel size and memory fraction.
-        embedded: An embedded engine of this model that is open already. It is returned if it is the right one, otherwise closed
-            before the other starts, so that the model is never in memory twice.
+    An embedded engine of this model that is open already is returned if it is the right one, otherwise closed before the other
+    starts, so that the model is never in memory twice.
 
     Raises:
         InputError: If this machine lacks what is configured.

@@ -1,4 +1,4 @@
-"""What every engine is: prompts go in, completions come out."""
+"""The interface of every engine: prompts go in, completions come out."""
 
 import hashlib
 from abc import abstractmethod
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Prompt = TypeVar("Prompt")
-OnSampled = Callable[[int, int], None]  # is called with the number of completions and tokens so far
+OnSampled = Callable[[int, int], None]  # called with the number of completions and tokens so far
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Completion:
         text: Decoded, without special tokens, up to the stop string that ended it, if any.
         ids: Token ids, including the end token or those that complete the stop string.
         finished: Whether the model or a stop string ended it; False if the length limit did.
-        logprob: Natural logarithm of its probability at the sampling temperature; 0 for greedy decoding. Not compared: its
-            last bits depend on the batch.
+        logprob: Log-probability in nats at the sampling temperature; 0 for greedy decoding. Its last bits depend on the batch,
+            so it is not compared.
     """
 
     text: str
@@ -42,7 +42,7 @@ class Draw:
     Attributes:
         samples: Completions per prompt.
         max_tokens: Maximum completion length.
-        temperature: 0 decodes greedily (and needs one sample).
+        temperature: 0 decodes greedily.
         seed: The same seed gives the same samples, whatever the batch size; more samples extend fewer.
         stop: Texts that end a completion.
     """
@@ -57,11 +57,8 @@ class Draw:
     def at_random(cls, sampling: Sampling, samples: int, candidate: str = "") -> "Draw":
         """Returns how to sample at temperature 1, at which Pass@k is defined.
 
-        Args:
-            sampling: Seed, maximum completion length and stop strings.
-            samples: Completions per prompt.
-            candidate: Gives the model random numbers of its own. Estimates that multiply the samples of two models, such as
-                coverage kept, need it: shared random numbers would look like shared skill. Empty: all models share them.
+        A candidate's name gives its model random numbers of its own. Estimates that multiply the samples of two models, such as
+        coverage kept, need that: shared random numbers would look like shared skill. Without a name all models share them.
         """
         own = hashlib.sha256(f"{sampling.seed}/{candidate}".encode()).digest()[:6]  # exact as a number in JSON
         seed = int.from_bytes(own, "big") if candidate else sampling.seed
@@ -84,21 +81,15 @@ def ignore_progress(done: int, tokens: int) -> None:
 
 
 class Engine(AbstractContextManager, Generic[Prompt]):
-    """Samples completions from one model; leaving its context frees the model's memory.
+    """Samples completions from one model; leaving its context frees the model's memory."""
 
-    Attributes:
-        name: transformers or vllm.
-        precision: Of the weights, e.g. float32.
-        tokenizer: The model's.
-    """
-
-    name: str
-    precision: str
+    name: str  # transformers or vllm
+    precision: str  # of the weights, e.g. float32
     tokenizer: "PreTrainedTokenizerBase"
 
     @property
     def identity(self) -> str:
-        """What records name as the source of the samples: another engine or precision gives others for the same seed."""
+        """The source of samples in records: another engine or precision gives other samples for the same seed."""
         return f"{self.name} {self.precision}"
 
     @abstractmethod
@@ -110,7 +101,7 @@ class Engine(AbstractContextManager, Generic[Prompt]):
         """Returns the prompt of a problem as text, with special tokens."""
 
     def count_fill(self, samples: int) -> int:
-        """Returns how many problems keep the engine busy at this many samples each: fewer would take nearly as long."""
+        """Returns how many problems with this many samples keep the engine busy: fewer would take nearly as long."""
         import torch
 
         return -(-(FILL if torch.cuda.is_available() else FILL_CPU) // samples)
@@ -119,16 +110,13 @@ class Engine(AbstractContextManager, Generic[Prompt]):
     def sample(
         self, prompts: Sequence[Prompt], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
-        """Samples completions.
+        """Returns the completions of each prompt, in a fixed order.
 
         Args:
             prompts: As `encode` returns them.
             keys: A name for each prompt; its samples depend on it and the seed, not on the other prompts.
             draw: How to sample.
             progress: Called with the number of completions and tokens so far.
-
-        Returns:
-            For each prompt its completions, in a fixed order.
         """
 
     def close(self) -> None:
@@ -151,14 +139,7 @@ class TextEngine(Engine[list[int]]):
 
 
 def read_completion(tokenizer, ids: list[int], ends: Iterable[int], stop: Sequence[str]) -> tuple[str, bool]:
-    """Returns the text of a completion, as evaluation and RL judge it, and whether it ended by itself.
-
-    Args:
-        tokenizer: The model's.
-        ids: Of the completion.
-        ends: Tokens that end a completion.
-        stop: Texts that end one.
-    """
+    """Returns the text of a completion, as evaluation and RL judge it, and whether an end token or a stop string ended it."""
     text, stopped = cut_at_stop(tokenizer.decode(ids, skip_special_tokens=True), stop)
     return text, stopped or (bool(ids) and ids[-1] in ends)
 

@@ -12,7 +12,7 @@ from rlready.models.load import load_image_text_model
 from rlready.models.prompts import choose_prompt, fill_prompt, list_eos_token_ids
 from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress, read_completion
 
-ROWS_AT_ONCE = 8  # samples drawn from one seed; always as many, so that more samples extend fewer
+ROWS_AT_ONCE = 8  # samples drawn from one seed; a fixed number, so that more samples extend fewer
 
 
 class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
@@ -31,7 +31,7 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
         """Loads a model folder on the best device.
 
         Raises:
-            InputError: If another engine, or more than one process or device is asked for.
+            InputError: If another engine, or more than one process or device is configured.
         """
         if sampling.engine == "vllm" or sampling.replicas > 1 or sampling.tensor_parallel > 1:
             raise InputError(

@@ -22,14 +22,7 @@ from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ign
 
 
 class ShardedEngine(TextEngine):
-    """Distributes prompts among processes and collects their completions in order.
-
-    Args:
-        model: Model folder.
-        sampling: Tensor parallel size and memory fraction of each copy.
-        name: Engine of each copy, transformers or vllm.
-        replicas: Number of copies.
-    """
+    """Distributes prompts among this many copies of an engine, transformers or vllm, and collects completions in order."""
 
     def __init__(self, model: str, sampling: Sampling, name: str, replicas: int):
         self.name, self.precision, self.tokenizer = name, choose_precision(), load_tokenizer(model)
@@ -52,8 +45,8 @@ class ShardedEngine(TextEngine):
         counts: dict[int, list[int]] = {}  # completions and tokens so far, by process
         shards = {n: range(n, len(prompts), len(self.replicas)) for n in range(min(len(prompts), len(self.replicas)))}
         for number, shard in shards.items():
-            asked = {"prompts": [list(map(int, prompts[i])) for i in shard], "keys": [keys[i] for i in shard]}
-            self.replicas[number].send(asked | {"draw": asdict(draw)})
+            job = {"prompts": [list(map(int, prompts[i])) for i in shard], "keys": [keys[i] for i in shard]}
+            self.replicas[number].send(job | {"draw": asdict(draw)})
         while shards:
             ready = wait([self.replicas[number].messages for number in shards])
             for number in [number for number in shards if self.replicas[number].messages in ready]:
@@ -76,12 +69,7 @@ class ShardedEngine(TextEngine):
 
 
 class Replica:
-    """A process that holds one copy of the model.
-
-    Args:
-        arguments: What `serve` needs to open its engine.
-        environment: Variables that assign its devices.
-    """
+    """A process that holds one copy of the model, with the arguments of its engine and the variables of its devices."""
 
     def __init__(self, arguments: dict, environment: dict[str, str]):
         self.messages, other = Pipe()
@@ -96,7 +84,7 @@ class Replica:
         self.send(arguments)
 
     def send(self, message: dict) -> None:
-        """Sends a message; that the process has died is found on receiving."""
+        """Sends a message; `receive` finds out if the process has died."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.messages.send_bytes(json.dumps(message).encode())
 
@@ -130,12 +118,7 @@ def divide_devices(tensor_parallel: int, replicas: int) -> list[dict[str, str]]:
 
 
 def serve(parent: int, handle: int) -> None:
-    """Runs a process: opens its engine and samples what the parent sends, until the parent is gone.
-
-    Args:
-        parent: Process id of the parent.
-        handle: File descriptor of the connection to it.
-    """
+    """Opens an engine and samples what the parent process sends to a file descriptor, until the parent is gone."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     with Connection(handle) as messages:
 
@@ -146,11 +129,9 @@ def serve(parent: int, handle: int) -> None:
         try:
             with _open(given) as engine:
                 while True:
-                    asked = json.loads(messages.recv_bytes())
-                    draw = Draw(**asked["draw"])
-                    sampled = engine.sample(
-                        asked["prompts"], asked["keys"], draw, lambda done, tokens: answer(done=[done, tokens])
-                    )
+                    job = json.loads(messages.recv_bytes())
+                    job["draw"] = Draw(**job["draw"])
+                    sampled = engine.sample(**job, progress=lambda done, tokens: answer(done=[done, tokens]))
                     answer(completions=[[list(vars(c).values()) for c in completions] for completions in sampled])
         except EOFError:
             return

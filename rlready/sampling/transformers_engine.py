@@ -1,21 +1,23 @@
 """The embedded engine: transformers' forward pass in a decoding loop for many samples of few prompts.
 
-Unlike `generate`, it reads a prompt once for all its samples, writes the key-value cache in place instead of copying it for
-every token, and drops finished rows from the batch. `make bench` prints what each saves.
+Unlike `generate`, it reads a prompt once for all its samples, drops finished rows from the batch, and writes keys and values
+in place instead of copying the cache for every token (not for models whose layers keep a state). `make bench` prints what each
+saves.
 """
 
 import gc
 import hashlib
+import inspect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tokenizers.decoders import DecodeStream
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from rlready.errors import InputError
-from rlready.models.architecture import RECURRENT, check_length, count_positions, is_recurrent, tell_once
+from rlready.models.architecture import check_length, check_recurrence, count_positions, is_recurrent, tell_once
 from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
 from rlready.sampling.attention import use_grouped_attention
@@ -65,19 +67,12 @@ class PreallocatedLayer(DynamicLayer):
 
 @dataclass
 class Rows:
-    """The sequences being decoded, one per row.
-
-    Attributes:
-        cache: Of all tokens so far.
-        logits: Of the next token, shape (rows, vocabulary).
-        lengths: Tokens of each row's prompt, shape (rows,).
-        mask: 0 at padding, shape (rows, tokens so far); None if no prompt is padded, since attention is fastest without it.
-    """
+    """The sequences being decoded, one per row."""
 
     cache: Cache
-    logits: torch.Tensor
-    lengths: torch.Tensor
-    mask: torch.Tensor | None
+    logits: torch.Tensor  # (rows, vocabulary), of the next token
+    lengths: torch.Tensor  # (rows,), tokens of each row's prompt
+    mask: torch.Tensor | None  # (rows, tokens so far), 0 at padding; None without padding, since attention is then fastest
 
     def select(self, rows: torch.Tensor) -> None:
         """Keeps only these rows, repeating repeated ones: expands prompts to samples, or drops finished rows."""
@@ -96,14 +91,14 @@ class StopWatch:
         self.kept = max(map(len, stop), default=1) - 1  # characters in which a stop string may have begun
 
     def step(self, row: int, token: int) -> bool:
-        """Takes the next token of a completion and returns whether a stop string is now complete."""
+        """Reads the next token of a completion and returns True if a stop string is now complete."""
         text = self.tails[row] + (self.streams[row].step(self.backend, token) or "")
         self.tails[row] = text[len(text) - self.kept :] if len(text) > self.kept else text
         return cut_at_stop(text, self.stop)[1]
 
 
 class TransformersEngine(TextEngine):
-    """Samples from a causal language model that transformers can load.
+    """Samples from a causal language model.
 
     Args:
         model: A causal language model in evaluation mode.
@@ -116,6 +111,10 @@ class TransformersEngine(TextEngine):
     def __init__(self, model, tokenizer, memory_share: float = MEMORY_SHARE):
         self.model, self.tokenizer, self.memory_share = model, tokenizer, memory_share
         self.precision = str(model.dtype).removeprefix("torch.")
+        self.stateful = is_recurrent(model.config, model)
+        # Mamba's argument has a name of its own; adapters hide the signature of their model.
+        arguments = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
+        self.cache_name = "cache_params" if "cache_params" in arguments else "past_key_values"
         use_grouped_attention(model)
         self.ends = torch.tensor(list_eos_token_ids(tokenizer, model.generation_config), device=model.device)
 
@@ -127,8 +126,7 @@ class TransformersEngine(TextEngine):
             InputError: If its weights, architecture or tokens do not allow sampling.
         """
         engine = cls(load_model(model), load_tokenizer(model), memory_share)
-        if is_recurrent(engine.model.config, engine.model):
-            raise InputError(RECURRENT.format(engine.model.config.model_type))
+        tell_once(check_recurrence(engine.model.config.model_type, engine.stateful))
         check_tokens(engine.tokenizer, engine.ends.tolist(), engine.model.get_input_embeddings().weight.shape[0])
         return engine
 
@@ -156,8 +154,10 @@ class TransformersEngine(TextEngine):
         rows.sort(key=lambda row: (len(prompts[row[0]]), row))
         done = tokens = 0
         size = self._fit_batch(longest)
-        for start in range(0, len(rows), size):
-            batch = rows[start : start + size]
+        # Padding may change a state, so a batch of such a model has prompts of one length.
+        groups = itertools.groupby(rows, key=lambda row: self.stateful and len(prompts[row[0]]))
+        batches = [some[start : start + size] for _, (*some,) in groups for start in range(0, len(some), size)]
+        for batch in batches:
             decoded = self._decode(prompts, keys, batch, draw)
             for row, (ids, logprob) in zip(batch, decoded, strict=True):
                 text, finished = read_completion(self.tokenizer, ids, self.ends, draw.stop)
@@ -169,12 +169,13 @@ class TransformersEngine(TextEngine):
 
     def _fit_batch(self, length: int) -> int:
         """Returns how many rows of this many tokens fit in the memory set aside."""
-        config = self.model.config.get_text_config()
-        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        cache = 2 * config.num_hidden_layers * heads * head * length * self.model.dtype.itemsize
+        cache = 0  # bytes
+        for layer in self._prefill([[self.tokenizer.pad_token_id]], 0).cache.layers:
+            state = [*getattr(layer, "conv_states", {}).values(), *getattr(layer, "recurrent_states", {}).values()]
+            token = [getattr(layer, "keys", None), getattr(layer, "values", None)]
+            cache += sum(part.nbytes for part in state + length * token if part is not None)
         # Logits, probabilities and their running sums in double precision, and a copy of the cache when it shrinks.
-        row = 2 * cache + 24 * config.vocab_size
+        row = 2 * cache + 24 * self.model.config.get_text_config().vocab_size
         if self.model.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.model.device)[0]
         else:
@@ -224,7 +225,9 @@ class TransformersEngine(TextEngine):
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
         places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
         mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
-        cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
+        cache = DynamicCache(config=self.model.config)
+        if not self.stateful:
+            cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
         return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)
 
     def _step(self, rows: Rows, token: torch.Tensor, step: int) -> None:
@@ -242,7 +245,7 @@ class TransformersEngine(TextEngine):
             positions: Of the new tokens.
             cache: Of the tokens before.
         """
-        options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        options = {self.cache_name: cache, "use_cache": True, "logits_to_keep": 1}
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits[:, -1]
 
     @staticmethod
@@ -256,14 +259,9 @@ class TransformersEngine(TextEngine):
 
     @staticmethod
     def _pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns the next token of each row and its log-probability, both of shape (rows,).
+        """Returns the next token of each row and its log-probability, both of shape (rows,), like `uniform`, in [0, 1).
 
         The token is the most likely at temperature 0 (its log-probability is then 0), else the inverse of the CDF at `uniform`.
-
-        Args:
-            logits: Shape (rows, vocabulary).
-            uniform: Shape (rows,), in [0, 1).
-            temperature: 0 or more.
         """
         if temperature == 0:
             return logits.argmax(-1), uniform.new_zeros(len(uniform))

@@ -29,10 +29,6 @@ class VllmEngine(TextEngine):
     def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
         """Loads a model folder, in the same precision as the embedded engine.
 
-        Args:
-            model: Model folder.
-            sampling: Tensor parallel size and memory fraction.
-
         Raises:
             InputError: If vLLM cannot serve the model, or not in this memory.
         """
@@ -58,7 +54,7 @@ class VllmEngine(TextEngine):
             )
         except (ValueError, RuntimeError, NotImplementedError) as error:
             raise InputError(
-                f"sampling_engine: vllm cannot load {model}: {error}; its log above says why; give it another"
+                f"sampling_engine: vllm cannot load {model}: {error}; its log above says why; change"
                 " sampling_gpu_memory_utilization, or set sampling_engine to transformers"
             ) from error
         return cls(llm, load_tokenizer(model))
@@ -83,7 +79,7 @@ class VllmEngine(TextEngine):
         if longest > room:
             raise InputError(
                 f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}, and vllm has room for"
-                f" {room} (the model's limit, or that of its memory); lower it, or raise sampling_gpu_memory_utilization"
+                f" {room} (limited by the model or its memory); lower it, or raise sampling_gpu_memory_utilization"
             )
         for number, (prompt, key) in enumerate(zip(prompts, keys, strict=True)):
             name = hashlib.sha256(f"{draw.seed}/{key}".encode())

@@ -1,4 +1,4 @@
-"""Training checkpoints that survive a killed stage or its pod: kept by the identity of the work, removed when it is done."""
+"""Checkpoints that survive a killed stage or its pod: found by the identity of the work, removed when it is done."""
 
 import contextlib
 import errno
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlready.errors import InputError, StageFailed, one_line
+from rlready.models.weights import tell_once
 from rlready.records.serialization import write_atomically
 from rlready.runtime import events
 from rlready.runtime.failures import lacks_space
@@ -21,7 +22,7 @@ from rlready.training.processes import count_ranks, is_main
 
 ROOT = "RLREADY_CHECKPOINTS"
 RUN = "RLREADY_RUN_ID"
-A_RUN = 10  # checkpoints per training run, so a kill loses a tenth of it at most; fewer if saving takes long
+PER_RUN = 10  # checkpoints per training run, so a kill loses a tenth of it at most; fewer if saving takes long
 PAUSE = 1.0  # seconds between two attempts to lock
 WHOLE = "whole"  # the file that marks a checkpoint as completely written
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
@@ -29,18 +30,15 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file sy
 
 @contextlib.contextmanager
 def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator[Path]:
-    """Opens the folder for the checkpoints of one piece of work, which is removed when the work is done.
+    """Opens the folder for the checkpoints of one piece of work; it is removed unless an error ends the work.
 
     One run at a time holds it; another one that does the same work waits. A run with other source or libraries, or another
-    number of processes, gets another folder.
+    number of processes, gets another folder. Incomplete checkpoints are removed first.
 
     Args:
         stage: Name of the stage.
         identity: Everything that the result depends on; the same work finds its checkpoints again.
         beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS names a root.
-
-    Yields:
-        The folder, without incomplete checkpoints. It stays if an error ends the work.
 
     Raises:
         InputError: If the folder cannot be written to.
@@ -67,50 +65,41 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
 
 
 def identify_data(data: Path, *sets: str) -> list[str]:
-    """Returns the digests of sets in a folder that curate wrote, which do not depend on its path."""
+    """Returns the digests of some sets in a folder that curate wrote."""
     card = json.loads((data / "card.json").read_text())
     return [card["sets"][name]["digest"] for name in sets]
 
 
 def keep_last(folder: Path, seconds: float) -> None:
-    """Syncs the newest checkpoint to disk, and only then removes those before it.
-
-    Args:
-        folder: From `open_folder`.
-        seconds: How long training has taken so far, without interruptions.
-    """
-    newest = max(folder.glob("checkpoint-*"), key=_read_step)
+    """Syncs the newest checkpoint to disk, with the seconds of training so far, and only then removes those before it."""
+    *older, newest = sorted(folder.glob("checkpoint-*"), key=_read_step)
     _sync(newest.rglob("*"))
     write_atomically(newest / WHOLE, str(seconds))
     _sync([newest, folder])
-    for checkpoint in folder.glob("checkpoint-*"):
-        if checkpoint != newest:
-            shutil.rmtree(checkpoint)
+    for checkpoint in older:
+        shutil.rmtree(checkpoint)
 
 
 def find_last(folder: Path) -> str | None:
     """Returns the newest complete checkpoint in a folder, or None."""
-    whole = [checkpoint for checkpoint in folder.glob("checkpoint-*") if (checkpoint / WHOLE).exists()]
+    whole = [mark.parent for mark in folder.glob(f"checkpoint-*/{WHOLE}")]
     return str(max(whole, key=_read_step)) if whole else None
 
 
 def count_seconds(folder: Path) -> float:
-    """Returns how long training took until its last checkpoint; 0 without one, and in processes other than the main one."""
+    """Returns how long training took until its last checkpoint; 0 without one or outside the main process."""
     last = find_last(folder) if is_main() else None
     return float(Path(last, WHOLE).read_text()) if last else 0.0
 
 
 def choose_interval(steps: int) -> int:
     """Returns the number of steps between checkpoints."""
-    return max(1, steps // A_RUN)
+    return max(1, steps // PER_RUN)
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Raises InputError if checkpoints of this many bytes do not fit on the disk, before anything is trained.
-
-    The old checkpoint is removed only when the new one is complete.
-    """
-    needed = size * (1 if find_last(folder) else 2)
+    """Raises InputError if checkpoints of this many bytes do not fit on the disk, before anything is trained."""
+    needed = size * (1 if find_last(folder) else 2)  # the old checkpoint is removed only when the new one is complete
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
@@ -127,7 +116,7 @@ def drop_halves(folder: Path) -> None:
 
 
 def explain(place: Path, error: Exception) -> Exception:
-    """Returns the error that ends a stage because a place cannot be written to."""
+    """Returns the error to raise if checkpoints cannot be written to a place."""
     said = one_line(error)
     if lacks_space(error):
         return StageFailed(
@@ -144,14 +133,12 @@ def _read_step(checkpoint: Path) -> int:
 def _sync(paths: Iterable[Path]) -> None:
     for path in paths:
         handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        os.fsync(handle)
+        os.close(handle)
 
 
 def _has_locks(root: Path) -> bool:
-    """Returns True if the file system has locks; without them a run may only find its own checkpoints."""
+    """Returns True if the file system has locks; without them a run finds only its own checkpoints."""
     with tempfile.TemporaryFile(dir=root) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,17 +153,14 @@ def _has_locks(root: Path) -> bool:
 
 @contextlib.contextmanager
 def _lock(path: Path, held: str) -> Iterator[None]:
-    """Holds a lock, which the system releases if the process dies, and waits for it if another process has it."""
-    told = False
+    """Waits for a lock and holds it; the system releases it if the process dies."""
     while True:
         file = path.open("a")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.close()
-            if not told:
-                print(f"{held}; waiting for it to end", flush=True)
-            told = True
+            tell_once(f"{held}; waiting for it to end")
             time.sleep(PAUSE)
             continue
         except OSError as error:  # `_has_locks` has reported it

@@ -43,15 +43,10 @@ def needs_processes(training: Training) -> bool:
     """Returns True if training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
     import torch
 
+    if "RANK" in os.environ:  # this is one of them
+        return False
     # One process that sees several GPUs would split every batch among threads (transformers' DataParallel).
-    return not in_process_group() and (
-        count_processes(training) > 1 or bool(training.zero_stage) or torch.cuda.device_count() > 1
-    )
-
-
-def in_process_group() -> bool:
-    """Returns True if this process is one of several that train together."""
-    return "RANK" in os.environ
+    return count_processes(training) > 1 or bool(training.zero_stage) or torch.cuda.device_count() > 1
 
 
 def count_ranks() -> int:
@@ -71,7 +66,7 @@ def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tu
         name: Parameter of the batch, for the message.
         batch: Examples per optimizer step.
         device_batch: Examples per micro-batch; 0: all of a process's share.
-        processes: How many train together.
+        processes: Number of processes.
 
     Returns:
         (examples per micro-batch, gradient accumulation steps).
@@ -123,8 +118,7 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
         try:
             elastic_launch(agent, sys.executable)("-m", "rlready.training.processes", stage, str(config))
         except ChildFailedError as error:
-            # When one is killed the others lose their connection: the cause is the one that a signal ended, unless it is the
-            # signal by which the agent ends the rest.
+            # If one is killed the others lose their connection: the cause is the one ended by a signal that is not the agent's.
             def rate(item):
                 code = item[1].exitcode
                 return (2 if code == -signal.SIGTERM else 0 if code < 0 else 1), item[1].timestamp
@@ -133,7 +127,7 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
             if failure.exitcode < 0:
                 name = signal.Signals(-failure.exitcode).name
                 advice = " (out of memory?)" if name == "SIGKILL" else ""
-                what = f"was killed by {name}{advice}; run the same command to go on"
+                what = f"was killed by {name}{advice}; run the same command again to resume"
             elif failure.message.startswith("InputError: "):
                 raise InputError(failure.message.removeprefix("InputError: ")) from None
             else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from rlready.config import Training
 from rlready.errors import InputError
@@ -175,12 +175,12 @@ class ProgressCallback(TrainerCallback):
     def __init__(self, stage: str, candidate_id: str):
         self.stage, self.candidate_id = stage, candidate_id
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):
         """Starts the clock; a resumed training starts after the steps it has."""
         self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
         self.first = state.global_step
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_step_end(self, args, state, control, **kwargs):
         """Reports the step just taken."""
         if state.is_world_process_zero:
             self.progress.update(state.global_step, state.global_step - self.first)
@@ -198,12 +198,12 @@ class SaveSparingly(TrainerCallback):
         self.begun = self.ended = 0.0
         self.saving = False
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_step_begin(self, args, state, control, **kwargs):
         """Measures how long the last checkpoint took."""
         if self.saving:
             self.ended, self.saving = time.time(), False
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_step_end(self, args, state, control, **kwargs):
         """Decides whether the due checkpoint is written, and logs first: a resumed run would miss what is not logged."""
         control.should_log |= control.should_save
         if not control.should_save or args.world_size > 1:
@@ -221,7 +221,7 @@ class KeepLast(TrainerCallback):
     def __init__(self, folder: Path, begun: float):
         self.folder, self.begun = folder, begun
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_save(self, args, state, control, **kwargs):
         """Waits for the parts of the other processes."""
         PartialState().wait_for_everyone()
         if is_main():
@@ -236,7 +236,7 @@ class StopWhereDiverged(TrainerCallback):
     def __init__(self, stage: str, folder: Path):
         self.stage, self.folder = stage, folder
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
+    def on_log(self, args, state, control, logs=None, **kwargs):
         """Raises InputError if the loss, its gradient or the held-out loss is not finite."""
         for name in self.WATCHED:
             value = (logs or {}).get(name)

@@ -24,9 +24,9 @@ from rlready.sampling.choose import choose_engine, open_engine
 from rlready.sampling.engine import Draw, cut_at_stop
 from rlready.sampling.sharded_engine import ShardedEngine, divide_devices
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stages.benchmark.score import score
+from rlready.stages.benchmark.stage import score
 from rlready.stages.curate.curate import curate
-from rlready.stages.predictors.measure import measure
+from rlready.stages.predictors.stage import measure
 
 CANDIDATE = Candidate("c", 0, "random", 1, 1e-6, 0)
 SOURCE = "builtin:list-machine"
@@ -55,8 +55,8 @@ def data(tmp_path_factory):
         ({}, 8e9, 1, False, "transformers", r"not installed .*rlready\[gpu\]"),
         ({}, 3e5, 1, True, "transformers", "done before vllm has started"),
         ({"tensor_parallel": 2}, 3e5, 2, True, "vllm", "tensor_parallel is 2"),
-        ({"engine": "vllm"}, 3e5, 0, True, "vllm", "says so"),
-        ({"engine": "transformers", "replicas": 2}, 8e9, 2, True, "transformers", "says so"),
+        ({"engine": "vllm"}, 3e5, 0, True, "vllm", "set by sampling_engine"),
+        ({"engine": "transformers", "replicas": 2}, 8e9, 2, True, "transformers", "set by sampling_engine"),
     ],
 )
 def test_the_engine_and_why(monkeypatch, asked, parameters, gpus, installed, engine, reason):
@@ -100,7 +100,7 @@ def test_a_base_model_and_its_checkpoints_are_of_one_size_whatever_their_files(m
     monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **where: read(tmp_path / "nowhere"))
     assert count_parameters(tmp_path / "hub") is None
     set_machine(monkeypatch, 1, True)
-    with pytest.raises(InputError, match="auto chooses by the model's size, which its configuration does not tell"):
+    with pytest.raises(InputError, match="auto chooses by the model's size, which its configuration lacks"):
         open_engine(str(tmp_path / "hub"), Sampling())
 
 

@@ -131,7 +131,7 @@ def test_a_killed_process_ends_all_in_one_line_and_the_same_command_goes_on(data
     ranks[1].send_signal(signal.SIGKILL)
     output, _ = process.communicate(timeout=100)
     assert process.returncode != 0
-    assert "process 1 of 2 was killed by SIGKILL (out of memory?); run the same command to go on" in output
+    assert "process 1 of 2 was killed by SIGKILL (out of memory?); run the same command again to resume" in output
     assert not (tmp_path / "model").exists() and not (tmp_path / "outcome.json").exists()
     assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
 

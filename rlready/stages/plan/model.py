@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from rlready.errors import InputError, one_line
-from rlready.models.architecture import RECURRENT, Architecture, check_length
+from rlready.errors import InputError, error_context, one_line
+from rlready.models.architecture import Architecture, check_length, check_recurrence
 from rlready.models.load import BUILTIN, locate, read_json
 from rlready.models.prompts import refuse_tokens, write_messages
 from rlready.models.weights import quiet_transformers
@@ -74,7 +74,7 @@ def _find_end_token(base: BaseModel) -> str | None:
 def check_size(
     location: str, architecture: Architecture, prompt: float, completion: int, example: float, engine: str
 ) -> str | None:
-    """Returns a warning if texts exceed a model's positions and it accepts them anyway; None if they do not.
+    """Returns a warning if texts exceed a model's positions and it accepts them anyway, or it is slow to sample; else None.
 
     Args:
         location: The model's.
@@ -87,12 +87,13 @@ def check_size(
     Raises:
         InputError: If it has no positions for them, or the engine cannot sample it.
     """
-    if engine != "vllm" and architecture.recurrent:
-        raise InputError(f"{location}: {RECURRENT.format(architecture.kind)}")
+    with error_context(location):
+        note = None if engine == "vllm" else check_recurrence(architecture.kind, architecture.recurrent)
     what = f"{location}: the longest prompt and sampling_max_tokens are {prompt:.0f} + {completion} tokens"
     what += f", the longest SFT example {example:.0f}"
     advice = "lower sampling_max_tokens or curate_max_tokens"
-    return check_length(architecture.positions, max(prompt + completion, example), what, advice)
+    warning = check_length(architecture.positions, max(prompt + completion, example), what, advice)
+    return "; ".join(filter(None, (note and f"{location}: {note}", warning))) or None
 
 
 def check_generation_config(values: dict) -> None:

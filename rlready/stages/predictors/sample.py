@@ -1,4 +1,4 @@
-"""The samples that Pass@k rests on: a fixed number per problem, or as many as the gate's threshold needs."""
+"""The samples for Pass@k: a fixed number per problem, or as many as the gate's threshold needs."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -18,22 +18,12 @@ from rlready.stats.intervals import estimate_interval
 from rlready.stats.pass_at_k import correct_curve, estimate_curve
 from rlready.stats.sequential import run_sequential
 
-SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; more would be drawn for nothing when it stops
+SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; with more, more samples are wasted when it stops
 
 
 @dataclass(frozen=True)
 class SamplingJob:
-    """What to sample, with what, and where the samples are meanwhile.
-
-    Attributes:
-        candidate: Whose checkpoint.
-        settings: How many samples, fixed or sequential.
-        sampling: Maximum completion length, stop strings and seed.
-        gate: k and threshold of the sequential test; not used by fixed sampling.
-        engine: Samples.
-        problems: Rows of the predictors' problems.
-        folder: Of the parts.
-    """
+    """The arguments of `measure` that sampling needs, with an open engine, the problems and the folder of the parts."""
 
     candidate: Candidate
     settings: Predictors
@@ -44,16 +34,12 @@ class SamplingJob:
     folder: Path
 
     def draw(self, samples: int) -> Draw:
-        """Returns how to draw this many samples, with random numbers that no other candidate has."""
+        """Returns how to draw this many samples, with the candidate's own random numbers."""
         return Draw.at_random(self.sampling, samples, self.candidate.candidate_id)
 
 
 def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
-    """Draws one greedy answer and n samples of every problem.
-
-    Returns:
-        The record with the fields that rest on them, and the parts.
-    """
+    """Draws one greedy answer and n samples of every problem; returns the fields computed from them, and the parts."""
     samples, problems = job.settings.samples, job.problems
     draws = [Draw.greedily(job.sampling), job.draw(samples)]
     greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report_progress("predictors", job.candidate))
@@ -64,14 +50,13 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     means, groups = curves.mean(axis=0).tolist(), list_groups(problems)
     texts = read_texts(sampled, samples, CONTROL_SAMPLES)
     false_positives = estimate_false_positives(count_false_positives(texts, problems))
-    rate = false_positives.rate
-    corrected = None if rate is None else correct_curve(correct, samples, rate).tolist()
+    corrected = [] if false_positives.rate is None else correct_curve(correct, samples, false_positives.rate).tolist()
     record = PredictorsRecord(
         samples=samples,
         correct=correct,
         curve=[[k, means[k - 1]] for k in ks],
         intervals={str(k): list(estimate_interval(curves[:, k - 1], groups=groups)) for k in ks},
-        corrected=[[k, corrected[k - 1]] for k in ks] if corrected else [],
+        corrected=[[k, corrected[k - 1]] for k in ks if corrected],
         false_positives=false_positives,
         by_products=scored.summarize(),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
@@ -83,11 +68,8 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
 def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     """Samples until Pass@k is known to lie above or below the gate's threshold, plus one greedy answer of every problem.
 
-    Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice. Samples that are kept are
-    read instead of drawn again, so a resumed test takes the same course.
-
-    Returns:
-        The record with the fields that rest on them, and the parts.
+    Every draw of a problem gets samples of its own, numbered by the draw, so no sample counts twice. Existing parts are read
+    instead of drawn again, so a resumed test takes the same course. Returns as `sample_fixed` does.
     """
     problems, k, threshold = job.problems, job.gate.k, job.gate.min_pass_at_k
     (first,) = sample_problems(job.engine, problems, [Draw.greedily(job.sampling)], job.folder, lambda progress: None)
@@ -99,9 +81,9 @@ def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]
         nonlocal done, tokens
         part = job.folder / f"draw-{draws[0][0]}-{numbers.start}.parquet"
         if not part.exists():
-            rows, told = [problems[index] for _, index in draws], [number for number, _ in draws]
-            keys = [f"draw {n} from {numbers.start}: {row['problem_id']}" for n, row in zip(told, rows, strict=True)]
-            sample_part(part, job.engine, rows, job.draw(len(numbers)), keys=keys, draws=told, first=numbers.start)
+            rows, drawn = [problems[index] for _, index in draws], [number for number, _ in draws]
+            keys = [f"draw {n} from {numbers.start}: {row['problem_id']}" for n, row in zip(drawn, rows, strict=True)]
+            sample_part(part, job.engine, rows, job.draw(len(numbers)), keys=keys, draws=drawn, first=numbers.start)
         sampled.append(part)
         rows = list(read_rows([part], ["verdict", "tokens"]))
         done, tokens = done + len(rows), tokens + sum(row["tokens"] for row in rows)
@@ -125,10 +107,8 @@ def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]
     low, high = seen.pop("interval")
     record = PredictorsRecord(
         sequence=SequenceRecord(k, low, high, threshold, **seen),
-        # Only what the verifier said: sampling stops at the first right sample, so the rest is not that of all samples.
-        by_products=SampleStatistics(
-            **{name: value for name, value in vars(statistics).items() if name.startswith("verifier_")}
-        ),
+        # Only the verifier's: sampling stops at the first right sample, so the others would be biased.
+        by_products=SampleStatistics(**{name: v for name, v in vars(statistics).items() if name.startswith("verifier_")}),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
         tokens=greedy.tokens + tokens,
     )

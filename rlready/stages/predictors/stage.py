@@ -1,16 +1,27 @@
-"""The predictors stage: measures one checkpoint."""
+"""The predictors stage: generalization loss and Pass@k of one checkpoint."""
 
 import dataclasses
 import hashlib
 import json
+import time
 from pathlib import Path
 
-from rlready.config import read_settings
+import pyarrow.parquet as pq
+
+from rlready.config import Gate, Predictors, Samples, Sampling, read_settings
+from rlready.data.heldout import digest_completions, encode_heldout
+from rlready.evaluation.kept import keep_samples
+from rlready.evaluation.parts import open_parts
 from rlready.evaluation.samples import FILE
+from rlready.evaluation.suite import list_groups
 from rlready.records.candidate import Candidate
-from rlready.records.outcome import Outcome, PredictorsRecord, is_baseline
+from rlready.records.outcome import LengthQuarter, Outcome, PredictorsRecord, is_baseline
 from rlready.records.serialization import from_json, read_record, write_record
-from rlready.stages.predictors.measure import measure
+from rlready.runtime.devices import describe_device
+from rlready.sampling.choose import open_engine
+from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stages.predictors.sample import SamplingJob, sample_fixed, sample_sequentially
+from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
 from rlready.tracking.log import log_outcome, log_samples
 
 
@@ -34,13 +45,72 @@ def run(
     write_record(reached, outcome)
     log_outcome(reached)
     log_samples(chosen, "predictors", out / FILE, is_baseline("predictors", chosen, so_far))
-    return list_figures(record)
+    return _list_figures(record)
 
 
-def list_figures(record: PredictorsRecord) -> dict[str, float | None]:
-    """Returns the headline figures, for the KFP UI."""
+def _list_figures(record: PredictorsRecord) -> dict[str, float | None]:
     figures: dict[str, float | None] = {f"pass_at_{k}": value for k, value in record.curve}
     figures |= {"generalization_loss": record.generalization_loss, "greedy_pass_at_1": record.greedy_pass_at_1}
     if record.sequence:
         figures |= {f"sequential_{name}": getattr(record.sequence, name) for name in ("low", "high", "samples")}
     return figures | dataclasses.asdict(record.by_products)
+
+
+def measure(
+    candidate: Candidate,
+    settings: Predictors,
+    sampling: Sampling,
+    samples: Samples,
+    gate: Gate | None,
+    data: Path,
+    model: str,
+    out: Path,
+) -> PredictorsRecord:
+    """Measures the predictors of RL's outcome.
+
+    Args:
+        candidate: Whose checkpoint.
+        settings: How many samples, fixed or sequential.
+        sampling: Engine, maximum completion length, stop strings and seed.
+        samples: How much of the completions is kept.
+        gate: k and threshold of the sequential test; not used by fixed sampling.
+        data: Folder that curate wrote; its held-out examples and predictor problems are used.
+        model: Model folder.
+        out: Folder for the file of samples.
+
+    Returns:
+        The record, with the counts or the sequence that its figures are computed from.
+    """
+    begun = time.time()
+    embedded = TransformersEngine.load(model)
+    tokenizer = embedded.tokenizer
+    heldout = encode_heldout(data, tokenizer)
+    losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
+    problems = pq.read_table(data / "predictors.parquet").to_pylist()
+    work = [repr(settings), repr(sampling), repr(gate)]
+    sample = sample_sequentially if settings.sampling == "sequential" else sample_fixed
+    with (
+        open_engine(model, sampling, embedded) as engine,
+        open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
+    ):
+        record, parts = sample(SamplingJob(candidate, settings, sampling, gate or Gate(), engine, problems, folder))
+        kept = keep_samples(parts, out, samples.text_mb)
+    if losses:
+        record = dataclasses.replace(
+            record,
+            generalization_loss=mean_loss(losses),
+            loss_interval=list(estimate_loss_interval(losses)),
+            loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)],  # type: ignore[arg-type]
+            losses=[(round(nats, 6), count) for nats, count in losses],
+            heldout_digest=digest_completions(heldout),
+        )
+    return dataclasses.replace(
+        record,
+        heldout_tokens=sum(count for _, count in losses),
+        problems=len(problems),
+        groups=list_groups(problems),
+        engine=engine.identity,
+        seconds=time.time() - begun + spent,
+        kept=kept,
+        **describe_device(),
+    )

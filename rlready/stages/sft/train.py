@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 from transformers.utils import is_flash_attn_2_available
 from trl import SFTConfig, SFTTrainer
 
@@ -147,7 +147,7 @@ class HeldoutLoss(TrainerCallback):
     def __init__(self, measure: Callable):
         self.measure = measure
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
         """Measures the initial model; after a kill also the model at an epoch's end, if its loss was not logged."""
         measured = {entry["step"] for entry in state.log_history if "heldout_loss" in entry}
         # TRL counts its tokens from 0 in every process.
@@ -155,7 +155,7 @@ class HeldoutLoss(TrainerCallback):
         if (state.epoch or 0) % 1 == 0 and state.global_step not in measured:
             self.on_epoch_end(args, state, control, model)
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs):
+    def on_epoch_end(self, args, state, control, model=None, **kwargs):
         """Measures the model as it is now."""
         with self.trainer.accelerator.autocast():
             self.trainer.log({"heldout_loss": self.measure(model)})
