@@ -38,7 +38,7 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
     Args:
         stage: Name of the stage.
         identity: Everything that the result depends on; the same work finds its checkpoints again.
-        beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS names a root.
+        beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS is set.
 
     Raises:
         InputError: If the folder cannot be written to.

@@ -60,16 +60,10 @@ def is_main() -> bool:
 
 
 def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tuple[int, int]:
-    """Divides the batch of an optimizer step among processes, and each share into micro-batches.
-
-    Args:
-        name: Parameter of the batch, for the message.
-        batch: Examples per optimizer step.
-        device_batch: Examples per micro-batch; 0: all of a process's share.
-        processes: Number of processes.
+    """Divides the batch of an optimizer step, a parameter of this name, among processes, and each share into micro-batches.
 
     Returns:
-        (examples per micro-batch, gradient accumulation steps).
+        (examples per micro-batch, gradient accumulation steps). A `device_batch` of 0 is all of a process's share.
 
     Raises:
         InputError: If something does not divide.
@@ -87,12 +81,7 @@ def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tu
 
 
 def run_processes(stage: str, arguments: dict, count: int) -> None:
-    """Runs a stage in several processes, which die with this one; the first failure ends them all.
-
-    Args:
-        stage: Name of the stage; `run(**arguments)` of its module `stage` is called in every process.
-        arguments: JSON values.
-        count: Number of processes.
+    """Runs a stage, `run(**arguments)`, in several processes, which die with this one; the first failure ends them all.
 
     Raises:
         InputError: Of a process.
@@ -105,16 +94,9 @@ def run_processes(stage: str, arguments: dict, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "run.json"
         config.write_text(json.dumps(arguments))
-        agent = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=count,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="localhost",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=str(Path(folder) / "logs")),
-        )
+        here = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+        logs = DefaultLogsSpecs(log_dir=str(Path(folder) / "logs"))
+        agent = LaunchConfig(1, 1, nproc_per_node=count, max_restarts=0, logs_specs=logs, **here)  # type: ignore[arg-type]
         try:
             elastic_launch(agent, sys.executable)("-m", "rlready.training.processes", stage, str(config))
         except ChildFailedError as error:

@@ -1,8 +1,8 @@
 """A stage in several pods: its KFP task creates a Kubeflow TrainJob, follows it, and copies the outputs from a shared volume.
 
-The placement of a recipe says for which stages (`train_job`). The manifest comes with the task; what only the run knows is
-filled in here. The SDK connects and deletes; the TrainJob is created and read with its Kubernetes clients, because the SDK's
-`train()` takes no owner and no secret, and its `get_job()` fails on pods without a GPU of the kinds it knows.
+A recipe's placement sets `train_job` for such a stage. The manifest comes with the task and is completed here. The SDK connects
+and deletes; the TrainJob is created and read with its Kubernetes clients, because the SDK's `train()` takes no owner and no
+secret, and its `get_job()` fails on pods without a GPU of the kinds it knows.
 """
 
 import json
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from rlready.errors import InputError, StageFailed, one_line
+from rlready.models.weights import tell_once
 
-MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage, without its name, owner and command
+MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage without what `complete_manifest` adds
 FOLDER = "/train-job"  # mount path of the shared volume, in the task's pod and in those of the TrainJob
 POD_NAME, POD_UID = "RLREADY_POD_NAME", "RLREADY_POD_UID"
 NODE = "node"  # the container that trains, in every runtime of Kubeflow Trainer
@@ -36,16 +37,11 @@ LAST_LINES = 50
 
 
 def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
-    """Runs a stage as a TrainJob: its `run(**arguments)`, in every process of every pod.
+    """Runs a stage, sft or rl, of a candidate as a TrainJob: its `run(**arguments)`, in every process of every pod.
 
     Every candidate has its own folder on the volume. It is removed when the stage is done and kept when it fails, so that a
     retry resumes from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this process was
     killed is removed with its owner, the task's pod, or at its deadline.
-
-    Args:
-        stage: sft or rl.
-        candidate_id: Whose training it is.
-        arguments: Arguments of the stage; paths are those of this pod.
 
     Raises:
         InputError: If the TrainJob cannot be created.
@@ -69,7 +65,7 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
 
 
 def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dict[str, Any]:
-    """Returns the manifest with what only the run knows: name, owner, command and environment."""
+    """Returns the manifest with name, owner, command and environment, which only the run knows."""
     metadata = manifest["metadata"] | {"name": f"rlready-{stage}-{uuid.uuid4().hex[:8]}"}
     if POD_UID in os.environ:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ[POD_NAME], "uid": os.environ[POD_UID]}
@@ -107,7 +103,6 @@ def _remove(path: Path) -> None:
 def _run(manifest: dict[str, Any]) -> None:
     try:
         from kubeflow.trainer import TrainerClient
-        from kubernetes.client import ApiException
         from kubernetes.config import ConfigException
     except ImportError as error:
         raise InputError(f"the image lacks the kubeflow SDK ({error}); install rlready[train-job] in it") from error
@@ -120,10 +115,8 @@ def _run(manifest: dict[str, Any]) -> None:
     resource = (*API, cluster.namespace, "trainjobs")
     try:
         cluster.custom_api.create_namespaced_custom_object(*resource, manifest, _request_timeout=TIMEOUT)
-    except ApiException as error:
+    except Exception as error:  # of the client or urllib3
         raise InputError(f"{shown}: {_explain(error)}") from error
-    except Exception as error:  # of urllib3, if the server does not answer
-        raise InputError(f"{shown}: the Kubernetes API cannot be reached ({error})") from error
     print(f"{shown}: created; waiting for its pods", flush=True)
     try:
         _follow(cluster, name, shown)
@@ -136,13 +129,15 @@ def _run(manifest: dict[str, Any]) -> None:
 
 
 def _explain(error: Any) -> str:
-    """Returns an error of the Kubernetes API in one line."""
+    """Returns an error of the Kubernetes API, or of the connection to it, in one line."""
+    if not getattr(error, "status", None):
+        return f"the Kubernetes API cannot be reached ({error})"
     try:
         said = json.loads(error.body)["message"]
     except (TypeError, ValueError, KeyError):
         said = error.reason or ""
     said = one_line(said, 500)
-    if error.status == 403 and "denied the request" not in said:  # an admission webhook's words
+    if error.status == 403 and "denied the request" not in said:  # as an admission webhook says
         return f"not allowed ({said}); give the account of the pods the rights of manifests/train-job"
     if error.status == 404:
         return f"the cluster has no TrainJobs ({said}); install Kubeflow Trainer 2"
@@ -152,24 +147,19 @@ def _explain(error: Any) -> str:
 def _follow(cluster: Any, name: str, shown: str) -> None:
     """Waits for the end of a TrainJob; prints the log of its first pod, and why pods do not start."""
     readers: dict[str, threading.Thread] = {}
-    told: set[str] = set()
+    resource, label = (*API, cluster.namespace, "trainjobs", name), f"jobset.sigs.k8s.io/jobset-name={name}"
     lost = 0
     while True:
         try:
-            job = cluster.custom_api.get_namespaced_custom_object(
-                *API, cluster.namespace, "trainjobs", name, _request_timeout=TIMEOUT
-            )
-            pods = cluster.core_api.list_namespaced_pod(
-                cluster.namespace, label_selector=f"jobset.sigs.k8s.io/jobset-name={name}", _request_timeout=TIMEOUT
-            ).items
+            job = cluster.custom_api.get_namespaced_custom_object(*resource, _request_timeout=TIMEOUT)
+            pods = cluster.core_api.list_namespaced_pod(cluster.namespace, label_selector=label, _request_timeout=TIMEOUT).items
             lost = 0
         except Exception as error:  # of the client or urllib3: the API server may be unavailable for a while
             status, lost = getattr(error, "status", None), lost + 1
             if status == 404:
                 raise StageFailed(f"{shown}: it was deleted") from error
             if status == 403 or lost == LOST:
-                said = _explain(error) if status else f"lost sight of it ({error})"
-                raise InputError(f"{shown}: {said}") from error
+                raise InputError(f"{shown}: {_explain(error)}") from error
             time.sleep(PAUSE)
             continue
         for pod in pods:
@@ -179,9 +169,7 @@ def _follow(cluster: Any, name: str, shown: str) -> None:
         conditions = (job.get("status") or {}).get("conditions") or []
         held = {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
         for line in _find_obstacles(held, pods):
-            if line not in told:
-                print(f"{shown}: {line}", flush=True)
-                told.add(line)
+            tell_once(f"{shown}: {line}")
         if held.keys() & {"Complete", "Failed"}:
             for reader in readers.values():
                 reader.join(2 * PAUSE)  # the last lines
@@ -217,7 +205,7 @@ def _read_log(cluster: Any, pod: str) -> threading.Thread:
             for line in follow:
                 print(line, flush=True)
         except Exception as error:  # training continues without its log
-            print(f"the log of pod {pod} broke off ({one_line(error)})", flush=True)
+            print(f"the log of pod {pod} was interrupted ({one_line(error)})", flush=True)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()

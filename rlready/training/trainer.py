@@ -26,15 +26,7 @@ LEARNING_RATE = {"sft": "sweep_learning_rates", "rl": "rl_learning_rate"}  # nam
 
 
 def build_arguments(kind: type, training: Training, overrides: dict, folder: Path, steps: int, **ours) -> TrainingArguments:
-    """Returns a TRL config from our arguments, the device's, and the user's overrides, which take precedence.
-
-    Args:
-        kind: SFTConfig or GRPOConfig.
-        training: ZeRO stage and gradient checkpointing.
-        overrides: The user's.
-        folder: Of the checkpoints.
-        steps: Optimizer steps of the whole training.
-        **ours: Further fields of the config.
+    """Returns a config of a kind of TRL's from our arguments, the device's, and the user's overrides, which take precedence.
 
     Raises:
         InputError: If an override is not a field of the config, or changes the batch of a step.
@@ -85,13 +77,8 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
     """Returns the model to train, with new LoRA adapters on every linear layer if `lora_rank` is set.
 
     Trained weights are float32, whatever the device computes in: a step of GRPO's learning rate is smaller than the resolution
-    of bfloat16. With ZeRO-3 the training arguments must be built before, so that each process loads its shard.
-
-    Args:
-        model: Where to start.
-        training: LoRA rank.
-        seed: Seeds the adapters.
-        **arguments: Passed to from_pretrained.
+    of bfloat16. With ZeRO-3 the training arguments must be built before, so that each process loads its shard. The seed is that
+    of the adapters; further arguments are those of from_pretrained.
     """
     if not training.lora_rank:
         return load_model(model, "float32", **arguments)
@@ -107,12 +94,7 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
 
 
 def train_resumably(
-    stage: str,
-    candidate: Candidate,
-    work: list[str],
-    build: Callable[[Path, list[TrainerCallback]], Trainer],
-    start: str | Path | BaseModel,
-    out: Path,
+    stage: str, candidate: Candidate, work: list[str], build: Callable[..., Trainer], start: str | BaseModel, out: Path
 ) -> tuple[TrainerState, float]:
     """Trains, from the last checkpoint of the same work if there is one, and writes the model. Every process must call it.
 
@@ -121,7 +103,7 @@ def train_resumably(
         candidate: Whose training.
         work: Everything that the result depends on; see `checkpoints.open_folder`.
         build: Returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share.
-        start: What training starts from.
+        start: Model that training starts from.
         out: Model folder to write.
 
     Returns:
@@ -154,7 +136,7 @@ def train_resumably(
     return trainer.state, time.time() - begun
 
 
-def _save_trained(trainer: Trainer, start: str | Path | BaseModel, out: Path) -> None:
+def _save_trained(trainer: Trainer, start: str | BaseModel, out: Path) -> None:
     """Writes an ordinary model folder from the main process: shards gathered, adapters merged into the start."""
     weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -176,7 +158,7 @@ class ProgressCallback(TrainerCallback):
         self.stage, self.candidate_id = stage, candidate_id
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Starts the clock; a resumed training starts after the steps it has."""
+        """Starts the clock, after the steps that a resumed training has."""
         self.progress = Progress(self.stage, self.candidate_id, state.max_steps, "steps")
         self.first = state.global_step
 

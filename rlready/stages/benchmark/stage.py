@@ -43,7 +43,7 @@ def run(
         write_atomically(Path(samples) / "none.json", '{"samples": 0}')  # KFP treats a missing output as lost
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        if model is None:
+        if not model:
             write_pointer(folder, BaseModel(**given.base_model))
         count, out = given.benchmark.samples, Path(samples)
         scored = score(chosen, count, given.sampling, given.samples, Path(data), model or folder, out)
@@ -59,16 +59,9 @@ def run(
 def score(
     candidate: Candidate, count: int, sampling: Sampling, samples: Samples, data: Path, model: str, out: Path
 ) -> BenchmarkRecord:
-    """Scores a model at temperature 1, averaged over samples, and greedily.
+    """Scores a model on the benchmark problems of curated data, greedily and at temperature 1 (`count` samples per problem).
 
-    Args:
-        candidate: Whose model.
-        count: Samples per problem at temperature 1.
-        sampling: Engine, maximum completion length, stop strings and seed.
-        samples: How much of the completions is kept.
-        data: Folder that curate wrote; its benchmark problems are used.
-        model: Model folder.
-        out: Folder for the file of samples.
+    What `samples` keeps of the completions is written to the folder `out`.
     """
     begun = time.time()
     problems = pq.read_table(data / "benchmark.parquet").to_pylist()

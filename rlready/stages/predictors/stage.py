@@ -66,20 +66,10 @@ def measure(
     model: str,
     out: Path,
 ) -> PredictorsRecord:
-    """Measures the predictors of RL's outcome.
+    """Measures the predictors of RL's outcome on the held-out examples and predictor problems of curated data.
 
-    Args:
-        candidate: Whose checkpoint.
-        settings: How many samples, fixed or sequential.
-        sampling: Engine, maximum completion length, stop strings and seed.
-        samples: How much of the completions is kept.
-        gate: k and threshold of the sequential test; not used by fixed sampling.
-        data: Folder that curate wrote; its held-out examples and predictor problems are used.
-        model: Model folder.
-        out: Folder for the file of samples.
-
-    Returns:
-        The record, with the counts or the sequence that its figures are computed from.
+    The sequential test takes k and threshold from the gate. What `samples` keeps of the completions is written to the folder
+    `out`. Returns a record with the counts, or the sequence, that its figures are computed from.
     """
     begun = time.time()
     embedded = TransformersEngine.load(model)

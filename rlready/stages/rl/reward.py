@@ -1,4 +1,4 @@
-"""The reward of reinforcement learning: what the verifier says of a completion."""
+"""The reward of reinforcement learning: the verifier's judgement of a completion."""
 
 from collections.abc import Callable
 
@@ -12,21 +12,18 @@ def reward(
     log_metric: Callable[[str, float | None], None] = lambda name, value: None,
     **kwargs,
 ) -> list[float | None]:
-    """Returns 1 for a right completion, 0 for a wrong one and None for one without a verdict.
+    """Returns 1 for each right completion, 0 for a wrong one and None for one without a judgement.
 
     TRL leaves a None out of its group's mean and deviation and gives it no advantage (from 1.16, `_calculate_rewards` and
-    below), so a machine that stalls teaches nothing. A completion without an answer that can be read is wrong, not unknown: the
-    policy would otherwise learn to write such answers; see `judge`.
+    below), so a machine that stalls teaches nothing. A completion without a readable answer is wrong, not unknown: the policy
+    would otherwise learn to write such answers; see `judge`.
 
     Args:
         completions: A list of one message each; a thought that a tokenizer's response template sets apart is judged too.
         answer: Reference answers, from the column of the data set.
         format: Answer formats.
         log_metric: TRL's, which logs a metric besides its own.
-        kwargs: The other columns.
-
-    Returns:
-        One reward per completion.
+        **kwargs: The other columns.
     """
     parts = [(message.get("reasoning_content"), message.get("content")) for (message,) in completions]
     texts = ["\n".join(filter(None, pair)) for pair in parts]

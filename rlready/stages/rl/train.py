@@ -35,13 +35,6 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
 
     A killed run resumes from its last checkpoint.
 
-    Args:
-        candidate: Whose checkpoint; its seed is used.
-        settings: The sections rl, training and sampling.
-        data: Folder that curate wrote; its RL prompts are used.
-        model: Model folder to start from.
-        out: Model folder to write.
-
     Returns:
         The record, with the mean rewards of the rollouts, and why training stopped early if it did; None in processes other
         than the main one.
@@ -88,7 +81,7 @@ def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared
         scale_rewards="group",
         logging_steps=1,
         seed=candidate.seed,
-        **(place_vllm(settings, find_eos_token_id(tokenizer)) if colocated else {}),
+        **(_place_vllm(settings, tokenizer) if colocated else {}),
     )
     policy = load_trainable(model, settings.training, candidate.seed)
     # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
@@ -106,7 +99,6 @@ def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared
 
 
 def _write_row(row: dict) -> dict:
-    """Returns a row of TRL's data set: the chat messages, and the columns of the reward."""
     messages = write_messages(row["question"], choose_prompt(row))
     return {"prompt": messages, "answer": row["answer"], "format": row["format"]}
 
@@ -121,13 +113,9 @@ def _divide_step(rl) -> tuple[int, int]:
     return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
 
 
-def place_vllm(settings: SimpleNamespace, end: int) -> dict:
-    """Returns TRL's arguments for vLLM on the trainer's GPUs, which gets the new weights before every step.
-
-    Args:
-        settings: The sections rl and sampling.
-        end: Token that ends an answer, in addition to those of the model's generation_config.
-    """
+def _place_vllm(settings, tokenizer) -> dict:
+    """Returns TRL's arguments for vLLM on the trainer's GPUs, which gets the new weights before every step."""
+    end = find_eos_token_id(tokenizer)  # in addition to those of the model's generation_config
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",

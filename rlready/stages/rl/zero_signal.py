@@ -2,14 +2,14 @@
 
 from transformers import TrainerCallback
 
-SHARE = 0.2  # of the steps, consecutively without a signal, after which RL ends
-FEWEST = 10  # steps; over fewer, a model that is seldom right gives no signal by chance
+SHARE = 0.2  # of the steps; after this many consecutive ones without a signal RL ends
+FEWEST = 10  # steps; a model that is seldom right gives no signal in fewer by chance
 WHY = {(0.0,): " (none was right)", (1.0,): " (every one was right)", (None,): " (the verifier could judge none)"}
 SILENT = "frac_reward_zero_std"  # TRL's: share of the groups whose rewards are all equal
 
 
 class StopWithoutSignal(TrainerCallback):
-    """Ends RL early after consecutive steps without a signal, given its total number of steps. Needs a log per step."""
+    """Ends RL early after consecutive steps without a signal, given its total number of steps; needs a log per step."""
 
     def __init__(self, steps: int):
         self.steps, self.patience = steps, max(FEWEST, round(SHARE * steps))

@@ -15,37 +15,27 @@ ADAPTER_FILES = (ADAPTERS, "adapter_model.safetensors")
 
 
 def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> SftRecord:
-    """Writes the model folder of a finished checkpoint.
+    """Writes the model folder of a finished checkpoint that plan has pinned; returns a record without a trajectory.
 
-    Args:
-        checkpoint: Pinned by plan.
-        adapter_base: The model whose adapters the checkpoint holds; None for a whole model.
-        out: Model folder to write: a pointer to a whole model that `from_pretrained` finds, else the model itself.
-
-    Returns:
-        The record, without a trajectory.
+    The folder is a pointer to a whole model that `from_pretrained` finds. Remote folders are copied, adapters of `adapter_base`
+    are merged.
 
     Raises:
         InputError: If the checkpoint has changed since plan checked it, or its adapters do not fit their base model.
     """
     begun, digest = time.time(), checkpoint.digest
     if adapter_base:
-        merge_adapters(checkpoint, adapter_base, out)
-        # Of the inputs of the merge, since its result may differ in the last bits on another machine.
+        _merge_adapters(checkpoint, adapter_base, out)
+        # Of the inputs of the merge, since the last bits of its result may differ on another machine.
         digest = hashlib.sha256(f"{digest} {adapter_base.digest}".encode()).hexdigest()[:16]
     elif is_url(checkpoint.location):
-        copy_checkpoint(checkpoint, out)
+        _copy_checkpoint(checkpoint, out)
     else:
         write_pointer(out, checkpoint)
     return SftRecord([], 0, 0, digest, seconds=time.time() - begun, **describe_device())
 
 
-def copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:
-    """Copies a checkpoint from its store.
-
-    Raises:
-        InputError: If it has changed since plan checked it.
-    """
+def _copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:
     digest, names = digest_remote(checkpoint.location)
     if digest != checkpoint.digest:
         raise InputError(f"{checkpoint.location} has changed since plan checked it; start the run again")
@@ -56,12 +46,8 @@ def copy_checkpoint(checkpoint: BaseModel, out: Path) -> None:
     partial.rename(out)
 
 
-def merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
-    """Merges adapters into their base model, in float32, and saves the model in the precision of its base.
-
-    Raises:
-        InputError: If they do not fit.
-    """
+def _merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
+    """Merges adapters into their base model, in float32, and saves the model in the precision of its base."""
     import torch
     from peft import PeftModel
     from transformers import AutoConfig
@@ -78,7 +64,7 @@ def merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
 
 
 def _find_folder(adapters: BaseModel) -> Path:
-    """Returns a folder with the adapters; from the hub only with the files that are read, so no other format is loaded."""
+    """Returns a folder with the adapters; from the hub only with the files that are read."""
     local = Path(adapters.location)
     if local.is_dir():
         return local

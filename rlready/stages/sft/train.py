@@ -30,11 +30,7 @@ from rlready.training.trainer import build_arguments, load_trainable, train_resu
 
 
 def read_subset(data: Path, candidate: Candidate) -> list[dict]:
-    """Returns the candidate's SFT examples.
-
-    Raises:
-        InputError: If there are fewer in the data.
-    """
+    """Returns the candidate's SFT examples; raises InputError if there are fewer in the data."""
     rank, path = f"rank_{candidate.subset}", data / "sft.parquet"
     pool = pq.read_table(path) if path.exists() else pa.table({})
     if pool.num_rows < candidate.examples:
@@ -47,17 +43,10 @@ def read_subset(data: Path, candidate: Candidate) -> list[dict]:
 
 
 def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data: Path, out: Path) -> SftRecord | None:
-    """Trains a candidate, or points to the base model if its epochs are 0.
+    """Trains a candidate on curated data, or points to the base model if its epochs are 0.
 
     A killed run resumes from its last checkpoint. The held-out loss is measured by the same function as in the predictors, so
     the trajectory's last point equals the generalization loss.
-
-    Args:
-        candidate: The setting.
-        base: Where to start.
-        settings: The sections sft and training.
-        data: Folder that curate wrote.
-        out: Model folder to write.
 
     Returns:
         The record, with the trajectory of held-out losses; None in processes other than the main one.
@@ -134,15 +123,9 @@ class HeldoutLoss(TrainerCallback):
     """Logs the held-out loss before the first and after every epoch; the log is part of the checkpoint.
 
     Every process measures all examples: with ZeRO-3 they have to take each forward pass together.
-
-    Args:
-        measure: Returns the loss of a model in nats per completion token.
-
-    Attributes:
-        trainer: Logs the loss; set once it exists.
     """
 
-    trainer: SFTTrainer
+    trainer: SFTTrainer  # set once it exists
 
     def __init__(self, measure: Callable):
         self.measure = measure
