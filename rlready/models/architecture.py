@@ -240,7 +240,7 @@ def is_recurrent(config, model) -> bool:
 def check_recurrence(kind: str, recurrent: bool) -> str | None:
     """Returns a note on a recurrent or hybrid architecture, None for any other; raises InputError if only vllm samples it."""
     if kind in OWN_CACHES:
-        raise InputError(f"its architecture ({kind}) needs a cache of its own, so only vllm samples it; set sampling_engine to vllm")
+        raise InputError(f"its architecture ({kind}) needs a cache of its own, as only vllm has; set sampling_engine to vllm")
     if not recurrent:
         return None
     return (

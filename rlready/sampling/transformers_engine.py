@@ -225,7 +225,7 @@ class TransformersEngine(TextEngine):
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)  # (prompts,)
         places = torch.arange(width, device=device) - (width - lengths)[:, None]  # (prompts, width); padding below 0
         mask = (places >= 0).long() if int(lengths.min()) < width else None  # (prompts, width)
-        cache = DynamicCache(config=self.model.config)
+        cache: Cache = DynamicCache(config=self.model.config)
         if not self.stateful:
             cache = Cache(layers=[PreallocatedLayer(width + max_tokens) for _ in range(count)])
         return Rows(cache, self._forward(ids, mask, places.clamp(min=0), cache), lengths, mask)

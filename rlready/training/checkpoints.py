@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlready.errors import InputError, StageFailed, one_line
-from rlready.models.weights import tell_once
+from rlready.models.architecture import tell_once
 from rlready.records.serialization import write_atomically
 from rlready.runtime import events
 from rlready.runtime.failures import lacks_space

@@ -77,5 +77,5 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch_and_have_the_models_pro
 
 
 def test_architectures_with_a_cache_of_their_own_are_refused():
-    with pytest.raises(InputError, match=r"\(rwkv\) needs a cache of its own, so only vllm samples it"):
+    with pytest.raises(InputError, match=r"\(rwkv\) needs a cache of its own, as only vllm has"):
         check_recurrence("rwkv", True)
