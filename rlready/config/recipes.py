@@ -119,8 +119,7 @@ def describe_recipe(name: str) -> str:
 def read_recipe(name: str) -> tuple[Path, dict]:
     """Returns the file of a recipe and its description, parameters and placement as written.
 
-    Raises:
-        InputError: If there is no such recipe, or it has other keys.
+    Raises InputError if there is no such recipe, or it has other keys.
     """
     path = FOLDER / f"{name}.yaml" if name in list_recipes() else Path(name).expanduser()
     if not path.is_file():

@@ -171,8 +171,7 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
 def read_architecture(location: dict[str, str]):
     """Returns the configuration of a model, given the arguments of `from_pretrained`.
 
-    Raises:
-        InputError: If transformers does not know its architecture, or its weights are quantised.
+    Raises InputError if transformers does not know its architecture, or its weights are quantised.
     """
     from transformers import AutoConfig
 
@@ -198,8 +197,7 @@ def read_architecture(location: dict[str, str]):
 def build_empty(config):
     """Returns the model that a configuration describes, on the meta device.
 
-    Raises:
-        InputError: If it is neither a causal language model nor an image-text model.
+    Raises InputError if it is neither a causal language model nor an image-text model.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText

@@ -229,8 +229,7 @@ def takes_pictures(model: BaseModel) -> bool:
 def load_image_text_model(model: str | Path | BaseModel):
     """Returns (image-text model in evaluation mode, its processor).
 
-    Raises:
-        InputError: If the processor needs a package that is not installed.
+    Raises InputError if the processor needs a package that is not installed.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 

@@ -18,8 +18,7 @@ def is_url(location: str) -> bool:
 def digest_remote(url: str) -> tuple[str, list[str]]:
     """Returns a digest of a folder's files by name, size and the store's checksum, and their names.
 
-    Raises:
-        InputError: If the store cannot be reached, or has no such folder.
+    Raises InputError if the store cannot be reached, or has no such folder.
     """
     files, folder = _open(url)
     marks = {}
@@ -33,11 +32,7 @@ def digest_remote(url: str) -> tuple[str, list[str]]:
 
 
 def copy_remote(url: str, names: list[str], folder: Path) -> None:
-    """Copies files of a remote folder.
-
-    Raises:
-        InputError: If the store cannot be reached.
-    """
+    """Copies files of a remote folder; raises InputError if the store cannot be reached."""
     files, place = _open(url)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

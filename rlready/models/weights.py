@@ -25,8 +25,7 @@ def refuse_pointer(path: Path) -> None:
 def read_headers(folder: Path) -> Tensors:
     """Returns type and shape of each tensor of a folder, by name, without reading the weights.
 
-    Raises:
-        InputError: If a file is missing, truncated or a pointer.
+    Raises InputError if a file is missing, truncated or a pointer.
     """
     names, expected = [FILE], set()
     if not (folder / FILE).exists():

@@ -312,10 +312,10 @@ def test_plan_says_of_each_source_how_many_golds_only_the_same_text_matches(tmp_
     ]
     train, test = (str(gsm8k_file(name, make_gsm8k_rows(20) + prose)) for name in ("train.jsonl", "test.jsonl"))
     own, plain = Curate(sft_data=train, evaluation_data=test), str(gsm8k_file("rl.jsonl", make_gsm8k_rows(20, 1, 100)))
-    said = "only the very text of the reference answer is accepted"
+    said = "(13%): only the exact text of the reference answer is accepted"
     of_test = f"3 of all 23 rows of {test} {said}; a right answer in other words counts as wrong"
     assert look_at_sources(own).by_text == [f"3 of all 23 rows of {train} {said}; RL leaves these out", of_test]
-    # Of rows that nobody asks, only trains on, the gold answer does not matter.
+    # The references of rows that are only trained on do not matter.
     looked = look_at_sources(dataclasses.replace(own, rl_data=plain))
     assert looked.by_text == [of_test]
     assert of_test in describe_texts(BaseModel("m", "", ""), looked)

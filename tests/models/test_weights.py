@@ -6,11 +6,14 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlready.errors import InputError
-from rlready.models.architecture import count_positions, read_architecture
+from rlready.models import architecture
+from rlready.models.architecture import PLAIN, count_positions, inspect_architecture, read_architecture
 from rlready.models.load import find_model, load_model, load_tokenizer
 from rlready.models.prompts import check_tokens
+from rlready.models.weights import read_headers
 
 FILE = "model.safetensors"
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -124,6 +127,20 @@ def test_tokens_need_an_embedding(tiny_model):
         check_tokens(tokenizer, [tokenizer.eos_token_id, rows], rows)
     with pytest.raises(InputError, match="chat template's token|pad token"):
         check_tokens(tokenizer, [], 3)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_plain_decoder_is_what_transformers_makes_of_it(kind, tied, tmp_path, monkeypatch):
+    small = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    small |= {"num_key_value_heads": 2, "vocab_size": 50, "head_dim": 16, "tie_word_embeddings": tied}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **small)).save_pretrained(tmp_path)
+    location, config = {"pretrained_model_name_or_path": str(tmp_path)}, json.loads((tmp_path / "config.json").read_text())
+    with monkeypatch.context() as patched:
+        patched.delattr(architecture, "read_architecture")  # transformers is not needed
+        plain = inspect_architecture(location, config, read_headers(tmp_path))
+    monkeypatch.setattr(architecture, "_list_tensors", lambda config: None)
+    assert plain == inspect_architecture(location, config, read_headers(tmp_path))
 
 
 def test_positions_are_those_of_the_configuration_stretched_where_it_says_so(tiny_model):

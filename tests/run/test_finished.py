@@ -165,6 +165,12 @@ def test_adapters_are_merged_into_their_base_model(folders, tmp_path):
     expected = PeftModel.from_pretrained(load_model(folders["tiny"]), folders["adapters"])(ids).logits
     assert torch.allclose(load_model(tmp_path / "out")(ids).logits, expected, atol=1e-5)
     assert not torch.allclose(load_model(folders["tiny"])(ids).logits, expected, atol=1e-2)
+    # Adapters with a tokenizer of their own, as TRL saves them, have no config.json.
+    own = shutil.copytree(folders["adapters"], tmp_path / "own")
+    for path in Path(folders["tiny"]).glob("*token*"):
+        shutil.copy(path, own)
+    shutil.copy(Path(folders["tiny"]) / "chat_template.jinja", own)
+    assert make_plan(laptop({"model": str(own), "name": "a"}, base_model=folders["other"])).models["a"].adapter_base
     # Merged again, it is the model that was judged, whatever the last bit of its weights.
     assert adopt(candidate.checkpoint, candidate.adapter_base, tmp_path / "again").model_digest == record.model_digest
 

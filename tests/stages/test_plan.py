@@ -3,6 +3,8 @@
 import ast
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from helpers import ROOT
@@ -302,9 +304,9 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
     with pytest.raises(InputError) as refused:
         make_plan(asked)
     first, second, fitting = str(refused.value).splitlines()
-    assert "a.jsonl: 60 usable problems, and wanted are 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
-    assert "b.jsonl: 9 usable problems, and wanted are 64 (curate_predictor_problems) + 256" in second
-    proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[2:])
+    assert "a.jsonl: 60 usable problems, but the splits take 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
+    assert "b.jsonl: 9 usable problems, but the splits take 64 (curate_predictor_problems) + 256" in second
+    proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[3:])
     assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
     whole = {name: [int(value)] if "sweep" in name else int(value) for name, value in proposed.items()}
     assert make_plan(asked | whole)
@@ -375,7 +377,7 @@ def test_without_rl_its_data_is_set_apart_where_there_is_enough(gsm8k_file):
     assert read(enough).rl_problems == 30 and read(enough).benchmark_problems == 256
     assert read(few).rl_problems == read(few).benchmark_problems == 0
     # Only RL needs that many: with it, too few are an error.
-    with pytest.raises(InputError, match="40 usable problems, and wanted are 9 .* 30 .* 8"):
+    with pytest.raises(InputError, match="40 usable problems, but the splits take 9 .* 30 .* 8"):
         read(few, rl_steps=4, rl_prompts_per_step=8)
 
 
@@ -407,6 +409,22 @@ def test_overrides_are_parsed_to_their_type():
     assert parameters["sweep_epochs"] == [1, 2]
     assert isinstance(parameters["gate_min_pass_at_k"], float)
     assert parameters["rl_trainer_overrides"] == {"beta": 0.1}
+
+
+def test_null_disables_every_threshold():
+    given = dict.fromkeys((name for name, parameter in list_parameters().items() if parameter.off is not None), None)
+    limits = parse_parameters(given).curate
+    assert (limits.min_tokens, limits.max_tokens, limits.near_duplicates, limits.sft_examples) == (0, 0, 0.0, 0)
+    assert not limits.needs_pass_rates
+
+
+def test_the_laptop_recipe_is_planned_without_torch():
+    code = (
+        "import sys; from rlready.config.recipes import load_recipe; from rlready.stages.plan.plan import make_plan;"
+        "make_plan(load_recipe('laptop', [])); print({'torch', 'transformers', 'trl'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_every_parameter_has_a_description_and_a_source():

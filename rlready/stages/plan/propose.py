@@ -1,4 +1,4 @@
-"""A recipe's values for one's own data and model, sized for the rows there are and for this machine's CPUs."""
+"""Values of a recipe for the user's data and model, sized for the data and this machine's CPUs."""
 
 import os
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from rlready.stages.plan.sweep import expand_sweep
 from rlready.stages.plan.workload import count_tokens, estimate_cost, summarize_lengths
 
 MINUTES = 18  # that a run should take
-BUSY = 0.75  # share of the cores' time that is the work the estimate counts: candidates end at different times
-# Most SFT examples, the largest that fits the time; what is measured with shrinks with them.
+BUSY = 0.75  # share of the cores' time that is busy: candidates end at different times
+# Maximum SFT examples, of which the largest that fits the time is taken; the evaluation sets shrink with them.
 MOST_EXAMPLES = (1024, 512, 256, 128, 64, 32, 16)
-LEAST_MEASURED = 12  # problems, where there are as many: with fewer no difference is beyond the noise
-# How much is sampled and trained, the first that fits the time: samples a problem for Pass@k, RL steps, prompts a step,
-# completions a prompt, samples a problem of the benchmark. The last ones only where the data is as small as it gets.
+LEAST_MEASURED = 12  # problems, if the data has as many: with fewer, every difference is noise
+# How much is sampled and trained, of which the first that fits the time is taken: samples per problem for Pass@k, RL steps,
+# prompts per step, completions per prompt, samples per problem of the benchmark. The last ones are for the fewest examples.
 LEVELS = ((64, 40, 8, 8, 8), (32, 20, 8, 8, 8), (32, 10, 4, 8, 4), (16, 6, 4, 8, 4), (16, 3, 4, 8, 4))
 LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2), (4, 2, 2, 4, 1))
-SPARE = 1.25  # a completion may be that much longer than nearly all solutions
+SPARE = 1.25  # sampling_max_tokens, by the length of 95% of the solutions
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,13 @@ class Value:
 
 
 def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation: int) -> tuple[list[Value], float]:
-    """Returns values for everything that depends on the data's size and lengths, the model and this machine.
+    """Returns values for everything that depends on the data, the model and this machine, and the estimated minutes of a run.
 
     Args:
         base: The base model.
         rows: Some SFT rows.
-        training: Problems that can be trained on.
-        evaluation: Problems to evaluate with.
-
-    Returns:
-        (the values, estimated minutes on this machine).
+        training: Number of problems to train on.
+        evaluation: Number of problems to evaluate with.
 
     Raises:
         InputError: If there are too few problems to split.
@@ -57,14 +54,10 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
     most = max(32, 32 * -(-int(SPARE * longest) // 32))
     rate = 1e-3 if parameters < 5e7 else 5e-5 if parameters < 1e9 else 2e-5
     fixed = [
-        Value("sweep_epochs", [1, 4], "the question: does more SFT help RL, or does it wear the model out?"),
-        Value("sweep_learning_rates", [rate], f"usual for all weights of {parameters / 1e6:,.0f} M parameters"),
-        Value(
-            "sampling_max_tokens",
-            most,
-            f"95 % of the solutions have at most {longest:.0f} tokens; a quarter more, so that few are cut",
-        ),
-        Value("rl_learning_rate", 5e-6, "larger than the default, since the steps are few"),
+        Value("sweep_epochs", [1, 4], "the question: does more SFT help RL, or over-train the model?"),
+        Value("sweep_learning_rates", [rate], f"usual for training all weights of {parameters / 1e6:,.0f}M parameters"),
+        Value("sampling_max_tokens", most, f"95% of the solutions have at most {longest:.0f} tokens; 25% more truncates few"),
+        Value("rl_learning_rate", 5e-6, "larger than the default, because there are few steps"),
     ]
     for cap in MOST_EXAMPLES:
         split = _cut(whole, cap)
@@ -78,7 +71,7 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
 
 
 def _cut(split: dict[str, int], cap: int) -> dict[str, int]:
-    """Returns a split with at most so many SFT examples, and as many of the other sets as go with them."""
+    """Returns a split with at most `cap` SFT examples, and the other sets in proportion."""
     most = {"sweep_examples": cap, "curate_heldout_problems": max(4, cap // 4), "curate_rl_problems": max(8, cap)}
     most |= {
         f"curate_{name}_problems": max(LEAST_MEASURED, cap // share) for name, share in (("predictor", 8), ("benchmark", 2))
@@ -96,7 +89,7 @@ def _describe_split(split: dict[str, int], training: int, evaluation: int) -> li
     }
     values = [Value(name, [split[name]] if "sweep" in name else split[name], text) for name, text in why.items()]
     examples = split["sweep_examples"]
-    return [*values, Value("sft_batch_size", _halve_to(32, examples / 6), f"at least 6 steps an epoch of {examples} examples")]
+    return [*values, Value("sft_batch_size", _halve_to(32, examples / 6), f"at least 6 steps per epoch of {examples} examples")]
 
 
 def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
@@ -105,53 +98,45 @@ def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
     prompts = _halve_to(prompts, problems)
     noise = round(min(0.5, 1 / asked**0.5), 2)
     return [
-        Value("predictors_samples", samples, "samples a problem for Pass@k"),
+        Value("predictors_samples", samples, "samples per problem for Pass@k"),
         Value("gate_k", samples, "the largest k that these samples measure"),
-        Value("gate_min_pass_at_k_over_base", -noise, f"within the noise of {asked} problems, so only a real loss rejects"),
+        Value("gate_min_pass_at_k_over_base", -noise, f"within the noise of {asked} problems, so only a real drop rejects"),
         Value("rl_steps", steps, "as many as the time allows"),
         Value("rl_prompts_per_step", prompts, f"{steps} steps see {min(problems, steps * prompts)} of {problems} RL prompts"),
-        Value("rl_num_generations", generations, "completions a prompt: the group whose mean reward is the baseline"),
-        Value("benchmark_samples", scored, "samples a problem for Pass@1"),
+        Value("rl_num_generations", generations, "completions per prompt: the group whose mean reward is the baseline"),
+        Value("benchmark_samples", scored, "samples per problem for Pass@1"),
     ]
 
 
 def _fit_memory(values: list[Value], shape: Shape | None, tokens: float) -> list[Value]:
-    """Returns sizes of what trains at once, where a whole step is too much for this machine."""
+    """Returns batch sizes per device, if a whole step of two candidates at a time is too large for half of this memory."""
     given = {value.name: value.value for value in values}
-    room = fit_batch(shape, tokens) if shape else 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+    room = 1.0
+    if shape:  # weights, gradients and optimizer take 16 bytes per parameter
+        room = (memory - 16 * shape.parameters) / (shape.count_activations(False, autocast=False) * tokens)
     steps = {"sft": given["sft_batch_size"], "rl": given["rl_prompts_per_step"] * given["rl_num_generations"]}
     return [
         Value(
             f"{name}_per_device_batch_size",
             _halve_to(whole, room),
-            f"so that two candidates train side by side in this machine's memory; {whole} at once may be too many",
+            f"so that two candidates train at the same time in this machine's memory; {whole} may be too many",
         )
         for name, whole in steps.items()
         if room < whole
     ]
 
 
-def fit_batch(shape: Shape, tokens: float) -> int:
-    """Returns how many sequences of so many tokens train at once in half of this machine's memory, two candidates side by side.
-
-    In float32, on a CPU: weights, gradients and optimizer take 16 bytes a parameter; a token keeps some 34 hidden vectors a
-    layer and three of its logits (32 completions of 210 tokens of a 135M model took 15 GB).
-    """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
-    a_token = 4 * (34 * shape.layers * shape.hidden + 3 * shape.vocabulary)
-    return max(1, int((memory - 16 * shape.parameters) / (a_token * tokens)))
-
-
 def _halve_to(most: int, limit: float) -> int:
-    """Returns the largest of most, its half, its quarter... that is within a limit; at least 1."""
+    """Returns the largest of `most`, its half, its quarter... within a limit; at least 1."""
     while most > 1 and most > limit:
         most //= 2
     return most
 
 
 def _estimate(values: dict, parameters: float, prompts: list[float], solutions: list[float]) -> float:
-    """Returns minutes on this machine's cores, RL for every candidate and the base model's measurement included."""
-    # The benchmark's size is given; which source it is does not matter to the estimate.
+    """Returns minutes on this machine's cores, with RL for every candidate and the measurement of the base model."""
+    # Only the size of the evaluation data matters to the estimate.
     experiment = parse_parameters(values | {"curate_evaluation_data": BUILTIN})
     candidates = expand_sweep(experiment.sweep)
     lengths = summarize_lengths(experiment, prompts, solutions)

@@ -94,7 +94,7 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     if not short:
         return
     lines = [
-        f"{names[use]}: {counted[use]} usable problems, and wanted are"
+        f"{names[use]}: {counted[use]} usable problems, but the splits take"
         f" {' + '.join(f'{number} ({name})' for name, number in wanted[use].items())} = {sum(wanted[use].values())}"
         for use in short
     ]
@@ -102,7 +102,7 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     for use in short:
         fitting |= propose_split(use, counted[use], not curate.rl_data, not curate.predictor_data)
     if fitting:
-        lines += ["these fit: " + " ".join(f"--set {name}={number}" for name, number in fitting.items())]
+        lines += ["sizes that fit: " + " ".join(f"--set {name}={number}" for name, number in fitting.items())]
     raise InputError("\n".join(lines))
 
 

@@ -28,7 +28,7 @@ class Look:
     rows: dict[Use, float] = field(default_factory=dict)  # maximum rows of the source of each use, infinity if unknown
     changed: Counter = field(default_factory=Counter)  # what was removed from, or added to, the SFT samples
     formats: dict[str, Origin] = field(default_factory=dict)  # where each answer format in them comes from
-    by_text: list[str] = field(default_factory=list)  # lines on references that only their very text matches
+    by_text: list[str] = field(default_factory=list)  # lines on references that only their exact text matches
 
 
 def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
@@ -73,12 +73,12 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
 
 
 def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
-    """Returns a line on the share of references that only their very text matches; none if all have a value."""
+    """Returns a line on the share of references that only their exact text matches; none if all have a value."""
     count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
     what = "RL leaves these out" if trains else "a right answer in other words counts as wrong"
     which = f"{'all' if complete else 'the first'} {len(rows)} rows"
     share = f"{count} of {which} of {name} ({count / len(rows):.0%})" if count else ""
-    return [f"{share}: only the very text of the reference answer is accepted; {what}"] if count else []
+    return [f"{share}: only the exact text of the reference answer is accepted; {what}"] if count else []
 
 
 def describe_formats(seen: Look) -> list[str]:

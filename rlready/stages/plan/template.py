@@ -32,11 +32,7 @@ def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
 
 
 def read_template(base: BaseModel, config: dict) -> str:
-    """Returns the chat template, from its own file or from tokenizer_config.json.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """Returns the chat template, from its own file or from tokenizer_config.json; raises InputError if there is none."""
     path = find_file(base, "chat_template.jinja")
     template = path.read_text() if path else config.get("chat_template")
     if isinstance(template, list):
@@ -121,8 +117,7 @@ def _limit_time() -> Iterator[None]:
 def check_template(template: str, tokens: dict[str, str]) -> None:
     """Checks that a chat template writes a question and its answer, and the same text every day.
 
-    Raises:
-        InputError: If it has an error, raises, takes contents in parts only, or writes the date.
+    Raises InputError if it has an error, raises, takes contents in parts only, or writes the date.
     """
     asked, answered = (render_turns(template, tokens, turns) for turns in (TURNS[:1], TURNS))
     if QUESTION not in asked or ANSWER not in answered:
