@@ -1,6 +1,6 @@
 """python -m rlready.cli: the command line without its entry point."""
 
-from rlready.cli.parser import main
+from rlready.cli import main
 
 if __name__ == "__main__":
     main()

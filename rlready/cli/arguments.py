@@ -1,50 +1,80 @@
-"""Options that several commands take, and what they mean."""
+"""The commands, the arguments that several of them take, and what these mean."""
 
 import argparse
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rlready.config.recipes import find_origins, list_recipes, load_recipe
 from rlready.errors import InputError
+from rlready.placement import images
 from rlready.placement.placement import load_placement
 
-
-def add_recipe(command: argparse.ArgumentParser) -> None:
-    """Adds --recipe, --set and --mirror."""
-    command.add_argument("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file (laptop)")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
-    add_mirror(command)
-
-
-def add_mirror(command: argparse.ArgumentParser) -> None:
-    """Adds --mirror."""
-    command.add_argument("--mirror", metavar="DIR", help="read hub datasets from copies there (curate_mirror)")
-
-
-def add_work(command: argparse.ArgumentParser) -> None:
-    """Adds --work."""
-    command.add_argument("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking (runs)")
-
-
-def add_past_run(command: argparse.ArgumentParser) -> None:
-    """Adds the name of a run on this machine, and --work."""
-    command.add_argument("run", nargs="?", help="name of the run; the last one if left out")
-    add_work(command)
+# In the order in which a newcomer needs them. Each is a file of this folder, imported only if it is called.
+COMMANDS = {
+    "init": "Write a recipe that fits your data and your model.",
+    "run": "Run an experiment on this machine, or resume it.",
+    "rank": "Rank finished checkpoints by Pass@k, without RL.",
+    "report": "Show the result of a past run, and write its report again.",
+    "samples": "Show what the models of a run or an evaluation wrote.",
+    "replay": "Show the gate's verdicts with other thresholds.",
+    "record": "Add results of RL that ran in another system to a run.",
+    "calibrate": "Learn the gate's thresholds from runs with RL for all.",
+    "plan": "Check a recipe, and show what each stage needs and costs.",
+    "evaluate": "Score a model on benchmarks, without the pipeline.",
+    "clean": "Remove outputs that the last finished run does not need.",
+    "doctor": "Check everything that a run needs, and say what to fix.",
+    "compile": "Write the pipeline as YAML for the KFP UI or GitOps.",
+    "submit": "Start a run, or a schedule of runs, on a KFP server.",
+    "follow": "Show the progress of a run on a KFP server until it ends.",
+}
 
 
-def add_image(command: argparse.ArgumentParser) -> None:
-    """Adds --image and --force-tag."""
-    command.add_argument("--image", help="container image of the stages, by digest (RLREADY_IMAGE)")
-    command.add_argument("--force-tag", action="store_true", help="take a tag, whose cached results can be stale")
+class Command(argparse.ArgumentParser):
+    """The parser of a command, whose help ends with an example."""
+
+    def __init__(self, name: str, example: str, *parents: argparse.ArgumentParser, epilog: str = ""):
+        self.example = example
+        super().__init__(
+            f"rlready {name}",
+            description=COMMANDS[name],
+            epilog="\n\n".join(filter(None, [f"example:\n  {example}", epilog])),
+            parents=list(parents),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
 
-def add_server(command: argparse.ArgumentParser) -> None:
-    """Adds --host and --namespace."""
-    command.add_argument("--host", help="address of the KFP server (KFP_HOST); credentials come from variables only")
-    namespace = os.environ.get("KFP_NAMESPACE")
-    command.add_argument("--namespace", default=namespace, help="a user's namespace, on a server for several (KFP_NAMESPACE)")
+def declare(*names: str, **how: Any) -> argparse.ArgumentParser:
+    """Returns a parent for commands that take this argument, described as for `add_argument`."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(*names, **how)
+    return parent
+
+
+WORK = declare("--work", type=Path, default=Path("runs"), help="folder for runs, cache and tracking (runs)")
+SET = declare("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter; repeatable")
+MIRROR = declare("--mirror", metavar="DIR", help="read hub datasets from copies in this folder (curate_mirror)")
+RECIPE = (
+    declare("--recipe", default="laptop", help=f"{', '.join(list_recipes())}, or a YAML file (laptop)"),
+    SET,
+    MIRROR,
+)
+PAST_RUN = (declare("run", nargs="?", help="name of the run (the last finished one)"), WORK)
+RUNNING = (
+    WORK,
+    declare("--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)"),
+    declare("-v", "--verbose", action="store_true", help="show the log of every stage instead of the progress table"),
+)
+IMAGE = (
+    declare("--image", help="container image of the stages, by digest (RLREADY_IMAGE)"),
+    declare("--force-tag", action="store_true", help="accept an image by tag, although cached results of it can be stale"),
+)
+SERVER = (
+    declare("--host", help="address of the KFP server (KFP_HOST); credentials are read from variables only"),
+    declare("--namespace", help="your namespace, if several users share the server (KFP_NAMESPACE)"),
+)
 
 
 def list_changes(arguments: argparse.Namespace) -> list[str]:
@@ -56,15 +86,15 @@ def read_parameters(arguments: argparse.Namespace) -> dict:
     """Returns every parameter of the recipe, with what --set and --mirror change.
 
     Raises:
-        InputError: If the recipe does not exist or holds something unknown or of the wrong type.
+        InputError: If the recipe does not exist or has an unknown key or a value of the wrong type.
     """
-    load_placement(arguments.recipe)  # a run on this machine ignores it, but should not keep quiet about an error in it
+    load_placement(arguments.recipe)  # a run on this machine ignores the placement, but reports an error in it
     return load_recipe(arguments.recipe, list_changes(arguments))
 
 
 @contextlib.contextmanager
 def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
-    """Puts where a parameter was given before every line of an error that begins with its name: the recipe's file, or --set."""
+    """Prefixes each line of an error that begins with a parameter's name with its origin: the recipe's file, or --set."""
     try:
         yield
     except InputError as error:
@@ -84,31 +114,34 @@ def choose_image(arguments: argparse.Namespace) -> str | None:
     """Returns the image of --image or RLREADY_IMAGE, if there is one.
 
     Raises:
-        InputError: If it is no reference of an image, or a tag without --force-tag.
+        InputError: If it is not an image reference, or is a tag without --force-tag.
     """
-    from rlready.placement import images
-
     image = arguments.image or os.environ.get(images.IMAGE)
     if image:
         images.check_image(image, arguments.force_tag)
     return image
 
 
-def check_work(work: Path) -> None:
-    """Raises InputError if a folder for runs, or that for temporary files, is none, or cannot hold MLflow's file."""
+def choose_server(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Returns the address of the KFP server and the namespace, as far as --host, --namespace and KFP_NAMESPACE give them."""
+    return arguments.host, arguments.namespace or os.environ.get("KFP_NAMESPACE")
+
+
+def check_folders(work: Path) -> None:
+    """Raises InputError if the folder for runs or that for temporary files cannot be used."""
     temporary = os.environ.get("TMPDIR")
     if temporary and not Path(temporary).is_dir():
-        raise InputError(f"TMPDIR: {temporary} is no folder; create it, or set TMPDIR to another folder for temporary files")
-    if there := next((path for path in (work, *work.absolute().parents) if path.exists() and not path.is_dir()), None):
-        raise InputError(f"--work {work}: {there} is a file; expected a folder for runs")
+        raise InputError(f"TMPDIR: {temporary} is not a folder; create it, or set TMPDIR to another folder for temporary files")
+    if file := next((path for path in (work, *work.absolute().parents) if path.exists() and not path.is_dir()), None):
+        raise InputError(f"--work {work}: {file} is a file; expected a folder for runs")
     if "?" in str(work.resolve()):
-        raise InputError(f"{work.resolve()}: MLflow's file cannot lie below a folder with a question mark in its name")
+        raise InputError(f"{work.resolve()}: MLflow cannot write below a folder with a question mark in its name")
 
 
 def find_past_run(arguments: argparse.Namespace) -> Path:
-    """Returns the folder of the run asked for, or of the last one that finished."""
+    """Returns the folder of the run that is named, or of the last one that finished."""
     work = arguments.work.resolve()
     if arguments.run:
         return work / arguments.run
-    finished = sorted((p.parent for p in work.glob("*/outcomes.json")), key=lambda p: p.stat().st_mtime)
-    return finished[-1] if finished else work
+    finished = sorted(work.glob("*/outcomes.json"), key=lambda path: path.stat().st_mtime)
+    return finished[-1].parent if finished else work

@@ -7,48 +7,37 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlready.cli.arguments import add_mirror
+from rlready.cli.arguments import MIRROR, Command
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
+from rlready.data.problems import propose_columns, read_benchmark, read_problem
+from rlready.data.registry import BUILTIN, Source, find_source, get_mirror
+from rlready.data.sources import examine, read_rows
 from rlready.errors import InputError, error_context
+from rlready.models.load import inspect_model
+from rlready.stages.curate.curate import curate
+from rlready.stages.plan.model import check_model
+from rlready.stages.plan.propose import Value, propose_values
+from rlready.stages.plan.sources import look_at_sources
 
-if TYPE_CHECKING:
-    from rlready.data.registry import Source
-    from rlready.stages.plan.propose import Value
-
-TEXT = "Look at data and a model, and write a recipe that fits both."
-EXAMPLE = "rlready init problems.jsonl models/smollm2"
-SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # where one source is both trained on and evaluated with
-MOST_ROWS = 100_000  # that are split for a try; of more, and of what is not on this machine, there are enough
-ENOUGH = 640  # evaluation problems: as many as the defaults take
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    command.add_argument("data", help="problems with worked solutions: a file, folder, URL, hub id or known name")
-    command.add_argument("model", help="base model: a folder, a hub id, or builtin:list-machine")
-    command.add_argument("--evaluation", metavar="DATA", help="problems to evaluate with; else a part of the data")
-    command.add_argument("-o", "--output", type=Path, help="recipe to write (the data's name, .yaml)")
-    add_mirror(command)
+SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
+MOST_ROWS = 100_000  # split to count what remains; larger and remote sources are assumed to have this many problems
+ENOUGH = 640  # evaluation problems, as many as the defaults use
+COMMAND = Command("init", "rlready init problems.jsonl models/smollm2", MIRROR)
+COMMAND.add_argument("data", help="problems with worked solutions: a file, folder, URL, hub id or known name")
+COMMAND.add_argument("model", help="base model: a folder, a hub id, or builtin:list-machine")
+COMMAND.add_argument("--evaluation", metavar="DATA", help="problems to evaluate with (a part of the data)")
+COMMAND.add_argument("-o", "--output", type=Path, help="recipe to write (the data's name, with .yaml)")
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Writes a commented recipe.
-
-    Raises:
-        InputError: If the file is there already, or data or model cannot be used.
-    """
-    from rlready.models.load import inspect_model
-    from rlready.stages.plan.model import check_model
-    from rlready.stages.plan.propose import propose_values
-
+    """Writes a commented recipe."""
     output = arguments.output or Path(f"{Path(arguments.data.replace(':', '-')).stem}.yaml")
     if output.exists():
-        raise InputError(f"{output} is there already; name another with --output, or remove it")
+        raise InputError(f"{output} exists; remove it, or name another file with --output")
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
-        raise InputError(f"--output {output}: expected a file that ends with .yaml, in a folder that is there")
+        raise InputError(f"--output {output}: expected a file that ends with .yaml, in an existing folder")
     with error_context("model"):
         base, architecture = inspect_model(arguments.model, "main")
         check_model(base, architecture)
@@ -57,19 +46,17 @@ def execute(arguments: argparse.Namespace) -> None:
     values, minutes = propose_values(base, rows, training, evaluation)
     text = "\n".join(_write(arguments, settings, values, changed, minutes, output.absolute().parent))
     output.write_text(text + "\n")
-    print_result("data", f"{training} problems to train on, {evaluation} to evaluate with")
+    print_result("data", f"{training} training problems, {evaluation} evaluation problems")
     for what, count in changed.items():
         print_result("", f"{count} x {what}")
-    print_result("recipe", f"{shorten(output.absolute())}: some {minutes:.0f} minutes on this machine")
+    print_result("recipe", f"{shorten(output.absolute())}: about {minutes:.0f} minutes on this machine")
     print_result("next", f"rlready plan --recipe {output}")
 
 
 def _choose_sources(arguments: argparse.Namespace) -> Curate:
-    """Returns settings that name the data, with entries for it in curate_sources where they are needed."""
-    from rlready.data.registry import BUILTIN, find_source, get_mirror
-
+    """Returns settings that name the data, with entries in curate_sources if it needs them."""
     if BUILTIN in (arguments.data, arguments.evaluation):
-        raise InputError(f"{BUILTIN}: its recipe is there already: rlready run --recipe laptop")
+        raise InputError(f"{BUILTIN}: a recipe for it exists: rlready run --recipe laptop")
     entries, names, mirror = {}, {}, arguments.mirror or ""
     for use, text, registry, name in (
         ("sft", arguments.data, "datasets", "train"),
@@ -85,11 +72,8 @@ def _choose_sources(arguments: argparse.Namespace) -> Curate:
     return Curate(sft_data=names["sft"], evaluation_data=names["evaluation"], sources=entries, mirror=mirror)
 
 
-def _map_columns(source: "Source", use: str) -> dict:
-    """Returns columns for a source whose first row is not read without, where some would do."""
-    from rlready.data.problems import propose_columns, read_problem
-    from rlready.data.sources import read_rows
-
+def _map_columns(source: Source, use: str) -> dict:
+    """Returns an entry `columns` if the first row of a source can be read only with one."""
     if source.columns:
         return {}
     _, row = next(read_rows(source, use, 0), ("", {}))
@@ -102,13 +86,7 @@ def _map_columns(source: "Source", use: str) -> dict:
 
 
 def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
-    """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
-    from rlready.data.problems import read_benchmark
-    from rlready.data.registry import find_source, get_mirror
-    from rlready.data.sources import examine
-    from rlready.stages.curate.curate import curate
-    from rlready.stages.plan.sources import look_at_sources
-
+    """Returns some SFT rows, the numbers of training and evaluation problems, and the changes to SFT rows."""
     tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
     training, evaluation = (
@@ -127,21 +105,16 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
 
 
 def _write(
-    arguments: argparse.Namespace,
-    settings: Curate,
-    values: list["Value"],
-    changed: dict[str, int],
-    minutes: float,
-    folder: Path,
+    arguments: argparse.Namespace, settings: Curate, values: list[Value], changed: dict[str, int], minutes: float, folder: Path
 ) -> Iterator[str]:
     """Yields the lines of the recipe."""
 
     def show(text: str) -> str:
-        """Paths that are relative to the current folder are written relative to the recipe, as they are read."""
+        """Returns a path relative to the recipe's folder, because that is how a recipe is read."""
         path = Path(text)
         return f"./{os.path.relpath(path, folder)}" if path.exists() and not path.is_absolute() else text
 
-    yield f"# Written by rlready init for {arguments.data} and {arguments.model}; every number can be changed."
+    yield f"# Written by rlready init for {arguments.data} and {arguments.model}. Change any number."
     yield "# Paths are relative to this file. `rlready run --help` explains every parameter."
     for what, count in changed.items():
         yield f"# {count} training texts: {what}."
@@ -151,7 +124,7 @@ def _write(
     yield f"  base_model: {json.dumps(show(arguments.model))}"
     if settings.sources:
         if not arguments.evaluation:
-            yield "  # One source is trained on and evaluated with: each problem lies in one share, by a hash of its question."
+            yield "  # The source serves for training and evaluation; a hash of its question puts a problem in one share."
         yield "  curate_sources:"
         for name, entry in settings.sources.items():
             shown = entry | ({"path": show(entry["path"])} if "path" in entry else {})

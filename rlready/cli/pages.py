@@ -1,6 +1,5 @@
 """The generated pages: parameters, commands, and a README per component (python -m rlready.cli.pages ROOT, make docs)."""
 
-import argparse
 import importlib
 import inspect
 import json
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import docstring_parser
 
-from rlready.cli.parser import COMMANDS
+from rlready.cli.arguments import COMMANDS, Command
 from rlready.config import SECTIONS, Parameter, list_parameters
 from rlready.placement.placement import Placement, load_placement
 from rlready.records.outcome import STAGES
@@ -29,7 +28,7 @@ COMMAND_PAGE = """\
 
 
 def write_parameters() -> str:
-    """Returns every parameter as Markdown: one table per section, with defaults, bounds and the sources of the defaults."""
+    """Returns the page of parameters: one table per section, with defaults, bounds and the sources of the defaults."""
     lines = [PARAMETERS]
     for section, kind in SECTIONS.items():
         lines += ["", f"## {section}", "", inspect.getdoc(kind) or "", ""]
@@ -39,18 +38,17 @@ def write_parameters() -> str:
 
 
 def write_commands() -> str:
-    """Returns every command as Markdown: what it does, an example, and a table of its arguments."""
+    """Returns the page of commands: for each its purpose, an example, and a table of its arguments."""
     lines = [COMMAND_PAGE]
-    for name, module in COMMANDS.items():
-        command = argparse.ArgumentParser(add_help=False)
-        module.add_arguments(command)
-        lines += ["", f"## rlready {name}", "", module.TEXT, "", "```", module.EXAMPLE, "```", ""]
+    for name, text in COMMANDS.items():
+        command = importlib.import_module(f"rlready.cli.{name}").COMMAND
+        lines += ["", f"## rlready {name}", "", text, "", "```", command.example, "```", ""]
         lines += ["| argument | meaning |", "|---|---|", *_write_arguments(command)]
     return "\n".join([*lines, ""])
 
 
-def _write_arguments(command: argparse.ArgumentParser) -> Iterator[str]:
-    for action in command._actions:
+def _write_arguments(command: Command) -> Iterator[str]:
+    for action in command._actions[1:]:  # without --help
         value = "" if action.nargs == 0 else action.metavar or (action.choices and "{" + ",".join(action.choices) + "}")
         value = value if value is not None else action.dest.upper()
         names = ", ".join(action.option_strings)
@@ -76,7 +74,7 @@ def _describe_bounds(parameter: Parameter) -> str:
 
 
 def write_component(stage: str) -> str:
-    """Returns a component's README as Markdown: what it does, its inputs and outputs, and what its pods request."""
+    """Returns a component's README: its purpose, its inputs and outputs, and what its pods request."""
     component = getattr(importlib.import_module(f"rlready.components.{stage}.component"), stage)
     parsed, spec = docstring_parser.parse(inspect.getdoc(component.python_func) or ""), component.component_spec
     texts = dict.fromkeys(list_parameters(), "see [parameters](../../docs/reference/parameters.md)")

@@ -4,38 +4,25 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from rlready.cli.arguments import add_recipe, add_work, read_parameters
+from rlready.cli.arguments import RECIPE, WORK, Command, read_parameters
 from rlready.cli.result import print_work
 from rlready.cli.style import print_result
 from rlready.config import parse_parameters
 from rlready.config.recipes import describe_recipe
 from rlready.errors import InputError
-from rlready.placement.placement import load_placement
+from rlready.placement.placement import load_placement, parse_placement
+from rlready.run.kfp.limits import check_size
+from rlready.run.kfp.package import write_package
+from rlready.run.kfp.preview import preview
+from rlready.run.local.cache_preview import preview_cache
+from rlready.stages.plan.machine import describe_machine, look_at_machine
+from rlready.stages.plan.plan import describe_plan, make_plan
 
-TEXT = "Check everything and say what would happen and what it costs."
-EXAMPLE = "rlready plan --recipe llama3-8b"
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    add_recipe(command)
-    add_work(command)
+COMMAND = Command("plan", "rlready plan --recipe llama3-8b", *RECIPE, WORK)
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Prints the plan, whether or not the hub can be asked.
-
-    Raises:
-        InputError: If the input is wrong, the model does not fit its GPUs or this machine, or the sweep not into a workflow.
-    """
-    from rlready.placement.placement import parse_placement
-    from rlready.run.kfp.limits import check_size
-    from rlready.run.kfp.package import write_package
-    from rlready.run.kfp.preview import preview
-    from rlready.run.local.cache_preview import preview_cache
-    from rlready.stages.plan.machine import describe_machine, look_at_machine
-    from rlready.stages.plan.plan import describe_plan, make_plan
-
+    """Prints the plan, even if the hub cannot be reached; fails if the input is wrong or the experiment does not fit."""
     work = arguments.work.resolve()
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
@@ -53,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> None:
         try:
             print_result("workflow", f"{check_size(package, parameters)}, on a cluster")
         except InputError as error:
-            if placement == parse_placement(None):  # a recipe for this machine, where this is no limit
+            if placement == parse_placement(None):  # a recipe for this machine only
                 print_result("workflow", f"too large for a cluster: {error}")
             else:
                 wrong.append(str(error))

@@ -4,54 +4,42 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rlready.cli.arguments import add_mirror, list_changes
-from rlready.cli.rank_logs import add_arguments as rank_logs_arguments
-from rlready.cli.rank_logs import rank_logs
-from rlready.cli.run import add_running, run_experiment
+from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
+from rlready.cli.rank_logs import add_arguments, rank_logs
+from rlready.cli.run import run_experiment
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe
 from rlready.errors import InputError
 from rlready.measured.read import is_log
 
-TEXT = "Rank finished checkpoints, without RL; say how sure that is."
-EXAMPLE = "rlready rank ./ckpt-a ./ckpt-b --benchmarks math_500,aime_2025 --samples 64"
 LARGEST_K = 64  # of the paper; fewer samples have a smaller one
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    command.add_argument(
-        "checkpoints",
-        nargs="+",
-        metavar="CHECKPOINT",
-        help="a folder, owner/name[@revision] on the hub, or a URL; NAME=CHECKPOINT gives it a name",
-    )
-    command.add_argument("--benchmarks", help="problems: names or files, several with commas")
-    command.add_argument(
-        "--data",
-        help="worked solutions like those that the checkpoints were trained on, but not the same: for their loss",
-    )
-    command.add_argument("--base", metavar="MODEL", help="base model, which the checkpoints are held against")
-    command.add_argument("--problems", type=int, help="ask at most so many problems (128)")
-    command.add_argument("--samples", type=int, help="samples a problem (256)")
-    command.add_argument("--k", type=int, help="the k of Pass@k (64, or the largest power of two that --samples allows)")
-    command.add_argument("--recipe", help="YAML file with other parameters")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a parameter")
-    add_mirror(command)
-    add_running(command)
-    rank_logs_arguments(command)
-    command.epilog = (
-        "It ends with status 4 where no checkpoint passes the gate's thresholds; verdicts.json in the run's folder holds the"
-        " order and the verdicts."
-    )
+COMMAND = Command(
+    "rank",
+    "rlready rank ./ckpt-a ./ckpt-b --benchmarks math_500,aime_2025 --samples 64",
+    SET,
+    MIRROR,
+    *RUNNING,
+    epilog="The exit status is 4 if no checkpoint passes the gate's thresholds. The run's\n"
+    "folder holds the order and the verdicts in verdicts.json.",
+)
+COMMAND.add_argument(
+    "checkpoints",
+    nargs="+",
+    metavar="CHECKPOINT",
+    help="a folder, owner/name[@revision] on the hub, or a URL; NAME=CHECKPOINT names it",
+)
+COMMAND.add_argument("--benchmarks", help="problems to rank by: names or files, separated by commas")
+COMMAND.add_argument("--data", help="worked solutions like the checkpoints' training data, but unseen: measures their loss")
+COMMAND.add_argument("--base", metavar="MODEL", help="base model to compare the checkpoints with")
+COMMAND.add_argument("--problems", type=int, help="maximum number of problems (128)")
+COMMAND.add_argument("--samples", type=int, help="samples per problem (256)")
+COMMAND.add_argument("--k", type=int, help="the k of Pass@k (64, or the largest power of two that --samples allows)")
+COMMAND.add_argument("--recipe", help="YAML file with other parameters")
+add_arguments(COMMAND)
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Measures the checkpoints and prints their order, with how sure it is.
-
-    Raises:
-        InputError: If the input is wrong, or a stage failed.
-    """
+    """Measures the checkpoints, or reads the logs, and prints their order, with how certain it is."""
     logs = [is_log(text.rpartition("=")[2]) for text in arguments.checkpoints]
     if all(logs):
         return rank_logs(arguments)
@@ -65,7 +53,7 @@ def execute(arguments: argparse.Namespace) -> None:
 def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns every parameter of the run: the recipe's, then the command's own options, then what --set changes."""
     given = load_recipe(arguments.recipe, []) if arguments.recipe else complete_parameters({})
-    told = {
+    options = {
         "base_model": arguments.base or "",
         "sweep_candidates": [_read_checkpoint(text, bool(arguments.data)) for text in arguments.checkpoints],
         "curate_evaluation_data": arguments.benchmarks,
@@ -75,7 +63,7 @@ def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "gate_k": arguments.k,
         "rl_steps": 0,
     }
-    given |= {name: value for name, value in told.items() if value is not None}
+    given |= {name: value for name, value in options.items() if value is not None}
     samples = given["predictors_samples"]
     if arguments.k is None and 0 < samples < given["gate_k"]:
         given["gate_k"] = 1 << (min(samples, LARGEST_K).bit_length() - 1)

@@ -1,31 +1,32 @@
-"""What a run came to, on a terminal: a line a candidate, and where to look further."""
+"""The result of a run on a terminal: one line per candidate, and where the report and MLflow are."""
 
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlready.analysis.comparison import Row, name_rows, read_rows
+from rlready.analysis.format import MISSING, show, show_estimate, show_lead, show_percent, show_score, show_verdict
+from rlready.analysis.predictor import label_pass_at
+from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, shorten
+from rlready.run.local import run_locks, storage
+from rlready.stages.plan.machine import show_bytes
+from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
+from rlready.tracking import find, store
+from rlready.tracking.client import show_address
 
-if TYPE_CHECKING:
-    from rlready.analysis.comparison import Row
-
-SOME_FAILED = 3  # exit status where some candidates failed and others have a result
-NOBODY_APPROVED = 4  # exit status where the gate approved nobody, and RL ran for nobody
+SOME_FAILED = 3  # exit status if some candidates failed and others have a result
+NONE_APPROVED = 4  # exit status if the gate approved none, and RL ran for none
 
 
 def print_outcomes(sweep: SweepResult) -> None:
-    """Prints the answer, the outcome of every candidate, the best first, then the base model's, and what went wrong and why."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from rlready.analysis.comparison import name_rows, read_rows
-    from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
-    from rlready.analysis.saving import weigh_gate
-
+    """Prints the answer, the result of every candidate, the best first, then the base model's, and the failures."""
     (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
     said = describe_result(
         rows, base, sweep.parameters.get("sampling_max_tokens"), trains, sweep.parameters.get("gate_rank_by")
@@ -36,7 +37,7 @@ def print_outcomes(sweep: SweepResult) -> None:
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
     for name, row in name_rows(rows, base, "base model, no RL" if trains else "base model"):
         table.add_row(*map(Text, _list_cells(name, row, trains)))
-    # Cut off, the table would say nothing; on a narrow terminal its lines wrap.
+    # On a narrow terminal the lines wrap, because a truncated table would be useless.
     Console(width=max(Console().width, 200)).print(table)
     if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
@@ -46,28 +47,24 @@ def print_outcomes(sweep: SweepResult) -> None:
 
 
 def end_with(sweep: SweepResult) -> None:
-    """Ends the command with the status that a sweep deserves, if candidates failed or none is approved."""
+    """Exits with a status other than 0 if candidates failed or none is approved."""
     failed = sum(bool(outcome.failure) for outcome in sweep.outcomes)
     if failed == len(sweep.outcomes):
         sys.exit(2)
     verdicts = [outcome.verdict for outcome in sweep.outcomes if outcome.verdict]
     if not any(verdict.decision == "approved" or verdict.proceed for verdict in verdicts):
-        sys.exit(NOBODY_APPROVED)
+        sys.exit(NONE_APPROVED)
     if failed:
         sys.exit(SOME_FAILED)
 
 
 def _list_columns(k: int | None, trains: bool) -> list[str]:
-    from rlready.analysis.predictor import label_pass_at
-
     shares, before = "trunc./no answer", "SFT Pass@1" if trains else "Pass@1"
     after = ["RL Pass@1", shares] if trains else ["ahead of the next by"]
     return ["candidate", before, shares, label_pass_at(k), "loss", "verdict", *after]
 
 
-def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
-    from rlready.analysis.format import show, show_estimate, show_lead, show_score, show_verdict
-
+def _list_cells(name: str, row: Row, trains: bool) -> list[str]:
     sampled = row.predictors.by_products
     pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
     if row.pass_at_k is None and row.pass_at_k_interval:  # of the sequential test
@@ -84,47 +81,33 @@ def _list_cells(name: str, row: "Row", trains: bool) -> list[str]:
 
 
 def _show_shares(*shares: float | None) -> str:
-    from rlready.analysis.format import MISSING, show_percent
-
     known = [MISSING if share is None else show_percent(share).removesuffix("%") for share in shares]
     return MISSING if shares == (None, None) else f"{'/'.join(known)}%"
 
 
 def print_work(work: Path, cached: str = "") -> None:
-    """Prints how large a work folder is, and what a run takes from its cache; nothing where it is not there.
-
-    Args:
-        work: Folder for runs, cache and tracking.
-        cached: What `CachePreview.describe` says.
-    """
-    from rlready.run.local import storage
-    from rlready.stages.plan.machine import show_bytes
-
+    """Prints the size of a work folder, if it exists, and what a run would take from its cache."""
     if cached:
         print_result("cached", cached)
     if work.is_dir():
         size = show_bytes(storage.measure(work))
-        print_result("work", f"{shorten(work)} holds {size}; rlready clean --dry-run says what of it can go")
+        print_result("work", f"{shorten(work)} holds {size}; rlready clean --dry-run shows what can be removed")
 
 
 def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
-    """Prints where the report of a run on this machine lies, and how its candidates are compared in MLflow.
+    """Prints where a run's report is, and how to compare its candidates in MLflow.
 
     Args:
         folder: Folder of the run.
         work: Folder for runs, cache and tracking.
         tracked: Whether MLflow took what the run logged.
     """
-    from rlready.run.local import run_locks
-    from rlready.tracking import find, store
-    from rlready.tracking.client import show_address
-
     print_result("report", folder / "report.html")
     print_work(work)
     run_locks.choose_store(work)
     server = os.environ["MLFLOW_TRACKING_URI"]
     file = store.find_file(server)
-    # A file that did not take everything may still open; one that does not open says why, and what to do.
+    # A file that did not take everything may still open.
     look = find.read_experiment if file and tracked else find.find_experiment
     experiment = look() if file or tracked else None
     if experiment and not server.startswith("http"):

@@ -11,78 +11,71 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlready.cli.arguments import add_recipe, add_work, read_parameters
-from rlready.cli.parameters import list_texts
+from rich.console import Console
+from rich.live import Live
+
+from rlready.analysis.sweep_result import SweepResult, check_ran, read_sweep
+from rlready.cli.arguments import RECIPE, RUNNING, Command, read_parameters
 from rlready.cli.result import end_with, print_outcomes, print_places
 from rlready.cli.style import print_error, print_progress, print_result
-from rlready.config import parse_parameters
+from rlready.config import SECTIONS, Parameter, list_parameters, parse_parameters
 from rlready.errors import InputError
+from rlready.run.local import run_locks, storage
+from rlready.run.local.containers import find_image
+from rlready.run.local.progress_table import ProgressTable
+from rlready.stages.plan.machine import describe_machine, look_at_machine
+from rlready.stages.plan.plan import Plan, describe_plan, make_plan
 
-if TYPE_CHECKING:
-    from rlready.analysis.sweep_result import SweepResult
-    from rlready.run.local.progress_table import ProgressTable
-    from rlready.stages.plan.plan import Plan
-
-TEXT = "Run the experiment on this machine, or go on with it."
-EXAMPLE = "rlready run --recipe laptop --set gate_k=16"
-# What the report stage writes, and what it is called in the run's folder; the records last, which make a run a finished one.
+# What the report stage writes, and the names in the run's folder; the records come last, because they mark a run as finished.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 KEEP_ENDING = 15  # lines of the log shown after a failure
 SECONDS_PER_LINE = 60  # between lines of progress without a terminal
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    add_recipe(command)
-    add_running(command)
-    command.epilog = list_texts()
+def list_texts() -> str:
+    """Returns every parameter with its default and description: first those of the KFP form, then the others by stage."""
+    parameters = list_parameters().values()
+    groups = {"common": [parameter for parameter in parameters if parameter.form]}
+    groups |= {section: [p for p in parameters if p.name.startswith(f"{section}_") and not p.form] for section in SECTIONS}
+    texts = [_write_group(title, group) for title, group in groups.items() if group]
+    return "\n".join(["parameters of --set and recipes, with their defaults", *texts])
 
 
-def add_running(command: argparse.ArgumentParser) -> None:
-    """Adds where and how a run on this machine goes."""
-    add_work(command)
-    command.add_argument("--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)")
-    command.add_argument("-v", "--verbose", action="store_true", help="show the log of every stage, not the progress table")
+def _write_group(title: str, parameters: list[Parameter]) -> str:
+    lines = [f"\n{title}:"]
+    for parameter in parameters:
+        lines += [f"  {parameter.name} = {json.dumps(parameter.default)}", f"      {parameter.description}"]
+    return "\n".join(lines)
+
+
+COMMAND = Command("run", "rlready run --recipe laptop --set gate_k=16", *RECIPE, *RUNNING, epilog=list_texts())
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Runs the experiment of a recipe and prints the result.
-
-    Raises:
-        InputError: If the input is wrong, or a stage failed, or no report came.
-    """
+    """Runs the experiment of a recipe and prints the result."""
     run_experiment(read_parameters(arguments), Path(arguments.recipe).stem, arguments)
 
 
 def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
-    """Runs an experiment through kfp.local, shows it live, prints the result, and ends with the status that it deserves.
+    """Runs an experiment with kfp.local, shows its progress and result, and ends with the status that the result has.
 
     Args:
         parameters: Every parameter by its flat name.
-        name: What the run's folder begins with.
-        arguments: Those of `add_running`.
+        name: Prefix of the name of the run's folder.
+        arguments: Those of RUNNING.
 
     Raises:
-        InputError: If the input is wrong, or a stage failed, or no report came.
+        InputError: If the input is wrong, a stage failed, or there is no report.
     """
-    from rlready.run.local import run_locks, storage
-    from rlready.run.local.containers import find_image
-    from rlready.run.local.progress_table import ProgressTable
-    from rlready.stages.plan.machine import describe_machine, look_at_machine
-    from rlready.stages.plan.plan import describe_plan, make_plan
-
     image = [find_image(arguments.image)] if arguments.image else []
     plan = make_plan(parameters)
     work = arguments.work.resolve()
     folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    room = look_at_machine(work)
-    lines, tight, side_by_side = describe_machine(
-        parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates), room
-    )
+    needs = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
+    lines, tight, side_by_side = describe_machine(*needs, look_at_machine(work))
     storage.make_private(work, *(work / name for name in storage.FOLDERS), folder)
-    (folder / "parameters.json").write_text(json.dumps(parameters, indent=1))
+    (folder / storage.PARAMETERS).write_text(json.dumps(parameters, indent=1))
     print("\n".join([describe_plan(plan), *lines]), flush=True)
     print_error("\n".join(tight))
     print_result("log", folder / "log.txt")
@@ -93,20 +86,20 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
             [sys.executable, "-m", "rlready.run.local.local", str(work), str(folder), str(side_by_side), *image],
             stdin=subprocess.PIPE,
             stdout=None if arguments.verbose else log,
-            stderr=subprocess.STDOUT if not arguments.verbose else None,
+            stderr=None if arguments.verbose else subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             _watch(child, table, folder / "events.jsonl", arguments.verbose)
         except KeyboardInterrupt:
-            print("\nstopped; the same command goes on from here", flush=True)
+            print("\nstopped; rerun the same command to resume", flush=True)
             raise
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
                 run_locks.close_dead(work)
-    if table.failures and not table.written:
+    if not table.written and table.failures:
         raise InputError("\n".join([*dict.fromkeys(table.failures), f"the log is {folder / 'log.txt'}"]))
     if not table.written:
         ending = (folder / "log.txt").read_text(errors="replace").splitlines()[-KEEP_ENDING:]
@@ -119,33 +112,28 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     end_with(sweep)
 
 
-def _watch(child: subprocess.Popen, table: "ProgressTable", events: Path, verbose: bool) -> None:
+def _watch(child: subprocess.Popen, table: ProgressTable, events: Path, verbose: bool) -> None:
     """Feeds the progress table until the run ends; a terminal shows it, other outputs get one line per event or minute."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console, said, running = Console(), time.time(), True
-    drawn = console.is_terminal and not verbose
-    with Live(console=console, refresh_per_second=2, get_renderable=table.draw) if drawn else contextlib.nullcontext():
+    console, printed, running = Console(), time.time(), True
+    live = console.is_terminal and not verbose
+    with Live(console=console, refresh_per_second=2, get_renderable=table.draw) if live else contextlib.nullcontext():
         while running:
             running = child.poll() is None  # events are read once more after the end
             lines = table.read(events)
-            if not lines and time.time() - said >= SECONDS_PER_LINE and not verbose:
+            if not lines and time.time() - printed >= SECONDS_PER_LINE and not verbose:
                 lines = ["; ".join(table.describe_running())]
-            said = time.time() if lines else said
-            for line in [] if drawn else lines:
+            printed = time.time() if lines else printed
+            for line in [] if live else lines:
                 print_progress(table.begun, line)
             time.sleep(0.2 if running else 0)
 
 
-def _read_result(folder: Path, plan: "Plan") -> "SweepResult":
-    """Reads what came out and compares it with the plan: kfp.local can skip a branch silently.
+def _read_result(folder: Path, plan: Plan) -> SweepResult:
+    """Returns the outcomes after a comparison with the plan, because kfp.local can skip a branch silently.
 
     Raises:
         InputError: If a candidate is missing, or RL did not run exactly where the gate said so.
     """
-    from rlready.analysis.sweep_result import check_ran, read_sweep
-
     sweep = read_sweep(folder / "outcomes.json")
     planned = {candidate.candidate_id for candidate in plan.candidates}
     if lost := planned - {outcome.candidate.candidate_id for outcome in sweep.outcomes}:

@@ -6,91 +6,73 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlready.cli.arguments import add_work, find_past_run
+from rich.console import Console
+from rich.pager import SystemPager
+from rich.table import Table
+from rich.text import Text
+
+from rlready.analysis.sweep_result import read_sweep
+from rlready.cli.arguments import WORK, Command, find_past_run
 from rlready.errors import InputError
+from rlready.escape import show_controls
+from rlready.evaluation.kept import KINDS
+from rlready.evaluation.samples import FILE, SAMPLES, read_rows
+from rlready.records.outcome import KeptSamples, Outcome
 
-if TYPE_CHECKING:
-    from rlready.records.outcome import KeptSamples, Outcome
-
-TEXT = "Read what the models of a run wrote, or that of an evaluation."
-EXAMPLE = "rlready samples --candidate base --wrong"
 EPILOG = """\
-without --candidate: how many samples of each kind every candidate has
-in a terminal $PAGER, or less, shows them; elsewhere they are printed one after another
+Without --candidate it prints how many samples of each kind every candidate has.
+In a terminal the samples are shown in $PAGER (less); otherwise they are printed.
 """
 BASE = "base"  # name of the base model, which may also be a candidate
 STAGES = ("predictors", "benchmark")
-# What each option asks of a row of samples.
+# What each option requires of a sample, and its help.
 FILTERS = {
-    "right": lambda row: row["verdict"] == "right",
-    "wrong": lambda row: row["verdict"] == "wrong",
-    "unknown": lambda row: row["verdict"] == "unknown",
-    "truncated": lambda row: not row["finished"],
-    "unreadable": lambda row: row["answer"] is None,
+    "right": (lambda row: row["verdict"] == "right", "samples judged right"),
+    "wrong": (lambda row: row["verdict"] == "wrong", "samples judged wrong"),
+    "unknown": (lambda row: row["verdict"] == "unknown", "samples that the verifier could not judge"),
+    "truncated": (lambda row: not row["finished"], "samples truncated at sampling_max_tokens"),
+    "unreadable": (lambda row: row["answer"] is None, "samples without a final answer"),
 }
-MEANINGS = {
-    "right": "right ones",
-    "wrong": "wrong ones",
-    "unknown": "those of which the verifier does not know whether they are right",
-    "truncated": "those that the length limit cut off",
-    "unreadable": "those without a readable final answer",
-}
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what the command takes."""
-    command.add_argument("run", nargs="?", help="name of a run, or folder of an evaluation; the last run if left out")
-    command.add_argument("--candidate", help=f"whose samples; {BASE}: the base model's")
-    command.add_argument("--stage", choices=STAGES, help="of which stage (predictors)")
-    for name, meaning in MEANINGS.items():
-        command.add_argument(f"--{name}", action="store_true", help=f"only {meaning}; several: what is one of them")
-    add_work(command)
-    command.epilog = EPILOG
+COMMAND = Command("samples", "rlready samples --candidate base --wrong", WORK, epilog=EPILOG)
+COMMAND.add_argument("run", nargs="?", help="name of a run, or folder of an evaluation (the last finished run)")
+COMMAND.add_argument("--candidate", help=f"candidate whose samples to show; {BASE} for the base model")
+COMMAND.add_argument("--stage", choices=STAGES, help="predictors: before RL; benchmark: after RL (predictors)")
+for name, (_, meaning) in FILTERS.items():
+    COMMAND.add_argument(f"--{name}", action="store_true", help=f"show {meaning}")
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Prints samples, or how many there are.
-
-    Raises:
-        InputError: If there is no such run, candidate or file.
-    """
+    """Prints samples, or how many there are."""
     folder = find_evaluation(arguments.run)
     if folder:
         if arguments.candidate or arguments.stage:
-            raise InputError(f"{folder}: is an evaluation of one model; leave --candidate and --stage out")
+            raise InputError(f"{folder}: an evaluation of one model; leave out --candidate and --stage")
         files = list_files(folder)
     else:
-        from rlready.analysis.sweep_result import read_sweep
-
-        run = find_past_run(arguments)
-        sweep = read_sweep(run / "outcomes.json")
+        sweep = read_sweep(find_past_run(arguments) / "outcomes.json")
         outcomes = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
         outcomes |= {BASE: sweep.baseline} if sweep.baseline else {}
         if not arguments.candidate:
             _print_counts(outcomes)
             return
         files = [find_file(outcomes, arguments.candidate, arguments.stage or STAGES[0])]
-    chosen = [name for name in FILTERS if getattr(arguments, name)]
-    _show(describe_samples(files, chosen))
+    _show(describe_samples(files, [name for name in FILTERS if getattr(arguments, name)]))
 
 
 def find_evaluation(name: str | None) -> Path | None:
-    """Returns the folder of an evaluation, or None where the name is that of a run."""
+    """Returns the folder of an evaluation, or None if it is not the folder of one."""
     folder = Path(name) if name else None
     return folder if folder and (folder / "evaluation.json").exists() else None
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Returns an evaluation's file of samples; of one that is not finished its parts, in the order of the problems."""
-    from rlready.evaluation.samples import FILE
-
+    """Returns an evaluation's file of samples, or its parts in the order of the problems if it is not finished."""
     if (folder / FILE).exists():
         return [folder / FILE]
     parts = sorted((folder / "parts").glob("*.parquet"), key=_read_place)
     if not parts:
-        raise InputError(f"{folder}: nothing is drawn yet")
+        raise InputError(f"{folder}: no samples yet")
     return parts
 
 
@@ -99,22 +81,15 @@ def _read_place(part: Path) -> tuple[str, int]:
     return kind, int(first)
 
 
-def find_file(outcomes: dict[str, "Outcome"], name: str, stage: str) -> Path:
-    """Returns a candidate's file of samples.
-
-    Args:
-        outcomes: Of a run, by the names of the candidates.
-        name: The candidate's.
-        stage: predictors or benchmark.
+def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
+    """Returns the file of samples of the candidate with this name.
 
     Raises:
         InputError: If there is no such candidate, or its samples are not on this machine.
     """
-    from rlready.evaluation.samples import FILE
-
     if name not in outcomes:
         near = difflib.get_close_matches(name, outcomes, 1)
-        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(outcomes)}"
+        known = f"did you mean {near[0]}?" if near else f"its candidates are {', '.join(outcomes)}"
         raise InputError(f"--candidate {name}: not in this run; {known}")
     place = outcomes[name].links.get(f"{stage}_samples")
     if not place:
@@ -123,17 +98,11 @@ def find_file(outcomes: dict[str, "Outcome"], name: str, stage: str) -> Path:
         raise InputError(f"{name}: {stage} kept no samples in this run{instead}")
     file = Path(place) / FILE
     if not file.exists():
-        raise InputError(f"{name}: its samples are not on this machine; they lie, or lay, in {place}")
+        raise InputError(f"{name}: its samples are not on this machine; they were written to {place}")
     return file
 
 
-def _print_counts(outcomes: dict[str, "Outcome"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from rlready.evaluation.kept import KINDS
-
+def _print_counts(outcomes: dict[str, Outcome]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("candidate", "stage", "samples", *KINDS, "without text"):
         table.add_column(name, justify="left" if name in ("candidate", "stage") else "right", no_wrap=True)
@@ -141,12 +110,12 @@ def _print_counts(outcomes: dict[str, "Outcome"]) -> None:
         cells = [sum(kept.counts.values()), *(kept.counts.get(kind, 0) for kind in KINDS), kept.without_text or 0]
         table.add_row(*map(Text, (name, stage, *map(str, cells))))
     if not table.row_count:
-        raise InputError("no stage of this run kept samples: an older version ran it, or every candidate failed before")
+        raise InputError("this run kept no samples: an older version ran it, or every candidate failed before sampling")
     Console(width=max(Console().width, 120)).print(table)
-    print("\nto read them: rlready samples --candidate NAME --stage STAGE --wrong")
+    print("\nto show them: rlready samples --candidate NAME --stage STAGE --wrong")
 
 
-def _list_kept(outcomes: dict[str, "Outcome"]) -> Iterator[tuple[str, str, "KeptSamples"]]:
+def _list_kept(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, KeptSamples]]:
     for name, outcome in outcomes.items():
         for stage in STAGES:
             record = getattr(outcome, stage)
@@ -155,35 +124,32 @@ def _list_kept(outcomes: dict[str, "Outcome"]) -> Iterator[tuple[str, str, "Kept
 
 
 def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
-    """Yields each sample as a text that is safe for a terminal, or says that there is none.
+    """Yields each sample as a text that is safe for a terminal, or one text that says that there is none.
 
     Args:
-        files: Of samples.
-        chosen: Names of FILTERS, one of which a sample must pass; none: all.
+        files: Files of samples.
+        chosen: Names in FILTERS; a sample passes if it passes one of them, or if there are none.
     """
-    from rlready.evaluation.samples import SAMPLES, read_rows
 
     def pick(columns: Sequence[str]) -> Iterator[dict]:
         rows = read_rows(files, columns)
-        return (row for row in rows if not chosen or any(FILTERS[name](row) for name in chosen))
+        return (row for row in rows if not chosen or any(FILTERS[name][0](row) for name in chosen))
 
     total = sum(1 for _ in pick(("verdict", "finished", "answer")))
     for number, row in enumerate(pick(SAMPLES.names), 1):
         yield _describe(row, f"{number} of {total}")
     if not total:
-        yield f"no sample is {' or '.join(chosen) or 'there'}\n"
+        yield f"no sample is {' or '.join(chosen)}\n" if chosen else "no samples\n"
 
 
 def _describe(row: dict, place: str) -> str:
-    from rlready.escape import show_controls
-
     drawn = f"sample {row['sample']}" if row["temperature"] else "greedy"
     drawn = drawn if row["draw"] is None else f"draw {row['draw']}, {drawn}"
     problem = ": ".join(filter(None, (row["benchmark"], row["problem_id"])))
-    length = f"{row['tokens']} tokens{'' if row['finished'] else ', cut off'}"
-    answer = "none that can be read" if row["answer"] is None else row["answer"]
+    length = f"{row['tokens']} tokens{'' if row['finished'] else ', truncated'}"
+    answer = "no answer" if row["answer"] is None else row["answer"]
     trouble = f" ({row['trouble']})" if row["trouble"] else ""
-    completion = "not kept: above samples_text_mb" if row["completion"] is None else row["completion"]
+    completion = "not kept: beyond the limit samples_text_mb" if row["completion"] is None else row["completion"]
     fields = {
         "prompt": row["prompt"],
         "completion": completion,
@@ -199,11 +165,9 @@ def _describe(row: dict, place: str) -> str:
 
 
 def _show(texts: Iterator[str]) -> None:
-    """Shows texts in the user's pager in a terminal; elsewhere writes one after another to standard output."""
+    """Shows texts in the user's pager if this is a terminal; otherwise writes them to standard output."""
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
         sys.stdout.writelines(texts)
         return
-    from rich.pager import SystemPager
-
     os.environ.setdefault("LESS", "FRX")  # as git does: short texts are printed, and what was read stays in the terminal
     SystemPager().show("".join(texts))

@@ -1,4 +1,4 @@
-"""How the commands speak: progress as `m:ss line`, results as `label       value`, errors as `rlready: line`."""
+"""How the commands print: progress as `m:ss line`, results as `label       value`, errors as `rlready: line`."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from rlready.errors import InputError
 
 
 def print_progress(begun: float, line: str, file: TextIO | None = None) -> None:
-    """Prints a line of progress, with the time since it began (seconds since the epoch), on standard output or a file."""
+    """Prints a line of progress with the time since `begun`, in seconds since the epoch."""
     print(f"{show_clock(time.time() - begun):>5} {line}", file=file, flush=True)
 
 
@@ -19,16 +19,16 @@ def show_clock(seconds: float) -> str:
 
 
 def print_result(label: str, value: str | Path) -> None:
-    """Prints a line of the result; a path below the current folder is shown relative to it."""
+    """Prints a labelled line, a path as `shorten` shows it."""
     print(f"{label:<11} {shorten(value) if isinstance(value, Path) else value}", flush=True)
 
 
 def print_error(error: InputError | str) -> None:
-    """Prints every line of an error or a warning on standard error."""
+    """Prints the lines of an error or a warning to standard error."""
     for line in str(error).splitlines():
         print(f"rlready: {line}", file=sys.stderr)
 
 
 def shorten(path: Path) -> str:
-    """Returns a path relative to the current folder where it lies below it."""
+    """Returns a path, relative to the current folder if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,5 +1,6 @@
 """The command line's own manners: help that fits and holds, examples that can be typed, and quiet ends."""
 
+import importlib
 import os
 import re
 import shlex
@@ -9,7 +10,8 @@ import sys
 import pytest
 from helpers.kfp_server import rlready
 
-from rlready.cli import parser
+from rlready.cli.arguments import COMMANDS
+from rlready.cli.compile import COMMAND
 from rlready.config import SECTIONS, list_parameters
 
 IMAGE = f"registry.example/rlready@sha256:{'a' * 64}"
@@ -24,22 +26,22 @@ def read_help(monkeypatch, capsys, *command):
 def test_the_help_fits_one_screen_and_names_every_command(monkeypatch, capsys):
     lines = read_help(monkeypatch, capsys).splitlines()
     assert len(lines) <= 30 and all(len(line) <= 80 for line in lines)
-    assert [line.split()[0] for line in lines if re.match(r"    \w+ ", line)] == [*parser.COMMANDS]
+    assert [line.split()[0] for line in lines if re.match(r"    \w+ ", line)] == [*COMMANDS]
 
 
-@pytest.mark.parametrize("name", parser.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_s_help_ends_with_an_example_that_it_takes(monkeypatch, capsys, name):
     text = read_help(monkeypatch, capsys, name)
     line = text.partition("example:\n  ")[2].splitlines()[0]
     command = line.partition("     (")[0]  # what stands behind it are variables that have to be set
     program, *arguments = shlex.split(command)
     assert program == "rlready" and arguments[0] == name
-    assert parser.build_parser().parse_args(arguments).execute is parser.COMMANDS[name].execute
+    assert importlib.import_module(f"rlready.cli.{name}").COMMAND.parse_args(arguments[1:])
 
 
 def test_the_example_of_compile_works_as_it_stands(monkeypatch, tmp_path):  # that of plan is run by test_cost.py
     monkeypatch.chdir(tmp_path)
-    assert rlready(monkeypatch, *shlex.split(parser.COMMANDS["compile"].EXAMPLE)[1:]) == 0
+    assert rlready(monkeypatch, *shlex.split(COMMAND.example)[1:]) == 0
 
 
 def test_run_s_help_has_every_parameter_once_by_stage_and_the_common_ones_first(monkeypatch, capsys):
@@ -65,13 +67,13 @@ def test_a_closed_pipe_ends_quietly():
     ("arguments", "message"),
     [
         (["compile", "--output", "laptop.yml"], "--output laptop.yml: expected a file that ends with .yaml"),
-        (["compile", "--output", "nowhere/laptop.yaml"], "expected a file .* in a folder that is there"),
+        (["compile", "--output", "nowhere/laptop.yaml"], "expected a file .* in an existing folder"),
         (["compile", "--set", "curate_sft_data=train.jsonl"], "curate_sft_data: train.jsonl is a path on this machine"),
         (
             ["submit", "--image", IMAGE, "--host", "http://127.0.0.1:1", "--set", "curate_sft_data=train.jsonl"],
             "--set curate_sft_data: train.jsonl is a path on this machine",
         ),
-        (["run", "--work", "what?"], "cannot lie below a folder with a question mark"),
+        (["run", "--work", "what?"], "MLflow cannot write below a folder with a question mark"),
         (["report", "nowhere"], "no finished run here; start one with rlready run"),
         (["replay", "--set", "gate_kk=1"], "no finished run here"),
         (["follow"], "no KFP server: give --host or set KFP_HOST"),

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rlready.cli.meter import describe_speed
+from rlready.cli.evaluate import describe_speed
 from rlready.config import Sampling
 from rlready.data.registry import Source, find_benchmarks
 from rlready.errors import InputError
@@ -151,7 +151,7 @@ def test_a_stopped_evaluation_says_how_far_it_is_and_how_to_go_on(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
     assert f"{WORDS}: 0 of 26000 completions" in errors
-    assert "stopped; the same command goes on from here" in errors and str(tmp_path / "out") in errors
+    assert "stopped; rerun the same command to resume" in errors and str(tmp_path / "out") in errors
 
 
 class SlowEngine(TextEngine):
@@ -200,7 +200,7 @@ def test_the_size_of_a_part_follows_from_the_time_that_the_last_one_took(problem
 
 def test_the_speed_and_the_rest_are_of_this_call():
     assert describe_speed(EvaluationProgress(100, 40, 40, "b", 0), 5.0) == ""
-    assert describe_speed(EvaluationProgress(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 to go"
+    assert describe_speed(EvaluationProgress(100, 40, 60, "b", 2000), 20.0) == "100 tokens/s, about 0:40 left"
     assert describe_speed(EvaluationProgress(100, 40, 100, "b", 6000), 60.0) == "100 tokens/s"
 
 

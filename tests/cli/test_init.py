@@ -54,7 +54,7 @@ def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkey
     assert "the text trained after it, with its end token:" in planned and "<eos>" in planned
     assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
     assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
-    assert f"{shape}.yaml is there already" in capsys.readouterr().err
+    assert f"{shape}.yaml exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("training", "evaluation"), [(12, 4), (60, 20), (500, 300), (5000, 640)])

@@ -12,11 +12,11 @@ import yaml
 from helpers import CASES
 from helpers.outcomes import BASE, DEVICE, fail, flatten_all, make_audited, make_outcome
 
+from rlready import cli
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance, list_entries
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.cli import parser
 from rlready.errors import InputError
 from rlready.records.external import ElsewhereRecord, read_results
 from rlready.stages.report.report import write_report
@@ -48,7 +48,7 @@ def record(monkeypatch, folder, text, *run):
     results.write_text(text)
     line = ["rlready", "record", *run, "--work", str(folder.parent), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", line)
-    parser.main()
+    cli.main()
 
 
 def read_all(folder):
@@ -123,7 +123,7 @@ def test_recording_again_replaces_what_the_file_names_and_keeps_the_rest(folder,
     before = read_all(folder)
     capsys.readouterr()
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,0.02,6.5\nother,0.61,0.02,\n")
-    assert "good: 0.500 ± 0.020, 6.5 device-hours, as it was" in capsys.readouterr().out and read_all(folder) == before
+    assert "good: 0.500 ± 0.020, 6.5 device-hours, unchanged" in capsys.readouterr().out and read_all(folder) == before
     record(monkeypatch, folder, f"{HEADER},device\nother,0.55,,2,H100\n")
     assert "other: 0.550, 2 device-hours H100; replaces 0.610 ± 0.020, cost unknown" in capsys.readouterr().out
     results = {o.candidate.candidate_id: o.elsewhere for o in read_sweep(folder / "outcomes.json").outcomes}
@@ -136,7 +136,7 @@ def test_where_mlflow_does_not_take_them_the_run_has_them_and_it_is_said(folder,
     monkeypatch.setattr(client, "_reported", set())
     monkeypatch.setattr(client, "_unreachable", set())
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,,\n")
-    assert "MLflow does not have them, so forecasts will not know them" in capsys.readouterr().out
+    assert "MLflow did not take the results, so forecasts ignore them" in capsys.readouterr().out
     assert read_sweep(folder / "outcomes.json").outcomes[0].elsewhere == ElsewhereRecord(0.5)
 
 

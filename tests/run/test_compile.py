@@ -182,5 +182,5 @@ def test_the_manifests_are_what_kfp_takes_from_git(package, tmp_path, namespace)
 
 def test_a_package_has_no_namespace(tmp_path):
     done = run_compile(tmp_path / "p.yaml", "--namespace", "team-a")
-    assert done.returncode and "--namespace: a package has none" in done.stderr + done.stdout
+    assert done.returncode and "--namespace: only for --format kubernetes" in done.stderr + done.stdout
     assert not (tmp_path / "p.yaml").exists()

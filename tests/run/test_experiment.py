@@ -148,7 +148,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     said = replay(work, folder.name)
     assert said.returncode == 0 and "all 2 verdicts" in said.stdout
     said = replay(work, folder.name, "--set", "gate_max_rl_runs=0")
-    assert "1 of 2 verdicts change; RL ran for 2 of 2, and what it came to stays." in said.stdout
+    assert "1 of 2 verdicts change; RL ran for 2 of 2; their results stay." in said.stdout
     assert "gate_min_pass_at_k: 2.0 lies outside" in replay(work, folder.name, "--set", "gate_min_pass_at_k=2").stderr
     assert "expected key=value with a key of gate_mode" in replay(work, folder.name, "--set", "rl_steps=2").stderr
     assert "no finished run here" in replay(work, "nowhere").stderr
@@ -156,7 +156,7 @@ def test_a_budget_and_an_audit_change_who_gets_rl_and_repeat_nothing(first, reci
     outcomes["outcomes"][0]["predictors"]["correct"][0] += 1
     (folder / "outcomes.json").write_text(json.dumps(outcomes))
     said = replay(work, folder.name)
-    assert said.returncode == 2 and "do not come out as they were stored" in said.stderr
+    assert said.returncode == 2 and "these verdicts differ from the stored ones" in said.stderr
 
 
 def replay(work, name, *options):
@@ -182,7 +182,7 @@ def test_a_stop_leaves_nothing_running_and_the_next_run_goes_on(recipe, work, fi
     folder = wait_for_event(work, "predictors", "started")
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 130 and "goes on from here" in output
+    assert process.returncode == 130 and "rerun the same command to resume" in output
     time.sleep(1)
     assert str(folder) not in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout
     states = read_states(work, folder)
@@ -278,9 +278,9 @@ def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_c
     other = ("--set", "predictors_samples=4", "--set", "gate_max_rl_runs=0")
     run(recipe, work, *other)
     output, outcomes, _, folder = run(recipe, work)
-    assert "work        " in output and "rlready clean --dry-run says what of it can go" in output
+    assert "work        " in output and "rlready clean --dry-run shows what can be removed" in output
     said = call(work, "clean")
-    assert f"keeps       {folder.name} and all that it needs" in said
+    assert f"keeps       {folder.name} and everything it needs" in said
     _, again, events, _ = run(recipe, work)
     assert list_started(events) == [("plan", ""), ("report", "")] and again == outcomes == first[1]
     _, removed, events, _ = run(recipe, work, *other)

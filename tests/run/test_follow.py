@@ -365,7 +365,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_follow_it_again(server, mon
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
     monkeypatch.setattr(time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
     assert rlready(monkeypatch, "follow", "runs-0") == 130
-    assert "the run goes on; follow it again with: rlready follow runs-0" in capsys.readouterr().out
+    assert "the run continues; to follow it again: rlready follow runs-0" in capsys.readouterr().out
 
 
 def test_how_past_runs_ended(server):

@@ -61,10 +61,10 @@ def test_only_what_no_kept_run_needs_goes(work, monkeypatch, capsys):
     assert rlready(monkeypatch, "clean", "--work", str(work), "--dry-run") == 0
     said = capsys.readouterr().out
     assert list_files(work) == before
-    assert "keeps       last and all that it needs" in said and "keeps       stopped and all that it needs" in said
-    assert "reports, records and logs of 1 other run" in said and "would go    3 outputs and 1 result of the cache" in said
+    assert "keeps       last and everything it needs" in said and "keeps       stopped and everything it needs" in said
+    assert "reports, records and logs of 1 other run" in said and "would go    3 outputs and 1 cached result" in said
     assert rlready(monkeypatch, "clean", "--work", str(work)) == 0
-    assert "removes     3 outputs and 1 result of the cache, 2 MB" in (said := capsys.readouterr().out)
+    assert "removes     3 outputs and 1 cached result, 2 MB" in (said := capsys.readouterr().out)
     assert said.splitlines()[-1].endswith("holds 6 MB")
     gone = {path for path in before - list_files(work)}
     assert {path for path in gone if path.count("/") == 1} == {
