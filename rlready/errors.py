@@ -1,15 +1,15 @@
-"""Errors that are shown to the user as one line, without a traceback."""
+"""Errors that the user sees as one line without a traceback."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class InputError(ValueError):
-    """The user's input is wrong. The message says what, where and what to do."""
+    """The user's input is wrong. The message says what is wrong, where, and how to fix it."""
 
 
 class Unreachable(InputError):
-    """The input could not be checked because a service, such as the hub, did not answer."""
+    """The input could not be checked, because a service such as the hub did not answer."""
 
 
 class StageFailed(RuntimeError):
@@ -18,7 +18,7 @@ class StageFailed(RuntimeError):
 
 @contextlib.contextmanager
 def error_context(name: str) -> Iterator[None]:
-    """Prefixes the messages of input errors with the name of the parameter, option or candidate that they are about."""
+    """Prefixes the messages of input errors with the parameter, option or candidate they are about."""
     try:
         yield
     except InputError as error:

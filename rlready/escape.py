@@ -1,4 +1,4 @@
-"""Texts that a model or a file wrote, made harmless for a terminal and a page: what would steer them is shown instead."""
+"""Text that a model or a file wrote, made harmless for a terminal and a page: control characters become visible signs."""
 
 import unicodedata
 
@@ -9,13 +9,10 @@ STEERING = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
 def show_controls(text: str) -> str:
-    r"""Returns a text in which control characters and those that turn its direction or cannot be seen stand as signs.
+    r"""Returns a text whose control, invisible and direction-changing characters are replaced by visible signs.
 
-    Escape sequences could move the cursor, set the title or paste; overrides of direction could make a text read otherwise
-    than it is. `\x1b` becomes ␛, others become `<U+202E>`; new lines, tabs and all that is printed stay.
-
-    Args:
-        text: From anywhere.
+    Otherwise escape sequences could move the cursor or paste, and a change of direction could make a text read differently.
+    `\x1b` becomes ␛, others become `<U+202E>`. Newlines, tabs and printable characters stay.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -23,7 +20,7 @@ def show_controls(text: str) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Returns a text of at most so many characters: the middle gives way to three dots, for a solution ends in its answer."""
+    """Returns a text of at most this many characters, shortened in the middle, because a solution ends in its answer."""
     if len(text) <= most:
         return text
     head = (most - 3) // 2
