@@ -75,12 +75,12 @@ def test_only_what_no_kept_run_needs_goes(work, monkeypatch, capsys):
     assert "artifacts/of-b/sft/executor_output.json" in gone
     assert {"artifacts/of-b/sft/model-b", "artifacts/of-b/sft/model-d", "old/outcomes.json"} <= list_files(work)
     assert rlready(monkeypatch, "clean", "--work", str(work), "--dry-run") == 0
-    assert "0 outputs and 0 results" in capsys.readouterr().out
+    assert "0 outputs and 0 cached results" in capsys.readouterr().out
 
 
 def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
     assert rlready(monkeypatch, "clean", "--work", str(work), "--keep", "2") == 0
-    assert (work / "cache" / "a.json").exists() and "keeps       old and all" in capsys.readouterr().out
+    assert (work / "cache" / "a.json").exists() and "keeps       old and everything" in capsys.readouterr().out
 
 
 def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_is_told_apart(work, monkeypatch, capsys):
@@ -120,7 +120,7 @@ def test_what_a_run_of_an_earlier_version_needs_is_not_guessed(work, monkeypatch
     [
         (["--work", "nowhere"], "--work nowhere: no such folder"),
         (["--work", "empty"], "no run here"),
-        (["--work", "empty", "--keep", "0"], "--keep 0: at least 1; to remove everything, remove the folder"),
+        (["--work", "empty", "--keep", "0"], "--keep 0: must be at least 1; to remove everything, delete"),
     ],
 )
 def test_what_cannot_be_cleaned_is_said(tmp_path, monkeypatch, capsys, options, message):

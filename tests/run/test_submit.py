@@ -156,10 +156,10 @@ def test_a_server_that_does_not_say_its_version_is_taken(server):
         (["--image", IMAGE, "--host", "localhost:8080"], "expected an address that begins with http"),
         (["--image", IMAGE, "--host", "http://127.0.0.1:1"], "cannot be reached .*port-forward"),
         (["--image", IMAGE, "--host", "https://127.0.0.1:1"], "cannot be reached"),
-        ([], "--image: which image"),
+        ([], "--image: missing"),
         (["--image", "rlready:latest"], "is a tag"),
         (["--image", IMAGE, "--every", "at noon"], "--every 'at noon': expected minute"),
-        (["--image", IMAGE, "--every", "0 3 * * 1", "--follow"], "no run yet to follow"),
+        (["--image", IMAGE, "--every", "0 3 * * 1", "--follow"], "not possible with --every"),
         (["--image", IMAGE, "--set", "curate_sft_data=train.jsonl"], "is a path on this machine"),
         (["--image", IMAGE, "--set", "base_model=./model"], "is a path on this machine"),
         (
