@@ -20,7 +20,7 @@ def test_a_folder_for_temporary_files_that_is_missing_is_one_line(tmp_path, monk
     monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
     assert rlready(monkeypatch, "run", "--work", str(tmp_path / "runs")) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"rlready: TMPDIR: {tmp_path / 'none'} is no folder") and not (tmp_path / "runs").exists()
+    assert line.startswith(f"rlready: TMPDIR: {tmp_path / 'none'} is not a folder") and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
