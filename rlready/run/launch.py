@@ -1,9 +1,9 @@
 """Runs a stage: in this process, in a child, or in a warm worker that has imported torch, transformers and TRL.
 
-A run on a laptop has about twenty stages, each with ten seconds of imports. `rlready run` starts one warm worker; a stage
-sends it its arguments over a Unix socket, and the worker forks a child that writes to the stage's standard output. On a
-cluster each stage is a pod, and each stage of a candidate runs in a child of the pod's process. Training may take several
-processes (training/processes.py) or several pods (training/train_job.py).
+A run on a laptop has about twenty stages, each with ten seconds of imports. `rlready run` starts one warm worker once a heavy
+stage is not in the cache; a stage sends it its arguments over a Unix socket, and the worker forks a child that writes to the
+stage's standard output. On a cluster each stage is a pod, and each stage of a candidate runs in a child of the pod's process.
+Training may take several processes (training/processes.py) or several pods (training/train_job.py).
 """
 
 import argparse

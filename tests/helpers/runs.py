@@ -92,7 +92,7 @@ def list_started(events):
 
 
 def wait_for_event(work, stage, state):
-    for _ in range(600):
+    for _ in range(1500):
         newest = max(work.glob("*/parameters.json"), key=lambda path: path.stat().st_mtime).parent
         events = newest / "events.jsonl"
         if events.exists() and f'"stage": "{stage}"' in events.read_text() and not (newest / "outcomes.json").exists():

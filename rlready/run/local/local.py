@@ -5,7 +5,6 @@
 `rlready run` starts it with its output in a log file, and shows progress from its events. It ends when its parent does.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -14,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from rlready.config import fold_parameters
 from rlready.placement import images
 from rlready.placement.placement import SIDE_BY_SIDE
+from rlready.records.outcome import CANDIDATE_STAGES
 from rlready.run import launch
 from rlready.run.local import containers, run_locks, storage
 from rlready.runtime import events
@@ -53,21 +52,21 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
     parameters = json.loads((run / "parameters.json").read_text())
     with run_locks.share(work), run_locks.hold(run):
         try:
-            with containers.removed_at_end(run) if image else _warm_worker():
+            with containers.removed_at_end(run) if image else WarmWorker() as worker:
                 run_locks.close_dead(work)
-                _execute(work, run, parameters, image)
+                _execute(work, run, parameters, image, worker)
         except Exception:
             fail_run()
             raise
 
 
-def _execute(work: Path, run: Path, parameters: dict, image: str | None) -> None:
+def _execute(work: Path, run: Path, parameters: dict, image: str | None, worker: "WarmWorker | None") -> None:
     from kfp import local
     from kfp.local import cache
 
     from rlready.pipelines.experiment import experiment
 
-    cache.LocalCache = make_cache(run / storage.TAKEN)  # kfp.local has no public way to set it
+    cache.LocalCache = make_cache(run / storage.TAKEN, worker)  # kfp.local has no public way to set it
     local.init(
         containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
         pipeline_root=str(work / "artifacts"),
@@ -77,17 +76,28 @@ def _execute(work: Path, run: Path, parameters: dict, image: str | None) -> None
     experiment(**fold_parameters(parameters))
 
 
-@contextlib.contextmanager
-def _warm_worker() -> Iterator[None]:
-    os.environ[launch.SOCKET] = socket = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
-    worker = subprocess.Popen([sys.executable, "-m", "rlready.run.worker", socket])
-    try:
-        yield
-    finally:
-        worker.kill()
+class WarmWorker:
+    """The process that heavy stages fork from; started once there is work that no cache holds, and killed at the end."""
+
+    def __enter__(self) -> "WarmWorker":
+        """Tells the stages where it will listen."""
+        os.environ[launch.SOCKET] = self.socket = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
+        self.process: subprocess.Popen | None = None
+        self.lock = threading.Lock()
+        return self
+
+    def start(self) -> None:
+        """Starts it, the first time."""
+        with self.lock:
+            self.process = self.process or subprocess.Popen([sys.executable, "-m", "rlready.run.worker", self.socket])
+
+    def __exit__(self, *raised: object) -> None:
+        """Ends it."""
+        if self.process:
+            self.process.kill()
 
 
-def make_cache(taken: Path) -> type:
+def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
     """Returns kfp.local's cache with the keys of the backend, in which two runs do not compute the same result at a time.
 
     The keys leave out the name that a component got when compiled: one that is used twice is compiled as comp-sft and
@@ -95,6 +105,7 @@ def make_cache(taken: Path) -> type:
 
     Args:
         taken: File that gets every key that the run looks up, one per line: what `rlready clean` must keep for it.
+        worker: Started at the first heavy stage that is not in the cache.
     """
     from kfp.local.cache import LocalCache
 
@@ -125,6 +136,8 @@ def make_cache(taken: Path) -> type:
             self.locks[key] = lock
             if (held := super().get(key)) is not None:
                 self.release(key)
+            elif worker and self.names[key].split()[0] in ("curate", *CANDIDATE_STAGES):
+                worker.start()
             return held
 
         def put(self, key: str, outputs: dict[str, Any]) -> None:
