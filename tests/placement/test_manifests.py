@@ -189,7 +189,7 @@ def test_the_server_takes_its_arguments_and_answers_to_its_name():
     assert container["image"].endswith(f":v{pinned('mlflow')}-full")
 
 
-def test_mlflow_lets_nobody_in_without_a_password_and_no_whole_namespace():
+def test_mlflow_refuses_everyone_without_a_password_and_no_whole_namespace():
     objects = {(d["kind"], d["metadata"]["name"]): d for path in list_files("base") for d in load(path)}
     container = objects["Deployment", "mlflow"]["spec"]["template"]["spec"]["containers"][0]
     assert "--app-name=basic-auth" in container["args"]

@@ -1,4 +1,4 @@
-"""The compiled pipeline: its form is the recipe, its stages have the image asked for, its constructs are the allowed ones."""
+"""The compiled pipeline: its form is the recipe, its stages have the requested image, its constructs are the allowed ones."""
 
 import json
 import re
@@ -108,13 +108,13 @@ def test_plan_takes_every_field_of_the_form(pipeline):
     assert {name: entry["parameterType"] for name, entry in taken.items()} == declared | {"run_name": "STRING"}
 
 
-def test_every_stage_runs_in_the_image_asked_for(pipeline):
+def test_every_stage_runs_in_the_requested_image(pipeline):
     executors = pipeline["deploymentSpec"]["executors"]
     assert {executor["container"]["image"] for executor in executors.values()} == {IMAGE}
     assert not any("pip install" in str(executor) for executor in executors.values())
 
 
-def test_a_condition_never_stands_in_the_dag_of_its_loop(pipeline):
+def test_no_condition_is_in_the_dag_of_its_loop(pipeline):
     for component in [pipeline["root"], *pipeline["components"].values()]:
         tasks = component.get("dag", {}).get("tasks", {}).values()
         looped = [task["componentRef"]["name"] for task in tasks if "parameterIterator" in task]

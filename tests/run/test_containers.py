@@ -113,7 +113,7 @@ def test_a_container_that_fails_at_once_is_no_success(client, image):
     assert not client.containers.list(all=True, filters={"label": f"{LABEL}=exit"})
 
 
-def test_the_image_says_where_it_comes_from_and_starts_as_nobody_special(client, image):
+def test_the_image_says_where_it_comes_from_and_starts_without_special_rights(client, image):
     held = client.images.get(image)
     revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert held.labels["org.opencontainers.image.revision"] == revision

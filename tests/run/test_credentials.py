@@ -62,7 +62,7 @@ def test_every_kind_of_credential_gets_in(gate, server, monkeypatch, tmp_path, w
         (page, "answers with a web page; either KFP is below a path such as /pipeline, or this is a login: "),
     ],
 )
-def test_a_login_is_told_with_what_to_set_and_nothing_secret(gate, monkeypatch, caplog, refuse, message, sent):
+def test_a_login_page_is_described_with_what_to_set_and_nothing_secret(gate, monkeypatch, caplog, refuse, message, sent):
     caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     gate.accepted, gate.refuse = {"nothing"}, refuse
     if sent:
@@ -70,13 +70,13 @@ def test_a_login_is_told_with_what_to_set_and_nothing_secret(gate, monkeypatch, 
     with pytest.raises(InputError) as caught:
         kfp.connect()
     advice = "it does not accept KFP_TOKEN: has it expired? " if sent else "set KFP_COOKIE to the session cookie"
-    told = message.format(host=gate.host).replace("***", "***" if sent else SECRET)
-    assert str(caught.value).startswith(f"{gate.host}{PREFIX}: {told}{advice}")
+    expected = message.format(host=gate.host).replace("***", "***" if sent else SECRET)
+    assert str(caught.value).startswith(f"{gate.host}{PREFIX}: {expected}{advice}")
     if sent:
         assert SECRET not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
-def test_who_is_known_and_has_no_right_is_told_so_by_doctor(gate, server, monkeypatch, capsys):
+def test_doctor_reports_an_account_without_permission(gate, server, monkeypatch, capsys):
     monkeypatch.setenv("KFP_TOKEN", SECRET)
     monkeypatch.setenv("KFP_NAMESPACE", "team-b")
     server.health["v2beta1"] = {"multi_user": True, "pipeline_store": "database"}
@@ -108,7 +108,7 @@ def test_a_users_namespace_is_that_of_every_request(gate, server, monkeypatch, c
         ((404, b"404 page not found", "text/plain"), "with its path, such as https://host/pipeline"),
     ],
 )
-def test_a_wrong_path_is_told(gate, monkeypatch, outside, message):
+def test_a_wrong_path_is_described(gate, monkeypatch, outside, message):
     monkeypatch.setenv("KFP_TOKEN", SECRET)
     gate.outside = outside
     with pytest.raises(InputError, match=message):
@@ -168,7 +168,7 @@ def test_a_token_that_ends_while_a_run_is_followed_is_read_again(gate, server, m
         assert len(counter.read_text()) == 1 + (served[0] - 1) // 2  # and not once a request
 
 
-def test_a_refused_token_is_asked_for_once_more_and_no_oftener(gate, monkeypatch, tmp_path):
+def test_a_refused_token_is_renewed_only_once(gate, monkeypatch, tmp_path):
     monkeypatch.setenv("KFP_TOKEN_COMMAND", write_command(tmp_path, "stale"))
     with pytest.raises(InputError, match="redirects .302. to a login page.* it does not accept KFP_TOKEN_COMMAND"):
         kfp.connect()
@@ -191,7 +191,7 @@ def test_a_refused_token_is_asked_for_once_more_and_no_oftener(gate, monkeypatch
         ("KFP_HOST", f"https://user:{SECRET}@127.0.0.1/pipeline", "an address without user and password"),
     ],
 )  # fmt: skip
-def test_what_is_no_credential_is_told_and_not_shown(gate, monkeypatch, tmp_path, caplog, name, value, message):
+def test_an_invalid_credential_is_described_and_not_shown(gate, monkeypatch, tmp_path, caplog, name, value, message):
     caplog.set_level(logging.DEBUG, "urllib3"), caplog.set_level(logging.DEBUG)
     monkeypatch.setenv(name, write_command(tmp_path, "not logged in", 3) if value == "printed" else value)
     with pytest.raises(InputError, match=message) as caught:
@@ -200,7 +200,7 @@ def test_what_is_no_credential_is_told_and_not_shown(gate, monkeypatch, tmp_path
     assert not gate.asked
 
 
-def test_a_certificate_is_told_with_what_to_set(gate, monkeypatch, tmp_path):
+def test_a_wrong_certificate_is_described_with_what_to_set(gate, monkeypatch, tmp_path):
     monkeypatch.setenv("KFP_TOKEN", SECRET)
     assert find_newest_run(kfp.connect()) == ""
     for path, message in (

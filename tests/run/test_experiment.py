@@ -98,20 +98,20 @@ def call(work, command, *options):
 
 
 def test_plan_leaves_out_what_comes_from_the_cache(first, recipe, work):
-    def foresee(*changes):
+    def preview(*changes):
         shown = call(work, "plan", "--recipe", str(recipe), *(part for change in changes for part in ("--set", change)))
         return next(line.removeprefix("cached      ") for line in shown.splitlines() if line.startswith("cached"))
 
-    assert foresee() == "3 of 3 SFT, 3 of 3 Predictors, 1 of 1 RL, 2 of 2 Benchmark: nothing is left"
-    judged = foresee("gate_max_generalization_loss=100")  # the gate is asked, and lets the other one pass
+    assert preview() == "3 of 3 SFT, 3 of 3 Predictors, 1 of 1 RL, 2 of 2 Benchmark: nothing is left"
+    judged = preview("gate_max_generalization_loss=100")  # the gate decides, and approves the other one
     assert judged.startswith("3 of 3 SFT, 3 of 3 Predictors, 1 of 2 RL, 2 of 3 Benchmark: less than one core-minute")
-    longer = foresee("rl_steps=3")
+    longer = preview("rl_steps=3")
     assert longer.startswith("3 of 3 SFT, 3 of 3 Predictors, 0 of 1 RL, 1 of 2 Benchmark: ")
-    unjudged = foresee("sampling_seed=8")
+    unjudged = preview("sampling_seed=8")
     assert unjudged.startswith("3 of 3 SFT, 0 of 3 Predictors, 0 of 2 RL, 0 of 3 Benchmark: ")
     assert unjudged.endswith("if every candidate goes on to RL") and not longer.endswith("goes on to RL")
     more = json.dumps([SLOW, FAST, {"epochs": 2, "learning_rate": 1e-6}])
-    assert foresee(f"sweep_candidates={more}").startswith("3 of 4 SFT, 3 of 4 Predictors, 1 of 3 RL, 2 of 4 Benchmark: ")
+    assert preview(f"sweep_candidates={more}").startswith("3 of 4 SFT, 3 of 4 Predictors, 1 of 3 RL, 2 of 4 Benchmark: ")
 
 
 def test_one_more_candidate_computes_only_that_one(first, recipe, work):
@@ -217,7 +217,7 @@ def test_a_failing_stage_is_one_clear_line(recipe, work):
 
 @pytest.fixture(scope="module")
 def failed(recipe, work, tmp_path_factory):
-    """A sweep of which one candidate asks for more examples than the data has: of so many rows plan does not count all."""
+    """A sweep in which one candidate needs more examples than the data has: plan does not count all of this many rows."""
     from itertools import islice
 
     from rlready.list_machine.problems import generate_rows
@@ -258,7 +258,7 @@ def test_a_candidate_that_fails_is_an_outcome_and_the_others_go_on(failed, recip
     assert run.info.status == "FAILED" and "larger than the data" in run.data.tags["failed.reason"]
 
 
-def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, recipe, work):
+def test_a_failure_comes_from_the_cache_until_another_attempt_is_requested(failed, recipe, work):
     _, output, options = failed
     process = start(recipe, work, *options)
     process.communicate(timeout=400)
@@ -274,7 +274,7 @@ def test_a_failure_comes_from_the_cache_until_another_try_is_asked_for(failed, r
     assert process.returncode == 3 and tried == {"random-10000x2-lr2e-05-s0"}
 
 
-def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_computed_anew(first, recipe, work):
+def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_computed_again(first, recipe, work):
     other = ("--set", "predictors_samples=4", "--set", "gate_max_rl_runs=0")
     run(recipe, work, *other)
     output, outcomes, _, folder = run(recipe, work)

@@ -97,8 +97,8 @@ def test_plan_pins_checkpoints_and_measures_one_model_once(folders, tmp_path):
     assert plan.shared == {"same": "no-sft-s0", "same-s1": "no-sft-s0"} | dict.fromkeys(
         ("other-s1", "copy", "copy-s1"), "other"
     )
-    told = describe_plan(plan)
-    assert f"copy: {copy} (" in told and "the model of other, measured once" in told
+    text = describe_plan(plan)
+    assert f"copy: {copy} (" in text and "the model of other, measured once" in text
     for candidate in plan.measured:
         assert from_json(Candidate, to_json(candidate)) == candidate
 
@@ -234,7 +234,7 @@ def test_the_loss_of_a_checkpoint_is_judged_where_the_user_says_that_it_compares
     assert "rise" not in verdict.reason
 
 
-def test_without_rl_and_base_model_verdicts_stand_and_nobody_proceeds():
+def test_without_rl_and_base_model_verdicts_are_final_and_no_candidate_proceeds():
     outcomes = [measure("a", [4, 4, 4, 0]), measure("b", [0, 0, 0, 0])]
     verdicts = decide(outcomes, None, dataclasses.replace(LENIENT, min_pass_at_k=0.5), trains=False)
     assert [(v.decision, v.proceed, v.propensity) for v in verdicts] == [
@@ -259,9 +259,9 @@ def test_the_order_names_the_next_and_says_how_sure_it_is():
 def test_a_checkpoint_s_settings_are_where_it_comes_from():
     model = BaseModel("org/name", "abc", "abc")
     candidate = Candidate("a", 0, "", 0, 0.0, 3, checkpoint=model)
-    told = candidate.describe()
-    assert told["checkpoint"] == "org/name" and told["checkpoint_revision"] == "abc" and told["seed"] == 3
-    assert not told.keys() & {"epochs", "subset", "examples", "learning_rate"} and not candidate.is_base
+    described = candidate.describe()
+    assert described["checkpoint"] == "org/name" and described["checkpoint_revision"] == "abc" and described["seed"] == 3
+    assert not described.keys() & {"epochs", "subset", "examples", "learning_rate"} and not candidate.is_base
 
 
 def test_a_candidate_of_an_older_version_is_read():

@@ -88,7 +88,7 @@ def mark(*lines):
 PLANNED = mark(events.MEASURED + ", ".join(NAMES))
 
 
-def test_stages_and_candidates_are_told_once_each_from_the_states_of_their_pods(server):
+def test_stages_and_candidates_are_reported_once_each_from_the_states_of_their_pods(server):
     argo, steps = Argo(), [None]
     for stage in ("plan", "curate"):
         argo.task(stage, state="running")
@@ -162,7 +162,7 @@ def test_the_loops_that_plan_and_the_gate_list_are_those_of_the_compiled_pipelin
 
 
 @pytest.mark.parametrize("source", ["ui", "api", "artifact"])
-def test_a_candidate_that_failed_is_told_with_its_reason_by_the_stage_in_which_it_did(server, source):
+def test_a_failed_candidate_is_reported_with_its_reason_by_the_stage_that_failed(server, source):
     argo = Argo()
     argo.loop(*MEASURE, count=3)
     why = f"sft of {NAMES[2]}: out of memory; lower sft_device_batch_size"
@@ -174,7 +174,7 @@ def test_a_candidate_that_failed_is_told_with_its_reason_by_the_stage_in_which_i
     ]
 
 
-def test_what_a_training_marked_is_told_with_its_end(server):
+def test_what_a_training_marked_is_reported_with_its_end(server):
     argo = Argo()
     argo.loop(*TRAIN, count=1)
     output = f"rl {NAMES[1]}: 10/10\n{mark('no signal: all rewards equal')}\n{{'loss': 0.0}}"
@@ -237,7 +237,7 @@ def test_why_a_stage_failed_is_found_in_what_it_wrote_and_the_rest_is_shown(serv
     assert said[-1].splitlines()[1:] == [f"    {line}" for line in (*end, page)]
 
 
-def test_a_driver_that_fails_is_told_with_its_own_log(server):
+def test_a_failed_driver_is_reported_with_its_own_log(server):
     argo = Argo()
     pod = argo.task("gate", state="failed-driver", message="Error (exit code 1)")
     fault = "KFP driver: driver.Container(run_id=1) failed: no successful task found"
@@ -251,7 +251,7 @@ def test_a_driver_that_fails_is_told_with_its_own_log(server):
 
 
 @pytest.mark.parametrize("known", ["workflow", "history", "state"])
-def test_a_run_that_somebody_stopped_is_not_twenty_failures(server, known):
+def test_a_run_that_was_stopped_is_not_twenty_failures(server, known):
     argo = Argo(**({"activeDeadlineSeconds": 0} if known == "workflow" else {}))
     for index in range(20):
         argo.task(*MEASURE, index, "sft", state="failed", message="workflow shutdown with strategy: Terminate")
@@ -266,7 +266,7 @@ def test_a_run_that_somebody_stopped_is_not_twenty_failures(server, known):
     assert str(caught.value) == "the run was terminated"
 
 
-def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_long_are_not(server, monkeypatch):
+def test_waiting_pods_are_reported_once_with_the_reason_and_long_running_ones_are_not(server, monkeypatch):
     monkeypatch.setattr(follow, "PATIENCE", 0)
     reason = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     argo = Argo()
@@ -292,8 +292,8 @@ def test_pods_that_wait_are_told_once_with_the_reason_and_those_that_work_for_lo
 
 @pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize("source", ["ui", "api"])
-def test_a_lost_pod_is_told_and_where_the_training_went_on(server, source, same):
-    """Argo tries a lost pod again as another node, or makes it anew under its name."""
+def test_a_lost_pod_is_reported_and_where_the_training_resumed(server, source, same):
+    """Argo retries a lost pod as another node, or creates it again under its name."""
     argo, name = Argo(), "SFT of random-256x1-lr0.001-s0"
     argo.loop(*MEASURE, count=3)
     argo.task(*MEASURE, 1, "sft", state="running", candidate=GOOD)
@@ -314,7 +314,7 @@ def test_a_lost_pod_is_told_and_where_the_training_went_on(server, source, same)
     assert tell(server, *steps, argo.write()) == [lost, f"{name}: resumed from step 31 after an interruption"]
 
 
-def test_a_server_without_a_cache_is_told_before_rl_refuses(server, monkeypatch, capsys):
+def test_a_server_without_a_cache_is_reported_before_rl_refuses(server, monkeypatch, capsys):
     driver = {"name": "system-container-driver", "container": {"args": ["--type", "CONTAINER", "--cache_disabled"]}}
     argo = Argo(templates=[driver])
     argo.task("plan", state="running")
@@ -352,7 +352,7 @@ def test_a_run_ends_with_what_its_report_says_and_the_status_of_run(server, monk
     out = capsys.readouterr().out
     assert out.startswith(f"{server.host}/#/{PAGE}\n") and f"report      {server.host}/#/{PAGE}" in out
     assert ("0.321" in out) == (failing < 2) and ("out of memory" in out) == (failing > 0)
-    server.ui = False  # the API server alone hands out nothing, and the run succeeded all the same
+    server.ui = False  # the API server alone hands out nothing, and the run succeeded anyway
     finish(server, good)
     assert rlready(monkeypatch, "follow", f"http://elsewhere/#/{PAGE}") == 0
     assert "0.321" not in capsys.readouterr().out
@@ -397,7 +397,7 @@ def test_what_a_stopped_run_left_running_in_mlflow_is_ended_before_the_next(serv
     assert run.info.status == "KILLED"
 
 
-def test_a_server_that_falters_is_asked_again_while_a_run_is_followed(server):
+def test_a_server_that_falters_is_called_again_while_a_run_is_followed(server):
     connection, asked = kfp.connect(), []
 
     def falter(request):

@@ -1,4 +1,4 @@
-"""What a cluster lacks of a placement, asked of a server that answers as the Kubernetes API does."""
+"""What a cluster lacks of a placement, according to a server that answers like the Kubernetes API."""
 
 import json
 import re

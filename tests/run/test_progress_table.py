@@ -85,10 +85,10 @@ def test_a_rejected_candidate_waits_for_nothing(table):
     assert table.estimate_rest() > 0
 
 
-def test_lost_tracking_is_told_once(table):
+def test_lost_tracking_is_reported_once(table):
     """Every stage is a process of its own and notices by itself."""
-    told = [tell(table, "tracking", None, "lost", message="tracking: lost (refused)") for _ in range(3)]
-    assert told == ["tracking: lost (refused)", None, None] and table.lost
+    lines = [tell(table, "tracking", None, "lost", message="tracking: lost (refused)") for _ in range(3)]
+    assert lines == ["tracking: lost (refused)", None, None] and table.lost
 
 
 def test_what_came_from_the_cache_is_a_line_before_that_of_the_event_that_shows_it(table, tmp_path):

@@ -1,4 +1,4 @@
-"""The work folder: how large it is, what no kept run needs, and that nothing goes while a run is at work."""
+"""The work folder: how large it is, what no kept run needs, and that nothing is removed while a run is alive."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from helpers.kfp_server import rlready
 
 from rlready.run.local import run_locks, storage
 
-# Runs from the oldest to the newest: the keys that each asked the cache for, and whether it finished.
+# Runs from the oldest to the newest: the keys that each looked up, and whether it finished.
 RUNS = {"old": ("a", "b", True), "last": ("b", "c", True), "stopped": ("d", "", False)}
 
 
@@ -83,7 +83,7 @@ def test_more_runs_are_kept_on_request(work, monkeypatch, capsys):
     assert (work / "cache" / "a.json").exists() and "keeps       old and everything" in capsys.readouterr().out
 
 
-def test_nothing_goes_while_a_run_is_at_work_even_one_that_has_just_been_killed_is_told_apart(work, monkeypatch, capsys):
+def test_nothing_is_removed_while_a_run_is_alive_and_a_killed_run_does_not_count(work, monkeypatch, capsys):
     code = (
         "import sys, pathlib; from rlready.run.local import run_locks\n"
         "work = pathlib.Path(sys.argv[1])\n"

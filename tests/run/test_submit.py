@@ -48,7 +48,7 @@ def test_tracking_that_is_down_is_no_matter_before_a_run_exists(server, monkeypa
     assert capsys.readouterr() == (f"{server.host}/#/runs/details/runs-0\n", "")
 
 
-def test_the_token_of_a_pod_is_read_anew_for_every_request(server, monkeypatch, tmp_path):
+def test_the_token_of_a_pod_is_read_again_for_every_request(server, monkeypatch, tmp_path):
     file = tmp_path / "token"
     file.write_text("one\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
