@@ -29,12 +29,7 @@ class Finding:
 
 
 def examine(
-    parameters: dict[str, Any],
-    placement: Placements,
-    image: str | None,
-    host: str | None,
-    namespace: str | None,
-    work: Path,
+    parameters: dict[str, Any], placement: Placements, image: str | None, host: str | None, namespace: str | None, work: Path
 ) -> Iterator[Finding]:
     """Yields the findings one by one.
 
@@ -127,7 +122,7 @@ def _check_data(parameters: dict[str, Any]) -> tuple[str, str]:
     curate = parse_parameters(parameters).curate
     uses = [*list_sources(curate).values(), *((name, "benchmarks") for name in curate.decontaminate)]
     # As keys of dictionaries, each is named once, however many stages read it.
-    local, remote, problems, packages = {}, {}, {}, {}
+    local, remote, problems, packages = dict[str, None](), dict[str, None](), dict[str, None](), dict[str, str]()
     for text, registry in dict.fromkeys(uses):
         try:
             source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))

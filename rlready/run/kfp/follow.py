@@ -72,15 +72,11 @@ def read_result(server: Server, run: str) -> SweepResult | None:
 
 
 class RunProgress:
-    """The progress of a run.
-
-    Attributes:
-        failures: Why stages failed, at least one line each.
-    """
+    """The progress of a run."""
 
     def __init__(self, server: Server, run: str):
         self.server, self.run = server, run
-        self.failures: list[str] = []
+        self.failures: list[str] = []  # why stages failed, at least one line each
         self._namespace = ""
         self._begun = time.monotonic()
         self._said: set[Any] = set()

@@ -25,13 +25,7 @@ STOPPED = ("CANCELING", "CANCELED")
 
 
 def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
-    """Uploads a compiled pipeline unless the server has this version of it; returns the ids of the pipeline and the version.
-
-    Args:
-        server: The KFP server.
-        package: The compiled pipeline.
-        recipe: Name of its recipe, part of the version's name.
-    """
+    """Uploads a compiled pipeline unless the server has this version of it; returns the ids of the pipeline and the version."""
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
     details = {"description": describe_package(package)}
     listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **server.scope)
@@ -64,14 +58,9 @@ def open_experiment(server: Server, name: str) -> str:
 
 
 def start_run(
-    server: Server,
-    version: tuple[str, str],
-    experiment: str,
-    name: str,
-    parameters: dict[str, Any],
-    account: str | None = None,
-    every: str | None = None,
-) -> str:
+    server: Server, version: tuple[str, str], experiment: str, name: str, parameters: dict[str, Any],
+    account: str | None = None, every: str | None = None,
+) -> str:  # fmt: skip
     """Starts a run, or a schedule of runs, and returns its id.
 
     Args:
@@ -134,12 +123,7 @@ def find_newest_run(server: Server) -> str:
 
 
 def list_ended_runs(server: Server, among: Iterable[str]) -> dict[str, str]:
-    """Returns how runs ended, by their id: SUCCEEDED, FAILED, or CANCELED if they were terminated.
-
-    Args:
-        server: Where they ran.
-        among: Ids; runs that the server does not know, or that have not ended, are left out.
-    """
+    """Returns how those of the runs that have ended did, by id: SUCCEEDED, FAILED, or CANCELED if they were terminated."""
     ended = {}
     for name in among:
         try:
@@ -161,11 +145,7 @@ def close_ended_runs(server: Server) -> list[str]:
 
 
 def read_workflow(server: Server, run: str) -> dict[str, Any] | None:
-    """Returns a run's Argo workflow as its server last saw it, or None if there is none yet.
-
-    Raises:
-        InputError: If the server does not answer.
-    """
+    """Returns a run's Argo workflow as its server last saw it, or None if there is none yet."""
     get = functools.partial(server.client.call_api, f"/apis/v1beta1/runs/{run}", "GET", response_type="object",
                             _return_http_data_only=True)  # fmt: skip
     answer = call(server.client, get)

@@ -51,19 +51,15 @@ def preview_cache(work: Path, plan: Plan) -> CachePreview:
     if not (work / storage.CACHE).is_dir():
         return found
     cache = _Cache(work, plan, found)
-    data = (cache.find("curate") or {}).get("data")
+    data = cache.find("curate").get("data")
     cache.find("benchmark", to_json(plan.baseline), data=data)
     measured: list[Any] = []
     for candidate in map(to_json, plan.measured):
-        tuned = cache.find("sft", candidate, data=data) or {}
-        inputs = {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
-        measured.append((cache.find("predictors", candidate, **inputs) or {}).get("predictors_record"))
+        measured.append(cache.find("predictors", candidate, **cache.find_tuned(candidate, data)).get("predictors_record"))
     judged = cache.find("gate", measured=None if None in measured else measured)
-    for item in _judge(plan, measured, found) if judged is None else judged["approved"]:
+    for item in judged["approved"] if judged else _judge(plan, measured, found):
         candidate = item["candidate"]
-        tuned = cache.find("sft", candidate, data=data) or {}
-        inputs = {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
-        trained = cache.find("rl", candidate, measured_digest=item["digest"], **inputs) or {}
+        trained = cache.find("rl", candidate, measured_digest=item["digest"], **cache.find_tuned(candidate, data))
         cache.find("benchmark", candidate, data=data, model=trained.get("rl_model"), before=trained.get("rl_record"))
     return found
 
@@ -91,8 +87,13 @@ class _Cache:
         self.cache, self.plan, self.found = LocalCache(str(work / storage.CACHE)), plan, found
         self.executors = experiment.pipeline_spec.deployment_spec["executors"]
 
-    def find(self, stage: str, candidate: str = "", **inputs: Any) -> dict[str, Any] | None:
-        """Returns the outputs of a stage; None if they, or one of its inputs, are not in the cache."""
+    def find_tuned(self, candidate: str, data: Any) -> dict[str, Any]:
+        """Returns the inputs of a stage that follows SFT."""
+        tuned = self.find("sft", candidate, data=data)
+        return {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
+
+    def find(self, stage: str, candidate: str = "", **inputs: Any) -> dict[str, Any]:
+        """Returns the outputs of a stage; none if they, or one of its inputs, are not in the cache."""
         container = self.executors[f"exec-{stage}"]["container"]
         inputs |= {"settings": self.plan.settings[stage]} | ({"candidate": candidate} if candidate else {})
         key = self.cache.compute_key("", name_source(stage), [*container["command"], *container["args"]], inputs)
@@ -100,4 +101,4 @@ class _Cache:
         if stage in self.plan.estimate:  # without RL, the benchmark has nothing to do
             needed = stage, json.loads(candidate)["candidate_id"]
             (self.found.missing if outputs is None else self.found.cached).add(needed)
-        return outputs
+        return outputs or {}
