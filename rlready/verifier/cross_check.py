@@ -1,4 +1,4 @@
-"""How reliable the verifier was on the samples that it judged: disagreement with math-verify, and failures."""
+"""The reliability of the verifier on the samples that it judged: disagreement with math-verify, and failures."""
 
 import random
 from collections import Counter
@@ -9,20 +9,17 @@ from rlready.verifier.formats.extract import LONGEST_ANSWER, clean_reference
 from rlready.verifier.formats.format import FAULTY, TIMEOUT, UNREADABLE, Judgement
 from rlready.verifier.processes import workers
 
-AUDITED = 128  # different refused pairs that math-verify is asked about
+DRAWN = 128  # different refused pairs that math-verify checks
 
 
 def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> float | None:
-    """Estimates, of the answers that the verifier or math-verify calls right, the share that the verifier refuses.
+    """Estimates the share of the answers called right by the verifier or math-verify that the verifier refuses.
 
-    None if neither calls any right.
+    Math-verify checks `DRAWN` different pairs of a refused answer and its reference answer, drawn with the seed; the result is
+    extrapolated to the others. Plain numbers are left out, since no check can be mistaken about them.
 
-    Math-verify is asked about `AUDITED` different pairs of a refused answer and its reference answer, drawn with the seed; the
-    others count as these do. Plain numbers are left out, since no check can be mistaken in them.
-
-    Args:
-        judgements: Of samples; those of formats with one check are left out, and None is returned where there are no others.
-        seed: Of the draw.
+    Returns:
+        The share; None if neither calls any right, or all judgements are of formats with a single check.
     """
     if count_checks(judgements) < 2:
         return None
@@ -33,25 +30,19 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
         if judgement.right is False and judgement.answer and judgement.reference
     )
     pairs = sorted(pair for pair in refused if max(map(len, pair)) <= 2 * LONGEST_ANSWER and None in map(read_plain, pair))
-    drawn = random.Random(seed).sample(pairs, min(AUDITED, len(pairs)))
+    drawn = random.Random(seed).sample(pairs, min(DRAWN, len(pairs)))
     differing = sum(refused[pair] for pair in drawn if workers.ask("math-verify", *pair)) * len(pairs) / max(1, len(drawn))
     called_right = differing + sum(judgement.right is True for judgement in judgements)
     return differing / called_right if called_right else None
 
 
 def count_checks(judgements: Sequence[Judgement]) -> int:
-    """Returns how many checks could disagree on some samples: 1 where each has one only, else 2."""
+    """Returns how many checks could disagree on some samples: 1 if each has a single check, else 2."""
     return max((judgement.checks for judgement in judgements), default=2)
 
 
 def measure_trouble(judgements: Sequence[Judgement]) -> dict[str, float | None]:
-    """Returns the shares of samples with trouble; None where there are no samples.
-
-    Returns:
-        verifier_timeouts (whose judgement is unknown because it took too long), verifier_unreadable (whose answer or reference
-        answer cannot be read; the former are wrong, the latter unknown), verifier_faulty (whose plug-in raised, or returned
-        what it may not) and verifier_unknown (for any of these reasons).
-    """
+    """Returns the shares of samples with trouble (see `Judgement`) and of unknown judgements; None if there are no samples."""
     troubles = [judgement.trouble for judgement in judgements]
     counts = {
         "verifier_timeouts": troubles.count(TIMEOUT),

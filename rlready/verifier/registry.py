@@ -1,12 +1,12 @@
-"""The kinds of answer by name: rlready's own, and those that installed packages add through entry points.
+"""Formats by name: rlready's own, and those that installed packages add through entry points.
 
-A package adds one by a line of its pyproject.toml:
+A package adds one in its pyproject.toml:
 
     [project.entry-points."rlready.verifiers"]
     my-checker = "my_package.checker:MyChecker"
 
-It names a class without arguments, or a module, with `extract(completion)` and `check(answer, reference)`; formats/plugin.py
-documents what they return. It is imported in the verifier's worker processes only, never here.
+This is a class without arguments, or a module, with `extract(completion)` and `check(answer, reference)`, as documented in
+formats/plugin.py. It is imported only in the verifier's worker processes.
 """
 
 import hashlib
@@ -19,13 +19,12 @@ from pathlib import Path
 from rlready.errors import InputError
 from rlready.verifier.formats.boxed import Boxed
 from rlready.verifier.formats.extract import extract_letter, extract_word
-from rlready.verifier.formats.format import Format
+from rlready.verifier.formats.format import Format, SameText
 from rlready.verifier.formats.plugin import PlugIn
-from rlready.verifier.formats.same_text import SameText
 
 GROUP = "rlready.verifiers"
-# A table rather than entry points: these formats belong to this source, whichever version is installed, and no other package
-# can take their names. The last two are plug-ins like those of any other package.
+# Not entry points: these formats belong to this source whichever version is installed, and no other package can take their
+# names. The last two are plug-ins like those of other packages.
 OWN: dict[str, Format | str] = {
     "word": SameText(extract_word, "#{answer}"),
     "boxed": Boxed(),
@@ -40,11 +39,11 @@ class Origin:
     """Where a format comes from.
 
     Attributes:
-        name: Of the format.
-        package: That brings it.
-        version: Of the package.
-        target: What is imported, as an entry point says it; "" of what needs no import.
-        digest: Of the package's source; "" of rlready's own, which stages know by their image.
+        name: Name of the format.
+        package: The package that provides it.
+        version: Version of the package.
+        target: What is imported, as in an entry point; "" if nothing is.
+        digest: Digest of the package's source; "" for rlready, which stages know by their image.
     """
 
     name: str
@@ -55,22 +54,18 @@ class Origin:
 
     @property
     def release(self) -> str:
-        """The package with its version, and the digest of its source where it is not rlready."""
+        """The package with its version, and the digest of its source unless it is rlready."""
         return " ".join(filter(None, (self.package, self.version, self.digest)))
 
 
 def list_formats() -> list[str]:
-    """Returns the names of all formats that are installed."""
-    return [*OWN, *sorted({entry.name for entry in _list_entries()} - OWN.keys())]
+    """Returns the names of all installed formats."""
+    return [*OWN, *sorted(importlib.metadata.entry_points(group=GROUP).names - OWN.keys())]
 
 
 @lru_cache
 def find_format(name: str) -> Format:
-    """Returns the format of a name.
-
-    Raises:
-        InputError: As `find_origin`.
-    """
+    """Returns the format of a name; raises as `find_origin` does."""
     origin, own = find_origin(name), OWN.get(name)
     return own if isinstance(own, Format) else PlugIn(name, origin.target, origin.release)
 
@@ -80,32 +75,27 @@ def find_origin(name: str) -> Origin:
     """Returns where a format comes from, without importing it.
 
     Raises:
-        InputError: If no installed package has a format of that name, or two have.
+        InputError: If no installed package, or more than one, has a format of that name.
     """
     if name in OWN:
         own = OWN[name]
         return Origin(name, "rlready", importlib.metadata.version("rlready"), own if isinstance(own, str) else "")
-    found = {
-        (entry.dist.name, entry.value): (entry.dist, entry) for entry in _list_entries() if entry.name == name and entry.dist
-    }
+    entries = importlib.metadata.entry_points(group=GROUP, name=name)
+    found = {(entry.dist.name, entry.value): (entry.dist, entry) for entry in entries if entry.dist}
     if not found:
         raise InputError(
-            f"the format {name!r} is none of {', '.join(list_formats())}; if a package brings it, install that here (pip"
+            f"the format {name!r} is none of {', '.join(list_formats())}; if a package provides it, install that here (pip"
             f" install PACKAGE), and on a cluster in the image (its entry point must be in the group {GROUP})"
         )
     if len(found) > 1:
         packages = " and ".join(package for package, _ in found)
-        raise InputError(f"the format {name!r} is brought by {packages}; uninstall one of them")
+        raise InputError(f"the format {name!r} is provided by {packages}; uninstall one of them")
     ((package, entry),) = found.values()
     return Origin(name, package.name, package.version, entry.value, _digest_source(entry.module))
 
 
-def _list_entries() -> list[importlib.metadata.EntryPoint]:
-    return list(importlib.metadata.entry_points(group=GROUP))
-
-
 def _digest_source(module: str) -> str:
-    """Returns a digest of a package's files: one that is being worked on changes without its version."""
+    """Returns a digest of a package's files, since a package under development changes without its version."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None:
         return "absent"

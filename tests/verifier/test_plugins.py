@@ -106,7 +106,7 @@ def test_two_packages_with_one_name_are_refused_and_nobody_takes_a_name_of_rlrea
     assert find_origin("word").package == "rlready" and verify("#ab", "ab", "word")
     (tmp_path / "word-0.1.dist-info" / "entry_points.txt").write_text("[rlready.verifiers]\nmine = word\n")
     forget()
-    with pytest.raises(InputError, match="'mine' is brought by .* and .*; uninstall one"):
+    with pytest.raises(InputError, match="'mine' is provided by .* and .*; uninstall one"):
         find_origin("mine")
 
 

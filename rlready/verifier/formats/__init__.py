@@ -1,1 +1,1 @@
-"""The kinds of answer: how each is found in a completion and judged."""
+"""Formats (kinds of answer): how each is found in a completion and judged."""

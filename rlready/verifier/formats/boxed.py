@@ -1,4 +1,4 @@
-r"""Mathematical answers in the last `\\boxed{}`, compared by what they mean."""
+r"""Mathematical answers in the last `\\boxed{}`, compared by their meaning."""
 
 import re
 from functools import lru_cache
@@ -11,24 +11,23 @@ from rlready.verifier.processes import workers
 
 REMEMBERED = 1 << 16  # pairs of answers, since the samples of a problem repeat one another
 ACCEPTED = re.compile(r"(.+?) or (.+?) *\([^()]*accepted[^()]*\)")
+timeouts = workers.TimeoutMemo()
 
 
 class Boxed(Format):
-    """What follows in a box, or in boxes that are one list."""
+    """The content of a box, or of boxes that form one list."""
 
     def judge(self, completion: str, reference: str) -> Judgement:
-        """Compares what both mean; a reference may accept another answer (`10 or 0.1 (both are accepted)`)."""
+        """Compares by meaning; a reference may accept a second answer (`10 or 0.1 (both are accepted)`)."""
         found, reference = (extract_boxed(completion) or "").strip(), reference.strip()
         if not found:
-            # A reference answer that lacks a brace takes that of its box.
-            same = clean_reference(reference) != reference and completion.rpartition("\\boxed")[2].startswith(
-                f"{{{reference}}}"
-            )
+            # A reference answer that lacks a closing brace takes that of its box.
+            unclosed = clean_reference(reference) != reference
+            same = unclosed and completion.rpartition("\\boxed")[2].startswith(f"{{{reference}}}")
             return Judgement(same, reference if same else None)
         if found == reference:
             return Judgement(True, found)
-        accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
-        compared = [compare(found, clean_reference(one)) for one in (accepted.groups() if accepted else (reference,))]
+        compared = [compare(found, clean_reference(one)) for one in _list_accepted(reference)]
         right = next((right for right in (True, None) if any(one[0] is right for one in compared)), False)
         trouble = next((trouble for one, trouble in compared if one is right), None)
         return Judgement(right, found, trouble, reference)
@@ -39,24 +38,28 @@ class Boxed(Format):
 
     def describe_reference(self, reference: str) -> str | None:
         """Returns `value`, `words`, `text` or None; see `judgement.describe_reference`."""
-        reference = reference.strip()
-        accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
-        if accepted:
-            return self.describe_reference(accepted[1])
-        cleaned = clean_reference(reference)
+        first, *others = _list_accepted(reference.strip())
+        if others:
+            return self.describe_reference(first)
+        cleaned = clean_reference(first)
         if not cleaned.strip("{} ") or not self.judge(self.append("", cleaned), cleaned).right:
             return None
         try:
             kind = "value" if read_plain(cleaned) else _describe(cleaned)
         except TimeoutError:
             kind = "text"
-        # A brace that is missing is a part that is missing, unless what is there makes sense without it.
-        broken = cleaned.count("}") > reference.count("}") and kind == "text"
+        # If a brace is missing, a part may be missing, unless the rest has a meaning without it.
+        broken = cleaned.count("}") > first.count("}") and kind == "text"
         return None if broken else kind
 
     def append(self, solution: str, answer: str) -> str:
         """Returns the solution with a last line that gives the answer in a box."""
         return f"{solution.rstrip()}\nThe answer is \\boxed{{{answer}}}."
+
+
+def _list_accepted(reference: str) -> tuple[str, ...]:
+    accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
+    return accepted.groups() if accepted else (reference,)
 
 
 @lru_cache(REMEMBERED)
@@ -68,23 +71,16 @@ def _describe(reference: str) -> str:
 
 
 def compare(found: str, reference: str) -> tuple[bool | None, str | None]:
-    """Returns (whether two LaTeX answers are equal or None where that is unknown, the trouble); see `Judgement`."""
+    """Returns (whether two LaTeX answers are equal or None if that is unknown, the trouble); see `Judgement`."""
     try:
         return _compare(found, reference)
     except TimeoutError:
         return None, TIMEOUT
 
 
-timeouts = workers.TimeoutMemo()
-
-
 @lru_cache(REMEMBERED)
 def _compare(found: str, reference: str) -> tuple[bool | None, str | None]:
-    """Compares two answers; what it raises is not remembered.
-
-    Raises:
-        TimeoutError: If that took too long, and once more in another process.
-    """
+    """As `compare`, but raises TimeoutError, which is not remembered here."""
     if found == reference:
         return True, None
     if max(len(found), len(reference)) > 2 * LONGEST_ANSWER:
@@ -97,13 +93,7 @@ def _compare(found: str, reference: str) -> tuple[bool | None, str | None]:
             return False, None
     if normalise(found) == normalise(reference) != "":
         return True, None
-    if timeouts.holds((found, reference)):
-        raise TimeoutError
-    answer = workers.ask("compare", found, reference) or workers.ask("compare", found, reference)
-    if answer is None:
-        timeouts.add((found, reference))
-        raise TimeoutError
-    equal, unread = answer
+    equal, unread = timeouts.ask(workers.ask, "compare", found, reference)
     if equal:
         return True, None
     return (None, UNREADABLE) if unread == "reference" else (False, UNREADABLE if unread else None)

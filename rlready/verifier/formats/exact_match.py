@@ -1,4 +1,4 @@
-"""Exact match with normalisation, for answers that are words. A plug-in as another package would write it."""
+"""Exact match after normalisation, for answers in words. A plug-in as another package would write it."""
 
 import re
 import unicodedata
@@ -12,12 +12,12 @@ NAMES = ("answer", "final answer")
 
 
 class ExactMatch:
-    """The last line that begins with `Answer:`, compared but for case, blanks, punctuation and forms of one letter."""
+    """The last line that begins with `Answer:`, compared regardless of case, blanks, punctuation and forms of one letter."""
 
     prompt = "{question}\n\nEnd with a line of its own that reads 'Answer:' and then the answer, in as few words as possible."
 
     def extract(self, completion: str) -> str | None:
-        """Returns what stands behind the last `Answer:` that begins a line, or None."""
+        """Returns what follows the last `Answer:` that begins a line, or None."""
         for line in reversed(completion.splitlines()):
             head, colon, answer = line.partition(":")
             if colon and normalise(head) in NAMES:
@@ -29,15 +29,12 @@ class ExactMatch:
         return normalise(answer) == normalise(reference) != ""
 
     def is_readable(self, reference: str) -> bool:
-        """Returns True if anything of a reference answer is left."""
+        """Returns True if a reference answer is more than punctuation."""
         return normalise(reference) != ""
 
 
 def normalise(text: str) -> str:
-    """Returns a text in NFKC, without case, and without punctuation but where it is part of a formula.
-
-    -5 is not 5, nor 3.5 35, 5! 5, 2-3 "2 3", 5² 52; 1,000 is 1000.
-    """
+    """Returns a text in NFKC, without case, and without punctuation except in formulas: -5, 3.5, 5!, 2-3, 5²; 1000 for 1,000."""
     text = "".join(map(_spell_out, unicodedata.normalize("NFC", text)))
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     tokens = TOKEN.findall(text.translate(SLASHES))
@@ -54,13 +51,13 @@ def normalise(text: str) -> str:
 
 
 def _spell_out(sign: str) -> str:
-    """Returns a sign as NFKC would make it, but with what sets a power, an index or a fraction apart."""
+    """Returns a sign with a mark before it if it is a power, an index or a fraction, which NFKC would hide."""
     form = unicodedata.decomposition(sign).partition(" ")[0]
     return {"<super>": "^", "<sub>": " ", "<fraction>": " "}.get(form, "") + sign
 
 
 def _classify(token: str) -> str:
-    """Returns `-`, `(` or `)` for a sign of that kind, `.` for other punctuation, `1` for a number or a letter, else ""."""
+    """Returns `-`, `(` or `)` for a sign of that kind, `.` for other punctuation, `1` for a number or letter, else ""."""
     if token[:1].isdigit() or (token[:1] == "." and token != ".") or (len(token) == 1 and token.isalpha()):
         return "1"
     if token in PUNCTUATION:
@@ -69,7 +66,7 @@ def _classify(token: str) -> str:
 
 
 def _counts(before: str, token: str, after: str) -> bool:
-    """Returns True if a token is more than punctuation, beside those around it."""
+    """Returns True if a token is more than punctuation between its neighbours."""
     left, right = _classify(before), _classify(after)
     match _classify(token):
         case "-":

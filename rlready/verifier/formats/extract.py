@@ -5,19 +5,20 @@ import re
 from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
 
 LONGEST_ANSWER = 300  # characters; a longer final answer is not one
-MOST_BOXES = 32  # that are joined to a list
+MOST_BOXES = 32  # of one list
 PLAIN = re.compile(r"\{([^{}\\]*)\}")
-# What may stand between boxes that give one list: a comma, `and` or `or`, in or between formulas.
+# What may separate the boxes of one list: a comma, `and` or `or`, in or between formulas.
 BETWEEN = re.compile(
     r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
 )
 MARKUP = re.compile(r"\\[()\[\]]|\$")
-# Why a letter is chosen, and not another: nothing behind it is a choice any more.
+EMPHASIS = re.compile(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]")
+# The reason for a letter: no letter after it is a choice.
 REASON = r",?\s*\(?(?:because|since|as|for|not|but\s+not|rather|instead|unlike|while)\b"
 IN_BOX = (
     re.compile(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-J])\)?[.:]?", re.IGNORECASE),
     re.compile(rf"\(?([A-J])\)?{REASON}.*", re.DOTALL),
-    # The letter with the option's text, which may speak of others but not begin with one.
+    # The letter with the option's text, which may mention others but not begin with one.
     re.compile(
         r"(?:\(([A-J])\)|([A-J])(?:\s*[.:)=]|\s+-\s))\s*(?!(?:or|and|nor)\b|[,/&])(?!.*(?:\([A-J]\)|\b[A-J][.:)]))\S.*",
         re.DOTALL,
@@ -34,7 +35,7 @@ CLAIM = re.compile(
     re.MULTILINE,
 )
 OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
-# A letter behind one of these is one of several, or the one that it is not.
+# A letter after one of these is one of several, or excluded.
 HEDGED = re.compile(
     r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but)|n't"
     r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(\s]*$"
@@ -42,14 +43,14 @@ HEDGED = re.compile(
 
 
 def extract_word(completion: str) -> str | None:
-    """Returns what follows the single `#`, or None where there is none or more than one."""
+    """Returns what follows the single `#`, or None if there is none or more than one."""
     return completion.split("#")[1] if completion.count("#") == 1 else None
 
 
 def extract_boxed(completion: str) -> str | None:
-    r"""Returns the content of the last `\boxed{}` or `\boxed 2`, or None where there is none or the last is not closed.
+    r"""Returns the content of the last `\boxed{}` or `\boxed 2`, or None if there is none or the last is not closed.
 
-    Boxes that only commas, `and` or `or` stand between are one list: `\boxed{1} and \boxed{2}` is `1, 2`.
+    Boxes that are separated only by commas, `and` or `or` form one list: `\boxed{1} and \boxed{2}` is `1, 2`.
     """
     start = completion.rfind("\\boxed")
     last = _read_box(completion, start) if start >= 0 else None
@@ -67,7 +68,7 @@ def extract_boxed(completion: str) -> str | None:
 
 
 def _read_box(completion: str, start: int) -> tuple[str, int] | None:
-    """Returns the content of the box at a place, and the place behind it."""
+    """Returns the content of the box at a position, and the position after it."""
     opened = start + 6
     rest = completion[opened : opened + LONGEST_ANSWER + 3]
     space = len(rest) - len(rest.lstrip(" \n"))
@@ -92,14 +93,13 @@ def _strip_markup(text: str) -> str:
 
 
 def extract_letter(completion: str) -> str | None:
-    r"""Returns the option A to J that a completion chooses, or None.
+    r"""Returns the option A to J that a completion chooses, or None; one of several (`A or B`) and `not B` are no choice.
 
-    It stands in the last `\boxed{}`, alone or with the option's text or a reason (`B. 42`, `42 (B)`, `C because A is wrong`),
-    or, without a box, at the end: `The answer is B`, `option B is correct`, `B) 42`, `<answer>B</answer>`. One of several
-    (`A or B`) or `not B` is none.
+    It is in the last `\boxed{}`, alone or with the option's text or a reason (`B. 42`, `42 (B)`, `C because A is wrong`), or,
+    without a box, at the end: `The answer is B`, `option B is correct`, `B) 42`, `<answer>B</answer>`.
     """
     before, boxed, _ = completion.rpartition("\\boxed")
-    before = _strip_emphasis((before if boxed else completion)[-LONGEST_ANSWER:])
+    before = EMPHASIS.sub("", (before if boxed else completion)[-LONGEST_ANSWER:])
     if boxed:
         text = re.sub(r"[{}]", "", _strip_markup(respell(extract_boxed(completion) or ""))).strip()
         match = next(filter(None, (pattern.fullmatch(text) for pattern in IN_BOX)), None)
@@ -107,32 +107,24 @@ def extract_letter(completion: str) -> str | None:
         match = _find_choice(before.rstrip())
         before = before[: match.start(match.lastindex or 0)] if match else before
     letter = match[match.lastindex or 0] if match else ""
-    return letter if letter.isupper() and not _is_hedged(before) else None
+    return letter if letter.isupper() and not HEDGED.search(before[-60:]) else None
 
 
 def _find_choice(text: str) -> re.Match | None:
-    """Returns where the end of a text chooses a letter: the last letter, unless a choice before it says why it is none."""
+    """Returns the match of the last letter, or of an earlier choice that explains the last letter away."""
     if match := TAGGED.search(text):
         return match
     last, options = LAST_LETTER.search(text), list(OPTION.finditer(text))
     claim = max(CLAIM.finditer(text), key=lambda match: match.start(), default=None)
     if not claim and len(options) == 1 and options[0].end() == len(text):
         claim = options[0]
-    if claim and last and not _is_hedged(text[: last.start()]) and re.search(r"[.!?\n]", text[claim.end() : last.start()]):
-        return last
+    if claim and last and re.search(r"[.!?\n]", text[claim.end() : last.start()]):
+        return claim if HEDGED.search(text[: last.start()][-60:]) else last
     return claim or last
 
 
-def _is_hedged(before: str) -> bool:
-    return HEDGED.search(before[-60:]) is not None
-
-
-def _strip_emphasis(text: str) -> str:
-    return re.sub(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]", "", text)
-
-
 def clean_reference(reference: str) -> str:
-    r"""Strips `$ $`, `\[ \]`, `\( \)` and boxes from a reference answer, and closes braces that it leaves open."""
+    r"""Strips `$ $`, `\[ \]`, `\( \)` and boxes from a reference answer, and adds missing closing braces."""
     reference = reference.strip()
     if "\\boxed" in reference:
         reference = (extract_boxed(reference) or reference).strip()

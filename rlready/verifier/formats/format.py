@@ -1,6 +1,7 @@
-"""The interface of a format (a kind of answer), and the judgement of a completion."""
+"""The interface of a format (a kind of answer), the judgement of a completion, and the formats that compare text."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TIMEOUT, UNREADABLE, FAULTY, UNDECIDED = "timeout", "unreadable", "faulty", "undecided"
@@ -8,18 +9,16 @@ TIMEOUT, UNREADABLE, FAULTY, UNDECIDED = "timeout", "unreadable", "faulty", "und
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a completion.
+    """The judgement of a completion.
 
     Attributes:
-        right: Whether its final answer equals the given one; None where that is unknown.
-        answer: Its final answer, None where none is found.
-        trouble: `timeout` where a check took too long twice, or its process died; `unreadable` where the reference answer
-            cannot be read (both are unknown), or where the answer cannot (which is wrong); `faulty` where a plug-in raised
-            or returned something else than it may, `undecided` where it said that it cannot tell (both are unknown); else
-            None. What is unknown always has one.
+        right: Whether its final answer equals the reference answer; None if that is unknown.
+        answer: Its final answer; None if there is none.
+        trouble: `timeout` (a check timed out or its process died, twice), `unreadable` (the reference answer cannot be read,
+            which is unknown, or the answer cannot, which is wrong), `faulty` (a plug-in raised or returned an invalid value),
+            `undecided` (a plug-in returned None), or None. An unknown judgement always has one.
         reference: What a LaTeX answer was compared with, for `measure_disagreement`.
-        checks: How many checks there are of its kind of answer: of mathematics two, of texts that are compared as they are and
-            of plug-ins one, with which nothing can disagree.
+        checks: Number of independent checks of its format: two for mathematics, else one, with which nothing can disagree.
     """
 
     right: bool | None
@@ -30,10 +29,10 @@ class Judgement:
 
 
 class Format(ABC):
-    """A kind of answer: how it is found in what a model wrote, and how it is compared with a reference answer."""
+    """A kind of answer: how it is found in a completion, and how it is compared with a reference answer."""
 
     def find_prompt(self) -> str:
-        """Returns how questions are asked whose source does not say: a text with {question}; "" for that of prompts.yaml."""
+        """Returns the prompt, a text with {question}, of sources that name none; "" for the one in prompts.yaml."""
         return ""
 
     @abstractmethod
@@ -42,17 +41,46 @@ class Format(ABC):
 
     @abstractmethod
     def extract(self, completion: str) -> str | None:
-        """Returns the final answer in a completion, None where there is none."""
+        """Returns the final answer in a completion, or None if there is none."""
 
     @abstractmethod
     def describe_reference(self, reference: str) -> str | None:
-        """Says how answers are compared with a reference answer; see `judgement.describe_reference`."""
+        """Describes how answers are compared with a reference answer; see `judgement.describe_reference`."""
 
     @abstractmethod
     def append(self, solution: str, answer: str) -> str | None:
-        """Returns a solution with an answer at its end as `extract` finds it; None where only the solution's author can."""
+        """Returns a solution that ends in an answer as `extract` finds it, or None if only its author can write that."""
 
     def is_other(self, one: str, other: str) -> bool:
-        """Returns True if two reference answers are certainly different, whichever way round they are compared."""
+        """Returns True if two reference answers are certainly different, whichever of them is the answer."""
         ways = ((one, other), (other, one))
         return all(self.judge(self.append("", answer) or "", reference).right is False for answer, reference in ways)
+
+
+class SameText(Format):
+    """A format whose answers are right if they are the same text: a word after a `#`, the letter of an option.
+
+    Args:
+        extract: Finds the answer.
+        ending: What is appended to a solution without an answer; contains {answer}.
+    """
+
+    def __init__(self, extract: Callable[[str], str | None], ending: str):
+        self._extract, self.ending = extract, ending
+
+    def judge(self, completion: str, reference: str) -> Judgement:
+        """Compares the texts without the blanks around them."""
+        found, reference = (self.extract(completion) or "").strip(), reference.strip()
+        return Judgement(found == reference != "", found or None, checks=1)
+
+    def extract(self, completion: str) -> str | None:
+        """Returns the final answer in a completion, or None if there is none."""
+        return self._extract(completion)
+
+    def describe_reference(self, reference: str) -> str | None:
+        """Returns `words`, or None if the reference could not be found in a completion."""
+        return "words" if self.judge(self.append("", reference.strip()), reference).right else None
+
+    def append(self, solution: str, answer: str) -> str:
+        """Returns the solution with the answer at its end."""
+        return solution + self.ending.format(answer=answer)

@@ -1,14 +1,14 @@
-"""A format that a plug-in adds, run in worker processes of its own within the limits of every check.
+"""A format that a plug-in adds; it runs in its own worker processes, within the limits of every check.
 
-A plug-in is a class without arguments, or a module, that has
+A plug-in is a class without arguments, or a module, with
 
-    extract(completion: str) -> str | None       the final answer in what a model wrote; None where there is none
-    check(answer: str, reference: str) -> bool | None  whether it is right; None where that cannot be said
+    extract(completion: str) -> str | None             the final answer in what a model wrote, or None if there is none
+    check(answer: str, reference: str) -> bool | None  whether it is right, or None if that cannot be decided
 
-and may have
+and optionally
 
-    is_readable(reference: str) -> bool   whether a reference answer can be used; rows for which it cannot are left out
-    prompt                           how a question is asked: a text with {question}
+    is_readable(reference: str) -> bool  whether a reference answer can be used; other rows are left out
+    prompt                               a text with {question}
 """
 
 from functools import lru_cache
@@ -20,31 +20,32 @@ from rlready.verifier.processes import workers
 
 REMEMBERED = 1 << 12  # pairs of an answer and a reference answer; either may be long
 LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
+MOST_FAULTS = 10  # that are printed
 
 
 class Fault(Exception):
-    """A plug-in gave no judgement: it raised, returned what it may not, or (`UNDECIDED`) said that it cannot tell."""
+    """A plug-in gave no judgement: it raised, returned an invalid value, or returned None (`UNDECIDED`)."""
 
 
 class PlugIn(Format):
-    """A format of a package.
+    """A format of another package.
 
     Args:
-        name: Of the format.
-        target: What its processes import, as an entry point says it.
+        name: Name of the format.
+        target: What its processes import, as in an entry point.
         release: The package with its version.
     """
 
     def __init__(self, name: str, target: str, release: str):
-        self.name, self.release = name, release
         self.arguments = ("rlready.verifier.processes.serve_plugin", name, target)
+        self.title = f"the format {name} ({release})"
         self.timeouts = workers.TimeoutMemo()
-        self.told: set[str] = set()
+        self.faults: set[str] = set()
         self._prompt: str | None = None
         self._check = lru_cache(REMEMBERED)(self._decide)
 
     def find_prompt(self) -> str:
-        """Returns how questions are asked whose source does not say; asks once.
+        """Returns the plug-in's prompt.
 
         Raises:
             InputError: If the plug-in cannot be imported, or lacks what it must have.
@@ -53,11 +54,11 @@ class PlugIn(Format):
             try:
                 self._prompt = self._ask("prompt")
             except (Fault, TimeoutError) as error:
-                raise InputError(f"the format {self.name} ({self.release}): its prompt {error}") from error
+                raise InputError(f"{self.title}: its prompt {error}") from error
         return self._prompt
 
     def judge(self, completion: str, reference: str) -> Judgement:
-        """Asks the plug-in; the judgement is unknown if it times out, dies, raises or returns anything but its three values."""
+        """Asks the plug-in; the judgement is unknown if it times out, dies, raises or returns an invalid value."""
         answer = None
         try:
             answer = self._find(completion)
@@ -68,21 +69,21 @@ class PlugIn(Format):
             return Judgement(None, answer, UNDECIDED if UNDECIDED in fault.args else FAULTY, checks=1)
 
     def extract(self, completion: str) -> str | None:
-        """Returns the final answer in a completion; None where there is none, or the plug-in failed."""
+        """Returns the final answer in a completion, or None if there is none or the plug-in fails."""
         try:
             return self._find(completion)
         except (TimeoutError, Fault):
             return None
 
     def describe_reference(self, reference: str) -> str | None:
-        """Returns `plug-in`, or None where the plug-in says that it cannot read the reference answer, or fails."""
+        """Returns `plug-in`, or None if the plug-in cannot read the reference answer or fails."""
         try:
             return "plug-in" if self._ask("is_readable", reference) else None
         except (TimeoutError, Fault):
             return None
 
     def append(self, solution: str, answer: str) -> None:
-        """Returns None: only a solution's author knows how to end it."""
+        """Returns None: only a solution's author can write its end."""
 
     def is_other(self, one: str, other: str) -> bool:
         """Returns True if two reference answers are different.
@@ -107,31 +108,12 @@ class PlugIn(Format):
         return right
 
     def _ask(self, kind: str, *texts: str) -> Any:
-        """Returns what the plug-in says.
-
-        Raises:
-            TimeoutError: If that took too long, or its process died, and once more in another process.
-            Fault: If it raised, or returned what it may not.
-        """
-        question = (kind, *texts)
-        if self.timeouts.holds(question):
-            raise TimeoutError("took too long")
-        pool = workers.find_pool(self.arguments, f"the format {self.name} ({self.release})")
-        said = pool.ask(*question) or pool.ask(*question)
-        if said is None:
-            self.timeouts.add(question)
-            raise TimeoutError("took too long")
-        value, fault = said
+        """Returns what the plug-in returns, or raises TimeoutError or Fault; prints each fault once."""
+        value, fault = self.timeouts.ask(workers.find_pool(self.arguments, self.title).ask, kind, *texts)
         if fault:
-            self._tell(f"{kind} {fault}")
+            said = f"{self.title}: {kind} {fault}; such samples are neither right nor wrong"
+            if said not in self.faults and len(self.faults) < MOST_FAULTS:
+                self.faults.add(said)
+                print(said, flush=True)
             raise Fault(fault)
         return value
-
-    def _tell(self, fault: str) -> None:
-        """Prints each fault once: a broken plug-in fails on every sample."""
-        if fault not in self.told and len(self.told) < 10:
-            self.told.add(fault)
-            print(
-                f"the format {self.name} ({self.release}): {fault}; such samples are neither right nor wrong",
-                flush=True,
-            )

@@ -1,13 +1,11 @@
 """Unit tests of short Python functions. A plug-in as another package would write it.
 
-The reference answer is JSON: the function's name and its tests,
-
-    {"function": "add", "tests": [{"args": [1, 2], "result": 3}, {"args": [0, 0], "result": 0}]}
-
+The reference answer is JSON: {"function": "add", "tests": [{"args": [1, 2], "result": 3}, {"args": [0, 0], "result": 0}]}
 Results are plain data (numbers, texts, lists, objects). They are compared here; the code runs in `sandbox`, which does not
 know them.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -21,22 +19,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 4.0  # seconds that an answer may compute, sleep or wait; what it waits for a processor does not count
-BUSY = 16.0  # seconds of the clock in which a machine that is not too busy starts a process and gives it its time
+PATIENCE = 4.0  # seconds that an answer may compute, sleep or wait; waiting for a processor does not count
+BUSY = 16.0  # seconds by the clock in which a machine that is not too busy starts a process and runs it for its time
 TICK = 0.05  # seconds between two looks at the process
-STALL = 0.5  # seconds between two looks beyond which the judge got no processor itself
+STALL = 0.5  # seconds between two looks beyond which the judge itself got no processor
 LONGEST_CALL = 1 << 15  # characters
 LONGEST_RESULT = 1 << 20  # bytes
 SANDBOX = Path(__file__).parents[1] / "processes" / "sandbox.py"
-NEAR = Fraction(1, 10**9)  # how far from an integer a float may be that stands for it
-# Markdown: a fence with what stands behind it, what names Python there, and the marker of a list, which indents its blocks.
+NEAR = Fraction(1, 10**9)  # largest distance of a float from the integer that it equals
+# Markdown: a fence with its info string, an info string that names Python, and a list marker, which indents its blocks.
 FENCE = re.compile(r" *(`{3,}(?=[^`]*$)|~{3,})(.*)")
 PYTHON = re.compile(r"[{.\s]*i?py(?:thon)?[\d.]*(?![\w+#-])", re.IGNORECASE)
 MARKER = re.compile(r" *(?:[-*+]|\d{1,9}[.)]) {1,4}(?=\S)")
 
 
 class PythonTests:
-    """The last closed block of Python in a completion (of no language, if none is named), right if it passes all tests."""
+    """The last closed block of Python in a completion (without a language if none is named), right if it passes all tests."""
 
     prompt = "{question}\n\nWrite the function in one block of Python, between ```python and ```; of several the last counts."
 
@@ -52,31 +50,25 @@ class PythonTests:
         return code if code.strip() else None
 
     def check(self, answer: str, reference: str) -> bool | None:
-        """Returns True if the code passes all tests; None where the machine was too busy to tell."""
+        """Returns True if the code passes all tests, None if the machine was too busy to decide."""
         function, tests = read_tests(reference)
-        try:
-            sandbox = Sandbox(answer, function)
-        except TimeoutError:
-            return None
-        with sandbox:
+        with contextlib.suppress(TimeoutError), Sandbox(answer, function) as sandbox:
             try:
                 return all(is_same(sandbox.call(arguments), expected) for arguments, expected in tests)
             except (EOFError, ValueError, RecursionError):
                 return False
-            except TimeoutError:
-                return None
+        return None
 
     def is_readable(self, reference: str) -> bool:
         """Returns True if a reference answer has tests."""
         try:
-            read_tests(reference)
+            return bool(read_tests(reference))
         except (ValueError, RecursionError):
             return False
-        return True
 
 
 def list_blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Yields (what stands behind the opening fence, content) of each closed block of code, as CommonMark has them."""
+    """Yields (info string, content) of each closed block of code, as CommonMark defines them."""
     opened = info = ""
     inner, outer = 0, 0
     lines: list[str] = []
@@ -98,11 +90,7 @@ def list_blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def read_tests(reference: str) -> tuple[str, list[tuple[list, Any]]]:
-    """Returns the function's name, and (arguments, expected result) of each test.
-
-    Raises:
-        ValueError: If the reference answer is no JSON of that form, or a call is too long.
-    """
+    """Returns the function's name, and (arguments, expected result) of each test; ValueError if it is no JSON of that form."""
     read = read_json(reference)
     if not isinstance(read, dict) or set(read) != {"function", "tests"}:
         raise ValueError("expected an object with function and tests")
@@ -111,23 +99,23 @@ def read_tests(reference: str) -> tuple[str, list[tuple[list, Any]]]:
         raise ValueError("expected the name of a function, and a list of tests")
     for test in tests:
         if not isinstance(test, dict) or set(test) != {"args", "result"} or not isinstance(test["args"], list):
-            raise ValueError("expected of each test a list of args and a result")
+            raise ValueError("expected a list of args and a result for each test")
         if len(json.dumps(test["args"])) > LONGEST_CALL:
             raise ValueError(f"the args of a test are longer than {LONGEST_CALL} characters of JSON")
     return function, [(test["args"], test["result"]) for test in tests]
 
 
 def read_json(text: str | bytes) -> Any:
-    """Returns what JSON says; NaN and infinities are none."""
+    """Reads JSON without NaN and infinities."""
 
     def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 
 
 def is_same(found: Any, expected: Any) -> bool:
-    """Compares plain data: integers exactly, also with a float (1.0 is 1), floats to nine digits, and true is not 1."""
+    """Compares plain data: integers exactly, also with a float (1.0 equals 1), floats to nine digits; true is not 1."""
     if type(expected) is int and type(found) is float:
         return math.isfinite(found) and abs(Fraction(found) - expected) <= NEAR
     if type(expected) is float and type(found) in (int, float):
@@ -150,11 +138,7 @@ def encode(value: Any) -> bytes:
 
 
 class Sandbox:
-    """A process that runs code of a model; leaving its context ends it.
-
-    Args:
-        code: What defines the function.
-        function: Its name.
+    """A process that defines a function by code that a model wrote, and calls it; leaving its context ends it.
 
     Raises:
         OSError: If the code cannot be confined on this machine.
@@ -175,12 +159,12 @@ class Sandbox:
         os.set_blocking(self.process.stdin.fileno(), False)
         self.unread, self.rest = b"", b""
         self.begun = self.seen = time.monotonic()
-        self.used, self.ran, self.waited = -BUSY, 0, 0  # seconds of its patience, of which the start takes none
+        self.used, self.ran, self.waited = -BUSY, 0, 0  # seconds of its patience, of which the start uses none
         try:
             if (said := self._read_line()) != "ready":
                 raise OSError(said)
         except BaseException:
-            self.close()
+            self.__exit__()
             raise
         self.used, self.unread = 0.0, encode([code, function])
 
@@ -188,9 +172,9 @@ class Sandbox:
         """Returns what the function returns.
 
         Raises:
-            EOFError: If the process ended, wrote too much or before it was asked, or used up its time.
-            ValueError: If what it wrote is no JSON.
-            TimeoutError: If the machine did not give it its time.
+            EOFError: If the process ended, wrote too much or before the call, or used up its time.
+            ValueError: If what it wrote is not JSON.
+            TimeoutError: If the machine did not run it for its time.
         """
         if self.rest:
             raise EOFError
@@ -198,26 +182,17 @@ class Sandbox:
         self.seen = time.monotonic()
         return self._read_line()
 
-    def close(self) -> None:
-        """Ends the process."""
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.process.kill()
         self.process.wait()
         for pipe in self.pipes:
             pipe.close()
 
-    def __enter__(self) -> "Sandbox":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _look(self) -> None:
-        """Takes what has passed since the last look from the answer's patience, but not what the machine kept from it.
-
-        Raises:
-            EOFError: If the patience is over.
-            TimeoutError: If the machine did not give the process that much time.
-        """
+        """Counts the time since the last look as used, without waiting for a processor; raises if there is none left."""
         now = time.monotonic()
         if (passed := now - self.seen) < TICK:
             return
@@ -225,9 +200,9 @@ class Sandbox:
         state, *fields = (folder / "stat").read_text().rpartition(")")[2].split()
         try:
             ran, waited, _ = map(int, (folder / "schedstat").read_text().split())
-        except FileNotFoundError:  # a kernel that does not count what a process waits for a processor
+        except FileNotFoundError:  # a kernel that does not count how long a process waits for a processor
             ran, waited = int(fields[10]) + int(fields[11]), 0
-        # One that neither sleeps nor computes is kept from computing, and its wait is counted only when it is over.
+        # A process that neither sleeps nor computes waits for a processor; the kernel counts that only when it is over.
         kept = passed if state != "S" and ran == self.ran else (waited - self.waited) / 1e9
         self.used += max(0.0, min(passed, STALL) - kept)
         self.seen, self.ran, self.waited = now, ran, waited
@@ -237,7 +212,7 @@ class Sandbox:
             raise TimeoutError
 
     def _read_line(self) -> Any:
-        """Returns the next line of the process, while it is given what it has not read: neither waits for the other."""
+        """Returns the next line of the process, and writes what it has not read meanwhile, so that neither blocks."""
         asks, answers = (pipe.fileno() for pipe in self.pipes)
         while self.unread or b"\n" not in self.rest:
             readable, writable, _ = select.select([answers], [asks] if self.unread else [], [], TICK)

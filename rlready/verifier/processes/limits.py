@@ -1,53 +1,61 @@
-"""What bounds a question in a process of the verifier, and how its answers are kept apart from what a library prints."""
+"""What worker processes share: the loop that answers questions, within limits and apart from what a library prints."""
 
+import contextlib
+import json
 import os
 import resource
 import signal
 import sys
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 MEMORY_LIMIT = 2 << 30  # bytes
+LONGEST_FAULT = 200  # characters
 
 
-class Clock:
-    """The processor time that a question may take; a process that exceeds it is ended by the signal."""
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-
-    def __enter__(self) -> None:
-        """Starts the time; a busy machine's waiting does not count, but should the caller be gone, that ends, too."""
-        signal.setitimer(signal.ITIMER_PROF, self.seconds)
-        signal.setitimer(signal.ITIMER_REAL, 20 * self.seconds)
-
-    def __exit__(self, *error: object) -> None:
-        """Stops it."""
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+@contextlib.contextmanager
+def limit_time(seconds: float) -> Iterator[None]:
+    """Ends this process if what follows takes more processor time; waiting for a busy machine does not count."""
+    timers = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: 20 * seconds}  # the latter if nothing else would end it
+    for timer, limit in timers.items():
+        signal.setitimer(timer, limit)
+    try:
+        yield
+    finally:
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
-def take_pipes() -> tuple[TextIO, TextIO]:
-    """Returns the files of questions and of answers; what else reads or prints gets nothing, and goes to standard error."""
+def describe_error(error: BaseException) -> str:
+    """Returns an exception on one line."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"raised {said[:LONGEST_FAULT]}"
+
+
+def serve(target: str, load: Callable[[], Callable[..., Any]], file_bytes: int) -> None:
+    """Answers questions, one JSON array per line, until the input ends.
+
+    Args:
+        target: What is loaded, for the line that replaces `ready` if loading fails.
+        load: Returns the function that answers a question.
+        file_bytes: Size of the largest file that this process may write.
+    """
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    # A library reads nothing, and prints to standard error.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     sys.dont_write_bytecode = True
-    return questions, answers
-
-
-def limit_process(file_bytes: int) -> None:
-    """Sets the limits of this process.
-
-    Args:
-        file_bytes: Of the largest file that it may write.
-    """
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, signal.SIG_DFL)
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_AS, MEMORY_LIMIT),
-    ):
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: file_bytes, resource.RLIMIT_AS: MEMORY_LIMIT}
+    for limit, most in limits.items():
         resource.setrlimit(limit, (most, most))
+    try:
+        answer = load()
+    except BaseException as error:
+        print(f"{target} {describe_error(error)}; repair or reinstall its package", file=answers, flush=True)
+        return
+    print("ready", file=answers, flush=True)
+    for line in questions:
+        print(json.dumps(answer(*json.loads(line))), file=answers, flush=True)

@@ -1,6 +1,5 @@
-r"""The process that a worker is: reads questions about pairs of answers as lines of JSON and writes what it finds."""
+r"""The worker process of mathematics: compares and describes LaTeX answers."""
 
-import json
 import logging
 import re
 import sys
@@ -10,14 +9,14 @@ from typing import Any
 
 from rlready.verifier.equivalence.decide import decide, understand
 from rlready.verifier.equivalence.expression import Unreadable
-from rlready.verifier.processes.limits import Clock, limit_process, take_pipes
+from rlready.verifier.processes.limits import limit_time, serve
 
 DEEPEST = 5_000  # calls within calls, for nested brackets
 
 
 @lru_cache(1)
 def open_math_verify() -> tuple[Callable[..., list[Any]], Callable[..., bool]]:
-    """Returns math-verify's functions; importing them takes a second that no answer pays for."""
+    """Returns math-verify's functions; importing them takes a second that does not count against an answer."""
     from math_verify import parse, verify
 
     logging.disable(logging.CRITICAL)
@@ -30,13 +29,17 @@ def _parse(text: str) -> list[Any]:
     return parse("\\boxed{" + re.sub(r"(?<!\\)\$|[.,\s]+$", "", text) + "}", parsing_timeout=None)
 
 
-def ask_math_verify(found: str, reference: str) -> bool | None:
-    """Returns whether math-verify calls an answer right, or None where it cannot read both."""
+def ask_math_verify(found: str, reference: str, seconds: float) -> bool | None:
+    """Returns whether math-verify calls an answer right, or None if it cannot read both."""
     _, verify = open_math_verify()
-    target, answer = _parse(reference), _parse(found)
-    if not target or not answer:
-        return None
-    return bool(verify(target, answer, allow_set_relation_comp=True, timeout_seconds=None))
+    with limit_time(seconds):
+        try:
+            target, answer = _parse(reference), _parse(found)
+            if not target or not answer:
+                return None
+            return bool(verify(target, answer, allow_set_relation_comp=True, timeout_seconds=None))
+        except Exception:
+            return None
 
 
 def describe(reference: str) -> str:
@@ -49,50 +52,30 @@ def describe(reference: str) -> str:
 
 
 def answer_question(kind: str, found: str, reference: str, seconds: float) -> str | bool | list[bool | str]:
-    """Answers one question.
+    """Answers a question about two answers within seconds of processor time.
 
-    The exact check decides. Only where a symbol stands in a function that jumps or has kinks, so that random points prove
-    little, math-verify must not read both and find them different.
-
-    Args:
-        kind: `compare`, `math-verify` or `describe`.
-        found: An answer.
-        reference: The reference answer.
-        seconds: Of processor time.
+    The exact check decides. Math-verify can veto it only if a symbol is inside a function that jumps or has kinks, since
+    random points prove little there.
 
     Returns:
-        [whether they are equal, what is unreadable] of `compare`, whether math-verify finds them equal, or a description.
+        [whether they are equal, what is unreadable] for `compare`, a description for `describe`, or whether math-verify
+        finds them equal for `math-verify`.
     """
-    if kind == "describe":
-        with Clock(seconds):
+    if kind == "math-verify":
+        return bool(ask_math_verify(found, reference, seconds))
+    with limit_time(seconds):
+        if kind == "describe":
             return describe(reference)
-    equal, unread, asks = False, "", kind == "math-verify"
-    if kind == "compare":
-        with Clock(seconds):
-            equal, unread, asks = decide(found, reference)
-    if asks:
-        open_math_verify()
-        with Clock(seconds):
-            try:
-                second = ask_math_verify(found, reference)
-            except Exception:
-                second = None
-        if kind == "math-verify":
-            return bool(second)
-        equal = equal and second is not False
-    return [equal, unread]
+        equal, unread, doubtful = decide(found, reference)
+    return [equal and not (doubtful and ask_math_verify(found, reference, seconds) is False), unread]
 
 
-def serve() -> None:
-    """Answers questions until the input ends."""
-    questions, answers = take_pipes()
+def load() -> Callable[..., Any]:
+    """Returns `answer_question`, with the libraries that it needs imported."""
     sys.setrecursionlimit(DEEPEST)
     decide("\\frac{x}{2}", "\\sqrt{x}")
-    limit_process(file_bytes=0)
-    print("ready", file=answers, flush=True)
-    for line in questions:
-        print(json.dumps(answer_question(*json.loads(line))), file=answers, flush=True)
+    return answer_question
 
 
 if __name__ == "__main__":
-    serve()
+    serve("rlready.verifier", load, file_bytes=0)

@@ -1,8 +1,9 @@
-"""Worker processes that compare answers: model output is hostile, so a process over its time or memory limit is killed."""
+"""Worker processes that check answers: model output is hostile, so a process that exceeds its time or memory is killed."""
 
 import atexit
 import contextlib
 import json
+import math
 import os
 import select
 import shlex
@@ -11,40 +12,42 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rlready.errors import InputError
 
-TIME_LIMIT = 2.0  # seconds of processor time a question
-STALL = 10  # times as long a question may take by the clock, since a busy machine says nothing of an answer
+TIME_LIMIT = 2.0  # seconds of processor time per question
+STALL = 10  # times as long a question may take by the clock, since a busy machine says nothing about an answer
 START_LIMIT = 120.0  # seconds until a worker has imported its libraries on a busy machine
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 ANSWERS_OF_A_WORKER = 10_000  # then it is replaced, since the parser's tables only grow
-FORGOTTEN_AFTER = 600.0  # seconds after which a question that took too long twice is asked again
+FORGOTTEN_AFTER = 600.0  # seconds after which a question that timed out twice is asked again
 MATHEMATICS = ("rlready.verifier.processes.serve",)
 
 
 class TimeoutMemo(dict[tuple[str, ...], float]):
     """Questions that timed out twice, each with the monotonic time of that."""
 
-    def add(self, question: tuple[str, ...]) -> None:
-        """Remembers a question."""
-        self[question] = time.monotonic()
+    def ask(self, ask: Callable[..., Any], *question: str) -> Any:
+        """Asks a question, and a second time if the first process times out or dies.
 
-    def holds(self, question: tuple[str, ...]) -> bool:
-        """Returns True if a question timed out within `FORGOTTEN_AFTER`; forgets it otherwise."""
-        if question in self and time.monotonic() - self[question] < FORGOTTEN_AFTER:
-            return True
-        self.pop(question, None)
-        return False
+        Raises:
+            TimeoutError: If the second one does, too, or did within `FORGOTTEN_AFTER`.
+        """
+        if time.monotonic() - self.get(question, -math.inf) >= FORGOTTEN_AFTER:
+            if (answer := ask(*question) or ask(*question)) is not None:
+                return answer
+            self[question] = time.monotonic()
+        raise TimeoutError("took too long")
 
 
 class Checkers:
     """A pool of worker processes; one that exceeds the limits of a question is killed and replaced.
 
     Args:
-        arguments: The module that each runs, and its arguments.
-        name: Of what they run, in messages.
+        arguments: The module that each process runs, and its arguments.
+        name: What they run, for messages.
     """
 
     def __init__(self, arguments: tuple[str, ...] = MATHEMATICS, name: str = "the verifier"):
@@ -53,7 +56,7 @@ class Checkers:
         self.free = threading.Semaphore(WORKERS)
 
     def ask(self, *question: str) -> Any:
-        """Returns the answer to a question, or None beyond the limits.
+        """Returns the answer to a question, or None if it exceeded the limits or its process died.
 
         Raises:
             InputError: If no process starts.
@@ -79,14 +82,11 @@ class Checkers:
             self.idle.pop().kill()
 
     def _find_worker(self) -> "Checker":
-        while True:
-            try:
-                worker = self.idle.pop()
-            except IndexError:
-                return Checker(self.arguments, self.name)
-            if worker.process.poll() is None:
-                return worker
-            worker.kill()
+        with contextlib.suppress(IndexError):
+            while (worker := self.idle.pop()).process.poll() is not None:
+                worker.kill()
+            return worker
+        return Checker(self.arguments, self.name)
 
 
 class Checker:
@@ -94,8 +94,8 @@ class Checker:
 
     def __init__(self, arguments: tuple[str, ...], name: str):
         self.arguments, self.name, self.answers = arguments, name, 0
-        # Its own session, so Ctrl-C reaches the stage only; the caller's import path instead of the current folder; no
-        # tokens to give away; and one order of hashing, on which the time that sympy needs depends.
+        # Its own session, so that Ctrl-C reaches only the stage; the caller's import path instead of the current folder; no
+        # secrets in its environment; and one order of hashing, on which sympy's time depends.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", *arguments],
@@ -116,43 +116,31 @@ class Checker:
         """
         if not self.answers and (said := self._read_line(START_LIMIT)) != b"ready\n":
             self.kill()
-            why = said.decode(errors="replace").strip() or f"`python -m {shlex.join(self.arguments)} < /dev/null` says why"
+            why = said.decode(errors="replace").strip() or f"`python -m {shlex.join(self.arguments)} < /dev/null` shows why"
             raise InputError(f"{self.name} does not start: {why}")
 
     def ask(self, *question: str) -> Any:
-        """Returns the answer to a question, or None beyond the limits."""
+        """Returns the answer to a question, or None if it exceeded the limits or the process died."""
         self.answers += 1
         try:
             self.questions.write(json.dumps([*question, TIME_LIMIT]).encode() + b"\n")
             self.questions.flush()
-        except OSError:
-            return None
-        try:
             return json.loads(self._read_line(STALL * TIME_LIMIT))
-        except ValueError:
+        except (OSError, ValueError):
             return None
 
     def kill(self) -> None:
-        """Ends the process, with those that it started, and collects it."""
+        """Ends the process if it has not ended, with those that it started, and reaps it."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self._close_pipes()
-
-    def abandon(self) -> None:
-        """Lets go of a process that belongs to the parent of a fork."""
-        self.process.returncode = 0
-        self._close_pipes()
-
-    def _close_pipes(self) -> None:
         for pipe in (self.questions, self.replies):
             with contextlib.suppress(OSError):
                 pipe.close()
 
     def _read_line(self, seconds: float) -> bytes:
-        # poll, because select fails in a process with more than 1,024 open files.
-        poll = select.poll()
+        poll = select.poll()  # select fails in a process with more than 1,024 open files
         poll.register(self.replies, select.POLLIN)
         return self.replies.readline() if poll.poll(seconds * 1000) else b""
 
@@ -162,12 +150,12 @@ _pools: dict[tuple[tuple[str, ...], str], Checkers] = {}
 
 
 def ask(kind: str, found: str, reference: str) -> Any:
-    """Returns the answer to a question (see `serve.answer_question`), or None where it took too long or a process died."""
+    """Returns the answer to a question about two answers (see `serve.answer_question`), or None; see `Checkers.ask`."""
     return _pool.ask(kind, found, reference)
 
 
 def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
-    """Returns the processes that run a module with these arguments; see `Checkers`."""
+    """Returns the pool of processes that run a module with these arguments; see `Checkers`."""
     return _pools.setdefault((arguments, name), Checkers(arguments, name))
 
 
@@ -181,7 +169,8 @@ def _forget_pools() -> None:
     global _pool, _pools
     for pool in (_pool, *_pools.values()):
         for worker in pool.idle:
-            worker.abandon()
+            worker.process.returncode = 0  # the parent reaps it
+            worker.kill()
     _pool, _pools = Checkers(), {}
 
 
