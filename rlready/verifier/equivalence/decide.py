@@ -1,13 +1,13 @@
-r"""The exact check: reads two LaTeX answers and compares them, with no code and no library of math-verify.
+"""The exact check: reads two LaTeX answers and compares them, without math-verify or its libraries.
 
-Fractions are compared exactly, other numbers to as many digits as it takes, symbols at random points; lists, sets, intervals,
-equations, matrices, quantities and words by their structure. What it cannot read is equal only to the same text.
+Fractions are compared exactly, other numbers to as many digits as needed, symbols at random points; lists, sets, intervals,
+equations, matrices, quantities and words by their structure. What it cannot read equals only the same text.
 """
 
 import re
 from functools import lru_cache
 
-from rlready.verifier.equivalence.compare import HUNDRED, get_kind, is_equal, normalise_value, solves
+from rlready.verifier.equivalence.compare import HUNDRED, is_equal, normalise_value, solves
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
 from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
 from rlready.verifier.equivalence.parts import Group, Value
@@ -18,7 +18,7 @@ PLAIN = re.compile(
     r"([-+]?)\s*(?:\\\$)?(?:\\frac\{(\d{1,60})\}\{(\d{1,60})\}|((?:[1-9]\d{0,2}(?:,\d{3}){1,2}|\d{1,60})?(?:\.\d{1,60})?)"
     r"(?:[eE]([-+]?\d{1,2})|/(\d{1,60}))?)"
 )
-# Numbers or thousands: a list beside a reference that is a list, or of four and more; else one number.
+# Numbers or thousands: a list if the reference is a list, or has four parts or more; else one number.
 GROUPED = re.compile(r"[1-9]\d{0,2}(,[1-9]\d\d)+")
 
 
@@ -38,7 +38,7 @@ def read_plain(text: str) -> Node | None:
 
 
 def is_same_plain(a: Node, b: Node) -> bool:
-    """Returns True if two plain numbers are equal; a long decimal stands for what rounds to it."""
+    """Returns True if two plain numbers are equal; a long decimal equals what rounds to it."""
     (x, decimals), (y, others) = a.args, b.args
     if (decimals is None) != (others is None):
         return bool(abs(x - y) * 2 * 10 ** (decimals or others) <= 1)
@@ -47,26 +47,19 @@ def is_same_plain(a: Node, b: Node) -> bool:
 
 @lru_cache(4096)
 def understand(text: str) -> Value:
-    """Returns what an answer says, a Node or a Group.
-
-    Raises:
-        Unreadable: If it is none of the forms known here.
-    """
+    """Returns the value of an answer; raises Unreadable if it has none of the known forms, whatever else hostile text raises."""
     try:
         return normalise_value(read(text))
-    except Unreadable:
-        raise
     except Exception as error:
-        # Whatever hostile text leads to, it is not understood.
-        raise Unreadable(type(error).__name__) from None
+        raise Unreadable from error
 
 
 def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     """Compares an answer with a reference answer.
 
     Returns:
-        Whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal;
-        and whether points prove little here, because a symbol stands in a function that jumps or has kinks.
+        Whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal; and
+        whether this is doubtful, because random points prove little about functions that jump or have kinks.
     """
     same = normalise(found) == normalise(reference) != ""
     values = []
@@ -77,20 +70,19 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
             return same, name, False
     if same:
         return True, "", False
-    if get_kind(values[0]) == "list" or (reference.count(",") > 2 and GROUPED.fullmatch(reference)):
+    if values[0].kind == "list" or (reference.count(",") > 2 and GROUPED.fullmatch(reference)):
         for place, text in enumerate((reference, found)):
             if GROUPED.fullmatch(text):
                 values[place] = Group("list", tuple(map(make_number, text.split(","))))
     expected, answer = values
-    if get_kind(answer) == "base" != get_kind(expected):
+    if answer.kind == "base" != expected.kind:
         return False, "", False
     try:
-        named = isinstance(expected, Group) and expected.kind == "named"
-        if isinstance(expected, Group) and named and expected.items[4] and get_kind(answer) not in ("named", "relation"):
-            # The equation of a curve is no value: `x+y=7` is not 7, but may be `7-x`.
+        if expected.kind == "named" and expected.items[4] and answer.kind not in ("named", "relation"):
+            # The equation of a curve is not a value: `x+y=7` is not 7, but may be `7-x`.
             left, value = expected.items[3], expected.items[-1]
             return left is not None and solves(answer, Group("relation", ("=", left, value))), "", False
-        equal = is_equal(*_cut_names(answer, expected)) or _is_rounded(expected, answer)
+        equal = is_equal(*_strip_names(answer, expected)) or _is_rounded(expected, answer)
     except Exception:
         # More digits, terms or brackets than are computed.
         return False, "answer", False
@@ -104,14 +96,12 @@ def is_confirmed(found: str, reference: str) -> bool:
     return equal and not unread
 
 
-def _cut_names(a: Value, b: Value) -> tuple[Value, Value]:
-    """Returns two values without their names where one is words and the other a symbol: `S=12`, `\\text{Area}=12`."""
-    if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind == "named":
-        words = [
-            left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3))
-            for name, _, _, left, _, _ in (a.items, b.items)
-        ]
-        if any(words) and any(value.items[3] is not None and not value.items[4] for value in (a, b)):
+def _strip_names(a: Value, b: Value) -> tuple[Value, Value]:
+    """Returns two values without their names if one name is in words and the other a symbol: `S=12`, `\\text{Area}=12`."""
+    if a.kind == b.kind == "named":
+        named = [(name, left, expression) for name, _, _, left, expression, _ in (a.items, b.items)]
+        words = any(left is None and (name[0] == "(" or (name.isalpha() and len(name) > 3)) for name, left, _ in named)
+        if words and any(left is not None and not expression for _, left, expression in named):
             return a.items[-1], b.items[-1]
     return a, b
 
@@ -119,21 +109,21 @@ def _cut_names(a: Value, b: Value) -> tuple[Value, Value]:
 def _is_rounded(reference: Value, found: Value) -> bool:
     """Returns True if a reference answer is a decimal number that the exact value of an answer rounds to.
 
-    Only where the reference has three digits and two decimals at least, and no decimal number is exact. The other way round an
-    answer is not right: it was asked for exactly.
+    The reference must have at least three digits and two decimals, and the value must not be a finite decimal. An answer that
+    is a rounded reference is not right: it was asked for exactly.
     """
     unit: tuple[tuple[str, int], ...] = ()
-    if isinstance(reference, Group) and reference.kind == "unit":
+    if reference.kind == "unit":
         reference, unit, _ = reference.items
-    if isinstance(found, Group) and found.kind == "unit":
+    if found.kind == "unit":
         found, other, _ = found.items
         if unit and other != unit:
             return False
     elif unit == (("%", 1),) and isinstance(found, Node):
         found = Node("*", (found, HUNDRED))
-    if isinstance(found, Group) and found.kind == "named":
+    if found.kind == "named":
         found = found.items[-1]
-    if isinstance(found, Group) and found.kind == "ratio" and len(found.items) == 2:
+    if found.kind == "ratio" and len(found.items) == 2:
         found = Node("/", found.items)
     decimals = 1 if unit == (("%", 1),) else 2
     return isinstance(reference, Node) and isinstance(found, Node) and is_rounded_from(reference, found, decimals)
@@ -142,7 +132,5 @@ def _is_rounded(reference: Value, found: Value) -> bool:
 def _has_kinks(value: object) -> bool:
     if isinstance(value, Node):
         return has_kinks(value)
-    parts = value.items if isinstance(value, Group) else value
-    if isinstance(value, Group) and value.kind == "named":
-        parts = value.items[-1:]
+    parts = value.items[-1:] if isinstance(value, Group) and value.kind == "named" else getattr(value, "items", value)
     return isinstance(parts, tuple) and any(map(_has_kinks, parts))

@@ -1,39 +1,49 @@
-r"""Reads tokens of arithmetic into a tree, by recursive descent."""
+r"""A parser of arithmetic, by recursive descent: tokens become a tree."""
 
 import re
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 
-LONG = 6  # decimals and digits from which a decimal number stands for any value that rounds to it
+LONG = 6  # decimals and digits from which a decimal number equals any value that rounds to it
 INVERSE = {name: f"arc{name}" for name in ["sin", "cos", "tan", "cot", "sec", "csc"]}
 # Commands that begin no factor.
 NO_FACTOR = set(re.findall(r"\S+", r"\cdot \times \div \} \rangle \rfloor \rceil \% \\ \choose \over \cup \cap"))
-UNKNOWN_FUNCTIONS = {"f", "g"}  # before a bracket these are applied to it; any other letter is multiplied by it
-BIG_OPERATORS = {"\\sum": "sum", "\\prod": "prod"}
+UNKNOWN_FUNCTIONS = {"f", "g"}  # these are applied to a bracket that follows; any other letter is multiplied by it
+CONSTANTS = {"@pi": "pi", "\\pi": "pi", "\\infty": "inf", "e": "e", "i": "i"}
 ALONE = {"(": ")", "[": "]", "{": "}"}
 PROPER = re.compile(r"\\frac(?:\{(\d+)\}\{(\d+)\}|(\d)(\d)(?!\d)|\{(\d+)\}(\d)|(\d)\{(\d+)\})")
 
 
 class Unreadable(Exception):
-    """The exact check does not know what a text means."""
+    """The exact check cannot read a text."""
 
 
 class Node(NamedTuple):
     """A part of an expression.
 
     Attributes:
-        op: num, sym, const, +, neg, *, /, ^, deg, or call.
-        args: Nodes; of num its value and the decimals it is given to (None unless it is a long decimal), of sym and const a
-            name, of call a name and nodes, of sum and prod (variable, first, last, term).
+        op: num, sym, const, +, neg, *, /, ^, deg, call, sum or prod.
+        args: Nodes; for num its value and its number of decimals (None unless it is a long decimal), for sym and const a
+            name, for call a name and nodes, for sum and prod (variable, first, last, term).
     """
 
     op: str
     args: tuple
 
+    @property
+    def kind(self) -> str:
+        """The kind of value, as a `parts.Group` has."""
+        return "number"
 
-DOTS = Node("sym", ("\\ldots",))  # whatever stands between, the same in both answers
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """The parts, as a `parts.Group` has."""
+        return ()
+
+
+DOTS = Node("sym", ("\\ldots",))  # what is left out, the same in both answers
 
 
 def make_number(text: str) -> Node:
@@ -49,11 +59,7 @@ def make_number(text: str) -> Node:
 
 
 def parse(tokens: list[str]) -> Node:
-    """Reads tokens as one expression.
-
-    Raises:
-        Unreadable: If it is not wholly understood.
-    """
+    """Reads tokens as one expression; raises Unreadable if any of them is left."""
     parser = _Parser(tokens)
     tree = parser.read_whole()
     if parser.tokens:
@@ -92,7 +98,7 @@ class _Parser:
         self.tokens.pop()
 
     def _read_product(self, argument: bool = False) -> Node:
-        """Reads factors; those of a function's argument end at a sign of multiplication or another function."""
+        """Reads factors; a function's argument ends at a sign of multiplication or another function."""
         if self._peek() in ("+", "-"):
             negative = self.tokens.pop() == "-"
             value = self._read_product(argument)
@@ -118,7 +124,7 @@ class _Parser:
 
     def _starts_factor(self, token: str, before: str, value: Node) -> bool:
         if token[0].isdigit() or token[0] == ".":
-            # Two numbers side by side are no product: `1 000`, `2 3`; nor is `x2` one, which may be any of three things.
+            # Two numbers side by side are not a product: `1 000`, `2 3`; nor is `x2`, which may be one of three things.
             raised = self.tokens[-2:-1] == ["^"] and not before[:1].isdigit()
             factor = value.args[1] if value.op == "*" else value
             imaginary = before == "i" and before not in self.bound
@@ -145,7 +151,7 @@ class _Parser:
         return value
 
     def _read_argument(self, whole: bool = False) -> Node:
-        """Reads what a command applies to: a group, or one digit or symbol."""
+        """Reads a command's argument: a group, or one digit or symbol."""
         token = self._peek()
         if token in ("-", "+") and whole:
             self.tokens.pop()
@@ -174,7 +180,11 @@ class _Parser:
         if token in ALONE:
             return self._read_group(ALONE[token])
         if token == "|":
-            return self._read_bars()
+            self.bars += 1
+            value = self.read_sum()
+            self._take("|")
+            self.bars -= 1
+            return Node("call", ("abs", value))
         if token in ("\\lfloor", "\\lceil"):
             return Node("call", (token[2:], self._read_group("\\r" + token[2:])))
         if token == "\\frac":
@@ -183,21 +193,17 @@ class _Parser:
             return Node("call", ("binomial", self._read_argument(), self._read_argument()))
         if token == "\\sqrt":
             return self._read_root()
-        if token in BIG_OPERATORS:
-            return self._read_big_operator(BIG_OPERATORS[token])
+        if token in ("\\sum", "\\prod"):
+            return self._read_big_operator(token[1:])
         name = token.lstrip("\\@`")
         if token[0] == "\\" and name in FUNCTIONS:
             return self._read_function(name)
         if name in ("max", "min", "gcd", "lcm") and self._peek() in ("(", "{", "\\{"):
             return self._read_call(name)
-        if token in ("@pi", "\\pi"):
-            return Node("const", ("pi",))
-        if token == "\\infty":
-            return Node("const", ("inf",))
         if token == "\\ldots":
             return DOTS
-        if token in ("e", "i") and token not in self.bound:
-            return Node("const", (token,))
+        if token in CONSTANTS and token not in self.bound:
+            return Node("const", (CONSTANTS[token],))
         if token[0] in "@`" or token.isalpha() or token in ("\\max", "\\min"):
             if (token in UNKNOWN_FUNCTIONS or re.match(r"@[fg][_']", token)) and self._peek() == "(":
                 return self._read_call(name)
@@ -205,20 +211,11 @@ class _Parser:
                 name += " " + self.tokens.pop() if self.tokens else ""
             index = next((index for index in self.bound if re.search(rf"_.*{re.escape(index)}", name)), None)
             if index:
-                # A term that depends on the variable of the sum.
                 return Node("call", (f"unknown {name}", Node("sym", (index,))))
             return Node("sym", (name,))
         raise Unreadable(token)
 
-    def _read_bars(self) -> Node:
-        self.bars += 1
-        value = self.read_sum()
-        self._take("|")
-        self.bars -= 1
-        return Node("call", ("abs", value))
-
     def _read_call(self, name: str) -> Node:
-        """Reads the arguments of a function in brackets."""
         close = {"(": ")", "{": "}", "\\{": "\\}"}[self.tokens.pop()]
         arguments = [self.read_sum()]
         while self._peek() == ",":
@@ -234,7 +231,7 @@ class _Parser:
         if following[:1].isdigit():
             return self._read_mixed(value)
         if following == "\\frac" and (proper := PROPER.match("".join(self.tokens[-1:-13:-1]))):
-            # As for people, two and a half: `2\frac{1}{2}`.
+            # Two and a half: `2\frac{1}{2}`.
             top, bottom = (int(digits) for digits in proper.groups() if digits)
             if top >= bottom:
                 raise Unreadable("a mixed number or a product")
@@ -248,13 +245,13 @@ class _Parser:
         return Node("+", (whole, Node("num", (Fraction(int(parts[0]), int(parts[2])), None))))
 
     def _read_root(self) -> Node:
-        degree = Node("num", (Fraction(2), None))
+        degree = make_number("2")
         if self._peek() == "[":
             self.tokens.pop()
-            if self._peek() == "]":
-                self.tokens.pop()
-            else:
+            if self._peek() != "]":
                 degree = self._read_group("]")
+            else:
+                self.tokens.pop()
         return Node("call", ("root", self._read_argument(), degree))
 
     def _read_function(self, name: str) -> Node:
@@ -263,7 +260,7 @@ class _Parser:
             if self.tokens.pop() == "^":
                 power = self._read_argument(whole=True)
             else:
-                # `\log_49` is of base 4, as it is set; but who writes `\log_10 x` means 10.
+                # `\log_49` has base 4, as LaTeX sets it; but `\log_10 x` is meant to have base 10.
                 base = self._read_argument(whole=len(self.tokens) > 1)
         argument = self._read_atom() if self._peek() in ALONE else self._read_product(argument=True)
         minus_one = power is not None and power.op == "neg" and power.args[0] == make_number("1")

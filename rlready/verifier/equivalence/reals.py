@@ -1,17 +1,15 @@
-r"""Sets of real numbers: intervals, single numbers, unions and differences, in one form."""
+"""Sets of real numbers (intervals, single numbers, unions and differences) in one form: lists of pieces."""
 
 from rlready.verifier.equivalence.expression import Node, Unreadable
 from rlready.verifier.equivalence.identity import is_same, list_symbols
 from rlready.verifier.equivalence.numbers import Evaluator, Number, Undefined
-from rlready.verifier.equivalence.parts import EVERYTHING, Group, Value
+from rlready.verifier.equivalence.parts import EVERYTHING, Value, is_permutation
 
 Piece = tuple[Node, bool, Node, bool]  # low, whether it belongs to the piece, high, whether it does
 
 
 def list_pieces(value: Value) -> list[Piece] | None:
     """Returns the pieces of a value that is a set of real numbers, or None for any other value."""
-    if not isinstance(value, Group):
-        return None
     kind, items = value.kind, value.items
     if kind == "reals":
         return list(items[1])
@@ -38,15 +36,7 @@ def list_pieces(value: Value) -> list[Piece] | None:
 def is_same_set(a: list[Piece], b: list[Piece]) -> bool:
     """Returns True if two lists of pieces cover the same numbers."""
     a, b = _merge(a), _merge(b)
-    if len(a) != len(b):
-        return False
-    rest = list(b)
-    for piece in a:
-        partner = next((place for place, other in enumerate(rest) if _is_same_piece(piece, other)), None)
-        if partner is None:
-            return False
-        del rest[partner]
-    return True
+    return len(a) == len(b) and is_permutation(a, b, _is_same_piece)
 
 
 def _is_same_piece(a: Piece, b: Piece) -> bool:
@@ -54,7 +44,6 @@ def _is_same_piece(a: Piece, b: Piece) -> bool:
 
 
 def _measure(end: Node) -> Number:
-    """Returns an end as a number to order pieces by."""
     evaluator = Evaluator(60, {})
     try:
         value = evaluator.approximate(evaluator.evaluate(end))
@@ -66,7 +55,7 @@ def _measure(end: Node) -> Number:
 
 
 def _merge(pieces: list[Piece]) -> list[Piece]:
-    """Returns pieces in order and joined where they touch; as they are where an end holds a symbol."""
+    """Returns pieces in order, and joined where they touch; unchanged if an end contains a symbol."""
     if any(list_symbols(end) for piece in pieces for end in (piece[0], piece[2])):
         return pieces
     measured = sorted(((_measure(piece[0]), not piece[1], _measure(piece[2]), piece) for piece in pieces), key=lambda x: x[:3])
@@ -85,7 +74,6 @@ def _merge(pieces: list[Piece]) -> list[Piece]:
 
 
 def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:
-    """Returns what is left of a set."""
     for low, low_closed, high, high_closed in removed:
         below, above = (EVERYTHING[0][0], False, low, not low_closed), (high, not high_closed, EVERYTHING[0][2], False)
         whole = [_intersect(piece, side) for piece in whole for side in (below, above)]

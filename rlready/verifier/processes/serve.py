@@ -48,7 +48,7 @@ def describe(reference: str) -> str:
         value = understand(reference)
     except Unreadable:
         return "text"
-    return "words" if getattr(value, "kind", "") == "word" else "value"
+    return "words" if value.kind == "word" else "value"
 
 
 def answer_question(kind: str, found: str, reference: str, seconds: float) -> str | bool | list[bool | str]:
