@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
-from rlready.verifier.equivalence.identity import is_proportional, is_same, is_solution, list_symbols, rename
+from rlready.verifier.equivalence.identity import count_decimals, is_proportional, is_same, is_solution, list_symbols, rename
 from rlready.verifier.equivalence.numbers import Evaluator, Undefined
 from rlready.verifier.equivalence.parts import Group, Value, has_symbols, is_interval, is_permutation, split
 from rlready.verifier.equivalence.reals import is_same_set, list_pieces
@@ -56,15 +56,12 @@ def approximates(value: Value, exact: Value) -> bool:
     node = value.args[0] if value.op == "neg" else value
     if node.op != "num":
         return is_same(value, exact)
-    decimals, scaled = 0, node.args[0]
-    while scaled.denominator != 1 and decimals < 50:
-        decimals, scaled = decimals + 1, scaled * 10
     evaluator = Evaluator(100, {})
     try:
         difference = evaluator.evaluate(Node("+", (value, Node("neg", (exact,)))))
     except Undefined:
         return False
-    return bool(abs(evaluator.approximate(difference)) * 10 ** max(decimals, 1) < 1)
+    return bool(abs(evaluator.approximate(difference)) * 10 ** max(count_decimals(node.args[0], 50), 1) < 1)
 
 
 def is_equal(a: Value, b: Value) -> bool:

@@ -47,10 +47,10 @@ def is_same_plain(a: Node, b: Node) -> bool:
 
 @lru_cache(4096)
 def understand(text: str) -> Value:
-    """Returns the value of an answer; raises Unreadable if it has none of the known forms, whatever else hostile text raises."""
+    """Returns the value of an answer; raises Unreadable if it has none of the known forms."""
     try:
         return normalise_value(read(text))
-    except Exception as error:
+    except Exception as error:  # hostile text may raise anything
         raise Unreadable from error
 
 

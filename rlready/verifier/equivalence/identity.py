@@ -1,7 +1,7 @@
-r"""Whether two expressions have the same value: exactly, or to as many digits as it takes, at random points of their symbols.
+"""Whether two expressions have the same value: exactly, or to as many digits as needed, at random points of their symbols.
 
-An identity of analytic functions that holds at some random points holds everywhere (but with a probability of about 0);
-where functions jump or have kinks, more points are drawn, also far from zero.
+An identity of analytic functions that holds at a few random points holds everywhere (with a probability of about 1). If
+functions jump or have kinks, more points are drawn, also far from zero.
 """
 
 import random
@@ -11,11 +11,11 @@ from fractions import Fraction
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
 from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Number, Undefined
 
-DIGITS = 50  # to begin with
-POINTS, TRIED = 3, 16  # points that must agree, of those that are tried where an expression may have no value
+DIGITS = 50  # in the first evaluation
+POINTS, TRIED = 3, 16  # points that must agree, and points that are tried, since an expression may be undefined at some
 POINTS_OF_KINKS, TRIED_OF_KINKS = 40, 120
 KINKS = {"floor", "ceil", "abs", "max", "min", "gcd", "lcm", "root"}
-LONGEST_DECIMAL = 30  # digits behind the point
+LONGEST_DECIMAL = 30  # digits after the point
 TRANSCENDENTAL = {"exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log"}
 
 
@@ -28,7 +28,7 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def list_symbols(node: Node) -> set[str]:
-    """Returns the names of the symbols that are free in an expression."""
+    """Returns the names of the free symbols of an expression."""
     if node.op == "sym":
         return {node.args[0]}
     found = set().union(*(list_symbols(argument) for argument in node.args if isinstance(argument, Node)))
@@ -40,18 +40,23 @@ def has_kinks(node: Node) -> bool:
     return any(part.op == "call" and part.args[0] in KINKS - {"root"} and list_symbols(part) for part in walk(node))
 
 
+def substitute(node: Node, values: dict[str, Node]) -> Node:
+    """Returns an expression with values in the place of symbols."""
+    if node.op == "sym":
+        return values.get(node.args[0], node)
+    return Node(node.op, tuple(substitute(part, values) if isinstance(part, Node) else part for part in node.args))
+
+
 def rename(node: Node, names: dict[str, str]) -> Node:
     """Returns an expression with other names for symbols."""
-    if node.op == "sym":
-        return Node("sym", (names.get(node.args[0], node.args[0]),))
-    return Node(node.op, tuple(rename(part, names) if isinstance(part, Node) else part for part in node.args))
+    return substitute(node, {old: Node("sym", (new,)) for old, new in names.items()})
 
 
 def is_same(a: Node, b: Node) -> bool:
     """Returns True if two expressions have the same value wherever both have one.
 
-    A decimal number of six digits and more stands for any value that rounds to it; a logarithm without a base for the
-    natural or the common one; the constant of an integral may be `c` or `C`.
+    A decimal number of at least six digits equals any value that rounds to it; a logarithm without a base is the natural or
+    the common one; the constant of an integral may be `c` or `C`.
     """
     for rounded, exact in ((find_rounded(a), b), (find_rounded(b), a)):
         if rounded and not find_rounded(exact):
@@ -64,24 +69,26 @@ def is_same(a: Node, b: Node) -> bool:
 
 
 def find_rounded(node: Node) -> tuple[Fraction, int] | None:
-    """Returns (value, decimals) of a decimal long enough to stand for any value that rounds to it, or None."""
+    """Returns (value, decimals) of a decimal that is long enough to equal any value that rounds to it, or None."""
     if node.op == "neg" and (found := find_rounded(node.args[0])):
         return -found[0], found[1]
     return node.args if node.op == "num" and node.args[1] is not None else None
 
 
+def count_decimals(value: Fraction, most: int) -> int:
+    """Returns the number of decimals of a number, at most `most`."""
+    return next((decimals for decimals in range(most) if (value * 10**decimals).denominator == 1), most)
+
+
 def is_rounded_from(reference: Node, exact: Node, least_decimals: int) -> bool:
-    """Returns True if a decimal number of three digits at least is a value, which no decimal number is, rounded."""
+    """Returns True if a decimal number of at least three digits is a rounded value that is not a finite decimal."""
     negative = reference.op == "neg"
     node = reference.args[0] if negative else reference
     if node.op != "num" or list_symbols(exact):
         return False
-    value, decimals = node.args[0], 0
-    while (value * 10**decimals).denominator != 1:
-        decimals += 1
-        if decimals > LONGEST_DECIMAL:
-            return False
-    if decimals < least_decimals or value * 10**decimals < 100:
+    value = node.args[0]
+    decimals = count_decimals(value, LONGEST_DECIMAL + 1)
+    if not least_decimals <= decimals <= LONGEST_DECIMAL or value * 10**decimals < 100:
         return False
     try:
         number = Evaluator(DIGITS, {}).evaluate(exact)
@@ -128,9 +135,9 @@ def _is_same_at_points(a: Node, b: Node, base: str) -> bool:
 
 
 def draw_points(symbols: list[str], nodes: list[Node], number: int) -> Iterator[dict[str, Fraction]]:
-    """Yields points: small and positive, of either sign, below one, and as far out as the numbers in the expressions.
+    """Yields points: small positive ones, of either sign, below one, and as far out as the numbers in the expressions.
 
-    Where a symbol limits a sum, it is a positive integer.
+    A symbol that limits a sum is a positive integer.
     """
     limits = [part.args[place] for part in nodes if part.op in ("sum", "prod") for place in (1, 2)]
     counts = set().union(*map(list_symbols, limits))
@@ -146,10 +153,7 @@ def draw_points(symbols: list[str], nodes: list[Node], number: int) -> Iterator[
 
 
 def _is_same_at(a: Node, b: Node, point: dict[str, Fraction], real: bool, base: str) -> bool:
-    """Compares two expressions at a point, with twice the digits a second time.
-
-    What is left of zero by rounding shrinks with the digits, what differs does not.
-    """
+    """Compares two expressions at a point, twice: with more digits a difference by rounding shrinks, a true one does not."""
     digits = DIGITS
     differences: list[tuple[Number, Number]] = []
     while len(differences) < 2:
@@ -164,8 +168,7 @@ def _is_same_at(a: Node, b: Node, point: dict[str, Fraction], real: bool, base: 
             digits = evaluator.needed
             if digits > MOST_DIGITS:
                 raise Unreadable("more digits than are computed")
-            differences = []
-            # A term that is lost again is what rounding leaves of zero.
+            # A term that is lost again is zero but for rounding.
             evaluator = Evaluator(digits, point, real, base)
             x, y = (evaluator.approximate(evaluator.evaluate(node)) for node in (a, b))
         differences.append((abs(x - y), max(abs(x), abs(y))))
@@ -189,11 +192,9 @@ def is_proportional(a: Node, b: Node, positive: bool) -> bool:
             continue
         if ratio == 0 or (positive and not ratio > 0):
             return False
-        if first is not None and abs(evaluator.approximate(evaluator.divide(ratio, first)) - 1) > evaluator.math.mpf(10) ** -(
-            3 * DIGITS
-        ):
-            return False
         first, agreed = (ratio if first is None else first), agreed + 1
+        if abs(evaluator.approximate(evaluator.divide(ratio, first)) - 1) > evaluator.math.mpf(10) ** (-3 * DIGITS):
+            return False
         if agreed == POINTS or not symbols:
             return True
     return False
@@ -201,33 +202,23 @@ def is_proportional(a: Node, b: Node, positive: bool) -> bool:
 
 def is_solution(left: Node, right: Node, name: str, value: Node) -> bool:
     """Returns True if an equation, linear in a symbol, holds where the symbol has a value, and only there."""
-    holds, holds_at_zero = (is_same(_put(left, name, put), _put(right, name, put)) for put in (value, make_number("0")))
+    values = ({name: value}, {name: make_number("0")})
+    holds, holds_at_zero = (is_same(substitute(left, one), substitute(right, one)) for one in values)
     return holds and not holds_at_zero and _is_linear(Node("+", (left, Node("neg", (right,)))), name)
 
 
 def _match_constants(a: Node, b: Node) -> dict[str, str]:
-    """Returns how to rename the constants of an integral (`c`, `C_1`) in one expression as the other writes them, if so.
-
-    Only where each is one beside a function of something else: a term for itself, or times such a function.
-    """
+    """Returns the other spelling of an integral's constants (`c`, `C_1`), if they are linear beside functions of something."""
     ours, theirs = list_symbols(a) - list_symbols(b), list_symbols(b) - list_symbols(a)
     names = {name: name.swapcase() if len(name) == 1 else name[0].swapcase() + name[1:] for name in ours}
     if not ours or set(names.values()) != theirs or any(name[0] not in "cC" for name in ours):
         return {}
     others = list_symbols(a) - ours
     functions = [part for part in walk(a) if (part.op == "call" and part.args[0] in TRANSCENDENTAL) or part.op == "^"]
-    if not any(list_symbols(part) & others for part in functions):
-        return {}
-    linear = all(_is_linear(a, name) for name in ours)
-    return names if linear else {}
+    beside = any(list_symbols(part) & others for part in functions)
+    return names if beside and all(_is_linear(a, name) for name in ours) else {}
 
 
 def _is_linear(node: Node, name: str) -> bool:
-    zero, one, two = (_put(node, name, make_number(number)) for number in "012")
+    zero, one, two = (substitute(node, {name: make_number(number)}) for number in "012")
     return _is_same_at_points(Node("+", (zero, two)), Node("*", (make_number("2"), one)), "e")
-
-
-def _put(node: Node, name: str, value: Node) -> Node:
-    if node.op == "sym" and node.args[0] == name:
-        return value
-    return Node(node.op, tuple(_put(part, name, value) if isinstance(part, Node) else part for part in node.args))

@@ -1,4 +1,4 @@
-r"""Names of quantities, such as `x`, `AB`, `P(X=2)`, `f(x)` or `Area of ABC`."""
+"""Names of quantities, such as `x`, `AB`, `P(X=2)`, `f(x)` or `Area of ABC`."""
 
 import itertools
 import re
@@ -9,13 +9,12 @@ from rlready.verifier.equivalence.tokens import FUNCTIONS
 HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
 IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
-
 LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
 UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
 
 
 def is_name(tokens: list[str]) -> bool:
-    """Returns True if tokens name a quantity, as in `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and compute none."""
+    """Returns True if tokens name a quantity, such as `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and do not compute one."""
     if not tokens:
         return False
     if len(tokens) == 1:
@@ -25,7 +24,7 @@ def is_name(tokens: list[str]) -> bool:
     previous = ""
     for place, token in enumerate(tokens):
         if token == "(":
-            opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in ("\\Pr", *IN_NAMES))
+            opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in IN_NAMES)
         elif token == ")" and opened:
             opened.pop()
         elif token[0].isdigit():
@@ -45,7 +44,7 @@ def is_name(tokens: list[str]) -> bool:
 
 
 def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
-    r"""Returns True if a name computes something of one unknown, so that its equation is not solved yet: `\sqrt{x}`, `-x`."""
+    r"""Returns True if a name computes something from one unknown, so that its equation is not solved: `\sqrt{x}`, `-x`."""
     (letter, *others) = letters
     applied = (letter, "(") in itertools.pairwise(tokens)
     if others or applied or len(letter) > 1 or not letter.islower():
@@ -58,7 +57,7 @@ def _names(token: str) -> bool:
 
 
 def is_expression(name: list[str]) -> bool:
-    """Returns True if a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, but not `x`, `AB`, `f(x)` or `a/b`."""
+    """Returns True if a name may be one side of a curve's equation: `x+y`, `xy`, `x^2`, not `x`, `AB`, `f(x)` or `a/b`."""
     depth, outside = 0, []
     for token in name:
         depth += (token in "([{") - (token in ")]}")
@@ -71,7 +70,7 @@ def is_expression(name: list[str]) -> bool:
 
 
 def parse_name(name: list[str]) -> Node | None:
-    """Returns a name as an expression, unless it is that of a function or words."""
+    """Returns a name as an expression, or None if it is words or the name of a function."""
     try:
         return None if "(" in name else parse(name)
     except Unreadable:
@@ -79,18 +78,13 @@ def parse_name(name: list[str]) -> Node | None:
 
 
 def write_name(name: list[str]) -> str:
-    r"""Returns a name as text; a segment is its length, however it is written: `|AB|`, `\overline{AB}`; so is `m\angle A`."""
+    r"""Returns a name as text; segments and angles are their size, however written: `|AB|`, `\overline{AB}`, `m\angle A`."""
     return LENGTH.sub("", "".join(name).replace('"', ""))
 
 
 def split_name(name: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Returns the function and its variables of a name such as `f(x)`, or the name and none."""
-    if (
-        len(name) > 3
-        and name[1] == "("
-        and name[-1] == ")"
-        and all(part.isalpha() for part in name[2:-1:2])
-        and set(name[3:-1:2]) <= {","}
-    ):
-        return name[0], tuple(name[2:-1:2])
+    """Returns the function and the variables of a name such as `f(x)`, or the name and no variables."""
+    variables, commas = tuple(name[2:-1:2]), name[3:-1:2]
+    if variables and name[1] == "(" and name[-1] == ")" and "".join(variables).isalpha() and set(commas) <= {","}:
+        return name[0], variables
     return "".join(name).replace('"', ""), ()

@@ -1,18 +1,17 @@
-r"""The value of an expression at one point of its symbols: a fraction where possible, else a number of many digits.
+"""The value of an expression at one point of its symbols: a fraction if possible, else a number of many digits.
 
-Nothing here is unbounded: powers, factorials, sums and digits have limits, beyond which an expression is `Unreadable`.
+Everything is bounded: beyond the limits of powers, factorials, sums and digits an expression is `Unreadable`.
 """
 
+import functools
 import math
 import random
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from rlready.verifier.equivalence.expression import Node, Unreadable
 
-Number: TypeAlias = Any  # a Fraction, or mpmath's mpf or mpc, for which there are no types
-
+Number: TypeAlias = Any  # a Fraction, or mpmath's mpf or mpc, which have no types
 MOST_BITS = 60_000  # of an exact power
 LARGEST_FRACTION = 400_000  # bits of an exact sum, product or quotient
 MOST_DIGITS = 6_000  # of a number that is not exact
@@ -21,25 +20,15 @@ MOST_COUNT = 5_000  # whose factorial is computed exactly
 LARGEST_EXPONENT = 10**6
 LARGEST_RESULT = 10**7  # bits before the point
 SLOW_DIGITS = 2_000  # to which a factorial of no integer is computed
-TRIGONOMETRIC = {"sin", "cos", "tan", "cot", "sec", "csc"}
-NAMES = {
-    "cis": "expj",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arccot": "acot",
-    "arcsec": "asec",
-    "arccsc": "acsc",
-}
 
 
 class Undefined(Exception):
-    """An expression has no value at a point: a division by zero, or a result that is not real where only reals count."""
+    """An expression has no value at a point: a division by zero, or a result that is not real although it has to be."""
 
 
-@lru_cache(1)
+@functools.cache
 def open_context() -> Any:
-    """Returns mpmath's numbers, apart from those that sympy uses and not loaded where nothing needs them."""
+    """Returns an mpmath context of our own, since sympy changes the global one; imported only when needed."""
     import mpmath
 
     return mpmath.MPContext()
@@ -49,33 +38,21 @@ class Evaluator:
     """Computes expressions at one point.
 
     Attributes:
-        digits: To which numbers that are not exact are computed.
-        needed: Digits that would show every term that was lost beside a larger one, and every exact number whole.
+        digits: Number of digits of numbers that are not exact.
+        point: Value of each symbol.
+        real: Whether a result that is not real is `Undefined`.
+        base: Base of a logarithm written without one: `e` or `10`.
+        needed: Number of digits that would show every term that was lost in a sum, and every exact number in full.
     """
 
     def __init__(self, digits: int, point: dict[str, Fraction], real: bool = False, base: str = "e"):
-        """Sets the point.
-
-        Args:
-            digits: To which numbers that are not exact are computed.
-            point: Value of each symbol.
-            real: Whether a result that is not real is `Undefined`.
-            base: That of a logarithm written without one: `e` or `10`.
-        """
         self.math = open_context()
         self.math.dps = self.digits = self.needed = digits
         self.point: dict[str, Number] = dict(point)
-        self.real = real
-        self.base = base
-        self.terms = 0
+        self.real, self.base, self.terms = real, base, 0
 
     def evaluate(self, node: Node) -> Number:
-        """Returns a Fraction, mpf or mpc.
-
-        Raises:
-            Undefined: If there is none.
-            Unreadable: If it is too large, or of a kind that is not known.
-        """
+        """Returns a Fraction, mpf or mpc; raises Undefined if there is none, Unreadable if it is too large or unknown."""
         match node.op:
             case "num":
                 return node.args[0]
@@ -88,10 +65,7 @@ class Evaluator:
             case "deg":
                 return self._multiply(self.evaluate(node.args[0]), self.math.pi / 180)
             case "+":
-                value = self.evaluate(node.args[0])
-                for term in node.args[1:]:
-                    value = self._add(value, self.evaluate(term))
-                return value
+                return functools.reduce(self._add, map(self.evaluate, node.args))
             case "*":
                 return self._multiply(*map(self.evaluate, node.args))
             case "/":
@@ -103,7 +77,7 @@ class Evaluator:
         return self._accumulate(node)
 
     def approximate(self, number: Number) -> Number:
-        """Returns a number as one of `digits` digits, and notes how many an exact one would need."""
+        """Returns a number rounded to `digits` digits, and updates `needed`."""
         if not isinstance(number, Fraction):
             return number
         size = max(number.numerator.bit_length(), number.denominator.bit_length())
@@ -123,11 +97,9 @@ class Evaluator:
         return value
 
     def _get_constant(self, name: str) -> Number:
-        if name == "inf":
-            return self.math.inf
         if name == "base":
             return Fraction(10) if self.base == "10" else +self.math.e
-        return {"pi": +self.math.pi, "e": +self.math.e, "i": self.math.mpc(0, 1)}[name]
+        return self.math.mpc(0, 1) if name == "i" else +getattr(self.math, name)
 
     def _add(self, a: Number, b: Number) -> Number:
         if isinstance(a, Fraction) and isinstance(b, Fraction):
@@ -152,7 +124,7 @@ class Evaluator:
         return a * b
 
     def divide(self, a: Number, b: Number) -> Number:
-        """Returns a quotient; raises Undefined where there is none."""
+        """Returns a quotient; raises Undefined if the divisor is 0."""
         if b == 0:
             raise Undefined
         if isinstance(a, Fraction) and isinstance(b, Fraction):
@@ -205,26 +177,23 @@ class Evaluator:
             up, down = self.math.exp(value), self.math.exp(-value)
             signs = (self._add(up, -down), self._add(up, down))
             return self.divide(*signs) if name == "tanh" else self.divide(*signs[::-1])
-        return getattr(self.math, NAMES.get(name, name))(value)
+        return getattr(self.math, "expj" if name == "cis" else name.replace("arc", "a"))(value)
 
     def _take_root(self, value: Number, degree: Number) -> Number:
         if not isinstance(degree, Fraction) or degree == 0:
             return self._power(value, self.divide(Fraction(1), degree))
-        if isinstance(value, Fraction) and value < 0 and degree % 2 == 1:
-            return -self._power(-value, 1 / degree)
-        if not isinstance(value, Fraction | self.math.mpc) and value < 0 and degree % 2 == 1:
+        if not isinstance(value, self.math.mpc) and value < 0 and degree % 2 == 1:
             return -self._power(-value, 1 / degree)
         return self._power(value, 1 / degree)
 
     def _round(self, value: Number, name: str) -> Fraction:
-        if not isinstance(value, Fraction):
-            if isinstance(value, self.math.mpc) or self.math.mag(value) > self.digits:
-                raise Unreadable("the floor of such a number")
-            nearest = self.math.nint(value)
-            if abs(value - nearest) < self.math.mpf(10) ** (-self.digits // 2):
-                return Fraction(int(nearest))
-            return Fraction(int(self.math.floor(value) if name == "floor" else self.math.ceil(value)))
-        return Fraction(math.floor(value) if name == "floor" else math.ceil(value))
+        if isinstance(value, Fraction):
+            return Fraction(getattr(math, name)(value))
+        if isinstance(value, self.math.mpc) or self.math.mag(value) > self.digits:
+            raise Unreadable("the floor of such a number")
+        nearest = self.math.nint(value)
+        close = abs(value - nearest) < self.math.mpf(10) ** (-self.digits // 2)
+        return Fraction(int(nearest if close else getattr(self.math, name)(value)))
 
     def _factorial(self, value: Number) -> Number:
         if is_count(value):
@@ -248,13 +217,13 @@ class Evaluator:
             if name in ("gcd", "lcm") or any(isinstance(value, self.math.mpc) for value in values):
                 raise Unreadable(name)
         if name in ("max", "min"):
-            return {"max": max, "min": min}[name](values)
+            return max(values) if name == "max" else min(values)
         if any(value.denominator != 1 for value in values):
             raise Unreadable(name)
-        return Fraction({"gcd": math.gcd, "lcm": math.lcm}[name](*map(int, values)))
+        return Fraction(getattr(math, name)(*map(int, values)))
 
     def _call_unknown(self, name: str, values: list[Number]) -> Number:
-        """Returns the value of a function that nothing is known of: one that differs for other names and arguments."""
+        """Returns a value for an unknown function, which differs for other names and arguments."""
         draw = random.Random(f"{name} {len(values)}")
         total = Fraction(draw.randint(1, 999), 1000)
         for value in values:
@@ -263,7 +232,7 @@ class Evaluator:
         return total
 
     def _accumulate(self, node: Node) -> Number:
-        """Returns a sum or product over integers; over others, a value that only the same limits and terms have."""
+        """Returns a sum or product over integers; with other limits, a value that only the same limits and terms have."""
         variable, first, last, term = node.args
         low, high = self.evaluate(first), self.evaluate(last)
         outside = self.point.get(variable)
@@ -271,11 +240,10 @@ class Evaluator:
             self.terms += max(0, int(high - low) + 1)
             if self.terms > MOST_TERMS:
                 raise Unreadable("a sum too long")
-            total = Fraction(node.op == "prod")
+            total, combine = Fraction(node.op == "prod"), self._multiply if node.op == "prod" else self._add
             for index in range(int(low), int(high) + 1):
                 self.point[variable] = Fraction(index)
-                value = self.evaluate(term)
-                total = self._multiply(total, value) if node.op == "prod" else self._add(total, value)
+                total = combine(total, self.evaluate(term))
         else:
             draw, terms = random.Random(node.op), [low, Fraction(7, 5) if high == self.math.inf else high]
             for _ in range(3):
@@ -287,7 +255,7 @@ class Evaluator:
 
 
 def limit_size(value: Fraction) -> Fraction:
-    """Returns a fraction, or raises Unreadable for one of too many digits."""
+    """Returns a fraction, or raises Unreadable if it has too many digits."""
     if value.numerator.bit_length() + value.denominator.bit_length() > LARGEST_FRACTION:
         raise Unreadable("a fraction too large")
     return value
@@ -299,21 +267,17 @@ def is_count(value: Number) -> bool:
 
 
 def find_root(value: Fraction, degree: int) -> Fraction | None:
-    """Returns the root of a positive fraction where that is a fraction, or None."""
-    parts = []
-    for part in (value.numerator, value.denominator):
-        if part.bit_length() > MOST_BITS:
-            return None
-        root = math.isqrt(part) if degree == 2 else round_root(part, degree)
-        if root**degree != part:
-            return None
-        parts.append(root)
-    return Fraction(*parts)
+    """Returns the root of a positive fraction if that is a fraction, or None."""
+    parts = (value.numerator, value.denominator)
+    if max(map(int.bit_length, parts)) > MOST_BITS:
+        return None
+    roots = [_round_root(part, degree) for part in parts]
+    return Fraction(*roots) if all(root**degree == part for root, part in zip(roots, parts, strict=True)) else None
 
 
-def round_root(number: int, degree: int) -> int:
+def _round_root(number: int, degree: int) -> int:
     """Returns the largest integer whose power is at most a positive number, by Newton's method."""
-    root = 1 << -(-number.bit_length() // degree)
+    root = math.isqrt(number) if degree == 2 else 1 << -(-number.bit_length() // degree)
     while (closer := ((degree - 1) * root + number // root ** (degree - 1)) // degree) < root:
         root = closer
     return root

@@ -1,7 +1,8 @@
-r"""Reads the tokens of an answer: numbers, lists, sets, intervals, equations, matrices, quantities with a unit, and words."""
+r"""Reads an answer: numbers, lists, sets, intervals, equations, matrices, quantities with a unit, and words."""
 
 import itertools
 import re
+from collections.abc import Iterable
 
 from rlready.verifier.equivalence.expression import Node, Unreadable, parse
 from rlready.verifier.equivalence.identity import list_symbols
@@ -28,7 +29,7 @@ EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 INTEGER = re.compile(r"(?:for|where|with) (?:(?:any|some|every|all|an)? ?integers? ([a-z])|([a-z]) (?:is )?an integer)")
-# The letter of an option before its value: surely one in text, with a lone bracket or a colon, maybe a factor otherwise.
+# The letter of an option before its value: certain in text, with a single bracket or a colon; else it may be a factor.
 OPTION = re.compile(
     rf"\s*(?:\\(?:text|math)\w*\s*\{{\s*(?:\(?[A-Ja-j]\)|[A-J][.:])\s*(\}})?|[A-Ja-j]\)|[A-J][.:](?={SPACE.pattern}))"
     rf"(?:{SPACE.pattern})*(?!or\b|and\b|[\s}}]|[A-J]\W*$)(.+)",
@@ -45,20 +46,13 @@ MOST_PARTS = 64  # of a list
 
 
 def read(text: str) -> Value:
-    """Reads an answer.
-
-    Returns:
-        A Node or a Group.
-
-    Raises:
-        Unreadable: If it is none of the forms known here.
-    """
+    """Reads an answer; raises Unreadable if it has none of the known forms."""
     if option := OPTION.fullmatch(text):
         inside = "\\text{" if option[0].lstrip().startswith("\\") and not option[1] else ""
         return read(inside + option[2])
     if label := LABEL.fullmatch(text):
         value = read(label[1])
-        if not (isinstance(value, Node) or value.kind == "unit") or has_symbols(value):
+        if value.kind not in ("number", "unit") or has_symbols(value):
             raise Unreadable("a label or a factor")
         return value
     if moment := read_moment(text):
@@ -66,7 +60,7 @@ def read(text: str) -> Value:
     tokens = tokenize(text)
     if not tokens:
         raise Unreadable("nothing")
-    tokens = _cut_opening(tokens)
+    tokens = _strip_opening(tokens)
     if "\\in" in tokens and len(split(tokens, JOINERS)) == 1:
         sides = split(tokens, ("\\in",))
         if len(sides) == 2 and all(token.lstrip("@").isalpha() or token in "(,)" for token in sides[0]):
@@ -74,11 +68,11 @@ def read(text: str) -> Value:
     return read_tokens(tokens)
 
 
-def _cut_opening(tokens: list[str]) -> list[str]:
-    r"""Returns tokens without what leads to an answer: `\therefore`, `so`, `The answer is`."""
+def _strip_opening(tokens: list[str]) -> list[str]:
+    r"""Returns tokens without an introduction: `\therefore`, `so`, `The answer is`."""
     while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall") and tokens[1:]:
         tokens = tokens[1:]
-    words = list(itertools.takewhile(lambda token: token[0] == '"', tokens))
+    words = itertools.takewhile(lambda token: token[0] == '"', tokens)
     opening = OPENING.match(" ".join(words).replace('"', "").lower())
     cut = len(opening[0].split()) if opening else 0
     while cut and tokens[cut : cut + 1] in ([","], [":"]):
@@ -100,9 +94,9 @@ def read_tokens(tokens: list[str]) -> Value:
         return Group("minus", (whole, left_out if isinstance(left_out, Group) else Group("set", (left_out,))))
     if condition := _find_condition(tokens):
         return Group("list", (read_tokens(tokens[: condition[0]]), read_tokens(condition[1])))
-    if not {"\\pm", "\\mp"}.isdisjoint(_cut_sets(tokens) if "=" in tokens else tokens):
+    if not {"\\pm", "\\mp"}.isdisjoint(_strip_sets(tokens) if "=" in tokens else tokens):
         return _read_signs(tokens)
-    tokens = _cut_clause(tokens)
+    tokens = _strip_clause(tokens)
     if tokens[0] == "\\approx" and len(tokens) > 1:
         tokens = tokens[1:]
     if len(sides := split(tokens, RELATIONS)) > 1:
@@ -127,7 +121,7 @@ def _unwrap(tokens: list[str]) -> list[str]:
 
 
 def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
-    """Reads what commas, semicolons, `and` and `or` separate; intervals and inequalities with `or` are a union."""
+    """Reads parts between commas, semicolons, `and` and `or`; intervals and inequalities with `or` are a union."""
     parts = [part for part in parts if part]
     if not parts or len(parts) > MOST_PARTS:
         raise Unreadable("a list")
@@ -137,36 +131,31 @@ def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
     marks = set(list_marks(tokens, JOINERS))
     if '"or' in marks and marks <= {'"or', ","} and any(is_interval(value) for value in values):
         return Group("union", tuple(values))
-    if parts[0][1:] == ["\\in", "@mathbb R"] and marks == {","} and all(map(_is_reals, values[1:])):
+    kinds = [value.kind for value in values]
+    if parts[0][1:] == ["\\in", "@mathbb R"] and marks == {","} and set(kinds[1:]) <= {"reals"}:
         return Group("common", tuple(values[1:]))
-    if (marks == {'"and'} or (marks == {","} and "\\ne" in tokens)) and all(map(_is_reals, values)):
+    if (marks == {'"and'} or (marks == {","} and "\\ne" in tokens)) and set(kinds) == {"reals"}:
         return Group("common", tuple(values))
     return Group("list", tuple(flatten(values)))
 
 
-def _is_reals(value: Value) -> bool:
-    return isinstance(value, Group) and value.kind == "reals"
-
-
 def _read_signs(tokens: list[str]) -> Value:
-    """Reads an expression with `\\pm` as a list; the parts of a tuple take their signs each for itself."""
+    """Reads an expression with `\\pm` as a list; the parts of a tuple have independent signs."""
+    ways: Iterable[list[str]] = _choose_signs(tokens)
     if tokens[0] in OPEN and find_bracket(tokens) == len(tokens) - 1:
-        parts = split(tokens[1:-1], (",", ";"))
-        if len(parts) > 1 and tokens[0] != "\\{":
-            if sum("\\pm" in part for part in parts) > 5:
-                raise Unreadable("signs")
-            ways = itertools.product(*map(_choose_signs, parts))
-            joined = [[token for part in way for token in [",", *part]][1:] for way in ways]
-            values = tuple(read_tokens([tokens[0], *inner, tokens[-1]]) for inner in joined)
-            return Group("list", values) if len(values) > 1 else values[0]
         if tokens[0] == "\\{":
             return _read_single(tokens)
-    values = tuple(map(read_tokens, _choose_signs(tokens)))
+        if len(parts := split(tokens[1:-1], (",", ";"))) > 1:
+            if sum("\\pm" in part for part in parts) > 5:
+                raise Unreadable("signs")
+            chosen = itertools.product(*map(_choose_signs, parts))
+            ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
+    values = tuple(map(read_tokens, ways))
     return Group("list", values) if len(values) > 1 else values[0]
 
 
-def _cut_sets(tokens: list[str]) -> list[str]:
-    """Returns the tokens outside sets in braces, whose members have signs of their own."""
+def _strip_sets(tokens: list[str]) -> list[str]:
+    """Returns the tokens outside sets in braces, whose members have their own signs."""
     depths = itertools.accumulate((token == "\\{") - (token == "\\}") for token in tokens)
     return [token for token, depth in zip(tokens, depths, strict=True) if depth == 0]
 
@@ -181,8 +170,8 @@ def _choose_signs(tokens: list[str]) -> list[list[str]]:
     return [[sign.get(token, token) for token in tokens] for sign in signs]
 
 
-def _cut_clause(tokens: list[str]) -> list[str]:
-    """Returns tokens without `for all integers n` behind them; a clause that restricts the answer is none of these."""
+def _strip_clause(tokens: list[str]) -> list[str]:
+    """Returns tokens without a clause such as `for all integers n`, unless it restricts the answer."""
     for place, token in enumerate(tokens[1:], 1):
         general = token == '"for' and "".join(tokens[place + 1 : place + 2]) in ('"all', '"any', '"every')
         if general and not list_marks(tokens[place:], RELATIONS):
@@ -191,7 +180,7 @@ def _cut_clause(tokens: list[str]) -> list[str]:
 
 
 def _find_condition(tokens: list[str]) -> tuple[int, list[str]] | None:
-    """Returns where `(k \\in Z)`, `for k \\in Z`, `where k is an integer` or the like begins, and `k \\in Z`."""
+    """Returns the position of `(k \\in Z)`, `for k \\in Z`, `where k is an integer` or the like, and `k \\in Z`."""
     for place in range(1, len(tokens)):
         if tokens[place] in ('"for', '"where', '"with') and tokens[1:2] != ["("]:
             words = " ".join(token.lstrip('"') for token in tokens[place:])
@@ -233,7 +222,7 @@ def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
 
 
 def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | None:
-    """Returns the pieces (low, closed, high, closed) of the real line that an inequality for one variable leaves."""
+    """Returns the pieces (low, closed, high, closed) of the solution of an inequality, its variable at a place."""
     (low, _, high, _), closed = EVERYTHING[0], [mark == "≤" for mark in marks]
     if marks == ["≠"]:
         return (low, False, bounds[0], False), (bounds[0], False, high, False)
@@ -243,9 +232,9 @@ def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | No
 
 
 def _mirror(pieces: tuple) -> tuple:
-    """Returns the pieces that an inequality for an absolute value leaves."""
+    """Returns the pieces of the solution if the variable is an absolute value."""
     if len(pieces) > 1:
-        raise Unreadable("two absolute values that are left out")
+        raise Unreadable("two excluded absolute values")
     low, low_closed, high, high_closed = pieces[0]
     below, above = Node("neg", (high,)), Node("neg", (low,))
     if low == EVERYTHING[0][0]:
@@ -254,7 +243,7 @@ def _mirror(pieces: tuple) -> tuple:
 
 
 def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
-    """Reads `name = value`, `a = b = value` and equations; what they say is settled when they are compared."""
+    """Reads `name = value`, `a = b = value` and equations; `compare.normalise_value` gives their meaning."""
     if len(sides) == 2 and not is_name(sides[0]) and is_name(sides[1]):
         sides = sides[::-1]
     name = sides[0] if is_name(sides[0]) else None
@@ -299,12 +288,12 @@ def _read_single(tokens: list[str]) -> Value:
 
 
 def _read_set(inner: list[str]) -> Value:
-    r"""Reads what stands in braces: parts, or `x \mid condition`."""
+    r"""Reads the content of braces: parts, or `x \mid condition`."""
     for place in range(1, len(inner)):
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
             condition = inner[place + 1 :]
             members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
-            if isinstance(members, Group) and members.kind == "reals" and members.items[0] not in (None, inner[0]):
+            if members.kind == "reals" and members.items[0] not in (None, inner[0]):
                 raise Unreadable("a condition for another letter")
             return members
     if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
@@ -315,7 +304,7 @@ def _read_set(inner: list[str]) -> Value:
 
 
 def _read_environment(tokens: list[str]) -> Group:
-    """Reads a matrix, or the lines of `cases` and `aligned` without conditions beside them as a list."""
+    """Reads a matrix, or the lines of `cases` and `aligned` without conditions as a list."""
     name = tokens[2].strip('"') if len(tokens) > 6 else ""
     if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
         return _read_matrix(tokens)
@@ -341,7 +330,6 @@ def _read_matrix(tokens: list[str]) -> Group:
     if tokens[-4:] != ["\\end", "{", tokens[2], "}"]:
         raise Unreadable("an environment that does not end")
     body = tokens[4:-4]
-    if name == "array":
-        body = body[find_bracket(body) + 1 :]
+    body = body[find_bracket(body) + 1 :] if name == "array" else body
     rows = [row for row in split(body, ("\\\\",)) if row]
     return Group("matrix", tuple(Group("row", tuple(map(parse, split(row, ("&",))))) for row in rows))

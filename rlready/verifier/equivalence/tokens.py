@@ -1,7 +1,7 @@
 r"""LaTeX and plain text as tokens: numbers, letters, commands, and words.
 
 A token is a string. Words of upright or plain text begin with `"`, single upright letters that may be a unit with a grave
-accent, and symbols of more than one sign with `@`: `x_{0}`, `\dot x` and `f'` are `@x_0`, `@dot x` and `@f'`.
+accent, and symbols of several characters with `@`: `x_{0}`, `\dot x` and `f'` are `@x_0`, `@dot x` and `@f'`.
 """
 
 import re
@@ -10,7 +10,7 @@ from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
 from rlready.verifier.equivalence.units import COUNTS, LETTERS, NO_UNIT_IF_BARE, SCALES, find_unit
 
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?|\.\d+(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?"
-# A comma between digits belongs to the number where three follow and no bracket or comma says that it is a list.
+# A comma between digits belongs to the number if three follow and no bracket or comma marks a list.
 GROUPED = r"(?<![\d.,(\[{])[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,)\]}])|(?<=\{)[1-9]\d{0,2}(?:,\d{3})+(?=\})"
 PIECE = re.compile(
     rf"(?P<text>{TEXT.pattern.replace('([^{}]*)', '(?:[^{}]|{[^{}]*})*')})|(?P<space>{SPACE.pattern})+"
@@ -18,32 +18,26 @@ PIECE = re.compile(
     re.DOTALL | re.ASCII,
 )
 INSIDE = re.compile(r"\\[a-zA-Z]+|[A-Za-zΩμ元]+(?:[-'][A-Za-z]+)*|\d+(?:\.\d+)?|\S", re.ASCII)
-FUNCTIONS = set(
-    re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh coth exp ln log lg sqrt arcsin arccos arctan arccot cis")
-)
-FUNCTIONS |= {"arcsec", "arccsc"}
+FUNCTIONS = set(re.findall(r"\w+", "sin cos tan cot sec csc sinh cosh tanh coth exp ln log lg sqrt cis"))
+FUNCTIONS |= {f"arc{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
 COMMANDS = FUNCTIONS | {"pi", "infty", "max", "min", "gcd", "lcm"}
-SPELLED = {"infinity": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan"} | {
-    name: f"\\{name}" for name in COMMANDS
-}
+SPELLED = {name: f"\\{name}" for name in COMMANDS}
+SPELLED |= {"infinity": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan": "\\arctan"}
+SPELLED_IN_TEXT = FUNCTIONS | {"max", "min", "gcd", "lcm"}
 JOINERS = {"or", "and"}
 ENDS = {"1": "st", "2": "nd", "3": "rd"}
 ORDINALS = {"st", "nd", "rd", "th"}
 ACCENTS = {f"\\{name}" for name in re.findall(r"\w+", "dot ddot hat bar vec tilde overline underline overset")}
 ALPHABETS = {"\\mathcal", "\\mathbb", "\\mathscr", "\\mathfrak"}
-SETS = ("R", "Z", "N", "Q", "C")  # behind a sign of membership
-GREEK = {
-    f"\\{name}"
-    for name in re.findall(
-        r"\w+",
-        """
-    alpha beta gamma Gamma delta Delta epsilon zeta eta theta Theta iota kappa lambda Lambda mu nu xi Xi rho sigma Sigma
-    tau upsilon phi Phi chi psi Psi omega Omega ell hbar nabla angle triangle odot oplus prime partial imath jmath Re Im
-    star""",
-    )
-}
+SETS = ("R", "Z", "N", "Q", "C")  # after a sign of membership
+LETTER_NAMES = r"""
+\alpha \beta \gamma \Gamma \delta \Delta \epsilon \zeta \eta \theta \Theta \iota \kappa \lambda \Lambda \mu \nu \xi \Xi \rho
+\sigma \Sigma \tau \upsilon \phi \Phi \chi \psi \Psi \omega \Omega \ell \hbar \nabla \angle \triangle \odot \oplus \prime
+\partial \imath \jmath \Re \Im \star"""
+GREEK = set(LETTER_NAMES.split())
+DERIVATIVE = re.compile(r"(?:d|partial)(?:\^\d)?(?:[A-Za-z]|[a-z]+)?/(?:d|partial)(?:[A-Za-z]|[a-z]+)(?:\^\d)?")
 PROSE = re.compile(r"[A-Za-z][A-Za-z'\s.,;:!?-]*")
-ALONE = {"(": ")", "[": "]", "{": "}"}
+TEXT_BODY = re.compile(r"\\(?:text|mathrm)\s*\{")
 
 
 def tokenize(text: str) -> list[str]:
@@ -70,9 +64,6 @@ def tokenize(text: str) -> list[str]:
     return _merge(tokens)
 
 
-TEXT_BODY = re.compile(r"\\(?:text|mathrm)\s*\{")
-
-
 def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
     """Returns the tokens of upright text: numbers and signs as elsewhere, words as words."""
     inner = body.strip(" ~")
@@ -90,11 +81,7 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
     tokens = []
     for piece in INSIDE.findall(SPACE.sub(" ", inner)):
         minutes = piece == "min" and before and _ends_value(before[-1])
-        if (
-            piece in FUNCTIONS
-            or (piece in ("max", "min", "gcd", "lcm") and not minutes)
-            or (piece[0] == "\\" and len(piece) > 1)
-        ):
+        if (piece in SPELLED_IN_TEXT and not minutes) or (piece[0] == "\\" and len(piece) > 1):
             tokens.append(SPELLED.get(piece, piece))
         elif tokens and ((piece == "." and tokens[-1][0] == '"') or (piece in ORDINALS and _is_ordinal(tokens[-1], piece))):
             continue
@@ -102,9 +89,8 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
             tokens.append(f'"{piece}' if len(piece) > 1 or piece in LETTERS or piece == "a" else piece)
         else:
             tokens.append(piece)
-    if len(before) and before[-1][0].isdigit() and tokens[:1] and tokens[0][1:] in ORDINALS:
-        return tokens[1:] if _is_ordinal(before[-1], tokens[0][1:]) else tokens
-    return tokens
+    ordinal = before and tokens and _is_ordinal(before[-1], tokens[0][1:])
+    return tokens[1:] if ordinal else tokens
 
 
 def _ends_value(token: str) -> bool:
@@ -117,7 +103,7 @@ def _is_ordinal(number: str, end: str) -> bool:
 
 
 def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str) -> list[str]:
-    """Returns the tokens of letters in a row: a function, a unit, a word, or letters each for itself."""
+    """Returns the tokens of a run of letters: a function, a unit, a word, or single letters."""
     last = before[-1] if before else ""
     if run in SPELLED:
         return [SPELLED[run]]
@@ -137,15 +123,14 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
             return [f'"{run}']
     if last[:1] == '"' and (find_unit(run) or run.lower() in COUNTS) and len(run) > 1:
         return [f'"{run}']
-    if len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":")):
-        return [f'"{run}']
-    if len(run) == 2 and spaced and run.islower() and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on"):
+    word = len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
+    if word or (spaced and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on")):
         return [f'"{run}']
     return list(run)
 
 
-def find_close(tokens: list[str], start: int) -> int:
-    """Returns the place of the bracket that closes the one at `start`, or the number of tokens where none does."""
+def _find_close(tokens: list[str], start: int) -> int:
+    """Returns the position of the brace that closes the one at `start`, or the number of tokens if none does."""
     depth = 0
     for place in range(start, len(tokens)):
         depth += (tokens[place] == "{") - (tokens[place] == "}")
@@ -155,7 +140,7 @@ def find_close(tokens: list[str], start: int) -> int:
 
 
 def _merge(tokens: list[str]) -> list[str]:
-    """Makes one token of what is one sign or number in several: accents, subscripts, primes, derivatives, decimals."""
+    """Merges the tokens of one symbol or number: accents, subscripts, primes, derivatives, recurring decimals."""
     merged: list[str] = []
     place = 0
     while place < len(tokens):
@@ -199,15 +184,15 @@ def _merge(tokens: list[str]) -> list[str]:
 
 
 def _take(tokens: list[str], place: int) -> tuple[str, int]:
-    """Returns the argument at a place as one string without braces, and the place behind it."""
+    """Returns the argument at a position as one string without braces, and the position after it."""
     if tokens[place : place + 1] != ["{"]:
         return "".join(tokens[place : place + 1]).lstrip('"`\\'), place + 1
-    end = find_close(tokens, place)
+    end = _find_close(tokens, place)
     return "".join(token.lstrip('"`\\') for token in tokens[place + 1 : end] if token not in ("{", "}")), end + 1
 
 
 def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
-    """Returns the primes and the subscript behind a symbol, a power that stands between, and the place behind them."""
+    """Returns the primes and the subscript after a symbol, a power between them, and the position after them."""
     primes, subscript = "", ""
     power: list[str] = []
     while place < len(tokens):
@@ -223,7 +208,7 @@ def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
         elif token == "^" and "".join(tokens[place : place + 6]) == "^{-1}(" and tokens[place - 1] in ("f", "g", "h"):
             primes, place = "^-1", place + 5
         elif token == "^" and not power and not subscript:
-            end = find_close(tokens, place + 1) + 1 if tokens[place + 1 : place + 2] == ["{"] else place + 2
+            end = _find_close(tokens, place + 1) + 1 if tokens[place + 1 : place + 2] == ["{"] else place + 2
             if tokens[end : end + 1] != ["_"]:
                 break
             power, place = tokens[place:end], end
@@ -233,18 +218,13 @@ def _take_marks(tokens: list[str], place: int) -> tuple[str, list[str], int]:
 
 
 def _find_derivative(tokens: list[str], place: int) -> tuple[str, int] | None:
-    r"""Returns `dM/dt` as a symbol and the place behind it where a fraction is a derivative."""
+    """Returns a fraction that is a derivative as a symbol such as `dM/dt`, and the position after it."""
     top, middle = _take(tokens, place + 1)
     bottom, end = _take(tokens, middle)
-    sign = r"(?:d|partial)"
-    if re.fullmatch(rf"{sign}(?:\^\d)?(?:[A-Za-z]|[a-z]+)?", top) and re.fullmatch(
-        rf"{sign}(?:[A-Za-z]|[a-z]+)(?:\^\d)?", bottom
-    ):
-        return f"@{top}/{bottom}", end
-    return None
+    return (f"@{top}/{bottom}", end) if DERIVATIVE.fullmatch(f"{top}/{bottom}") else None
 
 
 def _find_ordinal(tokens: list[str], place: int, number: str) -> int | None:
-    """Returns the place behind `^{th}` where it belongs to a number."""
-    end, behind = _take(tokens, place + 1)
-    return behind if end in ORDINALS and _is_ordinal(number, end) else None
+    """Returns the position after `^{th}` if it belongs to a number."""
+    end, after = _take(tokens, place + 1)
+    return after if _is_ordinal(number, end) else None

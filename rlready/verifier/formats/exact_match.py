@@ -34,7 +34,7 @@ class ExactMatch:
 
 
 def normalise(text: str) -> str:
-    """Returns a text in NFKC, without case, and without punctuation except in formulas (-5, 3.5, 5!, 2-3, 5²); 1,000 is 1000."""
+    """Returns a text in NFKC, without case, and without punctuation except in formulas (-5, 3.5, 5!, 5²); 1,000 is 1000."""
     text = "".join(map(_spell_out, unicodedata.normalize("NFC", text)))
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     tokens = TOKEN.findall(text.translate(SLASHES))
