@@ -1,6 +1,7 @@
 r"""A parser of arithmetic, by recursive descent: tokens become a tree."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -58,6 +59,9 @@ def make_number(text: str) -> Node:
     return Node("num", (value * Fraction(10) ** int(exponent or 0), len(decimals) if long else None))
 
 
+MINUS_ONE = Node("neg", (make_number("1"),))
+
+
 def parse(tokens: list[str]) -> Node:
     """Reads tokens as one expression; raises Unreadable if any of them is left."""
     parser = _Parser(tokens)
@@ -76,9 +80,7 @@ class _Parser:
     def read_sum(self) -> Node:
         terms = [self._read_product()]
         while self._peek() in ("+", "-"):
-            negative = self.tokens.pop() == "-"
-            term = self._read_product()
-            terms.append(Node("neg", (term,)) if negative else term)
+            terms.append(self._read_signed(self._read_product))
         return terms[0] if len(terms) == 1 else Node("+", tuple(terms))
 
     def read_whole(self) -> Node:
@@ -92,25 +94,32 @@ class _Parser:
     def _peek(self) -> str:
         return self.tokens[-1] if self.tokens else ""
 
+    def _skip(self, token: str) -> bool:
+        """Takes the next token if it is this one, and returns whether it was."""
+        found = self._peek() == token
+        if found:
+            self.tokens.pop()
+        return found
+
     def _take(self, token: str) -> None:
-        if self._peek() != token:
+        if not self._skip(token):
             raise Unreadable(f"no {token}")
-        self.tokens.pop()
+
+    def _read_signed(self, read: Callable[[], Node]) -> Node:
+        negative = self.tokens.pop() == "-"
+        value = read()
+        return Node("neg", (value,)) if negative else value
 
     def _read_product(self, argument: bool = False) -> Node:
         """Reads factors; a function's argument ends at a sign of multiplication or another function."""
         if self._peek() in ("+", "-"):
-            negative = self.tokens.pop() == "-"
-            value = self._read_product(argument)
-            return Node("neg", (value,)) if negative else value
+            return self._read_signed(lambda: self._read_product(argument))
         first = self._peek()
         value = self._read_power()
         while token := self._peek():
             if token in ("*", "\\cdot", "\\times", "/", "\\div") and not argument:
                 self.tokens.pop()
-                negative = self._peek() == "-"
-                if negative:
-                    self.tokens.pop()
+                negative = self._skip("-")
                 first = self._peek()
                 right = self._read_power()
                 value = Node("/" if token in ("/", "\\div") else "*", (value, right))
@@ -154,9 +163,7 @@ class _Parser:
         """Reads a command's argument: a group, or one digit or symbol."""
         token = self._peek()
         if token in ("-", "+") and whole:
-            self.tokens.pop()
-            value = self._read_argument(whole)
-            return Node("neg", (value,)) if token == "-" else value
+            return self._read_signed(lambda: self._read_argument(whole))
         if token[:1].isdigit():
             self.tokens.pop()
             if not whole and token[1:]:
@@ -192,7 +199,9 @@ class _Parser:
         if token == "\\binom":
             return Node("call", ("binomial", self._read_argument(), self._read_argument()))
         if token == "\\sqrt":
-            return self._read_root()
+            bracketed = self._skip("[") and not self._skip("]")
+            degree = self._read_group("]") if bracketed else make_number("2")
+            return Node("call", ("root", self._read_argument(), degree))
         if token in ("\\sum", "\\prod"):
             return self._read_big_operator(token[1:])
         name = token.lstrip("\\@`")
@@ -218,41 +227,27 @@ class _Parser:
     def _read_call(self, name: str) -> Node:
         close = {"(": ")", "{": "}", "\\{": "\\}"}[self.tokens.pop()]
         arguments = [self.read_sum()]
-        while self._peek() == ",":
-            self.tokens.pop()
+        while self._skip(","):
             arguments.append(self.read_sum())
         self._take(close)
         return Node("call", (name if name in ("max", "min", "gcd", "lcm") else f"unknown {name}", *arguments))
 
     def _read_number(self, token: str) -> Node:
+        """Reads a number, or a mixed one: `2\\frac{1}{2}`, `2 1/2`."""
         value, following = make_number(token), self._peek()
         if not token.isdigit():
             return value
         if following[:1].isdigit():
-            return self._read_mixed(value)
+            parts = [self.tokens.pop() for _ in range(min(3, len(self.tokens)))]
+            if len(parts) < 3 or parts[1] != "/" or not (parts[0] + parts[2]).isdigit() or int(parts[0]) >= int(parts[2]):
+                raise Unreadable("two numbers side by side")
+            return Node("+", (value, Node("num", (Fraction(int(parts[0]), int(parts[2])), None))))
         if following == "\\frac" and (proper := PROPER.match("".join(self.tokens[-1:-13:-1]))):
-            # Two and a half: `2\frac{1}{2}`.
             top, bottom = (int(digits) for digits in proper.groups() if digits)
             if top >= bottom:
                 raise Unreadable("a mixed number or a product")
             return Node("+", (value, self._read_atom()))
         return value
-
-    def _read_mixed(self, whole: Node) -> Node:
-        parts = [self.tokens.pop() for _ in range(min(3, len(self.tokens)))]
-        if len(parts) < 3 or parts[1] != "/" or not (parts[0] + parts[2]).isdigit() or int(parts[0]) >= int(parts[2]):
-            raise Unreadable("two numbers side by side")
-        return Node("+", (whole, Node("num", (Fraction(int(parts[0]), int(parts[2])), None))))
-
-    def _read_root(self) -> Node:
-        degree = make_number("2")
-        if self._peek() == "[":
-            self.tokens.pop()
-            if self._peek() != "]":
-                degree = self._read_group("]")
-            else:
-                self.tokens.pop()
-        return Node("call", ("root", self._read_argument(), degree))
 
     def _read_function(self, name: str) -> Node:
         power = base = None
@@ -263,13 +258,12 @@ class _Parser:
                 # `\log_49` has base 4, as LaTeX sets it; but `\log_10 x` is meant to have base 10.
                 base = self._read_argument(whole=len(self.tokens) > 1)
         argument = self._read_atom() if self._peek() in ALONE else self._read_product(argument=True)
-        minus_one = power is not None and power.op == "neg" and power.args[0] == make_number("1")
         if name in ("log", "lg", "ln"):
             bases = {"lg": make_number("10"), "ln": Node("const", ("e",)), "log": Node("const", ("base",))}
             call = Node("call", ("log", argument, bases[name] if base is None else base))
         elif base is not None:
             raise Unreadable("a function with a subscript")
-        elif minus_one and name in INVERSE:
+        elif power == MINUS_ONE and name in INVERSE:
             return Node("call", (INVERSE[name], argument))
         else:
             call = Node("call", (name, argument))

@@ -5,6 +5,7 @@ Everything is bounded: beyond the limits of powers, factorials, sums and digits 
 
 import functools
 import math
+import operator
 import random
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -118,19 +119,15 @@ class Evaluator:
         return a, b
 
     def _multiply(self, a: Number, b: Number) -> Number:
-        if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return limit_size(a * b)
-        a, b = self._approximate_both(a, b)
-        return a * b
+        exact = isinstance(a, Fraction) and isinstance(b, Fraction)
+        return limit_size(a * b) if exact else operator.mul(*self._approximate_both(a, b))
 
     def divide(self, a: Number, b: Number) -> Number:
         """Returns a quotient; raises Undefined if the divisor is 0."""
         if b == 0:
             raise Undefined
-        if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return limit_size(a / b)
-        a, b = self._approximate_both(a, b)
-        return a / b
+        exact = isinstance(a, Fraction) and isinstance(b, Fraction)
+        return limit_size(a / b) if exact else operator.truediv(*self._approximate_both(a, b))
 
     def _power(self, base: Number, exponent: Number) -> Number:
         if base == 0 and (isinstance(exponent, self.math.mpc) or exponent <= 0):
@@ -159,10 +156,8 @@ class Evaluator:
                 return abs(value)
             case "floor" | "ceil":
                 return self._round(value, name)
-            case "factorial":
-                return self._factorial(value)
-            case "binomial":
-                return self._choose_subset(*values)
+            case "factorial" | "binomial":
+                return self._count(name, values)
             case "log":
                 if value == 0 or values[1] in (0, 1):
                     raise Undefined
@@ -195,21 +190,14 @@ class Evaluator:
         close = abs(value - nearest) < self.math.mpf(10) ** (-self.digits // 2)
         return Fraction(int(nearest if close else getattr(self.math, name)(value)))
 
-    def _factorial(self, value: Number) -> Number:
-        if is_count(value):
-            return Fraction(math.factorial(int(value)))
-        if isinstance(value, Fraction) and value.denominator == 1 and value < 0:
+    def _count(self, name: str, values: list[Number]) -> Number:
+        if all(map(is_count, values)):
+            return Fraction((math.factorial if name == "factorial" else math.comb)(*map(int, values)))
+        if name == "factorial" and isinstance(values[0], Fraction) and values[0].denominator == 1 and values[0] < 0:
             raise Undefined
-        if abs(value) > LARGEST_EXPONENT or self.digits > SLOW_DIGITS:
-            raise Unreadable("a factorial too large")
-        return self.math.factorial(self.approximate(value))
-
-    def _choose_subset(self, top: Number, bottom: Number) -> Number:
-        if is_count(top) and is_count(bottom):
-            return Fraction(math.comb(int(top), int(bottom)))
-        if max(abs(top), abs(bottom)) > LARGEST_EXPONENT or self.digits > SLOW_DIGITS:
-            raise Unreadable("a binomial too large")
-        return self.math.binomial(self.approximate(top), self.approximate(bottom))
+        if max(map(abs, values)) > LARGEST_EXPONENT or self.digits > SLOW_DIGITS:
+            raise Unreadable(f"a {name} too large")
+        return getattr(self.math, name)(*map(self.approximate, values))
 
     def _choose(self, name: str, values: list[Number]) -> Number:
         if not all(isinstance(value, Fraction) for value in values):

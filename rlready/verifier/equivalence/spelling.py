@@ -3,72 +3,47 @@ r"""One spelling for what looks different and means the same: unicode, sizes, fo
 import re
 import unicodedata
 
+TABLE = re.compile(r"(\S+)=(\S+)")
+# Each character on the left; a command is followed by a space.
 CHARACTERS = {
-    **dict.fromkeys("−–‒‐‑﹣－", "-"),
-    **dict.fromkeys("×✕⨯", "\\times "),
-    **dict.fromkeys("·⋅∙•", "\\cdot "),
-    **dict.fromkeys("∕⁄", "/"),
-    **dict.fromkeys("≤⩽≦", "\\le "),
-    **dict.fromkeys("≥⩾≧", "\\ge "),
-    **dict.fromkeys("≈≃≅", "\\approx "),
-    **dict.fromkeys("°º˚", "^\\circ "),
-    **dict.fromkeys("′’‘´", "'"),
-    **dict.fromkeys("“”", '"'),
-    **dict.fromkeys("∅⌀", "\\emptyset "),
-    **dict.fromkeys("，、", ","),
-    **dict.fromkeys("∣｜", "|"),
-    **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
+    character: spelled + " " * spelled[-1].isalpha()
+    for characters, spelled in TABLE.findall(r"""
+    −–‒‐‑﹣－=- ∕⁄=/ ′’‘´=' “”=" ，、=, ∣｜=| 。=. ×✕⨯=\times ·⋅∙•=\cdot ≤⩽≦=\le ≥⩾≧=\ge ≈≃≅=\approx °º˚=^\circ ∅⌀=\emptyset
+    ÷=\div ∞=\infty ≠=\ne ∪=\cup ∩=\cap ∈=\in ∖=\setminus ±=\pm ∓=\mp ⟨=\langle ⟩=\rangle ⌊=\lfloor ⌋=\rfloor ⌈=\lceil
+    ⌉=\rceil ∠=\angle △=\triangle ∑=\sum ∏=\prod ∫=\int ∨=\vee ∀=\forall ∃=\exists √=\sqrt ∛=\sqrt[3] ℓ=\ell ħ=\hbar
+    …=\ldots ∂=\partial α=\alpha β=\beta γ=\gamma δ=\delta ε=\epsilon ζ=\zeta η=\eta θ=\theta ι=\iota κ=\kappa
+    λ=\lambda μµ=\mu ν=\nu ξ=\xi π=\pi ρ=\rho σ=\sigma τ=\tau φϕ=\phi χ=\chi ψ=\psi ω=\omega Γ=\Gamma Δ=\Delta Θ=\Theta
+    Λ=\Lambda Ξ=\Xi Π=\Pi Σ=\Sigma Φ=\Phi Ψ=\Psi Ω=\Omega""")
+    for character in characters
 }
-CHARACTERS |= {
-    name: f"\\{command} "
-    for name, command in re.findall(
-        r"(\S)(\w+)",
-        """
-    ÷div ∞infty ≠ne ∪cup ∩cap ∈in ∖setminus ±pm ∓mp ⟨langle ⟩rangle ⌊lfloor ⌋rfloor ⌈lceil ⌉rceil ∠angle △triangle
-    ∑sum ∏prod ∫int ∨vee ∀forall ∃exists ℓell ħhbar …ldots ∂partial αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta
-    θtheta ιiota κkappa λlambda μmu µmu νnu ξxi πpi ρrho σsigma τtau φphi ϕphi χchi ψpsi ωomega ΓGamma ΔDelta ΘTheta
-    ΛLambda ΞXi ΠPi ΣSigma ΦPhi ΨPsi ΩOmega""",
-    )
-}
+CHARACTERS |= dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", "") | {"℃": "^\\circ C", "℉": "^\\circ F"}
 CHARACTERS |= {letter: f"\\mathbb{{{plain}}}" for letter, plain in zip("ℝℤℕℚℂℙ", "RZNQCP", strict=True)}
 for fraction in "¼½¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
     top, _, bottom = unicodedata.normalize("NFKC", fraction).partition("⁄")
     CHARACTERS[fraction] = f"\\frac{{{top}}}{{{bottom}}}"
-CHARACTERS |= {"℃": "^\\circ C", "℉": "^\\circ F", "。": ".", "√": "\\sqrt ", "∛": "\\sqrt[3]"}
 UNUSUAL = str.maketrans(CHARACTERS)
 RAISED, LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 RAISED_RUN, LOWERED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 AREA = re.compile(r"(?<=\d)\s*([mck]?m|ft|in)(?=[²³])")
 ROOT_OF_DIGITS = re.compile(r"√\s*(\d+)")
 
-SAME = {
-    name: ""
-    for name in re.findall(
-        r"\\\w+",
-        r"""
-    \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle
-    \displaystyle \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal
-    \large \Large \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill
-    \underline \mathopen \mathclose \mathord \bold \mathbfit""",
-    )
-}
-SAME |= dict(
-    pair.split("=")
-    for pair in re.findall(
-        r"\S+",
-        r"""
-    \leq=\le \geq=\ge \neq=\ne \leqslant=\le \geqslant=\ge \leqq=\le \geqq=\ge \lt=< \gt=>
-    \dfrac=\frac \tfrac=\frac \cfrac=\frac \nicefrac=\frac \sfrac=\frac \dbinom=\binom \tbinom=\binom \degree=^\circ
-    \bigcup=\cup \varnothing=\emptyset \O=\emptyset \lbrace=\{ \rbrace=\} \lbrack=[ \rbrack=] \lvert=| \rvert=| \vert=|
-    \lparen=( \rparen=) \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx
-    \dots=\ldots \cdots=\ldots \lor=\vee \ast=* \centerdot=\cdot \colon=: \varepsilon=\epsilon \vartheta=\theta
-    \varphi=\phi \varrho=\rho \varkappa=\kappa \Reals=\mathbb{R} \reals=\mathbb{R} \R=\mathbb{R} \arctg=\arctan
-    \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh \mathdollar=\$ \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty
-    \percent=% \widehat=\hat \widetilde=\tilde \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text
-    \textit=\text \textsf=\text \texttt=\text \mbox=\text \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm
-    \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt \cr=\\ \tabularnewline=\\ \thickapprox=\approx""",
-    )
-)
+SYNONYMS = TABLE.findall(r"""
+    \leq=\le \geq=\ge \neq=\ne \leqslant=\le \geqslant=\ge \leqq=\le \geqq=\ge \lt=< \gt=> \dfrac=\frac \tfrac=\frac
+    \cfrac=\frac \nicefrac=\frac \sfrac=\frac \dbinom=\binom \tbinom=\binom \degree=^\circ \bigcup=\cup
+    \varnothing=\emptyset \O=\emptyset \lbrace=\{ \rbrace=\} \lbrack=[ \rbrack=] \lvert=| \rvert=| \vert=| \lparen=(
+    \rparen=) \mid=| \smallsetminus=\setminus \backslash=\setminus \simeq=\approx \approxeq=\approx \dots=\ldots
+    \cdots=\ldots \lor=\vee \ast=* \centerdot=\cdot \colon=: \varepsilon=\epsilon \vartheta=\theta \varphi=\phi \varrho=\rho
+    \varkappa=\kappa \Reals=\mathbb{R} \reals=\mathbb{R} \R=\mathbb{R} \arctg=\arctan \tg=\tan \ctg=\cot \sh=\sinh \ch=\cosh
+    \mathdollar=\$ \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty \percent=% \widehat=\hat \widetilde=\tilde
+    \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text \textit=\text \textsf=\text \texttt=\text \mbox=\text
+    \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt
+    \cr=\\ \tabularnewline=\\ \thickapprox=\approx""")
+DROPPED = r"""
+    \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle \displaystyle
+    \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal \large \Large
+    \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill \underline \mathopen
+    \mathclose \mathord \bold \mathbfit"""
+SAME = dict(SYNONYMS) | dict.fromkeys(DROPPED.split(), "")
 COMMAND = re.compile(r"\\[a-zA-Z]+")
 SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspace|nobreak)\b|~|\s")
 SKIPPED = re.compile(r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\.")

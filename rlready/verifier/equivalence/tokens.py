@@ -4,10 +4,11 @@ A token is a string. Words of upright or plain text begin with `"`, single uprig
 accent, and symbols of several characters with `@`: `x_{0}`, `\dot x` and `f'` are `@x_0`, `@dot x` and `@f'`.
 """
 
+import itertools
 import re
 
 from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
-from rlready.verifier.equivalence.units import COUNTS, LETTERS, NO_UNIT_IF_BARE, SCALES, find_unit
+from rlready.verifier.equivalence.units import LETTERS, NO_UNIT_IF_BARE, SCALES, find_unit
 
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?|\.\d+(?:[eE][-+]?\d{1,3}(?![\d.A-Za-z]))?"
 # A comma between digits belongs to the number if three follow and no bracket or comma marks a list.
@@ -26,7 +27,6 @@ SPELLED |= {"infinity": "\\infty", "asin": "\\arcsin", "acos": "\\arccos", "atan
 SPELLED_IN_TEXT = FUNCTIONS | {"max", "min", "gcd", "lcm"}
 JOINERS = {"or", "and"}
 ENDS = {"1": "st", "2": "nd", "3": "rd"}
-ORDINALS = {"st", "nd", "rd", "th"}
 ACCENTS = {f"\\{name}" for name in re.findall(r"\w+", "dot ddot hat bar vec tilde overline underline overset")}
 ALPHABETS = {"\\mathcal", "\\mathbb", "\\mathscr", "\\mathfrak"}
 SETS = ("R", "Z", "N", "Q", "C")  # after a sign of membership
@@ -83,7 +83,7 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
         minutes = piece == "min" and before and _ends_value(before[-1])
         if (piece in SPELLED_IN_TEXT and not minutes) or (piece[0] == "\\" and len(piece) > 1):
             tokens.append(SPELLED.get(piece, piece))
-        elif tokens and ((piece == "." and tokens[-1][0] == '"') or (piece in ORDINALS and _is_ordinal(tokens[-1], piece))):
+        elif tokens and ((piece == "." and tokens[-1][0] == '"') or _is_ordinal(tokens[-1], piece)):
             continue
         elif piece[0].isalpha():
             tokens.append(f'"{piece}' if len(piece) > 1 or piece in LETTERS or piece == "a" else piece)
@@ -114,29 +114,27 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
     if last in ("/", "\\cdot") and before[-2:-1] and before[-2][0] == '"' and find_unit(run):
         return [f'"{run}']
     if last and _ends_value(last):
-        if not spaced and last[0].isdigit() and run in ORDINALS and _is_ordinal(last, run):
+        if not spaced and _is_ordinal(last, run):
             return []
         if run[:2] == "or" and len(run) == 3:
             return ['"or', run[2]]
         known = find_unit(run) is not None or run in SCALES
         if known and run not in NO_UNIT_IF_BARE and (spaced or len(run) > 2 or run in ("cm", "km", "mm", "kg", "ft")):
             return [f'"{run}']
-    if last[:1] == '"' and (find_unit(run) or run.lower() in COUNTS) and len(run) > 1:
-        return [f'"{run}']
-    word = len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
-    if word or (spaced and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on")):
-        return [f'"{run}']
-    return list(run)
+    unit = last[:1] == '"' and len(run) > 1 and find_unit(run)
+    long = len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
+    short = spaced and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on")
+    return [f'"{run}'] if unit or long or short else list(run)
 
 
 def _find_close(tokens: list[str], start: int) -> int:
     """Returns the position of the brace that closes the one at `start`, or the number of tokens if none does."""
-    depth = 0
-    for place in range(start, len(tokens)):
-        depth += (tokens[place] == "{") - (tokens[place] == "}")
-        if depth == 0:
-            return place
-    return len(tokens)
+    depths = itertools.accumulate((token == "{") - (token == "}") for token in tokens[start:])
+    return next((place for place, depth in enumerate(depths, start) if depth == 0), len(tokens))
+
+
+def _is_letter(token: str) -> bool:
+    return len(token) == 1 and token.isalpha()
 
 
 def _merge(tokens: list[str]) -> list[str]:
@@ -147,31 +145,26 @@ def _merge(tokens: list[str]) -> list[str]:
         token = tokens[place]
         if token in ACCENTS and merged and re.fullmatch(r"\d*\.\d*", merged[-1]):
             digits, place = _take(tokens, place + 1)
-            if re.fullmatch(r"\d+", digits):
-                merged[-1] += f"({digits})"
-                continue
-            merged += [token, digits]
+            merged[-1:] = [f"{merged[-1]}({digits})"] if re.fullmatch(r"\d+", digits) else [merged[-1], token, digits]
             continue
         if token in ACCENTS or token in ALPHABETS:
             body, place = _take(tokens, place + 1)
             name = f"@{token[1:]} {body}" if body else token
         elif token == "\\frac" and (derivative := _find_derivative(tokens, place)):
             name, place = derivative
-        elif token == "^" and merged and merged[-1].isdigit() and (end := _find_ordinal(tokens, place, merged[-1])):
-            place = end
+        elif token == "^" and merged and _is_ordinal(merged[-1], _take(tokens, place + 1)[0]):
+            _, place = _take(tokens, place + 1)
             continue
         elif token == "^" and tokens[place + 1 : place + 2] == ["\\circ"]:
             merged.append("°")
             place += 2
             continue
         elif token in ("\\angle", "\\triangle"):
-            end = place + 1
-            while end < len(tokens) and len(tokens[end]) == 1 and tokens[end].isalpha():
-                end += 1
-            name, place = f"@{token[1:]} {''.join(tokens[place + 1 : end])}", end
+            letters = list(itertools.takewhile(_is_letter, tokens[place + 1 :]))
+            name, place = f"@{token[1:]} {''.join(letters)}", place + 1 + len(letters)
         elif merged[-1:] == ["\\in"] and token in SETS:
             name, place = f"@mathbb {token}", place + 1
-        elif token in GREEK or (len(token) == 1 and token.isalpha()):
+        elif token in GREEK or _is_letter(token):
             name, place = f"@{token[1:]}" if token in GREEK else token, place + 1
         else:
             merged.append("°" if token == "\\circ" else token)
@@ -222,9 +215,3 @@ def _find_derivative(tokens: list[str], place: int) -> tuple[str, int] | None:
     top, middle = _take(tokens, place + 1)
     bottom, end = _take(tokens, middle)
     return (f"@{top}/{bottom}", end) if DERIVATIVE.fullmatch(f"{top}/{bottom}") else None
-
-
-def _find_ordinal(tokens: list[str], place: int, number: str) -> int | None:
-    """Returns the position after `^{th}` if it belongs to a number."""
-    end, after = _take(tokens, place + 1)
-    return after if _is_ordinal(number, end) else None

@@ -1,4 +1,4 @@
-"""The units that are known, with their powers; whatever else stands behind a number is no unit."""
+"""The known units, with their powers."""
 
 import re
 
@@ -20,47 +20,40 @@ bit, byte, KB kilobyte, MB megabyte, GB gigabyte,
 ° degree deg, $ dollar usd buck, ¢ cent, € euro eur, £ gbp sterling, ¥ yen jpy yuan rmb cny 元, ₹ rupee rs inr,
 % percent pct percentage, unit, square cubic
 """
-# What is counted in word problems; such a word stands for itself.
+# What is counted in word problems.
 COUNTED = """
-people person child children student boy girl man men woman women adult kid friend player team member guest worker
-employee customer passenger teacher family families way time set group piece part item object thing total point
-solution root value number digit integer factor divisor term element subset function permutation
-combination arrangement outcome possibility possibilities case path route step move turn round game match goal
-side edge vertex vertices face diagonal triangle rectangle circle region cube tile cell row column line grade
-apple orange banana lemon peach pear grape berry berries strawberry strawberries egg cookie cake cupcake pie slice candy
-candies chocolate sandwich sandwiches pizza burger sweet donut muffin loaf loaves meal cup glass bottle can jar box
-basket bag bucket pack packet package page book notebook magazine newspaper letter word card stamp coin bill note ticket
-pencil pen marker crayon sheet paper chair table bench seat bed room house floor door window brick block stone rock
-flower rose tree plant seed leaf leaves bird chicken duck hen cow sheep goat pig horse dog puppy puppies cat kitten fish
-rabbit ant bee toy ball balloon doll marble bead sticker car truck bus bike bicycle train plane boat wheel trip lap mark
-shirt dress shoe sock hat pant battery batteries phone computer song photo picture video question problem test class
-lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot
-onion bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token
+people person child children student boy girl man men woman women adult kid friend player team member guest worker employee
+customer passenger teacher family families way time set group piece part item object thing total point solution root value
+number digit integer factor divisor term element subset function permutation combination arrangement outcome possibility
+possibilities case path route step move turn round game match goal side edge vertex vertices face diagonal triangle rectangle
+circle region cube tile cell row column line grade apple orange banana lemon peach pear grape berry berries strawberry
+strawberries egg cookie cake cupcake pie slice candy candies chocolate sandwich sandwiches pizza burger sweet donut muffin loaf
+loaves meal cup glass bottle can jar box basket bag bucket pack packet package page book notebook magazine newspaper letter
+word card stamp coin bill note ticket pencil pen marker crayon sheet paper chair table bench seat bed room house floor door
+window brick block stone rock flower rose tree plant seed leaf leaves bird chicken duck hen cow sheep goat pig horse dog puppy
+puppies cat kitten fish rabbit ant bee toy ball balloon doll marble bead sticker car truck bus bike bicycle train plane boat
+wheel trip lap mark shirt dress shoe sock hat pant battery batteries phone computer song photo picture video question problem
+test class lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot onion
+bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token
 """
 UNITS = {alias: unit.split()[0] for unit in NAMES.split(",") for alias in unit.split()}
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
 COUNTS = set(COUNTED.split())
-# Written without `\text` these are more likely symbols, or words that mean something else.
+# Without `\text` these are more likely symbols, or words that mean something else.
 NO_UNIT_IF_BARE = LETTERS | set(re.findall(r"\w+", "in mi mg ms ns pc Pa ha ly sr cl cal bar min AU nm total"))
-# What may stand before a counted thing.
 ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-RATES = {
-    "mph": {"mi": 1, "h": -1},
-    "kmh": {"km": 1, "h": -1},
-    "kph": {"km": 1, "h": -1},
-    "rpm": {"rev": 1, "min": -1},
-    "Nm": {"N": 1, "m": 1},
-    "kWh": {"kW": 1, "h": 1},
-}
-SCALES_OF_HEAT = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F"}
-# Signs and words that a number stands before or behind.
+QUOTIENTS = {"mph": ("mi", "h"), "kmh": ("km", "h"), "kph": ("km", "h"), "rpm": ("rev", "min")}
+PRODUCTS = {"Nm": ("N", "m"), "kWh": ("kW", "h")}
+COMPOUNDS = {name: {top: 1, bottom: -1} for name, (top, bottom) in QUOTIENTS.items()}
+COMPOUNDS |= {name: dict.fromkeys(units, 1) for name, units in PRODUCTS.items()}
+TEMPERATURES = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F"}
 CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "¢": "¢", "元": "¥"}
 
 
 def find_unit(word: str) -> str | None:
-    """Returns the one name for a unit or a counted thing, singular or plural, or None."""
+    """Returns the canonical name of a unit or a counted thing, singular or plural, or None."""
     spellings = (word, word.lower(), word.rstrip(".")) if len(word) > 1 else (word,)
     for name in spellings:
         for singular in (name, name.removesuffix("s"), name.removesuffix("es")):
@@ -73,15 +66,11 @@ def find_unit(word: str) -> str | None:
 
 
 def read_unit(tokens: list[str]) -> tuple | None:
-    """Reads `"m / "s ^ 2` or `"square "feet` as ((unit, power), ...) in one order, or returns None.
-
-    Args:
-        tokens: From `tokenize`; words of upright type begin with a quote, single letters of it that may be one with a
-            grave accent.
-    """
+    """Reads tokens such as `"m / "s ^ 2` or `"square "feet` as ((unit, power), ...), sorted, or returns None."""
     powers: dict[str, int] = {}
     sign, ahead, place, expects = 1, 1, 0, True
-    tokens = [f'"{part}' if token[0] == '"' else part for token in tokens for part in _split_word(token)]
+    # `"newton-meters` is two words.
+    tokens = [word for token in tokens for word in (token.replace("-", '-"').split("-") if token[0] == '"' else [token])]
     while place < len(tokens):
         token = tokens[place]
         place += 1
@@ -90,8 +79,7 @@ def read_unit(tokens: list[str]) -> tuple | None:
                 return None
             sign, expects = (-1 if token in ("/", '"per') else sign), True
             continue
-        word = token[1:] if token[0] in '"`' else CURRENCIES.get(token, "°" if token in ("°", "%") else "")
-        word = "%" if token == "%" else word
+        word = token[1:] if token[0] in '"`' else CURRENCIES.get(token, token if token in ("°", "%") else "")
         if word.lower() in POWERS and expects and place < len(tokens) and not powers.get(word):
             if word.lower() in ("squared", "cubed"):
                 return None
@@ -100,33 +88,22 @@ def read_unit(tokens: list[str]) -> tuple | None:
         if word.lower() in ADJECTIVES and expects and place < len(tokens):
             continue
         unit = find_unit(word) if word else None
-        if unit == "°" and place < len(tokens) and (scale := tokens[place].lstrip('"`').lower()) in SCALES_OF_HEAT:
-            unit = SCALES_OF_HEAT[scale]
+        if unit == "°" and place < len(tokens) and (scale := tokens[place].lstrip('"`').lower()) in TEMPERATURES:
+            unit = TEMPERATURES[scale]
             place += 1
-        rate = RATES.get(word) or RATES.get(word.lower())
-        if rate is None:
-            if unit is None:
-                return None
-            rate = {unit: 1}
+        units = COMPOUNDS.get(word) or COMPOUNDS.get(word.lower()) or ({unit: 1} if unit else None)
+        if not units:
+            return None
         power, place = _read_power(tokens, place)
-        for part, exponent in rate.items():
+        for part, exponent in units.items():
             powers[part] = powers.get(part, 0) + sign * exponent * (power or ahead)
         ahead, expects = 1, False
     return tuple(sorted(powers.items())) if powers and not expects else None
 
 
-def _split_word(token: str) -> list[str]:
-    """Returns the words of `"newton-meters`, or a token that is no word."""
-    return token[1:].split("-") if token[0] == '"' else [token]
-
-
 def _read_power(tokens: list[str], place: int) -> tuple[int | None, int]:
-    """Returns the exponent that stands at a place, or None, and the place behind it."""
-    rest = tokens[place : place + 5]
-    if rest[:1] == ["^"]:
-        match = re.match(r"\^(?:\{(-?\d)\}|(-?\d)(?!\d))", "".join(rest))
-        if match:
-            return int(match[1] or match[2]), place + len(re.findall(r"\d|[^\d]", match[0]))
-    if rest and rest[0][1:].lower() in ("squared", "cubed") and rest[0][0] == '"':
-        return POWERS[rest[0][1:].lower()], place + 1
-    return None, place
+    """Returns the exponent at a position, or None, and the position after it."""
+    if match := re.match(r"\^(?:\{(-?\d)\}|(-?\d)(?!\d))", "".join(tokens[place : place + 5])):
+        return int(match[1] or match[2]), place + len(match[0])
+    word = "".join(tokens[place : place + 1]).lower()
+    return (POWERS[word[1:]], place + 1) if word in ('"squared', '"cubed') else (None, place)

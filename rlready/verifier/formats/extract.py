@@ -6,7 +6,6 @@ from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
 
 LONGEST_ANSWER = 300  # characters; a longer final answer is not one
 MOST_BOXES = 32  # of one list
-PLAIN = re.compile(r"\{([^{}\\]*)\}")
 # What may separate the boxes of one list: a comma, `and` or `or`, in or between formulas.
 BETWEEN = re.compile(
     r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
@@ -76,8 +75,6 @@ def _read_box(completion: str, start: int) -> tuple[str, int] | None:
     if not rest.startswith("{"):
         bare = re.match(r"\d+", rest)
         return (bare[0], opened + bare.end()) if bare else None
-    if plain := PLAIN.match(rest):
-        return (plain[1], opened + plain.end()) if len(plain[1]) <= LONGEST_ANSWER else None
     depth = escaped = 0
     for position, character in enumerate(rest):
         if not escaped:

@@ -11,6 +11,7 @@ and optionally
     prompt                               a text with {question}
 """
 
+import contextlib
 from functools import lru_cache
 from typing import Any
 
@@ -70,17 +71,15 @@ class PlugIn(Format):
 
     def extract(self, completion: str) -> str | None:
         """Returns the final answer in a completion, or None if there is none or the plug-in fails."""
-        try:
+        with contextlib.suppress(TimeoutError, Fault):
             return self._find(completion)
-        except (TimeoutError, Fault):
-            return None
+        return None
 
     def describe_reference(self, reference: str) -> str | None:
         """Returns `plug-in`, or None if the plug-in cannot read the reference answer or fails."""
-        try:
+        with contextlib.suppress(TimeoutError, Fault):
             return "plug-in" if self._ask("is_readable", reference) else None
-        except (TimeoutError, Fault):
-            return None
+        return None
 
     def append(self, solution: str, answer: str) -> None:
         """Returns None: only a solution's author can write its end."""
