@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers.confirmed import is_confirmed
 
 from rlready.verifier import extract_boxed, is_readable, verify
-from rlready.verifier.equivalence.decide import is_confirmed, read_plain
+from rlready.verifier.equivalence.decide import read_plain
 
 DATA = Path(os.environ.get("RLREADY_DATA", "absent"))
 # Looser spelling that a model may use for the same answer.

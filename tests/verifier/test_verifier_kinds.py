@@ -9,6 +9,7 @@ import pytest
 import yaml
 from helpers import CASES
 from helpers.answer_pairs import make_pairs
+from helpers.confirmed import is_confirmed
 
 from rlready.verifier import (
     Judgement,
@@ -20,7 +21,6 @@ from rlready.verifier import (
     measure_trouble,
     verify,
 )
-from rlready.verifier.equivalence.decide import is_confirmed
 from rlready.verifier.formats import boxed
 from rlready.verifier.formats.extract import extract_letter
 from rlready.verifier.processes import workers

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers import CASES
+from helpers.confirmed import is_confirmed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlready.errors import InputError
 from rlready.verifier import Judgement, is_readable, judge, verify
-from rlready.verifier.equivalence.decide import is_confirmed
 from rlready.verifier.equivalence.expression import parse
 from rlready.verifier.equivalence.numbers import Evaluator
 from rlready.verifier.equivalence.tokens import tokenize

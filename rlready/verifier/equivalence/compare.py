@@ -4,10 +4,16 @@ import re
 from collections.abc import Sequence
 
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
-from rlready.verifier.equivalence.identity import count_decimals, is_proportional, is_same, is_solution, list_symbols, rename
+from rlready.verifier.equivalence.identity import (
+    count_decimals,
+    is_proportional,
+    is_same,
+    is_solution,
+    list_symbols,
+    substitute,
+)
 from rlready.verifier.equivalence.numbers import Evaluator, Undefined
-from rlready.verifier.equivalence.parts import Group, Value, has_symbols, is_interval, is_permutation, split
-from rlready.verifier.equivalence.reals import is_same_set, list_pieces
+from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, split
 
 DEGREE = Node("/", (Node("const", ("pi",)), make_number("180")))
 HUNDRED = make_number("100")
@@ -75,22 +81,11 @@ def is_equal(a: Value, b: Value) -> bool:
             left = one.items[3]
             solved = left is not None and solves(other, Group("relation", ("=", left, one.items[-1])))
             return solved or is_equal(one.items[-1], other)
-    if is_interval(a) or is_interval(b):
-        pieces, others = list_pieces(a), list_pieces(b)
-        if pieces is not None and others is not None:
-            # `x<3` is not `y<3`.
-            return len(_list_variables(a) | _list_variables(b)) < 2 and is_same_set(pieces, others)
+    if (same := compare_sets(a, b)) is not None:
+        return same
     if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind:
         return _compare_same(a, b)
     return _compare_kinds(a, b) or _compare_kinds(b, a)
-
-
-def _list_variables(value: object) -> set[str]:
-    if not isinstance(value, Group):
-        return set()
-    if value.kind == "reals":
-        return {value.items[0]} - {None}
-    return set().union(*map(_list_variables, value.items))
 
 
 def _compare_same(a: Group, b: Group) -> bool:
@@ -281,7 +276,7 @@ def _compare_with_relation(named: Value, relation: Value) -> bool:
 
 def _rename(value: Value, variables: tuple[str, ...]) -> Value:
     if isinstance(value, Node):
-        return rename(value, {name: f"#{place}" for place, name in enumerate(variables)})
+        return substitute(value, {name: Node("sym", (f"#{place}",)) for place, name in enumerate(variables)})
     items = (_rename(item, variables) if isinstance(item, Node | Group) else item for item in value.items)
     return Group(value.kind, tuple(items))
 

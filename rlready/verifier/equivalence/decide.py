@@ -90,12 +90,6 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     return equal, "", equal and expected != answer and any(map(_has_kinks, values))
 
 
-def is_confirmed(found: str, reference: str) -> bool:
-    """Returns True if the exact check reads two answers and finds them equal."""
-    equal, unread, _ = decide(found, reference)
-    return equal and not unread
-
-
 def _strip_names(a: Value, b: Value) -> tuple[Value, Value]:
     """Returns two values without their names if one name is in words and the other a symbol: `S=12`, `\\text{Area}=12`."""
     if a.kind == b.kind == "named":

@@ -21,6 +21,12 @@ class Unreadable(Exception):
     """The exact check cannot read a text."""
 
 
+def require(condition: object, what: str) -> None:
+    """Raises Unreadable unless a condition holds; names what would be unreadable."""
+    if not condition:
+        raise Unreadable(what)
+
+
 class Node(NamedTuple):
     """A part of an expression.
 
@@ -66,8 +72,7 @@ def parse(tokens: list[str]) -> Node:
     """Reads tokens as one expression; raises Unreadable if any of them is left."""
     parser = _Parser(tokens)
     tree = parser.read_whole()
-    if parser.tokens:
-        raise Unreadable(parser.tokens[-1])
+    require(not parser.tokens, "what is left")
     return tree
 
 
@@ -102,8 +107,7 @@ class _Parser:
         return found
 
     def _take(self, token: str) -> None:
-        if not self._skip(token):
-            raise Unreadable(f"no {token}")
+        require(self._skip(token), f"no {token}")
 
     def _read_signed(self, read: Callable[[], Node]) -> Node:
         negative = self.tokens.pop() == "-"
@@ -148,8 +152,7 @@ class _Parser:
         while self._peek() in ("^", "!", "°"):
             token = self.tokens.pop()
             if token == "!":
-                if self._peek() == "!":
-                    raise Unreadable("a double factorial")
+                require(self._peek() != "!", "a double factorial")
                 value = Node("call", ("factorial", value))
             elif token == "°":
                 value = Node("deg", (value,))
@@ -179,8 +182,7 @@ class _Parser:
         return value
 
     def _read_atom(self) -> Node:
-        if not self.tokens:
-            raise Unreadable("the end")
+        require(self.tokens, "the end")
         token = self.tokens.pop()
         if token[0].isdigit() or (token[0] == "." and len(token) > 1):
             return self._read_number(token)
@@ -244,8 +246,7 @@ class _Parser:
             return Node("+", (value, Node("num", (Fraction(int(parts[0]), int(parts[2])), None))))
         if following == "\\frac" and (proper := PROPER.match("".join(self.tokens[-1:-13:-1]))):
             top, bottom = (int(digits) for digits in proper.groups() if digits)
-            if top >= bottom:
-                raise Unreadable("a mixed number or a product")
+            require(top < bottom, "a mixed number or a product")
             return Node("+", (value, self._read_atom()))
         return value
 

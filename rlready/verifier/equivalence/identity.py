@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
+from rlready.verifier.equivalence.expression import Node, make_number, require
 from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Number, Undefined
 
 DIGITS = 50  # in the first evaluation
@@ -47,11 +47,6 @@ def substitute(node: Node, values: dict[str, Node]) -> Node:
     return Node(node.op, tuple(substitute(part, values) if isinstance(part, Node) else part for part in node.args))
 
 
-def rename(node: Node, names: dict[str, str]) -> Node:
-    """Returns an expression with other names for symbols."""
-    return substitute(node, {old: Node("sym", (new,)) for old, new in names.items()})
-
-
 def is_same(a: Node, b: Node) -> bool:
     """Returns True if two expressions have the same value wherever both have one.
 
@@ -65,7 +60,7 @@ def is_same(a: Node, b: Node) -> bool:
     if any(_is_same_at_points(a, b, base) for base in (("e", "10") if bare else ("e",))):
         return True
     names = _match_constants(a, b)
-    return bool(names) and _is_same_at_points(rename(a, names), b, "e")
+    return bool(names) and _is_same_at_points(substitute(a, names), b, "e")
 
 
 def find_rounded(node: Node) -> tuple[Fraction, int] | None:
@@ -166,8 +161,7 @@ def _is_same_at(a: Node, b: Node, point: dict[str, Fraction], real: bool, base: 
             return bool(x == y)
         if evaluator.needed > digits and not differences:
             digits = evaluator.needed
-            if digits > MOST_DIGITS:
-                raise Unreadable("more digits than are computed")
+            require(digits <= MOST_DIGITS, "more digits than are computed")
             # A term that is lost again is zero but for rounding.
             evaluator = Evaluator(digits, point, real, base)
             x, y = (evaluator.approximate(evaluator.evaluate(node)) for node in (a, b))
@@ -207,16 +201,17 @@ def is_solution(left: Node, right: Node, name: str, value: Node) -> bool:
     return holds and not holds_at_zero and _is_linear(Node("+", (left, Node("neg", (right,)))), name)
 
 
-def _match_constants(a: Node, b: Node) -> dict[str, str]:
+def _match_constants(a: Node, b: Node) -> dict[str, Node]:
     """Returns the other spelling of an integral's constants (`c`, `C_1`), if they are linear beside functions of something."""
     ours, theirs = list_symbols(a) - list_symbols(b), list_symbols(b) - list_symbols(a)
-    names = {name: name.swapcase() if len(name) == 1 else name[0].swapcase() + name[1:] for name in ours}
+    names = {name: name[0].swapcase() + name[1:] for name in ours}
     if not ours or set(names.values()) != theirs or any(name[0] not in "cC" for name in ours):
         return {}
     others = list_symbols(a) - ours
     functions = [part for part in walk(a) if (part.op == "call" and part.args[0] in TRANSCENDENTAL) or part.op == "^"]
     beside = any(list_symbols(part) & others for part in functions)
-    return names if beside and all(_is_linear(a, name) for name in ours) else {}
+    matches = beside and all(_is_linear(a, name) for name in ours)
+    return {ours: Node("sym", (theirs,)) for ours, theirs in names.items()} if matches else {}
 
 
 def _is_linear(node: Node, name: str) -> bool:

@@ -10,7 +10,7 @@ import random
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from rlready.verifier.equivalence.expression import Node, Unreadable
+from rlready.verifier.equivalence.expression import Node, Unreadable, require
 
 Number: TypeAlias = Any  # a Fraction, or mpmath's mpf or mpc, which have no types
 MOST_BITS = 60_000  # of an exact power
@@ -206,8 +206,7 @@ class Evaluator:
                 raise Unreadable(name)
         if name in ("max", "min"):
             return max(values) if name == "max" else min(values)
-        if any(value.denominator != 1 for value in values):
-            raise Unreadable(name)
+        require(all(value.denominator == 1 for value in values), name)
         return Fraction(getattr(math, name)(*map(int, values)))
 
     def _call_unknown(self, name: str, values: list[Number]) -> Number:
@@ -226,8 +225,7 @@ class Evaluator:
         outside = self.point.get(variable)
         if is_count(low) and is_count(high):
             self.terms += max(0, int(high - low) + 1)
-            if self.terms > MOST_TERMS:
-                raise Unreadable("a sum too long")
+            require(self.terms <= MOST_TERMS, "a sum too long")
             total, combine = Fraction(node.op == "prod"), self._multiply if node.op == "prod" else self._add
             for index in range(int(low), int(high) + 1):
                 self.point[variable] = Fraction(index)

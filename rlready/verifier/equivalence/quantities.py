@@ -1,8 +1,9 @@
-"""Reads single answers: numbers with or without a unit, percent sign or number base; times of day; words."""
+"""Single answers: numbers with or without a unit, percent sign or number base; times of day; words; names of quantities."""
 
+import itertools
 import re
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, make_number, parse
+from rlready.verifier.equivalence.expression import Node, Unreadable, make_number, parse, require
 from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 from rlready.verifier.equivalence.units import CURRENCIES, SCALES, find_unit, read_unit
@@ -30,6 +31,11 @@ HALVES = {
 }
 REAL_NUMBERS = re.compile(r"(?:theset)?(?:of)?(?:all)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?s?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
+HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
+IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
+IN_NAMES |= {"\\{", "\\}", "\\ge", "\\le", "\\ne"}
+LENGTH = re.compile(r"^(?:m(?=@angle)|\|(?=[A-Z]{2}\|$)|@overline (?=[A-Z]{2}$))|(?<=^\|[A-Z]{2})\|$")
+UNSOLVED = frozenset(("-", "+", "*", "\\cdot", "\\times", "^", "\\sqrt", "\\ln", "\\log", "\\lg", "\\exp"))
 
 
 def find_currency(token: str) -> str | None:
@@ -107,8 +113,7 @@ def read_words(tokens: list[str]) -> Value:
         return Group("set", ())
     if reals := REAL_NUMBERS.fullmatch(lower):
         return Group("reals", (None, HALVES[reals[1]]))
-    if sum(token[0] == '"' for token in tokens) > MOST_WORDS:
-        raise Unreadable("prose")
+    require(sum(token[0] == '"' for token in tokens) <= MOST_WORDS, "prose")
     return Group("word", (joined,))
 
 
@@ -128,3 +133,73 @@ def read_moment(text: str) -> Group | None:
         return None
     months = [month for month in MONTHS if date[2].lower() in (month, month[:3])]
     return Group("word", (f"{months[0]} {date[1] or date[3]} {date[4] or ''}",)) if months else None
+
+
+def is_name(tokens: list[str]) -> bool:
+    """Returns True if tokens name a quantity, such as `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and do not compute one."""
+    if not tokens:
+        return False
+    if len(tokens) == 1:
+        return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
+    letters: set[str] = set()
+    opened: list[bool] = []
+    previous = ""
+    for place, token in enumerate(tokens):
+        if token == "(":
+            opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in IN_NAMES)
+        elif token == ")" and opened:
+            opened.pop()
+        elif token[0].isdigit():
+            # An argument, or a power among other letters: `P(2)`, `x^2+y^2`.
+            others = letters | {other for other in tokens[place:] if other.isalpha()}
+            if not (opened and all(opened)) and not (not opened and previous == "^" and len(others) > 1):
+                return False
+        elif token.isalpha() or token[0] in '@`"':
+            if token[0] == '"' and not _names(token):
+                return False
+            letters.add(token)
+        elif token[0] == "\\" and token not in IN_NAMES and token[1:] not in FUNCTIONS:
+            return False
+        previous = token
+    letters -= {"e", "i", "@pi"}
+    return bool(letters) and not _is_of_unknown(letters, tokens)
+
+
+def _is_of_unknown(letters: set[str], tokens: list[str]) -> bool:
+    r"""Returns True if a name computes something from one unknown, so that its equation is not solved: `\sqrt{x}`, `-x`."""
+    (letter, *others) = letters
+    applied = (letter, "(") in itertools.pairwise(tokens)
+    if others or applied or len(letter) > 1 or not letter.islower():
+        return False
+    return not UNSOLVED.isdisjoint(tokens) or (letter in "xy" and "|" in tokens)
+
+
+def _names(token: str) -> bool:
+    return token != "@pi" and token[1:].lower() not in HEDGES
+
+
+def read_name(tokens: list[str]) -> tuple[str, str, tuple[str, ...], Node | None, bool]:
+    r"""Reads a name.
+
+    Returns:
+        Its text, without what says that a segment or an angle is its size (`|AB|`, `\overline{AB}`, `m\angle A`); its function
+        and the variables of that (`f(x)`), or its text and none; its expression, or None for words and functions; and whether
+        it may be one side of a curve's equation: `x+y`, `xy`, `x^2`, not `x`, `AB`, `f(x)` or `a/b`.
+    """
+    text = "".join(tokens).replace('"', "")
+    variables, commas = tuple(tokens[2:-1:2]), tokens[3:-1:2]
+    called = variables and tokens[1] == "(" and tokens[-1] == ")" and "".join(variables).isalpha() and set(commas) <= {","}
+    try:
+        expression = None if "(" in tokens else parse(tokens)
+    except Unreadable:
+        expression = None
+    return LENGTH.sub("", text), *((tokens[0], variables) if called else (text, ())), expression, _is_curve(tokens)
+
+
+def _is_curve(name: list[str]) -> bool:
+    depths = itertools.accumulate((token in "([{") - (token in ")]}") for token in name)
+    outside = [token for token, depth in zip(name, depths, strict=True) if depth == 0]
+    variables = [token for token in outside if token.isalpha() and token.islower()]
+    if any(token.lstrip("\\") in FUNCTIONS for token in outside):
+        variables += [token for token in outside if token[0] == "@" and token[1:].isalpha()]
+    return bool({"+", "-", "^"} & set(outside)) or len(variables) > 1

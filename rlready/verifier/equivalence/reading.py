@@ -4,9 +4,8 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, parse
+from rlready.verifier.equivalence.expression import Node, parse, require
 from rlready.verifier.equivalence.identity import list_symbols
-from rlready.verifier.equivalence.names import is_expression, is_name, parse_name, split_name, write_name
 from rlready.verifier.equivalence.parts import (
     EVERYTHING,
     OPEN,
@@ -20,7 +19,7 @@ from rlready.verifier.equivalence.parts import (
     list_marks,
     split,
 )
-from rlready.verifier.equivalence.quantities import REALS, read_moment, read_quantity, read_words
+from rlready.verifier.equivalence.quantities import REALS, is_name, read_moment, read_name, read_quantity, read_words
 from rlready.verifier.equivalence.spelling import SPACE
 from rlready.verifier.equivalence.tokens import tokenize
 
@@ -42,6 +41,7 @@ OPENING = re.compile(
     r"|(?:the )?(?:final |correct )?answer(?: is)?)(?= |$)"
 )
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
+MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
 MOST_PARTS = 64  # of a list
 
 
@@ -52,14 +52,12 @@ def read(text: str) -> Value:
         return read(inside + option[2])
     if label := LABEL.fullmatch(text):
         value = read(label[1])
-        if value.kind not in ("number", "unit") or has_symbols(value):
-            raise Unreadable("a label or a factor")
+        require(value.kind in ("number", "unit") and not has_symbols(value), "a label or a factor")
         return value
     if moment := read_moment(text):
         return moment
     tokens = tokenize(text)
-    if not tokens:
-        raise Unreadable("nothing")
+    require(tokens, "nothing")
     tokens = _strip_opening(tokens)
     if "\\in" in tokens and len(split(tokens, JOINERS)) == 1:
         sides = split(tokens, ("\\in",))
@@ -115,16 +113,14 @@ def read_tokens(tokens: list[str]) -> Value:
 def _unwrap(tokens: list[str]) -> list[str]:
     while tokens[:1] == ["{"] and find_bracket(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
-    if not tokens:
-        raise Unreadable("nothing")
+    require(tokens, "nothing")
     return tokens
 
 
 def _read_list(tokens: list[str], parts: list[list[str]]) -> Value:
     """Reads parts between commas, semicolons, `and` and `or`; intervals and inequalities with `or` are a union."""
     parts = [part for part in parts if part]
-    if not parts or len(parts) > MOST_PARTS:
-        raise Unreadable("a list")
+    require(0 < len(parts) <= MOST_PARTS, "a list")
     values = [read_tokens(part) for part in parts]
     if len(values) == 1:
         return values[0]
@@ -146,8 +142,7 @@ def _read_signs(tokens: list[str]) -> Value:
         if tokens[0] == "\\{":
             return _read_single(tokens)
         if len(parts := split(tokens[1:-1], (",", ";"))) > 1:
-            if sum("\\pm" in part for part in parts) > 5:
-                raise Unreadable("signs")
+            require(sum("\\pm" in part for part in parts) <= 5, "signs")
             chosen = itertools.product(*map(_choose_signs, parts))
             ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
     values = tuple(map(read_tokens, ways))
@@ -201,14 +196,12 @@ def _is_difference(parts: list[list[str]]) -> bool:
 
 def read_relation(sides: list[list[str]], marks: list[str]) -> Group:
     """Reads equations, chains of them and inequalities."""
-    if not all(sides):
-        raise Unreadable("a relation without a side")
+    require(all(sides), "a relation without a side")
     if set(marks) <= {"=", "≈"}:
         return _read_equation(sides, marks)
     if set(marks) <= {">", "≥"}:
         sides, marks = sides[::-1], [FLIPPED[mark] for mark in marks[::-1]]
-    if len(marks) == 2 and not set(marks) <= {"<", "≤"}:
-        raise Unreadable("a chain of relations")
+    require(len(marks) != 2 or set(marks) <= {"<", "≤"}, "a chain of relations")
     variables = [side[1:-1] if side[0] == side[-1] == "|" else side for side in sides]
     single = [len(name) == 1 and (name[0].isalpha() or name[0][0] == "@") for name in variables]
     if single.count(True) == 1 and set(marks) <= {"<", "≤", "≠"}:
@@ -233,8 +226,7 @@ def _make_pieces(place: int, bounds: list[Node], marks: list[str]) -> tuple | No
 
 def _mirror(pieces: tuple) -> tuple:
     """Returns the pieces of the solution if the variable is an absolute value."""
-    if len(pieces) > 1:
-        raise Unreadable("two excluded absolute values")
+    require(len(pieces) == 1, "two excluded absolute values")
     low, low_closed, high, high_closed = pieces[0]
     below, above = Node("neg", (high,)), Node("neg", (low,))
     if low == EVERYTHING[0][0]:
@@ -250,15 +242,13 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     rest, marks = (sides[1:], marks[1:]) if name else (sides, marks)
     while len(rest) > 1 and is_name(rest[0]):
         rest, marks = rest[1:], marks[1:]
-    names = (write_name(name), *split_name(name), parse_name(name), is_expression(name)) if name else None
-    return Group("equation", (names, tuple(map(read_tokens, rest)), tuple(marks)))
+    return Group("equation", (read_name(name) if name else None, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
 def _read_ratio(parts: list[list[str]]) -> Group:
     if len(parts) == 2 and is_text(parts[0]):
         return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
-    if not all(parts):
-        raise Unreadable("a ratio")
+    require(all(parts), "a ratio")
     return Group("ratio", tuple(map(parse, parts)))
 
 
@@ -293,13 +283,11 @@ def _read_set(inner: list[str]) -> Value:
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
             condition = inner[place + 1 :]
             members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
-            if members.kind == "reals" and members.items[0] not in (None, inner[0]):
-                raise Unreadable("a condition for another letter")
+            require(members.kind != "reals" or members.items[0] in (None, inner[0]), "a condition for another letter")
             return members
     if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
         return Group("list", (read_tokens(sides[0]), read_tokens(sides[1])))
-    if len(inner) > 60 * MOST_PARTS:
-        raise Unreadable("a set")
+    require(len(inner) <= 60 * MOST_PARTS, "a set")
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
 
 
@@ -310,8 +298,7 @@ def _read_environment(tokens: list[str]) -> Group:
         return _read_matrix(tokens)
     body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
     body = body[find_bracket(body) + 1 :] if name == "array" else body
-    if "&" in body and name == "cases":
-        raise Unreadable("cases with conditions")
+    require(name != "cases" or "&" not in body, "cases with conditions")
     lines = split([token for token in body if token != "&"], ("\\\\", ",", ";"))
     return Group("list", tuple(read_tokens(line) for line in lines if line))
 
@@ -325,10 +312,8 @@ def _read_matrix(tokens: list[str]) -> Group:
     if tokens[0] in ("(", "[") and find_bracket(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
     name = tokens[2].strip('"') if len(tokens) > 3 else ""
-    if name not in ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array") or tokens[0] != "\\begin":
-        raise Unreadable("an environment")
-    if tokens[-4:] != ["\\end", "{", tokens[2], "}"]:
-        raise Unreadable("an environment that does not end")
+    require(tokens[0] == "\\begin" and name in MATRICES, "an environment")
+    require(tokens[-4:] == ["\\end", "{", tokens[2], "}"], "an environment that does not end")
     body = tokens[4:-4]
     body = body[find_bracket(body) + 1 :] if name == "array" else body
     rows = [row for row in split(body, ("\\\\",)) if row]

@@ -132,11 +132,6 @@ def is_same(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-def encode(value: Any) -> bytes:
-    """Returns plain data as a line of JSON."""
-    return json.dumps(value).encode() + b"\n"
-
-
 class Sandbox:
     """A process that defines a function by code that a model wrote, and calls it; leaving its context ends it.
 
@@ -166,7 +161,7 @@ class Sandbox:
         except BaseException:
             self.__exit__()
             raise
-        self.used, self.unread = 0.0, encode([code, function])
+        self.used, self.unread = 0.0, json.dumps([code, function]).encode() + b"\n"
 
     def call(self, arguments: list) -> Any:
         """Returns what the function returns.
@@ -178,7 +173,7 @@ class Sandbox:
         """
         if self.rest:
             raise EOFError
-        self.unread += encode(arguments)
+        self.unread += json.dumps(arguments).encode() + b"\n"
         self.seen = time.monotonic()
         return self._read_line()
 

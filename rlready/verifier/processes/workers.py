@@ -76,11 +76,6 @@ class Checkers:
             self.idle.append(worker)
             return answer
 
-    def close(self) -> None:
-        """Ends the idle processes."""
-        while self.idle:
-            self.idle.pop().kill()
-
     def _find_worker(self) -> "Checker":
         with contextlib.suppress(IndexError):
             while (worker := self.idle.pop()).process.poll() is not None:
@@ -162,7 +157,8 @@ def find_pool(arguments: tuple[str, ...], name: str) -> Checkers:
 @atexit.register
 def _close_pools() -> None:
     for pool in (_pool, *_pools.values()):
-        pool.close()
+        for worker in pool.idle:
+            worker.kill()
 
 
 def _forget_pools() -> None:
