@@ -14,18 +14,5 @@ from rlready.verifier.judgement import (
 )
 from rlready.verifier.registry import find_format, find_origin
 
-__all__ = [
-    "Judgement",
-    "clean_reference",
-    "count_checks",
-    "describe_reference",
-    "extract_boxed",
-    "find_format",
-    "find_origin",
-    "is_readable",
-    "judge",
-    "judge_all",
-    "measure_disagreement",
-    "measure_trouble",
-    "verify",
-]
+__all__ = ["Judgement", "clean_reference", "describe_reference", "extract_boxed", "find_format", "find_origin", "is_readable"]
+__all__ += ["judge", "judge_all", "verify", "count_checks", "measure_disagreement", "measure_trouble"]

@@ -39,7 +39,7 @@ CODE = yaml.safe_load((CASES / "python_tests.yaml").read_text())
 EXACT = yaml.safe_load((CASES / "exact_match.yaml").read_text())
 GOOD = """
 def extract(completion): return completion.partition('=')[2]
-def check(answer, gold): return answer == gold
+def check(answer, reference): return answer == reference
 """
 TASK = {"numbers": [3, 4, 5], "target": 17}
 ADD = json.dumps(
@@ -100,7 +100,7 @@ def test_a_changed_plugin_is_another_release_even_of_the_same_version(install):
     assert find_origin("mine").release != first and find_origin("mine").version == "0.1"
 
 
-def test_two_packages_with_one_name_are_refused_and_nobody_takes_a_name_of_rlready(install, tmp_path):
+def test_two_packages_with_one_name_are_refused_and_none_can_take_a_name_of_rlready(install, tmp_path):
     install("mine", "GOOD")
     install("word", "raise KeyError")
     assert find_origin("word").package == "rlready" and verify("#ab", "ab", "word")
@@ -111,16 +111,16 @@ def test_two_packages_with_one_name_are_refused_and_nobody_takes_a_name_of_rlrea
 
 
 def test_countdown_is_judged(countdown):
-    gold = json.dumps(TASK)
+    reference = json.dumps(TASK)
     texts = ["=>3*4+5", "5+4*3 => 5+4*3", "=>17", "=>3*4", "3*4+5", "=>(3+4", "=>__import__('os')"]
-    judged = [judge(text, gold, "countdown").right for text in texts]
+    judged = [judge(text, reference, "countdown").right for text in texts]
     assert judged == [True, True, False, False, False, False, False]
-    assert describe_reference(gold, "countdown") == "plug-in" and describe_reference("17", "countdown") is None
+    assert describe_reference(reference, "countdown") == "plug-in" and describe_reference("17", "countdown") is None
     assert find_format("countdown").find_prompt() == "{question} End with => formula."
 
 
 @pytest.mark.parametrize("case", KINDS["judging"], ids=lambda case: case["name"])
-def test_what_a_plugin_does_wrong_is_unknown_and_said_once(case, install, monkeypatch, capsys):
+def test_a_faulty_plugin_makes_judgements_unknown_and_is_reported_once(case, install, monkeypatch, capsys):
     monkeypatch.setattr(workers, "TIME_LIMIT", 0.2)
     monkeypatch.setenv("A_SECRET", "yes")
     install("mine", case["body"])
@@ -132,7 +132,7 @@ def test_what_a_plugin_does_wrong_is_unknown_and_said_once(case, install, monkey
 
 
 @pytest.mark.parametrize("case", KINDS["loading"], ids=lambda case: case["name"])
-def test_a_plugin_that_cannot_be_loaded_is_one_line_of_plan(case, install, tmp_path):
+def test_a_plugin_that_cannot_be_loaded_is_one_line_in_plan(case, install, tmp_path):
     install("mine", case["body"], case.get("target", ""))
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"question": "?", "answer": "3", "solution": "=3"}) + "\n")
@@ -176,9 +176,9 @@ def test_the_rows_of_a_source_get_its_format_and_prompt(countdown):
         read_problem(row | {"answer": {"numbers": "?"}}, False, source)
 
 
-def test_an_answer_is_held_against_another_problems_reference(countdown):
+def test_the_negative_control_is_the_reference_of_another_problem(countdown):
     references = [TASK, TASK | {"target": 12}, TASK]
-    rows = [{"answer": json.dumps(gold), "format": "countdown"} for gold in references]
+    rows = [{"answer": json.dumps(reference), "format": "countdown"} for reference in references]
     assert find_control(rows, 0) is rows[1] and find_control(rows, 2) is rows[1]
     words = [{"answer": answer, "format": "exact"} for answer in ("Paris", "paris.", "London")]
     assert find_control(words, 0) is words[2]
@@ -192,25 +192,25 @@ def test_nothing_disagrees_with_a_plugin(countdown):
 
 
 def test_many_samples_are_judged_in_their_order(countdown):
-    gold = json.dumps(TASK)
-    asked = [(f"=>3*4+{number}", gold, "countdown") for number in range(40)] + [("#a", "a", "word")]
+    reference = json.dumps(TASK)
+    asked = [(f"=>3*4+{number}", reference, "countdown") for number in range(40)] + [("#a", "a", "word")]
     assert [judgement.right for judgement in judge_all(asked)] == [number == 5 for number in range(40)] + [True]
 
 
-def test_a_fork_asks_processes_of_its_own(countdown):
-    gold = json.dumps(TASK)
-    assert judge("=>3*4+5", gold, "countdown").right
+def test_a_fork_has_its_own_processes(countdown):
+    reference = json.dumps(TASK)
+    assert judge("=>3*4+5", reference, "countdown").right
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            os._exit(0 if judge("=>5+3*4", gold, "countdown").right else 1)
+            os._exit(0 if judge("=>5+3*4", reference, "countdown").right else 1)
         os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0 and judge("=>4*3+5", gold, "countdown").right
+    assert os.waitpid(child, 0)[1] == 0 and judge("=>4*3+5", reference, "countdown").right
 
 
-@pytest.mark.parametrize(("completion", "gold", "right"), EXACT)
-def test_exact_match(completion, gold, right):
-    assert verify(completion, gold, "exact") is right
+@pytest.mark.parametrize(("completion", "reference", "right"), EXACT)
+def test_exact_match(completion, reference, right):
+    assert verify(completion, reference, "exact") is right
 
 
 @pytest.mark.parametrize("code", CODE["right"])
@@ -234,7 +234,7 @@ def test_code_that_sleeps_or_blocks_uses_up_its_own_time_and_is_wrong(code, monk
     assert python_tests.PythonTests().check(code, json.dumps({"function": "f", "tests": tests})) is False
 
 
-def test_what_the_machine_does_not_let_run_is_unknown_and_a_short_stop_is_nothing(monkeypatch):
+def test_code_that_a_busy_machine_does_not_run_is_unknown_and_a_short_stop_does_not_matter(monkeypatch):
     monkeypatch.setattr(python_tests, "PATIENCE", 0.3)
     monkeypatch.setattr(python_tests, "BUSY", 2.0)
     for seconds, says in ((1.0, contextlib.nullcontext()), (2.5, pytest.raises(TimeoutError))):
@@ -256,7 +256,9 @@ def test_text_without_a_block_has_no_answer_and_references_without_tests_are_unr
     for text in ("def add(a, b): return a + b", "```python\ndef add(a, b): return a + b", "```python\n\n```"):
         assert judge(text, ADD, "python-tests") == Judgement(False, None)
     assert describe_reference(ADD, "python-tests") == "plug-in"
-    assert [describe_reference(gold, "python-tests") for gold in CODE["unreadable"]] == [None] * len(CODE["unreadable"])
+    assert [describe_reference(reference, "python-tests") for reference in CODE["unreadable"]] == [None] * len(
+        CODE["unreadable"]
+    )
 
 
 def test_results_are_compared_as_plain_data():
@@ -276,8 +278,8 @@ def test_results_are_compared_as_plain_data():
         ([1], {"a": 1}, "lambda x: {'b': 1}", False),
     ]
     for arguments, result, code, right in tests:
-        gold = json.dumps({"function": "f", "tests": [{"args": arguments, "result": result}]})
-        assert verify(write_block(f"f = {code}"), gold, "python-tests") is right, code
+        reference = json.dumps({"function": "f", "tests": [{"args": arguments, "result": result}]})
+        assert verify(write_block(f"f = {code}"), reference, "python-tests") is right, code
 
 
 def test_the_version_of_a_plugin_is_in_what_stages_depend_on(install, tmp_path):

@@ -43,10 +43,10 @@ def no_memory():
     boxed.timeouts.clear()
 
 
-@pytest.mark.parametrize(("gold", "answer", "form", "right"), CASES)
-def test_answers_by_kind(gold, answer, form, right):
+@pytest.mark.parametrize(("reference", "answer", "form", "right"), CASES)
+def test_answers_by_kind(reference, answer, form, right):
     whole = "\\boxed" in answer or form == "letter"
-    assert verify(answer if whole else f"\\boxed{{{answer}}}", gold, form) is right
+    assert verify(answer if whole else f"\\boxed{{{answer}}}", reference, form) is right
 
 
 def test_answers_equal_or_different_by_construction():
@@ -99,12 +99,14 @@ def test_references_are_described_by_how_answers_are_compared_with_them():
         None: ["", " ", "{", "x" * 301],
     }
     for kind, references in described.items():
-        assert {gold: describe_reference(gold, "boxed") for gold in references} == dict.fromkeys(references, kind)
+        assert {reference: describe_reference(reference, "boxed") for reference in references} == dict.fromkeys(
+            references, kind
+        )
     assert describe_reference("B", "letter") == "words" and describe_reference("(B)", "letter") is None
 
 
 @pytest.mark.parametrize(
-    ("gold", "cleaned"),
+    ("reference", "cleaned"),
     [
         ("$x$", "x"),
         ("\\[ x \\]", "x"),
@@ -113,11 +115,11 @@ def test_references_are_described_by_how_answers_are_compared_with_them():
         ("$\\boxed{ \\frac12} .$", "\\frac12"),
     ],
 )
-def test_references_are_cleaned(gold, cleaned):
-    assert clean_reference(gold) == cleaned
+def test_references_are_cleaned(reference, cleaned):
+    assert clean_reference(reference) == cleaned
 
 
-def test_a_machine_that_stalls_for_longer_than_an_answer_may_compute_says_nothing_of_the_answer(monkeypatch):
+def test_a_stall_of_the_machine_does_not_count_against_an_answer(monkeypatch):
     monkeypatch.setattr(workers, "TIME_LIMIT", 0.5)
     assert verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")
     worker = workers._pool.idle[-1].process.pid
@@ -126,12 +128,12 @@ def test_a_machine_that_stalls_for_longer_than_an_answer_may_compute_says_nothin
     assert verify("\\boxed{\\sqrt{18}}", "3\\sqrt{2}", "boxed") is True
 
 
-def test_a_process_that_dies_once_is_asked_again_and_twice_is_unknown_but_not_for_good(monkeypatch):
+def test_a_process_that_dies_is_replaced_once_and_after_two_deaths_the_judgement_is_unknown_for_a_while(monkeypatch):
     asked, ask, deaths = [], workers.ask, 0
 
-    def die(kind, found, gold):
+    def die(kind, found, reference):
         asked.append(found)
-        return None if len(asked) <= deaths else ask(kind, found, gold)
+        return None if len(asked) <= deaths else ask(kind, found, reference)
 
     monkeypatch.setattr(workers, "ask", die)
     for how_often, right in ((1, True), (2, None)):
@@ -158,17 +160,17 @@ def test_an_answer_that_computes_too_long_is_unknown_in_time_and_ends_nothing(mo
 def test_an_unreadable_answer_is_wrong_and_an_unreadable_reference_unknown_and_both_are_counted():
     references = ["72", "72", "[?!@", "[?!@", "\\sqrt2"]
     answers = ["?!@", "71", "72", "[?!@", "\\sqrt{2}"]
-    judged = [judge(f"\\boxed{{{answer}}}", gold, "boxed") for answer, gold in zip(answers, references, strict=True)]
+    judged = [judge(f"\\boxed{{{answer}}}", reference, "boxed") for answer, reference in zip(answers, references, strict=True)]
     assert [judgement.right for judgement in judged] == [False, False, None, True, True]
     shares = {"verifier_timeouts": 0.0, "verifier_unreadable": 2 / 5, "verifier_faulty": 0.0, "verifier_unknown": 1 / 5}
     assert measure_trouble(judged) == pytest.approx(shares)
     assert measure_trouble([]) == dict.fromkeys(shares)
 
 
-def test_math_verify_is_asked_about_a_draw_of_what_is_refused_and_the_others_count_alike(monkeypatch):
+def test_math_verify_checks_a_sample_of_the_refused_answers_and_the_result_is_extrapolated(monkeypatch):
     asked = []
 
-    def ask(kind, found, gold):
+    def ask(kind, found, reference):
         asked.append(found)
         return kind == "math-verify" and found.startswith("x")
 

@@ -47,7 +47,7 @@ def no_memory():
 
 
 @pytest.mark.parametrize(("completion", "answer", "answer_format", "right"), CASES)
-def test_verdict_on_an_answer(completion, answer, answer_format, right):
+def test_judgement_of_an_answer(completion, answer, answer_format, right):
     assert verify(completion, answer, answer_format) is right
 
 
@@ -117,10 +117,10 @@ LATEX = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=40)
 def test_no_text_raises_or_takes_longer_than_the_limit_and_the_next_one_is_still_judged():
     @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(LATEX, LATEX)
-    def check(found, gold):
+    def check(found, reference):
         begun = time.monotonic()
         for answer_format in ("word", "boxed", "letter"):
-            assert isinstance(judge(f"\\boxed{{{found}}}", gold, answer_format), Judgement)
+            assert isinstance(judge(f"\\boxed{{{found}}}", reference, answer_format), Judgement)
         assert time.monotonic() - begun < TIME_LIMIT + SLACK
 
     check()
@@ -129,8 +129,8 @@ def test_no_text_raises_or_takes_longer_than_the_limit_and_the_next_one_is_still
 
 @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(LATEX, LATEX)
-def test_the_second_check_answers_every_text_and_the_same_either_way_round(found, gold):
-    assert is_confirmed(found, gold) is is_confirmed(gold, found)
+def test_the_exact_check_reads_any_text_and_is_symmetric(found, reference):
+    assert is_confirmed(found, reference) is is_confirmed(reference, found)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -178,7 +178,7 @@ def combine(children):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.recursive(LEAVES, combine, max_leaves=8))
-def test_the_second_check_computes_what_arithmetic_says(expression):
+def test_the_exact_check_computes_arithmetic(expression):
     value, latex, _ = expression
     assert Evaluator(50, {}).evaluate(parse(tokenize(latex))) == value
 
@@ -196,7 +196,7 @@ def test_an_unknown_format_is_named():
         judge("1", "1", "essay")
 
 
-def test_unreadable_references_are_told_from_readable_ones():
+def test_unreadable_references_are_recognised():
     readable = {"boxed": ["72", "\\frac{1}{2}", "\\text{Monday}"], "word": ["abc"], "letter": ["A", "J"]}
     unreadable = {"boxed": ["", " ", "{", "x" * 301], "word": ["", "a#b"], "letter": ["", "a", "K", "AB"]}
     for references, expected in ((readable, True), (unreadable, False)):
@@ -204,19 +204,19 @@ def test_unreadable_references_are_told_from_readable_ones():
             assert [is_readable(answer, answer_format) for answer in answers] == [expected] * len(answers)
 
 
-def test_threads_are_judged_side_by_side_and_each_gets_its_own_verdict():
-    verdicts = {}
+def test_threads_judge_in_parallel_and_each_gets_its_own_judgement():
+    judged = {}
 
     def work(number):
         for step in range(8):
-            verdicts[number, step] = verify(f"\\boxed{{\\sqrt{{{number}}}}}", f"\\sqrt{{{number + step % 2}}}", "boxed")
+            judged[number, step] = verify(f"\\boxed{{\\sqrt{{{number}}}}}", f"\\sqrt{{{number + step % 2}}}", "boxed")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2, 8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert verdicts == {(number, step): step % 2 == 0 for number in range(2, 8) for step in range(8)}
+    assert judged == {(number, step): step % 2 == 0 for number in range(2, 8) for step in range(8)}
 
 
 def judge_in_child(_):

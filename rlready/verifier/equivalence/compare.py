@@ -4,15 +4,7 @@ import re
 from collections.abc import Sequence
 
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
-from rlready.verifier.equivalence.identity import (
-    count_decimals,
-    is_proportional,
-    is_same,
-    is_solution,
-    list_symbols,
-    substitute,
-)
-from rlready.verifier.equivalence.numbers import Evaluator, Undefined
+from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute
 from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, split
 
 DEGREE = Node("/", (Node("const", ("pi",)), make_number("180")))
@@ -59,15 +51,7 @@ def approximates(value: Value, exact: Value) -> bool:
         return value.items[1] == exact.items[1] and approximates(value.items[0], exact.items[0])
     if not isinstance(value, Node) or not isinstance(exact, Node) or has_symbols(value) or has_symbols(exact):
         return isinstance(value, Group) and is_equal(value, exact)
-    node = value.args[0] if value.op == "neg" else value
-    if node.op != "num":
-        return is_same(value, exact)
-    evaluator = Evaluator(100, {})
-    try:
-        difference = evaluator.evaluate(Node("+", (value, Node("neg", (exact,)))))
-    except Undefined:
-        return False
-    return bool(abs(evaluator.approximate(difference)) * 10 ** max(count_decimals(node.args[0], 50), 1) < 1)
+    return is_near(value, exact)
 
 
 def is_equal(a: Value, b: Value) -> bool:

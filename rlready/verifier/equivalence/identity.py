@@ -70,7 +70,7 @@ def find_rounded(node: Node) -> tuple[Fraction, int] | None:
     return node.args if node.op == "num" and node.args[1] is not None else None
 
 
-def count_decimals(value: Fraction, most: int) -> int:
+def _count_decimals(value: Fraction, most: int) -> int:
     """Returns the number of decimals of a number, at most `most`."""
     return next((decimals for decimals in range(most) if (value * 10**decimals).denominator == 1), most)
 
@@ -82,7 +82,7 @@ def is_rounded_from(reference: Node, exact: Node, least_decimals: int) -> bool:
     if node.op != "num" or list_symbols(exact):
         return False
     value = node.args[0]
-    decimals = count_decimals(value, LONGEST_DECIMAL + 1)
+    decimals = _count_decimals(value, LONGEST_DECIMAL + 1)
     if not least_decimals <= decimals <= LONGEST_DECIMAL or value * 10**decimals < 100:
         return False
     try:
@@ -91,6 +91,19 @@ def is_rounded_from(reference: Node, exact: Node, least_decimals: int) -> bool:
         return False
     ends = isinstance(number, Fraction) and 10**LONGEST_DECIMAL % number.denominator == 0
     return not ends and _rounds_to(exact, -value if negative else value, decimals)
+
+
+def is_near(value: Node, exact: Node) -> bool:
+    """Returns True if a decimal number is an exact one rounded or truncated, or another number has its value."""
+    node = value.args[0] if value.op == "neg" else value
+    if node.op != "num":
+        return is_same(value, exact)
+    evaluator = Evaluator(2 * DIGITS, {})
+    try:
+        difference = evaluator.evaluate(Node("+", (value, Node("neg", (exact,)))))
+    except Undefined:
+        return False
+    return bool(abs(evaluator.approximate(difference)) * 10 ** max(_count_decimals(node.args[0], DIGITS), 1) < 1)
 
 
 def _rounds_to(exact: Node, value: Fraction, decimals: int) -> bool:

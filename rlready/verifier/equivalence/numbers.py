@@ -88,13 +88,9 @@ class Evaluator:
     def _check(self, value: Number) -> Number:
         if isinstance(value, Fraction):
             return value
-        if not self.math.isfinite(value):
+        value = value.real if isinstance(value, self.math.mpc) and value.imag == 0 else value
+        if not self.math.isfinite(value) or (self.real and isinstance(value, self.math.mpc)):
             raise Undefined
-        if isinstance(value, self.math.mpc):
-            if value.imag == 0:
-                return value.real
-            if self.real:
-                raise Undefined
         return value
 
     def _get_constant(self, name: str) -> Number:

@@ -76,10 +76,9 @@ def is_permutation(a: Iterable[Part], b: Iterable[Part], are_same: Callable[[Par
 
 def is_text(tokens: list[str]) -> bool:
     """Returns True if tokens are words without a number or formula."""
-    return any(token[0] == '"' for token in tokens) and all(
-        token[0] == '"' or token in (".", "'", "-", "!", "?", "`", '"') or (len(token) == 1 and token.isalpha())
-        for token in tokens
-    )
+    others = [token for token in tokens if token[0] != '"']
+    signs = all(token in (".", "'", "-", "!", "?", "`") or (len(token) == 1 and token.isalpha()) for token in others)
+    return signs and len(others) < len(tokens)
 
 
 def has_symbols(value: object) -> bool:

@@ -56,13 +56,14 @@ def find_unit(word: str) -> str | None:
     """Returns the canonical name of a unit or a counted thing, singular or plural, or None."""
     spellings = (word, word.lower(), word.rstrip(".")) if len(word) > 1 else (word,)
     for name in spellings:
-        for singular in (name, name.removesuffix("s"), name.removesuffix("es")):
+        for singular in _list_singulars(name):
             if singular in UNITS and (singular == name or len(singular) > 1):
                 return UNITS[singular]
-    for singular in (word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
-        if singular in COUNTS:
-            return singular
-    return None
+    return next((singular for singular in _list_singulars(word.lower()) if singular in COUNTS), None)
+
+
+def _list_singulars(word: str) -> tuple[str, str, str]:
+    return word, word.removesuffix("s"), word.removesuffix("es")
 
 
 def read_unit(tokens: list[str]) -> tuple | None:

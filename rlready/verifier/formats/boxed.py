@@ -44,10 +44,7 @@ class Boxed(Format):
         cleaned = clean_reference(first)
         if not cleaned.strip("{} ") or not self.judge(self.append("", cleaned), cleaned).right:
             return None
-        try:
-            kind = "value" if read_plain(cleaned) else _describe(cleaned)
-        except TimeoutError:
-            kind = "text"
+        kind: str = "value" if read_plain(cleaned) else workers.ask("describe", cleaned, cleaned) or "text"
         # If a brace is missing, a part may be missing, unless the rest has a meaning without it.
         broken = cleaned.count("}") > first.count("}") and kind == "text"
         return None if broken else kind
@@ -60,14 +57,6 @@ class Boxed(Format):
 def _list_accepted(reference: str) -> tuple[str, ...]:
     accepted = ACCEPTED.fullmatch(reference) if len(reference) <= LONGEST_ANSWER else None
     return accepted.groups() if accepted else (reference,)
-
-
-@lru_cache(REMEMBERED)
-def _describe(reference: str) -> str:
-    kind: str | None = workers.ask("describe", reference, reference)
-    if kind is None:
-        raise TimeoutError
-    return kind
 
 
 def compare(found: str, reference: str) -> tuple[bool | None, str | None]:

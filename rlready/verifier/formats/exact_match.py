@@ -43,11 +43,8 @@ def normalise(text: str) -> str:
         tokens = tokens[1:-1]
     tokens = ["", *tokens, ""]
     around = zip(tokens, tokens[1:], tokens[2:], strict=False)
-    return " ".join(
-        "-" if _classify(token) == "-" else token.replace(",", "")
-        for before, token, after in around
-        if _counts(before, token, after)
-    )
+    kept = [token for before, token, after in around if _counts(before, token, after)]
+    return " ".join("-" if _classify(token) == "-" else token.replace(",", "") for token in kept)
 
 
 def _spell_out(sign: str) -> str:
