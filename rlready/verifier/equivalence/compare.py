@@ -146,7 +146,7 @@ def _compare_matrix(rows: list[tuple[Value, ...]], others: tuple[Value, ...]) ->
     return all(len(row) == 1 for row in rows) and _are_equal([row[0] for row in rows], others)
 
 
-def solves(value: Value, relation: Group) -> bool:
+def solves(value: Value, relation: Value) -> bool:
     """Returns True if a value is a formula that the equation of a curve gives for its ordinate: `1-2x` for `2x+y=1`."""
     mark, *sides = relation.items
     if mark != "=" or len(sides) != 2 or not isinstance(value, Node) or not all(isinstance(side, Node) for side in sides):
