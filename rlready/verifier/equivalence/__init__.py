@@ -1,1 +1,1 @@
-"""The exact check: reads LaTeX and compares what it means, with no code and no library of math-verify."""
+"""The exact check: reads LaTeX and compares its meaning, without math-verify or its libraries."""

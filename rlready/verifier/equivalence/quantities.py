@@ -179,12 +179,10 @@ def _names(token: str) -> bool:
 
 
 def read_name(tokens: list[str]) -> tuple[str, str, tuple[str, ...], Node | None, bool]:
-    r"""Reads a name.
+    r"""Returns (text, function, variables, expression or None, whether it may be one side of a curve's equation) of a name.
 
-    Returns:
-        Its text, without what says that a segment or an angle is its size (`|AB|`, `\overline{AB}`, `m\angle A`); its function
-        and the variables of that (`f(x)`), or its text and none; its expression, or None for words and functions; and whether
-        it may be one side of a curve's equation: `x+y`, `xy`, `x^2`, not `x`, `AB`, `f(x)` or `a/b`.
+    Notations of a size are removed from the text: `|AB|`, `\overline{AB}`, `m\angle A`. Sides of curves are `x+y`, `xy` and
+    `x^2`, but not `x`, `AB`, `f(x)` and `a/b`.
     """
     text = "".join(tokens).replace('"', "")
     variables, commas = tuple(tokens[2:-1:2]), tokens[3:-1:2]

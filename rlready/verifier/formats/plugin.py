@@ -20,7 +20,7 @@ from rlready.verifier.formats.format import FAULTY, TIMEOUT, UNDECIDED, Format, 
 from rlready.verifier.processes import workers
 
 REMEMBERED = 1 << 12  # pairs of an answer and a reference answer; either may be long
-LONGEST_PLUGGED = 1 << 16  # characters of an answer; a longer one is none
+LONGEST_PLUGGED = 1 << 16  # characters; a longer final answer is not one
 MOST_FAULTS = 10  # that are printed
 
 
@@ -49,7 +49,7 @@ class PlugIn(Format):
         """Returns the plug-in's prompt.
 
         Raises:
-            InputError: If the plug-in cannot be imported, or lacks what it must have.
+            InputError: If the plug-in cannot be imported, or lacks a function.
         """
         if self._prompt is None:
             try:

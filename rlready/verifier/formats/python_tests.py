@@ -90,7 +90,7 @@ def list_blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def read_tests(reference: str) -> tuple[str, list[tuple[list, Any]]]:
-    """Returns the function's name, and (arguments, expected result) of each test; ValueError if it is no JSON of that form."""
+    """Returns the function's name, and (arguments, expected result) of each test; ValueError for other JSON."""
     read = read_json(reference)
     if not isinstance(read, dict) or set(read) != {"function", "tests"}:
         raise ValueError("expected an object with function and tests")
@@ -187,7 +187,7 @@ class Sandbox:
             pipe.close()
 
     def _look(self) -> None:
-        """Counts the time since the last look as used, without waiting for a processor; raises if there is none left."""
+        """Adds the time since the last look to `used`, minus waiting for a processor; raises EOFError or TimeoutError."""
         now = time.monotonic()
         if (passed := now - self.seen) < TICK:
             return
