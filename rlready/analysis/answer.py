@@ -186,7 +186,7 @@ def find_lost_answers(rows: list[Row]) -> list[Lost]:
         nearly = [entry for entry in alike if entry[2] >= NEARLY_ALL]
         everywhere = len(alike) > len(seen) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
         if told := alike if everywhere else nearly:
-            cut, lost = (statistics.fmean(entry[part] for entry in told) for part in (1, 2))
+            cut, lost = statistics.fmean(cut for _, cut, _ in told), statistics.fmean(lost for *_, lost in told)
             whole = not truncated or cut >= NEARLY_ALL
             found.append(Lost(truncated, [name for name, *_ in told], everywhere, cut if truncated and whole else lost, whole))
     return found

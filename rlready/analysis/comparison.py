@@ -211,6 +211,18 @@ def read_row(outcome: Outcome, k: int | None) -> Row:
     return Row(outcome, figure and figure.mean, figure and figure.interval, corrected)
 
 
+def shorten_names(rows: list[Row]) -> dict[str, str]:
+    """Returns the candidates' names without a seed and learning rate that all share, if they stay distinct."""
+    candidates = [row.candidate for row in rows]
+    seeds = {one.seed for one in candidates}
+    rates = {one.learning_rate for one in candidates if one.epochs and not one.checkpoint}
+    shared = [f"-s{seed}" for seed in seeds if len(seeds) == 1] + [f"-lr{rate:g}" for rate in rates if len(rates) == 1]
+    short = {row.name: row.name for row in rows}
+    for part in shared:
+        short = {name: shown.removesuffix(part) for name, shown in short.items()}
+    return short if len(set(short.values())) == len(rows) else {name: name for name in short}
+
+
 def list_scores(rows: list[Row]) -> list[tuple[Row, float]]:
     """Returns the candidates with a result of RL, each with its Pass@1."""
     return [(row, score) for row in rows if (score := row.score) is not None]

@@ -186,7 +186,7 @@ def find_reversals(rows: list[Row]) -> Reversals | None:
     values = [(_list_before(setting), setting.scores) for setting in known]
     apart = {number for phase in (0, 1) for number in find_scattered([both[phase] for both in values])}
     settings = [(known[number].name, *both) for number, both in enumerate(values) if number not in apart]
-    before, after = (pool_deviation([setting[phase] for setting in settings]) for phase in (1, 2))
+    before, after = pool_deviation([one[1] for one in settings]), pool_deviation([one[2] for one in settings])
     pairs = list(itertools.combinations(settings, 2))
     if before is None or after is None or not pairs:
         return None

@@ -11,6 +11,7 @@ from rlready.analysis.policies import Pool, Price, find_gate, find_pools, price
 UNKNOWN = (
     "Whether a candidate without RL would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
 )
+NONE = "none: no candidate was approved"
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Saving:
         regret: How far the best approved ended below the best of all; None if RL did not run for all, or none is approved.
         interval: The regret's 95% interval over settings.
         said: Both in one sentence.
+        net: The saving alone, in a few words.
     """
 
     avoided: float | None
     regret: float | None
     interval: Interval | None
     said: str
+    net: str
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""
@@ -60,12 +63,15 @@ def _find_costs(rows: list[Row], base: Row) -> Balance | str:
 def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Saving:
     """Says what came of the verdicts if RL ran for all."""
     if gate.regret is None:
-        return Saving(None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.")
+        return Saving(
+            None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.", NONE
+        )
+    net = _describe_net(costs, judged)
     said = (
-        f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_describe_share(costs, judged)}. RL ran for all, which"
-        f" shows the regret: the best score was missed by {show_estimate(gate.regret, gate.interval, 3)}."
+        f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_say(net)}. RL ran for all, which shows the"
+        f" regret: the best score was missed by {show_estimate(gate.regret, gate.interval, 3)}."
     )
-    return Saving(_measure_share(costs, judged), gate.regret, gate.interval, said)
+    return Saving(_measure_share(costs, judged), gate.regret, gate.interval, said, net)
 
 
 def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Saving:
@@ -74,35 +80,48 @@ def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Savin
     if not refused:
         seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
         lost = f" that it could judge ({early} failed earlier)" if early else ""
-        return Saving(None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it saved nothing.")
+        return Saving(
+            None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it saved nothing.", "none: no candidate was rejected"
+        )
     if len(refused) == len(judged):
         ran = sum(row.score is not None for row in refused)
         also = f"RL ran for {ran} of them anyway." if ran else UNKNOWN
         said = f"The gate approved none of {count(len(judged), 'candidate')}, which leaves no result. {also}"
-        return Saving(None, None, None, said)
+        return Saving(None, None, None, said, NONE)
+    net = _describe_net(costs, len(judged), "about ")
     share = _measure_share(costs, len(judged))
     approved = f"{len(judged) - len(refused)} of {count(len(judged), 'candidate')}"
-    said = f"The gate approved {approved}, {_describe_share(costs, len(judged), 'about ')}."
+    said = f"The gate approved {approved}, {_say(net)}."
     audit = audit_rejections(rows)
     if isinstance(audit, str):
-        return Saving(share, None, None, f"{said} {UNKNOWN}")
+        return Saving(share, None, None, f"{said} {UNKNOWN}", net)
     beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
     said += f" RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
     if unseen := audit.rejected - audit.observed:
         said += f" The other {unseen} {'was' if unseen == 1 else 'were'} not run."
-    return Saving(share, None, None, said)
+    return Saving(share, None, None, said, net)
 
 
 def _measure_share(costs: Balance | str, judged: int) -> float | None:
     return None if isinstance(costs, str) or not costs.mean else costs.net / (judged * costs.mean)
 
 
-def _describe_share(costs: Balance | str, judged: int, about: str = "") -> str:
+def _describe_net(costs: Balance | str, judged: int, about: str = "") -> str:
+    """Returns the share of the cost of RL for all that the gate saved after its own cost, or why there is none."""
     if isinstance(costs, str):
-        return f"a net saving of unknown size: {costs}"
+        return f"unknown: {costs}"
     if costs.spent >= judged * costs.mean:
-        return "which saves nothing: RL this short costs less than measuring"
+        return "none: RL this short costs less than measuring"
     share = costs.net / (judged * costs.mean)
-    if share < 0:
-        return f"which costs {about}{show_percent(-share)} more than running RL on all of them"
-    return f"a net saving of {about}{show_percent(share)} over running RL on all of them"
+    return (
+        f"{about}{show_percent(share)}"
+        if share > 0
+        else f"none: the gate costs {show_percent(-share)} of RL for all more than it avoids"
+    )
+
+
+def _say(net: str) -> str:
+    known, _, reason = net.partition(": ")
+    if reason:
+        return f"{'with no net saving' if known == 'none' else 'with an unknown net saving'}: {reason}"
+    return f"a net saving of {net} over running RL on all of them"

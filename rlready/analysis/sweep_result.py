@@ -21,11 +21,13 @@ class SweepResult:
         outcomes: The candidates, in the order of the plan.
         baseline: The base model; None if there is none.
         parameters: The pipeline's, by their flat names.
+        origin: The run's name, its date, the version and the command, as far as they are known.
     """
 
     outcomes: list[Outcome]
     baseline: Outcome | None
     parameters: dict
+    origin: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def trains(self) -> bool:
@@ -57,7 +59,7 @@ def read_sweep(path: str | Path) -> SweepResult:
         raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
     try:
         base = baseline and parse_record(Outcome, baseline)
-        return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters)
+        return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters, values.get("origin", {}))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

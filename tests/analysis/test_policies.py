@@ -95,7 +95,9 @@ def test_costs_that_are_not_known_count_runs():
     assert not pool.priced and gate.share == 0.5
     assert "every RL run counts the same here" in " ".join(describe_policies(rows, BASE, 64).texts)
     saving = weigh_gate(rows, BASE)
-    assert "a net saving of unknown size" in saving.said and saving.list_figures() == {"gate/regret": 0.0}
+    assert "with an unknown net saving: 1 of the costs needed were not recorded" in saving.said and saving.list_figures() == {
+        "gate/regret": 0.0
+    }
     table, plot = describe_policies(rows, BASE, 64).table, describe_policies(rows, BASE, 64).plots[0]
     assert {row[3] for row in table[1:] if row[1] == "4 settings"} == {"–"} and "% of the runs" in plot.caption
 
@@ -148,7 +150,7 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
         all_approved.avoided == pytest.approx(-MEASURED)
-        and "which costs 6% more than running RL on all of them" in all_approved.said
+        and "with no net saving: the gate costs 6% of RL for all more than it avoids" in all_approved.said
     )
     every = [enforce(make_row(number, *values[:-1], True)) for number, values in enumerate(SWEEP)]
     last = dataclasses.replace(every[3].outcome, rl=None, benchmark=None)

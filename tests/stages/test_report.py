@@ -128,7 +128,7 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     assert page.tables["Settings"]["mixed-4"][-2:] == [shown, shown]  # sampled and greedy
     best = f"mixed-4 has the highest Pass@1 after RL, {shown} (standard deviation over 3 seeds), greedy {shown[:5]}."
     assert f"{best} Not clearly worse: " in page.markdown
-    assert "RL ran once for each" not in page.markdown
+    assert "Each result is from one seed" not in page.markdown
     assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
     assert re.search(
         r"was not the highest after RL: it belongs to [-\w]+, which ended at 0\.\d+, (0\.\d+) \[[-+]0\.\d+, \+0\.\d+\] lower\.",
@@ -268,7 +268,7 @@ def test_the_audit_stands_in_the_report(report):
     assert "1 of 2 seen, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
     assert "the correlations cover the approved ones and the audited only" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
-    assert page.tables["Candidates"]["out-0"][6] == "rejected (audited)"
+    assert page.tables["Candidates"]["out-0"][0] == "rejected (audited)"
 
 
 def test_undecided_candidates_are_part_of_the_audit_where_they_were_drawn_from(report):
@@ -392,7 +392,7 @@ def test_headline_says_that_the_best_after_sft_was_not_the_best_after_rl(report)
     text = report([make_outcome(*run) for run in RUNS]).markdown
     lead = "random-4 has the highest Pass@1 after RL, 0.440 ± 0.010 (greedy 0.440). Not clearly worse: mixed-4, random-16."
     assert lead in text
-    assert "RL ran once for each candidate, so this holds for these checkpoints, not for their settings" in text
+    assert "Each result is from one seed, so this holds for these checkpoints, not for their settings" in text
     assert "6 candidates: 5 approved, 1 rejected." in text
     assert "0.310, belongs to random-32, which has no result of RL (rejected)" in text
     assert "random-16 led with 0.290 and ended at 0.420 ± 0.010, 0.020 [-0.008, +0.048] lower, which may be chance" in text
@@ -461,7 +461,7 @@ def test_missing_numbers_are_dashes(report):
     sft = SftRecord([[0, None]], seconds=None)
     lost = Outcome(Candidate("lost", 4, "random", 1, 1e-5, 0), sft, unknown, verdict, None, benchmark)
     page = report([lost, Outcome(Candidate("bare", 1, "random", 1, 1e-5, 0))], Outcome(BASE.candidate), drawn=True)
-    assert "| lost | 4 | random | – | – | – | – | undecided | – | – | loss missing |" in page.markdown
+    assert "| lost | undecided | – | – | – | – | – | – | 4 | random | loss missing |" in page.markdown
     assert "2 candidates: 0 approved, 0 rejected, 1 undecided, 1 without a verdict." in page.markdown
     assert page.tables["Cost"]["Not recorded"] == ["–", "3", "–"]
     assert page.html.count("nothing to show: ") == 6
@@ -475,7 +475,7 @@ def test_sequential_sampling_shows_the_interval_and_no_correlation(report):
         sequence=SequenceRecord(64, 0.614, 0.721, 0.5, "above"),
     )
     page = report([dataclasses.replace(make_outcome(*run), predictors=nothing) for run in RUNS])
-    assert page.tables["Candidates"]["random-4"][4] == "0.61-0.72 (sequential)"
+    assert page.tables["Candidates"]["random-4"][5] == "0.61-0.72 (sequential)"
     assert page.quality["Pass@64"][:2] == ["0", "not enough points"]
     assert page.quality["SFT greedy Pass@1"][0] == "5"
     assert "Pass@64 was sampled sequentially, so only an interval is known" in page.markdown
@@ -600,8 +600,8 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
     assert "random-64: SFT failed: out of memory (CUDA tried to allocate 2 GiB); lower sft_device_batch_size" in head
     assert "x: RL failed: out of memory" in head and """sweep_attempts='{"random-64": 2, "x": 2}'""" in head
     assert "8 candidates: 6 approved, 1 rejected, 1 failed before the gate; 1 failed after the gate." in head
-    assert page.tables["Candidates"]["random-64"][6] == "SFT failed"
-    assert page.tables["Candidates"]["x"][6] == "approved (RL failed)"
+    assert page.tables["Candidates"]["random-64"][0] == "SFT failed"
+    assert page.tables["Candidates"]["x"][0] == "approved (RL failed)"
     assert page.tables["Candidates"]["x"][-1].startswith("out of memory")
     assert page.tables["Candidates"]["random-64"][-1].startswith("out of memory")
     assert '<span class="badge failed">SFT failed</span>' in page.html
@@ -619,8 +619,8 @@ def test_what_failed_is_no_part_of_the_audit(report):
 
 def test_a_sweep_in_which_all_failed_says_so(report):
     page = report([fail(make_outcome(*run), "sft") for run in RUNS], drawn=True)
-    lead, failures = page.markdown.split("\n\n")[1:3]
-    assert lead == "**No candidate has a result: all failed.**"
+    failures = page.markdown.split("\n\n")[4]
+    assert page.lead == "**No candidate has a result: all failed.**"
     assert failures.startswith("random-1, random-4, random-16, random-32, shortest-4, mixed-4: SFT failed: out of memory")
     assert "6 candidates: 0 approved, 0 rejected, 6 failed before the gate." in page.markdown
     assert "The gate rejected none" in page.markdown
@@ -656,12 +656,12 @@ def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
 
 def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     page = report(make_zeros(), BASE)
-    lead = page.markdown.split("\n\n")[1]
+    lead = page.lead
     assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
     assert "curate_benchmark_problems, benchmark_samples" in lead
     assert "ended best" not in page.markdown and "the highest" not in page.markdown
-    assert page.tables["Candidates"]["random-1"][7] == "0.000 [0.000, 0.178]"
-    assert page.tables["Candidates"]["random-1"][8] == "0.000 [0.00, 0.18]"
+    assert page.tables["Candidates"]["random-1"][1] == "0.000 [0.000, 0.178]"
+    assert page.tables["Candidates"]["random-1"][2] == "0.000 [0.00, 0.18]"
     assert "± 0.000" not in page.markdown
 
 
@@ -674,16 +674,16 @@ def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
 )
 def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, said):
     page = report(make_zeros(truncated=shares[0], unreadable=shares[1]), sampling_max_tokens=24)
-    assert page.markdown.split("\n\n")[1].startswith(f"**The scores say little: {said}")
+    assert page.lead.startswith(f"**The scores say little: {said}")
     cut, unreadable = (f"{100 * share:.0f}%" for share in shares)
-    assert page.tables["Candidates"]["random-1"][7] == f"0.000 [0.000, 0.178]; truncated {cut}, no answer {unreadable}"
+    assert page.tables["Candidates"]["random-1"][1] == f"0.000 [0.000, 0.178]; truncated {cut}, no answer {unreadable}"
 
 
 def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):
     outcomes = [change(make_outcome(*run), "benchmark", truncated=0.1, unreadable=0.1) for run in RUNS if run[5]]
     outcomes[0] = change(outcomes[0], "benchmark", truncated=0.95, unreadable=0.96)
     page = report(outcomes)
-    assert page.markdown.split("\n\n")[1].startswith("**random-4 has the highest")
+    assert page.lead.startswith("**random-4 has the highest")
     assert "Nearly all samples of random-1 were truncated by the length limit; raise sampling_max_tokens." in page.markdown
     assert page.markdown.count("Nearly all") == 1
 

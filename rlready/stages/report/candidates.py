@@ -6,7 +6,7 @@ from collections.abc import Callable
 from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
-from rlready.analysis.comparison import Row, Setting, name_rows
+from rlready.analysis.comparison import Row, Setting, name_rows, shorten_names
 from rlready.analysis.format import (
     MISSING,
     name_some,
@@ -67,28 +67,32 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         trains: Whether RL was asked for.
     """
     columns: dict[str, Callable[[Row], str]] = {
-        "Epochs": lambda row: MISSING if row is base or row.candidate.checkpoint else str(row.candidate.epochs),
-        "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
+        "Verdict": show_verdict,
+        "Post-RL Pass@1": _show_result,
+        "Post-RL greedy": _show_greedy_result,
         "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
         "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
         label_pass_at(k): _show_pass_at_k,
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
-        "Verdict": show_verdict,
         "Forecast": _show_forecast,
-        "Post-RL Pass@1": _show_result,
-        "Post-RL greedy": _show_greedy_result,
+        "Epochs": lambda row: MISSING if row is base or row.candidate.checkpoint else str(row.candidate.epochs),
+        "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "Reason": _show_reason,
     }
     silent = [] if any(row.verdict.forecast.made for row in rows) else ["Forecast"]
     silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
     silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
-    silent += ["Epochs", "Subset"] if all(row.candidate.checkpoint for row in rows) else []
-    columns = {name: write for name, write in columns.items() if name not in silent}
     finished = all(row.candidate.checkpoint for row in rows)  # then no figure is of rlready's own SFT
+    silent += ["Epochs", "Subset"] if finished else []
+    columns = {name: write for name, write in columns.items() if name not in silent}
     table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
-    table += [[name, *(write(row) for write in columns.values())] for name, row in name_rows(rows, base, BASE)]
+    short = shorten_names(rows)
+    named = [(short.get(name, name), row) for name, row in name_rows(rows, base, BASE)]
+    table += [[name, *(write(row) for write in columns.values())] for name, row in named]
     notes = _list_marks(rows, base) + _list_checkpoints(rows)
+    if any(name != shown for name, shown in short.items()):
+        notes.insert(0, "Names are shown without the seed and the learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
 
 

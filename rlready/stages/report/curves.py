@@ -122,16 +122,17 @@ def draw_policies(pool: Pool, prices: list[Price], k: int | None) -> str:
 
     lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), MAIN_COLORS, strict=True)]
     lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
-    marks = [(one, one.regret, POLICY_MARKS[one.label]) for one in prices if one.label in POLICY_MARKS]
-    marks = [mark for mark in marks if mark[1] is not None]
+    marks = [(one, one.regret) for one in prices if one.label in POLICY_MARKS and one.regret is not None]
     with matplotlib.rc_context(STYLE):
         figure, axes = start(legend_rows=len(lines) + len(marks))
         axes.axvline(AFFORDED, color=GREY, linestyle=":", linewidth=1)
         axes.axhline(LOST, color=GREY, linestyle=":", linewidth=1)
         for label, points, color in lines:
             axes.plot(*zip(*points, strict=True), color=color, marker=".", label=shorten(label))
-        for found, regret, mark in marks:
-            axes.plot([found.share], [regret], mark, color="black", markersize=8, label=shorten(found.label))
+        for found, regret in marks:
+            axes.plot(
+                [found.share], [regret], POLICY_MARKS[found.label], color="black", markersize=8, label=shorten(found.label)
+            )
         axes.set(xlabel=f"{name_cost(pool)}, as a share of RL for all", ylabel="regret in Pass@1")
         axes.set_xlim(left=0)
         figure.legend(loc="lower center")

@@ -82,7 +82,9 @@ class Document:
 
     Attributes:
         title: Its heading.
+        origin: What was run, as pairs (label, text).
         lead: The answer in one sentence.
+        summary: The result in lines to paste.
         failures: What failed, and how to try it again.
         plots: What shows the answer, on the page only.
         texts: The other sentences of the result.
@@ -92,7 +94,9 @@ class Document:
     """
 
     title: str
+    origin: Sequence[tuple[str, str]]
     lead: str
+    summary: Sequence[str]
     failures: Sequence[str]
     plots: Sequence[Plot]
     texts: Sequence[str]
@@ -133,7 +137,9 @@ def shorten_reason(reason: str) -> str:
 
 def render_markdown(document: Document) -> str:
     """Returns the report's texts and tables as Markdown."""
-    lines = [f"# {_escape_markdown(document.title)}", f"**{_escape_markdown(document.lead)}**"]
+    lines = [f"# {_escape_markdown(document.title)}"]
+    lines += ["\n".join(f"- {label}: {_escape_markdown(text)}" for label, text in document.origin)] if document.origin else []
+    lines += [f"**{_escape_markdown(document.lead)}**", "\n".join(f"> {_escape_markdown(line)}  " for line in document.summary)]
     lines += map(_escape_markdown, (*document.failures, *document.texts))
     for section in (section for section in (*document.sections, *document.minor) if not section.passages):
         parts = [*map(_escape_markdown, section.texts)]

@@ -41,7 +41,7 @@ from rlready.stages.report.document import DECISIONS, shorten_reason
 
 UNMEASURED = "Whether Pass@1 after SFT predicted this is unknown: it was not measured."
 ONE_SEED = (
-    "RL ran once for each candidate, so this holds for these checkpoints, not for their settings: the noise between seeds is"
+    "Each result is from one seed, so this holds for these checkpoints, not for their settings: the noise between seeds is"
     " unknown (sweep_seeds)."
 )
 

@@ -5,7 +5,7 @@ import statistics
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from rlready.analysis.comparison import Row, Setting, group_settings, list_scores
+from rlready.analysis.comparison import Row, Setting, group_settings, list_scores, shorten_names
 from rlready.analysis.predictor import Measure, Predictor, label_pass_at, pick_main, select_finished
 from rlready.gate.lead import SCORE, read_figure
 from rlready.stages.report.curves import draw_curves, draw_trajectories
@@ -113,7 +113,10 @@ def _draw_scores(rows: list[Row], base: Row) -> str:
         axes.axvline(base.score, color="black", linestyle="--", linewidth=1.2, label=BASE_LABEL)
     axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="before RL")
     axes.plot([], [], "o", color=VERMILION, label="after RL")
-    names = [("★ " if any(row.approved for row in s.rows) else "") + shorten(s.name, 26) for s in shown]
+    short = shorten_names(rows)
+    named = [short[s.rows[0].name] if len(s.rows) == 1 else s.name for s in shown]
+    stars = ["★ " if any(row.approved for row in s.rows) else "" for s in shown]
+    names = [star + shorten(name, 22) for star, name in zip(stars, named, strict=True)]
     axes.set_yticks(range(len(shown)), names)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(xlabel="Pass@1 (T=1)")
@@ -138,17 +141,17 @@ def _measure_bar(row: Row, score: float) -> tuple[float, float]:
 
 def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure: Measure) -> Plot:
     """Returns the plot of post-RL Pass@1 against what was measured before, on the rows that the predictor is judged on."""
-    shown = select_finished(rows, predictor)
+    shown, axis = select_finished(rows, predictor), label + " (random subsets)" * predictor.restricted
     return Plot(
         f"Predicted by {label}",
         "One point per candidate that finished RL, with its 95% interval and the least-squares line; markers by subset."
         f" Ringed: {CHOICE}." + " Hollow: an external result." * any(r.elsewhere for r in shown),
-        _draw_prediction(shown, label + " (random subsets)" * predictor.restricted, measure) if shown else "",
+        _draw_prediction(shown, axis, measure, shorten_names(rows)) if shown else "",
         f"no candidate with RL to judge {label} by",
     )
 
 
-def _draw_prediction(shown: list[Row], label: str, measure: Measure) -> str:
+def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict[str, str]) -> str:
     figure, axes = start()
     points = [(row, x, y) for row, y in list_scores(shown) if (x := measure(row)) is not None]
     for row, x, y in points:
@@ -158,7 +161,7 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure) -> str:
     if line := fit_line(xs, [y for *_, y in points]):
         axes.plot([min(xs), max(xs)], [line[0] * end + line[1] for end in (min(xs), max(xs))], color=GREY)
     mark_choice(axes, [(x, y) for row, x, y in points if row.approved])
-    name_points(axes, [(x, y, row.name) for row, x, y in points])
+    name_points(axes, [(x, y, short[row.name]) for row, x, y in points])
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
     return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
 

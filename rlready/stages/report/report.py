@@ -21,6 +21,7 @@ from rlready.stages.report.predictor_sections import (
     describe_reversals,
 )
 from rlready.stages.report.samples import describe_excerpts, describe_samples
+from rlready.stages.report.summary import describe_origin, summarize
 from rlready.stats.intervals import MIN_POINTS
 
 LEADING_PLOTS = 2
@@ -47,7 +48,8 @@ def compose(sweep: SweepResult) -> Document:
     trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
     leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains))
     finished = [setting for setting in settings if setting.scores]
-    predictive = [
+    statistics = [
+        *([describe_policies(rows, base, k)] if trains else []),
         describe_quality(rows, k, noise),
         describe_differences(rows, k),
         describe_choices(rows, k, noise),
@@ -59,20 +61,36 @@ def compose(sweep: SweepResult) -> Document:
         *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
         describe_candidates(rows, base, k, MOST_ROWS, trains),
         *(describe_benchmarks(rows, base) if trains else []),
-        *([describe_policies(rows, base, k), describe_audit(rows)] if trains else []),
+        *([describe_audit(rows)] if trains else []),
         describe_costs(rows, base, trains),
-        *([describe_plateau(rows, k)] if trains else []),
         *describe_samples(rows, base, k, MOST_ROWS),
         *describe_excerpts(rows, base, MOST_ROWS),
-        *(predictive if trains and len(finished) >= MIN_POINTS else []),
+        *([describe_plateau(rows, k)] if trains else []),
+        *(statistics if trains and len(finished) >= MIN_POINTS else []),
         Section("More plots", plots=others),
     ]
-    minor = predictive if trains and len(finished) < MIN_POINTS else []
-    few = f"Predictor quality, from {count(len(finished), 'setting')} with RL: weak evidence below {MIN_POINTS}"
-    named = [name] if (name := sweep.parameters.get("base_model", "base model")) else []
-    title = ": ".join([*named, count(len(rows), "candidate")])
+    minor = statistics if trains and len(finished) < MIN_POINTS else []
+    evidence = f"{count(len(finished), 'setting')} with RL: weak evidence below {MIN_POINTS}"
     lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
-    return Document(title, lead, list_failures(sweep), leading, texts, sections, minor, few)
+    return Document(
+        title=_name(sweep, len(rows)),
+        origin=describe_origin(sweep, rows, base, k),
+        lead=lead,
+        summary=summarize(sweep, rows, base, k),
+        failures=list_failures(sweep),
+        plots=leading,
+        texts=texts,
+        sections=sections,
+        minor=minor,
+        minor_title=f"Predictor quality and other policies, from {evidence}",
+    )
+
+
+def _name(sweep: SweepResult, candidates: int) -> str:
+    """Returns what tells this experiment from others: its run, its base model and how many candidates it has."""
+    run, what = sweep.origin.get("run"), count(candidates, "candidate")
+    model = sweep.parameters.get("base_model", "base model")
+    return f"{run}: {', '.join(filter(None, (model, what)))}" if run else ": ".join(filter(None, (model, what)))
 
 
 def _divide(plots: list[Plot]) -> tuple[list[Plot], list[Plot]]:

@@ -1,8 +1,10 @@
 """The stage itself: reads its inputs, works, writes its outcome."""
 
 import dataclasses
+import datetime
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 
 from rlready.analysis.comparison import read_rows
@@ -34,11 +36,11 @@ def run(
     sweep = add_results(sweep, [read_record(Outcome, path) for path in results], read_record(Outcome, baseline))
     check_ran(sweep.outcomes)
     given = json.loads(parameters)
-    sweep = dataclasses.replace(sweep, parameters=given)
+    run_id = os.environ.get("RLREADY_RUN_ID", "")
+    sweep = dataclasses.replace(sweep, parameters=given, origin=_describe_origin(run_id))
     write_sweep(sweep, Path(records))
     write_report(sweep, Path(html), Path(markdown))
     write_atomically(verdicts, write_verdicts(sweep))
-    run_id = os.environ.get("RLREADY_RUN_ID", "")
     if sweep.baseline:
         log_outcome(sweep.baseline, run_id, role="baseline")
     for outcome in sweep.outcomes:
@@ -59,3 +61,9 @@ def run(
     if lost:
         reasons = dict.fromkeys(f"{failure.stage} failed: {failure.reason}" for failure in failed)
         raise InputError("\n".join(["no candidate has a result:", *reasons]))
+
+
+def _describe_origin(run_id: str) -> dict[str, str]:
+    """Returns what `SweepResult.origin` holds; only what started the run knows its command."""
+    known = {"run": run_id, "date": f"{datetime.date.today()}", "version": metadata.version("rlready")}
+    return known | {"command": os.environ.get("RLREADY_COMMAND", "")}
