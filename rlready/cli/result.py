@@ -18,6 +18,7 @@ from rlready.cli.style import print_result, shorten
 from rlready.run.local import run_locks, storage
 from rlready.stages.plan.machine import show_bytes
 from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
+from rlready.stages.report.summary import describe_origin, summarize
 from rlready.tracking import find, store
 from rlready.tracking.client import show_address
 
@@ -39,6 +40,10 @@ def print_outcomes(sweep: SweepResult) -> None:
         table.add_row(*map(Text, _list_cells(name, row, trains)))
     # On a narrow terminal the lines wrap, because a truncated table would be useless.
     Console(width=max(Console().width, 200)).print(table)
+    print()
+    for label, text in describe_origin(sweep, rows, base, k):
+        print_result(label.lower(), text)
+    print("", *summarize(sweep, rows, base, k), sep="\n")
     if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
     for line in (*describe_external(rows), *describe_stopped(rows), *list_failures(sweep)):

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,7 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
             stdout=None if arguments.verbose else log,
             stderr=None if arguments.verbose else subprocess.STDOUT,
             start_new_session=True,
+            env=os.environ | {"RLREADY_COMMAND": shlex.join(["rlready", *sys.argv[1:]])},  # for the report
         )
         try:
             _watch(child, table, folder / "events.jsonl", arguments.verbose)

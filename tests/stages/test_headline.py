@@ -6,9 +6,9 @@ import re
 from statistics import NormalDist
 
 import pytest
-from helpers.outcomes import BASE, fail, make_outcome
+from helpers.generated import BASES, SWEEPS
+from helpers.outcomes import BASE, make_outcome
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
 from rlready.analysis.comparison import group_settings, read_row, read_rows
@@ -19,38 +19,8 @@ from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.gate.decide import decide
 from rlready.gate.ranking import rank
-from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import Candidate, PredictorsRecord
 from rlready.stages.report.headline import describe_result
-
-SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
-ERRORS = st.sampled_from([None, 0.0, 0.01, 0.03])
-
-
-@st.composite
-def draw_outcome(draw, number):
-    """Returns a candidate that got as far as it may: failed, refused, with RL here or elsewhere, with or without a figure."""
-    score, name = draw(st.none() | SHARES), f"c{number}"
-    decision = draw(st.sampled_from(["approved", "rejected", "undecided"]))
-    outcome = make_outcome("random", number, draw(SHARES), 0.9, 0.7, score, name, decision=decision)
-    if draw(st.integers(0, 9)) == 0:
-        return fail(outcome, draw(st.sampled_from(["sft", "predictors", "rl", "benchmark"])))
-    if score is None:
-        return outcome
-    if draw(st.integers(0, 3)) == 0:
-        return dataclasses.replace(outcome, rl=None, benchmark=None, elsewhere=ElsewhereRecord(score, draw(ERRORS)))
-    seconds = draw(st.none() | st.just(1000.0))
-    scored = dataclasses.replace(outcome.benchmark, standard_error=draw(ERRORS), greedy_pass_at_1=draw(st.none() | SHARES))
-    return dataclasses.replace(outcome, benchmark=scored, rl=dataclasses.replace(outcome.rl, seconds=seconds))
-
-
-SWEEPS = st.integers(1, 5).flatmap(lambda count: st.tuples(*map(draw_outcome, range(1, count + 1))))
-BASES = st.builds(
-    lambda score, error, greedy: dataclasses.replace(
-        BASE, benchmark=dataclasses.replace(BASE.benchmark, pass_at_1=score, standard_error=error, greedy_pass_at_1=greedy)
-    ),
-    st.none() | SHARES, ERRORS, st.none() | SHARES,
-)  # fmt: skip
 
 
 def is_ahead(one, other, comparisons):

@@ -1,0 +1,255 @@
+"""Every sentence of the report is true of its outcome: each is recognised by its pattern, and checked against the records."""
+
+import re
+from types import SimpleNamespace
+
+from helpers.generated import BASES, SWEEPS
+from hypothesis import given, settings
+
+from rlready.analysis.comparison import read_rows
+from rlready.analysis.gate_audit import audit_rejections, is_refused
+from rlready.analysis.sweep_result import SweepResult
+from rlready.stages.report.gate_sections import describe_audit, describe_costs
+from rlready.stages.report.headline import describe_result
+from rlready.stages.report.summary import summarize
+
+NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
+FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"
+NUMBER = r"[-+]?[\d,.]+"
+
+
+def find_facts(outcomes, base):
+    rows, base, _ = read_rows(SweepResult(list(outcomes), base, {}))
+    finished = [row for row in rows if row.score is not None]
+    judged = [row for row in rows if row.verdict.decision and not row.failed_early]
+    measured = [row for row in judged if not row.failure]
+    seconds = [row.outcome.rl.seconds for row in rows if row.outcome.rl]
+    return SimpleNamespace(
+        rows=rows, base=base, finished=finished, judged=judged, measured=measured, failed=[row for row in rows if row.failure],
+        approved=[row for row in measured if row.approved], refused=[row for row in measured if not row.approved],
+        best=finished[0] if finished else None, named={row.name: row for row in rows},
+        off=any(row.verdict.mode == "off" for row in judged), seconds=seconds,
+        all_ran=all(row.score is not None for row in measured),
+    )  # fmt: skip
+
+
+def list_named(facts, names):
+    return [facts.named[name] for name in names.split(" and ")[0].split(", ")]
+
+
+def share_lost(row):
+    seen = row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark
+    return seen.truncated or 0.0, max(seen.truncated or 0.0, seen.unreadable or 0.0)
+
+
+def is_highest(facts, name, figure):
+    best = facts.named[name]
+    return best.score == max(row.score for row in facts.finished) and abs(best.score - float(figure[:5])) < 1e-3
+
+
+def is_share(facts, taken, total):
+    return facts.approved and not facts.off and [int(taken), int(total)] == [len(facts.approved), len(facts.measured)]
+
+
+PATTERNS = {  # a sentence, and what must be true of its groups
+    rf"(\w+) ended best after RL, with Pass@1 ({FIGURE}): ahead of (?:\w+|each of the other \d+) beyond chance\.":
+        lambda f, name, figure: is_highest(f, name, figure) and len(f.finished) > 1,
+    rf"(\w+) has the highest Pass@1 after RL, ({FIGURE})\.": lambda f, name, figure: is_highest(f, name, figure),
+    rf"Not clearly worse: ({NAMES})\.": lambda f, names: all(row.score is not None for row in list_named(f, names)),
+    rf"Whether it is ahead of ({NAMES}) beyond chance is unknown\.":
+        lambda f, names: all(not (f.best.benchmark.standard_error and row.benchmark.standard_error)
+            for row in list_named(f, names)),
+    rf"Only (\w+) has finished RL, with Pass@1 {FIGURE}, so there is nothing to compare it with\.":
+        lambda f, name: [row.name for row in f.finished] == [name],
+    r"No candidate has a result: all failed\.": lambda f: len(f.failed) == len(f.rows) > 1,
+    r"No candidate has a result: the only one failed\.": lambda f: len(f.failed) == len(f.rows) == 1,
+    rf"No candidate has finished RL: it or its benchmark failed for (?:all candidates|the only candidate) sent to it,"
+    rf" ({NAMES})\.":
+        lambda f, names: not f.finished and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names)),
+    r"No candidate has finished RL, so which one is worth it is still unknown\.": lambda f: not f.finished,
+    r"No candidate has finished RL, because the gate approved none(?: of them)?\.": lambda f: not f.finished and not f.approved,
+    r"(\w+) has the highest Pass@k and is (rejected|undecided): [^.]*\.":
+        lambda f, name, decision: f.named[name].verdict.decision == decision
+        and f.named[name].pass_at_k == max(row.pass_at_k for row in f.judged),
+    r"The only candidate that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
+    r" To tell them"
+    r" apart, use [^.]*\.": lambda f: [row.score for row in f.finished] == [0.0],
+    r"All (\d+) candidates that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
+    r" To tell them"
+    r" apart, use [^.]*\.": lambda f, count: len(f.finished) == int(count) and not any(row.score for row in f.finished),
+    r"The scores say little: .{1,5} of the samples were truncated by the length limit; raise [^.]*\.":
+        lambda f: max(share_lost(row)[0] for row in f.rows) >= 0.9,
+    r"The scores say little: .{1,5} of the samples were truncated by the length limit or have no final answer; raise [^.]*\.":
+        lambda f: any(2 * cut >= lost >= 0.9 for cut, lost in map(share_lost, f.rows)),
+    r"The scores say little: .{1,5} of the samples have no final answer in the form [^.]*\.":
+        lambda f: any(lost >= 0.9 and 2 * cut < lost for cut, lost in map(share_lost, f.rows)),
+    rf"Nearly all samples of ({NAMES}) were truncated by the length limit(?: or have no final answer)?; raise [^.]*\.":
+        lambda f, names: all(2 * cut >= lost >= 0.9 for cut, lost in map(share_lost, list_named(f, names))),
+    rf"Nearly all samples of ({NAMES}) have no final answer in the form [^.]*\.":
+        lambda f, names: all(lost >= 0.9 and 2 * cut < lost for cut, lost in map(share_lost, list_named(f, names))),
+    r"(\d+) candidates?: (\d+) approved, (\d+) rejected(?:, (\d+) undecided)?(?:, (\d+) failed before the gate)?"
+    r"(?:; (\d+) failed after the gate)?\.":
+        lambda f, total, approved, rejected, undecided, early, late: [int(n or 0) for n in (total, early, late)]
+        == [len(f.rows), sum(r.failed_early for r in f.rows), sum(not r.failed_early for r in f.failed)]
+        and [int(n or 0) for n in (approved, rejected, undecided)]
+        == [sum(r.verdict.decision == name for r in f.judged) for name in ("approved", "rejected", "undecided")],
+    r"(All|\d+)(?: of \d+)? results of RL are external, shown as recorded: whether [^.]*\.":
+        lambda f, count: sum(row.elsewhere is not None for row in f.finished) == (len(f.finished)
+            if count == "All" else int(count)),
+    rf"The base model, without SFT and RL, scores ({FIGURE})\.": lambda f, figure: abs(f.base.score - float(figure[:5])) < 1e-3,
+    r"Over the base model, (\w+) gained ([-+]\d\.\d+) in sampled and ([-+]\d\.\d+) in greedy Pass@1"
+    r"(?:; the sampled gain may be chance|, so none of it is sharpening|: [^.]* answers that greedy decoding already gave)?\.":
+        lambda f, name, gain, greedy: f.named[name] is f.best
+        and abs(f.best.score - f.base.score - float(gain)) < 1e-3
+        and abs(f.best.greedy_score - f.base.greedy_score - float(greedy)) < 1e-3,
+    r"How much of the gain of (\w+) is sharpening is unknown: greedy Pass@1 was not measured before and after\.":
+        lambda f, name: f.named[name] is f.best and None in (f.best.greedy_score, f.base.greedy_score),
+    r"Under greedy decoding (\w+) leads with (\d\.\d+), by [^a-z]*(?:, beyond chance|, which may be chance)?\.":
+        lambda f, name, top: f.named[name].greedy_score == max(r.greedy_score for r in f.finished
+            if r.greedy_score is not None),
+    r"Each result is from one seed, so this holds [^.]*\.": lambda f: len(f.finished) > 1,
+    r"No candidate solved a problem in one try after SFT \(T=1\), so Pass@1 could not rank them\.":
+        lambda f: not any(row.sft_pass_at_1 for row in f.rows),
+    r"The highest Pass@1 \(T=1\) after SFT, (\d\.\d+), belongs to (\w+), which has no result of RL \([^.]*\); how it would have"
+    r" ended is unknown\.":
+        lambda f, most, name: f.named[name].score is None and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 or 0
+            for r in f.rows),
+    r"(?:Among those with RL, the|The) highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL\.":
+        lambda f, led: any(abs(r.sft_pass_at_1 - float(led)) < 1e-3 for r in f.finished if r.score == f.best.score)
+        and all(r.sft_pass_at_1 <= float(led) + 1e-3 for r in f.finished),
+    rf"(?:Among those with RL, the|The) highest Pass@1 \(T=1\) after SFT was not the highest after RL: (\w+) led with"
+    rf" (\d\.\d+) and"
+    rf" ended at {FIGURE}, [^a-z]* lower(?:, which may be chance)?\.":
+        lambda f, name, led: f.named[name].score < f.best.score
+        and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 for r in f.finished) > f.best.sft_pass_at_1,
+    # The gate
+    r"The gate approved none of (\d+) settings, which would leave no result\.": lambda f, n: not f.approved and f.all_ran,
+    r"The gate approved (\d+) of (\d+) (?:settings|candidates), a net saving of (?:about )?[<>]? ?\d+% over running"
+    r" RL on all of them\.":
+        lambda f, taken, total: is_share(f, taken, total) and None not in f.seconds and f.refused,
+    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: RL this short costs less than measuring\.":
+        lambda f, taken, total: is_share(f, taken, total) and min(f.seconds, default=9) < 1000,
+    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: the gate costs .{1,5} of RL for"
+    r" all more than it"
+    r" avoids\.":
+        lambda f, taken, total: is_share(f, taken, total) and (f.seconds.count(1000.0) < len(f.seconds) or not f.refused),
+    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with an unknown net saving: (.*?)\.(?= |$)":
+        lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
+    r"RL ran for all, which shows the regret: the best score was missed by (\d\.\d+)\.":
+        lambda f, regret: f.all_ran
+        and abs(f.best.score - max(r.score for r in f.finished if r.approved) - float(regret)) < 1e-3,
+    r"The gate rejected none of (\d+) candidates?(?: that it could judge \((\d+) failed earlier\))?, so it saved nothing\.":
+        lambda f, seen, early: not f.refused and int(seen) == len(f.judged) and int(early or 0) == sum(r.failed_early
+            for r in f.rows),
+    r"The gate approved none of (\d+) candidates?, which leaves no result\.":
+        lambda f, n: not f.approved and int(n) == len(f.measured),
+    r"RL ran for (\d+) of them anyway\.": lambda f, ran: int(ran) == sum(r.score is not None for r in f.refused) > 0,
+    r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.": lambda f: not f.all_ran,
+    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|\d+)(?: of them)? beat the"
+    r" best approved one\.":
+        lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected)
+        and (0 if beat == "none" else int(beat)) == audit.false,
+    r"The other (\d+) (?:was|were) not run\.": lambda f, unseen: int(unseen) <= sum(r.score is None for r in f.refused),
+    # The audit
+    r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
+    r"The gate rejected none, so there are no rejections to check\.": lambda f: not any(is_refused(r) for r in f.measured),
+    r"Unknown: RL ran for none of (\d+) rejected candidates?\. To find out, run again with [^.]*\.":
+        lambda f, n: int(n) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
+    r"RL ran for (\d+) of (\d+) rejected candidates, but no approved one has finished it, so there is nothing to"
+    r" compare them with\.":
+        lambda f, ran, n: int(ran) == sum(r.score is not None for r in list_refused(f))
+        and not any(r.approved for r in f.finished),
+    r"The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded\.":
+        lambda f: any(not r.verdict.propensity for r in list_refused(f) if r.score is not None and not r.elsewhere),
+    rf"(\d+) of (\d+) rejected candidates have an external result; (none|\d+) of them ended above the best approved one \(\w+,"
+    rf" {FIGURE}\)\. They were chosen, [^.]*\. To narrow this down, [^.]*\.":
+        lambda f, theirs, n, above: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n),
+    r"(\d+) candidates? (?:rejected|not approved)\.": lambda f, n: int(n) == len(list_refused(f)),
+    r"RL ran for all of them, so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
+    r"RL ran for (\d+) of them, drawn at random; their results are weighted by inverse propensity\.":
+        lambda f, n: int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
+    r"External: (\d+) results?(?:, chosen and not drawn, so not extrapolated)?\.":
+        lambda f, n: int(n) == sum(bool(r.elsewhere) for r in list_refused(f)),
+    rf"False rejections, which ended above the best approved candidate \((\w+), {FIGURE}\): (\d+) of (\d+) seen[^.]*\."
+    r" Estimated false-rejection rate \d\.\d+(?: \([^)]*\))?\.":
+        lambda f, best, false, seen: f.named[best].score == max(r.score for r in f.finished if r.approved)
+        and int(false) == sum(r.score > f.named[best].score for r in list_refused(f) if r.score is not None) <= int(seen),
+    r"Regret, the mean over the (?:rejected|not approved) of how far they end above it: \d\.\d+(?: \([^)]*\))?\. Both figures"
+    r" are underestimated, [^.]*\.": lambda f: True,
+    r"(\d+) approved candidates? without a result yet: the best approved may still be better\.":
+        lambda f, n: int(n) == sum(r.score is None for r in f.approved),
+    r"Not counted: (\d+) undecided candidates? without RL\.":
+        lambda f, n: int(n) <= sum(r.verdict.decision == "undecided" and r.score is None for r in f.rows),
+    r"Not counted: (\d+) failed candidates?\.": lambda f, n: int(n) == sum(r.score is None for r in f.failed),
+    # The cost
+    rf"The gate cost ({NUMBER}) device-seconds: the predictors of all candidates and of the base model\.":
+        lambda f, spent: f.finished,
+    rf"RL and benchmark of (\d+) candidates? without RL would have taken about {NUMBER}(?: ± {NUMBER})?, at the mean"
+    rf" of [^.]*\.":
+        lambda f, skipped: int(skipped) == sum(r.score is None for r in f.refused),
+    rf"RL and benchmark of (\d+) candidates? that the gate had not approved took {NUMBER}: the cost of the audit\.":
+        lambda f, refused: 0 < int(refused) <= sum(r.score is not None and not r.approved for r in f.rows),
+    r"It kept no candidate from RL, so nothing was saved\.": lambda f: f.off or not any(r.score is None for r in f.refused),
+    rf"Net(?:, without the audit)?: (\+{NUMBER}) device-seconds, the gate saved more than it cost\.": lambda f, net: f.refused,
+    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, the gate cost more than it saved\.":
+        lambda f, net: net.startswith("-") or float(net) == 0,
+    r"The gate's savings cannot be computed: (.*?)\.(?= |$)": lambda f, why: is_unknown(f, why),
+    r"A device-second is one second on one device\.": lambda f: True,
+    # The four lines
+    r"Winner: unknown, no candidate has finished RL": lambda f: not f.finished,
+    r"Winner: none, every candidate solved nothing": lambda f: f.finished and not any(r.score for r in f.finished),
+    rf"Winner: (\w+), Pass@1 ({FIGURE}) after RL(?:; base model (\d\.\d+))?":
+        lambda f, name, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None),
+    r"Gate: decided on no candidate": lambda f: not f.judged,
+    r"Gate: off, RL for every candidate": lambda f: f.off,
+    r"Gate: approved none of (\d+) candidates?; \w+: .*":
+        lambda f, n: int(n) == len(f.judged) and not any(r.approved for r in f.judged),
+    rf"Gate: approved ({NAMES}) \((\d+) of (\d+) candidates?\): .*":
+        lambda f, names, taken, n: all(r.approved for r in list_named(f, names))
+        and [int(taken), int(n)] == [sum(r.approved for r in f.judged), len(f.judged)],
+    r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates": lambda f: f.approved and f.refused,
+    r"Net saving: none: (.*)": lambda f, why: "approved" not in why or not f.approved,
+    r"Net saving: unknown: (.*)": lambda f, why: is_unknown(f, why),
+    r"How sure: unknown(?:, nothing to compare it with)?$":
+        lambda f: len(f.finished) < 2 or not any(r.score for r in f.finished),
+    r"How sure: ahead of all others beyond chance \(.*\)": lambda f: f.finished[0].score > f.finished[1].score,
+    rf"How sure: (?:not clearly ahead of ({NAMES}))?(?:; )?(?:unknown against ({NAMES}))? \(.*\)":
+        lambda f, level, unknown: all(r.score is not None for names in (level, unknown) if names for r in list_named(f, names)),
+}  # fmt: skip
+
+
+def list_refused(facts):
+    return [row for row in facts.rows if is_refused(row) and (not row.failure or row.elsewhere)]
+
+
+def is_unknown(facts, why):
+    """Whether a reason why costs are unknown is true."""
+    if why.startswith("no candidate has finished RL"):
+        return not any(row.outcome.rl and row.outcome.benchmark for row in facts.rows)
+    if "external" in why:
+        return any(row.elsewhere for row in facts.finished)
+    return "not recorded" in why and None in facts.seconds
+
+
+def check(text, facts):
+    rest = text
+    while rest:
+        found = next(((test, match) for pattern, test in PATTERNS.items() if (match := re.match(pattern, rest))), None)
+        assert found, f"no pattern knows: {rest}"
+        assert found[0](facts, *found[1].groups()), f"not true: {found[1][0]}"
+        rest = rest[found[1].end() :].lstrip()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(SWEEPS, BASES)
+def test_every_sentence_of_answer_summary_and_cost_is_true(outcomes, base):
+    facts = find_facts(outcomes, base)
+    cost = describe_costs(facts.rows, facts.base)
+    summary = summarize(SweepResult(list(outcomes), base, {}), facts.rows, facts.base, 64)
+    for text in (*describe_result(facts.rows, facts.base, 64), *summary, *cost.texts, *describe_audit(facts.rows).texts):
+        check(text, facts)
+    net = next(line for line in summary if line.startswith("Net saving"))
+    if "%" in net and "none" not in net:  # the top and the ledger agree
+        assert "saved more than it cost" in " ".join(cost.texts)
+    if re.search("none: (RL this short|the gate costs)", net):
+        assert "cost more than it saved" in " ".join(cost.texts)
