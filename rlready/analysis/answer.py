@@ -96,17 +96,11 @@ def find_greedy_leader(rows: list[Row]) -> tuple[Row, Lead] | None:
 
 
 class Sharpening(NamedTuple):
-    """The gain over the base model, and how much of it greedy decoding had already.
+    """The gain over the base model, and how much of it greedy decoding had already."""
 
-    Attributes:
-        gain: In sampled Pass@1.
-        greedy: In greedy Pass@1.
-        sure: Whether the sampled gain is beyond chance; None if that is unknown.
-    """
-
-    gain: float
-    greedy: float
-    sure: bool | None
+    gain: float  # in sampled Pass@1
+    greedy: float  # in greedy Pass@1
+    sure: bool | None  # whether the sampled gain is beyond chance; None if that is unknown
 
     @property
     def share(self) -> float:
@@ -126,19 +120,12 @@ def measure_sharpening(best: list[Row], base: Row) -> Sharpening | None:
 
 
 class Favorite(NamedTuple):
-    """The candidate with the highest Pass@1 after SFT.
+    """The candidate with the highest Pass@1 after SFT."""
 
-    Attributes:
-        untested: It, if it has no result of RL.
-        leader: The one with the highest Pass@1 after SFT among those with a result.
-        best: Whether that one is also best after RL.
-        lead: Of the best over the leader.
-    """
-
-    untested: Row | None
-    leader: Row
-    best: bool
-    lead: Lead
+    untested: Row | None  # it, if it has no result of RL
+    leader: Row  # the one with the highest Pass@1 after SFT among those with a result
+    best: bool  # whether that one is also best after RL
+    lead: Lead  # of the best over the leader
 
 
 def find_favorite(rows: list[Row]) -> Favorite | None:
@@ -154,21 +141,13 @@ def find_favorite(rows: list[Row]) -> Favorite | None:
 
 
 class Lost(NamedTuple):
-    """Candidates most of whose samples have no answer that could be judged.
+    """Candidates most of whose samples have no answer that could be judged."""
 
-    Attributes:
-        truncated: Whether the length limit explains that; else the form of the answers does.
-        names: The candidates.
-        all: Whether it is most of the candidates, so that the scores of the run say little.
-        share: Mean share of samples truncated; or without an answer, if that explains it or fewer are truncated.
-        whole: Whether nearly all samples were truncated, or simply have no answer.
-    """
-
-    truncated: bool
-    names: list[str]
-    all: bool
-    share: float
-    whole: bool
+    truncated: bool  # whether the length limit explains that; else the form of the answers does
+    names: list[str]  # the candidates
+    all: bool  # whether it is most of the candidates, so that the scores of the run say little
+    share: float  # mean share of samples truncated; or without an answer, if that explains it or fewer are truncated
+    whole: bool  # whether nearly all samples were truncated, or simply have no answer
 
 
 def find_lost_answers(rows: list[Row]) -> list[Lost]:

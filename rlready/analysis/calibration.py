@@ -30,19 +30,12 @@ MOST_RISE = 100.0  # rejects none
 
 @dataclass(frozen=True)
 class Rule:
-    """Thresholds and budget for the gate.
+    """Thresholds and budget for the gate."""
 
-    Attributes:
-        lead: Minimum Pass@k over the base model's; -1 rejects none.
-        rise: Maximum rise of the held-out loss, if it is compared; 100 rejects none.
-        budget: Maximum share of the candidates that get RL.
-        rank_by: What the budget ranks by.
-    """
-
-    lead: float = -1.0
-    rise: float = MOST_RISE
-    budget: float = 1.0
-    rank_by: str = "pass_at_k"
+    lead: float = -1.0  # minimum Pass@k over the base model's; -1 rejects none
+    rise: float = MOST_RISE  # maximum rise of the held-out loss, if it is compared; 100 rejects none
+    budget: float = 1.0  # maximum share of the candidates that get RL
+    rank_by: str = "pass_at_k"  # what the budget ranks by
 
     @property
     def parts(self) -> int:
@@ -72,25 +65,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class CalibrationRun:
-    """A run with RL for all: its candidates, each with the mean score of its setting.
+    """A run with RL for all: its candidates, each with the mean score of its setting."""
 
-    Attributes:
-        pool: Scores and costs of the candidates.
-        names: Their settings.
-        passes: Whether the gate approves them without the learned thresholds.
-        numbers: Lead, rise and what a budget ranks by; lead and rise pass every threshold if the gate does not compare them.
-        problems: Those of the numbers that are means over problems, per problem: candidates x problems; empty without counts.
-        groups: The group of each problem.
-        floor: The score if none is approved: the base model's, or the lowest.
-    """
-
-    pool: Pool
-    names: list[str]
-    passes: np.ndarray
+    pool: Pool  # scores and costs of the candidates
+    names: list[str]  # their settings
+    passes: np.ndarray  # whether the gate approves them without the learned thresholds
+    # lead, rise and what a budget ranks by; lead and rise pass every threshold if the gate does not compare them
     numbers: dict[str, np.ndarray]
+    # those of the numbers that are means over problems, per problem: candidates x problems; empty without counts
     problems: dict[str, np.ndarray]
-    groups: Sequence[Hashable]
-    floor: float
+    groups: Sequence[Hashable]  # the group of each problem
+    floor: float  # the score if none is approved: the base model's, or the lowest
 
     def redraw(self, seed: int) -> "CalibrationRun":
         """Returns the run as if measured on other problems: its own, resampled by group."""
@@ -114,25 +99,15 @@ class CalibrationRun:
 
 @dataclass(frozen=True)
 class FrontierPoint:
-    """What a tolerance leads to, as the mean of trials on settings that had no part in the choice.
+    """What a tolerance leads to, as the mean of trials on settings that had no part in the choice."""
 
-    Attributes:
-        tolerated: Maximum expected regret of the rule on the settings it was chosen on.
-        rule: The rule to use, chosen on all settings.
-        share: Cost as a share of RL for all.
-        share_interval: Its range over 95% of the trials.
-        regret: How far the best candidate with RL ended below the best of all.
-        regret_interval: Its range over 95% of the trials; None if hardly any trial had a regret.
-        drawn: Regret of RL at random for the same cost, by linear interpolation.
-    """
-
-    tolerated: float
-    rule: Rule
-    share: float
-    share_interval: Interval | None
-    regret: float
-    regret_interval: Interval | None
-    drawn: float
+    tolerated: float  # maximum expected regret of the rule on the settings it was chosen on
+    rule: Rule  # the rule to use, chosen on all settings
+    share: float  # cost as a share of RL for all
+    share_interval: Interval | None  # its range over 95% of the trials
+    regret: float  # how far the best candidate with RL ended below the best of all
+    regret_interval: Interval | None  # its range over 95% of the trials; None if hardly any trial had a regret
+    drawn: float  # regret of RL at random for the same cost, by linear interpolation
 
 
 def set_up(sweep: SweepResult, name: str) -> CalibrationRun:

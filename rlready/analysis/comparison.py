@@ -20,21 +20,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate, or the base model, with Pass@k at the gate's k. What is missing is None, or an empty record.
+    """One candidate, or the base model, with Pass@k at the gate's k. What is missing is None, or an empty record."""
 
-    Attributes:
-        outcome: What the stages recorded.
-        pass_at_k: Pass@k before RL.
-        pass_at_k_interval: Its 95% interval; that of the sequential test if there is no pass_at_k.
-        corrected: Pass@k corrected for false positives.
-        group: Completions per prompt in RL.
-    """
-
-    outcome: Outcome
-    pass_at_k: float | None
-    pass_at_k_interval: Interval | None
-    corrected: float | None
-    group: int | None = None
+    outcome: Outcome  # what the stages recorded
+    pass_at_k: float | None  # Pass@k before RL
+    pass_at_k_interval: Interval | None  # its 95% interval; that of the sequential test if there is no pass_at_k
+    corrected: float | None  # Pass@k corrected for false positives
+    group: int | None = None  # completions per prompt in RL
 
     @property
     def candidate(self) -> Candidate:

@@ -29,25 +29,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the gate cost and avoided, in device-seconds.
+    """What the gate cost and avoided, in device-seconds."""
 
-    Attributes:
-        device: The kind of device that everything ran on.
-        spent: Cost of the predictors, for all candidates and the base model.
-        mean: Mean cost of RL and benchmark for a candidate.
-        skipped: Number of candidates without RL.
-        error: Standard error of `avoided`; None if RL ran fewer than twice.
-        avoidable: Measured cost of RL and benchmark for candidates that were not approved but got it.
-        refused: Number of those candidates.
-    """
-
-    device: str
-    spent: float
-    mean: float
-    skipped: int
-    error: float | None
-    avoidable: float
-    refused: int
+    device: str  # the kind of device that everything ran on
+    spent: float  # cost of the predictors, for all candidates and the base model
+    mean: float  # mean cost of RL and benchmark for a candidate
+    skipped: int  # number of candidates without RL
+    error: float | None  # standard error of `avoided`; None if RL ran fewer than twice
+    avoidable: float  # measured cost of RL and benchmark for candidates that were not approved but got it
+    refused: int  # number of those candidates
 
     @property
     def avoided(self) -> float:

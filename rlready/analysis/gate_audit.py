@@ -11,35 +11,20 @@ from rlready.stats.intervals import bound_drawn_share, estimate_interval
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What is known about the rejected. A false rejection is a rejected candidate that ended above the best approved one.
+    """What is known about the rejected. A false rejection is a rejected candidate that ended above the best approved one."""
 
-    Attributes:
-        rejected: Rejected candidates, and undecided ones if the gate drew from them too.
-        called: The report's name for them.
-        drawn: Those that the gate drew for RL.
-        chosen: Those with an external result: their owner chose them, not a draw.
-        false: Observed false rejections.
-        clear: False rejections beyond chance, with all observed candidates compared at once.
-        unknown: False rejections for which that is not known.
-        best: The best approved candidate.
-        rate: Estimated share of false rejections among all rejected.
-        rate_interval: Its 95% interval over the draw of the audit; None if propensities differ.
-        regret: Estimated mean, over all rejected, of how far they end above the best approved one, or 0.
-        regret_interval: Its 95% interval.
-    """
-
-    rejected: int
-    called: str
-    drawn: int
-    chosen: int
-    false: int
-    clear: int
-    unknown: int
-    best: Row
-    rate: float
-    rate_interval: Interval | None
-    regret: float
-    regret_interval: Interval | None
+    rejected: int  # rejected candidates, and undecided ones if the gate drew from them too
+    called: str  # the report's name for them
+    drawn: int  # those that the gate drew for RL
+    chosen: int  # those with an external result: their owner chose them, not a draw
+    false: int  # observed false rejections
+    clear: int  # false rejections beyond chance, with all observed candidates compared at once
+    unknown: int  # false rejections for which that is not known
+    best: Row  # the best approved candidate
+    rate: float  # estimated share of false rejections among all rejected
+    rate_interval: Interval | None  # its 95% interval over the draw of the audit; None if propensities differ
+    regret: float  # estimated mean, over all rejected, of how far they end above the best approved one, or 0
+    regret_interval: Interval | None  # its 95% interval
 
     @property
     def observed(self) -> int:

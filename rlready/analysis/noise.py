@@ -14,32 +14,20 @@ from rlready.stats.variation import Variation, analyse_variance, bound_deviation
 
 @dataclass(frozen=True)
 class ScoreNoise:
-    """How much scores differ between repetitions of RL.
+    """How much scores differ between repetitions of RL."""
 
-    Attributes:
-        repeated: Settings with more than one finished seed, except those that scatter.
-        scattered: Standard deviations, by name, of settings whose seeds scatter more than those of all others; these are
-            excluded from the other figures.
-        deviation: Standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled.
-        interval: Its 95% interval.
-        freedom: Its degrees of freedom.
-        rl_deviation: The same for the base model without SFT, where only the seed of RL differs.
-        rl_interval: Its interval.
-        rl_freedom: Its degrees of freedom.
-        benchmark: Standard error of the benchmark, root mean square over candidates.
-        variation: Analysis of variance of the settings.
-    """
-
-    repeated: int
+    repeated: int  # settings with more than one finished seed, except those that scatter
+    # standard deviations, by name, of settings whose seeds scatter more than those of all others; these are excluded from the
+    # other figures
     scattered: dict[str, float]
-    deviation: float | None
-    interval: Interval | None
-    freedom: int
-    rl_deviation: float | None
-    rl_interval: Interval | None
-    rl_freedom: int
-    benchmark: float | None
-    variation: Variation | None
+    deviation: float | None  # standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled
+    interval: Interval | None  # its 95% interval
+    freedom: int  # its degrees of freedom
+    rl_deviation: float | None  # the same for the base model without SFT, where only the seed of RL differs
+    rl_interval: Interval | None  # its interval
+    rl_freedom: int  # its degrees of freedom
+    benchmark: float | None  # standard error of the benchmark, root mean square over candidates
+    variation: Variation | None  # analysis of variance of the settings
 
 
 def measure_noise(rows: list[Row]) -> ScoreNoise:

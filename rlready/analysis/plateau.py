@@ -18,17 +18,11 @@ PARTS, WINDOW = 20, 0.125  # points of a trace, and the share of the steps befor
 
 @dataclass(frozen=True)
 class Plateau:
-    """What the rewards tell of the end of RL.
+    """What the rewards tell of the end of RL."""
 
-    Attributes:
-        rises: The gain of each candidate whose rewards tell it, by name.
-        all: The gain of all of them together.
-        alone: Names of those that surely rose by themselves, with Bonferroni's correction for their number.
-    """
-
-    rises: dict[str, Rise]
-    all: Rise
-    alone: list[str]
+    rises: dict[str, Rise]  # the gain of each candidate whose rewards tell it, by name
+    all: Rise  # the gain of all of them together
+    alone: list[str]  # names of those that surely rose by themselves, with Bonferroni's correction for their number
 
     @property
     def rising(self) -> bool:

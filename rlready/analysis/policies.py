@@ -23,27 +23,16 @@ ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f}% of the
 
 @dataclass(frozen=True)
 class Pool:
-    """The settings that every policy chooses from, one number each: the mean over its seeds.
+    """The settings that every policy chooses from, one number each: the mean over its seeds."""
 
-    Attributes:
-        settings: The settings.
-        label: What the report calls them.
-        priced: Whether all costs are known, on one kind of device; else each RL counts 1, and what is measured before it 0.
-        scores: Post-RL Pass@1.
-        full: Device-seconds of RL and benchmark.
-        rl: Of RL alone.
-        measured: Of the predictors.
-        base: Of the base model's predictors, once.
-    """
-
-    settings: list[Setting]
-    label: str
-    priced: bool
-    scores: np.ndarray
-    full: np.ndarray
-    rl: np.ndarray
-    measured: np.ndarray
-    base: float
+    settings: list[Setting]  # the settings
+    label: str  # what the report calls them
+    priced: bool  # whether all costs are known, on one kind of device; else each RL counts 1, and what is measured before it 0
+    scores: np.ndarray  # Post-RL Pass@1
+    full: np.ndarray  # device-seconds of RL and benchmark
+    rl: np.ndarray  # of RL alone
+    measured: np.ndarray  # of the predictors
+    base: float  # of the base model's predictors, once
 
     @property
     def size(self) -> int:
@@ -53,40 +42,24 @@ class Pool:
 
 @dataclass(frozen=True)
 class Policy:
-    """RL for the settings with the most of something; of settings that tie at the end some are drawn.
+    """RL for the settings with the most of something; of settings that tie at the end some are drawn."""
 
-    Attributes:
-        label: What the report calls it.
-        value: What it goes by, one number a setting.
-        take: How many it takes of a draw of settings, which it gets by their numbers.
-        measures: Whether it needs the predictors.
-        probes: Whether it runs a part of RL for those that it does not take.
-    """
-
-    label: str
-    value: np.ndarray
-    take: Callable[[np.ndarray], int]
-    measures: bool = True
-    probes: bool = False
+    label: str  # what the report calls it
+    value: np.ndarray  # what it goes by, one number a setting
+    take: Callable[[np.ndarray], int]  # how many it takes of a draw of settings, which it gets by their numbers
+    measures: bool = True  # whether it needs the predictors
+    probes: bool = False  # whether it runs a part of RL for those that it does not take
 
 
 @dataclass(frozen=True)
 class Price:
-    """What became of a policy.
+    """What became of a policy."""
 
-    Attributes:
-        label: What the report calls the policy.
-        taken: How many settings got RL to its end.
-        share: What it cost, as a share of RL and benchmark for all.
-        regret: How far the best that it took ended below the best of all, in expectation; None if it took none.
-        interval: The regret's 95% interval over settings, from `bound_regret`.
-    """
-
-    label: str
-    taken: int
-    share: float
-    regret: float | None
-    interval: Interval | None
+    label: str  # what the report calls the policy
+    taken: int  # how many settings got RL to its end
+    share: float  # what it cost, as a share of RL and benchmark for all
+    regret: float | None  # how far the best that it took ended below the best of all, in expectation; None if it took none
+    interval: Interval | None  # the regret's 95% interval over settings, from `bound_regret`
 
 
 def find_pools(rows: list[Row], base: Row) -> list[Pool]:

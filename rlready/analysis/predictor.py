@@ -15,17 +15,13 @@ Measure = Callable[[Row], float | None]
 
 @dataclass(frozen=True)
 class Predictor:
-    """Something measured before RL that may predict its result; more of it should be better.
+    """Something measured before RL that may predict its result; more of it should be better."""
 
-    Attributes:
-        label: Its name in the tables.
-        parts: What it consists of; with two parts, Spearman is that of their mean rank and R² that of a fit to both.
-        restricted: Whether it is judged on random subsets only, because it contains a loss: losses on different data
-            distributions are not comparable (paper, instance level).
-    """
-
-    label: str
+    label: str  # its name in the tables
+    # what it consists of; with two parts, Spearman is that of their mean rank and R² that of a fit to both
     parts: tuple[Measure, ...]
+    # whether it is judged on random subsets only, because it contains a loss: losses on different data distributions are not
+    # comparable (paper, instance level)
     restricted: bool = False
 
     @property

@@ -26,25 +26,15 @@ from rlready.stats.variation import find_scattered, pool_deviation
 
 @dataclass(frozen=True)
 class Quality:
-    """How a predictor correlates with post-RL Pass@1; what is undefined, or too uncertain for an interval, is None.
+    """How a predictor correlates with post-RL Pass@1; what is undefined, or too uncertain for an interval, is None."""
 
-    Attributes:
-        points: Candidates with predictor and score.
-        settings: Settings among them.
-        spearman: Rank correlation.
-        spearman_interval: Its bootstrap interval.
-        r_squared: Adjusted R2 of the least-squares fit.
-        r_squared_interval: Interval of the R2 of all such settings.
-        splits: Mean and standard deviation of R2 over fit and test splits.
-    """
-
-    points: int
-    settings: int
-    spearman: float | None = None
-    spearman_interval: Interval | None = None
-    r_squared: float | None = None
-    r_squared_interval: Interval | None = None
-    splits: tuple[float, float] | None = None
+    points: int  # candidates with predictor and score
+    settings: int  # settings among them
+    spearman: float | None = None  # rank correlation
+    spearman_interval: Interval | None = None  # its bootstrap interval
+    r_squared: float | None = None  # adjusted R2 of the least-squares fit
+    r_squared_interval: Interval | None = None  # interval of the R2 of all such settings
+    splits: tuple[float, float] | None = None  # mean and standard deviation of R2 over fit and test splits
 
 
 def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
@@ -71,19 +61,12 @@ def judge_predictor(rows: list[Row], predictor: Predictor) -> Quality:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a predictor ranks than another, on the candidates that have both.
+    """How much better a predictor ranks than another, on the candidates that have both."""
 
-    Attributes:
-        points: Those candidates.
-        spearman: Of the one.
-        other: Of the other.
-        interval: Paired bootstrap interval of the difference.
-    """
-
-    points: int
-    spearman: float | None
-    other: float | None
-    interval: Interval | None
+    points: int  # those candidates
+    spearman: float | None  # of the one
+    other: float | None  # of the other
+    interval: Interval | None  # paired bootstrap interval of the difference
 
 
 def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Difference:
@@ -102,27 +85,16 @@ def compare_predictors(rows: list[Row], one: Predictor, other: Predictor) -> Dif
 
 @dataclass(frozen=True)
 class Choice:
-    """What came of the setting with the most of a predictor; predictors and scores are means over seeds.
+    """What came of the setting with the most of a predictor; predictors and scores are means over seeds."""
 
-    Attributes:
-        settings: How many there were to choose from.
-        chosen: Names of the settings chosen; more than one if they tie.
-        score: Mean post-RL Pass@1 of the chosen.
-        regret: How far it is below the best setting's.
-        best: That of the best setting.
-        random: That of a random setting, in expectation.
-        by_pass_at_1: That of the settings with the best SFT Pass@1; None if it was not measured for all.
-        lead: Of the best over the chosen; None if the best is chosen, or several tie.
-    """
-
-    settings: int
-    chosen: list[str]
-    score: float
-    regret: float
-    best: float
-    random: float
-    by_pass_at_1: float | None
-    lead: Lead | None
+    settings: int  # how many there were to choose from
+    chosen: list[str]  # names of the settings chosen; more than one if they tie
+    score: float  # mean post-RL Pass@1 of the chosen
+    regret: float  # how far it is below the best setting's
+    best: float  # that of the best setting
+    random: float  # that of a random setting, in expectation
+    by_pass_at_1: float | None  # that of the settings with the best SFT Pass@1; None if it was not measured for all
+    lead: Lead | None  # of the best over the chosen; None if the best is chosen, or several tie
 
 
 def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice | None:
@@ -208,23 +180,14 @@ def _list_before(setting: Setting) -> list[float]:
 
 @dataclass(frozen=True)
 class ForecastCheck:
-    """How the forecasts that were logged before RL compare with what RL did.
+    """How the forecasts that were logged before RL compare with what RL did."""
 
-    Attributes:
-        finished: Candidates that finished RL, and had a signal.
-        made: Those with a forecast.
-        outside: Names of those that ended outside their interval.
-        share_interval: Exact 95% interval of the share inside; None without forecasts.
-        error: Mean absolute error of the prediction; None without forecasts.
-        reasons: Why the others had none, the most frequent reason first.
-    """
-
-    finished: int
-    made: int
-    outside: list[str] = field(default_factory=list)
-    share_interval: Interval | None = None
-    error: float | None = None
-    reasons: list[str] = field(default_factory=list)
+    finished: int  # candidates that finished RL, and had a signal
+    made: int  # those with a forecast
+    outside: list[str] = field(default_factory=list)  # names of those that ended outside their interval
+    share_interval: Interval | None = None  # exact 95% interval of the share inside; None without forecasts
+    error: float | None = None  # mean absolute error of the prediction; None without forecasts
+    reasons: list[str] = field(default_factory=list)  # why the others had none, the most frequent reason first
 
     @property
     def inside(self) -> int:

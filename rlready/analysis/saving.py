@@ -16,22 +16,16 @@ NONE = "none: no candidate was approved"
 
 @dataclass(frozen=True)
 class Saving:
-    """What the gate saved and lost.
+    """What the gate saved and lost."""
 
-    Attributes:
-        avoided: Share of the cost of RL for all that it avoids, its own cost deducted; below 0 it costs more than it avoids.
-            None if not all costs are known, or it approves none: what leaves no result saves nothing.
-        regret: How far the best approved ended below the best of all; None if RL did not run for all, or none is approved.
-        interval: The regret's 95% interval over settings.
-        said: Both in one sentence.
-        net: The saving alone, in a few words.
-    """
-
+    # share of the cost of RL for all that it avoids, its own cost deducted; below 0 it costs more than it avoids. None if not
+    # all costs are known, or it approves none: what leaves no result saves nothing
     avoided: float | None
+    # how far the best approved ended below the best of all; None if RL did not run for all, or none is approved
     regret: float | None
-    interval: Interval | None
-    said: str
-    net: str
+    interval: Interval | None  # the regret's 95% interval over settings
+    said: str  # both in one sentence
+    net: str  # the saving alone, in a few words
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""

@@ -15,18 +15,12 @@ LONGEST_REASON = 300  # characters
 
 @dataclass(frozen=True)
 class SweepResult:
-    """Everything known about a sweep.
+    """Everything known about a sweep."""
 
-    Attributes:
-        outcomes: The candidates, in the order of the plan.
-        baseline: The base model; None if there is none.
-        parameters: The pipeline's, by their flat names.
-        origin: The run's name, its date, the version and the command, as far as they are known.
-    """
-
-    outcomes: list[Outcome]
-    baseline: Outcome | None
-    parameters: dict
+    outcomes: list[Outcome]  # the candidates, in the order of the plan
+    baseline: Outcome | None  # the base model; None if there is none
+    parameters: dict  # the pipeline's, by their flat names
+    # the run's name, its date, the version and the command, as far as they are known
     origin: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property

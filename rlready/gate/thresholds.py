@@ -18,23 +18,14 @@ LEAD, RISE = " over base", "loss rise"
 
 @dataclass(frozen=True)
 class Check:
-    """One number beside its threshold; a number that equals it passes.
+    """One number beside its threshold; a number that equals it passes."""
 
-    Attributes:
-        name: What is compared.
-        value: The number; None where it is missing.
-        limit: The threshold.
-        least: Whether the threshold is the least allowed, else the most.
-        idle: The threshold that rejects nobody.
-        interval: The number's 95 % interval; None where it has none.
-    """
-
-    name: str
-    value: float | None
-    limit: float
-    least: bool
-    idle: float
-    interval: Sequence[float | None] | None = None
+    name: str  # what is compared
+    value: float | None  # the number; None where it is missing
+    limit: float  # the threshold
+    least: bool  # whether the threshold is the least allowed, else the most
+    idle: float  # the threshold that rejects nobody
+    interval: Sequence[float | None] | None = None  # the number's 95 % interval; None where it has none
 
     @property
     def missed(self) -> bool:

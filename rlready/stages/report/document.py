@@ -28,19 +28,12 @@ Table = list[list[str]]
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot for the page; everything except the drawing is plain text.
+    """A plot for the page; everything except the drawing is plain text."""
 
-    Attributes:
-        title: What it shows.
-        caption: How to read it.
-        drawing: HTML; empty if there is nothing to show.
-        missing: The reason why it is empty.
-    """
-
-    title: str
-    caption: str
-    drawing: str
-    missing: str = ""
+    title: str  # what it shows
+    caption: str  # how to read it
+    drawing: str  # HTML; empty if there is nothing to show
+    missing: str = ""  # the reason why it is empty
 
 
 @dataclass(frozen=True)
@@ -53,56 +46,32 @@ class Passage:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; everything except the plots' drawings is plain text.
+    """A part of the report; everything except the plots' drawings is plain text."""
 
-    Attributes:
-        title: Its heading.
-        texts: Paragraphs.
-        table: Rows of cells, the header first; or empty.
-        notes: What to know about the table.
-        plots: Shown on the page only.
-        passages: Each folded; a section with some is on the page only.
-        summed: Whether the table's last row is set apart.
-        folded: Whether the page folds table and passages.
-    """
-
-    title: str
-    texts: Sequence[str] = ()
-    table: Table = field(default_factory=list)
-    notes: Sequence[str] = ()
-    plots: Sequence[Plot] = ()
-    passages: Sequence[Passage] = ()
-    summed: bool = False
-    folded: bool = False
+    title: str  # its heading
+    texts: Sequence[str] = ()  # paragraphs
+    table: Table = field(default_factory=list)  # rows of cells, the header first; or empty
+    notes: Sequence[str] = ()  # what to know about the table
+    plots: Sequence[Plot] = ()  # shown on the page only
+    passages: Sequence[Passage] = ()  # each folded; a section with some is on the page only
+    summed: bool = False  # whether the table's last row is set apart
+    folded: bool = False  # whether the page folds table and passages
 
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report.
+    """The whole report."""
 
-    Attributes:
-        title: Its heading.
-        origin: What was run, as pairs (label, text).
-        lead: The answer in one sentence.
-        summary: The result in lines to paste.
-        failures: What failed, and how to try it again.
-        plots: What shows the answer, on the page only.
-        texts: The other sentences of the result.
-        sections: What follows.
-        minor: Sections folded into one line of the page, because too few points support them.
-        minor_title: That line.
-    """
-
-    title: str
-    origin: Sequence[tuple[str, str]]
-    lead: str
-    summary: Sequence[str]
-    failures: Sequence[str]
-    plots: Sequence[Plot]
-    texts: Sequence[str]
-    sections: Sequence[Section]
-    minor: Sequence[Section] = ()
-    minor_title: str = ""
+    title: str  # its heading
+    origin: Sequence[tuple[str, str]]  # what was run, as pairs (label, text)
+    lead: str  # the answer in one sentence
+    summary: Sequence[str]  # the result in lines to paste
+    failures: Sequence[str]  # what failed, and how to try it again
+    plots: Sequence[Plot]  # what shows the answer, on the page only
+    texts: Sequence[str]  # the other sentences of the result
+    sections: Sequence[Section]  # what follows
+    minor: Sequence[Section] = ()  # sections folded into one line of the page, because too few points support them
+    minor_title: str = ""  # that line
 
 
 def render_html(document: Document) -> str:
