@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import tempfile
@@ -11,8 +12,8 @@ from pathlib import Path
 from rlready.cli.arguments import MIRROR, Command
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
-from rlready.data.problems import propose_columns, read_benchmark, read_problem
-from rlready.data.registry import BUILTIN, Source, find_source, get_mirror
+from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problem
+from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
 from rlready.data.sources import examine, read_rows
 from rlready.errors import InputError, error_context
 from rlready.models.load import inspect_model
@@ -24,16 +25,19 @@ from rlready.stages.plan.sources import look_at_sources
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
 MOST_ROWS = 100_000  # split to count what remains; larger and remote sources are assumed to have this many problems
 ENOUGH = 640  # evaluation problems, as many as the defaults use
+ROWS_READ = 100  # to find out what the columns hold
 COMMAND = Command("init", "rlready init problems.jsonl models/smollm2", MIRROR)
-COMMAND.add_argument("data", help="problems with worked solutions: a file, folder, URL, hub id or known name")
+COMMAND.add_argument("data", help="problems, with worked solutions for SFT: a file, folder, URL, hub id or known name")
 COMMAND.add_argument("model", help="base model: a folder, a hub id, or builtin:list-machine")
 COMMAND.add_argument("--evaluation", metavar="DATA", help="problems to evaluate with (a part of the data)")
+COMMAND.add_argument("--columns", metavar="NAME=COLUMN,...", help="columns of the data, e.g. question=ask,answer=gold")
+COMMAND.add_argument("--format", help="answer format of the data: boxed, letter, exact, python-tests, or a plug-in's")
 COMMAND.add_argument("-o", "--output", type=Path, help="recipe to write (the data's name, with .yaml)")
 
 
 def execute(arguments: argparse.Namespace) -> None:
     """Writes a commented recipe."""
-    output = arguments.output or Path(f"{Path(arguments.data.replace(':', '-')).stem}.yaml")
+    output = arguments.output or Path(f"{_name(arguments.data)}.yaml")
     if output.exists():
         raise InputError(f"{output} exists; remove it, or name another file with --output")
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
@@ -41,59 +45,106 @@ def execute(arguments: argparse.Namespace) -> None:
     with error_context("model"):
         base, architecture = inspect_model(arguments.model, "main")
         check_model(base, architecture)
-    settings = _choose_sources(arguments)
+    settings, notes = _choose_sources(arguments)
     rows, training, evaluation, changed = _count(settings)
-    values, minutes = propose_values(base, rows, training, evaluation)
-    text = "\n".join(_write(arguments, settings, values, changed, minutes, output.absolute().parent))
+    notes += [f"{count} training texts: {what}" for what, count in changed.items()]
+    if settings.sft_data:
+        values, minutes = propose_values(base, rows, training, evaluation)
+        print_result("data", f"{training} training problems, {evaluation} evaluation problems")
+    else:
+        values, minutes = _rank_values(arguments, output.absolute().parent, evaluation), None
+        print_result("data", f"{evaluation} evaluation problems, without worked solutions")
+    text = "\n".join(_write(arguments, settings, values, notes, minutes, output.absolute().parent))
     output.write_text(text + "\n")
-    print_result("data", f"{training} training problems, {evaluation} evaluation problems")
-    for what, count in changed.items():
-        print_result("", f"{count} x {what}")
-    print_result("recipe", f"{shorten(output.absolute())}: about {minutes:.0f} minutes on this machine")
+    for what in notes:
+        print_result("", what)
+    duration = "ranks checkpoints on these problems" if minutes is None else f"about {minutes:.0f} minutes on this machine"
+    print_result("recipe", f"{shorten(output.absolute())}: {duration}")
     print_result("next", f"rlready plan --recipe {output}")
 
 
-def _choose_sources(arguments: argparse.Namespace) -> Curate:
-    """Returns settings that name the data, with entries in curate_sources if it needs them."""
+def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
+    """Returns settings that name the data, with entries in curate_sources if needed, and notes on how it is read."""
     if BUILTIN in (arguments.data, arguments.evaluation):
         raise InputError(f"{BUILTIN}: a recipe for it exists: rlready run --recipe laptop")
-    entries, names, mirror = {}, {}, arguments.mirror or ""
-    for use, text, registry, name in (
-        ("sft", arguments.data, "datasets", "train"),
-        ("evaluation", arguments.evaluation or arguments.data, "benchmarks", "test"),
-    ):
-        source = find_source(text, registry, {}, get_mirror(mirror))
-        entry = _map_columns(source, use) | ({} if arguments.evaluation else {"share": SHARES[use]})
-        names[use] = f"{Path(text).stem.replace(':', '-')}-{name}" if entry else text
-        if entry:
+    mirror, notes = arguments.mirror or "", []
+    texts = {"sft": arguments.data, "evaluation": arguments.evaluation or arguments.data}
+    named = _read_columns(arguments.columns)
+    given = ({"columns": named} if named else {}) | ({"format": arguments.format} if arguments.format else {})
+    sources: dict[str, Source] = {}
+    entries: dict[str, dict] = {}
+    for use, text in texts.items():
+        source = find_source(text, "datasets" if use == "sft" else "benchmarks", {}, get_mirror(mirror))
+        own = given if text == arguments.data else {}
+        sources[use] = dataclasses.replace(source, **own)
+        columns = _map_columns(sources[use], use, own.get("columns", {}))
+        if columns is None:
+            notes.append(WITHOUT_SOLUTIONS)
+            del sources["sft"]
+        entries[use] = own | ({"columns": columns} if columns else {})
+    if notes and arguments.evaluation:
+        raise InputError(f"{arguments.data}: no row has a worked solution. {WITHOUT_SOLUTIONS}")
+    if notes:
+        entries.pop("sft")
+    elif not arguments.evaluation and sources["sft"].split != sources["evaluation"].split:
+        notes.append(f"SFT uses the split {sources['sft'].split}, evaluation the split {sources['evaluation'].split}")
+    elif not arguments.evaluation:
+        entries = {use: entry | {"share": SHARES[use]} for use, entry in entries.items()}
+    names, written = {"sft": ""}, {}
+    for use, source in sources.items():
+        names[use] = texts[use]
+        if entries[use]:
+            names[use] = f"{_name(texts[use])}-{'train' if use == 'sft' else 'test'}"
             aside = {"name", "pictures", "rows", "licence"} | ({"hub"} if source.path else set())
             kept = {key: value for key, value in dataclasses.asdict(source).items() if value and key not in aside}
-            entries[names[use]] = kept | entry
-    return Curate(sft_data=names["sft"], evaluation_data=names["evaluation"], sources=entries, mirror=mirror)
+            written[names[use]] = kept | entries[use]
+    return Curate(sft_data=names["sft"], evaluation_data=names["evaluation"], sources=written, mirror=mirror), notes
 
 
-def _map_columns(source: Source, use: str) -> dict:
-    """Returns an entry `columns` if the first row of a source can be read only with one."""
-    if source.columns:
-        return {}
-    _, row = next(read_rows(source, use, 0), ("", {}))
-    try:
-        read_problem(row, use == "sft", source)
-        return {}
-    except InputError:
-        columns = propose_columns(row, use == "sft")
-        return {"columns": columns} if columns else {}
+def _name(text: str) -> str:
+    return Path(text.replace(":", "-")).name.partition(".")[0] or "data"
+
+
+def _read_columns(text: str | None) -> dict[str, str]:
+    """Returns the columns of --columns by the names of FIELDS."""
+    columns = {}
+    for part in (text or "").split(",") if text else ():
+        name, equals, column = part.strip().partition("=")
+        if name not in FIELDS or not column:
+            raise InputError(f"--columns {part}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
+        columns[name] = column
+    return columns
+
+
+def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:
+    """Returns columns for a source, as named if it can be read with these, and None if all that lacks is solutions.
+
+    Raises:
+        InputError: If two columns could be the answer.
+    """
+    rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
+    reasons = []
+    for row in rows if not named or "question" in named or "messages" in named else ():
+        try:
+            read_problem(row, use == "sft", source)
+            return named
+        except InputError as error:
+            reasons.append(str(error))
+    columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
+    if not columns and use == "sft" and (NO_SOLUTION in reasons or propose(rows, False, source, named)):
+        return None
+    return columns
 
 
 def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
-    """Returns some SFT rows, the numbers of training and evaluation problems, and the changes to SFT rows."""
+    """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
     tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
-    training, evaluation = (
-        find_source(text, registry, settings.sources, mirror)
-        for text, registry in ((settings.sft_data, "datasets"), (settings.evaluation_data, "benchmarks"))
-    )
+    evaluation = find_source(settings.evaluation_data, "benchmarks", settings.sources, mirror)
     problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
+    if not settings.sft_data:
+        return [], 0, len(problems), {}
+    training = find_source(settings.sft_data, "datasets", settings.sources, mirror)
     rows = examine(training, 0).rows if training.path else None
     if rows is None or rows > MOST_ROWS:
         return seen.samples["sft"], MOST_ROWS, len(problems), dict(seen.changed)
@@ -104,35 +155,51 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     return seen.samples["sft"], found, len(problems), changed
 
 
+def _rank_values(arguments: argparse.Namespace, folder: Path, problems: int) -> list[Value]:
+    """Returns values of a recipe that ranks finished checkpoints, since there is nothing to train on."""
+    return [
+        Value("sweep_candidates", [{"model": _show_path(arguments.model, folder)}], "checkpoints to compare; add yours"),
+        Value("rl_steps", 0, "no RL: the recipe ranks what is there"),
+        Value("curate_predictor_problems", min(problems, 128), f"of {problems} evaluation problems, for Pass@k"),
+        Value("predictors_samples", 64, "samples per problem for Pass@k"),
+        Value("gate_k", 64, "the largest k that these samples measure"),
+    ]
+
+
+def _show_path(text: str, folder: Path) -> str:
+    """Returns a path that is relative to the current folder as one relative to the recipe's, as it is read."""
+    path = Path(text)
+    return f"./{os.path.relpath(path, folder)}" if path.exists() and not path.is_absolute() else text
+
+
 def _write(
-    arguments: argparse.Namespace, settings: Curate, values: list[Value], changed: dict[str, int], minutes: float, folder: Path
+    arguments: argparse.Namespace,
+    settings: Curate,
+    values: list[Value],
+    notes: list[str],
+    minutes: float | None,
+    folder: Path,
 ) -> Iterator[str]:
     """Yields the lines of the recipe."""
-
-    def show(text: str) -> str:
-        """Returns a path relative to the recipe's folder, because that is how a recipe is read."""
-        path = Path(text)
-        return f"./{os.path.relpath(path, folder)}" if path.exists() and not path.is_absolute() else text
-
-    yield f"# Written by rlready init for {arguments.data} and {arguments.model}. Change any number."
+    yield f"# Written by rlready init for {arguments.data} and {arguments.model}; every number can be changed."
     yield "# Paths are relative to this file. `rlready run --help` explains every parameter."
-    for what, count in changed.items():
-        yield f"# {count} training texts: {what}."
-    about = f"{arguments.model} on {arguments.data}, sized for {minutes:.0f} minutes on one machine."
-    yield f"description: {json.dumps(about)}"
+    for what in notes:
+        yield f"# {what}."
+    sized = f"sized for {minutes:.0f} minutes on one machine" if minutes is not None else "to rank checkpoints"
+    yield f"description: {json.dumps(f'{arguments.model} on {arguments.data}, {sized}.')}"
     yield "parameters:"
-    yield f"  base_model: {json.dumps(show(arguments.model))}"
+    yield f"  base_model: {json.dumps(_show_path(arguments.model, folder) if settings.sft_data else '')}"
     if settings.sources:
-        if not arguments.evaluation:
-            yield "  # The source serves for training and evaluation; a hash of its question puts a problem in one share."
+        if any("share" in entry for entry in settings.sources.values()):
+            yield "  # One source is trained on and evaluated with: a hash of its question assigns each problem to one share."
         yield "  curate_sources:"
         for name, entry in settings.sources.items():
-            shown = entry | ({"path": show(entry["path"])} if "path" in entry else {})
+            shown = entry | ({"path": _show_path(entry["path"], folder)} if "path" in entry else {})
             yield f"    {json.dumps(name)}: {json.dumps(shown)}"
-    yield f"  curate_sft_data: {json.dumps(show(settings.sft_data))}"
-    yield f"  curate_evaluation_data: {json.dumps(show(settings.evaluation_data))}"
+    yield f"  curate_sft_data: {json.dumps(_show_path(settings.sft_data, folder) if settings.sft_data else '')}"
+    yield f"  curate_evaluation_data: {json.dumps(_show_path(settings.evaluation_data, folder))}"
     if settings.mirror:
-        yield f"  curate_mirror: {json.dumps(show(settings.mirror))}"
+        yield f"  curate_mirror: {json.dumps(_show_path(settings.mirror, folder))}"
     for value in values:
         yield f"  # {value.why}"
         yield f"  {value.name}: {json.dumps(value.value)}"

@@ -1,38 +1,40 @@
-"""How an entry of the registry names the columns of a row: `column`, `column[key]`, `column[*]`, or a text with {column}."""
+"""How a registry entry names columns: `column`, `column[key]`, `column[*]`, or a text with {column}."""
 
+import itertools
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from rlready.data.guesses import CONTEXT, SYSTEM, USUAL
 from rlready.data.references import is_absent, restore_integer
-from rlready.data.registry import Source
+from rlready.data.registry import Source, list_paths
 from rlready.data.whole_files import find_repeated
 from rlready.errors import InputError
 
 
 def list_columns(source: Source, present: list[str], where: str) -> list[str] | None:
-    """Returns the columns that an entry needs, so that pictures and the like are not read; None for all."""
+    """Returns the columns that an entry may need, so that pictures and the like are not read; None for all."""
     if doubled := find_repeated(present):
         raise InputError(f"{where}: two columns are called {doubled!r}; rename one")
     if not source.columns:
         return None
-    needed: dict[str, None] = {}
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
-    for path in (*columns.values(), *source.keep, *source.drop):
+    guessed = {name.partition("[")[0] for names in USUAL.values() for name in names} | {*CONTEXT, *SYSTEM, "history", "format"}
+    needed: dict[str, None] = dict.fromkeys(name for name in present if name in guessed)
+    for path in itertools.chain(*map(list_paths, columns.values()), source.keep, source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None
     for column in needed.copy():
         if column in optional and column not in present:
             del needed[column]
         elif column not in present:
-            raise InputError(_describe_missing(where, column, present))
+            raise InputError(
+                f"{where}: no column {column!r} (there is {', '.join(present)}); say under columns: in curate_sources which to"
+                " take"
+            )
     return list(needed)
-
-
-def _describe_missing(where: str, column: str, present: list[str]) -> str:
-    return f"{where}: no column {column!r} (there is {', '.join(present)}); say under columns: in curate_sources which to take"
 
 
 def _write(value: object) -> str:
@@ -43,7 +45,7 @@ def _write(value: object) -> str:
 
 @lru_cache
 def compile_column(path: str) -> Callable[[dict], object]:
-    """Returns what gets `column`, `column[key][0]`, `column[*]` (joined) or a text with {column} out of a row."""
+    """Returns a function that reads `column`, `column[key][0]`, `column[*]` (joined) or a text with {column} from a row."""
     if "{" in path:
         first, *parts = re.split(r"\{([^{}]+)\}", path)
         pieces = [(compile_column(name), text) for name, text in zip(parts[::2], parts[1::2], strict=True)]

@@ -1,79 +1,139 @@
-"""Files of a source, wherever they are: which there are, and their lines or batches of rows."""
+"""Files of a source, wherever they are: which it has, of which split, and their lines or batches of rows."""
 
 import io
+import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from rlready.data import whole_files
 from rlready.errors import InputError
+from rlready.models.weights import POINTER
 
 IN_PARTS = (".jsonl", ".parquet", ".arrow")
-SUFFIXES = IN_PARTS + whole_files.SUFFIXES
+WHOLE = (".json", ".csv", ".tsv")
+FORMS = IN_PARTS + WHOLE
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+# What the names of files and folders call the splits.
+TRAINING = ("train", "training")
+EVALUATION = ("test", "testing", "eval", "evaluation", "validation", "valid", "val", "dev")
+SPLIT = re.compile(rf"(?<![a-z0-9])({'|'.join(TRAINING + EVALUATION)})(?![a-z0-9])", re.IGNORECASE)
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source.
+
+    Attributes:
+        system: The file system of fsspec that they are in.
+        names: Their names there, sorted.
+        notes: What was left out, for the user.
+    """
+
+    system: Any
+    names: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def find_form(name: str) -> str:
+    """Returns the form that a file's name says, `.jsonl` for `a.jsonl.gz`, or an empty text if it is none of FORMS."""
+    path = PurePosixPath(name.lower())
+    suffix = PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+    return suffix if suffix in FORMS else ""
+
+
 def is_folder(path: str) -> bool:
-    """Says whether a path or URL is a folder."""
-    files, inside = _open_filesystem(path)
-    return files.isdir(inside)
+    """Returns whether a path or URL is a folder."""
+    system, inside = _open_filesystem(path)
+    return system.isdir(inside)
 
 
-def list_files(location: str, folders: list[str], split: str | None) -> tuple[object, list[str]]:
-    """Returns the file system of a path or URL, and the files there in the order of their names.
+def list_files(location: str, folders: list[str], split: str | None) -> Listing:
+    """Returns the files at a path or URL.
 
     Args:
         location: A file or a folder.
-        folders: Within it, one after the other; where one of them is absent, all of it is looked through instead.
-        split: Which files to take: those whose name begins with it, or that lie in a folder of that name; None: all.
-
-    Returns:
-        What fsspec opened, and its names of the files.
+        folders: Folders within it to read, in order; if one is absent, the whole location is read instead.
+        split: Reads only files with this word in their name or folder, or all if None.
 
     Raises:
-        InputError: If there is no such file, or the folder holds none that can be read, or of more than one form.
+        InputError: If there is no such file, or the folder has no readable file, or files of more than one form.
     """
-    files, path = _open_filesystem(location)
+    system, path = _open_filesystem(location)
     try:
-        if files.isfile(path) and path.endswith(SUFFIXES):
-            return files, [path]
-        if not files.isdir(path):
-            raise InputError(f"{location}: {_explain_absence(files, path)}")
-        found = []
+        if system.isfile(path) and find_form(path):
+            return Listing(system, [path])
+        if not system.isdir(path):
+            what = f"neither a folder nor a {', '.join(FORMS)} file; convert it"
+            raise InputError(f"{location}: {what if system.exists(path) else 'no such file or folder'}")
+        found, notes = [], []
         for folder in folders:
-            inside = f"{path}/{folder}" if folder and files.isdir(f"{path}/{folder}") else path
-            named = sorted(files.find(inside))
-            # A dataset in another form often has some .json beside it, about itself.
-            forms = IN_PARTS if any(name.endswith(IN_PARTS) for name in named) else SUFFIXES
-            everything = [name for name in named if name.endswith(forms)]
-            found += _choose_split(everything, len(path), split)
+            inside = f"{path}/{folder}" if folder and system.isdir(f"{path}/{folder}") else path
+            named, left_out = _list_data(system, inside)
+            found += _choose_split(named, len(path), split)
+            if left_out:
+                notes.append(f"left out {len(left_out)} hidden or cache files, such as {left_out[0][len(path) + 1 :]}")
     except InputError:
         raise
-    except Exception as error:  # whatever a store or its client says, the user gets one line
+    except Exception as error:  # whatever a store or its client raises, the user gets one line
         raise InputError(f"{location}: cannot be opened ({error})") from error
-    suffixes = {Path(name).suffix for name in found}
-    if len(suffixes) != 1:
-        kind = f"more than one form ({', '.join(sorted(suffixes))})" if suffixes else "no " + ", ".join(SUFFIXES) + " file"
+    forms = sorted({find_form(name) for name in found})
+    if len(forms) != 1:
+        kind = f"more than one form ({', '.join(forms)})" if forms else f"no {', '.join(FORMS)} file"
         raise InputError(f"{location}: {kind}" + (f" of the split {split}" if split else ""))
-    return files, found
+    return Listing(system, found, notes)
+
+
+def find_split(location: str, folders: list[str], evaluates: bool) -> str | None:
+    """Returns the split of a folder to train on or to evaluate with; None if its files do not name several."""
+    system, path = _open_filesystem(location)
+    if not system.isdir(path):
+        return None
+    inside = [f"{path}/{folder}" for folder in folders if folder and system.isdir(f"{path}/{folder}")] or [path]
+    named = {_name_split(name, len(path)) for folder in inside for name in _list_data(system, folder)[0]}
+    order = (*EVALUATION, *TRAINING, "") if evaluates else (*TRAINING, "", *reversed(EVALUATION))
+    return next(word for word in order if word in named) or TRAINING[0] if len(named) > 1 else None
+
+
+def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
+    """Returns the data files below a folder, and those that are left out: hidden, or left there by `datasets` or macOS."""
+    every = sorted(system.find(folder))
+    saved = {}  # by folders of `save_to_disk`, the files that its state lists
+    for name in every:
+        if name.endswith("/state.json"):
+            state = json.loads(system.cat_file(name))
+            saved[name.rpartition("/")[0]] = {file["filename"] for file in state.get("_data_files", ())}
+    named = [name for name in every if find_form(name)]
+    # A dataset in another form often has some .json beside it, about itself.
+    if any(find_form(name) in IN_PARTS for name in named):
+        named = [name for name in named if find_form(name) in IN_PARTS]
+
+    def belongs(name: str) -> bool:
+        parent, _, file = name.rpartition("/")
+        hidden = any(part.startswith((".", "__")) for part in name[len(folder) :].split("/"))
+        return not hidden and file in saved.get(parent, (file,)) and not re.match(r"cache-\w+\.arrow$", file)
+
+    return [name for name in named if belongs(name)], [name for name in named if not belongs(name)]
+
+
+def _name_split(name: str, root: int) -> str:
+    """Returns the word by which the name of a file, or of a folder that it is in, says its split; an empty text if none."""
+    found = (SPLIT.search(part) for part in reversed(name[root:].split("/")))
+    return next((match[1].lower() for match in found if match), "")
 
 
 def _choose_split(names: list[str], root: int, split: str | None) -> list[str]:
-    def belongs(name: str, split: str) -> bool:
-        *folders, file = name[root:].split("/")
-        return split in folders or bool(re.match(re.escape(split) + r"(?![a-zA-Z0-9])", file))
-
-    chosen = [name for name in names if not split or belongs(name, split)]
+    if not split:
+        return names
+    word = re.compile(rf"(?<![a-zA-Z0-9]){re.escape(split)}(?![a-zA-Z0-9])", re.IGNORECASE)
+    chosen = [name for name in names if _name_split(name, root) == split]
+    chosen = chosen or [name for name in names if word.search(name[root:])]
     # A dataset with a single split often does not name it.
-    named = any(belongs(name, other) for name in names for other in ("train", "test", "validation", "dev"))
-    return names if not chosen and split == "train" and not named else chosen
-
-
-def _explain_absence(files, path: str) -> str:
-    if files.exists(path):
-        return f"neither a folder nor a {', '.join(SUFFIXES)} file; convert it"
-    return "no such file or folder"
+    return chosen or [name for name in names if split == TRAINING[0] and not _name_split(name, root)]
 
 
 def _open_filesystem(path: str):
@@ -84,7 +144,7 @@ def _open_filesystem(path: str):
     except (ImportError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:
-        raise InputError(f"{path}: the store could not be asked ({error})") from error
+        raise InputError(f"{path}: the store did not answer ({error})") from error
 
 
 def shorten(error: Exception) -> str:
@@ -92,19 +152,31 @@ def shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def open_file(files, name: str) -> io.BufferedIOBase:
-    """Opens a file for reading; a local one without fsspec in between, which is slower by the line."""
-    if "file" in files.protocol:
-        return open(name, "rb")
-    return io.BufferedReader(files.open(name, "rb"), 1 << 20)
+@contextmanager
+def open_file(system, name: str) -> Iterator[io.BufferedReader]:
+    """Opens a file of a listing for reading, decompressed; local files without fsspec, which is slower by the line.
+
+    Raises:
+        InputError: If it cannot be read, or is a Git LFS pointer.
+    """
+    import pyarrow as pa
+
+    try:
+        with open(name, "rb") if "file" in system.protocol else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file:
+            if file.peek(len(POINTER)).startswith(POINTER):
+                raise InputError(f"{name} is a Git LFS pointer, not the data; run git lfs pull")
+            plain: Any = file
+            if compression := COMPRESSIONS.get(PurePosixPath(name.lower()).suffix):
+                plain = io.BufferedReader(pa.input_stream(file, compression=compression), 1 << 20)
+                if find_form(name) in (".parquet", ".arrow"):  # read from their ends
+                    plain = io.BufferedReader(io.BytesIO(plain.read()))
+            yield plain
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({shorten(error)}); if it is damaged or cut off, fetch it again") from error
 
 
 def read_lines(file, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines of a file with their numbers, counted from 1.
-
-    Raises:
-        InputError: If one is longer than LONGEST_LINE.
-    """
+    """Yields the lines of a file with their numbers from 1; raises InputError if one is longer than LONGEST_LINE."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
@@ -129,10 +201,10 @@ def open_arrow(file, name: str):
     import pyarrow.parquet as pq
 
     try:
-        if name.endswith(".parquet"):
+        if find_form(name) == ".parquet":
             table = pq.ParquetFile(file, memory_map=True)
             return (
-                # One row group after the other: over all of them, what was read stays in memory until the end.
+                # Row group by row group: iterating over all of them keeps what was read in memory.
                 lambda names: (
                     batch
                     for group in range(table.num_row_groups)
@@ -141,9 +213,9 @@ def open_arrow(file, name: str):
                 table.schema_arrow,
                 table.metadata.num_rows,
             )
-        # Not by the name: a remote file may have that of one that lies here.
+        # Not by the name, which a remote file may share with a local one.
         source = pa.memory_map(name) if isinstance(file.raw, io.FileIO) else file
-        # datasets writes streams, pyarrow's and feather's files begin with a mark.
+        # datasets writes streams; the files of pyarrow and feather begin with a mark.
         if file.peek(6)[:6] == b"ARROW1":
             opened = pa.ipc.open_file(source)
             batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
@@ -151,7 +223,7 @@ def open_arrow(file, name: str):
             opened = batches = pa.ipc.open_stream(source)
         return lambda names: (b.select(names) if names else b for b in _split_batches(batches)), opened.schema, None
     except (pa.ArrowException, OSError) as error:
-        kind = "Parquet" if name.endswith(".parquet") else "Arrow"
+        kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
         raise InputError(f"{name}: not a readable {kind} file, or cut off ({shorten(error)}); fetch it again") from error
 
 
@@ -162,11 +234,7 @@ def _split_batches(batches) -> Iterator:
 
 
 def count_rows(file, name: str) -> int:
-    """Returns the rows of a Parquet or Arrow file; of an Arrow file by a pass over all of it.
-
-    Raises:
-        InputError: If it is damaged.
-    """
+    """Returns the number of rows of a Parquet or Arrow file; reads all of an Arrow file."""
     import pyarrow as pa
 
     batches, _, rows = open_arrow(file, name)

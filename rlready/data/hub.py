@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face hub: the commit that they are at, and their rows."""
+"""Datasets of the Hugging Face hub: their commit and their rows."""
 
 from collections.abc import Callable, Iterator
 
@@ -42,13 +42,7 @@ def find_commit(source: Source) -> str:
 def read_tables(source: Source, revision: str, list_columns: Callable[[list[str]], list[str] | None]) -> Iterator:
     """Yields (configuration, number of the first row, Arrow table) of a dataset, some rows at a time.
 
-    Args:
-        source: Entry with a hub id.
-        revision: Commit.
-        list_columns: Which of the columns that there are to read; None for all.
-
-    Raises:
-        InputError: If the dataset cannot be loaded.
+    `list_columns` returns which of its columns to read, or None for all.
     """
     import datasets
 

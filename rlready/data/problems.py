@@ -1,4 +1,4 @@
-"""From a raw row to a problem: its question, reference answer and worked solution."""
+"""From raw rows to problems: question, reference answer and worked solution."""
 
 import contextlib
 import hashlib
@@ -11,27 +11,26 @@ from collections.abc import Callable
 
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import compile_column
+from rlready.data.guesses import CONTEXT, GROUP, SYSTEM, USUAL, guess_columns, propose_columns
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
 from rlready.data.references import end_in_answer, is_absent, name_kind, read_answer, restore_integer
-from rlready.data.registry import COLUMN, Source
+from rlready.data.registry import Source, list_paths
 from rlready.data.sources import read_rows
 from rlready.errors import InputError
 from rlready.verifier import find_format, is_readable
 
-# The usual names, where an entry of the registry does not say which columns to take.
-USUAL = {
-    "messages": ("messages", "conversations", "conversation"),
-    "question": ("question", "problem", "prompt", "Question", "Problem"),
-    "solution": ("solution", "completion", "response", "output"),
-    "choices": ("choices", "answer_option_list"),
-    "answer": ("answer_value", "answer", "Answer", "final_answer"),
-}
-SYSTEM = ("system", "system_prompt")  # a system turn in a column of its own
 BESIDE = ("subject", "image", "group")  # columns that are no part of the text
-# Usual names of what problems were made from; those of one template, document or original problem belong together.
-GROUP = ("template", "template_id", "original_question", "original_id", "source_document", "document_id")
 LONGEST_VALUE = 80  # characters of a column in a message
+ROWS_SHOWN = 20  # from which columns are proposed
+NO_SOLUTION = "no worked solution"
+OTHER_SHARE = "of another share of the source"
+WITHOUT_SOLUTIONS = (
+    "Without worked solutions, rows can be RL prompts (curate_rl_data) or evaluation problems (curate_evaluation_data), and"
+    " `rlready rank` can compare checkpoints on them; SFT needs solutions"
+)
+LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
+OPTION = re.compile(r"^\s*\(?([A-J])[.):]\s", re.MULTILINE)  # of a question with its options
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
@@ -45,19 +44,19 @@ def read_problem(
 ) -> dict:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
-    Where the source says so, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`. A problem to
-    sample has a `group` where its row says what it was made from; such problems belong together (`estimate_interval`).
+    If the source has them, the problem also has a `subject`, a `prompt` (a name or a text) and its `image`. A problem to
+    sample has a `group` if its row says what it was made from; such problems belong together (`estimate_interval`).
 
-    Without columns in the source, the usual names are tried: GSM8K's, MATH's, prompt and completion (texts or messages),
-    messages, ShareGPT's conversations, and Alpaca's instruction, input and output. A solution ends in its answer in the form
-    that evaluation reads; where it does not, that is added.
+    Columns that the source does not name are guessed (`guess_columns`): GSM8K's, MATH's, prompt and completion (texts or
+    messages), messages, ShareGPT's conversations, Alpaca's instruction, input and output. A solution that does not end in its
+    answer, in the form that evaluation reads, has it added.
 
     Args:
         row: A raw row.
         needs_solution: Whether the row must have a worked solution.
-        source: Says which columns to take, what to remove and which rows to keep.
-        note: Called with each thing that was left out of, or added to, a row that stays.
-        judged: Whether a problem must have an answer that the verifier can read; an SFT example need not.
+        source: Says which columns to read, what to remove and which rows to keep.
+        note: Called with each thing that was changed in a row that is kept.
+        judged: Whether the verifier must be able to read the answer; for an SFT example it need not.
 
     Returns:
         The problem, with its `problem_id`.
@@ -77,7 +76,7 @@ def read_problem(
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
     if source and source.share and not _lies_in(source.share, problem["problem_id"]):
-        raise InputError("of another share of the source")
+        raise InputError(OTHER_SHARE)
     if prompt := (source and source.prompt) or find_format(problem["format"]).find_prompt():
         problem["prompt"] = prompt
     if source and "subject" in source.columns:
@@ -89,7 +88,6 @@ def read_problem(
 
 
 def _find_group(row: dict, source: Source | None) -> object:
-    """Returns what the problem was made from, None if the row does not say."""
     if not source or not source.columns:
         return next((row[name] for name in GROUP if row.get(name) not in (None, "")), None)
     try:
@@ -99,12 +97,12 @@ def _find_group(row: dict, source: Source | None) -> object:
 
 
 def _lies_in(share: list[float], problem_id: str) -> bool:
-    """Says whether a problem's id, as a number between 0 and 1, lies in [least, most)."""
+    # The id is a number between 0 and 1.
     return share[0] <= int(problem_id, 16) / 16 ** len(problem_id) < share[1]
 
 
 def _read_picture(row: dict, source: Source) -> bytes | None:
-    """Returns the file of a row's picture, as a binary column or as the hub's images are (bytes and path)."""
+    """Returns the file of a row's picture, from a binary column or one with bytes and path, as on the hub."""
     try:
         value = compile_column(source.columns["image"])(row)
     except (InputError, KeyError):
@@ -117,7 +115,6 @@ def _read_picture(row: dict, source: Source) -> bytes | None:
 
 
 def _check_kept(row: dict, source: Source, shown: bool) -> None:
-    """Raises InputError if the entry leaves the row out; a picture that is shown is not missing."""
     for path, values in {} if shown else source.keep.items():
         if compile_column(path)(row) not in values:
             raise InputError(source.because or f"{path} is not {' or '.join(map(str, values))}")
@@ -127,7 +124,7 @@ def _check_kept(row: dict, source: Source, shown: bool) -> None:
 
 
 def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict:
-    found = _find_columns(row, source)
+    found = _find_columns(row, source, note)
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
     if any(row.get(name) for name in SYSTEM):
         note("a system turn")
@@ -141,52 +138,57 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         question = question.replace(text, "")
     if is_absent(question):
         raise InputError("no question")
+    if (about := found.get("context")) and str(about) not in question:
+        question = f"{question}\n\n{about}"
     check_prompt(question)
     question = _repair(question, note)
-    form = (source and source.format) or str(row.get("format") or "boxed")
+    form = (source and source.format) or str(row.get("format") or "")
     if choices and not (source and source.format):
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
+    form = form or ("python-tests" if isinstance(answer, dict) and "tests" in answer else "boxed")
     answer, solution = read_answer(answer, solution, form, note)
+    if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
+        answer = letter.upper()
     if answer is None:
         raise InputError("no answer")
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
-    problem = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
+    problem: dict = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
+    if form == "letter":
+        problem["options"] = max(len(OPTION.findall(question)), ord(answer[0].upper()) - ord("A") + 1, 2)
     if needs_solution:
         if not isinstance(solution, str) or is_absent(solution):
-            raise InputError("no worked solution")
+            raise InputError(NO_SOLUTION)
         problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
         if done:
             note(done)
     return problem
 
 
-def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
-    """Returns what stands in the columns of a row, by the names of USUAL."""
+def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, object]:
+    """Returns what the columns of a row hold, by the names of USUAL and `context`."""
+    columns = source.columns if source else {}
+    if row.get("history") and "history" not in str(columns):
+        raise InputError("several turns: a history beside the question; one can be used")
+    if not columns:
+        return guess_columns(row)
     found = {}
-    if not source or not source.columns:
-        for name, keys in USUAL.items():
-            for key in keys:
-                if not is_absent(value := row.get(key)):
-                    found[name] = value
-                    break
-        if "question" not in found and isinstance(row.get("instruction"), str):
-            # Alpaca's task, and what it is about (Dolly's `context`), which often is empty.
-            about = row.get("input") or row.get("context") or ""
-            found["question"] = "\n\n".join(filter(None, (row["instruction"], about)))
-        elif row.get("context") and "messages" not in found:
-            raise InputError("a context beside the question; name both under columns: question")
-        if row.get("history"):
-            raise InputError("several turns: a history beside the question; one can be used")
-        return found
-    found = {name: compile_column(path)(row) for name, path in source.columns.items() if name not in BESIDE}
+    for name, path in columns.items():
+        if name not in BESIDE:
+            values = [compile_column(one)(row) for one in list_paths(path)]
+            found[name] = values if isinstance(path, list) else values[0]
+    rest = guess_columns(row, columns)
+    for name in CONTEXT:
+        if isinstance(row.get(name), str) and row[name] and name not in str(columns):
+            note(f"not read: the column {name}, beside the question")
+    found = rest | found
     if not found.get("choices"):
         found["question"] = found.get("open_question", found.get("question"))
     return found
 
 
 def _repair(text: str, note: Note) -> str:
-    """Returns a text with a mark in the place of each half of a character, which no file or tokenizer takes."""
+    """Returns a text with each half of a character, which no file or tokenizer takes, replaced by a mark."""
     if text.isascii() or not LONE_SURROGATE.search(text):
         return text
     note("half a character (a lone surrogate)")
@@ -194,41 +196,50 @@ def _repair(text: str, note: Note) -> str:
 
 
 def _read_choice(question: str, choices: object, answer: object, needs_solution: bool, note: Note) -> dict:
-    """Reads options and answer of MMLU's form (list, index), MathVista's (list, text) or TAL-SCQ5K's (letters, letter)."""
+    """Reads options and answer: MMLU's (list, index), MathVista's (list, text), ARC's (texts and labels) or TAL-SCQ5K's."""
     if needs_solution:
         raise InputError("multiple choice has no worked solution")
-    if not isinstance(choices, list):
-        raise InputError("the options are no list")
-    if all(isinstance(option, str) for option in choices):
-        options = dict(zip(string.ascii_uppercase, choices, strict=False))
-        if isinstance(answer, int) and 0 <= answer < len(options):
-            letter = string.ascii_uppercase[answer]
-        else:
-            letter = next((name for name, option in options.items() if option == answer), "")
-    else:
-        try:
-            listed = [entry for entries in choices for entry in entries]
-            options = {entry["aoVal"]: entry["content"].strip() for entry in listed}
-        except (TypeError, KeyError, AttributeError):
-            raise InputError("the options are neither texts nor of TAL-SCQ5K's form") from None
-        letter = str(answer)
-    if letter not in options:
+    options = _list_options(choices)
+    chosen = [name for name, option in options.items() if answer == option]
+    if isinstance(answer, int):
+        chosen = list(options)[answer : answer + 1] if answer >= 0 else []
+    elif not chosen and str(answer).casefold() not in (option.casefold() for option in options.values()):
+        letter = str(answer).strip(" ().")
+        chosen = [letter] if letter in options else []
+    if not chosen:
         raise InputError("the answer is none of the options")
     text = _repair("\n".join([question, *(f"{name}. {option}" for name, option in options.items())]), note)
-    problem = {"problem_id": identify(text), "question": text, "answer": letter, "format": "letter"}
+    problem = {"problem_id": identify(text), "question": text, "answer": chosen[0], "format": "letter"}
     return problem | {"options": len(options)}
+
+
+def _list_options(choices: object) -> dict[str, str]:
+    """Returns the options by their letters."""
+    if isinstance(choices, dict):
+        choices = choices["text"] if choices.keys() >= {"text", "label"} else list(choices.values())
+    if not isinstance(choices, list):
+        raise InputError("the options are no list")
+    if all(isinstance(option, (str, int, float)) for option in choices):
+        texts = [str(restore_integer(option)) for option in choices]
+        lettered = all(map(LETTERED.match, texts))
+        return dict(zip(string.ascii_uppercase, (LETTERED.sub("", text) if lettered else text for text in texts), strict=False))
+    try:
+        listed = [entry for entries in choices for entry in entries]
+        return {entry["aoVal"]: entry["content"].strip() for entry in listed}
+    except (TypeError, KeyError, AttributeError):
+        raise InputError("the options are neither texts nor of TAL-SCQ5K's form") from None
 
 
 def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[list[dict], Counter]:
     """Reads the problems of a benchmark, each once.
 
     Args:
-        source: What to read; a builtin source has no end and needs a limit.
+        source: What to read; a builtin source is endless and needs a limit.
         revision: Hub commit.
-        limit: Most problems, the first ones; 0: all.
+        limit: Maximum number of problems, the first ones; 0: all.
 
     Returns:
-        (problems, how many rows were left out by reason, and of how many that stay a part was).
+        (problems, rows left out by reason and changes to rows that are kept, counted).
 
     Raises:
         InputError: If the source cannot be read, or no row is usable.
@@ -257,48 +268,58 @@ def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[
 
 def read_some(
     source: Source, split: str, seed: int, count: int, revision: str = "", note: Note = lambda what: None
-) -> list[dict]:
-    """Returns the first rows of a source that are well formed, for estimates; what is changed in them is noted.
+) -> tuple[list[dict], Counter]:
+    """Reads the first usable rows of a source, for estimates; `note` is called with what is changed in them.
+
+    Returns:
+        (problems, rows before the last of them that are left out, by reason).
 
     Raises:
-        InputError: If none of them is, with the reasons.
+        InputError: If no row is usable, with the reasons and columns that work.
     """
     some: list[dict] = []
-    reasons: list[str] = []
-    row: object = None
+    left_out: Counter[str] = Counter()
+    rows: list[object] = []
     for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
+        rows = [*rows, row] if len(rows) < ROWS_SHOWN else rows
         noted: list[str] = []
         try:
             some.append(read_problem(row, split == "sft", source, noted.append))
             for what in noted:
                 note(what)
         except InputError as error:
-            reasons.append(str(error))
+            left_out[str(error)] += 1
         if len(some) == count:
             break
     if not some:
-        counted = "; ".join(f"{reasons.count(reason)} x {reason}" for reason in dict.fromkeys(reasons))
-        raise InputError(
-            f"{source.name}: no usable {split} row among the first {len(reasons)} ({counted or 'it is empty'}"
-            f"{_explain(row, split, source)}"
-        )
-    return some
+        counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items()) or "it is empty"
+        explained = _explain([row for row in rows if isinstance(row, dict) and row], split == "sft", source)
+        raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
+    return some, left_out
 
 
-def _explain(row: object, split: str, source: Source) -> str:
-    """Returns what a row holds, what was looked for in it, and columns that would work; the end of a message."""
-    if not isinstance(row, dict) or not row:
+def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
+    """Returns what a row holds, what was looked for in it, and a source entry that would work; the end of a message."""
+    if not rows:
         return ")"
     names = source.columns or {name: " or ".join(keys) for name, keys in USUAL.items()}
     looked = ", ".join(f"{name} in {keys}" for name, keys in names.items() if name in ("question", "solution", "answer"))
-    columns = propose_columns(row, split == "sft")
-    mapping = ", ".join(f"{name}: {column}" for name, column in columns.items())
-    proposal = f"which to take; for this one {{{mapping}}} works (init writes it)" if columns else "which columns to take"
-    shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in row.items())
+    try:
+        columns = propose(rows, needs_solution, source)
+        proposal = "say under columns: in curate_sources which columns to take"
+    except InputError as error:
+        columns, proposal = {}, str(error)
+    if columns:
+        entry = {"path": source.path} if source.path else {"hub": source.hub, "split": source.split}
+        mapping = ", ".join(f"{name}: {json.dumps(column)}" for name, column in columns.items())
+        where = ", ".join(f"{key}: {value}" for key, value in entry.items())
+        proposal = f"this works (init writes it): curate_sources: {{mine: {{{where}, columns: {{{mapping}}}}}}}"
+    elif needs_solution and propose(rows, False, source):
+        proposal += ". " + WITHOUT_SOLUTIONS
+    shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in rows[-1].items())
     text = (
-        f"; there is {', '.join(map(str, row))}); say under columns: in curate_sources {proposal}. The row: {shown}. Looked"
-        f" for {looked}, and for an answer inside the solution: in \\boxed{{}}, behind ####, or said at the end (The answer is"
-        " 72.)"
+        f"; there is {', '.join(map(str, rows[-1]))}); {proposal}. The row: {shown}. Looked for {looked}, and for an answer"
+        " inside the solution: in \\boxed{}, behind ####, or said at the end (The answer is 72.)"
     )
     return LONE_SURROGATE.sub("?", text)
 
@@ -308,29 +329,10 @@ def _shorten(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def propose_columns(row: dict, needs_solution: bool) -> dict[str, str]:
-    """Returns columns with which a row can be read, by what their names remind of; none where none would work."""
-    names = [name for name, value in row.items() if isinstance(value, (str, int, float)) and COLUMN.fullmatch(str(name))]
+def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[str, str] | None = None) -> dict[str, str]:
+    """Returns columns with which most rows can be read; see `propose_columns`."""
 
-    def rank(hints: str) -> list[str]:
-        found = [name for hint in hints.split() for name in names if hint in name.casefold()]
-        return list(dict.fromkeys(found))
+    def read(row: dict, columns: dict[str, str]) -> dict:
+        return read_problem(row, needs_solution, Source("", path="-", format=source.format, columns=columns))
 
-    for question in rank("question problem prompt query instruction input task ask"):
-        others = [name for name in names if name != question]
-        answers = [name for name in rank("answer final target label gold result expected key") if name in others]
-        solutions = [
-            name
-            for name in rank("solution rationale reason explanation cot work step trace response completion output answer")
-            if name in others
-        ]
-        tries = [{"answer": name} for name in [*answers, *solutions]]
-        if needs_solution:
-            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
-            tries += [{"solution": s} for s in solutions]
-        for columns in tries:
-            with contextlib.suppress(InputError):
-                read_problem(row, needs_solution, Source("", path="-", columns={"question": question} | columns))
-                group = next((name for name in GROUP if name in others and not needs_solution), None)
-                return {"question": question} | columns | ({"group": group} if group else {})
-    return {}
+    return propose_columns(rows, needs_solution, read, named)

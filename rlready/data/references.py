@@ -1,4 +1,4 @@
-"""Reference answers as data sets give them: a text or number, behind GSM8K's mark or "the answer is", or a word for none."""
+"""Reference answers as data sets give them: a text, a number, a list, after GSM8K's mark or "the answer is", or missing."""
 
 import json
 import math
@@ -6,28 +6,28 @@ import re
 from collections.abc import Callable
 
 from rlready.errors import InputError
-from rlready.verifier import extract_boxed, find_format
+from rlready.verifier import extract_boxed, find_format, list_accepted
 from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
-# What stands for an answer that is not there; `notfound` and `proof` are NuminaMath's, the others come of converted tables.
+# Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
 ABSENT = {"", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
-LARGEST_EXACT = 2**53  # from here on a float does not tell which whole number it was
+LARGEST_EXACT = 2**53  # a larger float may have been another whole number
 SEVERAL = "several answers in the solution, of which the last counts"
 PROOF = "proof"
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
 MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<answer>\S[^\n]*?)\s*\Z")
 MARKED = re.compile(r"^####(?!#)[ \t]*(-?[$\d][^\n]*)$", re.MULTILINE)
-# `The answer is 72.` at the end, one word or one formula; what is said in more words is not surely the answer alone.
+# `The answer is 72.` at the end, one word or one formula; more words may be more than the answer.
 SAID = re.compile(r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
-ADDED = "added: the answer, behind the solution"
+ADDED = "added: the answer, after the solution"
 REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
 
 
 def is_absent(value: object) -> bool:
-    """Says whether a value stands for one that is not there: null, NaN, or a text such as `None`, `NA` and `n/a`."""
+    """Returns whether a value is missing: null, NaN, or a text such as `None`, `NA` and `n/a`."""
     if isinstance(value, float):
         return not math.isfinite(value)
     # `Na` is sodium.
@@ -35,7 +35,7 @@ def is_absent(value: object) -> bool:
 
 
 def restore_integer(value: object) -> object:
-    """Returns a whole number in a float as the integer that it was before a table with an empty cell made it one.
+    """Returns a whole number in a float as an integer; a column with an empty cell makes floats of integers.
 
     Raises:
         InputError: If it is so large that the float has lost digits.
@@ -48,7 +48,7 @@ def restore_integer(value: object) -> object:
 
 
 def has_several_answers(text: str) -> bool:
-    r"""Says whether a solution holds another answer, in `\boxed{}` or behind `####`, than those that it ends in."""
+    r"""Returns whether a solution holds another answer, in `\boxed{}` or after `####`, than those that it ends in."""
     if text.count("\\boxed") + text.count("####") < 2:
         return False
     boxes = [extract_boxed(f"\\boxed{part}") for part in text.split("\\boxed")[1:]]
@@ -60,17 +60,19 @@ def has_several_answers(text: str) -> bool:
 
 
 def read_reference(value: object) -> str | None:
-    """Returns an answer as text, None where there is none.
+    """Returns an answer as text, several acceptable ones as a JSON list of texts, None if there is none.
 
     Raises:
-        InputError: If it is neither a text nor a number, or says that a proof is asked for.
+        InputError: If it is neither a text, a number nor a list of these, or asks for a proof.
     """
     if is_absent(value):
         return None
+    if isinstance(value, list) and not any(isinstance(one, list) for one in value):
+        accepted = list(dict.fromkeys(text for one in value if (text := read_reference(one)) is not None))
+        return json.dumps(accepted, ensure_ascii=False) if len(accepted) > 1 else accepted[0] if accepted else None
     value = restore_integer(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        hint = "; answer[*] under columns: joins it" if isinstance(value, list) else ""
-        raise InputError(f"the answer is {name_kind(value)}, not text{hint}")
+        raise InputError(f"the answer is {name_kind(value)}, not text")
     text = str(value).strip()
     if "##" in text and HEADING.search(text):
         raise InputError("the answer is a text with headings, not an answer; name its column under columns: answer")
@@ -80,7 +82,7 @@ def read_reference(value: object) -> str | None:
 
 
 def read_plugged(value: object) -> str | None:
-    """Returns what a plug-in compares answers with: a text as it is, anything else as JSON; None where there is none."""
+    """Returns a reference for a plug-in: a text as it is, anything else as JSON; None if there is none."""
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, str):
@@ -92,10 +94,7 @@ def read_plugged(value: object) -> str | None:
 
 
 def split_gsm8k(text: str) -> tuple[str | None, str] | None:
-    """Returns (solution, answer) of a text with GSM8K's mark, None where it has none; a mark alone is no solution.
-
-    The solution is without calculator marks and ends in a boxed answer.
-    """
+    """Returns (solution, answer) of a text with GSM8K's mark, without calculator marks and with the answer boxed, or None."""
     mark = MARK.search(text) if "####" in text else None
     if not mark:
         return None
@@ -105,7 +104,7 @@ def split_gsm8k(text: str) -> tuple[str | None, str] | None:
 
 
 def split_boxed(text: str) -> tuple[str | None, str] | None:
-    """Returns (solution, answer) of a text that ends in a box, None where it has none; a box alone is no solution."""
+    """Returns (solution, answer) of a text that ends in a box, or None; a box alone is no solution."""
     boxed = extract_boxed(text)
     if boxed is None:
         return None
@@ -113,7 +112,7 @@ def split_boxed(text: str) -> tuple[str | None, str] | None:
 
 
 def split_said(text: str) -> tuple[str | None, str] | None:
-    """Returns (solution, answer) of a text that ends in `the answer is 72.`, None where it does not; alone, no solution."""
+    """Returns (solution, answer) of a text that ends in `the answer is 72.`, or None; that alone is no solution."""
     said = SAID.search(text)
     if not said or not (answer := said["answer"].strip("*$").rstrip(".").strip("*$")):
         return None
@@ -123,12 +122,12 @@ def split_said(text: str) -> tuple[str | None, str] | None:
 
 
 def split_answer(text: str) -> tuple[str | None, str] | None:
-    """Returns (solution, answer) of a worked text with the answer inside: behind `####`, in a box, or said at the end."""
+    """Returns (solution, answer) of a worked text with the answer after `####`, in a box, or said at the end, or None."""
     return split_gsm8k(text) or split_boxed(text) or split_said(text)
 
 
 def read_answer(answer: object, solution: object, form: str, note: Callable[[str], None]) -> tuple[str | None, object]:
-    """Returns the reference answer and the worked solution; either may be in the other's column, but not with a plug-in."""
+    """Returns the reference answer and the worked solution; either may be in the other's column, except for plug-ins."""
     if isinstance(find_format(form), PlugIn):
         return read_plugged(answer), solution
     for text in (answer, solution) if form == "boxed" else ():
@@ -143,18 +142,19 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
 
 
 def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
-    """Returns a solution that ends in an answer in the form that evaluation reads, and what was done to it, if anything.
+    """Returns a solution that ends in an answer in the form that evaluation reads, and what was changed, if anything.
 
-    A model trained on solutions without it would never write what every later stage looks for.
+    A model trained on other solutions would never write what later stages look for.
 
     Args:
-        solution: A worked solution. An answer of its own stays as it is, or is put into that form, even if it is another.
+        solution: A worked solution. Its own answer is kept, or put into that form, even if it is another one.
         answer: The reference answer, for solutions that end in none.
         form: The row's format.
 
     Raises:
         InputError: If the answer cannot be written so that it is read again, or there is no such format.
     """
+    answer = list_accepted(answer)[0]
     known = find_format(form)
     if known.extract(solution) is not None:
         return solution, ""
@@ -171,6 +171,6 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
 
 
 def name_kind(value: object) -> str:
-    """Returns what a value of JSON is called, with its article."""
+    """Returns the name of a JSON value's type, with its article."""
     kinds = {list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
     return kinds.get(type(value), type(value).__name__)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from rlready.config import Curate, check_keys
 from rlready.config.yaml_text import read_yaml
-from rlready.data.files import SUFFIXES, is_folder
+from rlready.data.files import FORMS, find_form, find_split, is_folder
 from rlready.errors import InputError
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
 from rlready.verifier import find_origin
@@ -25,9 +26,9 @@ COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from and how one becomes a problem; the keys of an entry are explained in datasets.yaml.
+    """Where rows come from and how one becomes a problem; datasets.yaml explains the keys of an entry.
 
-    `pictures` is no key: it says that a model which takes pictures is asked, so the column of the picture is read.
+    `pictures` is no key: it says that the model takes pictures, so the column of the picture is read.
     """
 
     name: str
@@ -52,27 +53,29 @@ class Source:
 
     @property
     def key(self) -> str:
-        """What revisions and cards call it: its name, with the split where a name stands for several."""
-        return f"{self.name}:{self.split}" if self.hub and ":" not in self.name else self.name
+        """Its name in revisions and cards: with the split, if the name may mean several."""
+        named = not self.split or (self.hub and ":" in self.name)
+        return self.name if named else f"{self.name}:{self.split}"
 
     @property
     def benchmark(self) -> str:
-        """What results call it as a benchmark: its name, of a path the last part without ending."""
-        return PurePosixPath(self.path).stem if self.path and self.name == self.path else self.name
+        """Its name in results: of a path, the last part without its suffixes."""
+        path = PurePosixPath(self.path if self.name == self.path else "")
+        return (path.name[: path.name.lower().rindex(find_form(path.name))] if find_form(path.name) else path.stem) or self.name
 
     @property
     def most_rows(self) -> float:
-        """How many rows it has at most, infinity where nobody has stated it."""
+        """Maximum number of rows, infinity if its entry does not say."""
         return float("inf") if self.rows is None else max(self.rows if isinstance(self.rows, list) else [self.rows])
 
     @property
     def folders(self) -> list[str]:
-        """Where its files lie within its path: a folder for each configuration."""
+        """The folders of its files within its path, one for each configuration."""
         return ["/".join(filter(None, (self.folder, config))) for config in self.configs]
 
     @property
     def configs(self) -> list[str | None]:
-        """The configurations to read, one after the other."""
+        """The configurations to read, in order."""
         return self.config if isinstance(self.config, list) else [self.config]
 
 
@@ -150,7 +153,9 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
     for key in columns:
         if key not in FIELDS:
             raise InputError(f"{where}, {name}: columns: {key!r} is none of {', '.join(FIELDS)}")
-    for column in (*columns.values(), *(column for _, column, _ in conditions)):
+        if isinstance(columns[key], list) and key != "choices":
+            raise InputError(f"{where}, {name}: columns: {key}: only choices can be a list of columns")
+    for column in (*itertools.chain(*map(list_paths, columns.values())), *(column for _, column, _ in conditions)):
         if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
             raise InputError(f"{where}, {name}: {column!r} is neither a column, column[key], nor a text with {{column}}")
     for kind, column, values in conditions:
@@ -162,14 +167,20 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
     return Source(name, **defaults | entry)
 
 
+def list_paths(path: str | list[str]) -> list[str]:
+    """Returns the columns that an entry names for one part of a problem; choices may be in several."""
+    return path if isinstance(path, list) else [path]
+
+
 def find_source(text: str, registry: str, sources: dict | None = None, mirror: str = "") -> Source:
     """Returns the source that a parameter names.
 
     Args:
         text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin.
-        registry: Which registry to look into first, `datasets` or `benchmarks`.
+        registry: Which registry has precedence, `datasets` or `benchmarks`. Of a folder with files of several splits, the
+            first are for training, the others for evaluation.
         sources: Entries of the recipe.
-        mirror: Folder that holds hub datasets as owner/name or by their name in the registry; instead of the hub.
+        mirror: Folder with hub datasets as owner/name or by their name in the registry; instead of the hub.
 
     Returns:
         The source; from a mirror, its path is set.
@@ -184,10 +195,12 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
         return Source(text)
     if text in named:
         source = named[text]
-    elif "://" in text or text.endswith(SUFFIXES) or text.startswith((".", "/", "~")) or Path(text).is_dir():
+    elif "://" in text or find_form(text) or text.startswith((".", "/", "~")) or Path(text).exists():
         source = Source(text, path=text)
     else:
         source = _read_hub_id(text, first, named)
+    if source.path and not source.split and not find_form(source.path):
+        source = dataclasses.replace(source, split=find_split(source.path, source.folders, registry == "benchmarks"))
     return _find_in_mirror(source, mirror) if source.hub and mirror else source
 
 
@@ -197,7 +210,7 @@ def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) 
         near = difflib.get_close_matches(text, named, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"{text!r} is neither a {', '.join(SUFFIXES)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
+            f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
             f" one of {', '.join(named)}{hint}"
         )
     name, config, split = [*parts, "", ""][:3]
@@ -227,7 +240,7 @@ def list_benchmarks(curate: Curate) -> list[str]:
 
 
 def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:
-    """Returns (name of the source, registry to look into first) by use: sft, rl, predictors, (evaluation, name) for each."""
+    """Returns (name of the source, registry with precedence) by use: sft, rl, predictors, (evaluation, name) for each."""
     uses: dict[str | tuple[str, str], tuple[str, str]] = {
         "sft": (curate.sft_data, "datasets"),
         "rl": (curate.rl_data, "datasets"),
@@ -240,13 +253,7 @@ def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]
 def find_benchmarks(names: list[str], sources: dict | None = None, mirror: str = "") -> list[Source]:
     """Returns the sources of a suite of benchmarks.
 
-    Args:
-        names: Names, hub ids, files or URLs, as `find_source` takes them.
-        sources: Entries of the recipe.
-        mirror: As in `find_source`.
-
-    Returns:
-        One source a benchmark, in the order given.
+    Arguments are as in `find_source`.
 
     Raises:
         InputError: If there is none, one is unknown, two have the same name, or two are the same data.

@@ -1,9 +1,9 @@
-"""The raw rows of a source, and what it holds, looked at without reading them."""
+"""The raw rows of a source, and a look at it without parsing them."""
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ from rlready.data import hub, whole_files
 from rlready.data.columns import list_columns
 from rlready.data.files import (
     ROWS_AT_ONCE,
+    WHOLE,
     check_text,
     count_rows,
+    find_form,
     list_files,
     open_arrow,
     open_file,
@@ -22,7 +24,6 @@ from rlready.data.files import (
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
-from rlready.models.weights import POINTER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,21 +33,21 @@ BYTES_AT_ONCE = 16 << 20
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds: a digest of its files or its hub commit, and its rows where they can be counted."""
+    """What a source holds.
+
+    Attributes:
+        digest: Of its files, or its hub commit.
+        rows: Their number, if they can be counted.
+        notes: How its files were read, if that is not obvious.
+    """
 
     digest: str
     rows: int | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def examine(source: Source, seed: int) -> Contents:
-    """Looks at a source without reading its rows: that it is there, whole, and what the registry says.
-
-    Args:
-        source: Where to look.
-        seed: Seed of a builtin source.
-
-    Returns:
-        Digest and rows. A local digest is a pass over the bytes, so it also finds what is not text.
+    """Checks a source; files are read to their end, so that damaged ones are found.
 
     Raises:
         InputError: If it is absent, gated, damaged, or differs from its registry entry.
@@ -64,7 +65,7 @@ def examine(source: Source, seed: int) -> Contents:
 
 
 def check_rows(source: Source, rows: int | None) -> None:
-    """Raises InputError if a source has another number of rows than its registry entry says."""
+    """Raises InputError if a source does not have the number of rows of its registry entry."""
     expected = source.rows if isinstance(source.rows, list) else [source.rows]
     if rows is not None and source.rows is not None and rows not in expected:
         raise InputError(
@@ -74,30 +75,29 @@ def check_rows(source: Source, rows: int | None) -> None:
 
 
 def _examine_files(source: Source) -> Contents:
-    files, names = list_files(source.path, source.folders, source.split)
-    digest, rows = hashlib.sha256(), 0
-    for name in names:
-        with open_file(files, name) as file:
-            if name.endswith(".jsonl"):
+    listing = list_files(source.path, source.folders, source.split)
+    digest, rows, notes = hashlib.sha256(), 0, dict.fromkeys(listing.notes)
+    for name in listing.names:
+        with open_file(listing.system, name) as file:
+            if find_form(name) == ".jsonl":
                 for number, line in read_lines(file, name):
                     digest.update(line)
                     check_text(line, f"{name} line {number}")
                     rows += not line.isspace()
+                continue
+            while block := file.read(1 << 20):
+                digest.update(block)
+        with open_file(listing.system, name) as file:
+            if find_form(name) in WHOLE:
+                rows += len(whole_files.read_whole_file(file, name, notes.setdefault))
             else:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                file.seek(0)
-                rows += (
-                    len(whole_files.read_whole_file(file, name))
-                    if name.endswith(whole_files.SUFFIXES)
-                    else count_rows(file, name)
-                )
-    return Contents(digest.hexdigest()[:16], rows)
+                rows += count_rows(file, name)
+    return Contents(digest.hexdigest()[:16], rows, list(notes))
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a source as they stand there, cheap to hand to another process, which then does the parsing.
+    """Some unparsed rows of a source, cheap to pass to another process.
 
     Attributes:
         where: The file or dataset, for messages.
@@ -136,26 +136,24 @@ class Chunk:
 
     def _parse(self, number: int, line: bytes) -> Any:
         try:
-            return json.loads(line, object_pairs_hook=whole_files.make_row)
+            row = json.loads(line, object_pairs_hook=whole_files.make_row)
         except InputError as error:
             raise InputError(f"{self.where} line {number}: {error}; remove one") from error
         except (ValueError, RecursionError) as error:
-            if line.startswith(POINTER):
-                raise InputError(f"{self.where} is a Git LFS pointer, not the data; run git lfs pull") from error
             raise InputError(f"{self.where} line {number}: not JSON ({error}); repair or remove the line") from error
+        if number == 1 and isinstance(row, list):
+            raise InputError(f"{self.where} line 1: a list, not an object; if the file is one list, name it .json")
+        return row
 
 
 def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
-    """Yields the raw rows of a source, some at a time; a builtin source is endless.
+    """Yields the raw rows of a source in order; a builtin source is endless.
 
     Args:
         source: What to read.
-        split: What a builtin source should generate: sft, rl or evaluation.
-        seed: Seeds a builtin source.
+        split: What a builtin source generates: sft, rl or evaluation.
+        seed: Of a builtin source.
         revision: Hub commit.
-
-    Yields:
-        Chunks, in the order of the source.
 
     Raises:
         InputError: If a column is missing, or the file or dataset cannot be read.
@@ -165,9 +163,9 @@ def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> It
         for number, row in enumerate(rows):
             yield Chunk(BUILTIN, f"{BUILTIN} {split}", number, [row])
     elif source.path:
-        files, names = list_files(source.path, source.folders, source.split)
-        for name in names:
-            with open_file(files, name) as file:
+        listing = list_files(source.path, source.folders, source.split)
+        for name in listing.names:
+            with open_file(listing.system, name) as file:
                 yield from _read_file(file, name, source)
     else:
         for config, first, table in hub.read_tables(source, revision, lambda names: list_columns(source, names, source.name)):
@@ -181,12 +179,12 @@ def read_rows(source: Source, split: str, seed: int, revision: str = "") -> Iter
 
 
 def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
-    if name.endswith(whole_files.SUFFIXES):
+    if find_form(name) in WHOLE:
         rows = whole_files.read_whole_file(file, name)
         for first in range(0, len(rows), ROWS_AT_ONCE):
             yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
     else:
-        yield from _read_json(file, name) if name.endswith(".jsonl") else _read_arrow(file, name, source)
+        yield from _read_json(file, name) if find_form(name) == ".jsonl" else _read_arrow(file, name, source)
 
 
 def _read_json(file, name: str) -> Iterator[Chunk]:

@@ -1,25 +1,28 @@
-"""Rows of files that are read whole: JSON that is one list, as Alpaca and ShareGPT come, and CSV with a heading."""
+"""Rows of files that are read whole: JSON that is one list, as Alpaca and ShareGPT come, and CSV with a header."""
 
 import csv
 import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from rlready.data.files import find_form
 from rlready.errors import InputError
 
-SUFFIXES = (".json", ".csv")
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside commas
 BETWEEN_ROWS = re.compile(r"[\s,]*")
+LONGEST_HEADER = 1 << 16
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 
 
-def read_whole_file(file: io.BufferedIOBase, name: str) -> list[dict]:
+def read_whole_file(file: io.BufferedIOBase, name: str, note: Callable[[str], None] = lambda what: None) -> list[dict]:
     """Returns the rows of a JSON or CSV file; the cells of a CSV file are texts.
 
     Args:
         file: Opened for reading, at its beginning.
-        name: Of the file, for messages; its end says which form it has.
+        name: Of the file; its suffix says which form it has.
+        note: Called with a remark on how it was read.
 
     Raises:
         InputError: If it is too large, not UTF-8, or holds anything but rows.
@@ -31,20 +34,16 @@ def read_whole_file(file: io.BufferedIOBase, name: str) -> list[dict]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
-    return [*(_read_json if name.endswith(".json") else _read_csv)(text, name)]
+    return [*(_read_json(text, name) if find_form(name) == ".json" else _read_csv(text, name, note))]
 
 
 def find_repeated(names: Iterable[str]) -> str | None:
-    """Returns the first of some names that is there twice."""
+    """Returns the first name that occurs twice."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def make_row(pairs: list[tuple[str, object]]) -> dict:
-    """Returns an object of JSON from its pairs.
-
-    Raises:
-        InputError: If it has a key twice, of which one would be lost.
-    """
+    """Returns an object of JSON from its pairs; raises InputError if it has a key twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
         raise InputError(f"the key {find_repeated(key for key, _ in pairs)!r} is there twice in one object")
@@ -60,7 +59,7 @@ def _read_json(text: str, name: str) -> Iterator[dict]:
         raise InputError(f"{name}: not JSON ({error}); if every line is an object, name it .jsonl") from error
     if not isinstance(rows, list):
         raise InputError(
-            f"{name}: expected a list of objects, got {type(rows).__name__}; write one row a line into a .jsonl file"
+            f"{name}: expected a list of objects, got {type(rows).__name__}; write one row per line into a .jsonl file"
         )
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
@@ -69,7 +68,7 @@ def _read_json(text: str, name: str) -> Iterator[dict]:
 
 
 def _count_before_doubled(text: str) -> int:
-    """Returns how many rows of a list stand before the first that has a key twice."""
+    """Returns how many rows of a list precede the first that has a key twice."""
     decoder, place, number = json.JSONDecoder(object_pairs_hook=make_row), text.index("[") + 1, 0
     try:
         while True:
@@ -79,17 +78,27 @@ def _count_before_doubled(text: str) -> int:
         return number
 
 
-def _read_csv(text: str, name: str) -> Iterator[dict]:
+def _read_csv(text: str, name: str, note: Callable[[str], None]) -> Iterator[dict]:
     csv.field_size_limit(LARGEST)
-    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    separator = _find_separator(text)
+    kind = SEPARATORS.get(separator, "commas")
+    if separator != "," and find_form(name) == ".csv":
+        note(f"cells are separated by {kind}, as in the header")
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        heading = lines.fieldnames or ()
-        if doubled := find_repeated(heading):
-            raise InputError(f"{name} line 1: the heading names {doubled!r} twice; rename one of the columns")
+        header = lines.fieldnames or ()
+        if doubled := find_repeated(header):
+            raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
             if None in row or None in row.values():
                 cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
-                raise InputError(f"{name} row {number}: {cells} cells, the heading has {len(heading)}; quote cells with commas")
+                raise InputError(f"{name} row {number}: {cells} cells, the header has {len(header)}; quote cells with {kind}")
             yield row
     except csv.Error as error:
         raise InputError(f"{name} line {lines.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
+
+
+def _find_separator(text: str) -> str:
+    """Returns the separator that the header has the most of, outside of quotes."""
+    header = re.sub(r'"[^"]*"', "", text[:LONGEST_HEADER]).partition("\n")[0]
+    return max(",", *SEPARATORS, key=header.count)

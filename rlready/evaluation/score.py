@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rlready.records.outcome import FalsePositives
 from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress
 from rlready.stats.intervals import estimate_interval
-from rlready.verifier import Judgement, find_format, judge_all, verify
+from rlready.verifier import Judgement, is_other, judge_all, verify
 
 CONTROL_SAMPLES = 16  # samples per problem that are also compared with another problem's answer
 
@@ -107,6 +107,6 @@ def find_control(problems: Sequence[dict], number: int) -> dict | None:
     for other in (*problems[number + 1 :], *problems[:number]):
         if other["format"] != own["format"] or other["answer"] == own["answer"]:
             continue
-        if find_format(own["format"]).is_other(own["answer"], other["answer"]):
+        if is_other(own["answer"], other["answer"], own["format"]):
             return other
     return None

@@ -5,14 +5,25 @@ from rlready.verifier.formats.format import Judgement
 from rlready.verifier.judgement import (
     count_checks,
     describe_reference,
+    is_other,
     is_readable,
     judge,
     judge_all,
+    list_accepted,
     measure_disagreement,
     measure_trouble,
     verify,
 )
 from rlready.verifier.registry import find_format, find_origin
 
-__all__ = ["Judgement", "clean_reference", "describe_reference", "extract_boxed", "find_format", "find_origin", "is_readable"]
-__all__ += ["judge", "judge_all", "verify", "count_checks", "measure_disagreement", "measure_trouble"]
+__all__ = ["Judgement", "clean_reference", "count_checks", "describe_reference", "extract_boxed", "find_format", "find_origin"]
+__all__ += [
+    "is_other",
+    "is_readable",
+    "judge",
+    "judge_all",
+    "list_accepted",
+    "measure_disagreement",
+    "measure_trouble",
+    "verify",
+]

@@ -1,5 +1,7 @@
 """Whether a completion is right (reward, predictors and benchmark all call this, so they agree), and how reliable that is."""
 
+import contextlib
+import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,7 +31,7 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
 
     Args:
         completion: What the model wrote.
-        answer: The reference answer, without a box. `A or B (both were accepted)` accepts either.
+        answer: The reference answer, without a box. `A or B (both were accepted)` accepts either, a JSON list of texts any.
         answer_format: `word` (the same text after a single `#`), `boxed` (mathematically equal, in the last `\\boxed{}`),
             `letter` (the option A to J in the last `\\boxed{}`, or at the end if there is no box), or the name of a
             plug-in (see `registry`).
@@ -37,7 +39,21 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
     Raises:
         InputError: If the format is unknown, or the worker processes cannot be started.
     """
-    return find_format(answer_format).judge(completion, answer)
+    known = find_format(answer_format)
+    if isinstance(known, PlugIn):
+        return known.judge(completion, answer)
+    judged = [known.judge(completion, accepted) for accepted in list_accepted(answer)]
+    return next((one for right in (True, None) for one in judged if one.right is right), judged[0])
+
+
+def list_accepted(answer: str) -> list[str]:
+    """Returns the answers that a reference answer accepts: those of a JSON list of texts, or only itself."""
+    if answer.startswith('["'):
+        with contextlib.suppress(ValueError):
+            accepted: list[str] = json.loads(answer)
+            if all(isinstance(one, str) for one in accepted):
+                return accepted
+    return [answer]
 
 
 def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
@@ -49,6 +65,14 @@ def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
         return list(threads.map(lambda sample: judge(*sample), samples))
 
 
+def is_other(one: str, other: str, answer_format: str) -> bool:
+    """Returns True if two reference answers are certainly different, whichever is compared with the other."""
+    known = find_format(answer_format)
+    if isinstance(known, PlugIn):
+        return known.is_other(one, other)
+    return all(known.is_other(a, b) for a in list_accepted(one) for b in list_accepted(other))
+
+
 def describe_reference(answer: str, answer_format: str) -> str | None:
     """Describes how answers are compared with a reference answer.
 
@@ -57,7 +81,9 @@ def describe_reference(answer: str, answer_format: str) -> str | None:
         read, or is prose), `plug-in` (by a plug-in), or None if it does not even equal itself, so that every completion
         would be wrong.
     """
-    return find_format(answer_format).describe_reference(answer)
+    known = find_format(answer_format)
+    kinds = [known.describe_reference(one) for one in ([answer] if isinstance(known, PlugIn) else list_accepted(answer))]
+    return next((kind for kind in ("value", "words", "text", "plug-in") if kind in kinds), None)
 
 
 def is_readable(answer: str, answer_format: str) -> bool:

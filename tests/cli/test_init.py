@@ -54,7 +54,49 @@ def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkey
     assert "the text trained after it, with its end token:" in planned and "<eos>" in planned
     assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
     assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
-    assert f"{shape}.yaml exists" in capsys.readouterr().err
+    assert f"{shape}.yaml exists; remove it" in capsys.readouterr().err
+
+
+def write_rows(path, count=60, **columns):
+    rows = itertools.islice(generate_rows("sft", 0), count)
+    path.write_text("".join(json.dumps({name: make(row) for name, make in columns.items()}) + "\n" for row in rows))
+
+
+def test_init_asks_where_two_columns_could_be_the_answer_and_takes_what_is_named(files, tiny_model, monkeypatch, capsys):
+    columns = {"ask": lambda row: f"Solve: {row['question']}", "gold": lambda row: row["answer"]}
+    columns |= {"target": lambda row: row["answer"][::-1], "steps": lambda row: f"So {row['solution']}"}
+    write_rows(files / "odd.jsonl", **columns)
+    assert init(monkeypatch, "odd.jsonl", tiny_model, "--format", "word") == 2
+    refused = capsys.readouterr().err
+    assert "two columns could be the answer: target ('" in refused and " and gold ('" in refused
+    assert init(monkeypatch, "odd.jsonl", tiny_model, "--format", "word", "--columns", "answer=gold") == 0
+    (train, test) = load_recipe("odd.yaml", [])["curate_sources"].values()
+    assert train["columns"] == {"question": "ask", "answer": "gold", "solution": "steps"} and train["format"] == "word"
+    assert test["columns"] == {"question": "ask", "answer": "gold"} and test["share"] == [0.6, 1]
+    assert init(monkeypatch, "odd.jsonl", tiny_model, "--columns", "gold", "-o", "b.yaml") == 2
+    assert "--columns gold: expected NAME=COLUMN" in capsys.readouterr().err
+
+
+def test_data_without_solutions_becomes_a_recipe_that_ranks(files, tiny_model, monkeypatch, capsys):
+    write_rows(files / "bare.jsonl", question=lambda row: row["question"], answer=lambda row: row["answer"],
+               format=lambda row: "word")  # fmt: skip
+    assert init(monkeypatch, "bare.jsonl", tiny_model) == 0
+    told = capsys.readouterr().out
+    assert "60 evaluation problems, without worked solutions" in told and "can be RL prompts (curate_rl_data)" in told
+    assert rlready(monkeypatch, "plan", "--recipe", "bare.yaml") == 0
+    planned = capsys.readouterr().out
+    assert "an evaluation problem, as the model sees it:" in planned and "its reference answer:" in planned
+
+
+def test_splits_of_a_folder_are_trained_on_and_evaluated_with(files, tiny_model, monkeypatch, capsys):
+    (files / "both").mkdir()
+    rows = (files / "columns.jsonl").read_text().splitlines(keepends=True)
+    (files / "both" / "train-0.jsonl").write_text("".join(rows[:40]))
+    (files / "both" / "test-0.jsonl").write_text("".join(rows[40:]))
+    assert init(monkeypatch, "both", tiny_model) == 0
+    assert "SFT uses the split train, evaluation the split test" in capsys.readouterr().out
+    read = load_recipe("both.yaml", [])
+    assert read["curate_sft_data"] == read["curate_evaluation_data"] == "both" and not read["curate_sources"]
 
 
 @pytest.mark.parametrize(("training", "evaluation"), [(12, 4), (60, 20), (500, 300), (5000, 640)])

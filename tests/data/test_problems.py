@@ -12,7 +12,7 @@ from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, Sampling
 from rlready.config.yaml_text import parse_yaml
-from rlready.data.problems import propose_columns, read_benchmark, read_problem
+from rlready.data.problems import propose, read_benchmark, read_problem
 from rlready.data.references import ADDED, REWRITTEN, SEVERAL
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError
@@ -228,7 +228,7 @@ def test_a_system_text_in_a_column_of_its_own_is_told_as_a_turn_is():
             "a.jsonl line 2: the key 'answer' is there twice",
         ),
         ("a.json", '[{"question": "q"}, {"a": {"b": 1, "b": 2}}]', "a.json row 1: the key 'b' is there twice"),
-        ("a.csv", "question,answer,answer\nq,1,2\n", "a.csv line 1: the heading names 'answer' twice"),
+        ("a.csv", "question,answer,answer\nq,1,2\n", "a.csv line 1: the header names 'answer' twice"),
     ],
 )
 def test_a_doubled_key_is_refused_with_its_place(tmp_path, name, text, message):
@@ -247,8 +247,10 @@ def test_a_text_of_columns_writes_whole_numbers_and_no_none():
 def test_what_a_question_is_about_is_part_of_it_or_the_row_leaves():
     told = {"instruction": "How many?", "context": "Ann has 2 pens.", "response": "So \\boxed{2}."}
     assert read(told)[0]["question"] == "How many?\n\nAnn has 2 pens."
-    with pytest.raises(InputError, match="a context beside the question"):
-        read({"question": "How many?", "context": "Ann has 2 pens.", "answer": "So \\boxed{2}."})
+    asked = {"question": "How many?", "context": "Ann has 2 pens.", "answer": "So \\boxed{2}."}
+    assert read(asked)[0]["question"] == "How many?\n\nAnn has 2 pens."
+    named = read(asked, source=Source("m", path="-", columns={"question": "question", "answer": "answer"}))
+    assert named[0]["question"] == "How many?" and named[1] == ["not read: the column context, beside the question"]
     with pytest.raises(InputError, match="a history beside the question"):
         read(told | {"history": [["Ann?", "Yes."]]})
 
@@ -341,10 +343,10 @@ def test_unusual_names_get_a_mapping_that_works(tmp_path, gsm8k_file):
         look_at_sources(Curate(sft_data=path))
     message = str(refused.value)
     assert 'rationale: "1+1=2", gold: "2"' in message and "Looked for question in question or problem" in message
-    proposed = re.search(r"for this one ({.*?}) works", message)[1]
-    source = {"mine": {"path": path, "columns": parse_yaml(proposed, "")}}
-    assert read(row, True, find_source("mine", "datasets", source))[0]["answer"] == "2"
-    assert propose_columns(row, False) == {"question": "ask", "answer": "gold"}
+    proposed = parse_yaml(re.search(r"curate_sources: {mine: .*?}}}", message)[0], "")["curate_sources"]
+    assert proposed["mine"]["path"] == path
+    assert read(row, True, find_source("mine", "datasets", proposed))[0]["answer"] == "2"
+    assert propose([row], False, Source("m", path="-")) == {"question": "ask", "answer": "gold"}
 
 
 def test_half_a_character_stops_neither_evaluate_nor_its_output(tiny_model, tmp_path):

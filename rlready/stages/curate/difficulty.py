@@ -77,8 +77,8 @@ class PassRates:
                     left[HARD].append(row)
                 else:
                     left[EASY if least > settings.max_pass_rate else OPEN].append(row)
-        for reason, some in left.items():
-            pool.leave_out(np.array(some, np.int64), reason, "rl")
+        for reason, numbers in left.items():
+            pool.leave_out(np.array(numbers, np.int64), reason, "rl")
         return np.array(chosen[:wanted], np.int64)
 
     def describe_problem(self, row: dict) -> dict:

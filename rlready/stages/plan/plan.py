@@ -175,14 +175,18 @@ def share(candidates: list[Candidate], models: dict[str, FoundModel], base: Base
 
 
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
-    """Returns lines on answer formats and changes in the sampled SFT rows, and the shortest row as the model sees it."""
+    """Returns lines on how rows are read, and the shortest SFT text and evaluation problem as the model sees them."""
     rows = seen.samples.get("sft", [])
     whole = "all" if "sft" in seen.complete else "the first"
     lines = describe_formats(seen)
-    lines += seen.by_text + [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
-    if not rows or not base.digest or is_url(base.location):
+    lines += seen.notes + seen.by_text
+    lines += [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
+    if not base.digest or is_url(base.location):
         return lines
-    return lines + show_example(base, min(rows, key=lambda row: len(row["question"] + row["solution"])))
+    evaluated = next((some for use, some in seen.samples.items() if use[0] == "evaluation"), [])
+    for some in filter(None, (rows, evaluated)):
+        lines += show_example(base, min(some, key=lambda row: len(row["question"] + row.get("solution", ""))))
+    return lines
 
 
 def write_all_settings(

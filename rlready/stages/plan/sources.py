@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rlready.config import Curate
-from rlready.data.problems import read_some
+from rlready.data.problems import OTHER_SHARE, read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import examine
 from rlready.errors import InputError
@@ -28,6 +28,7 @@ class Look:
     rows: dict[Use, float] = field(default_factory=dict)  # maximum rows of the source of each use, infinity if unknown
     changed: Counter = field(default_factory=Counter)  # what was removed from, or added to, the SFT samples
     formats: dict[str, Origin] = field(default_factory=dict)  # where each answer format in them comes from
+    notes: list[str] = field(default_factory=list)  # lines on how sources are read and on rows that are left out
     by_text: list[str] = field(default_factory=list)  # lines on references that only their exact text matches
 
 
@@ -60,7 +61,11 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT
         noted: list[str] = []
         revision = "" if source.path else contents.digest
-        seen.samples[use] = read_some(source, split, curate.seed, count, revision, noted.append)
+        seen.samples[use], left_out = read_some(source, split, curate.seed, count, revision, noted.append)
+        looked_at = f"{'all' if few else 'the first'} {len(seen.samples[use]) + left_out.total():,} rows of {source.key}"
+        seen.notes += [f"{source.key}: {what}" for what in contents.notes]
+        del left_out[OTHER_SHARE]
+        seen.notes += [f"{rows:,} of {looked_at} left out: {reason}" for reason, rows in left_out.most_common()]
         for form in {row["format"] for row in seen.samples[use]} - seen.formats.keys():
             seen.formats[form] = find_origin(form)
         if use == "sft":

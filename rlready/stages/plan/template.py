@@ -146,11 +146,11 @@ def find_end(tokenizer, template: str, tokens: dict[str, str]) -> str:
 
 
 def show_example(base: BaseModel, row: dict) -> list[str]:
-    """Returns lines that show the prompt of an SFT row and the text that is trained after it, with its end token.
+    """Returns lines that show a problem's prompt as the model sees it, and what is trained after it or its reference answer.
 
     Args:
         base: The base model; nothing is shown unless its tokenizer is on this machine.
-        row: Question, solution, format and prompt.
+        row: An SFT example, or an evaluation problem.
     """
     path = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     if not path.exists():
@@ -161,7 +161,10 @@ def show_example(base: BaseModel, row: dict) -> list[str]:
     template = read_template(base, config)
     turns = write_messages(row["question"], choose_prompt(row))
     prompt = render_turns(template, tokens, turns)
-    text = continue_thought(prompt.rpartition(turns[0]["content"])[2], row["solution"])
-    text += find_end(Tokenizer.from_file(str(path)), template, tokens)
-    shown = {"a prompt, as the model sees it:": prompt, "the text trained after it, with its end token:": text}
+    if "solution" in row:
+        text = continue_thought(prompt.rpartition(turns[0]["content"])[2], row["solution"])
+        text += find_end(Tokenizer.from_file(str(path)), template, tokens)
+        shown = {"a prompt, as the model sees it:": prompt, "the text trained after it, with its end token:": text}
+    else:
+        shown = {"an evaluation problem, as the model sees it:": prompt, "its reference answer:": row["answer"]}
     return [line for title, body in shown.items() for line in (title, *(f"  | {part}" for part in body.splitlines()))]

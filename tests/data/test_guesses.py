@@ -1,0 +1,128 @@
+"""Columns that nobody named: what they are taken for, what is asked instead of guessed, and that nothing goes unsaid."""
+
+import pytest
+
+from rlready.data.problems import propose, read_problem
+from rlready.data.registry import Source, find_source
+from rlready.errors import InputError
+from rlready.verifier import describe_reference, is_other, judge, verify
+
+PLAIN = Source("m", path="-")
+
+
+def make_rows(**columns):
+    """Returns rows in which every column differs from row to row; {n} is the row's number, {a} its answer."""
+
+    def write(value, n):
+        return value.format(n=n, a=n + 3) if isinstance(value, str) else value(n)
+
+    return [{name: write(value, n) for name, value in columns.items()} for n in range(8)]
+
+
+ASKED, WORKED = "What is {n} plus 3?", "{n} and 3 are {a}."
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"id": "q-{n}", "ask": ASKED, "rationale": WORKED, "gold": "{a}"}, ("ask", "gold", "rationale")),
+        ({"question_id": "q {n}", "question_text": ASKED, "why": "", "steps": WORKED, "key": "", "gold": "{a}"},
+         ("question_text", "gold", "steps")),
+        ({"problem_source": "a b", "problem": ASKED, "generated_solution": WORKED, "expected_answer": "{a}"},
+         ("problem", "expected_answer", "generated_solution")),
+        ({"ask": ASKED, "cot": WORKED, "answer_type": "number {n}", "answerLength": lambda n: n, "truth": lambda n: n + 3},
+         ("ask", "truth", "cot")),
+        ({"query": ASKED, "original_question": "Say {n}, what then?", "response": WORKED + " The answer is {a}."},
+         ("query", None, "response")),
+        ({"ask": ASKED, "input": "Read {n}.", "gold": "{a}", "cot": WORKED}, ("{ask}\n\n{input}", "gold", "cot")),
+    ],
+)  # fmt: skip
+def test_names_remind_of_parts_and_identifiers_and_types_are_none(columns, expected):
+    found = propose(make_rows(**columns), True, PLAIN)
+    assert (found["question"], found.get("answer"), found["solution"]) == expected
+
+
+def test_messages_of_another_name_are_found():
+    rows = make_rows(chat=lambda n: [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"\\boxed{{{n}}}"}])
+    assert propose(rows, True, PLAIN) == {"messages": "chat"}
+
+
+def test_named_columns_leave_the_rest_to_be_guessed():
+    rows = make_rows(ask=ASKED, cot=WORKED, gold="{a}", other="{n}")
+    assert propose(rows, True, PLAIN, {"question": "ask"}) == {"question": "ask", "answer": "gold", "solution": "cot"}
+    source = Source("m", path="-", columns={"question": "ask", "answer": "gold"})
+    problem = read_problem(rows[0] | {"solution": "It is 3."}, True, source)
+    assert (problem["answer"], problem["solution"]) == ("3", "It is 3.\nThe answer is \\boxed{3}.")
+
+
+@pytest.mark.parametrize("names", [("answer", "target"), ("gold", "truth"), ("final_answer", "label")])
+def test_two_columns_that_could_be_the_answer_are_asked_about(names):
+    rows = make_rows(**{"ask": ASKED, "cot": WORKED, names[0]: "{a}", names[1]: "{n}"})
+    with pytest.raises(InputError, match="two columns could be the answer: .*choose one under columns: answer") as refused:
+        propose(rows, True, PLAIN)
+    assert all(f"{name} ('" in str(refused.value) for name in names)
+    same = make_rows(**{"ask": ASKED, "cot": WORKED, names[0]: "{a}", names[1]: lambda n: float(n + 3)})
+    assert propose(same, True, PLAIN)["answer"] in names
+    assert propose(rows, True, PLAIN, {"answer": names[1]})["answer"] == names[1]
+
+
+def test_two_usual_names_with_two_answers_make_the_row_leave_and_prose_is_a_solution():
+    row = {"question": "1+1?", "answer": "3", "ground_truth": 2}
+    with pytest.raises(InputError, match=r"two columns could be the answer: answer \('3'\) and ground_truth \('2'\)"):
+        read_problem(row, False)
+    worked = read_problem(row | {"answer": "One and one more.\nThat makes two."}, True)
+    assert (worked["answer"], worked["solution"].split("\n")[0]) == ("2", "One and one more.")
+    assert read_problem(row | {"answer": "So.\n#### 2"}, True)["solution"] == "So.\nThe answer is \\boxed{2}."
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": [{"role": "user", "content": "1+1?"}], "reward_model": {"ground_truth": "2", "style": "rule"}},
+        *(
+            {"question": "1+1?", name: 2.0}
+            for name in ("ground_truth", "target", "label", "gold", "expected_answer", "correct")
+        ),
+        {"question": "1+1?", "answer": "2", "correct": True},
+        {"question": "1+1?", "answer": ["2", None]},
+    ],
+)
+def test_other_usual_names_of_answers_are_read(row):
+    assert read_problem(row, False)["answer"] == "2"
+
+
+def test_tests_are_the_answer_of_code():
+    tests = {"function": "add", "tests": [{"args": [1, 2], "result": 3}]}
+    assert read_problem({"prompt": "Write add.", "tests": tests}, False)["format"] == "python-tests"
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "form"),
+    [
+        ({"question": "1+1?", "choices": ["1", "2"], "answer": 1}, {}, ""),
+        ({"question": "1+1?", "options": ["A) 1", "B) 2"], "answer": "B"}, {}, ""),
+        ({"question": "1+1?", "options": {"A": "1", "B": "2"}, "answer": "2"}, {}, ""),
+        ({"question": "1+1?", "choices": {"text": ["1", "2"], "label": ["A", "B"]}, "answer": "B"}, {}, ""),
+        ({"ask": "1+1?", "A": 1, "B": 2.0, "key": "B"}, {"question": "ask", "choices": ["A", "B"], "answer": "key"}, ""),
+        ({"question": "1+1?\nA. 1\nB. 2", "answer": "(b)"}, {}, "letter"),
+    ],
+)
+def test_multiple_choice_of_many_shapes(row, columns, form):
+    problem = read_problem(row, False, Source("m", path="-", columns=columns, format=form))
+    assert (problem["question"], problem["answer"]) == ("1+1?\nA. 1\nB. 2", "B")
+    assert (problem["format"], problem["options"]) == ("letter", 2)
+
+
+def test_only_choices_are_a_list_of_columns():
+    with pytest.raises(InputError, match="columns: answer: only choices can be a list of columns"):
+        find_source("m", "datasets", {"m": {"path": "x.jsonl", "columns": {"question": "q", "answer": ["a", "b"]}}})
+
+
+def test_any_of_a_list_of_acceptable_answers_is_right():
+    problem = read_problem({"question": "Half?", "answer": ["1/2", 50.0], "solution": "So."}, True)
+    reference = problem["answer"]
+    assert reference == '["1/2", "50"]' and problem["solution"].endswith("\\boxed{1/2}.")
+    right = [verify(f"\\boxed{{{answer}}}", reference, "boxed") for answer in ("0.5", "50", "0.7", "1/2, 50")]
+    assert right == [True, True, False, False] and describe_reference(reference, "boxed") == "value"
+    assert judge("\\boxed{7}", '["1/2", "8"]', "boxed").answer == "7"
+    assert is_other(reference, "7", "boxed") and not is_other(reference, "0.5", "boxed")
