@@ -11,13 +11,16 @@ from rlready.config.recipes import find_origins, list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.placement import images
 from rlready.placement.placement import load_placement
+from rlready.run.local.storage import RESULT
 
 # In the order in which a newcomer needs them. Each is a file of this folder, imported only if it is called.
 COMMANDS = {
     "init": "Write a recipe that fits your data and your model.",
     "run": "Run an experiment on this machine, or resume it.",
     "rank": "Rank finished checkpoints by Pass@k, without RL.",
+    "runs": "List the runs of this project.",
     "report": "Show the result of a past run, and write its report again.",
+    "open": "Open the report of a past run in the browser.",
     "samples": "Show what the models of a run or an evaluation wrote.",
     "replay": "Show the gate's verdicts with other thresholds.",
     "record": "Add results of RL that ran in another system to a run.",
@@ -61,7 +64,7 @@ RECIPE = (
     SET,
     MIRROR,
 )
-PAST_RUN = (declare("run", nargs="?", help="name of the run (the last finished one)"), WORK)
+PAST_RUN = (declare("run", nargs="?", help="name or folder of the run (the last finished one)"), WORK)
 RUNNING = (
     WORK,
     declare("--image", help="run every stage in a container of this image (Docker, or podman's Docker socket)"),
@@ -138,10 +141,32 @@ def check_folders(work: Path) -> None:
         raise InputError(f"{work.resolve()}: MLflow cannot write below a folder with a question mark in its name")
 
 
-def find_past_run(arguments: argparse.Namespace) -> Path:
-    """Returns the folder of the run that is named, or of the last one that finished."""
-    work = arguments.work.resolve()
+def find_work(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of --work; a relative one may also be in a folder above the current one."""
+    folders = [parent / arguments.work for parent in (Path.cwd(), *Path.cwd().parents)]
+    return next(filter(Path.is_dir, folders), folders[0]).resolve()
+
+
+def locate_run(arguments: argparse.Namespace) -> Path:
+    """Returns where the run that is named would be, or the last finished run, or without any the work folder."""
+    if arguments.run and (Path(arguments.run) / RESULT).is_file():
+        return Path(arguments.run).resolve()
+    work = find_work(arguments)
     if arguments.run:
         return work / arguments.run
-    finished = sorted(work.glob("*/outcomes.json"), key=lambda path: path.stat().st_mtime)
+    finished = sorted(work.glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime)
     return finished[-1].parent if finished else work
+
+
+def find_past_run(arguments: argparse.Namespace) -> Path:
+    """Returns the folder of the run that is named, or of the last one that finished.
+
+    Raises:
+        InputError: If there is no such run.
+    """
+    folder = locate_run(arguments)
+    if not (folder / RESULT).is_file():
+        raise InputError(
+            f"{folder}: no finished run here; start one with rlready run, or give the folder of your runs with --work"
+        )
+    return folder

@@ -10,10 +10,11 @@ from rich.table import Table
 from rlready.analysis.calibration import MOST_RISE, TOLERATED, FrontierPoint, calibrate, set_up
 from rlready.analysis.format import count, show_estimate
 from rlready.analysis.sweep_result import SweepResult, read_sweep
-from rlready.cli.arguments import WORK, Command, find_past_run
+from rlready.cli.arguments import WORK, Command, locate_run
 from rlready.errors import InputError
 from rlready.records.serialization import write_atomically
-from rlready.tracking.find import OUTCOMES, find_outcomes
+from rlready.run.local.storage import RESULT
+from rlready.tracking.find import find_outcomes
 
 COMMAND = Command("calibrate", "rlready calibrate study-20261103-101500 ./other/outcomes.json", WORK)
 RUNS = "names of runs, files outcomes.json, or ids of runs in MLflow (the last finished run)"
@@ -45,7 +46,7 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
     """Returns the outcomes of a run, from a file, else from a run on this machine, else from MLflow."""
     path = Path(name)
     if not path.is_file():
-        path = find_past_run(argparse.Namespace(run=name, work=arguments.work)) / OUTCOMES
+        path = locate_run(argparse.Namespace(run=name, work=arguments.work)) / RESULT
     if not name or path.exists():
         return read_sweep(path)
     found = find_outcomes(name)
@@ -54,8 +55,8 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
             f"{name}: neither a file, nor a finished run in {arguments.work}, nor a run in MLflow (MLFLOW_TRACKING_URI)"
         )
     with tempfile.TemporaryDirectory() as folder:
-        write_atomically(Path(folder) / OUTCOMES, found[1])
-        return read_sweep(Path(folder) / OUTCOMES)
+        write_atomically(Path(folder) / RESULT, found[1])
+        return read_sweep(Path(folder) / RESULT)
 
 
 def _print_frontier(steps: list[FrontierPoint]) -> None:

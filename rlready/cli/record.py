@@ -8,15 +8,16 @@ from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import show_with_error
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
-from rlready.cli.arguments import PAST_RUN, Command, find_past_run
+from rlready.cli.arguments import PAST_RUN, Command, locate_run
 from rlready.cli.result import print_outcomes, print_places
 from rlready.errors import InputError
 from rlready.records.external import ElsewhereRecord, read_results
 from rlready.records.serialization import write_atomically
 from rlready.run.local import run_locks
+from rlready.run.local.storage import RESULT
 from rlready.stages.report.report import write_report
 from rlready.tracking.client import show_address
-from rlready.tracking.find import OUTCOMES, find_outcomes
+from rlready.tracking.find import find_outcomes
 from rlready.tracking.log import log_outcome
 from rlready.tracking.origin import is_kfp
 from rlready.tracking.runs import replace_report
@@ -40,8 +41,9 @@ COMMAND.add_argument(
 
 def execute(arguments: argparse.Namespace) -> None:
     """Adds external results to a past run, in MLflow too, and prints its new result; with a wrong file nothing changes."""
-    folder, work = _find_run(arguments), arguments.work.resolve()
-    kept = folder / OUTCOMES
+    folder = _find_run(arguments)
+    work = folder.parent
+    kept = folder / RESULT
     read_sweep(kept)  # without a run there is nothing to lock
     with hold_lock(kept):
         past = read_sweep(kept)
@@ -60,10 +62,10 @@ def execute(arguments: argparse.Namespace) -> None:
 
 def _find_run(arguments: argparse.Namespace) -> Path:
     """Returns the folder of the run, created from MLflow for a run on a cluster."""
-    folder = find_past_run(arguments)
+    folder = locate_run(arguments)
     server = os.environ.get("MLFLOW_TRACKING_URI")
     # Results that others recorded with a run on a cluster are in MLflow only.
-    if not arguments.run or not server or ((folder / OUTCOMES).exists() and not is_kfp(folder.name)):
+    if not arguments.run or not server or ((folder / RESULT).exists() and not is_kfp(folder.name)):
         return folder
     found = find_outcomes(arguments.run)
     if found is None:
@@ -71,7 +73,7 @@ def _find_run(arguments: argparse.Namespace) -> Path:
             f"{arguments.run}: neither a finished run in {folder.parent} nor one in MLflow ({show_address(server)})"
         )
     run_id, text = found
-    write_atomically(folder.parent / run_id / OUTCOMES, text)
+    write_atomically(folder.parent / run_id / RESULT, text)
     return folder.parent / run_id
 
 
@@ -91,7 +93,7 @@ def _log(sweep: SweepResult, results: dict[str, ElsewhereRecord], folder: Path, 
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
             log_outcome(outcome, folder.name)
-    report = {name: folder / name for name in ("report.html", "report.md", OUTCOMES)}
+    report = {name: folder / name for name in ("report.html", "report.md", RESULT)}
     saving = weigh_gate(*read_rows(sweep)[:2])
     known = (saving.list_figures(), saving.list_tags()) if saving else ()
     tracked = replace_report(folder.name, report, *known)

@@ -10,6 +10,7 @@ from rlready.analysis.sweep_result import read_sweep
 from rlready.cli.arguments import PAST_RUN, Command, find_past_run
 from rlready.errors import InputError
 from rlready.run.local.replay import Replayed, replay
+from rlready.run.local.storage import RESULT
 
 COMMAND = Command("replay", "rlready replay --set gate_min_pass_at_k=0.6", *PAST_RUN)
 COMMAND.add_argument(
@@ -24,7 +25,7 @@ COMMAND.add_argument(
 def execute(arguments: argparse.Namespace) -> None:
     """Prints every verdict of a past run with other thresholds, or fails if a stored verdict is not reproduced."""
     folder = find_past_run(arguments)
-    replayed = replay(read_sweep(folder / "outcomes.json"), arguments.set)
+    replayed = replay(read_sweep(folder / RESULT), arguments.set)
     table = Table(box=None, pad_edge=False)
     for name in ("candidate", "was", "is", "RL Pass@1", "reason"):
         table.add_column(name, overflow="fold")

@@ -26,13 +26,16 @@ SOME_FAILED = 3  # exit status if some candidates failed and others have a resul
 NONE_APPROVED = 4  # exit status if the gate approved none, and RL ran for none
 
 
+def answer(sweep: SweepResult) -> str:
+    """Returns the first sentence of the report."""
+    (rows, base, _), given = read_rows(sweep), sweep.parameters
+    return describe_result(rows, base, given.get("sampling_max_tokens"), sweep.shows_rl, given.get("gate_rank_by"))[0]
+
+
 def print_outcomes(sweep: SweepResult) -> None:
     """Prints the answer, the result of every candidate, the best first, then the base model's, and the failures."""
     (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
-    said = describe_result(
-        rows, base, sweep.parameters.get("sampling_max_tokens"), trains, sweep.parameters.get("gate_rank_by")
-    )
-    print(f"\n{said[0]}\n")
+    print(f"\n{answer(sweep)}\n")
     table = Table(box=None, pad_edge=False)
     for name in _list_columns(k, trains):
         table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)

@@ -13,14 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from rlready.analysis.sweep_result import read_sweep
-from rlready.cli.arguments import WORK, Command, find_past_run
+from rlready.cli.arguments import PAST_RUN, Command, find_past_run
 from rlready.errors import InputError
 from rlready.escape import show_controls
 from rlready.evaluation.kept import KINDS
 from rlready.evaluation.samples import FILE, SAMPLES, read_rows
 from rlready.records.outcome import KeptSamples, Outcome
+from rlready.run.local.storage import RESULT
 
 EPILOG = """\
+The run may also be the folder of an evaluation.
 Without --candidate it prints how many samples of each kind every candidate has.
 In a terminal the samples are shown in $PAGER (less); otherwise they are printed.
 """
@@ -34,8 +36,7 @@ FILTERS = {
     "truncated": (lambda row: not row["finished"], "samples truncated at sampling_max_tokens"),
     "unreadable": (lambda row: row["answer"] is None, "samples without a final answer"),
 }
-COMMAND = Command("samples", "rlready samples --candidate base --wrong", WORK, epilog=EPILOG)
-COMMAND.add_argument("run", nargs="?", help="name of a run, or folder of an evaluation (the last finished run)")
+COMMAND = Command("samples", "rlready samples --candidate base --wrong", *PAST_RUN, epilog=EPILOG)
 COMMAND.add_argument("--candidate", help=f"candidate whose samples to show; {BASE} for the base model")
 COMMAND.add_argument("--stage", choices=STAGES, help="predictors: before RL; benchmark: after RL (predictors)")
 for name, (_, meaning) in FILTERS.items():
@@ -50,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> None:
             raise InputError(f"{folder}: an evaluation of one model; leave out --candidate and --stage")
         files = list_files(folder)
     else:
-        sweep = read_sweep(find_past_run(arguments) / "outcomes.json")
+        sweep = read_sweep(find_past_run(arguments) / RESULT)
         outcomes = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
         outcomes |= {BASE: sweep.baseline} if sweep.baseline else {}
         if not arguments.candidate:
