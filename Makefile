@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-processes test-data near-matches test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
+.PHONY: demo test test-fast test-processes test-data near-matches test-logs test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -47,6 +47,10 @@ test-kfp-versions: $(VENV)/installed  ## compile, place and run through the mode
 
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/sampling/test_vllm.py
+
+test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness and Inspect write, read and ranked
+	$(BIN)/pip install --quiet lm_eval inspect_ai
+	$(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
 
 bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks

@@ -1,0 +1,110 @@
+"""Logs that lm-evaluation-harness and Inspect write themselves rank as their samples do, judged one by one.
+
+Needs both tools beside the package: make test-logs.
+"""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from helpers import logs
+
+from rlready.measured.read import load_samples
+from rlready.measured.sweep import rank
+from rlready.verifier import verify
+
+pytestmark = pytest.mark.logs
+SAMPLES = 4
+TASK = """
+task: sums
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {file}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{question}}}}"
+doc_to_target: "{{{{answer}}}}"
+repeats: {samples}
+generation_kwargs: {{do_sample: true, temperature: 1.0, max_gen_toks: 12, until: ["\\n\\n"]}}
+metric_list: [{{metric: exact_match}}]
+filter_list: [{{name: all, filter: [{{function: regex, regex_pattern: "([a-j])"}}, {{function: take_first_k, k: {samples}}}]}}]
+"""
+
+
+def count_pass_at_2(right):
+    """Pass@2 of each problem by all pairs of its samples; the mean over problems."""
+    pairs = [[any(pair) for pair in itertools.combinations(row, 2)] for row in right]
+    return sum(sum(row) / len(row) for row in pairs) / len(pairs)
+
+
+def test_a_log_of_lm_evaluation_harness(tiny_model, tmp_path):
+    data = logs.write_jsonl(
+        tmp_path / "data.jsonl", [{"question": f"U:{letter}bc?", "answer": letter} for letter in "abcdefgh"]
+    )
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "sums.yaml").write_text(TASK.format(file=data, samples=SAMPLES))
+    command = [
+        sys.executable,
+        "-m",
+        "lm_eval",
+        "run",
+        "--model",
+        "hf",
+        "--model_args",
+        f"pretrained={tiny_model}",
+        "--device",
+        "cpu",
+    ]
+    command += ["--tasks", "sums", "--include_path", str(tmp_path / "tasks"), "--log_samples", "--batch_size", "8"]
+    subprocess.run([*command, "--output_path", str(tmp_path / "out")], check=True)
+    log = load_samples(tmp_path / "out")
+    (file,) = (tmp_path / "out").rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    right = [[verify(f"\\boxed{{{a}}}", row["target"], "boxed") for a in row["filtered_resps"][0]] for row in rows]
+    assert log.correct == [sum(row) for row in right] and log.samples == SAMPLES and sum(log.correct) > 0
+    assert log.settings == {"temperature": 1.0, "max_tokens": 12}
+    (outcome,) = rank({"a": log}).outcomes
+    assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
+
+
+@pytest.mark.parametrize("form", ["eval", "json"])
+def test_a_log_of_inspect(form, tmp_path):
+    import inspect_ai
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import ModelAPI, ModelOutput, get_model, modelapi
+    from inspect_ai.scorer import match
+    from inspect_ai.solver import generate
+
+    chance = random.Random(0)
+
+    @modelapi(name=f"scripted{form}")
+    class Scripted(ModelAPI):
+        async def generate(self, input, tools, tool_choice, config):
+            return ModelOutput.from_content(self.model_name, f"try {chance.random()}: {chance.choice('45')}")
+
+        async def count_text_tokens(self, text):
+            return 1
+
+        async def count_tokens(self, *arguments, **options):
+            return 1
+
+    task = inspect_ai.Task(
+        dataset=[Sample(input=f"{n} + 2?", target="4", id=n) for n in range(6)], solver=generate(), scorer=match()
+    )
+    (told,) = inspect_ai.eval(
+        task,
+        model=get_model(f"scripted{form}/m"),
+        epochs=SAMPLES,
+        temperature=1.0,
+        log_dir=str(tmp_path),
+        log_format=form,
+        display="none",
+    )
+    right = [[s.scores["match"].value == "C" for s in told.samples if s.id == n] for n in range(6)]
+    log = load_samples(tmp_path)
+    assert log.correct == [sum(row) for row in right] and 0 < sum(log.correct) < 6 * SAMPLES
+    assert load_samples(tmp_path, judged=True, answer_format="boxed").no_answer is not None
+    (outcome,) = rank({"a": log}).outcomes
+    assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
