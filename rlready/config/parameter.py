@@ -11,35 +11,20 @@ from rlready.errors import InputError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One flat parameter of the pipeline.
+    """One flat parameter of the pipeline."""
 
-    Attributes:
-        name: Its flat name, e.g. gate_k.
-        type: Of its values.
-        default: Its value if none is given.
-        description: What it is, with its unit.
-        source: Where the default comes from.
-        form: Whether it is a field of its own in the KFP form; the others are keys of the field `settings`.
-        example: What the form shows in place of an empty default.
-        choices: The allowed values.
-        least: Minimum.
-        above: Exclusive minimum.
-        most: Maximum.
-        off: The number that `null` means in a recipe: the threshold is disabled.
-    """
-
-    name: str
+    name: str  # e.g. gate_k
     type: type
     default: Any
-    description: str
-    source: str = ""
-    form: bool = False
-    example: Any = None
-    choices: tuple = ()
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    off: float | None = None
+    description: str  # with its unit
+    source: str = ""  # of the default
+    form: bool = False  # whether it is a field of its own in the KFP form; the others are keys of the field `settings`
+    example: Any = None  # what the form shows instead of an empty default
+    choices: tuple = ()  # the allowed values
+    least: float | None = None  # minimum
+    above: float | None = None  # exclusive minimum
+    most: float | None = None  # maximum
+    off: float | None = None  # the number that `null` means in a recipe: the threshold is disabled
 
     def find_fault(self, value: Any) -> str:
         """Returns what is wrong with a value of the declared type; nothing if it lies within the bounds."""

@@ -13,7 +13,7 @@ from rlready.config.experiment import SECTIONS, Experiment
 Condition = Callable[[Experiment], bool]
 
 
-def _always(experiment: Experiment) -> bool:
+def _always(_: Experiment) -> bool:
     return True
 
 
@@ -25,7 +25,7 @@ def _limits_pass_rates(experiment: Experiment) -> bool:
     return experiment.curate.needs_pass_rates
 
 
-def _asks_base(experiment: Experiment) -> bool:
+def _reads_base(experiment: Experiment) -> bool:
     return experiment.curate.needs_tokens or experiment.curate.needs_pass_rates
 
 
@@ -41,7 +41,7 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
     "curate": {
         "curate": _always,
         "curate.pass_rate_samples": _limits_pass_rates,
-        "base": _asks_base,
+        "base": _reads_base,
         "sampling": _limits_pass_rates,
     },
     "sft": {"sft": _always, "training": _always},
@@ -50,7 +50,7 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
         "predictors.samples": _counts_per_problem,
         "predictors.sequential_alpha": _is_sequential,
         "predictors.sequential_budget": _is_sequential,
-        # The test asks whether Pass@k clears the gate's threshold.
+        # The sequential test compares Pass@k with the gate's threshold.
         "gate.k": _is_sequential,
         "gate.min_pass_at_k": _is_sequential,
         "sampling": _always,
@@ -67,17 +67,11 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
     },
     "benchmark": {"benchmark": _always, "sampling": _scores, "samples": _scores},
 }
-"""Sections of the recipe that each stage reads, and single parameters, which win over their section; and in which recipes."""
+"""Sections and single parameters that each stage reads, with a condition; a parameter's condition replaces its section's."""
 
 
 def write_settings(experiment: Experiment, stage: str, more: dict | None = None) -> str:
-    """Returns the JSON settings of a stage: only what it reads, so that other changes leave its cache valid.
-
-    Args:
-        experiment: Every section.
-        stage: Name of the stage.
-        more: What plan found that the stage depends on too.
-    """
+    """Returns the JSON settings of a stage: only what it reads, so that other changes leave its cache valid, and `more`."""
     reads = STAGE_READS[stage]
     sections: dict[str, dict[str, Any]] = {}
     for section in SECTIONS:

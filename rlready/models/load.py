@@ -27,11 +27,7 @@ def find_model(model: str, revision: str) -> BaseModel:
 
 
 def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | None]:
-    """Finds and checks a model without loading it.
-
-    Args:
-        model: A hub id, a local folder, or a builtin name.
-        revision: Hub revision.
+    """Finds and checks a model, a hub id, folder or builtin name, without loading it.
 
     Returns:
         Its location, with a digest of its contents (local) or its commit (hub), and the architecture of a folder.
@@ -67,14 +63,9 @@ def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | 
 
 
 def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Checks that a model folder has its configuration, weights, tokenizer and chat template.
+    """Raises InputError if a model folder lacks configuration, weights, tokenizer or chat template.
 
-    Args:
-        folder: With at least all files but the weights.
-        names: Of all its files, if the weights are elsewhere.
-
-    Raises:
-        InputError: If one of them is missing.
+    `names` are those of all its files, if the weights are not in the folder.
     """
     names = set(names or (path.name for path in folder.iterdir()))
     if missing := [name for name in CONFIGURATION if name not in names]:
@@ -106,13 +97,11 @@ def digest_weights(folder: str | Path) -> str:
 
 
 def _digest_files(paths: list[Path]) -> list[bytes]:
-    """Returns a digest of each file, in parallel: hashing releases the GIL."""
-
     def digest(path: Path) -> bytes:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         return list(pool.map(digest, paths))
 
 
@@ -153,13 +142,8 @@ def choose_precision() -> str:
 def load_model(model: str | Path | BaseModel, dtype: str | None = None, **arguments):
     """Returns the model in evaluation mode.
 
-    Args:
-        model: A model folder, a folder with a pointer, or a base model.
-        dtype: Of the weights; `choose_precision()` by default.
-        **arguments: Passed to from_pretrained.
-
-    Raises:
-        InputError: If weights are missing, unexpected, of other shapes or not finite.
+    Raises InputError if weights are missing, unexpected, of other shapes or not finite. They get the type `dtype`,
+    `choose_precision()` by default; further arguments are those of from_pretrained.
     """
     from transformers import AutoModelForCausalLM
 
@@ -187,11 +171,7 @@ def _load(kind, model: str | Path | BaseModel, dtype: str | None = None, **argum
 
 
 def find_file(base: BaseModel, name: str) -> Path | None:
-    """Returns a file of a model, None if it has none; without a digest only if the hub's cache has it.
-
-    Raises:
-        Unreachable: If the hub cannot be reached.
-    """
+    """Returns a file of a model, None if it has none; raises Unreachable if neither the hub nor its cache answers."""
     folder = Path(locate(base)["pretrained_model_name_or_path"])
     if folder.is_dir():
         return folder / name if (folder / name).exists() else None
@@ -208,12 +188,7 @@ def find_file(base: BaseModel, name: str) -> Path | None:
 
 
 def read_json(base: BaseModel, name: str) -> dict | None:
-    """Returns what a JSON file of a model holds, None if the model has none.
-
-    Raises:
-        InputError: If it is not JSON.
-        Unreachable: If the hub cannot be reached.
-    """
+    """Returns what a JSON file of a model holds, None if the model has none; raises InputError if it is not JSON."""
     path = find_file(base, name)
     try:
         return json.loads(path.read_text()) if path else None
@@ -264,12 +239,7 @@ def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None
 
 
 def load_token_counter(location: str, revision: str):
-    """Returns a function from texts to their numbers of tokens, without loading transformers.
-
-    Args:
-        location: The base model's, as in BaseModel.
-        revision: Hub commit; ignored for a folder.
-    """
+    """Returns a function from texts to their numbers of tokens, without transformers; see BaseModel for the arguments."""
     from tokenizers import Tokenizer
 
     folder = Path(locate(BaseModel(location, "", ""))["pretrained_model_name_or_path"])

@@ -18,14 +18,8 @@ SAMPLED = {"temperature", "top_p", "top_k"}
 def check_model(base: BaseModel, architecture: Architecture | None) -> None:
     """Checks what a model is sampled, trained and saved with, without loading it.
 
-    Args:
-        base: The model.
-        architecture: Of the model; None if it is not known, and tokens are checked when the model is loaded.
-
-    Raises:
-        InputError: If its tokenizer has no end token, its chat template cannot be used, its generation_config.json cannot be
-            saved, or a token has no embedding.
-        Unreachable: If the hub cannot be reached.
+    Raises InputError if its tokenizer has no end token, its chat template cannot be used, its generation_config.json cannot be
+    saved, or a token has no embedding; Unreachable if the hub cannot be reached.
     """
     if base.location in BUILTIN:
         return

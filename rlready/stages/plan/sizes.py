@@ -17,12 +17,7 @@ def name_use(use: Use) -> str:
 
 
 def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[str, int]:
-    """Returns the number of distinct problems for training, RL, predictors and evaluation, from sources that were read whole.
-
-    Args:
-        samples: Problems by use, from `look_at_sources`.
-        complete: Uses whose sources were read whole.
-    """
+    """Returns the number of distinct problems for training, RL, predictors and evaluation, of sources that were read whole."""
     evaluated = {row["problem_id"] for use, rows in samples.items() if use not in ("sft", "rl") for row in rows}
     uses: dict[str, set[Use]] = {}
     for use in samples:
@@ -76,13 +71,7 @@ def find_short(experiment: Experiment, candidates: list[Candidate], counted: Map
 
 
 def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: dict[str, int]) -> None:
-    """Raises InputError if there are fewer problems than the splits take, with all counts and sizes that would fit.
-
-    Args:
-        experiment: Requested sizes.
-        candidates: The sweep.
-        counted: Available problems by use, from `count_problems`; a use that could not be counted is not checked.
-    """
+    """Raises InputError if a use has fewer problems than the splits take, with all counts and sizes that would fit."""
     curate, wanted = experiment.curate, _list_wanted(experiment, candidates)
     short = find_short(experiment, candidates, counted)
     names = {

@@ -35,12 +35,8 @@ class Look:
 def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look:
     """Checks that every source exists and fits its registry entry, and reads the first rows of each.
 
-    Args:
-        curate: Names of the sources.
-        ask: Calls what examines a source; returns None if the source is unreachable, and no rows are read.
-
-    Raises:
-        InputError: If a source is missing, gated, damaged or has changed, or its rows cannot be used.
+    Raises InputError if a source is missing, gated, damaged or has changed, or its rows cannot be used. If `ask` returns None,
+    a source is unreachable, and no rows are read.
     """
     seen = Look()
     uses: dict[Use, tuple[str, str]] = list_sources(curate) | {

@@ -96,16 +96,7 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
 def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sft_data=False) -> Candidate:
     """Returns the candidate of a finished checkpoint, with its name or the last part of its location as the id.
 
-    Args:
-        where: Beginning of the messages.
-        model: A folder, hub id or URL, as given.
-        seed: Of RL; appended to the id if it is not 0.
-        revision: Hub revision.
-        name: Given by the user.
-        trained_on_sft_data: Whether its training data is like the SFT data.
-
-    Raises:
-        InputError: If a value is of the wrong type, or the name is not allowed.
+    Raises InputError, which begins with `where`, if a value is of the wrong type, or the name is not allowed.
     """
     for key, value in (("model", model), ("revision", revision), ("name", name)):
         if not isinstance(value, str) or (key == "model" and not value.strip()):

@@ -71,14 +71,8 @@ ENVIRONMENT.globals["raise_exception"] = _raise_exception
 def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: int = 1) -> str:
     """Returns a chat as a chat template writes it, up to where the model answers if the last turn is the user's.
 
-    Args:
-        template: Jinja.
-        tokens: Special tokens by name, such as eos_token, that it may write.
-        turns: With role and content.
-        day: Of a month, for templates that write the date.
-
-    Raises:
-        InputError: If it has an error or raises.
+    Raises InputError if the template has an error or raises. `tokens` are special tokens by name, such as eos_token, and `day`
+    is that of a month, for templates that write the date.
     """
 
     def strftime_now(form: str) -> str:
@@ -133,25 +127,14 @@ def check_template(template: str, tokens: dict[str, str]) -> None:
 
 
 def find_end(tokenizer, template: str, tokens: dict[str, str]) -> str:
-    """Returns the token that ends an answer, as `find_eos_token_id` of models/prompts.py finds it.
-
-    Args:
-        tokenizer: Of the library tokenizers.
-        template: Jinja.
-        tokens: Special tokens by name.
-    """
+    """Returns the token that ends an answer, as `find_eos_token_id` does, with a tokenizer of the library tokenizers."""
     after = tokenizer.encode(render_turns(template, tokens, TURNS).rpartition(ANSWER)[2], add_special_tokens=False).ids
     special = {token: added.content for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
     return next((special[token] for token in after if token in special), tokens.get("eos_token", ""))
 
 
 def show_example(base: BaseModel, row: dict) -> list[str]:
-    """Returns lines that show a problem's prompt as the model sees it, and what is trained after it or its reference answer.
-
-    Args:
-        base: The base model; nothing is shown unless its tokenizer is on this machine.
-        row: An SFT example, or an evaluation problem.
-    """
+    """Returns lines with a problem's prompt and what is trained after it, or its reference, if the tokenizer is here."""
     path = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     if not path.exists():
         return []
