@@ -18,9 +18,9 @@ PARTS, WINDOW = 20, 0.125  # points of a trace, and the share of the steps befor
 
 @dataclass(frozen=True)
 class Plateau:
-    """What the rewards tell of the end of RL."""
+    """Whether the rewards had plateaued when RL ended."""
 
-    rises: dict[str, Rise]  # the gain of each candidate whose rewards tell it, by name
+    rises: dict[str, Rise]  # the gain of each candidate with enough rewards, by name
     all: Rise  # the gain of all of them together
     alone: list[str]  # names of those that surely rose by themselves, with Bonferroni's correction for their number
 
@@ -31,7 +31,7 @@ class Plateau:
 
     @property
     def said(self) -> str:
-        """One sentence; empty where nothing is known."""
+        """One sentence; empty if nothing is known."""
         if not self.rises:
             return ""
         if self.rising:
@@ -58,9 +58,9 @@ class Plateau:
 
 
 def look_for_plateau(rows: list[Row]) -> Plateau:
-    """Returns what the rewards tell of the end of RL, of candidates that RL taught something to its end.
+    """Returns whether RL plateaued, from the candidates that it ran for to its end with a signal.
 
-    Candidates of one seed are asked the same problems at every step, so their rewards rise and fall together (correlation 0.7
+    Candidates of one seed get the same problems at every step, so their rewards rise and fall together (correlation 0.7
     in the miniature): what all of them gained scatters as the sum of their rewards does. Seeds scatter independently.
     """
     trained = [row for row in rows if row.outcome.rl and not row.stopped]
@@ -99,7 +99,7 @@ def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, fl
 
 
 def _average(row: Row, end: float) -> float:
-    """Returns the mean reward up to a share of the steps, of an eighth of all steps; nan where none is known."""
+    """Returns the mean reward up to a share of the steps, of an eighth of all steps; nan if none is known."""
     rewards = row.rewards
     last = end * rewards[-1][0]
     window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]

@@ -1,4 +1,4 @@
-"""What other ways to choose settings for RL would have cost and lost, where RL ran for all of them."""
+"""What other ways to choose settings for RL would have cost and lost, if RL ran for all of them."""
 
 import functools
 import math
@@ -63,7 +63,7 @@ class Price:
 
 
 def find_pools(rows: list[Row], base: Row) -> list[Pool]:
-    """Returns the settings that finished RL, and the random subsets among them; none where RL did not run for all.
+    """Returns the settings that finished RL, and the random subsets among them; none unless RL ran for all.
 
     Losses are comparable among random subsets only, so policies that go by them choose from those. Candidates that failed
     are left out: no policy would have known.
@@ -103,7 +103,7 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
 
 
 def list_policies(pool: Pool, k: int | None) -> list[Policy]:
-    """Returns the policies to compare: as many by each predictor, and at random, as the gate took; a third without a gate."""
+    """Returns the policies to compare: as many by each predictor, and at random, as the gate took, or a third."""
     everyone, gate, probe = _run_for_all(pool), find_gate(pool), _find_probe(pool)
     most = gate.take(np.arange(pool.size)) if gate else 0
     most = most or max(1, round(pool.size / 3))
@@ -126,7 +126,7 @@ def find_gate(pool: Pool) -> Policy | None:
 
 
 def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
-    """Returns RL for the best settings by a predictor; None where it cannot be measured on all of them."""
+    """Returns RL for the best settings by a predictor; None if it cannot be measured on all of them."""
     means = score_settings(pool.settings, predictor)
     return None if means is None else Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
 
@@ -163,12 +163,12 @@ def price(policy: Policy, pool: Pool) -> Price:
 
 
 def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
-    """Returns the 95% interval of a regret over settings; None with fewer than 8, or where hardly any draw of them loses.
+    """Returns the 95% interval of a regret over settings; None with fewer than 8, or if hardly any draw of them loses.
 
     Draws that lose nothing cannot show what other settings would: an interval of 0 alone covers the truth too seldom.
 
     Args:
-        lose: Takes how often each point stands in a draw, draws x points, and returns the regret of each draw.
+        lose: Takes how often each point is in a draw, draws x points, and returns the regret of each draw.
         clusters: The setting of each point.
     """
     found = bootstrap(lose, clusters)

@@ -128,7 +128,7 @@ def check_ran(outcomes: list[Outcome]) -> None:
     """Checks that what ran is what the gate decided; an orchestrator can skip a branch silently.
 
     Raises:
-        InputError: If a candidate has no verdict, or RL ran where the verdict says no, or did not where it says yes.
+        InputError: If a candidate has no verdict, or RL ran where the verdict says no, or did not although it says yes.
     """
     for outcome in outcomes:
         name, verdict = outcome.candidate.candidate_id, outcome.verdict

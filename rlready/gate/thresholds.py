@@ -1,4 +1,4 @@
-"""What a candidate must reach: its numbers beside the gate's thresholds. The gate judges by it, and calibrate learns by it."""
+"""A candidate's numbers compared with the gate's thresholds; the gate and `calibrate` share this."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from rlready.config import Gate
 from rlready.errors import InputError
-from rlready.gate.lead import list_pass_at_k, measure_lead
+from rlready.gate.lead import list_pass_at_k, measure_lead, read_figure
 from rlready.records.outcome import Outcome, PredictorsRecord, SequenceRecord
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
-from rlready.stats.intervals import estimate_interval
 from rlready.stats.ties import reaches
 
 LEAD, RISE = " over base", "loss rise"
@@ -21,11 +20,11 @@ class Check:
     """One number beside its threshold; a number that equals it passes."""
 
     name: str  # what is compared
-    value: float | None  # the number; None where it is missing
+    value: float | None  # None if missing
     limit: float  # the threshold
-    least: bool  # whether the threshold is the least allowed, else the most
-    idle: float  # the threshold that rejects nobody
-    interval: Sequence[float | None] | None = None  # the number's 95 % interval; None where it has none
+    least: bool  # whether the threshold is a minimum, else a maximum
+    idle: float  # the threshold that rejects none
+    interval: Sequence[float | None] | None = None  # 95% interval of the number; None if unknown
 
     @property
     def missed(self) -> bool:
@@ -35,24 +34,23 @@ class Check:
         return not (reaches(self.value, self.limit) if self.least else reaches(self.limit, self.value))
 
     def describe(self) -> str:
-        """Returns the comparison, and of a miss whether it may be chance: whether the interval holds the threshold."""
+        """Returns the comparison; of a miss that may be chance, with the interval, which contains the threshold."""
         sign = ("<" if self.least else ">") if self.missed else (">=" if self.least else "<=")
         shown = f"{self.name} {self.value:.3f} {sign} {self.limit:g}"
         low, high = self.interval or (None, None)
         if not self.missed or low is None or high is None or not low <= self.limit <= high:
             return shown
-        return f"{shown}, not clearly {'below' if self.least else 'above'}: [{low:.3f}, {high:.3f}] holds it"
+        return f"{shown}, not clearly {'below' if self.least else 'above'}: 95% interval [{low:.3f}, {high:.3f}]"
 
 
 def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     """Compares one candidate with the thresholds.
 
-    Pass@k and its lead over the base are compared for every candidate, the loss and its rise over the lowest point of the
-    candidate's own trajectory only where the subset is a random draw: the held-out examples are drawn from all of the data,
-    and a loss on them tells little of what was trained on others (paper, instance level). They must be there all the same,
-    unless nothing is held out, or the tokenizer is not the base model's: then nats per token are of other tokens. A finished
-    checkpoint has no trajectory, and its loss is compared where the user says that it was trained on such data. A value that
-    equals its threshold passes.
+    Pass@k and its lead over the base model are compared for every candidate. The loss, and its rise over the minimum of the
+    candidate's own trajectory, are compared only for random subsets: the held-out examples are drawn from all data, so losses
+    after training on another distribution are not comparable (paper, instance level). Both must be known anyway, unless
+    nothing is held out or the tokenizer differs from the base model's. A finished checkpoint has no trajectory; its loss is
+    compared if `trained_on_sft_data` declares it comparable. A value that equals its threshold passes.
 
     Returns:
         The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
@@ -63,9 +61,9 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     notes: list[str] = []
     missed: list[str] = []
     missing: list[str] = []
-    held: list[str] = []
+    passed: list[str] = []
     if predictors.sequence:
-        _judge_sequence(predictors.sequence, settings, missed, missing, held)
+        _judge_sequence(predictors.sequence, settings, missed, missing, passed)
     if note := _note_loss(outcome, base):
         notes.append(note)
     if settings.min_coverage_kept and base and _is_base(outcome, base):
@@ -76,7 +74,7 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
         elif check.missed:
             missed.append(check.describe())
         elif check.limit != check.idle:
-            held.append(check.describe())
+            passed.append(check.describe())
     disagreement, limit = numbers.verifier_disagreement, settings.max_verifier_disagreement
     if disagreement is not None and not reaches(limit, disagreement):
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
@@ -84,33 +82,33 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
         missing.append("verifier disagreement missing or not finite")
     unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
     if unknown is None:
-        # An older version, whose verifier always gave a verdict, wrote no shares of trouble at all.
+        # Older versions, whose verifier always gave a judgement, recorded no such shares.
         if predictors.by_products.verifier_timeouts is not None:
-            missing.append("share of samples without a verdict missing or not finite")
+            missing.append("share of samples that could not be judged missing or not finite")
     elif not reaches(limit, unknown):
-        missing.append(f"{unknown:.3f} of the samples neither right nor wrong for the verifier > {limit:g}")
+        missing.append(f"{unknown:.3f} of the samples could not be judged by the verifier > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
-    reason = "; ".join((missed + missing or held or ["no threshold is set"]) + notes)
+    reason = "; ".join((missed + missing or passed or ["no threshold is set"]) + notes)
     approved, name = decision == "approved", outcome.candidate.candidate_id
     return Verdict(name, decision, approved, reason, settings.mode, 1.0 * approved, False, numbers)
 
 
 def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
-    """Returns why the loss is not compared; empty where it is."""
+    """Returns why the loss is not compared; empty if it is."""
     candidate = outcome.candidate
     if outcome.predictors and outcome.predictors.heldout_tokens == 0:
         return "loss not judged: nothing is held out"
     if not outcome.shares_tokens(base):
-        return "loss not judged: its tokenizer is not the base model's, so nats per token do not compare"
+        return "loss not judged: its tokenizer differs from the base model's, so nats per token are not comparable"
     if candidate.compares_loss:
         return ""
     if candidate.checkpoint:
-        return "loss not judged: nobody says that it was trained on such data (trained_on_sft_data)"
+        return "loss not judged: not declared comparable (trained_on_sft_data)"
     return f"loss and its rise not compared: {candidate.subset} is not a random draw"
 
 
 def _read_numbers(outcome: Outcome, base: Outcome | None, k: int) -> GateNumbers:
-    """Returns the figures that the verdict rests on."""
+    """Returns the figures that the verdict is based on."""
     predictors = outcome.predictors or PredictorsRecord()
     losses = [loss or 0 for _, loss in outcome.sft.trajectory] if outcome.sft else []
     pass_at_k, base_pass_at_k = _estimate(predictors, k), _estimate(base.predictors or PredictorsRecord(), k) if base else None
@@ -140,8 +138,8 @@ def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, se
     checks: list[Check] = []
     predictors = outcome.predictors or PredictorsRecord()
     if not predictors.sequence:
-        values = list_pass_at_k(predictors, k)
-        interval = None if values is None else estimate_interval(values, groups=predictors.groups)
+        figure = read_figure(outcome, "pass_at_k", k)
+        interval = figure and figure.interval
         checks.append(Check(f"Pass@{k}", numbers.pass_at_k, settings.min_pass_at_k, True, 0, interval))
         if base:
             ends = None if lead is None else measure_lead(outcome, base, "pass_at_k", k)[1:]
@@ -154,7 +152,7 @@ def list_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, se
 
 
 def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbers, settings: Gate) -> list[Check]:
-    """Returns what is compared of the loss: it must be known where something is held out, and then be comparable."""
+    """Returns the checks of the loss, which must be known if anything is held out, and is then compared if comparable."""
     candidate, predictors = outcome.candidate, outcome.predictors or PredictorsRecord()
     if predictors.heldout_tokens == 0 or not outcome.shares_tokens(base):
         return []
@@ -164,28 +162,28 @@ def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbe
     return [check for check in checks if check.value is None or candidate.compares_loss]
 
 
-def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list[str], missing: list[str], held: list[str]) -> None:
-    """The confidence sequence holds at every moment, so it may be compared with any threshold, not only its own."""
+def _judge_sequence(sequence: SequenceRecord, settings: Gate, missed: list[str], missing: list[str], passed: list[str]) -> None:
+    """Compares the confidence sequence, which is valid at every time and so for any threshold, not only its own."""
     low, high, k = sequence.low, sequence.high, settings.k
     if low is None or high is None or sequence.k != k:
         missing.append(f"no sequence for Pass@{k}")
         return
     shown, limit = f"Pass@{k} in [{low:.3f}, {high:.3f}]", settings.min_pass_at_k
     if reaches(low, limit):
-        held.append(f"{shown}, all >= {limit:g}")
+        passed.append(f"{shown}, all >= {limit:g}")
     elif not reaches(high, limit):
         missed.append(f"{shown}, all < {limit:g}")
     else:
-        missing.append(f"{shown} holds {limit:g}: not decided within the budget of {sequence.samples} samples")
+        missing.append(f"{shown} contains {limit:g}: not decided within the budget of {sequence.samples} samples")
 
 
 def _is_base(outcome: Outcome, base: Outcome) -> bool:
-    """Says whether a candidate is the base model itself: without SFT, and measured by the same samples."""
+    """Returns True for the base model itself: without SFT, and measured with the same samples."""
     return not outcome.candidate.epochs and outcome.predictors == base.predictors
 
 
 def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
-    """Returns the coverage kept with its interval, or None where the counts do not allow it."""
+    """Returns the coverage kept with its interval, or None if the counts do not allow it."""
     one, other = outcome.predictors or PredictorsRecord(), base.predictors or PredictorsRecord()
     try:
         if _is_base(outcome, base):

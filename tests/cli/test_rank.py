@@ -75,7 +75,7 @@ def test_a_checkpoint_beside_a_swept_candidate_goes_the_whole_way(mixed, place):
     good, blank, swept = outcomes["good"], outcomes["blank"], outcomes["random-32x1-lr1e-06-s0"]
     assert good["verdict"]["decision"] == "approved" and good["rl"]["steps"] == 2, good["verdict"]
     assert good["benchmark"]["problems"] == 4 and good["links"]["sft_model"] == good["candidate"]["checkpoint"]["location"]
-    assert "loss not judged: nobody says" in good["verdict"]["reason"]
+    assert "loss not judged: not declared comparable" in good["verdict"]["reason"]
     assert good["sft"]["trajectory"] == [] and good["predictors"]["generalization_loss"] > 0
     assert {o["verdict"]["decision"] for o in (blank, swept)} == {"rejected"}
     # The blank checkpoint is the base model: measured once, as that.

@@ -220,7 +220,7 @@ def measure(name, correct=(2, 2), loss=0.9, heldout=100, trained=False):
 @pytest.mark.parametrize(
     ("changes", "decision", "reason"),
     [
-        ({}, "approved", "loss not judged: nobody says that it was trained on such data"),
+        ({}, "approved", "loss not judged: not declared comparable"),
         ({"trained": True}, "rejected", "loss 0.900 > 0.5"),
         ({"trained": True, "loss": 0.4}, "approved", "loss 0.400 <= 0.5"),
         ({"loss": None}, "undecided", "loss missing or not finite"),

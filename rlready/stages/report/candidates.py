@@ -1,4 +1,4 @@
-"""The tables of what is known of each candidate, and of each setting where seeds repeat."""
+"""The tables of what is known of each candidate, and of each setting if seeds repeat."""
 
 import statistics
 from collections import Counter
@@ -28,7 +28,7 @@ from rlready.stats.intervals import estimate_interval
 BASE = "base model, no RL"
 SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
 RANKING_NOTE = (
-    "Each candidate is compared with the next on the problems that both were asked; in brackets: the 95% interval of the"
+    "Each candidate is compared with the next on the problems that both were measured on; in brackets: the 95% interval of the"
     " difference. If it contains 0, the order of the two may be chance: use more problems"
     " (curate_predictor_problems) or samples"
     " (predictors_samples)."
@@ -64,7 +64,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         base: The base model.
         k: The gate's k.
         most_rows: A longer table is folded.
-        trains: Whether RL was asked for.
+        trains: Whether RL was requested.
     """
     columns: dict[str, Callable[[Row], str]] = {
         "Verdict": show_verdict,
@@ -108,7 +108,7 @@ def _list_checkpoints(rows: list[Row]) -> list[str]:
 
 
 def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
-    """Returns the section with the result on each benchmark, where there are several."""
+    """Returns the section with the result on each benchmark, if there are several."""
     names = list(dict.fromkeys(name for row in (*rows, base) for name, *_ in row.benchmark.benchmarks))
     if not names:
         return []

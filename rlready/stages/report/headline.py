@@ -69,9 +69,9 @@ def describe_result(
         answer = f"{plateau.said} {answer}"
     elif plateau.said:
         more = [plateau.said, *more]
-    told = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows)]
+    gate = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows)]
     everywhere, somewhere = ([said for everyone, said in lost if everyone == wanted] for wanted in (True, False))
-    return [*everywhere, answer, counted, *told, *somewhere, *more, *_describe_base(rows, base)]
+    return [*everywhere, answer, counted, *gate, *somewhere, *more, *_describe_base(rows, base)]
 
 
 def describe_stopped(rows: list[Row]) -> list[str]:

@@ -8,7 +8,7 @@ from rlready.records.outcome import Excerpt, KeptSamples, SampleStatistics
 from rlready.stages.report.document import Passage, Section
 
 MOST_TEXT = 60_000  # characters of excerpts on the page, shared out over the candidates
-LONGEST = 400  # characters of one text, where there are few candidates
+LONGEST = 400  # characters of one text, if there are few candidates
 EXCERPTS_TEXT = (
     "The first completion of each kind: right, unknown (the verifier could not judge it), truncated (by sampling_max_tokens),"
     " unreadable (no final answer in the form the prompt asks for) or wrong. To see all of them: rlready"
@@ -28,7 +28,7 @@ NOTES = [
 
 
 def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) -> list[Section]:
-    """Returns the section on the samples, or none where nothing was measured.
+    """Returns the section on the samples, or none if nothing was measured.
 
     Args:
         rows: The candidates.
@@ -84,7 +84,7 @@ def _show_false_positives(row: Row) -> str:
 
 
 def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:
-    """Returns the section with a few completions of every candidate, or none where no samples were kept.
+    """Returns the section with a few completions of every candidate, or none if no samples were kept.
 
     Args:
         rows: The candidates.

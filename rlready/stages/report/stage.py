@@ -29,7 +29,7 @@ def run(
     """Writes the report as HTML and Markdown, and records and verdicts as JSON; completes the tracking of cached candidates.
 
     Raises:
-        InputError: If RL ran against a verdict or did not run where it should have; or, after the report is written, if every
+        InputError: If RL ran against a verdict or did not although it should have; or, after the report is written, if every
             candidate failed.
     """
     sweep = read_sweep(Path(judged))

@@ -42,7 +42,7 @@ def _describe_model(name: str, rows: tuple[Row, ...]) -> str:
 def _describe_data(given: dict, rows: tuple[Row, ...]) -> str:
     names = {"SFT": given.get("curate_sft_data"), "evaluation": given.get("curate_evaluation_data")}
     named = [f"{use} {name}" for use, name in names.items() if name]
-    sets = next((row.outcome.links["data"] for row in rows if row.outcome.links.get("data")), {})
+    sets: dict = next((row.outcome.links["data"] for row in rows if row.outcome.links.get("data")), {})
     sized = [f"{name} {entry['rows']} rows ({str(entry['digest'])[:DIGEST]})" for name, entry in sets.items()]
     return "; ".join(filter(None, (", ".join(named), ", ".join(sized))))
 

@@ -13,10 +13,10 @@ def write_verdicts(sweep: SweepResult) -> str:
     rows, base, k = read_rows(sweep)
     rows = sorted(rows, key=lambda row: row.verdict.standing.place if row.verdict.standing else len(rows) + 1)
     approved = [row.name for row in rows if row.verdict.decision == "approved"]
-    held = {"version": VERSION, "k": k, "ranked_by": sweep.parameters.get("gate_rank_by"), "rl": sweep.shows_rl}
-    held |= {"approved": approved, "candidates": [_describe(row) for row in rows]}
-    held |= {"base_model": _list_figures(base) if base.measured else None}
-    return json.dumps(held, indent=1)
+    written = {"version": VERSION, "k": k, "ranked_by": sweep.parameters.get("gate_rank_by"), "rl": sweep.shows_rl}
+    written |= {"approved": approved, "candidates": [_describe(row) for row in rows]}
+    written |= {"base_model": _list_figures(base) if base.measured else None}
+    return json.dumps(written, indent=1)
 
 
 def _describe(row: Row) -> dict:
