@@ -16,8 +16,7 @@ from rlready.analysis.sweep_result import read_sweep
 from rlready.cli.arguments import PAST_RUN, Command, find_past_run
 from rlready.errors import InputError
 from rlready.escape import show_controls
-from rlready.evaluation.kept import KINDS
-from rlready.evaluation.samples import FILE, SAMPLES, read_rows
+from rlready.evaluation.samples import FILE, KINDS, SAMPLES, read_rows
 from rlready.records.outcome import KeptSamples, Outcome
 from rlready.run.local.storage import RESULT
 

@@ -1,7 +1,6 @@
-"""Sampling problems in parts that are kept, so that whatever stops it, it resumes from the last part.
+"""Sampling in parts that are kept, so that predictors, benchmark and `rlready evaluate` resume from the last one.
 
-One implementation behind predictors, benchmark and `rlready evaluate`. Samples are seeded by problem, so they do not depend on
-how the problems are divided into parts.
+Samples are seeded by problem, so they do not depend on how the problems are divided into parts.
 """
 
 import contextlib
@@ -22,30 +21,21 @@ from rlready.sampling.engine import Draw, Engine, OnSampled, ignore_progress
 from rlready.training import checkpoints
 from rlready.verifier import find_origin
 
-# Target duration of a part: what a kill loses, with room below a minute for problems that take longer.
-SECONDS_A_PART = 30
-MOST_GROWTH = 4  # of a part's time over the one before, whose problems may have been short ones
+SECONDS_A_PART = 30  # target: what a kill loses, with room below a minute for slower problems
+MOST_GROWTH = 4  # of a part's time over the one before, whose problems may have been short
 SECONDS_AT_LEAST = 4  # that a part may grow to anyway
 MOST_TOKENS = 4 << 20  # of a part, which is in memory until it is written
 
 
 @dataclass
 class EvaluationProgress:
-    """How far sampling is.
-
-    Attributes:
-        total: Completions in all.
-        kept: Of them, those that were in the folder before.
-        done: Of them, those drawn so far.
-        benchmark: Benchmark being sampled.
-        tokens: Drawn by this process.
-    """
+    """Progress of sampling, in completions."""
 
     total: int
-    kept: int
+    kept: int  # in the folder before
     done: int
-    benchmark: str = ""
-    tokens: int = 0
+    benchmark: str = ""  # being sampled
+    tokens: int = 0  # of this process
 
 
 @contextlib.contextmanager
@@ -54,13 +44,12 @@ def open_parts(
 ) -> Iterator[tuple[Path, float]]:
     """Opens the folder for the parts of one stage of one candidate, next to the checkpoints of training.
 
-    Only work that would draw the same samples, and judge them alike, finds them again. The folder is removed when the work is
-    done.
+    Only work that would draw and judge the same samples finds them again. The folder is removed when the work is done.
 
     Args:
         stage: Name of the stage.
         candidate: Whose samples.
-        engine: Samples them; another engine or precision draws others.
+        engine: Samples; another engine or precision draws others.
         model: Model folder.
         problems: To be sampled.
         work: Settings that the samples depend on.
@@ -105,8 +94,8 @@ def sample_problems(
     Args:
         engine: Samples.
         problems: Rows with problem_id, question, answer and format; the same in every call.
-        draws: How to sample, one after another: one greedy, one at random, or both.
-        folder: Of the parts, each of which holds the samples of some problems, one problem after another.
+        draws: How to sample: one greedy, one at random, or both.
+        folder: Of the parts.
         report: Called with the progress before every part, and whenever some completions are done.
 
     Returns:
@@ -137,7 +126,7 @@ def sample_part(
     draws: Sequence[int] | None = None,
     first: int = 0,
 ) -> float:
-    """Samples some problems, judges and writes their samples as a part, and returns how many seconds it took.
+    """Samples some problems, judges the samples, writes them as a part, and returns the seconds that this took.
 
     Args:
         part: The file.
@@ -145,7 +134,7 @@ def sample_part(
         problems: Their rows.
         draw: How to sample.
         progress: Called with the number of completions and tokens so far.
-        keys: What the samples of each problem are seeded by; its id by default.
+        keys: Seeds of each problem's samples; its id by default.
         draws: Number of each problem's draw in the sequential test.
         first: Number of the first sample.
     """
@@ -157,7 +146,7 @@ def sample_part(
 
 
 def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress], None]) -> OnSampled:
-    """Returns an engine's progress function, which adds the completions and tokens of one call to those before."""
+    """Returns an engine's progress function, which adds the completions and tokens of a call to those before."""
     done, tokens = progress.done, progress.tokens
 
     def count(drawn: int, drawn_tokens: int) -> None:
@@ -168,7 +157,7 @@ def _add_to(progress: EvaluationProgress, report: Callable[[EvaluationProgress],
 
 
 def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:
-    """Yields the parts of a draw, each of which begins where the one before ends, with their number of problems."""
+    """Yields the parts of a draw, in their order, with their number of problems."""
     first = 0
     while (part := _name_part(folder, draw, first)).exists():
         problems = count_rows(part) // draw.samples
@@ -177,7 +166,7 @@ def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:
 
 
 def choose_size(problems: int, seconds: float) -> int:
-    """Returns how many problems the next part should have, given the number and duration of the part before."""
+    """Returns how many problems the next part should have, given the size and duration of the part before."""
     wanted = min(SECONDS_A_PART, max(SECONDS_AT_LEAST, MOST_GROWTH * seconds))
     return max(1, int(problems * wanted / max(seconds, 1e-3)))
 

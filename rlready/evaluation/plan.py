@@ -22,41 +22,24 @@ from rlready.verifier import find_format, find_origin
 
 @dataclass(frozen=True)
 class BenchmarkData:
-    """The problems of a benchmark.
+    """The problems of a benchmark."""
 
-    Attributes:
-        name: In the results.
-        revision: Digest of its file, or hub commit.
-        problems: Rows.
-        left_out: Number of rows left out, by reason.
-    """
-
-    name: str
-    revision: str
+    name: str  # in the results
+    revision: str  # digest of its file, or hub commit
     problems: list[dict]
-    left_out: Counter
+    left_out: Counter  # rows, by reason
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model and the benchmarks to evaluate it on; equal evaluations draw equal samples.
+    """A model and the benchmarks to evaluate it on; equal evaluations draw equal samples."""
 
-    Attributes:
-        model: Folder, hub id or builtin name.
-        digest: Of the model: hub commit, or digest of the folder.
-        benchmarks: The suite.
-        samples: Samples per problem at temperature 1; 0: greedy only.
-        sampling: Maximum completion length, stop strings, seed and configured engine.
-        engine: The engine that samples here; auto may choose another one elsewhere.
-        precision: In which the engine samples.
-    """
-
-    model: str
-    digest: str
+    model: str  # folder, hub id or builtin name
+    digest: str  # hub commit, or digest of the folder
     benchmarks: list[BenchmarkData]
-    samples: int
+    samples: int  # per problem at temperature 1; 0: greedy only
     sampling: Sampling
-    engine: str
+    engine: str  # the one that samples here; auto may choose another one elsewhere
     precision: str
 
     def describe(self) -> dict:
@@ -81,7 +64,7 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """Name of this evaluation's folder: the model's, and a digest of everything that the samples depend on."""
+        """Name of its folder: that of the model, and a digest of everything that the samples depend on."""
         model = re.sub(r"[^A-Za-z0-9_.-]", "-", Path(self.model).name)
         return f"{model}-{_digest(self.describe())[:8]}"
 
@@ -95,9 +78,9 @@ def plan_evaluation(
         model: Folder, hub id or builtin name.
         revision: Hub revision.
         benchmarks: From `registry.find_benchmarks`.
-        samples: Samples per problem at temperature 1; 0: greedy only.
+        samples: Per problem at temperature 1; 0: greedy only.
         limit: Maximum number of problems per benchmark, the first ones; 0: all.
-        sampling: Engine, maximum completion length, stop strings and seed.
+        sampling: How to sample.
 
     Raises:
         InputError: If the model or a benchmark cannot be read, or a number is out of range.

@@ -1,4 +1,4 @@
-"""Samples on disk: one row per completion, with its verdict; written in parts, and joined into one file."""
+"""Samples on disk: one row per completion, with its verdict; written in parts, and joined into one file per stage."""
 
 import contextlib
 import os
@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlready.errors import InputError
+from rlready.escape import shorten
 from rlready.evaluation.score import Scored
+from rlready.records.outcome import Excerpt, KeptSamples
 from rlready.sampling.engine import Draw, Engine
 
 FILE = "samples.parquet"
@@ -41,6 +43,8 @@ PART = pa.schema([*SAMPLES, ("logprob", pa.float64()), ("compared", pa.string())
 VERDICTS = {True: "right", False: "wrong", None: "unknown"}
 RIGHT = {name: right for right, name in VERDICTS.items()}
 LONGEST_ANSWER = 1000  # characters; a longer one is no answer and is shortened
+KINDS = ("right", "wrong", "truncated", "unreadable", "unknown")
+EXCERPT = {"prompt": 300, "completion": 500, "answer": 120, "gold": 120}  # characters of the texts in an excerpt
 ROWS_A_GROUP = 1024  # of the file, which is written and read one group at a time
 ROWS_AT_ONCE = 256  # read as Python values
 SECONDS = "seconds", "verifier_seconds"  # in a part's metadata
@@ -120,11 +124,8 @@ def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
 def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -> int:
     """Joins parts, in their order, into a file that appears only when it is complete and depends on the rows only.
 
-    Args:
-        parts: One is in memory at a time.
-        out: The file.
-        most_text: Bytes of completions to keep, before compression; None: all. The first samples of every problem take
-            precedence, so that each problem keeps some.
+    At most `most_text` bytes of completions are kept, before compression; None: all. The first samples of every problem take
+    precedence, so that each problem keeps some. One part is in memory at a time.
 
     Returns:
         How many completions lost their text.
@@ -185,3 +186,34 @@ def _appearing(path: Path) -> Iterator[Path]:
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
+    """Joins the parts of a stage into the file FILE of a folder, and returns the summary for its record.
+
+    Completions beyond `text_mb` megabytes, before compression, lose their text; see `join_parts`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    without_text = join_parts(parts, out / FILE, text_mb * 1_000_000)
+    rows = 0
+    counts: Counter[str] = Counter()
+    excerpts: dict[str, Excerpt] = {}
+    for row in read_rows(parts, SAMPLES.names):
+        rows += 1
+        if row["temperature"]:
+            kind = classify(row)
+            counts[kind] += 1
+            if kind not in excerpts:
+                texts = {name: row[name] and shorten(row[name], most) for name, most in EXCERPT.items()}
+                excerpts[kind] = Excerpt(kind, row["problem_id"], row["sample"], tokens=row["tokens"], **texts)
+    shown = [excerpts[kind] for kind in KINDS if kind in excerpts]
+    return KeptSamples(rows, without_text, {kind: counts[kind] for kind in KINDS}, shown)
+
+
+def classify(row: dict) -> str:
+    """Returns which of KINDS a row of SAMPLES is: the first reason why the completion is not right."""
+    if row["verdict"] != "wrong":
+        return row["verdict"]
+    if not row["finished"]:
+        return "truncated"
+    return "unreadable" if row["answer"] is None else "wrong"

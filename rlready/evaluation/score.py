@@ -27,11 +27,10 @@ class Scored:
 
 
 def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
-    """Returns how many of each problem's judgements are right; an unknown one counts as a sample that is not right.
+    """Returns how many of each problem's judgements are right; an unknown one counts as not right.
 
-    Leaving it out would give problems different numbers of samples, and would flatter: what takes too long to judge is wrong
-    more often than the rest. Counted this way, Pass@1 is too low by the share of unknown judgements at most;
-    `SampleTally.summarize` gives that share, and above a limit the gate decides nothing.
+    Leaving it out would give problems different numbers of samples, and a bias: what takes too long to judge is wrong more
+    often. Pass@1 is thus too low by the share of unknown judgements at most; above a limit on it the gate decides nothing.
     """
     return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 
@@ -43,18 +42,7 @@ def score_problems(
     progress: OnSampled = ignore_progress,
     keys: Sequence[str] | None = None,
 ) -> Scored:
-    """Samples problems and judges the completions.
-
-    Args:
-        engine: From `sampling.open_engine`.
-        problems: Rows with problem_id, question, answer and format.
-        draw: How to sample.
-        progress: Called with the number of completions and tokens so far.
-        keys: What the samples of each problem are seeded by; its id by default.
-
-    Returns:
-        Completions and judgements, in the order of the problems.
-    """
+    """Samples problems and judges the completions; for the arguments see `parts.sample_part`."""
     prompts = [engine.encode(row) for row in problems]
     sampled = engine.sample(prompts, keys or [row["problem_id"] for row in problems], draw, progress)
     begun = time.perf_counter()
@@ -66,10 +54,9 @@ def score_problems(
 
 
 def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> list[tuple[int, int]]:
-    """Compares samples with the answer of another problem, as a negative control: what is judged right is so by accident.
+    """Compares samples with the answer of another problem, a negative control: what is judged right is a false positive.
 
-    That catches both a lenient verifier and answers that can be guessed. The other problem is the next one whose answer differs
-    by the verifier's own judgement: `0.5` is no false positive for a half.
+    This catches both a lenient verifier and answers that can be guessed.
 
     Args:
         texts: Samples of each problem, of which the first CONTROL_SAMPLES are used.
@@ -87,12 +74,9 @@ def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dic
 
 
 def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositives:
-    """Returns how often the verifier judges a wrong sample right; unknown if nothing was judged.
+    """Returns the verifier's false-positive rate from the counts of `count_false_positives`; unknown without any.
 
-    Samples of one problem resemble each other, so the rate is a mean over problems and its interval is over them.
-
-    Args:
-        counts: From `count_false_positives`.
+    Samples of one problem are correlated, so the rate is a mean over problems and its interval is over them.
     """
     if not counts:
         return FalsePositives(0, 0, None, None, None)
@@ -102,7 +86,7 @@ def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositive
 
 
 def find_control(problems: Sequence[dict], number: int) -> dict | None:
-    """Returns the first problem after this one, in a circle, whose answer certainly differs; None if there is none."""
+    """Returns the next problem, in a circle, whose answer differs as the verifier judges (0.5 and 1/2 do not), or None."""
     own = problems[number]
     for other in (*problems[number + 1 :], *problems[:number]):
         if other["format"] != own["format"] or other["answer"] == own["answer"]:

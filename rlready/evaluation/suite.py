@@ -12,36 +12,20 @@ from rlready.stats.pass_at_k import estimate_curve
 
 @dataclass(frozen=True)
 class BenchmarkScore:
-    """A model's score on one benchmark.
-
-    Attributes:
-        benchmark: Its name.
-        problems: Number of problems.
-        samples: Samples per problem at temperature 1; 0: greedy only.
-        pass_at_1: Share of right samples, mean over problems; of the greedy answers if there are no samples.
-        standard_error: Of Pass@1, clustered by group of problems; None for one group.
-        interval: 95% interval of Pass@1.
-        greedy: Share of problems solved greedily.
-        chance: Pass@1 of guessing; above 0 for multiple choice only.
-        curve: [k, Pass@k, low, high] for powers of two; empty for multiple choice, since guessing has a high Pass@k.
-        subjects: [subject, problems, Pass@1, standard error] by subject, if the data has several.
-        shares: (problem id or None, share of right samples) of each problem.
-        unknown: Share of completions without a verdict, see `share_unknown`; Pass@1 and greedy Pass@1 are too low by that at
-            most.
-    """
+    """A model's score on one benchmark."""
 
     benchmark: str
     problems: int
-    samples: int
-    pass_at_1: float
-    standard_error: float | None
-    interval: list[float]
-    greedy: float
-    chance: float
-    curve: list[list[float]]
-    subjects: list[list]
-    shares: list[tuple[str | None, float]] = field(repr=False)
-    unknown: float = 0.0
+    samples: int  # per problem at temperature 1; 0: greedy only
+    pass_at_1: float  # share of right samples, mean over problems; of the greedy answers if there are no samples
+    standard_error: float | None  # of Pass@1, clustered by group of problems; None for one group
+    interval: list[float]  # 95% interval of Pass@1
+    greedy: float  # share of problems solved greedily
+    chance: float  # Pass@1 of guessing; above 0 for multiple choice only
+    curve: list[list[float]]  # [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing suffices
+    subjects: list[list]  # [subject, problems, Pass@1, standard error], if the data has several subjects
+    shares: list[tuple[str | None, float]] = field(repr=False)  # (problem id or None, share of right samples)
+    unknown: float = 0.0  # share without a verdict (`share_unknown`); Pass@1 and greedy are too low by that at most
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ def score_benchmark(
     Args:
         benchmark: Its name.
         problems: Rows, of which `problem_id`, `group`, `options` and `subject` are used.
-        samples: Samples per problem at temperature 1; 0: greedy only.
+        samples: Per problem at temperature 1; 0: greedy only.
         correct: Right samples of each problem.
         greedy: 1 for each problem solved greedily, else 0.
         unknown: Share of completions without a verdict.
@@ -148,7 +132,7 @@ def _correlate(one: BenchmarkScore, other: BenchmarkScore) -> float:
     spread = math.prod(math.hypot(*(distance for _, distance in side)) for side in (apart, others))
     known = dict(others)
     products = [distance * known[name] for name, distance in apart if name is not None and name in known]
-    if spread < 1e-12:  # all shares are equal: only the number of shared problems tells
+    if spread < 1e-12:  # all shares are equal: only the number of shared problems counts
         return len(products) / math.sqrt(len(apart) * len(others))
     return sum(products) / spread
 

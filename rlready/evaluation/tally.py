@@ -15,21 +15,13 @@ COLUMNS = ("answer", "verdict", "trouble", "compared", "checks", "tokens", "fini
 
 @dataclass
 class SampleTally:
-    """Counts and statistics of the samples of some problems.
+    """Counts and statistics of the samples of some problems."""
 
-    Attributes:
-        judgements: The verifier's, of each problem's samples.
-        tokens: Drawn.
-        cut: Truncated completions.
-        logprob: Sum over the completions.
-        verifier_seconds: How long judging them took.
-    """
-
-    judgements: list[list[Judgement]] = field(default_factory=list)
+    judgements: list[list[Judgement]] = field(default_factory=list)  # of each problem's samples
     tokens: int = 0
-    cut: int = 0
-    logprob: float = 0.0
-    verifier_seconds: float = 0.0
+    cut: int = 0  # truncated completions
+    logprob: float = 0.0  # sum over the completions
+    verifier_seconds: float = 0.0  # that judging took
 
     @property
     def flat(self) -> list[Judgement]:
@@ -69,12 +61,7 @@ class SampleTally:
 
 
 def count_samples(parts: Sequence[Path], samples: int) -> SampleTally:
-    """Returns the tally of the samples in some parts.
-
-    Args:
-        parts: In their order.
-        samples: Per problem; those of one problem follow one another.
-    """
+    """Returns the tally of the samples in some parts, this many per problem."""
     tally, rows = SampleTally(verifier_seconds=read_seconds(parts)[1]), read_rows(parts, COLUMNS)
     known: dict[str | None, str | None] = {}
     while some := list(islice(rows, samples)):
@@ -100,7 +87,7 @@ def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[
 def share_unknown(*tallies: SampleTally) -> list[float]:
     """Returns the share of each problem's completions without a verdict, in the tally in which it is largest.
 
-    Greedy and sampled Pass@1 rest on one tally each: over both together, the few completions of one would count too little.
+    Greedy and sampled Pass@1 rest on one tally each; the few completions of one would count too little over both.
     """
     shares = [[sum(j.right is None for j in judged) / len(judged) for judged in tally.judgements] for tally in tallies]
     return [max(some) for some in zip(*shares, strict=True)]

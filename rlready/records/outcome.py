@@ -111,7 +111,7 @@ class KeptSamples(Record):
 
     rows: int | None = None  # completions, greedy ones included
     without_text: int | None = None  # of these, beyond the limit `samples_text_mb`, so without text
-    counts: dict[str, int] = field(default_factory=dict)  # samples at temperature 1 by kind, as `kept.classify` has it
+    counts: dict[str, int] = field(default_factory=dict)  # samples at temperature 1 by kind, see `classify`
     excerpts: list[Excerpt] = field(default_factory=list)  # the first of each kind
 
 

@@ -78,7 +78,7 @@ def _spell(name: str, value: Any) -> Any:
     size = len(json.dumps(json.dumps(json.dumps(text))))
     if size > LONGEST_PARAMETER:
         raise InputError(
-            f"{name}: {size // 1024:,} KiB on a command line, {LONGEST_PARAMETER // 1024} allowed; lower the number of candidates,"
-            " or the length of the parameters"
+            f"{name}: {size // 1024:,} KiB on a command line, {LONGEST_PARAMETER // 1024} allowed; lower the number of"
+            " candidates, or the length of the parameters"
         )
     return text

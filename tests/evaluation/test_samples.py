@@ -17,8 +17,7 @@ from rlready.cli.samples import list_files
 from rlready.config import Curate, parse_parameters, read_settings, write_settings
 from rlready.errors import InputError
 from rlready.escape import shorten, show_controls
-from rlready.evaluation.kept import classify, keep_samples
-from rlready.evaluation.samples import PART, SAMPLES, join_parts, read_rows, write_part
+from rlready.evaluation.samples import PART, SAMPLES, classify, join_parts, keep_samples, read_rows, write_part
 from rlready.models.load import find_model
 from rlready.records.outcome import Candidate, KeptSamples, Outcome, SftRecord
 from rlready.records.serialization import read_record, to_json
@@ -234,7 +233,7 @@ def test_the_record_says_what_was_kept_and_shows_one_of_each_kind(tmp_path):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from rlready.evaluation.kept import keep_samples
+from rlready.evaluation.samples import keep_samples
 from rlready.evaluation.parts import sample_problems
 from rlready.evaluation.samples import read_rows
 from rlready.evaluation.tally import count_samples

@@ -20,7 +20,7 @@ from rlready.analysis.noise import measure_noise
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import check_forecasts, choose
 from rlready.analysis.sweep_result import SweepResult
-from rlready.evaluation.kept import KINDS
+from rlready.evaluation.samples import KINDS
 from rlready.records.outcome import (
     BenchmarkRecord,
     Candidate,

@@ -8,9 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rlready.config import Samples, Sampling, read_settings
-from rlready.evaluation.kept import keep_samples
 from rlready.evaluation.parts import open_parts, report_progress, sample_problems
-from rlready.evaluation.samples import FILE
+from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.suite import average, list_groups, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import write_pointer

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 
 from rlready.config import Gate, Predictors, Samples, Sampling, read_settings
 from rlready.data.heldout import digest_completions, encode_heldout
-from rlready.evaluation.kept import keep_samples
 from rlready.evaluation.parts import open_parts
-from rlready.evaluation.samples import FILE
+from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.suite import list_groups
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import LengthQuarter, Outcome, PredictorsRecord, is_baseline
