@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlready.evaluation.samples import count_rows, list_rows, read_seconds, write_part
+import pyarrow.parquet as pq
+
+from rlready.evaluation.samples import list_rows, read_seconds, write_part
 from rlready.evaluation.score import score_problems
 from rlready.models.load import digest_folder
 from rlready.records.candidate import Candidate
@@ -44,16 +46,8 @@ def open_parts(
 ) -> Iterator[tuple[Path, float]]:
     """Opens the folder for the parts of one stage of one candidate, next to the checkpoints of training.
 
-    Only work that would draw and judge the same samples finds them again. The folder is removed when the work is done.
-
-    Args:
-        stage: Name of the stage.
-        candidate: Whose samples.
-        engine: Samples; another engine or precision draws others.
-        model: Model folder.
-        problems: To be sampled.
-        work: Settings that the samples depend on.
-        beside: Output path; see `checkpoints.open_folder`.
+    Only work that would draw and judge the same samples finds them again: those of this candidate, engine, model folder,
+    problems and settings (`work`). The folder is removed when the work is done. For `beside` see `checkpoints.open_folder`.
 
     Yields:
         The folder, and how many seconds the parts in it took.
@@ -73,11 +67,10 @@ def find_progress(folder: Path, problems: Sequence[dict], draws: Sequence[Draw])
 
 def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationProgress], None]:
     """Returns a function that reports the progress of a candidate's stage."""
-    reporter = None
+    reporter = Progress(stage, candidate.candidate_id, 0)
 
     def report(progress: EvaluationProgress) -> None:
-        nonlocal reporter
-        reporter = reporter or Progress(stage, candidate.candidate_id, progress.total)
+        reporter.total = progress.total
         reporter.update(progress.done, progress.tokens)
 
     return report
@@ -89,14 +82,14 @@ def sample_problems(
     """Samples the problems of which the folder has no samples yet.
 
     A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as many as keep the
-    engine busy, and at most MOST_TOKENS.
+    engine busy, and at most MOST_TOKENS. `report` is called before every part, and whenever some completions are done.
 
     Args:
         engine: Samples.
         problems: Rows with problem_id, question, answer and format; the same in every call.
         draws: How to sample: one greedy, one at random, or both.
         folder: Of the parts.
-        report: Called with the progress before every part, and whenever some completions are done.
+        report: Takes the progress.
 
     Returns:
         The parts of each draw, in the order of the problems.
@@ -160,7 +153,7 @@ def list_parts(folder: Path, draw: Draw) -> Iterator[tuple[Path, int]]:
     """Yields the parts of a draw, in their order, with their number of problems."""
     first = 0
     while (part := _name_part(folder, draw, first)).exists():
-        problems = count_rows(part) // draw.samples
+        problems = pq.read_metadata(part).num_rows // draw.samples
         yield part, problems
         first += problems
 

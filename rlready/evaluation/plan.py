@@ -74,13 +74,8 @@ def plan_evaluation(
 ) -> Evaluation:
     """Reads the benchmarks and checks everything before the model is loaded.
 
-    Args:
-        model: Folder, hub id or builtin name.
-        revision: Hub revision.
-        benchmarks: From `registry.find_benchmarks`.
-        samples: Per problem at temperature 1; 0: greedy only.
-        limit: Maximum number of problems per benchmark, the first ones; 0: all.
-        sampling: How to sample.
+    `model` is a folder, hub id or builtin name with its hub revision; `samples` of 0 is greedy only; `limit` is the maximum
+    number of problems per benchmark, the first ones, and 0 all.
 
     Raises:
         InputError: If the model or a benchmark cannot be read, or a number is out of range.

@@ -89,11 +89,6 @@ def write_part(path: Path, rows: Iterable[dict], seconds: float, verifier_second
         pq.write_table(table, partial, compression="zstd")
 
 
-def count_rows(part: Path) -> int:
-    """Returns how many completions a part holds."""
-    return pq.read_metadata(part).num_rows
-
-
 def read_seconds(parts: Sequence[Path]) -> tuple[float, float]:
     """Returns the seconds that these parts took, and those of them that judging took."""
     spent = [pq.read_schema(part).metadata for part in parts]
@@ -157,16 +152,14 @@ def _divide(parts: Sequence[Path], most_text: int) -> tuple[int, int]:
             sizes[row["sample"]] += row["bytes_sum"] or 0
     whole = 0
     while whole in sizes and sizes[whole] <= most_text:
-        most_text -= sizes[whole]
-        whole += 1
+        most_text, whole = most_text - sizes[whole], whole + 1
     return whole, most_text
 
 
 def _drop_texts(table: pa.Table, whole: int, room: int) -> tuple[pa.Table, int, int]:
     """Returns rows without the texts beyond the limit, the bytes then left, and how many texts were dropped."""
-    samples, sizes = table["sample"].to_pylist(), _measure(table).to_pylist()
-    keep = []
-    for sample, size in zip(samples, sizes, strict=True):
+    keep: list[bool] = []
+    for sample, size in zip(table["sample"].to_pylist(), _measure(table).to_pylist(), strict=True):
         keep.append(sample < whole or (sample == whole and size <= room))
         room -= size if sample == whole and keep[-1] else 0
     texts = pc.if_else(pa.array(keep), table["completion"], pa.scalar(None, pa.string()))
@@ -212,8 +205,6 @@ def keep_samples(parts: Sequence[Path], out: Path, text_mb: int) -> KeptSamples:
 
 def classify(row: dict) -> str:
     """Returns which of KINDS a row of SAMPLES is: the first reason why the completion is not right."""
-    if row["verdict"] != "wrong":
-        return row["verdict"]
-    if not row["finished"]:
+    if row["verdict"] == "wrong" and not row["finished"]:
         return "truncated"
-    return "unreadable" if row["answer"] is None else "wrong"
+    return "unreadable" if row["verdict"] == "wrong" and row["answer"] is None else row["verdict"]

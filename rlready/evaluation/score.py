@@ -87,10 +87,8 @@ def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositive
 
 def find_control(problems: Sequence[dict], number: int) -> dict | None:
     """Returns the next problem, in a circle, whose answer differs as the verifier judges (0.5 and 1/2 do not), or None."""
-    own = problems[number]
+    form, own = problems[number]["format"], problems[number]["answer"]
     for other in (*problems[number + 1 :], *problems[:number]):
-        if other["format"] != own["format"] or other["answer"] == own["answer"]:
-            continue
-        if is_other(own["answer"], other["answer"], own["format"]):
+        if other["format"] == form and other["answer"] != own and is_other(own, other["answer"], form):
             return other
     return None

@@ -40,15 +40,9 @@ class SuiteScore:
 def score_benchmark(
     benchmark: str, problems: Sequence[dict], samples: int, correct: Sequence[int], greedy: Sequence[int], unknown: float = 0.0
 ) -> BenchmarkScore:
-    """Returns a model's score on a benchmark.
+    """Returns a model's score on a benchmark from the right samples of each problem, and 1 or 0 for its greedy answer.
 
-    Args:
-        benchmark: Its name.
-        problems: Rows, of which `problem_id`, `group`, `options` and `subject` are used.
-        samples: Per problem at temperature 1; 0: greedy only.
-        correct: Right samples of each problem.
-        greedy: 1 for each problem solved greedily, else 0.
-        unknown: Share of completions without a verdict.
+    `samples` of 0 is greedy only. Of the rows `problem_id`, `group`, `options` and `subject` are used.
     """
     shares = np.array(correct if samples else greedy, float) / max(samples, 1)
     chance = sum(1 / row["options"] for row in problems if row.get("options")) / len(problems)

@@ -87,7 +87,7 @@ def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[
 def share_unknown(*tallies: SampleTally) -> list[float]:
     """Returns the share of each problem's completions without a verdict, in the tally in which it is largest.
 
-    Greedy and sampled Pass@1 rest on one tally each; the few completions of one would count too little over both.
+    Over greedy and sampled completions together, the few greedy ones would count too little.
     """
     shares = [[sum(j.right is None for j in judged) / len(judged) for judged in tally.judgements] for tally in tallies]
     return [max(some) for some in zip(*shares, strict=True)]

@@ -57,9 +57,10 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
             deviation, hours = (float(row[name]) if row[name] else None for name in ("standard_error", "cost"))
             device = " ".join(row.get("device", "").split())
             results[row["candidate"]] = ElsewhereRecord(float(row["score"]), deviation, hours, device)
+    if len(faults) > MOST_FAULTS:
+        faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
     if faults:
-        more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-        raise InputError("\n".join([*faults[:MOST_FAULTS], *more]))
+        raise InputError("\n".join(faults))
     if not results:
         raise InputError(f"{path}: no rows below the header")
     return results

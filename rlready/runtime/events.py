@@ -32,14 +32,7 @@ def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:
 
 
 class Progress:
-    """Reports the progress of a loop, at most twice per second.
-
-    Args:
-        stage: Name of the stage.
-        candidate_id: None in a stage that runs once.
-        total: Units of work in all.
-        unit: What the rate counts, e.g. tokens.
-    """
+    """Reports the progress of a loop over `total` units of work, and its rate in `unit`/s, at most twice per second."""
 
     def __init__(self, stage: str, candidate_id: str | None, total: int, unit: str = "tokens"):
         self.stage, self.candidate_id, self.total, self.unit = stage, candidate_id, total, unit
@@ -47,7 +40,7 @@ class Progress:
         self.reported = 0.0
 
     def update(self, done: int, counted: int = 0) -> None:
-        """Reports the units of work done, and the number of what the rate counts."""
+        """Reports the work done, and how many of `unit` were counted."""
         now = time.monotonic()
         if now - self.reported >= 0.5 or done >= self.total:
             self.reported = now

@@ -47,13 +47,9 @@ def lacks_space(error: Exception) -> bool:
 
 
 def describe_death(stage: str, code: int, starved: bool, places: Iterable[Path] = ()) -> str:
-    """Returns one line about the process of a stage that ended without an answer.
+    """Returns one line about the process of a stage, which wrote to the folders `places`, that ended without an answer.
 
-    Args:
-        stage: Name of the stage.
-        code: Exit status; below 0 the signal that killed the process.
-        starved: Whether the kernel killed a process for memory meanwhile.
-        places: Folders that it wrote to.
+    A code below 0 is the signal that killed it; `starved` says that the kernel killed a process for memory meanwhile.
     """
     full = find_full(places)
     disk = f"no space is left on the disk of {full}; {ROOM}"
@@ -77,8 +73,7 @@ def find_full(places: Iterable[Path]) -> Path | None:
 
 
 def _advise(stage: str) -> str:
-    lower = LOWER.get(stage)
-    return f"lower {lower}, or give it more memory" if lower else "give it more memory"
+    return f"lower {LOWER[stage]}, or give it more memory" if stage in LOWER else "give it more memory"
 
 
 def count_kills() -> int:

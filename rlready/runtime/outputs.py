@@ -25,11 +25,8 @@ def annotate(about: dict[str, Any], *artifacts) -> None:
     """Writes figures and texts into the metadata of a stage's outputs, which KFP's UI shows.
 
     Unknown ones are left out: a null fails the task (backend/src/v2/metadata/converter.go:166). Metrics get figures only, as
-    KFP reads a text among them as 0 (client.go:1499); if there are metrics, no other artifact repeats the figures.
-
-    Args:
-        about: Figures, texts and a `display_name`; None is unknown. Texts are shortened.
-        *artifacts: The outputs. One without a file gets its metadata as content: kfp.local would count it as lost.
+    KFP reads a text among them as 0 (client.go:1499); if there are metrics, no other artifact repeats the figures. Texts are
+    shortened. An output without a file gets its metadata as content: kfp.local would count it as lost.
     """
     known = {key: kept for key, value in about.items() if (kept := _normalise(value)) is not None}
     figures: dict[str, str | float | int] = {key: value for key, value in known.items() if not isinstance(value, str)}
@@ -56,10 +53,8 @@ def _normalise(value: Any) -> str | float | int | None:
 def hand_on(**parameters: Any) -> tuple:
     """Returns a stage's output parameters, in the order in which its component declares them.
 
-    `$` and `{{` in them are escaped as JSON allows, because Argo substitutes `{{...}}`, and Kubernetes `$(...)` and `$$`.
-
-    Args:
-        **parameters: JSON texts, and lists and objects of these: numbers would become doubles, and a null fails the next task.
+    They are JSON texts, and lists and objects of these: numbers would become doubles, and a null fails the next task. `$` and
+    `{{` are escaped as JSON allows, because Argo substitutes `{{...}}`, and Kubernetes `$(...)` and `$$`.
 
     Raises:
         InputError: If one is too long for a command line.

@@ -39,10 +39,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
 
 
 def r_squared(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Returns R2 (in sample) of the least-squares fit of y by x, or None if it is undefined or any points would fit.
-
-    x has one number or one row of numbers per point.
-    """
+    """Returns R2 (in sample) of the fit of y by x, a number or a row per point; None if undefined, or if any points would fit."""
     x, y = _columns(x), np.asarray(y, dtype=float)
     if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
         return None
@@ -55,16 +52,10 @@ def adjust_r_squared(found: float, points: int, variables: int) -> float | None:
 
 
 def bound_r_squared(found: float, points: int, variables: int, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the interval of the population's R2, exact for normal values (Muirhead 1982, section 5.2).
+    """Returns the interval of the population's R2, from R2 in a sample; exact for normal values (Muirhead 1982, section 5.2).
 
     R2 of a sample is a mixture of beta distributions, with negative binomial weights. Each end is the R2 of a population in
     which the R2 found in the sample is at the edge of the tail. The interval begins at 0 in 97.5% of samples of noise.
-
-    Args:
-        found: R2 in the sample.
-        points: Number of independent points.
-        variables: Number of variables of the fit.
-        level: Coverage.
     """
     from scipy.special import betainc, gammaln
 
@@ -101,14 +92,8 @@ def split_r_squared(
     """Fits on a random half of the clusters and scores the other half, repeatedly (as in the paper's tables).
 
     Whole clusters go to one side, so that no repetition of a fitted setting is scored. R2 is 1 - (squared error) / (squared
-    error of the scored half's own mean): it is negative if the fit predicts worse than that mean.
-
-    Args:
-        x: One number per point, or one row of numbers.
-        y: One number per point.
-        clusters: The cluster of each point.
-        splits: Number of splits.
-        seed: Seeds the splits.
+    error of the scored half's own mean): it is negative if the fit predicts worse than that mean. x has one number or one row
+    of numbers per point; y and clusters have one entry per point.
 
     Returns:
         (mean, standard deviation) of R2 over the splits that define it; None with fewer than `MIN_POINTS` clusters or no split.

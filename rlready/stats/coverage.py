@@ -30,13 +30,8 @@ def estimate_coverage_kept(
     problem counts with its chance, so that luck in n samples does not make it one of the base model's; hence a model that
     forgot nothing keeps less than 1 (`estimate_own_coverage`).
 
-    Args:
-        base: Right samples of the base model, one number per problem.
-        base_samples: Samples per problem of the base model.
-        correct: Right samples of the candidate, in the same order of problems.
-        samples: Samples per problem of the candidate.
-        k: Number of samples within which a problem is to be solved.
-        groups: As in `estimate_intervals`.
+    `base` and `correct` are the right samples of the base model and of the candidate, of the same problems in the same order,
+    among `base_samples` and `samples` per problem; for `groups` see `estimate_intervals`.
 
     Returns:
         The share with its 95% interval over problems; None if the base model solved nothing.

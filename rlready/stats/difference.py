@@ -28,12 +28,8 @@ def estimate_difference(
     problems where the first is better) and the mean loss each get an interval of `estimate_interval`, and these are joined
     (method of variance estimates recovery, Zou and Donner 2008).
 
-    Args:
-        one: Numbers in [0, 1], one per problem.
-        other: Of the same problems, in the same order.
-        groups: As in `estimate_intervals`.
-        weights: As in `estimate_intervals`.
-        level: Coverage.
+    `one` and `other` are numbers in [0, 1] of the same problems in the same order; for `groups` and `weights` see
+    `estimate_intervals`.
 
     Returns:
         (low, high), within [-1, 1].

@@ -39,12 +39,7 @@ def predict_new_setting(
     freedom as Satterthwaite (1946). With one seed per setting this is Student's interval for a new observation (e.g. Draper
     and Smith, Applied Regression Analysis, section 1.4).
 
-    Args:
-        x: The predictor of the known points.
-        y: Their outcomes.
-        settings: The setting of each point.
-        at: The predictor of the new point.
-        level: Coverage.
+    `x`, `y` and `settings` are predictor, outcome and setting of each known point; `at` is the predictor of the new one.
 
     Returns:
         (predicted, low, high); None with fewer than `MIN_POINTS` points or `MIN_SETTINGS` settings, no spread, or a perfect

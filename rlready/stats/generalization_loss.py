@@ -19,15 +19,13 @@ def measure_losses(
 ) -> list[tuple[float, int]]:
     """Measures every example on its own, so the result depends neither on batch size nor on padding.
 
-    Args:
-        model: A causal language model.
-        examples: `input_ids` and `labels` (-100 for no loss), from `prompts.encode_example`.
-        pad_token_id: Fills up shorter rows.
+    An example has `input_ids` and `labels` (-100 for no loss), as from `prompts.encode_example`.
 
     Returns:
         For each example (summed negative log-likelihood in nats, number of completion tokens).
     """
     import torch  # here, because the gate compares losses without it
+    from torch.nn.utils.rnn import pad_sequence
 
     was_training = model.training
     model.eval()
@@ -35,16 +33,12 @@ def measure_losses(
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i]["input_ids"]))
     start = 0
     while start < len(order):
-        width = len(examples[order[start]]["input_ids"])
-        picked = order[start : start + max(1, TOKENS_PER_BATCH // width)]
+        picked = order[start : start + max(1, TOKENS_PER_BATCH // len(examples[order[start]]["input_ids"]))]
         start += len(picked)
-        ids = torch.full((len(picked), width), pad_token_id)  # (rows, width)
-        labels = torch.full((len(picked), width), -100)  # (rows, width)
-        for row, index in enumerate(picked):
-            length = len(examples[index]["input_ids"])
-            ids[row, :length] = torch.tensor(examples[index]["input_ids"])
-            labels[row, :length] = torch.tensor(examples[index]["labels"])
-        ids, labels = ids.to(model.device), labels.to(model.device)
+        ids, labels = (  # (rows, width)
+            pad_sequence([torch.tensor(examples[i][name]) for i in picked], True, fill).to(model.device)
+            for name, fill in (("input_ids", pad_token_id), ("labels", -100))
+        )
         # Padding is on the right and attention is causal, so no counted token sees it.
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[:, :-1].float()  # (rows, width - 1, vocabulary)
@@ -90,6 +84,6 @@ def split_by_length(losses: Sequence[tuple[float, int]]) -> list[dict[str, float
     described = []
     for part in np.array_split(np.array(ordered, dtype=float), min(4, len(ordered))):
         low, high = estimate_loss_interval(part)
-        shortest, longest = int(part[0, 1]), int(part[-1, 1])
-        described.append({"shortest": shortest, "longest": longest, "loss": mean_loss(part.tolist()), "low": low, "high": high})
+        tokens = {"shortest": int(part[0, 1]), "longest": int(part[-1, 1])}
+        described.append(tokens | {"loss": mean_loss(part.tolist()), "low": low, "high": high})
     return described

@@ -91,10 +91,8 @@ def join_groups(
     """Makes each group of problems one observation: its weighted mean, with the sum of its weights.
 
     The variance of a ratio over these is cluster-robust: residuals are summed within a group before they are squared (Cochran
-    1977, section 9A.6). Problems of a group count as one if they are alike, and as several if they are not.
-
-    Returns:
-        (groups x columns, weight of each group).
+    1977, section 9A.6). Problems of a group count as one if they are alike, and as several if they are not. The observations
+    are groups x columns.
 
     Raises:
         InputError: If a weight is below 0 or none above, or `groups` has not one entry per problem.
@@ -117,10 +115,8 @@ def draw_clusters(clusters: Sequence[Hashable], draws: int = DRAWS, seed: int = 
     """Draws whole clusters with replacement, as many as there are (Davison and Hinkley 1997, section 3.8).
 
     Repetitions of one setting are not independent; drawn one by one they would make every interval too narrow. Draws with the
-    same seed are the same, so statistics of the same points are paired.
-
-    Returns:
-        How often each point is in each bootstrap sample, draws x points.
+    same seed are the same, so statistics of the same points are paired. Returns how often each point is in each bootstrap
+    sample, draws x points.
     """
     members = number_clusters(clusters)
     count = int(members.max()) + 1
@@ -133,13 +129,8 @@ def bootstrap(
 ) -> tuple[float, float] | None:
     """Returns the percentile interval of a statistic (Efron 1979), drawing clusters.
 
-    Args:
-        statistic: Takes weights (draws x points) and returns one value per draw; values that are not finite are left out.
-        clusters: The cluster of each point.
-        level: Coverage.
-
-    Returns:
-        (low, high), or None with fewer than `MIN_POINTS` clusters, or if all draws agree and so show no uncertainty.
+    The statistic takes weights (draws x points) and returns one value per draw; values that are not finite are left out. The
+    interval is None with fewer than `MIN_POINTS` clusters, or if all draws agree and so show no uncertainty.
     """
     if len(set(clusters)) < MIN_POINTS:
         return None

@@ -40,13 +40,7 @@ class Estimate(NamedTuple):
 
 
 def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int, groups: Sequence[Hashable] | None = None) -> Estimate:
-    """Estimates Pass@k, the mean over problems, with its interval.
-
-    Args:
-        correct: Right samples of each problem.
-        samples: Samples per problem (n).
-        k: Draws per problem.
-        groups: As in `estimate_intervals`.
+    """Estimates Pass@k, the mean over problems, with its interval; for `groups` see `estimate_intervals`.
 
     Raises:
         InputError: If k is not in 1..n (fewer than k samples give no estimate), or as in `estimate_curve`.
@@ -78,12 +72,7 @@ def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarr
     C(n-c, k) / C(n, k) is unbiased for (1-q)^k. The mean over problems is thus unbiased before it is clipped at 0. Clipping
     (of the mean, because negative values of one problem balance others) raises the expectation if the truth is within a
     standard error of 0: by 0.02 if 128 problems are all unsolved, at f = 0.1% and k = n = 256. The curve of one study may
-    therefore fall with k.
-
-    Args:
-        correct: Samples of each problem that were judged right.
-        samples: Samples per problem.
-        rate: False-positive rate per sample, in [0, 1). Its own uncertainty is not propagated: try both ends of its interval.
+    therefore fall with k. The uncertainty of the rate is not propagated: try both ends of its interval.
 
     Returns:
         Array of length n: corrected Pass@k for k = 1..n, never above the uncorrected curve.

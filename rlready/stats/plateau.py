@@ -46,11 +46,7 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     Rewards of neighbouring steps are correlated because the policy drifts, so a line through them is less certain than their
     scatter suggests. The lag-1 autocorrelation is measured on the last half of the series, around a parabola that removes the
     trend, and corrected for bias; the interval is Student's for a scatter with this autocorrelation (autoregressive of order
-    1), with the degrees of freedom of its variance (Satterthwaite 1946).
-
-    Args:
-        series: Pairs in the order of their steps; a None is left out.
-        level: Coverage of the interval.
+    1), with the degrees of freedom of its variance (Satterthwaite 1946). Pairs with a None are left out.
     """
     known = np.array([pair for pair in series if is_known(pair)], dtype=float).reshape(-1, 2)
     half = known[known[:, 0] > known[-1, 0] / 2] if len(known) else known
@@ -115,8 +111,6 @@ def average_blocks(series: Sequence[tuple[int, float | None]], most: int = 40) -
     """
     stride = -(-len(series) // most) or 1
     blocks = [series[max(0, end - stride) : end] for end in range(len(series), 0, -stride)][::-1]
-    averaged = []
-    for block in blocks:
-        known = [value for _, value in block if value is not None]
-        averaged.append([block[-1][0], round(sum(known) / len(known), 5) if known else None])
-    return averaged
+    known = [[value for _, value in block if value is not None] for block in blocks]
+    means = [round(sum(some) / len(some), 5) if some else None for some in known]
+    return [[block[-1][0], mean] for block, mean in zip(blocks, means, strict=True)]

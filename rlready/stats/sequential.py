@@ -82,19 +82,15 @@ class SequentialTest:
         low, high = self._bound(path, trials), 1 - self._bound(trials - path, trials)
         # Rounding must not contradict the decision.
         if self.decision == "above":
-            low = max(low, self.threshold)
-        if self.decision == "below":
-            high = min(high, math.nextafter(self.threshold, 0))
-        return low, high
+            return max(low, self.threshold), high
+        return low, min(high, math.nextafter(self.threshold, 0)) if self.decision == "below" else high
 
     def _bound(self, path: np.ndarray, trials: np.ndarray) -> float:
         refuted, open_ = 0.0, 1.0
         for _ in range(30):
             middle = (refuted + open_) / 2
-            if (measure_evidence(trials, path, middle) >= -math.log(self.alpha)).any():
-                refuted = middle
-            else:
-                open_ = middle
+            excluded = (measure_evidence(trials, path, middle) >= -math.log(self.alpha)).any()
+            refuted, open_ = (middle, open_) if excluded else (refuted, middle)
         return refuted
 
 
