@@ -39,7 +39,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
 
 
 def r_squared(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Returns R2 (in sample) of the fit of y by x, a number or a row per point; None if undefined, or if any points would fit."""
+    """Returns R2 (in sample) of the fit of y by x, a number or a row per point; None if undefined or if any points fit."""
     x, y = _columns(x), np.asarray(y, dtype=float)
     if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
         return None
