@@ -19,39 +19,24 @@ OnSampled = Callable[[int, int], None]  # called with the number of completions 
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled completion.
+    """One sampled completion."""
 
-    Attributes:
-        text: Decoded, without special tokens, up to the stop string that ended it, if any.
-        ids: Token ids, including the end token or those that complete the stop string.
-        finished: Whether the model or a stop string ended it; False if the length limit did.
-        logprob: Log-probability in nats at the sampling temperature; 0 for greedy decoding. Its last bits depend on the batch,
-            so it is not compared.
-    """
-
-    text: str
-    ids: list[int]
-    finished: bool
+    text: str  # without special tokens, up to the stop string that ended it, if any
+    ids: list[int]  # including the end token or those that complete the stop string
+    finished: bool  # whether the model or a stop string ended it; False if the length limit did
+    # In nats, at the sampling temperature; 0 for greedy decoding. Not compared: its last bits depend on the batch.
     logprob: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How to sample.
+    """How to sample. The same seed gives the same samples, whatever the batch size; more samples extend fewer."""
 
-    Attributes:
-        samples: Completions per prompt.
-        max_tokens: Maximum completion length.
-        temperature: 0 decodes greedily.
-        seed: The same seed gives the same samples, whatever the batch size; more samples extend fewer.
-        stop: Texts that end a completion.
-    """
-
-    samples: int
-    max_tokens: int
-    temperature: float = 1.0
+    samples: int  # completions per prompt
+    max_tokens: int  # maximum completion length
+    temperature: float = 1.0  # 0 decodes greedily
     seed: int = 0
-    stop: Sequence[str] = ()
+    stop: Sequence[str] = ()  # texts that end a completion
 
     @classmethod
     def at_random(cls, sampling: Sampling, samples: int, candidate: str = "") -> "Draw":

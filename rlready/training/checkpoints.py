@@ -37,7 +37,7 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
 
     Args:
         stage: Name of the stage.
-        identity: Everything that the result depends on; the same work finds its checkpoints again.
+        identity: Everything that the result depends on.
         beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS is set.
 
     Raises:
@@ -90,11 +90,6 @@ def count_seconds(folder: Path) -> float:
     """Returns how long training took until its last checkpoint; 0 without one or outside the main process."""
     last = find_last(folder) if is_main() else None
     return float(Path(last, WHOLE).read_text()) if last else 0.0
-
-
-def choose_interval(steps: int) -> int:
-    """Returns the number of steps between checkpoints."""
-    return max(1, steps // PER_RUN)
 
 
 def check_room(folder: Path, size: int) -> None:

@@ -41,7 +41,7 @@ def build_arguments(kind: type, training: Training, overrides: dict, folder: Pat
         raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
     fixed = {
         "output_dir": str(folder),
-        "save_steps": checkpoints.choose_interval(steps),
+        "save_steps": max(1, steps // checkpoints.PER_RUN),
         # DeepSpeed has a CPU device of its own, which accelerate takes only if it is not told to use the CPU.
         "use_cpu": not on_gpu and not training.zero_stage,
         "bf16": on_gpu,

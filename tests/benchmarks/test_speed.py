@@ -113,11 +113,11 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     from rlready.models.load import BUILTIN
     from rlready.stages.curate.stage import run as curate
     from rlready.stages.plan.plan import make_plan
-    from rlready.stages.rl import grpo, train
+    from rlready.stages.rl import grpo, stage
 
     seconds = {"ThriftyGRPOTrainer": [], "GRPOTrainer": []}
     monkeypatch.setattr(
-        train,
+        stage,
         "list_rewards",
         lambda history: seconds[kind.__name__].extend(e["step_time"] for e in history if "step_time" in e) or [],
     )
@@ -126,8 +126,8 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     curate(plan.settings["curate"], str(tmp_path / "data"), str(tmp_path / "card.md"))
     settings = read_settings(plan.settings["rl"])
     for kind in (grpo.ThriftyGRPOTrainer, trl.GRPOTrainer) * 2:
-        monkeypatch.setattr(train, "ThriftyGRPOTrainer", kind)
-        train.train(plan.baseline, settings, tmp_path / "data", str(BUILTIN[plan.base.location]), tmp_path / "model")
+        monkeypatch.setattr(stage, "ThriftyGRPOTrainer", kind)
+        stage.train(plan.baseline, settings, tmp_path / "data", str(BUILTIN[plan.base.location]), tmp_path / "model")
     ours, theirs = map(statistics.median, seconds.values())
     print(f"\na step of GRPO on 256 completions: {ours:.2f} s, {theirs / ours:.2f} times TRL's GRPOTrainer")
 

@@ -176,14 +176,14 @@ def test_a_model_in_two_parts_samples_what_it_does_in_one(model, drawn, monkeypa
 TRAIN = """
 import json, sys
 from trl.generation.vllm_generation import VLLMGeneration
-from rlready.stages.rl import train
-from rlready.stages.rl.stage import run
+from rlready.stages.rl import stage
+
 # A random model is never right, and would learn nothing.
-train.reward = lambda completions, **columns: [float(len(c[0]["content"]) % 2) for c in completions]
+stage.reward = lambda completions, **columns: [float(len(c[0]["content"]) % 2) for c in completions]
 if sys.argv[2] == "stale":
     VLLMGeneration.sync_weights = lambda self: None
 if __name__ == "__main__":
-    run(**json.load(open(sys.argv[1])))
+    stage.run(**json.load(open(sys.argv[1])))
 """
 
 

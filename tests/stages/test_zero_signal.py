@@ -9,7 +9,7 @@ from rlready.config import Curate, parse_parameters, read_settings, write_settin
 from rlready.records.outcome import Candidate, Outcome, RlRecord
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.curate.curate import curate
-from rlready.stages.rl.train import list_rewards, train
+from rlready.stages.rl.stage import list_rewards, train
 from rlready.stages.rl.zero_signal import StopWithoutSignal
 from rlready.tracking.metrics import list_metrics
 

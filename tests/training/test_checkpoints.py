@@ -126,7 +126,7 @@ def test_edited_code_or_another_library_resumes_no_old_checkpoint(tmp_path, monk
     shutil.copytree(source.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(source, "PACKAGE", copy)
     before = name("rl"), name("sft")
-    with (copy / "stages" / "rl" / "train.py").open("a") as file:
+    with (copy / "stages" / "rl" / "stage.py").open("a") as file:
         file.write("# edited\n")
     assert name("rl") != before[0] and name("sft") == before[1]
     known = source.find_libraries()

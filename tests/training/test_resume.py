@@ -20,9 +20,9 @@ from rlready.config import parse_parameters, read_settings, write_settings
 from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model
 from rlready.records.outcome import Candidate
-from rlready.stages.rl import train as rl
+from rlready.stages.rl import stage as rl
 from rlready.stages.rl import zero_signal
-from rlready.stages.sft import train as sft
+from rlready.stages.sft import stage as sft
 from rlready.training.trainer import SaveSparingly
 
 

@@ -26,11 +26,6 @@ class ThriftyGRPOTrainer(GRPOTrainer):
 
     If all rewards of a group are equal its advantages are 0, and it adds nothing to DAPO's sum over tokens, whose divisor
     counts the tokens of all completions. Entropy and clip ratios are logged over the remaining completions.
-
-    Args:
-        *args: As for GRPOTrainer.
-        stop: Texts that end a completion.
-        **kwargs: As for GRPOTrainer.
     """
 
     def __init__(self, *args, stop: Sequence[str] = (), **kwargs):
@@ -102,14 +97,8 @@ class ThriftyGRPOTrainer(GRPOTrainer):
 def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, trainer) -> dict[str, list | None]:
     """Samples the completions of a step from the policy itself, so no copy of the weights can be stale.
 
-    With the first three arguments bound it is TRL's `rollout_func`.
-
-    Args:
-        max_tokens: Maximum completion length.
-        seed: Seeds the rollouts, together with the step.
-        stop: Texts that end a completion; the tokens up to and including them are trained.
-        prompts: Chat messages, each repeated for every completion.
-        trainer: Whose policy and step.
+    With the first three arguments bound it is TRL's `rollout_func`, which gets each prompt once per completion. The tokens up
+    to and including a stop string are trained. Step and seed determine the samples.
     """
     rows = defaultdict(list)
     for row, prompt in enumerate(prompts):
@@ -152,13 +141,10 @@ class SamplerCheck(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Raises RuntimeError for a difference or ratio out of bounds, or not finite."""
-        # TRL logs None for a mean over nothing but NaN.
-        difference, ratio = (
-            math.nan if (value := (logs or {}).get(f"sampling/{name}/mean", same)) is None else value
-            for name, same in (("sampling_logp_difference", 0.0), ("importance_sampling_ratio", 1.0))
-        )
-        follows = difference <= self.MOST_DIFFERENCE and self.RATIO[0] <= ratio <= self.RATIO[1]
-        if not (follows and math.isfinite(difference)):
+        difference = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
+        ratio = (logs or {}).get("sampling/importance_sampling_ratio/mean", 1.0)
+        difference, ratio = (math.nan if value is None else value for value in (difference, ratio))  # a mean over NaN only
+        if not (0 <= difference <= self.MOST_DIFFERENCE and self.RATIO[0] <= ratio <= self.RATIO[1]):
             raise RuntimeError(
                 f"step {state.global_step}: the sampler's weights do not follow the policy (log-probabilities differ by"
                 f" {difference:.3f} nats per token, maximum {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
