@@ -17,13 +17,8 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
     """Decides which engine samples on this machine, given the size of the model, None if unknown.
 
     auto takes vllm on a GPU from VLLM_FROM parameters: its start takes longer than a small model's whole stage (270 s on two
-    busy cores, most of it compilation). The size is a judgement, not measured on a GPU.
-
-    Returns:
-        (transformers or vllm, why).
-
-    Raises:
-        InputError: If vllm is not installed, there are too few GPUs for one copy of the model, or auto cannot decide.
+    busy cores, most of it compilation). The size is a judgement, not measured on a GPU. Returns (transformers or vllm, why).
+    Raises InputError if vllm is not installed, there are too few GPUs for one copy of the model, or auto cannot decide.
     """
     import torch
 
@@ -38,10 +33,7 @@ def choose_engine(sampling: Sampling, parameters: int | None) -> tuple[str, str]
         return sampling.engine, "set by sampling_engine"
     if sampling.tensor_parallel > 1:
         if not installed:
-            raise InputError(
-                "sampling_tensor_parallel: only vllm spreads a model over GPUs and it is not installed;"
-                f" {INSTALL}, or set it to 1"
-            )
+            raise InputError(f"sampling_tensor_parallel: only vllm spreads a model over GPUs; {INSTALL}, or set it to 1")
         return "vllm", f"sampling_tensor_parallel is {sampling.tensor_parallel}"
     if not gpus:
         return "transformers", "no GPU"
@@ -67,8 +59,7 @@ def choose_for(model: str | Path | BaseModel, sampling: Sampling) -> tuple[str, 
 def count_replicas(sampling: Sampling) -> int:
     """Returns how many copies of the model share the prompts: as configured, else one per GPU or group of GPUs.
 
-    Raises:
-        InputError: If there are fewer GPUs than the copies need.
+    Raises InputError if there are fewer GPUs than the copies need.
     """
     import torch
 
@@ -85,10 +76,7 @@ def open_engine(model: str, sampling: Sampling, embedded: TextEngine | None = No
     """Returns an engine for a model folder, to be closed after use, and prints which one and why.
 
     An embedded engine of this model that is open already is returned if it is the right one, otherwise closed before the other
-    starts, so that the model is never in memory twice.
-
-    Raises:
-        InputError: If this machine lacks what is configured.
+    starts, so that the model is never in memory twice. Raises InputError if this machine lacks what is configured.
     """
     name, reason = choose_for(model, sampling)
     replicas = count_replicas(sampling)

@@ -28,11 +28,7 @@ class ImageTextEngine(Engine[dict[str, torch.Tensor]]):
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "ImageTextEngine":
-        """Loads a model folder on the best device.
-
-        Raises:
-            InputError: If another engine, or more than one process or device is configured.
-        """
+        """Loads a model folder on the best device; raises InputError if another engine or several processes are configured."""
         if sampling.engine == "vllm" or sampling.replicas > 1 or sampling.tensor_parallel > 1:
             raise InputError(
                 "sampling_engine: an image-text model is sampled by transformers in one process; leave out sampling_engine,"

@@ -36,11 +36,7 @@ class ShardedEngine(TextEngine):
     def sample(
         self, prompts: Sequence[list[int]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
-        """Samples completions; see `Engine.sample`.
-
-        Raises:
-            InputError: If a process fails or is killed.
-        """
+        """Samples completions; see `Engine.sample`; raises InputError if a process fails or is killed."""
         results: list[list[Completion]] = [[] for _ in prompts]
         counts: dict[int, list[int]] = {}  # completions and tokens so far, by process
         shards = {n: range(n, len(prompts), len(self.replicas)) for n in range(min(len(prompts), len(self.replicas)))}

@@ -140,11 +140,7 @@ class TransformersEngine(TextEngine):
 
     @classmethod
     def load(cls, model: str, memory_share: float = MEMORY_SHARE) -> "TransformersEngine":
-        """Loads a model folder on the best device.
-
-        Raises:
-            InputError: If its weights, architecture or tokens do not allow sampling.
-        """
+        """Loads a model folder on the best device; raises InputError if weights, architecture or tokens do not allow it."""
         engine = cls(load_model(model), load_tokenizer(model), memory_share)
         tell_once(check_recurrence(engine.model.config.model_type, engine.stateful))
         check_tokens(engine.tokenizer, engine.ends.tolist(), engine.model.get_input_embeddings().weight.shape[0])
@@ -160,11 +156,7 @@ class TransformersEngine(TextEngine):
     def sample(
         self, prompts: Sequence[list[int]], keys: Sequence[str], draw: Draw, progress: OnSampled = ignore_progress
     ) -> list[list[Completion]]:
-        """Samples completions; see `Engine.sample`.
-
-        Raises:
-            InputError: If the longest prompt and completion exceed the model's learned positions.
-        """
+        """See `Engine.sample`; raises InputError if the longest prompt and completion exceed the model's learned positions."""
         longest = max(map(len, prompts)) + draw.max_tokens
         what = f"sampling_max_tokens: the longest prompt and {draw.max_tokens} tokens are {longest}"
         tell_once(check_length(count_positions(self.model.config), longest, what, "lower it"))
@@ -259,11 +251,7 @@ class TransformersEngine(TextEngine):
     def _forward(self, ids, mask, positions, cache) -> torch.Tensor:
         """Returns the logits of the next token, shape (rows, vocabulary), and extends the cache.
 
-        Args:
-            ids: Shape (rows, new tokens), as `positions`.
-            mask: Shape (rows, all tokens), or None.
-            positions: Of the new tokens.
-            cache: Of the tokens before.
+        The new tokens and their positions have the shape (rows, new tokens), the mask (rows, all tokens).
         """
         options = {self.cache_name: cache, "use_cache": True, "logits_to_keep": 1}
         return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits[:, -1]

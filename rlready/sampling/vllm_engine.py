@@ -27,11 +27,7 @@ class VllmEngine(TextEngine):
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
-        """Loads a model folder, in the same precision as the embedded engine.
-
-        Raises:
-            InputError: If vLLM cannot serve the model, or not in this memory.
-        """
+        """Loads a model folder, in the embedded engine's precision; raises InputError if vLLM cannot serve it here."""
         where = locate(model)
         on_gpu = torch.cuda.is_available()
         memory = {"gpu_memory_utilization": sampling.gpu_memory_utilization}
@@ -69,10 +65,8 @@ class VllmEngine(TextEngine):
         """Samples completions; see `Engine.sample`.
 
         vLLM draws sample i of a prompt with the prompt's seed + i, so more samples extend fewer. In bfloat16 the rounding of a
-        batch can change a token and all that follow it.
-
-        Raises:
-            InputError: If the longest prompt and completion exceed what the model or the memory holds.
+        batch can change a token and all that follow it. Raises InputError if the longest prompt and completion exceed what the
+        model or the memory holds.
         """
         engine = self.llm.llm_engine
         longest, room = max(map(len, prompts)) + draw.max_tokens, engine.model_config.max_model_len

@@ -37,12 +37,10 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
 
     Args:
         stage: Name of the stage.
-        identity: Everything that the result depends on.
+        identity: Everything else that the result depends on.
         beside: Output path; the folder is next to it unless RLREADY_CHECKPOINTS is set.
 
-    Raises:
-        InputError: If the folder cannot be written to.
-        StageFailed: If the disk is full; complete checkpoints stay.
+    Raises InputError if the folder cannot be written to, StageFailed if the disk is full.
     """
     parts = [stage, digest_source(stage), str(count_ranks()), *identity]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -19,8 +19,7 @@ from rlready.errors import InputError
 def count_processes(training: Training) -> int:
     """Returns how many processes train on this machine.
 
-    Raises:
-        InputError: If there are more processes than GPUs, or DeepSpeed is needed and not installed.
+    Raises InputError if there are more processes than GPUs, or DeepSpeed is needed and not installed.
     """
     import torch
 
@@ -62,11 +61,8 @@ def is_main() -> bool:
 def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tuple[int, int]:
     """Divides the batch of an optimizer step, a parameter of this name, among processes, and each share into micro-batches.
 
-    Returns:
-        (examples per micro-batch, gradient accumulation steps). A `device_batch` of 0 is all of a process's share.
-
-    Raises:
-        InputError: If something does not divide.
+    Returns (examples per micro-batch, gradient accumulation steps). A `device_batch` of 0 is all of a process's share. Raises
+    InputError if something does not divide.
     """
     share, rest = divmod(batch, processes)
     if rest:

@@ -28,8 +28,7 @@ LEARNING_RATE = {"sft": "sweep_learning_rates", "rl": "rl_learning_rate"}  # nam
 def build_arguments(kind: type, training: Training, overrides: dict, folder: Path, steps: int, **ours) -> TrainingArguments:
     """Returns a config of a kind of TRL's from our arguments, the device's, and the user's overrides, which take precedence.
 
-    Raises:
-        InputError: If an override is not a field of the config, or changes the batch of a step.
+    Raises InputError if an override is not a field of the config, or changes the batch of a step.
     """
     on_gpu = torch.cuda.is_available()
     known = {field.name for field in dataclasses.fields(kind)}
@@ -39,27 +38,16 @@ def build_arguments(kind: type, training: Training, overrides: dict, folder: Pat
     made, wanted = (math.prod(values[name] for name in step) for values in (ours | overrides, ours))
     if made != wanted:
         raise InputError(f"trainer_overrides: {' x '.join(step)} is {made}, a process's share of a step is {wanted}")
-    fixed = {
-        "output_dir": str(folder),
-        "save_steps": max(1, steps // checkpoints.PER_RUN),
-        # DeepSpeed has a CPU device of its own, which accelerate takes only if it is not told to use the CPU.
-        "use_cpu": not on_gpu and not training.zero_stage,
-        "bf16": on_gpu,
-        "report_to": [],
-        "disable_tqdm": True,
-        "logging_nan_inf_filter": False,
-        "dataloader_pin_memory": on_gpu,
-        "gradient_checkpointing": training.gradient_checkpointing,
-    }
+    fixed = {"output_dir": str(folder), "save_steps": max(1, steps // checkpoints.PER_RUN)}
+    fixed |= {"report_to": [], "disable_tqdm": True, "logging_nan_inf_filter": False}
+    fixed |= {"gradient_checkpointing": training.gradient_checkpointing, "bf16": on_gpu, "dataloader_pin_memory": on_gpu}
+    # DeepSpeed has a CPU device of its own, which accelerate takes only if it is not told to use the CPU.
+    fixed["use_cpu"] = not on_gpu and not training.zero_stage
     if training.zero_stage:
         sizes = ("gradient_clipping", "gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu")
-        fixed["deepspeed"] = dict.fromkeys(sizes, "auto") | {  # auto: from the Trainer's own arguments
-            "zero_optimization": {
-                "stage": training.zero_stage,
-                "stage3_gather_16bit_weights_on_model_save": training.zero_stage == 3,
-            },
-            "bf16": {"enabled": "auto"},
-        }
+        zero = {"stage": training.zero_stage, "stage3_gather_16bit_weights_on_model_save": training.zero_stage == 3}
+        # auto: from the Trainer's own arguments
+        fixed["deepspeed"] = {"zero_optimization": zero, "bf16": {"enabled": "auto"}, **dict.fromkeys(sizes, "auto")}
         if not on_gpu:  # accelerate by itself finds no backend for DeepSpeed on the CPU, and counts one process
             os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
             PartialState(backend="gloo")
@@ -111,18 +99,17 @@ def train_resumably(
 
     Raises:
         InputError: If the checkpoints do not fit on the disk, or training diverges.
-        StageFailed: If the disk is full anyway: the incomplete checkpoint is removed, the one before it kept.
+        StageFailed: If the disk is full anyway; the last complete checkpoint is kept.
     """
     with checkpoints.open_folder(stage, work, out) as folder:
         begun = time.time() - checkpoints.count_seconds(folder)
-        shared = [StopWhereDiverged(stage, folder), SaveSparingly(), ProgressCallback(stage, candidate.candidate_id)]
-        trainer = build(folder, shared)
-        trainer.add_callback(KeepLast(folder, begun))
+        kept = [KeepLast(folder, begun), SaveSparingly()]  # in this order: the second times the first
+        trainer = build(folder, [StopWhereDiverged(stage, folder), *kept, ProgressCallback(stage, candidate.candidate_id)])
         trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
         weights = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
         # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
-        kept = 3 if trainer.args.optim.startswith("adamw_torch") else 1
-        size = kept * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
+        copies = 3 if trainer.args.optim.startswith("adamw_torch") else 1
+        size = copies * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
         checkpoints.check_room(folder, size)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
@@ -177,24 +164,19 @@ class SaveSparingly(TrainerCallback):
     SHARE = 0.1
 
     def __init__(self):
-        self.begun = self.ended = 0.0
-        self.saving = False
+        self.begun = self.ended = 0.0  # the last checkpoint
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        """Measures how long the last checkpoint took."""
-        if self.saving:
-            self.ended, self.saving = time.time(), False
+    def on_save(self, args, state, control, **kwargs):
+        """Notes when a checkpoint is complete."""
+        self.ended = time.time()
 
     def on_step_end(self, args, state, control, **kwargs):
         """Decides whether the due checkpoint is written, and logs first: a resumed run would miss what is not logged."""
         control.should_log |= control.should_save
-        if not control.should_save or args.world_size > 1:
-            return
-        now, took = time.time(), self.ended - self.begun
-        if now - self.ended < took / self.SHARE:
-            control.should_save = False
-        else:
-            self.begun, self.saving = now, True
+        if control.should_save and args.world_size == 1:
+            now, took = time.time(), self.ended - self.begun
+            control.should_save = now - self.ended >= took / self.SHARE
+            self.begun = now if control.should_save else self.begun
 
 
 class KeepLast(TrainerCallback):

@@ -173,11 +173,11 @@ def test_checkpoints_take_a_tenth_of_the_time_at_most(monkeypatch):
         arguments = SimpleNamespace(world_size=processes)
         for step in range(steps):
             control = TrainerControl(should_save=True)
-            callback.on_step_begin(arguments, TrainerState(), control)
             clock[0] += step_takes
             callback.on_step_end(arguments, TrainerState(), control)
             if control.should_save:
                 clock[0] += saving_takes
+                callback.on_save(arguments, TrainerState(), control)
                 saved.append(step)
         return saved
 

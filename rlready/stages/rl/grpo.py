@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -100,21 +100,17 @@ def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, tra
     With the first three arguments bound it is TRL's `rollout_func`, which gets each prompt once per completion. The tokens up
     to and including a stop string are trained. Step and seed determine the samples.
     """
-    rows = defaultdict(list)
-    for row, prompt in enumerate(prompts):
-        rows[prompt[-1]["content"]].append(row)
+    questions = [prompt[-1]["content"] for prompt in prompts]
     encode = functools.partial(trainer.processing_class.apply_chat_template, add_generation_prompt=True, return_dict=True)
-    unique = [encode(prompts[same[0]])["input_ids"] for same in rows.values()]
-    draw = Draw(max(map(len, rows.values())), max_tokens, seed=seed, stop=stop)
-    keys = [f"step {trainer.state.global_step}: {question}" for question in rows]
+    unique = {question: encode(prompt)["input_ids"] for question, prompt in dict(zip(questions, prompts, strict=True)).items()}
+    draw = Draw(max(Counter(questions).values()), max_tokens, seed=seed, stop=stop)
+    keys = [f"step {trainer.state.global_step}: {question}" for question in unique]
     with _open_policy(trainer) as policy:
-        sampled = TransformersEngine(policy, trainer.processing_class).sample(unique, keys, draw)
-    drawn: dict[int, tuple[list[int], list[int]]] = {}
-    for same, ids, completions in zip(rows.values(), unique, sampled, strict=True):
-        drawn |= {row: (ids, completion.ids) for row, completion in zip(same, completions, strict=False)}
-    prompt_ids, completion_ids = zip(*(drawn[row] for row in range(len(prompts))), strict=True)
+        sampled = TransformersEngine(policy, trainer.processing_class).sample([*unique.values()], keys, draw)
+    drawn = dict(zip(unique, map(iter, sampled), strict=True))
+    completion_ids = [next(drawn[question]).ids for question in questions]
     # Sampled by the policy itself, so there is nothing to correct for.
-    return {"prompt_ids": list(prompt_ids), "completion_ids": list(completion_ids), "logprobs": None}
+    return {"prompt_ids": [unique[question] for question in questions], "completion_ids": completion_ids, "logprobs": None}
 
 
 @contextlib.contextmanager

@@ -16,14 +16,8 @@ def reward(
 
     TRL leaves a None out of its group's mean and deviation and gives it no advantage (from 1.16, `_calculate_rewards` and
     below), so a machine that stalls teaches nothing. A completion without a readable answer is wrong, not unknown: the policy
-    would otherwise learn to write such answers; see `judge`.
-
-    Args:
-        completions: A list of one message each; a thought that a tokenizer's response template sets apart is judged too.
-        answer: Reference answers, from the column of the data set.
-        format: Answer formats.
-        log_metric: TRL's, which logs a metric besides its own.
-        **kwargs: The other columns.
+    would otherwise learn to write such answers; see `judge`. A thought that a response template sets apart is judged too.
+    Arguments are columns of the data set and TRL's function that logs a metric.
     """
     parts = [(message.get("reasoning_content"), message.get("content")) for (message,) in completions]
     texts = ["\n".join(filter(None, pair)) for pair in parts]

@@ -46,8 +46,7 @@ def run(
 ) -> dict[str, float | None]:
     """Trains one checkpoint, writes model folder and outcome, and returns its headline figures.
 
-    Raises:
-        InputError: If the weights are not those that the predictors measured.
+    Raises InputError if the weights are not those that the predictors measured.
     """
     chosen, given, so_far = from_json(Candidate, candidate), read_settings(settings), read_record(Outcome, before)
     digest = so_far.sft.model_digest if so_far.sft else None
@@ -69,14 +68,8 @@ def run(
 def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
     """Trains a checkpoint with GRPO: on-policy, temperature 1, no KL term, rewards scaled within a prompt's group.
 
-    A killed run resumes from its last checkpoint.
-
-    Returns:
-        The record, with the mean rewards of the rollouts, and why training stopped early if it did; None in processes other
-        than the main one.
-
-    Raises:
-        InputError: If an override is unknown, or the prompts or completions of a step do not divide.
+    A killed run resumes from its last checkpoint. Returns None in processes other than the main one. Raises InputError if an
+    override is unknown, or the prompts or completions of a step do not divide.
     """
     zero_signal = StopWithoutSignal(settings.rl.steps)
     work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl")]
@@ -120,6 +113,10 @@ def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared
         **(_place_vllm(settings, tokenizer) if colocated else {}),
     )
     policy = load_trainable(model, settings.training, candidate.seed)
+    rows = [
+        {"prompt": write_messages(row["question"], choose_prompt(row)), "answer": row["answer"], "format": row["format"]}
+        for row in pq.read_table(data / "rl.parquet").to_pylist()
+    ]
     # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
     policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
     return ThriftyGRPOTrainer(
@@ -127,16 +124,11 @@ def _build_trainer(candidate, settings, data, model, zero_signal, folder, shared
         stop=sampling.stop,
         reward_funcs=reward,
         args=arguments,
-        train_dataset=Dataset.from_list([_write_row(row) for row in pq.read_table(data / "rl.parquet").to_pylist()]),
+        train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[SamplerCheck(), *shared, zero_signal, stream_training("rl", candidate)],
     )
-
-
-def _write_row(row: dict) -> dict:
-    messages = write_messages(row["question"], choose_prompt(row))
-    return {"prompt": messages, "answer": row["answer"], "format": row["format"]}
 
 
 def _divide_step(rl) -> tuple[int, int]:

@@ -18,10 +18,7 @@ def adopt(checkpoint: BaseModel, adapter_base: BaseModel | None, out: Path) -> S
     """Writes the model folder of a finished checkpoint that plan has pinned; returns a record without a trajectory.
 
     The folder is a pointer to a whole model that `from_pretrained` finds. Remote folders are copied, adapters of `adapter_base`
-    are merged.
-
-    Raises:
-        InputError: If the checkpoint has changed since plan checked it, or its adapters do not fit their base model.
+    are merged. Raises InputError if the checkpoint has changed since plan checked it, or adapters do not fit their base model.
     """
     begun, digest = time.time(), checkpoint.digest
     if adapter_base:

@@ -71,13 +71,8 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     """Trains a candidate on curated data, or points to the base model if its epochs are 0.
 
     A killed run resumes from its last checkpoint. The held-out loss is measured by the same function as in the predictors, so
-    the trajectory's last point equals the generalization loss.
-
-    Returns:
-        The record, with the trajectory of held-out losses; None in processes other than the main one.
-
-    Raises:
-        InputError: If the subset is larger than the data, an override is unknown or the batch does not divide.
+    the trajectory's last point equals the generalization loss. Returns None in processes other than the main one. Raises
+    InputError if the subset is larger than the data, an override is unknown or the batch does not divide.
     """
     if settings.sft.packing and not is_flash_attn_2_available():
         raise InputError(
