@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlready.analysis.comparison import Row
+from rlready.analysis.comparison import Row, shorten_names
 from rlready.analysis.plateau import trace_ranking
 from rlready.analysis.policies import AFFORDED, ALL, GATE, HALVED, LOST, Pool, Price, name_cost, trace
 from rlready.analysis.predictor import label_pass_at, mixes_subsets, pick_main
@@ -13,6 +13,7 @@ from rlready.stages.report.figure import (
     MAIN_COLORS,
     MARKERS,
     PALETTE,
+    STAR,
     STYLE,
     SUBSET_COLORS,
     VERMILION,
@@ -83,15 +84,15 @@ def draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) 
 
 def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, LineStyle]:
     """Returns the line style of each shown candidate; of many, the legend has one per subset."""
-    styles, named = {}, set()
+    styles, named, short = {}, set(), shorten_names(rows)
     for index, row in enumerate(rows):
         if row not in shown:
             continue
         subset = row.candidate.subset
         dashes = "-" if subset in ("random", "") else ":"
         if len(rows) <= MOST_NAMED:
-            marker = MARKERS[index % len(MARKERS)]
-            styles[row.name] = LineStyle(PALETTE[index % len(PALETTE)], dashes, marker, label=shorten(row.name))
+            marker, label = MARKERS[index % len(MARKERS)], STAR * row.approved + shorten(short[row.name])
+            styles[row.name] = LineStyle(PALETTE[index % len(PALETTE)], dashes, marker, label=label)
             continue
         styles[row.name] = LineStyle(SUBSET_COLORS.get(subset, GREY), dashes, linewidth=1, alpha=0.7)
         if subset not in named:

@@ -20,10 +20,11 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 MARKERS = "osD^vPX*"
 SUBSET_MARKERS = {"random": "o", "shortest": "^", "longest": "v", "mixed": "D"}
 SUBSET_COLORS = {"random": BLUE, "shortest": VERMILION, "longest": GREEN, "mixed": PURPLE}
+STAR = "★ "  # before the names of what the gate approved
 FINISHED = "finished checkpoint"  # what candidates without a subset are called
 WIDTH, HEIGHT, LEGEND_ROW, LINE = 4.4, 3.1, 0.18, 0.24  # inches
 LABEL_LENGTH = 44
-MOST_POINTS = 12  # of more, only the first are named
+MOST_POINTS, FEW = 12, 3  # points that are named, and how many of them if there are more
 STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -55,7 +56,7 @@ def start(legend_rows: int = 0, lines: int = 0) -> "tuple[Figure, Axes]":
 
 
 def mark_choice(axes: "Axes", points: list[tuple[float, float]]) -> None:
-    """Draws a ring around points: what the gate approved."""
+    """Draws a ring around points."""
     for x, y in points:
         axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
 
@@ -64,14 +65,15 @@ def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
     """Writes the names beside the first points, towards the middle and apart from one another."""
     from matplotlib.transforms import ScaledTranslation
 
-    shown, (low, high), middle = points[:MOST_POINTS], axes.get_ylim(), sum(axes.get_xlim()) / 2
+    shown = points if len(points) <= MOST_POINTS else points[:FEW]
+    (low, high), middle = axes.get_ylim(), sum(axes.get_xlim()) / 2
     line = (high - low) * 0.055
     for side, align in ((1, "left"), (-1, "right")):
         beside = axes.transData + ScaledTranslation(side * 0.12, 0, axes.figure.dpi_scale_trans)
         reached = -math.inf
         for x, y, name in sorted((point for point in shown if (point[0] <= middle) == (side == 1)), key=lambda point: point[1]):
             reached = max(y, reached + line)
-            axes.text(x, reached, shorten(name, 24), ha=align, va="center", fontsize=8, transform=beside)
+            axes.text(x, min(reached, high), shorten(name, 24), ha=align, va="center", fontsize=8, transform=beside)
 
 
 def finish(figure: "Figure", name: str, alternative: str) -> str:

@@ -13,6 +13,7 @@ from rlready.stages.report.document import Plot
 from rlready.stages.report.figure import (
     BLUE,
     GREY,
+    STAR,
     STYLE,
     SUBSET_COLORS,
     SUBSET_MARKERS,
@@ -61,7 +62,7 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
         )
         curves = Plot(
             "Pass@k before RL",
-            "How often at least one of k samples is right. Dotted curves: not a random subset.",
+            f"How often at least one of k samples is right. Dotted curves: not a random subset. Star: {CHOICE}.",
             draw_curves(rows, base, k, least),
             "no candidate has a Pass@k curve",
         )
@@ -115,7 +116,7 @@ def _draw_scores(rows: list[Row], base: Row) -> str:
     axes.plot([], [], "o", color=VERMILION, label="after RL")
     short = shorten_names(rows)
     named = [short[s.rows[0].name] if len(s.rows) == 1 else s.name for s in shown]
-    stars = ["★ " if any(row.approved for row in s.rows) else "" for s in shown]
+    stars = [STAR * any(row.approved for row in s.rows) for s in shown]
     names = [star + shorten(name, 22) for star, name in zip(stars, named, strict=True)]
     axes.set_yticks(range(len(shown)), names)
     axes.set_ylim(len(shown) - 0.5, -0.5)
@@ -145,7 +146,7 @@ def _plot_prediction(rows: list[Row], predictor: Predictor, label: str, measure:
     return Plot(
         f"Predicted by {label}",
         "One point per candidate that finished RL, with its 95% interval and the least-squares line; markers by subset."
-        f" Ringed: {CHOICE}." + " Hollow: an external result." * any(r.elsewhere for r in shown),
+        f" Ringed, if not all are: {CHOICE}." + " Hollow: an external result." * any(r.elsewhere for r in shown),
         _draw_prediction(shown, axis, measure, shorten_names(rows)) if shown else "",
         f"no candidate with RL to judge {label} by",
     )
@@ -160,7 +161,8 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
     xs = [x for _, x, _ in points]
     if line := fit_line(xs, [y for *_, y in points]):
         axes.plot([min(xs), max(xs)], [line[0] * end + line[1] for end in (min(xs), max(xs))], color=GREY)
-    mark_choice(axes, [(x, y) for row, x, y in points if row.approved])
+    if not all(row.approved for row, *_ in points):
+        mark_choice(axes, [(x, y) for row, x, y in points if row.approved])
     name_points(axes, [(x, y, short[row.name]) for row, x, y in points])
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
     return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
