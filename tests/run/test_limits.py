@@ -97,7 +97,7 @@ def test_plan_refuses_what_a_cluster_cannot_hold_only_where_the_recipe_goes_to_o
     assert rlready(monkeypatch, "plan", "--recipe", str(recipe), "--set", many) == 2
     assert "30 candidates" in capsys.readouterr().err
     assert rlready(monkeypatch, "plan", "--set", "sweep_seeds=" + ",".join(map(str, range(11)))) == 2
-    assert "66 candidates, 64 fit in one run" in capsys.readouterr().err
+    assert "66 candidates, but 64 fit in one run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{{workflow.name}}", "$$", "$(HOME)"])
