@@ -108,3 +108,52 @@ def test_a_log_of_inspect(form, tmp_path):
     assert load_samples(tmp_path, judged=True, answer_format="boxed").no_answer is not None
     (outcome,) = rank({"a": log}).outcomes
     assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
+
+
+def test_the_verifier_scores_in_inspect(tmp_path):
+    import inspect_ai
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import ModelAPI, ModelOutput, get_model, modelapi
+    from inspect_ai.solver import generate
+
+    from rlready.rewards.scorers import verifier_scorer
+
+    @modelapi(name="halves")
+    class Halves(ModelAPI):
+        async def generate(self, input, tools, tool_choice, config):
+            return ModelOutput.from_content(self.model_name, "so \\boxed{\\frac{1}{2}}")
+
+        async def count_text_tokens(self, text):
+            return 1
+
+        async def count_tokens(self, *arguments, **options):
+            return 1
+
+    samples = [Sample(input="1/2?", target=target, id=n) for n, target in enumerate(("0.5", "0.6", "[?!@"))]
+    task = inspect_ai.Task(dataset=samples, solver=generate(), scorer=verifier_scorer())
+    (told,) = inspect_ai.eval(task, model=get_model("halves/m"), temperature=1.0, log_dir=str(tmp_path), display="none")
+    assert [sample.scores["rlready"].value for sample in told.samples[:2]] == [1.0, 0.0]
+    log = load_samples(tmp_path)
+    assert log.correct == [1, 0, 0] and log.unknown == pytest.approx(1 / 3)
+
+
+def test_the_verifier_filters_in_lm_evaluation_harness(tiny_model, tmp_path):
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    from rlready.rewards.scorers import register_filter
+
+    register_filter()
+    data = logs.write_jsonl(
+        tmp_path / "data.jsonl", [{"question": f"U:{letter}bc?", "answer": letter} for letter in "abcdefgh"]
+    )
+    text = TASK.format(file=data, samples=1)
+    text = (
+        text[: text.index("filter_list")] + "filter_list: [{name: judged, filter: [{function: rlready, answer_format: word}]}]"
+    )
+    (tmp_path / "sums.yaml").write_text(text)
+    manager = TaskManager(include_path=str(tmp_path))
+    found = lm_eval.simple_evaluate("hf", f"pretrained={tiny_model}", ["sums"], task_manager=manager, device="cpu")
+    for row in found["samples"]["sums"]:
+        right = verify(row["resps"][0][0], row["target"], "word")
+        assert row["filtered_resps"] == [[row["target"] if right else "[wrong]"]] and row["exact_match"] == float(right)

@@ -17,11 +17,11 @@ from rlready.models.prompts import choose_prompt, find_eos_token_id, list_eos_to
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome, RlRecord
 from rlready.records.serialization import from_json, identify_work, read_record, write_record
+from rlready.rewards import reward
 from rlready.runtime import events
 from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import choose_for
 from rlready.stages.rl.grpo import SamplerCheck, ThriftyGRPOTrainer, roll_out
-from rlready.stages.rl.reward import reward
 from rlready.stages.rl.zero_signal import StopWithoutSignal
 from rlready.stats.plateau import average_blocks
 from rlready.tracking.log import log_outcome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlready.stages.rl.reward import reward
+from rlready.rewards import make_reward, reward
 from rlready.verifier.processes import workers
 
 
@@ -27,7 +27,8 @@ def test_right_is_one_wrong_is_nothing_and_unknown_is_none(monkeypatch):
     assert logged == pytest.approx(shares)
 
 
-def test_trl_leaves_the_unknown_out_of_its_group(tmp_path, tiny_model):
+@pytest.mark.parametrize("judge", [lambda **_: [None, 1.0, 0.0, 0.0], make_reward("truth")])
+def test_trl_leaves_the_unknown_out_of_its_group(judge, tmp_path, tiny_model):
     from datasets import Dataset
     from transformers import AutoTokenizer
     from trl import GRPOConfig, GRPOTrainer
@@ -44,13 +45,18 @@ def test_trl_leaves_the_unknown_out_of_its_group(tmp_path, tiny_model):
     )
     trainer = GRPOTrainer(
         model=str(tiny_model),
-        reward_funcs=lambda **_: [None, 1.0, 0.0, 0.0],
+        reward_funcs=judge,
         args=arguments,
-        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "abcd"}]}] * 4),
+        train_dataset=Dataset.from_list(
+            [{"prompt": [{"role": "user", "content": "abcd"}], "truth": 7, "format": "x", "answer": 1}] * 4
+        ),
         processing_class=AutoTokenizer.from_pretrained(tiny_model),
     )
     trainer.train()
     advantages = list(trainer._logs["advantages"])
+    if judge.__name__ == "verifier_reward":  # an untrained model is never right
+        assert advantages == [0.0] * 4 and "verifier_unknown" in trainer.state.log_history[0]
+        return
     assert advantages[0] == 0 and sum(advantages) == pytest.approx(0, abs=1e-5) and advantages[1] > 0 > advantages[2]
     assert [entry["reward"] for entry in trainer.state.log_history if "reward" in entry] == [pytest.approx(1 / 3)]
 
@@ -58,3 +64,11 @@ def test_trl_leaves_the_unknown_out_of_its_group(tmp_path, tiny_model):
 def test_a_thought_that_trl_sets_apart_is_judged_with_the_rest():
     messages = [{"reasoning_content": "So \\boxed{4}", "content": "The answer is four."}, {"content": None}]
     assert reward([[message] for message in messages], ["4", "4"], ["boxed"] * 2) == [1.0, 0.0]
+
+
+def test_any_column_may_hold_the_references_and_texts_are_judged_as_messages_are():
+    judge = make_reward("truth")
+    assert judge(["\\boxed{7}", "\\boxed{8}"], truth=[7, "7"], answer=["1", "2"], format=["word"] * 2) == [1.0, 0.0]
+    assert judge(write("\\boxed{7}"), truth=["7"], log_metric=lambda name, value: None) == [1.0]
+    with pytest.raises(KeyError, match="no column 'truth'"):
+        judge(["x"], answer=["7"])
