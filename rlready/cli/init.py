@@ -12,7 +12,7 @@ from pathlib import Path
 from rlready.cli.arguments import MIRROR, Command
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
-from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problem
+from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
 from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
 from rlready.data.sources import examine, read_rows
 from rlready.errors import InputError, error_context
@@ -20,7 +20,7 @@ from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
 from rlready.stages.plan.propose import Value, propose_values
-from rlready.stages.plan.sources import look_at_sources
+from rlready.stages.plan.sources import look_at_sources, refuse_guessing
 
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
 MOST_ROWS = 100_000  # split to count what remains; larger and remote sources are assumed to have this many problems
@@ -37,7 +37,7 @@ COMMAND.add_argument("-o", "--output", type=Path, help="recipe to write (the dat
 
 def execute(arguments: argparse.Namespace) -> None:
     """Writes a commented recipe."""
-    output = arguments.output or Path(f"{_name(arguments.data)}.yaml")
+    output = arguments.output = arguments.output or Path(f"{_name(arguments.data)}.yaml")
     if output.exists():
         raise InputError(f"{output} exists; remove it, or name another file with --output")
     if output.suffix != ".yaml" or not output.absolute().parent.is_dir():
@@ -52,14 +52,13 @@ def execute(arguments: argparse.Namespace) -> None:
         values, minutes = propose_values(base, rows, training, evaluation)
         print_result("data", f"{training} training problems, {evaluation} evaluation problems")
     else:
-        values, minutes = _rank_values(arguments, output.absolute().parent, evaluation), None
+        values, minutes = _rank(evaluation, _show_path(arguments.model, arguments)), None
         print_result("data", f"{evaluation} evaluation problems, without worked solutions")
-    text = "\n".join(_write(arguments, settings, values, notes, minutes, output.absolute().parent))
-    output.write_text(text + "\n")
+    purpose = "to rank checkpoints" if minutes is None else f"about {minutes:.0f} minutes on this machine"
+    output.write_text("\n".join(_write(arguments, settings, values, notes, purpose)) + "\n")
     for what in notes:
         print_result("", what)
-    duration = "ranks checkpoints on these problems" if minutes is None else f"about {minutes:.0f} minutes on this machine"
-    print_result("recipe", f"{shorten(output.absolute())}: {duration}")
+    print_result("recipe", f"{shorten(output.absolute())}: {purpose}")
     print_result("next", f"rlready plan --recipe {output}")
 
 
@@ -107,13 +106,11 @@ def _name(text: str) -> str:
 
 def _read_columns(text: str | None) -> dict[str, str]:
     """Returns the columns of --columns by the names of FIELDS."""
-    columns = {}
-    for part in (text or "").split(",") if text else ():
-        name, equals, column = part.strip().partition("=")
+    pairs = [part.strip().partition("=") for part in text.split(",")] if text else []
+    for name, _, column in pairs:
         if name not in FIELDS or not column:
-            raise InputError(f"--columns {part}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
-        columns[name] = column
-    return columns
+            raise InputError(f"--columns {name}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
+    return {name: column for name, _, column in pairs}
 
 
 def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:
@@ -123,13 +120,12 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
         InputError: If two columns could be the answer.
     """
     rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
-    reasons = []
-    for row in rows if not named or "question" in named or "messages" in named else ():
-        try:
-            read_problem(row, use == "sft", source)
+    reasons: list[str] = []
+    whole = not named or named.keys() & {"question", "messages"}
+    for _, problem, noted in read_problems([("", row) for row in rows if whole], use == "sft", source):
+        if problem:
             return named
-        except InputError as error:
-            reasons.append(str(error))
+        reasons += noted
     columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
     if not columns and use == "sft" and (NO_SOLUTION in reasons or propose(rows, False, source, named)):
         return None
@@ -140,6 +136,7 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
     tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
+    refuse_guessing(settings, seen.samples)
     evaluation = find_source(settings.evaluation_data, "benchmarks", settings.sources, mirror)
     problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
     if not settings.sft_data:
@@ -155,10 +152,10 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     return seen.samples["sft"], found, len(problems), changed
 
 
-def _rank_values(arguments: argparse.Namespace, folder: Path, problems: int) -> list[Value]:
-    """Returns values of a recipe that ranks finished checkpoints, since there is nothing to train on."""
+def _rank(problems: int, model: str) -> list[Value]:
+    """Returns the values of a recipe that ranks finished checkpoints."""
     return [
-        Value("sweep_candidates", [{"model": _show_path(arguments.model, folder)}], "checkpoints to compare; add yours"),
+        Value("sweep_candidates", [{"model": model}], "checkpoints to compare; add yours"),
         Value("rl_steps", 0, "no RL: the recipe ranks what is there"),
         Value("curate_predictor_problems", min(problems, 128), f"of {problems} evaluation problems, for Pass@k"),
         Value("predictors_samples", 64, "samples per problem for Pass@k"),
@@ -166,40 +163,35 @@ def _rank_values(arguments: argparse.Namespace, folder: Path, problems: int) -> 
     ]
 
 
-def _show_path(text: str, folder: Path) -> str:
-    """Returns a path that is relative to the current folder as one relative to the recipe's, as it is read."""
+def _show_path(text: str, arguments: argparse.Namespace) -> str:
+    """Returns a path relative to the recipe's folder, because that is how a recipe is read; other texts as they are."""
     path = Path(text)
-    return f"./{os.path.relpath(path, folder)}" if path.exists() and not path.is_absolute() else text
+    relative = text and path.exists() and not path.is_absolute()
+    return f"./{os.path.relpath(path, arguments.output.absolute().parent)}" if relative else text
 
 
 def _write(
-    arguments: argparse.Namespace,
-    settings: Curate,
-    values: list[Value],
-    notes: list[str],
-    minutes: float | None,
-    folder: Path,
+    arguments: argparse.Namespace, settings: Curate, values: list[Value], notes: list[str], purpose: str
 ) -> Iterator[str]:
     """Yields the lines of the recipe."""
     yield f"# Written by rlready init for {arguments.data} and {arguments.model}; every number can be changed."
     yield "# Paths are relative to this file. `rlready run --help` explains every parameter."
     for what in notes:
         yield f"# {what}."
-    sized = f"sized for {minutes:.0f} minutes on one machine" if minutes is not None else "to rank checkpoints"
-    yield f"description: {json.dumps(f'{arguments.model} on {arguments.data}, {sized}.')}"
+    yield f"description: {json.dumps(f'{arguments.model} on {arguments.data}, {purpose}.')}"
     yield "parameters:"
-    yield f"  base_model: {json.dumps(_show_path(arguments.model, folder) if settings.sft_data else '')}"
+    yield f"  base_model: {json.dumps(_show_path(arguments.model if settings.sft_data else '', arguments))}"
     if settings.sources:
         if any("share" in entry for entry in settings.sources.values()):
             yield "  # One source is trained on and evaluated with: a hash of its question assigns each problem to one share."
         yield "  curate_sources:"
         for name, entry in settings.sources.items():
-            shown = entry | ({"path": _show_path(entry["path"], folder)} if "path" in entry else {})
+            shown = entry | ({"path": _show_path(entry["path"], arguments)} if "path" in entry else {})
             yield f"    {json.dumps(name)}: {json.dumps(shown)}"
-    yield f"  curate_sft_data: {json.dumps(_show_path(settings.sft_data, folder) if settings.sft_data else '')}"
-    yield f"  curate_evaluation_data: {json.dumps(_show_path(settings.evaluation_data, folder))}"
+    yield f"  curate_sft_data: {json.dumps(_show_path(settings.sft_data, arguments))}"
+    yield f"  curate_evaluation_data: {json.dumps(_show_path(settings.evaluation_data, arguments))}"
     if settings.mirror:
-        yield f"  curate_mirror: {json.dumps(_show_path(settings.mirror, folder))}"
+        yield f"  curate_mirror: {json.dumps(_show_path(settings.mirror, arguments))}"
     for value in values:
         yield f"  # {value.why}"
         yield f"  {value.name}: {json.dumps(value.value)}"

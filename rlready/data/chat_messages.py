@@ -1,4 +1,4 @@
-"""Chats as data sets hold them: messages or ShareGPT's conversations, their contents, and tokens of a chat template."""
+"""Chats as data sets have them: messages or ShareGPT's conversations, their contents, and tokens of a chat template."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ROLES = {
 }
 REASONING = ("reasoning_content", "reasoning", "thinking")
 TRAINED = ("train", "training", "trainable")
-# Tokens by which chat templates part turns and texts: in a text they were left there by another template.
+# Tokens by which chat templates separate turns; in a text, another template left them there.
 TOKEN = re.compile(
     r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>"
 )
@@ -26,14 +26,10 @@ LAST_TOKEN = re.compile(rf"(?:{TOKEN.pattern})\Z")
 
 
 def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object, object]:
-    """Returns (question, solution) of a chat with one question and at most one answer, in this order.
-
-    Args:
-        messages: Turns with role and content, or from and value.
-        note: Called with each thing that was left out.
+    """Returns (question, solution) of a chat, turns with role and content, or from and value; notes what is left out.
 
     Raises:
-        InputError: If it is no such chat.
+        InputError: If it is no chat of one question, then at most one answer.
     """
     if not is_chat(messages):
         raise InputError("messages is no list of turns with role and content")
@@ -48,15 +44,10 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
 
 
 def read_message(value: object, role: str, note: Callable[[str], None]) -> object:
-    """Returns the text of the one turn of a column that holds a chat, or of a content in parts; else the value itself.
-
-    Args:
-        value: What the column holds.
-        role: Whose turn it should be.
-        note: Called with each thing that was left out.
+    """Returns the text of a chat with one turn, of that role, or of a content in parts; any other value as it is.
 
     Raises:
-        InputError: If there are other turns than one of that role.
+        InputError: If a chat has other turns.
     """
     if not is_chat(value):
         return read_content(value)
@@ -70,20 +61,13 @@ def read_message(value: object, role: str, note: Callable[[str], None]) -> objec
 
 
 def is_chat(value: object) -> TypeGuard[list[dict]]:
-    """Says whether a value is a list of turns."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in value)
-    )
+    """Returns whether a value is a list of turns."""
+    turns = value if isinstance(value, list) else []
+    return bool(turns) and all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns)
 
 
 def read_content(value: object) -> object:
-    """Returns the text of a content in parts, `[{"type": "text", "text": ...}]`; any other value itself.
-
-    Raises:
-        InputError: If a part is not a text.
-    """
+    """Returns the text of a content in parts, `[{"type": "text", "text": ...}]`; any other value as it is."""
     if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
         return value
     for part in value:
@@ -93,7 +77,6 @@ def read_content(value: object) -> object:
 
 
 def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tuple[str, object]]:
-    """Returns (role, text) of the turns of user and assistant."""
     turns = []
     for turn in messages:
         named = turn.get("role", turn.get("from"))
@@ -115,7 +98,7 @@ def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tu
 
 
 def _join_thought(thought: object, text: object, note: Callable[[str], None]) -> object:
-    """Returns an answer behind its reasoning, as a template for reasoning models writes the two."""
+    """Returns an answer after its reasoning, as a template for reasoning models writes them."""
     if not isinstance(thought, str) or not isinstance(text, str) or text.lstrip().startswith("<think>"):
         note("reasoning beside the text of the assistant's turn")
         return text
@@ -123,17 +106,13 @@ def _join_thought(thought: object, text: object, note: Callable[[str], None]) ->
 
 
 def check_prompt(question: str) -> None:
-    """Raises InputError if a question holds a token of a chat template: a template is put around it here."""
+    """Raises InputError if a question holds a token of a chat template, since one is added here."""
     if token := _find_token(question):
         raise InputError(f"the prompt holds {token}, a token of a chat template")
 
 
 def strip_end(solution: str, note: Callable[[str], None]) -> str:
-    """Returns a solution without the tokens that end it, since the base model's own is added.
-
-    Raises:
-        InputError: If it holds such tokens elsewhere.
-    """
+    """Returns a solution without end tokens, since the base model's is added; raises InputError if it has others."""
     if not _find_token(solution):
         return solution
     stripped = solution.rstrip()

@@ -26,17 +26,11 @@ ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a source.
+    """The files of a source."""
 
-    Attributes:
-        system: The file system of fsspec that they are in.
-        names: Their names there, sorted.
-        notes: What was left out, for the user.
-    """
-
-    system: Any
-    names: list[str]
-    notes: list[str] = field(default_factory=list)
+    system: Any  # fsspec's file system
+    names: list[str]  # there, sorted
+    notes: list[str] = field(default_factory=list)  # what was left out
 
 
 def find_form(name: str) -> str:
@@ -53,15 +47,15 @@ def is_folder(path: str) -> bool:
 
 
 def list_files(location: str, folders: list[str], split: str | None) -> Listing:
-    """Returns the files at a path or URL.
+    """Returns the files at a path or URL: a file, or those of a folder.
 
     Args:
-        location: A file or a folder.
+        location: Path or URL.
         folders: Folders within it to read, in order; if one is absent, the whole location is read instead.
-        split: Reads only files with this word in their name or folder, or all if None.
+        split: Only files with this word in their name or folder; None: all.
 
     Raises:
-        InputError: If there is no such file, or the folder has no readable file, or files of more than one form.
+        InputError: If there is none, or there are several forms.
     """
     system, path = _open_filesystem(location)
     try:

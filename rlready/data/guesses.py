@@ -1,6 +1,5 @@
 """Which columns hold what, if the registry does not say: the usual names for a row, and guesses from several rows."""
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable
 
@@ -36,7 +35,6 @@ ABOUT = re.compile(
 )
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
-Tried = Callable[[dict, dict[str, str]], object]
 
 
 def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
@@ -57,8 +55,7 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
         if texts and answers[column] is None:  # prose beside an answer
             found.setdefault("solution", found["answer"])
             found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
-        if len(set(texts)) > 1:
-            raise InputError(f"two columns could be the answer: {describe_answers(answers)}")
+        _refuse_choice(answers)
     if named:
         return found
     if "question" not in found and isinstance(row.get("instruction"), str):
@@ -87,33 +84,24 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
     return found
 
 
-def describe_answers(answers: dict[str, str | None]) -> str:
-    """Returns the names of columns that could be the answer, with their texts in one row."""
-    columns = [f"{name} ({text!r})" for name, text in answers.items() if text is not None]
-    return f"{' and '.join(columns)}; choose one under columns: answer (init: --columns answer=NAME)"
+def _refuse_choice(answers: dict[str, str | None]) -> None:
+    """Raises InputError if columns that could be the answer differ in a row."""
+    if len(set(answers.values()) - {None}) > 1:
+        columns = " and ".join(f"{name} ({text!r})" for name, text in answers.items() if text is not None)
+        choose = "choose one under columns: answer (init: --columns answer=NAME)"
+        raise InputError(f"two columns could be the answer: {columns}; {choose}")
 
 
-def propose_columns(rows: list[dict], needs_solution: bool, read: Tried, named: dict[str, str] | None = None) -> dict[str, str]:
-    """Returns columns with which most rows can be read, by what their names remind of; none if there are none.
-
-    Args:
-        rows: Some rows of the source.
-        needs_solution: Whether a row needs a worked solution.
-        read: Reads a row with columns, and raises InputError if it cannot.
-        named: Columns that are given.
+def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, named: dict[str, str]) -> dict[str, str]:
+    """Returns columns with which most rows can be read, by what their names remind of, beside those named; or none.
 
     Raises:
         InputError: If two columns could be the answer.
     """
-    rows, named = rows[:ROWS_TRIED], named or {}
+    rows = rows[:ROWS_TRIED]
 
     def works(columns: dict[str, str]) -> bool:
-        readable = 0
-        for row in rows:
-            with contextlib.suppress(InputError):
-                read(row, columns)
-                readable += 1
-        return 2 * readable > len(rows)
+        return 2 * sum(reads(row, columns) for row in rows) > len(rows)
 
     for name in dict.fromkeys(key for row in rows for key in row):
         if all(is_chat(row.get(name)) for row in rows) and works({"messages": name} | named):
@@ -132,7 +120,8 @@ def propose_columns(rows: list[dict], needs_solution: bool, read: Tried, named: 
             if not works(asked | columns):
                 continue
             if columns.get("answer") in answers and "answer" not in named:
-                _check_choice(rows, answers)
+                for row in rows:
+                    _refuse_choice(_list_answers(row, answers))
             group = next((name for name in GROUP if name in others and not needs_solution), None)
             return asked | columns | ({"group": group} if group else {})
     return {}
@@ -165,10 +154,3 @@ def _join_context(question: str, rows: list[dict]) -> str:
         if name != question and all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows):
             return f"{{{question}}}\n\n{{{name}}}"
     return question
-
-
-def _check_choice(rows: list[dict], answers: list[str]) -> None:
-    for row in rows:
-        found = _list_answers(row, answers)
-        if len({text for text in found.values() if text is not None}) > 1:
-            raise InputError(f"two columns could be the answer: {describe_answers(found)}")

@@ -17,19 +17,17 @@ def find_commit(source: Source) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+    refused = {  # the first that an error is an instance of
+        GatedRepoError: f"gated; ask for access at https://huggingface.co/datasets/{source.hub} and set HF_TOKEN",
+        RevisionNotFoundError: f"the hub has no revision {source.revision} of {source.hub} any more; it has changed",
+        RepositoryNotFoundError: f"the hub has no dataset {source.hub} (or it is private: set HF_TOKEN)",
+    }
     try:
         info = HfApi().dataset_info(source.hub, revision=source.revision)
-    except GatedRepoError as error:
-        raise InputError(
-            f"{source.name}: gated; ask for access at https://huggingface.co/datasets/{source.hub} and set HF_TOKEN"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise InputError(
-            f"{source.name}: the hub has no revision {source.revision} of {source.hub} any more; it has changed"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise InputError(f"{source.name}: the hub has no dataset {source.hub} (or it is private: set HF_TOKEN)") from error
     except Exception as error:
+        for kind, message in refused.items():
+            if isinstance(error, kind):
+                raise InputError(f"{source.name}: {message}") from error
         raise Unreachable(
             f"{source.name}: the hub could not be asked ({shorten(error)}); a local file works too, or a folder of copies"
             " (curate_mirror)"

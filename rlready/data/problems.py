@@ -7,7 +7,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import compile_column
@@ -54,12 +54,9 @@ def read_problem(
     Args:
         row: A raw row.
         needs_solution: Whether the row must have a worked solution.
-        source: Says which columns to read, what to remove and which rows to keep.
-        note: Called with each thing that was changed in a row that is kept.
+        source: Which columns to read, what to remove and which rows to keep.
+        note: Called with each change to a row that is kept.
         judged: Whether the verifier must be able to read the answer; for an SFT example it need not.
-
-    Returns:
-        The problem, with its `problem_id`.
 
     Raises:
         InputError: With the reason why the row is malformed or left out.
@@ -75,8 +72,10 @@ def read_problem(
     if picture is not None:
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
-    if source and source.share and not _lies_in(source.share, problem["problem_id"]):
-        raise InputError(OTHER_SHARE)
+    if source and source.share:
+        place = int(problem["problem_id"], 16) / 16 ** len(problem["problem_id"])
+        if not source.share[0] <= place < source.share[1]:
+            raise InputError(OTHER_SHARE)
     if prompt := (source and source.prompt) or find_format(problem["format"]).find_prompt():
         problem["prompt"] = prompt
     if source and "subject" in source.columns:
@@ -94,11 +93,6 @@ def _find_group(row: dict, source: Source | None) -> object:
         return compile_column(source.columns["group"])(row)
     except (InputError, KeyError):  # a copy may lack it
         return None
-
-
-def _lies_in(share: list[float], problem_id: str) -> bool:
-    # The id is a number between 0 and 1.
-    return share[0] <= int(problem_id, 16) / 16 ** len(problem_id) < share[1]
 
 
 def _read_picture(row: dict, source: Source) -> bytes | None:
@@ -130,6 +124,8 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         note("a system turn")
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
+    if isinstance(solution, list) and len(solution) == 1 and isinstance(solution[0], str):
+        solution = solution[0]
     question, solution = read_message(question, "user", note), read_message(solution, "assistant", note)
     if question is not None and not isinstance(question, str):
         raise InputError(f"the question is {name_kind(question)}, not text")
@@ -231,69 +227,65 @@ def _list_options(choices: object) -> dict[str, str]:
 
 
 def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[list[dict], Counter]:
-    """Reads the problems of a benchmark, each once.
+    """Returns the problems of a benchmark, each once, and counts of rows left out and of changes to rows that are kept.
 
-    Args:
-        source: What to read; a builtin source is endless and needs a limit.
-        revision: Hub commit.
-        limit: Maximum number of problems, the first ones; 0: all.
-
-    Returns:
-        (problems, rows left out by reason and changes to rows that are kept, counted).
+    Only the first `limit` problems are read, unless it is 0; a builtin source is endless.
 
     Raises:
         InputError: If the source cannot be read, or no row is usable.
     """
     problems: dict[str, dict] = {}
-    left_out: Counter[str] = Counter()
-    for _, row in read_rows(source, "evaluation", 0, revision):
-        noted: list[str] = []
-        try:
-            problem = read_problem(row, False, source, noted.append)
-        except InputError as error:
-            left_out[str(error)] += 1
-            continue
-        if problem["problem_id"] in problems:
-            left_out["duplicate"] += 1
-            continue
-        problems[problem["problem_id"]] = problem
-        left_out.update(noted)
-        if len(problems) == limit:
+    counts: Counter[str] = Counter()
+    for _, problem, noted in read_problems(read_rows(source, "evaluation", 0, revision), False, source):
+        if problem and problem["problem_id"] in problems:
+            noted = ["duplicate"]
+        elif problem:
+            problems[problem["problem_id"]] = problem
+        counts.update(noted)
+        if len(problems) == limit > 0:
             break
     if not problems:
-        reasons = "; ".join(f"{count} x {reason}" for reason, count in left_out.items())
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in counts.items())
         raise InputError(f"{source.name}: no usable problem ({reasons or 'the source is empty'})")
-    return list(problems.values()), left_out
+    return list(problems.values()), counts
+
+
+def read_problems(
+    rows: Iterable[tuple[str, object]], needs_solution: bool, source: Source
+) -> Iterator[tuple[str, dict | None, list[str]]]:
+    """Yields (place, problem, changes to the row) of raw rows, or (place, None, [reason]) if they are left out."""
+    for place, row in rows:
+        noted: list[str] = []
+        try:
+            yield place, read_problem(row, needs_solution, source, noted.append), noted
+        except InputError as error:
+            yield place, None, [str(error)]
 
 
 def read_some(
     source: Source, split: str, seed: int, count: int, revision: str = "", note: Note = lambda what: None
 ) -> tuple[list[dict], Counter]:
-    """Reads the first usable rows of a source, for estimates; `note` is called with what is changed in them.
-
-    Returns:
-        (problems, rows before the last of them that are left out, by reason).
+    """Returns the first usable rows of a source, for estimates, and counts of the rows left out before the last of them.
 
     Raises:
         InputError: If no row is usable, with the reasons and columns that work.
     """
     some: list[dict] = []
     left_out: Counter[str] = Counter()
-    rows: list[object] = []
-    for _, row in itertools.islice(read_rows(source, split, seed, revision), 10 * count):
-        rows = [*rows, row] if len(rows) < ROWS_SHOWN else rows
-        noted: list[str] = []
-        try:
-            some.append(read_problem(row, split == "sft", source, noted.append))
-            for what in noted:
-                note(what)
-        except InputError as error:
-            left_out[str(error)] += 1
+    rows = itertools.islice(read_rows(source, split, seed, revision), 10 * count)
+    for _, problem, noted in read_problems(rows, split == "sft", source):
+        if problem is None:
+            left_out.update(noted)
+            continue
+        some.append(problem)
+        for what in noted:
+            note(what)
         if len(some) == count:
             break
     if not some:
         counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items()) or "it is empty"
-        explained = _explain([row for row in rows if isinstance(row, dict) and row], split == "sft", source)
+        first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]
+        explained = _explain([row for row in first if isinstance(row, dict) and row], split == "sft", source)
         raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
     return some, left_out
 
@@ -332,7 +324,8 @@ def _shorten(value: object) -> str:
 def propose(rows: list[dict], needs_solution: bool, source: Source, named: dict[str, str] | None = None) -> dict[str, str]:
     """Returns columns with which most rows can be read; see `propose_columns`."""
 
-    def read(row: dict, columns: dict[str, str]) -> dict:
-        return read_problem(row, needs_solution, Source("", path="-", format=source.format, columns=columns))
+    def reads(row: dict, columns: dict[str, str]) -> bool:
+        tried = Source("", path="-", format=source.format, columns=columns)
+        return all(problem for _, problem, _ in read_problems([("", row)], needs_solution, tried))
 
-    return propose_columns(rows, needs_solution, read, named)
+    return propose_columns(rows, needs_solution, reads, named or {})

@@ -14,6 +14,7 @@ from rlready.verifier.formats.plugin import PlugIn
 ABSENT = {"", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
 LARGEST_EXACT = 2**53  # a larger float may have been another whole number
 SEVERAL = "several answers in the solution, of which the last counts"
+ANY = "several acceptable answers, of which any is right"
 PROOF = "proof"
 HEADING = re.compile(r"^#{2,6}(?!#)", re.MULTILINE)
 # `#### 72` in the last line; a heading of Markdown has text below it.
@@ -135,6 +136,8 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
             note(SEVERAL)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
+    if isinstance(answer, list) and len(answer) > 1:
+        note(ANY)
     answer = read_reference(answer)
     if answer is None and isinstance(solution, str) and not is_absent(solution):
         answer = read_reference(extract_word(solution) if form == "word" else (split_answer(solution) or ("", None))[1])
@@ -144,12 +147,8 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
 def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     """Returns a solution that ends in an answer in the form that evaluation reads, and what was changed, if anything.
 
-    A model trained on other solutions would never write what later stages look for.
-
-    Args:
-        solution: A worked solution. Its own answer is kept, or put into that form, even if it is another one.
-        answer: The reference answer, for solutions that end in none.
-        form: The row's format.
+    A model trained on other solutions would never write what later stages look for. A solution's own answer is kept, or put
+    into that form, even if it is another one; the reference answer is added to solutions that end in none.
 
     Raises:
         InputError: If the answer cannot be written so that it is read again, or there is no such format.

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args
 
 from rlready.config import Curate, check_keys
 from rlready.config.yaml_text import read_yaml
@@ -60,8 +60,8 @@ class Source:
     @property
     def benchmark(self) -> str:
         """Its name in results: of a path, the last part without its suffixes."""
-        path = PurePosixPath(self.path if self.name == self.path else "")
-        return (path.name[: path.name.lower().rindex(find_form(path.name))] if find_form(path.name) else path.stem) or self.name
+        name = PurePosixPath(self.path if self.name == self.path else "").name
+        return name[: name.lower().rindex(find_form(name) or ".")] if "." in name else name or self.name
 
     @property
     def most_rows(self) -> float:
@@ -77,21 +77,6 @@ class Source:
     def configs(self) -> list[str | None]:
         """The configurations to read, in order."""
         return self.config if isinstance(self.config, list) else [self.config]
-
-
-KINDS = {
-    "config": (str, list, None),
-    "folder": (str, None),
-    "split": (str, None),
-    "revision": (str, None),
-    "digest": (str, None),
-    "columns": (dict,),
-    "remove": (list,),
-    "keep": (dict,),
-    "drop": (dict,),
-    "rows": (int, list, None),
-    "share": (list,),
-}
 
 
 @lru_cache
@@ -126,14 +111,13 @@ def read_own(entries: dict) -> dict[str, Source]:
 
 
 def _read_entry(name: str, entry: Any, where: str) -> Source:
-    known = [f.name for f in dataclasses.fields(Source) if f.name not in ("name", "pictures")]
+    known = {f.name: get_args(f.type) or (f.type,) for f in dataclasses.fields(Source) if f.name not in ("name", "pictures")}
     if not isinstance(entry, dict):
         raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
     check_keys(f"{where}, {name}", entry, known)
     for key, value in entry.items():
-        kinds = KINDS.get(key, (str,))
-        if not any(value is None if kind is None else type(value) is kind for kind in kinds):
-            expected = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
+        if type(value) not in known[key]:
+            expected = " or ".join(kind.__name__ for kind in known[key]).replace("NoneType", "null")
             raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
     if bool(entry.get("hub")) == bool(entry.get("path")):
         raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
@@ -177,13 +161,10 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
 
     Args:
         text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin.
-        registry: Which registry has precedence, `datasets` or `benchmarks`. Of a folder with files of several splits, the
-            first are for training, the others for evaluation.
+        registry: Which registry has precedence. Of a folder with several splits, `datasets` means the one to train on,
+            `benchmarks` the one to evaluate with.
         sources: Entries of the recipe.
         mirror: Folder with hub datasets as owner/name or by their name in the registry; instead of the hub.
-
-    Returns:
-        The source; from a mirror, its path is set.
 
     Raises:
         InputError: If there is none of that name, or the mirror lacks it.
@@ -251,9 +232,7 @@ def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]
 
 
 def find_benchmarks(names: list[str], sources: dict | None = None, mirror: str = "") -> list[Source]:
-    """Returns the sources of a suite of benchmarks.
-
-    Arguments are as in `find_source`.
+    """Returns the sources of a suite of benchmarks; arguments as in `find_source`.
 
     Raises:
         InputError: If there is none, one is unknown, two have the same name, or two are the same data.

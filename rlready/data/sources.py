@@ -33,17 +33,11 @@ BYTES_AT_ONCE = 16 << 20
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds.
+    """What a source holds."""
 
-    Attributes:
-        digest: Of its files, or its hub commit.
-        rows: Their number, if they can be counted.
-        notes: How its files were read, if that is not obvious.
-    """
-
-    digest: str
-    rows: int | None = None
-    notes: list[str] = field(default_factory=list)
+    digest: str  # of its files, or its hub commit
+    rows: int | None = None  # None if they cannot be counted
+    notes: list[str] = field(default_factory=list)  # how its files were read, if that is not obvious
 
 
 def examine(source: Source, seed: int) -> Contents:
@@ -97,19 +91,12 @@ def _examine_files(source: Source) -> Contents:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some unparsed rows of a source, cheap to pass to another process.
+    """Some unparsed rows of a source, cheap to pass to another process."""
 
-    Attributes:
-        where: The file or dataset, for messages.
-        name: Its short name, for places.
-        first: Number of the first row.
-        rows: Lines of JSON with their numbers, an Arrow batch, or rows.
-    """
-
-    where: str
-    name: str
-    first: int
-    rows: "list[dict] | list[tuple[int, bytes]] | pa.RecordBatch"
+    where: str  # the file or dataset
+    name: str  # its short name
+    first: int  # number of the first row
+    rows: "list[dict] | list[tuple[int, bytes]] | pa.RecordBatch"  # rows, lines of JSON with their numbers, or a batch
 
     def __len__(self) -> int:
         return len(self.rows)

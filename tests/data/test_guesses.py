@@ -120,7 +120,9 @@ def test_only_choices_are_a_list_of_columns():
 
 def test_any_of_a_list_of_acceptable_answers_is_right():
     problem = read_problem({"question": "Half?", "answer": ["1/2", 50.0], "solution": "So."}, True)
-    reference = problem["answer"]
+    reference, noted = problem["answer"], []
+    read_problem({"question": "Half?", "answer": ["1/2", 50.0]}, False, note=noted.append)
+    assert noted == ["several acceptable answers, of which any is right"]
     assert reference == '["1/2", "50"]' and problem["solution"].endswith("\\boxed{1/2}.")
     right = [verify(f"\\boxed{{{answer}}}", reference, "boxed") for answer in ("0.5", "50", "0.7", "1/2, 50")]
     assert right == [True, True, False, False] and describe_reference(reference, "boxed") == "value"

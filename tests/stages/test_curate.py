@@ -94,6 +94,10 @@ def test_several_benchmarks_are_kept_apart_and_all_of_them_leave_the_training_da
     trained = {row["question"] for name in ("sft", "heldout", "rl") for row in sets[name]}
     assert not trained & {row["question"] for row in first + second}
     assert [d["rows"] for d in card["dropped"] if d["reason"] == "also an evaluation problem"] == [7]
+    balance = {some["use"]: some for some in card["balance"]}
+    assert all(some["read"] == sum(some["sets"].values()) + some["left_out"] for some in balance.values())
+    assert [balance[f"evaluation, {name}"]["read"] for name in names] == [9, 32] and balance["evaluation"]["read"] == 41
+    assert f"| evaluation, {names[1]} | 32 | " in describe_card(card)
     # The order in which the benchmarks are named changes which are scored first, and nothing else.
     _, turned = run(tmp_path, train, f"{names[1]}, {names[0]}")
     assert all(turned[name] == sets[name] for name in ("sft", "heldout", "rl", "predictors"))

@@ -44,18 +44,13 @@ class Tally:
 
 
 class Dropped(Tally):
-    """Counts rows that are left out, with examples of those that resemble another.
-
-    Attributes:
-        parts: Counts what was changed in rows that are kept.
-        matches: Counts rows that are evaluation problems, by set, evaluation set and reason.
-    """
+    """Counts rows that are left out, with examples of those that resemble another."""
 
     def __init__(self):
         super().__init__()
-        self.parts = Tally()
+        self.parts = Tally()  # what was changed in rows that are kept
         self.examples: dict[tuple[str, str], list[dict]] = {}
-        self.matches: Counter = Counter()
+        self.matches: Counter = Counter()  # rows that are evaluation problems, by set, evaluation set and reason
 
     def show(self, use: str, reason: str, place: str, text: str, other: str, **more) -> None:
         """Adds the texts of a row that was left out and of the one that it resembles, for the first few."""
@@ -87,11 +82,6 @@ class Dropped(Tally):
 
 def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Dropped) -> list[dict]:
     """Returns for each use of a source the rows read, those in its sets, and those left out.
-
-    Args:
-        read: Rows by the use of their source.
-        sets: Entries of the sets.
-        dropped: Rows left out.
 
     Raises:
         RuntimeError: If a row is in no set and not counted, or counted twice.

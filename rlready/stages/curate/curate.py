@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rlready.config import SUBSETS, Curate
-from rlready.models.prompts import choose_prompt, write_messages
+from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.serialization import write_atomically
 from rlready.stages.curate.card import Dropped, balance_rows, count_by_text, describe_card, describe_groups
 from rlready.stages.curate.difficulty import PassCounter, PassRates
@@ -93,6 +93,9 @@ def _write_sets(
         split = split_pool(reader, pools[0], groups[0], rates)
         sets = {"sft": write_set(folder / "sft.parquet", _choose(pools[0], split, held, asked))}
     heldout = order_by_hash(held, settings.seed, "heldout")
+    text = {}
+    if heldout:
+        text = {"prompt": fill_prompt(heldout[0]["question"], choose_prompt(heldout[0])), "solution": heldout[0]["solution"]}
     if "rl" in uses:
         asked = draw_own_prompts(reader, pools, groups, rates)
     prompts = [
@@ -105,18 +108,14 @@ def _write_sets(
         "sources": reader.described,
         "seed": settings.seed,
         "sets": {name: entry for name, entry in sets.items() if entry},
-        "balance": balance_rows(reader.read, sets, dropped),
+        "balance": balance_rows(reader.read, sets, dropped) + reader.balance(),
         "groups": grouped,
         "dropped": dropped.describe(),
         "parts": dropped.parts.describe(),
-        "text": _show_text(heldout[0]) if heldout else {},
+        "text": text,
         "contamination": dropped.describe_matches(),
         "golds": count_by_text(scored),
     } | rates.describe()
-
-
-def _show_text(row: dict) -> dict[str, str]:
-    return {"prompt": write_messages(row["question"], choose_prompt(row))[0]["content"], "solution": row["solution"]}
 
 
 def _choose(pool: RowPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:

@@ -16,6 +16,7 @@ from rlready.stages.curate.reader import SourceReader
 from rlready.stats.intervals import number_clusters
 
 NEAR = "nearly an evaluation problem"
+UNUSED = f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems"
 
 
 def find_copies(
@@ -24,16 +25,16 @@ def find_copies(
     problems: tuple[np.ndarray, list[dict]],
     others: tuple[np.ndarray, Iterable[tuple[int, str, str]]],
 ) -> tuple[np.ndarray, set[str]]:
-    """Finds which of some rows are copies of some problems: near-duplicates, or with the numbers and most n-grams of one.
+    """Finds which rows are copies of some problems: near-duplicates, or with the numbers and most n-grams of one.
 
     Args:
         settings: Thresholds of both.
         questions: Signatures of all questions.
         problems: Numbers of the problems' signatures, and the problems.
-        others: Numbers of the other rows' signatures, and (place among them, problem_id, question) of each.
+        others: Numbers of the rows' signatures, and (place among them, problem_id, question) of each.
 
     Returns:
-        Whether each of the other rows is a copy, and the ids of the problems of which a row has the n-grams.
+        Whether each row is a copy, and the ids of the problems of which a row has the n-grams.
     """
     (ones, asked), (rows, texts) = problems, others
     copies = questions.find_copies(ones, rows, settings.near_duplicates) >= 0
@@ -49,24 +50,16 @@ def find_copies(
 
 
 class EvaluationSets:
-    """The evaluation problems of a run.
-
-    Attributes:
-        contamination: All of them, to compare training problems with.
-        questions: Signatures of their questions; those of the training problems are added.
-        benchmarks: Name of the evaluation set of each of those signatures.
-        predictors: Problems for Pass@k.
-        benchmark: Problems of the benchmarks; with several, each has the name of its own.
-    """
+    """The evaluation problems of a run, to compare training problems with, and which of them are used for what."""
 
     def __init__(self, reader: SourceReader, folder: Path):
         settings = self.settings = reader.settings
         self.contamination = Contamination(settings.contamination_ngram, settings.contamination_overlap)
         self.questions, self.threshold = Signatures(folder / "questions"), settings.near_duplicates
         self.numbers: dict[str, int] = {}  # by the id of a problem
-        self.benchmarks: list[str] = []
+        self.benchmarks: list[str] = []  # name of the evaluation set of each signature
         self.predictors: list[dict] = []
-        self.benchmark: list[dict] = []
+        self.benchmark: list[dict] = []  # of several benchmarks, each with the name of its own
 
     def add(self, name: str, problems: list[dict]) -> None:
         """Adds an evaluation set."""
@@ -147,7 +140,7 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
         problems = reader.read_problems("decontaminate", name, "benchmarks", 0)
         evaluation.add(name, problems)
         for row in problems:
-            reader.dropped.add("decontaminate", NOT_SCORED, reader.places[row["problem_id"]])
+            reader.leave_out("decontaminate", NOT_SCORED, row, name)
     return evaluation
 
 
@@ -171,7 +164,7 @@ def _draw(
         reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
     drawn = sorted(firsts, key=lambda group: hash_place(seed, "problem", group))[:own]
     evaluation.predictors = [firsts[group] for group in drawn]
-    predicts, spare = {row["problem_id"] for row in evaluation.predictors}, []
+    predicts = {row["problem_id"] for row in evaluation.predictors}
     shared = evaluation.find_shared(evaluation.predictors, list(every.values()))
     for name, benchmark in benchmarks.items():
         left = []
@@ -179,20 +172,18 @@ def _draw(
             if row["problem_id"] not in shared:
                 left.append(row | ({"benchmark": benchmark} if len(sets) > 1 else {}))
             elif row["problem_id"] not in predicts:
-                reader.dropped.add("benchmark", "nearly a problem that predicts", reader.places[row["problem_id"]])
+                reader.leave_out("benchmark", "nearly a problem that predicts", row, name)
             elif row is not every[row["problem_id"]]:
-                reader.dropped.add("benchmark", "also a problem that predicts", reader.places[row["problem_id"]])
+                reader.leave_out("benchmark", "also a problem that predicts", row, name)
+            else:
+                reader.kept[name, "predictors"] += 1
         usable, needed = (own + len(left), wanted) if len(sets) == 1 else (len(left), 1)
         if settings.benchmark_problems:
             reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
         evaluation.benchmark += left[: settings.benchmark_problems]
-        spare += left[settings.benchmark_problems :]
-    for row in spare:
-        reader.dropped.add(
-            "evaluation",
-            f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems",
-            reader.places[row["problem_id"]],
-        )
+        reader.kept[name, "benchmark"] += len(left[: settings.benchmark_problems])
+        for row in left[settings.benchmark_problems :]:
+            reader.leave_out("evaluation", UNUSED, row, name)
 
 
 def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
@@ -204,10 +195,10 @@ def _read_predictors(reader: SourceReader, evaluation: EvaluationSets) -> None:
     shared = evaluation.find_shared(evaluation.benchmark, problems)
     for row in problems:
         if row["problem_id"] in shared:
-            reader.dropped.add("predictors", NEAR, reader.places[row["problem_id"]])
+            reader.leave_out("predictors", NEAR, row, settings.predictor_data)
     kept = order_by_hash((row for row in problems if row["problem_id"] not in shared), settings.seed, "predictors")
     wanted = settings.predictor_problems if settings.benchmark_problems else 1
     reader.require(len(kept), wanted, "predictor", "predictors", "curate_predictor_problems")
     for row in kept[settings.predictor_problems :]:
-        reader.dropped.add("predictors", f"{NOT_DRAWN} curate_predictor_problems", reader.places[row["problem_id"]])
+        reader.leave_out("predictors", f"{NOT_DRAWN} curate_predictor_problems", row, settings.predictor_data)
     evaluation.predictors = kept[: settings.predictor_problems]

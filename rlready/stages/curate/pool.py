@@ -82,16 +82,9 @@ class Spool:
 def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tuple[int, ...]:
     """Returns what splits need to know of a row, in the order of NUMBERS.
 
-    Args:
-        seed: Of the split.
-        drawing: Name of the order in which problems and examples are drawn.
-        writing: Name of the order in which rows are written.
-        row: A problem.
-        tokens: Of its solution, if they were counted.
-
-    Returns:
-        The problem; its places in both orders; a hash that distinguishes rows that differ in spacing or case only; characters
-        of the solution, or else of the question; tokens; whether the reference answer is a plain number, surely readable.
+    These are the problem; its places in the orders of drawing and of writing; a hash that distinguishes rows that differ in
+    spacing or case only; characters of the solution, or else of the question; tokens of the solution, if they were counted;
+    whether the reference answer is a plain number, surely readable.
     """
     solution = row.get("solution", "")
     drawn = key = int(hash_place(seed, drawing, row["problem_id"], solution)[:16], 16)
@@ -105,26 +98,17 @@ def measure(seed: int, drawing: str, writing: str, row: dict, tokens: int) -> tu
 
 
 class RowPool:
-    """The usable rows of a training source.
-
-    Attributes:
-        use: sft or rl.
-        first: Number of its first row in the signatures of all questions.
-        examples: Signatures of questions with their solutions.
-        left: Whether each row has been left out.
-        shown: (set, reason, row) of some rows that were left out, whose places have to be looked up.
-        pairs: Some near-duplicates, each with the row that is kept instead.
-    """
+    """The usable rows of a training source, `sft` or `rl`."""
 
     def __init__(self, folder: Path, use: str, dropped: Dropped, questions: Signatures):
         folder.mkdir(parents=True)
         self.use, self.dropped = use, dropped
         self.spool = Spool(folder)
-        self.questions, self.first = questions, len(questions)
-        self.examples = Signatures(folder / "examples")
+        self.questions, self.first = questions, len(questions)  # signatures of all questions, and the number of its first
+        self.examples = Signatures(folder / "examples")  # of questions with their solutions
         self.left = np.zeros(0, bool)
-        self.shown: list[tuple[str, str, int]] = []
-        self.pairs: list[tuple[int, int]] = []
+        self.shown: list[tuple[str, str, int]] = []  # (set, reason, row) of some left-out rows, whose places `read` looks up
+        self.pairs: list[tuple[int, int]] = []  # some near-duplicates, each with the row that is kept instead
         self.columns = {name: array("Q") for name in NUMBERS}
 
     def __len__(self) -> int:
@@ -141,11 +125,7 @@ class RowPool:
         return np.frombuffer(self.columns[name], np.uint64)
 
     def remove_duplicates(self, threshold: float) -> None:
-        """Leaves out duplicates and near-duplicates; which one is kept does not depend on their order.
-
-        Args:
-            threshold: Minimum similarity of near-duplicates, SFT examples with their solutions; 0 keeps them.
-        """
+        """Leaves out duplicates and, above a threshold of 0, near-duplicates; the order of rows does not decide which."""
         order = np.lexsort((self.get("versions"), self.get("places")))
         places = self.get("places")[order]
         self.leave_out(order[1:][places[1:] == places[:-1]], "duplicate")

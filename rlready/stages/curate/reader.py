@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Set, Sized
 
 from rlready.config import Curate
-from rlready.data.problems import read_problem
+from rlready.data.problems import read_problems
 from rlready.data.registry import BUILTIN, Source, find_source, get_mirror, list_sources
 from rlready.data.sources import Chunk, check_rows, examine, read_chunks
 from rlready.errors import InputError
@@ -13,21 +13,17 @@ from rlready.stages.curate.card import Dropped
 
 
 class SourceReader:
-    """Reads the sources of a run.
-
-    Attributes:
-        uses: (name of the source, registry) by use, as in `list_sources`.
-        places: Places of the problems of evaluation sets, by their id.
-        described: Entries of the card, by key of the source.
-        read: Rows read, by use.
-    """
+    """Reads the sources of a run."""
 
     def __init__(self, settings: Curate, revisions: dict[str, str], dropped: Dropped):
         self.settings, self.revisions, self.dropped = settings, revisions, dropped
         self.uses = list_sources(settings)
-        self.places: dict[str, str] = {}
-        self.described: dict[str, dict] = {}
-        self.read: Counter = Counter()
+        self.places: dict[str, str] = {}  # of the problems of evaluation sets, by their id
+        self.described: dict[str, dict] = {}  # entries of the card, by key of the source
+        self.read: Counter = Counter()  # rows by use
+        self.evaluated: Counter = Counter()  # rows read of evaluation sets, by source
+        self.kept: Counter = Counter()  # of evaluation sets, rows by (source, set)
+        self.left: Counter = Counter()  # of evaluation sets, rows that are left out, by source
 
     def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
         """Returns a source and its raw rows; arguments as in `read_problems`.
@@ -49,6 +45,8 @@ class SourceReader:
             for chunk in read_chunks(source, split, settings.seed, revision):
                 rows += len(chunk)
                 self.read[use] += len(chunk)
+                if use == "evaluation":
+                    self.evaluated[name] += len(chunk)
                 yield chunk
             check_rows(source, rows)
             described["rows"] = rows
@@ -71,19 +69,17 @@ class SourceReader:
         rows: list[dict] = []
         seen: set[str] = set()
         source, chunks = self.open(use, name, registry)
-        for place, raw in itertools.chain.from_iterable(chunk.read() for chunk in chunks):
-            noted: list[str] = []
-            try:
-                row = read_problem(raw, False, source, noted.append)
-            except InputError as error:
-                self.dropped.add(use, str(error), place)
+        raw = itertools.chain.from_iterable(chunk.read() for chunk in chunks)
+        for place, row, noted in read_problems(raw, False, source):
+            if row is None:
+                self.leave_out(use, noted[0], place, name)
                 continue
             for what in noted:
                 self.dropped.parts.add(use, what, place)
             if row["problem_id"] in seen:
-                self.dropped.add(use, "duplicate", place)
+                self.leave_out(use, "duplicate", place, name)
             elif row["problem_id"] in taken:
-                self.dropped.add(use, "also an evaluation problem", place)
+                self.leave_out(use, "also an evaluation problem", place, name)
             else:
                 seen.add(row["problem_id"])
                 self.places[row["problem_id"]] = place
@@ -92,6 +88,26 @@ class SourceReader:
                 break
         self.require_some(rows, use, name)
         return rows
+
+    def leave_out(self, use: str, reason: str, row: str | dict, name: str) -> None:
+        """Counts a row of an evaluation set, by its place or its problem, as left out of a set."""
+        self.dropped.add(use, reason, row if isinstance(row, str) else self.places[row["problem_id"]])
+        if use in ("evaluation", "benchmark"):
+            self.left[name] += 1
+
+    def balance(self) -> list[dict]:
+        """Returns for each evaluation set, if there are several, the rows read, those in sets, and those left out.
+
+        Raises:
+            RuntimeError: If a row is in no set and not counted, or counted twice.
+        """
+        balance = []
+        for name, rows in self.evaluated.items():
+            sets = {kept: count for (source, kept), count in self.kept.items() if source == name}
+            if rows != sum(sets.values()) + self.left[name]:
+                raise RuntimeError(f"curate read {rows} rows of {name}, but {sets} are in sets and {self.left[name]} left out")
+            balance.append({"use": f"evaluation, {name}", "read": rows, "sets": sets, "left_out": self.left[name]})
+        return balance if len(balance) > 1 else []
 
     def require_some(self, rows: Sized, use: str, name: str) -> None:
         """Raises InputError with the reasons if a source has no usable row."""

@@ -37,23 +37,14 @@ UNVERIFIED = "the verifier cannot tell whether the trace ends in the answer"
 
 @dataclass
 class Refined:
-    """What became of a chunk.
+    """What became of a chunk."""
 
-    Attributes:
-        rows: Texts of the rows that are kept, columns NAMES, and what `measure` returned of them, rows as in NUMBERS.
-        questions: What `sign` returned of the questions, if near-duplicates are left out.
-        examples: The same of questions with their solutions.
-        parts: (what, place) of changes to rows that are kept.
-        dropped: (reason, place) of rows that are malformed or unwanted.
-        matches: (place, question, match, whether it is exact) of rows that are evaluation problems.
-    """
-
-    rows: tuple[pa.RecordBatch, np.ndarray] | None = None
-    questions: tuple[bytes, bytes, bytes] | None = None
-    examples: tuple[bytes, bytes, bytes] | None = None
-    parts: list[tuple[str, str]] = field(default_factory=list)
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-    matches: list[tuple[str, str, Match, bool]] = field(default_factory=list)
+    rows: tuple[pa.RecordBatch, np.ndarray] | None = None  # texts, columns NAMES, and numbers, rows NUMBERS, of kept rows
+    questions: tuple[bytes, bytes, bytes] | None = None  # what `sign` returned, if near-duplicates are left out
+    examples: tuple[bytes, bytes, bytes] | None = None  # the same of questions with their solutions
+    parts: list[tuple[str, str]] = field(default_factory=list)  # (change to a row that is kept, place)
+    dropped: list[tuple[str, str]] = field(default_factory=list)  # (reason, place)
+    matches: list[tuple[str, str, Match, bool]] = field(default_factory=list)  # (place, question, match, whether it is exact)
 
 
 @dataclass(frozen=True)

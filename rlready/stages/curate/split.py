@@ -21,17 +21,11 @@ SPARE, FEWEST = 1.25, 64
 
 @dataclass(frozen=True)
 class Split:
-    """What becomes of the rows of the SFT source; arrays over its rows.
+    """What becomes of the rows of the SFT source; arrays over its rows."""
 
-    Attributes:
-        heldout: Whether it is held out.
-        prompts: Whether it is an RL prompt.
-        ranks: Its rank in each subset, -1 where it is not an SFT example.
-    """
-
-    heldout: np.ndarray
-    prompts: np.ndarray
-    ranks: dict[str, np.ndarray]
+    heldout: np.ndarray  # whether it is held out
+    prompts: np.ndarray  # whether it is an RL prompt
+    ranks: dict[str, np.ndarray]  # by subset; -1 if it is not an SFT example
 
 
 def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
@@ -123,8 +117,8 @@ def draw_judged(
     a millisecond and a pool may hold millions; plain numbers are known already.
 
     Args:
-        pool: Source of the rows; counts what is left out of set rl.
-        rows: In the order of drawing.
+        pool: Source of the rows, which are in the order of drawing.
+        rows: Their numbers.
         wanted: How many.
         rates: The base model's pass rates.
         find_shared: Returns which rows resemble a problem of another set.

@@ -66,6 +66,7 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.formats[form] = find_origin(form)
         if use == "sft":
             seen.changed.update(noted)
+        seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
         if few:
             seen.complete.add(use)
         if use not in (("sft",) if curate.rl_data else ()) and use[0] != "decontaminate":

@@ -106,9 +106,9 @@ class Text:
 class Contamination:
     """Evaluation problems, to compare training problems with.
 
-    Attributes:
-        ngram: Words of an n-gram; 0 leaves only exact matches.
-        overlap: Minimum share of an evaluation problem's n-grams that makes a match.
+    Args:
+        ngram: Words of an n-gram; 0: only exact matches.
+        overlap: Minimum share of an evaluation problem's n-grams in a match.
     """
 
     def __init__(self, ngram: int, overlap: float):

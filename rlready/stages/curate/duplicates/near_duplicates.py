@@ -30,15 +30,9 @@ KEY_BITS = 20
 
 
 def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[bytes, bytes, bytes]:
-    """Returns signatures and digests of what near-duplicates must have in common, as `Signatures` keeps them.
+    """Returns MinHash signatures of texts, and digests of what near-duplicates have in common, as `Signatures` keeps them.
 
-    Args:
-        texts: What to sign.
-        words: The words of each.
-        answers: The answer to each problem.
-
-    Returns:
-        (MinHash signatures, one row of 16-bit hashes a text; digests, 64 bits a text, of digits and signs; and of answers).
+    These are one row of 16-bit hashes per text, and 64 bits per text for its digits and signs, and for its answer.
     """
     from rensa import RMinHash
 
@@ -50,7 +44,7 @@ def sign(texts: list[str], words: list[list[str]], answers: list[str]) -> tuple[
         minhash = RMinHash(HASHES, 0)
         minhash.update(some)
         row[:] = minhash.digest()
-    # The lower half of a hash tells as well as the whole: two that differ agree in it once in 65,536 times.
+    # The lower half of a hash is enough: two that differ agree in it once in 65,536 times.
     signatures = hashes.astype(np.uint16).tobytes()
     told = (SPACE.sub("", unify_characters(answer)) for answer in answers)
     return signatures, _digest(map(list_symbols, texts, words)), _digest(told)
@@ -175,15 +169,7 @@ class _Comparison:
     def _join_near(
         self, rows: np.ndarray, places: np.ndarray, key: np.ndarray, groups: np.ndarray, members: dict[int, list[int]]
     ) -> None:
-        """Joins the groups of near rows that meet in a band.
-
-        Args:
-            rows: Numbers of texts.
-            places: Places in `rows`, sorted by bucket.
-            key: Bucket of each of them.
-            groups: Group of each place in `rows`; changed.
-            members: Places of each group that has several; changed.
-        """
+        """Joins the groups of near rows that meet in a band: places in `rows`, sorted by bucket, and the key of each."""
         starts = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]])
         bucket = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(key)]))
         one = np.arange(len(key))
