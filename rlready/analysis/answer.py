@@ -70,13 +70,7 @@ def read_ranked(row: Row, k: int | None, by: str | None) -> Figure:
 
 
 def find_first_before_rl(rows: list[Row], k: int | None, by: str | None) -> First | None:
-    """Returns the candidate at the first place; None if none has a place.
-
-    Args:
-        rows: The candidates.
-        k: Of Pass@k.
-        by: What the gate ranks by.
-    """
+    """Returns the candidate at the first place; None if none has a place."""
     ordered = [row for row, _ in sort_by_place(rows)]
     if not ordered:
         return None

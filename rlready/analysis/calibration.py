@@ -113,10 +113,6 @@ class FrontierPoint:
 def set_up(sweep: SweepResult, name: str) -> CalibrationRun:
     """Returns a run with its candidates as the gate of its recipe would judge them.
 
-    Args:
-        sweep: Its outcomes.
-        name: Its name in messages.
-
     Raises:
         InputError: If RL did not run for all of its candidates, or their costs or the gate's numbers are missing.
     """
@@ -225,8 +221,6 @@ def judge(rule: Rule, bench: CalibrationRun, drawn: np.ndarray | None = None) ->
     """Returns how often each candidate gets RL by a rule, as the gate decides with its recipe: draws x candidates.
 
     Args:
-        rule: The rule.
-        bench: The run.
         drawn: How often each candidate is in a draw, draws x candidates; by default there is one draw, the run itself.
     """
     passed = _pass(bench, np.array([rule.lead]), np.array([min(rule.rise, MOST_RISE)]))

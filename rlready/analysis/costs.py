@@ -104,7 +104,6 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     predictors' kind of device.
 
     Args:
-        rows: The candidates.
         base: The base model; its predictors are part of the gate's cost.
 
     Returns:

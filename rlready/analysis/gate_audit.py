@@ -44,9 +44,6 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     it limits estimate and interval to what is still possible. If every rejected candidate has a result, all count alike and
     nothing is estimated.
 
-    Args:
-        rows: The candidates.
-
     Returns:
         The audit, or a sentence that says why there is none.
     """

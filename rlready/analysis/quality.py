@@ -101,7 +101,6 @@ def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice |
     """Chooses a setting by a predictor and measures its regret; None if fewer than two settings can be chosen from.
 
     Args:
-        rows: The candidates.
         predictor: What to choose by; the most wins, and of settings that tie one is drawn, in expectation.
         noise: From `measure_noise`.
     """

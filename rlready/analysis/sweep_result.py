@@ -66,10 +66,6 @@ def write_sweep(sweep: SweepResult, path: Path) -> None:
 def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) -> SweepResult:
     """Returns the sweep with external results of RL, which replace earlier ones.
 
-    Args:
-        sweep: The run.
-        results: By candidate.
-
     Raises:
         InputError: If a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
     """

@@ -20,7 +20,6 @@ def decide(
     """Decides which candidates go on to RL: thresholds first, then the budget, then the audit.
 
     Args:
-        outcomes: The measured candidates.
         base: The base model, measured the same way; None if candidates are not compared with one.
         settings: Mode, thresholds, budget and audit.
         trains: Whether RL follows; if not, the run ends with the verdicts.
@@ -78,7 +77,6 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
 
     Args:
         verdicts: After the thresholds.
-        outcomes: By candidate id.
         settings: Budget and what to rank by.
     """
     label = RANKED[settings.rank_by].format(k=settings.k)

@@ -58,10 +58,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     only that all problems scored alike.
 
     Args:
-        one: A candidate.
-        other: Another.
         by: `pass_at_k`, `pass_at_1` or LOSS (less is ahead) before RL; SCORE or GREEDY after it.
-        k: Of Pass@k.
         level: Coverage; for m comparisons that must hold jointly, 1 - (1 - LEVEL) / m.
     """
     mine, theirs = (read_figure(outcome, by, k) for outcome in (one, other))

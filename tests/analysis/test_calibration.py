@@ -166,7 +166,7 @@ def test_fewer_than_eight_settings_and_runs_without_an_audit_are_refused(tmp_pat
     assert rlready(monkeypatch, "calibrate", write(few, tmp_path / "few.json")) == 2
     assert "thresholds need at least 8" in capsys.readouterr().err
     assert rlready(monkeypatch, "calibrate", "nowhere", "--work", str(tmp_path)) == 2
-    assert "nowhere: no file, no finished run in" in capsys.readouterr().err
+    assert "nowhere: neither a file, nor a finished run in" in capsys.readouterr().err
     assert rlready(monkeypatch, "calibrate", "--regret", "0.3") == 2
 
 
@@ -181,7 +181,7 @@ def test_the_command_prints_the_frontier_its_doubts_and_lines_that_a_recipe_take
     path = write(make_sweep(np.random.default_rng(4), 12), tmp_path / "outcomes.json")
     assert rlready(monkeypatch, "calibrate", path) == 0
     said = capsys.readouterr().out
-    assert "12 settings of 1 run;" in said and "of the cost of RL for all, predictors included" in said
+    assert "Learned from 12 settings of 1 run." in said and "of the cost of RL for all, predictors included" in said
     (tmp_path / "mine.yaml").write_text(said[said.index("parameters:") :])
     parameters = load_recipe(str(tmp_path / "mine.yaml"), [])
     assert parameters["gate_min_pass_at_k"] == 0 and parameters["gate_min_pass_at_k_over_base"] < 1
@@ -197,6 +197,6 @@ def test_a_run_in_mlflow_is_found_by_its_id(tmp_path, mlflow_client, monkeypatch
     told = {"figures": {"gate/regret": 0.1}, "tags": {"gate.saving": "said"}}
     finish_run(run_id, {}, {"outcomes.json": tmp_path / "there.json"}, **told)
     assert rlready(monkeypatch, "calibrate", run_id, "--work", str(tmp_path)) == 0
-    assert "10 settings of 1 run;" in capsys.readouterr().out
+    assert "Learned from 10 settings of 1 run." in capsys.readouterr().out
     (run,) = mlflow_client.search_runs(["1"], "tags.`rlready.role` = 'pipeline'")
     assert run.data.metrics["gate/regret"] == 0.1 and run.data.tags["gate.saving"] == "said"

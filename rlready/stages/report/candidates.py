@@ -57,15 +57,7 @@ def describe_settings(settings: list[Setting], k: int | None) -> Section:
 
 
 def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int, trains: bool = True) -> Section:
-    """Returns the section with one row a candidate and the base model last; columns that say nothing are left out.
-
-    Args:
-        rows: The candidates.
-        base: The base model.
-        k: The gate's k.
-        most_rows: A longer table is folded.
-        trains: Whether RL was requested.
-    """
+    """Returns the section with one row a candidate and the base model last; columns that say nothing are left out."""
     columns: dict[str, Callable[[Row], str]] = {
         "Verdict": show_verdict,
         "Post-RL Pass@1": _show_result,

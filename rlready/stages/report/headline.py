@@ -3,21 +3,8 @@
 import statistics
 from collections import Counter
 
-from rlready.analysis.answer import (
-    First,
-    Lost,
-    Sharpening,
-    find_best,
-    find_best_setting,
-    find_favorite,
-    find_first_before_rl,
-    find_greedy_leader,
-    find_lost_answers,
-    label_ranked,
-    measure_sharpening,
-    read_ranked,
-    sort_by_place,
-)
+from rlready.analysis import answer
+from rlready.analysis.answer import First, Lost, Sharpening
 from rlready.analysis.comparison import Row, Setting, group_settings, list_scores
 from rlready.analysis.format import (
     count,
@@ -52,26 +39,23 @@ def describe_result(
     """Returns the result in sentences without markup, the most important one first.
 
     Args:
-        rows: The candidates, ordered.
-        base: The base model.
         max_tokens: Longest completion in tokens; None if unknown.
         trains: Whether RL was requested; if not, the ranking of the candidates is the result.
-        by: What they are ranked by.
     """
     settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
     if noise.repeated:
         counted = f"{len(settings)} settings, {counted}"
-    lost = [(one.all, _describe_lost(one, max_tokens)) for one in find_lost_answers(rows)]
+    lost = [(one.all, _describe_lost(one, max_tokens)) for one in answer.find_lost_answers(rows)]
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
-    answer, *more = (not trains and _describe_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
+    first, *more = (not trains and _describe_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
     plateau, saving = look_for_plateau(rows), weigh_gate(rows, base) if trains else None
     if plateau.rising:
-        answer = f"{plateau.said} {answer}"
+        first = f"{plateau.said} {first}"
     elif plateau.said:
         more = [plateau.said, *more]
     gate = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows)]
     everywhere, somewhere = ([said for everyone, said in lost if everyone == wanted] for wanted in (True, False))
-    return [*everywhere, answer, counted, *gate, *somewhere, *more, *_describe_base(rows, base)]
+    return [*everywhere, first, counted, *gate, *somewhere, *more, *_describe_base(rows, base)]
 
 
 def describe_stopped(rows: list[Row]) -> list[str]:
@@ -97,7 +81,7 @@ def describe_external(rows: list[Row]) -> list[str]:
 
 
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
-    first = find_best(rows)
+    first = answer.find_best(rows)
     if first is None:
         return _explain_no_result(rows)
     best = list_scores(rows)[0][0]
@@ -129,11 +113,11 @@ def describe_first(first: First, clearly: str, highest: str) -> str:
 
 
 def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]:
-    first = find_first_before_rl(rows, k, by)
+    first = answer.find_first_before_rl(rows, k, by)
     if first is None:
         return []
-    (best, _), *others = sort_by_place(rows)
-    label, figure = label_ranked(k, by), show_estimate(*read_ranked(best, k, by)[:2])
+    (best, _), *others = answer.sort_by_place(rows)
+    label, figure = answer.label_ranked(k, by), show_estimate(*answer.read_ranked(best, k, by)[:2])
     if (greedy := best.predictors.greedy_pass_at_1) is not None:
         figure += f" (greedy Pass@1 {greedy:.3f})"
     comes = f"comes first by {label}, with {figure}"
@@ -213,7 +197,7 @@ def _describe_lost(lost: Lost, max_tokens: int | None) -> str:
 
 
 def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
-    best, first = find_best_setting(settings, noise)
+    best, first = answer.find_best_setting(settings, noise)
     score, greedy = f"{statistics.fmean(best.scores):.3f}", best.average(lambda row: row.greedy_score)
     if len(best.scores) > 1:
         score += f" ± {statistics.stdev(best.scores):.3f} (standard deviation over {len(best.scores)} seeds)"
@@ -230,7 +214,7 @@ def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoi
 
 
 def _describe_greedy(rows: list[Row]) -> list[str]:
-    if (found := find_greedy_leader(rows)) is None:
+    if (found := answer.find_greedy_leader(rows)) is None:
         return []
     ahead, lead = found
     sure = ", beyond chance" if lead.sure else "" if lead.low is None else ", which may be chance"
@@ -240,7 +224,7 @@ def _describe_greedy(rows: list[Row]) -> list[str]:
 def _describe_sharpening(name: str, best: list[Row], base: Row) -> list[str]:
     if base.score is None:
         return []
-    found = measure_sharpening(best, base)
+    found = answer.measure_sharpening(best, base)
     if found is None:
         return [f"How much of the gain of {name} is sharpening is unknown: greedy Pass@1 was not measured before and after."]
     said = f"Over the base model, {name} gained {found.gain:+z.3f} in sampled and {found.greedy:+z.3f} in greedy Pass@1"
@@ -259,7 +243,7 @@ def _describe_share(found: Sharpening) -> str:
 
 def _describe_favorite(rows: list[Row]) -> list[str]:
     """Returns whether the highest Pass@1 after SFT predicted the best result of RL."""
-    found = find_favorite(rows)
+    found = answer.find_favorite(rows)
     if found is None and list_scores(rows)[0][0].sft_pass_at_1 is None:
         return [UNMEASURED]
     if found is None:

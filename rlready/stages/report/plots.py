@@ -39,10 +39,7 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
 
     Args:
         rows: The candidates, in the order of their colours.
-        base: The base model.
-        k: The gate's k.
         least: The gate's threshold for Pass@k; None or 0 if there is none.
-        trains: Whether RL was requested.
     """
     import matplotlib
 

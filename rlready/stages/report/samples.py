@@ -28,14 +28,7 @@ NOTES = [
 
 
 def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) -> list[Section]:
-    """Returns the section on the samples, or none if nothing was measured.
-
-    Args:
-        rows: The candidates.
-        base: The base model.
-        k: The gate's k.
-        most_rows: A longer table is folded.
-    """
+    """Returns the section on the samples, or none if nothing was measured."""
     measured = [row.predictors for row in (*rows, base)]
     if all(record.by_products == SampleStatistics() and not record.loss_by_length for record in measured):
         return []
@@ -84,13 +77,7 @@ def _show_false_positives(row: Row) -> str:
 
 
 def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:
-    """Returns the section with a few completions of every candidate, or none if no samples were kept.
-
-    Args:
-        rows: The candidates.
-        base: The base model.
-        most_rows: Of more candidates they are folded together.
-    """
+    """Returns the section with a few completions of every candidate, or none if no samples were kept."""
     named = [*((row.name, row) for row in rows), ("base model", base)]
     kept = [
         (f"{name}, {stage}", record.kept)
