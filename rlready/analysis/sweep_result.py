@@ -1,8 +1,10 @@
 """The outcomes of a sweep, put together from its stages' records and checked against the gate's verdicts."""
 
 import dataclasses
+import datetime
 import json
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from rlready.errors import InputError
@@ -32,6 +34,11 @@ class SweepResult:
     def shows_rl(self) -> bool:
         """Whether there may be results of RL: it was requested, or there are external results."""
         return self.trains or any(outcome.elsewhere for outcome in self.outcomes)
+
+
+def describe_origin(run: str, command: str) -> dict[str, str]:
+    """Returns `SweepResult.origin` of a run that ends today; only what started it knows its command."""
+    return {"run": run, "date": f"{datetime.date.today()}", "version": metadata.version("rlready"), "command": command}
 
 
 def read_sweep(path: str | Path) -> SweepResult:

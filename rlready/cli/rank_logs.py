@@ -1,8 +1,11 @@
 """rlready rank of logs: candidates that another tool has sampled; nothing is sampled here, and no torch is needed."""
 
 import argparse
+import dataclasses
 import datetime
 import os
+import shlex
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +49,7 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If a log cannot be read or the logs may not be compared; it names file and row.
     """
-    from rlready.analysis.sweep_result import write_sweep
+    from rlready.analysis.sweep_result import describe_origin, write_sweep
     from rlready.measured.comparable import list_unknown
     from rlready.measured.sweep import rank
     from rlready.records.serialization import write_atomically
@@ -60,6 +63,7 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     sweep = rank(logs, base, losses, choose_parameters(arguments))
     folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, mode=0o700)
+    sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
     for name, log in every.items():
         shown = [f"{log.tool}, {len(log.problems)} problems x {log.samples} samples", *log.notes]
         print_result(name, "; ".join(shown))

@@ -55,13 +55,17 @@ def rank(
     outcomes = [_make_outcome(name, log, found.get(name), measurement) for name, log in aligned.items()]
     verdicts = rank_verdicts(decide(outcomes, reference, settings, trains=False), outcomes, settings)
     judged = [dataclasses.replace(o, verdict=v) for o, v in zip(outcomes, verdicts, strict=True)]
-    return SweepResult(judged, reference, complete_parameters(given))
+    # The defaults of a run's own data say nothing of what was logged.
+    unused = dict.fromkeys(("curate_sft_data", "curate_rl_data", "curate_evaluation_data"), "")
+    return SweepResult(judged, reference, complete_parameters(given) | unused)
 
 
 def _make_outcome(name: str, log: MeasuredLog, loss: MeasuredLoss | None, measurement: str, is_base: bool = False) -> Outcome:
     place = None if is_base else BaseModel(log.path, "", log.digest)
     candidate = Candidate(name, 0, "", 0, 0.0, 0, checkpoint=place, trained_on_sft_data=loss is not None)
-    return Outcome(candidate, predictors=_record(log, loss), links={"log": log.path, "tool": log.tool}, measurement=measurement)
+    problems = {"rows": len(log.problems), "digest": measurement, "source": log.tool}
+    links = {"log": log.path, "tool": log.tool, "data": {"problems": problems}}
+    return Outcome(candidate, predictors=_record(log, loss), links=links, measurement=measurement)
 
 
 def _record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:

@@ -1,16 +1,14 @@
 """The stage itself: reads its inputs, works, writes its outcome."""
 
 import dataclasses
-import datetime
 import json
 import os
-from importlib import metadata
 from pathlib import Path
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.saving import weigh_gate
-from rlready.analysis.sweep_result import add_results, check_ran, read_sweep, write_sweep
+from rlready.analysis.sweep_result import add_results, check_ran, describe_origin, read_sweep, write_sweep
 from rlready.errors import InputError
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
@@ -37,7 +35,7 @@ def run(
     check_ran(sweep.outcomes)
     given = json.loads(parameters)
     run_id = os.environ.get("RLREADY_RUN_ID", "")
-    sweep = dataclasses.replace(sweep, parameters=given, origin=_describe_origin(run_id))
+    sweep = dataclasses.replace(sweep, parameters=given, origin=describe_origin(run_id, os.environ.get("RLREADY_COMMAND", "")))
     write_sweep(sweep, Path(records))
     write_report(sweep, Path(html), Path(markdown))
     write_atomically(verdicts, write_verdicts(sweep))
@@ -61,9 +59,3 @@ def run(
     if lost:
         reasons = dict.fromkeys(f"{failure.stage} failed: {failure.reason}" for failure in failed)
         raise InputError("\n".join(["no candidate has a result:", *reasons]))
-
-
-def _describe_origin(run_id: str) -> dict[str, str]:
-    """Returns what `SweepResult.origin` holds; only what started the run knows its command."""
-    known = {"run": run_id, "date": f"{datetime.date.today()}", "version": metadata.version("rlready")}
-    return known | {"command": os.environ.get("RLREADY_COMMAND", "")}
