@@ -19,8 +19,7 @@ from rlready.stages.report.report import write_report
 from rlready.tracking.client import show_address
 from rlready.tracking.find import find_outcomes
 from rlready.tracking.log import log_outcome
-from rlready.tracking.origin import is_kfp
-from rlready.tracking.runs import replace_report
+from rlready.tracking.runs import finish_run, is_kfp
 from rlready.tracking.store import hold_lock
 
 EXAMPLE = """\
@@ -96,7 +95,7 @@ def _log(sweep: SweepResult, results: dict[str, ElsewhereRecord], folder: Path, 
     report = {name: folder / name for name in ("report.html", "report.md", RESULT)}
     saving = weigh_gate(*read_rows(sweep)[:2])
     known = (saving.list_figures(), saving.list_tags()) if saving else ()
-    tracked = replace_report(folder.name, report, *known)
+    tracked = finish_run(folder.name, {}, report, "", *known)
     if not tracked:
         print("MLflow did not take the results, so forecasts ignore them; rerun the command when MLflow is available")
     return tracked

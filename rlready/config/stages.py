@@ -152,6 +152,10 @@ class Gate:
         "no audit", least=0, most=1, form=True,
     )
     seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
+    register_models: bool = knob(
+        True, "Register the approved models in MLflow's model registry, and the best after RL with the alias rl-winner",
+        "finding them again",
+    )
     max_loss_rise: float = knob(
         1.25,
         "Maximum ratio of the final held-out loss to the lowest of the candidate's own trajectory, for random subsets; null"

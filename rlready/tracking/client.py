@@ -12,6 +12,7 @@ from rlready.errors import InputError
 from rlready.runtime import events
 from rlready.tracking import store
 
+LONGEST_TAG = 5000  # MLflow's limit
 LONGEST_CAUSE = 200  # characters of what a library says
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",

@@ -8,7 +8,7 @@ from typing import Any
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
 from rlready.tracking import view
-from rlready.tracking.client import attempt
+from rlready.tracking.client import LONGEST_TAG, attempt
 from rlready.tracking.lineage import list_datasets, log_models
 from rlready.tracking.metrics import (
     COMPARES_LOSS,
@@ -20,9 +20,7 @@ from rlready.tracking.metrics import (
     list_metrics,
     name_metric,
 )
-from rlready.tracking.runs import find_oldest, log_missing, make_run, open_child
-
-LONGEST_TAG = 5000  # MLflow's limit
+from rlready.tracking.runs import find_or_create, log_missing, open_child
 
 
 def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candidate") -> None:
@@ -76,7 +74,7 @@ def log_evaluation(name: str, description: dict, metrics: dict[str, float | None
         from mlflow.entities import Metric
 
         tags = {"rlready.evaluation": name, "rlready.role": "evaluation"}
-        run = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags)
+        run = find_or_create(client, experiment, tags, name)
         now, values = int(time.time() * 1000), {name_metric(k): v for k, v in metrics.items() if v is not None and is_number(v)}
         new = [Metric(key, value, now, 0) for key, value in values.items() if run.data.metrics.get(key) != value]
         parameters = {key: description[key] for key in ("model", "digest", "samples")} | description["sampling"]

@@ -1,29 +1,36 @@
-"""Runs in MLflow: of a pipeline, with one below it for each candidate; made, found again, and ended with the pipeline."""
+"""Runs in MLflow: a pipeline's, with one child run per candidate; opened, completed, and ended with the pipeline.
+
+KFP's own MLflow plugin (kubeflow/pipelines 2.17, backend/src/apiserver/plugins/mlflow) creates a run for each KFP run and,
+below it, one for each task and DAG, and gives a task the id of its own as MLFLOW_RUN_ID. Those runs are only read.
+"""
 
 import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlready.records.candidate import Candidate
 from rlready.tracking import view
 from rlready.tracking.client import attempt, search
-from rlready.tracking.origin import PARENT, describe_origin, is_kfp
 
+PARENT = "mlflow.parentRunId"
+KFP_RUN, KFP_PAGE = "kfp.pipeline_run_id", "kfp.pipeline_run_url"  # tags of the plugin's root run
+DEEPEST = 20  # levels of tasks in DAGs in DAGs
 LONGEST_PARAMETER = 6000  # MLflow's limit
-MOST_PARAMETERS, MOST_METRICS = 100, 1000  # MLflow takes so many at once
+MOST_PARAMETERS, MOST_METRICS = 100, 1000  # MLflow's limits per call
 ENDINGS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}  # KFP's states, and MLflow's
 
 
 def open_run(name: str, parameters: dict) -> None:
-    """Makes the pipeline's run in MLflow, or takes it up again, and has the shared view tell it from others. Never raises.
+    """Creates the pipeline's run in MLflow, or resumes it, and adapts the shared view to it. Never raises.
 
     Args:
-        name: That the user gave the run in KFP. On a laptop KFP makes up one, and the run is called like its folder.
-        parameters: Flat pipeline parameters; longer values than MLflow takes are cut and end in `…`.
+        name: The name that the user gave the run in KFP. On a laptop the run is named after its folder.
+        parameters: Flat pipeline parameters; values longer than MLflow allows are truncated and end in `…`.
     """
     run_id = os.environ.get("RLREADY_RUN_ID", "")
 
@@ -39,16 +46,12 @@ def open_run(name: str, parameters: dict) -> None:
 
 
 def start_stage(candidate: Candidate | None) -> None:
-    """Has the pipeline's run, and a candidate's, running again where a stage was stopped before. Never raises.
-
-    Args:
-        candidate: Whose stage; None of the base model.
-    """
+    """Sets the pipeline's run, and that of a candidate if there is one, to RUNNING again. Never raises."""
     _set_status(candidate, "RUNNING")
 
 
 def stop_stage(candidate: Candidate | None) -> None:
-    """Marks the pipeline's run, and a candidate's, as KILLED: the stage is being stopped. Never raises."""
+    """Sets the pipeline's run, and that of a candidate if there is one, to KILLED. Never raises."""
     _set_status(candidate, "KILLED")
 
 
@@ -56,15 +59,11 @@ def _set_status(candidate: Candidate | None, status: str) -> None:
     run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def set_(client: Any, experiment: str) -> None:
-        parent = open_parent(client, experiment, run_id)
+        change = client.update_run if status == "RUNNING" else client.set_terminated
         children = [open_child(client, experiment, run_id, candidate)] if candidate else []
-        for run in (parent, *children):
-            if run.info.status == status:
-                continue
-            if status == "RUNNING":
-                client.update_run(run.info.run_id, status)
-            else:
-                client.set_terminated(run.info.run_id, status)
+        for run in (open_parent(client, experiment, run_id), *children):
+            if run.info.status != status:
+                change(run.info.run_id, status)
 
     if run_id:
         attempt(set_)
@@ -73,104 +72,76 @@ def _set_status(candidate: Candidate | None, status: str) -> None:
 def finish_run(
     run_id: str,
     parameters: dict,
-    report: dict[str, Path],
+    report: dict[str, Path | str],
     status: str = "FINISHED",
     figures: dict[str, float] | None = None,
     tags: dict[str, str] | None = None,
-) -> None:
+) -> bool:
     """Completes the pipeline's run: its parameters, the report's files, and its state. Never raises.
 
     Args:
         run_id: Id of the pipeline run.
-        parameters: As `open_run` takes them.
-        report: Text files to upload, by the name that they get: KFP calls its files html and markdown.
-        status: FINISHED, or FAILED where no candidate has a result.
-        figures: Of the run as a whole, as metrics.
-        tags: What is said of it in words.
-    """
-
-    def finish(client: Any, experiment: str) -> None:
-        run = open_parent(client, experiment, run_id)
-        log_missing(client, run, parameters, tags, _list_metrics(figures))
-        _upload(client, run, report)
-        client.set_terminated(run.info.run_id, status)
-
-    if run_id:
-        attempt(finish)
-
-
-def replace_report(
-    run_id: str, report: dict[str, Path], figures: dict[str, float] | None = None, tags: dict[str, str] | None = None
-) -> bool:
-    """Uploads the files of a report that was written anew. Never raises.
-
-    Args:
-        run_id: Id of the pipeline run, which goes on or stays ended as it is.
-        report: As `finish_run` takes it; and so the others.
-        figures: Of the run as a whole.
-        tags: What is said of it.
+        parameters: As in `open_run`.
+        report: Text files to upload, or their texts, by the name of the artifact.
+        status: FINISHED, FAILED if no candidate has a result, or empty to leave the state as it is.
+        figures: Metrics of the run as a whole.
+        tags: Sentences about the run as a whole.
 
     Returns:
-        Whether it was done; False where tracking is off or lost.
+        Whether it was done; False if tracking is off or lost.
     """
 
-    def replace(client: Any, experiment: str) -> bool:
-        run = open_parent(client, experiment, run_id)
-        log_missing(client, run, {}, tags, _list_metrics(figures))
-        _upload(client, run, report)
+    def finish(client: Any, experiment: str) -> bool:
+        from mlflow.entities import Metric
+
+        run, now = open_parent(client, experiment, run_id), int(time.time() * 1000)
+        log_missing(client, run, parameters, tags, [Metric(key, value, now, 0) for key, value in (figures or {}).items()])
+        for name, text in report.items():
+            client.log_text(run.info.run_id, text.read_text() if isinstance(text, Path) else text, name)
+        view.share(client, experiment)
+        if status:
+            client.set_terminated(run.info.run_id, status)
         return True
 
-    return bool(attempt(replace))
-
-
-def _list_metrics(figures: dict[str, float] | None) -> list:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    return [Metric(key, value, now, 0) for key, value in (figures or {}).items()]
+    return bool(run_id and attempt(finish))
 
 
 def find_open_runs() -> set[str]:
-    """Returns the ids of the pipeline runs that MLflow takes for running, or a candidate of; none where tracking is lost."""
+    """Returns the ids of pipeline runs that are RUNNING in MLflow, or have a candidate that is; none if tracking is lost."""
 
     def find(client: Any, experiment: str) -> set[str]:
         return {run.data.tags["rlready.run_id"] for run in _list_open(client, experiment)}
 
-    # Asked before a run starts: there is none yet whose tracking could be lost.
+    # Called before a run starts, so there is no run yet whose tracking could be lost.
     return attempt(find, quiet=True) or set()
 
 
 def fail_run() -> None:
-    """Marks this pipeline's run as FAILED, and what of its candidates is left running as KILLED. Never raises."""
+    """Sets this pipeline's run to FAILED, and its candidates that are RUNNING to KILLED. Never raises."""
     if run_id := os.environ.get("RLREADY_RUN_ID"):
         close_dead_runs({run_id: "FAILED"})
 
 
 def close_dead_runs(states: dict[str, str]) -> bool:
-    """Ends in MLflow what was left running by pipeline runs that are over, with the runs of their candidates. Never raises.
+    """Ends in MLflow what pipeline runs that are over left RUNNING, with their candidates. Never raises.
 
     Args:
-        states: State of each pipeline run by its id, as KFP says it: SUCCEEDED, FAILED or CANCELED; others are not over.
+        states: KFP's state of each pipeline run by its id: SUCCEEDED, FAILED or CANCELED; runs in other states are not over.
 
     Returns:
-        Whether it was done; False where tracking is off or lost.
+        Whether it was done; False if tracking is off or lost.
     """
 
     def close(client: Any, experiment: str) -> bool:
         for run in list(_list_open(client, experiment)):
             status = ENDINGS.get(states.get(run.data.tags["rlready.run_id"], ""))
-            # Of a candidate without an end nobody knows more than that it was stopped when its pipeline failed.
-            candidates = status == "FAILED" and run.data.tags["rlready.role"] != "pipeline"
+            # All that is known of a candidate without an end is that it was stopped when its pipeline failed.
+            stopped = status == "FAILED" and run.data.tags["rlready.role"] != "pipeline"
             if status:
-                client.set_terminated(run.info.run_id, "KILLED" if candidates else status)
+                client.set_terminated(run.info.run_id, "KILLED" if stopped else status)
         return True
 
     return bool(attempt(close))
-
-
-def _upload(client: Any, run: Any, report: dict[str, Path]) -> None:
-    for name, path in report.items():
-        client.log_text(run.info.run_id, path.read_text(), name)
 
 
 def _list_open(client: Any, experiment: str) -> Any:
@@ -178,52 +149,49 @@ def _list_open(client: Any, experiment: str) -> Any:
 
 
 def open_parent(client: Any, experiment: str, run_id: str, name: str = "") -> Any:
-    """Returns the run of a pipeline, made if there is none."""
-    tags = {"rlready.run_id": run_id, "rlready.role": "pipeline"}
-    found = find_oldest(client, experiment, tags)
-    return found or make_run(client, experiment, name or run_id, tags, describe_origin(client, run_id, name or run_id))
+    """Returns the run of a pipeline, created if there is none."""
+    tags, name = {"rlready.run_id": run_id, "rlready.role": "pipeline"}, name or run_id
+    return find_or_create(client, experiment, tags, name, lambda: describe_origin(client, run_id, name))
 
 
 def open_child(client: Any, experiment: str, run_id: str, candidate: Candidate, role: str = "candidate") -> Any:
-    """Returns the run of a candidate or of the base model below its pipeline's, whose name and settings it carries."""
+    """Returns the run of a candidate or of the base model below its pipeline's, with the pipeline's name and parameters."""
     parent = open_parent(client, experiment, run_id)
     tags = {"rlready.run_id": run_id, "rlready.candidate_id": candidate.candidate_id, "rlready.role": role}
     name = candidate.candidate_id if role == "candidate" else "base model"
     above = {PARENT: parent.info.run_id, "run": parent.info.run_name}
-    child = find_oldest(client, experiment, tags) or make_run(client, experiment, name, tags, above)
+    child = find_or_create(client, experiment, tags, name, lambda: above)
     changed = above.items() - child.data.tags.items()
     log_missing(client, child, parent.data.params, dict(changed))
     return client.get_run(child.info.run_id) if changed else child
 
 
-def find_oldest(client: Any, experiment: str, tags: dict) -> Any:
-    """Returns the oldest run with these tags, or None; where two processes made one each, both settle on it."""
+def find_or_create(
+    client: Any, experiment: str, tags: dict[str, str], name: str, describe: Callable[[], dict[str, str]] = dict
+) -> Any:
+    """Returns the oldest run with these tags; if two processes created one each, both keep the oldest.
+
+    Args:
+        client: MLflow's.
+        experiment: Id of the experiment.
+        tags: Tags that identify the run.
+        name: Name of a new run.
+        describe: Returns more tags of a new run.
+    """
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    first, *others = sorted(
-        client.search_runs([experiment], query), key=lambda run: (run.info.start_time, run.info.run_id)
-    ) or [None]
+    found = client.search_runs([experiment], query)
+    if not found:
+        client.create_run(experiment, tags=tags | describe(), run_name=name)
+        found = client.search_runs([experiment], query)
+    first, *others = sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
     for other in others:
         with contextlib.suppress(Exception):  # the other process deleted it
             client.delete_run(other.info.run_id)
     return first
 
 
-def make_run(client: Any, experiment: str, name: str, tags: dict, more: dict | None = None) -> Any:
-    """Returns a new run, or the one that another process made meanwhile.
-
-    Args:
-        client: MLflow's.
-        experiment: Id of the experiment.
-        name: Of the run.
-        tags: That it is found by.
-        more: Other tags.
-    """
-    client.create_run(experiment, tags=tags | (more or {}), run_name=name)
-    return find_oldest(client, experiment, tags)
-
-
 def log_missing(client: Any, run: Any, parameters: dict, tags: dict | None = None, metrics: Sequence = ()) -> None:
-    """Logs tags, metrics, and those parameters that the run does not have."""
+    """Logs tags, metrics, and the parameters that the run does not have."""
     from mlflow.entities import Param, RunTag
 
     values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in parameters.items()}
@@ -236,3 +204,39 @@ def log_missing(client: Any, run: Any, parameters: dict, tags: dict | None = Non
         client.log_batch(run_id, params=missing[start : start + MOST_PARAMETERS])
     for start in range(0, len(metrics), MOST_METRICS):
         client.log_batch(run_id, metrics[start : start + MOST_METRICS])
+
+
+def is_kfp(run_id: str) -> bool:
+    """Returns True if this is an id that KFP gave a run, a UUID. On a laptop the id is the name of the run's folder."""
+    try:
+        return str(uuid.UUID(run_id)) == run_id
+    except ValueError:
+        return False
+
+
+def describe_origin(client: Any, run_id: str, name: str) -> dict[str, str]:
+    """Returns the tags that lead from a pipeline's run in MLflow to KFP's run with this name; none on a laptop."""
+    if not is_kfp(run_id):
+        return {}
+    root = _find_root(client, run_id)
+    server = os.environ.get("KF_PIPELINES_UI_ENDPOINT", "").rstrip("/")
+    page = (root and root.data.tags.get(KFP_PAGE)) or (f"{server}/#/runs/details/{run_id}" if server else "")
+    note = f"Run of Kubeflow Pipelines: [{name}]({page})" if page else f"Run of Kubeflow Pipelines: {name}, id {run_id}"
+    tags = {view.NOTE: note} | ({"rlready.kfp_page": page} if page else {})
+    return tags | ({PARENT: root.info.run_id} if root else {})
+
+
+def _find_root(client: Any, run_id: str) -> Any:
+    """Returns the run that KFP's plugin created for this KFP run: the one above MLFLOW_RUN_ID that names it."""
+    from mlflow.exceptions import MlflowException
+
+    above = os.environ.get("MLFLOW_RUN_ID")
+    for _ in range(DEEPEST):
+        try:
+            run = client.get_run(above) if above else None
+        except MlflowException:  # of another server, or deleted
+            return None
+        if run is None or run.data.tags.get(KFP_RUN) == run_id:
+            return run
+        above = run.data.tags.get(PARENT)
+    return None

@@ -1,28 +1,28 @@
 """The shared view of MLflow's runs page, which shows no metrics by default: /#/experiments/<id>/runs?viewStateShareKey=rlready
 
-One line a candidate, with the run that it belongs to and the settings in which the runs of the experiment differ, so that the
-same candidate in three runs is three lines that can be told apart.
+MLflow 3.17 has no public call for it: this module writes the experiment tag that the page's Share button writes. If a later
+MLflow ignores the tag, the page shows its default columns. The view has one line per candidate, with its run, its settings
+and the parameters in which the runs of the experiment differ.
 """
 
 import json
 from typing import Any
 
 from rlready.tracking.client import search
-from rlready.tracking.metrics import ELSEWHERE, RESULT
+from rlready.tracking.metrics import ELSEWHERE, RESULT, STOPPED
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run
 VIEW = "mlflow.sharedViewState.rlready"
-# MLflow's columns keep their place, and only this one is wide: it holds the run's name and the intervals (`describe`).
+# MLflow's columns keep their place, and only this one is wide: it holds the intervals and the run's name (`describe`).
 FIRST = "attributes.`Description`"
 FIGURES = ("sft/pass_at_1", "sft/generalization_loss", "rl/pass_at_1")
-SETTINGS = ("epochs", "subset", "learning_rate", "checkpoint", "seed")  # of a candidate
-TAGS = ("verdict", "verdict.reason", "failed.reason", "rl.stopped")
-MOST_DIFFERENCES = 8  # columns; more would not be looked at
+SETTINGS = ("epochs", "subset", "examples", "learning_rate", "checkpoint", "seed")  # of a candidate
+TAGS = ("verdict", "verdict.reason", "failed.reason", STOPPED)
 
 
 def share(client: Any, experiment: str) -> None:
-    """Stores the view with the experiment, as the pipeline runs that there are need it."""
-    runs = [run.data.params for run in search(client, experiment, "tags.`rlready.role` = 'pipeline'")]
+    """Stores the view with the experiment, with the columns that its runs need."""
+    runs = [run.data.params for run in search(client, experiment, "tags.`rlready.run_id` LIKE '%'")]
     order = {"orderByKey": "metrics.`rl/pass_at_1`", "orderByAsc": False}
     view = json.dumps({"searchFilter": "tags.`rlready.role` != 'pipeline'", "selectedColumns": list_columns(runs), **order})
     if client.get_experiment(experiment).tags.get(VIEW) != view:
@@ -30,37 +30,30 @@ def share(client: Any, experiment: str) -> None:
 
 
 def list_columns(runs: list[dict[str, str]]) -> list[str]:
-    """Returns the columns, as MLflow names them, for runs with these parameters."""
+    """Returns the columns, as MLflow names them, for runs and candidates with these parameters."""
     counts = sorted({f"sft/pass_at_{run['gate_k']}" for run in runs if "gate_k" in run} - {*FIGURES})
-    metrics, settings = (*FIGURES, *counts), (*SETTINGS, *list_differences(runs))
-    named = {"metrics": metrics, "params": settings, "tags": TAGS}
-    return [FIRST, *(f"{kind}.`{name}`" for kind, names in named.items() for name in names)]
+    names = dict.fromkeys(name for run in runs for name in run if not name.startswith("sweep_") and name != "candidate_id")
+    differing = [name for name in names if len({run[name] for run in runs if name in run}) > 1]
+    columns = {"metrics": (*FIGURES, *counts), "params": dict.fromkeys((*SETTINGS, *differing)), "tags": TAGS}
+    return [FIRST, *(f"{kind}.`{name}`" for kind, names in columns.items() for name in names)]
 
 
 def describe(run: Any) -> str:
-    """Returns what the first column says of a candidate's run: the pipeline's run, and its figures with their 95 % intervals.
-
-    The last figure comes first, because the column ends.
-    """
-    metrics, k = run.data.metrics, run.data.params.get("gate_k", "1")
+    """Returns the description of a candidate's run: its figures with 95% intervals, the last stage's first, then its run."""
+    metrics, tags, k = run.data.metrics, run.data.tags, run.data.params.get("gate_k", "1")
     names = {
-        "rl/pass_at_1": f"RL {ELSEWHERE}" if run.data.tags.get(RESULT) == ELSEWHERE else "RL",
+        "rl/pass_at_1": "RL (external)" if tags.get(RESULT) == ELSEWHERE else "RL",
         "base/pass_at_1": "no RL",
         f"sft/pass_at_{k}": f"Pass@{k}",
         "sft/sequential": f"Pass@{k}",
     }
-    parts = [f"{run.data.tags['failed']} failed"] if "failed" in run.data.tags else []
-    parts += ["RL without signal"] if "rl.stopped" in run.data.tags else []
+    parts = []
     for key, name in names.items():
         ends = [metrics.get(f"{key}_{end}") for end in ("low", "high")]
-        value = [f"{metrics[key]:.0%}"[:-1]] if key in metrics else []
-        interval = [] if None in ends else ["[{:.0f}, {:.0f}]".format(*(100 * end for end in ends))]
+        value = [f"{metrics[key]:.0%}"] if key in metrics else []
+        interval = [] if None in ends else ["[{:.0%}, {:.0%}]".format(*ends)]
         if value or interval:
-            parts.append(" ".join([name, *value, *interval, "%"]))
-    return ": ".join([run.data.tags["run"], ", ".join(parts)] if parts else [run.data.tags["run"]])
-
-
-def list_differences(runs: list[dict[str, str]]) -> list[str]:
-    """Returns the parameters in which runs differ; those of the sweep are its candidates' own."""
-    names = dict.fromkeys(name for run in runs for name in run if not name.startswith("sweep_"))
-    return [name for name in names if len({run[name] for run in runs if name in run}) > 1][:MOST_DIFFERENCES]
+            parts.append(" ".join([name, *value, *interval]))
+    parts += [f"{tags['failed']} failed"] if "failed" in tags else []
+    parts += ["RL without signal"] if STOPPED in tags else []
+    return f"{', '.join(parts)} ({tags['run']})" if parts else tags["run"]

@@ -109,7 +109,7 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     logged = {run.info.run_name: run.data for run in mlflow_client.search_runs(["1"])}
     assert logged["other"].metrics["rl/pass_at_1"] == 0.61 and logged["good"].metrics["rl/device_hours"] == 6.5
     assert logged["other"].tags["result"] == "elsewhere" and "result" not in logged["own"].tags
-    assert "RL elsewhere 61 %" in logged["other"].tags["mlflow.note.content"]
+    assert "RL (external) 61%" in logged["other"].tags["mlflow.note.content"]
     assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {
         "good": (0.7, 0.5, True),
         "other": (0.8, 0.61, True),

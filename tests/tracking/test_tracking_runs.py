@@ -194,14 +194,19 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
         [experiment.experiment_id], "tags.`rlready.role` = 'candidate'", order_by=["start_time ASC"]
     )
     assert [run.data.tags["mlflow.note.content"] for run in found] == [
-        "run-0: RL without signal, Pass@64 70 [60, 75] %",
-        "run-1: RL without signal, RL 50 [45, 55] %, Pass@16 50 [40, 60] %",
-        "run-2: RL without signal, RL 50 [45, 55] %, Pass@64 70 [60, 75] %",
+        "Pass@64 70% [60%, 75%], RL without signal (run-0)",
+        "RL 50% [45%, 55%], Pass@16 50% [40%, 60%], RL without signal (run-1)",
+        "RL 50% [45%, 55%], Pass@64 70% [60%, 75%], RL without signal (run-2)",
     ]
     shown = json.loads(experiment.tags[view.VIEW])["selectedColumns"]
     assert shown[0] == "attributes.`Description`"
     assert {"params.`gate_k`", "params.`rl_steps`", "metrics.`sft/pass_at_16`", "metrics.`sft/pass_at_64`"} <= set(shown)
-    assert not {"params.`base_model`", "params.`sweep_epochs`"} & set(shown)
+    assert {"params.`examples`", "params.`epochs`"} <= set(shown)
+    assert not {"params.`base_model`", "params.`sweep_epochs`", "params.`attempt`", "params.`candidate_id`"} & set(shown)
+    log.log_outcome(replace(FULL, candidate=replace(CANDIDATE, candidate_id="again", attempt=2)))
+    runs.finish_run("run-2", {}, {})  # every parameter in which candidates differ is a column once they are known
+    tags = mlflow_client.get_experiment(experiment.experiment_id).tags
+    assert json.loads(tags[view.VIEW])["selectedColumns"].count("params.`attempt`") == 1
     assert [run.data.params["rl_steps"] for run in found] == ["20", "20", "40"]
 
 
@@ -209,4 +214,4 @@ def test_a_sequential_measurement_is_shown_as_an_interval(mlflow_client):
     runs.open_run("", {"gate_k": 4})
     log.log_outcome(replace(PARTIAL, predictors=PredictorsRecord(sequence=SequenceRecord(4, 0.1, 0.3))))
     run = read_runs(mlflow_client)[CANDIDATE.candidate_id]
-    assert run.data.tags["mlflow.note.content"] == "run-1: Pass@4 [10, 30] %"
+    assert run.data.tags["mlflow.note.content"] == "Pass@4 [10%, 30%] (run-1)"

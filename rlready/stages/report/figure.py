@@ -90,6 +90,12 @@ def finish(figure: "Figure", name: str, alternative: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alternative)}" ', 1)
 
 
+def draw_alone(drawing: str) -> str:
+    """Returns an SVG of the page as a file of its own, which needs its namespaces."""
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return drawing.replace("<svg ", f"<svg {names} ", 1)
+
+
 def shorten(label: str, most: int = LABEL_LENGTH) -> str:
     """Returns a label that fits into a legend."""
     label = " ".join(label.split()).lstrip("_")  # matplotlib leaves labels with a leading _ out of the legend

@@ -1,5 +1,7 @@
 """The report: which checkpoint was worth its RL, and whether the predictors were right."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 from rlready.analysis.comparison import group_settings, read_rows
@@ -9,6 +11,7 @@ from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.records.serialization import write_atomically
 from rlready.stages.report.candidates import describe_benchmarks, describe_candidates, describe_ranking, describe_settings
 from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
+from rlready.stages.report.figure import draw_alone
 from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
 from rlready.stages.report.headline import describe_result
 from rlready.stages.report.plots import draw_plots
@@ -28,8 +31,8 @@ LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
 
 
-def write_report(sweep: SweepResult, html: Path, markdown: Path) -> None:
-    """Writes the report as one self-contained page, and its text and tables as Markdown.
+def write_report(sweep: SweepResult, html: Path, markdown: Path) -> Document:
+    """Writes the report as one self-contained page, and its text and tables as Markdown; returns it.
 
     Args:
         sweep: What is known of the candidates, in any order, and of the base model.
@@ -39,6 +42,15 @@ def write_report(sweep: SweepResult, html: Path, markdown: Path) -> None:
     document = compose(sweep)
     write_atomically(html, render_html(document))
     write_atomically(markdown, render_markdown(document))
+    return document
+
+
+def render_excerpts(document: Document) -> dict[str, str]:
+    """Returns what MLflow shows of a run at a glance, by file name: the leading plots as pictures, the candidates as a page."""
+    shown = [section for section in document.sections if section.title == "Candidates"]
+    page = dataclasses.replace(document, plots=(), texts=(), sections=shown, minor=())
+    pictures = {f"{re.sub(r'[^a-z0-9]+', '_', plot.title.lower())}.svg": draw_alone(plot.drawing) for plot in document.plots}
+    return pictures | {"candidates.html": render_html(page)}
 
 
 def compose(sweep: SweepResult) -> Document:

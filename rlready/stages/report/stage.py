@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from rlready.analysis.answer import find_best
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.saving import weigh_gate
@@ -13,9 +14,10 @@ from rlready.errors import InputError
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
-from rlready.stages.report.report import write_report
+from rlready.stages.report.report import render_excerpts, write_report
 from rlready.stages.report.verdicts import write_verdicts
 from rlready.tracking.log import log_outcome
+from rlready.tracking.registry import register_models
 from rlready.tracking.runs import finish_run
 
 FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.json", "verdicts": "verdicts.json"}
@@ -37,7 +39,7 @@ def run(
     run_id = os.environ.get("RLREADY_RUN_ID", "")
     sweep = dataclasses.replace(sweep, parameters=given, origin=describe_origin(run_id, os.environ.get("RLREADY_COMMAND", "")))
     write_sweep(sweep, Path(records))
-    write_report(sweep, Path(html), Path(markdown))
+    document = write_report(sweep, Path(html), Path(markdown))
     write_atomically(verdicts, write_verdicts(sweep))
     if sweep.baseline:
         log_outcome(sweep.baseline, run_id, role="baseline")
@@ -52,7 +54,10 @@ def run(
         said = (saving.list_tags() if saving else {}) | plateau.list_tags()
     written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
     events.emit("report", None, "written", **written)
-    report = {FILES[name]: Path(path) for name, path in written.items()}
+    report = render_excerpts(document) | {FILES[name]: Path(path) for name, path in written.items()}
+    best = find_best(rows)
+    if given.get("gate_register_models", True):
+        register_models(run_id, sweep.outcomes, best and best.name)
     failed = [outcome.failure for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
     finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)
