@@ -7,6 +7,8 @@ from rlready.gate.decide import decide as decide
 from rlready.gate.lead import Lead as Lead
 from rlready.gate.lead import measure_lead as measure_lead
 from rlready.measured.log import MeasuredLog as MeasuredLog
+from rlready.measured.loss import MeasuredLoss as MeasuredLoss
+from rlready.measured.loss import read_loss as read_loss
 from rlready.measured.read import load_candidates as load_candidates
 from rlready.measured.read import load_samples as load_samples
 from rlready.measured.sweep import rank as rank
@@ -15,6 +17,8 @@ from rlready.records.outcome import Outcome as Outcome
 from rlready.records.outcome import PredictorsRecord as PredictorsRecord
 from rlready.records.outcome import SampleStatistics as SampleStatistics
 from rlready.records.verdicts import Verdict as Verdict
+from rlready.stages.report.report import Report as Report
+from rlready.stages.report.report import report as report
 from rlready.stats.pass_at_k import Estimate as Estimate
 from rlready.stats.pass_at_k import estimate_pass_at_k as estimate_pass_at_k
 from rlready.verifier.formats.format import Judgement as Judgement

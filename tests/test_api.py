@@ -33,7 +33,8 @@ def test_the_example_for_logs_of_other_tools_runs(tmp_path, monkeypatch, capsys)
         logs.write_plain(tmp_path / "logs", f"{name}.jsonl")
     exec(compile(code, "docs/guide/measured.md", "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("Estimate(value=0.66") and printed[-1].startswith("b approved Pass@4 0.667 >= 0.05")
+    assert printed[0].startswith("Estimate(value=0.66") and "b approved Pass@4 0.667 >= 0.05" in "\n".join(printed)
+    assert printed[-1].split()[1:] == ["b", "approved", "0.666667"] and "<table" in (tmp_path / "report.html").read_text()
 
 
 def test_every_name_is_there_and_no_other():

@@ -1,8 +1,11 @@
 """The report: which checkpoint was worth its RL, and whether the predictors were right."""
 
 import dataclasses
+import json
 import re
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from rlready.analysis.comparison import group_settings, read_rows
 from rlready.analysis.format import count
@@ -25,10 +28,35 @@ from rlready.stages.report.predictor_sections import (
 )
 from rlready.stages.report.samples import describe_excerpts, describe_samples
 from rlready.stages.report.summary import describe_origin, summarize
+from rlready.stages.report.verdicts import write_verdicts
 from rlready.stats.intervals import MIN_POINTS
 
 LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A report as texts; a notebook shows its page."""
+
+    html: str
+    markdown: str
+    verdicts: str  # JSON, as docs/guide/checkpoints.md explains it
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self.html)}" width="100%" height="800"></iframe>'
+
+    def to_pandas(self) -> Any:
+        """Returns a data frame with one row per candidate, in the order of their places before RL."""
+        import pandas as pd
+
+        return pd.json_normalize(json.loads(self.verdicts)["candidates"])
+
+
+def report(sweep: SweepResult) -> Report:
+    """Returns the report of a sweep, of `rank` or of a run (`read_sweep`)."""
+    document = compose(sweep)
+    return Report(render_html(document), render_markdown(document), write_verdicts(sweep))
 
 
 def write_report(sweep: SweepResult, html: Path, markdown: Path) -> Document:
