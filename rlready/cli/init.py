@@ -80,14 +80,17 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
         if columns is None:
             notes.append(WITHOUT_SOLUTIONS)
             del sources["sft"]
+            continue
+        if columns != own.get("columns", {}):
+            notes.append(f"{use} reads the columns {json.dumps(columns)}")
         entries[use] = own | ({"columns": columns} if columns else {})
-    if notes and arguments.evaluation:
+    splits = [source.split for source in sources.values()]
+    if arguments.evaluation and "sft" not in sources:
         raise InputError(f"{arguments.data}: no row has a worked solution. {WITHOUT_SOLUTIONS}")
-    if notes:
-        entries.pop("sft")
-    elif not arguments.evaluation and sources["sft"].split != sources["evaluation"].split:
-        notes.append(f"SFT uses the split {sources['sft'].split}, evaluation the split {sources['evaluation'].split}")
-    elif not arguments.evaluation:
+    one = not arguments.evaluation and "sft" in sources
+    if one and splits[0] != splits[1]:
+        notes.append(f"SFT uses the split {splits[0]}, evaluation the split {splits[1]}")
+    elif one:
         entries = {use: entry | {"share": SHARES[use]} for use, entry in entries.items()}
     names, written = {"sft": ""}, {}
     for use, source in sources.items():
@@ -104,13 +107,13 @@ def _name(text: str) -> str:
     return Path(text.replace(":", "-")).name.partition(".")[0] or "data"
 
 
-def _read_columns(text: str | None) -> dict[str, str]:
-    """Returns the columns of --columns by the names of FIELDS."""
+def _read_columns(text: str | None) -> dict[str, str | list[str]]:
+    """Returns the columns of --columns by the names of FIELDS; `choices=A|B|C|D` are several."""
     pairs = [part.strip().partition("=") for part in text.split(",")] if text else []
     for name, _, column in pairs:
         if name not in FIELDS or not column:
             raise InputError(f"--columns {name}: expected NAME=COLUMN, where NAME is one of {', '.join(FIELDS)}")
-    return {name: column for name, _, column in pairs}
+    return {name: column.split("|") if name == "choices" and "|" in column else column for name, _, column in pairs}
 
 
 def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:

@@ -120,7 +120,7 @@ def strip_end(solution: str, note: Callable[[str], None]) -> str:
         stripped = stripped[: last.start()].rstrip()
     if token := _find_token(stripped):
         raise InputError(f"the solution holds {token}, a token of a chat template")
-    note("end tokens behind the solution")
+    note("end tokens after the solution")
     return stripped
 
 

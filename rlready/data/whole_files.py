@@ -12,6 +12,7 @@ from rlready.errors import InputError
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside commas
 BETWEEN_ROWS = re.compile(r"[\s,]*")
+WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 LONGEST_HEADER = 1 << 16
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 
@@ -78,24 +79,30 @@ def _count_before_doubled(text: str) -> int:
         return number
 
 
-def _read_csv(text: str, name: str, note: Callable[[str], None]) -> Iterator[dict]:
+def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
     separator = _find_separator(text)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")
     lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[dict[str, str]] = []
     try:
-        header = lines.fieldnames or ()
+        header = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
         if doubled := find_repeated(header):
             raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):
             if None in row or None in row.values():
                 cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
                 raise InputError(f"{name} row {number}: {cells} cells, the header has {len(header)}; quote cells with {kind}")
-            yield row
+            rows.append(row)
     except csv.Error as error:
         raise InputError(f"{name} line {lines.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
+    for column in header:  # pandas writes whole numbers as floats if a cell is empty
+        cells = [row[column] for row in rows if row[column]]
+        if cells and all(WHOLE_FLOAT.fullmatch(cell) for cell in cells):
+            rows = [row | {column: row[column].removesuffix(".0")} for row in rows]
+    return rows
 
 
 def _find_separator(text: str) -> str:

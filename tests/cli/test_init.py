@@ -73,6 +73,7 @@ def test_init_asks_where_two_columns_could_be_the_answer_and_takes_what_is_named
     (train, test) = load_recipe("odd.yaml", [])["curate_sources"].values()
     assert train["columns"] == {"question": "ask", "answer": "gold", "solution": "steps"} and train["format"] == "word"
     assert test["columns"] == {"question": "ask", "answer": "gold"} and test["share"] == [0.6, 1]
+    assert 'sft reads the columns {"question": "ask", "answer": "gold"' in capsys.readouterr().out
     assert init(monkeypatch, "odd.jsonl", tiny_model, "--columns", "gold", "-o", "b.yaml") == 2
     assert "--columns gold: expected NAME=COLUMN" in capsys.readouterr().err
 

@@ -74,7 +74,7 @@ def test_every_form_of_a_chat_is_read(row):
         (
             {"prompt": "What is 1+1?", "completion": "It is \\boxed{2}.<|im_end|>\n</s>"},
             "It is \\boxed{2}.",
-            "end tokens behind the solution",
+            "end tokens after the solution",
         ),
         (
             {"prompt": "What is 1+1?", "completion": "It \ud83d is \\boxed{2}."},
@@ -292,7 +292,7 @@ def test_the_card_counts_what_leaves_rows_that_stay(tmp_path, gsm8k_file):
     assert {(p["set"], p["reason"]): (p["rows"], p["first"][0]) for p in card["parts"]} == {
         ("evaluation", "half a character (a lone surrogate)"): (1, "test.jsonl line 4"),
         ("sft", "a system turn"): (20, "train.jsonl line 1"),
-        ("sft", "end tokens behind the solution"): (5, "train.jsonl line 1"),
+        ("sft", "end tokens after the solution"): (5, "train.jsonl line 1"),
     }
     assert [(d["reason"], d["first"]) for d in card["dropped"] if d["set"] == "sft"] == [
         ("the assistant's turn has weight 0", ["train.jsonl line 8"])

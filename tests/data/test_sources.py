@@ -471,6 +471,12 @@ def test_separators_are_told_by_the_header(tmp_path, name, separator, told):
     assert len(problems) == 9 and len(contents.notes) == told
 
 
+def test_whole_numbers_that_a_table_made_floats_are_whole_again(tmp_path):
+    (tmp_path / "a.csv").write_text("question, answer ,rate\n1+1?,2.0,0.5\n2+2?,,1.0\n3+3?,6.0,\n")
+    rows = [row for _, row in read_rows(find_source(str(tmp_path / "a.csv"), "datasets"), "sft", 0)]
+    assert [row["answer"] for row in rows] == ["2", "", "6"] and [row["rate"] for row in rows] == ["0.5", "1.0", ""]
+
+
 def test_hidden_files_caches_and_what_a_state_does_not_list_are_left_out_and_counted(tmp_path):
     write_lines(tmp_path / "f" / "train.jsonl", ROWS)
     for name in (".ipynb_checkpoints/train-checkpoint.jsonl", "__MACOSX/train.jsonl", "._train.jsonl", ".cache/x.jsonl"):
