@@ -1,7 +1,7 @@
 # The Python API. Its names are listed only here: `__init__.py` imports each when it is first used.
 from rlready.analysis.sweep_result import SweepResult as SweepResult
 from rlready.analysis.sweep_result import read_sweep as read_sweep
-from rlready.config.stages import Gate as Gate
+from rlready.config.parameters import Gate as Gate
 from rlready.errors import InputError as InputError
 from rlready.gate.decide import decide as decide
 from rlready.gate.lead import Lead as Lead

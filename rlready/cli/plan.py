@@ -15,8 +15,8 @@ from rlready.run.kfp.limits import check_size
 from rlready.run.kfp.package import write_package
 from rlready.run.kfp.preview import preview
 from rlready.run.local.cache_preview import preview_cache
-from rlready.stages.plan.machine import describe_machine, look_at_machine
 from rlready.stages.plan.plan import describe_plan, make_plan
+from rlready.stages.plan.this_machine import describe_machine, look_at_machine
 
 COMMAND = Command("plan", "rlready plan --recipe llama3-8b", *RECIPE, WORK)
 

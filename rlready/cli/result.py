@@ -16,7 +16,7 @@ from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, shorten
 from rlready.run.local import run_locks, storage
-from rlready.stages.plan.machine import show_bytes
+from rlready.stages.plan.this_machine import show_bytes
 from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
 from rlready.stages.report.summary import describe_origin, summarize
 from rlready.tracking import find, store

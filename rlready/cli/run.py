@@ -25,8 +25,8 @@ from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
 from rlready.run.local.containers import find_image
 from rlready.run.local.progress_table import ProgressTable
-from rlready.stages.plan.machine import describe_machine, look_at_machine
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
+from rlready.stages.plan.this_machine import describe_machine, look_at_machine
 
 # What the report stage writes, and the names in the run's folder; the records come last, because they mark a run as finished.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}

@@ -5,10 +5,23 @@ field `k` of the section `gate` is the parameter `gate_k`. (Pydantic would check
 would make every light stage a third slower to start.)
 """
 
-from rlready.config.data import SUBSETS, Base, Curate, Sweep
 from rlready.config.experiment import SECTIONS, Experiment
-from rlready.config.parameter import Parameter, coerce, knob
+from rlready.config.knob import Parameter, coerce, knob
 from rlready.config.parameters import (
+    SUBSETS,
+    Base,
+    Benchmark,
+    Curate,
+    Gate,
+    Predictors,
+    Rl,
+    Samples,
+    Sampling,
+    Sft,
+    Sweep,
+    Training,
+)
+from rlready.config.parse import (
     check_keys,
     complete_parameters,
     find_faults,
@@ -19,7 +32,6 @@ from rlready.config.parameters import (
     parse_parameters,
 )
 from rlready.config.settings import STAGE_READS, read_settings, write_settings
-from rlready.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
 
 __all__ = [
     "SECTIONS",

@@ -4,8 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.config.data import Base, Curate, Sweep
-from rlready.config.stages import Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Training
+from rlready.config.parameters import Base, Benchmark, Curate, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
 
 
 @dataclass(frozen=True)

@@ -1,109 +1,327 @@
-"""Parameters by their flat names: read from recipes, `--set` and the KFP form, and checked against their bounds."""
+"""Every parameter: default, text, source and bounds. A section's dataclass is a section of a recipe."""
 
-import dataclasses
-import difflib
-from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
-from rlready.config.experiment import SECTIONS, Experiment
-from rlready.config.parameter import Parameter, coerce
-from rlready.errors import InputError
+from rlready.config.knob import knob
 
-SETTINGS = "settings"  # the field of the KFP form that holds the parameters without a field of their own
-RENAMED = {
-    "rl_samples_per_prompt": "rl_num_generations",
-    "rl_device_batch_size": "rl_per_device_batch_size",
-    "sft_device_batch_size": "sft_per_device_batch_size",
-    "rl_memory_fraction": "rl_gpu_memory_utilization",
-    "sampling_memory_fraction": "sampling_gpu_memory_utilization",
-}
+# Of each parameter the default and its text, then its source and bounds.
+# fmt: off
+SUBSETS = ("random", "shortest", "longest", "mixed")
 
 
-def list_parameters() -> dict[str, Parameter]:
-    """Returns every parameter by its flat name, in the order of the sections."""
-    listed = {}
-    for section, kind in SECTIONS.items():
-        instance = kind()
-        for item in dataclasses.fields(kind):
-            name, default = f"{section}_{item.name}", getattr(instance, item.name)
-            listed[name] = Parameter(name, type(default), default, **item.metadata)
-    return listed
+@dataclass(frozen=True)
+class Base:
+    """The base model that every candidate starts from."""
+
+    model: str = knob(
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "Base model: a hub id, a local folder, or builtin:list-machine; empty: none, to rank finished checkpoints without RL",
+        "the smallest chat model whose GSM8K answers are sometimes right", form=True,
+    )
+    revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
 
 
-def complete_parameters(given: dict[str, Any]) -> dict[str, Any]:
-    """Returns every parameter by its flat name, in its declared type; the others take their defaults.
+@dataclass(frozen=True)
+class Sweep:
+    """The candidates: the product of the lists, or the explicit list if it is not empty."""
 
-    Args:
-        given: Values by flat name, or by the field's name in the KFP form. Those under `settings` count like the others; an
-            example of the form counts as not given.
-
-    Raises:
-        InputError: For an unknown name (with the nearest known one), one that is given twice, or a wrong type.
-    """
-    known, plain = list_parameters(), {field: name for name, field in name_fields().items()}
-    flat = {plain.get(name, name): value for name, value in given.items()}
-    more = coerce(Parameter(SETTINGS, dict, {}, "Parameters by their names"), flat.pop(SETTINGS, {}))
-    if twice := flat.keys() & more.keys():
-        raise InputError(f"{', '.join(sorted(twice))}: given twice, by itself and in {SETTINGS}")
-    if twice := [field for field, name in plain.items() if {field, name} <= given.keys()]:
-        raise InputError(f"{', '.join(twice)}: given twice, with the number of the form and without")
-    flat |= more
-    for name in flat:
-        if name in RENAMED:
-            raise InputError(f"{name} is called {RENAMED[name]} now")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "rlready run --help lists them."
-            raise InputError(f"unknown parameter {name!r}; {hint}")
-    shown = {name for name, p in known.items() if p.example is not None and flat.get(name) == p.example}
-    return {name: coerce(p, p.default if name in shown else flat.get(name, p.default)) for name, p in known.items()}
-
-
-def list_form() -> dict[str, Parameter]:
-    """Returns what the pipeline takes by name: the parameters that users of the KFP form change, and one for all others."""
-    listed = list_parameters()
-    others = {name: parameter.default for name, parameter in listed.items() if not parameter.form}
-    text = "All other parameters by their names, as `rlready run --help` lists them"
-    shown = {name: parameter for name, parameter in listed.items() if parameter.form}
-    return shown | {SETTINGS: Parameter(SETTINGS, dict, others, text, "the recipe", form=True)}
-
-
-def name_fields() -> dict[str, str]:
-    """Returns what the KFP form calls each of its fields, e.g. 6_gate_k: KFP sorts them, so a number orders the sections."""
-    form = list_form()
-    sections = list(dict.fromkeys(name.partition("_")[0] for name in form))
-    return {name: f"{sections.index(name.partition('_')[0]) + 1}_{name}" for name in form}
-
-
-def fold_parameters(given: dict[str, Any]) -> dict[str, Any]:
-    """Returns parameters as the pipeline takes them: inputs of their own for some, the others as keys of `settings`."""
-    whole, form = complete_parameters(given), list_form()
-    shown = {name: value for name, value in whole.items() if name in form}
-    return shown | {SETTINGS: {name: value for name, value in whole.items() if name not in shown}}
-
-
-def check_keys(where: str, given: dict, known: Iterable[str]) -> None:
-    """Raises InputError, which begins with `where`, if a mapping holds an unknown key; it names the nearest known one."""
-    known = list(known)
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"{where}: unknown key {key!r}; {hint}")
-
-
-def parse_parameters(given: dict[str, Any]) -> Experiment:
-    """Returns the experiment that parameters describe, see `complete_parameters`; plan checks their bounds."""
-    values = complete_parameters(given)
-    return Experiment(
-        **{
-            section: kind(**{item.name: values[f"{section}_{item.name}"] for item in dataclasses.fields(kind)})
-            for section, kind in SECTIONS.items()
-        }
+    epochs: list = knob(
+        [1, 4, 16], "SFT epochs to try; 0 is the base model itself", "paper: 1 to 8, wider to see the turning point", form=True
+    )
+    subsets: list = knob(["random"], "SFT subsets to try: random, shortest, longest, mixed", "paper, instance level", form=True)
+    examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model", form=True)
+    learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default", form=True)
+    seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
+    candidates: list = knob(
+        [],
+        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints,"
+        " e.g. {model: ./ckpt, name: mine}",
+        "empty: the grid is used",
+        form=True,
+        example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
+    )
+    attempts: dict = knob(
+        {}, "Failed candidates to retry, with the number of the attempt, e.g. {random-64x4-lr0.001-s0: 2}",
+        "a failure stays in the cache, as a result does", form=True, example={"example": {"random-64x4-lr0.001-s0": 2}},
     )
 
 
-def find_faults(experiment: Experiment) -> list[str]:
-    """Returns one line for every parameter that lies outside its bounds."""
-    faults = (parameter.find_fault(experiment.get(name)) for name, parameter in list_parameters().items())
-    return [fault for fault in faults if fault]
+@dataclass(frozen=True)
+class Curate:
+    """Where the data comes from and how it is split."""
+
+    sft_data: str = knob(
+        "openai/gsm8k:main:train",
+        "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, without SFT and RL",
+        "the smallest public set with worked solutions", form=True,
+    )
+    rl_data: str = knob(
+        "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough", form=True
+    )
+    evaluation_data: str = knob(
+        "openai/gsm8k:main:test",
+        "Evaluation problems, same forms, several with commas (math_500, aime_2025); names are those of benchmarks.yaml first",
+        "test split of the default data", form=True,
+    )
+    predictor_data: str = knob(
+        "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough", form=True
+    )
+    sources: dict = knob(
+        {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
+    )
+    mirror: str = knob(
+        "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
+    )
+    decontaminate: list = knob(
+        [], "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]", "the run's own always are"
+    )
+    contamination_ngram: int = knob(
+        4, "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
+        "measured", least=0,
+    )
+    contamination_overlap: float = knob(
+        0.6, "Minimum share of an evaluation problem's n-grams, with equal numbers, at which a training problem is removed",
+        "measured: 56 of 60 near matches are the same problem (make near-matches)", least=0, most=1,
+    )
+    near_duplicates: float = knob(
+        0.8, "Minimum similarity (Jaccard, 5-word shingles) of near-duplicates: dropped, or kept on one side; null or 0: off",
+        "measured", least=0, most=1, off=0,
+    )
+    traces: str = knob(
+        "all", "all, or verified: only traces whose final answer is the given one",
+        "the data as it is", choices=("all", "verified"),
+    )
+    min_tokens: int = knob(
+        0, "Minimum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
+    )
+    max_tokens: int = knob(
+        0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
+    )
+    match: str = knob(
+        "examples", "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
+        "paper: subsets of equal size", choices=("examples", "tokens"),
+    )
+    min_pass_rate: float = knob(
+        0.0, "Minimum pass rate of the base model on an RL problem; null or 0 disables it", "no filter", least=0, most=1, off=0
+    )
+    max_pass_rate: float = knob(
+        1.0, "Maximum pass rate of the base model on an RL problem; null or 1 disables it", "no filter", least=0, most=1, off=1
+    )
+    pass_rate_samples: int = knob(
+        8, "Samples of the base model per problem, if the pass rate is limited",
+        "the group of GRPO; 0.18 standard error", least=1,
+    )
+    sft_examples: int = knob(0, "Maximum SFT examples; null or 0: all (a builtin source needs a number)", "all", least=0, off=0)
+    heldout_problems: int = knob(
+        256, "SFT problems held out for the generalization loss; without RL, at most this many",
+        "standard error about 2% of the loss", least=1,
+    )
+    rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
+    predictor_problems: int = knob(
+        128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
+        "paper: every benchmark; this costs less", least=1,
+    )
+    benchmark_problems: int = knob(
+        512, "Evaluation problems for the benchmark, apart from the predictors'; at most this many of each of several",
+        "about 2 points", least=1,
+    )
+    seed: int = knob(0, "Seeds every split and subset", "convention")
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether curate counts tokens, and so depends on the base model."""
+        return bool(self.min_tokens or self.max_tokens or self.match == "tokens")
+
+    @property
+    def needs_pass_rates(self) -> bool:
+        """Whether curate samples from the base model, and so depends on the sampling parameters."""
+        return self.min_pass_rate > 0 or self.max_pass_rate < 1
+
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Supervised fine-tuning with TRL's SFTTrainer."""
+
+    batch_size: int = knob(32, "SFT examples per optimizer step, over all devices", "laptop miniature", least=1)
+    per_device_batch_size: int = knob(
+        0, "SFT examples that one device takes at once; 0: all of its share of the batch",
+        "a small model has nothing to save", least=0,
+    )
+    packing: bool = knob(
+        False,
+        "Pack several examples into one row, each attending to itself only (needs a GPU and flash-attn); a batch counts rows",
+        "TRL default",
+    )
+    trainer_overrides: dict = knob({}, "Passed on to TRL's SFTConfig", "escape hatch")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What SFT and RL share: which weights are trained, and over how many devices."""
+
+    lora_rank: int = knob(
+        0, "Rank of LoRA adapters on every linear layer, merged into the checkpoint; 0: all weights",
+        "paper: all weights", least=0,
+    )
+    processes: int = knob(0, "Training processes; 0: one per GPU, or one without GPUs", "accelerate's own default", least=0)
+    zero_stage: int = knob(
+        0, "DeepSpeed ZeRO stage: 2 shards optimizer and gradients, 3 the weights too, 0: no DeepSpeed",
+        "fits one device", choices=(0, 2, 3),
+    )
+    gradient_checkpointing: bool = knob(
+        False, "Recompute activations in the backward pass instead of keeping them", "a third slower; for large models"
+    )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn, in predictors, RL and benchmark alike."""
+
+    max_tokens: int = knob(512, "Maximum completion tokens", "TRL GRPOConfig max_completion_length", least=1, form=True)
+    stop: list = knob([], "Texts that end a completion, besides the model's own end token", "chat models stop by themselves")
+    engine: str = knob(
+        "auto", "auto, transformers (embedded) or vllm; auto decides by device and size",
+        "measured", choices=("auto", "transformers", "vllm"),
+    )
+    replicas: int = knob(
+        0, "Copies of the model that share the problems of a stage; 0: one per GPU (or per tensor_parallel GPUs)",
+        "one per device", least=0,
+    )
+    tensor_parallel: int = knob(1, "GPUs that hold one copy of the model, with vllm", "vLLM default", least=1)
+    gpu_memory_utilization: float = knob(
+        0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs beside it", above=0, most=1
+    )
+    seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What predictors and benchmark keep of what a model wrote."""
+
+    text_mb: int = knob(
+        100,
+        "Maximum megabytes of completions that a stage keeps per candidate, before compression; beyond it a sample keeps its"
+        " judgement, answer and length, but not its text",
+        "256 samples of 500 problems with 800 characters each", least=0,
+    )
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """What is measured before RL."""
+
+    sampling: str = knob(
+        "fixed", "fixed (n samples of every problem) or sequential (as few as it takes to test the gate's Pass@k threshold)",
+        "fixed gives the full curve", choices=("fixed", "sequential"),
+    )
+    samples: int = knob(
+        256, "Samples per problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
+    )
+    sequential_alpha: float = knob(
+        0.05, "Probability of a wrong approval, and of a wrong rejection, of the sequential test", "convention"
+    )
+    sequential_budget: int = knob(
+        0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never more expensive than fixed", least=0
+    )
+
+    def count_samples(self, problems: int) -> int:
+        """Returns how many samples are drawn of these problems together; by the sequential test, at most."""
+        if self.sampling == "sequential" and self.sequential_budget:
+            return self.sequential_budget
+        return self.samples * problems
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When a candidate may go on to RL. The defaults reject candidates with nothing to learn from, or over-trained by SFT."""
+
+    mode: str = knob(
+        "enforce", "enforce, audit (RL for all, decision recorded) or off (RL for all)",
+        "the purpose of the gate", choices=("enforce", "audit", "off"), form=True,
+    )
+    k: int = knob(64, "The k of Pass@k", "paper: Pass@64", least=1, form=True)
+    min_pass_at_k: float = knob(
+        0.05, "Minimum Pass@k; null or 0 disables it",
+        "at most this share of groups of up to gate_k completions has two rewards: below, 95% of them teach GRPO nothing",
+        least=0, most=1, off=0, form=True,
+    )
+    min_pass_at_k_over_base: float = knob(
+        -0.05, "Minimum Pass@k minus the base model's; null or -1 disables it",
+        "within the noise of 128 problems", least=-1, most=1, off=-1, form=True,
+    )
+    min_coverage_kept: float = knob(
+        0.0,
+        "Minimum share of the problems solved by the base model within gate_k that the candidate still solves; null or 0"
+        " disables it",
+        "off: sampled again, a base model keeps less than 1; how much less depends on the problems", least=0, off=0, most=1,
+    )
+    max_generalization_loss: float = knob(
+        100.0, "Maximum held-out loss in nats per token, for random subsets; null or 100 disables it",
+        "depends on the data", above=0, off=100,
+    )
+    max_verifier_disagreement: float = knob(
+        0.1,
+        "Maximum share of answers accepted by math-verify that the second check refuses; above it, undecided; null or 1"
+        " disables it",
+        "measured below 1% on rewritten answers of MATH-500", least=0, off=1, most=1,
+    )
+    max_verifier_unknown: float = knob(
+        0.02, "Maximum share of samples without a judgement of the verifier; above it, undecided; null or 1 disables it",
+        "each can lower Pass@1 by its share at most", least=0, off=1, most=1,
+    )
+    max_rl_runs: int = knob(
+        0, "Maximum number of candidates to approve, the best of those that pass the thresholds; null or 0: all of them",
+        "no budget", least=0, off=0, form=True,
+    )
+    rank_by: str = knob(
+        "pass_at_k", "What the budget ranks by: pass_at_k, pass_at_1 or generalization_loss",
+        "paper, protocol step 2", choices=("pass_at_k", "pass_at_1", "generalization_loss"),
+    )
+    audit_fraction: float = knob(
+        0.0, "Share of the candidates not approved that are drawn at random for RL anyway, to measure false rejections",
+        "no audit", least=0, most=1, form=True,
+    )
+    seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
+    register_models: bool = knob(
+        True, "Register the approved models in MLflow's model registry, and the best after RL with the alias rl-winner",
+        "finding them again",
+    )
+    max_loss_rise: float = knob(
+        1.25,
+        "Maximum ratio of the final held-out loss to the lowest of the candidate's own trajectory, for random subsets; null"
+        " or any large number disables it",
+        "laptop miniature: 1.02 good, 1.7 over-trained", least=1, off=1e6, form=True,
+    )
+
+
+@dataclass(frozen=True)
+class Rl:
+    """Reinforcement learning with TRL's GRPOTrainer and the verifier as the reward."""
+
+    steps: int = knob(
+        100, "GRPO optimizer steps; 0: no RL, the run ends with the verdicts and the ranking of the candidates",
+        "past the steepest part of the reward curve", least=0, form=True,
+    )
+    learning_rate: float = knob(1e-6, "GRPO learning rate", "TRL GRPOConfig default", above=0, form=True)
+    prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
+    num_generations: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations", least=2)
+    per_device_batch_size: int = knob(
+        0, "Completions that one device takes at once; 0: all of its share of the step",
+        "a small model has nothing to save", least=0,
+    )
+    gpu_memory_utilization: float = knob(
+        0.3, "Share of a GPU's memory for vllm beside the trainer",
+        "TRL GRPOConfig default vllm_gpu_memory_utilization", above=0, most=1,
+    )
+    trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How the result of RL is scored."""
+
+    samples: int = knob(
+        8, "Samples per problem for Pass@1, at temperature 1", "laptop miniature; the paper averages 64", least=1, form=True
+    )

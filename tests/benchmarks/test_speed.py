@@ -46,7 +46,7 @@ REPORT = """
 from pathlib import Path
 from tempfile import mkdtemp
 from rlready.records import outcome as records
-from rlready.config.data import Sweep
+from rlready.config.parameters import Sweep
 from rlready.stages.report.report import write_report
 curve = [[2**i, i / 9] for i in range(8)]
 def outcome(epochs):

@@ -39,7 +39,7 @@ def test_every_command_s_help_ends_with_an_example_that_it_takes(monkeypatch, ca
     assert importlib.import_module(f"rlready.cli.{name}").COMMAND.parse_args(arguments[1:])
 
 
-def test_the_example_of_compile_works_as_it_stands(monkeypatch, tmp_path):  # that of plan is run by test_cost.py
+def test_the_example_of_compile_works_as_it_stands(monkeypatch, tmp_path):  # that of plan is run by test_gpu_cost.py
     monkeypatch.chdir(tmp_path)
     assert rlready(monkeypatch, *shlex.split(COMMAND.example)[1:]) == 0
 

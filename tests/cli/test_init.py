@@ -16,7 +16,7 @@ from rlready.list_machine.problems import generate_rows
 from rlready.records.candidate import BaseModel
 from rlready.stages.plan.checks import check_values
 from rlready.stages.plan.propose import MINUTES, propose_values
-from rlready.stages.plan.sizes import propose_split
+from rlready.stages.plan.set_sizes import propose_split
 
 SHAPES = {
     "columns": lambda row: row,

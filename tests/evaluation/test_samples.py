@@ -345,7 +345,10 @@ def test_the_command_shows_what_was_asked_for_and_steers_no_terminal(work):
     ("options", "said"),
     [
         (["--candidate", "cc"], "--candidate cc: not in this run; did you mean c?"),
-        (["--candidate", "c", "--stage", "benchmark"], "its samples are not on this machine; they were written to s3://bucket/samples"),
+        (
+            ["--candidate", "c", "--stage", "benchmark"],
+            "its samples are not on this machine; they were written to s3://bucket/samples",
+        ),
         (["--candidate", "base"], "base: predictors kept no samples in this run"),
         (["run-9"], "no finished run here"),
     ],

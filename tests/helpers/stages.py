@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-from rlready.config.stages import Training
+from rlready.config.parameters import Training
 
 SETTINGS = json.dumps({"training": dataclasses.asdict(Training())})
 

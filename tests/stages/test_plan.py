@@ -12,7 +12,7 @@ from helpers.laptop import laptop
 from helpers.rows import make_gsm8k_rows
 
 from rlready.config import list_parameters, parse_parameters, read_settings, write_settings
-from rlready.config.data import Sweep
+from rlready.config.parameters import Sweep
 from rlready.config.recipes import list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.models.load import find_model

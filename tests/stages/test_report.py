@@ -692,5 +692,6 @@ def test_reasons_are_short_in_the_table_and_whole_on_demand(report):
     reason = "Pass@64 0.310 < 0.5, not clearly below: 95% interval [0.20, 0.52]; loss rise 1.800 > 1.25"
     page = report([make_outcome(*RUNS[3], reason=reason)]).html.replace("&lt;", "<").replace("&gt;", ">")
     assert (
-        f"<details><summary>Pass@64 0.310 < 0.5, not clearly below: 95% interval [0.20, 0.52] …</summary>{reason}</details>" in page
+        f"<details><summary>Pass@64 0.310 < 0.5, not clearly below: 95% interval [0.20, 0.52] …</summary>{reason}</details>"
+        in page
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.config import parse_parameters
-from rlready.config.stages import Gate
+from rlready.config.parameters import Gate
 from rlready.data.registry import find_source, list_benchmarks
 from rlready.errors import InputError
 from rlready.stages.plan.sweep import expand_sweep

@@ -5,7 +5,7 @@ import math
 from rlready.config import Experiment, parse_parameters
 from rlready.models.architecture import Shape
 from rlready.placement.placement import Placement, count_bytes
-from rlready.stages.plan.cost import STAGES, GpuRequest, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.gpu_cost import STAGES, GpuRequest, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import Plan
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from rlready.stages.plan.machine import SIDE_BY_SIDE
 from rlready.stages.plan.plan import Plan
+from rlready.stages.plan.this_machine import SIDE_BY_SIDE
 
 STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
 MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate

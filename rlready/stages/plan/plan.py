@@ -16,9 +16,9 @@ from rlready.models.remote import is_url
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
-from rlready.stages.plan.cost import Lengths
+from rlready.stages.plan.gpu_cost import Lengths
 from rlready.stages.plan.model import check_size
-from rlready.stages.plan.sizes import check_sizes, count_problems, count_rows, find_short
+from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, make_candidate
 from rlready.stages.plan.template import show_example

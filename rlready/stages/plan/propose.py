@@ -9,7 +9,7 @@ from rlready.data.registry import BUILTIN
 from rlready.models.architecture import Shape
 from rlready.records.candidate import BaseModel
 from rlready.stages.plan.checkpoints import measure
-from rlready.stages.plan.sizes import propose_split
+from rlready.stages.plan.set_sizes import propose_split
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.stages.plan.workload import count_tokens, estimate_cost, summarize_lengths
 

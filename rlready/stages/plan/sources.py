@@ -9,7 +9,7 @@ from rlready.data.problems import OTHER_SHARE, read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import examine
 from rlready.errors import InputError
-from rlready.stages.plan.sizes import Use
+from rlready.stages.plan.set_sizes import Use
 from rlready.verifier import describe_reference, find_format, find_origin, judge_all
 from rlready.verifier.registry import Origin
 

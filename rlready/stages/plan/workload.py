@@ -8,7 +8,7 @@ from rlready.models.load import locate
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
-from rlready.stages.plan.cost import Lengths
+from rlready.stages.plan.gpu_cost import Lengths
 
 # Of one CPU core, in float32, measured with SmolLM2-135M: operations per second in training and in sampling, and bytes of
 # weights per second; a sampling step reads all weights once, whatever its batch. On a GPU the estimate is an upper bound.

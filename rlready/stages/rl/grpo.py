@@ -3,17 +3,30 @@
 import contextlib
 import functools
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 
+import pyarrow.parquet as pq
 import torch
+from datasets import Dataset
 from transformers import TrainerCallback
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
 
+from rlready.errors import InputError
+from rlready.models.load import load_tokenizer
+from rlready.models.prompts import choose_prompt, find_eos_token_id, list_eos_token_ids, write_messages
+from rlready.rewards.reward import reward
+from rlready.sampling.choose import choose_for
 from rlready.sampling.engine import Draw, read_completion
 from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.tracking.stream import stream_training
+from rlready.training.processes import count_ranks, divide_batch, is_main
+from rlready.training.trainer import build_arguments, load_trainable
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL warns that rollout_func may change; its version is pinned
 
 # Inputs of a step with one row per completion; the last three if vLLM samples.
 ROWS = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages"}
@@ -146,3 +159,73 @@ class SamplerCheck(TrainerCallback):
                 f" {difference:.3f} nats per token, maximum {self.MOST_DIFFERENCE}; mean importance ratio {ratio:.3f},"
                 f" allowed {self.RATIO[0]} to {self.RATIO[1]}); set sampling_engine to transformers"
             )
+
+
+def build_trainer(candidate, settings, data, model, zero_signal, folder, shared) -> ThriftyGRPOTrainer:
+    """Returns the trainer of one candidate, with all that is configured of GRPO."""
+    rl, sampling, tokenizer = settings.rl, settings.sampling, load_tokenizer(model)
+    size, accumulation = _divide_step(rl)
+    engine, reason = choose_for(model, sampling)
+    if is_main():
+        print(f"rollouts by {engine}: {reason}", flush=True)
+    colocated = engine == "vllm"
+    arguments = build_arguments(
+        GRPOConfig,
+        settings.training,
+        rl.trainer_overrides,
+        folder,
+        rl.steps,
+        max_steps=rl.steps,
+        learning_rate=rl.learning_rate,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulation,
+        num_generations=rl.num_generations,
+        num_iterations=1,
+        max_completion_length=sampling.max_tokens,
+        temperature=1.0,
+        beta=0.0,
+        loss_type="dapo",
+        scale_rewards="group",
+        logging_steps=1,
+        seed=candidate.seed,
+        **(_place_vllm(settings, tokenizer) if colocated else {}),
+    )
+    policy = load_trainable(model, settings.training, candidate.seed)
+    rows = [
+        {"prompt": write_messages(row["question"], choose_prompt(row)), "answer": row["answer"], "format": row["format"]}
+        for row in pq.read_table(data / "rl.parquet").to_pylist()
+    ]
+    # TRL, too, decides by these which completions ended; its own list lacks the chat template's end token.
+    policy.generation_config.eos_token_id = list_eos_token_ids(tokenizer, policy.generation_config)
+    return ThriftyGRPOTrainer(
+        model=policy,
+        stop=sampling.stop,
+        reward_funcs=reward,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
+        callbacks=[SamplerCheck(), *shared, zero_signal, stream_training("rl", candidate)],
+    )
+
+
+def _divide_step(rl) -> tuple[int, int]:
+    """Returns completions per micro-batch and gradient accumulation steps."""
+    processes = count_ranks()
+    if rl.prompts_per_step % processes:
+        # One process samples a whole group, so that its samples do not depend on the number of processes.
+        raise InputError(f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes")
+    batch = rl.prompts_per_step * rl.num_generations
+    return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
+
+
+def _place_vllm(settings, tokenizer) -> dict:
+    """Returns TRL's arguments for vLLM on the trainer's GPUs, which gets the new weights before every step."""
+    end = find_eos_token_id(tokenizer)  # in addition to those of the model's generation_config
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": settings.rl.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": settings.sampling.tensor_parallel,
+        "generation_kwargs": {"stop": list(settings.sampling.stop), "stop_token_ids": [end]},
+    }

@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.models.architecture import read_shape
-from rlready.stages.plan.cost import Lengths
-from rlready.stages.plan.machine import (
+from rlready.stages.plan.gpu_cost import Lengths
+from rlready.stages.plan.this_machine import (
     FreeMemory,
     count_side_by_side,
     describe_machine,

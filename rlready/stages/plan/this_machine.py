@@ -9,7 +9,7 @@ import psutil
 
 from rlready.config import Experiment
 from rlready.models.architecture import Shape
-from rlready.stages.plan.cost import Lengths, estimate_states, find_change
+from rlready.stages.plan.gpu_cost import Lengths, estimate_states, find_change
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.training.processes import divide_batch
 
