@@ -46,8 +46,8 @@ def execute(arguments: argparse.Namespace) -> None:
         base, architecture = inspect_model(arguments.model, "main")
         check_model(base, architecture)
     settings, notes = _choose_sources(arguments)
-    rows, training, evaluation, changed = _count(settings)
-    notes += [f"{count} training texts: {what}" for what, count in changed.items()]
+    rows, training, evaluation, counted = _count(settings)
+    notes += counted
     if settings.sft_data:
         values, minutes = propose_values(base, rows, training, evaluation)
         print_result("data", f"{training} training problems, {evaluation} evaluation problems")
@@ -135,7 +135,7 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
     return columns
 
 
-def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
+def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:
     """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
     tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
@@ -143,16 +143,16 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, dict[str, int]]:
     evaluation = find_source(settings.evaluation_data, "benchmarks", settings.sources, mirror)
     problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
     if not settings.sft_data:
-        return [], 0, len(problems), {}
+        return [], 0, len(problems), seen.notes
     training = find_source(settings.sft_data, "datasets", settings.sources, mirror)
     rows = examine(training, 0).rows if training.path else None
     if rows is None or rows > MOST_ROWS:
-        return seen.samples["sft"], MOST_ROWS, len(problems), dict(seen.changed)
+        return seen.samples["sft"], MOST_ROWS, len(problems), seen.notes
     with tempfile.TemporaryDirectory() as folder:
         card = curate(tried, seen.revisions, Path(folder) / "data")
     found = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
-    changed = {part["reason"]: part["rows"] for part in card["parts"] if part["set"] == "sft"}
-    return seen.samples["sft"], found, len(problems), changed
+    changed = [f"{part['rows']} training texts: {part['reason']}" for part in card["parts"] if part["set"] == "sft"]
+    return seen.samples["sft"], found, len(problems), seen.notes + changed
 
 
 def _rank(problems: int, model: str) -> list[Value]:

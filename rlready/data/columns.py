@@ -1,16 +1,172 @@
-"""How a registry entry names columns: `column`, `column[key]`, `column[*]`, or a text with {column}."""
+"""Which columns hold what: as a registry entry names them, by their usual names, or as several rows suggest.
+
+An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text with {column}.
+"""
 
 import itertools
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from rlready.data.guesses import CONTEXT, SYSTEM, USUAL
-from rlready.data.references import is_absent, restore_integer
+from rlready.data.chat_messages import is_chat
+from rlready.data.references import is_absent, restore_integer, split_answer
 from rlready.data.registry import Source, list_paths
-from rlready.data.whole_files import find_repeated
 from rlready.errors import InputError
+
+# The usual names, in the order of precedence.
+USUAL = {
+    "messages": ("messages", "conversations", "conversation"),
+    "question": ("question", "problem", "prompt", "Question", "Problem"),
+    "solution": ("solution", "completion", "response", "output"),
+    "choices": ("choices", "options", "answer_option_list"),
+    "answer": (
+        *("answer_value", "answer", "Answer", "final_answer", "ground_truth", "reward_model[ground_truth]", "expected_answer"),
+        *("correct_answer", "gold", "target", "label", "correct", "tests"),
+    ),
+}
+CONTEXT = ("input", "context", "passage")  # what a question is about, beside it
+SYSTEM = ("system", "system_prompt")  # a system turn in a column of its own
+# Usual names of what problems were made from; those of one template, document or original problem belong together.
+GROUP = ("template", "template_id", "original_question", "original_id", "source_document", "document_id")
+# What names remind of, in the order of precedence.
+HINTS = {
+    "question": "question problem prompt query instruction input task ask",
+    "answer": "answer final target label gold truth result expected correct",
+    "solution": "solution rationale reason explanation cot work step trace response completion output answer",
+}
+# Last words of the names of columns about a problem, which are none of its parts.
+ABOUT = re.compile(
+    r"(?:^|[\W_])(?:id|ids|idx|index|uuid|hash|url|type|kind|source|origin|format|category|subject|topic|domain|tags?|level|difficulty"
+    r"|score|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
+)
+LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
+ROWS_TRIED = 20
+
+
+def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
+    """Returns what the columns of usual names hold, by the names of USUAL and `context`, except what is named already.
+
+    Raises:
+        InputError: If two columns could be the answer.
+    """
+    found: dict[str, object] = {}
+    named = set(named)
+    for name in USUAL.keys() - named - ({"messages", "question"} if named else set()) - {"answer"}:
+        value = next((row[key] for key in USUAL[name] if not is_absent(row.get(key))), None)
+        found |= {} if value is None else {name: value}
+    if "answer" not in named and (answers := _list_answers(row)):
+        column = next(iter(answers))
+        found["answer"] = _get(row, column)
+        texts = [text for text in answers.values() if text is not None]
+        if texts and answers[column] is None:  # prose beside an answer
+            found.setdefault("solution", found["answer"])
+            found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
+        _refuse_choice(answers)
+    if named:
+        return found
+    if "question" not in found and isinstance(row.get("instruction"), str):
+        found["question"] = row["instruction"]
+    about = next((row[name] for name in CONTEXT if isinstance(row.get(name), str) and not is_absent(row[name])), None)
+    return found | ({"context": about} if about and "question" in found and "messages" not in found else {})
+
+
+def _get(row: dict, column: str) -> object:
+    outer, _, inner = column.rstrip("]").partition("[")
+    value = row.get(outer)
+    return value.get(inner) if inner and isinstance(value, dict) else None if inner else value
+
+
+def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[str, str | None]:
+    """Returns the columns that could be the answer with their answers as comparable texts; None for prose."""
+    found: dict[str, str | None] = {}
+    for name in columns:
+        value = _get(row, name)
+        if is_absent(value) or isinstance(value, bool) or (name == "tests" and not isinstance(value, dict)):
+            continue
+        text = str(restore_integer(value)).strip()
+        inside = split_answer(text) if isinstance(value, str) else None
+        prose = isinstance(value, str) and not inside and (len(text) > LONGEST_ANSWER or "\n" in text)
+        found[name] = None if prose else (inside[1] if inside else text).replace(",", "").strip("$ ")
+    return found
+
+
+def _refuse_choice(answers: dict[str, str | None]) -> None:
+    """Raises InputError if columns that could be the answer differ in a row."""
+    if len(set(answers.values()) - {None}) > 1:
+        columns = " and ".join(f"{name} ({text!r})" for name, text in answers.items() if text is not None)
+        choose = "choose one under columns: answer (init: --columns answer=NAME)"
+        raise InputError(f"two columns could be the answer: {columns}; {choose}")
+
+
+def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, named: dict[str, str]) -> dict[str, str]:
+    """Returns columns with which most rows can be read, by what their names remind of, beside those named; or none.
+
+    Raises:
+        InputError: If two columns could be the answer.
+    """
+    rows = rows[:ROWS_TRIED]
+
+    def works(columns: dict[str, str]) -> bool:
+        return 2 * sum(reads(row, columns) for row in rows) > len(rows)
+
+    for name in dict.fromkeys(key for row in rows for key in row):
+        if all(is_chat(row.get(name)) for row in rows) and works({"messages": name} | named):
+            return {"messages": name} | named
+    texts = _list_texts(rows)
+    for question in [named["question"]] if "question" in named else _rank(texts, "question"):
+        others = {name: values for name, values in texts.items() if name not in (question, *named.values())}
+        answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
+        solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
+        asked = {"question": _join_context(question, rows) if "question" not in named else question} | named
+        tries = [{"answer": name} for name in dict.fromkeys([*answers, *solutions])]
+        if needs_solution:
+            tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
+            tries += [{"solution": s} for s in solutions]
+        for columns in tries:
+            if not works(asked | columns):
+                continue
+            if columns.get("answer") in answers and "answer" not in named:
+                for row in rows:
+                    _refuse_choice(_list_answers(row, answers))
+            group = next((name for name in GROUP if name in others and not needs_solution), None)
+            return asked | columns | ({"group": group} if group else {})
+    return {}
+
+
+def _list_texts(rows: list[dict]) -> dict[str, list]:
+    """Returns columns of texts and numbers that differ between rows, except those that are about problems."""
+    texts = {}
+    for name in dict.fromkeys(key for row in rows for key in row if isinstance(key, str)):
+        values = [row[name] for row in rows if not is_absent(row.get(name))]
+        plain = values and all(isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in values)
+        about = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+        if plain and not about and not re.search(r"[\[\]{}]", name) and (len(rows) < 5 or len(set(values)) > 1):
+            texts[name] = values
+    return texts
+
+
+def _rank(texts: dict[str, list], part: str) -> list[str]:
+    """Returns the columns whose names remind of a part of a problem; usual names first, contexts and origins last."""
+    names = {hint: [name for name in texts if hint in name.casefold()] for hint in HINTS[part].split()}
+    found = list(dict.fromkeys(name for some in names.values() for name in some))
+    if part == "question":  # of more than one word
+        found = [name for name in found if any(" " in value for value in texts[name] if isinstance(value, str))]
+    return sorted(found, key=lambda name: (name in GROUP + CONTEXT, name not in USUAL[part]))
+
+
+def _join_context(question: str, rows: list[dict]) -> str:
+    """Returns the question's column, or a text of columns with what all questions are about."""
+    for name in CONTEXT:
+        if name != question and all(isinstance(row.get(name), str) and not is_absent(row[name]) for row in rows):
+            return f"{{{question}}}\n\n{{{name}}}"
+    return question
+
+
+def find_repeated(names: Iterable[str]) -> str | None:
+    """Returns the first name that occurs twice."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def list_columns(source: Source, present: list[str], where: str) -> list[str] | None:

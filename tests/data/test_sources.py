@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from rlready.config.recipes import load_recipe
-from rlready.data import files, whole_files
+from rlready.data import files, sources
 from rlready.data.problems import read_problem, read_some
 from rlready.data.registry import Source, find_source, read_registry
 from rlready.data.sources import examine, read_rows
@@ -302,7 +302,7 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
 )
 def test_damaged_json_and_csv_are_said_with_their_place(tmp_path, monkeypatch, name, content, message):
     if name == "large.csv":
-        monkeypatch.setattr(whole_files, "LARGEST", 1000)
+        monkeypatch.setattr(sources, "LARGEST", 1000)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         examine(find_source(str(tmp_path / name), "datasets"), 0)

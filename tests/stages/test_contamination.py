@@ -17,9 +17,8 @@ from rlready.data.identity import identify
 from rlready.errors import InputError
 from rlready.models.load import load_token_counter
 from rlready.stages.curate.curate import curate
-from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_words
+from rlready.stages.curate.duplicates.contamination import Contamination, Text, list_operators, list_words
 from rlready.stages.curate.duplicates.near_duplicates import HASHES, Signatures, sign
-from rlready.stages.curate.duplicates.operators import list_operators
 from rlready.stages.curate.pool import Spool
 from rlready.stages.curate.split import rank_subsets
 from rlready.stages.plan.plan import make_plan

@@ -33,9 +33,8 @@ def curate(
 
     Training problems that are, or resemble, evaluation problems are left out first, then duplicates and near-duplicates. Then
     held-out problems, RL prompts and the SFT pool are drawn by problem; near-duplicate questions count as one. A subset of n
-    examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested and no
-    candidate changes another's data. The order of rows in the sources has no influence: a problem's place is a hash of the
-    seed and its text. Texts stay on disk; memory holds a few numbers per row.
+    examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested. The
+    order of rows in the sources has no influence. Texts stay on disk; memory holds a few numbers per row.
 
     Args:
         settings: Sources, counts, thresholds and seed.
@@ -45,7 +44,7 @@ def curate(
         count_passes: Counts the base model's right samples of problems, if the settings need that.
 
     Returns:
-        The card: revisions, counts, length quantiles, digests, and what was left out and why, with examples.
+        The card.
 
     Raises:
         InputError: If a source is unreadable or has changed, or too few rows remain.

@@ -3,7 +3,8 @@
 A shared n-gram alone says little in mathematics, where thousands of problems "find the number of ordered pairs of positive
 integers", so a near match needs most of the evaluation problem's n-grams, and its numbers in their order: the same sentence
 with other numbers is another problem. Overlap of n-grams is GPT-3's criterion (https://arxiv.org/abs/2005.14165, appendix C);
-with the numbers as a second one, n can be shorter than its 13 words and find copies with other wording.
+with the numbers as a second one, n can be shorter than its 13 words and find copies with other wording. Operators count
+whichever way they are written: `7+3`, `7-3` and `7 \\times 3` have the same words and digits, and are three problems.
 """
 
 import dataclasses
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rlready.data.identity import unify_characters
-from rlready.stages.curate.duplicates.operators import list_operators
 
 FIGURE = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 # Formatting of LaTeX that differs from copy to copy.
@@ -30,6 +30,42 @@ LEAST_GRAMS = 10
 DIGITS_THAT_TELL = 6
 # With fewer than two digits to distinguish a problem from its variants, nearly all of it must be found.
 OVERLAP_WITHOUT_NUMBERS = 0.95
+
+# Words that are operators or signs, LaTeX's commands among them (`list_words` leaves out the backslash).
+OPERATORS = frozenset(
+    re.findall(r"\w+", "plus minus times div divided cdot pm mp le leq leqslant ge geq geqslant ne neq negative positive")
+)
+ALIKE = str.maketrans(
+    dict.fromkeys("\u2212\u2010\u2011\u2012\u2013", "-")
+    | dict.fromkeys("×⋅·∙∗", "*")
+    | dict.fromkeys("÷∕⁄", "/")
+    | {"≤": "<", "≥": ">"}
+)
+SPELLED = {
+    "*": r"\\(?:times|cdot|ast)(?![a-zA-Z])|\btimes\b",
+    "/": r"\\div(?![a-zA-Z])|\bdivided\s+by\b|\bover\b",
+    "+": r"\bplus\b",
+    "-": r"\bminus\b|\bnegative\b",
+    "<": r"\\(?:le|leq|leqslant|lt)(?![a-zA-Z])",
+    ">": r"\\(?:ge|geq|geqslant|gt)(?![a-zA-Z])",
+}
+ENGLISH = [(re.compile(pattern, re.IGNORECASE), sign) for sign, pattern in SPELLED.items()]
+BRACES = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+FRACTION = re.compile(rf"\\[dtc]?frac\s*(?:{BRACES}|(\w))\s*(?:{BRACES}|(\w))")
+FRACTIONS_IN_ONE_ANOTHER = 3
+NO_OPERATORS = (
+    r"\^\s*\{?\s*\\circ",  # degrees
+    r"(?<=[^\W\d_])-(?=[^\W\d_]{3})",  # hyphens: x-axis, two-digit, 10-sided
+    r"(?<=[^\W\d_]{2})-(?=[^\W\d_])",
+    r"(?<=\d)[\s$})]*-(?=[^\W\d_]{2})",
+    r"--+",
+    r"^\s*[-*+]\s+(?=[A-Za-z])",  # bullets, and what else Markdown, HTML and LaTeX mark
+    r"\*\*+|</?\w+>|[\^_]\{\s*\}|&",
+)
+NONE = re.compile("|".join(NO_OPERATORS), re.MULTILINE)
+# Signs beside a number, the other operators between two: what stands among letters is often left out, or written in other ways.
+BESIDE = re.compile(r"\d+|[-+<>](?=[\s(\[{$]*\d)|(?<=\d)[\s)\]}$]*(?:[-+<>]|[*/^](?=[\s(\[{$]*\d))")
+NO_SIGNS = re.compile(r"[^\d+*/^<>-]")
 
 
 def compile_eraser(characters: str) -> Callable[[str], str]:
@@ -70,6 +106,16 @@ def _split_words(text: str) -> list[str]:
 def list_grams(words: list[str], n: int) -> list[str]:
     """Returns every run of n words."""
     return list(map(" ".join, zip(*(words[start:] for start in range(n)), strict=False)))
+
+
+def list_operators(text: str) -> str:
+    """Returns the numbers of a text with the operators and signs beside them, in one spelling: `2x^3-1/2` is `23-1/2`."""
+    text = text.translate(ALIKE)
+    for _ in range(FRACTIONS_IN_ONE_ANOTHER):
+        text = FRACTION.sub(r" \1\2/\3\4 ", text)
+    for pattern, sign in ENGLISH:
+        text = pattern.sub(sign, text)
+    return NO_SIGNS.sub("", "".join(BESIDE.findall(NONE.sub(" ", text))))
 
 
 class Text:

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rlready.data.identity import unify_characters
-from rlready.stages.curate.duplicates.contamination import compile_eraser, list_grams
-from rlready.stages.curate.duplicates.operators import ALIKE, OPERATORS
+from rlready.stages.curate.duplicates.contamination import ALIKE, OPERATORS, compile_eraser, list_grams
 
 HASHES = 128
 # Four hashes of 16 bits make a band of 64: texts of similarity 0.8 meet in one of the 32 bands all but once in 10 million.
