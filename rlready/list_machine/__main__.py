@@ -7,13 +7,13 @@ from pathlib import Path
 from rlready.list_machine.problems import ALPHABET, TraceNoise, write_problem, write_trace
 
 NOISE = TraceNoise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
-LEAPS = (0.0, 0.3, 0.6)
-# The template makes a chat of one user turn the bare question, so the miniature takes the same path as a chat model.
+LEAPS = (0.0, 0.3, 0.6)  # probabilities, one drawn per trace
+# A chat of one user turn becomes the bare question, so the miniature is handled like any chat model.
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def build_tokenizer():
-    """Returns a tokenizer of single characters with `<pad>`, `<eos>` and `<unk>`."""
+    """Returns a tokenizer of single characters, with `<pad>`, `<eos>` and `<unk>`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -57,12 +57,12 @@ def build_model(tokenizer, hidden: int = 96, layers: int = 3, seed: int = 0):
 
 
 def train_base(out: Path, steps: int = 1000, hidden: int = 96, layers: int = 3, seed: int = 0) -> None:
-    """Trains a base model on noisy traces and writes its folder.
+    """Trains a base model on noisy traces and writes it to a folder in the Hugging Face layout.
 
-    The noise leaves the right paths in the model with low probability, which is what RL needs to have something to find.
+    Because of the noise the model finds right traces only rarely, which leaves something for RL to improve.
 
     Args:
-        out: Folder to write, in the Hugging Face layout.
+        out: The folder.
         steps: Optimizer steps of 64 traces.
         hidden: Width of the model.
         layers: Depth of the model.

@@ -1,8 +1,8 @@
 """Problems, traces and noise of the list machine.
 
-A problem `RS:abcd?` asks to apply the moves R, then S, to the word abcd. A trace writes each move followed by the word
-after it, and the result behind a single `#`: `RdcbaScdba#cdba`. A *leap* writes two or more moves before the next word,
-which is shorter and easier to get wrong. The answer is one exact word, so a reward needs no parser and cannot be argued with.
+The problem `RS:abcd?` means: apply the moves R, then S, to the word abcd. A trace is each move followed by the word after it,
+then `#` and the result: `RdcbaScdba#cdba`. A *leap* leaves out words between moves, which is shorter and more error-prone. The
+answer is one exact word, so the reward needs no parser and is never in doubt.
 """
 
 import random
@@ -34,21 +34,15 @@ ALPHABET = "".join(MOVES) + LETTERS + ":?#"
 
 @dataclass(frozen=True)
 class TraceNoise:
-    """How often a trace goes wrong: the base model learns from noisy traces, SFT examples are clean.
+    """Probabilities of errors in a trace. The base model learns from noisy traces; SFT examples have no errors."""
 
-    Attributes:
-        wrong_letter: Probability that a written word has one wrong letter; the trace goes on from the wrong word.
-        dropped_move: Probability that a move is written but not applied.
-        direct: Probability that the trace is the bare answer.
-    """
-
-    wrong_letter: float = 0.0
-    dropped_move: float = 0.0
-    direct: float = 0.0
+    wrong_letter: float = 0.0  # a word is written with one wrong letter, and the trace continues from it
+    dropped_move: float = 0.0  # a move is written but not applied
+    direct: float = 0.0  # the trace is the bare answer
 
 
 def apply_moves(moves: str, word: str) -> str:
-    """Returns the word after all moves, left to right."""
+    """Returns the word after all moves, from left to right."""
     for move in moves:
         word = MOVES[move](word)
     return word
@@ -62,16 +56,13 @@ def write_problem(rng: random.Random, moves: int) -> tuple[str, str]:
 
 
 def write_trace(rng: random.Random, question: str, leap: float, noise: TraceNoise = TraceNoise()) -> str:
-    """Writes a trace of a question.
+    """Returns a trace of a question, which ends in `#` and the last word.
 
     Args:
         rng: Source of randomness.
         question: A problem as `write_problem` returns it.
         leap: Probability that a word is left out between two moves.
-        noise: How often the trace goes wrong.
-
-    Returns:
-        The trace, ending in `#` and the word it arrived at.
+        noise: Probabilities of errors.
     """
     moves, word = question.rstrip("?").split(":")
     if rng.random() < noise.direct:
@@ -90,14 +81,9 @@ def write_trace(rng: random.Random, question: str, leap: float, noise: TraceNois
 
 
 def generate_rows(split: str, seed: int) -> Iterator[dict[str, str]]:
-    """Yields endless rows of one split: `sft` (1 to 8 moves, half the traces leaping), `rl` and `evaluation` (4 to 10 moves).
+    """Yields endless rows of a split: `sft` with 1 to 8 moves, `rl` and `evaluation` with 4 to 10; equal for equal seeds.
 
-    Args:
-        split: `sft`, `rl` or `evaluation`.
-        seed: The same seed and split give the same rows.
-
-    Yields:
-        Rows with the keys question, answer and, in `sft`, solution.
+    A row has a question, an answer and, in `sft`, a solution. Half of the solutions have leaps.
     """
     rng = random.Random(f"{seed}/{split}")
     while True:

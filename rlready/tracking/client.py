@@ -1,4 +1,4 @@
-"""Work that needs MLflow: given a client and the experiment; lost with one printed line where there is none."""
+"""Runs work that needs MLflow with a client and the experiment; if MLflow is lost, one line says so and the run continues."""
 
 import contextlib
 import logging
@@ -13,16 +13,16 @@ from rlready.runtime import events
 from rlready.tracking import store
 
 LONGEST_TAG = 5000  # MLflow's limit
-LONGEST_CAUSE = 200  # characters of what a library says
+LONGEST_CAUSE = 200  # characters of a library's message
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
-# MLflow's client reads them itself, as it does the user's name.
+# MLflow's client reads these itself, and the user name.
 SECRETS, CA = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), "MLFLOW_TRACKING_SERVER_CERT_PATH"
 LOG_IN = (
-    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to what it accepts; "
+    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; "
     "on a cluster from a secret (placement.all.secrets)"
 )
 _unreachable: set[str] = set()
@@ -30,13 +30,13 @@ _reported: set[str] = set()
 
 
 def attempt(work: Callable[[Any, str], Any], quiet: bool = False) -> Any:
-    """Returns what the work returns, given a client and the id of the experiment; None if tracking is off or lost."""
+    """Returns what the work returns for a client and the id of the experiment; None if tracking is off or lost."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     return survive(lambda: _connect_and(work, uri), quiet) if uri and uri not in _unreachable else None
 
 
 def survive(work: Callable[[], Any], quiet: bool = False) -> Any:
-    """Returns what the work returns; None if it raises, which is printed once, unless `quiet`."""
+    """Returns what the work returns; None if it raises, which is printed once unless `quiet`."""
     try:
         return work()
     except Exception as error:
@@ -44,7 +44,7 @@ def survive(work: Callable[[], Any], quiet: bool = False) -> Any:
             return None
         uri = os.environ["MLFLOW_TRACKING_URI"]
         if not _reported:
-            line = f"tracking: lost ({_explain(error, uri)}); the run goes on, the report will hold all numbers"
+            line = f"tracking: lost ({_explain(error, uri)}); the run continues, and the report will hold all figures"
             print(line, flush=True)
             events.emit("tracking", None, "lost", message=line)
         _reported.add(uri)
@@ -57,18 +57,14 @@ def show_address(uri: str) -> str:
 
 
 def check_server(uri: str) -> None:
-    """Asks a tracking server what a run asks first, with the credentials that the run would have.
-
-    Raises:
-        InputError: If it does not answer, or refuses; with what to set.
-    """
+    """Raises InputError if a tracking server does not answer, or refuses the credentials that a run would use."""
     try:
         _load_client()(uri).search_experiments(max_results=1)
     except Exception as error:
-        raise InputError(_explain(error, uri, "does not answer")) from None  # what is behind it may hold the token
+        raise InputError(_explain(error, uri, "does not answer")) from None  # without its cause, which may hold the token
 
 
-def _explain(error: Exception, uri: str, what: str = "did not take everything") -> str:
+def _explain(error: Exception, uri: str, what: str = "rejected a call") -> str:
     if isinstance(error, InputError):
         return str(error)
     cause: BaseException = error
@@ -77,13 +73,13 @@ def _explain(error: Exception, uri: str, what: str = "did not take everything") 
     status = getattr(error, "get_http_status_code", lambda: None)()
     said = " ".join(repr(cause).split())
     for secret in filter(None, (os.environ.get(name, "").strip() for name in SECRETS)):
-        said = said.replace(secret, "***")  # requests shows a header that it refuses
+        said = said.replace(secret, "***")  # requests shows a header that it rejects
     if status == 401 or "not in a valid JSON format" in said:
-        return f"{show_address(uri)} asks for a login ({status if status == 401 else 'with a web page'}); {LOG_IN}"
+        return f"{show_address(uri)} requires a login ({status if status == 401 else 'with a web page'}); {LOG_IN}"
     if status == 403:
         return f"{show_address(uri)} does not allow this (403); the account needs the right to edit the experiment"
     if "CERTIFICATE_VERIFY_FAILED" in said:
-        return f"the certificate of {show_address(uri)} is not of a known CA; set {CA} to the CA's file"
+        return f"the certificate of {show_address(uri)} is from an unknown CA; set {CA} to the CA's file"
     what = "cannot be reached" if uri in _unreachable else what
     return show_address(f"{uri} {what}: {said[:LONGEST_CAUSE]}")
 
@@ -102,7 +98,7 @@ def _connect_and(work: Callable[[Any, str], Any], uri: str) -> Any:
     database = store.find_file(uri)
     with contextlib.ExitStack() as stack:
         try:
-            open_client = _load_client()  # before the store is made, which says much
+            open_client = _load_client()  # sets the log levels before the store is created
             if database:
                 stack.enter_context(store.hold_lock(database))
                 store.make(database)
@@ -134,14 +130,14 @@ def _open_experiment(client: Any, database: Path | None) -> str:
         try:
             return client.create_experiment(name, folder and str(folder))
         except MlflowException:
-            experiment = client.get_experiment_by_name(name)  # another process was first
+            experiment = client.get_experiment_by_name(name)  # another process created it first
             if experiment is None:
                 raise
     return experiment.experiment_id
 
 
 def search(client: Any, experiment: str, query: str) -> Iterator[Any]:
-    """Yields the runs that a query finds, the oldest first, whatever their number."""
+    """Yields all runs that a query finds, the oldest first."""
     token = None
     while True:
         page = client.search_runs([experiment], query, order_by=["start_time ASC"], page_token=token)

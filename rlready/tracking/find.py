@@ -1,4 +1,4 @@
-"""What MLflow knows already."""
+"""Looks up earlier results in MLflow."""
 
 import os
 import sqlite3
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from rlready.tracking import store
 from rlready.tracking.client import attempt, name_experiment, search
-from rlready.tracking.metrics import ELSEWHERE, RESULT, STOPPED
+from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED
 
-OUTCOMES = "outcomes.json"  # what a report keeps of its run, in the run's folder and in MLflow
+OUTCOMES = "outcomes.json"  # the records of a finished run, in its folder and in MLflow
 
 
 class Finished(NamedTuple):
@@ -21,25 +21,21 @@ class Finished(NamedTuple):
     elsewhere: bool = False  # RL ran in another system, whose owner recorded the score
 
 
-def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Finished]:
-    """Returns the candidates that have both metrics, by candidate id; the newest run of several.
+def find_finished(experiment: str, k: int | None) -> dict[str, Finished]:
+    """Returns the candidates of an experiment with a result of RL, by candidate id, from the newest run that has it.
 
-    RL without a signal taught nothing, so its score is no result of RL.
+    RL without a signal taught nothing, so its score is not a result. Without tracking the result is empty.
 
     Args:
-        experiment: What `links["experiment"]` of the logged outcomes must be.
-        predictor: Name of a metric, e.g. sft/pass_at_64.
-        score: Name of a metric, e.g. rl/pass_at_1.
-
-    Returns:
-        Nothing where tracking is off or lost.
+        experiment: `links["experiment"]` of the logged outcomes.
+        k: The k of Pass@k.
     """
 
     def find(client: Any, experiment_id: str) -> dict:
         query = f"tags.`rlready.experiment` = '{experiment}' and tags.`rlready.role` = 'candidate'"
         found = {}
         for run in search(client, experiment_id, query):
-            before, after = map(run.data.metrics.get, (predictor, score))
+            before, after = map(run.data.metrics.get, (f"sft/pass_at_{k}", SCORE))
             if None not in (before, after) and STOPPED not in run.data.tags:
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
                 found[run.data.tags["rlready.candidate_id"]] = Finished(before, after, elsewhere)
@@ -49,13 +45,10 @@ def find_finished(experiment: str, predictor: str, score: str) -> dict[str, Fini
 
 
 def find_outcomes(run: str) -> tuple[str, str] | None:
-    """Returns the id of a pipeline run and what its report kept of it, the text of outcomes.json.
+    """Returns the id of a pipeline run and the text of its outcomes.json; None if MLflow has no such run, is off or lost.
 
     Args:
-        run: That id, as KFP gave it, or the id of the pipeline's run in MLflow.
-
-    Returns:
-        None where MLflow has no report of such a run, or is off or lost.
+        run: The run's id in KFP, or that of the pipeline's run in MLflow.
     """
 
     def find(client: Any, experiment: str) -> tuple[str, str] | None:
@@ -71,7 +64,7 @@ def find_outcomes(run: str) -> tuple[str, str] | None:
 
 
 def read_experiment() -> str | None:
-    """Returns the id of the experiment in a store that is a file, without MLflow and its seconds; None if it holds none."""
+    """Returns the id of the experiment in a file store, without importing MLflow, which takes seconds; None if it has none."""
     file = store.find_file(os.environ.get("MLFLOW_TRACKING_URI", ""))
     try:
         rows = store.read(file, "select name, experiment_id from experiments") if file and file.is_file() else []
@@ -82,5 +75,5 @@ def read_experiment() -> str | None:
 
 
 def find_experiment() -> str | None:
-    """Returns the id of the experiment on the tracking server; None where tracking is off or lost."""
+    """Returns the id of the experiment on the tracking server; None if tracking is off or lost."""
     return attempt(lambda client, experiment: experiment)

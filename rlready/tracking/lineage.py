@@ -1,4 +1,4 @@
-"""Where a candidate's run comes from and what it made: its datasets and models in MLflow."""
+"""The datasets and models of a candidate's run in MLflow."""
 
 import json
 import re
@@ -21,13 +21,13 @@ def list_datasets(data: dict) -> list:
 
 
 def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: str) -> None:
-    """Logs the models that are known and MLflow does not hold yet: each with its parent, its settings and its figures.
+    """Logs the models that `outcome.links` locates and MLflow does not have: each with its parent, settings and metrics.
 
     Args:
         client: MLflow's.
         experiment: Id of the experiment.
-        run: The candidate's, with what is logged already.
-        outcome: Its links name the places of the models.
+        run: The candidate's run.
+        outcome: The candidate's.
         role: candidate or baseline.
     """
     import mlflow
@@ -37,7 +37,7 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
     base: dict[str, Any] = outcome.links.get("base_model") or {}
     if role == "candidate":
         known = {"sft": outcome.links.get("sft_model"), "rl": outcome.links.get("rl_model")}
-        # What a finished checkpoint was trained from, only its makers know.
+        # The parent of a finished checkpoint is unknown.
         parent = "" if candidate.checkpoint else base.get("location", "")
     else:
         known, parent = {"base": base.get("location")}, ""
@@ -64,6 +64,6 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
         own = {k: v for k, v in run.data.metrics.items() if k.startswith(prefixes) and "/train_" not in k}
         missing = [client.get_metric_history(child, key) for key, value in own.items() if (key, value) not in measured]
         last = [max(points, key=lambda m: (m.step, m.timestamp)) for points in missing]
-        # The run's own point again, to the millisecond: MLflow then adds it to the model only.
+        # With the run's own timestamp MLflow adds the point to the model only.
         points = [Metric(m.key, m.value, m.timestamp, m.step, model.model_id) for m in last]
         client.log_batch(child, metrics=points)

@@ -1,4 +1,4 @@
-"""Outcomes and evaluations, logged as far as MLflow does not hold them yet."""
+"""Logs outcomes, samples and evaluations to MLflow, as far as it does not have them."""
 
 import os
 import time
@@ -24,9 +24,7 @@ from rlready.tracking.runs import find_or_create, log_missing, open_child
 
 
 def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candidate") -> None:
-    """Logs what an outcome holds and its run in MLflow does not hold yet.
-
-    Does nothing without MLFLOW_TRACKING_URI or without a run id. Never raises: a loss is printed once.
+    """Logs what an outcome has and its run in MLflow does not. Never raises; does nothing without a run id or tracking.
 
     Args:
         outcome: What is known so far. Its links may hold `data` ({split: {digest, rows, source}}), `base_model`
@@ -35,21 +33,14 @@ def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candid
         role: candidate, or baseline for the base model, whose benchmark is logged under `base/` instead of `rl/`.
     """
     run_id = run_id or os.environ.get("RLREADY_RUN_ID")
-    # Before the gate nobody knows whether the base model is a candidate or only what all are compared with.
+    # Before the gate it is unknown whether the base model is a candidate or only the baseline.
     known = not outcome.candidate.is_base or outcome.verdict or outcome.rl or outcome.failure
     if run_id and (role != "candidate" or known):
         attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
 
 
 def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) -> None:
-    """Uploads a stage's samples to the run of their candidate, into a folder with the name of the stage. Never raises.
-
-    Args:
-        candidate: Whose samples.
-        stage: Name of the stage.
-        file: The samples; `samples_text_mb` bounds its size.
-        baseline: Whether it is the base model as it is, which has a run of its own.
-    """
+    """Uploads a stage's samples to the candidate's run or the baseline's, in a folder named after the stage. Never raises."""
     run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def log(client: Any, experiment: str) -> None:
@@ -61,13 +52,13 @@ def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) ->
 
 
 def log_evaluation(name: str, description: dict, metrics: dict[str, float | None], files: list[Path]) -> None:
-    """Logs an evaluation without a pipeline: a run of this name, its parameters, metrics, datasets and files. Never raises.
+    """Logs an evaluation without a pipeline, once per name: parameters, metrics, datasets and files. Never raises.
 
     Args:
-        name: Of the evaluation; the same one is not logged twice.
+        name: Name of the evaluation.
         description: From `Evaluation.describe`.
         metrics: By name, e.g. gsm8k/pass_at_1.
-        files: To upload.
+        files: Files to upload.
     """
 
     def log(client: Any, experiment: str) -> None:

@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import Outcome
 from rlready.stats.plateau import measure_rise
 
-RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates whose result of RL is not of their run, and its value
-STOPPED = "rl.stopped"  # a tag of candidates whose RL had no signal: why it ended, or taught nothing
-COMPARES_LOSS = "compares_loss"  # a tag of candidates whose loss can be held against those with the same value
-SERIES = ("sft/heldout_loss", "rl/reward")  # those with more than one step
+SCORE = "rl/pass_at_1"
+RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates with an external result of RL, and its value
+STOPPED = "rl.stopped"  # a tag of candidates whose RL had no signal: the reason
+COMPARES_LOSS = "compares_loss"  # a tag of candidates whose losses can be compared if its value is the same
+SERIES = ("sft/heldout_loss", "rl/reward")  # metrics with more than one step
 
 
 def list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
-    """Returns (name, step, value) of every figure that is known."""
+    """Returns (name, step, value) of every known figure."""
     points = [*_list_before_rl(outcome), *_list_after_rl(outcome, "rl" if role == "candidate" else "base")]
     return [(name_metric(key), step, float(value)) for key, step, value in points if value is not None]
 
@@ -74,13 +74,9 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield "benchmark/chance", 0, benchmark.chance or None
         yield "benchmark/seconds", 0, benchmark.seconds
     elif outcome.elsewhere:
-        yield from _list_elsewhere(outcome.elsewhere)
-
-
-def _list_elsewhere(result: ElsewhereRecord) -> Iterator[tuple[str, int, float | None]]:
-    yield "rl/pass_at_1", 0, result.pass_at_1
-    yield "rl/pass_at_1_standard_error", 0, result.standard_error
-    yield "rl/device_hours", 0, result.device_hours
+        yield SCORE, 0, outcome.elsewhere.pass_at_1
+        yield f"{SCORE}_standard_error", 0, outcome.elsewhere.standard_error
+        yield "rl/device_hours", 0, outcome.elsewhere.device_hours
 
 
 def _list_ends(name: str, interval: Sequence[float | None] | None) -> Iterator[tuple[str, int, float | None]]:
@@ -88,10 +84,10 @@ def _list_ends(name: str, interval: Sequence[float | None] | None) -> Iterator[t
 
 
 def name_metric(name: str) -> str:
-    """Returns a name that MLflow takes: one that it refuses, such as that of a file with brackets, would lose all numbers."""
+    """Returns a name that MLflow accepts; one that it rejects, such as a file name with brackets, would lose all metrics."""
     return re.sub(r"[^A-Za-z0-9_./: -]", "_", name)
 
 
 def is_number(value: Any) -> bool:
-    """Says whether MLflow can hold this as a metric."""
+    """Returns True if MLflow can hold this as a metric."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""MLflow's store where it is a file: made whole or not at all, one writer at a time, and told apart from half of one."""
+"""MLflow's file store: created atomically, with one writer at a time; and what is wrong with one that does not open."""
 
 import contextlib
 import fcntl
@@ -13,19 +13,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 PREFIX = "sqlite:///"
-# What MLflow's migrations leave, or stumble over, where an earlier process was stopped between two of their statements.
+# What MLflow's migrations leave behind, or fail with, if an earlier process was stopped between two of their statements.
 LEFT, STUMBLED = "_alembic_tmp_", ("already exists", "duplicate column name", "no such table")
 
 
 def find_file(uri: str) -> Path | None:
-    """Returns the file of a store in one; None where a server or another database keeps it."""
+    """Returns the file of a file store; None for a server or another database."""
     path = uri.removeprefix(PREFIX)
     return Path(path) if uri.startswith(PREFIX) and path and path != ":memory:" else None
 
 
 @contextlib.contextmanager
 def hold_lock(database: Path) -> Iterator[None]:
-    """Keeps other processes from the file while it is made or written."""
+    """Holds the lock of the file, so that one process at a time creates or writes it."""
     database.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{database}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -33,7 +33,7 @@ def hold_lock(database: Path) -> Iterator[None]:
 
 
 def make(database: Path) -> None:
-    """Makes the store if there is none: beside its place, and moved there whole, because a stop in between cannot be undone.
+    """Creates the store if there is none: in another folder, then moved, because half a store cannot be repaired.
 
     Call it with the lock held.
     """
@@ -41,9 +41,9 @@ def make(database: Path) -> None:
         return
     from mlflow import MlflowClient
 
-    for left in database.parent.glob(f"{glob.escape(database.name)}.new-*"):  # by a process that was stopped
+    for left in database.parent.glob(f"{glob.escape(database.name)}.new-*"):  # of a process that was stopped
         shutil.rmtree(left, ignore_errors=True)
-    # Never the same name twice: MLflow keeps connections by it.
+    # Never the same name twice, because MLflow caches connections by it.
     scratch = Path(tempfile.mkdtemp(dir=database.parent.absolute(), prefix=f"{database.name}.new-"))
     try:
         MlflowClient(f"{PREFIX}{scratch / database.name}").search_experiments()
@@ -54,40 +54,31 @@ def make(database: Path) -> None:
 
 
 def read(database: Path, query: str) -> list[tuple]:
-    """Returns the rows that a query finds in the file, which is not changed.
-
-    Raises:
-        sqlite3.DatabaseError: If it is no database, or has no such table.
-    """
+    """Returns the rows of a query on the file, opened read-only; raises sqlite3.DatabaseError if that fails."""
     with contextlib.closing(sqlite3.connect(f"file:{quote(str(database.absolute()))}?mode=ro", uri=True)) as connection:
         return connection.execute(query).fetchall()
 
 
 def describe_fault(database: Path, error: Exception) -> str | None:
-    """Returns what is wrong with the file that MLflow did not open, and what to do; None where it is not the file.
-
-    Args:
-        database: The file.
-        error: What MLflow raised.
-    """
+    """Returns what is wrong with a file that MLflow failed to open, and what to do; None if the file is not the cause."""
     said = str(error)
     name = shlex.quote(str(database))
-    away = f"move it away (mv {name} {name}.broken), and the next run makes a new one"
+    away = f"move it away (mv {name} {name}.broken), and the next run creates a new one"
     if "disk is full" in said or "No space left" in said:
-        return f"{database}: no space is left on its disk; free some"
+        return f"{database}: its disk is full; free some space"
     if "out-of-date database schema" in said:
         address = shlex.quote(f"{PREFIX}{database}")
-        return f"{database} is of an older MLflow: mlflow db upgrade {address}"
+        return f"{database} was created by an older MLflow; run: mlflow db upgrade {address}"
     if "Can't locate revision" in said:
-        return f"{database} is of a newer MLflow than the one installed; install that one, or {away}"
+        return f"{database} was created by a newer MLflow than the installed one; upgrade MLflow, or {away}"
     if not database.is_file():
         return None
     try:
         tables = [table for (table,) in read(database, "select name from sqlite_master where type = 'table'")]
-    except sqlite3.OperationalError:  # locked, or not to be read by this user
+    except sqlite3.OperationalError:  # locked, or not readable by this user
         return None
     except sqlite3.DatabaseError as fault:
-        return f"{database} is no MLflow store ({fault}); {away}"
+        return f"{database} is not an MLflow store ({fault}); {away}"
     if any(table.startswith(LEFT) for table in tables) or any(words in said for words in STUMBLED):
-        return f"{database} is half an MLflow store, because what made it was stopped; {away}"
+        return f"{database} is an incomplete MLflow store, because its creation was stopped; {away}"
     return None

@@ -1,4 +1,4 @@
-"""What a Trainer logs, sent to the candidate's run while it trains."""
+"""Streams what a Trainer logs to the candidate's run in MLflow."""
 
 import os
 import time
@@ -11,12 +11,7 @@ from rlready.tracking.runs import open_child
 
 
 def stream_training(prefix: str, candidate: Candidate) -> Any:
-    """Returns a callback for a transformers Trainer that sends what it logs to the candidate's run while it trains.
-
-    Args:
-        prefix: sft or rl; the loss becomes the metric `<prefix>/train_loss`.
-        candidate: Whose training.
-    """
+    """Returns a callback for a transformers Trainer; with the prefix sft or rl, its loss becomes `<prefix>/train_loss`."""
     from transformers import TrainerCallback
 
     class StreamTraining(TrainerCallback):

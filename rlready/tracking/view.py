@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 from rlready.tracking.client import search
-from rlready.tracking.metrics import ELSEWHERE, RESULT, STOPPED
+from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run
 VIEW = "mlflow.sharedViewState.rlready"
 # MLflow's columns keep their place, and only this one is wide: it holds the intervals and the run's name (`describe`).
 FIRST = "attributes.`Description`"
-FIGURES = ("sft/pass_at_1", "sft/generalization_loss", "rl/pass_at_1")
+FIGURES = ("sft/pass_at_1", "sft/generalization_loss", SCORE)
 SETTINGS = ("epochs", "subset", "examples", "learning_rate", "checkpoint", "seed")  # of a candidate
 TAGS = ("verdict", "verdict.reason", "failed.reason", STOPPED)
 
@@ -23,7 +23,7 @@ TAGS = ("verdict", "verdict.reason", "failed.reason", STOPPED)
 def share(client: Any, experiment: str) -> None:
     """Stores the view with the experiment, with the columns that its runs need."""
     runs = [run.data.params for run in search(client, experiment, "tags.`rlready.run_id` LIKE '%'")]
-    order = {"orderByKey": "metrics.`rl/pass_at_1`", "orderByAsc": False}
+    order = {"orderByKey": f"metrics.`{SCORE}`", "orderByAsc": False}
     view = json.dumps({"searchFilter": "tags.`rlready.role` != 'pipeline'", "selectedColumns": list_columns(runs), **order})
     if client.get_experiment(experiment).tags.get(VIEW) != view:
         client.set_experiment_tag(experiment, VIEW, view)
@@ -42,7 +42,7 @@ def describe(run: Any) -> str:
     """Returns the description of a candidate's run: its figures with 95% intervals, the last stage's first, then its run."""
     metrics, tags, k = run.data.metrics, run.data.tags, run.data.params.get("gate_k", "1")
     names = {
-        "rl/pass_at_1": "RL (external)" if tags.get(RESULT) == ELSEWHERE else "RL",
+        SCORE: "RL (external)" if tags.get(RESULT) == ELSEWHERE else "RL",
         "base/pass_at_1": "no RL",
         f"sft/pass_at_{k}": f"Pass@{k}",
         "sft/sequential": f"Pass@{k}",

@@ -110,7 +110,7 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     assert logged["other"].metrics["rl/pass_at_1"] == 0.61 and logged["good"].metrics["rl/device_hours"] == 6.5
     assert logged["other"].tags["result"] == "elsewhere" and "result" not in logged["own"].tags
     assert "RL (external) 61%" in logged["other"].tags["mlflow.note.content"]
-    assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {
+    assert find.find_finished("one", 64) == {
         "good": (0.7, 0.5, True),
         "other": (0.8, 0.61, True),
         "own": (0.75, 0.42, False),
@@ -128,7 +128,7 @@ def test_recording_again_replaces_what_the_file_names_and_keeps_the_rest(folder,
     assert "other: 0.550, 2 device-hours H100; replaces 0.610 ± 0.020, cost unknown" in capsys.readouterr().out
     results = {o.candidate.candidate_id: o.elsewhere for o in read_sweep(folder / "outcomes.json").outcomes}
     assert results["other"] == ElsewhereRecord(0.55, None, 2.0, "H100") and results["good"].pass_at_1 == 0.5
-    assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1")["other"] == (0.8, 0.55, True)
+    assert find.find_finished("one", 64)["other"] == (0.8, 0.55, True)
 
 
 def test_where_mlflow_does_not_take_them_the_run_has_them_and_it_is_said(folder, monkeypatch, capsys):

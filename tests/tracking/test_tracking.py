@@ -116,9 +116,9 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     log.log_outcome(replace(linked, candidate=longest), "run-1")
     silent = replace(CANDIDATE, candidate_id="silent")  # its RL taught nothing, so its score is no result of RL
     log.log_outcome(replace(linked, candidate=silent, rl=FULL.rl), "run-1")
-    found = find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1")
+    found = find.find_finished("one", 64)
     assert found == {CANDIDATE.candidate_id: (0.7, 0.5, False), "longest": (0.7, 0.5, False)}
-    assert find.find_finished("three", "sft/pass_at_64", "rl/pass_at_1") == {}
+    assert find.find_finished("three", 64) == {}
 
 
 def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(mlflow_client):

@@ -81,7 +81,7 @@ def test_an_account_of_mlflow_logs_and_nobody_else_does(accounts, monkeypatch, c
         client._reported.clear(), client._unreachable.clear()
         log.log_outcome(FULL, "run-1")
         out = capsys.readouterr().out
-        assert out.startswith(f"tracking: lost ({accounts} asks for a login (401); set MLFLOW_TRACKING_USERNAME and")
+        assert out.startswith(f"tracking: lost ({accounts} requires a login (401); set MLFLOW_TRACKING_USERNAME and")
         assert "in-the-address" not in out and PASSWORD not in out + caplog.text
     client._reported.clear(), client._unreachable.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", accounts)
@@ -119,9 +119,9 @@ def test_a_token_over_tls_with_a_ca_of_its_own(accounts, monkeypatch, tmp_path, 
             check_server(address)
         assert SECRET not in str(caught.value) + caplog.text
 
-    refuse(f"the certificate of {address} is not of a known CA; set MLFLOW_TRACKING_SERVER_CERT_PATH")
+    refuse(f"the certificate of {address} is from an unknown CA; set MLFLOW_TRACKING_SERVER_CERT_PATH")
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "ca.pem"))
-    refuse(f"{address} asks for a login .with a web page.; set MLFLOW_TRACKING_USERNAME")
+    refuse(f"{address} requires a login .with a web page.; set MLFLOW_TRACKING_USERNAME")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", f"{SECRET}\n")  # as a secret made from a file has it
     refuse("does not answer.*header")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)

@@ -173,7 +173,7 @@ def test_a_run_whose_gate_came_from_the_cache_counts_for_the_forecast(mlflow_cli
     given = {"gate_k": 64, "base_model": "x", "sampling_max_tokens": 8}
     places = {name: str(tmp_path / name) for name in ("judged", "baseline", "html", "markdown", "records", "verdicts")}
     report(json.dumps(given), results=[str(tmp_path / "result")], **places)
-    assert find.find_finished("one", "sft/pass_at_64", "rl/pass_at_1") == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
+    assert find.find_finished("one", 64) == {CANDIDATE.candidate_id: (0.7, 0.5, False)}
     pipeline = read_runs(mlflow_client)["run-1"]
     assert pipeline.data.tags["gate.saving"] == "The gate rejected none of 1 candidate, so it saved nothing."
     assert pipeline.data.metrics == {"gate/regret": 0.0}  # the record of RL names no cost, so there is no share

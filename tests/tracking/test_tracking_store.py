@@ -49,7 +49,9 @@ def test_a_making_that_is_stopped_leaves_nothing_behind_that_the_next_one_stumbl
 def test_half_a_store_is_named_with_the_way_out_and_never_offered(half, tmp_path, monkeypatch, capsys):
     log.log_outcome(FULL, "run-1")
     said = capsys.readouterr().out
-    assert said.startswith(f"tracking: lost ({half} is half an MLflow store, because what made it was stopped; move it away")
+    assert said.startswith(
+        f"tracking: lost ({half} is an incomplete MLflow store, because its creation was stopped; move it away"
+    )
     assert f"mv {half} {half}.broken" in said
     print_places(tmp_path / "run", tmp_path, tracked=False)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["report", "work"]
@@ -73,15 +75,15 @@ def test_a_store_that_opens_is_offered_with_the_page_to_look_at(mlflow_client, t
         (
             b"no database, but long enough to look like one" * 30,
             "file is not a database",
-            "no MLflow store .* move it away",
+            "not an MLflow store .* move it away",
         ),
-        (b"", "(sqlite3.OperationalError) database or disk is full", "no space is left on its disk; free some"),
+        (b"", "(sqlite3.OperationalError) database or disk is full", "its disk is full; free some space"),
         (
             b"",
             "Detected out-of-date database schema (found version a)",
-            "of an older MLflow: mlflow db upgrade sqlite:///",
+            "an older MLflow; run: mlflow db upgrade sqlite:///",
         ),
-        (b"", "Can't locate revision identified by 'a'", "of a newer MLflow than the one installed"),
+        (b"", "Can't locate revision identified by 'a'", "a newer MLflow than the installed one"),
         (b"", "database is locked", None),
     ],
 )

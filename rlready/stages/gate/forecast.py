@@ -22,7 +22,7 @@ def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     """
     if not verdicts:
         return []
-    finished = find_finished(experiment, f"sft/pass_at_{verdicts[0].numbers.k}", "rl/pass_at_1")
+    finished = find_finished(experiment, verdicts[0].numbers.k)
     return [_forecast(verdict, finished) for verdict in verdicts]
 
 
