@@ -9,7 +9,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def _set_status(candidate: Candidate | None, status: str) -> None:
 def finish_run(
     run_id: str,
     parameters: dict,
-    report: dict[str, Path | str],
+    report: Mapping[str, Path | str],
     status: str = "FINISHED",
     figures: dict[str, float] | None = None,
     tags: dict[str, str] | None = None,
