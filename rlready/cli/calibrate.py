@@ -19,7 +19,9 @@ from rlready.tracking.find import find_outcomes
 COMMAND = Command("calibrate", "rlready calibrate study-20261103-101500 ./other/outcomes.json", WORK)
 RUNS = "names of runs, files outcomes.json, or ids of runs in MLflow (the last finished run)"
 COMMAND.add_argument("runs", nargs="*", metavar="RUN", help=RUNS)
-COMMAND.add_argument("--regret", type=float, default=0.01, help="Pass@1 that choosing may lose on average (0.01)")
+COMMAND.add_argument(
+    "--regret", type=float, default=0.01, help="maximum expected regret in Pass@1: 0, 0.005, 0.01, 0.02 or 0.05 (0.01)"
+)
 
 
 def execute(arguments: argparse.Namespace) -> None:

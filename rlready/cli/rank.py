@@ -19,22 +19,22 @@ COMMAND = Command(
     SET,
     MIRROR,
     *RUNNING,
-    epilog="The exit status is 4 if no checkpoint passes the gate's thresholds. The run's\n"
-    "folder holds the order and the verdicts in verdicts.json.",
+    epilog="The exit status is 4 if no candidate is approved. The run's\n"
+    "folder holds the ranking and the verdicts in verdicts.json.",
 )
 COMMAND.add_argument(
     "checkpoints",
     nargs="+",
     metavar="CHECKPOINT",
-    help="a folder, owner/name[@revision] on the hub, or a URL; NAME=CHECKPOINT names it",
+    help="a folder, owner/name[@revision] on the hub, a URL, or a log; NAME=CHECKPOINT names it",
 )
 COMMAND.add_argument("--benchmarks", help="problems to rank by: names or files, separated by commas")
 COMMAND.add_argument("--data", help="worked solutions like the checkpoints' training data, but unseen: measures their loss")
-COMMAND.add_argument("--base", metavar="MODEL", help="base model to compare the checkpoints with")
+COMMAND.add_argument("--base", metavar="MODEL", help="base model, or its log, to compare the candidates with")
 COMMAND.add_argument("--problems", type=int, help="maximum number of problems (128)")
 COMMAND.add_argument("--samples", type=int, help="samples per problem (256)")
 COMMAND.add_argument("--k", type=int, help="the k of Pass@k (64, or the largest power of two that --samples allows)")
-COMMAND.add_argument("--recipe", help="YAML file with other parameters")
+COMMAND.add_argument("--recipe", help="YAML file with further parameters")
 add_arguments(COMMAND)
 
 

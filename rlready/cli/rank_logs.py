@@ -26,10 +26,10 @@ BASE = "base"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Adds what only logs take."""
     logs = command.add_argument_group("logs of other tools")
-    logs.add_argument("--score", help="the log's metric, filter, scorer or column that says what is right (the tool's first)")
+    logs.add_argument("--score", help="metric, filter, scorer or column of the log that decides (depends on the tool)")
     logs.add_argument("--format", default="boxed", help="how the verifier reads samples without a score (boxed)")
     logs.add_argument(
-        "--judge", action="store_true", help="judge every sample with rlready's verifier, and say how often the score differs"
+        "--judge", action="store_true", help="judge every sample with rlready's verifier; print how often the score differs"
     )
     logs.add_argument("--allow-repeats", action="store_true", help="accept a log whose samples mostly repeat one another")
     logs.add_argument(

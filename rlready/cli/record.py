@@ -31,7 +31,7 @@ rlready record --results results.csv
 
 score is Pass@1 on the evaluation problems, between 0 and 1; cost is in device-hours. An empty cell means unknown.
 An optional column device names the kind of device that the cost refers to."""
-CLUSTER = "Name a run on a cluster by its id in KFP or MLflow; it is read from MLFLOW_TRACKING_URI."
+CLUSTER = "For a run on a cluster, give its KFP or MLflow id; MLFLOW_TRACKING_URI must be set."
 COMMAND = Command("record", EXAMPLE, *PAST_RUN, epilog=CLUSTER)
 COMMAND.add_argument(
     "--results", type=Path, required=True, metavar="FILE", help="CSV: candidate,score,standard_error,cost[,device]"

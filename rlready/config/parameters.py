@@ -57,7 +57,7 @@ class Curate:
         "the smallest public set with worked solutions", form=True,
     )
     rl_data: str = knob(
-        "", "RL prompts, same forms; empty: problems of the SFT data kept apart for RL", "one source is enough", form=True
+        "", "RL prompts, same forms; empty: problems of the SFT data set apart for RL", "one source is enough", form=True
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
@@ -65,7 +65,7 @@ class Curate:
         "test split of the default data", form=True,
     )
     predictor_data: str = knob(
-        "", "Problems for Pass@k, same forms; empty: evaluation problems kept apart", "one source is enough", form=True
+        "", "Problems for Pass@k, same forms; empty: evaluation problems set apart", "one source is enough", form=True
     )
     sources: dict = knob(
         {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
@@ -74,18 +74,18 @@ class Curate:
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     decontaminate: list = knob(
-        [], "Further evaluation sets to keep out of the training data, e.g. [math_500, aime_2024]", "the run's own always are"
+        [], "Additional evaluation sets to remove from training data, e.g. [math_500, aime_2024]", "the run's own always are"
     )
     contamination_ngram: int = knob(
         4, "Words of the n-grams by which training and evaluation problems are compared; 0: exact matches only",
         "measured", least=0,
     )
     contamination_overlap: float = knob(
-        0.6, "Minimum share of an evaluation problem's n-grams, with equal numbers, at which a training problem is removed",
+        0.6, "A training problem with this share of an evaluation problem's n-grams, and the same numbers, is removed",
         "measured: 56 of 60 near matches are the same problem (make near-matches)", least=0, most=1,
     )
     near_duplicates: float = knob(
-        0.8, "Minimum similarity (Jaccard, 5-word shingles) of near-duplicates: dropped, or kept on one side; null or 0: off",
+        0.8, "Jaccard similarity (5-word shingles) of near-duplicates, dropped or kept in one split; null or 0: off",
         "measured", least=0, most=1, off=0,
     )
     traces: str = knob(
@@ -99,7 +99,7 @@ class Curate:
         0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
     )
     match: str = knob(
-        "examples", "What subsets of one size have in common: examples, or tokens (as many as the random subset has)",
+        "examples", "What subsets of one size share: the number of examples, or of tokens (as the random one)",
         "paper: subsets of equal size", choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
@@ -123,7 +123,7 @@ class Curate:
         "paper: every benchmark; this costs less", least=1,
     )
     benchmark_problems: int = knob(
-        512, "Evaluation problems for the benchmark, apart from the predictors'; at most this many of each of several",
+        512, "Evaluation problems for the benchmark, apart from the predictors'; of several benchmarks, this many each",
         "about 2 points", least=1,
     )
     seed: int = knob(0, "Seeds every split and subset", "convention")
@@ -151,7 +151,7 @@ class Sft:
     )
     packing: bool = knob(
         False,
-        "Pack several examples into one row, each attending to itself only (needs a GPU and flash-attn); a batch counts rows",
+        "Pack examples into one row, without attention across them (needs a GPU and flash-attn); a batch counts rows",
         "TRL default",
     )
     trainer_overrides: dict = knob({}, "Passed on to TRL's SFTConfig", "escape hatch")
@@ -202,8 +202,8 @@ class Samples:
 
     text_mb: int = knob(
         100,
-        "Maximum megabytes of completions that a stage keeps per candidate, before compression; beyond it a sample keeps its"
-        " judgement, answer and length, but not its text",
+        "Maximum megabytes of completions that a stage keeps per candidate, before compression; samples beyond"
+        " it keep judgement, answer and length, but no text",
         "256 samples of 500 problems with 800 characters each", least=0,
     )
 
@@ -213,7 +213,7 @@ class Predictors:
     """What is measured before RL."""
 
     sampling: str = knob(
-        "fixed", "fixed (n samples of every problem) or sequential (as few as it takes to test the gate's Pass@k threshold)",
+        "fixed", "fixed (n samples of every problem) or sequential (as few as needed to test the gate's Pass@k threshold)",
         "fixed gives the full curve", choices=("fixed", "sequential"),
     )
     samples: int = knob(
@@ -280,7 +280,7 @@ class Gate:
         "paper, protocol step 2", choices=("pass_at_k", "pass_at_1", "generalization_loss"),
     )
     audit_fraction: float = knob(
-        0.0, "Share of the candidates not approved that are drawn at random for RL anyway, to measure false rejections",
+        0.0, "Share of non-approved candidates drawn at random for RL anyway, to measure false rejections",
         "no audit", least=0, most=1, form=True,
     )
     seed: int = knob(0, "Seeds the draw of the audit, together with the id of the run", "convention")
