@@ -226,6 +226,8 @@ def test_a_run_draws_its_audit_once_and_its_record_draws_it_again():
         outcomes = [dataclasses.replace(o, verdict=v) for o, v in zip(sweep, verdicts, strict=True)]
         assert not any(entry.differs for entry in replay(SweepResult(outcomes, make_outcome(), parameters), []))
         names.append([v.candidate_id for v in verdicts if v.audited])
+        other = replay(SweepResult(outcomes, make_outcome(), parameters), ["gate_min_pass_at_k=0.6"])
+        assert not any(entry.after.audited for entry in other)  # such a draw never happened
     assert names[0] == names[2] and len({*map(tuple, names)}) == 3 and {*map(len, names)} == {3}
     assert sum(v.audited for v in decide(make_sweep(*[[0, 0]] * 25), make_outcome(), settings)) == 7
 

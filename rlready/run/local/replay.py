@@ -40,8 +40,11 @@ def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     if wrong := check_values(experiment):
         raise InputError("\n".join(wrong))
     replayed = []
+    settings = experiment.gate
+    if changes and not any(change.startswith("gate_audit_fraction=") for change in changes):
+        settings = dataclasses.replace(settings, audit_fraction=0.0)  # RL has run for those that were drawn, and for no others
     drawn_by = next((o.verdict.drawn_by for o in run.outcomes if o.verdict and o.verdict.drawn_by), None)
-    decided = decide([strip(o) for o in run.outcomes], run.baseline, experiment.gate, run.trains, drawn_by)
+    decided = decide([strip(o) for o in run.outcomes], run.baseline, settings, run.trains, drawn_by)
     for outcome, after in zip(run.outcomes, decided, strict=True):
         before = outcome.verdict
         if before is None:
