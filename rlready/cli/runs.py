@@ -18,6 +18,7 @@ def execute(arguments: argparse.Namespace) -> None:
     """Prints name, date, recipe, result and folder of every run in the work folder, the newest first."""
     work = find_work(arguments)
     begun = {path.parent: path.stat().st_mtime for name in (RESULT, PARAMETERS) for path in work.glob(f"*/{name}")}
+    finished = {path.parent for path in work.glob(f"*/{RESULT}")}
     if not begun:
         raise InputError(f"{work}: no run here; start one with rlready run, or give the folder of your runs with --work")
     for folder in sorted(begun, key=lambda folder: begun[folder], reverse=True):
@@ -25,7 +26,7 @@ def execute(arguments: argparse.Namespace) -> None:
         print_result("date", time.strftime("%Y-%m-%d %H:%M", time.localtime(begun[folder])))
         print_result("recipe", re.sub(r"-\d{8}-\d{6}$", "", folder.name))
         try:
-            said = answer(read_sweep(folder / RESULT)) if (folder / RESULT).exists() else "not finished"
+            said = re.split(r"(?<=\.) ", answer(read_sweep(folder / RESULT)))[0] if folder in finished else "not finished"
         except InputError as error:
             said = str(error)
         print_result("result", said)
