@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from rlready.analysis.sweep_result import SweepResult
 from rlready.gate.lead import SCORE, Lead, measure_lead, read_figure, read_interval
 from rlready.records.candidate import Candidate
-from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import BEFORE_RL, BenchmarkRecord, Failure, Outcome, PredictorsRecord
+from rlready.records.outcome import BEFORE_RL, BenchmarkRecord, ElsewhereRecord, Failure, Outcome, PredictorsRecord
 from rlready.records.verdicts import Verdict
 from rlready.stats.intervals import LEVEL
 from rlready.stats.pass_at_k import correct_curve, estimate_zero_variance
@@ -52,9 +51,7 @@ class Row:
     @property
     def benchmark(self) -> BenchmarkRecord:
         """The scores: after RL, run here or externally; for the base model, without RL."""
-        external = self.elsewhere
-        scored = BenchmarkRecord(external.pass_at_1, external.standard_error) if external else BenchmarkRecord()
-        return self.outcome.benchmark or scored
+        return self.outcome.scored
 
     @property
     def elsewhere(self) -> ElsewhereRecord | None:
@@ -78,8 +75,8 @@ class Row:
 
     @property
     def rewards(self) -> list:
-        """Pairs [step, mean reward] of RL; empty if RL did not run here."""
-        return self.outcome.rl.rewards if self.outcome.rl else []
+        """Pairs [step, mean reward] of RL; empty if they are unknown."""
+        return self.outcome.rewards
 
     @property
     def failed_early(self) -> bool:

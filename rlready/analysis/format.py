@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rlready.analysis.comparison import Interval, Row
 from rlready.gate.lead import Lead, bound_greedy, read_interval
-from rlready.records.outcome import STAGE_NAMES
+from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord
 
 MISSING = "–"
 MOST_NAMES = 4
@@ -38,11 +38,15 @@ def show_mean(values: Sequence[float | None]) -> str:
 
 
 def show_score(row: Row) -> str:
-    """Returns Pass@1 on the benchmark with its interval, or ± its standard error if no interval was recorded."""
-    interval = read_interval(row.benchmark.interval)
-    if interval:
-        return show_estimate(row.score, interval, 3)
-    return show_with_error(row.score, row.benchmark.standard_error) + " (external)" * bool(row.elsewhere)
+    """Returns Pass@1 on the benchmark, as `show_pass_at_1`, with a mark if it is external."""
+    return show_pass_at_1(row.benchmark) + " (external)" * bool(row.elsewhere)
+
+
+def show_pass_at_1(scored: BenchmarkRecord) -> str:
+    """Returns Pass@1 with its interval, or ± its standard error if no interval was recorded."""
+    if interval := read_interval(scored.interval):
+        return show_estimate(scored.pass_at_1, interval, 3)
+    return show_with_error(scored.pass_at_1, scored.standard_error)
 
 
 def show_result(row: Row) -> str:

@@ -8,8 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rlready.errors import InputError
-from rlready.records.external import ElsewhereRecord
-from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, Failure, Outcome
+from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, ElsewhereRecord, Failure, Outcome
 from rlready.records.serialization import parse_record, write_atomically
 
 LONGEST_REASON = 300  # characters

@@ -35,7 +35,13 @@ COMMAND.add_argument("--problems", type=int, help="maximum number of problems (1
 COMMAND.add_argument("--samples", type=int, help="samples per problem (256)")
 COMMAND.add_argument("--k", type=int, help="the k of Pass@k (64, or the largest power of two that --samples allows)")
 COMMAND.add_argument("--recipe", help="YAML file with further parameters")
-add_arguments(COMMAND)
+add_arguments(COMMAND).add_argument(
+    "--loss",
+    action="append",
+    default=[],
+    metavar="NAME=LOSS",
+    help="generalization loss: nats per token, a trainer_state.json, or JSONL with nats and tokens of each example",
+)
 
 
 def execute(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import datetime
 import os
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BASE = "base"
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what only logs take."""
+def add_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds how logs are read, and returns the group for what else a command needs to know of them."""
     logs = command.add_argument_group("logs of other tools")
     logs.add_argument("--score", help="metric, filter, scorer or column of the log that decides (depends on the tool)")
     logs.add_argument("--format", default="boxed", help="how the verifier reads samples without a score (boxed)")
@@ -32,13 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--judge", action="store_true", help="judge every sample with rlready's verifier; print how often the score differs"
     )
     logs.add_argument("--allow-repeats", action="store_true", help="accept a log whose samples mostly repeat one another")
-    logs.add_argument(
-        "--loss",
-        action="append",
-        default=[],
-        metavar="NAME=LOSS",
-        help="generalization loss: nats per token, a trainer_state.json, or JSONL with nats and tokens of each example",
-    )
+    return logs
 
 
 def rank_logs(arguments: argparse.Namespace) -> None:
@@ -50,13 +44,12 @@ def rank_logs(arguments: argparse.Namespace) -> None:
         InputError: If a log cannot be read or the logs may not be compared; it names file and row.
     """
     from rlready.analysis.sweep_result import describe_origin, write_sweep
-    from rlready.measured.comparable import list_unknown
     from rlready.measured.sweep import rank
     from rlready.records.serialization import write_atomically
     from rlready.stages.report.report import write_report
     from rlready.stages.report.verdicts import write_verdicts
 
-    logs = read_logs(arguments)
+    logs = read_logs(arguments.checkpoints, arguments)
     base = _read_log(arguments.base, arguments)[0][1] if arguments.base else None
     every = logs | ({BASE: base} if base else {})
     losses = read_losses(arguments.loss, every)
@@ -64,11 +57,7 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, mode=0o700)
     sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
-    for name, log in every.items():
-        shown = [f"{log.tool}, {len(log.problems)} problems x {log.samples} samples", *log.notes]
-        print_result(name, "; ".join(shown))
-    for line in list_unknown(every):
-        print(line)
+    print_logs(every)
     files = {name: folder / name for name in ("report.html", "report.md", "verdicts.json", "outcomes.json")}
     write_report(sweep, files["report.html"], files["report.md"])
     write_atomically(files["verdicts.json"], write_verdicts(sweep))
@@ -99,14 +88,25 @@ def _log(sweep: "SweepResult", files: dict[str, Path]) -> None:
     finish_run(run, sweep.parameters, files)
 
 
-def read_logs(arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
-    """Returns the candidates of all logs by their names.
+def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
+    """Prints what was read of each log, and what they do not say."""
+    from rlready.measured.comparable import list_unknown
+
+    for name, log in logs.items():
+        shown = [f"{log.tool}, {len(log.problems)} problems x {log.samples} samples", *log.notes]
+        print_result(name, "; ".join(shown))
+    for line in list_unknown(logs):
+        print(line)
+
+
+def read_logs(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
+    """Returns the candidates of all logs, each [NAME=]PATH, by their names.
 
     Raises:
         InputError: If two have the same name, or a log cannot be read.
     """
     found: dict[str, MeasuredLog] = {}
-    for text in arguments.checkpoints:
+    for text in texts:
         for name, log in _read_log(text, arguments):
             if name in found or name == BASE:
                 why = "is the base model's (--base)" if name == BASE else f"is that of {found[name].path} too"

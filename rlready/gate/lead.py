@@ -74,6 +74,17 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     return Lead(ahead, *estimate_difference(mine.values, theirs.values, mine.groups, mine.weights, level))
 
 
+def measure_gain(outcome: Outcome) -> Lead:
+    """Measures how much RL gained in Pass@1 on the problems of the predictors; unknown if the result is on others."""
+    before, ids = outcome.predictors, outcome.scored.problem_ids
+    if before is None or not before.correct or not ids or before.problem_ids != ids:
+        return Lead(None)
+    started = BenchmarkRecord(
+        before.get_pass_at(1), samples=before.samples, problem_ids=ids, correct=before.correct, groups=before.groups
+    )
+    return measure_lead(outcome, Outcome(outcome.candidate, benchmark=started), SCORE)
+
+
 def _compare_unpaired(mine: Figure, theirs: Figure, level: float) -> Lead:
     ahead = mine.mean - theirs.mean
     if mine.interval is None or theirs.interval is None:
@@ -124,9 +135,7 @@ def list_pass_at_k(predictors: PredictorsRecord, k: int | None) -> np.ndarray | 
 
 def _read_result(outcome: Outcome, greedy: bool) -> Figure | None:
     """Returns the result on the benchmark, of this run or of another system."""
-    theirs, result = outcome.elsewhere, outcome.benchmark or BenchmarkRecord()
-    if outcome.benchmark is None and theirs and not greedy:
-        result = BenchmarkRecord(pass_at_1=theirs.pass_at_1, standard_error=theirs.standard_error)
+    result = outcome.scored
     mean = result.greedy_pass_at_1 if greedy else result.pass_at_1
     if mean is None:
         return None

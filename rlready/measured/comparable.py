@@ -42,7 +42,7 @@ def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLo
         example = f", e.g. {(lost or sorted(more))[0]}"
         faults.append(
             f"{log.path}: other problems than {first_name}'s: {len(lost)} of its {len(first.problems)} are missing,"
-            f" {len(more)} are new{example}; rank logs of the same problems"
+            f" {len(more)} are new{example}; compare logs of the same problems"
         )
         return faults
     texts = dict(zip(first.problems, first.texts, strict=True))

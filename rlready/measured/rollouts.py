@@ -72,7 +72,7 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
             if reward not in row:
                 raise InputError(f"{where}: no {reward!r}; there are {', '.join(row)}")
             steps.add(row["step"])
-            value = _read_reward(row[reward], where)
+            value = read_reward(row[reward], where)
             values |= set() if value is None else {value}
             if len(values) > 2:
                 shown = ", ".join(f"{value:g}" for value in sorted(values))
@@ -90,7 +90,7 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
     def read() -> Iterator[Sample]:
         for file in files:
             for where, row in read_rows(file):
-                told, value = read_row(row), _read_reward(row[reward], where)
+                told, value = read_row(row), read_reward(row[reward], where)
                 problem = hashlib.sha256(told["text"].encode(errors="surrogatepass")).hexdigest()[:12]
                 right = None if value is None else value == best and best > 0
                 yield Sample(problem=problem, where=where, right=right, scored=True, **told)
@@ -98,7 +98,12 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
     return Reading(tool, read(), [note])
 
 
-def _read_reward(value: Any, where: str) -> float | None:
+def read_reward(value: Any, where: str) -> float | None:
+    """Returns a reward; None if it is missing or not finite.
+
+    Raises:
+        InputError: If it is not a number.
+    """
     if value is None:
         return None
     try:

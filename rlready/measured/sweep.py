@@ -64,7 +64,7 @@ def _make_outcome(name: str, log: MeasuredLog, loss: MeasuredLoss | None, measur
     place = None if is_base else BaseModel(log.path, "", log.digest)
     candidate = Candidate(name, 0, "", 0, 0.0, 0, checkpoint=place, trained_on_sft_data=loss is not None)
     problems = {"rows": len(log.problems), "digest": measurement, "source": log.tool}
-    links = {"log": log.path, "tool": log.tool, "data": {"problems": problems}}
+    links = {"log": log.path, "tool": log.tool, "settings": log.settings, "data": {"problems": problems}}
     return Outcome(candidate, predictors=_record(log, loss), links=links, measurement=measurement)
 
 
@@ -73,6 +73,7 @@ def _record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:
     ks = [k for k in range(1, log.samples + 1) if k & (k - 1) == 0 or k == log.samples]
     record = PredictorsRecord(
         problems=len(log.problems),
+        problem_ids=log.problems,
         samples=log.samples,
         correct=log.correct,
         curve=[[k, float(curves[:, k - 1].mean())] for k in ks],

@@ -4,25 +4,14 @@ import csv
 import difflib
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.errors import InputError
-from rlready.records.serialization import Record
+from rlready.records.outcome import ElsewhereRecord
 
 NEEDED = ("candidate", "score", "standard_error", "cost")
 KNOWN = (*NEEDED, "device")
 MOST_FAULTS = 20  # lines shown; if every row is wrong, the cause is the same
-
-
-@dataclass(frozen=True)
-class ElsewhereRecord(Record):
-    """The result of RL in another system, as its owner recorded it; none of it was measured here."""
-
-    pass_at_1: float  # after RL, on the evaluation problems
-    standard_error: float | None = None  # of pass_at_1, over problems
-    device_hours: float | None = None  # cost of RL
-    device: str = ""  # kind of device, named as in the run's own records if it is the same; empty: unknown
 
 
 def read_results(path: Path, candidates: Collection[str]) -> dict[str, ElsewhereRecord]:
@@ -66,6 +55,13 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
     return results
 
 
+def explain_unknown(name: str, candidates: Collection[str]) -> str:
+    """Returns that a name is no candidate's, and which one may be meant."""
+    near = difflib.get_close_matches(name, candidates, 1)
+    known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
+    return f"{name!r} is not a candidate of this run; {known}"
+
+
 def _check_columns(path: Path, columns: list[str]) -> None:
     if not columns:
         raise InputError(f"{path}: empty; expected the columns {', '.join(NEEDED)}")
@@ -85,9 +81,7 @@ def _find_faults(row: dict[str, str], candidates: Collection[str], earlier: Coll
     if name in earlier:
         faults.append(f"candidate: {name} already has a row; one result per candidate")
     elif name not in candidates:
-        near = difflib.get_close_matches(name, candidates, 1)
-        known = f"did you mean {near[0]}?" if near else f"the run has {', '.join(candidates)}"
-        faults.append(f"candidate: {name!r} is not a candidate of this run; {known}")
+        faults.append(f"candidate: {explain_unknown(name, candidates)}")
     for column, most in (("score", 1.0), ("standard_error", 1.0), ("cost", math.inf)):
         text = row[column]
         if not text and column != "score":

@@ -6,7 +6,6 @@ from typing import Any
 
 from rlready.records.candidate import BaseModel as BaseModel
 from rlready.records.candidate import Candidate as Candidate
-from rlready.records.external import ElsewhereRecord
 from rlready.records.serialization import SCHEMA, Record
 from rlready.records.verdicts import Verdict
 
@@ -145,6 +144,7 @@ class PredictorsRecord(TimedRecord):
     kept: KeptSamples | None = None  # None in older records
     # Number of each problem's group: problems of one template, one source document or near-duplicates. None: each is its own.
     groups: list[int] | None = None
+    problem_ids: list[str] | None = None  # None in older records
 
     def get_pass_at(self, k: int) -> float | None:
         """Returns Pass@k if the curve has it, else None."""
@@ -197,6 +197,18 @@ class BenchmarkRecord(TimedRecord):
 
 
 @dataclass(frozen=True)
+class ElsewhereRecord(Record):
+    """The result of RL in another system, as its owner recorded it; none of it was measured here."""
+
+    pass_at_1: float  # after RL, on the evaluation problems
+    standard_error: float | None = None  # of pass_at_1, over problems
+    device_hours: float | None = None  # cost of RL
+    device: str = ""  # kind of device, named as in the run's own records if it is the same; empty: unknown
+    counted: BenchmarkRecord | None = None  # from a log of samples; None if only a score was recorded
+    rewards: list[list[float | None]] = field(default_factory=list)  # as in RlRecord; empty: unknown
+
+
+@dataclass(frozen=True)
 class Failure(Record):
     """Why a candidate has no result: the stage that failed, a one-line reason, and the time and tries that it took."""
 
@@ -224,6 +236,20 @@ class Outcome(Record):
     measurement: str = ""
     elsewhere: ElsewhereRecord | None = None  # result of external RL, unless this run has a benchmark after RL
     schema: int = SCHEMA
+
+    @property
+    def scored(self) -> BenchmarkRecord:
+        """The scores after RL, run here or else externally; empty if there are none."""
+        theirs = self.elsewhere
+        if self.benchmark or theirs is None:
+            return self.benchmark or BenchmarkRecord()
+        return theirs.counted or BenchmarkRecord(theirs.pass_at_1, theirs.standard_error)
+
+    @property
+    def rewards(self) -> list[list[float | None]]:
+        """Pairs [step, mean reward] of the RL that `scored` is of; empty if they are unknown."""
+        theirs = self.elsewhere.rewards if self.elsewhere and not self.benchmark else []
+        return theirs or (self.rl.rewards if self.rl else [])
 
     def shares_tokens(self, other: "Outcome | None") -> bool:
         """Returns True if its loss is a mean over the same tokens as another's, as far as both are known."""

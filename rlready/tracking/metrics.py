@@ -59,11 +59,11 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
     if rl:
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps
-        yield from (("rl/reward", int(step or 0), value) for step, value in rl.rewards)
-        if rise := measure_rise(rl.rewards):
-            yield "rl/gain", 0, rise.gain
-            yield "rl/gain_of_last_quarter", 0, rise.late
-            yield from _list_ends("rl/gain_of_last_quarter", (rise.low, rise.high))
+    yield from (("rl/reward", int(step or 0), value) for step, value in outcome.rewards)
+    if rise := measure_rise(outcome.rewards):
+        yield "rl/gain", 0, rise.gain
+        yield "rl/gain_of_last_quarter", 0, rise.late
+        yield from _list_ends("rl/gain_of_last_quarter", (rise.low, rise.high))
     if benchmark:
         yield f"{after}/pass_at_1", 0, benchmark.pass_at_1
         yield from _list_ends(f"{after}/pass_at_1", benchmark.interval)
@@ -75,6 +75,7 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield "benchmark/seconds", 0, benchmark.seconds
     elif outcome.elsewhere:
         yield SCORE, 0, outcome.elsewhere.pass_at_1
+        yield from _list_ends(SCORE, outcome.scored.interval)
         yield f"{SCORE}_standard_error", 0, outcome.elsewhere.standard_error
         yield "rl/device_hours", 0, outcome.elsewhere.device_hours
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from helpers import CASES
+from helpers import CASES, logs
 from helpers.outcomes import BASE, DEVICE, fail, flatten_all, make_audited, make_outcome
 
 from rlready import cli
@@ -18,6 +18,8 @@ from rlready.analysis.costs import balance, list_entries
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
 from rlready.errors import InputError
+from rlready.measured.read import load_samples
+from rlready.measured.sweep import rank
 from rlready.records.external import ElsewhereRecord, read_results
 from rlready.stages.report.report import write_report
 from rlready.tracking import client, find, log, runs
@@ -47,6 +49,12 @@ def record(monkeypatch, folder, text, *run):
     results = folder.parent / "results.csv"
     results.write_text(text)
     line = ["rlready", "record", *run, "--work", str(folder.parent), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", line)
+    cli.main()
+
+
+def record_logs(monkeypatch, folder, *arguments):
+    line = ["rlready", "record", folder.name, "--work", str(folder.parent), *map(str, arguments)]
     monkeypatch.setattr(sys, "argv", line)
     cli.main()
 
@@ -138,6 +146,59 @@ def test_where_mlflow_does_not_take_them_the_run_has_them_and_it_is_said(folder,
     record(monkeypatch, folder, f"{HEADER}\ngood,0.5,,\n")
     assert "MLflow did not take the results, so forecasts ignore them" in capsys.readouterr().out
     assert read_sweep(folder / "outcomes.json").outcomes[0].elsewhere == ElsewhereRecord(0.5)
+
+
+def write_counts(path, correct):
+    return logs.write_jsonl(path, [{"problem": f"p{n}", "correct": c, "samples": 4} for n, c in enumerate(correct)])
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    """The folder of a run that ranked two logs."""
+    read = {name: load_samples(write_counts(tmp_path / f"{name}.jsonl", [0, 1, 2, 0, 3, 1, 0, 2])) for name in "ab"}
+    write_sweep(rank(read), tmp_path / "rank-1" / "outcomes.json")
+    return tmp_path / "rank-1"
+
+
+def test_a_log_gives_an_interval_and_a_gain_and_a_curve_the_plateau(ranked, monkeypatch, capsys, mlflow_client):
+    after = write_counts(ranked.parent / "after.jsonl", [1, 3, 4, 1, 3, 2, 1, 4])
+    curve = logs.write_jsonl(ranked.parent / "curve.jsonl", [{"step": n, "reward": n / 160} for n in range(1, 161)])
+    record_logs(monkeypatch, ranked, "--log", f"a={after}", "--curve", f"a={curve}")
+    said = capsys.readouterr().out
+    assert re.search(
+        r"a: 0\.594 \[0\.\d+, 0\.\d+\], 8 problems x 4 samples, cost unknown; gain over the candidate before RL", said
+    )
+    gain = re.search(r"on the same problems: (0\.312 \[[-+]0\.\d+, \+0\.\d+\])", said)[1]
+    page = (ranked / "report.md").read_text().replace("&#91;", "[").replace("&#93;", "]")
+    assert f"Gain in Pass@1 by RL, on the problems of the predictors: a {gain}." in page
+    assert "RL had not converged" in said and "RL had not converged" in page
+    (run,) = [run for run in mlflow_client.search_runs(["1"]) if "rl/pass_at_1" in run.data.metrics]
+    assert {"rl/reward", "rl/gain", "rl/pass_at_1_low"} <= run.data.metrics.keys()
+    record_logs(monkeypatch, ranked, "--log", f"a={after}")
+    assert "cost unknown, unchanged" in capsys.readouterr().out
+    first = read_sweep(ranked / "outcomes.json").outcomes[0].elsewhere
+    record(monkeypatch, ranked, f"{HEADER}\na,0.5,,2\n", ranked.name)
+    record_logs(monkeypatch, ranked, "--log", f"a={after}")
+    assert read_sweep(ranked / "outcomes.json").outcomes[0].elsewhere == dataclasses.replace(first, device_hours=2.0)
+
+
+def test_what_cannot_be_recorded_is_one_line_and_changes_nothing(ranked, monkeypatch, capsys):
+    log, before = ranked.parent / "a.jsonl", read_all(ranked)
+    curve = logs.write_jsonl(ranked.parent / "curve.jsonl", [{"step": 1, "reward": 0.5}])
+    results = ranked.parent / "results.csv"
+    results.write_text(f"{HEADER}\na,0.5,,\n")
+    for arguments, what in {
+        (): "nothing to record: give --results, --log or --curve",
+        ("--log", f"c={log}"): "'c' is not a candidate of this run; the run has a, b",
+        ("--log", log, "--results", results): "a: has both a row in",
+        ("--curve", f"b={curve}"): "b: a curve without a result",
+        ("--log", f"a={log}", "--log", f"a={log}"): "the name a is that of",
+    }.items():
+        with pytest.raises(SystemExit) as ended:
+            record_logs(monkeypatch, ranked, *arguments)
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and what in said and said.count("\n") == 1, said
+        assert read_all(ranked) == before
 
 
 CLUSTER = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"

@@ -98,6 +98,7 @@ def measure(
         heldout_tokens=sum(count for _, count in losses),
         problems=len(problems),
         groups=list_groups(problems),
+        problem_ids=[row["problem_id"] for row in problems],
         engine=engine.identity,
         seconds=time.time() - begun + spent,
         kept=kept,

@@ -23,7 +23,7 @@ from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import choose
 from rlready.analysis.saving import weigh_gate
-from rlready.gate.lead import read_interval
+from rlready.gate.lead import measure_gain, read_interval
 from rlready.stages.report.document import DECISIONS, shorten_reason
 
 UNMEASURED = "Whether Pass@1 after SFT predicted this is unknown: it was not measured."
@@ -68,16 +68,20 @@ def describe_stopped(rows: list[Row]) -> list[str]:
 
 
 def describe_external(rows: list[Row]) -> list[str]:
-    """Returns how many results are external, and that they were not checked."""
+    """Returns how many results are external, that they were not checked, and what RL gained where that is known."""
     finished = [row for row, _ in list_scores(rows)]
     theirs = sum(row.elsewhere is not None for row in finished)
     if not theirs:
         return []
     which = "All" if theirs == len(finished) else f"{theirs} of {len(finished)}"
-    return [
+    said = [
         f"{which} results of RL are external, shown as recorded: whether RL and benchmark were the same for all of them was"
         " not checked."
     ]
+    gains = [f"{row.name} {gain.describe()}" for row in finished if (gain := measure_gain(row.outcome)).ahead is not None]
+    if gains:
+        said.append(f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}.")
+    return said
 
 
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
