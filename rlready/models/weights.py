@@ -1,15 +1,19 @@
-"""Checks that a model's files hold what its configuration describes, by their headers, and that its weights are finite."""
+"""Checks that a model's files hold what its configuration describes, and that its weights are finite."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rlready.errors import InputError, one_line
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
-FLOATS = {"F64", "F32", "F16", "BF16"}
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bfloat16: the upper half of a float32
+MOST_READ = 2**30  # bytes of a file whose values are read before the model is loaded
 # Prefixes that wrappers add to all names.
 WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DistributedDataParallel", "base_model.model.": "peft, not merged"}
 Tensors = dict[str, tuple[str, list[int]]]  # type and shape of each tensor, by name
@@ -23,9 +27,10 @@ def refuse_pointer(path: Path) -> None:
 
 
 def read_headers(folder: Path) -> Tensors:
-    """Returns type and shape of each tensor of a folder, by name, without reading the weights.
+    """Returns type and shape of each tensor of a folder, by name.
 
-    Raises InputError if a file is missing, truncated or a pointer.
+    Raises InputError if a file is missing, truncated or a pointer, or one of at most `MOST_READ` bytes holds values that
+    `check_numbers` refuses.
     """
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
@@ -40,13 +45,14 @@ def read_headers(folder: Path) -> Tensors:
     for name in names:
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name}, which {INDEX} names, is not there; copy it, or save the model again")
-        tensors |= _read_header(folder / name)
+        tensors |= read_header(folder / name)
     if lost := sorted(expected - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")
     return tensors
 
 
-def _read_header(path: Path) -> Tensors:
+def read_header(path: Path) -> Tensors:
+    """Returns type and shape of each tensor of a file, by name; see `read_headers`."""
     refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -59,6 +65,8 @@ def _read_header(path: Path) -> Tensors:
             raise InputError(f"{path} is no safetensors file, or is truncated; copy it again") from error
     if end != size:
         raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
+    if size <= MOST_READ:
+        _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path))
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 
 
@@ -86,18 +94,28 @@ def refuse_keys(found: dict, where: str) -> None:
     raise InputError(f"{where}: its weights do not fit its config.json: {'; '.join(said)}; {advice}")
 
 
+def _read_values(path: Path, start: int, entries: dict[str, dict]) -> Iterator[tuple[str, np.ndarray]]:
+    for name, entry in entries.items():
+        if entry["dtype"] in FLOATS and 0 not in entry["shape"]:
+            offset = start + entry["data_offsets"][0]
+            values = np.memmap(path, FLOATS[entry["dtype"]], "r", offset, tuple(entry["shape"]))
+            yield name, (values.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else values
+
+
 def check_numbers(model, where: str) -> None:
     """Raises InputError if a weight of a loaded model is not finite, or a matrix is zero throughout."""
-    for name, weight in model.named_parameters():
-        if weight.is_meta or not weight.numel():  # of another process, with ZeRO-3
-            continue
-        if not weight.isfinite().all():
-            what = "holds NaN or infinity"
-        elif weight.dim() > 1 and not weight.any():
-            what = "is zero throughout"
-        else:
-            continue
-        raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
+    # With ZeRO-3, a process does not hold all weights.
+    held = ((name, weight) for name, weight in model.named_parameters() if not weight.is_meta and weight.numel())
+    _refuse_values(held, lambda weight: weight.isfinite(), where)
+
+
+def _refuse_values(weights: Iterable[tuple[str, Any]], isfinite: Callable, where: str) -> None:
+    for name, weight in weights:
+        finite = isfinite(weight).all()
+        # Adapters that change nothing are zero.
+        if not finite or (weight.ndim > 1 and "lora_" not in name and not weight.any()):
+            what = "is zero throughout" if finite else "holds NaN or infinity"
+            raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
 
 
 def _list(names: list[str]) -> str:

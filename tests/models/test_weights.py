@@ -81,11 +81,24 @@ def test_weights_that_do_not_fit_their_configuration_are_refused_by_their_header
 
 
 @pytest.mark.parametrize(("change", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
-def test_weights_that_are_no_numbers_are_refused_when_they_are_loaded(change, message, tiny_model, tmp_path):
+def test_weights_that_are_no_numbers_are_refused_before_and_when_they_are_loaded(change, message, tiny_model, tmp_path):
     folder = write(tiny_model, tmp_path / "model", change)
-    find_model(str(folder), "")
-    with pytest.raises(InputError, match=message):
-        load_model(str(folder))
+    for check in (lambda path: find_model(path, ""), load_model):
+        with pytest.raises(InputError, match=message):
+            check(str(folder))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_values_are_read_in_every_precision_up_to_a_size(dtype, tmp_path, monkeypatch):
+    weights = {"empty": torch.ones(0, 2), "lora_B": torch.zeros(2, 2), "norm": torch.ones(3), "w": torch.tensor([[0.0, -0.1]])}
+    weights = {name: weight.to(dtype) for name, weight in weights.items()}
+    save_file(weights, tmp_path / FILE)
+    assert read_headers(tmp_path).keys() == weights.keys()
+    save_file(weights | {"norm": torch.tensor([1.0, torch.inf]).to(dtype)}, tmp_path / FILE)
+    with pytest.raises(InputError, match="norm holds NaN or infinity"):
+        read_headers(tmp_path)
+    monkeypatch.setattr("rlready.models.weights.MOST_READ", 8)
+    assert read_headers(tmp_path).keys() == weights.keys()
 
 
 def test_what_is_loaded_is_checked_too(tiny_model, tmp_path):

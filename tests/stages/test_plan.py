@@ -140,6 +140,12 @@ def test_plan_refuses_a_model_that_cannot_be_asked_or_saved(tiny_model, tmp_path
         make_plan(laptop(base_model=write_model(tiny_model, tmp_path / "model", name, change)))
 
 
+def test_plan_names_the_models_whose_values_it_does_not_read(tiny_model, monkeypatch):
+    monkeypatch.setattr("rlready.stages.plan.plan.MOST_READ", 8)
+    texts = make_plan(laptop(base_model=str(tiny_model))).texts
+    assert f"{tiny_model}: the values of files over 1 GB are checked when the weights are loaded" in texts
+
+
 def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(template, "TEMPLATE_SECONDS", 0.2)
     inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3

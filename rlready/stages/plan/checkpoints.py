@@ -22,6 +22,7 @@ from rlready.models.load import (
     read_json,
 )
 from rlready.models.remote import copy_remote, digest_remote, is_url
+from rlready.models.weights import read_header
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.model import check_model
 
@@ -91,6 +92,7 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
         found = BaseModel(str(local.resolve()), "", digest_folder(local))
         if not (local / "adapter_model.safetensors").exists():
             raise InputError(f"{local} has no adapter_model.safetensors; other weight formats are not loaded")
+        read_header(local / "adapter_model.safetensors")
         return _find_adapters(found, read_json(found, ADAPTERS) or {}, name, ask)
 
 

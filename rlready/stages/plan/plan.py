@@ -7,12 +7,14 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlready.config import STAGE_READS, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
 from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
+from rlready.models.weights import MOST_READ
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
@@ -129,6 +131,8 @@ def check_lengths(
     most, engine = experiment.sampling.max_tokens, experiment.sampling.engine
     whole = {(model.adapter_base or model.model).location: model.architecture for model in models}
     found = [check_size(where, known, prompt, most, example, engine) for where, known in whole.items() if known]
+    unread = [where for where in whole if any(path.stat().st_size > MOST_READ for path in Path(where).glob("*.safetensors"))]
+    found += [f"{where}: the values of files over 1 GB are checked when the weights are loaded" for where in unread]
     return [line for line in found if line]
 
 
