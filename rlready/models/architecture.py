@@ -149,6 +149,7 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     usual = config.get("hidden_act") == "silu" and rope.get("rope_type", "default") == "default" and "type" not in rope
     usual &= set(config.get("layer_types") or []) <= ATTENTION and type(config.get("max_position_embeddings")) is int
     usual &= type(config.get("rms_norm_eps")) is float and type(config.get("tie_word_embeddings")) is bool
+    usual &= (config.get("pad_token_id") or 0) < config.get("vocab_size", 0)
     unusual = ("attention_bias", "mlp_bias", "quantization_config")
     sizes = [value for value in vars(shape).values() if type(value) is not bool] if shape else []
     if kind not in PLAIN or not usual or not shape or any(config.get(name) for name in unusual):
@@ -206,7 +207,7 @@ def build_empty(config):
     try:
         with torch.device("meta"):
             return kind.from_config(config)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, AssertionError) as error:  # AssertionError: its pad token has no embedding
         raise InputError(f"its architecture ({config.model_type}) cannot be built: {one_line(error)}") from error
 
 

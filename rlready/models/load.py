@@ -43,7 +43,7 @@ def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | 
     local = Path(model).expanduser()
     if local.is_dir():
         check_model_folder(local)
-        config = json.loads((local / "config.json").read_text())
+        config = read_json(BaseModel(str(local), "", ""), "config.json") or {}
         architecture = inspect_architecture({"pretrained_model_name_or_path": str(local)}, config, read_headers(local))
         return BaseModel(str(local.resolve()), "", digest_folder(local)), architecture
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
@@ -68,14 +68,16 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     `names` are those of all its files, if the weights are not in the folder.
     """
     names = set(names or (path.name for path in folder.iterdir()))
+    if ADAPTERS in names:
+        raise InputError(f"{folder} holds adapters ({ADAPTERS}); merge them (peft's merge_and_unload), or give a merged folder")
     if missing := [name for name in CONFIGURATION if name not in names]:
         raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
     for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
         raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
-    template = (folder / "chat_template.jinja").exists()
-    if not template and not json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"):
+    tokens = read_json(BaseModel(str(folder), "", ""), "tokenizer_config.json") or {}
+    if not (folder / "chat_template.jinja").exists() and not tokens.get("chat_template"):
         raise InputError(f"{folder} has no chat template; add chat_template.jinja")
 
 

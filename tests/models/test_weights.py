@@ -56,6 +56,7 @@ MISFITS = {
         configured(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         r"quantised \(bitsandbytes\)",
     ),
+    "a pad token without embedding": (configured(pad_token_id=5000), "cannot be built: Padding_idx must be within"),
     "integers": (changed(NAME, lambda w: w.to(torch.uint8)), f"{NAME} is stored as U8: quantised"),
 }
 NO_NUMBERS = {
@@ -129,6 +130,22 @@ def test_a_pointer_of_git_lfs_is_told_by_its_name(name, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1234\n")
     with pytest.raises(InputError, match=f"{name} is a Git LFS pointer.*git lfs pull"):
+        find_model(str(folder), "")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+def test_a_file_that_is_not_json_is_refused_by_its_name(name, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / name).write_text("{")
+    with pytest.raises(InputError, match=f"^{name} of {folder} is not JSON"):
+        find_model(str(folder), "")
+
+
+def test_adapters_beside_weights_are_not_taken_for_the_model(tiny_model, tmp_path):
+    """transformers would load the base model that adapter_config.json names."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="holds adapters .*merge them"):
         find_model(str(folder), "")
 
 

@@ -146,6 +146,14 @@ def test_plan_names_the_models_whose_values_it_does_not_read(tiny_model, monkeyp
     assert f"{tiny_model}: the values of files over 1 GB are checked when the weights are loaded" in texts
 
 
+def test_plan_reads_end_tokens_where_transformers_does(tiny_model, tmp_path):
+    folder = write_model(tiny_model, tmp_path / "model", "config.json", {"eos_token_id": 5000})
+    make_plan(laptop(base_model=folder))
+    (tmp_path / "model" / "generation_config.json").unlink()
+    with pytest.raises(InputError, match="the end token .* is number 5000"):
+        make_plan(laptop(base_model=folder))
+
+
 def test_plan_does_not_wait_for_a_chat_template_that_does_not_end(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(template, "TEMPLATE_SECONDS", 0.2)
     inner = "{% for b in range(99999) %}" * 3 + "{% endfor %}" * 3

@@ -37,10 +37,11 @@ def check_model(base: BaseModel, architecture: Architecture | None) -> None:
     check_template(template, tokens)
     path = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
     if architecture and path.exists():
-        _check_tokens(path, architecture.vocabulary, generation, template, tokens)
+        own = (generation or read_json(base, "config.json") or {}).get("eos_token_id")
+        _check_tokens(path, architecture.vocabulary, own, template, tokens)
 
 
-def _check_tokens(path: Path, rows: int, generation: dict, template: str, tokens: dict[str, str]) -> None:
+def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: str, tokens: dict[str, str]) -> None:
     """Raises InputError if a token that is used has no embedding; see `check_tokens` of models/prompts.py."""
     from tokenizers import Tokenizer
 
@@ -49,7 +50,6 @@ def _check_tokens(path: Path, rows: int, generation: dict, template: str, tokens
     except Exception as error:  # it raises nothing more special
         raise InputError(f"{path} cannot be read ({one_line(error)}); save the tokenizer again") from error
     tokenizer.add_special_tokens(list(tokens.values()))  # as transformers does with those that the vocabulary lacks
-    own = generation.get("eos_token_id")
     ends = own if isinstance(own, list) else [own]
     ends = [*ends, *map(tokenizer.token_to_id, (tokens["eos_token"], find_end(tokenizer, template, tokens)))]
     pad = [tokenizer.token_to_id(tokens.get("pad_token", tokens["eos_token"]))]
