@@ -192,6 +192,10 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"rl_trainer_overrides": {"eval_strategy": "steps"}}, "the trainer has no evaluation set"),
         ({"rl_trainer_overrides": {"loss_type": "dapo2"}}, "loss_type 'dapo2' is none of grpo, dapo"),
         ({"rl_trainer_overrides": {"beta": -0.1}}, "beta is a number of at least 0, not -0.1"),
+        ({"rl_trainer_overrides": {"epsilon_high": -1.0}}, "epsilon_high is a number of at least 0, not -1"),
+        ({"sft_trainer_overrides": {"neftune_noise_alpha": "x"}}, "neftune_noise_alpha is a number of at least 0, not 'x'"),
+        ({"sft_trainer_overrides": {"bf16": "yes"}}, "bf16 is true or false, not 'yes'"),
+        ({"sft_trainer_overrides": {"adam_beta1": 2.0}}, "refuses adam_beta1: Invalid beta parameter"),
         ({"rl_trainer_overrides": {"disable_dropout": "false"}}, "disable_dropout is true or false, not 'false'"),
         (
             {"rl_trainer_overrides": {"mask_truncated_completions": True}, "sampling_stop": ["."]},

@@ -77,6 +77,7 @@ CHOICES: dict[str, dict[str, tuple]] = {
         "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
     },
 }
+OPTIONAL = {"float | None": 0, "int | None": 0, "bool | None": False}  # a default for each type of a field that may be None
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # Numbers that TRL accepts unless they are negative. For others TRL is imported, which takes ten seconds of CPU.
 FREE = {"warmup_steps", "weight_decay", "max_grad_norm"}
@@ -115,13 +116,15 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for field, value in overrides.items():
         default: Any = fields[field].default if field in fields else None
+        hint = str(fields[field].type) if field in fields else ""
+        default = OPTIONAL.get(hint, default) if value is not None else default
         choices = CHOICES[stage].get(field)
         if choices and value not in choices:
             yield f"{field} {value!r} is none of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
-            whole = "float" not in str(fields[field].type)
+            whole = "float" not in hint
             kinds = {int} if whole else {int, float}
             if type(value) not in kinds or not math.isfinite(value) or value < min(0, default):
                 yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
@@ -140,8 +143,9 @@ def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
         try:
             arguments = kind(**(ours | tried))
             model = torch.nn.Linear(1, 1)
-            Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]  # it takes any module
-            optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+            made, values = Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]  # it takes any module
+            given = {"params": model.parameters()} | {k: v for k, v in values.items() if k not in ("model", "optimizer_dict")}
+            optimizer = made(**given)
             get_scheduler(arguments.lr_scheduler_type, optimizer, 1, 2, arguments.lr_scheduler_kwargs)
             if arguments.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
                 return "use_liger_kernel needs liger-kernel, which is not installed; leave it out"
