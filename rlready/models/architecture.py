@@ -108,15 +108,9 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
     """Returns what a config.json describes, compared with the headers of the weights if they are given.
 
     A plain decoder with exactly the tensors that it should have is accepted without transformers, which takes ten seconds of
-    CPU to import. transformers decides on everything else.
-
-    Args:
-        location: Arguments of `from_pretrained`.
-        config: What the config.json there holds.
-        tensors: Headers of the weights, from `read_headers`.
-
-    Raises:
-        InputError: If transformers does not know the architecture, its weights are quantised, or the tensors are not its own.
+    CPU to import. transformers decides on everything else. `location` are the arguments of `from_pretrained`, `tensors` the
+    headers of the weights. Raises InputError if transformers does not know the architecture, its weights are quantised, or the
+    tensors are not its own.
     """
     plain = _list_tensors(config)
     given = {name: shape if kind in FLOATS else kind for name, (kind, shape) in tensors.items()} if tensors else plain
@@ -259,16 +253,9 @@ def count_positions(config) -> tuple[int | None, bool]:
 
 
 def check_length(positions: tuple[int | None, bool], longest: float, what: str, advice: str) -> str | None:
-    """Returns a warning if a text exceeds a model's positions but is accepted; None if it does not exceed them.
+    """Returns a warning if a text of `longest` tokens exceeds a model's `positions` but is accepted; None if it does not.
 
-    Args:
-        positions: Of the model, from `count_positions`.
-        longest: Tokens of the text.
-        what: Beginning of the message, which names the text.
-        advice: End of the message.
-
-    Raises:
-        InputError: If the model has no positions for it.
+    `what` begins the message and names the text, `advice` ends it. Raises InputError if the model has no positions for it.
     """
     most, learned = positions
     if most is None or longest <= most:

@@ -29,12 +29,9 @@ def find_model(model: str, revision: str) -> BaseModel:
 def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | None]:
     """Finds and checks a model, a hub id, folder or builtin name, without loading it.
 
-    Returns:
-        Its location, with a digest of its contents (local) or its commit (hub), and the architecture of a folder.
-
-    Raises:
-        InputError: If the folder is incomplete, its weights do not fit its configuration, or the hub does not have the model.
-        Unreachable: If the hub cannot be reached.
+    Returns its location, with a digest of its contents (local) or its commit (hub), and the architecture of a folder. Raises
+    InputError if the folder is incomplete, its weights do not fit its configuration, or the hub does not have the model, and
+    Unreachable if the hub cannot be reached.
     """
     if model in BUILTIN:
         return BaseModel(model, "", digest_folder(BUILTIN[model])), None

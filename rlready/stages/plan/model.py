@@ -70,16 +70,8 @@ def check_size(
 ) -> str | None:
     """Returns a warning if texts exceed a model's positions and it accepts them anyway, or it is slow to sample; else None.
 
-    Args:
-        location: The model's.
-        architecture: Of the model.
-        prompt: Tokens of the longest prompt.
-        completion: Maximum completion tokens.
-        example: Tokens of the longest SFT example; 0 without SFT.
-        engine: sampling_engine.
-
-    Raises:
-        InputError: If it has no positions for them, or the engine cannot sample it.
+    `prompt` and `example` are tokens of the longest prompt and SFT example (0 without SFT), `completion` the maximum. Raises
+    InputError if the model has no positions for them, or the engine cannot sample it.
     """
     with error_context(location):
         note = None if engine == "vllm" else check_recurrence(architecture.kind, architecture.recurrent)
