@@ -85,7 +85,9 @@ def _examine_files(source: Source) -> Contents:
                 for number, line in read_lines(file, name):
                     digest.update(line)
                     check_text(line, f"{name} line {number}")
-                    rows += not line.isspace()
+                    if not line.isspace():
+                        _parse_line(name, number, line)
+                        rows += 1
                 continue
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -120,7 +122,7 @@ class Chunk:
                 if isinstance(row, dict):
                     yield f"{self.name} row {number}", row
                 else:
-                    yield f"{self.name} line {row[0]}", self._parse(*row)
+                    yield f"{self.name} line {row[0]}", _parse_line(self.where, *row)
             return
         try:
             rows = self.rows.to_pylist()
@@ -129,16 +131,17 @@ class Chunk:
         for number, row in enumerate(rows, self.first):
             yield f"{self.name} row {number}", row
 
-    def _parse(self, number: int, line: bytes) -> Any:
-        try:
-            row = json.loads(line, object_pairs_hook=make_row)
-        except InputError as error:
-            raise InputError(f"{self.where} line {number}: {error}; remove one") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{self.where} line {number}: not JSON ({error}); repair or remove the line") from error
-        if number == 1 and isinstance(row, list):
-            raise InputError(f"{self.where} line 1: a list, not an object; if the file is one list, name it .json")
-        return row
+
+def _parse_line(where: str, number: int, line: bytes) -> Any:
+    try:
+        row = json.loads(line, object_pairs_hook=make_row)
+    except InputError as error:
+        raise InputError(f"{where} line {number}: {error}; remove one") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} line {number}: not JSON ({error}); repair or remove the line") from error
+    if number == 1 and isinstance(row, list):
+        raise InputError(f"{where} line 1: a list, not an object; if the file is one list, name it .json")
+    return row
 
 
 def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:

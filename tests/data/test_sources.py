@@ -293,6 +293,7 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
         ("object.json", '{"data": []}', "object.json: expected a list of objects, got dict"),
         ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
         ("deep.json", "[" * 100_000, "deep.json: not JSON"),
+        ("late.jsonl", '{"question": "a"}\n' * 1110 + '{"question": \n', "late.jsonl line 1111: not JSON"),
         ("long.csv", "question,answer\na,1\nb,2,3\n", "long.csv row 1: 3 cells, the header has 2; quote cells"),
         ("short.csv", "question,answer\na\n", "short.csv row 0: 1 cells, the header has 2"),
         ("open.csv", 'question,answer\n"a,1\n', "open.csv line 1: not CSV"),
