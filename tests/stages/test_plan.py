@@ -61,6 +61,8 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
         ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 512"),
         ({"curate_sft_examples": 0}, "is infinite"),
+        ({"curate_max_tokens": 1}, r"none of the first \d+ SFT traces lies between 0 and 1 tokens; they have \d+ to \d+"),
+        ({"curate_min_tokens": 9999}, "none of the first .* between 9999 and any number of tokens"),
         ({"sweep_candidates": [{"epochs": 1}, {"epochs": 1}]}, "given twice"),
         ({"sweep_candidates": [{"epoch": 1}]}, "sweep_candidates, item 0"),
         ({"sweep_candidates": [{"epochs": 1.5}]}, "epochs must be a whole number"),

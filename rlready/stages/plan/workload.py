@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rlready.config import Experiment
 from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.errors import InputError
 from rlready.models.load import locate
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.candidate import BaseModel, Candidate
@@ -59,16 +60,30 @@ def _count_parts(*completions: float) -> float:
 
 
 def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:
-    """Returns the lengths of the SFT rows in `samples` by the tokenizer of `base`; without rows, the maxima of the settings."""
+    """Returns the lengths of the SFT rows in `samples` by the tokenizer of `base`; without rows, the maxima of the settings.
+
+    Raises InputError if curate_min_tokens or curate_max_tokens leaves out all these rows.
+    """
     rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
     if not rows:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
-    return summarize_lengths(experiment, *count_tokens(base, rows))
+    asked, solved = count_tokens(base, rows)
+    least = experiment.curate.min_tokens
+    if _find_tokenizer(base).exists() and not any(least <= length <= (limit or length) for length in solved):
+        raise InputError(
+            f"curate_min_tokens, curate_max_tokens: none of the first {len(rows)} SFT traces lies between {least} and"
+            f" {limit or 'any number of'} tokens; they have {min(solved)} to {max(solved)}"
+        )
+    return summarize_lengths(experiment, asked, solved)
+
+
+def _find_tokenizer(base: BaseModel) -> Path:
+    return Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
 
 
 def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
     """Returns the tokens of each prompt and solution of SFT rows; 4 characters each if the tokenizer is not on this machine."""
-    source = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
+    source = _find_tokenizer(base)
     prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
     solutions = [row["solution"] for row in rows]
     if source.exists():
