@@ -66,14 +66,10 @@ class Plan:
 
 
 def make_plan(parameters: dict, strict: bool = True) -> Plan:
-    """Checks parameters and expands them.
+    """Checks flat parameters by name, as the KFP form or a recipe gives them, and expands them.
 
-    Args:
-        parameters: Flat values by name, as the KFP form or a recipe gives them.
-        strict: Whether an unreachable hub is an error. Otherwise the plan says what it could not check, and must not be run.
-
-    Raises:
-        InputError: With everything that is wrong, one line each.
+    If `strict`, an unreachable hub is an error; otherwise the plan says what it could not check, and must not be run. Raises
+    InputError with everything that is wrong, one line each.
     """
     experiment = parse_parameters(parameters)
     problems = check_values(experiment)
@@ -140,10 +136,7 @@ def settle(experiment: Experiment, model: BaseModel) -> Experiment:
     """Returns an experiment with its base model pinned, and without what no stage can use.
 
     If RL could follow, its data is set apart even without RL (`rl_steps` 0), so that all else is cached when RL is added.
-
-    Args:
-        experiment: As given.
-        model: The base model, or the first checkpoint if there is none: its tokenizer counts the tokens of the data.
+    `model` is the base model, or the first checkpoint if there is none: its tokenizer counts the tokens of the data.
     """
     settled = experiment.change(base_model=model.location, base_revision=model.revision or model.digest)
     if not experiment.curate.sft_data:

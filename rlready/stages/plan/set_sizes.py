@@ -96,16 +96,10 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
 
 
 def propose_split(use: str, problems: int, own_rl: bool = True, own_predictors: bool = True) -> dict[str, int]:
-    """Returns sizes of the splits of this many distinct problems: the defaults, or their shares if there are fewer problems.
+    """Returns sizes of the splits of this many distinct problems of a use: the defaults, or their shares if there are fewer.
 
-    Args:
-        use: sft, rl, evaluation or predictors.
-        problems: Number of distinct usable problems.
-        own_rl: Whether RL takes its prompts from the SFT source.
-        own_predictors: Whether Pass@k takes its problems from the evaluation source.
-
-    Raises:
-        InputError: If they are too few to split.
+    `own_rl` and `own_predictors`: RL and Pass@k take their problems from the SFT and evaluation sources. Raises InputError if
+    the problems are too few to split.
     """
     least = LEAST_TRAINING if use == "sft" else LEAST_EVALUATION
     if problems < least:
