@@ -202,7 +202,8 @@ def build_empty(config):
         with torch.device("meta"):
             return kind.from_config(config)
     except (ValueError, ImportError, AssertionError) as error:  # AssertionError: its pad token has no embedding
-        raise InputError(f"its architecture ({config.model_type}) cannot be built: {one_line(error)}") from error
+        where = config.name_or_path or "the model"
+        raise InputError(f"{where}: its architecture ({config.model_type}) cannot be built: {one_line(error)}") from error
 
 
 def _compare(model, config, tensors: Tensors, where: str) -> None:
