@@ -235,7 +235,7 @@ def test_another_evaluation_is_not_mixed_in(whole):
         (WORDS, ["--limit", "-1"], "must be 0 or more"),
         (WORDS, ["--limit", "3", "--set", "rl_steps=3"], "evaluate takes sampling_"),
         (WORDS, ["--limit", "3", "--set", "sampling_max_tokens=many"], "expected int"),
-        (WORDS, ["--limit", "3", "--work", "why?"], "why?: MLflow's file cannot lie below"),
+        (WORDS, ["--limit", "3", "--work", "why?"], "why?: MLflow cannot write below"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, benchmarks, options, message):
