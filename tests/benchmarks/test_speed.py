@@ -126,7 +126,7 @@ def test_grpo_step_against_trl(tmp_path, monkeypatch):
     curate(plan.settings["curate"], str(tmp_path / "data"), str(tmp_path / "card.md"))
     settings = read_settings(plan.settings["rl"])
     for kind in (grpo.ThriftyGRPOTrainer, trl.GRPOTrainer) * 2:
-        monkeypatch.setattr(stage, "ThriftyGRPOTrainer", kind)
+        monkeypatch.setattr(grpo, "ThriftyGRPOTrainer", kind)
         stage.train(plan.baseline, settings, tmp_path / "data", str(BUILTIN[plan.base.location]), tmp_path / "model")
     ours, theirs = map(statistics.median, seconds.values())
     print(f"\na step of GRPO on 256 completions: {ours:.2f} s, {theirs / ours:.2f} times TRL's GRPOTrainer")

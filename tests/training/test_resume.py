@@ -20,8 +20,8 @@ from rlready.config import parse_parameters, read_settings, write_settings
 from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model
 from rlready.records.outcome import Candidate
+from rlready.stages.rl import grpo, zero_signal
 from rlready.stages.rl import stage as rl
-from rlready.stages.rl import zero_signal
 from rlready.stages.sft import stage as sft
 from rlready.training.trainer import SaveSparingly
 
@@ -167,7 +167,7 @@ def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, dat
     def reward_length(completions, **_):
         return [0.0 if silent else float(sum(map(ord, message["content"])) % 3) for (message,) in completions]
 
-    monkeypatch.setattr(rl, "reward", reward_length)
+    monkeypatch.setattr(grpo, "reward", reward_length)
 
     def train(name):
         (tmp_path / name).mkdir(exist_ok=True)
