@@ -79,7 +79,7 @@ def call(command, recipe, *options, plugins=PLUGINS):
 
 def test_plan_says_where_the_format_comes_from_and_refuses_it_where_it_is_not_installed(recipe, tmp_path):
     said = call("plan", recipe)
-    assert said.returncode == 0 and "answers     countdown, of countdown 0.1 " in said.stdout, said.stdout + said.stderr
+    assert said.returncode == 0 and "answers     countdown, from countdown 0.1 " in said.stdout, said.stdout + said.stderr
     assert "accepts 20 of 20 worked solutions" in said.stdout
     assert "End with => formula." in said.stdout
     said = call("plan", recipe, plugins=tmp_path)
