@@ -45,7 +45,7 @@ class Plateau:
         if found.gain <= 0:
             return "the reward did not increase overall"
         share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
-        return f"{share:.0f}% [{low:.0f}%, {high:.0f}%] of the total reward gain came in the last quarter of training"
+        return f"{share:z.0f}% [{low:z.0f}%, {high:z.0f}%] of the total reward gain came in the last quarter of training"
 
     def list_tags(self) -> dict[str, str]:
         """Returns the sentence as MLflow's tag."""

@@ -6,7 +6,6 @@ from rlready.analysis.format import count, name_some, show, show_estimate, show_
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult
-from rlready.stages.report.document import shorten_reason
 
 DIGEST = 8  # characters of a digest
 
@@ -102,10 +101,11 @@ def _describe_gate(rows: list[Row]) -> str:
         return "off, RL for every candidate"
     approved = [row for row in judged if row.approved]
     if not approved:
-        return f"approved none of {count(len(judged), 'candidate')}; {judged[0].name}: {_shorten(judged[0])}"
+        return f"approved none of {count(len(judged), 'candidate')}; {judged[0].name}: {_state_reason(judged[0])}"
     named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
-    return f"approved {named}: {_shorten(approved[0])}"
+    return f"approved {named}: {_state_reason(approved[0])}"
 
 
-def _shorten(row: Row) -> str:
-    return shorten_reason(row.verdict.reason).removesuffix(" …")
+def _state_reason(row: Row) -> str:
+    """Returns the first statement of the reason, which decided."""
+    return row.verdict.reason.split("; ")[0]
