@@ -25,7 +25,7 @@ def align(logs: Mapping[str, MeasuredLog], k: int) -> dict[str, MeasuredLog]:
 
 
 def list_unknown(logs: Mapping[str, MeasuredLog]) -> list[str]:
-    """Returns what no log says and nobody could compare, in sentences."""
+    """Returns what not all logs say, so that it could not be compared, in sentences."""
     missing = [name for name in SETTINGS if not all(name in log.settings for log in logs.values())]
     lines = [f"Not in all logs, so not compared: {', '.join(missing)}."] if missing else []
     if not all(text for log in logs.values() for text in log.texts):
@@ -37,7 +37,8 @@ def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLo
     faults = []
     if log.samples < k:
         faults.append(f"{log.path}: {log.samples} samples per problem, Pass@{k} needs {k}; lower --k, or sample more")
-    lost, more = [p for p in first.problems if p not in set(log.problems)], set(log.problems) - set(first.problems)
+    own = set(log.problems)
+    lost, more = [problem for problem in first.problems if problem not in own], own - set(first.problems)
     if lost or more:
         example = f", e.g. {(lost or sorted(more))[0]}"
         faults.append(

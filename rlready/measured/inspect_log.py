@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlready.data.references import split_answer
 from rlready.errors import InputError
 from rlready.measured.log import SETTINGS, Reading, Sample
-from rlready.measured.records import Row, open_text, parse_json, read_score
+from rlready.measured.records import Row, open_text, parse_json, read_score, read_target
 
 KEYS = {"eval", "plan", "version"}
 ZSTD = 93  # a zip method that Python's zipfile does not decompress before 3.14
@@ -77,7 +76,6 @@ def _read_sample(sample: Row, where: str, scorer: str | None, settings: tuple[tu
     scores = sample.get("scores") or {}
     attached = sample.get("attachments") or {}
     target = sample["target"] if isinstance(sample["target"], str) else " or ".join(map(str, sample["target"]))
-    parted = split_answer(target)
     asked = (
         sample["input"] if isinstance(sample["input"], str) else json.dumps([_read_text(m, attached) for m in sample["input"]])
     )
@@ -89,7 +87,7 @@ def _read_sample(sample: Row, where: str, scorer: str | None, settings: tuple[tu
         scored=failed or scorer is not None,  # an error says nothing of the answer
         text=asked,
         completion=_read_text(choices[0].get("message") or {}, attached),
-        reference=parted[1] if parted else target,
+        reference=read_target(target),
         finished=None if stopped is None else stopped not in ("max_tokens", "model_length"),
         tokens=usage.get("output_tokens"),
         settings=settings,

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlready.data.references import split_answer
 from rlready.errors import InputError
 from rlready.measured.log import Reading, Sample
-from rlready.measured.records import Row, read_rows, read_score
+from rlready.measured.records import Row, read_rows, read_score, read_target
 
 KEYS = {"doc", "model_response", "metric"}
 
@@ -51,8 +50,7 @@ def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
     if not texts:
         raise InputError(f"{where}: holds no generated text (a task of log-likelihoods?); Pass@k needs samples of text")
     gold = doc["gold_index"][0] if isinstance(doc["gold_index"], list) else doc["gold_index"]
-    reference = str(doc["choices"][gold])
-    parted = split_answer(reference)
+    reference = read_target(str(doc["choices"][gold]))
     lengths = [len(ids) for ids in response.get("output_tokens") or []]
     one = len(texts) == 1 and metric is not None
     limit = doc.get("generation_size")
@@ -66,7 +64,7 @@ def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
             text=doc["query"],
             prompt=str(response["input"]) if response.get("input") else None,
             completion=text,
-            reference=parted[1] if parted else reference,
+            reference=reference,
             finished=length < limit if length is not None and limit else None,
             tokens=length,
             settings=(("max_tokens", limit),) if limit else (),

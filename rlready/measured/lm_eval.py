@@ -6,18 +6,15 @@ nothing of the single responses: those are judged here, by the answers that the 
 
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rlready.data.references import split_answer
 from rlready.errors import InputError
 from rlready.measured.log import SETTINGS, Reading, Sample
-from rlready.measured.records import Row, read_rows, read_score
+from rlready.measured.records import Row, read_rows, read_score, read_target
 
 KEYS = {"doc_id", "doc", "target", "resps", "filtered_resps"}
 DATED = re.compile(r"samples_(?P<task>.+)_\d{4}-\d\d-\d\dT[\d.:-]+$")
-TOKENS = {"max_gen_toks": "max_tokens", "max_tokens": "max_tokens"}
 
 
 def read_lm_eval(files: list[Path], score: str | None) -> Reading:
@@ -34,8 +31,9 @@ def read_lm_eval(files: list[Path], score: str | None) -> Reading:
     if twice := next((task for task in tasks if tasks.count(task) > 1), None):
         raise InputError(f"{files[0].parent}: {twice} was logged more than once; name one file")
     first = [next(read_rows(file))[1] for file in files]
-    filters = [_choose_filter(file, score) for file in files]
-    metrics = [_choose_metric(file, row, score) for file, row in zip(files, first, strict=True)]
+    listed = [list(dict.fromkeys(row.get("filter", "none") for _, row in read_rows(file))) for file in files]
+    filters = [score if score is not None and score in names else names[0] for names in listed]
+    metrics = [_choose_metric(*about, score) for about in zip(files, first, listed, strict=True)]
     notes = [
         f"{task}: filter {chosen}, "
         + (f"metric {metric}" if len(row["resps"][0]) == 1 else "each response judged by rlready's verifier")
@@ -58,17 +56,10 @@ def _name_task(file: Path) -> str:
     return found["task"] if found else stem.removeprefix("samples_")
 
 
-def _choose_filter(file: Path, score: str | None) -> str:
-    """Returns the filter of that name, or the first: the rows of one filter follow those of another."""
-    names = [name for name, _ in groupby(row.get("filter", "none") for _, row in read_rows(file))]
-    return score if score is not None and score in names else names[0]
-
-
-def _choose_metric(file: Path, row: Row, score: str | None) -> str | None:
+def _choose_metric(file: Path, row: Row, filters: list[str], score: str | None) -> str | None:
     names = row.get("metrics") or []
     if score in names:
         return score
-    filters = {other.get("filter", "none") for _, other in read_rows(file)}
     if score is not None and score not in filters:
         raise InputError(f"{file}: no metric or filter {score!r}; there are {', '.join([*names, *sorted(filters)])}")
     return names[0] if names else None
@@ -81,8 +72,7 @@ def _list_samples(row: Row, where: str, prefix: str, metric: str | None) -> Iter
         raise InputError(f"{where}: holds no generated text (a task of log-likelihoods?); Pass@k needs samples of text")
     filtered = row["filtered_resps"][0] if row["filtered_resps"] else None
     extracted = filtered if isinstance(filtered, list) and len(filtered) == len(responses) > 1 else None
-    parted = split_answer(str(row["target"]))
-    one = len(responses) == 1 and metric is not None
+    reference, one = read_target(str(row["target"]).strip()), len(responses) == 1 and metric is not None
     for number, response in enumerate(responses):
         yield Sample(
             problem=f"{prefix}{row['doc_id']}",
@@ -92,7 +82,7 @@ def _list_samples(row: Row, where: str, prefix: str, metric: str | None) -> Iter
             text=str(sorted(row["doc"].items())),
             prompt=prompt,
             completion=f"\\boxed{{{extracted[number]}}}" if extracted else response,
-            reference=parted[1] if parted else str(row["target"]).strip(),
+            reference=reference,
             settings=settings,
         )
 
@@ -104,5 +94,5 @@ def _read_arguments(row: Row) -> tuple[str | None, tuple[tuple[str, Any], ...]]:
     generation = dict(generation) if isinstance(generation, dict) else {}
     if generation.get("do_sample") is False:
         generation["temperature"] = 0.0
-    settings = {TOKENS.get(name, name): value for name, value in generation.items()}
+    settings = {"max_tokens" if name == "max_gen_toks" else name: value for name, value in generation.items()}
     return str(prompt) if prompt is not None else None, tuple((name, settings[name]) for name in SETTINGS if name in settings)

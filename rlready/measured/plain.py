@@ -19,30 +19,32 @@ def is_plain(row: Row) -> bool:
     return _find(row, PROBLEM) is not None and ("correct" in row or bool(_find(row, COMPLETION) and _find(row, REFERENCE)))
 
 
-def list_candidates(file: Path) -> list[str]:
-    """Returns the candidates that a plain file names, in their order; none if it is of one candidate."""
-    return list(dict.fromkeys(str(row["candidate"]) for _, row in read_rows(file) if row.get("candidate") is not None))
-
-
-def read_plain(files: list[Path], score: str | None, candidate: str | None = None) -> Reading:
-    """Reads rows of samples (`correct` or completion and reference) or of counts (`correct` of `samples`).
+def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
+    """Reads rows of samples (`correct` or completion and reference) or of counts (`correct` of `samples`), in one pass.
 
     Args:
         files: The files.
         score: Column that says whether a sample is right; None: correct.
-        candidate: Whose rows; None: all.
+
+    Returns:
+        The samples by candidate, in the order of the rows; an empty name if the rows name none.
 
     Raises:
-        InputError: If a row lacks what the others have, or its counts are impossible.
+        InputError: If a row lacks what the others have, or its counts are impossible, or only some rows name a candidate.
     """
+    found: dict[str, list[tuple[str, Row]]] = {}
+    for file in files:
+        for where, row in read_rows(file):
+            candidate = row.get("candidate")
+            found.setdefault("" if candidate is None else str(candidate), []).append((where, row))
+            if "" in found and len(found) > 1:
+                raise InputError(f"{where}: some rows name a candidate and others do not; name it in all of them, or in none")
 
-    def read() -> Iterator[Sample]:
-        for file in files:
-            for where, row in read_rows(file):
-                if candidate is None or str(row.get("candidate")) == candidate:
-                    yield from _list_samples(row, where, score or "correct")
+    def read(rows: list[tuple[str, Row]]) -> Iterator[Sample]:
+        for where, row in rows:
+            yield from _list_samples(row, where, score or "correct")
 
-    return Reading("plain", read())
+    return {name: Reading("plain", read(rows)) for name, rows in found.items()}
 
 
 def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:

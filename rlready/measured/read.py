@@ -6,8 +6,10 @@ from pathlib import Path
 from rlready.errors import InputError
 from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
 from rlready.measured.log import MeasuredLog, Reading, count_samples
-from rlready.measured.records import PACKED, SUFFIXES, Row, find_suffix, read_rows
+from rlready.measured.records import PACKED, SUFFIXES, find_suffix, read_rows
 
+MODEL_FILES = ("config.json", "adapter_config.json")
+PLAIN = "plain"
 # What the first row of a log has, and what reads it; rlready's own samples first, since a plain log may look alike.
 READERS: dict[str, tuple[frozenset[str], Callable[[list[Path], str | None], Reading]]] = {
     "rlready": (frozenset(plain.OWN), plain.read_own),
@@ -24,9 +26,6 @@ def is_log(place: str) -> bool:
     """Returns True if a path is that of a log: a file, or a folder that holds no model."""
     path = Path(place).expanduser()
     return path.is_file() or (path.is_dir() and not any((path / name).exists() for name in MODEL_FILES))
-
-
-MODEL_FILES = ("config.json", "adapter_config.json")
 
 
 def load_samples(
@@ -62,68 +61,50 @@ def load_candidates(
     Raises:
         InputError: If no tool is recognised, or a row cannot be used; it names file and row.
     """
-    files = _list_files(Path(path).expanduser())
-    kind, read = _recognise(files)
+    kinds = _recognise(Path(path).expanduser())
+    if len(set(kinds.values())) > 1:
+        raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
+    files, kind = list(kinds), next(iter(kinds.values()))
+    found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
     options = answer_format, judged, repeats
-    if kind is None:
-        names = dict.fromkeys(name for file in files for name in plain.list_candidates(file))
-        found = {name: plain.read_plain(files, score, name) for name in names}
-    else:
-        found = {}
-    found = found or {_name(Path(path)): read(files, score)}
-    return {name: count_samples(str(path), reading, *options) for name, reading in found.items()}
+    return {name or _name(Path(path)): count_samples(str(path), reading, *options) for name, reading in found.items()}
 
 
-def _list_files(path: Path) -> list[Path]:
+def _recognise(path: Path) -> dict[Path, str]:
+    """Returns the files of a log, each with the tool that wrote it."""
     if path.is_file():
-        return [path]
+        return {path: _find_kind(path)}
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder")
     inside = [file for file in sorted(path.rglob("*")) if file.is_file() and find_suffix(file) in SUFFIXES]
-    # Beside its samples a tool writes summaries and settings.
-    files = [f for f in inside if not f.name.startswith((".", "_", "results_")) and "__MACOSX" not in f.parts]
-    files = [file for file in files if file.suffix != ".json" or _is_known(file)]
-    if not files:
-        raise InputError(f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})")
-    return files
-
-
-def _is_known(file: Path) -> bool:
-    try:
-        return _find_reader(_read_first(file)) is not None
-    except InputError:
-        return False
-
-
-def _recognise(files: list[Path]) -> tuple[str | None, Callable[[list[Path], str | None], Reading]]:
-    """Returns the tool that wrote the files, None for plain rows, and its reader."""
     kinds = {}
-    for file in files:
-        first = _read_first(file)
-        kind = _find_reader(first)
-        if kind is None:
-            shown = ", ".join(list(first)[:12])
-            raise InputError(f"{file}: rows with {shown} are of no known tool; a plain row has {plain.EXPECTED}")
-        kinds[kind] = file
-    if len(kinds) > 1:
-        raise InputError(f"{files[0].parent}: holds logs of {' and '.join(kinds)}; name one of them")
-    (kind,) = kinds
-    return (None, plain.read_plain) if kind == "plain" else (kind, READERS[kind][1])
+    for file in inside:
+        # Beside its samples a tool writes summaries and settings.
+        if file.name.startswith((".", "_", "results_")) or "__MACOSX" in file.parts:
+            continue
+        try:
+            kinds[file] = _find_kind(file)
+        except InputError:
+            if file.suffix != ".json":
+                raise
+    if not kinds:
+        raise InputError(f"{path}: holds no log that is recognised ({', '.join(SUFFIXES)})")
+    return kinds
 
 
-def _find_reader(first: Row) -> str | None:
+def _find_kind(file: Path) -> str:
+    """Returns the tool whose log a file is, by its first row."""
+    if find_suffix(file) == ".eval":
+        return "Inspect"
+    _, first = next(read_rows(file), (None, None))
+    if first is None:
+        raise InputError(f"{file}: is empty")
     for kind, (keys, _) in READERS.items():
         if keys <= first.keys():
             return kind
-    return "plain" if plain.is_plain(first) else None
-
-
-def _read_first(file: Path) -> Row:
-    if find_suffix(file) == ".eval":
-        return dict.fromkeys(inspect_log.KEYS)
-    for _, row in read_rows(file):
-        return row
-    raise InputError(f"{file}: is empty")
+    if plain.is_plain(first):
+        return PLAIN
+    raise InputError(f"{file}: rows with {', '.join(list(first)[:12])} are of no known tool; a plain row has {plain.EXPECTED}")
 
 
 def _name(path: Path) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from rlready.data.columns import find_repeated
+from rlready.data.references import split_answer
+from rlready.data.sources import make_row
 from rlready.errors import InputError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".eval")
@@ -53,14 +56,10 @@ def parse_json(text: str, where: str) -> Any:
         InputError: If it is no JSON, or an object has a key twice.
     """
 
-    def refuse_twice(pairs: list[tuple[str, Any]]) -> Row:
-        if len(row := dict(pairs)) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise InputError(f"{where}: the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
-        return row
-
     try:
-        return json.loads(text, object_pairs_hook=refuse_twice)
+        return json.loads(text, object_pairs_hook=make_row)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     except ValueError as error:
         raise InputError(f"{where}: not JSON ({error})") from error
 
@@ -91,8 +90,8 @@ def _read_csv(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
     rows = csv.reader(file, strict=True)
     try:
         header = next(rows, [])
-        if twice := {name for name in header if header.count(name) > 1}:
-            raise InputError(f"{path}: the column {min(twice)!r} is there twice")
+        if twice := find_repeated(header):
+            raise InputError(f"{path}: the column {twice!r} is there twice")
         for cells in rows:
             where = f"{path} line {rows.line_num}"
             if cells and len(cells) != len(header):
@@ -116,6 +115,12 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
                     yield f"{path} row {number}", row
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file, or cut off ({error})") from error
+
+
+def read_target(text: str) -> str:
+    """Returns the reference answer of a tool's target, which may be a worked solution with the answer inside."""
+    parted = split_answer(text)
+    return parted[1] if parted else text
 
 
 RIGHT, WRONG = {"1", "1.0", "true", "c", "correct", "right"}, {"0", "0.0", "false", "i", "incorrect", "wrong"}

@@ -122,6 +122,10 @@ def _cut(folder):
         (_write("{'problem': 1}\n"), "log.jsonl line 1: not JSON"),
         (_write('{"problem": 1, "problem": 2, "correct": 1}\n'), "line 1: the key 'problem' is there twice"),
         (_write("[1, 2]\n"), "line 1: not an object"),
+        (
+            _rows(*({"candidate": name, "problem": "a", "correct": 1} for name in ("x", None))),
+            "line 2: some rows name a candidate",
+        ),
         (_rows({"loss": 1.2}), "rows with loss are of no known tool"),
         (_rows({"problem": "a", "correct": 1}, {"problem": "a"}), "line 2: has neither 'correct' nor a completion"),
         (_rows({"problem": "a", "correct": 0.5}), "line 1: the score 0.5 is neither right (1) nor wrong (0)"),
