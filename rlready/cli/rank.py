@@ -11,8 +11,8 @@ from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe
 from rlready.errors import InputError
 from rlready.measured.read import is_log
+from rlready.stats.pass_at_k import choose_k
 
-LARGEST_K = 64  # of the paper; fewer samples have a smaller one
 COMMAND = Command(
     "rank",
     "rlready rank ./ckpt-a ./ckpt-b --benchmarks math_500,aime_2025 --samples 64",
@@ -72,7 +72,7 @@ def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     given |= {name: value for name, value in options.items() if value is not None}
     samples = given["predictors_samples"]
     if arguments.k is None and 0 < samples < given["gate_k"]:
-        given["gate_k"] = 1 << (min(samples, LARGEST_K).bit_length() - 1)
+        given["gate_k"] = choose_k(samples)
     return change(given, list_changes(arguments))
 
 

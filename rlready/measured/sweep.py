@@ -14,10 +14,7 @@ from rlready.measured.log import MeasuredLog
 from rlready.measured.loss import MeasuredLoss
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import Outcome, PredictorsRecord, SampleStatistics
-from rlready.stats.intervals import estimate_interval
-from rlready.stats.pass_at_k import estimate_curve
-
-LARGEST_K = 64  # of the paper; fewer samples have a smaller one
+from rlready.stats.pass_at_k import choose_k, summarize_curve
 
 
 def rank(
@@ -44,7 +41,7 @@ def rank(
     given = dict(parameters or {}) | {"rl_steps": 0}
     named = {**({"base": base} if base else {}), **logs}
     least = min(log.samples for log in named.values())
-    given.setdefault("gate_k", 1 << (min(least, LARGEST_K).bit_length() - 1))
+    given.setdefault("gate_k", choose_k(least))
     settings = parse_parameters(complete_parameters(given)).gate
     aligned, found = align(named, settings.k), losses or {}
     first = next(iter(aligned.values()))
@@ -69,15 +66,14 @@ def _make_outcome(name: str, log: MeasuredLog, loss: MeasuredLoss | None, measur
 
 
 def _record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:
-    curves = estimate_curve(log.correct, log.samples)  # (problems, samples)
-    ks = [k for k in range(1, log.samples + 1) if k & (k - 1) == 0 or k == log.samples]
+    curve, intervals = summarize_curve(log.correct, log.samples)
     record = PredictorsRecord(
         problems=len(log.problems),
         problem_ids=log.problems,
         samples=log.samples,
         correct=log.correct,
-        curve=[[k, float(curves[:, k - 1].mean())] for k in ks],
-        intervals={str(k): list(estimate_interval(curves[:, k - 1])) for k in ks},
+        curve=curve,
+        intervals=intervals,
         by_products=SampleStatistics(
             mean_tokens=log.mean_tokens,
             truncated=log.truncated,

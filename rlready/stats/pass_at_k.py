@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from rlready.errors import InputError
 from rlready.stats.intervals import estimate_interval
 
+LARGEST_K = 64  # of the paper
+
 
 def estimate_curve(correct: Sequence[int], samples: int) -> np.ndarray:
     """Estimates Pass@k of every problem, for every k from 1 to n.
@@ -50,6 +52,27 @@ def estimate_pass_at_k(correct: Sequence[int], samples: int, k: int, groups: Seq
         raise InputError(f"Pass@{k} needs at least {k} samples per problem and a whole k >= 1, got {samples} samples")
     values = curves[:, k - 1]
     return Estimate(float(values.mean()), *estimate_interval(values, groups=groups))
+
+
+def summarize_curve(
+    correct: Sequence[int], samples: int, groups: Sequence[Hashable] | None = None
+) -> tuple[list[list[float]], dict[str, Sequence[float | None]]]:
+    """Returns Pass@k at the powers of two and at n, as records have it: pairs [k, mean], and 95% intervals by k.
+
+    Arguments and errors are those of `estimate_pass_at_k`.
+    """
+    curves = estimate_curve(correct, samples)  # (problems, samples)
+    means = curves.mean(axis=0).tolist()
+    ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
+    intervals: dict[str, Sequence[float | None]] = {
+        str(k): list(estimate_interval(curves[:, k - 1], groups=groups)) for k in ks
+    }
+    return [[k, means[k - 1]] for k in ks], intervals
+
+
+def choose_k(samples: int) -> int:
+    """Returns the k of Pass@k where none is given: the paper's 64, or the largest power of two that n samples allow."""
+    return 1 << (min(samples, LARGEST_K).bit_length() - 1)
 
 
 def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> float | None:

@@ -14,8 +14,7 @@ from rlready.records.candidate import Candidate
 from rlready.records.outcome import PredictorsRecord, SampleStatistics, SequenceRecord
 from rlready.runtime.events import Progress
 from rlready.sampling.engine import Draw, Engine
-from rlready.stats.intervals import estimate_interval
-from rlready.stats.pass_at_k import correct_curve, estimate_curve
+from rlready.stats.pass_at_k import correct_curve, summarize_curve
 from rlready.stats.sequential import run_sequential
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; with more, more samples are wasted when it stops
@@ -45,18 +44,16 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report_progress("predictors", job.candidate))
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
     correct = scored.correct
-    curves = estimate_curve(correct, samples)  # (problems, samples)
-    ks = [k for k in range(1, samples + 1) if k & (k - 1) == 0 or k == samples]
-    means, groups = curves.mean(axis=0).tolist(), list_groups(problems)
+    curve, intervals = summarize_curve(correct, samples, list_groups(problems))
     texts = read_texts(sampled, samples, CONTROL_SAMPLES)
     false_positives = estimate_false_positives(count_false_positives(texts, problems))
     corrected = [] if false_positives.rate is None else correct_curve(correct, samples, false_positives.rate).tolist()
     record = PredictorsRecord(
         samples=samples,
         correct=correct,
-        curve=[[k, means[k - 1]] for k in ks],
-        intervals={str(k): list(estimate_interval(curves[:, k - 1], groups=groups)) for k in ks},
-        corrected=[[k, corrected[k - 1]] for k in ks if corrected],
+        curve=curve,
+        intervals=intervals,
+        corrected=[[k, corrected[int(k) - 1]] for k, _ in curve if corrected],
         false_positives=false_positives,
         by_products=scored.summarize(),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
