@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from rlready.errors import InputError
-from rlready.verifier import extract_boxed, find_format, list_accepted
+from rlready.verifier import extract_boxed, find_format
 from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
@@ -153,8 +153,8 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     Raises:
         InputError: If the answer cannot be written so that it is read again, or there is no such format.
     """
-    answer = list_accepted(answer)[0]
     known = find_format(form)
+    answer = known.list_accepted(answer)[0]
     if known.extract(solution) is not None:
         return solution, ""
     own = form == "boxed" and (split_gsm8k(solution) or split_said(solution))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rlready.records.outcome import FalsePositives
 from rlready.sampling.engine import Completion, Draw, Engine, OnSampled, ignore_progress
 from rlready.stats.intervals import estimate_interval
-from rlready.verifier import Judgement, is_other, judge_all, verify
+from rlready.verifier import Judgement, is_other, judge_all
 
 CONTROL_SAMPLES = 16  # samples per problem that are also compared with another problem's answer
 
@@ -19,11 +19,6 @@ class Scored:
     completions: list[list[Completion]]
     judgements: list[list[Judgement]]
     verifier_seconds: float
-
-    @property
-    def correct(self) -> list[int]:
-        """Right completions of each problem; see `count_right`."""
-        return count_right(self.judgements)
 
 
 def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
@@ -68,7 +63,8 @@ def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dic
     counts = []
     for number, sampled in enumerate(texts):
         if control := find_control(problems, number):
-            verdicts = [verify(text, control["answer"], control["format"]) for text in sampled[:CONTROL_SAMPLES]]
+            judged = judge_all((text, control["answer"], control["format"]) for text in sampled[:CONTROL_SAMPLES])
+            verdicts = [judgement.right for judgement in judged]
             counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
     return [(accepted, checked) for accepted, checked in counts if checked]
 

@@ -59,7 +59,7 @@ def place(task: Any, placement: Placement, image: str) -> None:
         task.set_env_variable(failures.RETRIES, str(placement.retries))
     if placement.timeout:
         kubernetes.set_timeout(task, count_seconds(placement.timeout))
-    kubernetes.use_field_path_as_env(task, "RLREADY_RUN_ID", RUN_LABEL)
+    kubernetes.use_field_path_as_env(task, checkpoints.RUN, RUN_LABEL)
 
 
 def _request_resources(task: Any, placement: Placement) -> None:

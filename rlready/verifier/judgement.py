@@ -1,7 +1,5 @@
 """Whether a completion is right (reward, predictors and benchmark all call this, so they agree), and how reliable that is."""
 
-import contextlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -40,20 +38,8 @@ def judge(completion: str, answer: str, answer_format: str) -> Judgement:
         InputError: If the format is unknown, or the worker processes cannot be started.
     """
     known = find_format(answer_format)
-    if isinstance(known, PlugIn):
-        return known.judge(completion, answer)
-    judged = [known.judge(completion, accepted) for accepted in list_accepted(answer)]
+    judged = [known.judge(completion, accepted) for accepted in known.list_accepted(answer)]
     return next((one for right in (True, None) for one in judged if one.right is right), judged[0])
-
-
-def list_accepted(answer: str) -> list[str]:
-    """Returns the answers that a reference answer accepts: those of a JSON list of texts, or only itself."""
-    if answer.startswith('["'):
-        with contextlib.suppress(ValueError):
-            accepted: list[str] = json.loads(answer)
-            if all(isinstance(one, str) for one in accepted):
-                return accepted
-    return [answer]
 
 
 def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
@@ -68,9 +54,7 @@ def judge_all(samples: Iterable[tuple[str, str, str]]) -> list[Judgement]:
 def is_other(one: str, other: str, answer_format: str) -> bool:
     """Returns True if two reference answers are certainly different, whichever is compared with the other."""
     known = find_format(answer_format)
-    if isinstance(known, PlugIn):
-        return known.is_other(one, other)
-    return all(known.is_other(a, b) for a in list_accepted(one) for b in list_accepted(other))
+    return all(known.is_other(a, b) for a in known.list_accepted(one) for b in known.list_accepted(other))
 
 
 def describe_reference(answer: str, answer_format: str) -> str | None:
@@ -82,7 +66,7 @@ def describe_reference(answer: str, answer_format: str) -> str | None:
         would be wrong.
     """
     known = find_format(answer_format)
-    kinds = [known.describe_reference(one) for one in ([answer] if isinstance(known, PlugIn) else list_accepted(answer))]
+    kinds = [known.describe_reference(one) for one in known.list_accepted(answer)]
     return next((kind for kind in ("value", "words", "text", "plug-in") if kind in kinds), None)
 
 

@@ -35,8 +35,8 @@ def prepare_environment(work: Path, run: Path, side_by_side: int, image: str | N
     threads = str(max(1, (os.cpu_count() or 1) // side_by_side))
     os.environ |= {
         events.FILE: str(run / "events.jsonl"),
-        checkpoints.ROOT: str(work / "checkpoints"),
-        "RLREADY_RUN_ID": run.name,
+        checkpoints.ROOT: str(work / storage.CHECKPOINTS),
+        checkpoints.RUN: run.name,
         SIDE_BY_SIDE: str(side_by_side),
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
@@ -49,7 +49,7 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
     """Runs the experiment of `run/parameters.json`, in containers of an image if one is given."""
     prepare_environment(work, run, side_by_side, image)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    parameters = json.loads((run / "parameters.json").read_text())
+    parameters = json.loads((run / storage.PARAMETERS).read_text())
     with run_locks.share(work), run_locks.hold(run):
         try:
             with containers.removed_at_end(run) if image else WarmWorker() as worker:
@@ -69,9 +69,9 @@ def _execute(work: Path, run: Path, parameters: dict, image: str | None, worker:
     cache.LocalCache = make_cache(run / storage.TAKEN, worker)  # kfp.local has no public way to set it
     local.init(
         containers.make_runner(work, run, parameters) if image else local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(work / "artifacts"),
+        pipeline_root=str(work / storage.ARTIFACTS),
         enable_caching=True,
-        cache_root=str(work / "cache"),
+        cache_root=str(work / storage.CACHE),
     )
     experiment(**fold_parameters(parameters))
 

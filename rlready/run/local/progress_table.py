@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from rlready.records.outcome import AFTER_RL, BEFORE_RL, STAGE_NAMES
 from rlready.stages.plan.plan import Plan
 from rlready.stages.plan.this_machine import SIDE_BY_SIDE
 
-STAGES = ("sft", "predictors", "gate", "rl", "benchmark")
-MEASURING, TRAINING = STAGES[:2], STAGES[3:]  # the stages of the loops before and after the gate
-TITLES = {"sft": "SFT", "predictors": "Predictors", "gate": "Gate", "rl": "RL", "benchmark": "Benchmark"}
+STAGES = (*BEFORE_RL, "gate", *AFTER_RL)
+TITLES = STAGE_NAMES | {"gate": "Gate"}
 BASELINE = "base model"
 LONGEST_NAME = 30  # characters of a candidate's name, so that the table fits 80 columns
 ENOUGH = 0.1  # share of a stage from which its duration is extrapolated
@@ -109,14 +109,14 @@ class ProgressTable:
         self.current = stage if state == "started" else ""
         if stage in ("gate", "report") and state == "started":
             self.judged = True
-            self._infer_cached(self.rows, self.stages if stage == "report" else MEASURING)
+            self._infer_cached(self.rows, self.stages if stage == "report" else BEFORE_RL)
         return f"{stage} {state}" if state != "started" else None
 
     def _take_candidate(self, row: str, event: dict) -> str | None:
         stage, state, cell = event["stage"], event["state"], self.cells[row, event["stage"]]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
-            loop = TRAINING if self.judged else MEASURING
+            loop = AFTER_RL if self.judged else BEFORE_RL
             self._infer_cached(self.rows[: max(0, self.rows.index(row) - self.workers + 1)], loop, fresh=True)
             # The benchmark of the base model waits for none of its other stages.
             for earlier in () if row == BASELINE and stage == "benchmark" else STAGES[: STAGES.index(stage)]:
@@ -149,7 +149,7 @@ class ProgressTable:
         if self.cells[row, stage].state == "waiting":
             self.cells[row, stage].state = "cached"
             # A candidate that shares the model of another one is measured with it, and not taken from the cache.
-            if not (row in self.plan.shared and stage in MEASURING):
+            if not (row in self.plan.shared and stage in BEFORE_RL):
                 self.found.append(f"{row}: {TITLES[stage]} from the cache")
 
     def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:

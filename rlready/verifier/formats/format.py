@@ -1,5 +1,7 @@
 """The interface of a format (a kind of answer), the judgement of a completion, and the formats that compare text."""
 
+import contextlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +48,15 @@ class Format(ABC):
     @abstractmethod
     def describe_reference(self, reference: str) -> str | None:
         """Describes how answers are compared with a reference answer; see `judgement.describe_reference`."""
+
+    def list_accepted(self, answer: str) -> list[str]:
+        """Returns the answers that a reference answer accepts: those of a JSON list of texts, or only itself."""
+        if answer.startswith('["'):
+            with contextlib.suppress(ValueError):
+                accepted: list[str] = json.loads(answer)
+                if all(isinstance(one, str) for one in accepted):
+                    return accepted
+        return [answer]
 
     @abstractmethod
     def append(self, solution: str, answer: str) -> str | None:

@@ -58,6 +58,10 @@ class PlugIn(Format):
                 raise InputError(f"{self.title}: its prompt {error}") from error
         return self._prompt
 
+    def list_accepted(self, answer: str) -> list[str]:
+        """Returns the reference answer alone: what a list means is the plug-in's to say."""
+        return [answer]
+
     def judge(self, completion: str, reference: str) -> Judgement:
         """Asks the plug-in; the judgement is unknown if it times out, dies, raises or returns an invalid value."""
         answer = None
