@@ -14,7 +14,7 @@ from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
 from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
 from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
-from rlready.data.sources import examine, read_rows
+from rlready.data.sources import read_rows
 from rlready.errors import InputError, error_context
 from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
@@ -145,7 +145,7 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:
     if not settings.sft_data:
         return [], 0, len(problems), seen.notes
     training = find_source(settings.sft_data, "datasets", settings.sources, mirror)
-    rows = examine(training, 0).rows if training.path else None
+    rows = seen.rows["sft"] if training.path else None
     if rows is None or rows > MOST_ROWS:
         return seen.samples["sft"], MOST_ROWS, len(problems), seen.notes
     with tempfile.TemporaryDirectory() as folder:

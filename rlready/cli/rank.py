@@ -6,7 +6,6 @@ from typing import Any
 
 from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
 from rlready.cli.rank_logs import add_arguments, rank_logs
-from rlready.cli.run import run_experiment
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe
 from rlready.errors import InputError
@@ -53,6 +52,8 @@ def execute(arguments: argparse.Namespace) -> None:
         raise InputError("logs and checkpoints cannot be ranked together; rank the logs on their own")
     if not arguments.benchmarks:
         raise InputError("checkpoints are sampled on problems: name some with --benchmarks")
+    from rlready.cli.run import run_experiment  # planning and running, which logs do not need
+
     run_experiment(choose_parameters(arguments), "rank", arguments)
 
 

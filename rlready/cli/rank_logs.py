@@ -10,14 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlready.analysis.sweep_result import SweepResult, describe_origin, write_sweep
 from rlready.cli.result import end_with, print_outcomes
 from rlready.cli.style import print_result
 from rlready.config.recipes import load_recipe, parse_overrides
 from rlready.errors import InputError
 from rlready.measured.log import MeasuredLog
+from rlready.measured.read import load_candidates
+from rlready.run.local.storage import RESULT
+from rlready.tracking.runs import finish_run
 
 if TYPE_CHECKING:
-    from rlready.analysis.sweep_result import SweepResult
     from rlready.measured.loss import MeasuredLoss
 
 BASE = "base"
@@ -43,11 +46,8 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: If a log cannot be read or the logs may not be compared; it names file and row.
     """
-    from rlready.analysis.sweep_result import describe_origin, write_sweep
     from rlready.measured.sweep import rank
-    from rlready.records.serialization import write_atomically
-    from rlready.stages.report.report import write_report
-    from rlready.stages.report.verdicts import write_verdicts
+    from rlready.stages.report.report import write_files
 
     logs = read_logs(arguments.checkpoints, arguments)
     base = _read_log(arguments.base, arguments)[0][1] if arguments.base else None
@@ -58,14 +58,12 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, mode=0o700)
     sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
     print_logs(every)
-    files = {name: folder / name for name in ("report.html", "report.md", "verdicts.json", "outcomes.json")}
-    write_report(sweep, files["report.html"], files["report.md"])
-    write_atomically(files["verdicts.json"], write_verdicts(sweep))
-    write_sweep(sweep, files["outcomes.json"])
+    write_files(sweep, folder)
+    write_sweep(sweep, folder / RESULT)
     print_outcomes(sweep)
-    print_result("report", files["report.html"])
+    print_result("report", folder / "report.html")
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        _log(sweep, files)
+        _log(sweep, folder)
     end_with(sweep)
 
 
@@ -76,16 +74,11 @@ def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     return given | parse_overrides(arguments.set)
 
 
-def _log(sweep: "SweepResult", files: dict[str, Path]) -> None:
-    from rlready.tracking.log import log_outcome
-    from rlready.tracking.runs import finish_run
+def _log(sweep: SweepResult, folder: Path) -> None:
+    from rlready.tracking.log import log_outcomes
 
-    run = files["outcomes.json"].parent.name
-    if sweep.baseline:
-        log_outcome(sweep.baseline, run, role="baseline")
-    for outcome in sweep.outcomes:
-        log_outcome(outcome, run)
-    finish_run(run, sweep.parameters, files)
+    log_outcomes(sweep.outcomes, sweep.baseline, folder.name)
+    finish_run(folder.name, sweep.parameters, {path.name: path for path in sorted(folder.iterdir())})
 
 
 def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
@@ -116,8 +109,6 @@ def read_logs(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, 
 
 
 def _read_log(text: str, arguments: argparse.Namespace) -> list[tuple[str, MeasuredLog]]:
-    from rlready.measured.read import load_candidates
-
     name, _, place = text.rpartition("=")
     logs = load_candidates(place, arguments.score, arguments.format, arguments.judge, arguments.allow_repeats)
     if name and len(logs) > 1:

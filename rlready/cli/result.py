@@ -17,7 +17,7 @@ from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, shorten
 from rlready.run.local import run_locks, storage
 from rlready.stages.plan.this_machine import show_bytes
-from rlready.stages.report.headline import describe_external, describe_result, describe_stopped
+from rlready.stages.report.headline import describe_external, describe_stopped, tell_result
 from rlready.stages.report.summary import describe_origin, summarize
 from rlready.tracking import find, store
 from rlready.tracking.client import show_address
@@ -29,7 +29,7 @@ NONE_APPROVED = 4  # exit status if the gate approved none, and RL ran for none
 def answer(sweep: SweepResult) -> str:
     """Returns the first sentence of the report."""
     (rows, base, _), given = read_rows(sweep), sweep.parameters
-    return describe_result(rows, base, given.get("sampling_max_tokens"), sweep.shows_rl, given.get("gate_rank_by"))[0]
+    return next(tell_result(rows, base, given.get("sampling_max_tokens"), sweep.shows_rl, given.get("gate_rank_by")))
 
 
 def print_outcomes(sweep: SweepResult) -> None:
@@ -75,7 +75,7 @@ def _list_columns(k: int | None, trains: bool) -> list[str]:
 def _list_cells(name: str, row: Row, trains: bool) -> list[str]:
     sampled = row.predictors.by_products
     pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
-    if row.pass_at_k is None and row.pass_at_k_interval:  # of the sequential test
+    if row.sequential and row.pass_at_k_interval:
         pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
     return [
         name,

@@ -23,7 +23,6 @@ from rlready.cli.style import print_error, print_progress, print_result
 from rlready.config import SECTIONS, Parameter, list_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
-from rlready.run.local.containers import find_image
 from rlready.run.local.progress_table import ProgressTable
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, look_at_machine
@@ -69,6 +68,8 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     Raises:
         InputError: If the input is wrong, a stage failed, or there is no report.
     """
+    from rlready.run.local.containers import find_image  # loads Docker's client
+
     image = [find_image(arguments.image)] if arguments.image else []
     plan = make_plan(parameters)
     work = arguments.work.resolve()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.models.weights import POINTER
 
 IN_PARTS = (".jsonl", ".parquet", ".arrow")
@@ -141,11 +141,6 @@ def _open_filesystem(path: str):
         raise InputError(f"{path}: the store did not answer ({error})") from error
 
 
-def shorten(error: Exception) -> str:
-    """Returns the beginning of what an error says, on one line."""
-    return " ".join(str(error).split())[:200]
-
-
 @contextmanager
 def open_file(system, name: str) -> Iterator[io.BufferedReader]:
     """Opens a file of a listing for reading, decompressed; local files without fsspec, which is slower by the line.
@@ -166,7 +161,7 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
                     plain = io.BufferedReader(io.BytesIO(plain.read()))
             yield plain
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({shorten(error)}); if it is damaged or cut off, fetch it again") from error
+        raise InputError(f"{name}: cannot be read ({one_line(error)}); if it is damaged or cut off, fetch it again") from error
 
 
 def read_lines(file, name: str) -> Iterator[tuple[int, bytes]]:
@@ -218,7 +213,7 @@ def open_arrow(file, name: str):
         return lambda names: (b.select(names) if names else b for b in _split_batches(batches)), opened.schema, None
     except (pa.ArrowException, OSError) as error:
         kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
-        raise InputError(f"{name}: not a readable {kind} file, or cut off ({shorten(error)}); fetch it again") from error
+        raise InputError(f"{name}: not a readable {kind} file, or cut off ({one_line(error)}); fetch it again") from error
 
 
 def _split_batches(batches) -> Iterator:
@@ -235,4 +230,4 @@ def count_rows(file, name: str) -> int:
     try:
         return sum(batch.num_rows for batch in batches(None)) if rows is None else rows
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name}: damaged or cut off ({shorten(error)}); fetch it again") from error
+        raise InputError(f"{name}: damaged or cut off ({one_line(error)}); fetch it again") from error

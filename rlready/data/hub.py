@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from rlready.data.files import ROWS_AT_ONCE, shorten
+from rlready.data.files import ROWS_AT_ONCE
 from rlready.data.registry import Source
-from rlready.errors import InputError, Unreachable
+from rlready.errors import InputError, Unreachable, one_line
 
 
 def find_commit(source: Source) -> str:
@@ -29,7 +29,7 @@ def find_commit(source: Source) -> str:
             if isinstance(error, kind):
                 raise InputError(f"{source.name}: {message}") from error
         raise Unreachable(
-            f"{source.name}: the hub could not be asked ({shorten(error)}); a local file works too, or a folder of copies"
+            f"{source.name}: the hub could not be asked ({one_line(error)}); a local file works too, or a folder of copies"
             " (curate_mirror)"
         ) from error
     if info.sha is None:
@@ -50,7 +50,7 @@ def read_tables(source: Source, revision: str, list_columns: Callable[[list[str]
                 source.hub, config, split=source.split, revision=revision or None, data_dir=source.folder
             )
         except Exception as error:
-            raise InputError(f"{source.name}: {shorten(error)}") from error
+            raise InputError(f"{source.name}: {one_line(error)}") from error
         names = list_columns(rows.column_names)
         rows = rows.select_columns(names).with_format("arrow") if names else rows.with_format("arrow")
         number = 0

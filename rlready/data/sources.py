@@ -22,10 +22,9 @@ from rlready.data.files import (
     open_arrow,
     open_file,
     read_lines,
-    shorten,
 )
 from rlready.data.registry import BUILTIN, Source
-from rlready.errors import InputError
+from rlready.errors import InputError, one_line
 from rlready.list_machine.problems import generate_rows
 
 if TYPE_CHECKING:
@@ -48,15 +47,20 @@ class Contents:
     notes: list[str] = field(default_factory=list)  # how its files were read, if that is not obvious
 
 
-def examine(source: Source, seed: int) -> Contents:
+def examine(source: Source, seed: int, parse: bool = True) -> Contents:
     """Checks a source; files are read to their end, so that damaged ones are found.
+
+    Args:
+        source: Where it is.
+        seed: Of a builtin source.
+        parse: Whether lines of JSON are parsed too; not by a caller that parses all of them next.
 
     Raises:
         InputError: If it is absent, gated, damaged, or differs from its registry entry.
     """
     if source.name == BUILTIN:
         return Contents(f"seed-{seed}")
-    contents = _examine_files(source) if source.path else Contents(hub.find_commit(source))
+    contents = _examine_files(source, parse) if source.path else Contents(hub.find_commit(source))
     if source.digest and contents.digest != source.digest:
         raise InputError(
             f"{source.name}: has changed: its digest is {contents.digest}, the registry's {source.digest}; if you trust the"
@@ -76,7 +80,7 @@ def check_rows(source: Source, rows: int | None) -> None:
         )
 
 
-def _examine_files(source: Source) -> Contents:
+def _examine_files(source: Source, parse: bool) -> Contents:
     listing = list_files(source.path, source.folders, source.split)
     digest, rows, notes = hashlib.sha256(), 0, dict.fromkeys(listing.notes)
     for name in listing.names:
@@ -86,8 +90,9 @@ def _examine_files(source: Source) -> Contents:
                     digest.update(line)
                     check_text(line, f"{name} line {number}")
                     if not line.isspace():
-                        _parse_line(name, number, line)
                         rows += 1
+                        if parse:
+                            _parse_line(name, number, line)
                 continue
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -209,7 +214,7 @@ def _read_arrow(file, name: str, source: Source) -> Iterator[Chunk]:
             yield Chunk(name, Path(name).name, number, batch)
             number += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name} row {number} or later: damaged ({shorten(error)}); fetch it again") from error
+        raise InputError(f"{name} row {number} or later: damaged ({one_line(error)}); fetch it again") from error
 
 
 def read_whole_file(file: io.BufferedIOBase, name: str, note: Callable[[str], None] = lambda what: None) -> list[dict]:

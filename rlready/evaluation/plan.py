@@ -90,7 +90,7 @@ def plan_evaluation(
             raise InputError(f"{BUILTIN} is infinite; give a number of problems with --limit")
         if source.format:
             find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
-        found = "" if source.name == BUILTIN else examine(source, 0).digest
+        found = "" if source.name == BUILTIN else examine(source, 0, parse=False).digest
         source = dataclasses.replace(source, pictures="image" in source.columns and pictures)
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))

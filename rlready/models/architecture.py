@@ -1,6 +1,5 @@
 """What a model's config.json describes: its tensors, size, positions and kind of layers."""
 
-import functools
 import json
 import math
 from dataclasses import dataclass
@@ -265,10 +264,3 @@ def check_length(positions: tuple[int | None, bool], longest: float, what: str, 
     if learned:
         raise InputError(f"{line}; {advice}")
     return f"{line}; it was not made to write beyond them: {advice}"
-
-
-@functools.lru_cache
-def tell_once(line: str | None) -> None:
-    """Prints a line, if there is one, once per process."""
-    if line:
-        print(line, flush=True)

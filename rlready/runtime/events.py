@@ -1,5 +1,6 @@
 """What stages report while they run: events of a local run, one JSON line each, and marked lines of their output."""
 
+import functools
 import json
 import os
 import time
@@ -19,6 +20,13 @@ def mark(text: str) -> str:
 def tell(text: str) -> None:
     """Prints marked lines: KFP's UI shows them in the log of the task, and `rlready follow` repeats them."""
     print(mark(text), flush=True)
+
+
+@functools.lru_cache
+def tell_once(line: str | None) -> None:
+    """Prints a line, if there is one, once per process."""
+    if line:
+        print(line, flush=True)
 
 
 def emit(stage: str, candidate_id: str | None, state: str, **details) -> None:

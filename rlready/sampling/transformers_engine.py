@@ -20,9 +20,10 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
-from rlready.models.architecture import check_length, check_recurrence, count_positions, is_recurrent, tell_once
+from rlready.models.architecture import check_length, check_recurrence, count_positions, is_recurrent
 from rlready.models.load import load_model, load_tokenizer
 from rlready.models.prompts import check_tokens, list_eos_token_ids
+from rlready.runtime.events import tell_once
 from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, cut_at_stop, ignore_progress, read_completion
 
 MEMORY_SHARE = 0.25  # of the free memory, for the cache and the logits of one batch

@@ -20,6 +20,12 @@ def list_datasets(data: dict) -> list:
     return listed
 
 
+def find_models(client: Any, experiment: str, child: str) -> dict[str, Any]:
+    """Returns the models that a candidate's run has logged, by their stage."""
+    logged = client.search_logged_models([experiment], f"source_run_id = '{child}'")
+    return {model.tags.get("rlready.stage"): model for model in logged}
+
+
 def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: str) -> None:
     """Logs the models that `outcome.links` locates and MLflow does not have: each with its parent, settings and metrics.
 
@@ -42,8 +48,7 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
     else:
         known, parent = {"base": base.get("location")}, ""
     places = {stage: place for stage, place in known.items() if place}
-    found = client.search_logged_models([experiment], f"source_run_id = '{child}'") if places else []
-    models = {model.tags.get("rlready.stage"): model for model in found}
+    models = find_models(client, experiment, child) if places else {}
     outputs = {model.model_id for model in run.outputs.model_outputs} if run.outputs else set()
     inputs = {model.model_id for model in run.inputs.model_inputs} if run.inputs else set()
     parameters = {**candidate.describe(), **{f"base_{key}": value for key, value in base.items()}}

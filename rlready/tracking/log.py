@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def log_outcome(outcome: Outcome, run_id: str | None = None, role: str = "candid
     known = not outcome.candidate.is_base or outcome.verdict or outcome.rl or outcome.failure
     if run_id and (role != "candidate" or known):
         attempt(lambda client, experiment: _log_outcome(client, experiment, outcome, run_id, role))
+
+
+def log_outcomes(outcomes: Sequence[Outcome], baseline: Outcome | None, run_id: str) -> None:
+    """Logs the outcomes of a run, and the base model's if there is one; see `log_outcome`."""
+    if baseline:
+        log_outcome(baseline, run_id, role="baseline")
+    for outcome in outcomes:
+        log_outcome(outcome, run_id)
 
 
 def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) -> None:

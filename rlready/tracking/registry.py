@@ -7,6 +7,7 @@ from typing import Any
 
 from rlready.records.outcome import Outcome
 from rlready.tracking.client import LONGEST_TAG, attempt
+from rlready.tracking.lineage import find_models
 from rlready.tracking.runs import open_child
 
 WINNER = "rl-winner"  # alias of the model that is best after RL
@@ -26,18 +27,17 @@ def register_models(run_id: str, outcomes: Sequence[Outcome], winner: str | None
 
     def register(client: Any, experiment: str) -> None:
         name = re.sub(r"[^\w.-]", "_", client.get_experiment(experiment).name)
-        versions: dict[str, Any] = {}
+        versions: dict[str, Any] | None = None
         for outcome in outcomes:
             candidate, verdict = outcome.candidate.candidate_id, outcome.verdict
             if verdict is None or (verdict.decision != "approved" and candidate != winner):
                 continue
             child = open_child(client, experiment, run_id, outcome.candidate).info.run_id
-            logged = client.search_logged_models([experiment], f"source_run_id = '{child}'")
-            models = {model.tags.get("rlready.stage"): model for model in logged}
+            models = find_models(client, experiment, child)
             model = models.get("rl") or models.get("sft")
             if model is None:
                 continue
-            versions = versions or _find_versions(client, name)
+            versions = _find_versions(client, name) if versions is None else versions
             source = f"models:/{model.model_id}"
             version = versions.get(source) or client.create_model_version(
                 name, source, child, await_creation_for=0, model_id=model.model_id

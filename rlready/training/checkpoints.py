@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlready.errors import InputError, StageFailed, one_line
-from rlready.models.architecture import tell_once
 from rlready.records.serialization import write_atomically
 from rlready.runtime import events
+from rlready.runtime.events import tell_once
 from rlready.runtime.failures import lacks_space
 from rlready.runtime.source import digest_source
 from rlready.training.processes import count_ranks, is_main

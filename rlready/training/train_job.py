@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.errors import InputError, StageFailed, one_line
-from rlready.models.architecture import tell_once
+from rlready.runtime.events import tell_once
 
 MANIFEST = "RLREADY_TRAIN_JOB"  # the TrainJob of a stage without what `complete_manifest` adds
 FOLDER = "/train-job"  # mount path of the shared volume, in the task's pod and in those of the TrainJob

@@ -34,7 +34,7 @@ class SourceReader:
         settings = self.settings
         source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
         revision = self.revisions.get(source.key, "")
-        if source.path and examine(source, settings.seed).digest != revision:
+        if source.path and examine(source, settings.seed, parse=False).digest != revision:
             raise InputError(f"{name}: has changed since plan read it ({revision}); start the run again")
         described = self.described[source.key] = {"revision": revision, "rows": None, "licence": source.licence}
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlready.config import Experiment
+from rlready.errors import one_line
 
 ALONE = "RL samples at temperature 1 from all tokens, as predictors and benchmark do"
 ASKED = "prompts and end tokens are those of the evaluation; change chat_template.jinja or tokenizer_config.json"
@@ -150,7 +151,7 @@ def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
             if arguments.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
                 return "use_liger_kernel needs liger-kernel, which is not installed; leave it out"
         except Exception as error:  # whatever TRL raises
-            return f"{kind.__name__} refuses {', '.join(tried)}: {' '.join(str(error).split())[:300]}"
+            return f"{kind.__name__} refuses {', '.join(tried)}: {one_line(error, 300)}"
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rlready.config import Curate
 from rlready.data.problems import OTHER_SHARE, read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
-from rlready.data.sources import examine
+from rlready.data.sources import Contents, examine
 from rlready.errors import InputError
 from rlready.stages.plan.set_sizes import Use
 from rlready.verifier import describe_reference, find_format, find_origin, judge_all
@@ -42,14 +42,18 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
     uses: dict[Use, tuple[str, str]] = list_sources(curate) | {
         ("decontaminate", name): (name, "benchmarks") for name in curate.decontaminate
     }
+    known: dict[tuple, Contents] = {}  # of paths: a file of two uses is read to its end once
     for use, (text, registry) in uses.items():
         source = find_source(text, registry, curate.sources, get_mirror(curate.mirror))
+        checked = (source.path, *source.folders, source.split, source.digest, str(source.rows))
         if source.format:
             find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
-        contents = ask(lambda source=source: examine(source, curate.seed))
+        contents = known.get(checked) or ask(lambda source=source: examine(source, curate.seed))
         if contents is None:
             seen.revisions[source.key], seen.samples[use] = "not checked", []
             continue
+        if source.path:
+            known[checked] = contents
         seen.revisions[source.key] = contents.digest
         seen.rows[use] = source.most_rows if contents.rows is None else contents.rows
         split = use if use in ("sft", "rl") else "evaluation"

@@ -2,6 +2,7 @@
 
 import statistics
 from collections import Counter
+from collections.abc import Iterator
 
 from rlready.analysis import answer
 from rlready.analysis.answer import First, Lost, Sharpening
@@ -36,7 +37,14 @@ ONE_SEED = (
 def describe_result(
     rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
 ) -> list[str]:
-    """Returns the result in sentences without markup, the most important one first.
+    """Returns the result in sentences without markup, the most important one first; arguments as in `tell_result`."""
+    return list(tell_result(rows, base, max_tokens, trains, by))
+
+
+def tell_result(
+    rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
+) -> Iterator[str]:
+    """Yields the sentences of `describe_result`; the gate's saving, which takes longest, is weighed after the first.
 
     Args:
         max_tokens: Longest completion in tokens; None if unknown.
@@ -48,14 +56,16 @@ def describe_result(
     lost = [(one.all, _describe_lost(one, max_tokens)) for one in answer.find_lost_answers(rows)]
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     first, *more = (not trains and _describe_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
-    plateau, saving = look_for_plateau(rows), weigh_gate(rows, base) if trains else None
+    plateau = look_for_plateau(rows)
     if plateau.rising:
         first = f"{plateau.said} {first}"
     elif plateau.said:
         more = [plateau.said, *more]
-    gate = [*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows)]
     everywhere, somewhere = ([said for everyone, said in lost if everyone == wanted] for wanted in (True, False))
-    return [*everywhere, first, counted, *gate, *somewhere, *more, *_describe_base(rows, base)]
+    yield from (*everywhere, first, counted)
+    saving = weigh_gate(rows, base) if trains else None
+    yield from (*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows))
+    yield from (*somewhere, *more, *_describe_base(rows, base))
 
 
 def describe_stopped(rows: list[Row]) -> list[str]:

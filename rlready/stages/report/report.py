@@ -73,6 +73,12 @@ def write_report(sweep: SweepResult, html: Path, markdown: Path) -> Document:
     return document
 
 
+def write_files(sweep: SweepResult, folder: Path) -> None:
+    """Writes report.html, report.md and verdicts.json into a run's folder."""
+    write_report(sweep, folder / "report.html", folder / "report.md")
+    write_atomically(folder / "verdicts.json", write_verdicts(sweep))
+
+
 def render_excerpts(document: Document) -> dict[str, str]:
     """Returns what MLflow shows of a run at a glance, by file name: the leading plots as pictures, the candidates as a page."""
     shown = [section for section in document.sections if section.title == "Candidates"]

@@ -16,7 +16,7 @@ from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
 from rlready.stages.report.report import render_excerpts, write_report
 from rlready.stages.report.verdicts import write_verdicts
-from rlready.tracking.log import log_outcome
+from rlready.tracking.log import log_outcomes
 from rlready.tracking.registry import register_models
 from rlready.tracking.runs import finish_run
 
@@ -41,10 +41,7 @@ def run(
     write_sweep(sweep, Path(records))
     document = write_report(sweep, Path(html), Path(markdown))
     write_atomically(verdicts, write_verdicts(sweep))
-    if sweep.baseline:
-        log_outcome(sweep.baseline, run_id, role="baseline")
-    for outcome in sweep.outcomes:
-        log_outcome(outcome, run_id)
+    log_outcomes(sweep.outcomes, sweep.baseline, run_id)
     rows, base, _ = read_rows(sweep)
     figures: dict[str, float] = {}
     said: dict[str, str] = {}

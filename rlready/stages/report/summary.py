@@ -48,7 +48,8 @@ def _describe_data(given: dict, rows: tuple[Row, ...]) -> str:
 
 def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> list[str]:
     """Returns four lines to paste: the winner, the gate's choice and why, the net saving, and how sure the winner is."""
-    trains, saving = sweep.shows_rl, weigh_gate(rows, base)
+    trains = sweep.shows_rl
+    saving = weigh_gate(rows, base) if trains else None
     winner, sure = _describe_winner(rows, base) if trains else _describe_first(rows, k, sweep.parameters.get("gate_rank_by"))
     net = "unknown: no RL" if not trains else saving.net if saving else "none: the gate did not decide"
     net += " of the cost of RL for all candidates" if net.endswith("%") else ""

@@ -12,7 +12,7 @@ def write_verdicts(sweep: SweepResult) -> str:
     """Returns the verdicts of a sweep as JSON, the candidates in the order of their places before RL."""
     rows, base, k = read_rows(sweep)
     rows = sorted(rows, key=lambda row: row.verdict.standing.place if row.verdict.standing else len(rows) + 1)
-    approved = [row.name for row in rows if row.verdict.decision == "approved"]
+    approved = [row.name for row in rows if row.approved]
     written = {"version": VERSION, "k": k, "ranked_by": sweep.parameters.get("gate_rank_by"), "rl": sweep.shows_rl}
     written |= {"approved": approved, "candidates": [_describe(row) for row in rows]}
     written |= {"base_model": _list_figures(base) if base.measured else None}

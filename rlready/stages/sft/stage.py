@@ -19,13 +19,14 @@ from trl import SFTConfig, SFTTrainer
 from rlready.config import read_settings
 from rlready.data.heldout import encode_heldout
 from rlready.errors import InputError
-from rlready.models.architecture import check_length, count_positions, tell_once
+from rlready.models.architecture import check_length, count_positions
 from rlready.models.load import digest_weights, load_model, load_tokenizer, write_pointer
 from rlready.models.prompts import encode_example
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import Outcome, SftRecord
 from rlready.records.serialization import from_json, identify_work, to_json, write_record
 from rlready.runtime.devices import describe_device
+from rlready.runtime.events import tell_once
 from rlready.stages.sft.adopt import adopt
 from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.tracking.log import log_outcome
