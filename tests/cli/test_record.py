@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -114,6 +115,8 @@ def test_recorded_results_are_those_of_the_run_and_marked_everywhere(folder, mon
     page = (folder / "report.md").read_text()
     assert "2 of 3 results of RL are external" in page and "0.500 ± 0.020 (external)" in page
     assert "External: 1 result." in page
+    verdicts = {row["candidate"]: row for row in json.loads((folder / "verdicts.json").read_text())["candidates"]}
+    assert verdicts["other"]["score_after_rl"] == 0.61 and verdicts["own"]["score_after_rl"] == 0.42
     logged = {run.info.run_name: run.data for run in mlflow_client.search_runs(["1"])}
     assert logged["other"].metrics["rl/pass_at_1"] == 0.61 and logged["good"].metrics["rl/device_hours"] == 6.5
     assert logged["other"].tags["result"] == "elsewhere" and "result" not in logged["own"].tags

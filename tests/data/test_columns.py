@@ -1,4 +1,4 @@
-"""Columns that nobody named: what they are taken for, what is asked instead of guessed, and that nothing goes unsaid."""
+"""Columns that are not named: what they are taken for, what is refused instead of guessed, and that each guess is printed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Problems with a picture: asked of a tiny image-text model that learned to see, and left out where nobody can see."""
+"""Problems with a picture: given to a tiny image-text model that learned to see, and left out for models that cannot."""
 
 import dataclasses
 import io

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -133,7 +134,8 @@ def call(tmp_path, *arguments):
         "finally: assert not {'torch', 'transformers', 'trl', 'datasets', 'kfp', 'mlflow'} & set(sys.modules)"
     )
     command = [sys.executable, "-c", code, "rank", *map(str, arguments), "--work", str(tmp_path / "runs")]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
 
 
 def test_the_command_ranks_without_torch_and_leaves_a_report(two, tmp_path):
