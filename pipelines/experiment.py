@@ -119,7 +119,7 @@ def conclude(
             sft_settings=sft_settings,
             rl_settings=rl_settings,
             benchmark_settings=benchmark_settings,
-        ).set_display_name("Train the approved")
+        ).set_display_name("Train approved")
         made = report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
         made.set_display_name("Report").set_caching_options(False)
     with dsl.Else(name="none-approved"):
@@ -138,13 +138,13 @@ def build(*arguments: Any) -> None:
     data = curated.outputs["data"]
     baseline = benchmark(
         candidate=planned.outputs["baseline"], settings=settings["benchmark_settings"], data=data
-    ).set_display_name("Benchmark of the base model")
+    ).set_display_name("Benchmark (base)")
     measured = measure_candidates(
         candidates=planned.outputs["candidates"],
         data=data,
         sft_settings=settings["sft_settings"],
         predictors_settings=settings["predictors_settings"],
-    ).set_display_name("Measure candidates")
+    ).set_display_name("Measure all")
     judged = gate(settings=planned.outputs["gate"], measured=measured.output).set_display_name("Gate")
     # A benchmark that cannot run should be known before RL, not after.
     judged.after(baseline)
@@ -157,7 +157,7 @@ def build(*arguments: Any) -> None:
     if read_placement() is None:
         conclude(anyone=judged.outputs["anyone"], **training, **known).set_display_name("Conclude")
         return
-    trained = train_approved(**training).set_display_name("Train the approved")
+    trained = train_approved(**training).set_display_name("Train approved")
     # Uncached, so that the tracking of every run is completed.
     report(**known, results=trained.output).set_display_name("Report").set_caching_options(False)
 

@@ -17,6 +17,13 @@ def check(run: Run, sweep: Sweep, results: list[str]) -> None:
     assert sweep.list_told() == ([BASELINE] * sweep.base + sweep.candidates, results)
 
 
+def test_names_fit_into_the_nodes_of_the_graph(pipeline):
+    """KFP's UI cuts a name after 144 pixels, about 16 characters (components/graph/SubDagNode.tsx:57, ExecutionNode.tsx:55)."""
+    graphs = [pipeline.spec["root"], *pipeline.components.values()]
+    tasks = [task for graph in graphs for task in graph.get("dag", {}).get("tasks", {}).values()]
+    assert tasks and [name for task in tasks if len(name := task["taskInfo"]["name"]) > 16] == []
+
+
 @pytest.mark.parametrize("approved", [NAMES, ["b", "d"], [BASELINE, "c"], []], ids=["all", "some", "baseline", "none"])
 def test_any_verdicts_end_in_a_report_also_from_the_cache(pipeline, approved):
     server, sweep = Server(), Sweep(NAMES, approved)

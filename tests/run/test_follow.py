@@ -110,7 +110,7 @@ def test_stages_and_candidates_are_reported_once_each_from_the_states_of_their_p
     assert lines == [
         "Plan: done",
         "Curate: done",
-        "Benchmark of the base model: done",
+        "Benchmark (base): done",
         "SFT of random-256x1-lr0.001-s0: done, 1 of 3",
         "SFT of no-sft-s0: done, 2 of 3",
         "SFT of random-256x4-lr0.001-s0: done, 3 of 3",
@@ -137,7 +137,7 @@ def test_a_run_from_the_cache_tells_names_and_verdicts_as_any_other(server, sour
     said = [
         "Plan: done",
         f"candidates to measure: {', '.join(NAMES)}",
-        "Benchmark of the base model: from the cache",
+        "Benchmark (base): from the cache",
         *(f"SFT of {name}: from the cache, {number} of 3" for number, name in enumerate(NAMES, start=1)),
         "Gate: done",
         *judged,
