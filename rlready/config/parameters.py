@@ -117,7 +117,14 @@ class Curate:
         256, "SFT problems held out for the generalization loss; without RL, at most this many",
         "standard error about 2% of the loss", least=1,
     )
-    rl_problems: int = knob(1024, "RL prompts", "rl_steps x rl_prompts_per_step, each seen at most twice", least=1)
+    rl_problems: int = knob(
+        1024, "Problems for RL: prompts and validation problems", "rl_steps x rl_prompts_per_step, each seen at most twice",
+        least=1,
+    )
+    validation_problems: int = knob(
+        64, "How many of the problems for RL, at most a quarter, are no prompts but validate the policy; null or 0: none",
+        "a standard error of about 5 points", least=0, off=0,
+    )
     predictor_problems: int = knob(
         128, "Evaluation problems for Pass@k, apart from RL's and the benchmark's; without RL, at most this many",
         "paper: every benchmark; this costs less", least=1,
@@ -127,6 +134,11 @@ class Curate:
         "about 2 points", least=1,
     )
     seed: int = knob(0, "Seeds every split and subset", "convention")
+
+    @property
+    def validated(self) -> int:
+        """How many of the problems for RL are validation problems; fewer if some resemble a prompt."""
+        return min(self.validation_problems, self.rl_problems // 4)
 
     @property
     def needs_tokens(self) -> bool:

@@ -27,7 +27,7 @@ from rlready.stages.curate.sets import RowsDigest
 from rlready.stages.curate.split import BY_TEXT
 from rlready.verifier import describe_reference
 
-COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
+COUNTS = {"heldout_problems": 10, "rl_problems": 12, "validation_problems": 0, "predictor_problems": 5, "benchmark_problems": 6}
 
 
 def run(tmp_path, train, evaluation, **changes):
@@ -41,10 +41,10 @@ def run(tmp_path, train, evaluation, **changes):
 def test_sets_share_no_problem_and_have_the_sizes_asked_for(tmp_path, gsm8k_file):
     train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
     evaluation = gsm8k_file("test.jsonl", make_gsm8k_rows(20, seed=1, start=100))
-    card, sets = run(tmp_path, train, evaluation)
+    card, sets = run(tmp_path, train, evaluation, validation_problems=8)
     ids = {name: {row["problem_id"] for row in rows} for name, rows in sets.items()}
     assert {name: len(i) for name, i in ids.items()} == {
-        "sft": 38, "heldout": 10, "rl": 12, "predictors": 5, "benchmark": 6,
+        "sft": 38, "heldout": 10, "rl": 9, "validation": 3, "predictors": 5, "benchmark": 6,
     }  # fmt: skip
     names = list(ids)
     for i, one in enumerate(names):

@@ -21,6 +21,7 @@ SMALL = {
     "curate_predictor_problems": 8,
     "curate_benchmark_problems": 8,
     "curate_rl_problems": 24,
+    "curate_validation_problems": 0,
     "curate_pass_rate_samples": 8,
     "sampling_max_tokens": 32,
 }
@@ -62,7 +63,7 @@ def curate_files(tmp_path, count, **changes):
     settings = Curate(
         **{
             "sft_data": train, "evaluation_data": test, "heldout_problems": 5, "predictor_problems": 5,
-            "benchmark_problems": 5, "rl_problems": 70, "pass_rate_samples": 4, "near_duplicates": 0.0,
+            "benchmark_problems": 5, "rl_problems": 70, "validation_problems": 0, "pass_rate_samples": 4, "near_duplicates": 0.0,
         } | changes
     )  # fmt: skip
     revisions = {path: examine(Source(path, path=path), 0).digest for path in (train, test)}

@@ -59,7 +59,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"sampling_gpu_memory_utilization": 0.0}, r"lies outside \(0, 1\]"),
         ({"sampling_stop": ["", 3]}, "sampling_stop: '' is not a text.*\nsampling_stop: 3"),
         ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
-        ({"rl_prompts_per_step": 5000}, "curate_rl_problems is 512"),
+        ({"rl_prompts_per_step": 5000}, "curate_rl_problems has 512 of them"),
         ({"curate_sft_examples": 0}, "is infinite"),
         ({"curate_max_tokens": 1}, r"none of the first \d+ SFT traces lies between 0 and 1 tokens; they have \d+ to \d+"),
         ({"curate_min_tokens": 9999}, "none of the first .* between 9999 and any number of tokens"),
@@ -291,7 +291,7 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
         laptop(
             base_model=str(tiny_model), curate_sft_data=str(train), curate_rl_data="", curate_sft_examples=0,
             curate_evaluation_data=str(evaluation), sweep_candidates=[], sweep_examples=[16], curate_heldout_problems=8,
-            curate_rl_problems=16, curate_predictor_problems=4, curate_benchmark_problems=5,
+            curate_rl_problems=22, curate_predictor_problems=4, curate_benchmark_problems=5,
         )
     )  # fmt: skip
     assert plan.estimate["sft"]["tokens"] > 0
@@ -324,7 +324,7 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
     with pytest.raises(InputError) as refused:
         make_plan(asked)
     first, second, fitting = str(refused.value).splitlines()
-    assert "a.jsonl: 60 usable problems, but the splits take 256 (curate_heldout_problems) + 512 (curate_rl_problems)" in first
+    assert "a.jsonl: 60 usable problems, but the splits take 256 (curate_heldout_problems) + 576 (curate_rl_problems)" in first
     assert "b.jsonl: 9 usable problems, but the splits take 64 (curate_predictor_problems) + 256" in second
     proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[3:])
     assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9

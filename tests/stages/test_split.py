@@ -1,5 +1,7 @@
 """No problem on both sides of a split, whatever its copies look like; each drawn as often as any other; every row counted."""
 
+import dataclasses
+import itertools
 import random
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ from rlready.stages.curate.duplicates.near_duplicates import Signatures, sign
 from rlready.stages.curate.split import draw_problems
 from rlready.stages.plan.sources import look_at_sources
 
-COUNTS = {"heldout_problems": 3, "rl_problems": 3, "predictor_problems": 3, "benchmark_problems": 3}
+COUNTS = {"heldout_problems": 3, "rl_problems": 8, "validation_problems": 2, "predictor_problems": 3, "benchmark_problems": 3}
 KINDS = {
     "trace": lambda row: row | {"answer": "Otherwise: " + " ".join(reversed(row["answer"].split(" ")[1:]))},
     "the same": dict,
@@ -36,7 +38,7 @@ KINDS = {
 def test_every_row_is_in_a_set_or_counted_and_no_problem_on_two_sides(tmp_path_factory, copies, own_rl):
     folder, rng = tmp_path_factory.mktemp("split"), random.Random(0)
     rows = [write_problem(number, rng) for number in range(50)]
-    train, evaluation = rows[:16], rows[16:26]
+    train, evaluation = rows[:16] + rows[36:42], rows[16:26]
     for number, kind in copies:
         (train if number % 3 else evaluation).append(KINDS[kind](rows[number]))
     files = {"sft_data": write_json(folder / "train.jsonl", train)}
@@ -50,8 +52,10 @@ def test_every_row_is_in_a_set_or_counted_and_no_problem_on_two_sides(tmp_path_f
         assert some["sets"] == {name: len(sets[name]) for name in some["sets"]}
         assert some["read"] == sum(some["sets"].values()) + some["left_out"]
     assert sum(some["read"] for some in card["balance"]) == sum(source["rows"] for source in card["sources"].values())
-    sides = [("predictors", "benchmark"), ("heldout", "rl"), ("heldout", "sft"), ("rl", "sft")]
-    sides += [(asked, trained) for asked in ("benchmark", "predictors") for trained in ("heldout", "rl", "sft")]
+    assert len(sets["rl"]) + len(sets["validation"]) == 8 and len(sets["validation"]) == 2
+    training = ("heldout", "rl", "validation", "sft")
+    sides = [("predictors", "benchmark"), *itertools.combinations(training, 2)]
+    sides += [(asked, trained) for asked in ("benchmark", "predictors") for trained in training]
     for one, other in sides:
         ones, others = sets[one], sets[other]
         kept = Contamination(settings.contamination_ngram, settings.contamination_overlap)
@@ -95,4 +99,23 @@ def test_rl_prompts_need_no_sft_data(tmp_path):
     files = {"rl_data": write_json(tmp_path / "rl.jsonl", rows[:15]), "sft_data": ""}
     settings = Curate(**COUNTS, **files, evaluation_data=write_json(tmp_path / "test.jsonl", rows[15:]))
     card = curate(settings, look_at_sources(settings).revisions, tmp_path / "data")
-    assert {name: entry["rows"] for name, entry in card["sets"].items()} == {"rl": 3, "predictors": 3, "benchmark": 3}
+    sizes = {name: entry["rows"] for name, entry in card["sets"].items()}
+    assert sizes == {"rl": 6, "validation": 2, "predictors": 3, "benchmark": 3}
+
+
+def test_a_validation_problem_with_the_words_of_a_prompt_becomes_a_prompt(tmp_path):
+    rows = [write_problem(number, random.Random(number)) for number in range(24)]
+    lengthened = {"question": f"{rows[0]['question']} {'Say all that you think of it and why you do. ' * 3}"}
+    files = {"rl_data": write_json(tmp_path / "rl.jsonl", [*rows[:7], rows[0] | lengthened]), "sft_data": ""}
+    settings = Curate(**COUNTS, **files, evaluation_data=write_json(tmp_path / "test.jsonl", rows[12:]))
+    kept = set()
+    for seed in range(8):
+        curate(dataclasses.replace(settings, seed=seed), look_at_sources(settings).revisions, tmp_path / f"{seed}")
+        sets = {name: pq.read_table(tmp_path / f"{seed}" / f"{name}.parquet")["question"].to_pylist() for name in ("rl",)}
+        path = tmp_path / f"{seed}" / "validation.parquet"
+        validated = pq.read_table(path)["question"].to_pylist() if path.exists() else []
+        assert len(sets["rl"]) + len(validated) == 8
+        copies = [any(rows[0]["question"] in question for question in some) for some in (sets["rl"], validated)]
+        assert copies != [True, True]
+        kept.add(len(validated))
+    assert len(kept) > 1  # or no draw had one of the two in each set

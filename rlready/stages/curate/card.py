@@ -87,7 +87,7 @@ def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Droppe
         RuntimeError: If a row is in no set and not counted, or counted twice.
     """
     made = {"sft": ["sft", "heldout"], "rl": [], "evaluation": ["benchmark"], "predictors": [], "decontaminate": []}
-    made["rl" if "rl" in read else "sft"].append("rl")
+    made["rl" if "rl" in read else "sft"] += ["rl", "validation"]
     made["predictors" if "predictors" in read else "evaluation"].append("predictors")
     balance = []
     for use in filter(read.__contains__, made):

@@ -29,10 +29,10 @@ def curate(
     count_tokens: Tokenizer | None = None,
     count_passes: PassCounter | None = None,
 ) -> dict:
-    """Writes the sets sft, heldout, rl, predictors and benchmark as Parquet, except empty ones, and a card.
+    """Writes the sets sft, heldout, rl, validation, predictors and benchmark as Parquet, except empty ones, and a card.
 
     Training problems that are, or resemble, evaluation problems are left out first, then duplicates and near-duplicates. Then
-    held-out problems, RL prompts and the SFT pool are drawn by problem; near-duplicate questions count as one. A subset of n
+    held-out problems, those for RL and the SFT pool are drawn by problem; near-duplicate questions count as one. A subset of n
     examples is the rows of rank below n in its rank column (`rank_random`, `rank_shortest`, ...), so subsets are nested. The
     order of rows in the sources has no influence. Texts stay on disk; memory holds a few numbers per row.
 
@@ -86,7 +86,7 @@ def _write_sets(
     for pool, found in zip(pools, groups, strict=True):
         grouped[pool.use] = describe_groups(found[pool.list_problems()[0]].tolist())
     held: list[dict] = []
-    asked: list[dict] = []
+    asked: tuple[list[dict], list[dict]] = ([], [])  # RL prompts and validation problems
     sets: dict[str, dict | None] = {}
     if "sft" in uses:
         split = split_pool(reader, pools[0], groups[0], rates)
@@ -97,10 +97,11 @@ def _write_sets(
         text = {"prompt": fill_prompt(heldout[0]["question"], choose_prompt(heldout[0])), "solution": heldout[0]["solution"]}
     if "rl" in uses:
         asked = draw_own_prompts(reader, pools, groups, rates)
-    prompts = [
-        {name: row[name] for name in PROMPT} | rates.describe_problem(row) for row in order_by_hash(asked, settings.seed, "rl")
-    ]
-    others = {"heldout": heldout, "rl": prompts} | scored
+    prompts, validation = (
+        [{key: row[key] for key in PROMPT} | rates.describe_problem(row) for row in order_by_hash(some, settings.seed, "rl")]
+        for some in asked
+    )
+    others = {"heldout": heldout, "rl": prompts, "validation": validation} | scored
     sets |= {name: write_set(folder / f"{name}.parquet", make_table(rows)) for name, rows in others.items()}
     shutil.rmtree(folder / "spool", ignore_errors=True)
     return {
@@ -117,12 +118,13 @@ def _write_sets(
     } | rates.describe()
 
 
-def _choose(pool: RowPool, split: Split, held: list[dict], asked: list[dict]) -> Iterator[pa.Table]:
-    """Yields the SFT examples with their ranks, and adds the held-out examples and RL prompts to the lists."""
+def _choose(pool: RowPool, split: Split, held: list[dict], asked: tuple[list[dict], list[dict]]) -> Iterator[pa.Table]:
+    """Yields the SFT examples with their ranks, and adds held-out examples, RL prompts and validation problems to the lists."""
     for table in pool.read():
         numbers, rows = table["row"].to_numpy(), table.select(EXAMPLE)
         held.extend(rows.filter(split.heldout[numbers]).to_pylist())
-        asked.extend(rows.filter(split.prompts[numbers]).to_pylist())
+        for some, drawn in zip(asked, (split.prompts, split.validation), strict=True):
+            some.extend(rows.filter(drawn[numbers]).to_pylist())
         ranked = split.ranks["random"][numbers] >= 0
         chosen = rows.filter(ranked)
         for subset in SUBSETS:

@@ -1,4 +1,4 @@
-"""What becomes of each row of a pool: held-out example, RL prompt, SFT example with its ranks, or nothing."""
+"""What becomes of each row of a pool: held-out example, RL prompt, validation problem, SFT example with ranks, or nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ class Split:
 
     heldout: np.ndarray  # whether it is held out
     prompts: np.ndarray  # whether it is an RL prompt
+    validation: np.ndarray  # whether it is a validation problem
     ranks: dict[str, np.ndarray]  # by subset; -1 if it is not an SFT example
 
 
@@ -76,7 +77,7 @@ def find_copies_of(
 
 
 def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:
-    """Draws held-out problems, RL prompts and the SFT pool of the SFT source by group of problems.
+    """Draws held-out problems, problems for RL and the SFT pool of the SFT source by group of problems.
 
     Raises:
         InputError: If there are too few rows.
@@ -104,7 +105,8 @@ def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: P
         reader.require(len(in_pool), settings.sft_examples, "SFT", "sft", "curate_sft_examples")
         in_pool, spare = np.split(in_pool, [settings.sft_examples])
         pool.leave_out(spare, f"{NOT_DRAWN} curate_sft_examples")
-    return Split(heldout, asked, _rank(pool, in_pool, settings))
+    validation = choose_validation(settings, pool, prompts)
+    return Split(heldout, asked & ~validation, validation, _rank(pool, in_pool, settings))
 
 
 def draw_judged(
@@ -148,11 +150,22 @@ def _find_reasons(pool: RowPool, rows: np.ndarray) -> np.ndarray:
     return reasons
 
 
-def draw_own_prompts(reader: SourceReader, pools: list[RowPool], groups: list[np.ndarray], rates: PassRates) -> list[dict]:
-    """Returns RL prompts of the RL source, the last pool, that share no problem with the SFT source, if there is one.
+def choose_validation(settings: Curate, pool: RowPool, drawn: np.ndarray) -> np.ndarray:
+    """Returns which rows of a pool are validation problems: the last of those drawn for RL that resemble no prompt."""
+    validation = drawn[len(drawn) - min(settings.validated, len(drawn)) :]
+    copied = len(validation) > 0
+    while copied:  # what becomes a prompt may resemble another one
+        copies, _ = find_copies_of(settings, pool, np.setdiff1d(drawn, validation), pool, validation)
+        validation, copied = validation[~copies], bool(copies.any())
+    return np.isin(np.arange(len(pool)), validation)
 
-    Raises:
-        InputError: If there are too few.
+
+def draw_own_prompts(
+    reader: SourceReader, pools: list[RowPool], groups: list[np.ndarray], rates: PassRates
+) -> tuple[list[dict], list[dict]]:
+    """Returns RL prompts and validation problems of the RL source, the last pool.
+
+    They share no problem with the SFT source, if there is one. Raises InputError if there are too few.
     """
     settings, (*others, pool) = reader.settings, pools
     problems = pool.get("problems")
@@ -170,11 +183,15 @@ def draw_own_prompts(reader: SourceReader, pools: list[RowPool], groups: list[np
     drawn = draw_judged(pool, drawn, settings.rl_problems, rates, find_trained, "nearly an SFT example")
     chosen = np.isin(np.arange(len(pool)), drawn)
     pool.leave_out(np.flatnonzero(pool.alive & ~chosen), f"{NOT_DRAWN} curate_rl_problems")
-    prompts = []
+    validates = choose_validation(settings, pool, drawn)
+    prompts: list[dict] = []
+    validation: list[dict] = []
     for table in pool.read():
-        prompts += table.select(EXAMPLE).filter(chosen[table["row"].to_numpy()]).to_pylist()
-    reader.require(len(prompts), settings.rl_problems, "RL", "rl", "curate_rl_problems")
-    return prompts
+        rows, numbers = table.select(EXAMPLE), table["row"].to_numpy()
+        prompts += rows.filter((chosen & ~validates)[numbers]).to_pylist()
+        validation += rows.filter(validates[numbers]).to_pylist()
+    reader.require(len(drawn), settings.rl_problems, "RL", "rl", "curate_rl_problems")
+    return prompts, validation
 
 
 def _rank(pool: RowPool, rows: np.ndarray, settings: Curate) -> dict[str, np.ndarray]:

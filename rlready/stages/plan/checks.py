@@ -72,8 +72,11 @@ def _check_training(experiment: Experiment) -> Iterator[str]:
         share, size = batch // processes, experiment.get(f"{stage}_per_device_batch_size")
         if size > 0 and share % size:
             yield f"{stage}_per_device_batch_size: {size} does not divide {share}, a process's share of a step of {batch}"
-    if rl.prompts_per_step > (problems := experiment.curate.rl_problems):
-        yield f"rl_prompts_per_step: {rl.prompts_per_step} prompts per step, but curate_rl_problems is {problems}"
+    if rl.prompts_per_step > (problems := experiment.curate.rl_problems - experiment.curate.validated):
+        yield (
+            f"rl_prompts_per_step: {rl.prompts_per_step} prompts per step, but curate_rl_problems has {problems} of them"
+            " besides curate_validation_problems"
+        )
 
 
 def _check_sampling(experiment: Experiment) -> Iterator[str]:
