@@ -86,8 +86,7 @@ def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
     from rlready.measured.comparable import list_unknown
 
     for name, log in logs.items():
-        shown = [f"{log.tool}, {len(log.problems)} problems x {log.samples} samples", *log.notes]
-        print_result(name, "; ".join(shown))
+        print_result(name, log.describe())
     for line in list_unknown(logs):
         print(line)
 

@@ -19,6 +19,7 @@ class Base:
         "the smallest chat model whose GSM8K answers are sometimes right", form=True,
     )
     revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
+    measured: str = knob("", "Log of the base model's samples: a file, folder or URL; empty: it is sampled here", "sampled")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Sweep:
     candidates: list = knob(
         [],
         "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints,"
-        " e.g. {model: ./ckpt, name: mine}",
+        " e.g. {model: ./ckpt, name: mine}, or what another tool logged, e.g. {measured: logs/a.jsonl}",
         "empty: the grid is used",
         form=True,
         example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
@@ -143,7 +144,7 @@ class Curate:
     @property
     def needs_tokens(self) -> bool:
         """Whether curate counts tokens, and so depends on the base model."""
-        return bool(self.min_tokens or self.max_tokens or self.match == "tokens")
+        return bool(self.sft_data and (self.min_tokens or self.max_tokens or self.match == "tokens"))
 
     @property
     def needs_pass_rates(self) -> bool:

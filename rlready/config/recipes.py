@@ -12,7 +12,7 @@ from rlready.errors import InputError, error_context
 FOLDER = Path(__file__).parents[1] / "pipelines" / "recipes"
 DATA = ("sft", "rl", "evaluation", "predictor")
 # Parameters that can name files or folders.
-PATHS = ("base_model", "curate_decontaminate", "curate_mirror", *(f"curate_{kind}_data" for kind in DATA))
+PATHS = ("base_model", "base_measured", "curate_decontaminate", "curate_mirror", *(f"curate_{kind}_data" for kind in DATA))
 
 
 def list_recipes() -> list[str]:
@@ -81,7 +81,9 @@ def resolve(key: str, value: Any, folder: Path) -> Any:
     if key == "curate_sources" and isinstance(value, dict):
         return {name: _resolve_item(entry, "path", folder) for name, entry in value.items()}
     if key == "sweep_candidates" and isinstance(value, list):
-        return [_resolve_item(item, "model", folder) for item in value]
+        for name in ("model", "measured", "loss"):
+            value = [_resolve_item(item, name, folder) for item in value]
+        return value
     if key in PATHS and isinstance(value, list):
         return [resolve(key, item, folder) for item in value]
     if key not in PATHS or not isinstance(value, str):

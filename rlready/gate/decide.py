@@ -43,8 +43,8 @@ def decide(
         verdicts = [send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
     else:
         verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed, run)
-    if not trains:
-        verdicts = [dataclasses.replace(verdict, proceed=False, propensity=0.0) for verdict in verdicts]
+    held = {o.candidate.candidate_id for o in outcomes if not (trains and o.candidate.has_weights)}
+    verdicts = [_hold(verdict) if verdict.candidate_id in held else verdict for verdict in verdicts]
     judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
     return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
 
@@ -54,12 +54,24 @@ def check_comparable(outcomes: list[Outcome], baseline: Outcome | None) -> None:
     measured = [outcome for outcome in outcomes if not outcome.failure]
     for outcome in measured:
         first = baseline or measured[0]
-        if outcome.measurement != first.measurement:
+        if outcome.measurement != first.measurement and not _share_problems(outcome, first):
             called = "the base model" if baseline else first.candidate.candidate_id
             raise InputError(
                 f"{outcome.candidate.candidate_id}: measured in another experiment ({outcome.measurement}) than {called}"
                 f" ({first.measurement}); base model, held-out set, problems, sampling and engine must be the same"
             )
+
+
+def _share_problems(one: Outcome, other: Outcome) -> bool:
+    """Returns True if a log and a sampled candidate are of the same problems; plan compared their settings."""
+    if bool(one.candidate.log) == bool(other.candidate.log) or not (one.predictors and other.predictors):
+        return False
+    return one.predictors.problem_ids == other.predictors.problem_ids
+
+
+def _hold(verdict: Verdict) -> Verdict:
+    """Returns the verdict on a candidate for which RL cannot run: none follows, or its weights are elsewhere."""
+    return dataclasses.replace(verdict, proceed=False, audited=False, propensity=0.0)
 
 
 def _refuse(outcome: Outcome, failure: Failure, settings: Gate) -> Verdict:

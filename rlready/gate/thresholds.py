@@ -97,7 +97,9 @@ def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
     """Returns why the loss is not compared; empty if it is."""
     candidate = outcome.candidate
     if outcome.predictors and outcome.predictors.heldout_tokens == 0:
-        return "loss not judged: nothing is held out"
+        return "loss not judged: none is given" if candidate.log else "loss not judged: nothing is held out"
+    if candidate.log and not candidate.compares_loss:
+        return "loss not judged: the losses of the candidates are not of one kind"
     if not outcome.shares_tokens(base):
         return "loss not judged: its tokenizer differs from the base model's, so nats per token are not comparable"
     if candidate.compares_loss:
@@ -158,7 +160,7 @@ def _list_loss_checks(outcome: Outcome, base: Outcome | None, numbers: GateNumbe
         return []
     loss, rise, most = numbers.generalization_loss, numbers.loss_rise, settings.max_loss_rise
     checks = [Check("loss", loss, settings.max_generalization_loss, False, 100, predictors.loss_interval)]
-    checks += [] if candidate.checkpoint else [Check(RISE, rise, most, False, math.inf)]
+    checks += [] if candidate.is_finished else [Check(RISE, rise, most, False, math.inf)]
     return [check for check in checks if check.value is None or candidate.compares_loss]
 
 

@@ -1,8 +1,11 @@
 """What must be the same in two logs before their candidates are compared."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from rlready.data.identity import identify
 from rlready.errors import InputError
 from rlready.measured.log import SETTINGS, MeasuredLog
 
@@ -36,7 +39,7 @@ def list_unknown(logs: Mapping[str, MeasuredLog]) -> list[str]:
 def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLog, k: int) -> list[str]:
     faults = []
     if log.samples < k:
-        faults.append(f"{log.path}: {log.samples} samples per problem, Pass@{k} needs {k}; lower --k, or sample more")
+        faults.append(f"{log.path}: {log.samples} samples per problem, Pass@{k} needs {k}; lower --k (gate_k), or sample more")
     own = set(log.problems)
     lost, more = [problem for problem in first.problems if problem not in own], own - set(first.problems)
     if lost or more:
@@ -51,12 +54,57 @@ def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLo
         if text and texts[problem] and not _is_same(text, texts[problem] or "", first.tool == log.tool):
             faults.append(f"{log.path}: the text of problem {problem} is another one than in {first_name}'s log")
             break
-    for setting, value in log.settings.items():
-        if first.settings.get(setting, value) != value:
-            faults.append(
-                f"{log.path}: {setting} is {value}, {first_name}'s is {first.settings[setting]}: Pass@k depends on it"
-            )
-    return faults
+    return faults + compare_settings(first_name, first.settings, log)
+
+
+def compare_settings(first_name: str, first: Mapping[str, Any], log: MeasuredLog) -> list[str]:
+    """Returns a line for each setting with which the samples of a log and others were not drawn alike."""
+    return [
+        f"{log.path}: {setting} is {value}, {first_name}'s is {first[setting]}: Pass@k depends on it"
+        for setting, value in log.settings.items()
+        if first.get(setting, value) != value
+    ]
+
+
+def find_problems(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """Returns the place in a log of each of the problems that rlready samples, by id or text; None if it is not there.
+
+    Args:
+        log: Whose texts may have instructions around the problem.
+        rows: With `problem_id` and `question`.
+    """
+    places = {identify(text): place for place, text in enumerate(log.texts) if text}
+    places |= {problem: place for place, problem in enumerate(log.problems)}
+    texts = sorted(((" ".join(text.split()), place) for place, text in enumerate(log.texts) if text), key=lambda t: len(t[0]))
+    found: list[int | None] = []
+    for row in rows:
+        place = places.get(row["problem_id"])
+        if place is None:
+            question = " ".join(row["question"].split())
+            inside = re.compile(rf"(?<![\w.+-]){re.escape(question)}(?!\w)")
+            place = next((at for text, at in texts if question in text and inside.search(text)), None)
+        found.append(None if place in found else place)
+    return found
+
+
+def select(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> MeasuredLog:
+    """Returns a log of only the problems that rlready samples, under their ids and in their order.
+
+    Raises:
+        InputError: If one of them is not in the log.
+    """
+    places = [place for place in find_problems(log, rows) if place is not None]
+    if len(places) < len(rows):
+        raise InputError(
+            f"{log.path}: has {len(places)} of the {len(rows)} problems on which others are sampled; only the same problems"
+            " compare: sample on those of the log (curate_predictor_data), or rank the logs on their own"
+        )
+    return replace(
+        log,
+        problems=[row["problem_id"] for row in rows],
+        correct=[log.correct[place] for place in places],
+        texts=[row["question"] for row in rows],
+    )
 
 
 def _is_same(one: str, other: str, one_tool: bool) -> bool:

@@ -79,7 +79,7 @@ def _list_samples(row: Row, where: str, prefix: str, metric: str | None) -> Iter
             where=where,
             right=read_score(row.get(metric), where) if one and metric else None,
             scored=one,
-            text=str(sorted(row["doc"].items())),
+            text="\n".join(f"{name}: {value}" for name, value in sorted(row["doc"].items())),
             prompt=prompt,
             completion=f"\\boxed{{{extracted[number]}}}" if extracted else response,
             reference=reference,

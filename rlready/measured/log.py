@@ -95,6 +95,10 @@ class MeasuredLog:
     checks: int = 1
     notes: list[str] = field(default_factory=list)
 
+    def describe(self) -> str:
+        """Returns the tool, the size and the notes in one line."""
+        return "; ".join([f"{self.tool}, {len(self.problems)} problems x {self.samples} samples", *self.notes])
+
     def pass_at_k(self, k: int) -> Estimate:
         """Returns Pass@k with its 95% interval over problems.
 

@@ -1,6 +1,7 @@
 """The generalization loss that another tool measured."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,9 @@ def read_loss(said: str) -> MeasuredLoss:
     Raises:
         InputError: If there is no finite loss.
     """
-    try:
+    if is_number(said):
         return MeasuredLoss(_check(float(said), said), "as given")
-    except ValueError:
-        path = Path(said).expanduser()
+    path = Path(said).expanduser()
     if not path.is_file():
         raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
     if find_suffix(path) == ".json":
@@ -58,6 +58,20 @@ def read_loss(said: str) -> MeasuredLoss:
     if not losses or sum(tokens for _, tokens in losses) <= 0:
         raise InputError(f"{said}: holds no examples")
     return MeasuredLoss(_check(float(mean_loss(losses) or 0), said), "per completion token", losses)
+
+
+def is_number(said: str) -> bool:
+    """Returns True if a loss is given as such, not as a file."""
+    try:
+        float(said)
+    except ValueError:
+        return False
+    return True
+
+
+def is_one_kind(losses: Iterable[MeasuredLoss | None]) -> bool:
+    """Returns True if these losses, as far as they are known, may be compared with one another."""
+    return len({loss.kind for loss in losses if loss}) < 2
 
 
 def _check(value: float, where: str) -> float:

@@ -7,6 +7,7 @@ from rlready.errors import InputError
 from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
 from rlready.measured.log import MeasuredLog, Reading, count_samples
 from rlready.measured.records import PACKED, SUFFIXES, find_suffix, read_rows
+from rlready.models.remote import is_url
 
 MODEL_FILES = ("config.json", "adapter_config.json")
 PLAIN = "plain"
@@ -23,8 +24,10 @@ READERS: dict[str, tuple[frozenset[str], Callable[[list[Path], str | None], Read
 
 
 def is_log(place: str) -> bool:
-    """Returns True if a path is that of a log: a file, or a folder that holds no model."""
+    """Returns True if a path is that of a log: a file, or a folder that holds no model; of a URL, by its suffix."""
     path = Path(place).expanduser()
+    if is_url(place):
+        return find_suffix(path) in SUFFIXES
     return path.is_file() or (path.is_dir() and not any((path / name).exists() for name in MODEL_FILES))
 
 
@@ -61,17 +64,17 @@ def load_candidates(
     Raises:
         InputError: If no tool is recognised, or a row cannot be used; it names file and row.
     """
-    kinds = _recognise(Path(path).expanduser())
+    kinds = find_files(Path(path).expanduser())
     if len(set(kinds.values())) > 1:
         raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
     files, kind = list(kinds), next(iter(kinds.values()))
     found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
     options = answer_format, judged, repeats
-    return {name or _name(Path(path)): count_samples(str(path), reading, *options) for name, reading in found.items()}
+    return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
 
 
-def _recognise(path: Path) -> dict[Path, str]:
-    """Returns the files of a log, each with the tool that wrote it."""
+def find_files(path: Path) -> dict[Path, str]:
+    """Returns the files of a log, each with the tool that wrote it; raises as `load_candidates`."""
     if path.is_file():
         return {path: _find_kind(path)}
     if not path.is_dir():
@@ -107,8 +110,9 @@ def _find_kind(file: Path) -> str:
     raise InputError(f"{file}: rows with {', '.join(list(first)[:12])} are of no known tool; a plain row has {plain.EXPECTED}")
 
 
-def _name(path: Path) -> str:
-    name = path.name
+def name_log(path: str | Path) -> str:
+    """Returns the name of a candidate whose log does not name it: that of the file or folder."""
+    name = Path(path).name
     for suffix in (*PACKED, *SUFFIXES):
         name = name.removesuffix(suffix)
     return name

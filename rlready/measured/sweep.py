@@ -7,12 +7,14 @@ from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import complete_parameters, parse_parameters
+from rlready.errors import InputError
 from rlready.gate.decide import decide
+from rlready.gate.lead import LOSS
 from rlready.gate.ranking import rank as rank_verdicts
 from rlready.measured.comparable import align
 from rlready.measured.log import MeasuredLog
-from rlready.measured.loss import MeasuredLoss
-from rlready.records.candidate import BaseModel, Candidate
+from rlready.measured.loss import MeasuredLoss, is_one_kind
+from rlready.records.candidate import Candidate, LogSource
 from rlready.records.outcome import Outcome, PredictorsRecord, SampleStatistics
 from rlready.stats.pass_at_k import choose_k, summarize_curve
 
@@ -44,12 +46,19 @@ def rank(
     given.setdefault("gate_k", choose_k(least))
     settings = parse_parameters(complete_parameters(given)).gate
     aligned, found = align(named, settings.k), losses or {}
+    one_kind = is_one_kind(found.values())
+    if settings.rank_by == LOSS and not (one_kind and named.keys() - {"base"} <= found.keys()):
+        raise InputError("gate_rank_by: not all candidates have a loss of one kind; rank by pass_at_k")
     first = next(iter(aligned.values()))
-    measurement = hashlib.sha256(repr(first.problems).encode()).hexdigest()[:16]
+    measurement = digest_problems(first)
     reference = None
     if base:
-        reference = _make_outcome("base", aligned.pop("base"), found.get("base"), measurement, is_base=True)
-    outcomes = [_make_outcome(name, log, found.get(name), measurement) for name, log in aligned.items()]
+        reference = _make_outcome(Candidate("base", 0, "", 0, 0.0, 0), aligned.pop("base"), found.get("base"), measurement)
+    outcomes = []
+    for name, log in aligned.items():
+        source = LogSource(log.path, log.digest)
+        candidate = Candidate(name, 0, "", 0, 0.0, 0, trained_on_sft_data=name in found and one_kind, log=source)
+        outcomes.append(_make_outcome(candidate, log, found.get(name), measurement))
     verdicts = rank_verdicts(decide(outcomes, reference, settings, trains=False), outcomes, settings)
     judged = [dataclasses.replace(o, verdict=v) for o, v in zip(outcomes, verdicts, strict=True)]
     # The defaults of a run's own data say nothing of what was logged.
@@ -57,15 +66,23 @@ def rank(
     return SweepResult(judged, reference, complete_parameters(given) | unused)
 
 
-def _make_outcome(name: str, log: MeasuredLog, loss: MeasuredLoss | None, measurement: str, is_base: bool = False) -> Outcome:
-    place = None if is_base else BaseModel(log.path, "", log.digest)
-    candidate = Candidate(name, 0, "", 0, 0.0, 0, checkpoint=place, trained_on_sft_data=loss is not None)
-    problems = {"rows": len(log.problems), "digest": measurement, "source": log.tool}
-    links = {"log": log.path, "tool": log.tool, "settings": log.settings, "data": {"problems": problems}}
-    return Outcome(candidate, predictors=_record(log, loss), links=links, measurement=measurement)
+def _make_outcome(candidate: Candidate, log: MeasuredLog, loss: MeasuredLoss | None, measurement: str) -> Outcome:
+    return Outcome(candidate, predictors=make_record(log, loss), links=list_links(log), measurement=measurement)
 
 
-def _record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:
+def list_links(log: MeasuredLog) -> dict[str, Any]:
+    """Returns where the figures of an outcome come from."""
+    problems = {"rows": len(log.problems), "digest": digest_problems(log), "source": log.tool}
+    return {"log": log.path, "tool": log.tool, "settings": log.settings, "data": {"problems": problems}}
+
+
+def digest_problems(log: MeasuredLog) -> str:
+    """Returns a digest of the ids of the problems, in their order."""
+    return hashlib.sha256(repr(log.problems).encode()).hexdigest()[:16]
+
+
+def make_record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:
+    """Returns what a log says before RL."""
     curve, intervals = summarize_curve(log.correct, log.samples)
     record = PredictorsRecord(
         problems=len(log.problems),

@@ -1,4 +1,4 @@
-"""Model folders at a URL, such as s3://bucket/checkpoint: their files, their digest, and copying them."""
+"""What is at a URL, such as s3://bucket/checkpoint: the files of a model, their digest, and copies of them, or of a log."""
 
 import hashlib
 from collections.abc import Callable
@@ -37,6 +37,17 @@ def copy_remote(url: str, names: list[str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         _call(url, lambda name=name: files.get_file(f"{place}/{name}", str(folder / name)))
+
+
+def copy_all(url: str, folder: Path) -> Path:
+    """Copies a remote file, or folder with all that is in it, into a folder; returns where it is.
+
+    Raises InputError if the store cannot be reached, or has no such thing.
+    """
+    files, place = _open(url)
+    target = folder / place.rstrip("/").rsplit("/", 1)[-1]
+    _call(url, lambda: files.get(place, str(target), recursive=True))
+    return target
 
 
 def _open(url: str):

@@ -15,35 +15,63 @@ class BaseModel(Record):
 
 
 @dataclass(frozen=True)
+class LogSource(Record):
+    """A log of samples or counts as plan found it, and how it is read; see `measured.read.load_candidates`."""
+
+    location: str
+    digest: str = ""  # of its files, and of the loss; empty until plan has read them
+    name: str = ""  # of the candidate, in a log of several
+    score: str | None = None
+    answer_format: str = "boxed"
+    judged: bool = False
+    repeats: bool = False
+    loss: str = ""  # a number, or a file; empty: unknown
+
+
+@dataclass(frozen=True)
 class Candidate(Record):
-    """A candidate for RL: one SFT setting of the sweep, or a finished checkpoint."""
+    """A candidate for RL: one SFT setting of the sweep, a finished checkpoint, or what a log says of a checkpoint."""
 
     candidate_id: str  # made from the other fields but `attempt`, so the same setting has the same id in every sweep
     epochs: int  # over the subset; 0 without SFT
-    subset: str  # random, shortest, longest or mixed; empty for a checkpoint
+    subset: str  # random, shortest, longest or mixed; empty for a checkpoint or a log
     examples: int  # number of SFT examples; 0 for a checkpoint
     learning_rate: float  # peak, of SFT; 0 for a checkpoint
     seed: int  # of SFT and RL
     attempt: int = 1  # another one repeats a failed candidate, whose failure would come from the cache
     checkpoint: BaseModel | None = None  # the finished checkpoint
     adapter_base: BaseModel | None = None  # the model that the checkpoint's adapters belong to
-    trained_on_sft_data: bool = False  # whether the user says that the checkpoint's training data is like the SFT data
+    # Whether its loss compares with the others': the user says that its training data is like the SFT data, or that of all logs
+    # is of one kind.
+    trained_on_sft_data: bool = False
+    log: LogSource | None = None  # what it was measured by, instead of here
 
     @property
     def is_base(self) -> bool:
         """Whether it is the unchanged base model."""
-        return not self.epochs and self.checkpoint is None
+        return not self.epochs and not self.is_finished
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was trained before: a finished checkpoint, or one that only its log is known of."""
+        return self.checkpoint is not None or (self.log is not None and not self.subset)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether RL can run for it here."""
+        return self.checkpoint is not None or not self.is_finished
 
     @property
     def compares_loss(self) -> bool:
         """Whether its loss can be compared with others': its training data has the distribution of the held-out examples."""
-        return self.trained_on_sft_data if self.checkpoint else self.subset == "random"
+        return self.trained_on_sft_data if self.is_finished else self.subset == "random"
 
     def describe(self) -> dict[str, str | int | float | bool]:
-        """Returns its setting by flat names; for a checkpoint, its origin instead of its training."""
+        """Returns its setting by flat names; for a checkpoint or a log, its origin instead of its training."""
         names = ["candidate_id", "seed", "attempt"]
-        names += ["trained_on_sft_data"] if self.checkpoint else ["epochs", "subset", "examples", "learning_rate"]
+        names += ["trained_on_sft_data"] if self.is_finished else ["epochs", "subset", "examples", "learning_rate"]
         known = {name: getattr(self, name) for name in names}
+        known |= {"log": self.log.location, "log_digest": self.log.digest} if self.log else {}
         for name, model in (("checkpoint", self.checkpoint), ("adapter_base", self.adapter_base)):
             if model:
                 known |= {name: model.location, f"{name}_revision": model.revision, f"{name}_digest": model.digest}

@@ -24,7 +24,7 @@ from rlready.records.serialization import read_record, to_json
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stages.benchmark.stage import score
 from rlready.stages.curate.curate import curate
-from rlready.stages.predictors.stage import measure
+from rlready.stages.predictors.measure import measure
 
 SOURCE = "builtin:list-machine"
 CANDIDATE = Candidate("c", 4, "random", 32, 1e-3, 0)

@@ -139,7 +139,7 @@ def test_the_package_is_a_wheel_with_the_pinned_libraries(client, image):
 def test_any_user_can_start_a_stage_on_a_read_only_root(client, image):
     code = (
         "import getpass, tempfile, matplotlib.pyplot, mlflow, trl; getpass.getuser(); tempfile.mkdtemp();"
-        "import rlready.stages.sft.stage; print('well')"
+        "import rlready.stages.sft.train; print('well')"
     )
     assert ask(client, image, code, **ODD_USER).endswith("well\n")
 

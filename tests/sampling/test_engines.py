@@ -26,7 +26,7 @@ from rlready.sampling.sharded_engine import ShardedEngine, divide_devices
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stages.benchmark.stage import score
 from rlready.stages.curate.curate import curate
-from rlready.stages.predictors.stage import measure
+from rlready.stages.predictors.measure import measure
 
 CANDIDATE = Candidate("c", 0, "random", 1, 1e-6, 0)
 SOURCE = "builtin:list-machine"

@@ -242,7 +242,7 @@ def test_what_the_trainers_are_given_is_decided_or_a_default():
 
     free = {"lr_scheduler_type", "logging_steps", "num_iterations", "beta", "loss_type", "scale_rewards"}
     free |= {"per_device_train_batch_size", "gradient_accumulation_steps"}
-    for stage, file in {"sft": "stage.py", "rl": "grpo.py"}.items():
+    for stage, file in {"sft": "train.py", "rl": "grpo.py"}.items():
         tree = ast.parse((ROOT / "rlready" / "stages" / stage / file).read_text())
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         (given,) = (call.keywords for call in calls if getattr(call.func, "id", "") == "build_arguments")

@@ -20,7 +20,7 @@ from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model, load_model, load_tokenizer
 from rlready.models.prompts import encode_example
 from rlready.records.outcome import Candidate
-from rlready.stages.sft.stage import train
+from rlready.stages.sft.train import train
 from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.training.processes import count_processes, divide_batch
 

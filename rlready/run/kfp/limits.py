@@ -9,6 +9,7 @@ from rlready.config import parse_parameters
 from rlready.config.parameters import Gate
 from rlready.data.registry import find_source, list_benchmarks
 from rlready.errors import InputError
+from rlready.measured.loss import is_number
 from rlready.stages.plan.sweep import expand_sweep
 from rlready.stats.ties import count_share
 
@@ -60,10 +61,15 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
         )
     candidates = expand_sweep(experiment.sweep)
     count = len(candidates)
-    # The base model, if there is one; settings; and checkpoints, each once for all its seeds.
-    models = {candidate.checkpoint for candidate in candidates if candidate.checkpoint}
-    measured = bool(experiment.base.model) + sum(candidate.epochs > 0 for candidate in candidates) + len(models)
-    approved = count_approved(experiment.gate, count) if experiment.rl.steps else 0
+    # The base model, if there is one; settings; and checkpoints and logs, each once for all its seeds.
+    models = {(candidate.checkpoint, candidate.log) for candidate in candidates if candidate.is_finished}
+    measured = (
+        bool(experiment.base.model or experiment.base.measured)
+        + sum(candidate.epochs > 0 for candidate in candidates)
+        + len(models)
+    )
+    trainable = sum(candidate.has_weights for candidate in candidates) if experiment.rl.steps else 0
+    approved = count_approved(experiment.gate, trainable)
     size = estimate_bytes(texts, measured, approved)
     if size <= WORKFLOW:
         return f"at most {size // KIB:,} of {WORKFLOW // KIB:,} KiB with RL for {approved} of {count} candidates"
@@ -111,10 +117,16 @@ def check_paths(parameters: dict[str, Any]) -> None:
             if _is_local(source.path) and (name == "curate_sources" or text not in curate.sources):
                 local.append(f"{name}: {source.path}")
     models = {experiment.base.model: "base_model"}
-    models |= {c.checkpoint.location: "sweep_candidates" for c in expand_sweep(experiment.sweep) if c.checkpoint}
+    logs = {experiment.base.measured: "base_measured"}
+    for candidate in expand_sweep(experiment.sweep):
+        models |= {candidate.checkpoint.location: "sweep_candidates"} if candidate.checkpoint else {}
+        if candidate.log:
+            loss = candidate.log.loss
+            logs |= dict.fromkeys([candidate.log.location, *([] if is_number(loss) else [loss])], "sweep_candidates")
     for model, name in models.items():
         if model.startswith((".", "~")) or (_is_local(model) and Path(model).is_dir()):
             local.append(f"{name}: {model}")
+    local += [f"{name}: {log}" for log, name in logs.items() if _is_local(log)]
     if _is_local(mirror):
         local.append(f"curate_mirror: {mirror}")
     if local:

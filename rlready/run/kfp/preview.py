@@ -17,14 +17,15 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     """
     stages = [stage for stage in STAGES if stage in plan.estimate]
     gpus = {stage: placement[stage].gpus * placement[stage].train_job.get("nodes", 1) for stage in stages}
-    if not any(gpus.values()):
+    if not any(gpus.values()) or plan.largest is None:
         return [], []
-    if plan.shape is None:
-        return [f"GPUs        no estimate: the shape of {plan.shape_of} is not known ({plan.shape_source})"], []
+    if plan.largest.shape is None:
+        where, source = plan.largest.model.location, plan.largest.source
+        return [f"GPUs        no estimate: the shape of {where} is not known ({source})"], []
     tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
     room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
 
-    shape = plan.shape  # for mypy, which forgets it inside a function
+    shape = plan.largest.shape  # for mypy, which forgets it inside a function
 
     def estimate(experiment: Experiment) -> dict[str, GpuRequest]:
         return {
@@ -35,7 +36,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
 
     experiment = parse_parameters(parameters)
     needs = estimate(experiment)
-    lines = [f"model       {plan.shape.parameters / 1e9:.2f} billion parameters ({plan.shape_source})"]
+    lines = [f"model       {shape.parameters / 1e9:.2f} billion parameters ({plan.largest.source})"]
     lines += ["stage         tokens per candidate  GPUs  GB of each (estimate)  H100-hours per candidate (estimate)"]
     wrong = []
     for stage, need in needs.items():
@@ -49,7 +50,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
                 f"{stage}: needs {need.memory / 1e9:.0f} GB of each GPU, and one has {room[stage] / 1e9:.0f}"
                 f" (placement.{stage}.gpu_memory); {' '.join(remedies) or 'give it more or larger GPUs'}"
             ]
-    lines += _propose_storage(experiment, plan.shape, placement)
+    lines += _propose_storage(experiment, shape, placement)
     count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
     total = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
     every = ", if every one goes on to RL" if plan.trains else ", without RL"

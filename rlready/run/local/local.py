@@ -5,6 +5,7 @@
 `rlready run` starts it with its output in a log file, and shows progress from its events. It ends when its parent does.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,13 +17,14 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from rlready.config import fold_parameters
+from rlready.config import fold_parameters, parse_parameters
 from rlready.placement import images
 from rlready.placement.placement import SIDE_BY_SIDE
 from rlready.records.outcome import CANDIDATE_STAGES
 from rlready.run import launch
 from rlready.run.local import containers, run_locks, storage
 from rlready.runtime import events
+from rlready.stages.plan.sweep import needs_models
 from rlready.tracking.runs import fail_run
 from rlready.training import checkpoints
 
@@ -52,7 +54,8 @@ def main(work: Path, run: Path, side_by_side: int, image: str | None = None) -> 
     parameters = json.loads((run / storage.PARAMETERS).read_text())
     with run_locks.share(work), run_locks.hold(run):
         try:
-            with containers.removed_at_end(run) if image else WarmWorker() as worker:
+            loads = needs_models(parse_parameters(parameters))
+            with containers.removed_at_end(run) if image else WarmWorker() if loads else contextlib.nullcontext() as worker:
                 run_locks.close_dead(work)
                 _execute(work, run, parameters, image, worker)
         except Exception:

@@ -55,7 +55,7 @@ class ProgressTable:
         self.current = "starting"  # a running stage before or after the sweep
         self.judged = False  # whether the gate has begun
         self.stages = STAGES if self.plan.trains else STAGES[: STAGES.index("rl")]
-        self.rows = [BASELINE] * bool(self.plan.base) + [c.candidate_id for c in self.plan.candidates]
+        self.rows = [BASELINE] * self.plan.compares_base + [c.candidate_id for c in self.plan.candidates]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}  # of BASELINE too
         for stage in ("gate", "rl"):
             if (BASELINE, stage) in self.cells:
@@ -142,7 +142,7 @@ class ProgressTable:
 
     def _find_row(self, event: dict) -> str:
         """Until the gate has judged, the candidate that is the base model means the base model, which is measured for all."""
-        base = self.plan.base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
+        base = self.plan.compares_base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
         return BASELINE if base else event["candidate"]
 
     def _mark_cached(self, row: str, stage: str) -> None:

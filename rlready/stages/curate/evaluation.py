@@ -125,6 +125,8 @@ def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     """
     settings, evaluation = reader.settings, EvaluationSets(reader, folder)
     names = list_benchmarks(settings)
+    if not names:
+        return evaluation
     suite = find_benchmarks(names, settings.sources, get_mirror(settings.mirror))
     own = 0 if settings.predictor_data else settings.predictor_problems
     sets = {}

@@ -7,7 +7,7 @@ from rlready.data.registry import BUILTIN, find_benchmarks, get_mirror, list_ben
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
 from rlready.stages.plan.overrides import check_overrides
-from rlready.stages.plan.sweep import MOST
+from rlready.stages.plan.sweep import MOST, needs_models
 
 MOST_CANDIDATES = 64  # that fit into a workflow on a cluster, with RL for a few of them
 MOST_STEPS = 1_000_000
@@ -117,17 +117,17 @@ def _check_reason(experiment: Experiment) -> Iterator[str]:
 def check_checkpoints(experiment: Experiment, candidates: list[Candidate]) -> None:
     """Raises InputError if base model or SFT data is missing but needed."""
     needs = {
-        "base_model": [c.candidate_id for c in candidates if c.checkpoint is None],
+        "base_model": [c.candidate_id for c in candidates if not c.is_finished],
         "curate_sft_data": [c.candidate_id for c in candidates if c.epochs],
     }
     for name, others in needs.items():
         if not experiment.get(name) and (others or experiment.rl.steps):
             why = f"{others[0]} needs it" if others else "RL needs it (rl_steps)"
             raise InputError(f"{name}: empty, which is for finished checkpoints without RL, but {why}")
-    if experiment.gate.min_coverage_kept and not experiment.base.model:
+    if experiment.gate.min_coverage_kept and not (experiment.base.model or experiment.base.measured):
         raise InputError("gate_min_coverage_kept: compares with the base model, but base_model is empty")
     for candidate in candidates:
-        if candidate.trained_on_sft_data and not experiment.curate.sft_data:
+        if candidate.trained_on_sft_data and not candidate.log and not experiment.curate.sft_data:
             raise InputError(
                 f"{candidate.candidate_id}: trained_on_sft_data, but curate_sft_data is empty, so there is no loss to compare"
             )
@@ -137,7 +137,8 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
     """Raises InputError if the candidates are too many, larger than the data, or cannot be ranked by gate_rank_by."""
     curate, gate = experiment.curate, experiment.gate
     check_checkpoints(experiment, candidates)
-    find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
+    if needs_models(experiment):
+        find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))  # refuses two of one name
     if len(candidates) > MOST_CANDIDATES:
         raise InputError(
             f"sweep: {len(candidates)} candidates, but {MOST_CANDIDATES} fit in one run; split it into runs with the same"
@@ -149,6 +150,11 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
                 f"{candidate.candidate_id}: {candidate.examples} examples, but curate_sft_examples is"
                 f" {curate.sft_examples}; a subset cannot be larger than the data"
             )
+    logged = [candidate.candidate_id for candidate in candidates if candidate.log]
+    if logged and experiment.predictors.sampling == "sequential":
+        raise InputError(
+            f"predictors_sampling: sequential gives no counts to compare {', '.join(logged)} with; set fixed"
+        )
     others = sorted({c.subset or c.candidate_id for c in candidates if not c.compares_loss}, reverse=True)
     ranks = gate.max_rl_runs or not experiment.rl.steps
     if ranks and gate.rank_by == "generalization_loss" and others:

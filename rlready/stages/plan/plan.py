@@ -12,6 +12,7 @@ from typing import Any
 
 from rlready.config import STAGE_READS, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
+from rlready.measured.source import FoundLog
 from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ
@@ -19,10 +20,11 @@ from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
+from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
 from rlready.stages.plan.model import check_size
 from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
-from rlready.stages.plan.sweep import expand_sweep, make_candidate
+from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
 from rlready.stages.plan.template import show_example
 from rlready.stages.plan.workload import count_lengths, estimate_cost
 
@@ -34,24 +36,36 @@ class Plan:
     """What an experiment will do."""
 
     candidates: list[Candidate]  # the sweep, its checkpoints pinned
-    base: BaseModel | None  # the base model, pinned; None: nothing is compared with one
+    base: BaseModel | None  # the base model, pinned; None: none is loaded
+    logs: dict[str, FoundLog]  # of the candidates that were measured by one; of the base model under `logs.BASE`
     models: dict[str, FoundModel]  # of the checkpoints, by candidate
     revisions: dict[str, str]  # digest or commit of every data source
     settings: dict[str, str]  # JSON settings by stage
     experiment: str  # digest of all that post-RL scores depend on besides the candidate; if equal, they are comparable
     estimate: dict[str, dict[str, float]]  # for each stage: tokens of one candidate and seconds on one core
-    shape: Shape | None  # of the largest model, if all are Llama-like decoders with a known configuration
-    shape_of: str  # which model that is
-    shape_source: str  # where its shape was read
+    largest: FoundModel | None  # of all models, or one of unknown size; None: none is loaded
     lengths: Lengths  # tokens of the data
     doubts: list[str]  # what could not be checked
     texts: list[str]  # prompts and training texts, as lines
     trains: bool  # whether there is RL; otherwise the run ends at the gate
+    changes: dict[str, Any]  # parameters, by their flat names, that differ from the given ones, as `find_unused` has them
+
+    @property
+    def shape(self) -> Shape | None:
+        """That of the largest model, if all are Llama-like decoders with a known configuration."""
+        return self.largest.shape if self.largest else None
 
     @property
     def baseline(self) -> Candidate:
         """The base model as a candidate without SFT; without a base model, the first candidate."""
+        if BASE in self.logs:
+            return dataclasses.replace(BASELINE, log=self.logs[BASE].source)
         return BASELINE if self.base else self.candidates[0]
+
+    @property
+    def compares_base(self) -> bool:
+        """Whether the candidates are compared with the base model."""
+        return bool(self.base or BASE in self.logs)
 
     @property
     def shared(self) -> dict[str, str]:
@@ -61,7 +75,7 @@ class Plan:
     @property
     def measured(self) -> list[Candidate]:
         """What goes through SFT and predictors: the base model, then every candidate with a model of its own."""
-        first = [self.baseline] if self.base else []
+        first = [self.baseline] if self.compares_base else []
         return first + [candidate for candidate in self.candidates if candidate.candidate_id not in self.shared]
 
 
@@ -76,6 +90,8 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     if problems:
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
+    changes = find_unused(experiment, candidates)
+    experiment, loads = experiment.change(**changes), needs_models(experiment.change(**changes))
     doubts: list[str] = []
 
     def ask(look: Callable, name: str = "") -> Any:
@@ -90,31 +106,46 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             return None
 
     given = experiment.base
-    base = find_whole(given.model, given.revision, "base_model", ask) if given.model else None
+    base = find_whole(given.model, given.revision, "base_model", ask) if given.model and loads else None
     candidates, models = pin(candidates, ask)
+    candidates, logs = pin_logs(experiment, candidates)
     check_candidates(experiment, candidates)
-    kinds = list(compare_kinds(candidates, models, base))
-    first = base or next(iter(models.values()))
-    experiment = settle(experiment, first.model)
+    texts = ["no candidate has weights (model:), so the run ends at the gate"] if "rl_steps" in changes else []
+    texts += [*describe_logs(logs), *compare_kinds(candidates, models, base)]
+    start = next((model.model for model in (base, *models.values()) if model), None)
+    experiment = settle(experiment, start)
     seen = look_at_sources(experiment.curate, ask)
     refuse_guessing(experiment.curate, seen.samples)
+    if is_sampled(experiment, candidates):
+        texts += compare_with_sampled(experiment, logs, seen)
     counted = count_problems(seen.samples, seen.complete)
     if not experiment.rl.steps and find_short(experiment, candidates, count_rows(seen.rows) | counted):
         experiment = leave_out_rl(experiment)
     check_sizes(experiment, candidates, counted)
     pinned = base.model if base else None
-    settings, digest = write_all_settings(experiment, pinned, seen, candidates, share(candidates, models, pinned))
+    shared = share(candidates, models, pinned)
+    settings, digest = write_all_settings(experiment, pinned, seen, candidates, shared)
     all_models = [*([base] if base else []), *models.values()]
-    largest = max(all_models, key=lambda model: model.parameters or math.inf)
-    lengths = count_lengths(experiment, first.model, seen.samples)
-    estimate = estimate_cost(experiment, candidates, largest.parameters or 1e9, lengths)
-    texts = kinds + check_lengths(experiment, candidates, all_models, lengths, seen)
-    texts += describe_texts(first.model, seen)
+    largest = max(all_models, key=lambda model: model.parameters or math.inf, default=None)
+    lengths = count_lengths(experiment, start, seen.samples)
+    estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, lengths)
+    texts += check_lengths(experiment, candidates, all_models, lengths, seen)
+    texts += describe_texts(start, seen) if start else []
     return Plan(
-        candidates=candidates, base=pinned, models=models, revisions=seen.revisions, settings=settings, experiment=digest,
-        estimate=estimate, shape=largest.shape, shape_of=largest.model.location, shape_source=largest.source, lengths=lengths,
-        doubts=doubts, texts=texts, trains=experiment.rl.steps > 0,
+        candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
+        experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
+        trains=experiment.rl.steps > 0, changes=changes,
     )  # fmt: skip
+
+
+def find_unused(experiment: Experiment, candidates: list[Candidate]) -> dict[str, Any]:
+    """Returns changes that leave out what no candidate needs, because logs have measured them all, or RL has no weights."""
+    without_rl = {"rl_steps": 0} if experiment.rl.steps and not any(c.has_weights for c in candidates) else {}
+    if is_sampled(experiment, candidates):
+        return without_rl
+    if experiment.rl.steps and not without_rl:
+        return {"curate_predictor_data": "", "curate_predictor_problems": 0}
+    return without_rl | dict.fromkeys((f"curate_{use}_data" for use in ("sft", "rl", "evaluation", "predictor")), "")
 
 
 def check_lengths(
@@ -132,13 +163,14 @@ def check_lengths(
     return [line for line in found if line]
 
 
-def settle(experiment: Experiment, model: BaseModel) -> Experiment:
+def settle(experiment: Experiment, model: BaseModel | None) -> Experiment:
     """Returns an experiment with its base model pinned, and without what no stage can use.
 
     If RL could follow, its data is set apart even without RL (`rl_steps` 0), so that all else is cached when RL is added.
     `model` is the base model, or the first checkpoint if there is none: its tokenizer counts the tokens of the data.
     """
-    settled = experiment.change(base_model=model.location, base_revision=model.revision or model.digest)
+    pinned = {"base_model": model.location, "base_revision": model.revision or model.digest} if model else {}
+    settled = experiment.change(**pinned)
     if not experiment.curate.sft_data:
         settled = settled.change(curate_heldout_problems=0)
     if not experiment.rl.steps:
@@ -157,13 +189,17 @@ BASELINE = make_candidate(0, "random", 1, 1e-6, 0)  # the base model as a candid
 
 
 def share(candidates: list[Candidate], models: dict[str, FoundModel], base: BaseModel | None) -> dict[str, str]:
-    """Returns the candidates that have the model of another one, with the id of that one; see `Plan.shared`."""
-    first = {(name_model(base), ""): BASELINE} if base else {}
+    """Returns the candidates that have the model, or log, of another one, with the id of that one; see `Plan.shared`."""
+    first: dict[Any, Candidate] = {(name_model(base), ""): BASELINE} if base else {}
     shared = {}
     for candidate in candidates:
         name = candidate.candidate_id
         if candidate.is_base:
             shared[name] = BASELINE.candidate_id
+        elif candidate.log:
+            measured = first.setdefault((candidate.log, candidate.checkpoint), candidate)
+            if measured is not candidate:
+                shared[name] = measured.candidate_id
         elif name in models:
             measured = first.setdefault(models[name].key, candidate)
             if measured is not candidate:
@@ -204,7 +240,7 @@ def write_all_settings(
         "experiment": digest,
         "candidates": [candidate.candidate_id for candidate in candidates],
         "shared": [[dataclasses.asdict(c), shared[c.candidate_id]] for c in candidates if c.candidate_id in shared],
-        "compares_base": bool(base),
+        "compares_base": bool(base or experiment.base.measured),
         "trains": experiment.rl.steps > 0,
     }
     settings["gate"] = write_settings(experiment, "gate", judging)
@@ -219,11 +255,13 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
         lines += [f"not checked {plan.doubts[0]}{others}. Lengths are the longest allowed, tokens and hours upper bounds"]
     if plan.base:
         lines += [f"base model  {plan.base.location} ({plan.base.digest or 'not checked'})"]
+    lines += [f"base model  measured by {plan.logs[BASE].describe()}"] if BASE in plan.logs else []
     lines += [f"data        {source} ({digest})" for source, digest in plan.revisions.items()]
     lines += plan.texts
     lines += [f"candidates  {len(plan.candidates)}"]
     for name in (candidate.candidate_id for candidate in plan.candidates):
-        lines += [f"  {name}" + (f": {plan.models[name].describe()}" if name in plan.models else "")]
+        known = [found[name].describe() for found in (plan.logs, plan.models) if name in found]
+        lines += [": ".join([f"  {name}", *(["; ".join(known)] if known else [])])]
         if name in plan.shared and name in plan.models:
             lines[-1] += f"; the model of {plan.shared[name]}, measured once"
     if on_gpus:

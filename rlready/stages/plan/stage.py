@@ -14,6 +14,7 @@ def run(parameters: dict, run_name: str, summary: str) -> tuple:
     """Plans from flat parameters, writes the summary and returns the KFP outputs in their declared order."""
     parameters = complete_parameters(parameters)
     plan = make_plan(parameters)
+    parameters |= plan.changes
     write_atomically(summary, f"```\n{describe_plan(plan)}\n```\n")
     print(describe_plan(plan))
     events.tell(events.MEASURED + ", ".join(candidate.candidate_id for candidate in plan.measured))

@@ -5,13 +5,15 @@ import itertools
 import re
 from typing import Any
 
-from rlready.config import SUBSETS, Sweep, check_keys
+from rlready.config import SUBSETS, Experiment, Sweep, check_keys
 from rlready.errors import InputError
-from rlready.records.candidate import BaseModel, Candidate
+from rlready.measured.read import name_log
+from rlready.records.candidate import BaseModel, Candidate, LogSource
 
 # Keys of a setting, and the lists from which they take their defaults.
 LISTS = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
 CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
+MEASURED = ("measured", "loss", "score", "format", "judge", "allow_repeats", "model", "revision", "name", "seed")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEEDED = re.compile(r".*-s\d+")  # candidates whose seed is not 0
 MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a mistake, and numpy takes no larger seed
@@ -48,32 +50,50 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
     return list(candidates.values())
 
 
+def needs_models(experiment: Experiment) -> bool:
+    """Returns True if a run loads models: to train or sample one, not only to judge what logs say."""
+    candidates = expand_sweep(experiment.sweep)
+    trains = experiment.rl.steps > 0 and any(candidate.has_weights for candidate in candidates)
+    return trains or is_sampled(experiment, candidates)
+
+
+def is_sampled(experiment: Experiment, candidates: list[Candidate]) -> bool:
+    """Returns True if a candidate, or the base model, is sampled here."""
+    base = experiment.base.model and not experiment.base.measured
+    return bool(base) or any(candidate.log is None for candidate in candidates)
+
+
 def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
     """Returns the candidates of one item of `sweep_candidates`, one per seed."""
     where = f"sweep_candidates, item {number}"
-    checkpoint = isinstance(given, dict) and "model" in given
-    keys = CHECKPOINT if checkpoint else LISTS
     if not isinstance(given, dict) or not given:
         raise InputError(
-            f"{where}: expected an object with keys of {', '.join(LISTS)}, or of {', '.join(CHECKPOINT)}, got {given!r}"
+            f"{where}: expected an object with keys of {', '.join(LISTS)}, of {', '.join(CHECKPOINT)}, or of"
+            f" {', '.join(MEASURED)}, got {given!r}"
         )
-    if checkpoint and (trained := [key for key in given if key in LISTS and key not in CHECKPOINT]):
-        raise InputError(f"{where}: {given['model']} is a finished checkpoint, so {', '.join(trained)} cannot be chosen")
+    keys = MEASURED if "measured" in given else CHECKPOINT if "model" in given else tuple(LISTS)
+    if keys[0] != "epochs" and (trained := [key for key in given if key in LISTS and key not in keys]):
+        finished = "a log" if keys is MEASURED else "a finished checkpoint"
+        raise InputError(f"{where}: {given[keys[0]]} is {finished}, so {', '.join(trained)} cannot be chosen")
     check_keys(where, given, keys)
     seeds = [given["seed"]] if "seed" in given else lists["seed"]
-    if checkpoint:
+    if keys is MEASURED:
+        # Without weights there is no RL, which a seed could repeat.
+        return [make_measured(where, **given | {"seed": seed}) for seed in (seeds if given.get("model") else seeds[:1])]
+    if keys is CHECKPOINT:
         return [make_checkpoint(where, **given | {"seed": seed}) for seed in seeds]
     whole = {name: given.get(name, (values or [None])[0]) for name, values in lists.items()}
     return [make_candidate(**whole | {"seed": seed}) for seed in seeds]
 
 
 def _describe_twins(one: Candidate, other: Candidate) -> str:
-    places = [candidate.checkpoint.location for candidate in (one, other) if candidate.checkpoint]
+    found = [candidate.log or candidate.checkpoint for candidate in (one, other)]
+    places = [place.location for place in found if place]
     if not places:
         return f"sweep: the candidate {one.candidate_id} is given twice"
     return (
         f"sweep_candidates: two are called {one.candidate_id} ({', '.join(places)}); give them different names,"
-        f" e.g. {{model: {places[-1]}, name: other}}"
+        f" e.g. {{{'measured' if other.log else 'model'}: {places[-1]}, name: other}}"
     )
 
 
@@ -98,23 +118,50 @@ def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sf
 
     Raises InputError, which begins with `where`, if a value is of the wrong type, or the name is not allowed.
     """
-    for key, value in (("model", model), ("revision", revision), ("name", name)):
-        if not isinstance(value, str) or (key == "model" and not value.strip()):
-            raise InputError(f"{where}: {key} must be a text, got {value!r}")
+    _check_texts(where, "model", model=model, revision=revision, name=name)
     if not isinstance(trained_on_sft_data, bool):
         raise InputError(f"{where}: trained_on_sft_data must be true or false, got {trained_on_sft_data!r}")
     seed = _read_whole(seed)
     _check_whole(where, "seed", seed, 0)
-    called = name or re.split(r"[/:]", model.rstrip("/"))[-1]
+    identity = _name(where, name or re.split(r"[/:]", model.rstrip("/"))[-1], name, model, seed)
+    found = BaseModel(model, revision, "")
+    return Candidate(identity, 0, "", 0, 0.0, seed, checkpoint=found, trained_on_sft_data=trained_on_sft_data)
+
+
+def make_measured(
+    where: str, measured, seed, loss="", score=None, format="boxed", judge=False, allow_repeats=False, name="", **checkpoint
+) -> Candidate:
+    """Returns the candidate of a log, with its name or that of its file as the id; `checkpoint` are its weights, if given.
+
+    Raises InputError as `make_checkpoint`.
+    """
+    loss = str(loss) if isinstance(loss, (int, float)) and not isinstance(loss, bool) else loss
+    _check_texts(where, "measured", measured=measured, loss=loss, score=score or "", format=format, name=name)
+    for key, value in (("judge", judge), ("allow_repeats", allow_repeats)):
+        if not isinstance(value, bool):
+            raise InputError(f"{where}: {key} must be true or false, got {value!r}")
+    called = name or name_log(measured)
+    log = LogSource(measured, "", name, score, format, judge, allow_repeats, loss)
+    if checkpoint:
+        return dataclasses.replace(make_checkpoint(where, seed=seed, name=called, **checkpoint), log=log)
+    return Candidate(_name(where, called, name, measured, 0), 0, "", 0, 0.0, 0, log=log)
+
+
+def _check_texts(where: str, needed: str, **texts: Any) -> None:
+    for key, value in texts.items():
+        if not isinstance(value, str) or (key == needed and not value.strip()):
+            raise InputError(f"{where}: {key} must be a text, got {value!r}")
+
+
+def _name(where: str, called: str, name: str, location: str, seed: int) -> str:
+    """Returns the id of a candidate that was not trained here; `name` is empty if it is called after its location."""
     if not NAME.fullmatch(called) or SEEDED.fullmatch(called) or called == RESERVED:
-        given = f"name {name!r} cannot be one" if name else f"{model} has no name in its last part; give it one (name:)"
+        given = f"name {name!r} cannot be one" if name else f"{location} has no name in its last part; give it one (name:)"
         raise InputError(
             f"{where}: {given}: at most 64 letters, digits, dots, dashes and underscores, the first a letter or digit, not"
             f" {RESERVED}, and the end not like a seed's (-s1)"
         )
-    identity = called if seed == 0 else f"{called}-s{seed}"
-    found = BaseModel(model, revision, "")
-    return Candidate(identity, 0, "", 0, 0.0, seed, checkpoint=found, trained_on_sft_data=trained_on_sft_data)
+    return called if seed == 0 else f"{called}-s{seed}"
 
 
 def _read_whole(value: Any) -> Any:

@@ -29,20 +29,23 @@ def estimate_cost(
     prompt, completion = lengths.prompt, lengths.completion
     most = experiment.sampling.max_tokens
     sample = lengths.guess_sample(most)
+    sampled = sum(c.log is None for c in candidates) / len(candidates)  # the share of those that no log has measured
     trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
     drawn = experiment.predictors.count_samples(curate.predictor_problems)
-    suite = find_benchmarks(list_benchmarks(curate), curate.sources, get_mirror(curate.mirror))
+    names = list_benchmarks(curate)
+    suite = find_benchmarks(names, curate.sources, get_mirror(curate.mirror)) if names else []
     problems = sum(min(curate.benchmark_problems, source.most_rows) for source in suite)
     repeated = problems * experiment.benchmark.samples
     examples = trained * (prompt + completion)
-    heldout, rolled = curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
-    asked, tested = (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
+    heldout, rolled = sampled * curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
+    asked, tested = sampled * (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
+    read = sampled * most * _count_parts(curate.predictor_problems, drawn)
     # Total tokens; operations per parameter outside of sampling; tokens sampled, and in how many steps; overhead in seconds per
     # token (laptop recipe).
     work: dict[str, tuple[float, float, float, float, float]] = {
         "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
-        "predictors": (heldout + asked, 2 * heldout, asked, most * _count_parts(curate.predictor_problems, drawn), 8e-5),
+        "predictors": (heldout + asked, 2 * heldout, asked, read, 8e-5),
     }
     if experiment.rl.steps:
         work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 1e-5)
@@ -59,13 +62,13 @@ def _count_parts(*completions: float) -> float:
     return sum(-(-count // FILL_CPU) for count in completions)
 
 
-def count_lengths(experiment: Experiment, base: BaseModel, samples: dict) -> Lengths:
+def count_lengths(experiment: Experiment, base: BaseModel | None, samples: dict) -> Lengths:
     """Returns the lengths of the SFT rows in `samples` by the tokenizer of `base`; without rows, the maxima of the settings.
 
     Raises InputError if curate_min_tokens or curate_max_tokens leaves out all these rows.
     """
     rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
-    if not rows:
+    if not rows or not base:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
     asked, solved = count_tokens(base, rows)
     least = experiment.curate.min_tokens

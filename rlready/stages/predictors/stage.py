@@ -1,26 +1,22 @@
-"""The predictors stage: generalization loss and Pass@k of one checkpoint."""
+"""The stage itself: measures one checkpoint, or counts the log that another tool measured it with."""
 
 import dataclasses
 import hashlib
 import json
-import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
-from rlready.config import Gate, Predictors, Samples, Sampling, read_settings
-from rlready.data.heldout import digest_completions, encode_heldout
-from rlready.evaluation.parts import open_parts
-from rlready.evaluation.samples import FILE, keep_samples
+from rlready.config import read_settings
+from rlready.evaluation.samples import FILE
 from rlready.evaluation.suite import list_groups
-from rlready.records.candidate import Candidate
-from rlready.records.outcome import LengthQuarter, Outcome, PredictorsRecord, is_baseline
-from rlready.records.serialization import from_json, read_record, write_record
-from rlready.runtime.devices import describe_device
-from rlready.sampling.choose import open_engine
-from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stages.predictors.sample import SamplingJob, sample_fixed, sample_sequentially
-from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss, measure_losses, split_by_length
+from rlready.measured.comparable import select
+from rlready.measured.source import find_log
+from rlready.measured.sweep import digest_problems, list_links, make_record
+from rlready.records.candidate import Candidate, LogSource
+from rlready.records.outcome import Outcome, PredictorsRecord, is_baseline
+from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.tracking.log import log_outcome, log_samples
 
 
@@ -28,23 +24,43 @@ def run(
     candidate: str, settings: str, data: str, model: str, before: str, samples: str, samples_uri: str, outcome: str
 ) -> dict[str, float | None]:
     """Measures one checkpoint, writes samples and outcome, and returns its headline figures."""
-    chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    gate, out = getattr(given, "gate", None), Path(samples)
-    record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
-    card = json.loads((Path(data) / "card.json").read_text())
-    sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
-    used = [*(sets[name]["digest"] for name in ("heldout", "predictors") if name in sets), settings, record.engine]
-    so_far = read_record(Outcome, before)
-    reached = dataclasses.replace(
-        so_far,
-        predictors=record,
-        links=so_far.links | {"data": sets, "predictors_samples": samples_uri},
-        measurement=hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16],
-    )
+    chosen, so_far, out = from_json(Candidate, candidate), read_record(Outcome, before), Path(samples)
+    if chosen.log:
+        record, links, measurement = count_log(chosen.log, Path(data))
+        write_atomically(out / "none.json", '{"samples": "those of the log"}')  # KFP treats a missing output as lost
+    else:
+        from rlready.stages.predictors.measure import measure  # loads torch
+
+        given = read_settings(settings)
+        gate = getattr(given, "gate", None)
+        record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
+        card = json.loads((Path(data) / "card.json").read_text())
+        sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
+        used = [*(sets[name]["digest"] for name in ("heldout", "predictors") if name in sets), settings, record.engine]
+        links = {"data": sets, "predictors_samples": samples_uri}
+        measurement = hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16]
+    reached = dataclasses.replace(so_far, predictors=record, links=so_far.links | links, measurement=measurement)
     write_record(reached, outcome)
     log_outcome(reached)
-    log_samples(chosen, "predictors", out / FILE, is_baseline("predictors", chosen, so_far))
+    if not chosen.log:
+        log_samples(chosen, "predictors", out / FILE, is_baseline("predictors", chosen, so_far))
     return _list_figures(record)
+
+
+def count_log(source: LogSource, data: Path) -> tuple[PredictorsRecord, dict[str, Any], str]:
+    """Counts the log of a candidate: its problems by id, or those on which others are sampled, if there are any.
+
+    Returns:
+        The record, where it comes from, and a digest of what it was measured on.
+
+    Raises:
+        InputError: If the log has changed since plan read it, or lacks one of these problems.
+    """
+    found, problems = find_log(source), data / "predictors.parquet"
+    rows = pq.read_table(problems).to_pylist() if problems.exists() else []
+    log = select(found.log, rows or [{"problem_id": problem, "question": ""} for problem in sorted(found.log.problems)])
+    record = dataclasses.replace(make_record(log, found.loss), groups=list_groups(rows) if rows else None)
+    return record, list_links(log), digest_problems(log)
 
 
 def _list_figures(record: PredictorsRecord) -> dict[str, float | None]:
@@ -53,54 +69,3 @@ def _list_figures(record: PredictorsRecord) -> dict[str, float | None]:
     if record.sequence:
         figures |= {f"sequential_{name}": getattr(record.sequence, name) for name in ("low", "high", "samples")}
     return figures | dataclasses.asdict(record.by_products)
-
-
-def measure(
-    candidate: Candidate,
-    settings: Predictors,
-    sampling: Sampling,
-    samples: Samples,
-    gate: Gate | None,
-    data: Path,
-    model: str,
-    out: Path,
-) -> PredictorsRecord:
-    """Measures the predictors of RL's outcome on the held-out examples and predictor problems of curated data.
-
-    The sequential test takes k and threshold from the gate. What `samples` keeps of the completions is written to the folder
-    `out`. Returns a record with the counts, or the sequence, that its figures are computed from.
-    """
-    begun = time.time()
-    embedded = TransformersEngine.load(model)
-    tokenizer = embedded.tokenizer
-    heldout = encode_heldout(data, tokenizer)
-    losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
-    problems = pq.read_table(data / "predictors.parquet").to_pylist()
-    work = [repr(settings), repr(sampling), repr(gate)]
-    sample = sample_sequentially if settings.sampling == "sequential" else sample_fixed
-    with (
-        open_engine(model, sampling, embedded) as engine,
-        open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),
-    ):
-        record, parts = sample(SamplingJob(candidate, settings, sampling, gate or Gate(), engine, problems, folder))
-        kept = keep_samples(parts, out, samples.text_mb)
-    if losses:
-        record = dataclasses.replace(
-            record,
-            generalization_loss=mean_loss(losses),
-            loss_interval=list(estimate_loss_interval(losses)),
-            loss_by_length=[LengthQuarter(**quarter) for quarter in split_by_length(losses)],  # type: ignore[arg-type]
-            losses=[(round(nats, 6), count) for nats, count in losses],
-            heldout_digest=digest_completions(heldout),
-        )
-    return dataclasses.replace(
-        record,
-        heldout_tokens=sum(count for _, count in losses),
-        problems=len(problems),
-        groups=list_groups(problems),
-        problem_ids=[row["problem_id"] for row in problems],
-        engine=engine.identity,
-        seconds=time.time() - begun + spent,
-        kept=kept,
-        **describe_device(),
-    )

@@ -68,14 +68,14 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
         "Forecast": _show_forecast,
-        "Epochs": lambda row: MISSING if row is base or row.candidate.checkpoint else str(row.candidate.epochs),
+        "Epochs": lambda row: MISSING if row is base or row.candidate.is_finished else str(row.candidate.epochs),
         "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "Reason": _show_reason,
     }
     silent = [] if any(row.verdict.forecast.made for row in rows) else ["Forecast"]
     silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
     silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
-    finished = all(row.candidate.checkpoint for row in rows)  # then no figure is of rlready's own SFT
+    finished = all(row.candidate.is_finished for row in rows)  # then no figure is of rlready's own SFT
     silent += ["Epochs", "Subset"] if finished else []
     columns = {name: write for name, write in columns.items() if name not in silent}
     table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
@@ -89,13 +89,14 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
 
 
 def _list_checkpoints(rows: list[Row]) -> list[str]:
-    """Returns where the finished checkpoints come from, the seeds of one in one line."""
+    """Returns where the finished checkpoints and logs come from, the seeds of one in one line."""
     named: dict[str, list[str]] = {}
     for row in rows:
-        if row.candidate.checkpoint:
-            model, base = row.candidate.checkpoint, row.candidate.adapter_base
-            place = f"{model.location} ({model.digest})" + (f", adapters of {base.location}" if base else "")
-            named.setdefault(place, []).append(row.name)
+        model, base, log = row.candidate.checkpoint, row.candidate.adapter_base, row.candidate.log
+        places = [f"measured by {row.outcome.links.get('tool')}, {log.location} ({log.digest})"] if log else []
+        places += [f"{model.location} ({model.digest})" + (f", adapters of {base.location}" if base else "")] if model else []
+        if places:
+            named.setdefault("; ".join(places), []).append(row.name)
     return [f"{name_some(sorted(names))}: {place}." for place, names in named.items()]
 
 
