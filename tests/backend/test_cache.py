@@ -1,5 +1,6 @@
 """What a changed parameter costs: the stages that run again, where plan is the real one and KFP's cache has the rest."""
 
+import itertools
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from backend.server import Run, Server
 from backend.stages import Sweep
 from rlready.config import list_parameters
 from rlready.config.recipes import load_recipe
+from rlready.list_machine.problems import generate_rows
 from rlready.records.outcome import Candidate
 from rlready.records.serialization import to_json
 from rlready.stages.plan.plan import make_plan
@@ -19,12 +21,13 @@ CASES = yaml.safe_load((CASES / "cache.yaml").read_text())["cases"]
 
 
 class Planned(Sweep):
-    """Fake stages after a plan that is none: RL runs for every candidate, where there is RL."""
+    """Fake stages after a plan that is none: RL runs for every candidate with weights, where there is RL."""
 
     def __init__(self, parameters: dict):
         self.planned = make_plan(parameters)
         super().__init__([candidate.candidate_id for candidate in self.planned.candidates])
-        self.approved = self.candidates if self.planned.trains else []
+        trainable = [candidate.candidate_id for candidate in self.planned.candidates if candidate.has_weights]
+        self.approved = trainable if self.planned.trains else []
 
     def plan(self, given: dict) -> dict:
         """Hands out what the plan says, as the stage does."""
@@ -49,7 +52,12 @@ def places(tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     rows = make_gsm8k_rows(2500)
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {"tiny": str(tiny_model), "problems": str(folder / "problems.jsonl"), "folder": str(folder)}
+    questions = [row["question"] for row in itertools.islice(generate_rows("evaluation", 0), 200)]
+    for name, correct in {"log": 1, "changed": 2}.items():
+        counts = [{"problem": question, "question": question, "correct": correct, "samples": 64} for question in questions]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in counts))
+    files = {path.stem: str(path) for path in folder.iterdir()}
+    return {"tiny": str(tiny_model), "folder": str(folder)} | files
 
 
 def fill(value, places):

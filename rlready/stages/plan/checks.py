@@ -152,9 +152,7 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
             )
     logged = [candidate.candidate_id for candidate in candidates if candidate.log]
     if logged and experiment.predictors.sampling == "sequential":
-        raise InputError(
-            f"predictors_sampling: sequential gives no counts to compare {', '.join(logged)} with; set fixed"
-        )
+        raise InputError(f"predictors_sampling: sequential gives no counts to compare {', '.join(logged)} with; set fixed")
     others = sorted({c.subset or c.candidate_id for c in candidates if not c.compares_loss}, reverse=True)
     ranks = gate.max_rl_runs or not experiment.rl.steps
     if ranks and gate.rank_by == "generalization_loss" and others:
