@@ -1,6 +1,7 @@
 """Candidates that logs have measured, in a recipe: what plan makes of them, and what it refuses before anything runs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from helpers import logs
@@ -143,8 +144,8 @@ def test_a_log_in_a_bucket_is_read_and_named_by_its_url(tmp_path):
 
     store = fsspec.filesystem("memory")
     for name, count in {"a": 1, "b": 2}.items():
-        local = write_log(tmp_path, name, [count] * 8)
-        store.pipe_file(f"/logs/{name}/part.jsonl", open(local, "rb").read())
+        local = Path(write_log(tmp_path, name, [count] * 8))
+        store.pipe_file(f"/logs/{name}/part.jsonl", local.read_bytes())
     store.pipe_file("/logs/loss.jsonl", b'{"nats": 3.0, "tokens": 2}\n')
     made = plan({"measured": "memory://logs/a", "loss": "memory://logs/loss.jsonl"}, {"measured": "memory://logs/b/part.jsonl"})
     assert [c.candidate_id for c in made.candidates] == ["a", "part"] and made.logs["a"].loss.value == 1.5
