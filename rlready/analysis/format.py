@@ -68,7 +68,7 @@ def show_shares(truncated: float | None, no_answer: float | None, not_judged: fl
 
 def show_percent(share: float) -> str:
     """Returns a share in percent; only none is 0% and only all is 100%."""
-    if 0 < share < 0.005 or 0.995 <= share < 1:
+    if 0 < share <= 0.005 or 0.995 <= share < 1:
         return "< 1%" if share < 0.5 else "> 99%"
     return f"{100 * share:.0f}%"
 

@@ -42,7 +42,7 @@ class Plateau:
     @property
     def _share(self) -> str:
         found = self.all
-        if found.gain <= 0:
+        if found.share is None:
             return "the reward did not increase overall"
         share, low, high = (100 * value / found.gain for value in (found.late, found.low, found.high))
         return f"{share:z.0f}% [{low:z.0f}%, {high:z.0f}%] of the total reward gain came in the last quarter of training"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.stats.intervals import LEVEL
+from rlready.stats.ties import TIE
 
 LAST = 0.25  # share of the steps that is the end
 MUCH = 0.1  # share of the total gain; a linear rise has LAST, one that halves the remaining gain in every quarter has 0.07
@@ -27,17 +28,17 @@ class Rise:
     @property
     def share(self) -> float | None:
         """Share of the gain that came in the last quarter; None without a gain."""
-        return self.late / self.gain if self.gain > 0 else None
+        return self.late / self.gain if self.gain > TIE else None
 
     @property
     def rising(self) -> bool:
         """Whether the last quarter gained significantly more than a tenth of the total gain."""
-        return self.low > MUCH * max(self.gain, 0.0)
+        return self.low > max(MUCH * self.gain, TIE)
 
     @property
     def level(self) -> bool:
         """Whether there was a gain, and the last quarter gained significantly less than a tenth of it."""
-        return self.gain > 0 and self.high <= MUCH * self.gain
+        return self.gain > TIE and self.high <= MUCH * self.gain
 
 
 def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL) -> Rise | None:

@@ -26,7 +26,7 @@ from rlready.verifier.formats.extract import extract_letter
 from rlready.verifier.processes import workers
 
 FOLDER = CASES
-KINDS = [yaml.safe_load((FOLDER / f"verifier_{name}.yaml").read_text()) for name in ("kinds", "siblings")]
+KINDS = [yaml.safe_load((FOLDER / f"verifier_{name}.yaml").read_text()) for name in ("kinds", "siblings", "written")]
 CASES = [
     (case["gold"], answer, case.get("format", "boxed"), right)
     for kinds in KINDS

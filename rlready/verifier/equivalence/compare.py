@@ -2,12 +2,14 @@ r"""Whether two answers mean the same, after normalising their equations."""
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
-from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute
+from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute, walk
 from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, split
 
-DEGREE = Node("/", (Node("const", ("pi",)), make_number("180")))
+PI = Node("const", ("pi",))
+DEGREE = Node("/", (PI, make_number("180")))
 HUNDRED = make_number("100")
 FALSE = Group("false", ())
 NUMBERED = re.compile(r"^@|_\d$")  # what the name of one of several roots has beside the name
@@ -57,7 +59,7 @@ def approximates(value: Value, exact: Value) -> bool:
 def is_equal(a: Value, b: Value) -> bool:
     """Returns True if two values are equal; symmetric."""
     if isinstance(a, Node) and isinstance(b, Node):
-        return is_same(a, b)
+        return is_same(a, b) or _is_same_in_degrees(a, b)
     if "false" in (a.kind, b.kind):
         return False
     for one, other in ((a, b), (b, a)):
@@ -70,6 +72,17 @@ def is_equal(a: Value, b: Value) -> bool:
     if isinstance(a, Group) and isinstance(b, Group) and a.kind == b.kind:
         return _compare_same(a, b)
     return _compare_kinds(a, b) or _compare_kinds(b, a)
+
+
+def _is_same_in_degrees(a: Node, b: Node) -> bool:
+    r"""Returns True if two expressions differ only in that one has signs of degrees: `90^\circ-\alpha`, `90-\alpha`."""
+    marked = [any(part.op == "deg" for part in walk(node)) for node in (a, b)]
+    return marked[0] != marked[1] and bool(list_symbols(a)) and is_same(_drop_degrees(a), _drop_degrees(b))
+
+
+def _drop_degrees(node: Node) -> Node:
+    parts = tuple(_drop_degrees(part) if isinstance(part, Node) else part for part in node.args)
+    return Node("+", parts) if node.op == "deg" else Node(node.op, parts)
 
 
 def _compare_same(a: Group, b: Group) -> bool:
@@ -90,6 +103,10 @@ def _compare_same(a: Group, b: Group) -> bool:
             return _compare_named(a, b)
         case "relation":
             return _is_same_relation(a, b)
+        case "class":
+            return is_same(a.items[0], b.items[0]) and is_permutation(
+                a.items[1:], b.items[1:], partial(_is_congruent, a.items[0])
+            )
         case "member":
             return a.items[0] == b.items[0] and is_equal(a.items[1], b.items[1])
         case "time":
@@ -112,7 +129,7 @@ def _compare_kinds(a: Value, b: Value) -> bool:
         case "set" if other == "[]" and len(others) > 2:
             return _compare_lists(a, b)
         case "list":
-            return len(other) == 2 and _are_equal(items, others)
+            return other in ("()", "[]") and _are_equal(items, others)
         case "matrix" if len(other) == 2:
             return _compare_matrix([row.items for row in items], others)
         case "time" if other == "ratio" and len(others) < 4 and all(part.op == "num" for part in others):
@@ -124,12 +141,18 @@ def _compare_kinds(a: Value, b: Value) -> bool:
         case "unit":
             return _compare_unit(a, b)
         case "base":
-            return is_equal(Node("neg", items[:1]) if items[1] else items[0], b)
+            return items[2] != "10" and is_equal(Node("neg", items[:1]) if items[1] else items[0], b)
         case "ratio":
             return len(items) == 2 and is_equal(Node("/", items), b)
         case "set":
             return len(items) == 1 and _is_same_part(items[0], b)
     return a.kind == "relation" and solves(b, a)
+
+
+def _is_congruent(modulus: Node, a: Node, b: Node) -> bool:
+    """Returns True if two numbers are in the same class; expressions with symbols must be equal."""
+    turns = Node("/", (Node("+", (a, Node("neg", (b,)))), modulus))
+    return is_same(a, b) or (not list_symbols(turns) and is_same(turns, Node("call", ("floor", turns))))
 
 
 def _are_equal(a: Sequence[Value], b: Sequence[Value]) -> bool:
@@ -163,10 +186,14 @@ def _compare_unit(a: Value, b: Node) -> bool:
     if weak is not None:
         return is_same(weak, b)
     if is_equal(value, b):
-        return True
+        return unit != (("°", 1),) or PI not in walk(value)
     if unit == (("%", 1),):
         return is_same(Node("/", (value, HUNDRED)), b)
-    return unit == (("°", 1),) and is_same(Node("*", (value, DEGREE)), b)
+    if unit == (("°", 1),):
+        return is_same(Node("*", (value, DEGREE)), b)
+    # In plain letters, `45 m^2`.
+    letters = [Node("^", (Node("sym", (name,)), make_number(str(power)))) for name, power in unit if power > 0]
+    return len(letters) == len(unit) and is_same(Node("*", (value, *letters)), b)
 
 
 def _is_same_time(a: tuple, b: tuple) -> bool:

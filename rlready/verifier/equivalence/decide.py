@@ -76,7 +76,11 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
                 values[place] = Group("list", tuple(map(make_number, text.split(","))))
     expected, answer = values
     if answer.kind == "base" != expected.kind:
-        return False, "", False
+        return answer.items[2] == "10" and is_equal(answer.items[0], expected) and not answer.items[1], "", False
+    if expected.kind == "class" and len(expected.items) == 2 and isinstance(answer, Node):
+        expected = expected.items[1]  # the modulus may be left out
+    if expected.kind == "base" and re.fullmatch(r"\d*[A-F][\dA-F]*", found):
+        answer = Node("sym", (found,))  # the digits without the base
     try:
         if expected.kind == "named" and expected.items[4] and answer.kind not in ("named", "relation"):
             # The equation of a curve is not a value: `x+y=7` is not 7, but may be `7-x`.

@@ -23,7 +23,7 @@ class Group:
 
     Attributes:
         kind: list, set, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation,
-            member, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
+            member, class, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
         items: Its parts: values, and text that belongs to the kind.
     """
 

@@ -29,7 +29,8 @@ HALVES = {
     "nonnegative": ((ZERO, True, INFINITY, False),),
     "negative": ((Node("neg", (INFINITY,)), False, ZERO, False),),
 }
-REAL_NUMBERS = re.compile(r"(?:theset)?(?:of)?(?:all)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?s?")
+REAL_NUMBERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?(|positive|negative|nonnegative)real(?:number|value)?s?")
+INTEGERS = re.compile(r"(?:set)?(?:of)?(?:all)?(?:the)?integers?")
 REALS = {"@mathbb R": EVERYTHING, **dict.fromkeys(("@mathbb R+", "@mathbb R_+", "@mathbb R_>0"), HALVES["positive"])}
 HEDGES = {"not", "no", "maybe", "perhaps", "possibly", "if", "but", "neither", "nor", "unless", "wrong", "incorrect"}
 IN_NAMES = {f"\\{name}" for name in ("frac", "Pr", "cap", "cup", "sqrt", "in", "cdot", "times", "gcd", "lcm", "max", "min")}
@@ -113,6 +114,8 @@ def read_words(tokens: list[str]) -> Value:
         return Group("set", ())
     if reals := REAL_NUMBERS.fullmatch(lower):
         return Group("reals", (None, HALVES[reals[1]]))
+    if INTEGERS.fullmatch(lower):
+        return Node("sym", ("mathbb Z",))
     require(sum(token[0] == '"' for token in tokens) <= MOST_WORDS, "prose")
     return Group("word", (joined,))
 
@@ -139,6 +142,8 @@ def is_name(tokens: list[str]) -> bool:
     """Returns True if tokens name a quantity, such as `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and do not compute one."""
     if not tokens:
         return False
+    if tokens[0] in ("\\lim", "\\int"):
+        return True  # they are not computed here
     if len(tokens) == 1:
         return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
     letters: set[str] = set()

@@ -19,7 +19,7 @@ from rlready.verifier.equivalence.parts import (
     list_marks,
     split,
 )
-from rlready.verifier.equivalence.quantities import REALS, is_name, read_moment, read_name, read_quantity, read_words
+from rlready.verifier.equivalence.quantities import HEDGES, REALS, is_name, read_moment, read_name, read_quantity, read_words
 from rlready.verifier.equivalence.spelling import SPACE
 from rlready.verifier.equivalence.tokens import tokenize
 
@@ -42,6 +42,7 @@ OPENING = re.compile(
 )
 OUTWARD = (("]", "["), ("]", "]"), ("[", "["))  # open intervals with brackets turned outward
 MATRICES = ("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array")
+MODULO = {"\\pmod", "\\bmod", "\\mod", '"mod', '"modulo'}
 MOST_PARTS = 64  # of a list
 
 
@@ -81,6 +82,8 @@ def _strip_opening(tokens: list[str]) -> list[str]:
 def read_tokens(tokens: list[str]) -> Value:
     """Returns the value of tokens; see `read`."""
     tokens = _unwrap(tokens)
+    if modulo := [place for place, token in enumerate(tokens) if token in MODULO and 0 < place < len(tokens) - 1]:
+        return _read_class(tokens[: modulo[0]], tokens[modulo[0] + 1 :])
     if is_text(tokens) and len(split(tokens, JOINERS)) == 1:
         return read_words(tokens)
     parts = split(tokens, JOINERS)
@@ -106,8 +109,20 @@ def read_tokens(tokens: list[str]) -> Value:
     if len(parts := split(tokens, ("\\setminus",))) == 2 or _is_difference(parts := split(tokens, ("-",))):
         return Group("minus", tuple(map(read_tokens, parts)))
     if len(parts := split(tokens, (":", '"to'))) > 1:
-        return _read_ratio(parts)
+        return _read_ratio(tokens, parts)
     return _read_single(tokens)
+
+
+def _read_class(residues: list[str], modulus: list[str]) -> Group:
+    r"""Reads `x\equiv 5\pmod 7`, `1, 3 (\text{mod } 4)`."""
+    if residues[-1] == "(" and modulus[-1] == ")":
+        residues, modulus = residues[:-1], modulus[:-1]
+    *named, residues = split(residues, ("\\equiv", "="))
+    require(all(map(is_name, named)), "a congruence that is not solved")
+    found = read_tokens(residues)
+    values = found.items if found.kind == "list" else (found,)
+    require(all(isinstance(value, Node) for value in values), "residues")
+    return Group("class", (parse(_unwrap(modulus)), *values))
 
 
 def _unwrap(tokens: list[str]) -> list[str]:
@@ -245,8 +260,10 @@ def _read_equation(sides: list[list[str]], marks: list[str]) -> Group:
     return Group("equation", (read_name(name) if name else None, tuple(map(read_tokens, rest)), tuple(marks)))
 
 
-def _read_ratio(parts: list[list[str]]) -> Group:
+def _read_ratio(tokens: list[str], parts: list[list[str]]) -> Group:
     if len(parts) == 2 and is_text(parts[0]):
+        words = [word.lower() for word in "".join(parts[0]).split('"')]
+        require(HEDGES.isdisjoint(words) and (":" in tokens or words[-1] == "equal"), "what is not said to be equal")
         return Group("named", ("".join(parts[0]).replace('"', ""), "", (), None, False, read_tokens(parts[1])))
     require(all(parts), "a ratio")
     return Group("ratio", tuple(map(parse, parts)))
@@ -283,7 +300,9 @@ def _read_set(inner: list[str]) -> Value:
         if inner[place] in ("|", ":") and (place == 1 or inner[1] == "\\in") and inner[0].lstrip("@").isalpha():
             condition = inner[place + 1 :]
             members = read_tokens(condition[2:] if condition[:2] == [inner[0], "\\in"] else condition)
-            require(members.kind != "reals" or members.items[0] in (None, inner[0]), "a condition for another letter")
+            if members.kind == "reals":
+                require(members.items[0] in (None, inner[0]), "a condition for another letter")
+                return Group("reals", (None, members.items[1]))  # its letter is bound
             return members
     if len(sides := split(inner, ("|", ":"))) == 2 and sides[1][1:2] == ["\\in"]:
         return Group("list", (read_tokens(sides[0]), read_tokens(sides[1])))

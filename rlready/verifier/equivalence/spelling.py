@@ -25,7 +25,7 @@ UNUSUAL = str.maketrans(CHARACTERS)
 RAISED, LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n"), str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 RAISED_RUN, LOWERED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 AREA = re.compile(r"(?<=\d)\s*([mck]?m|ft|in)(?=[²³])")
-ROOT_OF_DIGITS = re.compile(r"√\s*(\d+)")
+ROOT_OF_DIGITS = re.compile(r"([√∛])\s*(\d+)")
 
 SYNONYMS = TABLE.findall(r"""
     \leq=\le \geq=\ge \neq=\ne \leqslant=\le \geqslant=\ge \leqq=\le \geqq=\ge \lt=< \gt=> \dfrac=\frac \tfrac=\frac
@@ -46,7 +46,9 @@ DROPPED = r"""
 SAME = dict(SYNONYMS) | dict.fromkeys(DROPPED.split(), "")
 COMMAND = re.compile(r"\\[a-zA-Z]+")
 SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspace|nobreak)\b|~|\s")
-SKIPPED = re.compile(r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\.")
+SKIPPED = re.compile(
+    r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag|color|textcolor)\*?\s*\{[^{}]*\}|\\(?:left|right)\s*\."
+)
 DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]")
 COMMAS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))")
 GROUPS_APART = re.compile(
@@ -57,6 +59,11 @@ RECURRING = re.compile(r"(?<=[.\d])\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)
 IN_BRACKETS = re.compile(r"([-+]?\d*\.\d*)\((\d+)\)(?=\\?%?$)")
 GOING_ON = re.compile(r"(?<!\d)(\d*\.\d*?)(?=\d{3})(\d{1,6}?)\2+\s*(?:\\ldots|\.{3,})")
 OVERLINED = re.compile(r"(?<=\.)(\d*\\overline\s*\{?\d+\}?)\s*(?:\\ldots|\.{3,})")
+# `\frac{\text{m}}{\text{s}^2}`
+UNIT_FRACTION = re.compile(
+    r"\\frac\s*\{\s*(\\(?:text|mathrm)\s*\{[^{}]*\})\s*\}\s*\{\s*(\\(?:text|mathrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?)\s*\}"
+)
+SI = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([a-zA-Z/]+)\}")
 MINUTES = re.compile(r"(\d+)\s*\^\s*\{?\\circ\s*\}?\s*(\d+)\s*(?:'|\^\{?\\prime\}?)(?![\d'])")
 HTML = re.compile(r"<(su[bp])>([^<>]*)</\1>")
 ESCAPES = {"\f": "\\f", "\b": "\\b", "\v": "\\v", "\a": "\\a"}
@@ -90,6 +97,7 @@ def respell(text: str) -> str:
     if "\\" in text:
         text = SKIPPED.sub(" ", DELIMITER.sub(" ", text))
         text = COMMAND.sub(lambda found: SAME.get(found[0], found[0]), text)
+        text = UNIT_FRACTION.sub(r"\1/\2", SI.sub(r"\1\\text{ \2}", text))
     if "<" in text:
         text = HTML.sub(lambda found: ("^" if found[1] == "sup" else "_") + f"{{{found[2]}}}", text)
     text = (
@@ -118,5 +126,5 @@ def _respell_unicode(text: str) -> str:
     text = AREA.sub(r"\\text{ \1}", text)
     text = RAISED_RUN.sub(lambda run: f"^{{{run[0].translate(RAISED)}}}", text)
     text = LOWERED_RUN.sub(lambda run: f"_{{{run[0].translate(LOWERED)}}}", text)
-    text = ROOT_OF_DIGITS.sub(r"\\sqrt{\1}", text)
+    text = ROOT_OF_DIGITS.sub(r"\1{\2}", text)
     return unicodedata.normalize("NFKC", text.translate(UNUSUAL))

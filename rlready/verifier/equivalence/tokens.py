@@ -35,6 +35,7 @@ LETTER_NAMES = r"""
 \sigma \Sigma \tau \upsilon \phi \Phi \chi \psi \Psi \omega \Omega \ell \hbar \nabla \angle \triangle \odot \oplus \prime
 \partial \imath \jmath \Re \Im \star"""
 GREEK = set(LETTER_NAMES.split())
+UNIT_VECTORS = {f"@{accent} {name}": name[0] for accent in ("hat", "vec") for name in ("i", "j", "k", "imath", "jmath")}
 DERIVATIVE = re.compile(r"(?:d|partial)(?:\^\d)?(?:[A-Za-z]|[a-z]+)?/(?:d|partial)(?:[A-Za-z]|[a-z]+)(?:\^\d)?")
 PROSE = re.compile(r"[A-Za-z][A-Za-z'\s.,;:!?-]*")
 TEXT_BODY = re.compile(r"\\(?:text|mathrm)\s*\{")
@@ -75,7 +76,7 @@ def _read_text(body: str, before: list[str], spaced: bool) -> list[str]:
             return [f'"{inner}']
         return [f"`{inner}"] if inner in LETTERS and last and (_ends_value(last) or last == "\\circ") else [inner]
     if not re.search("[A-Za-z元]", inner):
-        return tokenize(inner) if inner else []
+        return ([inner] if inner in (",", ";") else tokenize(inner)) if inner else []
     if re.search(r"[\\^=+<>{}]", inner):
         inner = inner.replace("\\$", "$ ")
     tokens = []
@@ -150,6 +151,7 @@ def _merge(tokens: list[str]) -> list[str]:
         if token in ACCENTS or token in ALPHABETS:
             body, place = _take(tokens, place + 1)
             name = f"@{token[1:]} {body}" if body else token
+            name = UNIT_VECTORS.get(name, name)
         elif token == "\\frac" and (derivative := _find_derivative(tokens, place)):
             name, place = derivative
         elif token == "^" and merged and _is_ordinal(merged[-1], _take(tokens, place + 1)[0]):

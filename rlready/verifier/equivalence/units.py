@@ -34,7 +34,8 @@ window brick block stone rock flower rose tree plant seed leaf leaves bird chick
 puppies cat kitten fish rabbit ant bee toy ball balloon doll marble bead sticker car truck bus bike bicycle train plane boat
 wheel trip lap mark shirt dress shoe sock hat pant battery batteries phone computer song photo picture video question problem
 test class lesson stick rope ribbon button key rung monkey bear lion peanut nut potato potatoes tomato tomatoes carrot onion
-bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token
+bean shell star fly flies cupful serving bite drink soda beer pill tablet dose vote call message email token pair
+atom molecule electron
 """
 UNITS = {alias: unit.split()[0] for unit in NAMES.split(",") for alias in unit.split()}
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}  # `m` may be a metre or a variable
@@ -42,6 +43,7 @@ COUNTS = set(COUNTED.split())
 # Without `\text` these are more likely symbols, or words that mean something else.
 NO_UNIT_IF_BARE = LETTERS | set(re.findall(r"\w+", "in mi mg ms ns pc Pa ha ly sr cl cal bar min AU nm total"))
 ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
+REMARKS = {"old", "long", "tall", "wide", "high", "deep", "apart", "away"}  # after a unit
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 QUOTIENTS = {"mph": ("mi", "h"), "kmh": ("km", "h"), "kph": ("km", "h"), "rpm": ("rev", "min")}
@@ -72,6 +74,8 @@ def read_unit(tokens: list[str]) -> tuple | None:
     sign, ahead, place, expects = 1, 1, 0, True
     # `"newton-meters` is two words.
     tokens = [word for token in tokens for word in (token.replace("-", '-"').split("-") if token[0] == '"' else [token])]
+    tokens = tokens[2:] if tokens[:2] in (['"of', '"a'], ['"of', '"an']) else tokens
+    tokens = tokens[:-1] if tokens[1:] and tokens[-1][1:] in REMARKS else tokens
     while place < len(tokens):
         token = tokens[place]
         place += 1

@@ -67,7 +67,7 @@ def _counts(before: str, token: str, after: str) -> bool:
     left, right = _classify(before), _classify(after)
     match _classify(token):
         case "-":
-            return right in ("1", "(") and (left != "" or not before.isalpha() or after[-1].isdigit())
+            return right in ("1", "(", "-") and (left != "" or not before.isalpha() or after[-1].isdigit())
         case "(":
             return right in ("1", "-", "(")
         case ")":

@@ -8,10 +8,11 @@ LONGEST_ANSWER = 300  # characters; a longer final answer is not one
 MOST_BOXES = 32  # of one list
 # What may separate the boxes of one list: a comma, `and` or `or`, in or between formulas.
 BETWEEN = re.compile(
-    r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
+    r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or(?:[\s$]*[a-z][\s$]*=)?"
+    r"|for part \([a-z]\)[,;]?\s*(?:and|or))[\s$]*(?:for part \([a-z]\)[\s:$]*)?"
 )
 MARKUP = re.compile(r"\\[()\[\]]|\$")
-EMPHASIS = re.compile(r"\\(?:text|math)\w*\{|[*_$`{}]|\\[()]")
+EMPHASIS = re.compile(r"\\(?:text|math)\w*\{|[*_$`{}\"\[\]]|\\[()]")
 # The reason for a letter: no letter after it is a choice.
 REASON = r",?\s*\(?(?:because|since|as|for|not|but\s+not|rather|instead|unlike|while)\b"
 IN_BOX = (
@@ -36,8 +37,9 @@ CLAIM = re.compile(
 OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
 # A letter after one of these is one of several, or excluded.
 HEDGED = re.compile(
-    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but)|n't"
-    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*)*[(\s]*$"
+    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but"
+    r"|none\s+of)|n't|(?i:n't|\bnot)\s+(?:think|believe|sure|the\s+case)(?:\s+(?:that|if|whether))?"
+    r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
 )
 
 
