@@ -9,6 +9,7 @@ from rlready.analysis.noise import ScoreNoise, compare_settings
 from rlready.analysis.predictor import label_pass_at
 from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
 from rlready.records.verdicts import Standing
+from rlready.stats.ties import reaches
 
 NEARLY_ALL = 0.9  # share of a model's samples that makes its score say nothing
 
@@ -84,7 +85,7 @@ def find_greedy_leader(rows: list[Row]) -> tuple[Row, Lead] | None:
     known = [(row, score) for row in finished if (score := row.greedy_score) is not None]
     best = finished[0]
     ahead, top = max(known, key=lambda pair: pair[1], default=(best, 0.0))
-    if best.greedy_score is None or top <= best.greedy_score:
+    if best.greedy_score is None or reaches(best.greedy_score, top):
         return None
     return ahead, compare(ahead, best, GREEDY, comparisons=len(known) - 1)
 
@@ -130,8 +131,9 @@ def find_favorite(rows: list[Row]) -> Favorite | None:
         return None
     favorite, most = max(measured, key=lambda pair: pair[1])
     leader, led = max(((row, value) for row, value in measured if row.score is not None), key=lambda pair: pair[1])
-    untested = favorite if favorite.score is None and most > led else None
-    return Favorite(untested, leader, leader.score == best.score or led == best.sft_pass_at_1, compare(best, leader))
+    untested = favorite if favorite.score is None and not reaches(led, most) else None
+    wins = reaches(leader.score, best.score) or reaches(best.sft_pass_at_1, led)
+    return Favorite(untested, leader, wins, compare(best, leader))
 
 
 class Lost(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 from rlready.analysis.comparison import Interval, Row, compare, list_scores
 from rlready.analysis.format import count, show_result
 from rlready.stats.intervals import bound_drawn_share, estimate_interval
+from rlready.stats.ties import reaches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
         return reason
     (best, top), seen = max(approved, key=lambda pair: pair[1]), drawn + chosen
     lost = np.array([max(0.0, score - top) for _, score in seen])
-    wrong = np.array([float(score > top) for _, score in seen])
+    wrong = np.array([float(not reaches(top, score)) for _, score in seen])
     unseen = len(rejected) - len(seen)
     weights = np.array([1 / (row.verdict.propensity or 1.0) for row, _ in drawn] if unseen else [1.0] * len(seen))
     sample = slice(len(weights))
@@ -72,7 +73,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
 
     rate, rate_interval = estimate(wrong, rate_interval, 1.0)
     regret, regret_interval = estimate(lost, regret_interval, 1 - top)
-    leads = [compare(row, best, comparisons=len(seen)) for row, score in seen if score > top]
+    leads = [compare(row, best, comparisons=len(seen)) for row, score in seen if not reaches(top, score)]
     return Audit(
         rejected=len(rejected),
         called="rejected" if all(row.verdict.decision == "rejected" for row in rejected) else "not approved",
@@ -119,7 +120,7 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         return "The rejections cannot be checked: the probability with which RL ran for the rejected is not recorded."
     if not drawn and len(chosen) < len(rejected):
         best, top = max(approved, key=lambda pair: pair[1])
-        wrong, unseen = sum(score > top for _, score in chosen), len(rejected) - len(chosen)
+        wrong, unseen = sum(not reaches(top, score) for _, score in chosen), len(rejected) - len(chosen)
         return (
             f"{len(chosen)} of {len(rejected)} rejected candidates have an external result; {wrong or 'none'} of them ended"
             f" above the best approved one ({best.name}, {show_result(best)}). They were chosen, not drawn at random, so they"

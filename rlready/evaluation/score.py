@@ -48,7 +48,7 @@ def score_problems(
     return Scored(sampled, judgements, time.perf_counter() - begun)
 
 
-def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> list[tuple[int, int]]:
+def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> dict[int, tuple[int, int]]:
     """Compares samples with the answer of another problem, a negative control: what is judged right is a false positive.
 
     This catches both a lenient verifier and answers that can be guessed.
@@ -58,27 +58,29 @@ def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dic
         problems: Their rows.
 
     Returns:
-        (judged right, judged) of each problem that has a control; samples without a verdict are not counted.
+        (judged right, judged) by the number of each problem that has a control; samples without a verdict are not counted.
     """
-    counts = []
+    counts = {}
     for number, sampled in enumerate(texts):
         if control := find_control(problems, number):
             judged = judge_all((text, control["answer"], control["format"]) for text in sampled[:CONTROL_SAMPLES])
             verdicts = [judgement.right for judgement in judged]
-            counts.append((verdicts.count(True), verdicts.count(True) + verdicts.count(False)))
-    return [(accepted, checked) for accepted, checked in counts if checked]
+            counts[number] = verdicts.count(True), verdicts.count(True) + verdicts.count(False)
+    return {number: both for number, both in counts.items() if both[1]}
 
 
-def estimate_false_positives(counts: Sequence[tuple[int, int]]) -> FalsePositives:
+def estimate_false_positives(counts: dict[int, tuple[int, int]], groups: Sequence[int] | None = None) -> FalsePositives:
     """Returns the verifier's false-positive rate from the counts of `count_false_positives`; unknown without any.
 
-    Samples of one problem are correlated, so the rate is a mean over problems and its interval is over them.
+    Samples of one problem are correlated, so the rate is a mean over problems and its interval is over them, or over their
+    `groups`, one for each problem.
     """
     if not counts:
         return FalsePositives(0, 0, None, None, None)
-    rates = [accepted / checked for accepted, checked in counts]
-    accepted, checked = map(sum, zip(*counts, strict=True))
-    return FalsePositives(accepted, checked, sum(rates) / len(rates), *estimate_interval(rates))
+    rates = [accepted / checked for accepted, checked in counts.values()]
+    accepted, checked = map(sum, zip(*counts.values(), strict=True))
+    interval = estimate_interval(rates, groups=groups and [groups[number] for number in counts])
+    return FalsePositives(accepted, checked, sum(rates) / len(rates), *interval)
 
 
 def find_control(problems: Sequence[dict], number: int) -> dict | None:

@@ -107,7 +107,8 @@ def read_figure(outcome: Outcome, by: str, k: int | None = None) -> Figure | Non
     k, groups = 1 if by == "pass_at_1" else k or 0, predictors.groups
     values = list_pass_at_k(predictors, k)
     if values is not None:
-        return Figure(float(values.mean()), estimate_interval(values, groups=groups), values, groups)
+        interval = estimate_interval(values, groups=groups)
+        return Figure(float(values.mean()), interval, values, groups, problems=predictors.problem_ids)
     mean = predictors.get_pass_at(k)
     return None if mean is None else Figure(mean, read_interval(predictors.intervals.get(str(k))))
 

@@ -1,12 +1,13 @@
 """Generalization loss: mean negative log-likelihood per completion token on held-out SFT examples (paper)."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlready.stats.intervals import DRAWS, LEVEL
+from rlready.stats.intervals import LEVEL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,20 +60,30 @@ def mean_loss(losses: Sequence[tuple[float, int]]) -> float:
 
 
 def estimate_loss_interval(losses: ArrayLike, others: ArrayLike | None = None, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the bootstrap interval of the mean loss, in nats per completion token.
+    """Returns Student's interval of the mean loss, in nats per completion token; infinite for a single example.
 
-    Whole examples are drawn, because the tokens of one are correlated. With the losses of another model on the same examples,
-    it is the interval of the paired difference. Both are from `measure_losses`.
+    Each example is one observation, because its tokens are correlated; the variance is that of a ratio, by linearization
+    (Cochran 1977, chapter 6). With the losses of another model on the same examples, it is the interval of the paired
+    difference. Both are from `measure_losses`.
     """
-    count = len(np.asarray(losses))
-    picks = np.random.default_rng(0).integers(0, count, (DRAWS, count))  # (draws, examples)
-    means = []  # (draws,) each
-    for measured in (losses, others) if others is not None else (losses,):
-        sums, counts = np.array(measured, dtype=float).T
-        means.append(sums[picks].sum(1) / counts[picks].sum(1))
-    drawn = means[0] - means[1] if others is not None else means[0]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    from scipy.special import stdtrit
+
+    mean, pulls = _linearize(losses)
+    if others is not None:
+        other_mean, other_pulls = _linearize(others)
+        mean, pulls = mean - other_mean, pulls - other_pulls
+    count = len(pulls)
+    if count < 2:
+        return -math.inf, math.inf
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * math.sqrt(pulls @ pulls * count / (count - 1))
+    return mean - half, mean + half
+
+
+def _linearize(losses: ArrayLike) -> tuple[float, np.ndarray]:
+    """Returns the mean loss, and how far each example moves it."""
+    sums, counts = np.asarray(losses, dtype=float).T
+    mean = float(sums.sum() / counts.sum())
+    return mean, (sums - mean * counts) / counts.sum()
 
 
 def split_by_length(losses: Sequence[tuple[float, int]]) -> list[dict[str, float]]:

@@ -112,7 +112,7 @@ def test_false_positive_rate(studies=2000, problems=128, samples=16):
         rng, truth, held = np.random.default_rng(0), a / (a + b), []
         for _ in range(studies):
             accepted = rng.binomial(samples, rng.beta(a, b, problems)).tolist()
-            found = estimate_false_positives([(count, samples) for count in accepted])
+            found = estimate_false_positives({number: (count, samples) for number, count in enumerate(accepted)})
             low, high = bound_share(sum(accepted), problems * samples)
             held.append((found.low <= truth <= found.high, low <= truth <= high))
         print(f"  rates Beta({a}, {b}), mean {truth:.4f}: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")

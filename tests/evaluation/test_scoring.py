@@ -87,9 +87,9 @@ def test_disagreement_is_a_share_of_what_the_first_check_calls_right(tmp_path):
 
 def test_an_answer_that_is_right_for_another_problem_is_right_by_accident():
     texts = ["#abcd", "#dcba", "#dcba"], ["#dcba", "#abcd", "#aaaa"]
-    assert count_false_positives(texts, PROBLEMS) == [(2, 3), (1, 3)]
+    assert count_false_positives(texts, PROBLEMS) == {0: (2, 3), 1: (1, 3)}
     same = [PROBLEMS[0], PROBLEMS[1] | {"answer": "abcd"}]
-    assert count_false_positives(texts, same) == []
+    assert count_false_positives(texts, same) == {}
 
 
 def test_problems_with_equal_answers_are_not_held_against_each_other():
@@ -97,12 +97,12 @@ def test_problems_with_equal_answers_are_not_held_against_each_other():
     problems = [{"problem_id": g, "question": "?", "answer": g, "format": "boxed"} for g in golds]
     assert [find_control(problems, number)["answer"] for number in range(3)] == ["3", "3", "\\frac12"]
     texts = ["\\boxed{0.5}."], ["\\boxed{1/2}."], ["\\boxed{0.5}."]
-    assert count_false_positives(texts, problems) == [(0, 1), (0, 1), (1, 1)]
-    assert count_false_positives(texts[:2], problems[:2]) == []
+    assert count_false_positives(texts, problems) == {0: (0, 1), 1: (0, 1), 2: (1, 1)}
+    assert count_false_positives(texts[:2], problems[:2]) == {}
 
 
 def test_what_was_never_checked_is_unknown():
-    assert estimate_false_positives([]) == FalsePositives(0, 0, None, None, None)
+    assert estimate_false_positives({}) == FalsePositives(0, 0, None, None, None)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.1, 5), (0.5, 20), (2, 2)])
@@ -110,10 +110,22 @@ def test_the_interval_of_the_false_positive_rate_covers_although_samples_of_a_pr
     generator, studies, covered, naive = np.random.default_rng(0), 500, 0, 0
     for _ in range(studies):
         accepted = generator.binomial(16, generator.beta(a, b, 128)).tolist()
-        found = estimate_false_positives([(count, 16) for count in accepted])
+        found = estimate_false_positives({number: (count, 16) for number, count in enumerate(accepted)})
         assert (found.accepted, found.checked) == (sum(accepted), 128 * 16)
         covered += found.low <= a / (a + b) <= found.high
         low, high = bound_share(found.accepted, found.checked)
         naive += low <= a / (a + b) <= high
     assert covered / studies >= 0.93
     assert naive / studies < 0.9
+
+
+def test_the_interval_of_the_false_positive_rate_is_over_groups_of_problems():
+    generator, studies, groups = np.random.default_rng(1), 300, np.repeat(np.arange(17), 8)[:128].tolist()
+    held = np.zeros(2)
+    for _ in range(studies):
+        accepted = generator.binomial(16, generator.beta(0.5, 2, 17)[groups])
+        # The third problem has no control.
+        counts = {number: (count, 16) for number, count in enumerate(accepted.tolist()) if number != 2}
+        found = [estimate_false_positives(counts, known) for known in (groups, None)]
+        held += [one.low <= 0.2 <= one.high for one in found]
+    assert held[0] / studies >= 0.93 and held[1] / studies < 0.7

@@ -199,6 +199,7 @@ AUDITS = [  # approved scores; rejected as (score or None, propensity); false, r
     ([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)], 1, 0.5, 0.05),
     ([0.40], [(0.30, 0.25), (None, 0.25), (None, 0.25), (None, 0.25)], 0, 0.0, 0.0),
     ([0.40], [(0.40, 1.0)], 0, 0.0, 0.0),
+    ([0.3], [(0.1 + 0.2, 1.0)], 0, 0.0, 0.0),
     # Weights 4 and 2: the rarely seen stands for more.
     ([0.40], [(0.46, 0.25), (0.30, 0.5), (None, 0.25)], 1, 4 / 6, 0.06 * 4 / 6),
 ]

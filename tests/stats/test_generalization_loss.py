@@ -43,6 +43,20 @@ def test_the_interval_of_a_difference_pairs_the_examples_and_covers():
     assert 0.90 <= held / 300 <= 0.98 and np.median(widths) > 2  # four times the spread of the difference, over equal tokens
 
 
+@pytest.mark.parametrize(("examples", "least"), [(2, 0.9), (3, 0.86), (5, 0.86), (12, 0.88)])
+def test_few_examples_leave_a_wide_interval(examples, least):
+    rng, held = np.random.default_rng(5), 0
+    for _ in range(400):
+        low, high = estimate_loss_interval(draw_losses(rng, examples))
+        held += low <= 0.4 <= high
+    assert held / 400 >= least  # a bootstrap: 0.5 of two examples, 0.8 of five
+
+
+def test_one_example_says_nothing():
+    assert estimate_loss_interval([(0.8, 2)]) == (-np.inf, np.inf)
+    assert estimate_loss_interval([(0.8, 2)], [(0.4, 2)]) == (-np.inf, np.inf)
+
+
 def test_quartiles_hold_every_example_once_in_the_order_of_length():
     losses = draw_losses(np.random.default_rng(3), 41)
     parts = split_by_length(losses)

@@ -210,3 +210,10 @@ def test_a_ranking_that_turns_on_the_way_is_traced():
     assert head_start[min(head_start)] == pytest.approx(1) and head_start[1.0] == pytest.approx(-1)
     assert reach[min(reach)] == pytest.approx(-1) and reach[1.0] == pytest.approx(1)
     assert trace_ranking(rows[:3], main.pass_at_k) == []
+
+
+@pytest.mark.parametrize("reward", [0.1, 0.3, 1 / 3, 0.7])
+@pytest.mark.parametrize("steps", [37, 41, 400])
+def test_rewards_that_never_change_gain_nothing(reward, steps):
+    rise = measure_rise(average_blocks([(step, reward) for step in range(1, steps + 1)]))
+    assert rise.share is None and not rise.rising and not rise.level

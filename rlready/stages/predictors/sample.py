@@ -43,10 +43,10 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     draws = [Draw.greedily(job.sampling), job.draw(samples)]
     greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report_progress("predictors", job.candidate))
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
-    correct = scored.correct
-    curve, intervals = summarize_curve(correct, samples, list_groups(problems))
+    correct, groups = scored.correct, list_groups(problems)
+    curve, intervals = summarize_curve(correct, samples, groups)
     texts = read_texts(sampled, samples, CONTROL_SAMPLES)
-    false_positives = estimate_false_positives(count_false_positives(texts, problems))
+    false_positives = estimate_false_positives(count_false_positives(texts, problems), groups)
     corrected = [] if false_positives.rate is None else correct_curve(correct, samples, false_positives.rate).tolist()
     record = PredictorsRecord(
         samples=samples,
