@@ -31,7 +31,7 @@ from rlready.tracking.log import log_outcome
 from rlready.tracking.runs import fail_run, start_stage, stop_stage
 from rlready.training import checkpoints, processes, train_job
 
-SOCKET = "RLREADY_WARM_WORKER"  # set where worker.py serves
+SOCKET = "RLREADY_WARM_WORKER"  # where worker.py serves; a run starts one of its own unless this is set
 
 # The argument that names the folder that a stage writes beside its outcome.
 FOLDERS = {"sft": "model", "predictors": "samples", "rl": "trained", "benchmark": "samples"}
@@ -205,7 +205,7 @@ def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         socket.send_fds(connection, [b"."], [1, 2])  # the child writes to this process's standard output and error
-        connection.sendall(json.dumps([stage, arguments]).encode() + b"\n")
+        connection.sendall(json.dumps([stage, arguments, os.getcwd(), dict(os.environ)]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     # Without an answer, the process that sends it is dead.
     state, value = json.loads(answer) if answer else ("died", -signal.SIGKILL)

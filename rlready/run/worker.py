@@ -1,12 +1,16 @@
-"""The warm worker of a run on this machine: python -m rlready.run.worker SOCKET. See launch.py."""
+"""The warm worker of runs on this machine: python -m rlready.run.worker SOCKET. See launch.py."""
 
+import gc
+import importlib
 import json
 import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 
+from rlready.records.outcome import CANDIDATE_STAGES
 from rlready.run.launch import run_stage
 
 
@@ -15,13 +19,7 @@ def serve(path: str) -> None:
 
     The child dies with its client: when the stage's own process is killed, its work stops too.
     """
-    import mlflow  # noqa: F401
-    import torch
-    import transformers  # noqa: F401
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
-    from trl import GRPOTrainer, SFTTrainer  # noqa: F401
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    _import_libraries()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     parent = os.getppid()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -41,16 +39,30 @@ def serve(path: str) -> None:
             connection.close()
 
 
+def _import_libraries() -> None:
+    """What is imported here, no child imports again; a child takes 1.5 seconds less with MLflow's store among it."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from sqlalchemy.orm import configure_mappers
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+    from trl import GRPOTrainer, SFTTrainer  # noqa: F401
+
+    for stage in CANDIDATE_STAGES:
+        importlib.import_module(f"rlready.stages.{stage}.stage")
+    configure_mappers()
+    gc.freeze()  # so that collections in the children neither visit nor copy what they share
+
+
 def _attend(connection: socket.socket) -> None:
     """In a fork: runs one stage in another fork, and kills it if the client ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection.settimeout(None)
     _, files, _, _ = socket.recv_fds(connection, 1, 2)
-    stage, arguments = json.loads(connection.makefile("rb").readline())
+    stage, arguments, folder, environment = json.loads(connection.makefile("rb").readline())
     child = os.fork()
     if child == 0:
         os.dup2(files[0], 1)
         os.dup2(files[1], 2)
+        _settle(folder, environment)
         answer = json.dumps(run_stage(stage, arguments)).encode()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -70,6 +82,17 @@ def _attend(connection: socket.socket) -> None:
     if ended[1]:  # without an answer
         connection.sendall(json.dumps(["died", os.waitstatus_to_exitcode(ended[1])]).encode())
     os._exit(0)
+
+
+def _settle(folder: str, environment: dict[str, str]) -> None:
+    """Gives a child the folder, the variables and the threads of its client."""
+    import torch
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ |= environment
+    tempfile.tempdir = None
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
 
 if __name__ == "__main__":

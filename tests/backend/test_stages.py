@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from helpers import PLUGINS
 from helpers.rows import make_gsm8k_rows
 from helpers.tokenizer import make_byte_tokenizer
+from helpers.warm import start_worker
 
 from backend.executor import make_stages
 from backend.server import Server
@@ -44,20 +42,13 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
+def worker():
     """A process that has what the stages import, so that a stage costs a fork: a container's imports take ten seconds."""
-    folder = tmp_path_factory.mktemp("worker")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RLREADY_WARM_WORKER", str(folder / "socket"))
+        patch.setenv("RLREADY_WARM_WORKER", start_worker(str(PLUGINS)))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(PLUGINS), os.environ.get("PYTHONPATH")))))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        process = subprocess.Popen([sys.executable, "-m", "rlready.run.worker", str(folder / "socket")])
-        while not (folder / "socket").exists():
-            assert process.poll() is None
-            time.sleep(0.1)
         yield
-        process.kill()
-        process.wait()
 
 
 def run(pipeline, stages, **parameters):

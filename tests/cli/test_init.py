@@ -8,12 +8,14 @@ import sys
 
 import pytest
 from helpers.kfp_server import rlready
+from helpers.warm import start_worker
 
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
 from rlready.list_machine.problems import generate_rows
 from rlready.records.candidate import BaseModel
+from rlready.run import launch
 from rlready.stages.plan.checks import check_values
 from rlready.stages.plan.propose import MINUTES, propose_values
 from rlready.stages.plan.set_sizes import propose_split
@@ -123,6 +125,7 @@ def test_a_run_of_the_recipe_as_it_stands_comes_to_a_verdict(files, tiny_model, 
     (tmp_path / "elsewhere").mkdir()
     command = [sys.executable, "-m", "rlready.cli", "run", "--recipe", "../mine.yaml"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    environment[launch.SOCKET] = start_worker()
     done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True)
     assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: the gate approves nobody
     (outcomes,) = (tmp_path / "elsewhere" / "runs").glob("*/outcomes.json")

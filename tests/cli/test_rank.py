@@ -8,6 +8,9 @@ import sys
 
 import pytest
 import yaml
+from helpers.warm import start_worker
+
+from rlready.run import launch
 
 SETTINGS = {
     "sweep_examples": [32],
@@ -45,7 +48,7 @@ def place(tiny_model, tmp_path_factory):
 
 
 def rlready(place, *arguments):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")} | {launch.SOCKET: start_worker()}
     command = [sys.executable, "-m", "rlready.cli", *arguments, "--work", str(place / "work")]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=400)
     work = place / "work"

@@ -10,6 +10,9 @@ import time
 import pytest
 import yaml
 
+from helpers.warm import start_worker
+from rlready.run import launch
+
 # A learning rate this small leaves the untrained model's loss near ln(28) = 3.3; the other setting brings it below 3.
 SLOW, FAST = {"epochs": 1, "learning_rate": 1e-6}, {"epochs": 6, "learning_rate": 1e-2}
 
@@ -52,7 +55,7 @@ def work(tmp_path_factory):
 
 
 def start(recipe, work, *options):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")} | {launch.SOCKET: start_worker()}
     command = [
         sys.executable,
         "-m",

@@ -11,6 +11,9 @@ import pytest
 import yaml
 from helpers import PLUGINS
 from helpers.tokenizer import make_byte_tokenizer
+from helpers.warm import start_worker
+
+from rlready.run import launch
 
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -72,6 +75,7 @@ def recipe(tmp_path_factory):
 
 def call(command, recipe, *options, plugins=PLUGINS):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    environment[launch.SOCKET] = start_worker(str(plugins))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(plugins), environment.get("PYTHONPATH"))))
     line = [sys.executable, "-m", "rlready.cli", command, "--recipe", str(recipe), *options]
     return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=400)

@@ -80,19 +80,25 @@ def _execute(work: Path, run: Path, parameters: dict, image: str | None, worker:
 
 
 class WarmWorker:
-    """The process that heavy stages fork from; started once there is work that no cache holds, and killed at the end."""
+    """The process that heavy stages fork from; started once there is work that no cache holds, and killed at the end.
+
+    Where launch.SOCKET already names one that serves, the run uses that.
+    """
 
     def __enter__(self) -> "WarmWorker":
         """Tells the stages where it will listen."""
-        os.environ[launch.SOCKET] = self.socket = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
         self.process: subprocess.Popen | None = None
         self.lock = threading.Lock()
+        self.shared = os.path.exists(os.environ.get(launch.SOCKET, ""))
+        if not self.shared:
+            os.environ[launch.SOCKET] = str(Path(tempfile.mkdtemp(prefix="rlready-")) / "worker")
         return self
 
     def start(self) -> None:
         """Starts it, the first time."""
         with self.lock:
-            self.process = self.process or subprocess.Popen([sys.executable, "-m", "rlready.run.worker", self.socket])
+            if not self.shared and self.process is None:
+                self.process = subprocess.Popen([sys.executable, "-m", "rlready.run.worker", os.environ[launch.SOCKET]])
 
     def __exit__(self, *raised: object) -> None:
         """Ends it."""
