@@ -63,7 +63,8 @@ def curate_files(tmp_path, count, **changes):
     settings = Curate(
         **{
             "sft_data": train, "evaluation_data": test, "heldout_problems": 5, "predictor_problems": 5,
-            "benchmark_problems": 5, "rl_problems": 70, "validation_problems": 0, "pass_rate_samples": 4, "near_duplicates": 0.0,
+            "benchmark_problems": 5, "rl_problems": 70, "validation_problems": 0, "pass_rate_samples": 4,
+            "near_duplicates": 0.0,
         } | changes
     )  # fmt: skip
     revisions = {path: examine(Source(path, path=path), 0).digest for path in (train, test)}
