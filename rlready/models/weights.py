@@ -26,11 +26,11 @@ def refuse_pointer(path: Path) -> None:
             raise InputError(f"{path} is a Git LFS pointer, not the file itself; run git lfs pull")
 
 
-def read_headers(folder: Path) -> Tensors:
+def read_headers(folder: Path, whole: bool = False) -> Tensors:
     """Returns type and shape of each tensor of a folder, by name.
 
-    Raises InputError if a file is missing, truncated or a pointer, or one of at most `MOST_READ` bytes holds values that
-    `check_numbers` refuses.
+    Raises InputError if a file is missing, truncated or a pointer, or holds values that `check_numbers` refuses; the values of
+    files of more than `MOST_READ` bytes are read only if `whole`.
     """
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
@@ -45,13 +45,13 @@ def read_headers(folder: Path) -> Tensors:
     for name in names:
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name}, which {INDEX} names, is not there; copy it, or save the model again")
-        tensors |= read_header(folder / name)
+        tensors |= read_header(folder / name, whole)
     if lost := sorted(expected - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")
     return tensors
 
 
-def read_header(path: Path) -> Tensors:
+def read_header(path: Path, whole: bool = False) -> Tensors:
     """Returns type and shape of each tensor of a file, by name; see `read_headers`."""
     refuse_pointer(path)
     size = path.stat().st_size
@@ -65,7 +65,7 @@ def read_header(path: Path) -> Tensors:
             raise InputError(f"{path} is no safetensors file, or is truncated; copy it again") from error
     if end != size:
         raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
-    if size <= MOST_READ:
+    if whole or size <= MOST_READ:
         _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path))
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 

@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import coverage_kept, sequential
-from helpers.populations import EXTREME, POPULATIONS, SPREAD, cover, draw_apart, draw_settings, draw_studies
+from helpers.populations import (
+    EXTREME,
+    POPULATIONS,
+    SPREAD,
+    cover,
+    cover_r_squared,
+    cover_rise,
+    draw_apart,
+    draw_settings,
+    draw_studies,
+)
 from helpers.sweeps import make_sweep
 from scipy import stats
 
@@ -142,9 +152,24 @@ def test_the_mean_over_benchmarks(studies=2000, samples=8):
         print(f"  {shared:3} shared: {'  '.join(f'{share:.3f}' for share in np.mean(held, axis=0))}")
 
 
+def test_plateaus(studies=1000):
+    lags = (0.0, 0.5, 0.9, 0.97, 0.99)
+    print(f"\nplateau, lag-1 correlation of the steps: {'  '.join(f'{lag:5}' for lag in lags)}")
+    for steps in (400, 40):
+        print(f"  {steps:3} steps: {'  '.join(f'{cover_rise(lag, steps, studies):5.3f}' for lag in lags)}")
+
+
+def test_r_squared(studies=1000):
+    shares = (0.0, 0.3, 0.6, 0.9)
+    print(f"\nR2 of the population {shares}: intervals that hold it, and for noise those that begin above 0")
+    for points, variables in ((8, 1), (8, 2), (17, 1), (17, 2)):
+        found = [cover_r_squared(points, variables, share, studies) for share in shares]
+        print(f"  {points:2} settings, {variables} parts: {'  '.join(f'{held:.3f}' for held, _ in found)}; {found[0][1]:.3f}")
+
+
 def test_generalization_loss(studies=500):
-    print("\ngeneralization loss, examples of 20 to 400 tokens: bootstrap over examples, as if all tokens were independent")
-    for examples in (32, 128, 512):
+    print("\ngeneralization loss, examples of 20 to 400 tokens: over examples, as if all tokens were independent")
+    for examples in (2, 4, 8, 32, 128, 512):
         rng, held = np.random.default_rng(0), []
         for _ in range(studies):
             counts = rng.integers(20, 401, examples)

@@ -5,8 +5,10 @@ from math import exp, lgamma
 
 import numpy as np
 
+from rlready.stats.correlation import bound_r_squared, r_squared
 from rlready.stats.difference import estimate_difference
 from rlready.stats.pass_at_k import estimate_curve
+from rlready.stats.plateau import average_blocks, measure_rise
 
 
 def draw_alike(rng, problems):
@@ -125,3 +127,26 @@ def draw_studies(population, n, k, rng):
         chances[kind == i] = b if a is None else rng.beta(a, b, (kind == i).sum())
         truth += weight * (1 - ((1 - b) ** k if a is None else all_wrong(a, b, k)))
     return estimate_curve(range(n + 1), n)[:, k - 1][rng.binomial(n, chances)], truth
+
+
+def cover_rise(lag, steps=400, studies=300):
+    """Returns how often the interval holds the gain of the last quarter, if the scatter of a step depends on the one before."""
+    draw, scatter, held = np.random.default_rng(0), np.zeros((steps + 1, studies)), []  # steps, studies
+    scatter[0] = draw.normal(size=studies)
+    for step in range(1, steps + 1):
+        scatter[step] = lag * scatter[step - 1] + math.sqrt(1 - lag**2) * draw.normal(size=studies)
+    for study in scatter[1:].T:
+        rise = measure_rise(average_blocks([(step, 0.4 * step / steps + 0.05 * own) for step, own in enumerate(study, 1)]))
+        held.append(rise.low <= 0.1 <= rise.high)
+    return np.mean(held)
+
+
+def cover_r_squared(points, variables, share, studies=500):
+    """Returns how often the interval holds the R2 of a population, and how often it begins above 0."""
+    draw, held, begun = np.random.default_rng(0), 0, 0
+    for _ in range(studies):
+        x = draw.normal(size=(points, variables))
+        y = math.sqrt(share) * x[:, 0] + math.sqrt(1 - share) * draw.normal(size=points)
+        low, high = bound_r_squared(r_squared(x, y), points, variables)
+        held, begun = held + (low <= share <= high), begun + (low > 0)
+    return held / studies, begun / studies

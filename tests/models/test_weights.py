@@ -100,6 +100,8 @@ def test_values_are_read_in_every_precision_up_to_a_size(dtype, tmp_path, monkey
         read_headers(tmp_path)
     monkeypatch.setattr("rlready.models.weights.MOST_READ", 8)
     assert read_headers(tmp_path).keys() == weights.keys()
+    with pytest.raises(InputError, match="norm holds NaN or infinity"):
+        read_headers(tmp_path, whole=True)
 
 
 def test_what_is_loaded_is_checked_too(tiny_model, tmp_path):

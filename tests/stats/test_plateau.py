@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.outcomes import make_outcome
 from helpers.outcomes import report as report
+from helpers.populations import cover_rise
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.plateau import look_for_plateau, trace_ranking
@@ -43,13 +44,7 @@ def test_the_share_is_that_of_the_curve(speed):
 @pytest.mark.parametrize(("lag", "least"), [(0.0, 0.95), (0.9, 0.92)])
 def test_the_interval_holds_the_truth_also_where_the_scatter_drifts(lag, least):
     """With a lag of 0.9 a step, an interval for independent points covers 81 %."""
-    draw, scatter, held = np.random.default_rng(0), np.zeros((401, 300)), []  # steps, studies
-    for step in range(1, 401):
-        scatter[step] = lag * scatter[step - 1] + math.sqrt(1 - lag**2) * draw.normal(size=300)
-    for study in scatter[1:].T:
-        rise = measure_rise(average_blocks([(step, 0.001 * step + 0.05 * own) for step, own in enumerate(study, 1)]))
-        held.append(rise.low <= 0.1 <= rise.high)
-    assert least <= np.mean(held) <= 0.985
+    assert least <= cover_rise(lag) <= 0.985
 
 
 @pytest.mark.parametrize(
