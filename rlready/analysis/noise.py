@@ -123,17 +123,19 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
     found = noise.variation
     if found is None:
         return [*said, "Whether the settings differ by more than the noise is unknown."]
-    low, high = found.share_interval
+    share, low, high = (max(0.0, figure) for figure in (found.share, *found.share_interval))
     larger = "is larger than the noise" if found.p < 0.05 else "is not shown to be larger than the noise"
     p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
     settings = sum(bool(s.scores) for s in group_settings(rows)) - len(noise.scattered) - 1
     return [
         *said,
-        f"The spread between settings {larger}: it accounts for {found.share:.2f} [{low:.2f}, {high:.2f}] of the variance"
+        f"The spread between settings {larger}: it accounts for {share:.2f} [{low:.2f}, {high:.2f}] of the variance"
         f" (one-way analysis of variance, F({settings}, {found.freedom}) = {found.f:.1f}, {p}).",
     ]
 
 
 def _show(deviation: float | None, interval: Interval | None) -> str:
+    if not deviation:
+        return "a standard deviation of 0.0000 (no interval: all seeds of each setting score alike)"
     low, high = interval or (math.nan, math.nan)
-    return f"a standard deviation of {deviation or 0.0:.4f} (95% interval {low:.4f} to {high:.4f})"
+    return f"a standard deviation of {deviation:.4f} (95% interval {low:.4f} to {high:.4f})"

@@ -10,7 +10,7 @@ from rlready.analysis.format import name_some
 from rlready.analysis.predictor import Predictor, score_settings, select_finished
 from rlready.stats.correlation import spearman
 from rlready.stats.intervals import LEVEL
-from rlready.stats.plateau import MUCH, Rise, add_rises, is_known, measure_rise
+from rlready.stats.plateau import Rise, add_rises, is_known, measure_rise
 
 LEAST_SETTINGS = 4  # to rank
 PARTS, WINDOW = 20, 0.125  # points of a trace, and the share of the steps before each that its rewards are of
@@ -35,7 +35,7 @@ class Plateau:
         if not self.rises:
             return ""
         if self.rising:
-            few = "" if self.all.rising else f" (clearly more than {100 * MUCH:.0f}% for {name_some(self.alone)})"
+            few = "" if self.all.rising else f"; the reward of {name_some(self.alone)} clearly still rose"
             return f"RL had not converged, so more steps (rl_steps) may change the ranking: {self._share}{few}."
         return f"RL plateaued: {self._share}." if self.all.level else f"RL may not have converged: {self._share}."
 

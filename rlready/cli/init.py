@@ -130,7 +130,11 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
             return named
         reasons += noted
     columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
-    if not columns and use == "sft" and (NO_SOLUTION in reasons or propose(rows, False, source, named)):
+    if (
+        not columns
+        and use == "sft"
+        and (any(NO_SOLUTION in reason for reason in reasons) or propose(rows, False, source, named))
+    ):
         return None
     return columns
 

@@ -1,6 +1,8 @@
 """rlready plan."""
 
 import argparse
+import contextlib
+import io
 import tempfile
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from rlready.run.kfp.limits import check_size
 from rlready.run.kfp.package import write_package
 from rlready.run.kfp.preview import preview
 from rlready.run.local.cache_preview import preview_cache
+from rlready.stages.curate.stage import run as curate
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, look_at_machine
 
@@ -26,6 +29,10 @@ def execute(arguments: argparse.Namespace) -> None:
     work = arguments.work.resolve()
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
+    if plan.small and not parse_parameters(parameters).curate.needs_pass_rates:
+        # The splits of little data, which near-duplicates may make smaller than any count of rows shows.
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            curate(plan.settings["curate"], f"{folder}/data", f"{folder}/card.md")
     print_result("recipe", describe_recipe(arguments.recipe))
     lines, wrong = preview(parameters, plan, placement)
     described = describe_plan(plan, on_gpus=bool(lines))

@@ -34,13 +34,14 @@ GROUP = ("template", "template_id", "original_question", "original_id", "source_
 HINTS = {
     "question": "question problem prompt query instruction input task ask",
     "answer": "answer final target label gold truth result expected correct",
-    "solution": "solution rationale reason explanation cot work step trace response completion output answer",
+    "solution": "solution rationale reason explanation cot work step trace response completion output chosen answer",
 }
 # Last words of the names of columns about a problem, which are none of its parts.
 ABOUT = re.compile(
     r"(?:^|[\W_])(?:id|ids|idx|index|uuid|hash|url|type|kind|source|origin|format|category|subject|topic|domain|tags?|level|difficulty"
     r"|score|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
 )
+LETTERS = "ABCDEFGH"  # columns of options
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
 
@@ -64,6 +65,9 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
             found.setdefault("solution", found["answer"])
             found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
         _refuse_choice(answers)
+    if not named.intersection(("choices", "answer")) and "choices" not in found:  # in columns of their letters
+        options = {name: row[name] for name in LETTERS if not is_absent(row.get(name))}
+        found |= {"choices": options} if {"A", "B", str(found.get("answer"))} <= options.keys() else {}
     if named:
         return found
     if "question" not in found and isinstance(row.get("instruction"), str):
@@ -120,10 +124,12 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
         answers = [named["answer"]] if "answer" in named else _rank(others, "answer")
         solutions = [named["solution"]] if "solution" in named else _rank(others, "solution")
         asked = {"question": _join_context(question, rows) if "question" not in named else question} | named
-        tries = [{"answer": name} for name in dict.fromkeys([*answers, *solutions])]
+        # Prose is no answer, but may hold one.
+        holding = [name for name in solutions if all(split_answer(text) for text in others[name] if isinstance(text, str))]
+        tries = [{"answer": name} for name in dict.fromkeys([*answers, *holding])]
         if needs_solution:
             tries = [{"answer": a, "solution": s} for a in answers for s in solutions if a != s]
-            tries += [{"solution": s} for s in solutions]
+            tries += [{"solution": s} for s in solutions if s not in USUAL["answer"] or s in holding]
         for columns in tries:
             if not works(asked | columns):
                 continue
@@ -136,15 +142,29 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
 
 
 def _list_texts(rows: list[dict]) -> dict[str, list]:
-    """Returns columns of texts and numbers that differ between rows, except those that are about problems."""
+    """Returns columns of texts, numbers and lists of texts that differ between rows, except those about problems.
+
+    Those of an object in a column are named as `compile_column` reads them.
+    """
+    found: dict[str, list] = {}
+    for row in rows:
+        plain = {key: value for key, value in row.items() if isinstance(key, str) and not re.search(r"[\[\]{}]", key)}
+        inner = {f"{key}[{k}]": v for key, some in plain.items() if isinstance(some, dict) for k, v in some.items()}
+        for name, value in (plain | inner).items():
+            if not is_absent(value):
+                found.setdefault(name, []).append(value)
     texts = {}
-    for name in dict.fromkeys(key for row in rows for key in row if isinstance(key, str)):
-        values = [row[name] for row in rows if not is_absent(row.get(name))]
-        plain = values and all(isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in values)
-        about = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
-        if plain and not about and not re.search(r"[\[\]{}]", name) and (len(rows) < 5 or len(set(values)) > 1):
+    for name, values in found.items():
+        about = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().rstrip("]"))
+        if all(map(_is_plain, values)) and not about and (len(rows) < 5 or len(set(map(str, values))) > 1):
             texts[name] = values
     return texts
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, str) for one in value)
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def _rank(texts: dict[str, list], part: str) -> list[str]:
@@ -177,7 +197,13 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
         return None
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
-    guessed = {name.partition("[")[0] for names in USUAL.values() for name in names} | {*CONTEXT, *SYSTEM, "history", "format"}
+    guessed = {name.partition("[")[0] for names in USUAL.values() for name in names} | {
+        *LETTERS,
+        *CONTEXT,
+        *SYSTEM,
+        "history",
+        "format",
+    }
     needed: dict[str, None] = dict.fromkeys(name for name in present if name in guessed)
     for path in itertools.chain(*map(list_paths, columns.values()), source.keep, source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:

@@ -15,11 +15,15 @@ from rlready.models.weights import POINTER
 IN_PARTS = (".jsonl", ".parquet", ".arrow")
 WHOLE = (".json", ".csv", ".tsv")
 FORMS = IN_PARTS + WHOLE
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+COMPRESSED = (".gz", ".bz2", ".zst")
+# How compressed files begin, whatever they are called: browsers unpack a .gz and keep its name.
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # What the names of files and folders call the splits.
 TRAINING = ("train", "training")
 EVALUATION = ("test", "testing", "eval", "evaluation", "validation", "valid", "val", "dev")
 SPLIT = re.compile(rf"(?<![a-z0-9])({'|'.join(TRAINING + EVALUATION)})(?![a-z0-9])", re.IGNORECASE)
+ASIDE = re.compile(r"cache-\w+\.arrow|(dataset_infos?|dataset_dict|state|metadata|croissant)\.json")  # files about the data
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
 
@@ -36,7 +40,7 @@ class Listing:
 def find_form(name: str) -> str:
     """Returns the form that a file's name says, `.jsonl` for `a.jsonl.gz`, or an empty text if it is none of FORMS."""
     path = PurePosixPath(name.lower())
-    suffix = PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+    suffix = PurePosixPath(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
     return suffix if suffix in FORMS else ""
 
 
@@ -62,7 +66,7 @@ def list_files(location: str, folders: list[str], split: str | None) -> Listing:
         if system.isfile(path) and find_form(path):
             return Listing(system, [path])
         if not system.isdir(path):
-            what = f"neither a folder nor a {', '.join(FORMS)} file; convert it"
+            what = f"neither a folder nor a {', '.join(FORMS)} file; rename, unpack or convert it"
             raise InputError(f"{location}: {what if system.exists(path) else 'no such file or folder'}")
         found, notes = [], []
         for folder in folders:
@@ -108,8 +112,8 @@ def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
 
     def belongs(name: str) -> bool:
         parent, _, file = name.rpartition("/")
-        hidden = any(part.startswith((".", "__")) for part in name[len(folder) :].split("/"))
-        return not hidden and file in saved.get(parent, (file,)) and not re.match(r"cache-\w+\.arrow$", file)
+        hidden = any(part.startswith((".", "__", "~")) for part in name[len(folder) :].split("/"))
+        return not hidden and file in saved.get(parent, (file,)) and not ASIDE.fullmatch(file)
 
     return [name for name in named if belongs(name)], [name for name in named if not belongs(name)]
 
@@ -152,10 +156,13 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
 
     try:
         with open(name, "rb") if "file" in system.protocol else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file:
-            if file.peek(len(POINTER)).startswith(POINTER):
+            start = file.peek(len(POINTER))
+            if start.startswith(POINTER):
                 raise InputError(f"{name} is a Git LFS pointer, not the data; run git lfs pull")
+            if start.startswith(UTF_16):
+                raise InputError(f"{name} is in UTF-16; convert it to UTF-8")
             plain: Any = file
-            if compression := COMPRESSIONS.get(PurePosixPath(name.lower()).suffix):
+            if compression := next((kind for mark, kind in COMPRESSIONS.items() if start.startswith(mark)), None):
                 plain = io.BufferedReader(pa.input_stream(file, compression=compression), 1 << 20)
                 if find_form(name) in (".parquet", ".arrow"):  # read from their ends
                     plain = io.BufferedReader(io.BytesIO(plain.read()))

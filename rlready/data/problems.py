@@ -29,7 +29,7 @@ WITHOUT_SOLUTIONS = (
     " `rlready rank` can compare checkpoints on them; SFT needs solutions"
 )
 LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
-OPTION = re.compile(r"^\s*\(?([A-J])[.):]\s", re.MULTILINE)  # of a question with its options
+OPTION = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")  # of a question with its options
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 
@@ -140,7 +140,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     form = (source and source.format) or str(row.get("format") or "")
     if choices and not (source and source.format):
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
-    form = form or ("python-tests" if isinstance(answer, dict) and "tests" in answer else "boxed")
+    form = form or _guess_format(question, answer)
     answer, solution = read_answer(answer, solution, form, note)
     if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
         answer = letter.upper()
@@ -158,6 +158,14 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         if done:
             note(done)
     return problem
+
+
+def _guess_format(question: str, answer: object) -> str:
+    """Returns the format of an answer if neither source nor row names it: tests, the letter of a listed option, or boxed."""
+    if isinstance(answer, dict) and "tests" in answer:
+        return "python-tests"
+    listed = OPTION.findall(question)
+    return "letter" if listed[:2] == ["A", "B"] and str(answer).strip(" ().:") in listed else "boxed"
 
 
 def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, object]:
@@ -281,8 +289,10 @@ def read_some(
             note(what)
         if len(some) == count:
             break
+    if not left_out and not some:
+        raise InputError(f"{source.name}: {source.path or source.hub} has no row")
     if not some:
-        counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items()) or "it is empty"
+        counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items())
         first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]
         explained = _explain([row for row in first if isinstance(row, dict) and row], split == "sft", source)
         raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
@@ -297,7 +307,7 @@ def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
     looked = ", ".join(f"{name} in {keys}" for name, keys in names.items() if name in ("question", "solution", "answer"))
     try:
         columns = propose(rows, needs_solution, source)
-        proposal = "say under columns: in curate_sources which columns to take"
+        proposal = "say under columns: in curate_sources which to take (init: --columns question=NAME,answer=NAME)"
     except InputError as error:
         columns, proposal = {}, str(error)
     if columns:

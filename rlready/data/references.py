@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 
 from rlready.errors import InputError
 from rlready.verifier import extract_boxed, find_format
@@ -11,7 +12,7 @@ from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
 # Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
-ABSENT = {"", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
+ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
 LARGEST_EXACT = 2**53  # a larger float may have been another whole number
 SEVERAL = "several answers in the solution, of which the last counts"
 ANY = "several acceptable answers, of which any is right"
@@ -41,6 +42,8 @@ def restore_integer(value: object) -> object:
     Raises:
         InputError: If it is so large that the float has lost digits.
     """
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"
     if not isinstance(value, float) or not value.is_integer():
         return value
     if abs(value) > LARGEST_EXACT:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.data import hub
+from rlready.data.chat_messages import is_chat
 from rlready.data.columns import find_repeated, list_columns
 from rlready.data.files import (
     ROWS_AT_ONCE,
@@ -143,7 +144,8 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
     except InputError as error:
         raise InputError(f"{where} line {number}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} line {number}: not JSON ({error}); repair or remove the line") from error
+        advice = "if an object takes several lines, name the file .json" if number == 1 else "repair or remove the line"
+        raise InputError(f"{where} line {number}: not JSON ({error}); {advice}") from error
     if number == 1 and isinstance(row, list):
         raise InputError(f"{where} line 1: a list, not an object; if the file is one list, name it .json")
     return row
@@ -235,7 +237,7 @@ def read_whole_file(file: io.BufferedIOBase, name: str, note: Callable[[str], No
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
-    return [*(_read_json(text, name) if find_form(name) == ".json" else _read_csv(text, name, note))]
+    return [*(_read_json(text, name, note) if find_form(name) == ".json" else _read_csv(text, name, note))]
 
 
 def make_row(pairs: list[tuple[str, object]]) -> dict:
@@ -246,32 +248,64 @@ def make_row(pairs: list[tuple[str, object]]) -> dict:
     return row
 
 
-def _read_json(text: str, name: str) -> Iterator[dict]:
+def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[dict]:
     try:
-        rows = json.loads(text, object_pairs_hook=make_row)
+        found = _decode(text)
     except InputError as error:
         raise InputError(f"{name} row {_count_before_doubled(text)}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not JSON ({error}); if every line is an object, name it .jsonl") from error
-    if not isinstance(rows, list):
-        raise InputError(
-            f"{name}: expected a list of objects, got {type(rows).__name__}; write one row per line into a .jsonl file"
-        )
+        raise InputError(f"{name}: not JSON ({error}); repair it, or fetch it again if it is cut off") from error
+    rows = found[0] if len(found) == 1 and isinstance(found[0], list) else found
+    if len(found) == 1 and isinstance(found[0], dict):
+        rows = _find_rows(found[0], name, note)
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise InputError(f"{name} row {number}: expected an object, got {type(row).__name__}")
         yield row
 
 
+def _decode(text: str) -> list:
+    """Returns the values of a text, which may be several: objects one after another."""
+    decoder, found, place = json.JSONDecoder(object_pairs_hook=make_row), [], next(BETWEEN_ROWS.finditer(text)).end()
+    while place < len(text):
+        value, place = decoder.raw_decode(text, place)
+        found.append(value)
+        place = next(BETWEEN_ROWS.finditer(text, place)).end()
+    return found
+
+
+def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
+    """Returns the rows of an object: a list under one of its keys, its columns, or itself."""
+    lists = {key: some for key, some in whole.items() if isinstance(some, list) and isinstance((some or [0])[0], dict)}
+    lists = {key: some for key, some in lists.items() if not is_chat(some)}
+    if len(lists) > 1:
+        raise InputError(f"{name}: lists of objects under {', '.join(lists)}; write each into a .jsonl file of its own")
+    if lists:
+        note(f"rows are the list under {next(iter(lists))!r}")
+        return next(iter(lists.values()))
+    columns = [list(value.values()) if isinstance(value, dict) else value for value in whole.values()]
+    if not all(isinstance(values, list) for values in columns) or is_chat(columns[0]):
+        return [whole]
+    if len({len(values) for values in columns}) > 1:
+        raise InputError(
+            f"{name}: expected rows, got an object of {', '.join(whole)}; write one row per line into a .jsonl file"
+        )
+    note("every key is a column")
+    return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
 def _count_before_doubled(text: str) -> int:
-    """Returns how many rows of a list precede the first that has a key twice."""
-    decoder, place, number = json.JSONDecoder(object_pairs_hook=make_row), text.index("[") + 1, 0
-    try:
-        while True:
-            _, place = decoder.raw_decode(text, next(BETWEEN_ROWS.finditer(text, place)).end())
-            number += 1
-    except ValueError:
-        return number
+    """Returns how many rows precede the first that has a key twice: of a list, or of objects one after another."""
+    decoder, counts = json.JSONDecoder(object_pairs_hook=make_row), []
+    for place in (0, text.find("[") + 1):
+        counts.append(0)
+        try:
+            while True:
+                _, place = decoder.raw_decode(text, next(BETWEEN_ROWS.finditer(text, place)).end())
+                counts[-1] += 1
+        except ValueError:
+            pass
+    return counts[0] or counts[1]
 
 
 def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:

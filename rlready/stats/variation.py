@@ -76,7 +76,7 @@ def analyse_variance(groups: Sequence[Sequence[float]], level: float = LEVEL) ->
     from scipy.special import fdtrc, fdtri
 
     deviation, freedom = pooled
-    sizes, between = np.array([len(group) for group in values]), len(groups) - 1
+    sizes, between = np.array([len(group) for group in values]), len(values) - 1
     grand = np.concatenate(values).mean()
     f = float(sum(n * (group.mean() - grand) ** 2 for n, group in zip(sizes, values, strict=True)) / between)
     f /= deviation**2

@@ -15,9 +15,10 @@ from typing import Any
 
 from rlready.records.candidate import Candidate
 from rlready.tracking import view
-from rlready.tracking.client import attempt, search
+from rlready.tracking.client import LONGEST_TAG, attempt, search
 
 PARENT = "mlflow.parentRunId"
+REPORT = "report.md"  # its head is the description of a pipeline's run
 KFP_RUN, KFP_PAGE = "kfp.pipeline_run_id", "kfp.pipeline_run_url"  # tags of the plugin's root run
 DEEPEST = 20  # levels of tasks in DAGs in DAGs
 LONGEST_PARAMETER = 6000  # MLflow's limit
@@ -95,9 +96,14 @@ def finish_run(
         from mlflow.entities import Metric
 
         run, now = open_parent(client, experiment, run_id), int(time.time() * 1000)
-        log_missing(client, run, parameters, tags, [Metric(key, value, now, 0) for key, value in (figures or {}).items()])
-        for name, text in report.items():
-            client.log_text(run.info.run_id, text.read_text() if isinstance(text, Path) else text, name)
+        texts = {name: text.read_text() if isinstance(text, Path) else text for name, text in report.items()}
+        said = dict(tags or {})
+        if REPORT in texts:  # its head, without the sections
+            page = describe_origin(client, run_id, run.info.run_name).get(view.NOTE, "")
+            said[view.NOTE] = "\n\n".join([page, texts[REPORT].partition("\n## ")[0]]).strip()[:LONGEST_TAG]
+        log_missing(client, run, parameters, said, [Metric(key, value, now, 0) for key, value in (figures or {}).items()])
+        for name, text in texts.items():
+            client.log_text(run.info.run_id, text, name)
         view.share(client, experiment)
         if status:
             client.set_terminated(run.info.run_id, status)

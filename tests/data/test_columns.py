@@ -42,6 +42,22 @@ def test_names_remind_of_parts_and_identifiers_and_types_are_none(columns, expec
     assert (found["question"], found.get("answer"), found["solution"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("columns", "needs_solution", "expected"),
+    [  # no prose as an answer, and no bare answer as a solution
+        ({"question": ASKED, "solution": "It is said {n} times that it rains.", "answer": lambda n: n > 3}, False, {}),
+        ({"problem": ASKED, "answer": "{a}", "generations": lambda n: [f"So {n}.", "No."]}, True, {}),
+        ({"prompt": ASKED, "chosen": WORKED + " The answer is {a}.", "rejected": "No."}, True,
+         {"question": "prompt", "solution": "chosen"}),
+        ({"question": ASKED, "answers": lambda n: {"text": [str(n + 3)], "start": [3]}}, False,
+         {"question": "question", "answer": "answers[text]"}),
+        ({"data": lambda n: {"ask": f"What is {n}?", "gold": n}}, False, {"question": "data[ask]", "answer": "data[gold]"}),
+    ],
+)  # fmt: skip
+def test_proposals_look_into_objects_and_at_what_columns_hold(columns, needs_solution, expected):
+    assert propose(make_rows(**columns), needs_solution, PLAIN) == expected
+
+
 def test_messages_of_another_name_are_found():
     rows = make_rows(chat=lambda n: [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"\\boxed{{{n}}}"}])
     assert propose(rows, True, PLAIN) == {"messages": "chat"}
@@ -105,6 +121,8 @@ def test_tests_are_the_answer_of_code():
         ({"question": "1+1?", "choices": {"text": ["1", "2"], "label": ["A", "B"]}, "answer": "B"}, {}, ""),
         ({"ask": "1+1?", "A": 1, "B": 2.0, "key": "B"}, {"question": "ask", "choices": ["A", "B"], "answer": "key"}, ""),
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "(b)"}, {}, "letter"),
+        ({"question": "1+1?\nA. 1\nB. 2", "answer": "B"}, {}, ""),
+        ({"question": "1+1?", "A": 1, "B": 2, "answer": "B"}, {}, ""),
     ],
 )
 def test_multiple_choice_of_many_shapes(row, columns, form):

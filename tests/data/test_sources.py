@@ -289,8 +289,11 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("lines.json", '{"question": 1}\n{"question": 2}\n', "lines.json: not JSON .*name it .jsonl"),
-        ("object.json", '{"data": []}', "object.json: expected a list of objects, got dict"),
+        ("cut.json", '[{"question": "a"}', "cut.json: not JSON .*fetch it again if it is cut off"),
+        ("splits.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', "splits.json: lists of objects under train, test"),
+        ("sizes.json", '{"a": [1], "b": [1, 2]}', "sizes.json: expected rows, got an object of a, b"),
+        ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* takes several lines, name the file .json"),
+        ("wide.csv", "question,answer\n".encode("utf-16"), "wide.csv is in UTF-16; convert it to UTF-8"),
         ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
         ("deep.json", "[" * 100_000, "deep.json: not JSON"),
         ("late.jsonl", '{"question": "a"}\n' * 1110 + '{"question": \n', "late.jsonl line 1111: not JSON"),
@@ -442,6 +445,36 @@ def compress_zstd(content):
 
 
 COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "zst": compress_zstd}
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("\n".join(map(json.dumps, ROWS)), ""),
+        ("\n".join(json.dumps(row, indent=1) for row in ROWS), ""),
+        (json.dumps({"version": 1, "data": ROWS}), "rows are the list under 'data'"),
+        (json.dumps({key: [row[key] for row in ROWS] for key in ROWS[0]}), "every key is a column"),
+        (json.dumps({key: {n: row[key] for n, row in enumerate(ROWS)} for key in ROWS[0]}), "every key is a column"),
+    ],
+)
+def test_rows_of_json_are_found_whatever_is_around_them(tmp_path, text, note):
+    (tmp_path / "a.json").write_text(text)
+    contents, problems = read(str(tmp_path / "a.json"))
+    assert problems == read(write_json(tmp_path / "b.jsonl"))[1] and "".join(contents.notes) == note
+
+
+def test_a_folder_may_have_one_json_file_per_row(tmp_path):
+    chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "\\boxed{2}"}]
+    for name, row in (("a", ROWS[0]), ("b", {"messages": chat}), ("metadata", {"rows": 2}), ("~$a", {})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(row))
+    contents, problems = read(str(tmp_path))
+    assert [problem["answer"] for problem in problems] == ["0", "2"] and contents.notes[0].startswith("left out 2 hidden")
+
+
+def test_files_are_decompressed_by_their_content(tmp_path):
+    write_json(tmp_path / "plain.jsonl.gz")
+    write_lines(tmp_path / "packed.jsonl", ROWS, gzip.compress)
+    assert read(str(tmp_path / "plain.jsonl.gz"))[1] == read(str(tmp_path / "packed.jsonl"))[1]
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)

@@ -209,6 +209,10 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"sft_trainer_overrides": {"lr_scheduler_type": "reduce_lr_on_plateau"}}, "requires an eval strategy"),
         ({"sft_trainer_overrides": {"lr_scheduler_kwargs": {"no_such": 1}}}, "refuses lr_scheduler_kwargs"),
         ({"sft_trainer_overrides": {"optim": "adamw_bnb_8bit"}}, "refuses optim"),
+        ({"sft_trainer_overrides": {"train_sampling_strategy": "longest"}}, "'longest' is none of random, sequential"),
+        ({"rl_trainer_overrides": {"reward_weights": [0.5, 0.5]}}, "the verifier is the only reward"),
+        ({"rl_trainer_overrides": {"vllm_importance_sampling_mode": "x"}}, "'x' is none of token_truncate"),
+        ({"sft_trainer_overrides": {"liger_kernel_config": "rope"}}, r"is dict\[str, bool\] | None, not 'rope'"),
         ({"sweep_epochs": [1_000_000], "sweep_candidates": []}, "epochs must be at most 1000"),
         ({"sweep_seeds": [2**64]}, "seed must be at most 4294967295"),
         ({"sampling_seed": 2**64}, "sampling_seed: 18446744073709551616 must lie between 0 and 4294967295"),
@@ -315,6 +319,16 @@ def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, g
         make_plan(laptop(curate_evaluation_data=str(choices)))
     asked = {"curate_predictor_data": words, "curate_benchmark_problems": 1}
     assert make_plan(laptop(curate_evaluation_data=str(choices), **asked))
+
+
+def test_references_that_are_all_prose_are_refused(tiny_model, gsm8k_file):
+    prose = [
+        {"question": f"Why {n}?", "answer": f"Because the {n} roots reach deep water and the light is strong."}
+        for n in range(9)
+    ]
+    data = {"curate_sft_data": str(gsm8k_file("a.jsonl", make_gsm8k_rows(60))), "base_model": str(tiny_model)}
+    with pytest.raises(InputError, match="all reference answers looked at are prose, such as 'Because the 0 roots"):
+        make_plan(laptop(**data, curate_evaluation_data=str(gsm8k_file("b.jsonl", prose))))
 
 
 def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_model, gsm8k_file):

@@ -29,7 +29,15 @@ class Cell:
     begun: float = 0.0  # seconds since the epoch
     seconds: float = 0.0  # how long it took
     share: float = 0.0  # the part of its work that is done while it runs
+    reached: float = 0.0  # when it was, as `begun`
     note: str = ""  # its speed while it runs, e.g. 1,200 tokens/s; the decision of a gate
+
+    @property
+    def expected(self) -> float | None:
+        """How long it took, or will take; None if too little is done to say."""
+        if self.state == "running" and self.share >= ENOUGH:
+            return max((self.reached - self.begun) / self.share, time.time() - self.begun)
+        return self.seconds if self.state == "done" else None
 
     def draw(self) -> Text:
         """Returns what the table shows."""
@@ -123,7 +131,7 @@ class ProgressTable:
                 self._mark_cached(row, earlier)
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
-            cell.share, cell.note = _count_share(event), f"{rate} {event['unit']}/s"
+            cell.share, cell.reached, cell.note = _count_share(event), event["time"], f"{rate} {event['unit']}/s"
         elif state == "decided":
             cell.state, cell.note = "done", event["decision"]
             if not event["proceed"]:
@@ -170,25 +178,22 @@ class ProgressTable:
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else 1.0
         expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
-        rest = 0.0
-        for (_, stage), cell in self.cells.items():
-            elapsed = time.time() - cell.begun
+        rest = dict.fromkeys(self.rows, 0.0)
+        for (row, stage), cell in self.cells.items():
+            whole = cell.expected or expected[stage]
             if cell.state == "waiting":
-                rest += expected[stage]
-            elif cell.state == "running" and cell.share >= ENOUGH:
-                rest += elapsed * (1 - cell.share) / cell.share
+                rest[row] += whole
             elif cell.state == "running":
-                rest += max(0.0, expected[stage] - elapsed)
-        return rest / self.workers
+                rest[row] += max(0.0, whole - (time.time() - cell.begun))
+        # The stages of one candidate follow each other.
+        return max(sum(rest.values()) / self.workers, *rest.values())
 
     def _measure(self) -> dict[str, list[float]]:
         """Returns the seconds that each stage took, or will take if it has run long enough to say."""
         found: dict[str, list[float]] = {stage: [] for stage in self.stages}
         for (_, stage), cell in self.cells.items():
-            if cell.state == "done":
-                found[stage].append(cell.seconds)
-            elif cell.state == "running" and cell.share >= ENOUGH:
-                found[stage].append((time.time() - cell.begun) / cell.share)
+            if cell.expected is not None:
+                found[stage].append(cell.expected)
         return found
 
     def describe_running(self) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,8 @@ REASONS = {
     "a killed run resumes from its checkpoints": "save_strategy save_steps save_total_limit"
     " save_only_model save_on_each_node resume_from_checkpoint ignore_data_skip restore_callback_states_from_checkpoint"
     " enable_jit_checkpoint",
-    "every run is logged to MLflow already": "report_to",
+    "every run is logged to MLflow already": "report_to run_name project trackio_space_id trackio_bucket_id"
+    " trackio_static_space_id include_for_metrics debug",
     "a diverging training is stopped by its logs": "logging_nan_inf_filter",
     "sweep_seeds, which seeds everything of a candidate": "seed data_seed",
     "the device decides": "use_cpu",
@@ -28,9 +30,9 @@ REASONS = {
     "the trainer has no evaluation set; rlready measures held-out loss and benchmark": "eval_strategy eval_steps"
     " eval_on_start do_eval do_predict load_best_model_at_end metric_for_best_model",
     "models stay where the pipeline writes them": "push_to_hub hub_model_id hub_token hub_strategy hub_revision",
-    "all candidates have the same batch": "auto_find_batch_size",
+    "all candidates have the same batch": "auto_find_batch_size accelerator_config",
     "rlready loads base_model": "model_init_kwargs trust_remote_code",
-    "the trainer's columns are rlready's": "remove_unused_columns label_names",
+    "the trainer's columns are rlready's": "remove_unused_columns label_names length_column_name",
 }
 REASONS_FOR = {
     "sft": {
@@ -52,7 +54,8 @@ REASONS_FOR = {
         ALONE: "temperature top_p top_k min_p repetition_penalty generation_kwargs vllm_structured_outputs_regex",
         ASKED: "chat_template_kwargs",
         "sampling_engine": "use_vllm vllm_mode vllm_server_base_url use_transformers_paged cache_implementation"
-        " use_transformers_continuous_batching",
+        " use_transformers_continuous_batching transformers_continuous_batching_config vllm_server_host",
+        "the verifier is the only reward": "reward_weights",
         "rl_gpu_memory_utilization": "vllm_gpu_memory_utilization",
         "sampling_tensor_parallel": "vllm_tensor_parallel_size",
         "the reward of every step is logged": "logging_strategy logging_steps",
@@ -69,15 +72,29 @@ def _spread(reasons: dict[str, str]) -> dict[str, str]:
 DECIDED = _spread(REASONS)
 DECIDED_FOR = {stage: _spread(reasons) for stage, reasons in REASONS_FOR.items()}
 # Values that TRL checks only when it trains, or misinterprets.
+LEVELS = ("detail", "debug", "info", "warning", "error", "critical", "passive")
+SHARED = {
+    "log_level": LEVELS,
+    "log_level_replica": LEVELS,
+    "train_sampling_strategy": ("random", "sequential", "group_by_length"),
+    "include_num_input_tokens_seen": ("all", "non_padding", "no", True, False),
+    "dataloader_multiprocessing_context": ("fork", "spawn", "forkserver"),
+    "ddp_backend": ("nccl", "gloo", "mpi", "ccl", "hccl", "cncl", "mccl"),
+    "torch_compile_mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+}
 CHOICES: dict[str, dict[str, tuple]] = {
-    "sft": {"loss_type": ("nll", "dft", "chunked_nll")},
-    "rl": {
+    "sft": SHARED | {"loss_type": ("nll", "dft", "chunked_nll")},
+    "rl": SHARED
+    | {
         "loss_type": ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
         "importance_sampling_level": ("token", "sequence"),
         "scale_rewards": ("group", "batch", "none", True, False),
+        "vllm_model_impl": ("vllm", "transformers"),
+        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
         "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
     },
 }
+KINDS = {"list": list, "str": str, "int": int, "float": float, "bool": bool}
 OPTIONAL = {"float | None": 0, "int | None": 0, "bool | None": False}  # a default for each type of a field that may be None
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # Numbers that TRL accepts unless they are negative. For others TRL is imported, which takes ten seconds of CPU.
@@ -117,7 +134,8 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for field, value in overrides.items():
         default: Any = fields[field].default if field in fields else None
-        hint = str(fields[field].type) if field in fields else ""
+        hint = str(fields[field].type).removeprefix("<class '").removesuffix("'>") if field in fields else ""
+        kinds = (dict,) if "dict" in hint else tuple(kind for name, kind in KINDS.items() if re.search(rf"\b{name}\b", hint))
         default = OPTIONAL.get(hint, default) if value is not None else default
         choices = CHOICES[stage].get(field)
         if choices and value not in choices:
@@ -126,9 +144,10 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
             whole = "float" not in hint
-            kinds = {int} if whole else {int, float}
-            if type(value) not in kinds or not math.isfinite(value) or value < min(0, default):
+            if type(value) not in ({int} if whole else {int, float}) or not math.isfinite(value) or value < min(0, default):
                 yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
+        elif kinds and value is not None and not isinstance(value, kinds):
+            yield f"{field} is {hint}, not {value!r}"
 
 
 def _try_config(kind: type, overrides: dict, batch: int) -> str | None:

@@ -49,6 +49,7 @@ class Plan:
     texts: list[str]  # prompts and training texts, as lines
     trains: bool  # whether there is RL; otherwise the run ends at the gate
     changes: dict[str, Any]  # parameters, by their flat names, that differ from the given ones, as `find_unused` has them
+    small: bool  # whether all rows of all sources were read
 
     @property
     def shape(self) -> Shape | None:
@@ -135,6 +136,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
         trains=experiment.rl.steps > 0, changes=changes,
+        small=bool(seen.samples) and seen.complete == seen.samples.keys(),
     )  # fmt: skip
 
 

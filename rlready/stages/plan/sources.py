@@ -73,14 +73,23 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
         if few:
             seen.complete.add(use)
-        if use not in (("sft",) if curate.rl_data else ()) and use[0] != "decontaminate":
+        if use not in (("sft",) if curate.rl_data or not curate.rl_problems else ()) and use[0] != "decontaminate":
             seen.by_text += _describe_references(text, use in ("sft", "rl"), seen.samples[use], few)
     return seen
 
 
 def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
-    """Returns a line on the share of references that only their exact text matches; none if all have a value."""
+    """Returns a line on the share of references that only their exact text matches; none if all have a value.
+
+    Raises:
+        InputError: If all of them are prose.
+    """
     count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
+    if count == len(rows) and rows[0]["format"] == "boxed":
+        raise InputError(
+            f"{name}: all reference answers looked at are prose, such as {rows[0]['answer'][:80]!r}, so none can be checked;"
+            " name another column (columns: answer; init: --columns answer=NAME), or a format that judges prose"
+        )
     what = "RL leaves these out" if trains else "a right answer in other words counts as wrong"
     which = f"{'all' if complete else 'the first'} {len(rows)} rows"
     share = f"{count} of {which} of {name} ({count / len(rows):.0%})" if count else ""

@@ -26,7 +26,9 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     """Returns the section that compares policies on candidates that RL ran for, or says why that cannot be."""
     pools = find_pools(rows, base)
     if not pools:
-        return Section(POLICIES, ["Unknown: RL did not run for all candidates."])
+        ran = all(row.failure or row.score is not None for row in rows)
+        why = "fewer than two settings have a result" if ran else "RL did not run for all candidates"
+        return Section(POLICIES, [f"Unknown: {why}."])
     table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
     priced = [[price(policy, pool) for policy in list_policies(pool, k)] for pool in pools]
     for pool, prices in zip(pools, priced, strict=True):

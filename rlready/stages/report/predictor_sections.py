@@ -148,16 +148,18 @@ def describe_forecasts(rows: list[Row]) -> Section:
     found, title = check_forecasts(rows), "Did the forecasts hold?"
     reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
     none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
+    if apart := sum(row.score is not None and bool(row.stopped) for row in rows):
+        none = f" Not counted: {count(apart, 'candidate')} whose RL ended early or had no signal.{none}"
     if not found.made:
         return Section(title, [f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"])
     low, high = found.share_interval or (0.0, 1.0)
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
     theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
-    none += f" They are based on up to {count(theirs, 'external result')}." if theirs else ""
+    none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
     said = (
-        f"{found.made} of {found.finished} candidates with a result of RL had a forecast logged before it. {found.inside}"
-        f" ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95% interval"
-        f" {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
+        f"{found.made} of {count(found.finished, 'candidate')} with a result of RL had a forecast logged before it."
+        f" {found.inside} ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95%"
+        f" interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
     return Section(title, [said])
 
