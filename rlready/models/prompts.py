@@ -83,8 +83,9 @@ def refuse_tokens(
     """Raises InputError if one of these tokens has no row in the embedding; `name` returns the text of a token."""
     for what, ids in (("pad token", pad), ("end token", ends), ("chat template's token", prompt)):
         if beyond := [token for token in ids if token is not None and token >= rows]:
+            text = f" {name(beyond[0])!r}" if name(beyond[0]) else ""
             raise InputError(
-                f"the {what} {name(beyond[0])!r} is number {beyond[0]}, and the model has {rows} embeddings (0 to {rows - 1});"
+                f"the {what}{text} is number {beyond[0]}, and the model has {rows} embeddings (0 to {rows - 1});"
                 " use another token (tokenizer_config.json, generation_config.json), or enlarge the embedding"
                 " (resize_token_embeddings)"
             )

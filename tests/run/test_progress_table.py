@@ -120,9 +120,10 @@ def test_the_time_left_follows_the_speed_of_what_runs(table):
         cell.state = "skipped"
     row = table.rows[2]
     table.cells[row, "sft"].state = "waiting"
-    tell(table, "sft", row, "started", time=time.time() - 100)
-    tell(table, "sft", row, "progress", done=2, total=4, rate=1.0, unit="tokens")
-    assert table.estimate_rest() * table.workers == pytest.approx(100, rel=0.01)
+    tell(table, "sft", row, "started", time=time.time() - 130)
+    tell(table, "sft", row, "progress", time=time.time() - 30, done=2, total=4, rate=1.0, unit="tokens")
+    # 70 of them are left now, and no other candidate can take a part of them.
+    assert table.estimate_rest() == pytest.approx(70, rel=0.01) and table.workers == 2
 
 
 def test_the_table_fits_80_columns_and_names_stay_apart(table):

@@ -1,6 +1,7 @@
 """The progress of a run on this machine: a table of candidates and stages, made of the events that the stages write."""
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class ProgressTable:
         for stage in ("gate", "rl"):
             if (BASELINE, stage) in self.cells:
                 self.cells[BASELINE, stage].state = "skipped"
+        self.crowding = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # before the run adds its own load
         self.found: list[str] = []  # lines on what came from the cache, until they are read
         self.offset = 0
 
@@ -171,12 +173,13 @@ class ProgressTable:
     def estimate_rest(self) -> float:
         """Returns the seconds left, from the means of the stages measured in this run.
 
-        Other stages count as the plan estimates them, scaled by how much longer the measured ones took than estimated.
+        Other stages count as the plan estimates them, scaled by how much longer the measured ones took than estimated or,
+        until there are some, by how many processes wait for each core.
         """
         measured = self._measure()
         guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
-        scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else 1.0
+        scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else self.crowding
         expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
         rest = dict.fromkeys(self.rows, 0.0)
         for (row, stage), cell in self.cells.items():
