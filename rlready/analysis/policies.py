@@ -239,7 +239,8 @@ def measure_regret(scores: np.ndarray, taken: Taken) -> float:
     """Returns how far the best setting taken is below the best of all, in expectation; nan if none is taken."""
     if not (taken.slots or taken.sure.any()):
         return math.nan
-    return max(0.0, float(scores.max()) - expect_best(scores[taken.sure], scores[taken.tied], taken.slots))
+    lost = float(scores.max()) - expect_best(scores[taken.sure], scores[taken.tied], taken.slots)
+    return lost if lost > TIE else 0.0
 
 
 def expect_best(sure: np.ndarray, drawn: np.ndarray, slots: int) -> float:

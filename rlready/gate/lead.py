@@ -67,7 +67,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     if mine is None or theirs is None or (by == LOSS and not one.shares_tokens(other)):
         return Lead(None)
     ahead = mine.mean - theirs.mean
-    if mine.losses and theirs.losses:
+    if mine.losses and theirs.losses and len(mine.losses) > 1:
         return Lead(ahead, *estimate_loss_interval(mine.losses, theirs.losses, level))
     if mine.values is None or theirs.values is None or mine.problems != theirs.problems:
         return _compare_unpaired(mine, theirs, level)
@@ -148,5 +148,7 @@ def _read_result(outcome: Outcome, greedy: bool) -> Figure | None:
     right, samples = (result.greedy_correct, 1) if greedy else (result.correct, result.samples)
     if not (right and samples and result.problem_ids):
         return Figure(mean, interval)
-    weights = result.weigh_problems() if result.benchmarks else None
-    return Figure(mean, interval, np.array(right) / samples, result.groups, weights, result.problem_ids)
+    weights, values = result.weigh_problems() if result.benchmarks else None, np.array(right) / samples
+    if greedy:
+        interval = estimate_interval(values, weights=weights, groups=result.groups)
+    return Figure(mean, interval, values, result.groups, weights, result.problem_ids)

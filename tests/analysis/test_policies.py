@@ -17,7 +17,9 @@ from rlready.analysis.policies import (
     expect_best,
     find_pools,
     list_policies,
+    measure_regret,
     price,
+    take_best,
     trace,
 )
 from rlready.analysis.predictor import pick_main
@@ -47,6 +49,11 @@ def test_the_best_of_a_draw_is_expected_as_enumeration_says():
         slots = int(generator.integers(0 if len(sure) else 1, len(drawn) + 1))
         draws = [max([*sure, *some]) for some in itertools.combinations(drawn, slots)]
         assert expect_best(sure, drawn, slots) == pytest.approx(np.mean(draws))
+
+
+def test_scores_that_differ_by_rounding_only_are_no_regret():
+    scores = np.array([0.1 + 0.2, 0.3, 0.2])
+    assert measure_regret(scores, take_best(np.array([0.0, 1.0, 0.0]), 1)) == 0.0
 
 
 def test_every_policy_has_its_price():

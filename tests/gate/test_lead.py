@@ -78,6 +78,18 @@ def test_every_benchmark_of_a_suite_counts_the_same_and_greedy_answers_are_paire
     grouped = dataclasses.replace(one.benchmark, groups=[0, 0, 1, 1, 2, 2]), other.benchmark
     wider = measure_lead(*(Outcome(CANDIDATE, benchmark=benchmark) for benchmark in grouped), SCORE)
     assert wider.high - wider.low > expected[1] - expected[0]
+    other_problems = make_counted([0] * 6, [0] * 6, ids=list("uvwxyz"))
+    alone, as_groups = (
+        measure_lead(Outcome(CANDIDATE, benchmark=b), other_problems, GREEDY) for b in (one.benchmark, grouped[0])
+    )
+    assert as_groups.high - as_groups.low > alone.high - alone.low
+
+
+def test_the_loss_of_one_example_has_no_interval():
+    one, other = (
+        Outcome(CANDIDATE, predictors=PredictorsRecord(generalization_loss=nats, losses=[(2 * nats, 2)])) for nats in (0.5, 0.4)
+    )
+    assert measure_lead(other, one, LOSS) == (pytest.approx(0.1), None, None)
 
 
 MISSING = st.one_of(st.none(), st.just(math.nan))

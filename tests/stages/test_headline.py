@@ -149,6 +149,16 @@ def test_first_by_a_predictor_is_ahead_of_each_and_not_of_the_next_only():
         assert describe_result(rows, base, 64, False, "pass_at_1")[0] == said
 
 
+def test_who_led_after_sft_is_not_beaten_by_rounding():
+    outcomes = [
+        make_outcome("random", number, before, 0.7, 0.7, after, f"c{number}")
+        for number, (before, after) in enumerate([(0.3, 0.3), (0.2, 0.1 + 0.2)])
+    ]
+    said = describe_result(*read_rows(SweepResult(outcomes, BASE, {}))[:2], 64)
+    assert "The highest Pass@1 (T=1) after SFT, 0.300, was also the highest after RL." in said
+    assert not any("Under greedy decoding" in text for text in said)
+
+
 def test_settings_are_compared_by_the_noise_between_seeds():
     scores = [0.50, 0.53, 0.55], [0.41, 0.46, 0.42]
     rows = [

@@ -20,7 +20,8 @@ from rlready.analysis.format import (
     show_with_error,
 )
 from rlready.analysis.predictor import label_pass_at
-from rlready.gate.lead import read_interval
+from rlready.gate.lead import GREEDY as AFTER_RL
+from rlready.gate.lead import read_figure, read_interval
 from rlready.stages.report.document import Section
 from rlready.stats.coverage import estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
@@ -158,8 +159,8 @@ def _show_result(row: Row) -> str:
 
 
 def _show_greedy_result(row: Row) -> str:
-    one = not row.benchmark.benchmarks
-    return show_greedy(row.benchmark.greedy_pass_at_1, row.benchmark.problems if one else None)
+    figure = read_figure(row.outcome, AFTER_RL)
+    return show_estimate(*figure[:2]) if figure else MISSING
 
 
 def _show_reason(row: Row) -> str:
