@@ -126,6 +126,14 @@ def test_the_time_left_follows_the_speed_of_what_runs(table):
     assert table.estimate_rest() == pytest.approx(70, rel=0.01) and table.workers == 2
 
 
+def test_a_stage_that_takes_long_lengthens_what_follows(table):
+    row, guess = table.rows[2], table.plan.estimate["sft"]["seconds"]
+    table.crowding = 1.0
+    before = table.estimate_rest()
+    tell(table, "sft", row, "started", time=time.time() - 10 * guess)
+    assert table.estimate_rest() > 5 * before
+
+
 def test_the_table_fits_80_columns_and_names_stay_apart(table):
     names = [f"my-own-experiment-with-a-long-name-{number}x32-lr0.001-s0" for number in range(3)]
     table.rows = [*names, table.rows[0]]

@@ -180,6 +180,11 @@ class ProgressTable:
         guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else self.crowding
+        # A stage that runs longer than expected shows how slow the machine is before anything of it is done.
+        begun = [
+            (cell.begun, guesses[s]) for (_, s), cell in self.cells.items() if cell.state == "running" and not cell.expected
+        ]
+        scale = max([scale, *((time.time() - when) / guess for when, guess in begun if guess)])
         expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
         rest = dict.fromkeys(self.rows, 0.0)
         for (row, stage), cell in self.cells.items():

@@ -16,6 +16,7 @@ import jinja2.sandbox
 from rlready.errors import InputError
 from rlready.models.load import find_file, locate, read_json
 from rlready.models.prompts import choose_prompt, continue_thought, write_messages
+from rlready.models.weights import refuse_pointer
 from rlready.records.candidate import BaseModel
 
 QUESTION, ANSWER = "What is seven?", "It is seven."
@@ -34,6 +35,8 @@ def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
 def read_template(base: BaseModel, config: dict) -> str:
     """Returns the chat template, from its own file or from tokenizer_config.json; raises InputError if there is none."""
     path = find_file(base, "chat_template.jinja")
+    if path:
+        refuse_pointer(path)
     template = path.read_text() if path else config.get("chat_template")
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
