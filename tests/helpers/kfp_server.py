@@ -38,6 +38,7 @@ IDS = {
     "runs": "run_id",
     "recurringruns": "recurring_run_id",
 }
+UNIQUE = {"pipelines", "pipeline_versions", "experiments"}  # kinds of which no two have one name
 
 
 class Kfp(BaseHTTPRequestHandler):
@@ -66,6 +67,9 @@ class Kfp(BaseHTTPRequestHandler):
         assert (wanted["operation"], wanted["key"]) == ("EQUALS", "display_name")
         kind = "pipeline_versions" if rest else kind
         found = [entry for entry in state.made[kind] if entry["display_name"] == wanted["stringValue"]]
+        if kind in state.hidden:
+            state.hidden.remove(kind)
+            found = []
         return self.answer(200, {kind: found} if found else {})
 
     def hand_out(self, state, rest, query):
@@ -103,6 +107,9 @@ class Kfp(BaseHTTPRequestHandler):
             except ValueError as error:
                 return self.answer(400, {"error": str(error)})
             entry[IDS[kind]] = f"{kind}-{len(state.made[kind])}"
+        known = [other["display_name"] for other in state.made[kind]]
+        if kind in UNIQUE and entry["display_name"] in known:
+            return self.answer(409, {"error": "Already exist error", "code": 6})
         state.made[kind].append(entry)
         return self.answer(200, entry)
 
@@ -149,6 +156,7 @@ def serve_kfp(monkeypatch):
     httpd.state = SimpleNamespace(
         health={"v2beta1": current, "v1beta1": current},
         made={kind: [] for kind in (*BODIES, "pipeline_versions")},
+        hidden=set(),  # kinds whose next listing is from before they were made
         progress=[{"run_id": "runs-0", "state": "SUCCEEDED"}],
         workflow=None,  # of the run asked for last
         past=[],  # runs, the newest first

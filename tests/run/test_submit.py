@@ -42,6 +42,18 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     assert "s3cret" not in out + err
 
 
+def test_two_users_submit_the_same_at_once(server, monkeypatch):
+    """The second lists before the first has made it, and the server makes it once (storage/pipeline_store.go:965)."""
+    command = ("submit", "--image", IMAGE)
+    assert rlready(monkeypatch, *command) == 0
+    server.hidden |= {"pipelines", "pipeline_versions", "experiments"}
+    assert rlready(monkeypatch, *command) == 0
+    assert not server.hidden
+    first, second = server.made["runs"]
+    assert first["pipeline_version_reference"] == second["pipeline_version_reference"]
+    assert first["experiment_id"] == second["experiment_id"]
+
+
 def test_tracking_that_is_down_is_no_matter_before_a_run_exists(server, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert rlready(monkeypatch, "submit", "--image", IMAGE) == 0

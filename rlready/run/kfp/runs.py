@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,27 @@ def upload(server: Server, package: Path, recipe: str) -> tuple[str, str]:
     """Uploads a compiled pipeline unless the server has this version of it; returns the ids of the pipeline and the version."""
     pipelines, uploads = api.PipelineServiceApi(server.client), api.PipelineUploadServiceApi(server.client)
     details = {"description": describe_package(package)}
-    listed = call(server.client, pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **server.scope)
-    if listed.pipelines:
-        pipeline = listed.pipelines[0].pipeline_id
-    else:
-        new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **details, **server.scope)
-        pipeline = create(server.client, pipelines.pipeline_service_create_pipeline, new, "pipeline_id")
+    new = api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **details, **server.scope)
+    find = functools.partial(pipelines.pipeline_service_list_pipelines, filter=_select(PIPELINE), **server.scope)
+    pipeline = _find_or_create(server, find, pipelines.pipeline_service_create_pipeline, new, "pipeline")
     version = name_version(package, recipe)
-    known = call(server.client, pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
-    if known.pipeline_versions:
-        return pipeline, known.pipeline_versions[0].pipeline_version_id
     details |= {"name": version, "display_name": version, "pipelineid": pipeline}
+    find = functools.partial(pipelines.pipeline_service_list_pipeline_versions, pipeline, filter=_select(version))
     send = functools.partial(uploads.upload_pipeline_version, **details)
-    return pipeline, create(server.client, send, str(package), "pipeline_version_id")
+    return pipeline, _find_or_create(server, find, send, str(package), "pipeline_version")
+
+
+def _find_or_create(server: Server, find: Callable, make: Callable, body: Any, kind: str) -> str:
+    """Returns the id of what a listing finds, or else of what is created."""
+    listed = getattr(call(server.client, find), f"{kind}s")
+    if not listed:
+        try:
+            return create(server.client, make, body, f"{kind}_id")
+        except InputError as error:  # 409: another submission has created it since
+            listed = getattr(call(server.client, find), f"{kind}s") if "(409" in str(error) else None
+            if not listed:
+                raise
+    return getattr(listed[0], f"{kind}_id")
 
 
 def _select(name: str) -> str:
@@ -50,11 +58,9 @@ def _select(name: str) -> str:
 def open_experiment(server: Server, name: str) -> str:
     """Returns the id of the experiment of this name, which is created if there is none."""
     experiments = api.ExperimentServiceApi(server.client)
-    listed = call(server.client, experiments.experiment_service_list_experiments, filter=_select(name), **server.scope)
-    if listed.experiments:
-        return listed.experiments[0].experiment_id
     new = api.V2beta1Experiment(display_name=name, **server.scope)
-    return create(server.client, experiments.experiment_service_create_experiment, new, "experiment_id")
+    find = functools.partial(experiments.experiment_service_list_experiments, filter=_select(name), **server.scope)
+    return _find_or_create(server, find, experiments.experiment_service_create_experiment, new, "experiment")
 
 
 def start_run(
