@@ -291,7 +291,7 @@ def test_terminate(recipe):
     server = connect()
     api.RunServiceApi(server.client).run_service_terminate_run(case.run)
     case.end(FAILED)
-    assert "canceled" in case.complained
+    assert "terminated" in case.complained
 
 
 def test_finished_checkpoints_without_rl(recipe):
