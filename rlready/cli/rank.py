@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
-from rlready.cli.rank_logs import add_arguments, rank_logs
+from rlready.cli.rank_logs import add_arguments, rank_logs, read_logs, read_losses
 from rlready.config import complete_parameters
 from rlready.config.recipes import change, load_recipe
 from rlready.errors import InputError
@@ -44,12 +44,9 @@ add_arguments(COMMAND).add_argument(
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Measures the checkpoints, or reads the logs, and prints their order, with how certain it is."""
-    logs = [is_log(text.rpartition("=")[2]) for text in arguments.checkpoints]
-    if all(logs):
+    """Measures the checkpoints, reads the logs, and prints the order of all, with how certain it is."""
+    if all(is_log(text.rpartition("=")[2]) for text in [*arguments.checkpoints, *filter(None, [arguments.base])]):
         return rank_logs(arguments)
-    if any(logs):
-        raise InputError("logs and checkpoints cannot be ranked together; rank the logs on their own")
     if not arguments.benchmarks:
         raise InputError("checkpoints are sampled on problems: name some with --benchmarks")
     from rlready.cli.run import run_experiment  # planning and running, which logs do not need
@@ -60,9 +57,19 @@ def execute(arguments: argparse.Namespace) -> None:
 def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns every parameter of the run: the recipe's, then the command's own options, then what --set changes."""
     given = load_recipe(arguments.recipe, []) if arguments.recipe else complete_parameters({})
+    texts = {text: is_log(text.rpartition("=")[2]) for text in arguments.checkpoints}
+    logs = read_logs([text for text, logged in texts.items() if logged], arguments)
+    read_losses(arguments.loss, logs)  # raises here, not in plan
+    losses = dict(text.split("=", 1) for text in arguments.loss)
+    how = {"score": arguments.score, "format": arguments.format, "judge": arguments.judge}
+    how |= {"allow_repeats": arguments.allow_repeats}
+    checkpoints = [_read_checkpoint(text, bool(arguments.data)) for text, logged in texts.items() if not logged]
+    measured = [how | {"measured": log.path, "name": name, "loss": losses.get(name, "")} for name, log in logs.items()]
+    of_base = "base_measured" if arguments.base and is_log(arguments.base) else "base_model"
     options = {
-        "base_model": arguments.base or "",
-        "sweep_candidates": [_read_checkpoint(text, bool(arguments.data)) for text in arguments.checkpoints],
+        "base_model": "",
+        of_base: arguments.base or "",
+        "sweep_candidates": checkpoints + measured,
         "curate_evaluation_data": arguments.benchmarks,
         "curate_sft_data": arguments.data or "",
         "curate_predictor_problems": arguments.problems,
@@ -71,7 +78,7 @@ def choose_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
         "rl_steps": 0,
     }
     given |= {name: value for name, value in options.items() if value is not None}
-    samples = given["predictors_samples"]
+    samples = min([given["predictors_samples"], *(log.samples for log in logs.values())])
     if arguments.k is None and 0 < samples < given["gate_k"]:
         given["gate_k"] = choose_k(samples)
     return change(given, list_changes(arguments))

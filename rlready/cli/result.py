@@ -17,7 +17,7 @@ from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.cli.style import print_result, shorten
 from rlready.run.local import run_locks, storage
 from rlready.stages.plan.this_machine import show_bytes
-from rlready.stages.report.headline import describe_external, describe_stopped, tell_result
+from rlready.stages.report.headline import describe_external, describe_next, describe_stopped, tell_result
 from rlready.stages.report.summary import describe_origin, summarize
 from rlready.tracking import find, store
 from rlready.tracking.client import show_address
@@ -49,7 +49,7 @@ def print_outcomes(sweep: SweepResult) -> None:
     print("", *summarize(sweep, rows, base, k), sep="\n")
     if trains and (saving := weigh_gate(rows, base)):
         print(f"\n{saving.said}")
-    for line in (*describe_external(rows), *describe_stopped(rows), *list_failures(sweep)):
+    for line in (*describe_external(rows), *describe_stopped(rows), *describe_next(rows), *list_failures(sweep)):
         print(line)
     print()
 

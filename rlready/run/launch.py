@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from rlready.config import STAGE_READS, read_settings
 from rlready.errors import InputError, StageFailed
 from rlready.records.candidate import Candidate
-from rlready.records.outcome import CANDIDATE_STAGES, STAGES, Failure, Outcome, is_baseline
+from rlready.records.outcome import BEFORE_RL, CANDIDATE_STAGES, STAGES, Failure, Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.runtime import events, failures
 from rlready.tracking.log import log_outcome
@@ -134,9 +134,11 @@ def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
 
 
 def _call(stage: str, candidate_id: str | None, arguments: dict) -> Any:
-    if candidate_id and train_job.MANIFEST in os.environ:
+    candidate = from_json(Candidate, arguments["candidate"]) if candidate_id else None
+    passed_on = candidate and candidate.log and not candidate.checkpoint and stage in BEFORE_RL
+    if candidate_id and train_job.MANIFEST in os.environ and not passed_on:
         return train_job.run(stage, candidate_id, arguments)
-    if "training" in STAGE_READS.get(stage, ()):
+    if "training" in STAGE_READS.get(stage, ()) and not passed_on:
         training = read_settings(arguments["settings"]).training
         if processes.needs_processes(training):
             return processes.run_processes(stage, arguments, processes.count_processes(training))

@@ -85,5 +85,25 @@ def test_a_changed_parameter_runs_again_what_reads_it_and_what_follows(case, pip
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("items", "base", "approved"),
+    [
+        ([{"measured": "{log}"}, {"measured": "{changed}"}], "", []),
+        ([{"measured": "{log}", "model": "{tiny}"}, {"measured": "{changed}"}], "{tiny}", ["log"]),
+        ([{"measured": "{log}"}, {"epochs": 1}], "{tiny}", ["random-256x1-lr0.001-s0"]),
+    ],
+    ids=["alone", "with weights", "beside a trained one"],
+)
+def test_logs_go_through_the_same_stages_and_come_from_the_cache(items, base, approved, pipeline, places):
+    changes = {"sweep_candidates": items, "base_model": base, "base_measured": "{log}", "gate_audit_fraction": 0.0}
+    server, sweep = Server(), Planned(load_recipe("laptop", []) | fill(changes, places))
+    run = server.run(pipeline, sweep.make_stages())
+    assert (run.state, run.list_reasons()) == ("Succeeded", [])
+    assert sweep.list_told() == (["no-sft-s0", *sweep.candidates], approved)
+    assert run.list_ran().count("predictors") == len(items) + 1 and run.list_ran().count("rl") == len(approved)
+    again = server.run(pipeline, sweep.make_stages())
+    assert sorted(again.list_ran()) == ["gate", "plan", "report"] and sweep.list_told()[1] == approved
+
+
 def test_the_table_has_every_parameter():
     assert CASES[0]["changes"].keys() == list_parameters().keys()

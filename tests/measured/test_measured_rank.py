@@ -153,7 +153,7 @@ def test_what_the_command_cannot_do_is_one_line(two, tmp_path):
     model.mkdir()
     (model / "config.json").write_text("{}")
     for arguments, said in {
-        (f"a={two['a']}", str(model)): "logs and checkpoints cannot be ranked together",
+        (f"a={two['a']}", str(model)): "name some with --benchmarks",
         (f"base={two['a']}",): "the name base is the base model's",
         (f"x={two['a']}", f"x={two['b']}"): "the name x is that of",
         (f"a={two['a']}", "--loss", "c=1"): "expected NAME=LOSS with a name of a",
@@ -161,3 +161,22 @@ def test_what_the_command_cannot_do_is_one_line(two, tmp_path):
     }.items():
         done = call(tmp_path, *arguments)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_logs_beside_checkpoints_are_candidates_of_one_recipe(two, tmp_path):
+    from rlready.cli.rank import COMMAND, choose_parameters
+
+    base = str(write_counts(tmp_path / "base.jsonl", 0.3))
+    texts = [f"x={two['a']}", "./ckpt", "owner/name@v2", str(two["b"])]
+    texts += ["--benchmarks", "p.jsonl", "--base", base, "--loss", "b=0.7", "--allow-repeats"]
+    given = choose_parameters(COMMAND.parse_args(texts))
+    how = {"score": None, "format": "boxed", "judge": False, "allow_repeats": True}
+    assert given["sweep_candidates"] == [
+        {"model": "./ckpt", "trained_on_sft_data": False},
+        {"model": "owner/name", "trained_on_sft_data": False, "revision": "v2"},
+        how | {"measured": str(two["a"]), "name": "x", "loss": ""},
+        how | {"measured": str(two["b"]), "name": "b", "loss": "0.7"},
+    ]
+    assert (given["base_model"], given["base_measured"], given["gate_k"], given["rl_steps"]) == ("", base, 16, 0)
+    with pytest.raises(InputError, match="expected NAME=LOSS with a name of x, b"):
+        choose_parameters(COMMAND.parse_args([*texts, "--loss", "ckpt=1"]))

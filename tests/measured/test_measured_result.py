@@ -112,6 +112,34 @@ def test_a_curve_shows_whether_rl_plateaued(write, key, sweep, tmp_path):
         assert set(plateau.rises) == {"a"} and (plateau.all.level, plateau.rising) == (level, not level)
 
 
+def test_a_curve_of_mlflow_weights_and_biases_and_nemo_rl(mlflow_client, tmp_path, monkeypatch):
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    rewards = {step: step / 10 for step in range(1, 9)}
+    expected = [[step, value] for step, value in rewards.items()]
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run = mlflow_client.create_run("0").info.run_id
+    files = MlflowClient(f"file://{tmp_path / 'mlruns'}")
+    stored = files.create_run("0").info.run_id
+    for step, value in rewards.items():
+        for client, number in ((mlflow_client, run), (files, stored)):
+            client.log_metric(number, "train/reward", value, step=step)
+            client.log_metric(number, "loss", 9.0, step=step)
+    history = pd.DataFrame([dict(metric) for metric in mlflow_client.get_metric_history(run, "train/reward")])
+    history.to_csv(tmp_path / "mlflow.csv", index=False)
+    history.to_json(tmp_path / "mlflow.json", orient="records")
+    rows = [{"_step": step, "_runtime": 1.5, "train/reward": value} for step, value in rewards.items()]
+    logs.write_jsonl(tmp_path / "wandb.jsonl", [*rows, {"_step": 9, "eval/accuracy": 0.1}])
+    pd.DataFrame([*rows, {"_step": 9, "eval/accuracy": 0.1}]).to_csv(tmp_path / "wandb.csv", index=False)
+    (tmp_path / "nemo.json").write_text(json.dumps({"train/loss": {"1": 2.0}, "train/reward": rewards}))
+    own = tmp_path / "mlruns" / "0" / stored / "metrics" / "train" / "reward"
+    for path in (*(tmp_path / name for name in ("mlflow.csv", "mlflow.json", "wandb.jsonl", "wandb.csv", "nemo.json")), own):
+        assert read_curve(path) == ("train/reward", expected), path
+    with pytest.raises(InputError, match="no step has one of reward"):
+        read_curve(own.parents[1] / "loss")
+
+
 def test_a_curve_with_gaps_repeats_or_nothing(tmp_path):
     rows = [
         {"step": 2, "reward": 0.5},

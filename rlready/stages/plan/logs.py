@@ -67,7 +67,7 @@ def compare_with_sampled(experiment: Experiment, found: Mapping[str, FoundLog], 
         if rows and (not has or (whole and has < wanted)):
             faults.append(
                 f"{where}: has {looked} of {curate.predictor_data or curate.evaluation_data}, on which others are sampled; only"
-                " the same problems compare: sample on those of the log (curate_predictor_data), or leave the others out"
+                " the same problems compare: sample on those of the log (curate_predictor_data, --benchmarks), or leave it out"
             )
         elif has < len(rows):
             doubts.append(f"{where}: has {looked}; if one of those drawn for Pass@k is missing, this candidate fails")

@@ -64,7 +64,7 @@ def tell_result(
     everywhere, somewhere = ([said for everyone, said in lost if everyone == wanted] for wanted in (True, False))
     yield from (*everywhere, first, counted)
     saving = weigh_gate(rows, base) if trains else None
-    yield from (*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows))
+    yield from (*([saving.said] if saving else []), *describe_stopped(rows), *describe_external(rows), *describe_next(rows))
     yield from (*somewhere, *more, *_describe_base(rows, base))
 
 
@@ -92,6 +92,17 @@ def describe_external(rows: list[Row]) -> list[str]:
     if gains:
         said.append(f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}.")
     return said
+
+
+def describe_next(rows: list[Row]) -> list[str]:
+    """Returns how to go on with approved candidates whose weights are not here, so that RL cannot run here."""
+    waiting = [row.name for row in rows if row.approved and not row.candidate.has_weights and row.score is None]
+    if not waiting:
+        return []
+    return [
+        f"Next: run RL for {name_some(waiting)} where the weights are, then record the result: rlready record --log"
+        f" {waiting[0]}=LOG. To run it here, give the weights of the candidate in a recipe (model:)."
+    ]
 
 
 def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:

@@ -14,21 +14,23 @@ from rlready.training.processes import is_main
 def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
     """Writes the model folder and the outcome of one candidate, and returns its headline figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
-    if chosen.log and chosen.checkpoint is None:
+    base = getattr(given, "base_model", None)
+    finished, stored = chosen.checkpoint, model_uri
+    if chosen.log and chosen.is_base and base:
+        finished = BaseModel(**base)
+    if finished:
+        record = adopt(finished, chosen.adapter_base, Path(model)) if is_main() else None
+        stored = model_uri if chosen.adapter_base else finished.location
+    elif chosen.log:
         write_record(Outcome(chosen), outcome)
         write_atomically(Path(model) / "none.json", '{"weights": "only a log is known of this candidate"}')
         return {}
-    stored = model_uri
-    if chosen.checkpoint:
-        record = adopt(chosen.checkpoint, chosen.adapter_base, Path(model)) if is_main() else None
-        stored = model_uri if chosen.adapter_base else chosen.checkpoint.location
     else:
         from rlready.stages.sft.train import train  # loads torch and TRL
 
         record = train(chosen, BaseModel(**given.base_model), given, Path(data), Path(model))
     if record is None:  # in every process but the main one
         return {}
-    base = getattr(given, "base_model", None)
     links = ({"base_model": base} if base else {}) | {"sft_model": stored}
     reached = Outcome(chosen, sft=record, links=links)
     write_record(reached, outcome)
