@@ -278,7 +278,15 @@ def test_lost_pod_resumes_from_its_volume(recipe):
         pytest.skip("needs a placement in which rl keeps checkpoints on a claim")
     case = Case("pod lost, resumed from its volume", recipe, {"sweep_candidates": [TUNED], "rl_steps": 101})
     node = case.await_node("rl")
-    execute(node, "import glob; print(glob.glob('/checkpoints/rl-*/checkpoint-*/whole'))", "checkpoint-20")
+    # In the folder whose lock this pod holds: other trainings may keep theirs on the same claim.
+    code = (
+        "import glob, os\n"
+        "for path in glob.glob('/proc/[0-9]*/fd/*'):\n"
+        "    try: held, kind = os.path.splitext(os.readlink(path))\n"
+        "    except OSError: continue\n"
+        "    if held.startswith('/checkpoints/rl-') and kind == '.lock': print(glob.glob(held + '/checkpoint-*/whole'))\n"
+    )
+    execute(node, code, "checkpoint-20")
     reach_pod("delete_namespaced_pod", node, grace_period_seconds=0)
     case.end(ALL_RAN)
     case.check(approved=1)
