@@ -290,7 +290,7 @@ def test_lost_pod_resumes_from_its_volume(recipe):
     reach_pod("delete_namespaced_pod", node, grace_period_seconds=0)
     case.end(ALL_RAN)
     case.check(approved=1)
-    assert re.search(r"RL of .*pod lost(.|\n)*RL of .*resumed from node \d\d", case.said), case.said
+    assert re.search(r"RL of .*pod lost(.|\n)*RL of .*resumed from step \d\d", case.said), case.said
 
 
 def test_terminate(recipe):
