@@ -23,6 +23,11 @@ class Experiment:
     rl: Rl = Rl()
     benchmark: Benchmark = Benchmark()
 
+    @property
+    def validation_samples(self) -> int:
+        """Completions of one candidate's validations together."""
+        return len(self.rl.validated_steps) * self.curate.validated * self.rl.eval_samples
+
     def get(self, name: str) -> Any:
         """Returns the value of a parameter by its flat name, e.g. gate_k."""
         section, _, item = name.partition("_")

@@ -328,7 +328,28 @@ class Rl:
         0.3, "Share of a GPU's memory for vllm beside the trainer",
         "TRL GRPOConfig default vllm_gpu_memory_utilization", above=0, most=1,
     )
+    eval_steps: float = knob(
+        0.25, "GRPO steps from one validation to the next; below 1: a share of rl_steps; null or 0: no validation",
+        "as TRL's eval_steps; first and last step included, it is five times", least=0, off=0,
+    )
+    eval_samples: int = knob(4, "Samples per validation problem, at temperature 1", "the rollouts of two steps", least=1)
+    keep: str = knob(
+        "last", "Which step's model is the result: last, or best (the latest that is not clearly worse than the best)",
+        "candidates are compared at equal steps", choices=("last", "best"),
+    )
+    patience: float = knob(
+        0.0, "Share of rl_steps without a clear gain in validation after which RL ends; null or 0: it never ends for that",
+        "candidates are compared at equal steps", least=0, most=1, off=0,
+    )
     trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
+
+    @property
+    def validated_steps(self) -> list[int]:
+        """The steps after which the policy is validated: the first (0), the last and those between; none without validation."""
+        if not self.eval_steps or not self.steps:
+            return []
+        stride = max(1, round(self.eval_steps * self.steps) if self.eval_steps < 1 else int(self.eval_steps))
+        return [*range(0, self.steps, stride), self.steps]
 
 
 @dataclass(frozen=True)

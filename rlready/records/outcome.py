@@ -152,6 +152,29 @@ class PredictorsRecord(TimedRecord):
 
 
 @dataclass(frozen=True)
+class ValidationPoint(Record):
+    """The policy at one step of RL, on the validation problems."""
+
+    step: int
+    correct: list[int]  # right samples of each problem
+    pass_at_1: float | None = None  # with its 95% interval over problems
+    interval: Sequence[float | None] | None = None
+    pass_at_k: float | None = None  # of all samples of a problem: k = n
+    unknown: list[int] = field(default_factory=list)  # samples of each problem without a verdict, which count as not right
+
+
+@dataclass(frozen=True)
+class ValidationRecord(TimedRecord):
+    """What was measured during RL, the same problems with the same random numbers at every step; its cost is part of RL's."""
+
+    points: list[ValidationPoint] = field(default_factory=list)
+    samples: int | None = None  # per problem (n)
+    planned: int | None = None  # steps to validate at: differences hold together for this many comparisons
+    problem_ids: list[str] = field(default_factory=list)
+    tokens: int | None = None  # completion tokens sampled
+
+
+@dataclass(frozen=True)
 class RlRecord(TimedRecord):
     """What RL did."""
 
@@ -159,6 +182,9 @@ class RlRecord(TimedRecord):
     steps: int | None = None  # of the optimizer
     # Why it ended early, or taught nothing because no reward told one completion from another; else None.
     stopped: str | None = field(default=None, kw_only=True)
+    validation: ValidationRecord | None = field(default=None, kw_only=True)
+    kept_step: int | None = field(default=None, kw_only=True)  # of the model that was handed on; None in older records
+    kept_why: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ SCORE = "rl/pass_at_1"
 RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates with an external result of RL, and its value
 STOPPED = "rl.stopped"  # a tag of candidates whose RL had no signal: the reason
 COMPARES_LOSS = "compares_loss"  # a tag of candidates whose losses can be compared if its value is the same
-SERIES = ("sft/heldout_loss", "rl/reward")  # metrics with more than one step
+# Metrics with more than one step.
+SERIES = ("sft/heldout_loss", "rl/reward", *(f"rl/validation_pass_at_{what}" for what in ("1", "1_low", "1_high", "k")))
 
 
 def list_metrics(outcome: Outcome, role: str) -> list[tuple[str, int, float]]:
@@ -59,6 +60,13 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
     if rl:
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps
+        yield "rl/kept_step", 0, rl.kept_step
+    for point in rl.validation.points if rl and rl.validation else ():
+        yield "rl/validation_pass_at_1", point.step, point.pass_at_1
+        yield from ((name, point.step, value) for name, _, value in _list_ends("rl/validation_pass_at_1", point.interval))
+        yield "rl/validation_pass_at_k", point.step, point.pass_at_k
+    if rl and rl.validation:
+        yield "rl/validation_seconds", 0, rl.validation.seconds
     yield from (("rl/reward", int(step or 0), value) for step, value in outcome.rewards)
     if rise := measure_rise(outcome.rewards):
         yield "rl/gain", 0, rise.gain

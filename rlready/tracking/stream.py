@@ -25,7 +25,8 @@ def stream_training(prefix: str, candidate: Candidate) -> Any:
                 now = int(time.time() * 1000)
                 for name, value in (logs or {}).items():
                     if is_number(value) and not name.startswith(("train_", "total_")):
-                        self.points.append((name_metric(f"{prefix}/train_{name}"), value, now, state.global_step))
+                        key = f"{prefix}/{name}" if name.startswith("validation_pass") else f"{prefix}/train_{name}"
+                        self.points.append((name_metric(key), value, now, state.global_step))
                 if time.monotonic() - self.sent > 1:
                     self.send()
 

@@ -63,17 +63,17 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
 
 
 def identify_data(data: Path, *sets: str) -> list[str]:
-    """Returns the digests of some sets in a folder that curate wrote."""
+    """Returns the digests of some sets in a folder that curate wrote; empty ones have none."""
     card = json.loads((data / "card.json").read_text())
-    return [card["sets"][name]["digest"] for name in sets]
+    return [card["sets"][name]["digest"] for name in sets if name in card["sets"]]
 
 
 def keep_last(folder: Path, seconds: float) -> None:
     """Syncs the newest checkpoint to disk, with the seconds of training so far, and only then removes those before it."""
     *older, newest = sorted(folder.glob("checkpoint-*"), key=_read_step)
-    _sync(newest.rglob("*"))
+    sync(newest.rglob("*"))
     write_atomically(newest / WHOLE, str(seconds))
-    _sync([newest, folder])
+    sync([newest, folder])
     for checkpoint in older:
         shutil.rmtree(checkpoint)
 
@@ -123,7 +123,8 @@ def _read_step(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
 
 
-def _sync(paths: Iterable[Path]) -> None:
+def sync(paths: Iterable[Path]) -> None:
+    """Waits until files and folders are on the disk."""
     for path in paths:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)

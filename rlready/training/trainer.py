@@ -82,7 +82,13 @@ def load_trainable(model: str | Path | BaseModel, training: Training, seed: int,
 
 
 def train_resumably(
-    stage: str, candidate: Candidate, work: list[str], build: Callable[..., Trainer], start: str | BaseModel, out: Path
+    stage: str,
+    candidate: Candidate,
+    work: list[str],
+    build: Callable[..., Trainer],
+    start: str | BaseModel,
+    out: Path,
+    find_kept: Callable[[TrainerState, Path], Path | None] | None = None,
 ) -> tuple[TrainerState, float]:
     """Trains, from the last checkpoint of the same work if there is one, and writes the model. Every process must call it.
 
@@ -93,6 +99,7 @@ def train_resumably(
         build: Returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share.
         start: Model that training starts from.
         out: Model folder to write.
+        find_kept: Returns a model folder, in the folder of checkpoints, that is the result instead of the last weights, if any.
 
     Returns:
         (state of the trainer, seconds without interruptions).
@@ -109,8 +116,8 @@ def train_resumably(
         weights = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
         # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
         copies = 3 if trainer.args.optim.startswith("adamw_torch") else 1
-        size = copies * sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
-        checkpoints.check_room(folder, size)
+        size = sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
+        checkpoints.check_room(folder, size * (copies + bool(find_kept)))
         try:
             trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
         except Exception as error:
@@ -119,12 +126,19 @@ def train_resumably(
             if is_main():
                 checkpoints.drop_halves(folder)
             raise checkpoints.explain(folder, error) from error
-        _save_trained(trainer, start, out)
+        kept = find_kept(trainer.state, folder) if find_kept else None
+        if kept is None:
+            save_trained(trainer, start, out)
+        elif is_main():
+            shutil.copytree(kept, out, dirs_exist_ok=True)
     return trainer.state, time.time() - begun
 
 
-def _save_trained(trainer: Trainer, start: str | BaseModel, out: Path) -> None:
-    """Writes an ordinary model folder from the main process: shards gathered, adapters merged into the start."""
+def save_trained(trainer: Trainer, start: str | BaseModel, out: Path) -> None:
+    """Writes an ordinary model folder from the main process: shards gathered, adapters merged into the start.
+
+    Every process must call it.
+    """
     weights = trainer.accelerator.get_state_dict(trainer.deepspeed) if trainer.is_deepspeed_enabled else None
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not is_main():

@@ -18,9 +18,9 @@ from transformers.trainer_callback import CallbackHandler
 
 from rlready.config import parse_parameters, read_settings, write_settings
 from rlready.models.load import BUILTIN as FOLDERS
-from rlready.models.load import find_model
+from rlready.models.load import digest_weights, find_model
 from rlready.records.outcome import Candidate
-from rlready.stages.rl import grpo, zero_signal
+from rlready.stages.rl import grpo, stopping, validation
 from rlready.stages.rl import stage as rl
 from rlready.stages.sft import stage as sft
 from rlready.training.trainer import SaveSparingly
@@ -117,21 +117,27 @@ def train_killed_at(monkeypatch, train, place=None):
         "train_loss",
         "total_flos",
         "step_time",
+        "validation_seconds",
     }
     kept = [{name: value for name, value in entry.items() if name not in timed} for entry in log]
     return record, kept, events
 
 
 def strip(record):
-    return {name: value for name, value in dataclasses.asdict(record).items() if name != "seconds"}
+    fields = dataclasses.asdict(record)
+    return {name: value for name, value in fields.items() if name != "seconds"} | {"validation": strip_validation(record)}
 
 
-def compare_kills(monkeypatch, train, last):
+def strip_validation(record):
+    return dataclasses.replace(record.validation, seconds=None) if getattr(record, "validation", None) else None
+
+
+def compare_kills(monkeypatch, train, last, ends=("on_save", "on_epoch_end", "on_train_end")):
     """Trains whole, and killed at each of the last boundaries between saving and measuring; record and log are the same."""
     gc.freeze()  # the Trainer collects garbage, which takes longer than its steps
     whole, log, events = train_killed_at(monkeypatch, lambda: train("whole"))
     assert {"on_save", "on_epoch_end"} <= set(events)
-    places = [n for n, event in enumerate(events) if event in ("on_save", "on_epoch_end", "on_train_end")]
+    places = [n for n, event in enumerate(events) if event in ends]
     for place in places[-last:]:
         record, kept, again = train_killed_at(monkeypatch, lambda place=place: train(f"killed-{place}"), place)
         assert len(again) > place + 1
@@ -154,13 +160,14 @@ def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_ru
     assert [epoch for epoch, _ in record.trajectory] == [0, 1, 2] and record.steps == 2
 
 
-@pytest.mark.parametrize("silent", [False, True])
-def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("silent", "best"), [(True, False), (False, True)])
+def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, best, tiny_model, data, tmp_path, monkeypatch):
     monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
-    monkeypatch.setattr(zero_signal, "FEWEST", 2)
+    monkeypatch.setattr(stopping, "FEWEST", 2)
     # Two steps make an epoch: a run of three ends in the middle of one.
     given = parse_parameters(
         {"rl_steps": 5 if silent else 3, "rl_prompts_per_step": 4, "rl_num_generations": 2, "sampling_max_tokens": 3}
+        | {"rl_eval_steps": 2 if silent else 1, "rl_keep": "best" if best else "last"}
     )
     settings = read_settings(write_settings(given, "rl"))
 
@@ -168,14 +175,34 @@ def test_rl_killed_at_its_last_steps_takes_no_other_step(silent, tiny_model, dat
         return [0.0 if silent else float(sum(map(ord, message["content"])) % 3) for (message,) in completions]
 
     monkeypatch.setattr(grpo, "reward", reward_length)
+    # The second validation is the best, and the later ones are clearly worse.
+    measure = validation.Validation._measure
+    solved = {0: 0, 1: 4, 2: 0, 3: 0, 4: 0}
+
+    def pretend(self, policy):
+        entry = measure(self, policy)
+        right = solved[self.trainer.state.global_step] if not silent else 2
+        return entry | {validation.CORRECT: [right] * 40, validation.UNKNOWN: [0] * 40}
+
+    monkeypatch.setattr(validation.Validation, "_measure", pretend)
+    digests = {}
 
     def train(name):
         (tmp_path / name).mkdir(exist_ok=True)
         candidate = Candidate("c", 1, "random", 8, 1e-3, 0)
-        return rl.train(candidate, settings, data, str(tiny_model), tmp_path / name / "model")
+        record = rl.train(candidate, settings, data, str(tiny_model), tmp_path / name / "model")
+        digests[name] = digest_weights(tmp_path / name / "model")
+        return record
 
-    record = compare_kills(monkeypatch, train, 3)
+    record = compare_kills(monkeypatch, train, 4, ("on_step_end", "on_save", "on_train_end"))
     assert record.steps == (2 if silent else 3) and bool(record.stopped) == silent and len(record.rewards) == record.steps
+    assert [point.step for point in record.validation.points] == ([0, 2] if silent else [0, 1, 2, 3])
+    assert record.kept_step == (1 if best and not silent else record.steps)
+    assert len(digests) == 5 and len(set(digests.values())) == 1
+    if not silent and best:
+        settings = read_settings(write_settings(given.change(rl_keep="last"), "rl"))
+        train("last")
+        assert digests["last"] != digests["whole"]
 
 
 def test_a_full_volume_is_one_line_and_what_was_whole_stays(tiny_model, data, tmp_path):

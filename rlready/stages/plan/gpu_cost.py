@@ -118,11 +118,13 @@ def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest
     parts |= {"vllm": engine, "margin": MARGIN}
     sample = lengths.guess_sample(sampling.max_tokens)
     mean = lengths.prompt + sample
+    validated = experiment.validation_samples * sample
+    trained = tokens - validated
     # The sampler's log-probabilities are compared with the policy's: one more forward pass.
-    work = _train(shape, tokens, mean, training) + 2 * shape.parameters * tokens
+    work = _train(shape, trained, mean, training) + 2 * shape.parameters * trained
     most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
     room = engine - weights
-    sequences, seconds = _decode(shape, tokens * sample / mean, mean, room, sampling.tensor_parallel, most)
+    sequences, seconds = _decode(shape, trained * sample / mean + validated, mean, room, sampling.tensor_parallel, most)
     best, worst = _count_hours(work, TRAINING_SHARES)
     return GpuRequest(parts, (best + seconds[0], worst + seconds[1]), _describe_sequences(sequences, memory))
 

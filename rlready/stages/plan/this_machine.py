@@ -83,6 +83,7 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
     checkpoint = states["weights"] + states["optimizer"]
     if experiment.training.lora_rank:
         checkpoint -= 2 * shape.parameters
+    checkpoint += model if experiment.rl.keep == "best" else 0
     return models * model + side_by_side * 2 * checkpoint
 
 

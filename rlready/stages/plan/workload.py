@@ -39,6 +39,7 @@ def estimate_cost(
     repeated = problems * experiment.benchmark.samples
     examples = trained * (prompt + completion)
     heldout, rolled = sampled * curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
+    validated = experiment.validation_samples
     asked, tested = sampled * (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
     read = sampled * most * _count_parts(curate.predictor_problems, drawn)
     # Total tokens; operations per parameter outside of sampling; tokens sampled, and in how many steps; overhead in seconds per
@@ -48,7 +49,8 @@ def estimate_cost(
         "predictors": (heldout + asked, 2 * heldout, asked, read, 8e-5),
     }
     if experiment.rl.steps:
-        work["rl"] = (rolled, 6 * rolled, rollouts * sample, experiment.rl.steps * most, 1e-5)
+        steps = most * (experiment.rl.steps + _count_parts(validated))
+        work["rl"] = (rolled + validated * sample, 6 * rolled, (rollouts + validated) * sample, steps, 1e-5)
         work["benchmark"] = (tested, 0, tested, most * _count_parts(problems, repeated), 8e-5)
     estimate = {}
     for stage, (tokens, operations, written, steps, overhead) in work.items():

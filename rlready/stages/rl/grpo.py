@@ -118,7 +118,7 @@ def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, tra
     unique = {question: encode(prompt)["input_ids"] for question, prompt in dict(zip(questions, prompts, strict=True)).items()}
     draw = Draw(max(Counter(questions).values()), max_tokens, seed=seed, stop=stop)
     keys = [f"step {trainer.state.global_step}: {question}" for question in unique]
-    with _open_policy(trainer) as policy:
+    with open_policy(trainer) as policy:
         sampled = TransformersEngine(policy, trainer.processing_class).sample([*unique.values()], keys, draw)
     drawn = dict(zip(unique, map(iter, sampled), strict=True))
     completion_ids = [next(drawn[question]).ids for question in questions]
@@ -127,7 +127,8 @@ def roll_out(max_tokens: int, seed: int, stop: Sequence[str], prompts: list, tra
 
 
 @contextlib.contextmanager
-def _open_policy(trainer):
+def open_policy(trainer):
+    """Opens the policy to sample from it: in evaluation mode, with its weights gathered."""
     # ZeRO-3's weights are gathered; adapters and the wrapper of several processes need unwrapping only.
     sharded = trainer.is_deepspeed_enabled and trainer.args.hf_deepspeed_config.is_zero3()
     policy = trainer.accelerator.unwrap_model(trainer.model)
@@ -161,8 +162,8 @@ class SamplerCheck(TrainerCallback):
             )
 
 
-def build_trainer(candidate, settings, data, model, zero_signal, folder, shared) -> ThriftyGRPOTrainer:
-    """Returns the trainer of one candidate, with all that is configured of GRPO."""
+def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -> ThriftyGRPOTrainer:
+    """Returns the trainer of one candidate, with all that is configured of GRPO; its callbacks come after the shared ones."""
     rl, sampling, tokenizer = settings.rl, settings.sampling, load_tokenizer(model)
     size, accumulation = _divide_step(rl)
     engine, reason = choose_for(model, sampling)
@@ -205,7 +206,7 @@ def build_trainer(candidate, settings, data, model, zero_signal, folder, shared)
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
-        callbacks=[SamplerCheck(), *shared, zero_signal, stream_training("rl", candidate)],
+        callbacks=[SamplerCheck(), *shared, *callbacks, stream_training("rl", candidate)],
     )
 
 

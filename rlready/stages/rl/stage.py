@@ -1,7 +1,6 @@
 """The RL stage: trains one checkpoint with TRL's GRPOTrainer and the verifier as the reward."""
 
 import dataclasses
-import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +12,14 @@ from rlready.records.outcome import Outcome, RlRecord
 from rlready.records.serialization import from_json, identify_work, read_record, write_record
 from rlready.runtime import events
 from rlready.runtime.devices import describe_device
-from rlready.stages.rl.grpo import build_trainer
-from rlready.stages.rl.zero_signal import StopWithoutSignal
+from rlready.stages.rl.grpo import build_trainer, open_policy
+from rlready.stages.rl.stopping import StopEarly
+from rlready.stages.rl.validation import Validation, choose_step, explain_last
 from rlready.stats.plateau import average_blocks
 from rlready.tracking.log import log_outcome
 from rlready.training.checkpoints import identify_data
 from rlready.training.processes import is_main
-from rlready.training.trainer import train_resumably
+from rlready.training.trainer import save_trained, train_resumably
 
 
 def run(
@@ -60,17 +60,30 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     A killed run resumes from its last checkpoint. Returns None in processes other than the main one. Raises InputError if an
     override is unknown, or the prompts or completions of a step do not divide.
     """
-    zero_signal = StopWithoutSignal(settings.rl.steps)
-    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl")]
-    build = functools.partial(build_trainer, candidate, settings, data, model, zero_signal)
-    state, seconds = train_resumably("rl", candidate, work, build, model, out)
+    validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: save_trained(trainer, model, to))
+    stopping = StopEarly(settings.rl, validation)
+    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
+
+    def build(folder: Path, shared: list):
+        validation.trainer = build_trainer(candidate, settings, data, model, [stopping, validation], folder, shared)
+        return validation.trainer
+
+    best = settings.rl.keep == "best"
+    state, seconds = train_resumably("rl", candidate, work, build, model, out, validation.find_kept if best else None)
     if not is_main():
         return None
-    stopped = zero_signal.explain(state.log_history)
+    history, measured = state.log_history, validation.read(state.log_history)
+    stopped = stopping.explain(history)
+    kept, why = choose_step(measured) if best and measured.points else (state.global_step, explain_last(measured))
     if stopped:
         events.tell(stopped)
         events.emit("rl", candidate.candidate_id, "stopped", message=stopped)
-    return RlRecord(list_rewards(state.log_history), state.global_step, seconds=seconds, **describe_device(), stopped=stopped)
+    if kept != state.global_step:
+        events.tell(f"kept {why}")
+    return RlRecord(
+        list_rewards(history), state.global_step, seconds=seconds, **describe_device(), stopped=stopped,
+        validation=measured if measured.points else None, kept_step=kept, kept_why=why,
+    )  # fmt: skip
 
 
 def list_rewards(history: list[dict]) -> list[list]:

@@ -1,4 +1,4 @@
-"""RL without a signal ends early and says why; RL with one does not."""
+"""RL without a signal, after a collapse, or without a gain ends early and says why."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,8 @@ from rlready.records.outcome import Candidate, Outcome, RlRecord
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.curate.curate import curate
 from rlready.stages.rl.stage import list_rewards, train
-from rlready.stages.rl.zero_signal import StopWithoutSignal
+from rlready.stages.rl.stopping import StopEarly
+from rlready.stages.rl.validation import Validation
 from rlready.tracking.metrics import list_metrics
 
 SOURCE = "builtin:list-machine"
@@ -19,6 +20,12 @@ SOURCE = "builtin:list-machine"
 def make_history(shares, reward=0.0):
     """Returns a Trainer's log of these shares of groups whose rewards are all equal."""
     return [{"step": n, "frac_reward_zero_std": share, "reward": reward} for n, share in enumerate(shares, 1)]
+
+
+def make_stopping(data, **parameters):
+    """Returns what ends RL, on data without validation problems."""
+    settings = read_settings(write_settings(parse_parameters(parameters), "rl"))
+    return StopEarly(settings.rl, Validation(Candidate("c", 1, "random", 8, 1e-3, 0), settings, data, None, None))
 
 
 @pytest.mark.parametrize(
@@ -38,8 +45,9 @@ def make_history(shares, reward=0.0):
         ([0.0] * 10, None, 50, True, "(the verifier could judge none) in all 10 steps"),
     ],
 )
-def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explained):
-    silence, control = StopWithoutSignal(steps), SimpleNamespace(should_training_stop=False)
+def test_a_stretch_without_signal_stops_rl(shares, reward, steps, stops, explained, tmp_path):
+    control = SimpleNamespace(should_training_stop=False)
+    silence = make_stopping(tmp_path, rl_steps=steps)
     history = make_history(shares, reward)
     silence.on_log(None, SimpleNamespace(log_history=history), control)
     assert control.should_training_stop == stops

@@ -1,0 +1,162 @@
+"""Validation during RL: the policy on problems that it is not trained on, at some steps; and which step's model is kept."""
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+
+from rlready.evaluation.score import count_right, score_problems
+from rlready.records.outcome import ValidationPoint, ValidationRecord
+from rlready.runtime import events
+from rlready.sampling.engine import Draw
+from rlready.sampling.transformers_engine import TransformersEngine
+from rlready.stats.pass_at_k import estimate_pass_at_k
+from rlready.stats.steps import Steps
+from rlready.training.checkpoints import sync
+from rlready.training.processes import count_ranks, is_main
+
+CORRECT, UNKNOWN = "validation_correct", "validation_unknown"  # in the Trainer's log: samples of each problem
+
+
+class Validation(TrainerCallback):
+    """Validates the policy before the first step, at some steps and after the last; the log is part of the checkpoint.
+
+    Samples depend on the candidate's seed and the problem only, so steps and candidates with one seed share random numbers, and
+    training draws its own as if there were no validation. Every process samples a share of the problems.
+
+    Args:
+        candidate: Whose RL.
+        settings: Of the stage.
+        data: Folder that curate wrote.
+        open_policy: Context of the policy in evaluation mode, given the trainer.
+        save: Writes the policy as a model folder, given the trainer and the folder.
+    """
+
+    def __init__(self, candidate, settings, data: Path, open_policy: Callable, save: Callable):
+        self.candidate, self.keep, self.open_policy, self.save = candidate, settings.rl.keep, open_policy, save
+        path = data / "validation.parquet"
+        self.problems = pq.read_table(path).to_pylist() if path.exists() and settings.rl.validated_steps else []
+        self.steps = settings.rl.validated_steps if self.problems else []
+        sampling = settings.sampling
+        self.draw = Draw(settings.rl.eval_samples, sampling.max_tokens, seed=candidate.seed, stop=sampling.stop)
+        self.trainer = None  # set once it exists
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Validates the initial model; after a kill also the model at a step whose validation was not logged."""
+        self._validate_at(state, control, state.global_step in self.steps)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Validates the policy if it is time, before the checkpoint of this step."""
+        self._validate_at(state, control, state.global_step in self.steps)
+
+    def on_save(self, args, state, control, **kwargs):
+        """Removes the weights that the new checkpoint needs no more; until now a kill would have needed them."""
+        if self.keep == "best" and self.steps and is_main():
+            for folder in Path(args.output_dir).glob("kept-*"):
+                if folder != self._name_kept(Path(args.output_dir), self.read(state.log_history)):
+                    shutil.rmtree(folder)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Validates the last step if RL ended early."""
+        self._validate_at(state, control, bool(self.steps))
+
+    def _validate_at(self, state, control, due: bool) -> None:
+        if not due or any(CORRECT in entry and entry["step"] == state.global_step for entry in state.log_history):
+            return
+        with self.open_policy(self.trainer) as policy:
+            # In evaluation mode, or TRL would add the metrics of the step and forget them; nor is this the log of the step.
+            logs = control.should_log
+            self.trainer.log(self._measure(policy))
+            control.should_log = logs
+        record = self.read(state.log_history)
+        point = record.points[-1]
+        if is_main():
+            shown = "{:.3f} [{:.3f}, {:.3f}]".format(point.pass_at_1, *point.interval)
+            print(f"rl {self.candidate.candidate_id}: validation Pass@1 {shown} at step {point.step}", flush=True)
+            figures = {"step": point.step, "pass_at_1": point.pass_at_1, "pass_at_k": point.pass_at_k}
+            events.emit("rl", self.candidate.candidate_id, "validated", **figures)
+        if self.keep == "best" and choose_step(record)[0] == state.global_step < self.steps[-1]:
+            self._keep(self._name_kept(Path(self.trainer.args.output_dir), record))
+
+    def _measure(self, policy) -> dict:
+        """Returns the entry of the log."""
+        begun, rank, ranks = time.time(), self.trainer.accelerator.process_index, count_ranks()
+        mine, found = self.problems[rank::ranks], []
+        if mine:
+            scored = score_problems(TransformersEngine(policy, self.trainer.processing_class), mine, self.draw)
+            unknown = [sum(one.right is None for one in judged) for judged in scored.judgements]
+            tokens = [sum(len(completion.ids) for completion in sampled) for sampled in scored.completions]
+            found = list(zip(count_right(scored.judgements), unknown, tokens, strict=True))
+        shares = gather_object([found]) if ranks > 1 else [found]
+        rows = [row for rows in itertools.zip_longest(*shares) for row in rows if row is not None]  # in the problems' order
+        correct, unknown, tokens = (list(column) for column in zip(*rows, strict=True))
+        entry = {CORRECT: correct, UNKNOWN: unknown}
+        entry |= {"validation_tokens": sum(tokens), "validation_seconds": time.time() - begun}
+        point = make_point(0, correct, unknown, self.draw.samples)
+        return entry | {"validation_pass_at_1": point.pass_at_1, "validation_pass_at_k": point.pass_at_k}
+
+    def _keep(self, folder: Path) -> None:
+        config = self.trainer.accelerator.unwrap_model(self.trainer.model).config
+        cached = config.use_cache
+        self.save(self.trainer, folder)
+        config.use_cache = cached  # what is saved has a cache, training needs none
+        if is_main():
+            sync([*folder.iterdir(), folder, folder.parent])
+
+    @staticmethod
+    def _name_kept(folder: Path, record: ValidationRecord) -> Path:
+        return folder / f"kept-{choose_step(record)[0]}"
+
+    def find_kept(self, state, folder: Path) -> Path | None:
+        """Returns the folder of the weights to hand on, unless they are those of the last step."""
+        record = self.read(state.log_history)
+        if self.keep != "best" or not record.points or choose_step(record)[0] == state.global_step:
+            return None
+        return self._name_kept(folder, record)
+
+    def read(self, history: list[dict]) -> ValidationRecord:
+        """Returns what was measured, by the Trainer's log."""
+        entries = [entry for entry in history if CORRECT in entry]
+        samples, ids = self.draw.samples, [row["problem_id"] for row in self.problems]
+        points = [make_point(entry["step"], entry[CORRECT], entry[UNKNOWN], samples) for entry in entries]
+        tokens, seconds = (sum(entry[f"validation_{name}"] for entry in entries) for name in ("tokens", "seconds"))
+        return ValidationRecord(points, samples, len(self.steps), ids, tokens, seconds=seconds)
+
+
+def make_point(step: int, correct: list[int], unknown: list[int], samples: int) -> ValidationPoint:
+    """Returns the figures of one validation from the counts of each problem."""
+    first, all_of_them = (estimate_pass_at_k(correct, samples, k) for k in (1, samples))
+    return ValidationPoint(step, correct, first.value, first[1:], all_of_them.value, unknown)
+
+
+def compare_steps(record: ValidationRecord) -> Steps:
+    """Returns the validated steps of one RL as they are compared."""
+    right, unknown = ([getattr(point, name) for point in record.points] for name in ("correct", "unknown"))
+    return Steps.of(right, unknown, record.samples or 1, record.planned or 1)
+
+
+def choose_step(record: ValidationRecord) -> tuple[int, str]:
+    """Returns the latest step that is not clearly worse than the best, and why."""
+    points, steps = record.points, compare_steps(record)
+    chosen, best = points[steps.choose_latest()], points[steps.find_best()]
+    shown = f"{chosen.pass_at_1:.3f}"
+    why = f"not clearly worse in validation than the best, step {best.step} (Pass@1 {shown} and {best.pass_at_1:.3f})"
+    if chosen is best:
+        why = f"the best in validation (Pass@1 {shown})"
+    later = "" if chosen is points[-1] else "; all later ones are clearly worse"
+    return chosen.step, f"step {chosen.step} is {why}{later}"
+
+
+def explain_last(record: ValidationRecord) -> str:
+    """Returns why the last step was kept, and whether an earlier one was clearly better."""
+    why, steps = "the last step (rl_keep: last)", compare_steps(record) if record.points else None
+    if steps is None or not steps.is_worse(len(record.points) - 1):
+        return why
+    best, last = record.points[steps.find_best()], record.points[-1]
+    shown = f"Pass@1 {last.pass_at_1:.3f} and {best.pass_at_1:.3f}"
+    return f"{why}, although clearly worse in validation than step {best.step} ({shown})"
