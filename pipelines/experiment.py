@@ -95,6 +95,7 @@ def train_approved(
             data=data,
             model=trained.outputs["rl_model"],
             before=trained.outputs["rl_record"],
+            start=tuned.outputs["model"],
         ).set_display_name("Benchmark")
     return dsl.Collected(scored.outputs["benchmark_record"])
 

@@ -15,6 +15,7 @@ def benchmark(
     samples: dsl.Output[dsl.Dataset],
     model: dsl.Input[dsl.Model] = None,
     before: dsl.Input[dsl.Artifact] = None,
+    start: dsl.Input[dsl.Model] = None,
 ):
     """Scores one model on the evaluation problems: a candidate after RL, or the base model as is.
 
@@ -27,10 +28,11 @@ def benchmark(
         samples: Every sample with its judgement.
         model: The model to score; omitted for the base model.
         before: The candidate's outcome so far; omitted for the base model.
+        start: The model that RL started from, scored on the same problems; omitted for the base model.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "outcome": benchmark_record.path, "samples": samples.path, "samples_uri": samples.uri}
-    paths |= {"model": model and model.path, "before": before and before.path}
+    paths |= {"model": model and model.path, "before": before and before.path, "start": start and start.path}
     annotate(launch("benchmark", candidate=candidate, settings=settings, **paths), benchmark_record, metrics)

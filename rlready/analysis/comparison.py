@@ -79,6 +79,11 @@ class Row:
         return self.outcome.rewards
 
     @property
+    def validated(self) -> list[list[float]]:
+        """Pairs [step, Pass@1 on the validation problems] during RL; empty if there are none."""
+        return keep_known(self.outcome.validated)
+
+    @property
     def failed_early(self) -> bool:
         """Whether it failed before the gate, which is no rejection."""
         return self.failure is not None and self.failure.stage in BEFORE_RL

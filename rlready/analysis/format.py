@@ -78,8 +78,14 @@ def show_verdict(row: Row) -> str:
     failed = f"{STAGE_NAMES[row.failure.stage]} failed" if row.failure else ""
     if row.failed_early:
         return failed
-    marks = ["audited"] * row.verdict.audited + ["RL without signal"] * bool(row.stopped) + [failed] * bool(failed)
+    ended = {"collapse": "RL collapsed", "converged": "RL converged"}.get(row.stopped.partition(":")[0], "RL without signal")
+    marks = ["audited"] * row.verdict.audited + [ended] * bool(row.stopped) + [failed] * bool(failed)
     return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
+
+
+def explain_end(reason: str) -> str:
+    """Returns what happened to RL that ended early, or had nothing to learn from, as the predicate of a sentence."""
+    return f"had {reason}" if reason.startswith("no signal") else f"ended early, {reason}"
 
 
 def show_regret(regret: float, lead: Lead | None) -> str:

@@ -1,4 +1,4 @@
-"""Whether RL plateaued, and how well the predictors ranked the candidates on the way: from the rewards of RL."""
+"""Whether RL plateaued, by its rewards; and how well the predictors ranked the candidates on the way, by validation if any."""
 
 from dataclasses import dataclass
 from statistics import fmean
@@ -79,23 +79,35 @@ def look_for_plateau(rows: list[Row]) -> Plateau:
 
 
 def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, float]]:
-    """Returns (share of the steps, Spearman of a predictor with the reward so far), over settings, means over their seeds.
+    """Returns (share of the steps, Spearman of a predictor with what RL had reached), over settings, means over their seeds.
 
-    The last one, at 1, is with Pass@1 after RL. Where it is undefined there is no point.
+    That is Pass@1 in validation if all candidates were validated at common steps, else the reward so far. The last point, at 1,
+    is with Pass@1 after RL. Where it is undefined there is no point.
     """
-    shown = [row for row in select_finished(rows, predictor) if measure_rise(row.rewards)]
-    settings = group_settings(shown)
+    finished = select_finished(rows, predictor)
+    steps = list_common_steps(finished)
+    settings = group_settings(finished if steps else [row for row in finished if measure_rise(row.rewards)])
     if len(settings) < LEAST_SETTINGS:
         return []
     values = score_settings(settings, predictor)
     predicted = [] if values is None else values.tolist()
-    ends = [part / PARTS for part in range(1, PARTS + 1)]
-    reached = [[fmean(_average(row, end) for row in setting.rows) for setting in settings] for end in ends]
-    # The last rewards are before the last step, so the score has a place of its own behind them.
-    places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
+    if steps:
+        places = [*(step / max(row.validated[-1][0] for row in finished) for step in steps), 1.0]
+        reached = [[fmean(dict(row.validated)[step] for row in setting.rows) for setting in settings] for step in steps]
+    else:
+        ends = [part / PARTS for part in range(1, PARTS + 1)]
+        reached = [[fmean(_average(row, end) for row in setting.rows) for setting in settings] for end in ends]
+        # The last rewards are before the last step, so the score has a place of its own behind them.
+        places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
     scores = [fmean(setting.scores) for setting in settings]
     found = [spearman(predicted, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
     return [(place, rho) for place, rho in zip(places, found, strict=True) if rho is not None]
+
+
+def list_common_steps(rows: list[Row]) -> list[float]:
+    """Returns the steps, at least two, at which all of these candidates were validated; none otherwise."""
+    steps = set.intersection(*({step for step, _ in row.validated} for row in rows)) if rows else set()
+    return sorted(steps) if len(steps) > 1 else []
 
 
 def _average(row: Row, end: float) -> float:

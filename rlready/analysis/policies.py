@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlready.analysis.comparison import Interval, Row, Setting, group_settings
+from rlready.analysis.comparison import Interval, Row, Setting, group_settings, keep_known
 from rlready.analysis.costs import measure_cost, measure_rl
 from rlready.analysis.predictor import Predictor, pick_main, score_settings
 from rlready.stats.intervals import bootstrap
@@ -132,19 +132,23 @@ def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
 
 
 def _find_probe(pool: Pool) -> Policy | None:
-    """Returns RL for a part of the steps, and to its end for the better half by the reward then."""
+    """Returns RL for a part of the steps, and to its end for the better half by validation or else the reward then."""
     members = [row for setting in pool.settings for row in setting.rows]
     steps = [row.outcome.rl.steps for row in members if row.outcome.rl and row.outcome.rl.steps]
     end = PROBE * max(steps, default=0)
-    means = [setting.average(lambda row: _read_reward(row, end)) for setting in pool.settings]
+    validated = all(any(end / 2 < step <= end for step, _ in row.validated) for row in members)
+    means = [
+        setting.average(lambda row: _average_late(row.validated if validated else row.rewards, end))
+        for setting in pool.settings
+    ]
     if not end or None in means:
         return None
     return Policy(HALVED, np.array(means, dtype=float), lambda draw: math.ceil(len(draw) / 2), measures=False, probes=True)
 
 
-def _read_reward(row: Row, end: float) -> float | None:
-    """Returns the mean reward of the second half of the steps up to `end`, whose single steps are noisy."""
-    known = [(step, reward) for step, reward in row.rewards if None not in (step, reward) and step <= end]
+def _average_late(series: Sequence[Sequence[float | None]], end: float) -> float | None:
+    """Returns the mean of the second half of the steps up to `end`, whose single steps are noisy."""
+    known = [(step, reward) for step, reward in keep_known(series) if step <= end]
     late = [reward for step, reward in known if step > end / 2]
     return statistics.fmean(late or [reward for _, reward in known[-1:]]) if known else None
 

@@ -109,7 +109,7 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
         if name not in found:
             raise InputError(f"{name}: has a result, but was not measured")
         result = _refuse_another_engine(result, scored)
-        after = {part: getattr(result, part) for part in ("rl", "benchmark", "failure")}
+        after = {part: getattr(result, part) for part in ("rl", "benchmark", "effect", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
     baseline = sweep.baseline
     if baseline:

@@ -74,6 +74,10 @@ class Curate:
     mirror: str = knob(
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
+    off_target: list = knob(
+        [], "Sets of curate_evaluation_data that RL is not meant for: scored before and after it, but not part of Pass@1 and"
+        " Pass@k", "none",
+    )
     decontaminate: list = knob(
         [], "Additional evaluation sets to remove from training data, e.g. [math_500, aime_2024]", "the run's own always are"
     )
@@ -358,4 +362,8 @@ class Benchmark:
 
     samples: int = knob(
         8, "Samples per problem for Pass@1, at temperature 1", "laptop miniature; the paper averages 64", least=1, form=True
+    )
+    coverage_samples: int = knob(
+        64, "Samples per predictors' problem after RL, for Pass@k with fixed sampling; null or 0: none",
+        "gate_k", least=0, off=0,
     )

@@ -85,6 +85,12 @@ def measure_gain(outcome: Outcome) -> Lead:
     return measure_lead(outcome, Outcome(outcome.candidate, benchmark=started), SCORE)
 
 
+def measure_effect(outcome: Outcome) -> Lead:
+    """Measures how much RL gained in Pass@1 on the benchmark, over the checkpoint that it started from."""
+    before = outcome.effect.before if outcome.effect else None
+    return measure_lead(outcome, Outcome(outcome.candidate, benchmark=before), SCORE)
+
+
 def _compare_unpaired(mine: Figure, theirs: Figure, level: float) -> Lead:
     ahead = mine.mean - theirs.mean
     if mine.interval is None or theirs.interval is None:

@@ -223,6 +223,17 @@ class BenchmarkRecord(TimedRecord):
 
 
 @dataclass(frozen=True)
+class EffectRecord(Record):
+    """What else shows what RL changed, besides the benchmark after it; its cost is part of that benchmark's."""
+
+    before: BenchmarkRecord | None = None  # the checkpoint that RL started from, on the benchmark's problems
+    # On the off-target benchmarks; None if there are none.
+    off_target_before: BenchmarkRecord | None = None
+    off_target: BenchmarkRecord | None = None
+    predictors: PredictorsRecord | None = None  # samples of the predictors' problems after RL; None if there are none
+
+
+@dataclass(frozen=True)
 class ElsewhereRecord(Record):
     """The result of RL in another system, as its owner recorded it; none of it was measured here."""
 
@@ -254,6 +265,7 @@ class Outcome(Record):
     verdict: Verdict | None = None
     rl: RlRecord | None = None
     benchmark: BenchmarkRecord | None = None  # after RL; of the base model, without RL
+    effect: EffectRecord | None = None  # of RL; None in older records
     failure: Failure | None = None
     # Provenance: base_model, data, sft_model, rl_model, experiment; location of predictors_samples and benchmark_samples.
     links: dict[str, Any] = field(default_factory=dict)
@@ -276,6 +288,13 @@ class Outcome(Record):
         """Pairs [step, mean reward] of the RL that `scored` is of; empty if they are unknown."""
         theirs = self.elsewhere.rewards if self.elsewhere and not self.benchmark else []
         return theirs or (self.rl.rewards if self.rl else [])
+
+    @property
+    def validated(self) -> list[list[float | None]]:
+        """Pairs [step, Pass@1 on the validation problems] of the RL that `scored` is of; empty without validation."""
+        if self.rl is None or self.rl.validation is None or (self.elsewhere and not self.benchmark):
+            return []
+        return [[point.step, point.pass_at_1] for point in self.rl.validation.points]
 
     def shares_tokens(self, other: "Outcome | None") -> bool:
         """Returns True if its loss is a mean over the same tokens as another's, as far as both are known."""

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlready.records.outcome import Outcome
+from rlready.gate.lead import measure_effect
+from rlready.records.outcome import EffectRecord, Outcome
 from rlready.stats.plateau import measure_rise
 
 SCORE = "rl/pass_at_1"
 RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates with an external result of RL, and its value
-STOPPED = "rl.stopped"  # a tag of candidates whose RL had no signal: the reason
+STOPPED = "rl.stopped"  # a tag of candidates whose RL ended early or had no signal: the reason
 COMPARES_LOSS = "compares_loss"  # a tag of candidates whose losses can be compared if its value is the same
 # Metrics with more than one step.
 SERIES = ("sft/heldout_loss", "rl/reward", *(f"rl/validation_pass_at_{what}" for what in ("1", "1_low", "1_high", "k")))
@@ -72,6 +73,8 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield "rl/gain", 0, rise.gain
         yield "rl/gain_of_last_quarter", 0, rise.late
         yield from _list_ends("rl/gain_of_last_quarter", (rise.low, rise.high))
+    if effect := outcome.effect:
+        yield from _list_effect(outcome, effect)
     if benchmark:
         yield f"{after}/pass_at_1", 0, benchmark.pass_at_1
         yield from _list_ends(f"{after}/pass_at_1", benchmark.interval)
@@ -86,6 +89,15 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         yield from _list_ends(SCORE, outcome.scored.interval)
         yield f"{SCORE}_standard_error", 0, outcome.elsewhere.standard_error
         yield "rl/device_hours", 0, outcome.elsewhere.device_hours
+
+
+def _list_effect(outcome: Outcome, effect: EffectRecord) -> Iterator[tuple[str, int, float | None]]:
+    gain = measure_effect(outcome)
+    yield "rl/gain_over_start", 0, gain.ahead
+    yield from _list_ends("rl/gain_over_start", (gain.low, gain.high))
+    for name, record in (("before", effect.off_target_before), ("after", effect.off_target)):
+        yield f"off_target/{name}_pass_at_1", 0, record and record.pass_at_1
+    yield from ((f"rl/pass_at_{k}", 0, value) for k, value in (effect.predictors.curve[1:] if effect.predictors else ()))
 
 
 def _list_ends(name: str, interval: Sequence[float | None] | None) -> Iterator[tuple[str, int, float | None]]:

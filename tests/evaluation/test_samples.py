@@ -22,7 +22,7 @@ from rlready.models.load import find_model
 from rlready.records.outcome import Candidate, KeptSamples, Outcome, SftRecord
 from rlready.records.serialization import read_record, to_json
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stages.benchmark.stage import score
+from rlready.stages.benchmark import stage as benchmark
 from rlready.stages.curate.curate import curate
 from rlready.stages.predictors.measure import measure
 
@@ -58,8 +58,7 @@ def measure_here(mode, tiny_model, data, out):
     """Returns the record of a stage that runs in this process."""
     given = read_settings(write_settings(parse(mode), "benchmark" if mode == "benchmark" else "predictors"))
     if mode == "benchmark":
-        count = given.benchmark.samples
-        return score(CANDIDATE, count, given.sampling, given.samples, data, str(tiny_model), out)
+        return benchmark.measure(CANDIDATE, given, data, str(tiny_model), out)[0]
     return measure(
         CANDIDATE,
         given.predictors,

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoConfig
 
-from rlready.config import Curate, Gate, Predictors, Samples, Sampling
+from rlready.config import Benchmark, Curate, Gate, Predictors, Samples, Sampling
 from rlready.errors import InputError
 from rlready.models.load import count_parameters, find_model, load_model, write_pointer
 from rlready.models.prompts import encode_prompt
@@ -24,7 +25,7 @@ from rlready.sampling.choose import choose_engine, open_engine
 from rlready.sampling.engine import Draw, cut_at_stop
 from rlready.sampling.sharded_engine import ShardedEngine, divide_devices
 from rlready.sampling.transformers_engine import TransformersEngine
-from rlready.stages.benchmark.stage import score
+from rlready.stages.benchmark import stage as benchmark
 from rlready.stages.curate.curate import curate
 from rlready.stages.predictors.measure import measure
 
@@ -109,7 +110,12 @@ def test_records_say_which_engine_drew_and_in_which_precision(model, data, tmp_p
         assert engine.identity == "transformers float32"
         half = TransformersEngine(engine.model.to(torch.bfloat16), engine.tokenizer)
         assert half.identity == "transformers bfloat16"
-    assert score(CANDIDATE, 1, Sampling(max_tokens=8), Samples(), data, model, tmp_path).engine == "transformers float32"
+    assert score(1, Sampling(max_tokens=8), data, model, tmp_path).engine == "transformers float32"
+
+
+def score(count, sampling, data, model, out):
+    given = SimpleNamespace(benchmark=Benchmark(count), sampling=sampling, samples=Samples())
+    return benchmark.measure(CANDIDATE, given, data, model, out)[0]
 
 
 def set_machine(monkeypatch, gpus, installed):
@@ -177,9 +183,7 @@ def test_two_processes_measure_what_one_does(model, data, mode, tmp_path):
 
 
 def test_two_processes_score_what_one_does(model, data, tmp_path):
-    one, two = (
-        score(CANDIDATE, 4, Sampling(max_tokens=40, replicas=n), Samples(), data, model, tmp_path / str(n)) for n in (1, 2)
-    )
+    one, two = (score(4, Sampling(max_tokens=40, replicas=n), data, model, tmp_path / str(n)) for n in (1, 2))
     assert strip(two) == strip(one)
 
 

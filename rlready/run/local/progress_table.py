@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from rlready.analysis.format import explain_end
 from rlready.records.outcome import AFTER_RL, BEFORE_RL, STAGE_NAMES
 from rlready.stages.plan.plan import Plan
 from rlready.stages.plan.this_machine import SIDE_BY_SIDE
@@ -144,7 +145,7 @@ class ProgressTable:
             cell.state, cell.seconds, cell.note = "done", event["seconds"], ""
             return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
         elif state == "stopped":
-            return f"{row}: {TITLES[stage]} had {event['message']}"
+            return f"{row}: {TITLES[stage]} {explain_end(event['message'])}"
         elif state in ("failed", "skipped"):
             cell.state = state
             return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None

@@ -1,24 +1,29 @@
-"""The benchmark stage: Pass@1 of one model on the evaluation problems, of one benchmark or of several."""
+"""The benchmark stage: Pass@1 on the evaluation problems, and after RL what else shows what it changed."""
 
+import contextlib
 import dataclasses
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from rlready.config import Samples, Sampling, read_settings
+from rlready.config import read_settings
 from rlready.evaluation.parts import open_parts, report_progress, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.suite import average, list_groups, score_suite
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import write_pointer
 from rlready.records.candidate import BaseModel, Candidate
-from rlready.records.outcome import BenchmarkRecord, Outcome
+from rlready.records.outcome import BenchmarkRecord, EffectRecord, Outcome, PredictorsRecord
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
+from rlready.stats.pass_at_k import summarize_curve
 from rlready.tracking.log import log_outcome, log_samples
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
@@ -33,8 +38,12 @@ def run(
     outcome: str,
     model: str | None = None,
     before: str | None = None,
+    start: str | None = None,
 ) -> dict[str, float | None]:
-    """Scores one model, by default the base model before RL, writes samples and outcome, and returns its headline figures."""
+    """Scores one model, by default the base model before RL, writes samples and outcome, and returns its headline figures.
+
+    After RL, the checkpoint `start` that it started from is scored on the same problems.
+    """
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     so_far = read_record(Outcome, before) if before else Outcome(chosen)
     if not given.benchmark.samples:  # without RL there is nothing to compare with the base model
@@ -44,10 +53,10 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         if not model:
             write_pointer(folder, BaseModel(**given.base_model))
-        count, out = given.benchmark.samples, Path(samples)
-        scored = score(chosen, count, given.sampling, given.samples, Path(data), model or folder, out)
+        out = Path(samples)
+        scored, effect = measure(chosen, given, Path(data), model or folder, out, start)
     links = so_far.links | {"benchmark_samples": samples_uri}
-    reached = dataclasses.replace(so_far, benchmark=scored, links=links)
+    reached = dataclasses.replace(so_far, benchmark=scored, effect=effect, links=links)
     write_record(reached, outcome)
     if before:
         log_outcome(reached)
@@ -55,25 +64,76 @@ def run(
     return {name: getattr(scored, name) for name in FIGURES}
 
 
-def score(
-    candidate: Candidate, count: int, sampling: Sampling, samples: Samples, data: Path, model: str, out: Path
-) -> BenchmarkRecord:
-    """Scores a model on the benchmark problems of curated data, greedily and at temperature 1 (`count` samples per problem).
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of one model on some problems."""
 
-    What `samples` keeps of the completions is written to the folder `out`.
+    problems: list[dict]
+    draws: list[Draw]
+    parts: list[list[Path]]  # of each draw
+    engine: str
+
+
+def measure(
+    candidate: Candidate, given: SimpleNamespace, data: Path, model: str, out: Path, start: str | None = None
+) -> tuple[BenchmarkRecord, EffectRecord | None]:
+    """Scores a model on the benchmark problems of curated data, greedily and at temperature 1.
+
+    What is kept of the completions is written to the folder `out`. With the model that RL started from, `start`, that one is
+    scored too, both on the off-target benchmarks, and Pass@k on the predictors' problems is measured after RL; the record has
+    the cost of all of it.
     """
     begun = time.time()
-    problems = pq.read_table(data / "benchmark.parquet").to_pylist()
-    draws = [Draw.greedily(sampling), Draw.at_random(sampling, count)]
-    with (
-        open_engine(model, sampling) as engine,
-        open_parts("benchmark", candidate, engine, model, problems, [repr(draws)], out) as (folder, spent),
-    ):
-        greedily, sampled = sample_problems(engine, problems, draws, folder, report_progress("benchmark", candidate))
-        greedy, scored = count_samples(greedily, 1), count_samples(sampled, count)
-        kept = keep_samples(greedily + sampled, out, samples.text_mb)
+    rows = pq.read_table(data / "benchmark.parquet").to_pylist()
+    main, off_target = ([row for row in rows if bool(row.get("off_target")) == aside] for aside in (False, True))
+    count, covered = given.benchmark.samples, given.benchmark.coverage_samples if start else 0
+    draws = [Draw.greedily(given.sampling), Draw.at_random(given.sampling, count)]
+    tasks = [(main, draws)] + [(off_target, draws)] * bool(off_target and start)
+    more = [(pq.read_table(data / "predictors.parquet").to_pylist(), covered)] if covered else []
+    own = [(problems, [Draw.at_random(given.sampling, n, candidate.candidate_id)]) for problems, n in more]
+    with contextlib.ExitStack() as folders:  # until all is done, so that a kill loses no part
+        earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out) if start else ([], 0.0)
+        later, seconds = draw(folders, candidate, given, "", model, tasks + own, out)
+        scored, parts = score(later[0])
+        kept = keep_samples(parts, out, given.samples.text_mb)
+        effect = None
+        if start:
+            others = [score(drawn)[0] for drawn in (*earlier, *later[1 : len(tasks)])]
+            effect = EffectRecord(others[0], *(others[1:] or (None, None)), summarize(later[-1]) if covered else None)
+    return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
+
+
+def draw(
+    folders: contextlib.ExitStack,
+    candidate: Candidate,
+    given: SimpleNamespace,
+    what: str,
+    model: str,
+    tasks: Sequence[tuple[list[dict], list[Draw]]],
+    out: Path,
+) -> tuple[list[Drawn], float]:
+    """Samples a model on several sets of problems, into folders that stay until `folders` is closed.
+
+    Returns the samples of each, and the seconds of what had been sampled before a kill. `what` tells the folders of two models
+    apart, which may be equal.
+    """
+    drawn, before, report = [], 0.0, report_progress("benchmark", candidate)
+    with open_engine(model, given.sampling) as engine:
+        for problems, draws in tasks:
+            work = [what, repr(draws)]
+            folder, spent = folders.enter_context(open_parts("benchmark", candidate, engine, model, problems, work, out))
+            parts = sample_problems(engine, problems, draws, folder, report)
+            drawn.append(Drawn(problems, draws, parts, engine.identity))
+            before += spent
+    return drawn, before
+
+
+def score(drawn: Drawn) -> tuple[BenchmarkRecord, list[Path]]:
+    """Returns the scores of a greedy and a random draw, and the files of the samples."""
+    problems, count = drawn.problems, drawn.draws[1].samples
+    greedy, scored = count_samples(drawn.parts[0], 1), count_samples(drawn.parts[1], count)
     scores = score_suite(problems, count, scored.correct, greedy.correct, share_unknown(greedy, scored))
-    return BenchmarkRecord(
+    record = BenchmarkRecord(
         **dataclasses.asdict(average(scores)),
         greedy_pass_at_1=sum(s.greedy for s in scores) / len(scores),
         chance=sum(s.chance for s in scores) / len(scores),
@@ -84,12 +144,29 @@ def score(
         truncated=scored.truncated,
         unreadable=scored.unreadable,
         unknown=sum(s.unknown for s in scores) / len(scores),
-        engine=engine.identity,
-        seconds=time.time() - begun + spent,
-        kept=kept,
+        engine=drawn.engine,
         problem_ids=[row["problem_id"] for row in problems],
         correct=scored.correct,
         greedy_correct=greedy.correct,
         groups=list_groups(problems),
-        **describe_device(),
+    )
+    return record, drawn.parts[0] + drawn.parts[1]
+
+
+def summarize(drawn: Drawn) -> PredictorsRecord:
+    """Returns Pass@k of a random draw."""
+    problems, samples = drawn.problems, drawn.draws[0].samples
+    scored, groups = count_samples(drawn.parts[0], samples), list_groups(drawn.problems)
+    curve, intervals = summarize_curve(scored.correct, samples, groups)
+    return PredictorsRecord(
+        problems=len(problems),
+        samples=samples,
+        correct=scored.correct,
+        curve=curve,
+        intervals=intervals,
+        by_products=scored.summarize(),
+        tokens=scored.tokens,
+        engine=drawn.engine,
+        groups=groups,
+        problem_ids=[row["problem_id"] for row in problems],
     )

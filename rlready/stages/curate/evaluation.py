@@ -160,8 +160,10 @@ def _draw(
     reader.require(len(every), wanted, "evaluation", ("evaluation", first), what)
     groups = dict(zip(every, evaluation.group(every.values()), strict=True))
     firsts: dict[str, dict] = {}
+    off = {row["problem_id"] for name in settings.off_target for row in sets[name]}
     for row in order_by_hash(every.values(), seed, "evaluation"):
-        firsts.setdefault(groups[row["problem_id"]], row)
+        if row["problem_id"] not in off:
+            firsts.setdefault(groups[row["problem_id"]], row)
     if settings.benchmark_problems:
         reader.require(len(firsts), own, "evaluation", ("evaluation", first), what)
     drawn = sorted(firsts, key=lambda group: hash_place(seed, "problem", group))[:own]
@@ -172,7 +174,8 @@ def _draw(
         left = []
         for row in order_by_hash(sets[name], seed, "evaluation"):
             if row["problem_id"] not in shared:
-                left.append(row | ({"benchmark": benchmark} if len(sets) > 1 else {}))
+                marks = {"benchmark": benchmark} | ({"off_target": 1} if name in settings.off_target else {})
+                left.append(row | (marks if len(sets) > 1 else {}))
             elif row["problem_id"] not in predicts:
                 reader.leave_out("benchmark", "nearly a problem that predicts", row, name)
             elif row is not every[row["problem_id"]]:

@@ -177,6 +177,8 @@ def settle(experiment: Experiment, model: BaseModel | None) -> Experiment:
         settled = settled.change(curate_heldout_problems=0)
     if not experiment.rl.steps:
         settled = settled.change(benchmark_samples=0)
+    if experiment.predictors.sampling == "sequential":  # then no Pass@k before RL is known
+        settled = settled.change(benchmark_coverage_samples=0)
     return settled if experiment.base.model and experiment.curate.sft_data else leave_out_rl(settled)
 
 

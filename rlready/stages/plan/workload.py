@@ -40,7 +40,9 @@ def estimate_cost(
     examples = trained * (prompt + completion)
     heldout, rolled = sampled * curate.heldout_problems * (prompt + completion), rollouts * (prompt + sample)
     validated = experiment.validation_samples
-    asked, tested = sampled * (drawn + curate.predictor_problems) * sample, (repeated + problems) * sample
+    # Of the checkpoint before RL too; the base model, which has no RL, is scored once.
+    covered = curate.predictor_problems * experiment.benchmark.coverage_samples
+    asked, tested = sampled * (drawn + curate.predictor_problems) * sample, (2 * (repeated + problems) + covered) * sample
     read = sampled * most * _count_parts(curate.predictor_problems, drawn)
     # Total tokens; operations per parameter outside of sampling; tokens sampled, and in how many steps; overhead in seconds per
     # token (laptop recipe).
@@ -51,7 +53,8 @@ def estimate_cost(
     if experiment.rl.steps:
         steps = most * (experiment.rl.steps + _count_parts(validated))
         work["rl"] = (rolled + validated * sample, 6 * rolled, (rollouts + validated) * sample, steps, 1e-5)
-        work["benchmark"] = (tested, 0, tested, most * _count_parts(problems, repeated), 8e-5)
+        batches = 2 * _count_parts(problems, repeated) + _count_parts(covered)
+        work["benchmark"] = (tested, 0, tested, most * batches, 8e-5)
     estimate = {}
     for stage, (tokens, operations, written, steps, overhead) in work.items():
         seconds = parameters * (operations / TRAINING + 2 * written / SAMPLING + 4 * steps / READING)

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
 from rlready.analysis.comparison import Row, Setting, name_rows, shorten_names
+from rlready.analysis.effect import find_lost, list_changes
 from rlready.analysis.format import (
     MISSING,
     name_some,
@@ -33,6 +34,10 @@ RANKING_NOTE = (
     " difference. If it contains 0, the order of the two may be chance: use more problems"
     " (curate_predictor_problems) or samples"
     " (predictors_samples)."
+)
+EFFECT_NOTE = (
+    "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
+    " that is more often right at fewer problems gains Pass@1 and loses Pass@k."
 )
 SETTINGS_TEXT = "Mean ± standard deviation over the seeds of a setting."
 
@@ -200,11 +205,32 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
         said.append(
             "External: RL ran in another system; score, standard error and cost are shown as recorded (rlready record)."
         )
-    if any(row.stopped for row in rows):
+    if any(row.stopped.startswith("no signal") for row in rows):
         said.append("RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from.")
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")
     return said
+
+
+def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
+    """Returns the section on what RL gained and broke, or none if nothing was measured before it."""
+    changed = {row.name: changes for row in rows if (changes := list_changes(row, k))}
+    if not changed:
+        return []
+    names = list(dict.fromkeys(change.what for changes in changed.values() for change in changes))
+    table = [["Candidate", *names]]
+    for name, changes in changed.items():
+        cells = {change.what: change.describe() for change in changes}
+        table.append([name, *(cells.get(what, MISSING) for what in names)])
+    broken = [f"{name} ({', '.join(c.what for c in lost)})" for name, all_ in changed.items() if (lost := find_lost(all_))]
+    texts = [f"Clearly lower after RL: {'; '.join(broken)}." if broken else "Nothing is clearly lower after RL."]
+    return [Section("What RL changed", texts, table, [EFFECT_NOTE, *_list_kept(rows)])]
+
+
+def _list_kept(rows: list[Row]) -> list[str]:
+    """Returns which step's model is the result, where that needs saying: not the last one, or worse than an earlier one."""
+    trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl]
+    return [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
 
 
 def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Section]:

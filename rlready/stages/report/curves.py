@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlready.analysis.comparison import Row, shorten_names
+from rlready.analysis.comparison import Row, keep_known, shorten_names
 from rlready.analysis.plateau import trace_ranking
 from rlready.analysis.policies import AFFORDED, ALL, GATE, HALVED, LOST, Pool, Price, name_cost, trace
 from rlready.analysis.predictor import label_pass_at, mixes_subsets, pick_main
@@ -117,6 +117,23 @@ def _draw_line(axes: "Axes", points: list, style: LineStyle) -> None:
     )
 
 
+def draw_validation(rows: list[Row]) -> str:
+    """Draws Pass@1 in validation against the step of RL, with the reward of training, faintly, beside it."""
+    shown = [row for row in rows if row.validated]
+    if not shown:
+        return ""
+    styles = _style_candidates(rows, shown)
+    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()))
+    for row in shown:
+        style = styles[row.name]
+        if rewards := keep_known(row.rewards):
+            _draw_line(axes, rewards, LineStyle(style.color, ":", linewidth=0.8, alpha=0.4))
+        _draw_line(axes, row.validated, style)
+    axes.set(xlabel="step of RL", ylabel="Pass@1 in validation")
+    figure.legend(loc="lower center")
+    return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
+
+
 def draw_policies(pool: Pool, prices: list[Price], k: int | None) -> str:
     """Draws the regret of policies against their cost."""
     import matplotlib
@@ -141,7 +158,7 @@ def draw_policies(pool: Pool, prices: list[Price], k: int | None) -> str:
 
 
 def draw_ranking(rows: list[Row], k: int | None) -> str:
-    """Draws how the predictors rank the candidates by their rewards, over the steps of RL."""
+    """Draws how the predictors rank the candidates by validation, or else their rewards, over the steps of RL."""
     import matplotlib
 
     shown = [(predictor, color, "-") for predictor, color in zip(pick_main(k), MAIN_COLORS, strict=True)]
@@ -160,4 +177,4 @@ def draw_ranking(rows: list[Row], k: int | None) -> str:
             axes.plot(*points[-1], color=color, marker="o")
         axes.set(xlabel="share of RL's steps", ylabel="Spearman's correlation", ylim=(-1.05, 1.05), xlim=(0, 1.03))
         figure.legend(loc="lower center")
-        return finish(figure, "ranking", "How the predictors rank the candidates by their rewards, over the steps of RL")
+        return finish(figure, "ranking", "How the predictors rank the candidates by what they reached, over the steps of RL")

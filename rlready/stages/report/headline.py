@@ -9,6 +9,7 @@ from rlready.analysis.answer import First, Lost, Sharpening
 from rlready.analysis.comparison import Row, Setting, group_settings, list_scores
 from rlready.analysis.format import (
     count,
+    explain_end,
     name_some,
     show,
     show_estimate,
@@ -69,12 +70,12 @@ def tell_result(
 
 
 def describe_stopped(rows: list[Row]) -> list[str]:
-    """Returns one sentence per reason why RL had nothing to learn from, with the candidates concerned."""
+    """Returns one sentence per reason why RL ended early or had nothing to learn from, with the candidates concerned."""
     named: dict[str, list[str]] = {}
     for row in rows:
         if row.stopped:
             named.setdefault(row.stopped, []).append(row.name)
-    return [f"RL of {name_some(names)} had {reason}." for reason, names in named.items()]
+    return [f"RL of {name_some(names)} {explain_end(reason)}." for reason, names in named.items()]
 
 
 def describe_external(rows: list[Row]) -> list[str]:

@@ -6,7 +6,7 @@ from rlready.analysis.noise import ScoreNoise, describe_noise
 from rlready.analysis.plateau import LEAST_SETTINGS, look_for_plateau
 from rlready.analysis.predictor import list_predictors, mixes_subsets, pick_main
 from rlready.analysis.quality import check_forecasts, choose, compare_predictors, find_reversals, judge_predictor
-from rlready.stages.report.curves import draw_ranking
+from rlready.stages.report.curves import draw_ranking, draw_validation
 from rlready.stages.report.document import Plot, Section, Table
 from rlready.stats.correlation import SPLITS
 from rlready.stats.intervals import DRAWS, MIN_POINTS
@@ -167,8 +167,14 @@ def describe_forecasts(rows: list[Row]) -> Section:
 def describe_plateau(rows: list[Row], k: int | None) -> Section:
     """Returns the section on the end of RL, with a plot of how well the predictors rank the candidates on the way there."""
     plateau, title = look_for_plateau(rows), "Did RL plateau?"
+    validation = Plot(
+        "Validation during RL",
+        "Pass@1 on problems that RL is not trained on. Faint: the reward of training, on other problems at every step.",
+        draw_validation(rows),
+        "no candidate was validated",
+    )
     if not plateau.rises:
-        return Section(title, ["Unknown: no candidate has rewards for enough steps of RL."])
+        return Section(title, ["Unknown: no candidate has rewards for enough steps of RL."], plots=[validation])
     table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
     for name, rise in plateau.rises.items():
         share = MISSING if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
@@ -177,9 +183,10 @@ def describe_plateau(rows: list[Row], k: int | None) -> Section:
         table.append([name, show(rise.gain), late, share, end])
     plot = Plot(
         "How the predictors rank the candidates during RL",
-        "Spearman's correlation of what was measured before RL with the reward so far (mean over the last eighth of all steps);"
-        " at the right, with Pass@1 after RL. Where lines cross, a shorter run would have favored another predictor.",
+        "Spearman's correlation of what was measured before RL with Pass@1 in validation, or without validation with the reward"
+        " so far (mean over the last eighth of all steps); at the right, with Pass@1 after RL. Where lines cross, a shorter run"
+        " would have favored another predictor.",
         draw_ranking(rows, k),
         f"fewer than {LEAST_SETTINGS} settings with a predictor and rewards",
     )
-    return Section(title, [plateau.said], table, PLATEAU_NOTES, [plot])
+    return Section(title, [plateau.said], table, PLATEAU_NOTES, [validation, plot])

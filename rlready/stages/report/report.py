@@ -12,7 +12,13 @@ from rlready.analysis.format import count
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.sweep_result import SweepResult, list_failures
 from rlready.records.serialization import write_atomically
-from rlready.stages.report.candidates import describe_benchmarks, describe_candidates, describe_ranking, describe_settings
+from rlready.stages.report.candidates import (
+    describe_benchmarks,
+    describe_candidates,
+    describe_effect,
+    describe_ranking,
+    describe_settings,
+)
 from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
 from rlready.stages.report.figure import draw_alone
 from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
@@ -107,6 +113,7 @@ def compose(sweep: SweepResult) -> Document:
         *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
         describe_candidates(rows, base, k, MOST_ROWS, trains),
         *(describe_benchmarks(rows, base) if trains else []),
+        *(describe_effect(rows, k) if trains else []),
         *([describe_audit(rows)] if trains else []),
         describe_costs(rows, base, trains),
         *describe_samples(rows, base, k, MOST_ROWS),

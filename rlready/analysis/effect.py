@@ -1,0 +1,90 @@
+"""What RL gained and what it broke: the same problems before and after it."""
+
+from dataclasses import dataclass
+
+from rlready.analysis.comparison import Row
+from rlready.analysis.format import show
+from rlready.gate.lead import SCORE, Lead, measure_effect, measure_lead, read_figure
+from rlready.records.outcome import BenchmarkRecord, Outcome
+from rlready.stats.pass_at_k import choose_k
+
+LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One measure before and after RL."""
+
+    what: str
+    before: float
+    after: float
+    gain: Lead  # paired by problem
+
+    @property
+    def said(self) -> str:
+        """What it means: gained or lost, clearly or perhaps."""
+        if self.gain.low is None or self.gain.high is None:
+            return "unknown"
+        if self.gain.low > 0 or self.gain.high < 0:
+            return "gained" if self.gain.low > 0 else LOST
+        return "the same" if self.after == self.before else f"perhaps {'gained' if self.after > self.before else LOST}"
+
+    def describe(self) -> str:
+        """Returns both figures, the gain with its interval, and what it means."""
+        return f"{show(self.before)} → {show(self.after)}, {self.gain.describe()}: {self.said}"
+
+
+def list_changes(row: Row, k: int | None) -> list[Change]:
+    """Returns what is known of a candidate before and after RL: Pass@1, each off-target benchmark, and coverage (Pass@k).
+
+    Coverage is at the gate's k, or the largest that was sampled after RL.
+    """
+    outcome, effect = row.outcome, row.outcome.effect
+    if effect is None:
+        return []
+    found: list[Change | None] = [_make("Pass@1", effect.before, outcome.benchmark, measure_effect(outcome))]
+    before, after = ([*_split(record)] for record in (effect.off_target_before, effect.off_target))
+    for (name, start), (_, end) in zip(before, after, strict=True):
+        gain = measure_lead(*(Outcome(outcome.candidate, benchmark=record) for record in (end, start)), SCORE)
+        found.append(_make(f"{name} (off target)", start, end, gain))
+    if effect.predictors:
+        most = effect.predictors.samples
+        at, later = k if k and k <= most else choose_k(most), Outcome(outcome.candidate, predictors=effect.predictors)
+        one, other = (read_figure(some, "pass_at_k", at) for some in (outcome, later))
+        if one and other:
+            gain = measure_lead(later, outcome, "pass_at_k", at)
+            found.append(Change(f"Pass@{at} of the predictors' problems", one.mean, other.mean, gain))
+    return [change for change in found if change]
+
+
+def find_lost(changes: list[Change]) -> list[Change]:
+    """Returns what is clearly lower after RL."""
+    return [change for change in changes if change.said == LOST]
+
+
+def _make(what: str, before: BenchmarkRecord | None, after: BenchmarkRecord | None, gain: Lead) -> Change | None:
+    one, other = (record.pass_at_1 if record else None for record in (before, after))
+    return None if one is None or other is None else Change(what, one, other, gain)
+
+
+def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:
+    """Returns the record of each benchmark."""
+    if record is None or not record.correct or not record.problem_ids:
+        return []
+    split, first = [], 0
+    for name, problems, pass_at_1, standard_error, _ in record.benchmarks:
+        some = slice(first, first + problems)
+        groups = record.groups[some] if record.groups else None
+        ids, correct = record.problem_ids[some], record.correct[some]
+        one = BenchmarkRecord(
+            pass_at_1,
+            standard_error,
+            problems=problems,
+            samples=record.samples,
+            problem_ids=ids,
+            correct=correct,
+            groups=groups,
+        )
+        split.append((name, one))
+        first += problems
+    return split

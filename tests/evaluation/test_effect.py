@@ -1,0 +1,95 @@
+"""What RL changed: the same problems before and after it, the off-target benchmarks apart from the score."""
+
+import dataclasses
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers.training import curate_few
+
+from rlready.analysis.comparison import read_row
+from rlready.analysis.effect import Change, find_lost, list_changes
+from rlready.config import parse_parameters, read_settings, write_settings
+from rlready.gate.lead import Lead
+from rlready.models.load import BUILTIN
+from rlready.records.outcome import BenchmarkRecord, Candidate, EffectRecord, Outcome, PredictorsRecord, RlRecord
+from rlready.records.serialization import from_json, to_json
+from rlready.stages.benchmark.stage import measure
+from rlready.stages.report.candidates import describe_effect
+from rlready.tracking.metrics import list_metrics
+
+CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two benchmarks, of which one is off target."""
+    folder = curate_few(tmp_path_factory.mktemp("data") / "data", 8)
+    rows = pq.read_table(folder / "benchmark.parquet").to_pylist()
+    rows = [row | {"benchmark": f"b{n % 2}", "off_target": (n % 2) or None} for n, row in enumerate(rows)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "benchmark.parquet")
+    return folder
+
+
+def test_the_checkpoint_before_rl_is_scored_on_the_same_problems(data, tiny_model, tmp_path):
+    given = {"sampling_max_tokens": 40, "benchmark_samples": 4, "benchmark_coverage_samples": 8}
+    settings = read_settings(write_settings(parse_parameters(given), "benchmark"))
+    after, start = str(BUILTIN["builtin:list-machine"]), str(tiny_model)
+    alone, nothing = measure(CANDIDATE, settings, data, after, tmp_path / "alone")
+    scored, effect = measure(CANDIDATE, settings, data, after, tmp_path / "both", start)
+    assert nothing is None and dataclasses.replace(alone, seconds=scored.seconds) == scored
+    assert scored.problems == 4 and [name for name, *_ in scored.benchmarks] == ["b0"] and scored.kept.rows == 4 * 5
+    assert effect.before.problem_ids == scored.problem_ids and effect.before.pass_at_1 == 0  # it has learned nothing
+    assert [name for name, *_ in effect.off_target.benchmarks] == ["b1"]
+    assert effect.off_target_before.problem_ids == effect.off_target.problem_ids
+    assert not set(effect.off_target.problem_ids) & set(scored.problem_ids)
+    assert effect.predictors.samples == 8 and effect.predictors.get_pass_at(8) > 0
+    # Before RL the same model would have drawn the same samples.
+    _, same = measure(CANDIDATE, settings, data, after, tmp_path / "same", after)
+    assert (same.before.correct, same.off_target_before.correct) == (scored.correct, effect.off_target.correct)
+    assert from_json(EffectRecord, to_json(effect)) == effect
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def make_benchmark(correct, name=""):
+    ids = [f"{name}{n}" for n in range(len(correct))]
+    mean = sum(correct) / len(correct) / 4
+    parts = [[name, len(correct), mean, 0.1, mean]] if name else []
+    return BenchmarkRecord(mean, benchmarks=parts, samples=4, problems=len(ids), problem_ids=ids, correct=correct)
+
+
+def make_predictors(correct, samples):
+    return PredictorsRecord(samples=samples, correct=correct, problem_ids=[str(n) for n in range(len(correct))])
+
+
+@pytest.fixture
+def row():
+    before, after = make_benchmark([1] * 40), make_benchmark([3] * 40)
+    off = [make_benchmark(correct, "law") for correct in ([3] * 40, [1] * 40)]
+    effect = EffectRecord(before, *off, make_predictors([8] * 20 + [0] * 20, 8))
+    rl = RlRecord([], steps=9, kept_step=6, kept_why="step 6 is the best in validation")
+    outcome = Outcome(CANDIDATE, predictors=make_predictors([8] * 21 + [0] * 19, 16), benchmark=after, effect=effect, rl=rl)
+    return read_row(outcome, 8)
+
+
+def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
+    gained, off, coverage = list_changes(row, 8)
+    assert (gained.what, gained.before, gained.after, gained.said) == ("Pass@1", 0.25, 0.75, "gained")
+    assert (off.what, off.said) == ("law (off target)", "lost") and off.gain.high < 0
+    assert coverage.what == "Pass@8 of the predictors' problems" and coverage.said == "perhaps lost"
+    assert find_lost([gained, off, coverage]) == [off]
+    assert list_changes(row, 64)[2].what == coverage.what  # no more samples were drawn after RL
+    (section,) = describe_effect([row], 8)
+    assert section.texts == ["Clearly lower after RL: c (law (off target))."]
+    assert section.table[1][1].endswith(": gained")
+    assert section.notes[1] == "c: kept step 6 is the best in validation."
+    logged = {name: value for name, _, value in list_metrics(row.outcome, "candidate")}
+    assert logged["rl/gain_over_start"] == 0.5 and logged["rl/gain_over_start_low"] > 0 and logged["rl/kept_step"] == 6
+    assert (logged["off_target/before_pass_at_1"], logged["off_target/after_pass_at_1"]) == (0.75, 0.25)
+
+
+def test_what_is_unknown_is_not_said_to_be_the_same(row):
+    assert Change("x", 0.5, 0.5, Lead(0.0, -0.1, 0.1)).said == "the same"
+    assert Change("x", 0.5, 0.6, Lead(0.1)).said == "unknown"
+    older = read_row(dataclasses.replace(row.outcome, effect=None), 8)
+    assert list_changes(older, 8) == [] and describe_effect([older], 8) == []
