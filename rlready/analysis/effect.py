@@ -45,7 +45,8 @@ def list_changes(row: Row, k: int | None) -> list[Change]:
     found: list[Change | None] = [_make("Pass@1", effect.before, outcome.benchmark, measure_effect(outcome))]
     before, after = ([*_split(record)] for record in (effect.off_target_before, effect.off_target))
     for (name, start), (_, end) in zip(before, after, strict=True):
-        gain = measure_lead(*(Outcome(outcome.candidate, benchmark=record) for record in (end, start)), SCORE)
+        later, earlier = (Outcome(outcome.candidate, benchmark=record) for record in (end, start))
+        gain = measure_lead(later, earlier, SCORE)
         found.append(_make(f"{name} (off target)", start, end, gain))
     if effect.predictors:
         most = effect.predictors.samples

@@ -93,15 +93,16 @@ def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, fl
     predicted = [] if values is None else values.tolist()
     if steps:
         places = [*(step / max(row.validated[-1][0] for row in finished) for step in steps), 1.0]
-        reached = [[fmean(dict(row.validated)[step] for row in setting.rows) for setting in settings] for step in steps]
+        found = {row.name: dict(map(tuple, row.validated)) for row in finished}
+        reached = [[fmean(found[row.name][step] for row in setting.rows) for setting in settings] for step in steps]
     else:
         ends = [part / PARTS for part in range(1, PARTS + 1)]
         reached = [[fmean(_average(row, end) for row in setting.rows) for setting in settings] for end in ends]
         # The last rewards are before the last step, so the score has a place of its own behind them.
         places = [*(end * (1 - WINDOW / 2) for end in ends), 1.0]
     scores = [fmean(setting.scores) for setting in settings]
-    found = [spearman(predicted, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
-    return [(place, rho) for place, rho in zip(places, found, strict=True) if rho is not None]
+    rhos = [spearman(predicted, values) if np.isfinite(values).all() else None for values in (*reached, scores)]
+    return [(place, rho) for place, rho in zip(places, rhos, strict=True) if rho is not None]
 
 
 def list_common_steps(rows: list[Row]) -> list[float]:

@@ -96,7 +96,7 @@ def _list_effect(outcome: Outcome, effect: EffectRecord) -> Iterator[tuple[str, 
     yield "rl/gain_over_start", 0, gain.ahead
     yield from _list_ends("rl/gain_over_start", (gain.low, gain.high))
     for name, record in (("before", effect.off_target_before), ("after", effect.off_target)):
-        yield f"off_target/{name}_pass_at_1", 0, record and record.pass_at_1
+        yield f"off_target/{name}_pass_at_1", 0, record.pass_at_1 if record else None
     yield from ((f"rl/pass_at_{k}", 0, value) for k, value in (effect.predictors.curve[1:] if effect.predictors else ()))
 
 

@@ -126,11 +126,11 @@ def train_resumably(
             if is_main():
                 checkpoints.drop_halves(folder)
             raise checkpoints.explain(folder, error) from error
-        kept = find_kept(trainer.state, folder) if find_kept else None
-        if kept is None:
+        result = find_kept(trainer.state, folder) if find_kept else None
+        if result is None:
             save_trained(trainer, start, out)
         elif is_main():
-            shutil.copytree(kept, out, dirs_exist_ok=True)
+            shutil.copytree(result, out, dirs_exist_ok=True)
     return trainer.state, time.time() - begun
 
 

@@ -89,17 +89,25 @@ def measure(
     count, covered = given.benchmark.samples, given.benchmark.coverage_samples if start else 0
     draws = [Draw.greedily(given.sampling), Draw.at_random(given.sampling, count)]
     tasks = [(main, draws)] + [(off_target, draws)] * bool(off_target and start)
-    more = [(pq.read_table(data / "predictors.parquet").to_pylist(), covered)] if covered else []
-    own = [(problems, [Draw.at_random(given.sampling, n, candidate.candidate_id)]) for problems, n in more]
+    asked = data / "predictors.parquet"
+    covers = covered > 0 and asked.exists()
+    own = [Draw.at_random(given.sampling, max(1, covered), candidate.candidate_id)]
+    more = [(pq.read_table(asked).to_pylist(), own)] if covers else []
     with contextlib.ExitStack() as folders:  # until all is done, so that a kill loses no part
         earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out) if start else ([], 0.0)
-        later, seconds = draw(folders, candidate, given, "", model, tasks + own, out)
+        later, seconds = draw(folders, candidate, given, "", model, tasks + more, out)
         scored, parts = score(later[0])
         kept = keep_samples(parts, out, given.samples.text_mb)
         effect = None
         if start:
-            others = [score(drawn)[0] for drawn in (*earlier, *later[1 : len(tasks)])]
-            effect = EffectRecord(others[0], *(others[1:] or (None, None)), summarize(later[-1]) if covered else None)
+            before, *off_before = (score(drawn)[0] for drawn in earlier)
+            off_after = [score(drawn)[0] for drawn in later[1 : len(tasks)]]
+            effect = EffectRecord(
+                before=before,
+                off_target_before=off_before[0] if off_before else None,
+                off_target=off_after[0] if off_after else None,
+                predictors=summarize(later[-1]) if covers else None,
+            )
     return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
 
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from accelerate.utils import gather_object
@@ -37,6 +38,8 @@ class Validation(TrainerCallback):
         save: Writes the policy as a model folder, given the trainer and the folder.
     """
 
+    trainer: Any  # set once it exists
+
     def __init__(self, candidate, settings, data: Path, open_policy: Callable, save: Callable):
         self.candidate, self.keep, self.open_policy, self.save = candidate, settings.rl.keep, open_policy, save
         path = data / "validation.parquet"
@@ -44,7 +47,6 @@ class Validation(TrainerCallback):
         self.steps = settings.rl.validated_steps if self.problems else []
         sampling = settings.sampling
         self.draw = Draw(settings.rl.eval_samples, sampling.max_tokens, seed=candidate.seed, stop=sampling.stop)
-        self.trainer = None  # set once it exists
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Validates the initial model; after a kill also the model at a step whose validation was not logged."""
@@ -76,7 +78,7 @@ class Validation(TrainerCallback):
         record = self.read(state.log_history)
         point = record.points[-1]
         if is_main():
-            shown = "{:.3f} [{:.3f}, {:.3f}]".format(point.pass_at_1, *point.interval)
+            shown = f"{point.pass_at_1:.3f} of {len(self.problems)} problems"
             print(f"rl {self.candidate.candidate_id}: validation Pass@1 {shown} at step {point.step}", flush=True)
             figures = {"step": point.step, "pass_at_1": point.pass_at_1, "pass_at_k": point.pass_at_k}
             events.emit("rl", self.candidate.candidate_id, "validated", **figures)
@@ -95,7 +97,7 @@ class Validation(TrainerCallback):
         shares = gather_object([found]) if ranks > 1 else [found]
         rows = [row for rows in itertools.zip_longest(*shares) for row in rows if row is not None]  # in the problems' order
         correct, unknown, tokens = (list(column) for column in zip(*rows, strict=True))
-        entry = {CORRECT: correct, UNKNOWN: unknown}
+        entry: dict[str, Any] = {CORRECT: correct, UNKNOWN: unknown}
         entry |= {"validation_tokens": sum(tokens), "validation_seconds": time.time() - begun}
         point = make_point(0, correct, unknown, self.draw.samples)
         return entry | {"validation_pass_at_1": point.pass_at_1, "validation_pass_at_k": point.pass_at_k}
