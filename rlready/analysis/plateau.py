@@ -93,7 +93,7 @@ def trace_ranking(rows: list[Row], predictor: Predictor) -> list[tuple[float, fl
     predicted = [] if values is None else values.tolist()
     if steps:
         places = [*(step / max(row.validated[-1][0] for row in finished) for step in steps), 1.0]
-        found = {row.name: dict(map(tuple, row.validated)) for row in finished}
+        found = {row.name: {step: value for step, value in row.validated} for row in finished}
         reached = [[fmean(found[row.name][step] for row in setting.rows) for setting in settings] for step in steps]
     else:
         ends = [part / PARTS for part in range(1, PARTS + 1)]

@@ -5,22 +5,10 @@ field `k` of the section `gate` is the parameter `gate_k`. (Pydantic would check
 would make every light stage a third slower to start.)
 """
 
+from rlready.config.curation import SUBSETS, Curate
 from rlready.config.experiment import SECTIONS, Experiment
 from rlready.config.knob import Parameter, coerce, knob
-from rlready.config.parameters import (
-    SUBSETS,
-    Base,
-    Benchmark,
-    Curate,
-    Gate,
-    Predictors,
-    Rl,
-    Samples,
-    Sampling,
-    Sft,
-    Sweep,
-    Training,
-)
+from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
 from rlready.config.parse import (
     check_keys,
     complete_parameters,

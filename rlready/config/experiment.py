@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.config.parameters import Base, Benchmark, Curate, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
+from rlready.config.curation import Curate
+from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
 
 
 @dataclass(frozen=True)
