@@ -112,7 +112,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     }
     tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
-    for key in SERIES:
+    for key in run.data.metrics.keys() & set(SERIES):
         known |= {(m.key, m.step, m.value) for m in client.get_metric_history(child, key)}
     new = [point for point in list_metrics(outcome, role) if point not in known]
     now = int(time.time() * 1000)
