@@ -37,8 +37,8 @@ class Curate:
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     off_target: list = knob(
-        [], "Sets of curate_evaluation_data that RL is not meant for: scored before and after it, but not part of Pass@1 and"
-        " Pass@k", "none",
+        [], "Further evaluation sets, which RL is not meant for: scored before and after it, but part of neither Pass@1 nor Pass@k",
+        "none",
     )
     decontaminate: list = knob(
         [], "Additional evaluation sets to remove from training data, e.g. [math_500, aime_2024]", "the run's own always are"

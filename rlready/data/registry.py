@@ -216,8 +216,8 @@ def get_mirror(parameter: str) -> str:
 
 
 def list_benchmarks(curate: Curate) -> list[str]:
-    """Returns the names of the evaluation sets."""
-    return [name.strip() for name in curate.evaluation_data.split(",") if name.strip()]
+    """Returns the names of the evaluation sets, those that are off target last."""
+    return [name.strip() for name in curate.evaluation_data.split(",") if name.strip()] + curate.off_target
 
 
 def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:

@@ -352,7 +352,7 @@ def test_an_off_target_benchmark_predicts_nothing_and_is_marked(tmp_path, gsm8k_
     train = gsm8k_file("train.jsonl", make_gsm8k_rows(60))
     one = gsm8k_file("one.jsonl", make_gsm8k_rows(20, seed=1, start=100))
     other = gsm8k_file("other.jsonl", make_gsm8k_rows(20, seed=2, start=200))
-    _, sets = run(tmp_path, train, f"{one},{other}", off_target=[str(other)])
+    _, sets = run(tmp_path, train, one, off_target=[str(other)])
     assert len(sets["predictors"]) == 5 and all("Item 1" in row["question"] for row in sets["predictors"])
     marked = {bool(row["off_target"]): set() for row in sets["benchmark"]}
     for row in sets["benchmark"]:

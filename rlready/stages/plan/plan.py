@@ -177,8 +177,9 @@ def settle(experiment: Experiment, model: BaseModel | None) -> Experiment:
         settled = settled.change(curate_heldout_problems=0)
     if not experiment.rl.steps:
         settled = settled.change(benchmark_samples=0)
-    if experiment.predictors.sampling == "sequential":  # then no Pass@k before RL is known
-        settled = settled.change(benchmark_coverage_samples=0)
+    # After RL no more than before; the sequential test leaves no Pass@k to compare with.
+    most = 0 if experiment.predictors.sampling == "sequential" else experiment.predictors.samples
+    settled = settled.change(benchmark_coverage_samples=min(most, experiment.benchmark.coverage_samples))
     return settled if experiment.base.model and experiment.curate.sft_data else leave_out_rl(settled)
 
 

@@ -105,6 +105,7 @@ def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
         Value("rl_prompts_per_step", prompts, f"{steps} steps see {min(problems, steps * prompts)} of {problems} RL prompts"),
         Value("rl_num_generations", generations, "completions per prompt: the group whose mean reward is the baseline"),
         Value("benchmark_samples", scored, "samples per problem for Pass@1"),
+        Value("benchmark_coverage_samples", samples, "samples per problem for Pass@k after RL"),
     ]
 
 
