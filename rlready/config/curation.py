@@ -37,7 +37,7 @@ class Curate:
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     off_target: list = knob(
-        [], "Further evaluation sets, which RL is not meant for: scored before and after it, but part of neither Pass@1 nor Pass@k",
+        [], "Further evaluation sets, which RL is not meant for: scored before and after it, part of neither Pass@1 nor Pass@k",
         "none",
     )
     decontaminate: list = knob(
