@@ -155,7 +155,7 @@ def test_plan_reads_end_tokens_where_transformers_does(tiny_model, tmp_path):
     folder = write_model(tiny_model, tmp_path / "model", "config.json", {"eos_token_id": 5000})
     make_plan(laptop(base_model=folder))
     (tmp_path / "model" / "generation_config.json").unlink()
-    with pytest.raises(InputError, match="the end token .* is number 5000"):
+    with pytest.raises(InputError, match="the end token is number 5000"):
         make_plan(laptop(base_model=folder))
 
 
