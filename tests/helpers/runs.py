@@ -81,7 +81,7 @@ def start(recipe, work, *options):
 
 def run(recipe, work, *options, status=0):
     process = start(recipe, work, *options)
-    output, _ = process.communicate(timeout=1500)
+    output, _ = process.communicate(timeout=400)
     folder = max((path.parent for path in work.glob("*/parameters.json")), key=lambda path: path.stat().st_mtime)
     logged = (folder / "log.txt").read_text()[-3000:]
     assert process.returncode == status, output + logged
