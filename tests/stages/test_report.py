@@ -465,7 +465,7 @@ def test_missing_numbers_are_dashes(report):
     assert "| lost | undecided | – | – | – | – | – | – | 4 | random | loss missing |" in page.markdown
     assert "2 candidates: 0 approved, 0 rejected, 1 undecided, 1 without a verdict." in page.markdown
     assert page.tables["Cost"]["Not recorded"] == ["–", "3", "–"]
-    assert page.html.count("nothing to show: ") == 6
+    assert page.html.count("nothing to show: ") == 7
     assert "nan" not in page.markdown
 
 
