@@ -59,8 +59,10 @@ def preview_cache(work: Path, plan: Plan) -> CachePreview:
     judged = cache.find("gate", measured=None if None in measured else measured)
     for item in judged["approved"] if judged else _judge(plan, measured, found):
         candidate = item["candidate"]
-        trained = cache.find("rl", candidate, measured_digest=item["digest"], **cache.find_tuned(candidate, data))
-        cache.find("benchmark", candidate, data=data, model=trained.get("rl_model"), before=trained.get("rl_record"))
+        tuned = cache.find_tuned(candidate, data)
+        trained = cache.find("rl", candidate, measured_digest=item["digest"], **tuned)
+        scored = {"model": trained.get("rl_model"), "before": trained.get("rl_record"), "start": tuned["model"]}
+        cache.find("benchmark", candidate, data=data, **scored)
     return found
 
 
