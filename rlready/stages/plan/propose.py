@@ -94,7 +94,8 @@ def _describe_split(split: dict[str, int], training: int, evaluation: int) -> li
 
 def _size(level: tuple[int, ...], split: dict[str, int]) -> list[Value]:
     samples, steps, prompts, generations, scored = level
-    problems, asked = split["curate_rl_problems"], split["curate_predictor_problems"]
+    asked, whole = split["curate_predictor_problems"], split["curate_rl_problems"]
+    problems = whole - parse_parameters({"curate_rl_problems": whole}).curate.validated
     prompts = _halve_to(prompts, problems)
     noise = round(min(0.5, 1 / asked**0.5), 2)
     return [
