@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 
-from rlready.records.outcome import CANDIDATE_STAGES
 from rlready.run.launch import run_stage
+
+HEAVY = ("sft.train", "predictors.measure", "rl.stage", "benchmark.stage")  # what loads models in each stage
 
 
 def serve(path: str) -> None:
@@ -46,8 +47,8 @@ def _import_libraries() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
     from trl import GRPOTrainer, SFTTrainer  # noqa: F401
 
-    for stage in CANDIDATE_STAGES:
-        importlib.import_module(f"rlready.stages.{stage}.stage")
+    for module in HEAVY:
+        importlib.import_module(f"rlready.stages.{module}")
     configure_mappers()
     gc.freeze()  # so that collections in the children neither visit nor copy what they share
 

@@ -92,7 +92,8 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
         raise InputError("\n".join(problems))
     candidates = expand_sweep(experiment.sweep)
     changes = find_unused(experiment, candidates)
-    experiment, loads = experiment.change(**changes), needs_models(experiment.change(**changes))
+    experiment = experiment.change(**changes)
+    loads = needs_models(experiment)
     doubts: list[str] = []
 
     def ask(look: Callable, name: str = "") -> Any:

@@ -21,7 +21,7 @@ from rlready.analysis.format import (
     show_with_error,
 )
 from rlready.analysis.predictor import label_pass_at
-from rlready.gate.lead import GREEDY as AFTER_RL
+from rlready.gate import lead
 from rlready.gate.lead import read_figure, read_interval
 from rlready.stages.report.document import Section
 from rlready.stats.coverage import estimate_own_coverage
@@ -164,7 +164,7 @@ def _show_result(row: Row) -> str:
 
 
 def _show_greedy_result(row: Row) -> str:
-    figure = read_figure(row.outcome, AFTER_RL)
+    figure = read_figure(row.outcome, lead.GREEDY)
     return show_estimate(*figure[:2]) if figure else MISSING
 
 

@@ -25,6 +25,7 @@ from rlready.stages.report.figure import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
 POLICY_MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
@@ -47,8 +48,7 @@ def draw_trajectories(rows: list[Row]) -> str:
     shown = [row for row in rows if row.trajectory]
     if not shown:
         return ""
-    styles = _style_candidates(rows, shown)
-    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()))
+    figure, axes, styles = _start(rows, shown)
     for row in shown:
         _draw_line(axes, row.trajectory, styles[row.name])
     axes.set_xscale("symlog", base=2, linthresh=1)
@@ -64,8 +64,7 @@ def draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) 
     shown = [row for row in rows if row.curve]
     if not shown:
         return ""
-    styles = _style_candidates(rows, shown)
-    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()) + 2 + bool(least))
+    figure, axes, styles = _start(rows, shown, further=2 + bool(least))
     for row in shown:
         _draw_line(axes, row.curve, styles[row.name])
     if base.curve:
@@ -80,6 +79,12 @@ def draw_curves(rows: list[Row], base: Row, k: int | None, least: float | None) 
     axes.set(xlabel="k", ylabel="Pass@k before RL")
     figure.legend(loc="lower center")
     return finish(figure, "curves", f"Pass@k before RL against k, for {len(shown)} candidates")
+
+
+def _start(rows: list[Row], shown: list[Row], further: int = 0) -> tuple["Figure", "Axes", dict[str, LineStyle]]:
+    """Returns a figure with room for a legend of the shown candidates and `further` lines, and the candidates' styles."""
+    styles = _style_candidates(rows, shown)
+    return *start(legend_rows=sum(bool(style.label) for style in styles.values()) + further), styles
 
 
 def _style_candidates(rows: list[Row], shown: list[Row]) -> dict[str, LineStyle]:
@@ -122,8 +127,7 @@ def draw_validation(rows: list[Row]) -> str:
     shown = [row for row in rows if row.validated]
     if not shown:
         return ""
-    styles = _style_candidates(rows, shown)
-    figure, axes = start(legend_rows=sum(bool(style.label) for style in styles.values()))
+    figure, axes, styles = _start(rows, shown)
     for row in shown:
         style = styles[row.name]
         if rewards := keep_known(row.rewards):

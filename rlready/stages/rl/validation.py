@@ -59,8 +59,9 @@ class Validation(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         """Removes the weights that the new checkpoint needs no more; until now a kill would have needed them."""
         if self.keep == "best" and self.steps and is_main():
+            needed = self._name_kept(Path(args.output_dir), self.read(state.log_history))
             for folder in Path(args.output_dir).glob("kept-*"):
-                if folder != self._name_kept(Path(args.output_dir), self.read(state.log_history)):
+                if folder != needed:
                     shutil.rmtree(folder)
 
     def on_train_end(self, args, state, control, **kwargs):
