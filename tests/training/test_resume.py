@@ -22,7 +22,7 @@ from rlready.models.load import digest_weights, find_model
 from rlready.records.outcome import Candidate
 from rlready.stages.rl import grpo, stopping, validation
 from rlready.stages.rl import stage as rl
-from rlready.stages.sft import stage as sft
+from rlready.stages.sft import train as sft
 from rlready.training.trainer import SaveSparingly
 
 
