@@ -46,45 +46,49 @@ def place(task: Any, placement: Placement, image: str) -> None:
     """Sets on a KFP task what its pod requests; if a TrainJob trains, the pods of the TrainJob request it instead."""
     from kfp import kubernetes
 
-    if placement.train_job:
-        _set_train_job(task, placement, image)
-    else:
-        _request_resources(task, placement)
+    variables = _set_train_job(task, placement, image) if placement.train_job else _request_resources(task, placement)
     for claim, path in placement.volumes.items():
         kubernetes.mount_pvc(task, claim, path)
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
     if placement.retries:
         # Not set_retry: Argo does not retry a pod whose process failed, whatever KFP's num_retries is.
-        task.set_env_variable(failures.RETRIES, str(placement.retries))
+        variables[failures.RETRIES] = str(placement.retries)
     if placement.timeout:
         kubernetes.set_timeout(task, count_seconds(placement.timeout))
     kubernetes.use_field_path_as_env(task, checkpoints.RUN, RUN_LABEL)
+    if variables:
+        # At once: each call of set_env_variable inspects the whole stack, which takes up to a second if torch is imported.
+        task.container_spec.env = variables
 
 
-def _request_resources(task: Any, placement: Placement) -> None:
+def _request_resources(task: Any, placement: Placement) -> dict[str, str]:
+    """Sets the resources of a task's own pod, and returns the variables to set."""
     from kfp import kubernetes
+    from kfp.dsl.structures import ResourceSpec
 
-    if placement.gpus:
-        task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpus)
-    if placement.cpus:
-        task.set_cpu_request(f"{placement.cpus:g}")
-    if placement.memory:
-        task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
+    if placement.gpus or placement.cpus or placement.memory:
+        # As the variables: the task's own functions inspect the stack.
+        task.container_spec.resources = ResourceSpec(
+            cpu_request=f"{placement.cpus:g}" if placement.cpus else None,
+            memory_request=placement.memory or None,
+            memory_limit=placement.memory or None,
+            accelerator_type=placement.accelerator if placement.gpus else None,
+            accelerator_count=str(placement.gpus) if placement.gpus else None,
+        )
     if placement.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placement.shared_memory)
     if placement.storage:
         # KFP cannot request ephemeral-storage, but a claim that lives as long as its pod.
         kubernetes.add_ephemeral_volume(task, "scratch", SCRATCH, ["ReadWriteOnce"], placement.storage)
-        for variable, path in SCRATCHED.items():
-            task.set_env_variable(variable, path)
     for label, value in placement.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in placement.tolerations:
         kubernetes.add_toleration(task, **toleration)
     for label, value in list_queue_labels(placement).items():
         kubernetes.add_pod_label(task, label, value)
-    _set_variables(task, placement)
+    _use_secrets(task, placement)
+    variables = (SCRATCHED if placement.storage else {}) | placement.environment
     # After the variables of the pod's own volume: what outlives the pod has precedence.
     for claim, variable, path in (
         (placement.hub_cache, "HF_HOME", HUB_CACHE),
@@ -92,30 +96,29 @@ def _request_resources(task: Any, placement: Placement) -> None:
     ):
         if claim:
             kubernetes.mount_pvc(task, claim, path)
-            task.set_env_variable(variable, path)
+            variables[variable] = path
+    return variables
 
 
-def _set_variables(task: Any, placement: Placement, prefix: str = "") -> None:
-    """Sets the variables of a placement whose names begin with a prefix, including those from secrets."""
+def _use_secrets(task: Any, placement: Placement, prefix: str = "") -> None:
+    """Sets the variables from secrets whose names begin with a prefix."""
     from kfp import kubernetes
 
-    for variable, value in placement.environment.items():
-        if variable.startswith(prefix):
-            task.set_env_variable(variable, value)
     for secret, variables in placement.secrets.items():
         if taken := {key: variable for key, variable in variables.items() if variable.startswith(prefix)}:
             kubernetes.use_secret_as_env(task, secret, taken)
 
 
-def _set_train_job(task: Any, placement: Placement, image: str) -> None:
-    """Sets the TrainJob that a task creates, the volume that both mount, and what the task needs to own the TrainJob."""
+def _set_train_job(task: Any, placement: Placement, image: str) -> dict[str, str]:
+    """Sets the volume that a task and its TrainJob mount, and what it needs to own it; returns the variables to set."""
     from kfp import kubernetes
 
-    _set_variables(task, placement, "MLFLOW_")  # it logs a training that fails
-    task.set_env_variable(train_job.MANIFEST, json.dumps(describe_train_job(placement, image)))
+    _use_secrets(task, placement, "MLFLOW_")  # it logs a training that fails
     kubernetes.mount_pvc(task, placement.train_job["volume"], train_job.FOLDER)
     kubernetes.use_field_path_as_env(task, train_job.POD_NAME, "metadata.name")
     kubernetes.use_field_path_as_env(task, train_job.POD_UID, "metadata.uid")
+    variables = {variable: value for variable, value in placement.environment.items() if variable.startswith("MLFLOW_")}
+    return variables | {train_job.MANIFEST: json.dumps(describe_train_job(placement, image))}
 
 
 def describe_train_job(placement: Placement, image: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a stage's result depends on besides its inputs: source and libraries."""
 
+import functools
 import hashlib
 import importlib.metadata
 from pathlib import Path
@@ -26,6 +27,7 @@ def digest_source(stage: str) -> str:
     return digest.hexdigest()[:12]
 
 
+@functools.cache
 def find_libraries() -> dict[str, str | None]:
     """Returns the versions of all required libraries, those of the extra `gpu` included; None if one is missing."""
     needs = map(Requirement, importlib.metadata.requires("rlready") or ())
