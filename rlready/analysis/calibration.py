@@ -113,8 +113,7 @@ class FrontierPoint:
 def set_up(sweep: SweepResult, name: str) -> CalibrationRun:
     """Returns a run with its candidates as the gate of its recipe would judge them.
 
-    Raises:
-        InputError: If RL did not run for all of its candidates, or their costs or the gate's numbers are missing.
+    Raises InputError if RL did not run for all of its candidates, or their costs or the gate's numbers are missing.
     """
     rows, base, k = read_rows(sweep)
     pools = find_pools(rows, base)

@@ -36,17 +36,14 @@ class Audit:
 def audit_rejections(rows: list[Row]) -> Audit | str:
     """Estimates the gate's false rejections by inverse propensity.
 
-    The weights are 1 / propensity, normalised by their sum (Hajek 1971); if all propensities are the same, as in every draw
-    of the gate, the estimate is the plain mean. The intervals are over the draw of the audit, not over the noise of RL: exact
-    for the share (a draw without replacement), and for the regret that of a mean of values between 0 and 1. Candidates that
-    failed without a result are neither rejected nor observed.
+    The weights are 1 / propensity, normalised by their sum (Hajek 1971); if all propensities are the same, as in every draw of
+    the gate, the estimate is the plain mean. The intervals are over the draw of the audit, not over the noise of RL: exact for
+    the share (a draw without replacement), and for the regret that of a mean of values between 0 and 1. Candidates that failed
+    without a result are neither rejected nor observed.
 
-    A rejected candidate with an external result was chosen by its owner and has no propensity, so it counts only for itself:
-    it limits estimate and interval to what is still possible. If every rejected candidate has a result, all count alike and
-    nothing is estimated.
-
-    Returns:
-        The audit, or a sentence that says why there is none.
+    A rejected candidate with an external result was chosen by its owner and has no propensity, so it counts only for itself: it
+    limits estimate and interval to what is still possible. If every rejected candidate has a result, all count alike and
+    nothing is estimated. Returns the audit, or a sentence that says why there is none.
     """
     rejected = [row for row in rows if is_refused(row) and (not row.failure or row.elsewhere)]
     approved = list_scores([row for row in rows if row.approved])

@@ -72,8 +72,7 @@ def write_sweep(sweep: SweepResult, path: Path) -> None:
 def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) -> SweepResult:
     """Returns the sweep with external results of RL, which replace earlier ones.
 
-    Raises:
-        InputError: If a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
+    Raises InputError if a candidate has a result of this run, or failed before RL: then there is no checkpoint to train.
     """
     faults = []
     for outcome in sweep.outcomes:
@@ -129,8 +128,7 @@ def _refuse_another_engine(result: Outcome, scored: Outcome) -> Outcome:
 def check_ran(outcomes: list[Outcome]) -> None:
     """Checks that what ran is what the gate decided; an orchestrator can skip a branch silently.
 
-    Raises:
-        InputError: If a candidate has no verdict, or RL ran where the verdict says no, or did not although it says yes.
+    Raises InputError if a candidate has no verdict, or RL ran where the verdict says no, or did not although it says yes.
     """
     for outcome in outcomes:
         name, verdict = outcome.candidate.candidate_id, outcome.verdict

@@ -88,8 +88,7 @@ def list_changes(arguments: argparse.Namespace) -> list[str]:
 def read_parameters(arguments: argparse.Namespace) -> dict:
     """Returns every parameter of the recipe, with what --set and --mirror change.
 
-    Raises:
-        InputError: If the recipe does not exist or has an unknown key or a value of the wrong type.
+    Raises InputError if the recipe does not exist or has an unknown key or a value of the wrong type.
     """
     load_placement(arguments.recipe)  # a run on this machine ignores the placement, but reports an error in it
     return load_recipe(arguments.recipe, list_changes(arguments))
@@ -116,8 +115,7 @@ def _name_origin(line: str, origins: dict[str, str]) -> str:
 def choose_image(arguments: argparse.Namespace) -> str | None:
     """Returns the image of --image or RLREADY_IMAGE, if there is one.
 
-    Raises:
-        InputError: If it is not an image reference, or is a tag without --force-tag.
+    Raises InputError if it is not an image reference, or is a tag without --force-tag.
     """
     image = arguments.image or os.environ.get(images.IMAGE)
     if image:
@@ -161,8 +159,7 @@ def locate_run(arguments: argparse.Namespace) -> Path:
 def find_past_run(arguments: argparse.Namespace) -> Path:
     """Returns the folder of the run that is named, or of the last one that finished.
 
-    Raises:
-        InputError: If there is no such run.
+    Raises InputError if there is no such run.
     """
     folder = locate_run(arguments)
     if not (folder / RESULT).is_file():

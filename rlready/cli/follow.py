@@ -27,8 +27,7 @@ def execute(arguments: argparse.Namespace) -> None:
 def follow_to_the_end(kfp: server.Server, run: str) -> None:
     """Prints the progress of a run, then its result; ends with the status that `rlready run` would have.
 
-    Raises:
-        InputError: If the run does not succeed, or the server is lost.
+    Raises InputError if the run does not succeed, or the server is lost.
     """
     begun = time.time()
     try:

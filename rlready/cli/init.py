@@ -119,8 +119,7 @@ def _read_columns(text: str | None) -> dict[str, str | list[str]]:
 def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, str] | None:
     """Returns columns for a source, as named if it can be read with these, and None if all that lacks is solutions.
 
-    Raises:
-        InputError: If two columns could be the answer.
+    Raises InputError if two columns could be the answer.
     """
     rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
     reasons: list[str] = []

@@ -41,10 +41,8 @@ def add_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def rank_logs(arguments: argparse.Namespace) -> None:
     """Ranks the candidates of logs, writes the report into a folder of its own, and prints the order and how sure it is.
 
-    It is logged to MLflow if MLFLOW_TRACKING_URI is set.
-
-    Raises:
-        InputError: If a log cannot be read or the logs may not be compared; it names file and row.
+    It is logged to MLflow if MLFLOW_TRACKING_URI is set. Raises InputError if a log cannot be read or the logs may not be
+    compared; it names file and row.
     """
     from rlready.measured.sweep import rank
     from rlready.stages.report.report import write_files
@@ -94,8 +92,7 @@ def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
 def read_logs(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
     """Returns the candidates of all logs, each [NAME=]PATH, by their names.
 
-    Raises:
-        InputError: If two have the same name, or a log cannot be read.
+    Raises InputError if two have the same name, or a log cannot be read.
     """
     found: dict[str, MeasuredLog] = {}
     for text in texts:
@@ -116,11 +113,7 @@ def _read_log(text: str, arguments: argparse.Namespace) -> list[tuple[str, Measu
 
 
 def read_losses(texts: list[str], names: Collection[str]) -> dict[str, "MeasuredLoss"]:
-    """Returns the loss of each NAME=LOSS.
-
-    Raises:
-        InputError: If a name is no candidate's, or there is no loss.
-    """
+    """Returns the loss of each NAME=LOSS; raises InputError if a name is no candidate's, or there is no loss."""
     from rlready.measured.loss import read_loss
 
     losses = {}

@@ -134,8 +134,7 @@ def _watch(child: subprocess.Popen, table: ProgressTable, events: Path, verbose:
 def _read_result(folder: Path, plan: Plan) -> SweepResult:
     """Returns the outcomes after a comparison with the plan, because kfp.local can skip a branch silently.
 
-    Raises:
-        InputError: If a candidate is missing, or RL did not run exactly where the gate said so.
+    Raises InputError if a candidate is missing, or RL did not run exactly where the gate said so.
     """
     sweep = read_sweep(folder / "outcomes.json")
     planned = {candidate.candidate_id for candidate in plan.candidates}

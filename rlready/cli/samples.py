@@ -84,8 +84,7 @@ def _read_place(part: Path) -> tuple[str, int]:
 def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
     """Returns the file of samples of the candidate with this name.
 
-    Raises:
-        InputError: If there is no such candidate, or its samples are not on this machine.
+    Raises InputError if there is no such candidate, or its samples are not on this machine.
     """
     if name not in outcomes:
         near = difflib.get_close_matches(name, outcomes, 1)

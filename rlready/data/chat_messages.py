@@ -28,8 +28,7 @@ LAST_TOKEN = re.compile(rf"(?:{TOKEN.pattern})\Z")
 def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object, object]:
     """Returns (question, solution) of a chat, turns with role and content, or from and value; notes what is left out.
 
-    Raises:
-        InputError: If it is no chat of one question, then at most one answer.
+    Raises InputError if it is no chat of one question, then at most one answer.
     """
     if not is_chat(messages):
         raise InputError("messages is no list of turns with role and content")
@@ -46,8 +45,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
 def read_message(value: object, role: str, note: Callable[[str], None]) -> object:
     """Returns the text of a chat with one turn, of that role, or of a content in parts; any other value as it is.
 
-    Raises:
-        InputError: If a chat has other turns.
+    Raises InputError if a chat has other turns.
     """
     if not is_chat(value):
         return read_content(value)

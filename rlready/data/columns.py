@@ -49,8 +49,7 @@ ROWS_TRIED = 20
 def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
     """Returns what the columns of usual names hold, by the names of USUAL and `context`, except what is named already.
 
-    Raises:
-        InputError: If two columns could be the answer.
+    Raises InputError if two columns could be the answer.
     """
     found: dict[str, object] = {}
     named = set(named)
@@ -107,8 +106,7 @@ def _refuse_choice(answers: dict[str, str | None]) -> None:
 def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, named: dict[str, str]) -> dict[str, str]:
     """Returns columns with which most rows can be read, by what their names remind of, beside those named; or none.
 
-    Raises:
-        InputError: If two columns could be the answer.
+    Raises InputError if two columns could be the answer.
     """
     rows = rows[:ROWS_TRIED]
 

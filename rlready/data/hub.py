@@ -10,9 +10,7 @@ from rlready.errors import InputError, Unreachable, one_line
 def find_commit(source: Source) -> str:
     """Returns the commit of a dataset at the revision of its entry.
 
-    Raises:
-        Unreachable: If the hub could not be asked.
-        InputError: If it is gated, absent, or has no such revision.
+    Raises Unreachable if the hub could not be asked, and InputError if it is gated, absent, or has no such revision.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError

@@ -11,8 +11,7 @@ MOST_PIXELS = 50_000_000  # a small file can decompress to gigabytes
 def open_picture(content: bytes):
     """Returns the picture in a file's content, as an RGB image of PIL.
 
-    Raises:
-        InputError: If it is none of FORMATS, larger than MOST_PIXELS, or damaged.
+    Raises InputError if it is none of FORMATS, larger than MOST_PIXELS, or damaged.
     """
     from PIL import Image
 

@@ -236,10 +236,8 @@ def _list_options(choices: object) -> dict[str, str]:
 def read_benchmark(source: Source, revision: str = "", limit: int = 0) -> tuple[list[dict], Counter]:
     """Returns the problems of a benchmark, each once, and counts of rows left out and of changes to rows that are kept.
 
-    Only the first `limit` problems are read, unless it is 0; a builtin source is endless.
-
-    Raises:
-        InputError: If the source cannot be read, or no row is usable.
+    Only the first `limit` problems are read, unless it is 0; a builtin source is endless. Raises InputError if the source
+    cannot be read, or no row is usable.
     """
     problems: dict[str, dict] = {}
     counts: Counter[str] = Counter()
@@ -274,8 +272,7 @@ def read_some(
 ) -> tuple[list[dict], Counter]:
     """Returns the first usable rows of a source, for estimates, and counts of the rows left out before the last of them.
 
-    Raises:
-        InputError: If no row is usable, with the reasons and columns that work.
+    Raises InputError if no row is usable, with the reasons and columns that work.
     """
     some: list[dict] = []
     left_out: Counter[str] = Counter()

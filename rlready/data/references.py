@@ -39,8 +39,7 @@ def is_absent(value: object) -> bool:
 def restore_integer(value: object) -> object:
     """Returns a whole number in a float as an integer; a column with an empty cell makes floats of integers.
 
-    Raises:
-        InputError: If it is so large that the float has lost digits.
+    Raises InputError if it is so large that the float has lost digits.
     """
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"
@@ -66,8 +65,7 @@ def has_several_answers(text: str) -> bool:
 def read_reference(value: object) -> str | None:
     """Returns an answer as text, several acceptable ones as a JSON list of texts, None if there is none.
 
-    Raises:
-        InputError: If it is neither a text, a number nor a list of these, or asks for a proof.
+    Raises InputError if it is neither a text, a number nor a list of these, or asks for a proof.
     """
     if is_absent(value):
         return None
@@ -151,10 +149,8 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     """Returns a solution that ends in an answer in the form that evaluation reads, and what was changed, if anything.
 
     A model trained on other solutions would never write what later stages look for. A solution's own answer is kept, or put
-    into that form, even if it is another one; the reference answer is added to solutions that end in none.
-
-    Raises:
-        InputError: If the answer cannot be written so that it is read again, or there is no such format.
+    into that form, even if it is another one; the reference answer is added to solutions that end in none. Raises InputError if
+    the answer cannot be written so that it is read again, or there is no such format.
     """
     known = find_format(form)
     answer = known.list_accepted(answer)[0]

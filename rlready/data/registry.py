@@ -89,8 +89,7 @@ def read_registry(name: str) -> dict[str, Source]:
 def read_own(entries: dict) -> dict[str, Source]:
     """Returns the entries of `curate_sources`; `like: NAME` takes what is not given from a shipped entry.
 
-    Raises:
-        InputError: If an entry has an unknown key or a wrong value, or the name of a shipped one.
+    Raises InputError if an entry has an unknown key or a wrong value, or the name of a shipped one.
     """
     shipped = {key: entry for name in REGISTRIES for key, entry in read_registry(name).items()}
     own = {}
@@ -234,8 +233,7 @@ def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]
 def find_benchmarks(names: list[str], sources: dict | None = None, mirror: str = "") -> list[Source]:
     """Returns the sources of a suite of benchmarks; arguments as in `find_source`.
 
-    Raises:
-        InputError: If there is none, one is unknown, two have the same name, or two are the same data.
+    Raises InputError if there is none, one is unknown, two have the same name, or two are the same data.
     """
     if not names:
         raise InputError("no benchmark is named; known are " + ", ".join(read_registry("benchmarks")))

@@ -118,11 +118,7 @@ class Chunk:
         return len(self.rows)
 
     def read(self) -> Iterator[tuple[str, dict]]:
-        """Yields (place such as `train.jsonl line 17`, row).
-
-        Raises:
-            InputError: If a line is not JSON.
-        """
+        """Yields (place such as `train.jsonl line 17`, row); raises InputError if a line is not JSON."""
         if isinstance(self.rows, list):
             for number, row in enumerate(self.rows, self.first):
                 if isinstance(row, dict):

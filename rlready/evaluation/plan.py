@@ -75,10 +75,8 @@ def plan_evaluation(
     """Reads the benchmarks and checks everything before the model is loaded.
 
     `model` is a folder, hub id or builtin name with its hub revision; `samples` of 0 is greedy only; `limit` is the maximum
-    number of problems per benchmark, the first ones, and 0 all.
-
-    Raises:
-        InputError: If the model or a benchmark cannot be read, or a number is out of range.
+    number of problems per benchmark, the first ones, and 0 all. Raises InputError if the model or a benchmark cannot be read,
+    or a number is out of range.
     """
     if samples < 0 or limit < 0:
         raise InputError(f"--samples and --limit must be 0 or more, got {samples} and {limit}")

@@ -99,8 +99,7 @@ def read_seconds(parts: Sequence[Path]) -> tuple[float, float]:
 def read_rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict]:
     """Yields these columns of the rows of sample files of either form, without reading whole files into memory.
 
-    Raises:
-        InputError: If a file is missing, or holds no samples.
+    Raises InputError if a file is missing, or holds no samples.
     """
     for file in files:
         try:
@@ -120,10 +119,7 @@ def join_parts(parts: Sequence[Path], out: Path, most_text: int | None = None) -
     """Joins parts, in their order, into a file that appears only when it is complete and depends on the rows only.
 
     At most `most_text` bytes of completions are kept, before compression; None: all. The first samples of every problem take
-    precedence, so that each problem keeps some. One part is in memory at a time.
-
-    Returns:
-        How many completions lost their text.
+    precedence, so that each problem keeps some. One part is in memory at a time. Returns how many completions lost their text.
     """
     whole, room, left = (*_divide(parts, most_text), 0) if most_text is not None else (None, 0, 0)
     waiting = SAMPLES.empty_table()

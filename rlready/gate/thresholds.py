@@ -48,13 +48,11 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
 
     Pass@k and its lead over the base model are compared for every candidate. The loss, and its rise over the minimum of the
     candidate's own trajectory, are compared only for random subsets: the held-out examples are drawn from all data, so losses
-    after training on another distribution are not comparable (paper, instance level). Both must be known anyway, unless
-    nothing is held out or the tokenizer differs from the base model's. A finished checkpoint has no trajectory; its loss is
-    compared if `trained_on_sft_data` declares it comparable. A value that equals its threshold passes.
-
-    Returns:
-        The verdict: rejected if a threshold is missed, else undecided if a number is missing or the sequential test or
-        the verifier does not allow a decision, else approved.
+    after training on another distribution are not comparable (paper, instance level). Both must be known anyway, unless nothing
+    is held out or the tokenizer differs from the base model's. A finished checkpoint has no trajectory; its loss is compared if
+    `trained_on_sft_data` declares it comparable. A value that equals its threshold passes. Returns the verdict: rejected if a
+    threshold is missed, else undecided if a number is missing or the sequential test or the verifier does not allow a decision,
+    else approved.
     """
     k, predictors = settings.k, outcome.predictors or PredictorsRecord()
     numbers = _read_numbers(outcome, base, k)

@@ -90,8 +90,7 @@ def find_problems(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> list[i
 def select(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> MeasuredLog:
     """Returns a log of only the problems that rlready samples, under their ids and in their order.
 
-    Raises:
-        InputError: If one of them is not in the log.
+    Raises InputError if one of them is not in the log.
     """
     places = [place for place in find_problems(log, rows) if place is not None]
     if len(places) < len(rows):

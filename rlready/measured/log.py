@@ -102,8 +102,7 @@ class MeasuredLog:
     def pass_at_k(self, k: int) -> Estimate:
         """Returns Pass@k with its 95% interval over problems.
 
-        Raises:
-            InputError: If there are fewer than k samples per problem.
+        Raises InputError if there are fewer than k samples per problem.
         """
         return estimate_pass_at_k(self.correct, self.samples, k)
 

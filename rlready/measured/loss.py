@@ -33,8 +33,7 @@ class MeasuredLoss:
 def read_loss(said: str) -> MeasuredLoss:
     """Reads a loss: a number, the last eval_loss of a trainer_state.json, or rows with nats and tokens of each example.
 
-    Raises:
-        InputError: If there is no finite loss.
+    Raises InputError if there is no finite loss.
     """
     if is_number(said):
         return MeasuredLoss(_check(float(said), said), "as given")

@@ -36,8 +36,7 @@ def load_samples(
 ) -> MeasuredLog:
     """Reads the log of one candidate; see `load_candidates`.
 
-    Raises:
-        InputError: If the log is of several candidates, or as `load_candidates`.
+    Raises InputError if the log is of several candidates, or as `load_candidates`.
     """
     logs = load_candidates(path, score, answer_format, judged, repeats)
     if len(logs) > 1:

@@ -25,8 +25,7 @@ def find_suffix(path: Path) -> str:
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """Yields (where, row) for every row of a JSONL, JSON, CSV or Parquet file, compressed or not.
 
-    Raises:
-        InputError: If the file or one of its rows cannot be read, or a name is there twice.
+    Raises InputError if the file or one of its rows cannot be read, or a name is there twice.
     """
     readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv}
     suffix = find_suffix(path)
@@ -50,11 +49,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Returns the value of a JSON text.
-
-    Raises:
-        InputError: If it is no JSON, or an object has a key twice.
-    """
+    """Returns the value of a JSON text; raises InputError if it is no JSON, or an object has a key twice."""
 
     try:
         return json.loads(text, object_pairs_hook=make_row)
@@ -130,8 +125,7 @@ UNKNOWN = {"", "nan", "null", "none", "n", "unknown"}
 def read_score(value: Any, where: str) -> bool | None:
     """Returns whether a score says right; None if it is missing or not a number, which is unknown and never wrong.
 
-    Raises:
-        InputError: If it says neither: a share of points, a reward with a bonus.
+    Raises InputError if it says neither: a share of points, a reward with a bonus.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

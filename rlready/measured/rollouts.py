@@ -62,8 +62,7 @@ def read_open_instruct(files: list[Path], score: str | None) -> Reading:
 def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], dict[str, Any]]) -> Reading:
     """Reads the samples of one step; a problem is known by its prompt, since these logs number samples only.
 
-    Raises:
-        InputError: If there are several steps, or the rewards take more than two values.
+    Raises InputError if there are several steps, or the rewards take more than two values.
     """
     values: set[float] = set()
     steps = set()
@@ -99,11 +98,7 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
 
 
 def read_reward(value: Any, where: str) -> float | None:
-    """Returns a reward; None if it is missing or not finite.
-
-    Raises:
-        InputError: If it is not a number.
-    """
+    """Returns a reward; None if it is missing or not finite; raises InputError if it is not a number."""
     if value is None:
         return None
     try:

@@ -30,9 +30,8 @@ class FoundLog:
 def find_log(source: LogSource) -> FoundLog:
     """Reads a log, from a file, a folder or a URL, and its loss.
 
-    Raises:
-        InputError: If one cannot be read, has changed since plan pinned it, or the log is of several candidates and
-            `source.name` is none of them.
+    Raises InputError if one cannot be read, has changed since plan pinned it, or the log is of several candidates and
+    `source.name` is none of them.
     """
     with tempfile.TemporaryDirectory() as folder:
         path, loss = _fetch(source.location, Path(folder) / "log"), source.loss

@@ -28,9 +28,8 @@ def name_source(stage: str) -> str:
 def check_image(image: str, force_tag: bool = False) -> None:
     """Checks an image that a cluster shall run: name@sha256:..., or with `force_tag` also name:tag.
 
-    Raises:
-        InputError: If it is neither. KFP's cache key includes the tag, not its digest (kubeflow/pipelines#13862), so the
-            cache would return results of an older image.
+    Raises InputError if it is neither. KFP's cache key includes the tag, not its digest (kubeflow/pipelines#13862), so the
+    cache would return results of an older image.
     """
     name, at, digest = image.partition("@")
     if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):

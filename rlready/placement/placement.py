@@ -94,8 +94,7 @@ class Placements(dict[str, Placement]):
 def parse_placement(given: Any) -> Placements:
     """Returns the placement of every stage, from the `placement:` part of a recipe or None.
 
-    Raises:
-        InputError: For an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
+    Raises InputError for an unknown stage or key (with the nearest known one), a wrong type or an impossible value.
     """
     given = given or {}
     _check_keys("placement", given, ("all", *STAGES, "parallelism"))
@@ -241,8 +240,7 @@ def count_bytes(quantity: str) -> int:
 def load_placement(name: str) -> Placements:
     """Returns the placement in a recipe: a shipped one, or a YAML file.
 
-    Raises:
-        InputError: If the recipe does not exist or its placement holds something unknown or impossible.
+    Raises InputError if the recipe does not exist or its placement holds something unknown or impossible.
     """
     path, recipe = read_recipe(name)
     try:

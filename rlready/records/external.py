@@ -18,12 +18,7 @@ def read_results(path: Path, candidates: Collection[str]) -> dict[str, Elsewhere
     """Reads a CSV file of results with the columns candidate, score, standard_error, cost and, optionally, device.
 
     Score and standard error are shares between 0 and 1, the cost is in device-hours. Error and cost may be empty: unknown.
-
-    Returns:
-        The results by candidate, at least one; all of them are among `candidates`.
-
-    Raises:
-        InputError: If the file cannot be read, or with one line per fault in it.
+    Returns the results by candidate, at least one; all of them are among `candidates`.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:

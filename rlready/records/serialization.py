@@ -44,8 +44,7 @@ def to_json(record: Record) -> str:
 def from_json(kind: type[R], text: str) -> R:
     """Returns the record in a JSON text. Fields with a default may be missing: older versions did not have them.
 
-    Raises:
-        InputError: If the text is not JSON, or its fields are not those of the record (another version wrote it).
+    Raises InputError if the text is not JSON, or its fields are not those of the record (another version wrote it).
     """
     try:
         return parse_record(kind, json.loads(text))

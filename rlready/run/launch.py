@@ -94,8 +94,7 @@ def _mark_failure(where: str, message: str) -> str:
 def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any, int]:
     """Tries a stage until it finishes, is refused, or has used up its tries; training resumes from its last checkpoint.
 
-    Returns:
-        (finished, result, tries), (failed, message, tries), or (refused, message, tries) if another try would fail too.
+    Returns (finished, result, tries), (failed, message, tries), or (refused, message, tries) if another try would fail too.
     """
     most = 1 + int(os.environ.get(failures.RETRIES) or 0)
     for tries in range(1, most + 1):

@@ -54,10 +54,8 @@ def hand_on(**parameters: Any) -> tuple:
     """Returns a stage's output parameters, in the order in which its component declares them.
 
     They are JSON texts, and lists and objects of these: numbers would become doubles, and a null fails the next task. `$` and
-    `{{` are escaped as JSON allows, because Argo substitutes `{{...}}`, and Kubernetes `$(...)` and `$$`.
-
-    Raises:
-        InputError: If one is too long for a command line.
+    `{{` are escaped as JSON allows, because Argo substitutes `{{...}}`, and Kubernetes `$(...)` and `$$`. Raises InputError if
+    one is too long for a command line.
     """
     return tuple(_spell(name, value) for name, value in parameters.items())
 

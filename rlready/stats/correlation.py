@@ -93,10 +93,8 @@ def split_r_squared(
 
     Whole clusters go to one side, so that no repetition of a fitted setting is scored. R2 is 1 - (squared error) / (squared
     error of the scored half's own mean): it is negative if the fit predicts worse than that mean. x has one number or one row
-    of numbers per point; y and clusters have one entry per point.
-
-    Returns:
-        (mean, standard deviation) of R2 over the splits that define it; None with fewer than `MIN_POINTS` clusters or no split.
+    of numbers per point; y and clusters have one entry per point. Returns (mean, standard deviation) of R2 over the splits that
+    define it; None with fewer than `MIN_POINTS` clusters or no split.
     """
     members = number_clusters(clusters)
     count = int(members.max()) + 1 if len(members) else 0

@@ -29,13 +29,7 @@ def estimate_difference(
     (method of variance estimates recovery, Zou and Donner 2008).
 
     `one` and `other` are numbers in [0, 1] of the same problems in the same order; for `groups` and `weights` see
-    `estimate_intervals`.
-
-    Returns:
-        (low, high), within [-1, 1].
-
-    Raises:
-        InputError: If there is no problem, or not the same number, or as in `estimate_intervals`.
+    `estimate_intervals`. Returns (low, high), within [-1, 1].
     """
     from scipy.special import stdtrit
 

@@ -34,16 +34,14 @@ def predict_new_setting(
 ) -> tuple[float, float, float] | None:
     """Predicts one point of a setting without known points, with its prediction interval.
 
-    The line goes through the means of the settings. Their scatter about it estimates the variance of u and of a mean of e;
-    the rest of e's comes from the scatter within settings. The variance of the prediction is a sum of both, with degrees of
-    freedom as Satterthwaite (1946). With one seed per setting this is Student's interval for a new observation (e.g. Draper
-    and Smith, Applied Regression Analysis, section 1.4).
+    The line goes through the means of the settings. Their scatter about it estimates the variance of u and of a mean of e; the
+    rest of e's comes from the scatter within settings. The variance of the prediction is a sum of both, with degrees of freedom
+    as Satterthwaite (1946). With one seed per setting this is Student's interval for a new observation (e.g. Draper and Smith,
+    Applied Regression Analysis, section 1.4).
 
     `x`, `y` and `settings` are predictor, outcome and setting of each known point; `at` is the predictor of the new one.
-
-    Returns:
-        (predicted, low, high); None with fewer than `MIN_POINTS` points or `MIN_SETTINGS` settings, no spread, or a perfect
-        fit, which shows no uncertainty.
+    Returns (predicted, low, high); None with fewer than `MIN_POINTS` points or `MIN_SETTINGS` settings, no spread, or a perfect
+    fit, which shows no uncertainty.
     """
     if len(y) < MIN_POINTS:
         return None
@@ -88,9 +86,7 @@ def predict_known_setting(
 
     The scatter within settings is pooled, because one setting has too few points; but a setting that scatters more than the
     others uses its own, and is left out of the pool. `y` and `settings` are the outcome and the setting of each known point.
-
-    Returns:
-        (predicted, low, high); None with fewer than `MIN_POINTS` points, none of this setting, or no setting repeated.
+    Returns (predicted, low, high); None with fewer than `MIN_POINTS` points, none of this setting, or no setting repeated.
     """
     groups: dict[Hashable, list[float]] = {}
     for value, name in zip(y, settings, strict=True):

@@ -20,10 +20,8 @@ def measure_losses(
 ) -> list[tuple[float, int]]:
     """Measures every example on its own, so the result depends neither on batch size nor on padding.
 
-    An example has `input_ids` and `labels` (-100 for no loss), as from `prompts.encode_example`.
-
-    Returns:
-        For each example (summed negative log-likelihood in nats, number of completion tokens).
+    An example has `input_ids` and `labels` (-100 for no loss), as from `prompts.encode_example`. Returns for each example
+    (summed negative log-likelihood in nats, number of completion tokens).
     """
     import torch  # here, because the gate compares losses without it
     from torch.nn.utils.rnn import pad_sequence

@@ -92,10 +92,7 @@ def join_groups(
 
     The variance of a ratio over these is cluster-robust: residuals are summed within a group before they are squared (Cochran
     1977, section 9A.6). Problems of a group count as one if they are alike, and as several if they are not. The observations
-    are groups x columns.
-
-    Raises:
-        InputError: If a weight is below 0 or none above, or `groups` has not one entry per problem.
+    are groups x columns. Raises InputError if a weight is below 0 or none above, or `groups` has not one entry per problem.
     """
     shares = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
     if not (shares >= 0).all() or not shares.any():
@@ -151,8 +148,7 @@ def number_clusters(clusters: Sequence[Hashable]) -> np.ndarray:
 def bound_share(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Returns the exact interval of a share (Clopper and Pearson 1934).
 
-    Raises:
-        InputError: If these are not whole numbers with 0 <= hits <= trials and trials >= 1, or the level not between 0 and 1.
+    Raises InputError if these are not whole numbers with 0 <= hits <= trials and trials >= 1, or the level not between 0 and 1.
     """
     whole = isinstance(hits, Integral) and isinstance(trials, Integral)
     if not (whole and 0 <= hits <= trials and trials > 0):

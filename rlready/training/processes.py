@@ -79,9 +79,7 @@ def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tu
 def run_processes(stage: str, arguments: dict, count: int) -> None:
     """Runs a stage, `run(**arguments)`, in several processes, which die with this one; the first failure ends them all.
 
-    Raises:
-        InputError: Of a process.
-        RuntimeError: If a process failed otherwise or was killed.
+    Raises InputError of a process, and RuntimeError if a process failed otherwise or was killed.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -41,11 +41,8 @@ def run(stage: str, candidate_id: str, arguments: dict[str, str]) -> None:
 
     Every candidate has its own folder on the volume. It is removed when the stage is done and kept when it fails, so that a
     retry resumes from its checkpoints. The TrainJob is deleted in either case; one that is left behind because this process was
-    killed is removed with its owner, the task's pod, or at its deadline.
-
-    Raises:
-        InputError: If the TrainJob cannot be created.
-        StageFailed: If it fails.
+    killed is removed with its owner, the task's pod, or at its deadline. Raises InputError if the TrainJob cannot be created,
+    and StageFailed if it fails.
     """
     if not Path(FOLDER).is_dir():
         raise InputError(f"{FOLDER} is missing: placement.{stage}.train_job needs its volume mounted in this pod")

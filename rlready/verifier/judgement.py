@@ -60,10 +60,9 @@ def is_other(one: str, other: str, answer_format: str) -> bool:
 def describe_reference(answer: str, answer_format: str) -> str | None:
     """Describes how answers are compared with a reference answer.
 
-    Returns:
-        `value` (by meaning), `words` (by its words: Monday, even), `text` (only the same text is right, since it cannot be
-        read, or is prose), `plug-in` (by a plug-in), or None if it does not even equal itself, so that every completion
-        would be wrong.
+    Returns `value` (by meaning), `words` (by its words: Monday, even), `text` (only the same text is right, since it cannot be
+    read, or is prose), `plug-in` (by a plug-in), or None if it does not even equal itself, so that every completion would be
+    wrong.
     """
     known = find_format(answer_format)
     kinds = [known.describe_reference(one) for one in known.list_accepted(answer)]
@@ -79,10 +78,8 @@ def measure_disagreement(judgements: Sequence[Judgement], seed: int = 0) -> floa
     """Estimates the share of the answers called right by the verifier or math-verify that the verifier refuses.
 
     Math-verify checks `DRAWN` different pairs of a refused answer and its reference answer, drawn with the seed; the result is
-    extrapolated to the others. Plain numbers are left out, since no check can be mistaken about them.
-
-    Returns:
-        The share; None if neither calls any right, or all judgements are of formats with a single check.
+    extrapolated to the others. Plain numbers are left out, since no check can be mistaken about them. Returns the share; None
+    if neither calls any right, or all judgements are of formats with a single check.
     """
     if count_checks(judgements) < 2:
         return None

@@ -74,8 +74,7 @@ def find_format(name: str) -> Format:
 def find_origin(name: str) -> Origin:
     """Returns where a format comes from, without importing it.
 
-    Raises:
-        InputError: If no installed package, or more than one, has a format of that name.
+    Raises InputError if no installed package, or more than one, has a format of that name.
     """
     if name in OWN:
         own = OWN[name]

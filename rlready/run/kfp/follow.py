@@ -23,8 +23,7 @@ MEASURING = "measure-candidates"  # the nested pipeline of the first loop; the o
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
     """Yields one text per event of a run until it ends; waits `pause` seconds between two requests.
 
-    Raises:
-        InputError: If the run does not succeed, or the server no longer answers.
+    Raises InputError if the run does not succeed, or the server no longer answers.
     """
     progress, lost, page = RunProgress(server, run), 0, server.locate(f"runs/details/{run}")
     while True:
@@ -56,8 +55,7 @@ def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
 def read_result(server: Server, run: str) -> SweepResult | None:
     """Returns the result in the report of a run; None if the server does not serve it.
 
-    Raises:
-        InputError: If the server does not answer, or the report is of a version that cannot be read.
+    Raises InputError if the server does not answer, or the report is of a version that cannot be read.
     """
     workflow = read_workflow(server, run)
     nodes = list_stage_nodes(workflow) if workflow else []

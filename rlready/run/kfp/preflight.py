@@ -22,14 +22,8 @@ TIMEOUT = (5, 30)  # seconds to connect and to answer
 def compare_with_cluster(placement: dict[str, Placement], namespace: str) -> tuple[list[str], list[str]]:
     """Looks up everything that a placement names in the Kubernetes API of the current context, or of the pod's own cluster.
 
-    Only names, keys and capacities are read; the values of secrets are not kept.
-
-    Returns:
-        (what is missing, without which pods do not start; what is in doubt: GPUs that no node has now, and objects that the
-        account must not read). One line each.
-
-    Raises:
-        InputError: If there is no Kubernetes API, or it does not answer.
+    Only names, keys and capacities are read; the values of secrets are not kept. Returns (what is missing, without which pods
+    do not start; what is in doubt: GPUs that no node has now, and objects that the account must not read). One line each.
     """
     checks = _Preflight(namespace)
     checks.check_secrets(placement)

@@ -12,8 +12,7 @@ from rlready.stages.plan.plan import Plan
 def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tuple[list[str], list[str]]:
     """Estimates what the stages of a run need of the GPUs that its placement requests.
 
-    Returns:
-        (lines to show; for each stage that does not fit, a line that says what to change). Both are empty without GPUs.
+    Returns (lines to show; for each stage that does not fit, a line that says what to change). Both are empty without GPUs.
     """
     stages = [stage for stage in STAGES if stage in plan.estimate]
     gpus = {stage: placement[stage].gpus * placement[stage].train_job.get("nodes", 1) for stage in stages}

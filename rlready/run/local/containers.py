@@ -28,10 +28,8 @@ PASSED = ("AWS_", "HF_", "MLFLOW_", "OMP_", "RLREADY_", "TOKENIZERS_")  # variab
 def find_image(reference: str) -> str:
     """Returns the id of an image, which is pulled if this machine does not have it.
 
-    The id is part of the cache keys, so a tag that moves to another image does not return results of the first one.
-
-    Raises:
-        InputError: If it is no reference of an image, no engine answers, or the image cannot be pulled.
+    The id is part of the cache keys, so a tag that moves to another image does not return results of the first one. Raises
+    InputError if it is no reference of an image, no engine answers, or the image cannot be pulled.
     """
     images.check_image(reference, force_tag=True)
     with contextlib.closing(_connect()) as client:

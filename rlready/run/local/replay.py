@@ -28,8 +28,7 @@ class Replayed:
 def replay(run: SweepResult, changes: list[str]) -> list[Replayed]:
     """Recomputes every verdict, with changes such as `gate_min_pass_at_k=0.6`; without any, the verdicts must stay the same.
 
-    Raises:
-        InputError: If a change is not one of the gate's parameters.
+    Raises InputError if a change is not one of the gate's parameters.
     """
     given = {name: value for name, value in run.parameters.items() if name in list_parameters()}  # older runs have others
     gate = [name for name in list_parameters() if name.startswith("gate_")]

@@ -61,8 +61,7 @@ def share(work: Path) -> Iterator[None]:
 def claim(work: Path) -> Iterator[None]:
     """Holds the lock of a work folder exclusively; a run that starts meanwhile waits.
 
-    Raises:
-        InputError: If a run is alive in it, or the file system has no locks.
+    Raises InputError if a run is alive in it, or the file system has no locks.
     """
     with open(work / SHARED, "a+") as file:
         try:

@@ -40,8 +40,7 @@ class Leftovers:
 def make_private(*folders: Path) -> None:
     """Creates folders that no other user may enter; existing folders and their files keep their modes.
 
-    Raises:
-        InputError: If a folder cannot be created.
+    Raises InputError if a folder cannot be created.
     """
     for folder in folders:
         try:

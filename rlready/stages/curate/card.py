@@ -83,8 +83,7 @@ class Dropped(Tally):
 def balance_rows(read: Counter, sets: Mapping[str, dict | None], dropped: Dropped) -> list[dict]:
     """Returns for each use of a source the rows read, those in its sets, and those left out.
 
-    Raises:
-        RuntimeError: If a row is in no set and not counted, or counted twice.
+    Raises RuntimeError if a row is in no set and not counted, or counted twice.
     """
     made = {"sft": ["sft", "heldout"], "rl": [], "evaluation": ["benchmark"], "predictors": [], "decontaminate": []}
     made["rl" if "rl" in read else "sft"] += ["rl", "validation"]

@@ -118,10 +118,8 @@ class EvaluationSets:
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:
     """Reads all evaluation sets and draws the problems for Pass@k and of the benchmarks; signatures go into the folder.
 
-    At most one of several near-duplicates is used for Pass@k, and then none of them for the benchmark.
-
-    Raises:
-        InputError: If a set cannot be read or has too few problems.
+    At most one of several near-duplicates is used for Pass@k, and then none of them for the benchmark. Raises InputError if a
+    set cannot be read or has too few problems.
     """
     settings, evaluation = reader.settings, EvaluationSets(reader, folder)
     names = list_benchmarks(settings)

@@ -28,8 +28,7 @@ class SourceReader:
     def open(self, use: str, name: str, registry: str) -> tuple[Source, Iterator[Chunk]]:
         """Returns a source and its raw rows; arguments as in `read_problems`.
 
-        Raises:
-            InputError: If it has changed since plan read it, or does not have the number of rows of its entry.
+        Raises InputError if it has changed since plan read it, or does not have the number of rows of its entry.
         """
         settings = self.settings
         source = find_source(name, registry, settings.sources, get_mirror(settings.mirror))
@@ -98,8 +97,7 @@ class SourceReader:
     def balance(self) -> list[dict]:
         """Returns for each evaluation set, if there are several, the rows read, those in sets, and those left out.
 
-        Raises:
-            RuntimeError: If a row is in no set and not counted, or counted twice.
+        Raises RuntimeError if a row is in no set and not counted, or counted twice.
         """
         balance = []
         for name, rows in self.evaluated.items():

@@ -160,8 +160,7 @@ def fill_pool(
 ) -> RowPool:
     """Reads a training source, `sft` or `rl`, and returns the rows that are kept, with their texts in the folder.
 
-    Raises:
-        InputError: If the source cannot be read, or no row is kept.
+    Raises InputError if the source cannot be read, or no row is kept.
     """
     settings, pool = reader.settings, RowPool(folder / use, use, reader.dropped, evaluation.questions)
     name, registry = reader.uses[use]

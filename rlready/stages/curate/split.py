@@ -32,9 +32,8 @@ class Split:
 def clean_pools(evaluation: EvaluationSets, pools: list[RowPool], dropped: Dropped) -> list[np.ndarray]:
     """Leaves out duplicates, near-duplicates and what resembles an evaluation problem, and groups the rest by question.
 
-    Returns:
-        For each pool the group of each row: the id, as a number, of the first of its near-duplicate problems in all pools; 0
-        for rows that are left out.
+    Returns for each pool the group of each row: the id, as a number, of the first of its near-duplicate problems in all pools;
+    0 for rows that are left out.
     """
     asked, ids = [], []
     found: list[np.ndarray] = []
@@ -79,8 +78,7 @@ def find_copies_of(
 def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:
     """Draws held-out problems, problems for RL and the SFT pool of the SFT source by group of problems.
 
-    Raises:
-        InputError: If there are too few rows.
+    Raises InputError if there are too few rows.
     """
     settings = reader.settings
     drawn = draw_problems(pool, groups, settings.seed)

@@ -21,8 +21,7 @@ from rlready.tracking.log import log_outcome
 def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[dict[str, str]]:
     """Judges the sweep and writes the verdicts, as records and as a table.
 
-    Returns:
-        For each candidate that RL runs for: its JSON, and the digest of the checkpoint that was judged.
+    Returns for each candidate that RL runs for: its JSON, and the digest of the checkpoint that was judged.
     """
     given = read_settings(settings)
     baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
@@ -61,10 +60,8 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
 def arrange(measured: list[Outcome], settings: SimpleNamespace) -> tuple[Outcome | None, list[Outcome]]:
     """Returns the base model's outcome, if there is one, and those of the candidates, in the order of the plan.
 
-    Candidates with the same checkpoint, which differ by the seed of their RL, share one measurement.
-
-    Raises:
-        InputError: If one is missing: an orchestrator can skip a branch silently.
+    Candidates with the same checkpoint, which differ by the seed of their RL, share one measurement. Raises InputError if one
+    is missing: an orchestrator can skip a branch silently.
     """
     found = {outcome.candidate.candidate_id: outcome for outcome in measured}
     baseline = next((outcome for outcome in measured if outcome.candidate.is_base), None)

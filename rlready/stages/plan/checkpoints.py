@@ -163,9 +163,7 @@ def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], bas
     """Yields a line for each checkpoint of another architecture, or vocabulary, than the base model or the first checkpoint.
 
     This does not matter to Pass@k and RL. It does to the loss in nats per token: tokens of two vocabularies differ in length.
-
-    Raises:
-        InputError: If the loss of such a checkpoint is to be compared.
+    Raises InputError if the loss of such a checkpoint is to be compared.
     """
     if not found:
         return

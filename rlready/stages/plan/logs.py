@@ -19,10 +19,8 @@ BASE = "base_measured"
 def pin_logs(experiment: Experiment, candidates: list[Candidate]) -> tuple[list[Candidate], dict[str, FoundLog]]:
     """Returns the candidates with their logs pinned, and these logs by candidate; that of the base model under BASE.
 
-    The loss of a candidate counts if all that are known are of one kind; one that is measured here is of another.
-
-    Raises:
-        InputError: If a log cannot be read, or allows no comparison with the others.
+    The loss of a candidate counts if all that are known are of one kind; one that is measured here is of another. Raises
+    InputError if a log cannot be read, or allows no comparison with the others.
     """
     sources = {candidate.candidate_id: candidate.log for candidate in candidates if candidate.log}
     sources |= {BASE: LogSource(experiment.base.measured)} if experiment.base.measured else {}
@@ -48,8 +46,7 @@ def pin_logs(experiment: Experiment, candidates: list[Candidate]) -> tuple[list[
 def compare_with_sampled(experiment: Experiment, found: Mapping[str, FoundLog], seen: Look) -> list[str]:
     """Returns a line for each log that may lack a problem which is sampled here.
 
-    Raises:
-        InputError: With a line for each log that surely lacks some, has too few samples, or was sampled in another way.
+    Raises InputError with a line for each log that surely lacks some, has too few samples, or was sampled in another way.
     """
     curate, k = experiment.curate, experiment.gate.k
     own: dict[str, object] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": experiment.sampling.max_tokens}

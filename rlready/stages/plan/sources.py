@@ -81,8 +81,7 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
 def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
     """Returns a line on the share of references that only their exact text matches; none if all have a value.
 
-    Raises:
-        InputError: If all of them are prose.
+    Raises InputError if all of them are prose.
     """
     count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
     if count == len(rows) and rows[0]["format"] == "boxed":

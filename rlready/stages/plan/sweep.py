@@ -24,10 +24,8 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
     """Returns the candidates of a sweep, in the given order; checkpoints have no digest yet.
 
     An explicit candidate takes missing keys from the first values of the lists, and without a seed of its own it is repeated
-    with every seed. All settings with 0 epochs and the same seed are one candidate, the base model.
-
-    Raises:
-        InputError: If a candidate has an unknown key or a bad value, or is given twice.
+    with every seed. All settings with 0 epochs and the same seed are one candidate, the base model. Raises InputError if a
+    candidate has an unknown key or a bad value, or is given twice.
     """
     lists = {name: getattr(sweep, source) for name, source in LISTS.items()}
     if sweep.candidates:

@@ -50,11 +50,7 @@ def run(
 def count_log(source: LogSource, data: Path) -> tuple[PredictorsRecord, dict[str, Any], str]:
     """Counts the log of a candidate: its problems by id, or those on which others are sampled, if there are any.
 
-    Returns:
-        The record, where it comes from, and a digest of what it was measured on.
-
-    Raises:
-        InputError: If the log has changed since plan read it, or lacks one of these problems.
+    Returns the record, where it comes from, and a digest of what it was measured on.
     """
     found, problems = find_log(source), data / "predictors.parquet"
     rows = pq.read_table(problems).to_pylist() if problems.exists() else []

@@ -28,9 +28,8 @@ def run(
 ) -> None:
     """Writes the report as HTML and Markdown, and records and verdicts as JSON; completes the tracking of cached candidates.
 
-    Raises:
-        InputError: If RL ran against a verdict or did not although it should have; or, after the report is written, if every
-            candidate failed.
+    Raises InputError if RL ran against a verdict or did not although it should have; or, after the report is written, if every
+    candidate failed.
     """
     sweep = read_sweep(Path(judged))
     sweep = add_results(sweep, [read_record(Outcome, path) for path in results], read_record(Outcome, baseline))

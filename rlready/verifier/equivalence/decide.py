@@ -57,9 +57,8 @@ def understand(text: str) -> Value:
 def decide(found: str, reference: str) -> tuple[bool, str, bool]:
     """Compares an answer with a reference answer.
 
-    Returns:
-        Whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal; and
-        whether this is doubtful, because random points prove little about functions that jump or have kinks.
+    Returns whether they are equal; what is unreadable (`reference`, `answer` or ""), so that only the same text is equal; and
+    whether this is doubtful, because random points prove little about functions that jump or have kinks.
     """
     same = normalise(found) == normalise(reference) != ""
     values = []

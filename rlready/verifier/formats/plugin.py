@@ -46,11 +46,7 @@ class PlugIn(Format):
         self._check = lru_cache(REMEMBERED)(self._decide)
 
     def find_prompt(self) -> str:
-        """Returns the plug-in's prompt.
-
-        Raises:
-            InputError: If the plug-in cannot be imported, or lacks a function.
-        """
+        """Returns the plug-in's prompt; raises InputError if the plug-in cannot be imported, or lacks a function."""
         if self._prompt is None:
             try:
                 self._prompt = self._ask("prompt")

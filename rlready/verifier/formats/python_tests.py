@@ -166,10 +166,8 @@ class Sandbox:
     def call(self, arguments: list) -> Any:
         """Returns what the function returns.
 
-        Raises:
-            EOFError: If the process ended, wrote too much or before the call, or used up its time.
-            ValueError: If what it wrote is not JSON.
-            TimeoutError: If the machine did not run it for its time.
+        Raises EOFError if the process ended, wrote too much or before the call, or used up its time, and ValueError if what it
+        wrote is not JSON, and TimeoutError if the machine did not run it for its time.
         """
         if self.rest:
             raise EOFError

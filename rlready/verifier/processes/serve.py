@@ -54,12 +54,9 @@ def describe(reference: str) -> str:
 def answer_question(kind: str, found: str, reference: str, seconds: float) -> str | bool | list[bool | str]:
     """Answers a question about two answers within seconds of processor time.
 
-    The exact check decides. Math-verify can veto it only if a symbol is inside a function that jumps or has kinks, since
-    random points prove little there.
-
-    Returns:
-        [whether they are equal, what is unreadable] for `compare`, a description for `describe`, or whether math-verify
-        finds them equal for `math-verify`.
+    The exact check decides. Math-verify can veto it only if a symbol is inside a function that jumps or has kinks, since random
+    points prove little there. Returns [whether they are equal, what is unreadable] for `compare`, a description for `describe`,
+    or whether math-verify finds them equal for `math-verify`.
     """
     if kind == "math-verify":
         return bool(ask_math_verify(found, reference, seconds))

@@ -32,8 +32,7 @@ class TimeoutMemo(dict[tuple[str, ...], float]):
     def ask(self, ask: Callable[..., Any], *question: str) -> Any:
         """Asks a question, and a second time if the first process times out or dies.
 
-        Raises:
-            TimeoutError: If the second one does, too, or did within `FORGOTTEN_AFTER`.
+        Raises TimeoutError if the second one does, too, or did within `FORGOTTEN_AFTER`.
         """
         if time.monotonic() - self.get(question, -math.inf) >= FORGOTTEN_AFTER:
             if (answer := ask(*question) or ask(*question)) is not None:
@@ -58,8 +57,7 @@ class Checkers:
     def ask(self, *question: str) -> Any:
         """Returns the answer to a question, or None if it exceeded the limits or its process died.
 
-        Raises:
-            InputError: If no process starts.
+        Raises InputError if no process starts.
         """
         with self.free:
             worker = self._find_worker()
@@ -106,8 +104,7 @@ class Checker:
     def wait(self) -> None:
         """Waits until the libraries are imported, so that this does not count against an answer.
 
-        Raises:
-            InputError: If the process ends before that.
+        Raises InputError if the process ends before that.
         """
         if not self.answers and (said := self._read_line(START_LIMIT)) != b"ready\n":
             self.kill()
