@@ -85,9 +85,8 @@ def refuse_tokens(
         if beyond := [token for token in ids if token is not None and token >= rows]:
             text = f" {name(beyond[0])!r}" if name(beyond[0]) else ""
             raise InputError(
-                f"the {what}{text} is number {beyond[0]}, and the model has {rows} embeddings (0 to {rows - 1});"
-                " use another token (tokenizer_config.json, generation_config.json), or enlarge the embedding"
-                " (resize_token_embeddings)"
+                f"the {what}{text} is number {beyond[0]}, and the model has {rows} embeddings (0 to {rows - 1}); use another"
+                " token (tokenizer_config.json, generation_config.json), or enlarge the embedding (resize_token_embeddings)"
             )
 
 

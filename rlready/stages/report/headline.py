@@ -180,9 +180,8 @@ def _describe_zeros(rows: list[Row]) -> str:
     room = f"; their true Pass@1 may still be up to {show(max(tops))}" if len(tops) == len(intervals) else ""
     who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
     return (
-        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them"
-        " apart, use more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems"
-        " (curate_evaluation_data)."
+        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them apart, use"
+        " more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems (curate_evaluation_data)."
     )
 
 

@@ -11,9 +11,8 @@ MOST_TEXT = 60_000  # characters of excerpts on the page, shared out over the ca
 LONGEST = 400  # characters of one text, if there are few candidates
 EXCERPTS_TEXT = (
     "The first completion of each kind: right, unknown (the verifier could not judge it), truncated (by sampling_max_tokens),"
-    " unreadable (no final answer in the form the prompt asks for) or wrong. To see all of them: rlready"
-    " samples RUN --candidate"
-    " NAME."
+    " unreadable (no final answer in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
+    " --candidate NAME."
 )
 
 NOTES = [
