@@ -16,7 +16,7 @@ from rlready.cli.style import print_result
 from rlready.errors import InputError
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
-from rlready.measured.result import measure_results
+from rlready.measured.sweep import measure_results
 from rlready.records.external import explain_unknown, read_results
 from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically

@@ -1,13 +1,16 @@
 """A model's scores on benchmarks: Pass@1, Pass@k, by subject, and the mean over benchmarks."""
 
+import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from rlready.records.outcome import BenchmarkRecord, PredictorsRecord
 from rlready.stats.intervals import estimate_interval, join_groups, number_clusters
-from rlready.stats.pass_at_k import estimate_curve
+from rlready.stats.pass_at_k import estimate_curve, summarize_curve
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,44 @@ def score_suite(
         )
         for name, numbers in rows.items()
     ]
+
+
+def record_scores(
+    problems: Sequence[dict], samples: int, correct: list[int], greedy: list[int] | None, unknown: Sequence[float], **more: Any
+) -> BenchmarkRecord:
+    """Returns the record of a model's scores; `greedy` is None if it did not decode greedily, `more` are further fields."""
+    scores = score_suite(problems, samples, correct, greedy or [0] * len(problems), unknown)
+    named = [(s.benchmark, s.problems, s.pass_at_1, s.standard_error, s.greedy if greedy else None) for s in scores]
+    return BenchmarkRecord(
+        **dataclasses.asdict(average(scores)),
+        greedy_pass_at_1=sum(s.greedy for s in scores) / len(scores) if greedy else None,
+        chance=sum(s.chance for s in scores) / len(scores),
+        benchmarks=[list(entry) for entry in named if entry[0]],
+        problems=len(problems),
+        samples=samples,
+        unknown=sum(s.unknown for s in scores) / len(scores),
+        problem_ids=[row["problem_id"] for row in problems],
+        correct=correct,
+        greedy_correct=greedy,
+        groups=list_groups(problems),
+        **more,
+    )
+
+
+def record_pass_at_k(problems: Sequence[dict], samples: int, correct: list[int], **more: Any) -> PredictorsRecord:
+    """Returns the record of Pass@k from the right samples of each problem, with further fields."""
+    groups = list_groups(problems)
+    curve, intervals = summarize_curve(correct, samples, groups)
+    return PredictorsRecord(
+        problems=len(problems),
+        problem_ids=[row["problem_id"] for row in problems],
+        groups=groups,
+        samples=samples,
+        correct=correct,
+        curve=curve,
+        intervals=intervals,
+        **more,
+    )
 
 
 def average(scores: Sequence[BenchmarkScore]) -> SuiteScore:

@@ -1,15 +1,15 @@
 """The gate: a pure function of the records and the thresholds. A missing or non-finite number never approves."""
 
 import dataclasses
+import hashlib
 
 from rlready.config import Gate
 from rlready.errors import InputError
-from rlready.gate.audit import draw_audit, send
 from rlready.gate.lead import LOSS, measure_lead
 from rlready.gate.thresholds import compare
 from rlready.records.outcome import Failure, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.stats.ties import order_best
+from rlready.stats.ties import count_share, order_best
 
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
 
@@ -40,7 +40,7 @@ def decide(
         reason = "the gate is off: RL runs for every candidate"
         verdicts = [dataclasses.replace(v, decision="undecided", reason=reason, proceed=True, propensity=1.0) for v in verdicts]
     elif settings.mode == "audit":
-        verdicts = [send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
+        verdicts = [_send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
     else:
         verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed, run)
     held = {o.candidate.candidate_id for o in outcomes if not (trains and o.candidate.has_weights)}
@@ -120,3 +120,30 @@ def sort_best(verdicts: list[Verdict], by: str) -> list[Verdict]:
     values, losses = ([getattr(verdict.numbers, name) for verdict in verdicts] for name in (by, LOSS))
     order = order_best(values, losses, [verdict.candidate_id for verdict in verdicts], falls=by == LOSS)
     return [verdicts[place] for place in order]
+
+
+def draw_audit(verdicts: list[Verdict], fraction: float, seed: int, run: str | None) -> list[Verdict]:
+    """Sends a random share of the candidates that were not approved to RL anyway, at least one if the share is above 0.
+
+    Each of them, undecided or rejected, has the same probability. Its verdict keeps it as the propensity, by which the audit's
+    findings are extrapolated to those without RL (Horvitz and Thompson 1952). Every run draws its own, so that not the same
+    candidates are audited each time; the verdict keeps the run's id, so that the draw can be repeated.
+    """
+    refused = [v.candidate_id for v in verdicts if v.decision != "approved"]
+    count = count_share(fraction, len(refused))
+    by = f"{seed}/" if run is None else f"{run}/{seed}/"
+    drawn = sorted(refused, key=lambda name: hashlib.sha256(f"{by}{name}".encode()).digest())[:count]
+    judged = []
+    for verdict in verdicts:
+        if verdict.decision != "approved":
+            propensity = count / len(refused)
+            verdict = dataclasses.replace(verdict, propensity=propensity, drawn_by=run if count else None)
+            verdict = _send(verdict, propensity) if verdict.candidate_id in drawn else verdict
+        judged.append(verdict)
+    return judged
+
+
+def _send(verdict: Verdict, propensity: float) -> Verdict:
+    """Returns the verdict of a candidate that is sent to RL anyway."""
+    reason = f"{verdict.reason} (audit: RL runs whatever the verdict)"
+    return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)

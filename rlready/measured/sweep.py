@@ -1,13 +1,14 @@
-"""Candidates that were measured elsewhere, as a sweep: the gate, the report and calibrate read it like any other."""
+"""Candidates that were measured elsewhere, as a sweep like any other; and their results of RL, paired with what a run knows."""
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import complete_parameters, parse_parameters
 from rlready.errors import InputError
+from rlready.evaluation.suite import record_pass_at_k, record_scores
 from rlready.gate.decide import decide
 from rlready.gate.lead import LOSS
 from rlready.gate.ranking import rank as rank_verdicts
@@ -15,8 +16,11 @@ from rlready.measured.comparable import align
 from rlready.measured.log import MeasuredLog
 from rlready.measured.loss import MeasuredLoss, is_one_kind
 from rlready.records.candidate import Candidate, LogSource
-from rlready.records.outcome import Outcome, PredictorsRecord, SampleStatistics
-from rlready.stats.pass_at_k import choose_k, summarize_curve
+from rlready.records.outcome import BenchmarkRecord, ElsewhereRecord, Outcome, PredictorsRecord, SampleStatistics
+from rlready.stats.pass_at_k import choose_k
+
+Counted = PredictorsRecord | BenchmarkRecord
+RUN = "the run"
 
 
 def rank(
@@ -83,24 +87,15 @@ def digest_problems(log: MeasuredLog) -> str:
 
 def make_record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord:
     """Returns what a log says before RL."""
-    curve, intervals = summarize_curve(log.correct, log.samples)
-    record = PredictorsRecord(
-        problems=len(log.problems),
-        problem_ids=log.problems,
-        samples=log.samples,
-        correct=log.correct,
-        curve=curve,
-        intervals=intervals,
-        by_products=SampleStatistics(
-            mean_tokens=log.mean_tokens,
-            truncated=log.truncated,
-            unreadable=log.no_answer,
-            verifier_unknown=log.unknown,
-            verifier_checks=log.checks,
-        ),
-        heldout_tokens=0,
-        engine=log.tool,
+    seen = SampleStatistics(
+        mean_tokens=log.mean_tokens,
+        truncated=log.truncated,
+        unreadable=log.no_answer,
+        verifier_unknown=log.unknown,
+        verifier_checks=log.checks,
     )
+    more = {"by_products": seen, "heldout_tokens": 0, "engine": log.tool}
+    record = record_pass_at_k([{"problem_id": problem} for problem in log.problems], log.samples, log.correct, **more)
     if loss is None:
         return record
     compared = [tokens for _, tokens in loss.losses] if loss.losses else loss.kind
@@ -112,3 +107,56 @@ def make_record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord
         heldout_tokens=sum(tokens for _, tokens in loss.losses) if loss.losses else None,
         heldout_digest=hashlib.sha256(repr(compared).encode()).hexdigest()[:16],
     )
+
+
+def measure_results(sweep: SweepResult, logs: Mapping[str, MeasuredLog]) -> dict[str, ElsewhereRecord]:
+    """Returns the results after RL that logs hold.
+
+    If the run knows the same problems by id (of the predictors, or of the base model's benchmark), the counts follow its order,
+    and its groups and benchmarks count as in its own results, so that both are paired. The cost stays as recorded.
+
+    Args:
+        sweep: The run.
+        logs: By candidate.
+
+    Raises:
+        InputError: If the logs may not be compared with one another, with those recorded earlier, or with the run's samples of
+            the same problems.
+    """
+    if not logs:
+        return {}
+    past = {outcome.candidate.candidate_id: outcome.elsewhere for outcome in sweep.outcomes if outcome.elsewhere}
+    earlier = {name: one.counted for name, one in past.items() if one.counted and name not in logs}
+    problems = set(next(iter(logs.values())).problems)
+    same = (pair for pair in _list_own(sweep) if set(pair[0].problem_ids or ()) == problems)
+    own, settings = next(same, (None, {}))
+    known = {RUN: _restore(RUN, own, settings)} if own else {}
+    known |= {name: _restore(f"{name}, as recorded", record, {}) for name, record in earlier.items()}
+    aligned = align({**known, **logs}, 1)
+    like = own or next(iter(earlier.values()), None)
+    return {name: _record(aligned[name], like, past.get(name)) for name in logs}
+
+
+def _list_own(sweep: SweepResult) -> Iterator[tuple[Counted, dict[str, Any]]]:
+    """Yields the run's own counts, each with how it was sampled as far as that is known."""
+    for outcome in (*sweep.outcomes, *([sweep.baseline] if sweep.baseline else [])):
+        settings = outcome.links.get("settings", {}) if "tool" in outcome.links else {"temperature": 1.0}
+        yield from ((record, settings) for record in (outcome.predictors, outcome.benchmark) if record and record.correct)
+
+
+def _restore(path: str, record: Counted, settings: dict[str, Any]) -> MeasuredLog:
+    ids = record.problem_ids or []
+    return MeasuredLog(path, "", ids, record.correct or [], record.samples or 0, [None] * len(ids), settings=settings)
+
+
+def _record(log: MeasuredLog, like: Counted | None, past: ElsewhereRecord | None) -> ElsewhereRecord:
+    rows: list[dict[str, Any]] = [{"problem_id": problem} for problem in log.problems]
+    if like and like.groups:
+        rows = [{**row, "group": str(group)} for row, group in zip(rows, like.groups, strict=True)]
+    sizes = like.benchmarks if isinstance(like, BenchmarkRecord) else []
+    names = [name for name, size, *_ in sizes for _ in range(size)] or [""] * len(rows)
+    rows = [{**row, "benchmark": name} for row, name in zip(rows, names, strict=True)]
+    shares = {"truncated": log.truncated, "unreadable": log.no_answer, "engine": log.tool}
+    counted = record_scores(rows, log.samples, log.correct, None, [log.unknown] * len(rows), **shares)
+    hours, device = (past.device_hours, past.device) if past else (None, "")
+    return ElsewhereRecord(counted.pass_at_1 or 0.0, counted.standard_error, hours, device, counted)

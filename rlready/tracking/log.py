@@ -10,7 +10,6 @@ from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
 from rlready.tracking import view
 from rlready.tracking.client import LONGEST_TAG, attempt
-from rlready.tracking.lineage import list_datasets, log_models
 from rlready.tracking.metrics import (
     COMPARES_LOSS,
     ELSEWHERE,
@@ -21,6 +20,7 @@ from rlready.tracking.metrics import (
     list_metrics,
     name_metric,
 )
+from rlready.tracking.models import list_datasets, log_models
 from rlready.tracking.runs import find_or_create, log_missing, open_child
 
 

@@ -16,8 +16,7 @@ from rlready.evaluation.suite import average, score_suite
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
 from rlready.measured.read import load_samples
-from rlready.measured.result import measure_results
-from rlready.measured.sweep import rank
+from rlready.measured.sweep import measure_results, rank
 from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome
 from rlready.stats.difference import estimate_difference
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from rlready.config import read_settings
 from rlready.evaluation.parts import open_parts, report_progress, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
-from rlready.evaluation.suite import average, list_groups, score_suite
+from rlready.evaluation.suite import record_pass_at_k, record_scores
 from rlready.evaluation.tally import count_samples, share_unknown
 from rlready.models.load import write_pointer
 from rlready.records.candidate import BaseModel, Candidate
@@ -23,7 +23,6 @@ from rlready.records.serialization import from_json, read_record, write_atomical
 from rlready.runtime.devices import describe_device
 from rlready.sampling.choose import open_engine
 from rlready.sampling.engine import Draw
-from rlready.stats.pass_at_k import summarize_curve
 from rlready.tracking.log import log_outcome, log_samples
 
 FIGURES = ("pass_at_1", "standard_error", "greedy_pass_at_1", "chance")
@@ -138,43 +137,25 @@ def draw(
 
 def score(drawn: Drawn) -> tuple[BenchmarkRecord, list[Path]]:
     """Returns the scores of a greedy and a random draw, and the files of the samples."""
-    problems, count = drawn.problems, drawn.draws[1].samples
+    count = drawn.draws[1].samples
     greedy, scored = count_samples(drawn.parts[0], 1), count_samples(drawn.parts[1], count)
-    scores = score_suite(problems, count, scored.correct, greedy.correct, share_unknown(greedy, scored))
-    record = BenchmarkRecord(
-        **dataclasses.asdict(average(scores)),
-        greedy_pass_at_1=sum(s.greedy for s in scores) / len(scores),
-        chance=sum(s.chance for s in scores) / len(scores),
-        benchmarks=[[s.benchmark, s.problems, s.pass_at_1, s.standard_error, s.greedy] for s in scores if s.benchmark],
-        problems=len(problems),
-        samples=count,
+    record = record_scores(
+        drawn.problems,
+        count,
+        scored.correct,
+        greedy.correct,
+        share_unknown(greedy, scored),
         tokens=scored.tokens + greedy.tokens,
         truncated=scored.truncated,
         unreadable=scored.unreadable,
-        unknown=sum(s.unknown for s in scores) / len(scores),
         engine=drawn.engine,
-        problem_ids=[row["problem_id"] for row in problems],
-        correct=scored.correct,
-        greedy_correct=greedy.correct,
-        groups=list_groups(problems),
     )
     return record, drawn.parts[0] + drawn.parts[1]
 
 
 def summarize(drawn: Drawn) -> PredictorsRecord:
     """Returns Pass@k of a random draw."""
-    problems, samples = drawn.problems, drawn.draws[0].samples
-    scored, groups = count_samples(drawn.parts[0], samples), list_groups(drawn.problems)
-    curve, intervals = summarize_curve(scored.correct, samples, groups)
-    return PredictorsRecord(
-        problems=len(problems),
-        samples=samples,
-        correct=scored.correct,
-        curve=curve,
-        intervals=intervals,
-        by_products=scored.summarize(),
-        tokens=scored.tokens,
-        engine=drawn.engine,
-        groups=groups,
-        problem_ids=[row["problem_id"] for row in problems],
-    )
+    samples = drawn.draws[0].samples
+    scored = count_samples(drawn.parts[0], samples)
+    measured = {"by_products": scored.summarize(), "tokens": scored.tokens, "engine": drawn.engine}
+    return record_pass_at_k(drawn.problems, samples, scored.correct, **measured)

@@ -8,13 +8,13 @@ from rlready.config import Gate, Predictors, Sampling
 from rlready.evaluation.parts import report_progress, sample_part, sample_problems
 from rlready.evaluation.samples import RIGHT, read_rows
 from rlready.evaluation.score import CONTROL_SAMPLES, count_false_positives, estimate_false_positives
-from rlready.evaluation.suite import list_groups
+from rlready.evaluation.suite import record_pass_at_k
 from rlready.evaluation.tally import count_samples, read_texts
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import PredictorsRecord, SampleStatistics, SequenceRecord
 from rlready.runtime.events import Progress
 from rlready.sampling.engine import Draw, Engine
-from rlready.stats.pass_at_k import correct_curve, summarize_curve
+from rlready.stats.pass_at_k import correct_curve
 from rlready.stats.sequential import run_sequential
 
 SIDE_BY_SIDE = 16  # problems of the sequential test in one batch; with more, more samples are wasted when it stops
@@ -43,23 +43,19 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     draws = [Draw.greedily(job.sampling), job.draw(samples)]
     greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report_progress("predictors", job.candidate))
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
-    correct, groups = scored.correct, list_groups(problems)
-    curve, intervals = summarize_curve(correct, samples, groups)
-    texts = read_texts(sampled, samples, CONTROL_SAMPLES)
-    false_positives = estimate_false_positives(count_false_positives(texts, problems), groups)
-    corrected = [] if false_positives.rate is None else correct_curve(correct, samples, false_positives.rate).tolist()
-    record = PredictorsRecord(
-        samples=samples,
-        correct=correct,
-        curve=curve,
-        intervals=intervals,
-        corrected=[[k, corrected[int(k) - 1]] for k, _ in curve if corrected],
-        false_positives=false_positives,
+    record = record_pass_at_k(
+        problems,
+        samples,
+        scored.correct,
         by_products=scored.summarize(),
         greedy_pass_at_1=sum(greedy.correct) / len(problems),
         tokens=greedy.tokens + scored.tokens,
     )
-    return record, greedily + sampled
+    texts = read_texts(sampled, samples, CONTROL_SAMPLES)
+    found = estimate_false_positives(count_false_positives(texts, problems), record.groups)
+    whole = [] if found.rate is None else correct_curve(record.correct, samples, found.rate).tolist()
+    corrected = [[k, whole[int(k) - 1]] for k, _ in record.curve if whole]
+    return dataclasses.replace(record, corrected=corrected, false_positives=found), greedily + sampled
 
 
 def sample_sequentially(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:

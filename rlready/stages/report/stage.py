@@ -17,7 +17,7 @@ from rlready.runtime import events
 from rlready.stages.report.report import render_excerpts, write_report
 from rlready.stages.report.verdicts import write_verdicts
 from rlready.tracking.log import log_outcomes
-from rlready.tracking.registry import register_models
+from rlready.tracking.models import register_models
 from rlready.tracking.runs import finish_run
 
 FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.json", "verdicts": "verdicts.json"}

@@ -1,10 +1,16 @@
-"""The datasets and models of a candidate's run in MLflow."""
+"""The datasets and models of a candidate's run in MLflow, and the model registry: approved models, and the best after RL."""
 
+import contextlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from rlready.records.outcome import Outcome
+from rlready.tracking.client import LONGEST_TAG, attempt
+from rlready.tracking.runs import open_child
+
+WINNER = "rl-winner"  # alias of the model that is best after RL
 
 
 def list_datasets(data: dict) -> list:
@@ -72,3 +78,51 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
         # With the run's own timestamp MLflow adds the point to the model only.
         points = [Metric(m.key, m.value, m.timestamp, m.step, model.model_id) for m in last]
         client.log_batch(child, metrics=points)
+
+
+def register_models(run_id: str, outcomes: Sequence[Outcome], winner: str | None) -> None:
+    """Registers the models of approved candidates and of the best one after RL, each once. Never raises.
+
+    The registered model is named after the experiment. A version is a candidate's model after RL, or after SFT if it has no
+    other; its tags hold the verdict. The alias moves to the winner of this run.
+
+    Args:
+        run_id: Id of the pipeline run, to which the outcomes are logged already.
+        outcomes: The candidates.
+        winner: Name of the best candidate after RL; None if there is none.
+    """
+
+    def register(client: Any, experiment: str) -> None:
+        name = re.sub(r"[^\w.-]", "_", client.get_experiment(experiment).name)
+        versions: dict[str, Any] | None = None
+        for outcome in outcomes:
+            candidate, verdict = outcome.candidate.candidate_id, outcome.verdict
+            if verdict is None or (verdict.decision != "approved" and candidate != winner):
+                continue
+            child = open_child(client, experiment, run_id, outcome.candidate).info.run_id
+            models = find_models(client, experiment, child)
+            model = models.get("rl") or models.get("sft")
+            if model is None:
+                continue
+            versions = _find_versions(client, name) if versions is None else versions
+            source = f"models:/{model.model_id}"
+            version = versions.get(source) or client.create_model_version(
+                name, source, child, await_creation_for=0, model_id=model.model_id
+            )
+            tags = {"candidate": candidate, "verdict": verdict.decision, "verdict.reason": verdict.reason[:LONGEST_TAG]}
+            for key, value in (tags | {"location": model.tags["rlready.location"]}).items():
+                client.set_model_version_tag(name, version.version, key, value)
+            if candidate == winner and "rl" in models:
+                client.set_registered_model_alias(name, WINNER, version.version)
+
+    if run_id:
+        attempt(register)
+
+
+def _find_versions(client: Any, name: str) -> dict[str, Any]:
+    """Returns the versions of a registered model by their sources; creates the registered model if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):  # it exists
+        client.create_registered_model(name)
+    return {version.source: version for version in client.search_model_versions(f"name = '{name}'")}
