@@ -1,16 +1,45 @@
 """rlready rank."""
 
 import argparse
+import dataclasses
+import datetime
+import os
+import shlex
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rlready.analysis.sweep_result import SweepResult, describe_origin, write_sweep
 from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
-from rlready.cli.rank_logs import add_arguments, rank_logs, read_logs, read_losses
+from rlready.cli.result import end_with, print_outcomes
+from rlready.cli.style import print_result
 from rlready.config import complete_parameters
-from rlready.config.recipes import change, load_recipe
+from rlready.config.recipes import change, load_recipe, parse_overrides
 from rlready.errors import InputError
-from rlready.measured.read import is_log
+from rlready.measured.log import MeasuredLog
+from rlready.measured.read import is_log, load_candidates
+from rlready.run.local.storage import RESULT
 from rlready.stats.pass_at_k import choose_k
+from rlready.tracking.runs import finish_run
+
+if TYPE_CHECKING:
+    from rlready.measured.loss import MeasuredLoss
+
+BASE = "base"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds how logs are read, and returns the group for what else a command needs to know of them."""
+    logs = command.add_argument_group("logs of other tools")
+    logs.add_argument("--score", help="metric, filter, scorer or column of the log that decides (depends on the tool)")
+    logs.add_argument("--format", default="boxed", help="how the verifier reads samples without a score (boxed)")
+    logs.add_argument(
+        "--judge", action="store_true", help="judge every sample with rlready's verifier; print how often the score differs"
+    )
+    logs.add_argument("--allow-repeats", action="store_true", help="accept a log whose samples mostly repeat one another")
+    return logs
+
 
 COMMAND = Command(
     "rank",
@@ -92,3 +121,90 @@ def _read_checkpoint(text: str, trained: bool) -> dict[str, Any]:
     if not item["model"]:
         raise InputError(f"{text!r} names no checkpoint")
     return item
+
+
+def rank_logs(arguments: argparse.Namespace) -> None:
+    """Ranks the candidates of logs, writes the report into a folder of its own, and prints the order and how sure it is.
+
+    Nothing is sampled, and no torch is needed. It is logged to MLflow if MLFLOW_TRACKING_URI is set. Raises InputError, which
+    names file and row, if a log cannot be read or the logs may not be compared.
+    """
+    from rlready.measured.sweep import rank
+    from rlready.stages.report.report import write_files
+
+    logs = read_logs(arguments.checkpoints, arguments)
+    base = _read_log(arguments.base, arguments)[0][1] if arguments.base else None
+    every = logs | ({BASE: base} if base else {})
+    losses = read_losses(arguments.loss, every)
+    sweep = rank(logs, base, losses, _list_changed(arguments))
+    folder = arguments.work.resolve() / f"rank-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, mode=0o700)
+    sweep = dataclasses.replace(sweep, origin=describe_origin(folder.name, shlex.join(["rlready", *sys.argv[1:]])))
+    print_logs(every)
+    write_files(sweep, folder)
+    write_sweep(sweep, folder / RESULT)
+    print_outcomes(sweep)
+    print_result("report", folder / "report.html")
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        _log(sweep, folder)
+    end_with(sweep)
+
+
+def _list_changed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the parameters that are not at their default: the recipe's, --k, then what --set changes."""
+    given = load_recipe(arguments.recipe, []) if arguments.recipe else {}
+    given |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
+    return given | parse_overrides(arguments.set)
+
+
+def _log(sweep: SweepResult, folder: Path) -> None:
+    from rlready.tracking.log import log_outcomes
+
+    log_outcomes(sweep.outcomes, sweep.baseline, folder.name)
+    finish_run(folder.name, sweep.parameters, {path.name: path for path in sorted(folder.iterdir())})
+
+
+def print_logs(logs: Mapping[str, MeasuredLog]) -> None:
+    """Prints what was read of each log, and what they do not say."""
+    from rlready.measured.comparable import list_unknown
+
+    for name, log in logs.items():
+        print_result(name, log.describe())
+    for line in list_unknown(logs):
+        print(line)
+
+
+def read_logs(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, MeasuredLog]:
+    """Returns the candidates of all logs, each [NAME=]PATH, by their names.
+
+    Raises InputError if two have the same name, or a log cannot be read.
+    """
+    found: dict[str, MeasuredLog] = {}
+    for text in texts:
+        for name, log in _read_log(text, arguments):
+            if name in found or name == BASE:
+                why = "is the base model's (--base)" if name == BASE else f"is that of {found[name].path} too"
+                raise InputError(f"{text}: the name {name} {why}; give another, as in NAME={log.path}")
+            found[name] = log
+    return found
+
+
+def _read_log(text: str, arguments: argparse.Namespace) -> list[tuple[str, MeasuredLog]]:
+    name, _, place = text.rpartition("=")
+    logs = load_candidates(place, arguments.score, arguments.format, arguments.judge, arguments.allow_repeats)
+    if name and len(logs) > 1:
+        raise InputError(f"{text}: the log names its candidates itself ({', '.join(logs)}); leave out {name}=")
+    return [(name or own, log) for own, log in logs.items()]
+
+
+def read_losses(texts: list[str], names: Collection[str]) -> dict[str, "MeasuredLoss"]:
+    """Returns the loss of each NAME=LOSS; raises InputError if a name is no candidate's, or there is no loss."""
+    from rlready.measured.loss import read_loss
+
+    losses = {}
+    for text in texts:
+        name, equals, said = text.partition("=")
+        if not equals or name not in names:
+            raise InputError(f"--loss {text}: expected NAME=LOSS with a name of {', '.join(names)}")
+        losses[name] = read_loss(said)
+    return losses

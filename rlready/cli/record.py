@@ -10,7 +10,7 @@ from rlready.analysis.format import show_pass_at_1
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, read_sweep, record_elsewhere, write_sweep
 from rlready.cli.arguments import PAST_RUN, Command, locate_run
-from rlready.cli.rank_logs import add_arguments, print_logs, read_logs
+from rlready.cli.rank import add_arguments, print_logs, read_logs
 from rlready.cli.result import print_outcomes, print_places
 from rlready.cli.style import print_result
 from rlready.errors import InputError
