@@ -219,8 +219,7 @@ def _try_out(benches: list[CalibrationRun], names: list[str], number: int) -> np
 def judge(rule: Rule, bench: CalibrationRun, drawn: np.ndarray | None = None) -> np.ndarray:
     """Returns how often each candidate gets RL by a rule, as the gate decides with its recipe: draws x candidates.
 
-    Args:
-        drawn: How often each candidate is in a draw, draws x candidates; by default there is one draw, the run itself.
+    `drawn` is how often each candidate is in a draw, draws x candidates; by default there is one draw, the run itself.
     """
     passed = _pass(bench, np.array([rule.lead]), np.array([min(rule.rise, MOST_RISE)]))
     drawn = np.ones((1, len(bench.names))) if drawn is None else drawn

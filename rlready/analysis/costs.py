@@ -97,17 +97,11 @@ def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
 
 
 def balance(rows: list[Row], base: Row) -> Balance | str:
-    """Compares the cost of the RL that the gate avoided with the cost of the gate.
+    """Compares the cost of the RL that the gate avoided with the cost of the gate; returns why there is no balance, if so.
 
     A candidate without RL would have cost the mean of the others. SFT counts on neither side, because it ran for all, and
     failed candidates count on neither, because their cost is unknown. External RL counts if its cost was recorded on the
-    predictors' kind of device.
-
-    Args:
-        base: The base model; its predictors are part of the gate's cost.
-
-    Returns:
-        The balance, or why there is none.
+    predictors' kind of device. The predictors of the base model are part of the gate's cost.
     """
     measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
     kinds = {cost[0] for cost in measured if cost}

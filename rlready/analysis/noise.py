@@ -74,13 +74,10 @@ def compare_settings(one: Setting, other: Setting, noise: ScoreNoise, comparison
 def compare_means(
     one: Sequence[float], other: Sequence[float], scatter: Sequence[tuple[float | None, int]], comparisons: int
 ) -> Lead:
-    """Returns the lead of one mean over another with Student's interval, with Bonferroni's correction.
+    """Returns the lead of one mean over another with Student's interval, with Bonferroni's correction for all comparisons.
 
-    Args:
-        one: Values of one setting's seeds.
-        other: Those of another.
-        scatter: Standard deviation between seeds, and its degrees of freedom, of each of the two.
-        comparisons: How many hold together.
+    `one` and `other` are the values of the seeds of two settings; `scatter` is the standard deviation between seeds, with its
+    degrees of freedom, of each.
     """
     ahead = statistics.fmean(one) - statistics.fmean(other)
     if not all(deviation for deviation, _ in scatter):  # unknown, or 0: seeds that all score alike say nothing about others

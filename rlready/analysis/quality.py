@@ -98,11 +98,9 @@ class Choice:
 
 
 def choose(rows: list[Row], predictor: Predictor, noise: ScoreNoise) -> Choice | None:
-    """Chooses a setting by a predictor and measures its regret; None if fewer than two settings can be chosen from.
+    """Chooses the setting with the most of a predictor and measures its regret; None with fewer than two settings.
 
-    Args:
-        predictor: What to choose by; the most wins, and of settings that tie one is drawn, in expectation.
-        noise: From `measure_noise`.
+    Of settings that tie one is drawn, in expectation.
     """
     settings = group_settings(select_finished(rows, predictor))
     if len(settings) < 2:

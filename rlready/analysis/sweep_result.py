@@ -41,13 +41,9 @@ def describe_origin(run: str, command: str) -> dict[str, str]:
 
 
 def read_sweep(path: str | Path) -> SweepResult:
-    """Reads what the gate or a report wrote.
+    """Reads what the gate (`judged`) or a report (`records`) wrote, or the file outcomes.json of a run's folder.
 
-    Args:
-        path: The gate's `judged`, the report's `records`, or the file outcomes.json of a run's folder.
-
-    Raises:
-        InputError: If the file is not there, is damaged, or was written by another version.
+    Raises InputError if the file is not there, is damaged, or was written by another version.
     """
     try:
         values = json.loads(Path(path).read_text())
@@ -92,15 +88,9 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
 
 
 def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:
-    """Returns the sweep with the results of the stages after the gate.
+    """Returns the sweep, as the gate judged it, with the results of RL and the base model's benchmark.
 
-    Args:
-        sweep: As the gate judged it.
-        results: Of the candidates with RL.
-        scored: The base model with its benchmark.
-
-    Raises:
-        InputError: If a result belongs to no candidate.
+    Raises InputError if a result belongs to no candidate.
     """
     found = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
     for result in results:

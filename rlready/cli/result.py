@@ -103,13 +103,7 @@ def print_work(work: Path, cached: str = "") -> None:
 
 
 def print_places(folder: Path, work: Path, tracked: bool = True) -> None:
-    """Prints where a run's report is, and how to compare its candidates in MLflow.
-
-    Args:
-        folder: Folder of the run.
-        work: Folder for runs, cache and tracking.
-        tracked: Whether MLflow took what the run logged.
-    """
+    """Prints where a run's report is, and how to compare its candidates in MLflow if that took what was logged (`tracked`)."""
     print_result("report", folder / "report.html")
     print_work(work)
     run_locks.choose_store(work)

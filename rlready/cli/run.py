@@ -60,13 +60,8 @@ def execute(arguments: argparse.Namespace) -> None:
 def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -> None:
     """Runs an experiment with kfp.local, shows its progress and result, and ends with the status that the result has.
 
-    Args:
-        parameters: Every parameter by its flat name.
-        name: Prefix of the name of the run's folder.
-        arguments: Those of RUNNING.
-
-    Raises:
-        InputError: If the input is wrong, a stage failed, or there is no report.
+    `name` begins the name of the run's folder; `arguments` are those of RUNNING. Raises InputError if the input is wrong, a
+    stage failed, or there is no report.
     """
     from rlready.run.local.containers import find_image  # loads Docker's client
 

@@ -123,11 +123,9 @@ def _list_kept(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, KeptSam
 
 
 def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
-    """Yields each sample as a text that is safe for a terminal, or one text that says that there is none.
+    """Yields each sample that passes one of the chosen FILTERS, or all without any, as a text that is safe for a terminal.
 
-    Args:
-        files: Files of samples.
-        chosen: Names in FILTERS; a sample passes if it passes one of them, or if there are none.
+    If there is none, it yields one text that says so.
     """
 
     def pick(columns: Sequence[str]) -> Iterator[dict]:

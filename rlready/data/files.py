@@ -51,15 +51,10 @@ def is_folder(path: str) -> bool:
 
 
 def list_files(location: str, folders: list[str], split: str | None) -> Listing:
-    """Returns the files at a path or URL: a file, or those of a folder.
+    """Returns the files at a path or URL: a file, or those of some folders within a folder.
 
-    Args:
-        location: Path or URL.
-        folders: Folders within it to read, in order; if one is absent, the whole location is read instead.
-        split: Only files with this word in their name or folder; None: all.
-
-    Raises:
-        InputError: If there is none, or there are several forms.
+    If one of `folders` is absent, the whole location is read instead. With a split, only files with this word in their name or
+    folder count. Raises InputError if there is none, or there are several forms.
     """
     system, path = _open_filesystem(location)
     try:

@@ -51,13 +51,8 @@ class Contents:
 def examine(source: Source, seed: int, parse: bool = True) -> Contents:
     """Checks a source; files are read to their end, so that damaged ones are found.
 
-    Args:
-        source: Where it is.
-        seed: Of a builtin source.
-        parse: Whether lines of JSON are parsed too; not by a caller that parses all of them next.
-
-    Raises:
-        InputError: If it is absent, gated, damaged, or differs from its registry entry.
+    `seed` is that of a builtin source. Without `parse`, for a caller that parses all of them next, lines of JSON are not
+    parsed. Raises InputError if it is absent, gated, damaged, or differs from its registry entry.
     """
     if source.name == BUILTIN:
         return Contents(f"seed-{seed}")
@@ -148,16 +143,9 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
 
 
 def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
-    """Yields the raw rows of a source in order; a builtin source is endless.
+    """Yields the raw rows of a source in order; a builtin source, with its split (sft, rl or evaluation) and seed, is endless.
 
-    Args:
-        source: What to read.
-        split: What a builtin source generates: sft, rl or evaluation.
-        seed: Of a builtin source.
-        revision: Hub commit.
-
-    Raises:
-        InputError: If a column is missing, or the file or dataset cannot be read.
+    `revision` is the commit of a hub dataset. Raises InputError if a column is missing, or the file or dataset cannot be read.
     """
     if source.name == BUILTIN:
         rows = (row | {"format": "word"} for row in generate_rows(split, seed))
@@ -216,15 +204,10 @@ def _read_arrow(file, name: str, source: Source) -> Iterator[Chunk]:
 
 
 def read_whole_file(file: io.BufferedIOBase, name: str, note: Callable[[str], None] = lambda what: None) -> list[dict]:
-    """Returns the rows of a JSON or CSV file; the cells of a CSV file are texts.
+    """Returns the rows of a JSON or CSV file, as the suffix of its name says; the cells of a CSV file are texts.
 
-    Args:
-        file: Opened for reading, at its beginning.
-        name: Of the file; its suffix says which form it has.
-        note: Called with a remark on how it was read.
-
-    Raises:
-        InputError: If it is too large, not UTF-8, or holds anything but rows.
+    `note` is called with a remark on how it was read. Raises InputError if it is too large, not UTF-8, or holds anything but
+    rows.
     """
     content = file.read(LARGEST + 1)
     if len(content) > LARGEST:

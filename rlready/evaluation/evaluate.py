@@ -32,16 +32,11 @@ class Results:
 
 
 def evaluate(evaluation: Evaluation, out: Path, report: Callable[[EvaluationProgress], None]) -> Results:
-    """Samples what is not in the folder yet, and scores everything.
+    """Samples what is not in the folder of an evaluation yet, and scores everything.
 
-    Args:
-        evaluation: From `plan_evaluation`.
-        out: Folder of this evaluation. It gets samples.parquet (columns SAMPLES; a greedy completion has temperature 0) and
-            results.json.
-        report: Called with the progress, once the model is loaded and then whenever some completions are done.
-
-    Raises:
-        InputError: If the folder holds another evaluation, or the model cannot be loaded.
+    The folder gets samples.parquet (columns SAMPLES; a greedy completion has temperature 0) and results.json. `report` is
+    called with the progress, once the model is loaded and then whenever some completions are done. Raises InputError if the
+    folder holds another evaluation, or the model cannot be loaded.
     """
     _open_folder(evaluation, out)
     problems = [row | {"benchmark": benchmark.name} for benchmark in evaluation.benchmarks for row in benchmark.problems]

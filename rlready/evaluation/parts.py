@@ -79,20 +79,12 @@ def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationPro
 def sample_problems(
     engine: Engine, problems: Sequence[dict], draws: Sequence[Draw], folder: Path, report: Callable[[EvaluationProgress], None]
 ) -> list[list[Path]]:
-    """Samples the problems of which the folder has no samples yet.
+    """Samples the problems of which the folder has no samples yet; returns the parts of each draw in their order.
 
-    A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as many as keep the
-    engine busy, and at most MOST_TOKENS. `report` is called before every part, and whenever some completions are done.
-
-    Args:
-        engine: Samples.
-        problems: Rows with problem_id, question, answer and format; the same in every call.
-        draws: How to sample: one greedy, one at random, or both.
-        folder: Of the parts.
-        report: Takes the progress.
-
-    Returns:
-        The parts of each draw, in the order of the problems.
+    The problems, rows with problem_id, question, answer and format, are the same in every call; there is a greedy draw, a
+    random one, or both. A part has as many problems as should take SECONDS_A_PART at the speed of the part before, at least as
+    many as keep the engine busy, and at most MOST_TOKENS. `report` is called before every part, and whenever some completions
+    are done.
     """
     progress = find_progress(folder, problems, draws)
     for draw in draws:
@@ -121,15 +113,8 @@ def sample_part(
 ) -> float:
     """Samples some problems, judges the samples, writes them as a part, and returns the seconds that this took.
 
-    Args:
-        part: The file.
-        engine: Samples.
-        problems: Their rows.
-        draw: How to sample.
-        progress: Called with the number of completions and tokens so far.
-        keys: Seeds of each problem's samples; its id by default.
-        draws: Number of each problem's draw in the sequential test.
-        first: Number of the first sample.
+    `keys` seed each problem's samples, by default its id; `draws` is the number of each problem's draw in the sequential test,
+    and `first` that of the first sample.
     """
     begun = time.monotonic()
     scored = score_problems(engine, problems, draw, progress, keys)

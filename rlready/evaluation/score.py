@@ -51,14 +51,9 @@ def score_problems(
 def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dict]) -> dict[int, tuple[int, int]]:
     """Compares samples with the answer of another problem, a negative control: what is judged right is a false positive.
 
-    This catches both a lenient verifier and answers that can be guessed.
-
-    Args:
-        texts: Samples of each problem, of which the first CONTROL_SAMPLES are used.
-        problems: Their rows.
-
-    Returns:
-        (judged right, judged) by the number of each problem that has a control; samples without a verdict are not counted.
+    This catches both a lenient verifier and answers that can be guessed. Of the texts of each problem the first CONTROL_SAMPLES
+    are used. Returns (judged right, judged) by the number of each problem that has a control; samples without a verdict are not
+    counted.
     """
     counts = {}
     for number, sampled in enumerate(texts):

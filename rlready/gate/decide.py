@@ -86,10 +86,6 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     """Keeps the best `max_rl_runs` of the approved and rejects the rest (paper, protocol step 2).
 
     The reason gives the lead over the other side of the cut, with its 95% interval.
-
-    Args:
-        verdicts: After the thresholds.
-        settings: Budget and what to rank by.
     """
     label = RANKED[settings.rank_by].format(k=settings.k)
     approved = [verdict for verdict in verdicts if verdict.decision == "approved"]

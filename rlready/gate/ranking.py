@@ -12,10 +12,7 @@ from rlready.records.verdicts import Standing, Verdict
 def rank(verdicts: list[Verdict], outcomes: list[Outcome], settings: Gate) -> list[Verdict]:
     """Returns the verdicts with the standing of every measured candidate, whatever the decision: its place and its lead.
 
-    Args:
-        verdicts: In any order.
-        outcomes: Of the same candidates.
-        settings: What to rank by; ties go to the lower loss.
+    Verdicts and outcomes are of the same candidates, in any order; ties go to the lower loss.
     """
     measured = {outcome.candidate.candidate_id: outcome for outcome in outcomes if not outcome.failure}
     known = [v for v in verdicts if v.candidate_id in measured and getattr(v.numbers, settings.rank_by) is not None]

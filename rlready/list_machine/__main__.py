@@ -57,16 +57,9 @@ def build_model(tokenizer, hidden: int = 96, layers: int = 3, seed: int = 0):
 
 
 def train_base(out: Path, steps: int = 1000, hidden: int = 96, layers: int = 3, seed: int = 0) -> None:
-    """Trains a base model on noisy traces and writes it to a folder in the Hugging Face layout.
+    """Trains a base model on noisy traces, 64 per step, and writes it to a folder in the Hugging Face layout.
 
     Because of the noise the model finds right traces only rarely, which leaves something for RL to improve.
-
-    Args:
-        out: The folder.
-        steps: Optimizer steps of 64 traces.
-        hidden: Width of the model.
-        layers: Depth of the model.
-        seed: Seeds weights and data.
     """
     import torch
 

@@ -56,14 +56,7 @@ def write_problem(rng: random.Random, moves: int) -> tuple[str, str]:
 
 
 def write_trace(rng: random.Random, question: str, leap: float, noise: TraceNoise = TraceNoise()) -> str:
-    """Returns a trace of a question, which ends in `#` and the last word.
-
-    Args:
-        rng: Source of randomness.
-        question: A problem as `write_problem` returns it.
-        leap: Probability that a word is left out between two moves.
-        noise: Probabilities of errors.
-    """
+    """Returns a trace of a question, which ends in `#` and the last word; a word is left out with the probability `leap`."""
     moves, word = question.rstrip("?").split(":")
     if rng.random() < noise.direct:
         return "#" + apply_moves(moves, word)

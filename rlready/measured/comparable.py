@@ -11,14 +11,9 @@ from rlready.measured.log import SETTINGS, MeasuredLog
 
 
 def align(logs: Mapping[str, MeasuredLog], k: int) -> dict[str, MeasuredLog]:
-    """Returns the logs with their problems in the order of the first.
+    """Returns the logs, by candidate, with their problems in the order of the first.
 
-    Args:
-        logs: By candidate.
-        k: Of Pass@k.
-
-    Raises:
-        InputError: With one line per log of other problems, settings or too few samples.
+    Raises InputError with one line per log of other problems, other settings or fewer than k samples.
     """
     (first_name, first), *others = logs.items()
     faults = [fault for name, log in logs.items() for fault in _find_faults(first_name, first, name, log, k)]
@@ -67,11 +62,9 @@ def compare_settings(first_name: str, first: Mapping[str, Any], log: MeasuredLog
 
 
 def find_problems(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    """Returns the place in a log of each of the problems that rlready samples, by id or text; None if it is not there.
+    """Returns the place in a log of each problem that rlready samples, by id or text; None if it is not there.
 
-    Args:
-        log: Whose texts may have instructions around the problem.
-        rows: With `problem_id` and `question`.
+    The texts of the log may have instructions around the problem.
     """
     places = {identify(text): place for place, text in enumerate(log.texts) if text}
     places |= {problem: place for place, problem in enumerate(log.problems)}

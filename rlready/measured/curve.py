@@ -15,18 +15,12 @@ METRICS = "metrics"  # folder of a run in MLflow's file store: one file per metr
 
 
 def read_curve(path: Path) -> tuple[str, list[list[float | None]]]:
-    """Reads the rewards of one training.
+    """Returns the first of KEYS that a file has, and pairs [last step, mean reward] of blocks of steps, as `RlRecord` has them.
 
-    Args:
-        path: A trainer_state.json; the JSONL of verl's file logger; NeMo-RL's TensorBoard logs as JSON ({key: {step: value}});
-            an MLflow metric history (rows with key, value and step, or a file of a run's folder `metrics`); a Weights & Biases
-            history (rows with _step); or rows with step and a reward.
-
-    Returns:
-        The first of KEYS that the file has, and pairs [last step, mean reward] of blocks of steps, as `RlRecord` has them.
-
-    Raises:
-        InputError: If the file cannot be read, or has no reward, or a reward without a step.
+    The file is a trainer_state.json; the JSONL of verl's file logger; NeMo-RL's TensorBoard logs as JSON ({key: {step:
+    value}}); an MLflow metric history (rows with key, value and step, or a file of a run's folder `metrics`); a Weights &
+    Biases history (rows with _step); or rows with step and a reward. Raises InputError if it cannot be read, or has no reward,
+    or a reward without a step.
     """
     entries = list(_list_entries(path))
     key = next((key for key in KEYS if any(key in entry for _, entry in entries)), None)

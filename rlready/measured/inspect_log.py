@@ -16,15 +16,10 @@ ZSTD = 93  # a zip method that Python's zipfile does not decompress before 3.14
 
 
 def read_inspect(files: list[Path], score: str | None) -> Reading:
-    """Reads the log of one evaluation.
+    """Reads the log of one evaluation, one file, with the scorer of this name or the first.
 
-    Args:
-        files: One file.
-        score: Name of the scorer; None: the first.
-
-    Raises:
-        InputError: If there are several files, the evaluation did not end well, no scorer has that name, or a score is
-            neither right nor wrong.
+    Raises InputError if there are several files, the evaluation did not end well, no scorer has that name, or a score is
+    neither right nor wrong.
     """
     if len(files) > 1:
         raise InputError(f"{files[0].parent}: holds {len(files)} logs of Inspect; name one file")

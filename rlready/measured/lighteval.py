@@ -13,16 +13,10 @@ KEYS = {"doc", "model_response", "metric"}
 
 
 def read_lighteval(files: list[Path], score: str | None) -> Reading:
-    """Reads the details of one model, one file per task.
+    """Reads the details of one model, one file per task, with the metric of this name or the first.
 
-    A metric is of all generations of a document together, so with more than one they are judged here.
-
-    Args:
-        files: The files.
-        score: Name of the metric; None: the first.
-
-    Raises:
-        InputError: If no metric has that name, or a row holds no generated text.
+    A metric is of all generations of a document together, so with more than one they are judged here. Raises InputError if no
+    metric has that name, or a row holds no generated text.
     """
     _, first = next(read_rows(files[0]))
     names = list(_open(first["metric"]))

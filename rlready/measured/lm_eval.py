@@ -18,14 +18,9 @@ DATED = re.compile(r"samples_(?P<task>.+)_\d{4}-\d\d-\d\dT[\d.:-]+$")
 
 
 def read_lm_eval(files: list[Path], score: str | None) -> Reading:
-    """Reads the logs of one model, one file per task.
+    """Reads the logs of one model, one file per task, with the filter or metric of this name, or the first of the log.
 
-    Args:
-        files: The files.
-        score: Name of the filter, or of the metric, that decides; None: the first of the log.
-
-    Raises:
-        InputError: If a task was logged twice, no filter or metric has that name, or a row cannot be used.
+    Raises InputError if a task was logged twice, no filter or metric has that name, or a row cannot be used.
     """
     tasks = [_name_task(file) for file in files]
     if twice := next((task for task in tasks if tasks.count(task) > 1), None):

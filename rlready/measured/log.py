@@ -18,35 +18,20 @@ SETTINGS = ("temperature", "top_p", "max_tokens")  # that must not differ; what 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion as a log has it.
+    """One completion as a log has it."""
 
-    Attributes:
-        problem: Id of the problem.
-        where: File and row.
-        right: What the log's own score says; None is unknown.
-        scored: Whether the log scores it at all; if not, it is judged here.
-        text: The problem, so that ids which are only numbers can be checked.
-        prompt: What the model was given, if the log has it; the samples of a problem must share it.
-        completion: What the model wrote.
-        reference: The reference answer.
-        finished: False if the length limit ended it; None is unknown.
-        tokens: Of the completion.
-        settings: How it was sampled, as far as the log says.
-        counted: Whether the log has counts instead of samples, so that the order says nothing.
-    """
-
-    problem: str
-    where: str
-    right: bool | None = None
-    scored: bool = False
-    text: str | None = None
-    prompt: str | None = None
-    completion: str | None = None
-    reference: str | None = None
-    finished: bool | None = None
-    tokens: int | None = None
-    settings: tuple[tuple[str, Any], ...] = ()
-    counted: bool = False
+    problem: str  # id of the problem
+    where: str  # file and row
+    right: bool | None = None  # what the log's own score says; None is unknown
+    scored: bool = False  # whether the log scores it at all; if not, it is judged here
+    text: str | None = None  # the problem, so that ids which are only numbers can be checked
+    prompt: str | None = None  # what the model was given, if the log has it; the samples of a problem must share it
+    completion: str | None = None  # what the model wrote
+    reference: str | None = None  # the reference answer
+    finished: bool | None = None  # False if the length limit ended it; None is unknown
+    tokens: int | None = None  # of the completion
+    settings: tuple[tuple[str, Any], ...] = ()  # how it was sampled, as far as the log says
+    counted: bool = False  # whether the log has counts instead of samples, so that the order says nothing
 
 
 @dataclass(frozen=True)
@@ -60,40 +45,25 @@ class Reading:
 
 @dataclass(frozen=True)
 class MeasuredLog:
-    """Counts of one candidate.
+    """Counts of one candidate."""
 
-    Attributes:
-        path: The file or folder.
-        tool: That wrote it.
-        problems: Ids, in the order of the log.
-        correct: Right samples of each problem.
-        samples: Samples per problem.
-        texts: Text of each problem, None if the log has none.
-        unknown: Share of the samples that are neither right nor wrong.
-        truncated: Share of the samples that the length limit ended; None if the log does not say.
-        no_answer: Share of the samples judged here in which no final answer was found; None if none was judged here.
-        mean_tokens: Tokens per sample; None if the log does not say.
-        settings: How the samples were drawn, as far as the log says.
-        disagreement: (samples where the log's own score and rlready's verifier differ, samples with both); None if one
-            of them is all there is.
-        checks: Independent checks of each judgement: 2 of mathematics judged here, else 1.
-        notes: What was chosen or left out while reading, in sentences.
-    """
-
-    path: str
-    tool: str
-    problems: list[str]
-    correct: list[int]
-    samples: int
-    texts: list[str | None]
-    unknown: float = 0.0
-    truncated: float | None = None
+    path: str  # the file or folder
+    tool: str  # that wrote it
+    problems: list[str]  # ids, in the order of the log
+    correct: list[int]  # right samples of each problem
+    samples: int  # samples per problem
+    texts: list[str | None]  # text of each problem, None if the log has none
+    unknown: float = 0.0  # share of the samples that are neither right nor wrong
+    truncated: float | None = None  # share of the samples that the length limit ended; None if the log does not say
+    # Share of the samples judged here in which no final answer was found; None if none was judged here.
     no_answer: float | None = None
-    mean_tokens: float | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    mean_tokens: float | None = None  # tokens per sample; None if the log does not say
+    settings: dict[str, Any] = field(default_factory=dict)  # how the samples were drawn, as far as the log says
+    # (samples where the log's own score and rlready's verifier differ, samples with both); None if one of them is all there
+    # is.
     disagreement: tuple[int, int] | None = None
-    checks: int = 1
-    notes: list[str] = field(default_factory=list)
+    checks: int = 1  # independent checks of each judgement: 2 of mathematics judged here, else 1
+    notes: list[str] = field(default_factory=list)  # what was chosen or left out while reading, in sentences
 
     def describe(self) -> str:
         """Returns the tool, the size and the notes in one line."""
@@ -132,18 +102,10 @@ class _Problem:
 def count_samples(
     path: str, reading: Reading, answer_format: str = "boxed", judged: bool = False, repeats: bool = False
 ) -> MeasuredLog:
-    """Counts the samples of a candidate.
+    """Counts the samples of a candidate; for the options see `read.load_candidates`.
 
-    Args:
-        path: Of the log.
-        reading: Its samples.
-        answer_format: How a sample without a score is judged.
-        judged: Judge all samples here, also those with a score.
-        repeats: Accept a log most of whose samples repeat one another.
-
-    Raises:
-        InputError: If there is no sample, one has neither score nor completion and reference, a problem was given to the model
-            in two ways, or the samples were drawn in two ways or without chance.
+    Raises InputError if there is no sample, one has neither score nor completion and reference, a problem was given to the
+    model in two ways, or the samples were drawn in two ways or without chance.
     """
     problems: dict[str, _Problem] = {}
     seen: Counter[str] = Counter()

@@ -12,17 +12,11 @@ from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
 
 @dataclass(frozen=True)
 class MeasuredLoss:
-    """A loss on held-out examples, in nats per token.
+    """A loss on held-out examples, in nats per token."""
 
-    Attributes:
-        value: The loss.
-        kind: How it was averaged; only losses of one kind are compared.
-        losses: [summed nats, tokens] of each example, if the log has them.
-    """
-
-    value: float
-    kind: str
-    losses: list[tuple[float, int]] | None = None
+    value: float  # the loss
+    kind: str  # how it was averaged; only losses of one kind are compared
+    losses: list[tuple[float, int]] | None = None  # [summed nats, tokens] of each example, if the log has them
 
     @property
     def interval(self) -> tuple[float, float] | None:

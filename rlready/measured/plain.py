@@ -22,15 +22,9 @@ def is_plain(row: Row) -> bool:
 def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
     """Reads rows of samples (`correct` or completion and reference) or of counts (`correct` of `samples`), in one pass.
 
-    Args:
-        files: The files.
-        score: Column that says whether a sample is right; None: correct.
-
-    Returns:
-        The samples by candidate, in the order of the rows; an empty name if the rows name none.
-
-    Raises:
-        InputError: If a row lacks what the others have, or its counts are impossible, or only some rows name a candidate.
+    `score` names the column that says whether a sample is right, by default correct. Returns the samples by candidate, in the
+    order of the rows; an empty name if the rows name none. Raises InputError if a row lacks what the others have, or its counts
+    are impossible, or only some rows name a candidate.
     """
     found: dict[str, list[tuple[str, Row]]] = {}
     for file in files:

@@ -110,18 +110,12 @@ def make_record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord
 
 
 def measure_results(sweep: SweepResult, logs: Mapping[str, MeasuredLog]) -> dict[str, ElsewhereRecord]:
-    """Returns the results after RL that logs hold.
+    """Returns the results after RL that logs, by candidate, hold.
 
     If the run knows the same problems by id (of the predictors, or of the base model's benchmark), the counts follow its order,
-    and its groups and benchmarks count as in its own results, so that both are paired. The cost stays as recorded.
-
-    Args:
-        sweep: The run.
-        logs: By candidate.
-
-    Raises:
-        InputError: If the logs may not be compared with one another, with those recorded earlier, or with the run's samples of
-            the same problems.
+    and its groups and benchmarks count as in its own results, so that both are paired. The cost stays as recorded. Raises
+    InputError if the logs may not be compared with one another, with those recorded earlier, or with the run's samples of the
+    same problems.
     """
     if not logs:
         return {}

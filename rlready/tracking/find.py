@@ -24,11 +24,8 @@ class Finished(NamedTuple):
 def find_finished(experiment: str, k: int | None) -> dict[str, Finished]:
     """Returns the candidates of an experiment with a result of RL, by candidate id, from the newest run that has it.
 
-    RL without a signal taught nothing, so its score is not a result. Without tracking the result is empty.
-
-    Args:
-        experiment: `links["experiment"]` of the logged outcomes.
-        k: The k of Pass@k.
+    `experiment` is `links["experiment"]` of the logged outcomes. RL without a signal taught nothing, so its score is not a
+    result. Without tracking the result is empty.
     """
 
     def find(client: Any, experiment_id: str) -> dict:
@@ -45,10 +42,9 @@ def find_finished(experiment: str, k: int | None) -> dict[str, Finished]:
 
 
 def find_outcomes(run: str) -> tuple[str, str] | None:
-    """Returns the id of a pipeline run and the text of its outcomes.json; None if MLflow has no such run, is off or lost.
+    """Returns the id of a pipeline run, given in KFP or in MLflow, and the text of its outcomes.json.
 
-    Args:
-        run: The run's id in KFP, or that of the pipeline's run in MLflow.
+    None if MLflow has no such run, is off or lost.
     """
 
     def find(client: Any, experiment: str) -> tuple[str, str] | None:

@@ -63,11 +63,7 @@ def log_samples(candidate: Candidate, stage: str, file: Path, baseline: bool) ->
 def log_evaluation(name: str, description: dict, metrics: dict[str, float | None], files: list[Path]) -> None:
     """Logs an evaluation without a pipeline, once per name: parameters, metrics, datasets and files. Never raises.
 
-    Args:
-        name: Name of the evaluation.
-        description: From `Evaluation.describe`.
-        metrics: By name, e.g. gsm8k/pass_at_1.
-        files: Files to upload.
+    `description` is from `Evaluation.describe`; the metrics are by name, e.g. gsm8k/pass_at_1.
     """
 
     def log(client: Any, experiment: str) -> None:

@@ -33,15 +33,7 @@ def find_models(client: Any, experiment: str, child: str) -> dict[str, Any]:
 
 
 def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: str) -> None:
-    """Logs the models that `outcome.links` locates and MLflow does not have: each with its parent, settings and metrics.
-
-    Args:
-        client: MLflow's.
-        experiment: Id of the experiment.
-        run: The candidate's run.
-        outcome: The candidate's.
-        role: candidate or baseline.
-    """
+    """Logs the models that `outcome.links` locates and MLflow does not have: each with its parent, settings and metrics."""
     import mlflow
     from mlflow.entities import LoggedModelInput, LoggedModelOutput, Metric
 
@@ -83,13 +75,8 @@ def log_models(client: Any, experiment: str, run: Any, outcome: Outcome, role: s
 def register_models(run_id: str, outcomes: Sequence[Outcome], winner: str | None) -> None:
     """Registers the models of approved candidates and of the best one after RL, each once. Never raises.
 
-    The registered model is named after the experiment. A version is a candidate's model after RL, or after SFT if it has no
-    other; its tags hold the verdict. The alias moves to the winner of this run.
-
-    Args:
-        run_id: Id of the pipeline run, to which the outcomes are logged already.
-        outcomes: The candidates.
-        winner: Name of the best candidate after RL; None if there is none.
+    The outcomes are logged already. The registered model is named after the experiment. A version is a candidate's model after
+    RL, or after SFT if it has no other; its tags hold the verdict. The alias moves to the winner of this run, if there is one.
     """
 
     def register(client: Any, experiment: str) -> None:

@@ -29,9 +29,8 @@ ENDINGS = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}  #
 def open_run(name: str, parameters: dict) -> None:
     """Creates the pipeline's run in MLflow, or resumes it, and adapts the shared view to it. Never raises.
 
-    Args:
-        name: The name that the user gave the run in KFP. On a laptop the run is named after its folder.
-        parameters: Flat pipeline parameters; values longer than MLflow allows are truncated and end in `…`.
+    It has the name that the user gave the run in KFP, or on a laptop that of its folder. Parameters longer than MLflow allows
+    are truncated and end in `…`.
     """
     run_id = os.environ.get("RLREADY_RUN_ID", "")
 
@@ -78,18 +77,10 @@ def finish_run(
     figures: dict[str, float] | None = None,
     tags: dict[str, str] | None = None,
 ) -> bool:
-    """Completes the pipeline's run: its parameters, the report's files, and its state. Never raises.
+    """Completes the pipeline's run; returns whether that was done: not if tracking is off or lost. Never raises.
 
-    Args:
-        run_id: Id of the pipeline run.
-        parameters: As in `open_run`.
-        report: Text files to upload, or their texts, by the name of the artifact.
-        status: FINISHED, FAILED if no candidate has a result, or empty to leave the state as it is.
-        figures: Metrics of the run as a whole.
-        tags: Sentences about the run as a whole.
-
-    Returns:
-        Whether it was done; False if tracking is off or lost.
+    Parameters are as in `open_run`; `report` are text files, or texts, by the name of the artifact; `figures` and `tags` are of
+    the run as a whole. The status is FINISHED, FAILED if no candidate has a result, or empty to leave the state as it is.
     """
 
     def finish(client: Any, experiment: str) -> bool:
@@ -131,11 +122,8 @@ def fail_run() -> None:
 def close_dead_runs(states: dict[str, str]) -> bool:
     """Ends in MLflow what pipeline runs that are over left RUNNING, with their candidates. Never raises.
 
-    Args:
-        states: KFP's state of each pipeline run by its id: SUCCEEDED, FAILED or CANCELED; runs in other states are not over.
-
-    Returns:
-        Whether it was done; False if tracking is off or lost.
+    `states` are KFP's by the ids of pipeline runs: SUCCEEDED, FAILED or CANCELED; runs in other states are not over. Returns
+    whether it was done; False if tracking is off or lost.
     """
 
     def close(client: Any, experiment: str) -> bool:
@@ -177,12 +165,7 @@ def find_or_create(
 ) -> Any:
     """Returns the oldest run with these tags; if two processes created one each, both keep the oldest.
 
-    Args:
-        client: MLflow's.
-        experiment: Id of the experiment.
-        tags: Tags that identify the run.
-        name: Name of a new run.
-        describe: Returns more tags of a new run.
+    A new run has this name, and also the tags that `describe` returns.
     """
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     found = client.search_runs([experiment], query)

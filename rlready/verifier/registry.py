@@ -36,21 +36,13 @@ OWN: dict[str, Format | str] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a format comes from.
+    """Where a format comes from."""
 
-    Attributes:
-        name: Name of the format.
-        package: The package that provides it.
-        version: Version of the package.
-        target: What is imported, as in an entry point; "" if nothing is.
-        digest: Digest of the package's source; "" for rlready, which stages know by their image.
-    """
-
-    name: str
-    package: str
-    version: str
-    target: str = ""
-    digest: str = ""
+    name: str  # name of the format
+    package: str  # the package that provides it
+    version: str  # version of the package
+    target: str = ""  # what is imported, as in an entry point; "" if nothing is
+    digest: str = ""  # digest of the package's source; "" for rlready, which stages know by their image
 
     @property
     def release(self) -> str:

@@ -33,13 +33,8 @@ def examine(
 ) -> Iterator[Finding]:
     """Yields the findings one by one.
 
-    Args:
-        parameters: Every parameter of the recipe by its flat name.
-        placement: Where each stage runs on a cluster.
-        image: Image of the stages, if one is known.
-        host: Address of a KFP server; without it and KFP_HOST, neither server nor cluster is checked.
-        namespace: Where the pods run; defaults to that of KFP for a single user.
-        work: Folder for runs.
+    Without the address of a KFP server, in `host` or KFP_HOST, neither server nor cluster is checked; the namespace of the pods
+    is by default that of KFP for a single user.
     """
     checks: dict[str, Callable[[], tuple[str, str]]] = {
         "libraries": _check_libraries,

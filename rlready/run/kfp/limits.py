@@ -35,10 +35,8 @@ def check_texts(parameters: dict[str, Any]) -> None:
 def estimate_bytes(package: int, measured: int, approved: int) -> int:
     """Returns an upper bound of the bytes of a run's workflow.
 
-    Args:
-        package: Bytes of the compiled pipeline, whose texts are about half of a workflow.
-        measured: Candidates that are measured, including the base model.
-        approved: Candidates that go through RL.
+    `package` is the size of the compiled pipeline, whose texts are about half of a workflow; `measured` and `approved` are the
+    candidates that are measured, including the base model, and that go through RL.
     """
     return int((FIXED + MEASURED * measured + APPROVED * approved) * (1 + package / TYPICAL) / 2)
 
@@ -46,12 +44,7 @@ def estimate_bytes(package: int, measured: int, approved: int) -> int:
 def check_size(package: Path, parameters: dict[str, Any]) -> str:
     """Checks that the workflow of a sweep fits, with RL for as many candidates as the gate may approve; returns its size.
 
-    Args:
-        package: The compiled pipeline.
-        parameters: Every parameter by its flat name.
-
-    Raises:
-        InputError: If it does not fit; says how many candidates do, and what else would help.
+    Raises InputError if it does not fit; says how many candidates do, and what else would help.
     """
     experiment, texts = parse_parameters(parameters), package.stat().st_size
     held = len(json.dumps(parameters))

@@ -21,11 +21,7 @@ PIPELINE = "rlready"
 def write_package(path: Path, parameters: dict, placement: Placements, image: str | None) -> None:
     """Compiles the pipeline for a cluster: the same file, byte for byte, for the same input.
 
-    Args:
-        path: YAML file to write.
-        parameters: Every parameter by its flat name; they become the form's defaults.
-        placement: What each stage requests.
-        image: Image of the stages; None names images that are in no registry.
+    The parameters become the form's defaults. Without an image the stages name images that are in no registry.
     """
     # A component is compiled when its module is imported: with the image and the placement of that moment.
     for name in [*sys.modules]:
@@ -113,11 +109,7 @@ def name_version(package: Path, recipe: str) -> str:
 def write_manifests(path: Path, package: Path, recipe: str, namespace: str | None) -> None:
     """Writes a package as the Kubernetes resources Pipeline and PipelineVersion, with the names that `rlready submit` uses.
 
-    Args:
-        path: YAML file to write.
-        package: The compiled pipeline.
-        recipe: Name of its recipe.
-        namespace: Of the resources; None leaves it to kubectl or the GitOps tool.
+    Without a namespace, kubectl or the GitOps tool chooses it.
     """
     from kfp import compiler, components
 

@@ -67,16 +67,10 @@ def start_run(
     server: Server, version: tuple[str, str], experiment: str, name: str, parameters: dict[str, Any],
     account: str | None = None, every: str | None = None,
 ) -> str:  # fmt: skip
-    """Starts a run, or a schedule of runs, and returns its id.
+    """Starts a run, or a schedule of runs (`every`: its cron expression), of a version and returns its id.
 
-    Args:
-        server: The KFP server.
-        version: Ids of the pipeline and of its version.
-        experiment: Id of the experiment.
-        name: Name of the run.
-        parameters: Every parameter by its flat name.
-        account: Kubernetes service account of the pods; defaults to the server's.
-        every: Cron expression of a schedule; one run at a time, and missed ones are skipped.
+    A version is the ids of pipeline and version. A schedule has one run at a time, and missed ones are skipped. The pods run as
+    the Kubernetes service account, by default the server's.
     """
     fields = name_fields()
     values = {fields[name]: value for name, value in fold_parameters(parameters).items()}

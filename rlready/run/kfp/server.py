@@ -52,12 +52,9 @@ class Server:
 def connect(host: str | None = None, namespace: str | None = None) -> Server:
     """Finds the KFP server and checks that it is one.
 
-    Args:
-        host: Its address; defaults to KFP_HOST or KF_PIPELINES_ENDPOINT, and inside a cluster to the service's name.
-        namespace: Where runs go, on a server for several users; inside a cluster defaults to the pod's own.
-
-    Raises:
-        InputError: If there is no address, no answer, no permission, no KFP behind it, or one older than 2.16.
+    Its address is by default KFP_HOST or KF_PIPELINES_ENDPOINT, and inside a cluster the service's name; the namespace of the
+    runs, on a server for several users, that of the pod. Raises InputError if there is no address, no answer, no permission, no
+    KFP behind it, or one older than 2.16.
     """
     host = host or next(filter(None, map(os.environ.get, HOSTS)), None)
     if not host and "KUBERNETES_SERVICE_HOST" in os.environ:

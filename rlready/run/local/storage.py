@@ -64,14 +64,10 @@ def measure(folder: Path) -> int:
 
 
 def find_leftovers(work: Path, keep: int) -> Leftovers:
-    """Returns what can be removed from a work folder.
+    """Returns what can be removed from a work folder of which the last finished runs, `keep` of them, are kept.
 
-    Args:
-        work: The folder.
-        keep: How many of the last finished runs to keep; later unfinished ones, which can be resumed, are kept too.
-
-    Raises:
-        InputError: If there is no run, or it is unknown what a kept run needs.
+    Later unfinished runs, which can be resumed, are kept too. Raises InputError if there is no run, or it is unknown what a
+    kept run needs.
     """
     kept, others = _choose_kept(work, keep)
     keys = {key for run in kept for key in _read_keys(run)}

@@ -27,14 +27,8 @@ def find_copies(
 ) -> tuple[np.ndarray, set[str]]:
     """Finds which rows are copies of some problems: near-duplicates, or with the numbers and most n-grams of one.
 
-    Args:
-        settings: Thresholds of both.
-        questions: Signatures of all questions.
-        problems: Numbers of the problems' signatures, and the problems.
-        others: Numbers of the rows' signatures, and (place among them, problem_id, question) of each.
-
-    Returns:
-        Whether each row is a copy, and the ids of the problems of which a row has the n-grams.
+    The problems come with the numbers of their signatures, the rows too: (place among them, problem_id, question) of each.
+    Returns whether each row is a copy, and the ids of the problems of which a row has the n-grams.
     """
     (ones, asked), (rows, texts) = problems, others
     copies = questions.find_copies(ones, rows, settings.near_duplicates) >= 0

@@ -53,17 +53,9 @@ class SourceReader:
         return source, read()
 
     def read_problems(self, use: str, name: str, registry: str, wanted: int, taken: Set[str] = frozenset()) -> list[dict]:
-        """Returns the usable problems of an evaluation set, each once.
+        """Returns the usable problems of an evaluation set, each once and without those `taken`; of an endless one `wanted`.
 
-        Args:
-            use: evaluation, predictors or decontaminate.
-            name: Of the source.
-            registry: Which registry has precedence.
-            wanted: How many problems of an endless source.
-            taken: Ids of problems to leave out.
-
-        Raises:
-            InputError: If none is left.
+        Raises InputError if none is left.
         """
         rows: list[dict] = []
         seen: set[str] = set()

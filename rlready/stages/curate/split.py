@@ -113,16 +113,9 @@ def draw_judged(
     """Returns the first rows that RL can learn from: in no other set, judged by the verifier, and with the right pass rate.
 
     With a reference answer that the verifier cannot read, every completion is wrong; with one that it can match only as text,
-    right answers in other words are wrong. Answers are checked in the order of drawing until there are enough, since each takes
-    a millisecond and a pool may hold millions; plain numbers are known already.
-
-    Args:
-        pool: Source of the rows, which are in the order of drawing.
-        rows: Their numbers.
-        wanted: How many.
-        rates: The base model's pass rates.
-        find_shared: Returns which rows resemble a problem of another set.
-        shared: The reason why these are left out.
+    right answers in other words are wrong. Answers are checked in the order of drawing, which is that of the rows, until there
+    are enough, since each takes a millisecond and a pool may hold millions; plain numbers are known already. `find_shared`
+    returns which rows resemble a problem of another set; these are left out for the reason `shared`.
     """
     drawn, size = np.zeros(0, np.int64), max(int(SPARE * wanted), FEWEST)
     while len(drawn) < wanted and len(rows):

@@ -11,14 +11,8 @@ from rlready.tracking.find import Finished, find_finished
 def forecast(verdicts: list[Verdict], experiment: str) -> list[Forecast]:
     """Forecasts the post-RL Pass@1 of every candidate that has none yet (paper, protocol step 3).
 
-    A setting that has finished with other seeds is predicted from them, any other by the line from Pass@k.
-
-    Args:
-        verdicts: With the measured Pass@k in their numbers.
-        experiment: Digest of everything that makes results comparable.
-
-    Returns:
-        One forecast per verdict, or the reason why there is none.
+    A setting that has finished with other seeds is predicted from them, any other by the line from Pass@k. `experiment` is the
+    digest of everything that makes results comparable. Returns one forecast per verdict, or the reason why there is none.
     """
     if not verdicts:
         return []

@@ -79,13 +79,7 @@ def estimate_needs(
 ) -> dict[str, GpuRequest]:
     """Estimates what each stage that has GPUs needs of them.
 
-    Args:
-        experiment: Every setting.
-        shape: The model.
-        lengths: Of the data.
-        tokens: Of one candidate, by stage.
-        gpus: GPUs of a stage's pods, by stage.
-        memory: Bytes of one GPU; 0 if unknown.
+    `tokens` of one candidate and `gpus` of a pod are by stage; `memory` is the bytes of one GPU, 0 if unknown.
     """
     estimates = {"sft": _estimate_sft, "rl": _estimate_rl, "predictors": _estimate_sampling, "benchmark": _estimate_sampling}
     return {

@@ -37,14 +37,7 @@ class Value:
 def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation: int) -> tuple[list[Value], float]:
     """Returns values for everything that depends on the data, the model and this machine, and the estimated minutes of a run.
 
-    Args:
-        base: The base model.
-        rows: Some SFT rows.
-        training: Number of problems to train on.
-        evaluation: Number of problems to evaluate with.
-
-    Raises:
-        InputError: If there are too few problems to split.
+    `rows` are some SFT rows; `training` and `evaluation` numbers of problems. Raises InputError if there are too few to split.
     """
     shape = measure(base).shape
     parameters = shape.parameters if shape else 1e9

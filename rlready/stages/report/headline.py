@@ -47,9 +47,7 @@ def tell_result(
 ) -> Iterator[str]:
     """Yields the sentences of `describe_result`; the gate's saving, which takes longest, is weighed after the first.
 
-    Args:
-        max_tokens: Longest completion in tokens; None if unknown.
-        trains: Whether RL was requested; if not, the ranking of the candidates is the result.
+    `max_tokens` is the longest completion, None if unknown. Without RL (`trains`), the ranking of the candidates is the result.
     """
     settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
     if noise.repeated:

@@ -37,9 +37,7 @@ CHOICE = "approved by the gate"
 def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, trains: bool = True) -> list[Plot]:
     """Returns the plots of the report, first those that show best what came out; one without data says why.
 
-    Args:
-        rows: The candidates, in the order of their colours.
-        least: The gate's threshold for Pass@k; None or 0 if there is none.
+    The candidates have colours in their order; `least` is the gate's threshold for Pass@k, None or 0 if there is none.
     """
     import matplotlib
 

@@ -66,13 +66,7 @@ def report(sweep: SweepResult) -> Report:
 
 
 def write_report(sweep: SweepResult, html: Path, markdown: Path) -> Document:
-    """Writes the report as one self-contained page, and its text and tables as Markdown; returns it.
-
-    Args:
-        sweep: What is known of the candidates, in any order, and of the base model.
-        html: Where the page goes.
-        markdown: Where the summary goes.
-    """
+    """Writes the report as one self-contained page, and its text and tables as Markdown; returns it."""
     document = compose(sweep)
     write_atomically(html, render_html(document))
     write_atomically(markdown, render_markdown(document))

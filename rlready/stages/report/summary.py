@@ -1,6 +1,6 @@
 """What was run, and its result in four lines to paste: what tells one report from another."""
 
-from rlready.analysis.answer import find_best, find_best_setting, find_first_before_rl, label_ranked, read_ranked
+from rlready.analysis.answer import First, find_best, find_best_setting, find_first_before_rl, label_ranked, read_ranked
 from rlready.analysis.comparison import Row, group_settings, list_scores
 from rlready.analysis.format import count, name_some, show, show_estimate, show_mean, show_result
 from rlready.analysis.noise import measure_noise
@@ -69,17 +69,7 @@ def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:
         setting, first = find_best_setting(settings, noise)
         shown, over = show_mean([row.score for row in setting.rows]), "settings, by the noise between seeds"
     before = "" if base.score is None else f"; base model {show(base.score)}"
-    if not first.others:
-        return f"{first.name}, Pass@1 {shown} after RL{before}", "unknown, nothing to compare it with"
-    if first.sure:
-        return f"{first.name}, Pass@1 {shown} after RL{before}", f"ahead of all others beyond chance ({over})"
-    return f"{first.name}, Pass@1 {shown} after RL{before}", _describe_doubt(first.level, first.unknown, over)
-
-
-def _describe_doubt(level: list[str], unknown: list[str], over: str) -> str:
-    said = [f"not clearly ahead of {name_some(level)}"] if level else []
-    said += [f"unknown against {name_some(unknown)}"] if unknown else []
-    return f"{'; '.join(said)} ({over})"
+    return f"{first.name}, Pass@1 {shown} after RL{before}", _describe_certainty(first, over)
 
 
 def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str, str]:
@@ -88,10 +78,15 @@ def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str
         return "unknown, no candidate was measured", "unknown"
     best = next(row for row in rows if row.name == first.name)
     winner = f"{first.name}, {label_ranked(k, by)} {show_estimate(*read_ranked(best, k, by)[:2])}, without RL"
+    return winner, _describe_certainty(first, "compared problem by problem")
+
+
+def _describe_certainty(first: First, over: str) -> str:
     if not first.others:
-        return winner, "unknown, nothing to compare it with"
-    over = "compared problem by problem"
-    return winner, f"ahead of all others beyond chance ({over})" if first.sure else _describe_doubt(*first[2:], over)
+        return "unknown, nothing to compare it with"
+    said = [f"not clearly ahead of {name_some(first.level)}"] if first.level else []
+    said += [f"unknown against {name_some(first.unknown)}"] if first.unknown else []
+    return f"{'; '.join(said) or 'ahead of all others beyond chance'} ({over})"
 
 
 def _describe_gate(rows: list[Row]) -> str:

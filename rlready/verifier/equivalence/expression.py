@@ -28,15 +28,11 @@ def require(condition: object, what: str) -> None:
 
 
 class Node(NamedTuple):
-    """A part of an expression.
+    """A part of an expression."""
 
-    Attributes:
-        op: num, sym, const, +, neg, *, /, ^, deg, call, sum or prod.
-        args: Nodes; for num its value and its number of decimals (None unless it is a long decimal), for sym and const a
-            name, for call a name and nodes, for sum and prod (variable, first, last, term).
-    """
-
-    op: str
+    op: str  # num, sym, const, +, neg, *, /, ^, deg, call, sum or prod
+    # Nodes; for num its value and its number of decimals (None unless it is a long decimal), for sym and const a name, for
+    # call a name and nodes, for sum and prod (variable, first, last, term).
     args: tuple
 
     @property

@@ -19,16 +19,12 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Group:
-    """A value that is not a number.
+    """A value that is not a number."""
 
-    Attributes:
-        kind: list, set, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation,
-            member, class, false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
-        items: Its parts: values, and text that belongs to the kind.
-    """
-
+    # List, set, union, minus, common, matrix, row, unit, base, word, ratio, time, named, relation, equation, member, class,
+    # false; two brackets for a tuple or an interval; or reals, as (their variable or None, pieces).
     kind: str
-    items: tuple[Any, ...]
+    items: tuple[Any, ...]  # its parts: values, and text that belongs to the kind
 
 
 Value = Node | Group

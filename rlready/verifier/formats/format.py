@@ -11,22 +11,17 @@ TIMEOUT, UNREADABLE, FAULTY, UNDECIDED = "timeout", "unreadable", "faulty", "und
 
 @dataclass(frozen=True)
 class Judgement:
-    """The judgement of a completion.
+    """The judgement of a completion."""
 
-    Attributes:
-        right: Whether its final answer equals the reference answer; None if that is unknown.
-        answer: Its final answer; None if there is none.
-        trouble: `timeout` (a check timed out or its process died, twice), `unreadable` (the reference answer cannot be read,
-            which is unknown, or the answer cannot, which is wrong), `faulty` (a plug-in raised or returned an invalid value),
-            `undecided` (a plug-in returned None), or None. An unknown judgement always has one.
-        reference: What a LaTeX answer was compared with, for `measure_disagreement`.
-        checks: Number of independent checks of its format: two for mathematics, else one, with which nothing can disagree.
-    """
-
-    right: bool | None
-    answer: str | None
+    right: bool | None  # whether its final answer equals the reference answer; None if that is unknown
+    answer: str | None  # its final answer; None if there is none
+    # `timeout` (a check timed out or its process died, twice), `unreadable` (the reference answer cannot be read, which is
+    # unknown, or the answer cannot, which is wrong), `faulty` (a plug-in raised or returned an invalid value), `undecided`
+    # (a plug-in returned None), or None. An unknown judgement always has one.
     trouble: str | None = None
+    # What a LaTeX answer was compared with, for `measure_disagreement`.
     reference: str | None = field(default=None, compare=False, repr=False)
+    # Number of independent checks of its format: two for mathematics, else one, with which nothing can disagree.
     checks: int = field(default=2, compare=False, repr=False)
 
 

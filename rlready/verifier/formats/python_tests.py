@@ -166,7 +166,7 @@ class Sandbox:
     def call(self, arguments: list) -> Any:
         """Returns what the function returns.
 
-        Raises EOFError if the process ended, wrote too much or before the call, or used up its time, and ValueError if what it
+        Raises EOFError if the process ended, wrote too much or before the call, or used up its time, ValueError if what it
         wrote is not JSON, and TimeoutError if the machine did not run it for its time.
         """
         if self.rest:

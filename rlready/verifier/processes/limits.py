@@ -33,12 +33,9 @@ def describe_error(error: BaseException) -> str:
 
 
 def serve(target: str, load: Callable[[], Callable[..., Any]], file_bytes: int) -> None:
-    """Answers questions, one JSON array per line, until the input ends.
+    """Answers questions, one JSON array per line, with the function that `load` returns, until the input ends.
 
-    Args:
-        target: What is loaded, for the line that replaces `ready` if loading fails.
-        load: Returns the function that answers a question.
-        file_bytes: Size of the largest file that this process may write.
+    If loading fails, a line that names the target replaces `ready`. No file may become larger than `file_bytes`.
     """
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     # A library reads nothing, and prints to standard error.

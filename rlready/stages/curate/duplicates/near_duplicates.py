@@ -83,9 +83,7 @@ class Signatures:
     def find(self, order: np.ndarray, threshold: float) -> dict[int, int]:
         """Returns the texts to leave out so that no two of the rest are near-duplicates with one answer, each with its leader.
 
-        Args:
-            order: Numbers of texts; of two near-duplicates the first one stays, unless it is left out itself.
-            threshold: Minimum similarity, above 0.
+        Of two near-duplicates the first one in the order stays, unless it is left out itself.
         """
         if not self.symbols:
             return {}
