@@ -39,6 +39,6 @@ def follow_to_the_end(kfp: server.Server, run: str) -> None:
     sweep = follow.read_result(kfp, run)
     if sweep:
         print_outcomes(sweep)
-    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (the node Report)")
+    print_result("report", f"{kfp.locate(f'runs/details/{run}')} (in its graph: the artifact report)")
     if sweep:
         end_with(sweep)

@@ -10,12 +10,12 @@ from pathlib import Path
 from rlready.errors import InputError, StageFailed
 
 RETRIES = "RLREADY_RETRIES"  # retries of a stage that died or raised, in the same container
-# Parameters that lower the memory of a stage.
-LOWER = {
-    "sft": "sft_per_device_batch_size, training_gradient_checkpointing, training_lora_rank",
-    "predictors": "sampling_max_tokens, predictors_samples",
-    "rl": "rl_per_device_batch_size, rl_num_generations, sampling_max_tokens, training_gradient_checkpointing",
-    "benchmark": "sampling_max_tokens, benchmark_samples",
+# What lowers the memory of a stage.
+ADVICE = {
+    "sft": "lower sft_per_device_batch_size or training_lora_rank, set training_gradient_checkpointing",
+    "predictors": "lower sampling_max_tokens or predictors_samples",
+    "rl": "lower rl_per_device_batch_size, rl_num_generations or sampling_max_tokens, set training_gradient_checkpointing",
+    "benchmark": "lower sampling_max_tokens or benchmark_samples",
 }
 FULL = 1 << 20  # bytes; a disk with fewer free is full
 ROOM = "free some (`rlready clean` removes what old runs left), or request more storage"
@@ -73,7 +73,7 @@ def find_full(places: Iterable[Path]) -> Path | None:
 
 
 def _advise(stage: str) -> str:
-    return f"lower {LOWER[stage]}, or give it more memory" if stage in LOWER else "give it more memory"
+    return f"{ADVICE[stage]}, or give it more memory" if stage in ADVICE else "give it more memory"
 
 
 def count_kills() -> int:

@@ -74,6 +74,14 @@ def test_the_sorted_form_goes_from_model_and_data_to_sweep_gate_and_rl(pipeline)
     assert taken["gate_k"] == {"componentInputParameter": "6_gate_k"}
 
 
+def test_the_graph_shows_names_of_the_pipeline_for_all_outputs_and_none_that_kfp_made(pipeline):
+    shown = {
+        name for part in pipeline["components"].values() for name in part.get("outputDefinitions", {}).get("artifacts", {})
+    }
+    assert {"predictors_records", "benchmark_records", "report"} <= shown
+    assert not [name for name in shown if "--" in name or len(name) > 20]
+
+
 def test_a_parameter_with_choices_is_a_dropdown_of_them(pipeline):
     form = pipeline["root"]["inputDefinitions"]["parameters"]
     assert {name: entry["literals"] for name, entry in form.items() if "literals" in entry} == {

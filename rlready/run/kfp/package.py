@@ -38,6 +38,8 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
     finally:
         os.environ.clear()
         os.environ.update(before)
+    # The graph shows what a loop collects by this name; kfp's own, pipelinechannel--predictors-predictors_record, is cut off.
+    path.write_text(re.sub(r"pipelinechannel--\w+-(\w+_record)\b", r"\1s", path.read_text()))
     pipeline, *others = _read(path)
     _drop_texts(pipeline)
     _write_form(pipeline["root"])
