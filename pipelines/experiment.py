@@ -1,6 +1,7 @@
 """The DAG: plan, curate; SFT and predictors of every candidate; gate; SFT, RL and benchmark of the approved; report.
 
     plan -> curate -> measure-candidates -> gate -> train-approved -> report
+    with a race:              ... gate -> probe-approved -> race -> train-approved -> report
 
 One definition is compiled for a cluster and run on a laptop. Each loop is in a nested pipeline that gets its values as
 inputs, which both kfp.local and the backend can execute. Candidates cross a loop as JSON strings, because numbers would become
@@ -20,6 +21,7 @@ model.
 
 import contextlib
 import inspect
+import os
 from typing import Any, List  # noqa: UP035  kfp reads the annotation by name
 
 from kfp import dsl
@@ -29,16 +31,19 @@ from rlready.components.curate.component import curate
 from rlready.components.gate.component import gate
 from rlready.components.plan.component import plan
 from rlready.components.predictors.component import predictors
+from rlready.components.race.component import race
 from rlready.components.report.component import report
 from rlready.components.rl.component import rl
 from rlready.components.sft.component import sft
-from rlready.config import SECTIONS, list_form, list_parameters, name_fields
+from rlready.config import RACE, SECTIONS, list_form, list_parameters, name_fields
 from rlready.placement.placement import read_parallelism, read_placement
 from rlready.placement.pods import with_placement
 
 # If compiled for a cluster, the tasks of a stage request what the recipe's placement says.
 plan, curate, sft, predictors = with_placement(plan), with_placement(curate), with_placement(sft), with_placement(predictors)
 gate, rl, benchmark, report = with_placement(gate), with_placement(rl), with_placement(benchmark), with_placement(report)
+race = with_placement(race)
+RACES = RACE in os.environ  # whether the experiment has a race
 
 
 @dsl.pipeline(name="measure-candidates")
@@ -70,6 +75,26 @@ def whole_loop() -> contextlib.AbstractContextManager:
     return dsl.ParallelFor(["once"], name="once") if read_placement() else contextlib.nullcontext()
 
 
+def start_rl(item: Any, data: Any, sft_settings: Any, rl_settings: Any) -> dict[str, Any]:
+    """Returns the inputs of RL for one approved candidate, after its SFT."""
+    tuned = sft(candidate=item.candidate, settings=sft_settings, data=data).set_display_name("SFT (cached)")
+    given = {"candidate": item.candidate, "measured_digest": item.digest, "settings": rl_settings, "data": data}
+    return {**given, "model": tuned.outputs["model"], "before": tuned.outputs["sft_record"]}
+
+
+@dsl.pipeline(name="probe-approved")
+def probe_approved(
+    approved: List[dict],  # noqa: UP006
+    data: dsl.Input[dsl.Dataset],
+    sft_settings: str,
+    rl_settings: str,
+) -> List[dsl.Artifact]:  # noqa: UP006
+    """Runs RL for every approved candidate up to the race and collects the outcomes."""
+    with whole_loop(), dsl.ParallelFor(approved, name="probed", parallelism=read_parallelism()) as item:
+        probed = rl(**start_rl(item, data, sft_settings, rl_settings)).set_display_name("RL to the race")
+    return dsl.Collected(probed.outputs["rl_record"])
+
+
 @dsl.pipeline(name="train-approved")
 def train_approved(
     approved: List[dict],  # noqa: UP006
@@ -78,24 +103,20 @@ def train_approved(
     rl_settings: str,
     benchmark_settings: str,
 ) -> List[dsl.Artifact]:  # noqa: UP006
-    """Runs RL and the benchmark for every approved candidate and collects the results."""
+    """Runs RL, after a race the rest of it, and the benchmark for every approved candidate and collects the results."""
     with whole_loop(), dsl.ParallelFor(approved, name="approved", parallelism=read_parallelism()) as item:
-        tuned = sft(candidate=item.candidate, settings=sft_settings, data=data).set_display_name("SFT (cached)")
-        trained = rl(
-            candidate=item.candidate,
-            measured_digest=item.digest,
-            settings=rl_settings,
-            data=data,
-            model=tuned.outputs["model"],
-            before=tuned.outputs["sft_record"],
-        ).set_display_name("RL")
+        given = start_rl(item, data, sft_settings, rl_settings)
+        if RACES:
+            probed = rl(**given).set_display_name("RL to the race (cached)")
+            given |= {"before": probed.outputs["rl_record"], "probe": probed.outputs["rl_model"]}
+        trained = rl(**given).set_display_name("RL")
         scored = benchmark(
             candidate=item.candidate,
             settings=benchmark_settings,
             data=data,
             model=trained.outputs["rl_model"],
             before=trained.outputs["rl_record"],
-            start=tuned.outputs["model"],
+            start=given["model"],
         ).set_display_name("Benchmark")
     return dsl.Collected(scored.outputs["benchmark_record"])
 
@@ -128,10 +149,43 @@ def conclude(
         made.set_display_name("Report").set_caching_options(False)
 
 
+@dsl.pipeline(name="hold-race")
+def hold_race(
+    anyone: str,
+    approved: List[dict],  # noqa: UP006
+    data: dsl.Input[dsl.Dataset],
+    sft_settings: str,
+    rl_settings: str,
+    race_settings: str,
+    benchmark_settings: str,
+    parameters: str,
+    judged: dsl.Input[dsl.Artifact],
+    baseline: dsl.Input[dsl.Artifact],
+):
+    """Trains the approved candidates, if any, up to the race, judges it, and concludes: for kfp.local."""
+    with dsl.If(anyone == "yes", name="at-least-one-races"):
+        probed = probe_approved(approved=approved, data=data, sft_settings=sft_settings, rl_settings=rl_settings)
+        raced = race(settings=race_settings, judged=judged, probed=probed.output).set_display_name("Race")
+        conclude(
+            anyone=raced.outputs["anyone"],
+            approved=raced.outputs["finalists"],
+            data=data,
+            sft_settings=sft_settings,
+            rl_settings=rl_settings,
+            benchmark_settings=benchmark_settings,
+            parameters=parameters,
+            judged=raced.outputs["records"],
+            baseline=baseline,
+        )
+    with dsl.Else(name="none-races"):
+        made = report(parameters=parameters, judged=judged, baseline=baseline)
+        made.set_display_name("Report").set_caching_options(False)
+
+
 def build(*arguments: Any) -> None:
     """Runs RL only for the fine-tuned candidates that pass a gate on Pass@k and generalization loss, and reports on all."""
     given = dict(zip(list_form(), arguments, strict=True))
-    planned = plan(**given, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER).set_display_name("Plan")
+    planned = plan(**given, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, races=RACES).set_display_name("Plan")
     # Files can change under an unchanged path, so every run checks again.
     planned.set_caching_options(False)
     settings = {f"{stage}_settings": planned.outputs[stage] for stage in ("sft", "predictors", "rl", "benchmark")}
@@ -156,8 +210,18 @@ def build(*arguments: Any) -> None:
     known = {"judged": judged.outputs["records"], "baseline": baseline.outputs["benchmark_record"]}
     known |= {"parameters": planned.outputs["parameters"]}
     if read_placement() is None:
-        conclude(anyone=judged.outputs["anyone"], **training, **known).set_display_name("Conclude")
+        anyone = judged.outputs["anyone"]
+        if RACES:
+            hold_race(anyone=anyone, race_settings=planned.outputs["race"], **training, **known).set_display_name("Race")
+        else:
+            conclude(anyone=anyone, **training, **known).set_display_name("Conclude")
         return
+    if RACES:
+        started = {name: training[name] for name in ("approved", "data", "sft_settings", "rl_settings")}
+        probed = probe_approved(**started).set_display_name("Train up to the race")
+        raced = race(settings=planned.outputs["race"], judged=known["judged"], probed=probed.output).set_display_name("Race")
+        raced.set_caching_options(False)
+        training["approved"], known["judged"] = raced.outputs["finalists"], raced.outputs["records"]
     trained = train_approved(**training).set_display_name("Train approved")
     # Uncached, so that the tracking of every run is completed.
     report(**known, results=trained.output).set_display_name("Report").set_caching_options(False)

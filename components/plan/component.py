@@ -36,6 +36,7 @@ def plan(
     benchmark_samples: int,
     settings: dict,
     run_name: str,
+    races: bool,
     plan: dsl.Output[dsl.Markdown],
 ) -> NamedTuple(  # type: ignore[valid-type]  # kfp compiles the function alone
     "Plan",
@@ -47,6 +48,7 @@ def plan(
         ("sft", str),
         ("predictors", str),
         ("gate", str),
+        ("race", str),
         ("rl", str),
         ("benchmark", str),
     ],
@@ -56,13 +58,14 @@ def plan(
     Args:
         settings: All other parameters, by their flat names.
         run_name: Name of the pipeline run.
+        races: Whether the pipeline was built with a race.
         plan: What will run and what it is expected to cost.
 
     Returns:
         The candidates to measure as JSON, the base model first; the pipeline's parameters; and the settings of each stage.
     """
     parameters = dict(locals())
-    path, name = parameters.pop("plan").path, parameters.pop("run_name")
+    given = {"summary": parameters.pop("plan").path, **{name: parameters.pop(name) for name in ("run_name", "races")}}
     from rlready.run.launch import launch
 
-    return tuple(launch("plan", parameters=parameters, run_name=name, summary=path))
+    return tuple(launch("plan", parameters=parameters, **given))

@@ -15,6 +15,7 @@ def rl(
     before: dsl.Input[dsl.Artifact],
     rl_model: dsl.Output[dsl.Model],
     rl_record: dsl.Output[dsl.Artifact],
+    probe: dsl.Input[dsl.Model] = None,
 ):
     """Trains one approved checkpoint with GRPO, with the verifier as the reward.
 
@@ -25,14 +26,15 @@ def rl(
         data: The data that curate wrote.
         model: The checkpoint to start from.
         before: The candidate's outcome so far, with the digest of the checkpoint.
-        rl_model: The model folder after RL.
+        rl_model: The model folder after RL; with a race, first the state of training at its step.
         rl_record: The outcome with rewards, steps and seconds; or why RL failed.
+        probe: The state of training to go on from after the race; omitted without one, and before it.
     """
     from rlready.run.launch import launch
     from rlready.runtime.outputs import annotate
 
     paths = {"data": data.path, "model": model.path, "before": before.path}
-    paths |= {"trained": rl_model.path, "model_uri": rl_model.uri, "outcome": rl_record.path}
+    paths |= {"probe": probe and probe.path, "trained": rl_model.path, "model_uri": rl_model.uri, "outcome": rl_record.path}
     annotate(
         launch("rl", candidate=candidate, settings=settings, measured_digest=measured_digest, **paths),
         rl_model,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rlready.analysis.comparison import Interval, Row
 from rlready.gate.lead import Lead, bound_greedy, read_interval
 from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord
+from rlready.records.verdicts import RaceVerdict
 
 MISSING = "–"
 MOST_NAMES = 4
@@ -79,8 +80,21 @@ def show_verdict(row: Row) -> str:
     if row.failed_early:
         return failed
     ended = {"collapse": "RL collapsed", "converged": "RL converged"}.get(row.stopped.partition(":")[0], "RL without signal")
-    marks = ["audited"] * row.verdict.audited + [ended] * bool(row.stopped) + [failed] * bool(failed)
+    race = row.outcome.race
+    marks = (
+        ["audited"] * row.verdict.audited
+        + ([] if race is None else describe_race(race))
+        + [ended] * bool(row.stopped)
+        + [failed] * bool(failed)
+    )
     return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)
+
+
+def describe_race(race: RaceVerdict) -> list[str]:
+    """Returns what the race did with a candidate, if it is more than to let it go on; nothing for one that failed before."""
+    if race.place is None:
+        return []
+    return [f"dropped at step {race.step}"] if not race.goes_on else ["race audited"] if race.audited else []
 
 
 def explain_end(reason: str) -> str:

@@ -87,8 +87,8 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
     return dataclasses.replace(sweep, outcomes=outcomes)
 
 
-def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> SweepResult:
-    """Returns the sweep, as the gate judged it, with the results of RL and the base model's benchmark.
+def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome | None = None) -> SweepResult:
+    """Returns the sweep, as gate or race judged it, with the results of RL and, at the end, the base model's benchmark.
 
     Raises InputError if a result belongs to no candidate.
     """
@@ -97,11 +97,11 @@ def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome) -> 
         name = result.candidate.candidate_id
         if name not in found:
             raise InputError(f"{name}: has a result, but was not measured")
-        result = _refuse_another_engine(result, scored)
+        result = _refuse_another_engine(result, scored) if scored else result
         after = {part: getattr(result, part) for part in ("rl", "benchmark", "effect", "failure")}
         found[name] = dataclasses.replace(found[name], **after, links=found[name].links | result.links)
     baseline = sweep.baseline
-    if baseline:
+    if baseline and scored:
         baseline = dataclasses.replace(baseline, benchmark=scored.benchmark, links=baseline.links | scored.links)
     return dataclasses.replace(sweep, outcomes=list(found.values()), baseline=baseline)
 
@@ -124,10 +124,12 @@ def check_ran(outcomes: list[Outcome]) -> None:
         name, verdict = outcome.candidate.candidate_id, outcome.verdict
         if verdict is None:
             raise InputError(f"{name}: planned, but has no verdict; the orchestrator skipped it")
-        ran = (outcome.rl is not None and outcome.benchmark is not None) or (verdict.proceed and bool(outcome.failure))
-        if ran != verdict.proceed:
+        proceeds = verdict.proceed and (outcome.race is None or outcome.race.goes_on or bool(outcome.failure))
+        ran = (outcome.rl is not None and outcome.benchmark is not None) or (proceeds and bool(outcome.failure))
+        if ran != proceeds:
+            judge = "race" if verdict.proceed and outcome.race else "gate"
             raise InputError(
-                f"{name}: the gate said {'run' if verdict.proceed else 'do not run'} RL,"
+                f"{name}: the {judge} said {'run' if proceeds else 'do not run'} RL,"
                 f" but RL {'ran' if ran else 'did not run'}; this report cannot be trusted"
             )
 

@@ -6,9 +6,9 @@ would make every light stage a third slower to start.)
 """
 
 from rlready.config.curation import SUBSETS, Curate
-from rlready.config.experiment import SECTIONS, Experiment
+from rlready.config.experiment import RACE, SECTIONS, Experiment
 from rlready.config.knob import Parameter, coerce, knob
-from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
+from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Race, Rl, Samples, Sampling, Sft, Sweep, Training
 from rlready.config.parse import (
     check_keys,
     complete_parameters,
@@ -22,6 +22,7 @@ from rlready.config.parse import (
 from rlready.config.settings import STAGE_READS, read_settings, write_settings
 
 __all__ = [
+    "RACE",
     "SECTIONS",
     "STAGE_READS",
     "SUBSETS",
@@ -32,6 +33,7 @@ __all__ = [
     "Gate",
     "Parameter",
     "Predictors",
+    "Race",
     "Rl",
     "Samples",
     "Sampling",

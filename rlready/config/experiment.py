@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.config.curation import Curate
-from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Rl, Samples, Sampling, Sft, Sweep, Training
+from rlready.config.parameters import Base, Benchmark, Gate, Predictors, Race, Rl, Samples, Sampling, Sft, Sweep, Training
+
+RACE = "RLREADY_RACE"  # set while the DAG is built with a race
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,13 @@ class Experiment:
     predictors: Predictors = Predictors()
     gate: Gate = Gate()
     rl: Rl = Rl()
+    race: Race = Race()
     benchmark: Benchmark = Benchmark()
 
     @property
     def validation_samples(self) -> int:
         """Completions of one candidate's validations together."""
-        return len(self.rl.validated_steps) * self.curate.validated * self.rl.eval_samples
+        return len(list_validated_steps(self)) * self.curate.validated * self.rl.eval_samples
 
     def get(self, name: str) -> Any:
         """Returns the value of a parameter by its flat name, e.g. gate_k."""
@@ -42,6 +45,13 @@ class Experiment:
             part = dataclasses.replace(getattr(changed, section), **{item: value})
             changed = dataclasses.replace(changed, **{section: part})
         return changed
+
+
+def list_validated_steps(settings: Any) -> list[int]:
+    """Returns the steps of RL at which the policy is validated, of an experiment or of RL's settings: those of a race too."""
+    race = getattr(settings, "race", None)
+    steps = settings.rl.validated_steps
+    return sorted({*steps, race.steps}) if steps and race and 0 < race.steps < settings.rl.steps else steps
 
 
 SECTIONS = {name: type(section) for name, section in vars(Experiment()).items()}

@@ -246,6 +246,24 @@ class Rl:
 
 
 @dataclass(frozen=True)
+class Race:
+    """The race: a part of RL for all that the gate sends to RL, the rest only for those that are not clearly behind."""
+
+    steps: int = knob(
+        0, "GRPO steps after which candidates are compared in validation, and those clearly behind dropped; null or 0: no race",
+        "the paper trains every candidate to the end", least=0, off=0,
+    )
+    keep: int = knob(
+        0, "Maximum number of candidates that go on after the race; null or 0: all that are not clearly behind", "no budget",
+        least=0, off=0,
+    )
+    audit_fraction: float = knob(
+        0.0, "Share of the dropped candidates that go on all the same, to measure what the race gets wrong",
+        "the gate's audit costs enough", least=0, most=1,
+    )
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """How the result of RL is scored."""
 

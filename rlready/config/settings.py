@@ -33,6 +33,10 @@ def _counts_per_problem(experiment: Experiment) -> bool:
     return not (_is_sequential(experiment) and experiment.predictors.sequential_budget)
 
 
+def _races(experiment: Experiment) -> bool:
+    return experiment.race.steps > 0
+
+
 def _scores(experiment: Experiment) -> bool:
     return experiment.benchmark.samples > 0
 
@@ -64,7 +68,9 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
         "sampling.stop": _always,
         "sampling.engine": _always,
         "sampling.tensor_parallel": _always,
+        "race.steps": _races,
     },
+    "race": {"race": _always, "gate.seed": _always},
     "benchmark": {"benchmark": _always, "sampling": _scores, "samples": _scores},
 }
 """Sections and single parameters that each stage reads, with a condition; a parameter's condition replaces its section's."""

@@ -7,9 +7,9 @@ from typing import Any
 from rlready.records.candidate import BaseModel as BaseModel
 from rlready.records.candidate import Candidate as Candidate
 from rlready.records.serialization import SCHEMA, Record
-from rlready.records.verdicts import Verdict
+from rlready.records.verdicts import RaceVerdict, Verdict
 
-STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+STAGES = ("plan", "curate", "sft", "predictors", "gate", "race", "rl", "benchmark", "report")
 BEFORE_RL, AFTER_RL = ("sft", "predictors"), ("rl", "benchmark")
 CANDIDATE_STAGES = BEFORE_RL + AFTER_RL  # what one candidate goes through, in this order
 STAGE_NAMES = {"sft": "SFT", "predictors": "Predictors", "rl": "RL", "benchmark": "Benchmark"}  # for people
@@ -263,6 +263,7 @@ class Outcome(Record):
     sft: SftRecord | None = None
     predictors: PredictorsRecord | None = None
     verdict: Verdict | None = None
+    race: RaceVerdict | None = field(default=None, kw_only=True)  # None without a race, and where RL was not to run
     rl: RlRecord | None = None
     benchmark: BenchmarkRecord | None = None  # after RL; of the base model, without RL
     effect: EffectRecord | None = None  # of RL; None in older records

@@ -67,6 +67,23 @@ class Standing(Record):
 
 
 @dataclass(frozen=True)
+class RaceVerdict(Record):
+    """What the race decided about a candidate, and why."""
+
+    goes_on: bool  # whether RL goes on after the race
+    reason: str  # one line
+    step: int | None = None  # of the validation that it rests on; smaller than the race's if RL ended earlier
+    place: int | None = None  # by Pass@1 in validation, from 1
+    raced: int | None = None  # number of candidates with a place
+    lead: float | None = None  # over the best one, so 0 or negative; its interval holds for all candidates together
+    low: float | None = None
+    high: float | None = None
+    audited: bool = False  # goes on although it was dropped
+    propensity: float | None = None  # probability with which a candidate with this result goes on
+    drawn_by: str | None = None  # id of the run that drew the audit
+
+
+@dataclass(frozen=True)
 class Verdict(Record):
     """What the gate decided, and why."""
 

@@ -94,6 +94,8 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     child, verdict = run.info.run_id, outcome.verdict
     tags = {"verdict": verdict.decision, "verdict.reason": verdict.reason[:LONGEST_TAG]} if verdict else {}
     tags |= {"audited": "yes"} if verdict and verdict.audited else {}
+    if race := outcome.race:
+        tags |= {"race": "goes on" if race.goes_on else "dropped", "race.reason": race.reason[:LONGEST_TAG]}
     if failure := outcome.failure:
         tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
     tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
@@ -116,7 +118,7 @@ def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, ro
     log_missing(client, run, outcome.candidate.describe(), tags, metrics)
     if outcome.links.get("data"):
         client.log_inputs(child, datasets=list_datasets(outcome.links["data"]))
-    done = role != "candidate" or outcome.benchmark or (verdict and not verdict.proceed)
+    done = role != "candidate" or outcome.benchmark or (verdict and not verdict.proceed) or (race and not race.goes_on)
     status = "FAILED" if failure else "FINISHED"
     if (done or failure) and run.info.status != status:
         client.set_terminated(child, status)

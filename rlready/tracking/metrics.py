@@ -58,6 +58,9 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
         for name, attribute in names.items() if verdict.standing else ():
             yield f"gate/{name}", 0, getattr(verdict.standing, attribute)
         yield from ((f"forecast/{name}", 0, getattr(verdict.forecast, name)) for name in ("predicted", "low", "high"))
+    if race := outcome.race:
+        for name in ("place", "lead", "low", "high", "propensity"):
+            yield f"race/{name}", 0, getattr(race, name)
     if rl:
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps

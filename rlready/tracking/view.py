@@ -17,7 +17,7 @@ VIEW = "mlflow.sharedViewState.rlready"
 FIRST = "attributes.`Description`"
 FIGURES = ("sft/pass_at_1", "sft/generalization_loss", SCORE)
 SETTINGS = ("epochs", "subset", "examples", "learning_rate", "checkpoint", "seed")  # of a candidate
-TAGS = ("verdict", "verdict.reason", "failed.reason", STOPPED)
+TAGS = ("verdict", "verdict.reason", "race", "failed.reason", STOPPED)
 
 
 def share(client: Any, experiment: str) -> None:

@@ -24,6 +24,7 @@ ROOT = "RLREADY_CHECKPOINTS"
 RUN = "RLREADY_RUN_ID"
 PER_RUN = 10  # checkpoints per training run, so a kill loses a tenth of it at most; fewer if saving takes long
 PAUSE = 1.0  # seconds between two attempts to lock
+TRAINING = "training"  # in an output folder: the checkpoint of a training that another stage continues
 WHOLE = "whole"  # the file that marks a checkpoint as completely written
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # errors of a file system without locks
 
@@ -88,6 +89,25 @@ def count_seconds(folder: Path) -> float:
     """Returns how long training took until its last checkpoint; 0 without one or outside the main process."""
     last = find_last(folder) if is_main() else None
     return float(Path(last, WHOLE).read_text()) if last else 0.0
+
+
+def hand_on(folder: Path, out: Path) -> None:
+    """Copies the newest checkpoint, and kept weights, to the output of a training that another stage continues."""
+    for path in (*folder.glob("checkpoint-*"), *folder.glob("kept-*")):
+        shutil.copytree(path, out / TRAINING / path.name)
+
+
+def take_over(out: Path, folder: Path) -> None:
+    """Copies what `hand_on` wrote to a folder of checkpoints, the checkpoint last, unless the folder has one already."""
+    if find_last(folder):
+        return
+    for path in sorted((out / TRAINING).iterdir(), reverse=True):
+        new = folder / f"new-{path.name}"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(path, new)
+        shutil.rmtree(folder / path.name, ignore_errors=True)
+        new.rename(folder / path.name)
+    events.tell(f"goes on from step {_read_step(Path(find_last(folder) or ''))}")
 
 
 def check_room(folder: Path, size: int) -> None:

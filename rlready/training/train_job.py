@@ -25,7 +25,7 @@ FOLDER = "/train-job"  # mount path of the shared volume, in the task's pod and 
 POD_NAME, POD_UID = "RLREADY_POD_NAME", "RLREADY_POD_UID"
 NODE = "node"  # the container that trains, in every runtime of Kubeflow Trainer
 API = ("trainer.kubeflow.org", "v1alpha1")
-INPUTS = {"sft": ("data",), "rl": ("data", "model", "before")}
+INPUTS = {"sft": ("data",), "rl": ("data", "model", "before", "probe")}
 OUTPUTS = {"sft": ("model", "outcome"), "rl": ("trained", "outcome")}
 # Set in the task by KFP or its MLflow plugin, and passed on to the trainers.
 PASSED_ON = ("RLREADY_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -77,9 +77,10 @@ def complete_manifest(manifest: dict[str, Any], stage: str, folder: Path) -> dic
 
 def _hand_over(stage: str, arguments: dict[str, str], folder: Path) -> None:
     """Copies the inputs to the volume, once, and writes the arguments with the paths there."""
-    moved = {name: str(folder / name) for name in (*INPUTS[stage], *OUTPUTS[stage])}
+    inputs = [name for name in INPUTS[stage] if arguments.get(name)]
+    moved = {name: str(folder / name) for name in (*inputs, *OUTPUTS[stage])}
     folder.mkdir(parents=True, exist_ok=True)
-    for name in INPUTS[stage]:
+    for name in inputs:
         if not Path(moved[name]).exists():
             _copy(Path(arguments[name]), Path(moved[name] + ".new"))
             os.rename(moved[name] + ".new", moved[name])

@@ -89,6 +89,8 @@ def train_resumably(
     start: str | BaseModel,
     out: Path,
     find_kept: Callable[[TrainerState, Path], Path | None] | None = None,
+    until: int | None = None,
+    begun_in: Path | None = None,
 ) -> tuple[TrainerState, float]:
     """Trains, from the last checkpoint of the same work if there is one, and writes the model. Every process must call it.
 
@@ -100,6 +102,8 @@ def train_resumably(
         start: Model that training starts from.
         out: Model folder to write.
         find_kept: Returns a model folder, in the folder of checkpoints, that is the result instead of the last weights, if any.
+        until: Step after which training pauses: `out` gets its checkpoint instead of a model, unless it ended before.
+        begun_in: Output folder of a training that paused, to go on from.
 
     Returns:
         (state of the trainer, seconds without interruptions).
@@ -109,8 +113,11 @@ def train_resumably(
         StageFailed: If the disk is full anyway; the last complete checkpoint is kept.
     """
     with checkpoints.open_folder(stage, work, out) as folder:
+        if begun_in and is_main():
+            checkpoints.take_over(begun_in, folder)
         begun = time.time() - checkpoints.count_seconds(folder)
         kept = [KeepLast(folder, begun), SaveSparingly()]  # in this order: the second times the first
+        kept += [PauseAt(until)] if until else []
         trainer = build(folder, [StopWhereDiverged(stage, folder), *kept, ProgressCallback(stage, candidate.candidate_id)])
         trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
         weights = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
@@ -127,7 +134,10 @@ def train_resumably(
                 checkpoints.drop_halves(folder)
             raise checkpoints.explain(folder, error) from error
         result = find_kept(trainer.state, folder) if find_kept else None
-        if result is None:
+        if trainer.state.global_step == until:
+            if is_main():
+                checkpoints.hand_on(folder, out)
+        elif result is None:
             save_trained(trainer, start, out)
         elif is_main():
             shutil.copytree(result, out, dirs_exist_ok=True)
@@ -191,6 +201,18 @@ class SaveSparingly(TrainerCallback):
             now, took = time.time(), self.ended - self.begun
             control.should_save = now - self.ended >= took / self.SHARE
             self.begun = now if control.should_save else self.begun
+
+
+class PauseAt(TrainerCallback):
+    """Saves a checkpoint after a step, and ends training for now."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Pauses if it is the step."""
+        if state.global_step == self.step:
+            control.should_log = control.should_save = control.should_training_stop = True
 
 
 class KeepLast(TrainerCallback):

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from rlready.config import fold_parameters, list_form, name_fields
+from rlready.config import RACE, complete_parameters, fold_parameters, list_form, name_fields
 from rlready.placement import images
 from rlready.placement.placement import PLACEMENT, Placements, write_placement
 
@@ -29,6 +29,7 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
             del sys.modules[name]
     before = dict(os.environ)
     os.environ |= {PLACEMENT: write_placement(placement)} | ({images.IMAGE: image} if image else {})
+    os.environ |= {RACE: "yes"} if complete_parameters(parameters)["race_steps"] else {}
     try:
         from kfp import compiler
 

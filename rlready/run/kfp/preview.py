@@ -75,8 +75,8 @@ def _list_tasks(plan: Plan, placement: dict[str, Placement]) -> list[str]:
     """Returns a line per stage: how often it runs, and what its pods request."""
     measured, candidates = len(plan.measured), len(plan.candidates) if plan.trains else 0
     tasks = {
-        "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1, "rl": candidates,
-        "benchmark": 1 + candidates, "report": 1,
+        "plan": 1, "curate": 1, "sft": measured, "predictors": measured, "gate": 1,
+        **({"race": 1} if plan.races else {}), "rl": candidates * (1 + plan.races), "benchmark": 1 + candidates, "report": 1,
     }  # fmt: skip
     lines = []
     for stage, times in tasks.items():

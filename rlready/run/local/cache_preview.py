@@ -60,7 +60,12 @@ def preview_cache(work: Path, plan: Plan) -> CachePreview:
     for item in judged["approved"] if judged else _judge(plan, measured, found):
         candidate = item["candidate"]
         tuned = cache.find_tuned(candidate, data)
-        trained = cache.find("rl", candidate, measured_digest=item["digest"], **tuned)
+        given = {"measured_digest": item["digest"], **tuned}
+        trained = cache.find("rl", candidate, **given)
+        if plan.races:  # it may go on
+            found.certain = False
+            legs = {"before": trained.get("rl_record"), "probe": trained.get("rl_model")}
+            trained = cache.find("rl", candidate, **given | legs)
         scored = {"model": trained.get("rl_model"), "before": trained.get("rl_record"), "start": tuned["model"]}
         cache.find("benchmark", candidate, data=data, **scored)
     return found

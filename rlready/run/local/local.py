@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from rlready.config import fold_parameters, parse_parameters
+from rlready.config import RACE, fold_parameters, parse_parameters
 from rlready.placement import images
 from rlready.placement.placement import SIDE_BY_SIDE
 from rlready.records.outcome import CANDIDATE_STAGES
@@ -67,6 +67,8 @@ def _execute(work: Path, run: Path, parameters: dict, image: str | None, worker:
     from kfp import local
     from kfp.local import cache
 
+    if parameters["race_steps"]:
+        os.environ[RACE] = "yes"
     from rlready.pipelines.experiment import experiment
 
     cache.LocalCache = make_cache(run / storage.TAKEN, worker)  # kfp.local has no public way to set it

@@ -19,7 +19,8 @@ TITLES = STAGE_NAMES | {"gate": "Gate"}
 BASELINE = "base model"
 LONGEST_NAME = 30  # characters of a candidate's name, so that the table fits 80 columns
 ENOUGH = 0.1  # share of a stage from which its duration is extrapolated
-STYLES = {"running": "yellow", "done": "green", "failed": "bold red", "rejected": "red", "undecided": "magenta"}
+STYLES = {"running": "yellow", "done": "green", "failed": "bold red", "undecided": "magenta"}
+STYLES |= {"rejected": "red", "dropped": "red"}
 SHOWN = {"waiting": "", "cached": "cached", "skipped": "-", "failed": "FAILED"}
 
 
@@ -108,6 +109,8 @@ class ProgressTable:
         if event["candidate"] is None:
             return self._take_single(event)
         row = self._find_row(event)
+        if stage == "race" and state == "decided":
+            return self._take_race(row, event)
         # The base model has no benchmark if no RL follows.
         return self._take_candidate(row, event) if (row, stage) in self.cells else None
 
@@ -118,9 +121,10 @@ class ProgressTable:
             self.current = f"{stage} {_count_share(event):.0%}"
             return None
         self.current = stage if state == "started" else ""
-        if stage in ("gate", "report") and state == "started":
+        if stage in ("gate", "race", "report") and state == "started":
             self.judged = True
-            self._infer_cached(self.rows, self.stages if stage == "report" else BEFORE_RL)
+            passed = {"gate": BEFORE_RL, "race": BEFORE_RL + ("rl",), "report": self.stages}
+            self._infer_cached(self.rows, passed[stage])
         return f"{stage} {state}" if state != "started" else None
 
     def _take_candidate(self, row: str, event: dict) -> str | None:
@@ -150,6 +154,14 @@ class ProgressTable:
             cell.state = state
             return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None
         return None
+
+    def _take_race(self, row: str, event: dict) -> str:
+        """RL of one that goes on has not ended; that of one that is dropped has."""
+        cell = self.cells[row, "rl"]
+        cell.state, cell.note = ("waiting", "") if event["proceed"] else ("done", event["decision"])
+        if not event["proceed"]:
+            self.cells[row, "benchmark"].state = "skipped"
+        return f"{row}: {event['decision']}: {event['reason']}"
 
     def _find_row(self, event: dict) -> str:
         """Until the gate has judged, the candidate that is the base model means the base model, which is measured for all."""

@@ -18,7 +18,8 @@ def check_values(experiment: Experiment) -> list[str]:
 
     Overrides, which may need TRL, are only checked if everything else is right.
     """
-    checks = (_check_gate, _check_curate, _check_training, _check_sampling, _check_sweep, _check_without_rl, _check_reason)
+    checks = [_check_gate, _check_curate, _check_training, _check_sampling, _check_sweep, _check_without_rl, _check_race]
+    checks += [_check_reason]
     faults = find_faults(experiment) + [line for check in checks for line in check(experiment)]
     return faults or list(check_overrides(experiment))
 
@@ -63,6 +64,16 @@ def _check_curate(experiment: Experiment) -> Iterator[str]:
         yield "curate_off_target: needs curate_evaluation_data, the problems that RL is meant for"
     if curate.sft_data == BUILTIN and not curate.sft_examples:
         yield f"curate_sft_examples: {BUILTIN} is infinite; give a number of examples"
+
+
+def _check_race(experiment: Experiment) -> Iterator[str]:
+    race, rl = experiment.race, experiment.rl
+    if not race.steps and (race.keep or race.audit_fraction):
+        yield f"race_{'keep' if race.keep else 'audit_fraction'}: without race_steps there is no race"
+    if race.steps and not race.steps < rl.steps:
+        yield f"race_steps: {race.steps} must be less than rl_steps, {rl.steps}"
+    elif race.steps and not (rl.validated_steps and experiment.curate.validated):
+        yield "race_steps: a race needs validation: rl_eval_steps and curate_validation_problems above 0"
 
 
 def _check_training(experiment: Experiment) -> Iterator[str]:

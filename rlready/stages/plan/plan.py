@@ -48,6 +48,7 @@ class Plan:
     doubts: list[str]  # what could not be checked
     texts: list[str]  # prompts and training texts, as lines
     trains: bool  # whether there is RL; otherwise the run ends at the gate
+    races: bool  # whether only some of those that begin RL end it
     changes: dict[str, Any]  # parameters, by their flat names, that differ from the given ones, as `find_unused` has them
     small: bool  # whether all rows of all sources were read
 
@@ -136,7 +137,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
-        trains=experiment.rl.steps > 0, changes=changes,
+        trains=experiment.rl.steps > 0, races=experiment.race.steps > 0, changes=changes,
         small=bool(seen.samples) and seen.complete == seen.samples.keys(),
     )  # fmt: skip
 
@@ -240,7 +241,8 @@ def write_all_settings(
     plugged = {name: origin.release for name, origin in seen.formats.items() if origin.digest}
     for stage in JUDGING if plugged else ():  # another version of a plug-in judges differently
         more[stage] = more[stage] | {"formats": plugged}
-    settings = {stage: write_settings(experiment, stage, more.get(stage)) for stage in STAGE_READS if stage != "gate"}
+    scoring = [stage for stage in STAGE_READS if stage not in ("gate", "race")]
+    settings = {stage: write_settings(experiment, stage, more.get(stage)) for stage in scoring}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     judging = {
         "experiment": digest,
@@ -249,7 +251,7 @@ def write_all_settings(
         "compares_base": bool(base or experiment.base.measured),
         "trains": experiment.rl.steps > 0,
     }
-    settings["gate"] = write_settings(experiment, "gate", judging)
+    settings["gate"], settings["race"] = write_settings(experiment, "gate", judging), write_settings(experiment, "race")
     return settings, digest
 
 

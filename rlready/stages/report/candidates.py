@@ -172,6 +172,8 @@ def _show_reason(row: Row) -> str:
     """Returns why it failed, why RL taught nothing, and the gate's reason unless that is the failure."""
     wrong = [row.failure.reason] if row.failure else []
     wrong += [row.stopped] if row.stopped else []
+    race = row.outcome.race
+    wrong += [f"race: {race.reason}"] if race and race.place else []
     return "; ".join(wrong + [row.verdict.reason or MISSING] * (not row.failed_early))
 
 
@@ -207,6 +209,11 @@ def _list_marks(rows: list[Row], base: Row) -> list[str]:
         )
     if any(row.stopped.startswith("no signal") for row in rows):
         said.append("RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from.")
+    races = [row.outcome.race for row in rows if row.outcome.race]
+    if any(not race.goes_on and race.place for race in races):
+        said.append("Dropped: RL ended after the race (race_steps), because others were ahead in validation; it has no result.")
+    if any(race.audited for race in races):
+        said.append("Race audited: RL went on although the candidate was dropped.")
     if any(row.verdict.audited for row in rows):
         said.append("Audited: RL ran although the gate did not approve.")
     return said

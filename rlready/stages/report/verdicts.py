@@ -24,6 +24,8 @@ def _describe(row: Row) -> dict:
     standing, failed = verdict.standing, row.failure
     described = {"candidate": row.name} | {key: getattr(verdict, key) for key in ("decision", "proceed", "audited", "reason")}
     described |= {"failed": failed and {"stage": failed.stage, "reason": failed.reason}}
+    race = row.outcome.race
+    described |= {"race": race and {"goes_on": race.goes_on, "step": race.step, "place": race.place, "reason": race.reason}}
     described |= {"place": standing and standing.place, "ahead_of": (standing and standing.ahead_of) or None}
     described |= {"lead": standing and standing.lead}
     described |= {"lead_interval": [standing.low, standing.high] if standing and standing.low is not None else None}

@@ -1,6 +1,7 @@
 """The RL stage: trains one checkpoint with TRL's GRPOTrainer and the verifier as the reward."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,8 +33,12 @@ def run(
     trained: str,
     model_uri: str,
     outcome: str,
+    probe: str | None = None,
 ) -> dict[str, float | None]:
     """Trains one checkpoint, writes model folder and outcome, and returns its headline figures.
+
+    With a race in its settings RL pauses at `race_steps`, unless it ended before, and `trained` holds its training state. Given
+    as `probe`, RL goes on from there, with `before` as the paused RL left it.
 
     Raises InputError if the weights are not those that the predictors measured.
     """
@@ -44,7 +49,13 @@ def run(
             f"{chosen.candidate_id}: SFT ran again and gave other weights ({digest}) than those that the gate judged"
             f" ({measured_digest}); enable caching for this run, so that RL gets the measured checkpoint"
         )
-    record = train(chosen, given, Path(data), model, Path(trained))
+    race = given.race.steps if hasattr(given, "race") else None
+    if probe and so_far.rl and (so_far.rl.steps or 0) < race:  # it has ended already
+        shutil.copytree(probe, trained)
+        record = so_far.rl
+    else:
+        legs = {"begun_in": Path(probe)} if probe else {"until": race}
+        record = train(chosen, given, Path(data), model, Path(trained), **legs)
     if record is None:  # in every process but the main one
         return {}
     reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
@@ -54,22 +65,24 @@ def run(
     return {"reward": last, "steps": record.steps, "seconds": record.seconds}
 
 
-def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path) -> RlRecord | None:
+def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: str, out: Path, **leg) -> RlRecord | None:
     """Trains a checkpoint with GRPO: on-policy, temperature 1, no KL term, rewards scaled within a prompt's group.
 
-    A killed run resumes from its last checkpoint. Returns None in processes other than the main one. Raises InputError if an
-    override is unknown, or the prompts or completions of a step do not divide.
+    A killed run resumes from its last checkpoint. `leg` is `until` or `begun_in` of `train_resumably`. Returns None in
+    processes other than the main one. Raises InputError if an override is unknown, or the prompts or completions of a step
+    do not divide.
     """
     validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: save_trained(trainer, model, to))
     stopping = StopEarly(settings.rl, validation)
     work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
+    work += leg
 
     def build(folder: Path, shared: list):
         validation.trainer = build_trainer(candidate, settings, data, model, [stopping, validation], folder, shared)
         return validation.trainer
 
     best = settings.rl.keep == "best"
-    state, seconds = train_resumably("rl", candidate, work, build, model, out, validation.find_kept if best else None)
+    state, seconds = train_resumably("rl", candidate, work, build, model, out, validation.find_kept if best else None, **leg)
     if not is_main():
         return None
     history, measured = state.log_history, validation.read(state.log_history)

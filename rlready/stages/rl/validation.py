@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
+from rlready.config.experiment import list_validated_steps
 from rlready.evaluation.score import count_right, score_problems
 from rlready.records.outcome import ValidationPoint, ValidationRecord
 from rlready.runtime import events
@@ -43,8 +44,8 @@ class Validation(TrainerCallback):
     def __init__(self, candidate, settings, data: Path, open_policy: Callable, save: Callable):
         self.candidate, self.keep, self.open_policy, self.save = candidate, settings.rl.keep, open_policy, save
         path = data / "validation.parquet"
-        self.problems = pq.read_table(path).to_pylist() if path.exists() and settings.rl.validated_steps else []
-        self.steps = settings.rl.validated_steps if self.problems else []
+        self.problems = pq.read_table(path).to_pylist() if path.exists() else []
+        self.steps = list_validated_steps(settings) if self.problems else []
         sampling = settings.sampling
         self.draw = Draw(settings.rl.eval_samples, sampling.max_tokens, seed=candidate.seed, stop=sampling.stop)
 

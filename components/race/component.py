@@ -1,0 +1,35 @@
+"""KFP component of the race."""
+
+from typing import List, NamedTuple  # noqa: UP035  kfp reads the annotation by name
+
+from kfp import dsl
+
+from rlready.placement.images import resolve_image
+
+
+@dsl.component(base_image=resolve_image("race"), install_kfp_package=False)
+def race(
+    settings: str,
+    judged: dsl.Input[dsl.Artifact],
+    probed: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
+    records: dsl.Output[dsl.Artifact],
+    verdicts: dsl.Output[dsl.Markdown],
+) -> NamedTuple("Race", [("anyone", str), ("finalists", List[dict])]):  # type: ignore[valid-type]  # noqa: UP006  kfp compiles the function alone
+    """Decides which candidates go on after a part of RL's steps.
+
+    Args:
+        settings: Steps, budget and audit of the race, from plan.
+        judged: The outcomes with the gate's verdicts.
+        probed: The outcomes of the candidates whose RL paused for the race.
+        records: All outcomes, with what the race decided.
+        verdicts: Every decision with its reason.
+
+    Returns:
+        Whether at least one candidate goes on ("yes" or "no"); and those that do, each with the digest of the checkpoint that
+        the gate judged.
+    """
+    from rlready.run.launch import launch
+
+    paths = {"judged": judged.path, "probed": [p.path for p in probed], "records": records.path, "verdicts": verdicts.path}
+    finalists = launch("race", settings=settings, **paths)
+    return "yes" if finalists else "no", finalists

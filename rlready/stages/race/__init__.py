@@ -1,0 +1,1 @@
+"""Decides which candidates go on after a part of RL's steps."""

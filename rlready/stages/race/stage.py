@@ -1,0 +1,49 @@
+"""The stage itself: reads its inputs, works, writes its outcome."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from rlready.analysis.sweep_result import add_results, read_sweep, write_sweep
+from rlready.config import read_settings
+from rlready.errors import InputError
+from rlready.gate.race import judge_race
+from rlready.records.outcome import Outcome
+from rlready.records.serialization import read_record, to_json, write_atomically
+from rlready.runtime import events
+from rlready.runtime.outputs import hand_on
+from rlready.tracking.log import log_outcome
+
+
+def run(settings: str, judged: str, probed: list[str], records: str, verdicts: str) -> list[dict[str, str]]:
+    """Judges the race and writes its verdicts, as records and as a table.
+
+    Returns:
+        For each candidate that goes on: its JSON, and the digest of the checkpoint that the gate judged.
+
+    Raises:
+        InputError: If a candidate that the gate sent to RL is missing: an orchestrator can skip a branch silently.
+    """
+    given = read_settings(settings)
+    sweep = add_results(read_sweep(judged), [read_record(Outcome, path) for path in probed])
+    racing = [outcome for outcome in sweep.outcomes if outcome.verdict and outcome.verdict.proceed]
+    if lost := [o.candidate.candidate_id for o in racing if not (o.rl or o.failure)]:
+        raise InputError(f"{', '.join(lost)}: sent to RL, but did not race; the orchestrator skipped it")
+    decided = judge_race(racing, given.race, given.gate.seed, os.environ.get("RLREADY_RUN_ID"))
+    rows = ["| candidate | goes on | reason |", "|---|---|---|"]
+    judgements, finalists = {}, []
+    for outcome, verdict in zip(racing, decided, strict=True):
+        name = outcome.candidate.candidate_id
+        judgements[name] = verdict
+        rows.append(f"| {name} | {'yes' if verdict.goes_on else 'no'} | {verdict.reason} |")
+        events.emit("race", name, "decided", decision="goes on" if verdict.goes_on else "dropped", reason=verdict.reason,
+                    proceed=verdict.goes_on)  # fmt: skip
+        events.tell(f"{name}: {'goes on' if verdict.goes_on else 'dropped'}: {verdict.reason}")
+        log_outcome(dataclasses.replace(outcome, race=verdict))
+        if verdict.goes_on and outcome.sft:
+            finalists.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
+    whole = [dataclasses.replace(o, race=judgements.get(o.candidate.candidate_id)) for o in sweep.outcomes]
+    events.tell(events.TRAINED + (", ".join(name for name, verdict in judgements.items() if verdict.goes_on) or "none"))
+    write_atomically(verdicts, "\n".join(rows) + "\n")
+    write_sweep(dataclasses.replace(sweep, outcomes=whole), Path(records))
+    return hand_on(finalists=finalists)[0]
