@@ -107,7 +107,7 @@ def train_approved(
     with whole_loop(), dsl.ParallelFor(approved, name="approved", parallelism=read_parallelism()) as item:
         given = start_rl(item, data, sft_settings, rl_settings)
         if RACES:
-            probed = rl(**given).set_display_name("RL to the race (cached)")
+            probed = rl(**given).set_display_name("RL (cached)")
             given |= {"before": probed.outputs["rl_record"], "probe": probed.outputs["rl_model"]}
         trained = rl(**given).set_display_name("RL")
         scored = benchmark(
@@ -218,7 +218,7 @@ def build(*arguments: Any) -> None:
         return
     if RACES:
         started = {name: training[name] for name in ("approved", "data", "sft_settings", "rl_settings")}
-        probed = probe_approved(**started).set_display_name("Train up to the race")
+        probed = probe_approved(**started).set_display_name("RL to the race")
         raced = race(settings=planned.outputs["race"], judged=known["judged"], probed=probed.output).set_display_name("Race")
         raced.set_caching_options(False)
         training["approved"], known["judged"] = raced.outputs["finalists"], raced.outputs["records"]

@@ -26,7 +26,7 @@ LAYERS = (
     ("",),  # rlready/__init__.py imports its names when they are first used
 )
 FLOOR = {name: (floor, place) for floor, names in enumerate(LAYERS) for place, name in enumerate(names)}
-STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+STAGES = ("plan", "curate", "sft", "predictors", "gate", "race", "rl", "benchmark", "report")
 MODULES = {}
 for folder in ("rlready", "components", "pipelines"):
     for path in sorted((ROOT / folder).rglob("*.py")):

@@ -21,6 +21,13 @@ def pipeline(tmp_path_factory) -> Package:
 
 
 @pytest.fixture(scope="session")
+def raced(tmp_path_factory) -> Package:
+    """The same with a race."""
+    parameters = load_recipe("laptop", ["race_steps=100"])
+    return compile_recipe(tmp_path_factory.mktemp("raced"), parse_placement(None), parameters=parameters)[0]
+
+
+@pytest.fixture(scope="session")
 def on_volumes(tmp_path_factory) -> Package:
     """The same with a volume for the checkpoints of SFT and RL."""
     placed = {"checkpoints": "rlready-checkpoints"}

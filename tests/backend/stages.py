@@ -12,7 +12,7 @@ BASELINE = "no-sft"
 WORDS = "gradient_checkpointing processes memory_fraction tensor_parallel max_tokens replicas zero_stage lora_rank engine stop"
 SETTINGS = {
     stage: json.dumps({stage: {word: len(stage) * n for n, word in enumerate(WORDS.split())}, "base_model": "abc" * 20})
-    for stage in ("curate", "sft", "predictors", "gate", "rl", "benchmark")
+    for stage in ("curate", "sft", "predictors", "gate", "race", "rl", "benchmark")
 }
 
 
@@ -38,6 +38,7 @@ class Sweep:
         attempts: Number of the try of a candidate, where it is not the first.
         finished: Which of them are finished checkpoints.
         base: Whether there is a base model.
+        finalists: Who goes on after the race, if the pipeline has one.
         told: What the reports of runs with this sweep got.
     """
 
@@ -48,11 +49,12 @@ class Sweep:
     attempts: dict[str, int] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
     base: bool = True
+    finalists: list[str] = field(default_factory=list)
     told: list[dict] = field(default_factory=list)
 
     def make_stages(self) -> dict[str, Stage]:
         """Returns the stages by the name of their function."""
-        stages = (self.plan, self.curate, self.sft, self.predictors, self.gate, self.rl, self.benchmark, self.report)
+        stages = (self.plan, self.curate, self.sft, self.predictors, self.gate, self.rl, self.race, self.benchmark, self.report)
         return {stage.__name__: stage for stage in stages}
 
     def plan(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -90,10 +92,23 @@ class Sweep:
         return {"anyone": "yes" if approved else "no", "approved": approved, "records": outcomes, "verdicts": ""}
 
     def rl(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Trains a candidate; the model has to be its own, and the one that was judged."""
+        """Trains a candidate; the model has to be its own, and the one that was judged, and so has a paused training."""
         if given["measured_digest"] != hashlib.sha256(given["model"].content.encode()).hexdigest():
             raise Exit("not the model that the gate judged")
+        if "probe" in given and given["probe"].content != given["model"].content:
+            raise Exit("not the training that was paused")
         return {"rl_model": given["model"].content, "rl_record": self._add("rl", given, given["before"].content)}
+
+    def race(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Lets those go on whose training has not failed."""
+        outcomes = {artifact.content["candidate"]: artifact.content for artifact in given["probed"]}
+        finalists = [
+            {"candidate": name, "digest": hashlib.sha256(name.encode()).hexdigest()}
+            for name, outcome in outcomes.items()
+            if _name(name) in self.finalists and "failed" not in outcome
+        ]
+        records = [outcomes.get(outcome["candidate"], outcome) for outcome in given["judged"].content]
+        return {"anyone": "yes" if finalists else "no", "finalists": finalists, "records": records, "verdicts": ""}
 
     def benchmark(self, given: dict[str, Any]) -> dict[str, Any]:
         """Scores a candidate, or the base model."""

@@ -27,7 +27,7 @@ class Planned(Sweep):
         self.planned = make_plan(parameters)
         super().__init__([candidate.candidate_id for candidate in self.planned.candidates])
         trainable = [candidate.candidate_id for candidate in self.planned.candidates if candidate.has_weights]
-        self.approved = trainable if self.planned.trains else []
+        self.approved = self.finalists = trainable if self.planned.trains else []
 
     def plan(self, given: dict) -> dict:
         """Hands out what the plan says, as the stage does."""
@@ -43,7 +43,7 @@ def list_rerun(run: Run, before: list[Candidate]) -> set[str]:
         given = task.inputs[0].get("candidate")
         if task.attempts and (not given or json.loads(given)["candidate_id"] in known):
             found.add("baseline" if task.place == ("benchmark",) else task.stage)
-    return found - {"plan", "gate", "report"}
+    return found - {"plan", "gate", "race", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,8 @@ def fill(value, places):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_a_changed_parameter_runs_again_what_reads_it_and_what_follows(case, pipeline, places):
+def test_a_changed_parameter_runs_again_what_reads_it_and_what_follows(case, request, places):
+    pipeline = request.getfixturevalue("raced" if "race_steps" in case["base"] else "pipeline")
     base, server = load_recipe("laptop", []) | fill(case["base"], places), Server()
     first = Planned(base)
     run = server.run(pipeline, first.make_stages())
@@ -106,4 +107,4 @@ def test_logs_go_through_the_same_stages_and_come_from_the_cache(items, base, ap
 
 
 def test_the_table_has_every_parameter():
-    assert CASES[0]["changes"].keys() == list_parameters().keys()
+    assert {name for case in CASES for name in case["changes"]} == list_parameters().keys()

@@ -1,5 +1,6 @@
 """The project's pipeline, as it is compiled for a cluster, ends in a report whatever happens to its candidates."""
 
+import json
 import random
 
 import pytest
@@ -17,8 +18,10 @@ def check(run: Run, sweep: Sweep, results: list[str]) -> None:
     assert sweep.list_told() == ([BASELINE] * sweep.base + sweep.candidates, results)
 
 
-def test_names_fit_into_the_nodes_of_the_graph(pipeline):
+@pytest.mark.parametrize("package", ["pipeline", "raced"])
+def test_names_fit_into_the_nodes_of_the_graph(package, request):
     """KFP's UI cuts a name after 144 pixels, about 16 characters (components/graph/SubDagNode.tsx:57, ExecutionNode.tsx:55)."""
+    pipeline = request.getfixturevalue(package)
     graphs = [pipeline.spec["root"], *pipeline.components.values()]
     tasks = [task for graph in graphs for task in graph.get("dag", {}).get("tasks", {}).values()]
     assert tasks and [name for task in tasks if len(name := task["taskInfo"]["name"]) > 16] == []
@@ -92,6 +95,36 @@ def test_a_candidate_that_fails_inside_its_stage_is_in_the_report(pipeline, stag
     run = server.run(pipeline, tried.make_stages())
     check(run, tried, ["a", "b"])
     assert (run.list_ran().count("sft"), run.list_ran().count("rl")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("approved", "finalists"),
+    [(NAMES, ["b", "c"]), (["b", "d"], ["d"]), ([BASELINE, "c"], [BASELINE]), (["a"], []), ([], [])],
+    ids=["mixed", "one", "baseline", "none goes on", "none approved"],
+)
+def test_a_race_finishes_the_rl_of_those_that_go_on(raced, approved, finalists):
+    server, sweep = Server(), Sweep(NAMES, approved, finalists=finalists)
+    run = server.run(raced, sweep.make_stages())
+    check(run, sweep, finalists)
+    ran = run.list_ran()
+    assert (ran.count("rl"), ran.count("benchmark")) == (len(approved) + len(finalists), 1 + len(finalists))
+    assert [o["after"] for o in sweep.told[-1]["results"]] == [["sft", "rl", "rl", "benchmark"]] * len(finalists)
+    again = server.run(raced, sweep.make_stages())
+    check(again, sweep, finalists)
+    assert sorted(again.list_ran()) == ["gate", "plan", "race", "report"]
+    # The race alone decides otherwise: what is left of RL runs for who was dropped, and nothing else.
+    wider = Sweep(NAMES, approved, finalists=approved)
+    run = server.run(raced, wider.make_stages())
+    check(run, wider, approved)
+    assert run.list_ran().count("rl") == run.list_ran().count("benchmark") == len(approved) - len(finalists)
+
+
+@pytest.mark.parametrize("failing", [["b"], ["a", "b"]], ids=["one", "all"])
+def test_a_candidate_that_fails_before_the_race_is_in_the_report(raced, failing):
+    sweep = Sweep(NAMES, ["a", "b"], dict.fromkeys(failing, "rl"), finalists=["a", "b"])
+    check(Server().run(raced, sweep.make_stages()), sweep, [name for name in ("a", "b") if name not in failing])
+    judged = {json.loads(o["candidate"])["candidate_id"]: o.get("failed") for o in sweep.told[-1]["judged"]}
+    assert [name for name, stage in judged.items() if stage == "rl"] == failing
 
 
 @pytest.mark.parametrize("stage", ["sft", "predictors", "rl", "benchmark"])

@@ -16,19 +16,33 @@ from rlready.run.kfp import limits
 from rlready.run.kfp.limits import PARAMETERS, WORKFLOW, estimate_bytes
 
 
-def run(package, measured, approved):
+def run(package, measured, approved, finalists=0):
     """Returns the size of a run's workflow; the base model is measured too."""
     names = [f"random-256x{n}-lr0.001-s0" for n in range(measured - 1)]
-    return Server().run(package, Sweep(names, names[:approved]).make_stages()).weigh()
+    sweep = Sweep(names, names[:approved], finalists=names[:finalists])
+    return Server().run(package, sweep.make_stages()).weigh()
 
 
-@pytest.fixture(scope="module", params=["laptop", "llama3-8b", "long environment"])
-def package(request, tmp_path_factory):
-    """A compiled recipe, with its size in bytes."""
+PLACED = ["laptop", "llama3-8b", "long environment"]
+
+
+def compile_placed(request, folder, *changes):
+    """Returns a compiled recipe, with its size in bytes."""
     texts = {f"VARIABLE_{n}": f"{math.sqrt(n + 2):.15f}" * 4 for n in range(24)}
     shipped = "." not in request.param and " " not in request.param
     placement = load_placement(request.param) if shipped else parse_placement({"all": {"environment": texts}})
-    return compile_recipe(tmp_path_factory.mktemp("package"), placement, request.param if shipped else "laptop")
+    recipe = request.param if shipped else "laptop"
+    return compile_recipe(folder, placement, recipe, load_recipe(recipe, changes))
+
+
+@pytest.fixture(scope="module", params=PLACED)
+def package(request, tmp_path_factory):
+    return compile_placed(request, tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module", params=PLACED)
+def raced(request, tmp_path_factory):
+    return compile_placed(request, tmp_path_factory.mktemp("raced"), "race_steps=100", "rl_steps=400")
 
 
 @pytest.mark.parametrize(("measured", "approved"), [(2, 0), (8, 3), (32, 31), (64, 8), (64, 16), (65, 64)])
@@ -36,6 +50,15 @@ def test_the_bound_holds_with_some_room(package, measured, approved):
     compiled, size = package
     came_to = run(compiled, measured, approved).bytes
     assert came_to <= estimate_bytes(size, measured, approved) <= 1.15 * came_to
+
+
+@pytest.mark.parametrize(
+    ("measured", "approved", "finalists"), [(2, 0, 0), (8, 3, 1), (32, 31, 4), (64, 8, 2), (64, 8, 8), (65, 64, 16)]
+)
+def test_the_bound_holds_with_a_race(raced, measured, approved, finalists):
+    compiled, size = raced
+    came_to = run(compiled, measured, approved, finalists).bytes
+    assert came_to <= estimate_bytes(size, measured, approved, finalists) <= 1.15 * came_to
 
 
 @pytest.mark.parametrize("text", ["a", "a line that a sampler stops at", 'a "word" in quotes'])
@@ -54,6 +77,12 @@ def test_no_other_limit_is_met_below_that_of_parameters(tmp_path, text):
 def test_64_candidates_fit_with_8_and_with_16_approved(tmp_path, recipe, approved):
     _, size = compile_recipe(tmp_path, load_placement(recipe), recipe)
     assert estimate_bytes(size, 65, approved) <= limits.WORKFLOW
+
+
+@pytest.mark.parametrize("recipe", ["laptop", "llama3-8b"])
+def test_64_candidates_fit_with_8_in_a_race_whoever_goes_on(tmp_path, recipe):
+    _, size = compile_recipe(tmp_path, load_placement(recipe), recipe, load_recipe(recipe, ["race_steps=100", "rl_steps=400"]))
+    assert estimate_bytes(size, 65, 8, 8) <= limits.WORKFLOW
 
 
 def test_every_approved_candidate_costs_more(pipeline):

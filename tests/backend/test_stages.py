@@ -16,7 +16,7 @@ from backend.server import Server
 from rlready.config import fold_parameters, name_fields
 from rlready.config.recipes import load_recipe
 
-STAGES = ("plan", "curate", "sft", "predictors", "gate", "rl", "benchmark", "report")
+STAGES = ("plan", "curate", "sft", "predictors", "gate", "race", "rl", "benchmark", "report")
 FUNCTIONS = {name: getattr(import_module(f"rlready.components.{name}.component"), name) for name in STAGES}
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 CODE = {"function": "add", "tests": [{"args": [1, 2], "result": 3}]}

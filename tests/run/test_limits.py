@@ -50,7 +50,7 @@ def test_a_refusal_says_how_many_fit_and_they_do(package, limit):
 
 
 def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
-    monkeypatch.setattr(limits, "WORKFLOW", limits.FIXED)
+    monkeypatch.setattr(limits, "WORKFLOW", limits.WHOLE.fixed)
     with pytest.raises(InputError, match="up to .* KiB, of 148 allowed; shorten the texts"):
         limits.check_size(package, load_recipe("laptop", []))
     with pytest.raises(InputError, match=r"parameters: \d+ KiB of JSON, of 20 allowed on a cluster; shorten the texts"):
@@ -70,6 +70,21 @@ def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
 )
 def test_rl_is_counted_for_as_many_as_the_gate_may_send_there(changes, approved):
     assert limits.count_approved(parse_parameters(load_recipe("laptop", [*OPEN, *changes])).gate, 20) == approved
+
+
+@pytest.mark.parametrize(
+    ("changes", "finalists"),
+    [
+        ([], None),
+        (["race_steps=100"], 8),
+        (["race_steps=100", "race_keep=3"], 3),
+        (["race_steps=100", "race_keep=9"], 8),
+        (["race_steps=100", "race_keep=3", "race_audit_fraction=0.2"], 4),
+    ],
+)
+def test_the_rest_of_rl_is_counted_for_as_many_as_the_race_may_let_go_on(changes, finalists):
+    race = parse_parameters(load_recipe("laptop", changes)).race
+    assert limits.count_finalists(race, 8) == finalists
 
 
 def test_compile_and_submit_refuse_and_write_or_send_nothing(server, monkeypatch, capsys, tmp_path):

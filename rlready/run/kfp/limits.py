@@ -3,10 +3,10 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlready.config import parse_parameters
-from rlready.config.parameters import Gate
+from rlready.config.parameters import Gate, Race
 from rlready.data.registry import find_source, list_benchmarks
 from rlready.errors import InputError
 from rlready.measured.loss import is_number
@@ -18,11 +18,24 @@ KIB = 1024
 WORKFLOW = 1024 * KIB  # of a workflow with its compressed nodes (workflow/packer/packer.go:19 of Argo)
 # As JSON, which a pod gets several times escaped in arguments and variables of at most 128 KiB (Linux; Argo's common.go:280).
 PARAMETERS = 20 * KIB
-# Bytes of a workflow: in all, per measured candidate, and per candidate that goes through RL. They bound what the model of the
-# backend (tests/backend) needs for a package of TYPICAL bytes. On a real cluster, a run that measured 65 and approved 8 needed
-# 0.99 times as many bytes of nodes as the model; one that measured 4 and approved 1 needed 0.89 times as many.
-FIXED, MEASURED, APPROVED = 152_000, 8_300, 12_700
-TYPICAL = 64_000
+
+
+class Bytes(NamedTuple):
+    """Bytes of a workflow, in all and per candidate that gets so far; they bound what the model of the backend needs.
+
+    On a real cluster, a run that measured 65 and approved 8 needed 0.99 times as many bytes of nodes as the model
+    (tests/backend), and one that measured 4 and approved 1 needed 0.89 times as many.
+    """
+
+    fixed: int
+    measured: int
+    probed: int  # RL up to the race
+    finished: int  # all of RL
+    package: int  # the size of the compiled pipeline for which they hold
+
+
+WHOLE = Bytes(152_000, 8_300, 0, 12_700, 64_000)
+RACED = Bytes(177_000, 8_300, 7_500, 15_500, 81_000)
 
 
 def check_texts(parameters: dict[str, Any]) -> None:
@@ -32,13 +45,15 @@ def check_texts(parameters: dict[str, Any]) -> None:
         raise InputError(f"{', '.join(changed)}, which Argo or Kubernetes would fill in: it cannot be sent to a cluster")
 
 
-def estimate_bytes(package: int, measured: int, approved: int) -> int:
+def estimate_bytes(package: int, measured: int, approved: int, finalists: int | None = None) -> int:
     """Returns an upper bound of the bytes of a run's workflow.
 
-    `package` is the size of the compiled pipeline, whose texts are about half of a workflow; `measured` and `approved` are the
-    candidates that are measured, including the base model, and that go through RL.
+    `package` is the size of the compiled pipeline, whose texts are about half of a workflow. The others count candidates that are
+    measured, including the base model, that begin RL, and that go on after the race (None without one).
     """
-    return int((FIXED + MEASURED * measured + APPROVED * approved) * (1 + package / TYPICAL) / 2)
+    each, finished = (WHOLE, approved) if finalists is None else (RACED, finalists)
+    total = each.fixed + each.measured * measured + each.probed * approved + each.finished * finished
+    return int(total * (1 + package / each.package) / 2)
 
 
 def check_size(package: Path, parameters: dict[str, Any]) -> str:
@@ -62,13 +77,17 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
         + len(models)
     )
     trainable = sum(candidate.has_weights for candidate in candidates) if experiment.rl.steps else 0
+
+    def estimate(measured: int, approved: int) -> int:
+        return estimate_bytes(texts, measured, approved, count_finalists(experiment.race, approved))
+
     approved = count_approved(experiment.gate, trainable)
-    size = estimate_bytes(texts, measured, approved)
+    size = estimate(measured, approved)
     if size <= WORKFLOW:
         return f"at most {size // KIB:,} of {WORKFLOW // KIB:,} KiB with RL for {approved} of {count} candidates"
     remedies, audited = [], count_audited(experiment.gate, count)
-    fitting = [n for n in range(1, count) if estimate_bytes(texts, 1 + n, count_approved(experiment.gate, n)) <= WORKFLOW]
-    budgets = [n - audited for n in range(audited + 1, approved) if estimate_bytes(texts, measured, n) <= WORKFLOW]
+    fitting = [n for n in range(1, count) if estimate(1 + n, count_approved(experiment.gate, n)) <= WORKFLOW]
+    budgets = [n - audited for n in range(audited + 1, approved) if estimate(measured, n) <= WORKFLOW]
     if fitting:
         remedies.append(f"{fitting[-1]} fit: split the sweep, what its parts share comes from the cache")
     if experiment.gate.mode == "enforce" and budgets:
@@ -84,6 +103,14 @@ def count_approved(gate: Gate, candidates: int) -> int:
     if gate.mode != "enforce" or not gate.max_rl_runs:
         return candidates
     return min(candidates, gate.max_rl_runs + count_audited(gate, candidates))
+
+
+def count_finalists(race: Race, approved: int) -> int | None:
+    """Returns how many of these candidates may go on after the race, including the audited ones; None without a race."""
+    if not race.steps:
+        return None
+    kept = min(race.keep or approved, approved)
+    return kept + int(count_share(race.audit_fraction, approved - kept))
 
 
 def count_audited(gate: Gate, candidates: int) -> int:
