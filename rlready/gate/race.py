@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+from typing import NamedTuple
 
 from rlready.config import Race
 from rlready.errors import InputError
@@ -13,12 +14,25 @@ from rlready.stats.steps import Steps
 from rlready.stats.ties import count_share
 
 
+class Runner(NamedTuple):
+    """A candidate in the race, with the validation that it is judged by."""
+
+    name: str
+    point: ValidationPoint
+    problem_ids: list[str]
+    samples: int
+
+    @property
+    def pass_at_1(self) -> float:
+        """Its Pass@1 in validation; samples without a verdict count as not right."""
+        return sum(self.point.correct) / (self.samples * len(self.problem_ids))
+
+
 def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | None) -> list[RaceVerdict]:
     """Decides which candidates go on: those that are not clearly behind the best, at most `keep`, and a draw of the others.
 
     Each is compared with the best on the same problems; the intervals hold together for all pairs, since any may have been the
-    best by luck. A candidate whose RL
-    ended early is compared by its last validation: more steps would not change it.
+    best by luck. A candidate whose RL ended early is compared by its last validation: more steps would not change it.
 
     Args:
         outcomes: The candidates that RL was begun for.
@@ -32,14 +46,9 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     Raises:
         InputError: If a candidate was not validated, or on other problems than the best.
     """
-    alive = [outcome for outcome in outcomes if not outcome.failure]
-    points = {outcome.candidate.candidate_id: find_point(outcome, settings.steps) for outcome in alive}
-    ranked = sorted(alive, key=lambda outcome: _order(outcome, points))
-    verdicts = {}
-    for place, outcome in enumerate(ranked, 1):
-        name = outcome.candidate.candidate_id
-        lead = measure_race_lead(outcome, ranked[0], settings.steps, math.comb(len(ranked), 2)) if place > 1 else Lead(0.0)
-        verdicts[name] = _decide(outcome, points[name], ranked, place, lead, settings.keep)
+    racing = [find_runner(outcome, settings.steps) for outcome in outcomes if not outcome.failure]
+    ranked = sorted(racing, key=lambda runner: (-runner.pass_at_1, runner.name))
+    verdicts = {runner.name: _decide(runner, ranked, place, settings.keep) for place, runner in enumerate(ranked, 1)}
     dropped = [name for name, verdict in verdicts.items() if not verdict.goes_on]
     count = count_share(settings.audit_fraction, len(dropped))
     by = f"{seed}/race/" if run is None else f"{run}/{seed}/race/"
@@ -58,55 +67,46 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     return [verdicts[outcome.candidate.candidate_id] for outcome in outcomes]
 
 
-def find_point(outcome: Outcome, step: int) -> ValidationPoint:
-    """Returns the validation at a step, or the last one of an RL that ended before it.
+def find_runner(outcome: Outcome, step: int) -> Runner:
+    """Returns a candidate with its validation at a step, or the last one of an RL that ended before it.
 
-    Raises:
-        InputError: If there is none.
+    Raises InputError if there is none.
     """
-    measured = outcome.rl.validation if outcome.rl else None
-    known = [point for point in measured.points if point.step <= step] if measured else []
-    if not known or (known[-1].step < step <= (outcome.rl.steps or 0)):
-        raise InputError(
-            f"{outcome.candidate.candidate_id}: not validated at step {step}, so it cannot race; rl_eval_steps must be above 0"
-        )
-    return known[-1]
+    name, rl = outcome.candidate.candidate_id, outcome.rl
+    if rl and rl.validation and rl.validation.samples:
+        known = [point for point in rl.validation.points if point.step <= step]
+        if known and not known[-1].step < step <= (rl.steps or 0):
+            return Runner(name, known[-1], rl.validation.problem_ids, rl.validation.samples)
+    raise InputError(f"{name}: not validated at step {step}, so it cannot race; rl_eval_steps must be above 0")
 
 
-def measure_race_lead(one: Outcome, other: Outcome, step: int, comparisons: int) -> Lead:
-    """Measures how far one candidate is ahead of another in validation at a step, paired by problem.
+def measure_race_lead(one: Runner, other: Runner, comparisons: int) -> Lead:
+    """Measures how far one candidate is ahead of another in validation, paired by problem.
 
-    Samples without a verdict may be right or wrong: the interval covers both. `comparisons` intervals hold together.
-
-    Raises:
-        InputError: If they were validated on other problems, or with another number of samples.
+    Samples without a verdict may be right or wrong: the interval covers both. `comparisons` intervals hold together. Raises
+    InputError if they were validated on other problems, or with another number of samples.
     """
-    mine, theirs = (find_point(outcome, step) for outcome in (one, other))
-    records = [outcome.rl.validation for outcome in (one, other)]
-    if records[0].problem_ids != records[1].problem_ids or records[0].samples != records[1].samples:
-        raise InputError(
-            f"{one.candidate.candidate_id}: validated on other problems or samples than {other.candidate.candidate_id}"
-        )
-    points = [theirs, mine]
+    if one.problem_ids != other.problem_ids or one.samples != other.samples:
+        raise InputError(f"{one.name}: validated on other problems or samples than {other.name}")
+    points = [other.point, one.point]
     right, unknown = [point.correct for point in points], [point.unknown for point in points]
-    pair = Steps.of(right, unknown, records[0].samples or 1, 1 + comparisons)
-    return Lead(mine.pass_at_1 - theirs.pass_at_1, *pair.estimate_gain(1, 0))
+    pair = Steps.of(right, unknown, one.samples, 1 + comparisons)
+    return Lead(one.pass_at_1 - other.pass_at_1, *pair.estimate_gain(1, 0))
 
 
-def _order(outcome: Outcome, points: dict[str, ValidationPoint]) -> tuple:
-    name = outcome.candidate.candidate_id
-    return -sum(points[name].correct), name
-
-
-def _decide(outcome: Outcome, point: ValidationPoint, ranked: list[Outcome], place: int, lead: Lead, keep: int) -> RaceVerdict:
-    best = ranked[0].candidate.candidate_id
-    reason = f"place {place} of {len(ranked)} after {point.step} steps, validation Pass@1 {point.pass_at_1:.3f}"
+def _decide(runner: Runner, ranked: list[Runner], place: int, keep: int) -> RaceVerdict:
+    step, best = runner.point.step, ranked[0]
+    lead = measure_race_lead(runner, best, math.comb(len(ranked), 2)) if place > 1 else Lead(0.0)
+    reason = f"place {place} of {len(ranked)} after {step} steps, validation Pass@1 {runner.pass_at_1:.3f}"
     behind, over = lead.high is not None and lead.high < 0, bool(keep) and place > keep
     if place > 1:
-        shown = f"{-lead.ahead:z.3f} [{-lead.high:+.3f}, {-lead.low:+.3f}] behind {best}"
-        reason += f", {shown}, {'clearly' if behind else 'not clearly'}"
+        clearly = "clearly" if behind else "not clearly"
+        reason += f", {best.pass_at_1 - runner.pass_at_1:z.3f}{_bracket(lead)} behind {best.name}, {clearly}"
     if over and not behind:
         reason += f"; race_keep {keep}"
-    return RaceVerdict(
-        not (behind or over), reason, point.step, place, len(ranked), lead.ahead, lead.low, lead.high, propensity=1.0
-    )
+    goes_on = not (behind or over)
+    return RaceVerdict(goes_on, reason, step, place, len(ranked), lead.ahead, lead.low, lead.high, propensity=1.0)
+
+
+def _bracket(lead: Lead) -> str:
+    return "" if lead.low is None or lead.high is None else f" [{-lead.high:+.3f}, {-lead.low:+.3f}]"

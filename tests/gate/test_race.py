@@ -5,7 +5,7 @@ import pytest
 
 from rlready.config import Race
 from rlready.errors import InputError
-from rlready.gate.race import judge_race, measure_race_lead
+from rlready.gate.race import find_runner, judge_race, measure_race_lead
 from rlready.records.outcome import Candidate, Failure, Outcome, RlRecord, ValidationPoint, ValidationRecord
 
 PROBLEMS, SAMPLES, STEP = 60, 4, 100
@@ -102,8 +102,9 @@ def test_samples_without_a_verdict_drop_none():
 
 def test_swapping_two_candidates_swaps_the_signs():
     rng = np.random.default_rng(4)
-    one, other = make_outcome("one", draw(rng, 0)), make_outcome("other", draw(rng, 1))
-    lead, back = measure_race_lead(one, other, STEP, 1), measure_race_lead(other, one, STEP, 1)
+    outcomes = make_outcome("one", draw(rng, 0)), make_outcome("other", draw(rng, 1))
+    one, other = (find_runner(outcome, STEP) for outcome in outcomes)
+    lead, back = measure_race_lead(one, other, 1), measure_race_lead(other, one, 1)
     assert (lead.ahead, lead.low, lead.high) == pytest.approx((-back.ahead, -back.high, -back.low))
 
 

@@ -48,8 +48,8 @@ def check_texts(parameters: dict[str, Any]) -> None:
 def estimate_bytes(package: int, measured: int, approved: int, finalists: int | None = None) -> int:
     """Returns an upper bound of the bytes of a run's workflow.
 
-    `package` is the size of the compiled pipeline, whose texts are about half of a workflow. The others count candidates that are
-    measured, including the base model, that begin RL, and that go on after the race (None without one).
+    `package` is the size of the compiled pipeline, whose texts are about half of a workflow. The others count candidates: those
+    measured, including the base model; those that begin RL; those that go on after the race (None without one).
     """
     each, finished = (WHOLE, approved) if finalists is None else (RACED, finalists)
     total = each.fixed + each.measured * measured + each.probed * approved + each.finished * finished

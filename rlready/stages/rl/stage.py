@@ -50,12 +50,13 @@ def run(
             f" ({measured_digest}); enable caching for this run, so that RL gets the measured checkpoint"
         )
     race = given.race.steps if hasattr(given, "race") else None
-    if probe and so_far.rl and (so_far.rl.steps or 0) < race:  # it has ended already
+    record: RlRecord | None
+    if probe and race and so_far.rl and (so_far.rl.steps or 0) < race:  # it has ended already
         shutil.copytree(probe, trained)
         record = so_far.rl
     else:
-        legs = {"begun_in": Path(probe)} if probe else {"until": race}
-        record = train(chosen, given, Path(data), model, Path(trained), **legs)
+        leg = {"begun_in": Path(probe)} if probe else {"until": race}
+        record = train(chosen, given, Path(data), model, Path(trained), **leg)
     if record is None:  # in every process but the main one
         return {}
     reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
