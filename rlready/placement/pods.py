@@ -88,7 +88,9 @@ def _request_resources(task: Any, placement: Placement) -> dict[str, str]:
     for label, value in list_queue_labels(placement).items():
         kubernetes.add_pod_label(task, label, value)
     _use_secrets(task, placement)
-    variables = (SCRATCHED if placement.storage else {}) | placement.environment
+    # Otherwise each of several pods on one node starts a thread for every core of it, and they wait for one another.
+    threads = {"OMP_NUM_THREADS": str(max(1, int(placement.cpus)))} if placement.cpus and not placement.gpus else {}
+    variables = threads | (SCRATCHED if placement.storage else {}) | placement.environment
     # After the variables of the pod's own volume: what outlives the pod has precedence.
     for claim, variable, path in (
         (placement.hub_cache, "HF_HOME", HUB_CACHE),

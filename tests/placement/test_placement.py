@@ -122,6 +122,16 @@ def test_the_loops_have_the_parallelism_of_the_placement(package):
     assert parse_placement(None).parallelism == 8
 
 
+def test_a_pod_without_gpus_starts_as_many_threads_as_it_requests_cores(tmp_path):
+    for given, threads in (({"cpus": 2.5}, "2"), ({"cpus": 0.5}, "1"), ({"cpus": 8, "gpus": 1}, None), ({}, None)):
+        write_package(tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement({"rl": given}), IMAGE)
+        environment = {e.name: e.value for e in read_package(tmp_path / "p.yaml").executors["exec-rl"].container.env}
+        assert environment.get("OMP_NUM_THREADS") == threads
+    own = {"cpus": 8, "environment": {"OMP_NUM_THREADS": "3"}}
+    write_package(tmp_path / "p.yaml", load_recipe("laptop", []), parse_placement({"rl": own}), IMAGE)
+    assert {e.name: e.value for e in read_package(tmp_path / "p.yaml").executors["exec-rl"].container.env} == own["environment"]
+
+
 def test_storage_is_a_volume_of_the_pod_s_own_for_what_has_no_claim(package, tmp_path):
     read = read_package(package)
     (volume,) = read.kubernetes["exec-sft"].generic_ephemeral_volume
