@@ -104,6 +104,22 @@ class Row:
         return self.verdict.decision == "approved"
 
     @property
+    def sent(self) -> bool:
+        """Whether RL runs for it without an audit."""
+        return self.approved or self.verdict.mode == "off"
+
+    @property
+    def outrun(self) -> bool:
+        """Whether the race decided against it, audited or not."""
+        race = self.outcome.race
+        return race is not None and race.place is not None and (race.audited or not race.goes_on)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether its RL ended with the race."""
+        return self.outrun and self.score is None and not self.failure
+
+    @property
     def score(self) -> float | None:
         """Pass@1 on the benchmark."""
         return self.benchmark.pass_at_1

@@ -29,15 +29,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the gate cost and avoided, in device-seconds."""
+    """What the gate, and the race if there is one, cost and avoided, in device-seconds."""
 
     device: str  # the kind of device that everything ran on
     spent: float  # cost of the predictors, for all candidates and the base model
     mean: float  # mean cost of RL and benchmark for a candidate
-    skipped: int  # number of candidates without RL
+    skipped: int  # number of candidates without RL, or whose RL the race ended
     error: float | None  # standard error of `avoided`; None if RL ran fewer than twice
-    avoidable: float  # measured cost of RL and benchmark for candidates that were not approved but got it
-    refused: int  # number of those candidates
+    avoidable: float  # measured cost of RL and benchmark that only an audit let run
+    refused: int  # number of candidates that got it
+    dropped: int = 0  # number of the skipped candidates that the race dropped
+    probed: float = 0.0  # measured cost of RL up to the race, for those of them that the gate had sent to RL
 
     @property
     def avoided(self) -> float:
@@ -47,7 +49,7 @@ class Balance:
     @property
     def net(self) -> float:
         """What the gate saves without an audit; negative if it costs more than it avoids."""
-        return self.avoided + self.avoidable - self.spent
+        return self.avoided + self.avoidable - self.spent - self.probed
 
 
 def measure_cost(record: Record | None) -> Cost | None:
@@ -101,7 +103,8 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
 
     A candidate without RL would have cost the mean of the others. SFT counts on neither side, because it ran for all, and
     failed candidates count on neither, because their cost is unknown. External RL counts if its cost was recorded on the
-    predictors' kind of device. The predictors of the base model are part of the gate's cost.
+    predictors' kind of device. The predictors of the base model are part of the gate's cost. What the race dropped costs its
+    RL until then if the gate had approved it, and nothing if only an audit had sent it to RL.
     """
     measured = [measure_cost(record) for stage, record in list_runs(rows, base) if stage == "predictors"]
     kinds = {cost[0] for cost in measured if cost}
@@ -110,7 +113,9 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     if not finished:
         return EXTERNAL if any(row.elsewhere for row in rows) else "no candidate has finished RL, so its cost is unknown"
     after = [measure_rl(row) for row in finished]
-    needed = [*measured, *(cost for parts in after for cost in parts)]
+    dropped = [row for row in rows if row.dropped]
+    probes = [measure_cost(row.outcome.rl) for row in dropped if row.sent]
+    needed = [*measured, *(cost for parts in after for cost in parts), *probes]
     if missing := needed.count(None) + (base.outcome.predictors is None):
         return f"{missing} of the costs needed were not recorded"
     devices = sorted({cost[0] for cost in needed if cost})
@@ -118,13 +123,10 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
         return f"the stages ran on different kinds of devices ({', '.join(devices)})"
     costs = [sum(cost[1] for cost in parts if cost) for parts in after]
     without = [row for row in rows if row.outcome.rl is None and row.failure is None and row.elsewhere is None]
-    skipped = sum(not row.approved for row in without)  # RL of the approved is still to come
+    skipped = sum(not row.approved for row in without) + len(dropped)  # RL of the approved is still to come
     deviation = statistics.stdev(costs) if len(costs) > 1 else None
-    refused = [
-        cost
-        for row, cost in zip(finished, costs, strict=True)
-        if row.verdict.decision not in ("approved", "") and row.verdict.mode != "off"
-    ]
+    audited = [_find_avoidable(row) for row in finished]
+    refused = [share * cost for share, cost in zip(audited, costs, strict=True) if share]
     return Balance(
         device=devices[0],
         spent=math.fsum(cost[1] for cost in measured if cost),
@@ -133,4 +135,16 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
         error=None if deviation is None else deviation * math.sqrt(skipped + skipped**2 / len(costs)),
         avoidable=math.fsum(refused),
         refused=len(refused),
+        dropped=len(dropped),
+        probed=math.fsum(cost[1] for cost in probes if cost),
     )
+
+
+def _find_avoidable(row: Row) -> float:
+    """Returns the share of the cost of a candidate's RL and benchmark that it would not have had without an audit."""
+    if row.verdict.decision and not row.sent:
+        return 1.0
+    costs, rl, race = measure_rl(row), row.outcome.rl, row.outcome.race
+    if not row.outrun or row.elsewhere or not costs[0] or not costs[1] or not (rl and rl.steps and race and race.step):
+        return 0.0
+    return 1 - costs[0][1] * race.step / rl.steps / (costs[0][1] + costs[1][1])

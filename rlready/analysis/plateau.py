@@ -63,7 +63,7 @@ def look_for_plateau(rows: list[Row]) -> Plateau:
     Candidates of one seed get the same problems at every step, so their rewards rise and fall together (correlation 0.7
     in the miniature): what all of them gained scatters as the sum of their rewards does. Seeds scatter independently.
     """
-    trained = [row for row in rows if row.rewards and not row.stopped]
+    trained = [row for row in rows if row.rewards and not row.stopped and not row.dropped]
     rewards = {row.name: [pair for pair in row.rewards if is_known(pair)] for row in trained}
     rises = {name: rise for name, series in rewards.items() if (rise := measure_rise(series))}
     together: dict[tuple, list[list]] = {}

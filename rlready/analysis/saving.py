@@ -1,22 +1,24 @@
-"""What the gate saved and what that cost, in one sentence: the top of the report, the terminal and MLflow share it."""
+"""What gate and race saved and what that cost, in one sentence: the top of the report, the terminal and MLflow share it."""
 
 from dataclasses import dataclass
 
-from rlready.analysis.comparison import Interval, Row
+from rlready.analysis.comparison import Interval, Row, list_scores
 from rlready.analysis.costs import EXTERNAL, Balance, balance, measure_elsewhere
 from rlready.analysis.format import count, show_estimate, show_percent
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.policies import Pool, Price, find_gate, find_pools, price
+from rlready.stats.ties import reaches
 
 UNKNOWN = (
     "Whether a candidate without RL would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
 )
+UNKNOWN_RACE = "Whether a dropped candidate would have ended best is unknown without an audit (race_audit_fraction)."
 NONE = "none: no candidate was approved"
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What the gate saved and lost."""
+    """What the gate, and the race if there is one, saved and lost."""
 
     # share of the cost of RL for all that it avoids, its own cost deducted; below 0 it costs more than it avoids. None if not
     # all costs are known, or it approves none: what leaves no result saves nothing
@@ -38,12 +40,13 @@ class Saving:
 
 
 def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
-    """Returns what the gate saved and lost; None if it did not judge."""
+    """Returns what the gate, and the race if there is one, saved and lost; None if neither judged."""
     judged = [row for row in rows if row.judged and not row.failure]
-    if not judged or any(row.verdict.mode == "off" for row in judged):
+    raced = any(row.outrun for row in rows)
+    if not judged or (any(row.verdict.mode == "off" for row in judged) and not raced):
         return None
     pools, costs = find_pools(rows, base), _find_costs(rows, base)
-    gate = find_gate(pools[0]) if pools else None
+    gate = find_gate(pools[0]) if pools and not raced else None
     return _look_back(pools[0], price(gate, pools[0]), len(judged), costs) if gate else _estimate(judged, rows, costs)
 
 
@@ -69,14 +72,13 @@ def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Sa
 
 
 def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Saving:
-    """Says what the gate kept from RL if it did not run for all, and that what that lost is not known."""
-    refused = [row for row in judged if not row.approved]
-    if not refused:
+    """Says what was kept from RL if it did not run for all, or there was a race, and that what that lost is not known."""
+    refused, outrun = [row for row in judged if not row.sent], [row for row in judged if row.sent and row.outrun]
+    if not refused and not outrun:
         seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
         lost = f" that it could judge ({early} failed earlier)" if early else ""
-        return Saving(
-            None, 0.0, None, f"The gate rejected none of {seen}{lost}, so it saved nothing.", "none: no candidate was rejected"
-        )
+        said = f"The gate rejected none of {seen}{lost}, so it saved nothing."
+        return Saving(None, 0.0, None, said, "none: no candidate was rejected")
     if len(refused) == len(judged):
         ran = sum(row.score is not None for row in refused)
         also = f"RL ran for {ran} of them anyway." if ran else UNKNOWN
@@ -85,15 +87,36 @@ def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Savin
     net = _describe_net(costs, len(judged), "about ")
     share = _measure_share(costs, len(judged))
     approved = f"{len(judged) - len(refused)} of {count(len(judged), 'candidate')}"
-    said = f"The gate approved {approved}, {_say(net)}."
+    saved = _say(net)
+    colon = ":" if saved.startswith("a net") else ","
+    raced = f" and the race dropped {len(outrun)} of them{colon}" if outrun else ","
+    if judged[0].verdict.mode == "off":
+        told = [f"The race dropped {len(outrun)} of {count(len(judged), 'candidate')}, {saved}."]
+    else:
+        told = [f"The gate approved {approved}{raced} {saved}."]
+    told += [*([_describe_gate_audit(rows)] if refused else []), *([_describe_race_audit(rows, outrun)] if outrun else [])]
+    return Saving(share, None, None, " ".join(told), net)
+
+
+def _describe_gate_audit(rows: list[Row]) -> str:
     audit = audit_rejections(rows)
     if isinstance(audit, str):
-        return Saving(share, None, None, f"{said} {UNKNOWN}", net)
+        return UNKNOWN
     beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
-    said += f" RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
+    said = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
     if unseen := audit.rejected - audit.observed:
         said += f" The other {unseen} {'was' if unseen == 1 else 'were'} not run."
-    return Saving(share, None, None, said, net)
+    return said
+
+
+def _describe_race_audit(rows: list[Row], outrun: list[Row]) -> str:
+    """Says what became of those that the race decided against, if some of them finished RL anyway."""
+    best = max((score for row, score in list_scores(rows) if row.sent and not row.outrun), default=None)
+    audited = [score for _, score in list_scores(outrun)]
+    if best is None or not audited:
+        return UNKNOWN_RACE
+    beat = sum(not reaches(best, score) for score in audited)
+    return f"RL went on for {len(audited)} of the dropped anyway; {beat or 'none'} of them beat the best that won the race."
 
 
 def _measure_share(costs: Balance | str, judged: int) -> float | None:
@@ -107,11 +130,10 @@ def _describe_net(costs: Balance | str, judged: int, about: str = "") -> str:
     if costs.spent >= judged * costs.mean:
         return "none: RL this short costs less than measuring"
     share = costs.net / (judged * costs.mean)
-    return (
-        f"{about}{show_percent(share)}"
-        if share > 0
-        else f"none: the gate costs {show_percent(-share)} of RL for all more than it avoids"
-    )
+    if share > 0:
+        return f"{about}{show_percent(share)}"
+    who, avoid = ("gate and race cost", "they avoid") if costs.dropped else ("the gate costs", "it avoids")
+    return f"none: {who} {show_percent(-share)} of RL for all more than {avoid}"
 
 
 def _say(net: str) -> str:

@@ -80,7 +80,7 @@ def describe_audit(rows: list[Row]) -> Section:
         f"Regret, the mean over the {audit.called} of how far they end above it: {audit.regret:.3f}{regret}. Both figures are"
         " underestimated, because the best approved is the best of several noisy results and looks better than it is.",
     ]
-    if waiting := sum(row.approved and row.score is None and not row.failure for row in rows):
+    if waiting := sum(row.approved and row.score is None and not row.failure and not row.dropped for row in rows):
         said.append(f"{count(waiting, 'approved candidate')} without a result yet: the best approved may still be better.")
     undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
     if without := sum(not is_refused(row) for row in undecided):
@@ -128,20 +128,26 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
     found = balance(rows, base)
     if isinstance(found, str):
         return [f"The gate's savings cannot be computed: {found}."]
+    raced = any(row.outcome.race for row in rows)
     said = [f"The gate cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
+    if found.dropped:
+        said.append(f"The race cost {found.probed:,.0f}: RL of the approved candidates that it dropped.")
     if found.skipped:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
+        without = f"without RL{' or dropped by the race' if found.dropped else ''}"
         said.append(
-            f"RL and benchmark of {count(found.skipped, 'candidate')} without RL would have taken about"
+            f"RL and benchmark of {count(found.skipped, 'candidate')} {without} would have taken about"
             f" {found.avoided:,.0f}{error}, at the mean of those that ran."
         )
     if found.refused:
+        by = "gate or race" if any(row.outrun and row.sent and row.score is not None for row in rows) else "the gate"
         said.append(
-            f"RL and benchmark of {count(found.refused, 'candidate')} that the gate had not approved took"
+            f"RL and benchmark of {count(found.refused, 'candidate')} that {by} had not approved took"
             f" {found.avoidable:,.0f}: the cost of the audit."
         )
     net = "Net, without the audit" if found.refused else "Net"
     if not found.skipped and not found.refused:
-        said.append("It kept no candidate from RL, so nothing was saved.")
-    verdict = "the gate saved more than it cost" if found.net > 0 else "the gate cost more than it saved"
+        said.append(f"{'They' if raced else 'It'} kept no candidate from RL, so nothing was saved.")
+    who, pronoun = ("gate and race", "they") if raced else ("the gate", "it")
+    verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
     return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds, {verdict}."])]

@@ -71,7 +71,9 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
     if settings < MIN_POINTS:
         counted = f"{points}" if points == settings else f"{points} in {settings} settings"
         said.append(f"Few points ({counted} with a result of RL, fewer than {MIN_POINTS}): the correlations are weak evidence.")
-    if any(row.verdict.mode == "enforce" and row.score is None and not row.failure for row in rows):
+    if any(row.dropped for row in rows):
+        said.append("Candidates that the race dropped have no post-RL score, so the correlations leave them out.")
+    if any(row.verdict.mode == "enforce" and row.score is None and not row.failure and not row.dropped for row in rows):
         audited = " and the audited" if any(row.verdict.audited for row in rows) else ""
         said.append(
             f"Rejected candidates have no post-RL score, so the correlations cover the approved ones{audited} only; "

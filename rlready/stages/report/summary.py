@@ -94,7 +94,7 @@ def _describe_gate(rows: list[Row]) -> str:
     if not judged:
         return "decided on no candidate"
     if any(row.verdict.mode == "off" for row in judged):
-        return "off, RL for every candidate"
+        return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
     approved = [row for row in judged if row.approved]
     if not approved:
         return f"approved none of {count(len(judged), 'candidate')}; {judged[0].name}: {_state_reason(judged[0])}"
