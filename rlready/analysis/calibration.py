@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Setting, read_rows
-from rlready.analysis.policies import Pool, find_pools, make_pool, trace
+from rlready.analysis.policies import draw_some, trace
+from rlready.analysis.pool import Pool, find_pools, make_pool
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.errors import InputError
@@ -188,7 +189,9 @@ def calibrate(benches: list[CalibrationRun]) -> list[FrontierPoint]:
         share, regret = found[:, place, :, 0].mean(0).tolist()
         ends = np.quantile(found[:, place, :, 1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=(0, 2)).T.tolist()
         sure = tuple(ends[1]) if ends[1][1] > TIE else None
-        traces = [np.array(trace(bench.pool, None)).T for bench in benches]
+        traces = [
+            np.array(trace(bench.pool, [draw_some(most) for most in range(1, bench.pool.size + 1)])).T for bench in benches
+        ]
         at_random = [np.interp(share, shares, regrets) for shares, regrets in traces]
         frontier.append(FrontierPoint(tolerated, rule, share, tuple(ends[0]), regret, sure, float(np.mean(at_random))))
     return frontier

@@ -1,54 +1,66 @@
 """What other ways to choose settings for RL would have cost and lost, if RL ran for all of them."""
 
-import functools
 import math
-import statistics
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from rlready.analysis.comparison import Interval, Row, Setting, group_settings, keep_known
-from rlready.analysis.costs import measure_cost, measure_rl
+from rlready.analysis.comparison import Interval
+from rlready.analysis.pool import Pool, Probe
 from rlready.analysis.predictor import Predictor, pick_main, score_settings
 from rlready.stats.intervals import bootstrap
 from rlready.stats.ties import TIE
 
-PROBE = 0.25  # share of RL's steps after which the better half goes on
+PROBE = 0.25  # share of RL's steps near which the races are
 AFFORDED, LOST = 0.4, 0.01  # good is what costs at most this share of RL for all, and loses at most this much Pass@1
-FREE = ("", 0.0)  # on no device
-ALL, GATE, HALVED = "RL for all", "The gate", f"RL for {100 * PROBE:.0f}% of the steps, the better half on"
+ALL, GATE, RACE, BOTH = "RL for all", "The gate", "A race", "The gate, then a race"
+HALVING = {eta: f"Successive halving (eta {eta})" for eta in (2, 3)}
 
 
-@dataclass(frozen=True)
-class Pool:
-    """The settings that every policy chooses from, one number each: the mean over its seeds."""
+class Taken(NamedTuple):
+    """Which settings a policy takes: those that are sure, and this many drawn from those that tie for the last places."""
 
-    settings: list[Setting]  # the settings
-    label: str  # what the report calls them
-    priced: bool  # whether all costs are known, on one kind of device; else each RL counts 1, and what is measured before it 0
-    scores: np.ndarray  # Post-RL Pass@1
-    full: np.ndarray  # device-seconds of RL and benchmark
-    rl: np.ndarray  # of RL alone
-    measured: np.ndarray  # of the predictors
-    base: float  # of the base model's predictors, once
+    sure: np.ndarray
+    tied: np.ndarray
+    slots: int
 
     @property
-    def size(self) -> int:
-        """How many settings there are."""
-        return len(self.settings)
+    def chance(self) -> np.ndarray:
+        """With which each setting is taken."""
+        return self.sure + self.tied * (self.slots / max(1, self.tied.sum()))
+
+    def list_places(self) -> np.ndarray:
+        """Returns which settings go on to another round: of those that tie, the first."""
+        return np.sort(np.append(self.sure.nonzero()[0], self.tied.nonzero()[0][: self.slots]))
+
+
+Choice = Callable[[np.ndarray], Taken]  # takes some of a draw of settings, which it gets by their numbers
+
+
+class Round(NamedTuple):
+    """Some of the settings go on; the others cost no more."""
+
+    choose: Choice
+    probe: Probe | None = None  # RL up to the step at which it chooses; None: before RL
 
 
 @dataclass(frozen=True)
 class Policy:
-    """RL for the settings with the most of something; of settings that tie at the end some are drawn."""
+    """RL for those that are left after some rounds."""
 
     label: str  # what the report calls it
-    value: np.ndarray  # what it goes by, one number a setting
-    take: Callable[[np.ndarray], int]  # how many it takes of a draw of settings, which it gets by their numbers
+    rounds: tuple[Round, ...]
     measures: bool = True  # whether it needs the predictors
-    probes: bool = False  # whether it runs a part of RL for those that it does not take
+
+
+class Family(NamedTuple):
+    """A policy at every budget."""
+
+    label: str  # what the plot calls it
+    said: str  # what the report says of it, with a place for the budget
+    policies: list[Policy]  # with a budget of 1, 2, ... settings
 
 
 @dataclass(frozen=True)
@@ -62,58 +74,54 @@ class Price:
     interval: Interval | None  # the regret's 95% interval over settings, from `bound_regret`
 
 
-def find_pools(rows: list[Row], base: Row) -> list[Pool]:
-    """Returns the settings that finished RL, and the random subsets among them; none unless RL ran for all.
+def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> list[Policy]:
+    """Returns the policies to compare: as many by each predictor, and at random, as the gate took, or a third.
 
-    Losses are comparable among random subsets only, so policies that go by them choose from those. Candidates that failed
-    are left out: no policy would have known.
+    With probes there are races too, at the one nearest to a quarter of RL, and successive halving.
     """
-    alive = [row for row in rows if not row.failure]
-    if not alive or any(row.score is None for row in alive):
-        return []
-    pools = [make_pool(group_settings(alive), base, "settings")]
-    random = [row for row in alive if row.candidate.compares_loss]
-    if len(random) < len(alive):
-        pools.append(make_pool(group_settings(random), base, "random subsets"))
-    return [pool for pool in pools if pool.size > 1]
-
-
-def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
-    """Returns the settings with what each costs and comes to, all of whose candidates have finished RL."""
-    members = [row for setting in settings for row in setting.rows]
-    # What candidates without SFT share with the base model is measured once.
-    records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
-    costs = [
-        [*measure_rl(row), FREE][:2] + [measure_cost(record) if record else FREE]
-        for row, record in zip(members, records, strict=True)
-    ]
-    shared = measure_cost(base.outcome.predictors)
-    everything = [shared, *(cost for parts in costs for cost in parts)]
-    priced = None not in everything and len({cost[0] for cost in everything if cost and cost[1]}) == 1
-    by_row = {
-        row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
-        for row, parts in zip(members, costs, strict=True)
-    }
-    rl, benchmark, measured = (
-        np.array([statistics.fmean(by_row[row.name][part] for row in setting.rows) for setting in settings])
-        for part in range(3)
+    everyone, gate = (
+        Policy(ALL, (Round(lambda draw: take_best(np.zeros(len(draw)), len(draw))),), measures=False),
+        find_gate(pool),
     )
-    scores = np.array([statistics.fmean(setting.scores) for setting in settings])
-    return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if shared and priced else 0.0)
-
-
-def list_policies(pool: Pool, k: int | None) -> list[Policy]:
-    """Returns the policies to compare: as many by each predictor, and at random, as the gate took, or a third."""
-    everyone, gate, probe = _run_for_all(pool), find_gate(pool), _find_probe(pool)
-    most = gate.take(np.arange(pool.size)) if gate else 0
+    most = int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) if gate else 0
     most = most or max(1, round(pool.size / 3))
     ranked = [rank_by(pool, predictor, most) for predictor in pick_main(k)]
-    drawn = Policy(f"{most} at random", np.zeros(pool.size), lambda draw: most, measures=False)
-    return [policy for policy in (everyone, gate, *ranked, probe, drawn) if policy]
+    probe = pick_probe(pool, probes)
+    races = [race(RACE, probe), gate and race(BOTH, probe, before=gate)] if probe else []
+    halvings = [halved[-1] for eta in HALVING if (halved := list_halvings(pool, probes, eta))]
+    policies = [everyone, gate, *ranked, *races, *halvings, draw_some(most)]
+    return [policy for policy in policies if policy]
 
 
-def _run_for_all(pool: Pool) -> Policy:
-    return Policy(ALL, np.zeros(pool.size), len, measures=False)
+def list_families(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> list[Family]:
+    """Returns the policies with a budget, each at every budget; the last one draws at random."""
+    budgets, gate, probe = range(1, pool.size + 1), find_gate(pool), pick_probe(pool, probes)
+    found = []
+    for predictor in pick_main(k):
+        if None not in (ranked := [rank_by(pool, predictor, most) for most in budgets]):
+            name = f"by {predictor.short}"
+            found.append(Family(f"1, 2, ... {name}", f"the best {{}} by {predictor.label}", ranked))
+    if probe:
+        at = f"at step {probe.step}"
+        found.append(
+            Family(
+                f"a race {at}, 1, 2, ... go on",
+                f"a race {at} with race_keep {{}}",
+                [race(RACE, probe, most) for most in budgets],
+            )
+        )
+        if gate:
+            found.append(
+                Family(
+                    f"the gate, a race {at}, 1, 2, ... go on",
+                    f"the gate and a race {at} with race_keep {{}}",
+                    [race(BOTH, probe, most, gate) for most in budgets],
+                )
+            )
+    for eta in HALVING:
+        if halved := list_halvings(pool, probes, eta):
+            found.append(Family(f"{HALVING[eta].lower()}, 1, 2, ... rounds", f"{HALVING[eta].lower()} in {{}} rounds", halved))
+    return [*found, Family("1, 2, ... at random", "", [draw_some(most) for most in budgets])]
 
 
 def find_gate(pool: Pool) -> Policy | None:
@@ -121,49 +129,68 @@ def find_gate(pool: Pool) -> Policy | None:
     verdicts = [[row.verdict for row in setting.rows] for setting in pool.settings]
     if any(verdict.mode == "off" or not verdict.decision for of_setting in verdicts for verdict in of_setting):
         return None
-    approved = np.array([2 * sum(v.decision == "approved" for v in held) >= len(held) for held in verdicts], dtype=float)
-    return Policy(GATE, approved, lambda draw: int(approved[draw].sum()))
+    approved = np.array([2 * sum(v.decision == "approved" for v in held) >= len(held) for held in verdicts])
+    return Policy(GATE, (Round(lambda draw: Taken(approved[draw], np.zeros(len(draw), dtype=bool), 0)),))
 
 
 def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
     """Returns RL for the best settings by a predictor; None if it cannot be measured on all of them."""
     means = score_settings(pool.settings, predictor)
-    return None if means is None else Policy(f"Best {most} by {predictor.short}", means, lambda draw: most)
-
-
-def _find_probe(pool: Pool) -> Policy | None:
-    """Returns RL for a part of the steps, and to its end for the better half by validation or else the reward then."""
-    members = [row for setting in pool.settings for row in setting.rows]
-    steps = [row.outcome.rl.steps for row in members if row.outcome.rl and row.outcome.rl.steps]
-    end = PROBE * max(steps, default=0)
-    validated = all(any(end / 2 < step <= end for step, _ in row.validated) for row in members)
-    means = [
-        setting.average(lambda row: _average_late(row.validated if validated else row.rewards, end))
-        for setting in pool.settings
-    ]
-    if not end or None in means:
+    if means is None:
         return None
-    return Policy(HALVED, np.array(means, dtype=float), lambda draw: math.ceil(len(draw) / 2), measures=False, probes=True)
+    return Policy(f"Best {most} by {predictor.short}", (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),))
 
 
-def _average_late(series: Sequence[Sequence[float | None]], end: float) -> float | None:
-    """Returns the mean of the second half of the steps up to `end`, whose single steps are noisy."""
-    known = [(step, reward) for step, reward in keep_known(series) if step <= end]
-    late = [reward for step, reward in known if step > end / 2]
-    return statistics.fmean(late or [reward for _, reward in known[-1:]]) if known else None
+def draw_some(most: int) -> Policy:
+    """Returns RL for some settings at random."""
+    return Policy(f"{most} at random", (Round(lambda draw: take_best(np.zeros(len(draw)), most)),), measures=False)
+
+
+def pick_probe(pool: Pool, probes: Sequence[Probe]) -> Probe | None:
+    """Returns the probe nearest to a quarter of RL."""
+    end = PROBE * pool.steps
+    return min(probes, key=lambda probe: abs(probe.step - end), default=None)
+
+
+def race(label: str, probe: Probe, keep: int = 0, before: Policy | None = None) -> Policy:
+    """Returns a race among all settings, or those left by another policy, as `judge_race` decides; `keep` is race_keep."""
+
+    def choose(draw: np.ndarray) -> Taken:
+        places, best = np.argsort(np.argsort(probe.places[draw])), draw[probe.places[draw].argmin()]
+        goes_on = probe.limits[draw, best] < len(draw)
+        return Taken(goes_on & (places < (keep or len(draw))), np.zeros(len(draw), dtype=bool), 0)
+
+    return Policy(label, (*(before.rounds if before else ()), Round(choose, probe)), measures=before is not None)
+
+
+def list_halvings(pool: Pool, probes: Sequence[Probe], eta: int) -> list[Policy]:
+    """Returns successive halving in 1, 2, ... rounds: at each the best 1/eta go on, and train eta times as long.
+
+    Rounds are at the validated steps nearest to the end of RL divided by eta, by its square and so on.
+    """
+    end, found = pool.steps, []
+    for rounds in range(1, int(math.log(pool.size, eta) + TIE) + 1):
+        near = [min(probes, key=lambda one: abs(one.step - end / eta**n), default=None) for n in range(rounds, 0, -1)]
+        if None in near or len({probe.step for probe in near}) < rounds:
+            break
+        found.append(Policy(HALVING[eta], tuple(Round(_keep_part(probe, eta), probe) for probe in near), measures=False))
+    return found
+
+
+def _keep_part(probe: Probe, eta: int) -> Choice:
+    return lambda draw: take_best(-probe.places[draw].astype(float), max(1, len(draw) // eta))
 
 
 def price(policy: Policy, pool: Pool) -> Price:
     """Returns what a policy would have cost and lost, with an interval that draws whole settings with their seeds."""
     everyone = np.arange(pool.size)
-    share, regret = _apply(policy, pool, everyone)
+    share, taken, regret = _apply(policy, pool, everyone)
 
     def lose(weights: np.ndarray) -> np.ndarray:
-        return np.array([_apply(policy, pool, np.repeat(everyone, times.astype(int)))[1] for times in weights])
+        return np.array([_apply(policy, pool, np.repeat(everyone, times.astype(int)))[2] for times in weights])
 
     interval = None if math.isnan(regret) else bound_regret(lose, range(pool.size))
-    taken = min(policy.take(everyone), pool.size)
-    return Price(policy.label, taken, share, None if math.isnan(regret) else regret, interval)
+    return Price(policy.label, round(taken), share, None if math.isnan(regret) else regret, interval)
 
 
 def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Hashable]) -> Interval | None:
@@ -179,23 +206,18 @@ def bound_regret(lose: Callable[[np.ndarray], np.ndarray], clusters: Sequence[Ha
     return found if found and found[1] > TIE else None
 
 
-def trace(pool: Pool, predictor: Predictor | None) -> list[tuple[float, float]]:
-    """Returns (share, regret) of RL for the best 1, 2, ... settings by a predictor, or of as many at random; or nothing."""
-    points = []
-    for most in range(1, pool.size + 1):
-        drawn = Policy("", np.zeros(pool.size), functools.partial(_take, most), measures=False)
-        policy = drawn if predictor is None else rank_by(pool, predictor, most)
-        if policy is None:
-            return []
-        points.append(_apply(policy, pool, np.arange(pool.size)))
-    return points
+def trace(pool: Pool, policies: list[Policy]) -> list[tuple[float, float]]:
+    """Returns (share, regret) of each policy."""
+    return [(share, regret) for share, _, regret in (_apply(policy, pool, np.arange(pool.size)) for policy in policies)]
 
 
-def pick_cheap(pool: Pool, k: int | None) -> list[tuple[Predictor, int]]:
-    """Returns the main predictors whose best few settings lose little at a small part of the cost, and how few suffice."""
-    traced = [(predictor, enumerate(trace(pool, predictor), 1)) for predictor in pick_main(k)]
-    enough = [(p, next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0)) for p, ends in traced]
-    return [(predictor, most) for predictor, most in enough if most]
+def pick_cheap(pool: Pool, families: list[Family]) -> list[str]:
+    """Returns in words the policies that lose little at a small part of the cost, at the smallest budget that suffices."""
+    traced = [(family.said, enumerate(trace(pool, family.policies), 1)) for family in families if family.said]
+    enough = [
+        (said, next((most for most, (cost, lost) in ends if cost <= AFFORDED and lost <= LOST), 0)) for said, ends in traced
+    ]
+    return [said.format(most) for said, most in enough if most]
 
 
 def name_cost(pool: Pool) -> str:
@@ -203,33 +225,22 @@ def name_cost(pool: Pool) -> str:
     return "cost" if pool.priced else "runs"
 
 
-def _take(most: int, draw: np.ndarray) -> int:
-    return most
-
-
-def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float]:
-    """Returns (share of the cost, regret) of a policy on a draw of settings; the regret is nan if it takes none."""
+def _apply(policy: Policy, pool: Pool, draw: np.ndarray) -> tuple[float, float, float]:
+    """Returns (share of the cost, settings taken, regret) of a policy on a draw of settings; without any the regret is nan."""
     scores, full = pool.scores[draw], pool.full[draw]
-    taken = take_best(policy.value[draw], min(policy.take(draw), len(draw)))
-    cost = (taken.chance * full).sum()
-    if policy.measures:
-        cost += pool.measured[draw].sum() + pool.base
-    if policy.probes:
-        cost += ((1 - taken.chance) * PROBE * pool.rl[draw]).sum()
-    return float(cost / full.sum()), measure_regret(scores, taken)
-
-
-class Taken(NamedTuple):
-    """Which settings a policy takes: those that are sure, and this many drawn from those that tie for the last places."""
-
-    sure: np.ndarray
-    tied: np.ndarray
-    slots: int
-
-    @property
-    def chance(self) -> np.ndarray:
-        """With which each setting is taken."""
-        return self.sure + self.tied * (self.slots / max(1, self.tied.sum()))
+    paid, held = np.zeros(len(draw)), np.arange(len(draw))
+    taken = Taken(np.ones(len(draw), dtype=bool), np.zeros(len(draw), dtype=bool), 0)
+    for one in policy.rounds:
+        if not len(left := held[taken.list_places()]):
+            break
+        held, taken = left, one.choose(draw[left])
+        if one.probe:
+            paid[held] = one.probe.cost[draw[held]]
+            full[held] = pool.full[draw[held]] + one.probe.checks[draw[held]]
+    paid[held] += taken.chance * (full - paid)[held]
+    cost = paid.sum() + (pool.measured[draw].sum() + pool.base) * policy.measures
+    regret = measure_regret(scores[held], taken, scores.max())
+    return float(cost / pool.full[draw].sum()), float(taken.chance.sum()), regret
 
 
 def take_best(values: np.ndarray, take: int) -> Taken:
@@ -239,11 +250,11 @@ def take_best(values: np.ndarray, take: int) -> Taken:
     return Taken(sure, np.abs(values - last) <= TIE, take - int(sure.sum()))
 
 
-def measure_regret(scores: np.ndarray, taken: Taken) -> float:
-    """Returns how far the best setting taken is below the best of all, in expectation; nan if none is taken."""
+def measure_regret(scores: np.ndarray, taken: Taken, best: float | None = None) -> float:
+    """Returns how far the best setting taken is below `best`, by default of these, in expectation; nan if none is taken."""
     if not (taken.slots or taken.sure.any()):
         return math.nan
-    lost = float(scores.max()) - expect_best(scores[taken.sure], scores[taken.tied], taken.slots)
+    lost = float(scores.max() if best is None else best) - expect_best(scores[taken.sure], scores[taken.tied], taken.slots)
     return lost if lost > TIE else 0.0
 
 

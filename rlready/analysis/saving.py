@@ -6,7 +6,8 @@ from rlready.analysis.comparison import Interval, Row, list_scores
 from rlready.analysis.costs import EXTERNAL, Balance, balance, measure_elsewhere
 from rlready.analysis.format import count, show_estimate, show_percent
 from rlready.analysis.gate_audit import audit_rejections
-from rlready.analysis.policies import Pool, Price, find_gate, find_pools, price
+from rlready.analysis.policies import Price, find_gate, price
+from rlready.analysis.pool import Pool, find_pools
 from rlready.stats.ties import reaches
 
 UNKNOWN = (

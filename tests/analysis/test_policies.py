@@ -11,18 +11,18 @@ from rlready.analysis.comparison import read_row
 from rlready.analysis.policies import (
     ALL,
     GATE,
-    HALVED,
+    RACE,
     Policy,
-    Pool,
+    Round,
     expect_best,
-    find_pools,
+    list_families,
     list_policies,
     measure_regret,
     price,
     take_best,
     trace,
 )
-from rlready.analysis.predictor import pick_main
+from rlready.analysis.pool import Pool, find_pools
 from rlready.analysis.saving import weigh_gate
 from rlready.records.external import ElsewhereRecord
 from rlready.records.outcome import Failure, RlRecord
@@ -64,7 +64,6 @@ def test_every_policy_has_its_price():
         GATE: (2, (110 + 310) / FULL + MEASURED, 0.0),
         "Best 2 by SFT Pass@1 (T=1)": (2, (410 + 210) / FULL + MEASURED, 0.2),
         "Best 2 by Pass@64": (2, (110 + 310) / FULL + MEASURED, 0.0),
-        HALVED: (2, (210 + 410 + 25 + 75) / FULL, 0.2),
         "2 at random": (2, 0.5, np.mean([0.7 - max(pair) for pair in itertools.combinations([0.7, 0.5, 0.6, 0.4], 2)])),
     }
     assert found.keys() == expected.keys()  # the loss does not choose among subsets that are no random draw
@@ -79,10 +78,11 @@ def test_losses_choose_among_random_subsets_and_ties_are_drawn():
     labels = [policy.label for policy in list_policies(pool, 64)]
     assert "Best 2 by Minus generalization loss" in labels and "Best 2 by Pass@64 and loss" in labels
     (all_of_them, _) = find_pools(ROWS, BASE)
-    shares, regrets = zip(*trace(all_of_them, pick_main(64).pass_at_k), strict=True)
+    by = {family.label: family.policies for family in list_families(all_of_them, 64)}
+    shares, regrets = zip(*trace(all_of_them, by["1, 2, ... by Pass@64"]), strict=True)
     assert regrets == pytest.approx((0, 0, 0, 0)) and shares[-1] == pytest.approx(1 + MEASURED)
     assert shares[2] == pytest.approx((110 + 310 + (210 + 410) / 2) / FULL + MEASURED)  # two tie for the third place
-    assert trace(all_of_them, pick_main(64).loss) == []
+    assert len(by) == 3 and list(by)[-1] == "1, 2, ... at random"  # no loss, no race
 
 
 def test_seeds_are_one_setting_and_a_split_verdict_counts_for_it():
@@ -115,7 +115,7 @@ def test_results_of_rl_elsewhere_count_with_the_cost_that_their_owner_says():
     (pool, _) = find_pools([*ROWS[:3], there], BASE)
     found = {policy.label: price(policy, pool) for policy in list_policies(pool, 64)}
     assert pool.priced and found[GATE].share == pytest.approx((110 + 310) / FULL + MEASURED)
-    assert HALVED not in found  # nobody knows its rewards
+    assert RACE not in found  # its validation is unknown
     unknown = make_row(3, *SWEEP[3], rl=None, benchmark=None, elsewhere=dataclasses.replace(theirs, device_hours=None))
     assert not find_pools([*ROWS[:3], unknown], BASE)[0].priced
 
@@ -194,6 +194,7 @@ def test_the_interval_of_a_regret_covers_what_other_settings_would_have_shown():
     found = []
     for values, results in zip(*draw(40), strict=True):
         pool = Pool([None] * count, "settings", True, results, ones, ones, ones, 0.0)
-        found.append(price(Policy("", values, lambda _: most), pool).interval)
+        chosen = Round(lambda draw, values=values: take_best(values[draw], most))
+        found.append(price(Policy("", (chosen,)), pool).interval)
     known = [interval for interval in found if interval]
     assert len(known) >= 30 and np.mean([low <= truth <= high for low, high in known]) >= 0.85

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from rlready.analysis.comparison import Row, keep_known, shorten_names
 from rlready.analysis.plateau import trace_ranking
-from rlready.analysis.policies import AFFORDED, ALL, GATE, HALVED, LOST, Pool, Price, name_cost, trace
+from rlready.analysis.policies import AFFORDED, ALL, BOTH, GATE, LOST, RACE, Family, Price, name_cost, trace
+from rlready.analysis.pool import Pool
 from rlready.analysis.predictor import label_pass_at, mixes_subsets, pick_main
 from rlready.stages.report.figure import (
     FINISHED,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_NAMED = 10  # more candidates are coloured by subset and not named one by one
-POLICY_MARKS = {ALL: "s", GATE: "*", HALVED: "X"}
+POLICY_MARKS = {ALL: "s", GATE: "*", RACE: "X", BOTH: "P"}
 
 
 @dataclass
@@ -138,19 +139,20 @@ def draw_validation(rows: list[Row]) -> str:
     return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
 
 
-def draw_policies(pool: Pool, prices: list[Price], k: int | None) -> str:
+def draw_policies(pool: Pool, prices: list[Price], families: list[Family]) -> str:
     """Draws the regret of policies against their cost."""
     import matplotlib
 
-    lines = [(f"1, 2, ... by {p.short}", trace(pool, p), c) for p, c in zip(pick_main(k), MAIN_COLORS, strict=True)]
-    lines = [line for line in [*lines, ("1, 2, ... at random", trace(pool, None), GREY)] if line[1]]
+    places, hues = range(len(families) - 1), PALETTE[:-1]
+    styles = [*((hues[n % len(hues)], "-" if n < len(hues) else "--") for n in places), (GREY, "-")]
+    lines = [(one.label, trace(pool, one.policies), *style) for one, style in zip(families, styles, strict=True)]
     marks = [(one, one.regret) for one in prices if one.label in POLICY_MARKS and one.regret is not None]
     with matplotlib.rc_context(STYLE):
         figure, axes = start(legend_rows=len(lines) + len(marks))
         axes.axvline(AFFORDED, color=GREY, linestyle=":", linewidth=1)
         axes.axhline(LOST, color=GREY, linestyle=":", linewidth=1)
-        for label, points, color in lines:
-            axes.plot(*zip(*points, strict=True), color=color, marker=".", label=shorten(label))
+        for label, points, color, dashes in lines:
+            axes.plot(*zip(*points, strict=True), color=color, linestyle=dashes, marker=".", label=shorten(label))
         for found, regret in marks:
             axes.plot(
                 [found.share], [regret], POLICY_MARKS[found.label], color="black", markersize=8, label=shorten(found.label)

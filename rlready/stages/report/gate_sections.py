@@ -6,15 +6,28 @@ from rlready.analysis.comparison import Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
 from rlready.analysis.format import MISSING, count, show_estimate, show_result
 from rlready.analysis.gate_audit import Audit, audit_rejections, is_refused
-from rlready.analysis.policies import AFFORDED, LOST, Pool, find_pools, list_policies, name_cost, pick_cheap, price
+from rlready.analysis.policies import (
+    AFFORDED,
+    LOST,
+    Family,
+    list_families,
+    list_policies,
+    name_cost,
+    pick_cheap,
+    pick_probe,
+    price,
+)
+from rlready.analysis.pool import Pool, find_pools, find_probes
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.curves import draw_policies
 from rlready.stages.report.document import Plot, Section, Table
 
 POLICIES = "Cost and regret of other policies"
+NO_RACE = "Races have no price: the candidates were not all validated at one step before the end of RL (rl_eval_steps)."
 POLICY_NOTES = [
-    "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, as a share of RL and"
-    f" benchmark for all. SFT is not counted. {MISSING}: not all costs were recorded.",
+    "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, plus for a race or halving"
+    " RL of the others until they are dropped and all validations until the last choice, as a share of RL and benchmark for"
+    f" all. SFT is not counted. {MISSING}: not all costs were recorded.",
     "Regret: how far the best setting chosen ended below the best of all, in Pass@1 (mean over seeds). Ties are broken at"
     " random, in expectation. In brackets: 95% intervals over settings; there is none with fewer than 8 settings, or if"
     " hardly any resampling of them has a regret.",
@@ -30,26 +43,31 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
         why = "fewer than two settings have a result" if ran else "RL did not run for all candidates"
         return Section(POLICIES, [f"Unknown: {why}."])
     table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
-    priced = [[price(policy, pool) for policy in list_policies(pool, k)] for pool in pools]
+    probes = [find_probes(pool) for pool in pools]
+    priced = [
+        [price(policy, pool) for policy in list_policies(pool, k, seen)] for pool, seen in zip(pools, probes, strict=True)
+    ]
     for pool, prices in zip(pools, priced, strict=True):
         for found in prices:
             regret = MISSING if found.regret is None else show_estimate(found.regret, found.interval, 3)
             cost = f"{100 * found.share:.0f}%" if pool.priced else MISSING
             table.append([found.label, f"{pool.size} {pool.label}", str(found.taken), cost, regret])
-    what = name_cost(pools[0])
+    what, families = name_cost(pools[0]), list_families(pools[0], k, probes[0])
     plot = Plot(
         f"{what.capitalize()} against regret",
         f"Left and low is good; dotted: {100 * AFFORDED:.0f}% of the {what} and {LOST:g} of regret. Each line runs from the"
-        " best setting by a predictor to all settings.",
-        draw_policies(pools[0], priced[0], k),
+        " smallest budget to the largest.",
+        draw_policies(pools[0], priced[0], families),
     )
-    return Section(POLICIES, _describe_cheap(pools[0], k), table, POLICY_NOTES, [plot])
+    probe = pick_probe(pools[0], probes[0])
+    races = f"Races are at step {probe.step}, without race_keep." if probe else NO_RACE
+    return Section(POLICIES, [*_describe_cheap(pools[0], families), races], table, POLICY_NOTES, [plot])
 
 
-def _describe_cheap(pool: Pool, k: int | None) -> list[str]:
-    found = [f"the best {most} by {predictor.label}" for predictor, most in pick_cheap(pool, k)]
+def _describe_cheap(pool: Pool, families: list[Family]) -> list[str]:
+    found = pick_cheap(pool, families)
     limits = f"at most {100 * AFFORDED:.0f}% of the {name_cost(pool)} of RL for all, with a regret of at most {LOST:g}"
-    by = ", ".join(found) if found else "none of the main predictors, for any number of settings"
+    by = ", ".join(found) if found else "none, at any budget"
     said = [f"In hindsight, these choices would have had {limits}: {by}."]
     if not pool.priced:
         said.append(

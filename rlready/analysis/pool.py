@@ -1,0 +1,167 @@
+"""The settings that policies choose from, if RL ran for all of them: their scores, their costs, and what a part of RL shows."""
+
+import bisect
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.analysis.comparison import Row, Setting, group_settings
+from rlready.analysis.costs import Cost, measure_cost, measure_rl
+from rlready.errors import InputError
+from rlready.gate.race import Runner, find_runner, measure_race_lead
+from rlready.records.outcome import ValidationPoint
+
+FREE = ("", 0.0)  # on no device
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The settings that every policy chooses from, one number each: the mean over its seeds."""
+
+    settings: list[Setting]  # the settings
+    label: str  # what the report calls them
+    priced: bool  # whether all costs are known, on one kind of device; else each RL counts 1, and what is measured before it 0
+    scores: np.ndarray  # Post-RL Pass@1
+    full: np.ndarray  # device-seconds of RL and benchmark, without validation
+    rl: np.ndarray  # of RL alone
+    measured: np.ndarray  # of the predictors
+    base: float  # of the base model's predictors, once
+
+    @property
+    def size(self) -> int:
+        """How many settings there are."""
+        return len(self.settings)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the longest RL had."""
+        return max((row.outcome.rl.steps or 0 for one in self.settings for row in one.rows if row.outcome.rl), default=0)
+
+    def average(self, measure: Callable[[Row], float]) -> np.ndarray:
+        """Returns the mean over the seeds of each setting."""
+        return np.array([statistics.fmean(map(measure, setting.rows)) for setting in self.settings])
+
+
+@dataclass(frozen=True)
+class Probe:
+    """RL up to a step at which all settings were validated on the same problems: what it costs, and how they stand there."""
+
+    step: int  # of RL
+    reached: np.ndarray  # Pass@1 of each setting in validation
+    places: np.ndarray  # place of each setting in the race, from 0
+    limits: np.ndarray  # [i, j]: in a race of up to how many i is clearly behind j
+    cost: np.ndarray  # device-seconds of RL, and of all validations, until then
+    checks: np.ndarray  # of these validations alone
+
+    def keep(self, held: np.ndarray) -> "Probe":
+        """Returns the probe of some of the settings."""
+        parts = {name: getattr(self, name)[held] for name in ("reached", "places", "cost", "checks")}
+        return dataclasses.replace(self, limits=self.limits[np.ix_(held, held)], **parts)
+
+
+def find_pools(rows: list[Row], base: Row) -> list[Pool]:
+    """Returns the settings that finished RL, and the random subsets among them; none unless RL ran for all.
+
+    Losses are comparable among random subsets only, so policies that go by them choose from those. Candidates that failed
+    are left out: no policy would have known.
+    """
+    alive = [row for row in rows if not row.failure]
+    if not alive or any(row.score is None for row in alive):
+        return []
+    pools = [make_pool(group_settings(alive), base, "settings")]
+    random = [row for row in alive if row.candidate.compares_loss]
+    if len(random) < len(alive):
+        pools.append(make_pool(group_settings(random), base, "random subsets"))
+    return [pool for pool in pools if pool.size > 1]
+
+
+def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
+    """Returns the settings with what each costs and comes to, all of whose candidates have finished RL."""
+    members = [row for setting in settings for row in setting.rows]
+    # What candidates without SFT share with the base model is measured once.
+    records = [None if row.outcome.predictors == base.outcome.predictors else row.outcome.predictors for row in members]
+    costs: list[list[Cost | None]] = [
+        [*measure_rl(row), FREE][:2] + [measure_cost(record) if record else FREE]
+        for row, record in zip(members, records, strict=True)
+    ]
+    shared = measure_cost(base.outcome.predictors)
+    everything = [shared, *(cost for parts in costs for cost in parts)]
+    priced = None not in everything and len({cost[0] for cost in everything if cost and cost[1]}) == 1
+    by_row = {
+        row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
+        for row, parts in zip(members, costs, strict=True)
+    }
+    rl, benchmark, measured, checks = (
+        np.array([statistics.fmean(part(row) for row in setting.rows) for setting in settings])
+        for part in (*(lambda row, n=n: by_row[row.name][n] for n in range(3)), lambda row: priced and price_checks(row))
+    )
+    scores = np.array([statistics.fmean(setting.scores) for setting in settings])
+    rl -= np.minimum(checks, rl)
+    return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if shared and priced else 0.0)
+
+
+def price_checks(row: Row, until: float = math.inf) -> float:
+    """Returns the device-seconds of the validations of a candidate up to a step, which are part of RL's."""
+    rl = row.outcome.rl
+    if rl is None or rl.validation is None or not rl.validation.seconds or row.elsewhere:
+        return 0.0
+    share = sum(point.step <= until for point in rl.validation.points) / len(rl.validation.points)
+    return share * rl.validation.seconds * (rl.devices or 1)
+
+
+def find_probes(pool: Pool) -> list[Probe]:
+    """Returns the steps before the end of RL at which all settings were validated on the same problems, in order."""
+    rows = [row for setting in pool.settings for row in setting.rows]
+    steps = {int(step) for row in rows for step, _ in row.validated}
+    found = (_find_probe(pool, step) for step in sorted(steps) if 0 < step < pool.steps)
+    return [probe for probe in found if probe]
+
+
+def _find_probe(pool: Pool, step: int) -> Probe | None:
+    """Returns what RL up to a step costs and shows; None if the settings cannot race there."""
+    try:
+        runners = [_merge_seeds(setting, step) for setting in pool.settings]
+        limits = _measure_limits(runners)
+    except InputError:
+        return None
+    order = sorted(range(pool.size), key=lambda number: (-runners[number].pass_at_1, pool.settings[number].rows[0].name))
+    checks = pool.average(lambda row: pool.priced and price_checks(row, step))
+    share = pool.average(lambda row: min(1.0, step / max(1, (row.outcome.rl and row.outcome.rl.steps) or 1)))
+    reached = np.array([runner.pass_at_1 for runner in runners])
+    return Probe(step, reached, np.argsort(order), limits, share * pool.rl + checks, checks)
+
+
+def _merge_seeds(setting: Setting, step: int) -> Runner:
+    """Returns a setting as one candidate that was validated with the samples of all of its seeds.
+
+    Raises InputError if one of them was not validated then, or on other problems.
+    """
+    runners = [find_runner(row.outcome, step) for row in setting.rows]
+    if any(runner.problem_ids != runners[0].problem_ids for runner in runners):
+        raise InputError(f"{setting.name}: its seeds were validated on other problems")
+    correct, unknown = (
+        [sum(counts) for counts in zip(*(getattr(runner.point, name) for runner in runners), strict=True)]
+        for name in ("correct", "unknown")
+    )
+    point = ValidationPoint(step, correct, unknown=unknown)
+    return Runner(setting.name, point, runners[0].problem_ids, sum(runner.samples for runner in runners))
+
+
+def _measure_limits(runners: list[Runner]) -> np.ndarray:
+    """Returns in a race of up to how many each is clearly behind each other one; the more race, the wider the intervals."""
+    size = len(runners)
+    limits = np.zeros((size, size), dtype=int)
+    for i, j in itertools.permutations(range(size), 2):
+
+        def is_level(count: int, one: Runner = runners[i], other: Runner = runners[j]) -> bool:
+            high = measure_race_lead(one, other, math.comb(count, 2)).high
+            return high is None or high >= 0
+
+        if runners[i].pass_at_1 < runners[j].pass_at_1:
+            limits[i, j] = size if not is_level(size) else 1 + bisect.bisect_left(range(2, size + 1), True, key=is_level)
+    return limits
