@@ -8,8 +8,8 @@ import time
 FILE = "RLREADY_EVENTS"
 MARK = "rlready: "  # begins the important lines of a stage's output; `rlready follow` repeats them
 FAILED, SKIPPED = "failed: ", "skipped: "  # begin a marked line if a stage failed, or one before it
-# Begin the line of plan, and that of the gate, that names the candidates of the next loop, in its order.
-MEASURED, TRAINED = "candidates to measure: ", "candidates for RL: "
+# Begin the line of plan, of the gate and of the race that names the candidates of the next loop, in its order.
+MEASURED, TRAINED, FINALISTS = "candidates to measure: ", "candidates for RL: ", "candidates that finish RL: "
 
 
 def mark(text: str) -> str:

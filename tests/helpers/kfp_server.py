@@ -185,11 +185,12 @@ def rlready(monkeypatch, *arguments):
 
 
 @functools.cache
-def list_titles():
+def list_titles(races=False):
     """Returns what the compiled pipeline calls its tasks for the UI, by their place without the numbers of iterations."""
+    changes = ["race_steps=100"] if races else []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rlready.yaml"
-        write_package(path, load_recipe("laptop", []), parse_placement(None), IMAGE)
+        write_package(path, load_recipe("laptop", changes), parse_placement(None), IMAGE)
         spec = next(yaml.safe_load_all(path.read_text()))
 
     def walk(place, component):
@@ -233,8 +234,8 @@ def write_log(output, fault="exit status 1"):
 class Argo:
     """The workflow of a run while it happens: nodes with the names and states that a real backend gives them."""
 
-    def __init__(self, name="rlready-x4k9q", **spec):
-        self.name, self.nodes, self.spec = name, {}, spec
+    def __init__(self, name="rlready-x4k9q", races=False, **spec):
+        self.name, self.nodes, self.spec, self.races = name, {}, spec, races
         self.logs, self.artifacts = {}, {}  # what the server's state of these names holds
         self.add("", "entrypoint", "Retry", "Running")
         self.add("(0)", "entrypoint", "DAG", "Running")
@@ -280,7 +281,7 @@ class Argo:
         """
         path = f"{self.enter(place[:-1])}.{place[-1]}"
         driver = {"waiting-driver": "Pending", "failed-driver": "Error", "starting": "Running"}.get(state, "Succeeded")
-        title = list_titles().get(tuple(part for part in place if isinstance(part, str)))
+        title = list_titles(self.races).get(tuple(part for part in place if isinstance(part, str)))
         about = {"task": json.dumps({"taskInfo": {"name": title}})} if title else {}
         number = self.twice(f"{path}-driver", "system-container-driver", "Pod", driver, inputs=about, message=message)
         if driver != "Succeeded":

@@ -48,7 +48,7 @@ def run_plan(**settings):
     """Returns the output of plan as KFP's executor runs it, given these parameters in its object of settings."""
     given = experiment.pipeline_spec.root.input_definitions.parameters
     parameters = {name: json_format.MessageToDict(p.default_value) for name, p in given.items()}
-    parameters |= {"settings": settings, "run_name": "test"}
+    parameters |= {"settings": settings, "run_name": "test", "races": False}
     about = {"type": {"schemaTitle": "system.Markdown"}, "metadata": {}}
     made = experiment.pipeline_spec.components["comp-plan"].output_definitions.artifacts
     artifacts = {name: {"artifacts": [{"name": name, "uri": f"/tmp/{name}"} | about]} for name in made}
@@ -151,6 +151,29 @@ def test_a_run_from_the_cache_tells_names_and_verdicts_as_any_other(server, sour
     argo.task(*TRAIN, 1, "sft", state="done", candidate=BAD)
     refused = f"SFT (cached) of {NAMES[2]}: computed again instead of coming from the cache; RL will refuse it"
     assert refused in tell(server, hand_out(server, argo, source))
+
+
+@pytest.mark.parametrize("state", ["done", "cached"])
+def test_a_race_names_those_of_each_loop(server, state):
+    argo, probe, train = Argo(races=True), ("probe-approved", "for-loop-2", 0, "for-loop-3"), TRAIN
+    argo.task("plan", state="done", output=PLANNED)
+    argo.task("gate", state="done", output=mark(f"{events.TRAINED}{NAMES[1]}, {NAMES[2]}"))
+    argo.loop(*probe, count=2)
+    for index, candidate in enumerate((GOOD, BAD)):
+        argo.task(*probe, index, "sft", state="cached")
+        argo.task(*probe, index, "rl", state=state, candidate=candidate)
+    argo.task("race", state="done", output=mark(f"{events.FINALISTS}{NAMES[2]}"))
+    argo.loop(*train, count=1)
+    for task, how in (("sft", "cached"), ("rl", "cached"), ("rl-2", state), ("benchmark", state)):
+        argo.task(*train, 0, task, state=how, candidate=BAD)
+    end = "done" if state == "done" else "from the cache"
+    assert tell(server, hand_out(server, argo))[-6:] == [
+        f"RL to the race of {NAMES[1]}: {end}, 1 of 2",
+        f"RL to the race of {NAMES[2]}: {end}, 2 of 2",
+        "Race: done",
+        f"{events.FINALISTS}{NAMES[2]}",
+        *(f"{stage} of {NAMES[2]}: {end}, 1 of 1" for stage in ("RL", "Benchmark")),
+    ]
 
 
 def test_the_loops_that_plan_and_the_gate_list_are_those_of_the_compiled_pipeline():

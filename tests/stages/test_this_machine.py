@@ -98,6 +98,10 @@ def test_too_little_memory_or_disk_is_said_and_enough_is_not():
     _, wrong, _ = describe_machine(experiment, shape, LENGTHS, 2, FreeMemory(64e9, 60e9, 2e9))
     assert len(wrong) == 1 and wrong[0].startswith("disk: ") and "number of candidates" in wrong[0]
     assert estimate_disk(experiment, shape, 20) - estimate_disk(experiment, shape, 10) == 2 * 10 * 4 * shape.parameters
+    raced = make_experiment("race_steps=10")
+    assert (
+        estimate_disk(raced, shape, 2) - estimate_disk(experiment, shape, 2) == 2 * 12 * shape.parameters
+    )  # with AdamW's state
     assert describe_machine(experiment, None, LENGTHS, 2, FreeMemory(1, 1, 1)) == ([], [], 2)
 
 

@@ -41,6 +41,7 @@ def test_two_legs_end_as_one_training(data, tmp_path, monkeypatch, keep):
     assert [point.step for point in paused.rl.validation.points] == [0, 1, 2]
     ended, trained, _ = run(data, tmp_path / "finish", record, probe, race_steps=2, rl_keep=keep, rl_eval_steps=1)
     assert digest_weights(trained) == digest_weights(model)
+    assert "rl_model" in ended.links and "rl_model" not in paused.links
     assert (ended.rl.rewards, ended.rl.kept_step, ended.rl.kept_why) == (
         whole.rl.rewards,
         whole.rl.kept_step,

@@ -13,11 +13,11 @@ from rlready.run.kfp.artifacts import read_artifact, read_outputs
 from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes
 from rlready.run.kfp.runs import FINAL, UNCACHED, get_run, read_workflow, was_stopped
 from rlready.run.kfp.server import Server
-from rlready.runtime.events import FAILED, MEASURED, SKIPPED, TRAINED
+from rlready.runtime.events import FAILED, FINALISTS, MEASURED, SKIPPED, TRAINED
 
 LOST = 12  # failed requests in a row after which a run is no longer followed
 PATIENCE = 180  # seconds that a pod may wait before a line says so
-MEASURING = "measure-candidates"  # the nested pipeline of the first loop; the other loop trains
+MEASURING, PROBING = "measure-candidates", "probe-approved"  # nested pipelines of loops; another one trains
 
 
 def follow(server: Server, run: str, pause: float = 5) -> Iterator[str]:
@@ -78,11 +78,12 @@ class RunProgress:
         self._namespace = ""
         self._begun = time.monotonic()
         self._said: set[Any] = set()
-        self._over: Counter = Counter()  # nodes that have ended, by stage and loop
+        self._over: Counter = Counter()  # nodes that have ended, by title and loop
         self._listed: dict[str, list[str]] = {}  # candidates in a loop's order, by the head of the line that lists them
         self._names: dict[tuple, str] = {}  # candidates by loop and iteration
         self._ran: set[tuple] = set()  # nodes whose pod was seen running
         self._lost: set[tuple] = set()  # nodes that lost a pod
+        self._races = False  # whether the run has a race
         self._waiting: dict[str, float] = {}  # when each pod was first seen to wait
 
     def tell(self, workflow: dict[str, Any] | None, ended: bool) -> Iterator[str]:
@@ -95,10 +96,11 @@ class RunProgress:
                 self._names[node.loop, node.index] = node.candidate["candidate_id"]
         self._namespace = workflow["metadata"].get("namespace", "") if workflow else ""
         totals = count_iterations(workflow) if workflow else {}
+        self._races = any(node.stage == "race" for node in nodes)
         for node in nodes:
             if what := self._describe(node, ended):
                 yield from self._tell_lost(node, what)
-                if node.state in ("done", "cached", "failed") and self._is_new((node.stage, node.loop, node.index)):
+                if node.state in ("done", "cached", "failed") and self._is_new((node.title, node.loop, node.index)):
                     yield from self._tell_end(node, what, totals.get(node.loop))
         if not ended:
             yield from self._tell_waiting(nodes)
@@ -112,14 +114,15 @@ class RunProgress:
         """Returns the name of a stage, as in the UI; empty while its candidate is unknown."""
         if node.index is None:
             return node.title
-        listed = self._listed.get(MEASURED if node.loop[0] == MEASURING else TRAINED, [])
+        head = {MEASURING: MEASURED, PROBING: TRAINED}.get(str(node.loop[0]), FINALISTS if self._races else TRAINED)
+        listed = self._listed.get(head, [])
         known = listed[node.index] if node.index < len(listed) else ""
         name = self._names.get((node.loop, node.index)) or known or (f"candidate {node.index + 1}" if ended else "")
         return f"{node.title} of {name}" if name else ""
 
     def _tell_lost(self, node: StageNode, what: str) -> Iterator[str]:
         """Yields that a pod was lost, which Argo may restart under the same name, and where training resumed."""
-        key = (node.stage, node.loop, node.index)
+        key = (node.title, node.loop, node.index)
         if node.state == "waiting" and key in self._ran:
             self._ran.discard(key)
             self._lost.add(key)
@@ -133,14 +136,14 @@ class RunProgress:
                 yield from self._repeat(node, what, self._read_marked(node))
 
     def _tell_end(self, node: StageNode, what: str, total: int | None) -> Iterator[str]:
-        self._over[node.stage, node.loop] += 1
-        place = f", {self._over[node.stage, node.loop]} of {total}" if total else ""
-        again = node.stage == "sft" and node.loop[:1] not in ((), (MEASURING,))  # the one that RL gets from the cache
+        self._over[node.title, node.loop] += 1
+        place = f", {self._over[node.title, node.loop]} of {total}" if total else ""
         if node.state == "failed":
             yield self._tell_failure(node, what)
-        elif again:
+        elif node.title.endswith("(cached)"):
             if node.state == "done":
-                yield f"{what}: computed again instead of coming from the cache; RL will refuse it"
+                refused = "; RL will refuse it" if node.stage == "sft" else ""
+                yield f"{what}: computed again instead of coming from the cache{refused}"
         elif node.state == "cached":
             yield f"{what}: from the cache{place}"
         else:
@@ -159,7 +162,7 @@ class RunProgress:
     def _repeat(self, node: StageNode, what: str, marked: list[str]) -> Iterator[str]:
         """Yields the lines that a stage marked in its output, and notes the candidates that it lists."""
         for line in marked:
-            for head in (MEASURED, TRAINED):
+            for head in (MEASURED, TRAINED, FINALISTS):
                 if line.startswith(head):
                     self._listed[head] = line.removeprefix(head).split(", ")
             if self._is_new((what, line)):

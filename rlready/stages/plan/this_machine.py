@@ -74,7 +74,8 @@ def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> d
 
 
 def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
-    """Returns bytes of the models that SFT and RL keep, and of two checkpoints of each training that runs at the same time."""
+    """Returns bytes of the models that SFT and RL keep, of two checkpoints of each training that runs at the same time, and of
+    one of each that pauses for a race."""
     model, checkpoints = 4 * shape.parameters, sum(bool(c.checkpoint) for c in expand_sweep(experiment.sweep))
     models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
     if not models:
@@ -84,7 +85,8 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
     if experiment.training.lora_rank:
         checkpoint -= 2 * shape.parameters
     checkpoint += model if experiment.rl.keep == "best" else 0
-    return models * model + side_by_side * 2 * checkpoint
+    paused = candidates if experiment.race.steps else 0
+    return models * model + (side_by_side * 2 + paused) * checkpoint
 
 
 def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:

@@ -43,7 +43,7 @@ def run(settings: str, judged: str, probed: list[str], records: str, verdicts: s
         if verdict.goes_on and outcome.sft:
             finalists.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
     whole = [dataclasses.replace(o, race=judgements.get(o.candidate.candidate_id)) for o in sweep.outcomes]
-    events.tell(events.TRAINED + (", ".join(name for name, verdict in judgements.items() if verdict.goes_on) or "none"))
+    events.tell(events.FINALISTS + (", ".join(name for name, verdict in judgements.items() if verdict.goes_on) or "none"))
     write_atomically(verdicts, "\n".join(rows) + "\n")
     write_sweep(dataclasses.replace(sweep, outcomes=whole), Path(records))
     return hand_on(finalists=finalists)[0]

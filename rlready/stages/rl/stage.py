@@ -59,7 +59,9 @@ def run(
         record = train(chosen, given, Path(data), model, Path(trained), **leg)
     if record is None:  # in every process but the main one
         return {}
-    reached = dataclasses.replace(so_far, rl=record, links=so_far.links | {"rl_model": model_uri})
+    # What pauses for the race has a training state, not a model.
+    links = {} if race and not probe and record.steps == race else {"rl_model": model_uri}
+    reached = dataclasses.replace(so_far, rl=record, links=so_far.links | links)
     write_record(reached, outcome)
     log_outcome(reached)
     last = record.rewards[-1][1] if record.rewards else None
