@@ -134,6 +134,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, lengths)
     texts += check_lengths(experiment, candidates, all_models, lengths, seen)
     texts += describe_texts(start, seen) if start else []
+    texts += describe_race(experiment)
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
@@ -227,6 +228,15 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     for some in filter(None, (rows, evaluated)):
         lines += show_example(base, min(some, key=lambda row: len(row["question"] + row.get("solution", ""))))
     return lines
+
+
+def describe_race(experiment: Experiment) -> list[str]:
+    """Returns a line on who finishes RL, if there is a race."""
+    race, steps = experiment.race, experiment.rl.steps
+    if not race.steps:
+        return []
+    most = f", at most {race.keep} of them" if race.keep else ""
+    return [f"race        after {race.steps} of {steps} RL steps, only candidates not clearly behind go on{most}"]
 
 
 def write_all_settings(
