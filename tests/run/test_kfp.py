@@ -114,6 +114,16 @@ def test_all_approved_then_from_the_cache(recipe):
     assert not re.search(r"candidate \d", again.said)
 
 
+def test_race(recipe):
+    case = Case("race, 1 of 3 finishes RL", recipe, {"race_steps": 1, "race_keep": 1})
+    case.end(ALL_RAN)
+    case.check(approved=3, trained=1)
+    for outcome in case.sweep.outcomes:
+        kept = outcome.benchmark is not None
+        assert outcome.race.goes_on == kept and outcome.rl.steps == (2 if kept else 1)
+        assert kept or f"{outcome.candidate.candidate_id}: dropped: {outcome.race.reason}" in case.said
+
+
 def test_no_sft_twice(recipe):
     only = {"sweep_candidates": [NO_SFT]}
     for name in ("RL without SFT", "RL without SFT, again"):
