@@ -42,8 +42,9 @@ def execute(arguments: argparse.Namespace) -> None:
     recipe = Path(arguments.recipe).stem
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "rlready.yaml"
-        # The recipe alone makes the version; what --set changes goes with the run.
-        write_package(package, load_recipe(arguments.recipe, []), placement, image)
+        # The recipe alone makes the version; what --set changes goes with the run, except a race, which is another DAG.
+        defaults = load_recipe(arguments.recipe, []) | {"race_steps": parameters["race_steps"]}
+        write_package(package, defaults, placement, image)
         check_size(package, parameters)
         version = runs.upload(kfp, package, recipe)
     experiment = runs.open_experiment(kfp, arguments.experiment)

@@ -42,6 +42,12 @@ def test_submit_makes_what_is_missing_and_starts_a_run(server, monkeypatch, caps
     assert "s3cret" not in out + err
 
 
+def test_a_race_that_only_the_command_asks_for_is_compiled(server, monkeypatch):
+    for changes, races in (((), False), (("--set", "race_steps=20"), True)):
+        assert rlready(monkeypatch, "submit", "--image", IMAGE, *changes) == 0
+        assert ("race" in server.documents[0]["root"]["dag"]["tasks"]) == races
+
+
 def test_two_users_submit_the_same_at_once(server, monkeypatch):
     """The second lists before the first has made it, and the server makes it once (storage/pipeline_store.go:965)."""
     command = ("submit", "--image", IMAGE)
