@@ -59,7 +59,7 @@ bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of dis
 	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
 
 docs: $(VENV)/installed  ## write the generated pages: parameters, commands, and a README per component
-	$(BIN)/python -m rlready.cli.pages .
+	$(BIN)/python docs/pages.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

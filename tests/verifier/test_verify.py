@@ -24,7 +24,7 @@ from rlready.verifier.equivalence.tokens import tokenize
 from rlready.verifier.formats import boxed
 from rlready.verifier.formats.extract import extract_boxed
 from rlready.verifier.processes import workers
-from rlready.verifier.processes.workers import TIME_LIMIT, Checkers
+from rlready.verifier.processes.workers import TIME_LIMIT
 
 FOLDER = CASES
 CASES = yaml.safe_load((FOLDER / "verify.yaml").read_text())
@@ -260,7 +260,7 @@ def test_a_worker_ends_with_its_parent_even_while_it_works():
 
 
 def test_a_worker_that_cannot_start_is_an_error_and_no_wrong_answer(monkeypatch):
-    monkeypatch.setattr(workers, "_pool", Checkers())
+    monkeypatch.setattr(workers, "_pools", {})
     monkeypatch.setattr(workers.sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="does not start"):
         verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")

@@ -1,9 +1,8 @@
-"""The generated pages: parameters, commands, and a README per component (python -m rlready.cli.pages ROOT, make docs)."""
+"""Writes the generated pages: parameters, commands, and a README per component (python docs/pages.py, make docs)."""
 
 import importlib
 import inspect
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,4 +106,4 @@ def write_pages() -> dict[str, str]:
 
 if __name__ == "__main__":
     for path, text in write_pages().items():
-        (Path(sys.argv[1]) / path).write_text(text)
+        (Path(__file__).parents[1] / path).write_text(text)
