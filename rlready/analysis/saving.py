@@ -46,16 +46,12 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     raced = any(row.outrun for row in rows)
     if not judged or (any(row.verdict.mode == "off" for row in judged) and not raced):
         return None
-    pools, costs = find_pools(rows, base), _find_costs(rows, base)
+    pools, costs = find_pools(rows, base), balance(rows, base)
+    theirs = [measure_elsewhere(row) for row in rows if row.elsewhere]
+    if isinstance(costs, Balance) and any(cost is None or cost[0] != costs.device for cost in theirs):
+        costs = EXTERNAL
     gate = find_gate(pools[0]) if pools and not raced else None
     return _look_back(pools[0], price(gate, pools[0]), len(judged), costs) if gate else _estimate(judged, rows, costs)
-
-
-def _find_costs(rows: list[Row], base: Row) -> Balance | str:
-    found = balance(rows, base)
-    theirs = [measure_elsewhere(row) for row in rows if row.elsewhere]
-    unknown = isinstance(found, Balance) and any(cost is None or cost[0] != found.device for cost in theirs)
-    return EXTERNAL if unknown else found
 
 
 def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Saving:

@@ -103,13 +103,9 @@ def annotate_errors(arguments: argparse.Namespace) -> Iterator[None]:
         if "set" not in arguments:
             raise
         origins = find_origins(getattr(arguments, "recipe", None), list_changes(arguments))
-        lines = [_name_origin(line, origins) for line in str(error).splitlines()]
+        named = [(origins.get(line.partition(":")[0], ""), line) for line in str(error).splitlines()]
+        lines = [f"{where} {line}" if where == "--set" else f"{where}: {line}" if where else line for where, line in named]
         raise type(error)("\n".join(lines)) from error
-
-
-def _name_origin(line: str, origins: dict[str, str]) -> str:
-    where = origins.get(line.partition(":")[0])
-    return f"{where} {line}" if where == "--set" else f"{where}: {line}" if where else line
 
 
 def choose_image(arguments: argparse.Namespace) -> str | None:

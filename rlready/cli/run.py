@@ -20,7 +20,7 @@ from rlready.analysis.sweep_result import SweepResult, check_ran, read_sweep
 from rlready.cli.arguments import RECIPE, RUNNING, Command, read_parameters
 from rlready.cli.result import end_with, print_outcomes, print_places
 from rlready.cli.style import print_error, print_progress, print_result
-from rlready.config import SECTIONS, Parameter, list_parameters, parse_parameters
+from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
 from rlready.run.local.progress_table import ProgressTable
@@ -38,14 +38,11 @@ def list_texts() -> str:
     parameters = list_parameters().values()
     groups = {"common": [parameter for parameter in parameters if parameter.form]}
     groups |= {section: [p for p in parameters if p.name.startswith(f"{section}_") and not p.form] for section in SECTIONS}
-    texts = [_write_group(title, group) for title, group in groups.items() if group]
-    return "\n".join(["parameters of --set and recipes, with their defaults", *texts])
-
-
-def _write_group(title: str, parameters: list[Parameter]) -> str:
-    lines = [f"\n{title}:"]
-    for parameter in parameters:
-        lines += [f"  {parameter.name} = {json.dumps(parameter.default)}", f"      {parameter.description}"]
+    lines = ["parameters of --set and recipes, with their defaults"]
+    for title, group in groups.items():
+        lines += [f"\n{title}:"] * bool(group)
+        for parameter in group:
+            lines += [f"  {parameter.name} = {json.dumps(parameter.default)}", f"      {parameter.description}"]
     return "\n".join(lines)
 
 

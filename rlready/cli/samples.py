@@ -44,8 +44,8 @@ for name, (_, meaning) in FILTERS.items():
 
 def execute(arguments: argparse.Namespace) -> None:
     """Prints samples, or how many there are."""
-    folder = find_evaluation(arguments.run)
-    if folder:
+    folder = Path(arguments.run or "")
+    if arguments.run and (folder / "evaluation.json").exists():
         if arguments.candidate or arguments.stage:
             raise InputError(f"{folder}: an evaluation of one model; leave out --candidate and --stage")
         files = list_files(folder)
@@ -58,12 +58,6 @@ def execute(arguments: argparse.Namespace) -> None:
             return
         files = [find_file(outcomes, arguments.candidate, arguments.stage or STAGES[0])]
     _show(describe_samples(files, [name for name in FILTERS if getattr(arguments, name)]))
-
-
-def find_evaluation(name: str | None) -> Path | None:
-    """Returns the folder of an evaluation, or None if it is not the folder of one."""
-    folder = Path(name) if name else None
-    return folder if folder and (folder / "evaluation.json").exists() else None
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -43,8 +43,11 @@ def decide(
         verdicts = [_send(verdict, 1.0) if verdict.decision != "approved" else verdict for verdict in verdicts]
     else:
         verdicts = draw_audit(verdicts, settings.audit_fraction, settings.seed, run)
+    # RL cannot run if none follows, or the weights are elsewhere.
     held = {o.candidate.candidate_id for o in outcomes if not (trains and o.candidate.has_weights)}
-    verdicts = [_hold(verdict) if verdict.candidate_id in held else verdict for verdict in verdicts]
+    verdicts = [
+        dataclasses.replace(v, proceed=False, audited=False, propensity=0.0) if v.candidate_id in held else v for v in verdicts
+    ]
     judged = failed | {verdict.candidate_id: verdict for verdict in verdicts}
     return [judged[outcome.candidate.candidate_id] for outcome in outcomes]
 
@@ -67,11 +70,6 @@ def _share_problems(one: Outcome, other: Outcome) -> bool:
     if bool(one.candidate.log) == bool(other.candidate.log) or not (one.predictors and other.predictors):
         return False
     return one.predictors.problem_ids == other.predictors.problem_ids
-
-
-def _hold(verdict: Verdict) -> Verdict:
-    """Returns the verdict on a candidate for which RL cannot run: none follows, or its weights are elsewhere."""
-    return dataclasses.replace(verdict, proceed=False, audited=False, propensity=0.0)
 
 
 def _refuse(outcome: Outcome, failure: Failure, settings: Gate) -> Verdict:

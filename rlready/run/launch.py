@@ -28,7 +28,7 @@ from rlready.records.outcome import BEFORE_RL, CANDIDATE_STAGES, STAGES, Failure
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.runtime import events, failures
 from rlready.tracking.log import log_outcome
-from rlready.tracking.runs import fail_run, start_stage, stop_stage
+from rlready.tracking.runs import fail_run, set_status
 from rlready.training import checkpoints, processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"  # where worker.py serves; a run starts one of its own unless this is set
@@ -165,7 +165,7 @@ def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
 
         def stop(signum, frame):
             child.terminate()
-            stop_stage(_find_tracked(stage, arguments))
+            set_status(_find_tracked(stage, arguments), "KILLED")
             child.kill()
             os._exit(128 + signum)
 
@@ -224,7 +224,7 @@ def main() -> None:
     given = parser.parse_args()
     arguments = json.loads(Path(given.config).read_text())
     if given.answer:
-        start_stage(_find_tracked(given.stage, arguments))
+        set_status(_find_tracked(given.stage, arguments), "RUNNING")
         write_atomically(given.answer, json.dumps(run_stage(given.stage, arguments)))
         return
     state, value = run_stage(given.stage, arguments)

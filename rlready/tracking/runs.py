@@ -45,17 +45,8 @@ def open_run(name: str, parameters: dict) -> None:
         attempt(open_)
 
 
-def start_stage(candidate: Candidate | None) -> None:
-    """Sets the pipeline's run, and that of a candidate if there is one, to RUNNING again. Never raises."""
-    _set_status(candidate, "RUNNING")
-
-
-def stop_stage(candidate: Candidate | None) -> None:
-    """Sets the pipeline's run, and that of a candidate if there is one, to KILLED. Never raises."""
-    _set_status(candidate, "KILLED")
-
-
-def _set_status(candidate: Candidate | None, status: str) -> None:
+def set_status(candidate: Candidate | None, status: str) -> None:
+    """Sets the pipeline's run, and that of a candidate if there is one, to RUNNING again or to KILLED. Never raises."""
     run_id = os.environ.get("RLREADY_RUN_ID", "")
 
     def set_(client: Any, experiment: str) -> None:

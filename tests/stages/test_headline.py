@@ -20,7 +20,7 @@ from rlready.config import Gate
 from rlready.gate.decide import decide
 from rlready.gate.ranking import rank
 from rlready.records.outcome import Candidate, PredictorsRecord
-from rlready.stages.report.headline import describe_result
+from rlready.stages.report.headline import tell_result
 
 
 def is_ahead(one, other, comparisons):
@@ -86,7 +86,7 @@ def check_saving(saving, rows):
 @given(SWEEPS, BASES)
 def test_every_sentence_is_true_of_its_outcome(outcomes, base):
     rows, base, _ = read_rows(SweepResult(list(outcomes), base, {}))
-    said = describe_result(rows, base, 64)
+    said = list(tell_result(rows, base, 64))
     assert not re.search(r"\bnan\b|None|-0\.000", " ".join(said))
     check_first(said[0], rows)
     check_sharpening(said[0], rows, base)
@@ -126,7 +126,7 @@ def test_the_answer_says_how_much_of_the_gain_is_sharpening(base, best, said):
         for o, (score, greedy) in ((a, best), (BASE, base))
     )
     rows, other, _ = read_rows(SweepResult([a, b], other, {}))
-    assert said in describe_result(rows, other, 64)[0]
+    assert said in list(tell_result(rows, other, 64))[0]
 
 
 def measure(name, correct):
@@ -146,7 +146,7 @@ def test_first_by_a_predictor_is_ahead_of_each_and_not_of_the_next_only():
         verdicts = rank(decide(outcomes, None, gate, False), outcomes, gate)
         judged = [dataclasses.replace(o, verdict=v, benchmark=None) for o, v in zip(outcomes, verdicts, strict=True)]
         rows, base, _ = read_rows(SweepResult(judged, None, {}))
-        assert describe_result(rows, base, 64, False, "pass_at_1")[0] == said
+        assert list(tell_result(rows, base, 64, False, "pass_at_1"))[0] == said
 
 
 def test_who_led_after_sft_is_not_beaten_by_rounding():
@@ -154,7 +154,7 @@ def test_who_led_after_sft_is_not_beaten_by_rounding():
         make_outcome("random", number, before, 0.7, 0.7, after, f"c{number}")
         for number, (before, after) in enumerate([(0.3, 0.3), (0.2, 0.1 + 0.2)])
     ]
-    said = describe_result(*read_rows(SweepResult(outcomes, BASE, {}))[:2], 64)
+    said = list(tell_result(*read_rows(SweepResult(outcomes, BASE, {}))[:2], 64))
     assert "The highest Pass@1 (T=1) after SFT, 0.300, was also the highest after RL." in said
     assert not any("Under greedy decoding" in text for text in said)
 

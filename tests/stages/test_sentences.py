@@ -10,7 +10,7 @@ from rlready.analysis.comparison import read_rows
 from rlready.analysis.gate_audit import audit_rejections, is_refused
 from rlready.analysis.sweep_result import SweepResult
 from rlready.stages.report.gate_sections import describe_audit, describe_costs
-from rlready.stages.report.headline import describe_result
+from rlready.stages.report.headline import tell_result
 from rlready.stages.report.summary import summarize
 
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
@@ -246,7 +246,7 @@ def test_every_sentence_of_answer_summary_and_cost_is_true(outcomes, base):
     facts = find_facts(outcomes, base)
     cost = describe_costs(facts.rows, facts.base)
     summary = summarize(SweepResult(list(outcomes), base, {}), facts.rows, facts.base, 64)
-    for text in (*describe_result(facts.rows, facts.base, 64), *summary, *cost.texts, *describe_audit(facts.rows).texts):
+    for text in (*tell_result(facts.rows, facts.base, 64), *summary, *cost.texts, *describe_audit(facts.rows).texts):
         check(text, facts)
     net = next(line for line in summary if line.startswith("Net saving"))
     if "%" in net and "none" not in net:  # the top and the ledger agree

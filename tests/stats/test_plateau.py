@@ -14,7 +14,7 @@ from rlready.analysis.plateau import look_for_plateau, trace_ranking
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.sweep_result import SweepResult
 from rlready.records.outcome import RlRecord
-from rlready.stages.report.headline import describe_result
+from rlready.stages.report.headline import tell_result
 from rlready.stats.plateau import add_rises, average_blocks, measure_rise
 from rlready.tracking.metrics import list_metrics
 
@@ -97,7 +97,7 @@ def make_runs(*speeds, noise=0.002):
 
 def describe(runs):
     rows, base, _ = read_rows(SweepResult(runs, None, {}))
-    return describe_result(rows, base, 64)
+    return list(tell_result(rows, base, 64))
 
 
 def test_a_rise_is_the_first_that_is_said(report):

@@ -123,7 +123,7 @@ def test_a_stopped_stage_and_its_pipeline_are_killed_and_run_again_when_it_start
     task.send_signal(signal.SIGTERM)
     assert task.wait() == 128 + signal.SIGTERM
     assert read_states(mlflow_client) == dict.fromkeys(("run-1", CANDIDATE.candidate_id), "KILLED")
-    runs.start_stage(CANDIDATE)
+    runs.set_status(CANDIDATE, "RUNNING")
     assert read_states(mlflow_client) == dict.fromkeys(("run-1", CANDIDATE.candidate_id), "RUNNING")
 
 

@@ -61,7 +61,8 @@ def list_stage_nodes(workflow: dict[str, Any]) -> list[StageNode]:
             path[-1], part = last.removesuffix("-driver"), "driver"
         found = tasks[tuple(path)]
         found[part if attempt is None else f"{part} tried"] = node  # the last attempt replaces earlier ones
-    return [_read_node(workflow, place, held) for place, held in tasks.items() if _is_stage(place, held)]
+    stages = [(place, held) for place, held in tasks.items() if _name_stage(place[-1]) in STAGES]
+    return [_read_node(workflow, *pair) for pair in stages if pair[1].get("task", {}).get("phase") not in NEVER_RAN]
 
 
 def count_iterations(workflow: dict[str, Any]) -> dict[tuple[str | int, ...], int]:
@@ -106,10 +107,6 @@ def _locate(name: str) -> list[tuple[str | int, int | None]]:
         attempt = int(found["attempt"]) if found["attempt"] else None
         way.append((int(found["index"]) if found["index"] else found["task"], attempt))
     return way or [("", None)]
-
-
-def _is_stage(place: tuple, held: dict[str, dict]) -> bool:
-    return _name_stage(place[-1]) in STAGES and held.get("task", {}).get("phase") not in NEVER_RAN
 
 
 def _name_stage(task: str | int) -> str:

@@ -26,9 +26,11 @@ def check_model(base: BaseModel, architecture: Architecture | None) -> None:
     generation = read_json(base, "generation_config.json") or {}
     check_generation_config(generation)
     config, tokens = read_tokens(base)
-    if "eos_token" not in tokens and (end := _find_end_token(base)):
-        tokens["eos_token"] = end
     if "eos_token" not in tokens:
+        from transformers import AutoTokenizer
+
+        tokens["eos_token"] = AutoTokenizer.from_pretrained(**locate(base)).eos_token  # that of its class, as GPT-2's has one
+    if not tokens["eos_token"]:
         raise InputError(
             f"the tokenizer of {base.location} has no end token, so no answer would end; give it one"
             " (eos_token in tokenizer_config.json)"
@@ -56,13 +58,6 @@ def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: 
     prompt = render_turns(template, tokens, write_messages("a question", "word"))
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     refuse_tokens(pad, ends, ids, rows, tokenizer.id_to_token)
-
-
-def _find_end_token(base: BaseModel) -> str | None:
-    """Returns the end token that the tokenizer's class has by itself, as GPT-2's does."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(**locate(base)).eos_token
 
 
 def check_size(

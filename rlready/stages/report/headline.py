@@ -35,19 +35,13 @@ ONE_SEED = (
 )
 
 
-def describe_result(
-    rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
-) -> list[str]:
-    """Returns the result in sentences without markup, the most important one first; arguments as in `tell_result`."""
-    return list(tell_result(rows, base, max_tokens, trains, by))
-
-
 def tell_result(
     rows: list[Row], base: Row, max_tokens: int | None, trains: bool = True, by: str | None = None
 ) -> Iterator[str]:
-    """Yields the sentences of `describe_result`; the gate's saving, which takes longest, is weighed after the first.
+    """Yields the result in sentences without markup, the most important one first.
 
-    `max_tokens` is the longest completion, None if unknown. Without RL (`trains`), the ranking of the candidates is the result.
+    The gate's saving, which takes longest, is weighed after the first one. `max_tokens` is the longest completion, None if
+    unknown. Without RL (`trains`), the ranking of the candidates is the result.
     """
     settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
     if noise.repeated:

@@ -41,11 +41,13 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
     """
     import matplotlib
 
+    omitted = len(_list_settings(rows)) - MOST_SETTINGS
+    more = f" The other {omitted} settings are in the table." if omitted > 0 else ""
     with matplotlib.rc_context(STYLE):
         scores = Plot(
             "Pass@1 before and after RL",
             "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
-            f" the mean ±1 standard deviation over them. Star: {CHOICE}." + _describe_omitted(rows),
+            f" the mean ±1 standard deviation over them. Star: {CHOICE}." + more,
             _draw_scores(rows, base),
             "no candidate has a Pass@1",
         )
@@ -83,11 +85,6 @@ def _list_settings(rows: list[Row]) -> list[Setting]:
     measures = attrgetter("score"), attrgetter("sft_pass_at_1")
     ends = {s.name: [-math.inf if (mean := s.average(measure)) is None else mean for measure in measures] for s in settings}
     return sorted(settings, key=lambda setting: ends[setting.name], reverse=True)
-
-
-def _describe_omitted(rows: list[Row]) -> str:
-    omitted = len(_list_settings(rows)) - MOST_SETTINGS
-    return f" The other {omitted} settings are in the table." if omitted > 0 else ""
 
 
 def _draw_scores(rows: list[Row], base: Row) -> str:

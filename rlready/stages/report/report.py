@@ -22,7 +22,7 @@ from rlready.stages.report.candidates import (
 from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
 from rlready.stages.report.figure import draw_alone
 from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
-from rlready.stages.report.headline import describe_result
+from rlready.stages.report.headline import tell_result
 from rlready.stages.report.plots import draw_plots
 from rlready.stages.report.predictor_sections import (
     describe_choices,
@@ -118,7 +118,7 @@ def compose(sweep: SweepResult) -> Document:
     ]
     minor = statistics if trains and len(finished) < MIN_POINTS else []
     evidence = f"{count(len(finished), 'setting')} with RL: weak evidence below {MIN_POINTS}"
-    lead, *texts = describe_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
+    lead, *texts = tell_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
     return Document(
         title=_name(sweep, len(rows)),
         origin=describe_origin(sweep, rows, base, k),

@@ -81,7 +81,7 @@ def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Sectio
     kept = [
         (f"{name}, {stage}", record.kept)
         for name, row in named
-        for stage, record in (("before RL", row.predictors), (_say_benchmark(row, base), row.benchmark))
+        for stage, record in (("before RL", row.predictors), ("on the benchmark" if row is base else "after RL", row.benchmark))
         if record.kept
     ]
     excerpts = sum(len(one.excerpts) for _, one in kept)
@@ -90,10 +90,6 @@ def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Sectio
     longest = min(LONGEST, MOST_TEXT // (2 * excerpts))
     passages = [Passage(f"{title}: {_count(one)}", _list_lines(one.excerpts, longest)) for title, one in kept]
     return [Section("What the models wrote", [EXCERPTS_TEXT], passages=passages, folded=len(rows) > most_rows)]
-
-
-def _say_benchmark(row: Row, base: Row) -> str:
-    return "on the benchmark" if row is base else "after RL"
 
 
 def _count(kept: KeptSamples) -> str:
