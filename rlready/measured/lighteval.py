@@ -25,13 +25,8 @@ def read_lighteval(files: list[Path], score: str | None) -> Reading:
     metric = score or (names[0] if names else None)
     several = len(_open(first["model_response"]).get("text") or ()) > 1
     notes = ["each generation judged by rlready's verifier" if several else f"metric {metric}"]
-
-    def read() -> Iterator[Sample]:
-        for file in files:
-            for where, row in read_rows(file):
-                yield from _list_samples(row, where, metric)
-
-    return Reading("lighteval", read(), notes)
+    samples = (sample for where, row in read_rows(*files) for sample in _list_samples(row, where, metric))
+    return Reading("lighteval", samples, notes)
 
 
 def _open(value: Any) -> dict[str, Any]:

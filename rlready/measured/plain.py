@@ -27,12 +27,11 @@ def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
     are impossible, or only some rows name a candidate.
     """
     found: dict[str, list[tuple[str, Row]]] = {}
-    for file in files:
-        for where, row in read_rows(file):
-            candidate = row.get("candidate")
-            found.setdefault("" if candidate is None else str(candidate), []).append((where, row))
-            if "" in found and len(found) > 1:
-                raise InputError(f"{where}: some rows name a candidate and others do not; name it in all of them, or in none")
+    for where, row in read_rows(*files):
+        candidate = row.get("candidate")
+        found.setdefault("" if candidate is None else str(candidate), []).append((where, row))
+        if "" in found and len(found) > 1:
+            raise InputError(f"{where}: some rows name a candidate and others do not; name it in all of them, or in none")
 
     def read(rows: list[tuple[str, Row]]) -> Iterator[Sample]:
         for where, row in rows:
@@ -65,25 +64,23 @@ def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
 
 def read_own(files: list[Path], score: str | None) -> Reading:
     """Reads samples.parquet of a run of rlready: the samples at temperature 1, judged as they were."""
-
-    def read() -> Iterator[Sample]:
-        for file in files:
-            for where, row in read_rows(file):
-                if row["temperature"] > 0:
-                    yield Sample(
-                        problem=row["problem_id"],
-                        where=where,
-                        right={"right": True, "wrong": False}.get(row["verdict"]),
-                        scored=True,
-                        text=row["prompt"],
-                        completion=row["completion"],
-                        reference=row["gold"],
-                        finished=row["finished"],
-                        tokens=row["tokens"],
-                        settings=(("temperature", row["temperature"]),),
-                    )
-
-    return Reading("rlready", read())
+    samples = (
+        Sample(
+            problem=row["problem_id"],
+            where=where,
+            right={"right": True, "wrong": False}.get(row["verdict"]),
+            scored=True,
+            text=row["prompt"],
+            completion=row["completion"],
+            reference=row["gold"],
+            finished=row["finished"],
+            tokens=row["tokens"],
+            settings=(("temperature", row["temperature"]),),
+        )
+        for where, row in read_rows(*files)
+        if row["temperature"] > 0
+    )
+    return Reading("rlready", samples)
 
 
 def _find(row: Row, names: tuple[str, ...]) -> str | None:

@@ -22,20 +22,21 @@ def find_suffix(path: Path) -> str:
     return (path.with_suffix("") if path.suffix in PACKED else path).suffix.lower()
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yields (where, row) for every row of a JSONL, JSON, CSV or Parquet file, compressed or not.
+def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
+    """Yields (where, row) for every row of JSONL, JSON, CSV or Parquet files, compressed or not.
 
     Raises InputError if the file or one of its rows cannot be read, or a name is there twice.
     """
     readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv}
-    suffix = find_suffix(path)
-    if suffix == ".parquet":
-        yield from _read_parquet(path)
-    elif suffix in readers:
-        with open_text(path) as file:
-            yield from readers[suffix](path, file)
-    else:
-        raise InputError(f"{path}: {path.suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}")
+    for path in paths:
+        suffix = find_suffix(path)
+        if suffix == ".parquet":
+            yield from _read_parquet(path)
+        elif suffix in readers:
+            with open_text(path) as file:
+                yield from readers[suffix](path, file)
+        else:
+            raise InputError(f"{path}: {path.suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}")
 
 
 def open_text(path: Path) -> IO[str]:

@@ -66,18 +66,17 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
     """
     values: set[float] = set()
     steps = set()
-    for file in files:
-        for where, row in read_rows(file):
-            if reward not in row:
-                raise InputError(f"{where}: no {reward!r}; there are {', '.join(row)}")
-            steps.add(row["step"])
-            value = read_reward(row[reward], where)
-            values |= set() if value is None else {value}
-            if len(values) > 2:
-                shown = ", ".join(f"{value:g}" for value in sorted(values))
-                raise InputError(
-                    f"{where}: {reward} is {shown}: more than right and wrong; name a reward of two values with --score"
-                )
+    for where, row in read_rows(*files):
+        if reward not in row:
+            raise InputError(f"{where}: no {reward!r}; there are {', '.join(row)}")
+        steps.add(row["step"])
+        value = read_reward(row[reward], where)
+        values |= set() if value is None else {value}
+        if len(values) > 2:
+            shown = ", ".join(f"{value:g}" for value in sorted(values))
+            raise InputError(
+                f"{where}: {reward} is {shown}: more than right and wrong; name a reward of two values with --score"
+            )
     if len(steps) > 1:
         raise InputError(f"{files[0].parent}: holds the steps {', '.join(map(str, sorted(steps)))}; name the file of one")
     best = max(values, default=1.0)
@@ -87,12 +86,11 @@ def _read(tool: str, files: list[Path], reward: str, read_row: Callable[[Row], d
     )
 
     def read() -> Iterator[Sample]:
-        for file in files:
-            for where, row in read_rows(file):
-                told, value = read_row(row), read_reward(row[reward], where)
-                problem = hashlib.sha256(told["text"].encode(errors="surrogatepass")).hexdigest()[:12]
-                right = None if value is None else value == best and best > 0
-                yield Sample(problem=problem, where=where, right=right, scored=True, **told)
+        for where, row in read_rows(*files):
+            told, value = read_row(row), read_reward(row[reward], where)
+            problem = hashlib.sha256(told["text"].encode(errors="surrogatepass")).hexdigest()[:12]
+            right = None if value is None else value == best and best > 0
+            yield Sample(problem=problem, where=where, right=right, scored=True, **told)
 
     return Reading(tool, read(), [note])
 
