@@ -83,12 +83,6 @@ def test_every_sample_is_kept_and_can_be_read(first, work):
     assert "What the models wrote" in (folder / "report.html").read_text()
 
 
-def test_the_same_command_again_computes_nothing(first, recipe, work):
-    _, outcomes, events, _ = run(recipe, work)
-    assert list_started(events) == [("plan", ""), ("report", "")]
-    assert outcomes == first[1]
-
-
 def call(work, command, *options):
     """Returns what a command about a work folder prints."""
     command = [sys.executable, "-m", "rlready.cli", command, "--work", str(work), *options]
@@ -164,10 +158,17 @@ def replay(work, name, *options):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_sequential_sampling_stops_early_and_rejects_what_solves_nothing(first, recipe, work):
-    sequential = ["--set", "predictors_sampling=sequential", "--set", "gate_min_pass_at_k=0.5"]
-    sequential += ["--set", "gate_min_pass_at_k_over_base=-1", "--set", "predictors_sequential_budget=2000"]
-    output, outcomes, _, folder = run(recipe, work, *sequential, status=4)
+SEQUENTIAL = ["--set", "predictors_sampling=sequential", "--set", "gate_min_pass_at_k=0.5"]
+SEQUENTIAL += ["--set", "gate_min_pass_at_k_over_base=-1", "--set", "predictors_sequential_budget=2000"]
+
+
+@pytest.fixture(scope="module")
+def sequential(first, recipe, work):
+    return run(recipe, work, *SEQUENTIAL, status=4)
+
+
+def test_sequential_sampling_stops_early_and_rejects_what_solves_nothing(sequential, work):
+    _, outcomes, _, folder = sequential
     for outcome in outcomes.values():
         sequence = outcome["predictors"]["sequence"]
         assert outcome["verdict"]["decision"] == "rejected" and "all < 0.5" in outcome["verdict"]["reason"]
@@ -274,16 +275,15 @@ def test_a_failure_comes_from_the_cache_until_another_attempt_is_requested(faile
     assert process.returncode == 3 and tried == {"random-10000x2-lr2e-05-s0"}
 
 
-def test_after_cleaning_the_last_run_comes_from_the_cache_and_a_removed_one_is_computed_again(first, recipe, work):
-    other = ("--set", "predictors_samples=4", "--set", "gate_max_rl_runs=0")
-    run(recipe, work, *other)
-    output, outcomes, _, folder = run(recipe, work)
+def test_the_same_command_computes_nothing_nor_after_cleaning_but_what_was_removed(first, sequential, recipe, work):
+    output, outcomes, events, folder = run(recipe, work)
+    assert list_started(events) == [("plan", ""), ("report", "")] and outcomes == first[1]
     assert "work        " in output and "rlready clean --dry-run shows what can be removed" in output
     said = call(work, "clean")
     assert f"keeps       {folder.name} and everything it needs" in said
     _, again, events, _ = run(recipe, work)
     assert list_started(events) == [("plan", ""), ("report", "")] and again == outcomes == first[1]
-    _, removed, events, _ = run(recipe, work, *other)
+    _, removed, events, _ = run(recipe, work, *SEQUENTIAL, status=4)
     stages = {stage for stage, _ in list_started(events)}
     assert "predictors" in stages and "sft" not in stages and all(o["verdict"] for o in removed.values())
     from mlflow import MlflowClient

@@ -1,5 +1,6 @@
 """Which engine samples, where stop strings end a completion, and several processes against one."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -46,6 +47,24 @@ def data(tmp_path_factory):
     counts = dict.fromkeys(("heldout_problems", "rl_problems", "predictor_problems", "benchmark_problems"), 7)
     curate(Curate(sft_data=SOURCE, rl_data=SOURCE, evaluation_data=SOURCE, sft_examples=16, **counts), {}, out)
     return out
+
+
+@pytest.fixture(scope="module")
+def pair(model):
+    """Two processes for all tests that end none: each takes ten seconds to import torch."""
+    with open_engine(model, Sampling(replicas=2)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def open_pair(pair, monkeypatch):
+    """Has stages that are to sample in two processes find those of `pair`."""
+
+    def find(folder, sampling, *embedded):
+        return contextlib.nullcontext(pair) if sampling.replicas == 2 else open_engine(folder, sampling, *embedded)
+
+    for stage in (benchmark, sys.modules[measure.__module__]):
+        monkeypatch.setattr(stage, "open_engine", find)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +189,7 @@ def test_stop_strings_cut_what_is_drawn_without_them(model, stop):
 
 
 @pytest.mark.parametrize("mode", ["fixed", "sequential"])
-def test_two_processes_measure_what_one_does(model, data, mode, tmp_path):
+def test_two_processes_measure_what_one_does(open_pair, model, data, mode, tmp_path):
     def run(replicas):
         sampling = Sampling(max_tokens=40, replicas=replicas)
         settings = Predictors(sampling=mode, samples=4)
@@ -182,7 +201,7 @@ def test_two_processes_measure_what_one_does(model, data, mode, tmp_path):
     assert one["by_products"]["verifier_checks"] == 1  # the sequential test shows what it knows of the verifier too
 
 
-def test_two_processes_score_what_one_does(model, data, tmp_path):
+def test_two_processes_score_what_one_does(open_pair, model, data, tmp_path):
     one, two = (score(4, Sampling(max_tokens=40, replicas=n), data, model, tmp_path / str(n)) for n in (1, 2))
     assert strip(two) == strip(one)
 
@@ -194,13 +213,12 @@ def strip(record):
     return values | {"seconds": None}
 
 
-def test_more_processes_than_prompts(model):
-    with ShardedEngine(model, Sampling(), "transformers", 2) as engine:
-        prompt = encode_prompt(engine.tokenizer, "RS:abcd?", "word")
-        seen = []
-        (drawn,) = engine.sample([prompt], ["a"], Draw(3, 40), lambda done, tokens: seen.append((done, tokens)))
-        assert seen[-1] == (3, sum(len(completion.ids) for completion in drawn))
-        assert engine.sample([prompt] * 3, ["b", "a", "b"], Draw(3, 40))[1] == drawn
+def test_more_processes_than_prompts(pair):
+    prompt = encode_prompt(pair.tokenizer, "RS:abcd?", "word")
+    seen = []
+    (drawn,) = pair.sample([prompt], ["a"], Draw(3, 40), lambda done, tokens: seen.append((done, tokens)))
+    assert seen[-1] == (3, sum(len(completion.ids) for completion in drawn))
+    assert pair.sample([prompt] * 3, ["b", "a", "b"], Draw(3, 40))[1] == drawn
 
 
 def test_a_killed_process_is_one_line_and_takes_the_others_along(model):

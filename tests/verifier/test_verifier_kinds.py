@@ -122,7 +122,7 @@ def test_references_are_cleaned(reference, cleaned):
 def test_a_stall_of_the_machine_does_not_count_against_an_answer(monkeypatch):
     monkeypatch.setattr(workers, "TIME_LIMIT", 0.5)
     assert verify("\\boxed{\\sqrt{8}}", "2\\sqrt{2}", "boxed")
-    worker = workers._pool.idle[-1].process.pid
+    worker = workers.find_pool(workers.MATHEMATICS, "the verifier").idle[-1].process.pid
     os.kill(worker, signal.SIGSTOP)
     threading.Timer(1.5, os.kill, (worker, signal.SIGCONT)).start()
     assert verify("\\boxed{\\sqrt{18}}", "3\\sqrt{2}", "boxed") is True

@@ -232,7 +232,7 @@ def test_forks_of_a_process_with_a_worker_get_their_own():
 
 def test_a_worker_that_died_is_replaced_and_leaves_no_zombie():
     start_worker()
-    dead = workers._pool.idle[-1].process.pid
+    dead = workers.find_pool(workers.MATHEMATICS, "the verifier").idle[-1].process.pid
     os.kill(dead, 9)
     time.sleep(0.2)
     forget()
@@ -245,7 +245,7 @@ def test_a_worker_ends_with_its_parent_even_while_it_works():
         "import os, threading, time\n"
         "from rlready.verifier import verify\nfrom rlready.verifier.processes import workers\n"
         "verify('\\\\boxed{\\\\sqrt{8}}', '2\\\\sqrt{2}', 'boxed')\n"
-        "print(workers._pool.idle[0].process.pid, flush=True)\n"
+        "print(workers.find_pool(workers.MATHEMATICS, 'the verifier').idle[0].process.pid, flush=True)\n"
         "threading.Thread(target=verify, args=('\\\\boxed{9^{9^{9^{9}}}}', 'x', 'boxed')).start()\n"
         "time.sleep(0.3); os._exit(1)\n"
     )
