@@ -15,7 +15,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Returns the folder of an untrained Llama of 12,000 parameters with the list machine's tokenizer."""
-    from rlready.list_machine.__main__ import build_model, build_tokenizer
+    from helpers.miniature import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("tiny") / "model"
     tokenizer = build_tokenizer()

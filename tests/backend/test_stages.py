@@ -59,7 +59,7 @@ def run(pipeline, stages, **parameters):
 
 @pytest.fixture(scope="module")
 def byte_model(tmp_path_factory):
-    from rlready.list_machine.__main__ import build_model
+    from helpers.miniature import build_model
 
     folder = tmp_path_factory.mktemp("bytes") / "model"
     tokenizer = make_byte_tokenizer(TEMPLATE, [], pad_token="<pad>", eos_token="<eos>")

@@ -33,9 +33,8 @@ def laptop(*items, **changes):
 def folders(tiny_model, tmp_path_factory):
     """Returns model folders: tiny, another one with other weights, one of more tokens, and adapters of tiny."""
     import torch
+    from helpers.miniature import build_model, build_tokenizer
     from peft import LoraConfig, get_peft_model
-
-    from rlready.list_machine.__main__ import build_model, build_tokenizer
 
     root = tmp_path_factory.mktemp("folders")
     build_model(build_tokenizer(), hidden=32, layers=1, seed=1).save_pretrained(root / "other")

@@ -31,7 +31,7 @@ def write_rows(path, count, seed):
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    from rlready.list_machine.__main__ import build_model
+    from helpers.miniature import build_model
 
     folder = tmp_path_factory.mktemp("countdown")
     tokenizer = make_byte_tokenizer(TEMPLATE, [], pad_token="<pad>", eos_token="<eos>")

@@ -36,8 +36,7 @@ def model(tmp_path_factory):
     if REAL:
         return os.environ["RLREADY_MODEL"]
     import torch
-
-    from rlready.list_machine.__main__ import build_model, build_tokenizer
+    from helpers.miniature import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("llama") / "model"
     tokenizer = build_tokenizer()

@@ -1,4 +1,4 @@
-"""Trains the miniature's base model: python -m rlready.list_machine OUT_DIR (about 90 s on 2 cores)."""
+"""Trains the base model of the miniature: python tests/helpers/miniature.py OUT_DIR (about 90 s on 2 cores)."""
 
 import argparse
 import random
