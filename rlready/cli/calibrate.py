@@ -7,8 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rlready.analysis.calibration import MOST_RISE, TOLERATED, FrontierPoint, calibrate, set_up
+from rlready.analysis.calibration import GATE, TOLERATED, FrontierPoint, calibrate, propose
+from rlready.analysis.calibration_run import MOST_RISE, set_up
+from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import count, show_estimate
+from rlready.analysis.policies import list_policies, price
+from rlready.analysis.pool import find_pools, find_probes
+from rlready.analysis.settling import describe_settling
 from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.cli.arguments import WORK, Command, locate_run
 from rlready.errors import InputError
@@ -25,12 +30,12 @@ COMMAND.add_argument(
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Prints the frontier, what to expect of the thresholds, and the lines for a recipe."""
+    """Prints the frontier, what races and halving without thresholds cost, what to expect, and the lines for a recipe."""
     if arguments.regret not in TOLERATED:
         raise InputError(f"--regret: one of {', '.join(f'{value:g}' for value in TOLERATED)}; got {arguments.regret:g}")
-    benches, candidates = [], 0
+    benches, sweeps, candidates = [], {}, 0
     for name in arguments.runs or [""]:
-        sweep = _read_run(name, arguments)
+        sweep = sweeps[name or "the last run"] = _read_run(name, arguments)
         benches.append(set_up(sweep, name or "the last run"))
         candidates = max(candidates, len(sweep.outcomes))
     steps = calibrate(benches)
@@ -38,7 +43,9 @@ def execute(arguments: argparse.Namespace) -> None:
     learned = f"{count(len(settings), 'setting')} of {count(len(benches), 'run')}"
     print(f"Learned from {learned}. Each setting is judged by thresholds chosen without it.\n")
     _print_frontier(steps)
-    chosen = next(step for step in steps if step.tolerated == arguments.regret)
+    for name, sweep in sweeps.items():
+        _print_races(sweep, name)
+    chosen = propose(steps, arguments.regret)
     print(f"\n{describe(chosen)}\n\nparameters:")
     for line in chosen.rule.write_recipe(candidates):
         print(f"  {line}")
@@ -63,12 +70,18 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
 
 def _print_frontier(steps: list[FrontierPoint]) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("regret allowed", "cost", "regret", "random, same cost", "over base", "rise", "budget", "by"):
+    columns = ("rule", "regret allowed", "cost", "regret", "random, same cost", "over base", "rise", "budget", "by")
+    raced = any(step.kind != GATE for step in steps)
+    for name in (*columns, *(("race at", "keep") if raced else ())):
         table.add_column(name, justify="right", no_wrap=True)
     for step in steps:
         rule = step.rule
         budget = ["-", "-"] if rule.budget == 1 else [f"{rule.budget:g}", rule.rank_by]
+        race = ["-", "-"]
+        if rule.race_steps:
+            race = [f"{rule.race_steps}", "-" if rule.race_keep == 1 else f"{rule.race_keep:g}"]
         table.add_row(
+            step.kind,
             f"{step.tolerated:g}",
             show_estimate(step.share, step.share_interval),
             show_estimate(step.regret, step.regret_interval, 3),
@@ -76,8 +89,28 @@ def _print_frontier(steps: list[FrontierPoint]) -> None:
             "-" if rule.lead == -1 else f"{rule.lead:+.3f}",
             "-" if rule.rise == MOST_RISE else f"{rule.rise:.3f}",
             *budget,
+            *(race if raced else ()),
         )
+    Console(width=max(Console().width, 180)).print(table)
+
+
+def _print_races(sweep: SweepResult, name: str) -> None:
+    """Prints what races and halving, which learn nothing from results, would have cost and lost in a run."""
+    rows, base, k = read_rows(sweep)
+    pool = find_pools(rows, base)[0]
+    if not (probes := find_probes(pool)):
+        return
+    print(f"\n{name}, without learning from results:\n")
+    table = Table(box=None, pad_edge=False)
+    for column in ("policy", "RL for", "cost", "regret"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+    for policy in list_policies(pool, k, probes):
+        if any(one.probe for one in policy.rounds) or not policy.measures:
+            found = price(policy, pool)
+            table.add_row(found.label, f"{found.taken}", f"{found.share:.3f}", show_estimate(found.regret, found.interval, 3))
     Console(width=max(Console().width, 140)).print(table)
+    for said in describe_settling(pool, probes):
+        print(said)
 
 
 def describe(step: FrontierPoint) -> str:

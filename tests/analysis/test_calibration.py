@@ -14,7 +14,8 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from rlready.analysis import calibration
-from rlready.analysis.calibration import Rule, calibrate, judge, set_up
+from rlready.analysis.calibration import calibrate
+from rlready.analysis.calibration_run import Rule, judge, set_up
 from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.decide import decide
@@ -96,7 +97,7 @@ def test_a_rule_approves_what_the_gate_approves_with_its_recipe(change):
         verdicts = decide(sweep.outcomes, sweep.baseline, Gate(k=64, **settings))
         expected = {verdict.candidate_id for verdict in verdicts if verdict.decision == "approved"}
         names = [setting.rows[0].name for setting in bench.pool.settings]
-        assert {name for name, held in zip(names, judge(rule, bench)[0], strict=True) if held} == expected
+        assert {name for name, held in zip(names, judge(rule, bench)[1, 0], strict=True) if held} == expected
         approved.add(len(expected))
     assert max(approved) == (6 if change is distrusted else len(sweep.outcomes)) and len(approved) > 2
 
@@ -134,14 +135,14 @@ def test_neither_a_setting_nor_its_run_has_a_part_in_its_own_verdict(monkeypatch
     benches = [set_up(make_sweep(np.random.default_rng(seed), 9), "run") for seed in (3, 4)]
     learned, choose = [], calibration._choose
 
-    def choose_and_remember(known):
+    def choose_and_remember(known, races):
         learned[:] = known
-        return choose(known)
+        return choose(known, races)
 
     def judge_and_spoil(rule, bench, drawn):
         """What has a part in the rule gets a verdict that no figure survives."""
         taken = judge(rule, bench, drawn)
-        taken[:, np.isin(bench.names, [name for known in learned for name in known.names])] = np.nan
+        taken[..., np.isin(bench.names, [name for known in learned for name in known.names])] = np.nan
         if known is benches:
             assert not any(set(bench.numbers["rise"]) & set(other.numbers["rise"]) for other in learned)
         return taken

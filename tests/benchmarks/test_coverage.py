@@ -19,7 +19,8 @@ from helpers.populations import (
 from helpers.sweeps import make_sweep
 from scipy import stats
 
-from rlready.analysis.calibration import calibrate, judge, set_up
+from rlready.analysis.calibration import calibrate
+from rlready.analysis.calibration_run import judge, set_up
 from rlready.evaluation.score import estimate_false_positives
 from rlready.evaluation.suite import average, score_benchmark
 from rlready.stats.forecast import predict_known_setting, predict_new_setting
@@ -207,5 +208,5 @@ def test_calibration(runs=40, settings=12):
 
 def lose(rule, bench):
     """Returns the regret of a rule in a run."""
-    taken, scores = judge(rule, bench)[0] > 0, bench.pool.scores
+    taken, scores = judge(rule, bench)[1, 0] > 0, bench.pool.scores
     return scores.max() - (scores[taken].max() if taken.any() else bench.floor)

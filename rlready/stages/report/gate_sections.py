@@ -18,6 +18,7 @@ from rlready.analysis.policies import (
     price,
 )
 from rlready.analysis.pool import Pool, find_pools, find_probes
+from rlready.analysis.settling import describe_settling
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.curves import draw_policies
 from rlready.stages.report.document import Plot, Section, Table
@@ -61,7 +62,8 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     )
     probe = pick_probe(pools[0], probes[0])
     races = f"Races are at step {probe.step}, without race_keep." if probe else NO_RACE
-    return Section(POLICIES, [*_describe_cheap(pools[0], families), races], table, POLICY_NOTES, [plot])
+    texts = [*_describe_cheap(pools[0], families), races, *describe_settling(pools[0], probes[0])]
+    return Section(POLICIES, texts, table, POLICY_NOTES, [plot])
 
 
 def _describe_cheap(pool: Pool, families: list[Family]) -> list[str]:
