@@ -53,10 +53,10 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     """Returns a Python value, or the text of one, in the parameter's declared type.
 
     Whole floats become ints and ints become floats if the type asks for it (KFP sends numbers as doubles), and None becomes the
-    number that disables the threshold.
+    number that disables the threshold. An entry of an object that is null counts as not given: KFP has no null.
 
     Raises:
-        InputError: If the value is not of the declared type.
+        InputError: If the value is not of the declared type, or holds a null or a number that KFP cannot pass on.
     """
     kind, original = parameter.type, value
     value = parameter.off if value is None else value
@@ -66,7 +66,7 @@ def coerce(parameter: Parameter, value: Any) -> Any:
         except json.JSONDecodeError:
             if kind is list:
                 value = [_parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
-    value = _restore_integers(value) if kind in (list, dict) else value
+    value = _clean(parameter.name, value) if kind in (list, dict) else value
     if kind is float and type(value) is int:
         value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
@@ -79,14 +79,19 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     return value
 
 
-def _restore_integers(value: Any) -> Any:
-    """Returns lists and objects with their whole floats as ints: KFP's structs know doubles only, and trainers want ints."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+def _clean(name: str, value: Any) -> Any:
+    """Returns lists and objects as KFP passes them on, with whole floats, its only numbers, as the ints that trainers want."""
+    if value is None:
+        raise InputError(f"{name}: null cannot be passed on to a stage; leave it out")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"{name}: expected finite numbers, got {value!r}.")
+        return int(value) if value.is_integer() else value
     if isinstance(value, list):
-        return [_restore_integers(item) for item in value]
+        return [_clean(f"{name}, item {number}", item) for number, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _restore_integers(item) for key, item in value.items()}
+        passed_on = "_overrides" in name  # a null of these would mean something to the trainer
+        return {key: _clean(f"{name}: {key}", item) for key, item in value.items() if item is not None or passed_on}
     return value
 
 

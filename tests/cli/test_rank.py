@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -129,6 +130,18 @@ def test_one_command_ranks_checkpoints_and_says_how_sure_the_order_is(ranked):
     assert {stage for stage, _ in list_started(folder)} == {
         "plan", "curate", "sft", "predictors", "gate", "benchmark", "report",
     }  # fmt: skip
+
+
+def test_the_log_of_a_checkpoint_beside_another_one_ranks_as_the_checkpoint_itself(ranked, place):
+    _, _, folder = ranked
+    able, best = read(folder, "outcomes.json")["outcomes"]
+    shutil.copy(Path(able["links"]["predictors_samples"]) / "samples.parquet", place / "able.parquet")
+    status, output, again = rlready(place, "rank", "able=able.parquet", *RANK[2:])
+    assert status == 0, output
+    outcomes = read(again, "outcomes.json")["outcomes"]
+    found = {outcome["candidate"]["candidate_id"]: outcome["predictors"] for outcome in outcomes}
+    assert [found[name]["curve"] for name in ("able", "best")] == [o["predictors"]["curve"] for o in (able, best)]
+    assert "able comes first by Pass@16" in output and ("predictors", "best") not in list_started(again)
 
 
 def test_the_same_command_computes_nothing_and_one_more_checkpoint_only_that(ranked, place):

@@ -351,3 +351,17 @@ def test_null_disables_a_threshold_in_a_recipe_and_on_the_command_line(name, dis
 def test_what_is_no_threshold_takes_no_null():
     with pytest.raises(InputError, match="gate_k: expected int, got None"):
         parse_parameters({"gate_k": None})
+    with pytest.raises(InputError, match="sweep_epochs, item 1: null cannot be passed on to a stage"):
+        parse_parameters({"sweep_epochs": [1, None]})
+    with pytest.raises(InputError, match="rl_trainer_overrides: max_grad_norm: null cannot be passed on"):
+        parse_parameters({"rl_trainer_overrides": {"max_grad_norm": None}})
+    with pytest.raises(InputError, match="sft_trainer_overrides: max_grad_norm: expected finite numbers, got inf"):
+        parse_parameters({"sft_trainer_overrides": {"max_grad_norm": float("inf")}})
+
+
+def test_a_null_in_an_item_of_the_sweep_or_a_source_counts_as_not_given():
+    items = [{"measured": "a.jsonl", "loss": None, "score": None, "seed": 0}]
+    given = {"sweep_candidates": items, "curate_sources": {"mine": {"path": "x", "columns": None}}}
+    experiment = parse_parameters(given)
+    assert experiment.sweep.candidates == [{"measured": "a.jsonl", "seed": 0}]
+    assert experiment.curate.sources == {"mine": {"path": "x"}}
