@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rlready.analysis.comparison import Interval, Row
 from rlready.gate.lead import Lead, bound_greedy, read_interval
 from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord
-from rlready.records.verdicts import RaceVerdict
+from rlready.records.verdicts import Forecast, RaceVerdict
 
 MISSING = "–"
 MOST_NAMES = 4
@@ -27,6 +27,13 @@ def show_estimate(value: float | None, interval: Interval | None, digits: int = 
 def show_with_error(value: float | None, error: float | None) -> str:
     """Returns a figure ± its standard error; an error of 0 is left out, because it says nothing."""
     return f"{show(value)} ± {show(error)}" if error else show(value)
+
+
+def show_forecast(forecast: Forecast) -> str:
+    """Returns a forecast with its interval, or why there is none."""
+    if not forecast.made:
+        return f"unknown, {forecast.reason or 'not made'}"
+    return show_estimate(forecast.predicted, read_interval([forecast.low, forecast.high]))
 
 
 def show_mean(values: Sequence[float | None]) -> str:

@@ -12,6 +12,7 @@ from rlready.analysis.noise import ScoreNoise, compare_means, compare_settings
 from rlready.analysis.policies import measure_regret, take_best
 from rlready.analysis.predictor import Predictor, pick_main, score_rows, score_settings, select_finished
 from rlready.gate.lead import Lead
+from rlready.records.verdicts import Forecast
 from rlready.stats.correlation import (
     adjust_r_squared,
     bound_r_squared,
@@ -177,7 +178,7 @@ def _list_before(setting: Setting) -> list[float]:
 
 @dataclass(frozen=True)
 class ForecastCheck:
-    """How the forecasts that were logged before RL compare with what RL did."""
+    """How the forecasts that were logged before RL, or at the race, compare with what RL did."""
 
     finished: int  # candidates that finished RL, and had a signal
     made: int  # those with a forecast
@@ -192,11 +193,16 @@ class ForecastCheck:
         return self.made - len(self.outside)
 
 
-def check_forecasts(rows: list[Row]) -> ForecastCheck:
-    """Compares forecasts with results."""
+def check_forecasts(rows: list[Row], at_race: bool = False) -> ForecastCheck:
+    """Compares the forecasts before RL, or those at the race, with results."""
+
+    def read(row: Row) -> Forecast:
+        race = row.outcome.race
+        return row.verdict.forecast if not at_race else race.forecast if race else Forecast()
+
     finished = list_scores([row for row in rows if not row.stopped])
-    made = [(row.name, score, row.verdict.forecast) for row, score in finished if row.verdict.forecast.made]
-    without = [row.verdict.forecast for row in rows if row.judged and not row.verdict.forecast.made]
+    made = [(row.name, score, found) for row, score in finished if (found := read(row)).made]
+    without = [found for row in rows if row.judged and not (found := read(row)).made]
     reasons = Counter(forecast.reason or "none was logged" for forecast in without)
     ranked = [reason for reason, _ in reasons.most_common()]
     if not made:

@@ -81,6 +81,7 @@ class RaceVerdict(Record):
     audited: bool = False  # goes on although it was dropped
     propensity: float | None = None  # probability with which a candidate with this result goes on
     drawn_by: str | None = None  # id of the run that drew the audit
+    forecast: Forecast = field(default_factory=Forecast)  # of the result of RL, from the validation at the race
 
 
 @dataclass(frozen=True)

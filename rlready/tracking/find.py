@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rlready.tracking import store
 from rlready.tracking.client import attempt, name_experiment, search
-from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED
+from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED, VALIDATED
 
 OUTCOMES = "outcomes.json"  # the records of a finished run, in its folder and in MLflow
 
@@ -21,10 +21,11 @@ class Finished(NamedTuple):
     elsewhere: bool = False  # RL ran in another system, whose owner recorded the score
 
 
-def find_finished(experiment: str, k: int | None) -> dict[str, Finished]:
+def find_finished(experiment: str, k: int | None, step: int | None = None) -> dict[str, Finished]:
     """Returns the candidates of an experiment with a result of RL, by candidate id, from the newest run that has it.
 
-    `experiment` is `links["experiment"]` of the logged outcomes. RL without a signal taught nothing, so its score is not a
+    `experiment` is `links["experiment"]` of the logged outcomes. The predictor is Pass@k before RL, or with `step` Pass@1 in
+    validation at this step of RL; runs without it are left out. RL without a signal taught nothing, so its score is not a
     result. Without tracking the result is empty.
     """
 
@@ -33,6 +34,8 @@ def find_finished(experiment: str, k: int | None) -> dict[str, Finished]:
         found = {}
         for run in search(client, experiment_id, query):
             before, after = map(run.data.metrics.get, (f"sft/pass_at_{k}", SCORE))
+            if step is not None and after is not None:
+                before = {point.step: point.value for point in client.get_metric_history(run.info.run_id, VALIDATED)}.get(step)
             if None not in (before, after) and STOPPED not in run.data.tags:
                 elsewhere = run.data.tags.get(RESULT) == ELSEWHERE
                 found[run.data.tags["rlready.candidate_id"]] = Finished(before, after, elsewhere)

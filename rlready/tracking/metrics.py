@@ -10,7 +10,7 @@ from rlready.gate.lead import measure_effect
 from rlready.records.outcome import EffectRecord, Outcome
 from rlready.stats.plateau import measure_rise
 
-SCORE = "rl/pass_at_1"
+SCORE, VALIDATED = "rl/pass_at_1", "rl/validation_pass_at_1"
 RESULT, ELSEWHERE = "result", "elsewhere"  # a tag of candidates with an external result of RL, and its value
 STOPPED = "rl.stopped"  # a tag of candidates whose RL ended early or had no signal: the reason
 COMPARES_LOSS = "compares_loss"  # a tag of candidates whose losses can be compared if its value is the same
@@ -61,13 +61,14 @@ def _list_after_rl(outcome: Outcome, after: str) -> Iterator[tuple[str, int, flo
     if race := outcome.race:
         for name in ("place", "lead", "low", "high", "propensity"):
             yield f"race/{name}", 0, getattr(race, name)
+        yield from ((f"race/forecast_{name}", 0, getattr(race.forecast, name)) for name in ("predicted", "low", "high"))
     if rl:
         yield "rl/seconds", 0, rl.seconds
         yield "rl/steps", 0, rl.steps
         yield "rl/kept_step", 0, rl.kept_step
     for point in rl.validation.points if rl and rl.validation else ():
-        yield "rl/validation_pass_at_1", point.step, point.pass_at_1
-        yield from ((name, point.step, value) for name, _, value in _list_ends("rl/validation_pass_at_1", point.interval))
+        yield VALIDATED, point.step, point.pass_at_1
+        yield from ((name, point.step, value) for name, _, value in _list_ends(VALIDATED, point.interval))
         yield "rl/validation_pass_at_k", point.step, point.pass_at_k
     if rl and rl.validation:
         yield "rl/validation_seconds", 0, rl.validation.seconds

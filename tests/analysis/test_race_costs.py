@@ -1,6 +1,6 @@
 """What a race cost and saved, by hand, and in words."""
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 from helpers.policies import BASE, make_row
@@ -8,8 +8,9 @@ from helpers.policies import BASE, make_row
 from rlready.analysis.comparison import read_row
 from rlready.analysis.costs import balance
 from rlready.analysis.saving import weigh_gate
-from rlready.records.verdicts import RaceVerdict
+from rlready.records.verdicts import Forecast, RaceVerdict
 from rlready.stages.report.gate_sections import describe_audit, describe_costs
+from rlready.stages.report.predictor_sections import describe_forecasts
 
 STEP, STEPS = 25, 100
 
@@ -17,14 +18,12 @@ STEP, STEPS = 25, 100
 def race(number, approved=True, goes_on=True, audited=False, score=0.5, mode="enforce", proceed=True):
     """A candidate whose RL takes 100 x 2 device-seconds and its benchmark 10 x 2, after a race at a quarter of the steps."""
     row = make_row(number, "random", 0.1, 0.5, 0.4, 0.3, score, 100.0, approved)
-    verdict = dataclasses.replace(row.outcome.verdict, mode=mode, proceed=proceed, audited=proceed and not approved)
-    verdict = dataclasses.replace(verdict, decision="undecided") if mode == "off" else verdict
-    rl = row.outcome.rl if goes_on else dataclasses.replace(row.outcome.rl, steps=STEP, seconds=25.0)
+    verdict = replace(row.outcome.verdict, mode=mode, proceed=proceed, audited=proceed and not approved)
+    verdict = replace(verdict, decision="undecided") if mode == "off" else verdict
+    rl = row.outcome.rl if goes_on else replace(row.outcome.rl, steps=STEP, seconds=25.0)
     judged = RaceVerdict(goes_on, "place 2 of 3", STEP, 2, 3, -0.1, -0.2, -0.05, audited=audited, propensity=0.5)
     kept = {"rl": rl, "benchmark": row.outcome.benchmark if goes_on else None, "race": judged}
-    return read_row(
-        dataclasses.replace(row.outcome, verdict=verdict, **kept if proceed else {"rl": None, "benchmark": None}), 64
-    )
+    return read_row(replace(row.outcome, verdict=verdict, **kept if proceed else {"rl": None, "benchmark": None}), 64)
 
 
 def test_a_dropped_candidate_costs_its_probe_and_avoids_the_mean():
@@ -61,3 +60,18 @@ def test_the_sentence_names_the_race_and_never_says_that_rl_ran_for_all():
     alone = [race(number, mode="off", approved=False, goes_on=number > 1) for number in range(4)]
     assert weigh_gate(alone, BASE).said.startswith("The race dropped 2 of 4 candidates, a net saving of about")
     assert weigh_gate([race(0), race(1)], BASE).said.startswith("The gate approved 2 of 2 settings, with no net saving")
+
+
+def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():
+    told = {0: Forecast(0.5, 0.4, 0.6, 9), 1: Forecast(0.7, 0.6, 0.8, 9), 2: Forecast(reason="too few runs")}
+    rows = [race(number, goes_on=number != 2) for number in told]
+    rows = [
+        read_row(replace(row.outcome, race=replace(row.outcome.race, forecast=told[number])), 64)
+        for number, row in enumerate(rows)
+    ]
+    before, at_race = describe_forecasts(rows).texts
+    assert before.startswith("No candidate with a result of RL had a forecast")
+    assert at_race.startswith(
+        "At the race: 2 of 2 candidates with a result of RL had a forecast logged before it. 1 ended inside"
+    )
+    assert "Outside: random-1-s0. Without a forecast: too few runs." in at_race

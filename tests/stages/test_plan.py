@@ -471,3 +471,8 @@ def test_every_parameter_has_a_description_and_a_source():
     for parameter in list_parameters().values():
         assert parameter.description and parameter.source
         json.dumps(parameter.default)
+
+
+def test_a_race_at_a_step_that_is_validated_anyway_leaves_results_comparable(tiny_model):
+    plans = [make_plan(laptop(base_model=str(tiny_model), race_steps=steps)).experiment for steps in (0, 100, 200, 150)]
+    assert plans[0] == plans[1] == plans[2] != plans[3]

@@ -1,14 +1,19 @@
 """Forecasts: intervals that cover although seeds of one setting belong together, or the words insufficient data."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.policies import make_row
 from helpers.populations import draw_settings
+from helpers.races import validate
 from scipy import stats
 
+from rlready.analysis import forecast
+from rlready.records.outcome import Candidate, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.stages.gate import forecast
 from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.tracking.find import Finished
 
@@ -85,3 +90,32 @@ def test_a_forecast_stays_where_a_pass_at_1_can_be(monkeypatch, name):
     numbers = GateNumbers(k=64, pass_at_k=40.0)
     (found,) = forecast.forecast([Verdict(name, "approved", True, "", numbers=numbers)], "one")
     assert 0 <= found.low <= found.predicted <= found.high <= 1 and found.high - found.low == 1
+
+
+@pytest.mark.parametrize(("sizes", "most"), [([1] * 30, 0.5), ([1] * 30, 1.0), ([2] * 16, 0.5), ([3] * 10, 0.7)])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_forecast_at_a_race_covers_although_only_the_best_there_have_finished(monkeypatch, sizes, most, share):
+    """Settings finish whose validation at the race is among the highest; a new one that is not outside gets a forecast."""
+    generator, covered, made, studies = np.random.default_rng(12), 0, 0, 1200
+    for _ in range(studies):
+        x, y, settings = draw_settings(generator, sizes, share, known=False)
+        names = [f"c{setting}-s{number}" for number, setting in enumerate(settings)]
+        last = np.quantile(x[:-1], 1 - most)
+        known = {n: Finished(float(a), float(b)) for n, a, b in zip(names[:-1], x[:-1], y[:-1], strict=True) if a >= last}
+        monkeypatch.setattr(forecast, "find_finished", lambda *_, known=known: known)
+        monkeypatch.setattr(forecast, "find_runner", lambda *_, at=x[-1]: SimpleNamespace(pass_at_1=float(at)))
+        (found,) = forecast.forecast_race([Outcome(Candidate(names[-1], 1, "random", 8, 1e-3, 0))], 50, "one")
+        made += found.made
+        covered += found.made and found.low <= y[-1] <= found.high
+        assert found.made or "insufficient data: no finished run was as low" in found.reason
+    assert made > 0.3 * studies and 0.93 <= covered / made <= 0.98
+
+
+def test_a_race_without_enough_finished_runs_says_so(monkeypatch):
+    few = {f"c{number}": Finished(number / 10, number / 10) for number in range(7)}
+    monkeypatch.setattr(forecast, "find_finished", lambda experiment, k, step: few if (experiment, step) == ("one", 50) else {})
+    new = make_row(0, "random", 0.1, 0.5, 0.4, 0.3, 0.5, 100.0, True)
+    new = validate(new.outcome, {0: [1] * 60, 50: [2] * 60, 100: [2] * 60})
+    outcomes = [new, replace(new, rl=replace(new.rl, stopped="no signal"))]
+    reasons = [found.reason for found in forecast.forecast_race(outcomes, 50, "one")]
+    assert reasons == ["insufficient data: 7 finished runs, 8 needed", "its RL has ended"]

@@ -6,15 +6,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from helpers.races import validate
 from helpers.tracked import APPROVED, BENCHMARK, CANDIDATE, FULL, PARTIAL, PREDICTORS, SETTING, TAUGHT
 from scipy.stats import linregress
 
+from rlready.analysis.forecast import forecast
 from rlready.records.outcome import (
     Outcome,
 )
 from rlready.records.serialization import from_json, to_json
 from rlready.records.verdicts import Forecast, GateNumbers, Verdict
-from rlready.stages.gate.forecast import forecast
 from rlready.tracking import client, find, log, runs, stream
 
 
@@ -119,6 +120,10 @@ def test_finished_candidates_are_found_once_each_in_their_experiment_only(mlflow
     found = find.find_finished("one", 64)
     assert found == {CANDIDATE.candidate_id: (0.7, 0.5, False), "longest": (0.7, 0.5, False)}
     assert find.find_finished("three", 64) == {}
+    ran = validate(replace(linked, links={"experiment": "four"}), {0: [1] * 8, 50: [2] * 8, 100: [3] * 8})
+    log.log_outcome(ran, "run-3")
+    assert find.find_finished("four", None, 50) == {CANDIDATE.candidate_id: (0.5, 0.5, False)}
+    assert find.find_finished("four", None, 60) == find.find_finished("one", None, 50) == {}
 
 
 def test_a_forecast_is_the_line_through_the_finished_runs_for_what_has_not_finished(mlflow_client):

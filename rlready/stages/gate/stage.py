@@ -5,6 +5,7 @@ import json
 import os
 from types import SimpleNamespace
 
+from rlready.analysis.forecast import forecast
 from rlready.config import read_settings
 from rlready.errors import InputError
 from rlready.gate.decide import decide
@@ -14,7 +15,6 @@ from rlready.records.outcome import Outcome
 from rlready.records.serialization import parse_record, read_record, to_json, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
-from rlready.stages.gate.forecast import forecast
 from rlready.tracking.log import log_outcome
 
 

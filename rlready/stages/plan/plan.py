@@ -253,7 +253,10 @@ def write_all_settings(
         more[stage] = more[stage] | {"formats": plugged}
     scoring = [stage for stage in STAGE_READS if stage not in ("gate", "race")]
     settings = {stage: write_settings(experiment, stage, more.get(stage)) for stage in scoring}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    scored = settings
+    if experiment.race.steps in experiment.rl.validated_steps:  # such a race changes no result of those that go on
+        scored = settings | {"rl": write_settings(experiment.change(race_steps=0), "rl", more["rl"])}
+    digest = hashlib.sha256(json.dumps(scored, sort_keys=True).encode()).hexdigest()[:16]
     judging = {
         "experiment": digest,
         "candidates": [candidate.candidate_id for candidate in candidates],

@@ -4,6 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
+from rlready.analysis.forecast import forecast_race
+from rlready.analysis.format import show_forecast
 from rlready.analysis.sweep_result import add_results, read_sweep, write_sweep
 from rlready.config import read_settings
 from rlready.errors import InputError
@@ -30,15 +32,20 @@ def run(settings: str, judged: str, probed: list[str], records: str, verdicts: s
     if lost := [o.candidate.candidate_id for o in racing if not (o.rl or o.failure)]:
         raise InputError(f"{', '.join(lost)}: sent to RL, but did not race; the orchestrator skipped it")
     decided = judge_race(racing, given.race, given.gate.seed, os.environ.get("RLREADY_RUN_ID"))
-    rows = ["| candidate | goes on | reason |", "|---|---|---|"]
+    experiment = next((outcome.links["experiment"] for outcome in racing if outcome.links.get("experiment")), "")
+    expected = forecast_race(racing, given.race.steps, experiment)
+    decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
+    rows = ["| candidate | goes on | forecast | reason |", "|---|---|---|---|"]
     judgements, finalists = {}, []
     for outcome, verdict in zip(racing, decided, strict=True):
         name = outcome.candidate.candidate_id
         judgements[name] = verdict
-        rows.append(f"| {name} | {'yes' if verdict.goes_on else 'no'} | {verdict.reason} |")
+        rows.append(f"| {name} | {'yes' if verdict.goes_on else 'no'} | {show_forecast(verdict.forecast)} | {verdict.reason} |")
         events.emit("race", name, "decided", decision="goes on" if verdict.goes_on else "dropped", reason=verdict.reason,
                     proceed=verdict.goes_on)  # fmt: skip
         events.tell(f"{name}: {'goes on' if verdict.goes_on else 'dropped'}: {verdict.reason}")
+        if verdict.forecast.made:
+            events.tell(f"{name}: forecast for the end of RL: Pass@1 {show_forecast(verdict.forecast)}")
         log_outcome(dataclasses.replace(outcome, race=verdict))
         if verdict.goes_on and outcome.sft:
             finalists.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})

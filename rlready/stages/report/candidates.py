@@ -12,6 +12,7 @@ from rlready.analysis.format import (
     MISSING,
     name_some,
     show_estimate,
+    show_forecast,
     show_greedy,
     show_lead,
     show_mean,
@@ -78,7 +79,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "Reason": _show_reason,
     }
-    silent = [] if any(row.verdict.forecast.made for row in rows) else ["Forecast"]
+    silent = [] if any(_show_forecast(row) != MISSING for row in rows) else ["Forecast"]
     silent += ["Coverage kept"] if all(row.coverage_kept is None for row in rows) else []
     silent += [] if trains else ["Post-RL Pass@1", "Post-RL greedy"]
     finished = all(row.candidate.is_finished for row in rows)  # then no figure is of rlready's own SFT
@@ -154,8 +155,9 @@ def _show_coverage_kept(row: Row, k: int | None) -> str:
 
 
 def _show_forecast(row: Row) -> str:
-    forecast = row.verdict.forecast
-    return show_estimate(forecast.predicted, read_interval([forecast.low, forecast.high])) if forecast.made else MISSING
+    race = row.outcome.race
+    made = race.forecast if race and race.forecast.made else row.verdict.forecast
+    return show_forecast(made) if made.made else MISSING
 
 
 def _show_result(row: Row) -> str:

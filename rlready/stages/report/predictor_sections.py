@@ -147,23 +147,28 @@ def describe_reversals(rows: list[Row]) -> Section:
 
 def describe_forecasts(rows: list[Row]) -> Section:
     """Returns the section on how often reality fell inside the forecast intervals, or why there were none."""
-    found, title = check_forecasts(rows), "Did the forecasts hold?"
+    raced = [row for row in rows if row.outcome.race and row.outcome.race.place]
+    texts = [_check_forecasts(rows)] + ([f"At the race: {_check_forecasts(raced, at_race=True)}"] if raced else [])
+    return Section("Did the forecasts hold?", texts)
+
+
+def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
+    found = check_forecasts(rows, at_race)
     reasons = found.reasons[:MOST_REASONS] + (["other reasons"] if len(found.reasons) > MOST_REASONS else [])
     none = f" Without a forecast: {'; '.join(reasons)}." if reasons else ""
     if apart := sum(row.score is not None and bool(row.stopped) for row in rows):
         none = f" Not counted: {count(apart, 'candidate')} whose RL ended early or had no signal.{none}"
     if not found.made:
-        return Section(title, [f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"])
+        return f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
     low, high = found.share_interval or (0.0, 1.0)
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
     theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
     none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
-    said = (
+    return (
         f"{found.made} of {count(found.finished, 'candidate')} with a result of RL had a forecast logged before it."
         f" {found.inside} ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95%"
         f" interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
-    return Section(title, [said])
 
 
 def describe_plateau(rows: list[Row], k: int | None) -> Section:
