@@ -117,7 +117,7 @@ def balance(rows: list[Row], base: Row) -> Balance | str:
     probes = [measure_cost(row.outcome.rl) for row in dropped if row.sent]
     needed = [*measured, *(cost for parts in after for cost in parts), *probes]
     if missing := needed.count(None) + (base.outcome.predictors is None):
-        return f"{missing} of the costs needed were not recorded"
+        return f"{missing} of the costs needed {'was' if missing == 1 else 'were'} not recorded"
     devices = sorted({cost[0] for cost in needed if cost})
     if len(devices) > 1:
         return f"the stages ran on different kinds of devices ({', '.join(devices)})"

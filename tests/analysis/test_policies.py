@@ -102,7 +102,7 @@ def test_costs_that_are_not_known_count_runs():
     assert not pool.priced and gate.share == 0.5
     assert "every RL run counts the same here" in " ".join(describe_policies(rows, BASE, 64).texts)
     saving = weigh_gate(rows, BASE)
-    assert "with an unknown net saving: 1 of the costs needed were not recorded" in saving.said and saving.list_figures() == {
+    assert "with an unknown net saving: 1 of the costs needed was not recorded" in saving.said and saving.list_figures() == {
         "gate/regret": 0.0
     }
     table, plot = describe_policies(rows, BASE, 64).table, describe_policies(rows, BASE, 64).plots[0]

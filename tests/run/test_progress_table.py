@@ -32,6 +32,14 @@ def test_the_base_model_comes_first_and_marks_nothing_else(table):
     assert all(set(states(table, row)) == {"waiting"} for row in table.rows[1:])
 
 
+def test_the_first_two_begin_at_once_in_any_order(table):
+    assert "no-sft-s0" in table.plan.shared  # a row without an item of its own in the loop
+    tell(table, "sft", "random-256x1-lr0.001-s0", "started")
+    assert states(table, BASELINE)[:2] == ["waiting", "waiting"] and not table.found
+    tell(table, "sft", "random-256x4-lr0.001-s0", "started")
+    assert states(table, BASELINE)[:2] == ["cached", "cached"]
+
+
 def test_the_base_model_as_a_candidate_is_measured_once_and_trained_after_the_gate(table):
     for stage in ("sft", "predictors", "benchmark"):
         tell(table, stage, "no-sft-s0", "started")
@@ -61,7 +69,8 @@ def test_rl_without_a_signal_is_said(table):
 
 def test_candidates_long_before_one_that_starts_came_from_the_cache(table):
     tell(table, "sft", table.rows[4], "started")
-    assert states(table, table.rows[1])[:2] == ["cached", "cached"]
+    assert states(table, table.rows[2])[:2] == ["cached", "cached"]
+    assert set(states(table, table.rows[3])) == {"waiting"}
     assert set(states(table, table.rows[5])) == {"waiting"}
 
 
@@ -92,7 +101,7 @@ def test_lost_tracking_is_reported_once(table):
 
 
 def test_what_came_from_the_cache_is_a_line_before_that_of_the_event_that_shows_it(table, tmp_path):
-    events, row = tmp_path / "events.jsonl", table.rows[2]
+    events, row = tmp_path / "events.jsonl", table.rows[3]
     cell = {"time": 0.0, "stage": "predictors", "candidate": row}
     written = [cell | {"state": "started"}, cell | {"state": "failed", "message": "out of memory"}]
     events.write_text("".join(json.dumps(event) + "\n" for event in written))

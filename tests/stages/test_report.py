@@ -363,8 +363,8 @@ def test_where_all_got_rl_the_audit_paid_for_it_or_nothing_was_avoided(report):
 @pytest.mark.parametrize(
     ("stage", "values", "said"),
     [
-        ("predictors", {"seconds": None}, "1 of the costs needed were not recorded"),
-        ("rl", {"devices": None}, "1 of the costs needed were not recorded"),
+        ("predictors", {"seconds": None}, "1 of the costs needed was not recorded"),
+        ("rl", {"devices": None}, "1 of the costs needed was not recorded"),
         ("rl", {"device": "NVIDIA H200"}, "different kinds of devices (CPU thread, NVIDIA H200)"),
     ],
 )

@@ -132,7 +132,8 @@ class ProgressTable:
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
             loop = AFTER_RL if self.judged else BEFORE_RL
-            self._infer_cached(self.rows[: max(0, self.rows.index(row) - self.workers + 1)], loop, fresh=True)
+            before = [one for one in self.rows[: self.rows.index(row)] if self._has_item(one)]
+            self._infer_cached(before[: max(0, len(before) - self.workers + 1)], loop, fresh=True)
             # The benchmark of the base model waits for none of its other stages.
             for earlier in () if row == BASELINE and stage == "benchmark" else STAGES[: STAGES.index(stage)]:
                 self._mark_cached(row, earlier)
@@ -167,6 +168,12 @@ class ProgressTable:
         """Until the gate has judged, the candidate that is the base model means the base model, which is measured for all."""
         base = self.plan.compares_base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
         return BASELINE if base else event["candidate"]
+
+    def _has_item(self, row: str) -> bool:
+        """Whether the loop that runs has an item for a row: candidates that share a model are measured once."""
+        if self.judged:
+            return row != BASELINE and self.cells[row, "benchmark"].state != "skipped"
+        return row not in self.plan.shared
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":

@@ -170,7 +170,7 @@ def _describe_zeros(rows: list[Row]) -> str:
     intervals = [read_interval(row.benchmark.interval) for row in finished]
     tops = [interval[1] for interval in intervals if interval]
     room = f"; their true Pass@1 may still be up to {show(max(tops))}" if len(tops) == len(intervals) else ""
-    who = "The only candidate" if len(finished) == 1 else f"All {len(finished)} candidates"
+    who = {1: "The only candidate", 2: "Both candidates"}.get(len(finished), f"All {len(finished)} candidates")
     return (
         f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them apart, use"
         " more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems (curate_evaluation_data)."
