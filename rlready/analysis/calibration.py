@@ -22,6 +22,7 @@ RACED = (0.5,)  # budgets of a gate before a race
 KEPT = (1.0, 0.5, 0.25, 0.125)  # shares of the candidates that may go on after a race; 1: all that are not clearly behind
 # What a rule consists of.
 GATE, RACE, BOTH = KINDS = ("gate", "race", "gate and race")
+Plan = tuple[float, str, int, float]  # budget, what it ranks by, step of the race, share that may go on
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _try_out(benches: list[CalibrationRun], names: list[str], number: int) -> np
         left = ~np.isin(test.names, [*learned])
         for place, rule in enumerate(_choose(known, races).values()):
             judged[place, :, :, left] = judge(rule, measured, drawn)[:, :, left].transpose(2, 0, 1)
-    return np.stack([measure_rules(test, *by_rule.transpose(0, 2, 1)[..., None], drawn)[:, :, 0] for by_rule in judged])
+    spent = judged.transpose(1, 0, 3, 2)[..., None]  # 2 x (kinds x tolerances) x candidates x draws x 1
+    return np.stack([measure_rules(test, paid, taken, drawn)[:, :, 0] for paid, taken in zip(*spent, strict=True)])
 
 
 def _list_races(benches: list[CalibrationRun]) -> list[tuple[int, float]]:
@@ -125,9 +127,9 @@ def _choose(benches: list[CalibrationRun], races: list[tuple[int, float]]) -> di
     )
     ranked = [name for name in RANKED if comparable or name != "generalization_loss"]
     everyone = (1.0, RANKED[0])
-    plans = [(*budget, 0, 1.0) for budget in (everyone, *itertools.product(BUDGETS, ranked))]
+    plans: list[Plan] = [(*budget, 0, 1.0) for budget in (everyone, *itertools.product(BUDGETS, ranked))]
     plans += [(*budget, *race) for budget in (everyone, *itertools.product(RACED, ranked)) for race in races]
-    rules = [Rule(*limits, *plan) for plan, limits in itertools.product(plans, itertools.product(leads, rises))]
+    rules = [Rule(lead, rise, *plan) for plan in plans for lead in leads for rise in rises]
     shares, regrets = np.mean([_try(bench, leads, rises, plans) for bench in benches], axis=0)  # (rules,) each
     parts, cost, loss = np.array([rule.parts for rule in rules]), number_levels(shares), number_levels(regrets)
     of_kind = {GATE: [not rule.race_steps for rule in rules]}
@@ -158,7 +160,7 @@ def _write_between(low: float, high: float) -> float:
     return next(number for number in shorter if low + edge <= number <= high - edge)
 
 
-def _try(bench: CalibrationRun, leads: list[float], rises: list[float], plans: list[tuple]) -> np.ndarray:
+def _try(bench: CalibrationRun, leads: list[float], rises: list[float], plans: list[Plan]) -> np.ndarray:
     """Returns the expected cost and regret of every rule, over draws of a run's settings: 2 x rules."""
     drawn = draw_clusters(bench.names, DRAWS)
     passed = pass_gate(bench, *map(np.ravel, np.meshgrid(leads, rises, indexing="ij")))

@@ -98,7 +98,7 @@ def list_families(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> li
     budgets, gate, probe = range(1, pool.size + 1), find_gate(pool), pick_probe(pool, probes)
     found = []
     for predictor in pick_main(k):
-        if None not in (ranked := [rank_by(pool, predictor, most) for most in budgets]):
+        if ranked := [one for most in budgets if (one := rank_by(pool, predictor, most))]:
             name = f"by {predictor.short}"
             found.append(Family(f"1, 2, ... {name}", f"the best {{}} by {predictor.label}", ranked))
     if probe:
@@ -169,9 +169,9 @@ def list_halvings(pool: Pool, probes: Sequence[Probe], eta: int) -> list[Policy]
     Rounds are at the validated steps nearest to the end of RL divided by eta, by its square and so on.
     """
     end, found = pool.steps, []
-    for rounds in range(1, int(math.log(pool.size, eta) + TIE) + 1):
-        near = [min(probes, key=lambda one: abs(one.step - end / eta**n), default=None) for n in range(rounds, 0, -1)]
-        if None in near or len({probe.step for probe in near}) < rounds:
+    for rounds in range(1, int(math.log(pool.size, eta) + TIE) + 1 if probes else 0):
+        near = [min(probes, key=lambda one: abs(one.step - end / eta**n)) for n in range(rounds, 0, -1)]
+        if len({probe.step for probe in near}) < rounds:
             break
         found.append(Policy(HALVING[eta], tuple(Round(_keep_part(probe, eta), probe) for probe in near), measures=False))
     return found

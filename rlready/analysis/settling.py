@@ -1,5 +1,7 @@
 """From which step of RL validation ranks the settings as the result does, and whether before that it ranks them as SFT did."""
 
+import itertools
+
 from rlready.analysis.plateau import LEAST_SETTINGS
 from rlready.analysis.pool import Pool, Probe
 from rlready.analysis.predictor import pick_main, score_settings
@@ -25,15 +27,13 @@ def describe_settling(pool: Pool, probes: list[Probe]) -> list[str]:
 def _describe_head_start(pool: Pool, ranked: list[tuple[Probe, float]]) -> list[str]:
     """Says up to which step validation ranks the settings more like SFT Pass@1 than like the result, if it does."""
     before = score_settings(pool.settings, pick_main(None).sft_pass_at_1)
-    led = None
-    for probe, rho in ranked if before is not None else ():
-        head = spearman(probe.reached, before)
-        if head is None or head <= rho:
-            break
-        led = probe, rho, head
-    if led is None or before is None:
+    if before is None:
         return []
-    probe, rho, head = led
+    heads = [(probe, rho, spearman(probe.reached, before) or 0.0) for probe, rho in ranked]
+    led = [*itertools.takewhile(lambda one: one[2] > one[1], heads)]
+    if not led:
+        return []
+    probe, rho, head = led[-1]
     interval = bootstrap(
         lambda drawn: resample_spearman(probe.reached, before, drawn) - resample_spearman(probe.reached, pool.scores, drawn),
         range(pool.size),
