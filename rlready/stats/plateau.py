@@ -59,8 +59,8 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
     steps, values = late[:, 0] - late[:, 0].mean(), late[:, 1]
     slope = steps @ values / (steps @ steps)
     length, end = LAST * known[-1, 0], values.mean() + slope * steps[-1]
-    left, *expected = _expect(tuple(half[:, 0]), len(late))
-    scatter = left @ half[:, 1]
+    trend, *expected = _expect(tuple(half[:, 0]), len(late))
+    scatter = half[:, 1] - trend @ (trend.T @ half[:, 1])
     squares = scatter @ scatter
     lag = np.interp(scatter[1:] @ scatter[:-1] / squares if squares > 0 else 0.0, expected[0], LAGS)
     variance, freedom = (float(np.interp(lag, LAGS, column)) for column in expected[1:])
@@ -71,23 +71,30 @@ def measure_rise(series: Sequence[Sequence[float | None]], level: float = LEVEL)
 
 @functools.lru_cache(maxsize=64)
 def _expect(steps: tuple[float, ...], late: int) -> tuple[np.ndarray, ...]:
-    """Returns the matrix that turns values of the last half into residuals of a parabola, and moments of these by LAGS.
+    """Returns an orthonormal basis of the parabolas over the last half, and moments of the residuals of a parabola by LAGS.
 
     The moments are the autocorrelation found in the residuals, the variance of the slope of the `late` last steps over the
-    residuals' sum of squares, and the degrees of freedom of the latter.
+    residuals' sum of squares, and the degrees of freedom of the latter. The residuals' covariance is C - TT'C - CTT' + TT'CTT'
+    of the basis T and the correlations C; its trace, neighbours and squares follow from CT without a product of C with itself.
     """
     at = np.array(steps)
-    powers = np.vander((at - at.mean()) / np.ptp(at), 3)  # (points, 3)
-    left = np.eye(len(at)) - powers @ np.linalg.pinv(powers)
+    trend = np.linalg.qr(np.vander((at - at.mean()) / np.ptp(at), 3))[0]  # (points, 3)
     apart = np.abs(at[:, None] - at) / np.median(np.diff(at))
-    correlations = LAGS[:, None, None] ** apart  # (lags, points, points)
-    spread = left @ correlations @ left
-    total = np.trace(spread, axis1=1, axis2=2)
-    found = np.trace(spread, offset=1, axis1=1, axis2=2) / total
     weights = at[-late:] - at[-late:].mean()
     weights /= weights @ weights
-    variance = np.einsum("i,lij,j->l", weights, correlations[:, -late:, -late:], weights) / total
-    return left, np.maximum.accumulate(found), variance, total**2 / (spread**2).sum((1, 2))
+    moments = []
+    for lag in LAGS:
+        correlations = lag**apart  # (points, points)
+        image = correlations @ trend
+        inner = trend.T @ image  # (3, 3)
+        total = len(at) - np.trace(inner)
+        neighbours = np.trace(correlations, 1) - (trend[:-1] * image[1:] + image[:-1] * trend[1:]).sum()
+        neighbours += (trend[:-1] @ inner * trend[1:]).sum()
+        squares = (correlations**2).sum() - 2 * (image**2).sum() + (inner**2).sum()
+        variance = weights @ correlations[-late:, -late:] @ weights
+        moments.append((neighbours / total, variance / total, total**2 / squares))
+    found, variances, freedom = np.array(moments).T
+    return trend, np.maximum.accumulate(found), variances, freedom
 
 
 def is_known(pair: Sequence[float | None]) -> bool:
