@@ -142,8 +142,10 @@ def is_name(tokens: list[str]) -> bool:
     """Returns True if tokens name a quantity, such as `AB`, `P(X=2)`, `m+n` or `Area of ABC`, and do not compute one."""
     if not tokens:
         return False
-    if tokens[0] in ("\\lim", "\\int"):
-        return True  # they are not computed here
+    if tokens[0] == "\\lim" or tokens == ["\\int"]:
+        return True  # what is not computed here
+    if tokens[0] == "\\int":  # without `dx` it is no integral
+        return any(token[0] == "d" and token.isalpha() for token in tokens)
     if len(tokens) == 1:
         return tokens[0].isalpha() or tokens[0] in ("\\max", "\\min") or (tokens[0][0] in '@`"' and _names(tokens[0]))
     letters: set[str] = set()
