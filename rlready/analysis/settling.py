@@ -39,8 +39,8 @@ def _describe_head_start(pool: Pool, ranked: list[tuple[Probe, float]]) -> list[
         range(pool.size),
     )
     shown = f"{head - rho:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else f"{head - rho:+.2f}"
-    sure = "" if interval and interval[0] > 0 else ", which may be chance"
+    sure, rewards = ("", "rewards") if interval and interval[0] > 0 else (", which may be chance", "may reward")
     return [
         f"Up to step {probe.step} it ranks them more like SFT Pass@1 ({head:.2f}) than like the result ({rho:.2f}; difference"
-        f" {shown}{sure}): a race that early rewards the head start of SFT."
+        f" {shown}{sure}): a race that early {rewards} the head start of SFT."
     ]
