@@ -170,7 +170,7 @@ def test_logs_beside_checkpoints_are_candidates_of_one_recipe(two, tmp_path):
     texts = [f"x={two['a']}", "./ckpt", "owner/name@v2", str(two["b"])]
     texts += ["--benchmarks", "p.jsonl", "--base", base, "--loss", "b=0.7", "--allow-repeats"]
     given = choose_parameters(COMMAND.parse_args(texts))
-    how = {"score": None, "format": "boxed", "judge": False, "allow_repeats": True}
+    how = {"format": "boxed", "judge": False, "allow_repeats": True}
     assert given["sweep_candidates"] == [
         {"model": "./ckpt", "trained_on_sft_data": False},
         {"model": "owner/name", "trained_on_sft_data": False, "revision": "v2"},
