@@ -104,8 +104,8 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         return "The gate rejected none, so there are no rejections to check."
     if lost := sum(row.dropped for row in rejected):
         return (
-            f"Unknown: the race dropped {lost} of the rejected candidates that the gate audit sent to RL, so those with a"
-            " result are no random draw."
+            f"Unknown: the race dropped {lost} of the candidates that the gate audit sent to RL, so those with a result are no"
+            " random draw."
         )
     if not seen:
         return (

@@ -13,6 +13,7 @@ from rlready.stats.ties import reaches
 UNKNOWN = (
     "Whether a candidate without RL would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
 )
+UNKNOWN_DROPPED = "Whether a candidate not approved would have ended best is unknown: the race dropped some of those audited."
 UNKNOWN_RACE = "Whether a dropped candidate would have ended best is unknown without an audit (race_audit_fraction)."
 NONE = "none: no candidate was approved"
 
@@ -43,7 +44,7 @@ class Saving:
 def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     """Returns what the gate, and the race if there is one, saved and lost; None if neither judged."""
     judged = [row for row in rows if row.judged and not row.failure]
-    raced = any(row.outrun for row in rows)
+    raced = any(row.outrun for row in judged)
     if not judged or (any(row.verdict.mode == "off" for row in judged) and not raced):
         return None
     pools, costs = find_pools(rows, base), balance(rows, base)
@@ -78,7 +79,7 @@ def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Savin
         return Saving(None, 0.0, None, said, "none: no candidate was rejected")
     if len(refused) == len(judged):
         ran = sum(row.score is not None for row in refused)
-        also = f"RL ran for {ran} of them anyway." if ran else UNKNOWN
+        also = f"RL ran for {ran} of them anyway." if ran else _describe_gate_audit(rows)
         said = f"The gate approved none of {count(len(judged), 'candidate')}, which leaves no result. {also}"
         return Saving(None, None, None, said, NONE)
     net = _describe_net(costs, len(judged), "about ")
@@ -98,7 +99,7 @@ def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Savin
 def _describe_gate_audit(rows: list[Row]) -> str:
     audit = audit_rejections(rows)
     if isinstance(audit, str):
-        return UNKNOWN
+        return UNKNOWN_DROPPED if any(row.dropped and not row.sent for row in rows) else UNKNOWN
     beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
     said = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
     if unseen := audit.rejected - audit.observed:
@@ -110,8 +111,10 @@ def _describe_race_audit(rows: list[Row], outrun: list[Row]) -> str:
     """Says what became of those that the race decided against, if some of them finished RL anyway."""
     best = max((score for row, score in list_scores(rows) if row.sent and not row.outrun), default=None)
     audited = [score for _, score in list_scores(outrun)]
-    if best is None or not audited:
+    if not audited:
         return UNKNOWN_RACE
+    if best is None:
+        return f"RL went on for {len(audited)} of the dropped anyway, but none that won the race has a result."
     beat = sum(not reaches(best, score) for score in audited)
     return f"RL went on for {len(audited)} of the dropped anyway; {beat or 'none'} of them beat the best that won the race."
 

@@ -36,7 +36,7 @@ def test_a_dropped_candidate_costs_its_probe_and_avoids_the_mean():
     assert "The race cost 50: RL of the approved candidates that it dropped." in said
     assert "of 3 candidates without RL or dropped by the race would have taken about 660" in said
     assert said.endswith("Net: +490 device-seconds, gate and race saved more than they cost.")
-    assert "the race dropped 1 of the rejected candidates" in describe_audit(rows).texts[0]
+    assert "the race dropped 1 of the candidates that the gate audit sent" in describe_audit(rows).texts[0]
 
 
 def test_what_the_race_audited_would_have_cost_its_probe_only():

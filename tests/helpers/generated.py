@@ -1,11 +1,13 @@
-"""Generated outcomes: failed, refused, audited, external, tied, with and without figures, with cheap and costly RL."""
+"""Generated outcomes: failed, refused, audited, external, raced, tied, with and without figures, with cheap and costly RL."""
 
 import dataclasses
 
 from hypothesis import strategies as st
 
-from helpers.outcomes import BASE, fail, make_outcome
+from helpers.outcomes import BASE, DEVICE, fail, make_outcome
 from rlready.records.external import ElsewhereRecord
+from rlready.records.outcome import RlRecord
+from rlready.records.verdicts import Forecast, RaceVerdict
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3, 0.49, 0.5, 0.52, 0.8, 1.0])
 ERRORS = st.sampled_from([None, 0.0, 0.01, 0.03])
@@ -55,9 +57,58 @@ def draw_sweep(draw):
     return changed
 
 
+@st.composite
+def draw_race(draw, sweeps):
+    """Returns a sweep after a race at step 3 of 9: whoever was sent to RL here won it, was dropped or audited, or failed.
+
+    Candidates with a result went on, some of them by an audit; the others were dropped. The best goes on, but may fail later.
+    """
+    outcomes = [send_audited(outcome) for outcome in draw(sweeps)]
+    sent = [outcome for outcome in outcomes if outcome.verdict.proceed and not outcome.elsewhere]
+    ended, racing = {}, []
+    for outcome in draw(st.permutations(sent)):
+        if outcome.failure and draw(st.booleans()):
+            reason = f"{outcome.failure.stage} failed: {outcome.failure.reason}"
+            lost = dataclasses.replace(outcome, failure=dataclasses.replace(outcome.failure, stage="rl"), rl=None)
+            ended[outcome.candidate] = dataclasses.replace(lost, race=RaceVerdict(False, reason, propensity=0.0))
+        else:
+            racing.append(outcome)
+    racing.sort(key=lambda outcome: outcome.benchmark is None and not outcome.failure)  # who went on has the first places
+    for place, outcome in enumerate(racing, 1):
+        ended[outcome.candidate] = draw(end_race(outcome, place, len(racing)))
+    return [ended.get(outcome.candidate, outcome) for outcome in outcomes]
+
+
+def send_audited(outcome):
+    """Returns the outcome as an audit leaves it; the mode audit sends all that can be judged to RL."""
+    verdict = outcome.verdict
+    if verdict.mode == "enforce" and verdict.audited:  # runs with a race always record the probability
+        return dataclasses.replace(outcome, verdict=dataclasses.replace(verdict, propensity=0.5))
+    if verdict.mode != "audit" or outcome.elsewhere or (outcome.failure and outcome.failure.stage in ("sft", "predictors")):
+        return outcome
+    verdict = dataclasses.replace(verdict, proceed=True, audited=verdict.decision != "approved", propensity=1.0)
+    return dataclasses.replace(outcome, verdict=verdict)
+
+
+@st.composite
+def end_race(draw, outcome, place, raced):
+    forecast = draw(st.sampled_from([Forecast(0.3, 0.2, 0.4, 8), Forecast(reason="too few runs")]))
+    verdict = RaceVerdict(True, f"place {place} of {raced} after 3 steps", 3, place, raced, propensity=1.0, forecast=forecast)
+    rl = outcome.rl or RlRecord([], steps=9, seconds=1000.0, **DEVICE)
+    if outcome.benchmark or outcome.failure:
+        audited = place > 1 and draw(st.booleans())
+        return dataclasses.replace(outcome, race=dataclasses.replace(verdict, audited=audited, propensity=1 - audited / 2))
+    if place == 1:
+        return dataclasses.replace(fail(outcome, "benchmark"), rl=rl, race=verdict)
+    steps, stopped = draw(st.sampled_from([(3, None), (3, None), (2, "converged: every rollout right")]))
+    rl = dataclasses.replace(rl, steps=steps, stopped=stopped, seconds=draw(st.sampled_from([None, 300.0, 300.0, 300.0])))
+    return dataclasses.replace(outcome, rl=rl, race=dataclasses.replace(verdict, goes_on=False, step=steps, propensity=0.5))
+
+
 MODES = ["enforce", "enforce", "audit", "off"]
 DECISIONS = ["", "", "", "approved", "rejected"]
 SWEEPS = draw_sweep()
+RACES = draw_race(SWEEPS)
 BASES = st.builds(
     lambda score, error, greedy: dataclasses.replace(
         BASE, benchmark=dataclasses.replace(BASE.benchmark, pass_at_1=score, standard_error=error, greedy_pass_at_1=greedy)

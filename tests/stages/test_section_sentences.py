@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from helpers.generated import ERRORS, SHARES
+from helpers.generated import ERRORS, SHARES, draw_race
 from helpers.outcomes import BASE, fail, make_outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,13 +64,15 @@ def draw_study(draw):
     drawn = [draw(draw_candidate(n, seed)) for n, seeds in enumerate(sizes, 1) for seed in range(seeds)]
     if draw(st.booleans()):  # a complete study
         drawn = [outcome for outcome in drawn if outcome.benchmark] or drawn
+    if draw(st.booleans()):
+        drawn = draw(draw_race(st.just(drawn)))
     return read_rows(SweepResult(drawn, BASE, {}))[:2]
 
 
 def check_plateau(rows):
     plateau, said = look_for_plateau(rows), describe_plateau(rows, 64).texts[0]
     assert "nan" not in said and "-0%" not in said
-    trained = [row for row in rows if len(row.rewards) > 10 and not row.stopped]
+    trained = [row for row in rows if len(row.rewards) > 10 and not row.stopped and not row.dropped]
     assert said.startswith("Unknown") == (not trained)
     if not trained:
         return
@@ -159,7 +161,10 @@ def check_policies(rows, base):
     section = describe_policies(rows, base, 64)
     said, alive = " ".join(section.texts), [row for row in rows if not row.failure]
     if "RL did not run for all candidates" in said:
-        assert any(row.score is None for row in alive)
+        assert any(row.score is None for row in alive) and not any(row.dropped for row in alive)
+        return
+    if "the race dropped candidates" in said:
+        assert any(row.dropped for row in alive)
         return
     if "fewer than two settings have a result" in said:
         assert len({row.setting for row in alive}) < 2

@@ -1,17 +1,22 @@
 """Every sentence of the report is true of its outcome: each is recognised by its pattern, and checked against the records."""
 
+import json
 import re
 from types import SimpleNamespace
 
-from helpers.generated import BASES, SWEEPS
+from helpers.generated import BASES, RACES, SWEEPS
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.gate_audit import audit_rejections, is_refused
 from rlready.analysis.sweep_result import SweepResult
+from rlready.stages.report.candidates import describe_candidates
 from rlready.stages.report.gate_sections import describe_audit, describe_costs
 from rlready.stages.report.headline import tell_result
+from rlready.stages.report.predictor_sections import describe_forecasts
 from rlready.stages.report.summary import summarize
+from rlready.stages.report.verdicts import write_verdicts
 
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
 FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"
@@ -23,13 +28,15 @@ def find_facts(outcomes, base):
     finished = [row for row in rows if row.score is not None]
     judged = [row for row in rows if row.verdict.decision and not row.failed_early]
     measured = [row for row in judged if not row.failure]
-    seconds = [row.outcome.rl.seconds for row in rows if row.outcome.rl]
+    seconds = [row.outcome.rl.seconds for row in rows if row.outcome.rl and (row.sent or not row.dropped)]
     return SimpleNamespace(
         rows=rows, base=base, finished=finished, judged=judged, measured=measured, failed=[row for row in rows if row.failure],
         approved=[row for row in measured if row.approved], refused=[row for row in measured if not row.approved],
         best=finished[0] if finished else None, named={row.name: row for row in rows},
+        raced=any(row.outcome.race for row in rows),
         off=any(row.verdict.mode == "off" for row in judged), seconds=seconds,
-        all_ran=all(row.score is not None for row in measured),
+        all_ran=all(row.score is not None for row in measured), dropped=[row for row in rows if row.dropped],
+        outrun=[row for row in measured if row.outrun and row.sent], unsent=[row for row in measured if not row.sent],
     )  # fmt: skip
 
 
@@ -65,7 +72,13 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"No candidate has a result: the only one failed\.": lambda f: len(f.failed) == len(f.rows) == 1,
     rf"No candidate has finished RL: it or its benchmark failed for (?:all candidates|the only candidate) sent to it,"
     rf" ({NAMES})\.":
-        lambda f, names: not f.finished and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names)),
+        lambda f, names: not f.finished and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names))
+        and not f.dropped,
+    rf"No candidate has finished RL: it or its benchmark failed for ({NAMES}), and the race dropped (\d+)\.":
+        lambda f, names, dropped: not f.finished and int(dropped) == len(f.dropped)
+        and all(row.failure.stage in ("rl", "benchmark") for row in list_named(f, names)),
+    rf"RL of ({NAMES}) ended early, converged: every rollout right\.":
+        lambda f, names: all(row.stopped.startswith("converged") for row in list_named(f, names)),
     r"No candidate has finished RL, so which one is worth it is still unknown\.": lambda f: not f.finished,
     r"No candidate has finished RL, because the gate approved none(?: of them)?\.": lambda f: not f.finished and not f.approved,
     r"(\w+) has the highest Pass@k and is (rejected|undecided): [^.]*\.":
@@ -74,9 +87,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"The only candidate that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
     r" To tell them"
     r" apart, use [^.]*\.": lambda f: [row.score for row in f.finished] == [0.0],
-    r"All (\d+) candidates that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
+    r"(Both|All \d+) candidates that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
     r" To tell them"
-    r" apart, use [^.]*\.": lambda f, count: len(f.finished) == int(count) and not any(row.score for row in f.finished),
+    r" apart, use [^.]*\.": lambda f, who: who in ("Both" if len(f.finished) == 2 else "", f"All {len(f.finished)}")
+        and not any(row.score for row in f.finished),
     r"The scores say little: .{1,5} of the samples were truncated by the length limit; raise [^.]*\.":
         lambda f: max(share_lost(row)[0] for row in f.rows) >= 0.9,
     r"The scores say little: .{1,5} of the samples were truncated by the length limit or have no final answer; raise [^.]*\.":
@@ -128,11 +142,28 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r" RL on all of them\.":
         lambda f, taken, total: is_share(f, taken, total) and None not in f.seconds and f.refused,
     r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: RL this short costs less than measuring\.":
-        lambda f, taken, total: is_share(f, taken, total) and min(f.seconds, default=9) < 1000,
+        lambda f, taken, total: is_share(f, taken, total) and min(filter(None, f.seconds), default=9) < 1000,
     r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: the gate costs .{1,5} of RL for"
     r" all more than it"
     r" avoids\.":
         lambda f, taken, total: is_share(f, taken, total) and (f.seconds.count(1000.0) < len(f.seconds) or not f.refused),
+    r"(?:The gate approved (\d+) of (\d+) candidates? and the|The) race dropped (\d+) of (?:them|(\d+) candidates?)[:,]"
+    r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all of them|with no net saving: RL this short costs less"
+    r" than measuring|with no net saving: (?:gate and race cost|the gate costs) .{1,5} of RL for all more than (?:they avoid|it"
+    r" avoids)|with an unknown net saving: (.*?))\.(?= |$)":
+        lambda f, taken, total, dropped, seen, why: int(dropped) == len(f.outrun) > 0
+        and (int(seen) == len(f.measured) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
+    r"RL went on for (\d+) of the dropped anyway; (none|\d+) of them beat the best that won the race\.":
+        lambda f, ran, beat: int(ran) == sum(r.score is not None for r in f.outrun) > 0
+        and (0 if beat == "none" else int(beat)) == sum(r.score > max(w.score for w in f.finished if w.sent and not w.outrun)
+            for r in f.outrun if r.score is not None),
+    r"RL went on for (\d+) of the dropped anyway, but none that won the race has a result\.":
+        lambda f, ran: int(ran) == sum(r.score is not None for r in f.outrun) > 0
+        and not any(r.sent and not r.outrun for r in f.finished),
+    r"Whether a dropped candidate would have ended best is unknown without an audit \(race_audit_fraction\)\.":
+        lambda f: f.outrun and all(r.dropped for r in f.outrun),
+    r"Whether a candidate not approved would have ended best is unknown: the race dropped some of those audited\.":
+        lambda f: any(r.verdict.audited and r.dropped for r in f.unsent),
     r"The gate approved (\d+) of (\d+) (?:settings|candidates), with an unknown net saving: (.*?)\.(?= |$)":
         lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
     r"RL ran for all, which shows the regret: the best score was missed by (\d\.\d+)\.":
@@ -144,7 +175,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"The gate approved none of (\d+) candidates?, which leaves no result\.":
         lambda f, n: not f.approved and int(n) == len(f.measured),
     r"RL ran for (\d+) of them anyway\.": lambda f, ran: int(ran) == sum(r.score is not None for r in f.refused) > 0,
-    r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.": lambda f: not f.all_ran,
+    r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.":
+        lambda f: not f.all_ran and not any(r.dropped for r in f.unsent),
     r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|\d+)(?: of them)? beat the"
     r" best approved one\.":
         lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected)
@@ -177,21 +209,38 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"Regret, the mean over the (?:rejected|not approved) of how far they end above it: \d\.\d+(?: \([^)]*\))?\. Both figures"
     r" are underestimated, [^.]*\.": lambda f: True,
     r"(\d+) approved candidates? without a result yet: the best approved may still be better\.":
-        lambda f, n: int(n) == sum(r.score is None for r in f.approved),
+        lambda f, n: int(n) == sum(r.score is None and not r.dropped for r in f.approved),
     r"Not counted: (\d+) undecided candidates? without RL\.":
         lambda f, n: int(n) <= sum(r.verdict.decision == "undecided" and r.score is None for r in f.rows),
     r"Not counted: (\d+) failed candidates?\.": lambda f, n: int(n) == sum(r.score is None for r in f.failed),
+    r"Unknown: the race dropped (\d+) of the candidates that the gate audit sent to RL, so those with a result are no random"
+    r" draw\.": lambda f, n: int(n) == sum(r.dropped for r in f.unsent) > 0,
+    r"The race dropped (\d+) approved candidates? before there was a result\.":
+        lambda f, n: int(n) == sum(r.dropped for r in f.approved) > 0,
     # The cost
     rf"The gate cost ({NUMBER}) device-seconds: the predictors of all candidates and of the base model\.":
         lambda f, spent: f.finished,
-    rf"RL and benchmark of (\d+) candidates? without RL would have taken about {NUMBER}(?: ± {NUMBER})?, at the mean"
+    rf"RL and benchmark of (\d+) candidates? without RL( or dropped by the race)? would have taken"
+    rf" about {NUMBER}(?: ± {NUMBER})?, at the mean"
     rf" of [^.]*\.":
-        lambda f, skipped: int(skipped) == sum(r.score is None for r in f.refused),
+        lambda f, skipped, raced: int(skipped) == len({r.name for r in (*f.refused, *f.dropped) if r.score is None})
+        and bool(raced) == bool(f.dropped),
+    rf"The race cost ({NUMBER}): RL of the (approved )?candidates that it dropped\.":
+        lambda f, cost, approved: bool(approved) != f.off and read_number(cost)
+        == sum(2 * r.outcome.rl.seconds for r in f.dropped if r.sent) > 0,
+    rf"RL and benchmark of (\d+) candidates? that gate or race had decided against took ({NUMBER}) after that: the cost of"
+    r" the audit\.":
+        lambda f, refused, cost: int(refused) == sum(r.score is not None and (r.outrun or not r.sent) for r in f.rows)
+        and read_number(cost) > 0,
     rf"RL and benchmark of (\d+) candidates? that the gate had not approved took {NUMBER}: the cost of the audit\.":
         lambda f, refused: 0 < int(refused) <= sum(r.score is not None and not r.approved for r in f.rows),
-    r"It kept no candidate from RL, so nothing was saved\.": lambda f: f.off or not any(r.score is None for r in f.refused),
-    rf"Net(?:, without the audit)?: (\+{NUMBER}) device-seconds, the gate saved more than it cost\.": lambda f, net: f.refused,
-    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, the gate cost more than it saved\.":
+    r"(It|They) kept no candidate from RL, so nothing was saved\.":
+        lambda f, who: (f.off or not any(r.score is None for r in f.refused)) and not f.dropped
+        and (who == "They") == f.raced,
+    rf"Net(?:, without the audit)?: (\+{NUMBER}) device-seconds, (?:the gate saved more than it cost|gate"
+    r" and race saved more than they cost)\.": lambda f, net: f.refused or f.outrun,
+    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, (?:the gate cost more than it saved|gate"
+    r" and race cost more than they saved)\.":
         lambda f, net: net.startswith("-") or float(net) == 0,
     r"The gate's savings cannot be computed: (.*?)\.(?= |$)": lambda f, why: is_unknown(f, why),
     r"A device-second is one second on one device\.": lambda f: True,
@@ -201,13 +250,14 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf"Winner: (\w+), Pass@1 ({FIGURE}) after RL(?:; base model (\d\.\d+))?":
         lambda f, name, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None),
     r"Gate: decided on no candidate": lambda f: not f.judged,
-    r"Gate: off, RL for every candidate": lambda f: f.off,
+    r"Gate: off, RL for every candidate(, up to the race)?": lambda f, raced: f.off and (not raced or f.raced),
     r"Gate: approved none of (\d+) candidates?; \w+: .*":
         lambda f, n: int(n) == len(f.judged) and not any(r.approved for r in f.judged),
     rf"Gate: approved ({NAMES}) \((\d+) of (\d+) candidates?\): .*":
         lambda f, names, taken, n: all(r.approved for r in list_named(f, names))
         and [int(taken), int(n)] == [sum(r.approved for r in f.judged), len(f.judged)],
-    r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates": lambda f: f.approved and f.refused,
+    r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates":
+        lambda f: (f.approved or f.off) and (f.refused or f.outrun),
     r"Net saving: none: (.*)": lambda f, why: "approved" not in why or not f.approved,
     r"Net saving: unknown: (.*)": lambda f, why: is_unknown(f, why),
     r"How sure: unknown(?:, nothing to compare it with)?$":
@@ -222,6 +272,10 @@ def list_refused(facts):
     return [row for row in facts.rows if is_refused(row) and (not row.failure or row.elsewhere)]
 
 
+def read_number(shown):
+    return float(shown.replace(",", ""))
+
+
 def is_unknown(facts, why):
     """Whether a reason why costs are unknown is true."""
     if why.startswith("no candidate has finished RL"):
@@ -229,6 +283,23 @@ def is_unknown(facts, why):
     if "external" in why:
         return any(row.elsewhere for row in facts.finished)
     return "not recorded" in why and None in facts.seconds
+
+
+def check_races(sweep, facts):
+    """Checks the marks under the table, the cells that they explain, and the verdicts for scripts."""
+    table = describe_candidates(facts.rows, facts.base, 64, 10)
+    shown, notes = {row[0]: row[1] for row in table.table[1:]}, " ".join(table.notes)
+    for row in facts.rows:
+        step = row.outcome.race and row.outcome.race.step
+        assert (f"(dropped at step {step})" in shown[row.name]) == row.dropped
+        assert ("(race audited)" in shown[row.name]) == (row.outrun and not row.dropped)
+    assert ("Dropped: " in notes) == bool(facts.dropped)
+    assert ("Race audited: " in notes) == any(row.outrun and not row.dropped for row in facts.rows)
+    for entry in json.loads(write_verdicts(sweep))["candidates"]:
+        race = facts.named[entry["candidate"]].outcome.race
+        assert entry["race"] == (race and {key: getattr(race, key) for key in ("goes_on", "step", "place", "reason")})
+    *before, at_race = describe_forecasts(facts.rows).texts if facts.raced else ["", ""]
+    assert "race: No" not in at_race and not any(text.startswith("At the race") for text in before)
 
 
 def check(text, facts):
@@ -241,15 +312,16 @@ def check(text, facts):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(SWEEPS, BASES)
+@given(st.one_of(SWEEPS, RACES), BASES)
 def test_every_sentence_of_answer_summary_and_cost_is_true(outcomes, base):
     facts = find_facts(outcomes, base)
     cost = describe_costs(facts.rows, facts.base)
     summary = summarize(SweepResult(list(outcomes), base, {}), facts.rows, facts.base, 64)
+    check_races(SweepResult(list(outcomes), base, {}), facts)
     for text in (*tell_result(facts.rows, facts.base, 64), *summary, *cost.texts, *describe_audit(facts.rows).texts):
         check(text, facts)
     net = next(line for line in summary if line.startswith("Net saving"))
     if "%" in net and "none" not in net:  # the top and the ledger agree
-        assert "saved more than it cost" in " ".join(cost.texts)
-    if re.search("none: (RL this short|the gate costs)", net):
-        assert "cost more than it saved" in " ".join(cost.texts)
+        assert re.search("saved more than (it|they) cost", " ".join(cost.texts))
+    if re.search("none: (RL this short|the gate costs|gate and race cost)", net):
+        assert re.search("cost more than (it|they) saved", " ".join(cost.texts))

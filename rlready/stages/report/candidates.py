@@ -238,7 +238,7 @@ def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
 
 def _list_kept(rows: list[Row]) -> list[str]:
     """Returns which step's model is the result, where that needs saying: not the last one, or worse than an earlier one."""
-    trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl]
+    trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl and not row.dropped]
     return [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
 
 

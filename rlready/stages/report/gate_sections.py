@@ -41,7 +41,8 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     pools = find_pools(rows, base)
     if not pools:
         ran = all(row.failure or row.score is not None for row in rows)
-        why = "fewer than two settings have a result" if ran else "RL did not run for all candidates"
+        ended = "the race dropped candidates" if any(row.dropped for row in rows) else "RL did not run for all candidates"
+        why = "fewer than two settings have a result" if ran else ended
         return Section(POLICIES, [f"Unknown: {why}."])
     table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
     probes = [find_probes(pool) for pool in pools]
@@ -100,6 +101,8 @@ def describe_audit(rows: list[Row]) -> Section:
         f"Regret, the mean over the {audit.called} of how far they end above it: {audit.regret:.3f}{regret}. Both figures are"
         " underestimated, because the best approved is the best of several noisy results and looks better than it is.",
     ]
+    if dropped := sum(row.approved and row.dropped for row in rows):
+        said.append(f"The race dropped {count(dropped, 'approved candidate')} before there was a result.")
     if waiting := sum(row.approved and row.score is None and not row.failure and not row.dropped for row in rows):
         said.append(f"{count(waiting, 'approved candidate')} without a result yet: the best approved may still be better.")
     undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
@@ -150,8 +153,9 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
         return [f"The gate's savings cannot be computed: {found}."]
     raced = any(row.outcome.race for row in rows)
     said = [f"The gate cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
-    if found.dropped:
-        said.append(f"The race cost {found.probed:,.0f}: RL of the approved candidates that it dropped.")
+    if found.probed:
+        which = "candidates" if any(row.verdict.mode == "off" for row in rows) else "approved candidates"
+        said.append(f"The race cost {found.probed:,.0f}: RL of the {which} that it dropped.")
     if found.skipped:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
         without = f"without RL{' or dropped by the race' if found.dropped else ''}"
@@ -160,10 +164,11 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
             f" {found.avoided:,.0f}{error}, at the mean of those that ran."
         )
     if found.refused:
-        by = "gate or race" if any(row.outrun and row.sent and row.score is not None for row in rows) else "the gate"
+        audited = any(row.outrun and row.sent and row.score is not None for row in rows)
+        by, after = ("gate or race had decided against", " after that") if audited else ("the gate had not approved", "")
         said.append(
-            f"RL and benchmark of {count(found.refused, 'candidate')} that {by} had not approved took"
-            f" {found.avoidable:,.0f}: the cost of the audit."
+            f"RL and benchmark of {count(found.refused, 'candidate')} that {by} took"
+            f" {found.avoidable:,.0f}{after}: the cost of the audit."
         )
     net = "Net, without the audit" if found.refused else "Net"
     if not found.skipped and not found.refused:

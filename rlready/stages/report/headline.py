@@ -154,6 +154,9 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
         return [f"No candidate has a result: {'all' if len(rows) > 1 else 'the only one'} failed."]
     if late:
         whom = "the only candidate" if len(late) == 1 else "all candidates"
+        if dropped := sum(row.dropped for row in rows):
+            lost = f"it or its benchmark failed for {name_some(late)}, and the race dropped {dropped}"
+            return [f"No candidate has finished RL: {lost}."]
         return [f"No candidate has finished RL: it or its benchmark failed for {whom} sent to it, {name_some(late)}."]
     judged = [row for row in rows if row.judged]
     if not judged or any(row.verdict.proceed for row in judged):

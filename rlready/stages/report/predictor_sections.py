@@ -148,7 +148,10 @@ def describe_reversals(rows: list[Row]) -> Section:
 def describe_forecasts(rows: list[Row]) -> Section:
     """Returns the section on how often reality fell inside the forecast intervals, or why there were none."""
     raced = [row for row in rows if row.outcome.race and row.outcome.race.place]
-    texts = [_check_forecasts(rows)] + ([f"At the race: {_check_forecasts(raced, at_race=True)}"] if raced else [])
+    texts = [_check_forecasts(rows)]
+    if raced:
+        said = _check_forecasts(raced, at_race=True)
+        texts.append(f"At the race: {said[0].lower()}{said[1:]}")
     return Section("Did the forecasts hold?", texts)
 
 
@@ -162,7 +165,8 @@ def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
         return f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
     low, high = found.share_interval or (0.0, 1.0)
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
-    theirs = max((row.verdict.forecast.elsewhere for row in rows if row.verdict.forecast.elsewhere), default=None)
+    based = [row.outcome.race.forecast if at_race and row.outcome.race else row.verdict.forecast for row in rows]
+    theirs = max((forecast.elsewhere for forecast in based if forecast.elsewhere), default=None)
     none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
     return (
         f"{found.made} of {count(found.finished, 'candidate')} with a result of RL had a forecast logged before it."
