@@ -125,18 +125,21 @@ def _draw_line(axes: "Axes", points: list, style: LineStyle) -> None:
 
 def draw_validation(rows: list[Row]) -> str:
     """Draws Pass@1 in validation against the step of RL, with the reward of training, faintly, beside it."""
+    import matplotlib
+
     shown = [row for row in rows if row.validated]
     if not shown:
         return ""
-    figure, axes, styles = _start(rows, shown)
-    for row in shown:
-        style = styles[row.name]
-        if rewards := keep_known(row.rewards):
-            _draw_line(axes, rewards, LineStyle(style.color, ":", linewidth=0.8, alpha=0.4))
-        _draw_line(axes, row.validated, style)
-    axes.set(xlabel="step of RL", ylabel="Pass@1 in validation")
-    figure.legend(loc="lower center")
-    return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
+    with matplotlib.rc_context(STYLE):
+        figure, axes, styles = _start(rows, shown)
+        for row in shown:
+            style = styles[row.name]
+            if rewards := keep_known(row.rewards):
+                _draw_line(axes, rewards, LineStyle(style.color, ":", linewidth=0.8, alpha=0.4))
+            _draw_line(axes, row.validated, style)
+        axes.set(xlabel="step of RL", ylabel="Pass@1 in validation")
+        figure.legend(loc="lower center")
+        return finish(figure, "validation", f"Pass@1 in validation against the step of RL, for {len(shown)} candidates")
 
 
 def draw_policies(pool: Pool, prices: list[Price], families: list[Family]) -> str:
