@@ -10,7 +10,7 @@ demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report
 test: $(VENV)/installed  ## the default tests: no GPU, no network, under 12 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-fast: $(VENV)/installed  ## what decides, in under a minute: gate, statistics, verifier, records, report
+test-fast: $(VENV)/installed  ## what decides, in about a minute: gate, statistics, verifier, records, report
 	$(BIN)/python -m pytest -n 2 tests/gate tests/stats tests/verifier/test_verify.py tests/records tests/stages/test_report.py tests/stages/test_headline.py
 
 test-processes: $(VENV)/installed  ## adapters, killed processes and DeepSpeed's ZeRO, in two processes on the CPU
