@@ -48,9 +48,11 @@ test-kfp-versions: $(VENV)/installed  ## compile, place and run through the mode
 test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is installed
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/sampling/test_vllm.py
 
-test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness and Inspect write, read and ranked
+# lighteval has an environment of its own: its libraries' versions are not ours, and it fails with xxhash 4.
+test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness, Inspect and lighteval write, read and ranked
 	$(BIN)/pip install --quiet lm_eval inspect_ai
-	$(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
+	$(BIN)/python -m venv build/lighteval && build/lighteval/bin/pip install --quiet lighteval 'xxhash<4'
+	LIGHTEVAL_PYTHON=build/lighteval/bin/python $(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
 
 bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks

@@ -1,19 +1,24 @@
-"""Logs that lm-evaluation-harness and Inspect write themselves rank as their samples do, judged one by one.
+"""Logs that lm-evaluation-harness, Inspect and lighteval write themselves rank as their samples do, judged one by one.
 
-Needs both tools beside the package: make test-logs.
+Needs the first two tools beside the package, and LIGHTEVAL_PYTHON: the Python of an environment with lighteval. make test-logs
 """
 
 import itertools
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 from helpers import logs
 
+from rlready.list_machine.problems import generate_rows
 from rlready.measured.read import load_samples
 from rlready.measured.sweep import rank
+from rlready.models.load import BUILTIN
 from rlready.verifier import verify
 
 pytestmark = pytest.mark.logs
@@ -30,6 +35,22 @@ repeats: {samples}
 generation_kwargs: {{do_sample: true, temperature: 1.0, max_gen_toks: 12, until: ["\\n\\n"]}}
 metric_list: [{{metric: exact_match}}]
 filter_list: [{{name: all, filter: [{{function: regex, regex_pattern: "([a-j])"}}, {{function: take_first_k, k: {samples}}}]}}]
+"""
+
+
+LIGHTEVAL = """
+from lighteval.metrics.metrics import Metrics
+from lighteval.tasks.lighteval_task import LightevalTaskConfig
+from lighteval.tasks.requests import Doc
+
+def prompt(line, task_name=None):
+    return Doc(task_name=task_name, query=line["question"], choices=[line["answer"]], gold_index=0)
+
+TASKS_TABLE = [LightevalTaskConfig(
+    name="lists", prompt_function=prompt, hf_repo={folder!r}, hf_subset="default", hf_avail_splits=["test"],
+    evaluation_splits=["test"], few_shots_split=None, few_shots_select=None, generation_size=48,
+    metrics=[Metrics.pass_at_k(sample_params=dict(k=1, n={samples}))], stop_sequence=[], version=0,
+)]
 """
 
 
@@ -106,6 +127,29 @@ def test_a_log_of_inspect(form, tmp_path):
     log = load_samples(tmp_path)
     assert log.correct == [sum(row) for row in right] and 0 < sum(log.correct) < 6 * SAMPLES
     assert load_samples(tmp_path, judged=True, answer_format="boxed").no_answer is not None
+    (outcome,) = rank({"a": log}).outcomes
+    assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
+
+
+def test_a_log_of_lighteval(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    problems = list(itertools.islice(generate_rows("evaluation", 7), 20))
+    logs.write_jsonl(data / "test.jsonl", problems)
+    (tmp_path / "task.py").write_text(LIGHTEVAL.format(folder=str(data), samples=SAMPLES))
+    model = shutil.copytree(BUILTIN["builtin:list-machine"], tmp_path / "model")
+    (model / "generation_config.json").write_text('{"do_sample": true}')  # or lighteval asks for greedy samples
+    command = [os.environ["LIGHTEVAL_PYTHON"], "-m", "lighteval", "accelerate"]
+    command += [f"model_name={model},generation_parameters={{temperature:1.0}},dtype=float32", "lists"]
+    command += ["--custom-tasks", str(tmp_path / "task.py"), "--save-details", "--output-dir", str(tmp_path / "out")]
+    subprocess.run(command, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
+    (file,) = (tmp_path / "out").rglob("*.parquet")
+    log = load_samples(file.parent, answer_format="word")
+    rows = pq.read_table(file).to_pylist()
+    right = [[verify(text, row["doc"]["choices"][0], "word") for text in row["model_response"]["text"]] for row in rows]
+    assert log.correct == [sum(row) for row in right] and sum(log.correct) > 0 and log.samples == SAMPLES
+    asked = {(row["doc"]["query"], row["doc"]["choices"][0]) for row in rows}
+    assert asked == {(problem["question"], problem["answer"]) for problem in problems}
     (outcome,) = rank({"a": log}).outcomes
     assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
 
