@@ -40,7 +40,7 @@ def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
         raise InputError(f"{where}: holds no generated text (a task of log-likelihoods?); Pass@k needs samples of text")
     gold = doc["gold_index"][0] if isinstance(doc["gold_index"], list) else doc["gold_index"]
     reference = read_target(str(doc["choices"][gold]))
-    lengths = [len(ids) for ids in response.get("output_tokens") or []]
+    lengths = [_count_tokens(ids) for ids in response.get("output_tokens") or []]
     one = len(texts) == 1 and metric is not None
     limit = doc.get("generation_size")
     for number, text in enumerate(texts):
@@ -58,3 +58,8 @@ def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
             tokens=length,
             settings=(("max_tokens", limit),) if limit else (),
         )
+
+
+def _count_tokens(ids: list[int]) -> int | None:
+    """Returns the length of a completion; None if its end repeats one token, as where a batch was filled up to its longest."""
+    return None if len(ids) > 1 and ids[-1] == ids[-2] else len(ids)

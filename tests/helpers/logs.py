@@ -80,7 +80,7 @@ def write_lighteval(folder):
             "task_name": "sums",
             "generation_size": 9,
         }
-        response = {"input": f"Q: {question}", "text": texts, "output_tokens": [[1] * 9, *[[1] * 3] * 3]}
+        response = {"input": f"Q: {question}", "text": texts, "output_tokens": [[*range(9)], *[[*range(3)]] * 3]}
         rows.append({"doc": doc, "model_response": response, "metric": {"pass@k": 1.0}})
     path = folder / "details_sums_2026-11-29.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import logs
 
@@ -179,3 +181,16 @@ def test_a_score_that_is_not_there_is_refused_with_those_that_are(write, tmp_pat
 def test_repeats_are_accepted_when_asked_for(tmp_path):
     rows = [{"problem": "a", "correct": 1, "completion": "x"} for _ in range(8)]
     assert load_samples(logs.write_plain(tmp_path, rows=rows), repeats=True).correct == [8]
+
+
+def test_completions_that_lighteval_filled_up_have_no_known_length(tmp_path):
+    path = logs.write_lighteval(tmp_path)
+    assert load_samples(path).truncated == 0.25
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row["model_response"]["output_tokens"] = [
+            [*ids, *[1] * (9 - len(ids))] for ids in row["model_response"]["output_tokens"]
+        ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    log = load_samples(path)
+    assert log.truncated is None and log.mean_tokens is None and log.settings == {"max_tokens": 9}

@@ -147,7 +147,8 @@ def test_a_log_of_lighteval(tmp_path):
     log = load_samples(file.parent, answer_format="word")
     rows = pq.read_table(file).to_pylist()
     right = [[verify(text, row["doc"]["choices"][0], "word") for text in row["model_response"]["text"]] for row in rows]
-    assert log.correct == [sum(row) for row in right] and sum(log.correct) > 0 and log.samples == SAMPLES
+    assert log.correct == [sum(row) for row in right] and log.samples == SAMPLES
+    assert log.truncated is None and log.mean_tokens is None  # the backend fills completions up
     asked = {(row["doc"]["query"], row["doc"]["choices"][0]) for row in rows}
     assert asked == {(problem["question"], problem["answer"]) for problem in problems}
     (outcome,) = rank({"a": log}).outcomes
