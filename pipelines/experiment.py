@@ -121,6 +121,11 @@ def train_approved(
     return dsl.Collected(scored.outputs["benchmark_record"])
 
 
+def write_report(**given: Any) -> None:
+    """Reports, never from the cache, so that the tracking of every run is completed."""
+    report(**given).set_display_name("Report").set_caching_options(False)
+
+
 @dsl.pipeline(name="conclude")
 def conclude(
     anyone: str,
@@ -142,11 +147,9 @@ def conclude(
             rl_settings=rl_settings,
             benchmark_settings=benchmark_settings,
         ).set_display_name("Train approved")
-        made = report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
-        made.set_display_name("Report").set_caching_options(False)
+        write_report(parameters=parameters, judged=judged, baseline=baseline, results=trained.output)
     with dsl.Else(name="none-approved"):
-        made = report(parameters=parameters, judged=judged, baseline=baseline)
-        made.set_display_name("Report").set_caching_options(False)
+        write_report(parameters=parameters, judged=judged, baseline=baseline)
 
 
 @dsl.pipeline(name="hold-race")
@@ -178,8 +181,7 @@ def hold_race(
             baseline=baseline,
         )
     with dsl.Else(name="none-races"):
-        made = report(parameters=parameters, judged=judged, baseline=baseline)
-        made.set_display_name("Report").set_caching_options(False)
+        write_report(parameters=parameters, judged=judged, baseline=baseline)
 
 
 def build(*arguments: Any) -> None:
@@ -223,8 +225,7 @@ def build(*arguments: Any) -> None:
         raced.set_caching_options(False)
         training["approved"], known["judged"] = raced.outputs["finalists"], raced.outputs["records"]
     trained = train_approved(**training).set_display_name("Train approved")
-    # Uncached, so that the tracking of every run is completed.
-    report(**known, results=trained.output).set_display_name("Report").set_caching_options(False)
+    write_report(**known, results=trained.output)
 
 
 def _write_signature() -> tuple[inspect.Signature, str]:

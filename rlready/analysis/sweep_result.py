@@ -3,13 +3,14 @@
 import dataclasses
 import datetime
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from rlready.errors import InputError
 from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, ElsewhereRecord, Failure, Outcome
-from rlready.records.serialization import parse_record, write_atomically
+from rlready.records.serialization import parse_record, to_json, write_atomically
 
 LONGEST_REASON = 300  # characters
 
@@ -85,6 +86,20 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
         for outcome in sweep.outcomes
     ]
     return dataclasses.replace(sweep, outcomes=outcomes)
+
+
+def list_items(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
+    """Returns the items of a loop that runs RL: each candidate's JSON, and the digest of the checkpoint that was judged.
+
+    Raises InputError if one has no record of SFT.
+    """
+    items = []
+    for outcome in outcomes:
+        name = outcome.candidate.candidate_id
+        if outcome.sft is None:
+            raise InputError(f"{name}: goes on to RL, but has no record of SFT; the orchestrator lost it")
+        items.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
+    return items
 
 
 def add_results(sweep: SweepResult, results: list[Outcome], scored: Outcome | None = None) -> SweepResult:

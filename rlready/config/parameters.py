@@ -258,7 +258,7 @@ class Race:
         least=0, off=0,
     )
     audit_fraction: float = knob(
-        0.0, "Share of the dropped candidates that go on all the same, to measure what the race gets wrong",
+        0.0, "Share of the dropped candidates that go on anyway, to measure what the race gets wrong",
         "the gate's audit costs enough", least=0, most=1,
     )
 

@@ -124,17 +124,22 @@ def draw_audit(verdicts: list[Verdict], fraction: float, seed: int, run: str | N
     candidates are audited each time; the verdict keeps the run's id, so that the draw can be repeated.
     """
     refused = [v.candidate_id for v in verdicts if v.decision != "approved"]
-    count = count_share(fraction, len(refused))
-    by = f"{seed}/" if run is None else f"{run}/{seed}/"
-    drawn = sorted(refused, key=lambda name: hashlib.sha256(f"{by}{name}".encode()).digest())[:count]
+    drawn, propensity = draw_names(refused, fraction, f"{seed}/", run)
     judged = []
     for verdict in verdicts:
         if verdict.decision != "approved":
-            propensity = count / len(refused)
-            verdict = dataclasses.replace(verdict, propensity=propensity, drawn_by=run if count else None)
+            verdict = dataclasses.replace(verdict, propensity=propensity, drawn_by=run if drawn else None)
             verdict = _send(verdict, propensity) if verdict.candidate_id in drawn else verdict
         judged.append(verdict)
     return judged
+
+
+def draw_names(names: list[str], fraction: float, by: str, run: str | None) -> tuple[set[str], float]:
+    """Draws a share of names by a text and the run; returns them, and the probability with which each is drawn."""
+    count = count_share(fraction, len(names))
+    key = by if run is None else f"{run}/{by}"
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{key}{name}".encode()).digest())[:count]
+    return set(drawn), count / len(names) if names else 0.0
 
 
 def _send(verdict: Verdict, propensity: float) -> Verdict:

@@ -1,17 +1,16 @@
 """The race: which of the candidates that began RL go on after a part of its steps, by validation on the same problems."""
 
 import dataclasses
-import hashlib
 import math
 from typing import NamedTuple
 
 from rlready.config import Race
 from rlready.errors import InputError
+from rlready.gate.decide import draw_names
 from rlready.gate.lead import Lead
 from rlready.records.outcome import Outcome, ValidationPoint
 from rlready.records.verdicts import RaceVerdict
 from rlready.stats.steps import Steps
-from rlready.stats.ties import count_share
 
 
 class Runner(NamedTuple):
@@ -50,12 +49,9 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     ranked = sorted(racing, key=lambda runner: (-runner.pass_at_1, runner.name))
     verdicts = {runner.name: _decide(runner, ranked, place, settings.keep) for place, runner in enumerate(ranked, 1)}
     dropped = [name for name, verdict in verdicts.items() if not verdict.goes_on]
-    count = count_share(settings.audit_fraction, len(dropped))
-    by = f"{seed}/race/" if run is None else f"{run}/{seed}/race/"
-    drawn = sorted(dropped, key=lambda name: hashlib.sha256(f"{by}{name}".encode()).digest())[:count]
+    drawn, propensity = draw_names(dropped, settings.audit_fraction, f"{seed}/race/", run)
     for name in dropped:
-        propensity = count / len(dropped)
-        verdict = dataclasses.replace(verdicts[name], propensity=propensity, drawn_by=run if count else None)
+        verdict = dataclasses.replace(verdicts[name], propensity=propensity, drawn_by=run if drawn else None)
         if name in drawn:
             reason = f"{verdict.reason} (audit: goes on whatever the verdict)"
             verdict = dataclasses.replace(verdict, goes_on=True, audited=True, reason=reason)

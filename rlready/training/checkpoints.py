@@ -94,7 +94,7 @@ def count_seconds(folder: Path) -> float:
 def hand_on(folder: Path, out: Path) -> None:
     """Copies the newest checkpoint, and kept weights, to the output of a training that another stage continues."""
     for path in (*folder.glob("checkpoint-*"), *folder.glob("kept-*")):
-        shutil.copytree(path, out / TRAINING / path.name)
+        shutil.copytree(path, out / TRAINING / path.name, dirs_exist_ok=True)  # a killed attempt may have copied a part
 
 
 def take_over(out: Path, folder: Path) -> None:

@@ -6,13 +6,14 @@ import os
 from types import SimpleNamespace
 
 from rlready.analysis.forecast import forecast
+from rlready.analysis.sweep_result import list_items
 from rlready.config import read_settings
 from rlready.errors import InputError
 from rlready.gate.decide import decide
 from rlready.gate.ranking import rank
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
-from rlready.records.serialization import parse_record, read_record, to_json, write_atomically
+from rlready.records.serialization import parse_record, read_record, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
 from rlready.tracking.log import log_outcome
@@ -48,12 +49,7 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     write_atomically(verdicts, "\n".join(rows) + "\n")
     base = baseline and dataclasses.asdict(baseline)
     write_atomically(judged, json.dumps({"baseline": base, "outcomes": [*map(dataclasses.asdict, whole)]}))
-    approved = []
-    for outcome, verdict in zip(whole, decided, strict=True):
-        if verdict.proceed:
-            if outcome.sft is None:
-                raise InputError(f"{verdict.candidate_id}: goes on to RL, but has no record of SFT; the orchestrator lost it")
-            approved.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
+    approved = list_items(outcome for outcome, verdict in zip(whole, decided, strict=True) if verdict.proceed)
     return hand_on(approved=approved)[0]
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rlready.analysis.forecast import forecast_race
 from rlready.analysis.format import show_forecast
-from rlready.analysis.sweep_result import add_results, read_sweep, write_sweep
+from rlready.analysis.sweep_result import add_results, list_items, read_sweep, write_sweep
 from rlready.config import read_settings
 from rlready.errors import InputError
 from rlready.gate.race import judge_race
 from rlready.records.outcome import Outcome
-from rlready.records.serialization import read_record, to_json, write_atomically
+from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
 from rlready.tracking.log import log_outcome
@@ -36,7 +36,7 @@ def run(settings: str, judged: str, probed: list[str], records: str, verdicts: s
     expected = forecast_race(racing, given.race.steps, experiment)
     decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | goes on | forecast | reason |", "|---|---|---|---|"]
-    judgements, finalists = {}, []
+    judgements = {}
     for outcome, verdict in zip(racing, decided, strict=True):
         name = outcome.candidate.candidate_id
         judgements[name] = verdict
@@ -47,10 +47,9 @@ def run(settings: str, judged: str, probed: list[str], records: str, verdicts: s
         if verdict.forecast.made:
             events.tell(f"{name}: forecast for the end of RL: Pass@1 {show_forecast(verdict.forecast)}")
         log_outcome(dataclasses.replace(outcome, race=verdict))
-        if verdict.goes_on and outcome.sft:
-            finalists.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
     whole = [dataclasses.replace(o, race=judgements.get(o.candidate.candidate_id)) for o in sweep.outcomes]
-    events.tell(events.FINALISTS + (", ".join(name for name, verdict in judgements.items() if verdict.goes_on) or "none"))
+    finalists = [outcome for outcome in whole if outcome.race and outcome.race.goes_on]
+    events.tell(events.FINALISTS + (", ".join(outcome.candidate.candidate_id for outcome in finalists) or "none"))
     write_atomically(verdicts, "\n".join(rows) + "\n")
     write_sweep(dataclasses.replace(sweep, outcomes=whole), Path(records))
-    return hand_on(finalists=finalists)[0]
+    return hand_on(finalists=list_items(finalists))[0]

@@ -52,7 +52,7 @@ def run(
     race = given.race.steps if hasattr(given, "race") else None
     record: RlRecord | None
     if probe and race and so_far.rl and (so_far.rl.steps or 0) < race:  # it has ended already
-        shutil.copytree(probe, trained)
+        shutil.copytree(probe, trained, dirs_exist_ok=True)
         record = so_far.rl
     else:
         leg = {"begun_in": Path(probe)} if probe else {"until": race}
