@@ -1,5 +1,6 @@
 """The compiled pipeline: its form is the recipe, its stages have the requested image, its constructs are the allowed ones."""
 
+import copy
 import json
 import re
 import subprocess
@@ -14,7 +15,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from rlready.config import complete_parameters, list_form, list_parameters, name_fields, parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
-from rlready.run.kfp.package import describe_package, digest_package, name_version
+from rlready.placement.placement import parse_placement
+from rlready.run.kfp.package import describe_package, digest_package, name_version, number_components, write_package
 from rlready.stages.plan.sweep import expand_sweep
 
 IMAGE = "registry.example/rlready@sha256:" + "0" * 64
@@ -193,3 +195,28 @@ def test_a_package_has_no_namespace(tmp_path):
     done = run_compile(tmp_path / "p.yaml", "--namespace", "team-a")
     assert done.returncode and "--namespace: only for --format kubernetes" in done.stderr + done.stdout
     assert not (tmp_path / "p.yaml").exists()
+
+
+def test_components_are_numbered_alike_however_kfp_numbered_them(tmp_path):
+    """kfp numbers those of two RL tasks in one nested pipeline in either order, and may give both one executor."""
+    path = tmp_path / "raced.yaml"
+    parameters = load_recipe("laptop", ["race_steps=100"])
+    write_package(path, parameters, parse_placement({"rl": {"checkpoints": "claim"}}), IMAGE)
+    pipeline, platform = yaml.safe_load_all(path.read_text())
+    deployment = platform["platforms"]["kubernetes"]["deploymentSpec"]
+    assert {"exec-rl", "exec-rl-2", "exec-rl-3"} <= deployment["executors"].keys()
+    for names, shared in (({"comp-rl-2": "comp-rl-3", "comp-rl-3": "comp-rl-2"}, False), ({"comp-rl-3": "comp-rl-2-2"}, True)):
+        other, asked = copy.deepcopy(pipeline), copy.deepcopy(deployment)
+        components = other["components"]
+        for component in components.values():
+            for task in component.get("dag", {}).get("tasks", {}).values():
+                ref = task["componentRef"]
+                ref["name"] = names.get(ref["name"], ref["name"])
+        for old, new in [(old, components.pop(old)) for old in names]:
+            components[names[old]] = new
+        if shared:
+            components["comp-rl-2-2"]["executorLabel"] = "exec-rl-2"
+            del other["deploymentSpec"]["executors"]["exec-rl-3"], asked["executors"]["exec-rl-3"]
+        assert other != pipeline
+        number_components(other, [asked])
+        assert (other, asked) == (pipeline, deployment)

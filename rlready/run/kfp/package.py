@@ -1,11 +1,13 @@
 """The compiled pipeline, which KFP calls a package: its YAML, its version's name, and its Kubernetes resources."""
 
 import ast
+import copy
 import hashlib
 import json
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
     # The graph shows what a loop collects by this name; kfp's own, pipelinechannel--predictors-predictors_record, is cut off.
     path.write_text(re.sub(r"pipelinechannel--\w+-(\w+_record)\b", r"\1s", path.read_text()))
     pipeline, *others = _read(path)
+    number_components(pipeline, [platform["platforms"]["kubernetes"]["deploymentSpec"] for platform in others])
     _drop_texts(pipeline)
     _write_form(pipeline["root"])
     # Without KFP's own heading, which repeats the parameters, with maps in a random order.
@@ -51,6 +54,43 @@ def write_package(path: Path, parameters: dict, placement: Placements, image: st
 def _read(path: Path) -> list[dict[str, Any]]:
     """Returns the documents of a compiled pipeline; by libyaml if there is one, which takes a seventh of the time."""
     return list(yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
+def number_components(pipeline: dict[str, Any], deployments: list[dict[str, Any]]) -> None:
+    """Numbers the components of a stage, and their executors, in the order of a walk from the root.
+
+    kfp numbers them in the order of a map, which differs between processes, and may give two of them one executor.
+    """
+    components = pipeline["components"]
+    kept = {name: component for name, component in components.items() if "dag" in component}
+    groups = [group for deployment in (pipeline["deploymentSpec"], *deployments) if (group := deployment.get("executors"))]
+    numbered: list[dict[str, Any]] = [{} for _ in groups]
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+
+    def walk(dag: dict[str, Any]) -> None:
+        for _, task in sorted(dag["tasks"].items()):
+            old = task["componentRef"]["name"]
+            if old in kept:
+                walk(kept[old]["dag"])
+                continue
+            if old not in names:
+                stem = re.sub(r"(-\d+)+$", "", old)
+                counts[stem] += 1
+                names[old] = f"{stem}-{counts[stem]}" if counts[stem] > 1 else stem
+            task["componentRef"]["name"] = names[old]
+
+    walk(pipeline["root"]["dag"])
+    for old, new in names.items():
+        label, executor = components[old]["executorLabel"], new.replace("comp-", "exec-", 1)
+        kept[new] = components[old] | {"executorLabel": executor}
+        for group, target in zip(groups, numbered, strict=True):
+            if label in group:
+                target[executor] = copy.deepcopy(group[label])  # which YAML would write as a reference
+    pipeline["components"] = kept
+    for group, target in zip(groups, numbered, strict=True):
+        group.clear()
+        group.update(target)
 
 
 def _write_form(root: dict[str, Any]) -> None:
