@@ -2,60 +2,85 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rlready.errors import InputError
-from rlready.measured.records import find_suffix, open_text, read_rows
+from rlready.measured.records import Row, find_suffix, open_text, read_rows
 from rlready.measured.rollouts import read_reward
 from rlready.stats.plateau import average_blocks
 
 # Of TRL and plain rows; of verl; of NeMo-RL, and of TRL where Weights & Biases has its logs.
 KEYS = ("reward", "critic/score/mean", "train/reward")
+# The trainer's own step comes before those of Weights & Biases, which count calls of its log, of other metrics too.
+STEPS = ("step", "train/global_step", "_step", "Step")
+RUNS = ("Run ID", "run_id")  # in exports of MLflow
 METRICS = "metrics"  # folder of a run in MLflow's file store: one file per metric, with lines of timestamp, value and step
+Entry = tuple[str, str, Row]  # where it is, the run if the file names it, and the values by name
 
 
 def read_curve(path: Path) -> tuple[str, list[list[float | None]]]:
     """Returns the first of KEYS that a file has, and pairs [last step, mean reward] of blocks of steps, as `RlRecord` has them.
 
-    The file is a trainer_state.json; the JSONL of verl's file logger; NeMo-RL's TensorBoard logs as JSON ({key: {step:
-    value}}); an MLflow metric history (rows with key, value and step, or a file of a run's folder `metrics`); a Weights &
-    Biases history (rows with _step); or rows with step and a reward. Raises InputError if it cannot be read, or has no reward,
-    or a reward without a step.
+    The file is one of those in docs/guide/record.md. Raises InputError if it cannot be read, has no reward, a reward without a
+    step, or the rewards of several runs.
     """
     entries = list(_list_entries(path))
-    key = next((key for key in KEYS if any(key in entry for _, entry in entries)), None)
+    key = next((key for key in KEYS if any(key in values for _, _, values in entries)), None)
     if key is None:
-        raise InputError(f"{path}: no step has one of {', '.join(KEYS)}")
+        found = ", ".join(list(dict.fromkeys(name for _, _, values in entries for name in values))[:12])
+        raise InputError(f"{path}: no step has one of {', '.join(KEYS)}; it has {found or 'nothing'}")
     rewards: dict[int, float | None] = {}  # a resumed training may log a step again
-    for where, entry in entries:
-        if entry.get(key) in (None, ""):
+    runs = set()
+    for where, run, values in entries:
+        if values.get(key) in (None, ""):
             continue
-        try:
-            step = int(entry["step"] if "step" in entry else entry["_step"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: {key} without a whole number as step") from error
-        rewards[step] = read_reward(entry[key], where)
+        runs.add(run)
+        rewards[_read_step(values, key, where)] = read_reward(values[key], where)
+    if len(runs) > 1:
+        raise InputError(f"{path}: {key} of the runs {', '.join(sorted(runs))}; a curve is of one run")
     return key, average_blocks(sorted(rewards.items()))
 
 
-def _list_entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (where, values by name) of every logged step, whatever the form of the file."""
+def _read_step(values: Row, key: str, where: str) -> int:
+    for name in STEPS:
+        try:
+            step = float(values[name])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if step.is_integer():
+            return int(step)
+    raise InputError(f"{where}: {key} without a whole number as {', '.join(STEPS[:-1])} or {STEPS[-1]}")
+
+
+def _list_entries(path: Path) -> Iterator[Entry]:
+    """Yields every logged step, whatever the form of the file."""
     if not find_suffix(path) and METRICS in path.parts:
         yield from _read_metric_file(path)
         return
     for where, row in read_rows(path):
-        if {"key", "value", "step"} <= row.keys():
-            yield where, {str(row["key"]): row["value"], "step": row["step"]}
+        if isinstance(row.get("metrics"), list):  # an answer of MLflow's REST API
+            yield from (_read_metric(where, metric) for metric in row["metrics"])
+        elif {"value", "step"} <= row.keys() and ("key" in row or "metric" in row):
+            yield _read_metric(where, row)
         elif steps := {key: row[key] for key in KEYS if isinstance(row.get(key), dict)}:
-            yield from ((where, {key: value, "step": step}) for key, found in steps.items() for step, value in found.items())
+            yield from (
+                (where, "", {key: value, "step": step}) for key, found in steps.items() for step, value in found.items()
+            )
+        elif charted := [(name, key) for name in row for key in KEYS if name.endswith(f" - {key}")]:
+            axis = {step: row[step] for step in STEPS if step in row}
+            yield from ((where, name.removesuffix(f" - {key}"), {key: row[name], **axis}) for name, key in charted)
         else:
-            yield from ((where, {**row, **data}) for data in row.get("log_history") or [row.get("data", {})])
+            yield from ((where, "", {**row, **data}) for data in row.get("log_history") or [row.get("data", {})])
 
 
-def _read_metric_file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_metric(where: str, metric: Row) -> Entry:
+    run = next((str(metric[name]) for name in RUNS if metric.get(name)), "")
+    return where, run, {str(metric.get("key", metric.get("metric"))): metric["value"], "step": metric["step"]}
+
+
+def _read_metric_file(path: Path) -> Iterator[Entry]:
     parents = path.parts
     name = "/".join(parents[len(parents) - parents[::-1].index(METRICS) :])
     with open_text(path) as file:
         for number, line in enumerate(file, 1):
             _, value, step, *_ = [*line.split(), "", "", ""]
-            yield f"{path} line {number}", {name: value, "step": step}
+            yield f"{path} line {number}", "", {name: value, "step": step}

@@ -128,15 +128,67 @@ def test_a_curve_of_mlflow_weights_and_biases_and_nemo_rl(mlflow_client, tmp_pat
     history = pd.DataFrame([dict(metric) for metric in mlflow_client.get_metric_history(run, "train/reward")])
     history.to_csv(tmp_path / "mlflow.csv", index=False)
     history.to_json(tmp_path / "mlflow.json", orient="records")
+    answer = {"metrics": [{"key": "train/reward", "value": v, "timestamp": 1, "step": s} for s, v in rewards.items()]}
+    (tmp_path / "rest.json").write_text(json.dumps(answer))
     rows = [{"_step": step, "_runtime": 1.5, "train/reward": value} for step, value in rewards.items()]
     logs.write_jsonl(tmp_path / "wandb.jsonl", [*rows, {"_step": 9, "eval/accuracy": 0.1}])
     pd.DataFrame([*rows, {"_step": 9, "eval/accuracy": 0.1}]).to_csv(tmp_path / "wandb.csv", index=False)
     (tmp_path / "nemo.json").write_text(json.dumps({"train/loss": {"1": 2.0}, "train/reward": rewards}))
     own = tmp_path / "mlruns" / "0" / stored / "metrics" / "train" / "reward"
-    for path in (*(tmp_path / name for name in ("mlflow.csv", "mlflow.json", "wandb.jsonl", "wandb.csv", "nemo.json")), own):
+    names = ("mlflow.csv", "mlflow.json", "rest.json", "wandb.jsonl", "wandb.csv", "nemo.json")
+    for path in (*(tmp_path / name for name in names), own):
         assert read_curve(path) == ("train/reward", expected), path
     with pytest.raises(InputError, match="no step has one of reward"):
         read_curve(own.parents[1] / "loss")
+
+
+def write_chart_of_mlflow(path, runs):
+    """Writes what "Export as CSV" of a chart in MLflow's UI has: the metric history of each run shown."""
+    rows = [[f"run-{r}", f"id-{r}", "reward", step, 1700000000000 + step, step / 8] for r in runs for step in range(1, 5)]
+    lines = ["Run,Run ID,metric,step,timestamp,value", *(",".join(f'"{cell}"' for cell in row) for row in rows)]
+    path.write_text("\n".join(lines))
+
+
+def write_chart_of_wandb(path, runs, axis="train/global_step"):
+    """Writes what "CSV Export" of a panel of Weights & Biases has: three columns per run, empty where a run has no point."""
+    columns = [f"grpo - {r} - {name}" for r in runs for name in ("_step", "train/reward")]
+    header = [axis, *(f"{column}{end}" for column in columns for end in ("", "__MIN", "__MAX"))]
+    cells = {step: [cell for _ in runs for cell in (*[2 * step] * 3, step / 8, step / 9, step / 7)] for step in range(1, 5)}
+    lines = [[step, *values] for step, values in cells.items()] + [[5, *[""] * (len(header) - 1)]]
+    path.write_text("\n".join(",".join(f'"{cell}"' for cell in line) for line in [header, *lines]))
+
+
+@pytest.mark.parametrize(
+    ("write", "key"), [(write_chart_of_mlflow, "reward"), (write_chart_of_wandb, "train/reward")], ids=["mlflow", "wandb"]
+)
+def test_a_chart_exported_from_a_tracker_is_a_curve_if_it_shows_one_run(write, key, tmp_path):
+    write(tmp_path / "one.csv", [1])
+    assert read_curve(tmp_path / "one.csv") == (key, [[step, step / 8] for step in range(1, 5)])
+    write(tmp_path / "two.csv", [1, 2])
+    with pytest.raises(InputError, match=r"two.csv: \S*reward of the runs .*1, .*2; a curve is of one run"):
+        read_curve(tmp_path / "two.csv")
+
+
+def test_the_trainers_step_counts_before_that_of_weights_and_biases(tmp_path):
+    # As TRL with log_completions logs: each step has a second row, of the table; pandas writes whole numbers as floats.
+    rows = [",_step,train/global_step,train/reward", "0,0,1.0,0.5", "1,1,,", "2,2,2.0,0.7", "3,3,,"]
+    (tmp_path / "history.csv").write_text("\n".join(rows))
+    assert read_curve(tmp_path / "history.csv") == ("train/reward", [[1, 0.5], [2, 0.7]])
+    write_chart_of_wandb(tmp_path / "panel.csv", [1], "Relative Time (Process)")
+    with pytest.raises(
+        InputError, match="line 2: train/reward without a whole number as step, train/global_step, _step or Step"
+    ):
+        read_curve(tmp_path / "panel.csv")
+
+
+def test_a_table_of_runs_is_no_curve(mlflow_client, tmp_path):
+    import mlflow
+
+    run = mlflow_client.create_run("0").info.run_id
+    mlflow_client.log_metric(run, "reward", 0.5, step=3)
+    mlflow.search_runs(["0"]).to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(InputError, match=r"no step has one of reward.*; it has run_id, .*metrics.reward"):
+        read_curve(tmp_path / "runs.csv")
 
 
 def test_a_curve_with_gaps_repeats_or_nothing(tmp_path):
@@ -148,7 +200,7 @@ def test_a_curve_with_gaps_repeats_or_nothing(tmp_path):
     ]
     assert read_curve(logs.write_jsonl(tmp_path / "a.jsonl", rows))[1] == [[1, None], [2, 0.7]]  # a resumed step counts last
     for rows, said in (
-        ([{"step": 1, "loss": 2}], "no step has one of reward, critic/score/mean, train/reward"),
+        ([{"step": 1, "loss": 2}], "no step has one of reward, critic/score/mean, train/reward; it has step, loss"),
         ([{"reward": 1}], "line 1: reward without a whole number as step"),
         ([{"step": 1, "reward": "high"}], "line 1: the reward 'high' is not a number"),
     ):
