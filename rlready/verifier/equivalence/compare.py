@@ -6,7 +6,7 @@ from functools import partial
 
 from rlready.verifier.equivalence.expression import DOTS, Node, make_number
 from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute, walk
-from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, split
+from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, measure, split
 
 PI = Node("const", ("pi",))
 DEGREE = Node("/", (PI, make_number("180")))
@@ -183,9 +183,9 @@ def solves(value: Value, relation: Value) -> bool:
 def _compare_unit(a: Value, b: Node) -> bool:
     """Compares a quantity with a bare number: the unit may be left out; percent and degrees are numbers, too."""
     value, unit, weak = a.items
-    if weak is not None:
-        return is_same(weak, b)
-    if is_equal(value, b):
+    if weak is not None and is_same(weak, b):
+        return True
+    if is_equal(value, b) and not (unit == (("%", 1),) and not list_symbols(b) and 0 < abs(measure(b)) <= 1):  # 0.5 is not 0.5%
         return unit != (("°", 1),) or PI not in walk(value)
     if unit == (("%", 1),):
         return is_same(Node("/", (value, HUNDRED)), b)

@@ -118,7 +118,7 @@ class _Parser:
         value = self._read_power()
         while token := self._peek():
             if token in ("*", "\\cdot", "\\times", "/", "\\div") and not argument:
-                self.tokens.pop()
+                require(self.tokens.pop() != "\\times" or not first.startswith("@vec"), "a cross product")
                 negative = self._skip("-")
                 first = self._peek()
                 right = self._read_power()

@@ -147,7 +147,8 @@ def _is_same_piece(a: Piece, b: Piece) -> bool:
     return a[1] == b[1] and a[3] == b[3] and is_same(a[0], b[0]) and is_same(a[2], b[2])
 
 
-def _measure(end: Node) -> Number:
+def measure(end: Node) -> Number:
+    """Returns the approximate value of a real number; raises Unreadable if it is none."""
     evaluator = Evaluator(60, {})
     try:
         value = evaluator.approximate(evaluator.evaluate(end))
@@ -161,7 +162,7 @@ def _merge_pieces(pieces: list[Piece]) -> list[Piece]:
     """Returns pieces in order, and joined where they touch; unchanged if an end contains a symbol."""
     if any(list_symbols(end) for piece in pieces for end in (piece[0], piece[2])):
         return pieces
-    measured = sorted(((_measure(piece[0]), not piece[1], _measure(piece[2]), piece) for piece in pieces), key=lambda x: x[:3])
+    measured = sorted(((measure(piece[0]), not piece[1], measure(piece[2]), piece) for piece in pieces), key=lambda x: x[:3])
     merged: list[list] = []
     for low, opens, high, piece in measured:
         if low > high or (low == high and (opens or not piece[3])):
@@ -184,12 +185,12 @@ def _subtract(whole: list[Piece], removed: list[Piece]) -> list[Piece]:
 
 
 def _holds_any(piece: Piece) -> bool:
-    low, high = _measure(piece[0]), _measure(piece[2])
+    low, high = measure(piece[0]), measure(piece[2])
     return low < high or (low == high and piece[1] and piece[3])
 
 
 def _intersect(a: Piece, b: Piece) -> Piece:
     """Returns what two pieces share; it may be empty, with its low end above its high one."""
-    low, low_closed = max((a[:2], b[:2]), key=lambda end: (_measure(end[0]), not end[1]))
-    high, high_closed = min((a[2:], b[2:]), key=lambda end: (_measure(end[0]), end[1]))
+    low, low_closed = max((a[:2], b[:2]), key=lambda end: (measure(end[0]), not end[1]))
+    high, high_closed = min((a[2:], b[2:]), key=lambda end: (measure(end[0]), end[1]))
     return low, low_closed, high, high_closed

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from fractions import Fraction
 
 from rlready.verifier.equivalence.expression import Node, Unreadable, make_number, parse, require
 from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
@@ -11,7 +12,13 @@ from rlready.verifier.equivalence.units import CURRENCIES, SCALES, find_unit, re
 MOST_WORDS = 5  # more are prose, which can say the same in many ways
 PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
 NOTHING = ("none", "emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
-NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen""".split()  # noqa: SIM905
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+NUMERALS = [*ONES, *(ten + one for ten in TENS for one in ("", *ONES[1:10]))]
+PARTS = enumerate("half third fourth fifth sixth seventh eighth ninth tenth".split(), 2)  # noqa: SIM905
+FACTORS = {**SCALES, "halve": Fraction(1, 2), "quarter": Fraction(1, 4), **{name: Fraction(1, part) for part, name in PARTS}}
+FACTOR = re.compile(rf"({'|'.join(ONES)})({'|'.join(FACTORS)})s?")
 BASE = re.compile(r"[({]?(-?[\dA-F.,]+)[)}]?(?:_\{?\(?(?:base)?|\(?base)([a-z]+|\d+)\)?\}?", re.ASCII)
 MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
 DATE = re.compile(
@@ -108,8 +115,10 @@ def read_words(tokens: list[str]) -> Value:
     lower = joined.lower()
     if lower in PHRASES:
         return PHRASES[lower]
-    if lower in NUMERALS:
-        return make_number(str(NUMERALS.index(lower)))
+    for cut in range(len(words), max(0, len(words) - 3), -1):
+        number, unit = _read_numeral("".join(words[:cut])), read_unit([f'"{word}' for word in words[cut:]])
+        if number and (unit or cut == len(words)):
+            return Group("unit", (number, unit, None)) if unit else number
     if lower in NOTHING:
         return Group("set", ())
     if reals := REAL_NUMBERS.fullmatch(lower):
@@ -117,7 +126,16 @@ def read_words(tokens: list[str]) -> Value:
     if INTEGERS.fullmatch(lower):
         return Node("sym", ("mathbb Z",))
     require(sum(token[0] == '"' for token in tokens) <= MOST_WORDS, "prose")
-    return Group("word", (joined,))
+    return Group("word", (joined,)) if len(joined) > 1 else Node("sym", (joined,))
+
+
+def _read_numeral(words: str) -> Node | None:
+    """Returns the value of `seven`, `twenty-one`, `one hundred`, `half` or `two-thirds`, or None for other words."""
+    word = words.replace("-", "").lower()
+    if word in NUMERALS:
+        return make_number(str(NUMERALS.index(word)))
+    match = FACTOR.fullmatch("onehalf" if word == "half" else word)
+    return Node("num", (Fraction(ONES.index(match[1]) * FACTORS[match[2]]), None)) if match else None
 
 
 def read_moment(text: str) -> Group | None:
@@ -152,9 +170,9 @@ def is_name(tokens: list[str]) -> bool:
     opened: list[bool] = []
     previous = ""
     for place, token in enumerate(tokens):
-        if token == "(":
+        if token in ("(", "["):
             opened.append(previous.isalpha() or previous[:1] in ("@", '"') or previous in IN_NAMES)
-        elif token == ")" and opened:
+        elif token in (")", "]") and opened:
             opened.pop()
         elif token[0].isdigit():
             # An argument, or a power among other letters: `P(2)`, `x^2+y^2`.

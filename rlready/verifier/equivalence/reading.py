@@ -23,7 +23,7 @@ from rlready.verifier.equivalence.quantities import HEDGES, REALS, is_name, read
 from rlready.verifier.equivalence.spelling import SPACE
 from rlready.verifier.equivalence.tokens import tokenize
 
-JOINERS = (",", ";", '"and', '"or', "\\vee")
+JOINERS = (",", ";", '"and', '"or', "\\vee", "\\\\")
 EQUALS = {"=": "=", "\\approx": "≈"}
 RELATIONS = EQUALS | {"<": "<", ">": ">", "\\le": "≤", "\\ge": "≥", "\\ne": "≠"}
 FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
@@ -69,12 +69,12 @@ def read(text: str) -> Value:
 
 def _strip_opening(tokens: list[str]) -> list[str]:
     r"""Returns tokens without an introduction: `\therefore`, `so`, `The answer is`."""
-    while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall") and tokens[1:]:
+    while tokens[0] in ("\\therefore", "\\implies", "\\Rightarrow", "\\Longrightarrow", "\\forall", "=", ":") and tokens[1:]:
         tokens = tokens[1:]
     words = itertools.takewhile(lambda token: token[0] == '"', tokens)
     opening = OPENING.match(" ".join(words).replace('"', "").lower())
     cut = len(opening[0].split()) if opening else 0
-    while cut and tokens[cut : cut + 1] in ([","], [":"]):
+    while cut and tokens[cut : cut + 1] in ([","], [":"], ["="]):
         cut += 1
     return tokens[cut:] or tokens
 
@@ -161,7 +161,7 @@ def _read_signs(tokens: list[str]) -> Value:
             chosen = itertools.product(*map(_choose_signs, parts))
             ways = ([tokens[0], *[token for part in way for token in (",", *part)][1:], tokens[-1]] for way in chosen)
     values = tuple(map(read_tokens, ways))
-    return Group("list", values) if len(values) > 1 else values[0]
+    return Group("common" if "\\ne" in tokens else "list", values) if len(values) > 1 else values[0]
 
 
 def _strip_sets(tokens: list[str]) -> list[str]:
@@ -310,16 +310,18 @@ def _read_set(inner: list[str]) -> Value:
     return Group("set", tuple(flatten([read_tokens(part) for part in split(inner, (",", ";"))])))
 
 
-def _read_environment(tokens: list[str]) -> Group:
-    """Reads a matrix, or the lines of `cases` and `aligned` without conditions as a list."""
+def _read_environment(tokens: list[str]) -> Value:
+    """Reads a matrix, or the lines of `cases` and `aligned` without conditions as a list; `=` begins no line."""
     name = tokens[2].strip('"') if len(tokens) > 6 else ""
     if tokens[0] != "\\begin" or name not in ("cases", "aligned", "gathered", "array") or "=" not in tokens:
         return _read_matrix(tokens)
     body = tokens[4 : len(tokens) - 1 - tokens[::-1].index("\\end")] if "\\end" in tokens else []
     body = body[find_bracket(body) + 1 :] if name == "array" else body
     require(name != "cases" or "&" not in body, "cases with conditions")
-    lines = split([token for token in body if token != "&"], ("\\\\", ",", ";"))
-    return Group("list", tuple(read_tokens(line) for line in lines if line))
+    body = [token for token in body if token != "&"]
+    body = [token for token, after in itertools.zip_longest(body, body[1:]) if (token, after) != ("\\\\", "=")]
+    lines = tuple(read_tokens(line) for line in split(body, ("\\\\", ",", ";")) if line)
+    return Group("list", lines) if len(lines) > 1 else lines[0]
 
 
 def _read_matrix(tokens: list[str]) -> Group:

@@ -10,7 +10,7 @@ CHARACTERS = {
     for characters, spelled in TABLE.findall(r"""
     −–‒‐‑﹣－=- ∕⁄=/ ′’‘´=' “”=" ，、=, ∣｜=| 。=. ×✕⨯=\times ·⋅∙•=\cdot ≤⩽≦=\le ≥⩾≧=\ge ≈≃≅=\approx °º˚=^\circ ∅⌀=\emptyset
     ÷=\div ∞=\infty ≠=\ne ∪=\cup ∩=\cap ∈=\in ∖=\setminus ±=\pm ∓=\mp ⟨=\langle ⟩=\rangle ⌊=\lfloor ⌋=\rfloor ⌈=\lceil
-    ⌉=\rceil ∠=\angle △=\triangle ∑=\sum ∏=\prod ∫=\int ∨=\vee ∀=\forall ∃=\exists √=\sqrt ∛=\sqrt[3] ℓ=\ell ħ=\hbar
+    ⌉=\rceil ∠=\angle △=\triangle ∑=\sum ∏=\prod ∫=\int ∨=\vee ∧=\wedge ∀=\forall ∃=\exists √=\sqrt ∛=\sqrt[3] ℓ=\ell ħ=\hbar
     …=\ldots ∂=\partial α=\alpha β=\beta γ=\gamma δ=\delta ε=\epsilon ζ=\zeta η=\eta θ=\theta ι=\iota κ=\kappa
     λ=\lambda μµ=\mu ν=\nu ξ=\xi π=\pi ρ=\rho σ=\sigma τ=\tau φϕ=\phi χ=\chi ψ=\psi ω=\omega Γ=\Gamma Δ=\Delta Θ=\Theta
     Λ=\Lambda Ξ=\Xi Π=\Pi Σ=\Sigma Φ=\Phi Ψ=\Psi Ω=\Omega""")
@@ -37,12 +37,12 @@ SYNONYMS = TABLE.findall(r"""
     \mathdollar=\$ \euro=€ \pounds=£ \yen=¥ \textdollar=\$ \infin=\infty \percent=% \widehat=\hat \widetilde=\tilde
     \overrightarrow=\vec \emph=\text \textrm=\text \textnormal=\text \textit=\text \textsf=\text \texttt=\text \mbox=\text
     \hbox=\text \textsc=\text \textup=\text \operatorname=\mathrm \mathop=\mathrm \mathup=\mathrm \textbf=\text \surd=\sqrt
-    \cr=\\ \tabularnewline=\\ \thickapprox=\approx""")
+    \cr=\\ \tabularnewline=\\ \thickapprox=\approx \land=\text{and} \wedge=\text{and}""")
 DROPPED = r"""
     \left \right \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \Biggl \Biggr \bigm \Bigm \middle \displaystyle
     \textstyle \scriptstyle \limits \nolimits \mathbf \boldsymbol \bm \mathit \mathsf \mathtt \mathnormal \large \Large
     \LARGE \huge \Huge \small \normalsize \bf \it \rm \bfseries \ensuremath \mathstrut \hfill \underline \mathopen
-    \mathclose \mathord \bold \mathbfit"""
+    \mathclose \mathord \bold \mathbfit \fbox"""
 SAME = dict(SYNONYMS) | dict.fromkeys(DROPPED.split(), "")
 COMMAND = re.compile(r"\\[a-zA-Z]+")
 SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|\\(?:thinspace|enspace|medspace|nobreak)\b|~|\s")
@@ -71,6 +71,9 @@ BROKEN = re.compile(r"[\f\v\a\b](?=[a-z]{2})")
 TWICE = re.compile(r"\\(?=\\(?:[a-zA-Z]{2}|[{}]))")
 TIMES = re.compile(r"(?<=\d)\s*x\s*(?=10\s*\^)")
 ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
+ALIGNED = re.compile(r"(\\(?:begin|end)\s*\{)(?:align|gather|equation|split|eqnarray)(?:ed)?\*?\}")
+EMPHASISED = re.compile(r"\s*(\*\*?|__|`)([^*`]+)\1\s*")
+RUPEES, DOLLARS = re.compile(r"(?<![A-Za-z])Rs\.?\s*(?=\d)"), re.compile(r"(?<![A-Za-z])US(?=\\?\$)")
 LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
 LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
 WRAPPED = re.compile(r"\{[^{}]*\}")
@@ -82,12 +85,12 @@ TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 
 def respell(text: str) -> str:
     """Returns LaTeX in one spelling: ASCII, without delimiters, sizes and bold type, synonyms as one of them."""
+    text = DOLLARS.sub("", RUPEES.sub("₹", EMPHASISED.sub(r"\2", text, count=1) if EMPHASISED.fullmatch(text) else text))
     if not text.isascii():
         text = _respell_unicode(text)
     # Escapes that a program took for characters of its own, `\\f` of `\\frac`, or wrote twice.
     text = BROKEN.sub(lambda found: ESCAPES[found[0]], text)
-    if "\\begin" not in text:
-        text = TWICE.sub("", text)
+    text = ALIGNED.sub(r"\1aligned}", text) if "\\begin" in text else TWICE.sub("", text)
     text = COMMAS.sub("", text).replace("{,}", ",").replace("{.}", ".").replace("{:}", ":")
     text = GROUPS_APART.sub(lambda found: found[1] + "".join(re.findall(r"\d+", found[2])), text)
     if "$" in text:

@@ -25,12 +25,13 @@ IN_BOX = (
     ),
     re.compile(r"(?!.*(?:\([A-J]\)|\b[A-J]\b|\b(?:or|not|and|nor|neither|either)\b).*\()\S.*\(([A-J])\)", re.DOTALL),
 )
-LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.\s]*$")
+LAST_LETTER = re.compile(r"(?<![\w\\])(?:\(([A-J])\)|([A-J]))[.!:\s]*$")
+EXPLANATION = re.compile(r"\n\W*(?:explanation|reason(?:ing)?|justification|rationale)\b", re.IGNORECASE)
 TAGGED = re.compile(r"<answer>\s*\(?([A-J])\)?\s*</answer>[.\s]*$")
 CHOSEN = rf"\(?([A-J])(?![\w'])\)?(?:{REASON}|\s+is\s+(?:the\s+)?(?:correct|right)\b"
 CLAIM = re.compile(
     r"\b(?i:(?:answer|option|choice)\s+(?:is|must\s+be|should\s+be)\s*:?|answer\s*:?)\s*(?i:(?:the\s+)?(?:option|choice)\s+)?"
-    rf"{CHOSEN}|(?<=\))(?!\s*(?:or\b|and\b|[,/&]))|[.:]|\s*$)"
+    rf"{CHOSEN}|(?<=\))(?!\s*(?:or\b|and\b|[,/&]))|[.:!]|\s*$)"
     rf"|(?:\b(?i:option|choice|answer)\s+|(?:^|[.!?]\s+)(?i:(?:so|thus|therefore|hence),?\s+)?){CHOSEN})",
     re.MULTILINE,
 )
@@ -38,7 +39,7 @@ OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
 # A letter after one of these is one of several, or excluded.
 HEDGED = re.compile(
     r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but"
-    r"|none\s+of)|n't|(?i:n't|\bnot)\s+(?:think|believe|sure|the\s+case)(?:\s+(?:that|if|whether))?"
+    r"|none\s+of)|n't|(?i:n't|\bnot)\s+(?:think|believe|sure|true|certain|the\s+case)(?:\s+(?:that|if|whether))?"
     r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
 )
 
@@ -97,6 +98,9 @@ def extract_letter(completion: str) -> str | None:
     It is in the last `\boxed{}`, alone or with the option's text or a reason (`B. 42`, `42 (B)`, `C because A is wrong`), or,
     without a box, at the end: `The answer is B`, `option B is correct`, `B) 42`, `<answer>B</answer>`.
     """
+    head, *tail = EXPLANATION.split(completion, maxsplit=1)
+    if tail and CLAIM.search(head[-LONGEST_ANSWER:]) and not CLAIM.search(tail[0]) and "\\boxed" not in tail[0]:
+        completion = head
     before, boxed, _ = completion.rpartition("\\boxed")
     before = EMPHASIS.sub("", (before if boxed else completion)[-LONGEST_ANSWER:])
     if boxed:

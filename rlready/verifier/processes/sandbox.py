@@ -18,8 +18,10 @@ from typing import Any
 
 # Modules that code may import; they are loaded before file access is given up.
 MODULES = (
-    "abc array bisect cmath collections collections.abc copy dataclasses datetime decimal enum fractions functools hashlib"
-    " heapq itertools json math numbers operator random re statistics string textwrap time types typing unicodedata _strptime"
+    "__future__ abc array bisect cmath collections collections.abc contextlib copy dataclasses"
+    " datetime decimal enum fractions functools hashlib"
+    " heapq io itertools json math numbers operator queue random re statistics string textwrap time types typing"
+    " unicodedata _strptime"
 )
 SECONDS = 2  # of processor time
 MEMORY = 512 << 20  # bytes
