@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from rlready.config import Curate
 from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
 from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
 from rlready.data.sources import read_rows
-from rlready.errors import InputError, error_context
+from rlready.errors import InputError, error_context, one_line
 from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
@@ -104,7 +105,7 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
 
 
 def _name(text: str) -> str:
-    return Path(text.replace(":", "-")).name.partition(".")[0] or "data"
+    return re.sub(r"[:,\s]+", "-", Path(text.replace(":", "-")).name.partition(".")[0]) or "data"
 
 
 def _read_columns(text: str | None) -> dict[str, str | list[str]]:
@@ -180,7 +181,7 @@ def _write(
     arguments: argparse.Namespace, settings: Curate, values: list[Value], notes: list[str], purpose: str
 ) -> Iterator[str]:
     """Yields the lines of the recipe."""
-    yield f"# Written by rlready init for {arguments.data} and {arguments.model}; every number can be changed."
+    yield f"# Written by rlready init for {one_line(arguments.data)} and {arguments.model}; every number can be changed."
     yield "# Paths are relative to this file. `rlready run --help` explains every parameter."
     for what in notes:
         yield f"# {what}."

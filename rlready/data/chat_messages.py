@@ -7,15 +7,11 @@ from typing import TypeGuard
 from rlready.errors import InputError
 
 ROLES = {
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "system": "system",
-    "developer": "system",
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot", "chatbot", "ai", "bing", "bard", "claude"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
 }
+TEXTS = ("text", "input_text", "output_text")  # parts of a content
 REASONING = ("reasoning_content", "reasoning", "thinking")
 TRAINED = ("train", "training", "trainable")
 # Tokens by which chat templates separate turns; in a text, another template left them there.
@@ -69,7 +65,7 @@ def read_content(value: object) -> object:
     if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
         return value
     for part in value:
-        if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+        if part.get("type", "text") not in TEXTS or not isinstance(part.get("text"), str):
             raise InputError(f"a part of a turn holds {part.get('type', 'no text')}; only texts are read")
     return "".join(part["text"] for part in value)
 
@@ -81,7 +77,9 @@ def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tu
         role = ROLES.get(named) if isinstance(named, str) else None
         if role is None or turn.get("tool_calls") or turn.get("function_call"):
             raise InputError(f"a turn of {named!r}, or one that calls a tool; user, assistant and system are read")
-        text = read_content(turn.get("content", turn.get("value")))
+        text = read_content(turn.get("content", turn.get("value", turn.get("text"))))
+        if isinstance(text, list) and text and all(isinstance(part, str) for part in text):
+            text = "".join(text)
         if role == "system":
             if text:
                 note("a system turn")

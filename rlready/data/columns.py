@@ -3,7 +3,10 @@
 An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text with {column}.
 """
 
+import ast
+import contextlib
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,6 +29,7 @@ USUAL = {
         *("correct_answer", "gold", "target", "label", "correct", "tests"),
     ),
 }
+NESTED = (*USUAL["messages"], *USUAL["choices"], "reward_model")  # columns that hold lists or objects
 CONTEXT = ("input", "context", "passage")  # what a question is about, beside it
 SYSTEM = ("system", "system_prompt")  # a system turn in a column of its own
 # Usual names of what problems were made from; those of one template, document or original problem belong together.
@@ -44,6 +48,19 @@ ABOUT = re.compile(
 LETTERS = "ABCDEFGH"  # columns of options
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
+
+
+def parse_cells(row: dict) -> dict:
+    """Returns a row with its chats and options parsed if they are texts, as in tables: JSON or Python's notation."""
+    for name in NESTED:
+        text = row.get(name)
+        if not isinstance(text, str) or text[:1] not in ("[", "{"):
+            continue
+        for parse in (json.loads, ast.literal_eval):
+            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                row = row | {name: parse(text)}
+                break
+    return row
 
 
 def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +19,24 @@ FORMS = IN_PARTS + WHOLE
 COMPRESSED = (".gz", ".bz2", ".zst")
 # How compressed files begin, whatever they are called: browsers unpack a .gz and keep its name.
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-# What the names of files and folders call the splits.
+UTF_16 = "in UTF-16; convert it to UTF-8"
+# How other files begin that are called .jsonl, .csv and the like.
+OTHERS = {
+    POINTER: "a Git LFS pointer, not the data; run git lfs pull",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+    b"PK\3\4": "a zip archive or a spreadsheet; unpack or export it",
+    b"\xfd7zXZ": "compressed with xz; unpack it",
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"ARROW1": "an Arrow file; name it .arrow",
+    b"<": "a web page, not the data; fetch it again",
+}
+# What the names of files and folders call the splits; as in `Train`, `my_testset` and `gsmTest2`.
 TRAINING = ("train", "training")
-EVALUATION = ("test", "testing", "eval", "evaluation", "validation", "valid", "val", "dev")
-SPLIT = re.compile(rf"(?<![a-z0-9])({'|'.join(TRAINING + EVALUATION)})(?![a-z0-9])", re.IGNORECASE)
+EVALUATION = ("test", "testing", "eval", "evaluation", "validation", "valid", "val", "dev", "holdout", "heldout")
+WORDS = "|".join(sorted(TRAINING + EVALUATION, key=len, reverse=True))
+SPLIT = re.compile(rf"(?:(?<![A-Za-z0-9])(?i:({WORDS}))|(?<=[a-z])({WORDS.title()}))(?i:set|data)?\d*(?![A-Za-z])")
+SHARD = re.compile(r"\d+(?=-of-(\d+)\b)")  # the number of a file of several
 ASIDE = re.compile(r"cache-\w+\.arrow|(dataset_infos?|dataset_dict|state|metadata|croissant)\.json")  # files about the data
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
@@ -67,9 +81,12 @@ def list_files(location: str, folders: list[str], split: str | None) -> Listing:
         for folder in folders:
             inside = f"{path}/{folder}" if folder and system.isdir(f"{path}/{folder}") else path
             named, left_out = _list_data(system, inside)
-            found += _choose_split(named, len(path), split)
-            if left_out:
-                notes.append(f"left out {len(left_out)} hidden or cache files, such as {left_out[0][len(path) + 1 :]}")
+            chosen = _choose_split(named, len(path), split)
+            found += chosen
+            unnamed = [name for name in named if name not in chosen and not _name_split(name, len(path))]
+            for names, kind in ((left_out, "hidden or cache files"), (unnamed, "files that name no split")):
+                if names:
+                    notes.append(f"left out {len(names)} {kind}, such as {names[0][len(path) + 1 :]}")
     except InputError:
         raise
     except Exception as error:  # whatever a store or its client raises, the user gets one line
@@ -101,22 +118,35 @@ def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
             state = json.loads(system.cat_file(name))
             saved[name.rpartition("/")[0]] = {file["filename"] for file in state.get("_data_files", ())}
     named = [name for name in every if find_form(name)]
-    # A dataset in another form often has some .json beside it, about itself.
-    if any(find_form(name) in IN_PARTS for name in named):
-        named = [name for name in named if find_form(name) in IN_PARTS]
+    parts = any(find_form(name) in IN_PARTS for name in named)  # beside these, a .json is about the data
+    if parts:
+        named = [name for name in named if not name.endswith(".json") or not ASIDE.fullmatch(name.rpartition("/")[2])]
 
     def belongs(name: str) -> bool:
         parent, _, file = name.rpartition("/")
-        hidden = any(part.startswith((".", "__", "~")) for part in name[len(folder) :].split("/"))
-        return not hidden and file in saved.get(parent, (file,)) and not ASIDE.fullmatch(file)
+        hidden = any(part.startswith((".", "_", "~")) for part in name[len(folder) :].split("/"))
+        aside = ASIDE.fullmatch(file) or (parts and find_form(name) == ".json")
+        return not hidden and file in saved.get(parent, (file,)) and not aside
 
-    return [name for name in named if belongs(name)], [name for name in named if not belongs(name)]
+    found = [name for name in named if belongs(name)]
+    _refuse_missing(found, [f"{parent}/{file}" for parent, files in saved.items() for file in sorted(files)])
+    return found, [name for name in named if not belongs(name)]
+
+
+def _refuse_missing(found: list[str], listed: list[str]) -> None:
+    """Raises InputError if a file is absent that `state.json` lists, or the number of another file implies."""
+    if missing := next((name for name in listed if name not in found), None):
+        raise InputError(f"{missing} is not there, but state.json lists it; fetch it")
+    numbered = Counter((SHARD.sub("*", name), int(match[1])) for name in found if (match := SHARD.search(name)))
+    for (name, total), count in numbered.items():
+        if count < total:
+            raise InputError(f"{name}: {count} of {total} files are there; fetch the others, or give the files other names")
 
 
 def _name_split(name: str, root: int) -> str:
     """Returns the word by which the name of a file, or of a folder that it is in, says its split; an empty text if none."""
     found = (SPLIT.search(part) for part in reversed(name[root:].split("/")))
-    return next((match[1].lower() for match in found if match), "")
+    return next(((match[1] or match[2]).lower() for match in found if match), "")
 
 
 def _choose_split(names: list[str], root: int, split: str | None) -> list[str]:
@@ -133,7 +163,9 @@ def _open_filesystem(path: str):
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(path if "://" in path else str(Path(path).expanduser().resolve()))
+        if "://" not in path:
+            return fsspec.filesystem("file"), str(Path(path).expanduser().resolve())
+        return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:
@@ -151,10 +183,10 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
     try:
         with open(name, "rb") if "file" in system.protocol else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file:
             start = file.peek(len(POINTER))
-            if start.startswith(POINTER):
-                raise InputError(f"{name} is a Git LFS pointer, not the data; run git lfs pull")
-            if start.startswith(UTF_16):
-                raise InputError(f"{name} is in UTF-16; convert it to UTF-8")
+            other = next((what for mark, what in OTHERS.items() if start.startswith(mark)), None)
+            other = UTF_16 if b"\0" in start[:2] else other
+            if other and (start.startswith(POINTER) or find_form(name) not in (".parquet", ".arrow")):
+                raise InputError(f"{name} is {other}")
             plain: Any = file
             if compression := next((kind for mark, kind in COMPRESSIONS.items() if start.startswith(mark)), None):
                 plain = io.BufferedReader(pa.input_stream(file, compression=compression), 1 << 20)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
-from rlready.data.columns import CONTEXT, GROUP, SYSTEM, USUAL, compile_column, guess_columns, propose_columns
+from rlready.data.columns import CONTEXT, GROUP, SYSTEM, USUAL, compile_column, guess_columns, parse_cells, propose_columns
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
 from rlready.data.references import end_in_answer, is_absent, name_kind, read_answer, restore_integer
@@ -62,6 +62,7 @@ def read_problem(
     """
     if not isinstance(row, dict):
         raise InputError("not an object")
+    row = parse_cells(row)
     picture = _read_picture(row, source) if source and source.pictures else None
     if source:
         _check_kept(row, source, picture is not None)

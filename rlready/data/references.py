@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
+import numpy as np
+
 from rlready.errors import InputError
 from rlready.verifier import extract_boxed, find_format
 from rlready.verifier.formats.extract import extract_word
@@ -37,14 +39,18 @@ def is_absent(value: object) -> bool:
 
 
 def restore_integer(value: object) -> object:
-    """Returns a whole number in a float as an integer; a column with an empty cell makes floats of integers.
+    """Returns a whole number in a float as an integer, and another float as a text without the digits of its error.
+
+    A column with an empty cell makes floats of integers; a float of 32 bits has other digits as one of 64.
 
     Raises InputError if it is so large that the float has lost digits.
     """
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"
-    if not isinstance(value, float) or not value.is_integer():
+    if not isinstance(value, float):
         return value
+    if not value.is_integer():
+        return f"{value:.7g}" if float(f"{value:.7g}") != value == float(np.float32(value)) else f"{value:.15g}"
     if abs(value) > LARGEST_EXACT:
         raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
     return int(value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlready.data import hub
 from rlready.data.chat_messages import is_chat
-from rlready.data.columns import find_repeated, list_columns
+from rlready.data.columns import USUAL, find_repeated, list_columns
 from rlready.data.files import (
     ROWS_AT_ONCE,
     WHOLE,
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 BYTES_AT_ONCE = 16 << 20
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside commas
+USUAL_NAMES = {*USUAL["question"], *USUAL["messages"], "instruction"}
 BETWEEN_ROWS = re.compile(r"[\s,]*")
+DECIMAL_COMMA = re.compile(r"-?\d+(?:,\d+)?")
 WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 LONGEST_HEADER = 1 << 16
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
@@ -262,6 +264,9 @@ def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
     if lists:
         note(f"rows are the list under {next(iter(lists))!r}")
         return next(iter(lists.values()))
+    if all(isinstance(value, dict) and USUAL_NAMES & value.keys() for value in whole.values()):
+        note("every key is the name of a row")
+        return list(whole.values())
     columns = [list(value.values()) if isinstance(value, dict) else value for value in whole.values()]
     if not all(isinstance(values, list) for values in columns) or is_chat(columns[0]):
         return [whole]
@@ -289,7 +294,8 @@ def _count_before_doubled(text: str) -> int:
 
 def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
-    separator = _find_separator(text)
+    said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
+    separator, text = (said[1], text[said.end() :]) if said else (_find_separator(text), text)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")
@@ -310,6 +316,12 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
         texts = [row[column] for row in rows if row[column]]
         if texts and all(WHOLE_FLOAT.fullmatch(cell) for cell in texts):
             rows = [row | {column: row[column].removesuffix(".0")} for row in rows]
+        if (
+            separator == ";"
+            and all(map(DECIMAL_COMMA.fullmatch, texts))
+            and (cell := next((text for text in texts if "," in text), None))
+        ):
+            note(f"{column}: {cell} is read as two numbers; if its comma is a decimal comma, write a point")
     return rows
 
 

@@ -39,6 +39,13 @@ def read(row, needs_solution=True, source=None):
     [
         {"messages": [ASKED, TOLD]},
         {"conversations": [{"from": "human", "value": "What is 1+1?"}, {"from": "gpt", "value": "It is \\boxed{2}."}]},
+        {"conversations": [{"from": "prompter", "text": "What is 1+1?"}, {"from": "bot", "text": "It is \\boxed{2}."}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "input_text", "text": "What is 1+1?"}]},
+                {"role": "assistant", "content": ["It is ", "\\boxed{2}."]},
+            ]
+        },
         {"conversation": [ASKED, TOLD], "question": "another"},
         {
             "messages": [

@@ -533,6 +533,9 @@ def test_hidden_files_caches_and_what_a_state_does_not_list_are_left_out_and_cou
         (("train/0.jsonl", "dev/0.jsonl", "test/0.jsonl"), "train/0.jsonl", "test/0.jsonl"),
         (("mine.jsonl", "mine_test.jsonl"), "mine.jsonl", "mine_test.jsonl"),
         (("math-training.jsonl", "math-eval.jsonl"), "math-training.jsonl", "math-eval.jsonl"),
+        (("trainset.jsonl", "testset.jsonl"), "trainset.jsonl", "testset.jsonl"),
+        (("gsmTrain1.jsonl", "gsmTest1.jsonl"), "gsmTrain1.jsonl", "gsmTest1.jsonl"),
+        (("a_train.jsonl", "a_holdout.jsonl"), "a_train.jsonl", "a_holdout.jsonl"),
     ],
 )
 def test_splits_of_a_folder_are_kept_apart(tmp_path, names, trained, evaluated):
@@ -567,3 +570,73 @@ def test_a_list_in_jsonl_is_said(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(ROWS))
     with pytest.raises(InputError, match="line 1: a list, not an object; if the file is one list, name it .json"):
         read(str(tmp_path / "a.jsonl"))
+
+
+def test_files_that_name_no_split_beside_files_that_do_are_counted(tmp_path):
+    for name in ("train.jsonl", "test.jsonl", "extra.jsonl"):
+        write_json(tmp_path / "f" / name)
+    contents, _ = read(str(tmp_path / "f"))
+    assert contents.notes == ["left out 1 files that name no split, such as extra.jsonl"]
+
+
+def test_a_folder_with_a_file_missing_or_of_several_forms_is_refused(tmp_path):
+    for name in ("a/train-00000-of-00003.jsonl", "a/train-00002-of-00003.jsonl", "b/1.jsonl"):
+        write_json(tmp_path / name)
+    (tmp_path / "b" / "2.csv").write_text("question,answer\n1+1?,2\n")
+    datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "c", num_shards=3)
+    (tmp_path / "c" / "data-00001-of-00003.arrow").unlink()
+    for folder, message in (
+        ("a", "2 of 3 files are there"),
+        ("b", "more than one form"),
+        ("c", "is not there, but state.json"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read(str(tmp_path / folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\3\4...", "a zip archive or a spreadsheet"),
+        (b"PAR1....", "a Parquet file"),
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        ("question\n".encode("utf-16-le"), "UTF-16"),
+    ],
+)
+def test_files_that_are_something_else_are_refused_as_what_they_are(tmp_path, content, message):
+    for name in ("a.jsonl", "a.csv"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            read(str(tmp_path / name))
+
+
+def test_a_table_of_a_spreadsheet_may_say_its_separator_and_decimal_commas_are_noted(tmp_path):
+    (tmp_path / "a.csv").write_text("sep=;\r\nquestion;answer\r\n1/2+1?;1,5\r\n1+1?;2\r\n")
+    contents, problems = read(str(tmp_path / "a.csv"))
+    assert len(problems) == 2 and "answer: 1,5 is read as two numbers" in contents.notes[1]
+
+
+def test_cells_of_a_table_may_hold_chats(tmp_path):
+    turns = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "\\boxed{2}"}]
+    for name, cell in (("json.csv", json.dumps(turns)), ("python.csv", str(turns))):
+        with open(tmp_path / name, "w", newline="") as file:
+            csv.writer(file).writerows([["messages"], [cell]])
+        _, problems = read(str(tmp_path / name))
+        assert problems[0]["question"] == "1+1?" and problems[0]["answer"] == "2"
+
+
+def test_an_object_of_rows_by_their_names_is_read(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({f"row{n}": row for n, row in enumerate(ROWS)}))
+    assert len(read(str(tmp_path / "a.json"))[1]) == 9
+
+
+@pytest.mark.parametrize("name", ["a::b.jsonl", "a b#1[2].jsonl", "a%20b,c.jsonl"])
+def test_names_of_files_are_no_patterns(tmp_path, name):
+    assert len(read(write_json(tmp_path / name))[1]) == 9
+
+
+def test_floats_are_written_without_the_digits_of_their_error(tmp_path):
+    for name, kind in (("double.parquet", pa.float64()), ("single.parquet", pa.float32())):
+        answers = pa.array([64.6 + 1.4e-14, 95.8, 0.5, 3.0], kind)
+        pq.write_table(pa.table({"question": list("abcd"), "answer": answers}), tmp_path / name)
+        assert [problem["answer"] for problem in read(str(tmp_path / name))[1]] == ["64.6", "95.8", "0.5", "3"]
