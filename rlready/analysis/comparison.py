@@ -41,7 +41,7 @@ class Row:
     def setting(self) -> tuple:
         """Everything about the candidate except its seed."""
         c = self.candidate
-        return c.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint
+        return c.epochs, c.training.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint
 
     @property
     def predictors(self) -> PredictorsRecord:

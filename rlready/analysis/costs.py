@@ -75,11 +75,13 @@ def measure_rl(row: Row) -> list[Cost | None]:
 
 
 def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
-    """Yields every run of a stage with its record; what candidates without SFT share with the base model counts once."""
+    """Yields every run of a stage with its record; what candidates without SFT share with the base model, or those of one
+    training with each other, counts once."""
     for row in (base, *rows):
         for stage in CANDIDATE_STAGES:
             record = getattr(row.outcome, stage)
-            if record is not None and (row is base or record != getattr(base.outcome, stage)):
+            own = row is base or record != getattr(base.outcome, stage)
+            if record is not None and own and not (stage == "sft" and row.candidate.is_midway):
                 yield stage, record
 
 

@@ -89,7 +89,7 @@ def record_elsewhere(sweep: SweepResult, results: dict[str, ElsewhereRecord]) ->
 
 
 def list_items(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
-    """Returns the items of a loop that runs RL: each candidate's JSON, and the digest of the checkpoint that was judged.
+    """Returns the items of a loop that runs RL: the JSON of each training, and the digest of the checkpoint that was judged.
 
     Raises InputError if one has no record of SFT.
     """
@@ -98,7 +98,9 @@ def list_items(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
         name = outcome.candidate.candidate_id
         if outcome.sft is None:
             raise InputError(f"{name}: goes on to RL, but has no record of SFT; the orchestrator lost it")
-        items.append({"candidate": to_json(outcome.candidate), "digest": outcome.sft.model_digest})
+        # Of several checkpoints of one training the number of epochs says which.
+        which = f"{outcome.candidate.epochs}/" if outcome.candidate.kept_epochs else ""
+        items.append({"candidate": to_json(outcome.candidate.training), "digest": which + outcome.sft.model_digest})
     return items
 
 

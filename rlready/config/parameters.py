@@ -32,6 +32,12 @@ class Sweep:
     examples: list = knob([1024], "SFT examples to try", "small enough for one GPU-hour with the default model", form=True)
     learning_rates: list = knob([2e-5], "SFT learning rates to try", "TRL SFTConfig default", form=True)
     seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
+    checkpoints: str = knob(
+        "separate",
+        "separate (a training for each candidate), or every-epoch: candidates that differ by their epochs alone are checkpoints"
+        " of one training; before its end the learning rate has not decayed",
+        "paper: each number of epochs is a training", choices=("separate", "every-epoch"),
+    )
     candidates: list = knob(
         [],
         "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints,"

@@ -1,5 +1,6 @@
 """Candidates for RL, and the models that they are made of."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from rlready.records.serialization import Record
@@ -45,11 +46,31 @@ class Candidate(Record):
     # is of one kind.
     trained_on_sft_data: bool = False
     log: LogSource | None = None  # what it was measured by, instead of here
+    # The numbers of epochs after which its training is a candidate, the last one its length; None: only at its end. Left out of
+    # the JSON then, so that the cache keys of separate trainings do not depend on it.
+    kept_epochs: list[int] | None = None
 
     @property
     def is_base(self) -> bool:
         """Whether it is the unchanged base model."""
         return not self.epochs and not self.is_finished
+
+    @property
+    def training(self) -> "Candidate":
+        """What SFT runs for: the candidate at the end of its training."""
+        return self.at(self.kept_epochs[-1]) if self.kept_epochs else self
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether it is a checkpoint of a training that goes on."""
+        return bool(self.kept_epochs) and self.epochs < self.training.epochs
+
+    def at(self, epochs: int) -> "Candidate":
+        """Returns the candidate that its training is after this many of `kept_epochs`."""
+        last = (self.kept_epochs or [epochs])[-1]
+        part = f"{epochs}of{last}" if epochs < last else f"{last}"
+        name = f"{self.subset}-{self.examples}x{part}-lr{self.learning_rate:g}-s{self.seed}"
+        return dataclasses.replace(self, candidate_id=name, epochs=epochs)
 
     @property
     def is_finished(self) -> bool:
@@ -71,6 +92,7 @@ class Candidate(Record):
         names = ["candidate_id", "seed", "attempt"]
         names += ["trained_on_sft_data"] if self.is_finished else ["epochs", "subset", "examples", "learning_rate"]
         known = {name: getattr(self, name) for name in names}
+        known |= {"training_epochs": self.training.epochs} if self.is_midway else {}
         known |= {"log": self.log.location, "log_digest": self.log.digest} if self.log else {}
         for name, model in (("checkpoint", self.checkpoint), ("adapter_base", self.adapter_base)):
             if model:

@@ -7,6 +7,7 @@ import os
 import tempfile
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from rlready.errors import InputError
 
 SCHEMA = 3
 READABLE = (2, SCHEMA)  # what 3 added has defaults
+ADDED = ("kept_epochs",)  # fields that are left out if unknown: the JSON that cache keys hold was written before they existed
 R = TypeVar("R", bound="Record")
 
 
@@ -38,7 +40,16 @@ def _drop_infinite(value: Any) -> Any:
 
 def to_json(record: Record) -> str:
     """Returns a record as JSON."""
-    return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
+    return json.dumps(to_values(record), sort_keys=True, allow_nan=False)
+
+
+def to_values(record: Record) -> dict[str, Any]:
+    """Returns a record as an object of JSON."""
+
+    def collect(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in items if value is not None or name not in ADDED}
+
+    return dataclasses.asdict(record, dict_factory=collect)
 
 
 def from_json(kind: type[R], text: str) -> R:
@@ -85,15 +96,28 @@ def identify_work(candidate: Any) -> str:
 
 def read_record(kind: type[R], path: str | Path) -> R:
     """Returns the record in a file; errors name the file."""
+    (record,) = read_records(kind, path)
+    return record
+
+
+def read_records(kind: type[R], path: str | Path) -> list[R]:
+    """Returns the records in a file, which holds one or a list; errors name the file."""
     try:
-        return from_json(kind, Path(path).read_text())
-    except (OSError, InputError) as error:
+        values = json.loads(Path(path).read_text())
+        return [parse_record(kind, value) for value in (values if isinstance(values, list) else [values])]
+    except (OSError, json.JSONDecodeError, InputError) as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def write_record(record: Record, path: str | Path) -> None:
     """Writes a record atomically."""
     write_atomically(path, to_json(record))
+
+
+def write_records(records: Sequence[Record], path: str | Path) -> None:
+    """Writes one record, or a list of several, atomically."""
+    texts = [*map(to_json, records)]
+    write_atomically(path, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
 def write_atomically(path: str | Path, text: str) -> None:

@@ -25,11 +25,11 @@ from rlready.config import STAGE_READS, read_settings
 from rlready.errors import InputError, StageFailed
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import BEFORE_RL, CANDIDATE_STAGES, STAGES, Failure, Outcome, is_baseline
-from rlready.records.serialization import from_json, read_record, write_atomically, write_record
+from rlready.records.serialization import from_json, read_record, write_atomically, write_record, write_records
 from rlready.runtime import events, failures
 from rlready.tracking.log import log_outcome
 from rlready.tracking.runs import fail_run, set_status
-from rlready.training import checkpoints, processes, train_job
+from rlready.training import checkpoints, epochs, processes, train_job
 
 SOCKET = "RLREADY_WARM_WORKER"  # where worker.py serves; a run starts one of its own unless this is set
 
@@ -56,6 +56,14 @@ def launch(stage: str, **arguments) -> Any:
     if stage not in CANDIDATE_STAGES:
         state, value, _ = _repeat(stage, None, arguments)
         return value if state == "finished" else _end_run(_mark_failure(stage, value))
+    if stage != "sft" and from_json(Candidate, arguments["candidate"]).kept_epochs:
+        if stage == "predictors":
+            return epochs.launch_predictors(arguments, _launch_candidate)
+        return epochs.launch_chosen(stage, arguments, _launch_candidate)
+    return _launch_candidate(stage, arguments)
+
+
+def _launch_candidate(stage: str, arguments: dict) -> dict[str, Any]:
     candidate = from_json(Candidate, arguments["candidate"])
     before = read_record(Outcome, arguments["before"]) if arguments.get("before") else None
     metadata = {"display_name": f"{candidate.candidate_id}: {stage}"}
@@ -73,11 +81,14 @@ def launch(stage: str, **arguments) -> Any:
             _end_run(marked)
         print(marked, flush=True)
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
-    outcome = dataclasses.replace(before or Outcome(candidate), failure=failure)
-    write_record(outcome, arguments["outcome"])
+    several = (candidate.kept_epochs or []) if stage == "sft" else []  # of a training that fails, all its checkpoints do
+    outcomes = [Outcome(candidate.at(number), failure=failure) for number in several]
+    outcomes = outcomes or [dataclasses.replace(before or Outcome(candidate), failure=failure)]
+    write_records(outcomes, arguments["outcome"])
     # KFP treats a missing output as lost.
     write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")
-    log_outcome(outcome)
+    for outcome in outcomes:
+        log_outcome(outcome)
     return metadata | {"failed": f"{failure.stage}: {failure.reason}"}
 
 

@@ -89,6 +89,7 @@ def train_resumably(
     start: str | BaseModel,
     out: Path,
     find_kept: Callable[[TrainerState, Path], Path | None] | None = None,
+    models: int = 0,
     until: int | None = None,
     begun_in: Path | None = None,
 ) -> tuple[TrainerState, float]:
@@ -101,7 +102,8 @@ def train_resumably(
         build: Returns the trainer, given its folder of checkpoints and the callbacks that SFT and RL share.
         start: Model that training starts from.
         out: Model folder to write.
-        find_kept: Returns a model folder, in the folder of checkpoints, that is the result instead of the last weights, if any.
+        find_kept: Returns what is the result instead of the last weights, a folder in the folder of checkpoints, if any.
+        models: How many models this folder holds, at most.
         until: Step after which training pauses: `out` gets its checkpoint instead of a model, unless it ended before.
         begun_in: Output folder of a training that paused, to go on from.
 
@@ -120,11 +122,14 @@ def train_resumably(
         kept += [PauseAt(until)] if until else []
         trainer = build(folder, [StopWhereDiverged(stage, folder), *kept, ProgressCallback(stage, candidate.candidate_id)])
         trainer.accelerator.wait_for_everyone()  # until the main process has removed incomplete checkpoints
-        weights = [weight for weight in trainer.accelerator.unwrap_model(trainer.model).parameters() if weight.requires_grad]
+        weights = [*trainer.accelerator.unwrap_model(trainer.model).parameters()]
         # AdamW keeps two more numbers per weight. DeepSpeed's shards have the full size in ds_numel.
         copies = 3 if trainer.args.optim.startswith("adamw_torch") else 1
-        size = sum(getattr(weight, "ds_numel", weight.numel()) * weight.element_size() for weight in weights)
-        checkpoints.check_room(folder, size * (copies + bool(find_kept)))
+        size = sum(
+            getattr(weight, "ds_numel", weight.numel()) * weight.element_size() * (copies * weight.requires_grad + models)
+            for weight in weights
+        )
+        checkpoints.check_room(folder, size)
         try:
             trainer.train(resume_from_checkpoint=checkpoints.find_last(folder))
         except Exception as error:
@@ -160,6 +165,17 @@ def save_trained(trainer: Trainer, start: str | BaseModel, out: Path) -> None:
             model.save_pretrained(folder, state_dict=weights)
             model, weights = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload(), None
     save_model(model, trainer.processing_class, out, weights)
+
+
+def keep_trained(trainer: Trainer, start: str | BaseModel, folder: Path) -> None:
+    """Writes a model folder as `save_trained` does, in the middle of a training, which goes on as if it had not."""
+    config = trainer.accelerator.unwrap_model(trainer.model).config
+    cached = config.use_cache
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # adapters are initialised before they are read
+        save_trained(trainer, start, folder)
+    config.use_cache = cached  # what is saved has a cache, training needs none
+    if is_main():
+        checkpoints.sync([*folder.iterdir(), folder, folder.parent])
 
 
 class ProgressCallback(TrainerCallback):

@@ -73,7 +73,7 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
     models = {(candidate.checkpoint, candidate.log) for candidate in candidates if candidate.is_finished}
     measured = (
         bool(experiment.base.model or experiment.base.measured)
-        + sum(candidate.epochs > 0 for candidate in candidates)
+        + sum(candidate.epochs > 0 and not candidate.is_midway for candidate in candidates)
         + len(models)
     )
     trainable = sum(candidate.has_weights for candidate in candidates) if experiment.rl.steps else 0

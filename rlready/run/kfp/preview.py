@@ -5,6 +5,7 @@ import math
 from rlready.config import Experiment, parse_parameters
 from rlready.models.architecture import Shape
 from rlready.placement.placement import Placement, count_bytes
+from rlready.records.candidate import Candidate
 from rlready.stages.plan.gpu_cost import STAGES, GpuRequest, estimate_needs, estimate_states, find_remedies
 from rlready.stages.plan.plan import Plan
 
@@ -49,7 +50,7 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
                 f"{stage}: needs {need.memory / 1e9:.0f} GB of each GPU, and one has {room[stage] / 1e9:.0f}"
                 f" (placement.{stage}.gpu_memory); {' '.join(remedies) or 'give it more or larger GPUs'}"
             ]
-    lines += _propose_storage(experiment, shape, placement)
+    lines += _propose_storage(experiment, shape, placement, plan.candidates)
     count, reference = len(plan.candidates), [needs[stage] for stage in ("predictors", "benchmark") if stage in needs]
     total = [count * sum(n.hours[i] for n in needs.values()) + sum(n.hours[i] for n in reference) for i in (0, 1)]
     every = ", if every one goes on to RL" if plan.trains else ", without RL"
@@ -58,13 +59,16 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
     return lines, wrong
 
 
-def _propose_storage(experiment: Experiment, shape: Shape, placement: dict[str, Placement]) -> list[str]:
-    """Returns a line on the disk that training needs: two checkpoints while one is written, and the base model."""
+def _propose_storage(
+    experiment: Experiment, shape: Shape, placement: dict[str, Placement], candidates: list[Candidate]
+) -> list[str]:
+    """Returns a line on the disk that training needs: two checkpoints while one is written, the base model, kept epochs."""
     states = estimate_states(shape, experiment.training, 1)
     checkpoint = states["weights"] + states["optimizer"]
     if experiment.training.lora_rank:  # only the adapters are saved
         checkpoint -= 2 * shape.parameters
-    need = math.ceil((2 * checkpoint + 2 * shape.parameters) / 2**30)
+    kept = max(len(candidate.kept_epochs or ()) for candidate in candidates)  # at most in float32
+    need = math.ceil((2 * checkpoint + (2 + 4 * kept) * shape.parameters) / 2**30)
     sizes = {stage: count_bytes(placement[stage].storage) for stage in ("sft", "rl")}
     short = [f"placement.{stage}.storage: {need}Gi" for stage, size in sizes.items() if size < need * 2**30]
     proposed = ", ".join(short) or "which the placement requests"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlready.analysis.sweep_result import list_items
 from rlready.config import read_settings
 from rlready.gate.decide import decide
 from rlready.placement.images import name_source
-from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES, Outcome
-from rlready.records.serialization import read_record, to_json
+from rlready.records.outcome import BEFORE_RL, CANDIDATE_STAGES, STAGE_NAMES, Outcome, SftRecord
+from rlready.records.serialization import read_records, to_json
 from rlready.run.local import storage
 from rlready.stages.gate.stage import arrange
 from rlready.stages.plan.plan import Plan
@@ -29,7 +30,8 @@ class CachePreview:
     def estimate_rest(self, plan: Plan) -> float:
         """Returns the core-seconds of what is missing."""
         idle = {("sft", c.candidate_id) for c in plan.measured if not c.epochs}
-        return sum(plan.estimate[stage]["seconds"] for stage, _ in self.missing - idle)
+        several = {(s, c.candidate_id): len(c.kept_epochs or [0]) for c in plan.measured for s in BEFORE_RL}
+        return sum(plan.estimate[stage]["seconds"] * several.get((stage, name), 1) for stage, name in self.missing - idle)
 
     def describe(self, plan: Plan) -> str:
         """Returns a line on what is cached and what is left; empty if nothing is cached."""
@@ -58,31 +60,30 @@ def preview_cache(work: Path, plan: Plan) -> CachePreview:
         measured.append(cache.find("predictors", candidate, **cache.find_tuned(candidate, data)).get("predictors_record"))
     judged = cache.find("gate", measured=None if None in measured else measured)
     for item in judged["approved"] if judged else _judge(plan, measured, found):
-        candidate = item["candidate"]
+        candidate, which = item["candidate"], item["digest"].rpartition("/")[0]
         tuned = cache.find_tuned(candidate, data)
         given = {"measured_digest": item["digest"], **tuned}
-        trained = cache.find("rl", candidate, **given)
+        trained = cache.find("rl", candidate, which, **given)
         if plan.races:  # it may go on
             found.certain = False
             legs = {"before": trained.get("rl_record"), "probe": trained.get("rl_model")}
-            trained = cache.find("rl", candidate, **given | legs)
+            trained = cache.find("rl", candidate, which, **given | legs)
         scored = {"model": trained.get("rl_model"), "before": trained.get("rl_record"), "start": tuned["model"]}
-        cache.find("benchmark", candidate, data=data, **scored)
+        cache.find("benchmark", candidate, which, data=data, **scored)
     return found
 
 
 def _judge(plan: Plan, measured: list[Any], found: CachePreview) -> list[dict[str, str]]:
     """Returns the candidates that go on to RL: as the gate decides if all are measured, otherwise all."""
-    outcomes = [read_record(Outcome, artifact.path) for artifact in measured if artifact]
-    if len(outcomes) == len(measured):
+    outcomes = [outcome for artifact in measured if artifact for outcome in read_records(Outcome, artifact.path)]
+    if None not in measured:
         given = read_settings(plan.settings["gate"])
         baseline, outcomes = arrange(outcomes, given)
         verdicts = decide(outcomes, baseline, given.gate, given.trains)  # the run audits other candidates, but as many
-        chosen = [o.candidate for o, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed]
-    else:
-        found.certain, chosen = False, plan.candidates if plan.trains else []
-    digests = {o.candidate.candidate_id: o.sft.model_digest for o in outcomes if o.sft}
-    return [{"candidate": to_json(c), "digest": digests.get(c.candidate_id, "")} for c in chosen]
+        return list_items(outcome for outcome, verdict in zip(outcomes, verdicts, strict=True) if verdict.proceed)
+    found.certain, known = False, {outcome.candidate.candidate_id: outcome for outcome in outcomes if outcome.sft}
+    unknown = SftRecord([])
+    return list_items(known.get(c.candidate_id, Outcome(c, unknown)) for c in plan.candidates if plan.trains)
 
 
 class _Cache:
@@ -99,13 +100,16 @@ class _Cache:
         tuned = self.find("sft", candidate, data=data)
         return {"data": data, "model": tuned.get("model"), "before": tuned.get("sft_record")}
 
-    def find(self, stage: str, candidate: str = "", **inputs: Any) -> dict[str, Any]:
-        """Returns the outputs of a stage; none if they, or one of its inputs, are not in the cache."""
+    def find(self, stage: str, candidate: str = "", which: str = "", **inputs: Any) -> dict[str, Any]:
+        """Returns the outputs of a stage; none if they, or one of its inputs, are not in the cache.
+
+        `which` tells the checkpoints of one training apart.
+        """
         container = self.executors[f"exec-{stage}"]["container"]
         inputs |= {"settings": self.plan.settings[stage]} | ({"candidate": candidate} if candidate else {})
         key = self.cache.compute_key("", name_source(stage), [*container["command"], *container["args"]], inputs)
         outputs = None if None in inputs.values() else self.cache.get(key)
         if stage in self.plan.estimate:  # without RL, the benchmark has nothing to do
-            needed = stage, json.loads(candidate)["candidate_id"]
+            needed = stage, json.loads(candidate)["candidate_id"] + which
             (self.found.missing if outputs is None else self.found.cached).add(needed)
         return outputs or {}

@@ -68,9 +68,10 @@ class ProgressTable:
         self.stages = STAGES if self.plan.trains else STAGES[: STAGES.index("rl")]
         self.rows = [BASELINE] * self.plan.compares_base + [c.candidate_id for c in self.plan.candidates]
         self.cells = {(row, stage): Cell() for row in self.rows for stage in self.stages}  # of BASELINE too
-        for stage in ("gate", "rl"):
-            if (BASELINE, stage) in self.cells:
-                self.cells[BASELINE, stage].state = "skipped"
+        self.midway = [c.candidate_id for c in self.plan.candidates if c.is_midway]  # the row of its end has their SFT
+        for row, stage in [(BASELINE, "gate"), (BASELINE, "rl"), *((name, "sft") for name in self.midway)]:
+            if (row, stage) in self.cells:
+                self.cells[row, stage].state = "skipped"
         self.crowding = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # before the run adds its own load
         self.found: list[str] = []  # lines on what came from the cache, until they are read
         self.offset = 0
@@ -173,7 +174,7 @@ class ProgressTable:
         """Whether the loop that runs has an item for a row: candidates that share a model are measured once."""
         if self.judged:
             return row != BASELINE and self.cells[row, "benchmark"].state != "skipped"
-        return row not in self.plan.shared
+        return row not in self.plan.shared and row not in self.midway
 
     def _mark_cached(self, row: str, stage: str) -> None:
         if self.cells[row, stage].state == "waiting":
@@ -198,6 +199,7 @@ class ProgressTable:
         """
         measured = self._measure()
         guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
+        guesses["sft"] *= len(self.plan.candidates) / (len(self.plan.candidates) - len(self.midway))
         known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else self.crowding
         # A stage that runs longer than expected shows how slow the machine is before anything of it is done.

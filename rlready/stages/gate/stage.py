@@ -13,7 +13,7 @@ from rlready.gate.decide import decide
 from rlready.gate.ranking import rank
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
-from rlready.records.serialization import parse_record, read_record, write_atomically
+from rlready.records.serialization import parse_record, read_records, write_atomically
 from rlready.runtime import events
 from rlready.runtime.outputs import hand_on
 from rlready.tracking.log import log_outcome
@@ -25,7 +25,7 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     Returns for each candidate that RL runs for: its JSON, and the digest of the checkpoint that was judged.
     """
     given = read_settings(settings)
-    baseline, outcomes = arrange([read_record(Outcome, path) for path in measured], given)
+    baseline, outcomes = arrange([outcome for path in measured for outcome in read_records(Outcome, path)], given)
     # The run is no setting: a gate from the cache keeps its verdicts and its draw.
     decided = decide(outcomes, baseline, given.gate, given.trains, os.environ.get("RLREADY_RUN_ID"))
     decided = rank(decided, outcomes, given.gate)

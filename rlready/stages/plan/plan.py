@@ -17,6 +17,7 @@ from rlready.models.architecture import Shape
 from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ
 from rlready.records.candidate import BaseModel, Candidate
+from rlready.records.serialization import to_values
 from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
@@ -76,9 +77,10 @@ class Plan:
 
     @property
     def measured(self) -> list[Candidate]:
-        """What goes through SFT and predictors: the base model, then every candidate with a model of its own."""
+        """What goes through SFT and predictors: the base model, then every candidate or training with a model of its own."""
         first = [self.baseline] if self.compares_base else []
-        return first + [candidate for candidate in self.candidates if candidate.candidate_id not in self.shared]
+        whole = [candidate for candidate in self.candidates if not candidate.is_midway]
+        return first + [candidate for candidate in whole if candidate.candidate_id not in self.shared]
 
 
 def make_plan(parameters: dict, strict: bool = True) -> Plan:
@@ -134,7 +136,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, lengths)
     texts += check_lengths(experiment, candidates, all_models, lengths, seen)
     texts += describe_texts(start, seen) if start else []
-    texts += describe_race(experiment)
+    texts += describe_trainings(candidates) + describe_race(experiment)
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
@@ -230,6 +232,16 @@ def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     return lines
 
 
+def describe_trainings(candidates: list[Candidate]) -> list[str]:
+    """Returns a line on the candidates that are checkpoints of one training, if there are any."""
+    trained = [candidate.epochs for candidate in candidates if candidate.kept_epochs]
+    whole = [candidate.epochs for candidate in candidates if candidate.kept_epochs and not candidate.is_midway]
+    early = len(trained) - len(whole)
+    said = f"trainings   {sum(whole)} epochs in {len(whole)} trainings, instead of {sum(trained)} in {len(trained)}: {early}"
+    said += " candidates are checkpoints before the end of a training, where its learning rate has not decayed yet"
+    return [said] if early else []
+
+
 def describe_race(experiment: Experiment) -> list[str]:
     """Returns a line on who finishes RL, if there is a race."""
     race, steps = experiment.race, experiment.rl.steps
@@ -260,7 +272,7 @@ def write_all_settings(
     judging = {
         "experiment": digest,
         "candidates": [candidate.candidate_id for candidate in candidates],
-        "shared": [[dataclasses.asdict(c), shared[c.candidate_id]] for c in candidates if c.candidate_id in shared],
+        "shared": [[to_values(c), shared[c.candidate_id]] for c in candidates if c.candidate_id in shared],
         "compares_base": bool(base or experiment.base.measured),
         "trains": experiment.rl.steps > 0,
     }

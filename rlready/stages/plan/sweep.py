@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from rlready.config import SUBSETS, Experiment, Sweep, check_keys
@@ -23,7 +24,8 @@ RESERVED = "no-sft"  # the name of the base model's candidates
 def expand_sweep(sweep: Sweep) -> list[Candidate]:
     """Returns the candidates of a sweep, in the given order; checkpoints have no digest yet.
 
-    An explicit candidate takes missing keys from the first values of the lists, and without a seed of its own it is repeated
+    With `checkpoints` every-epoch those that differ by their epochs alone come from one training (`Candidate.kept_epochs`). An
+    explicit candidate takes missing keys from the first values of the lists, and without a seed of its own it is repeated
     with every seed. All settings with 0 epochs and the same seed are one candidate, the base model. Raises InputError if a
     candidate has an unknown key or a bad value, or is given twice.
     """
@@ -39,13 +41,32 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
         if other and (sweep.candidates or candidate.epochs):
             raise InputError(_describe_twins(other, candidate))
         candidates[candidate.candidate_id] = candidate
+    if sweep.checkpoints == "every-epoch":
+        candidates = {candidate.candidate_id: candidate for candidate in _share_trainings(candidates.values())}
     for name, attempt in sweep.attempts.items():
         if name not in candidates:
             raise InputError(f"sweep_attempts: {name} is none of the candidates {', '.join(candidates)}")
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
             raise InputError(f"sweep_attempts: {name}: the number of the attempt is 1 or more, got {attempt!r}")
-        candidates[name] = dataclasses.replace(candidates[name], attempt=attempt)
+        training = candidates[name].training.candidate_id
+        for key, one in candidates.items():  # the checkpoints of one training share the number of its attempt
+            if one.training.candidate_id == training:
+                candidates[key] = dataclasses.replace(one, attempt=max(attempt, one.attempt))
     return list(candidates.values())
+
+
+def _share_trainings(candidates: Collection[Candidate]) -> Iterator[Candidate]:
+    """Yields the candidates, those that differ by their epochs alone as checkpoints of one training."""
+    epochs: dict[Candidate, list[int]] = {}
+    for candidate in candidates:
+        epochs.setdefault(_drop_epochs(candidate), []).append(candidate.epochs)
+    for candidate in candidates:
+        kept = sorted(filter(None, epochs[_drop_epochs(candidate)]))
+        yield dataclasses.replace(candidate, kept_epochs=kept).at(candidate.epochs) if len(kept) > 1 else candidate
+
+
+def _drop_epochs(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, epochs=0, candidate_id=candidate.candidate_id if not candidate.epochs else "")
 
 
 def needs_models(experiment: Experiment) -> bool:
@@ -107,8 +128,7 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
         raise InputError(f"sweep: subset must be one of {', '.join(SUBSETS)}, got {subset!r}")
     if epochs == 0:
         return Candidate(f"{RESERVED}-s{seed}", 0, "random", 1, 1e-6, seed)
-    identity = f"{subset}-{examples}x{epochs}-lr{learning_rate:g}-s{seed}"
-    return Candidate(identity, epochs, subset, examples, learning_rate, seed)
+    return Candidate("", epochs, subset, examples, learning_rate, seed).at(epochs)
 
 
 def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sft_data=False) -> Candidate:

@@ -74,9 +74,10 @@ def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> d
 
 
 def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
-    """Returns bytes of the models that SFT and RL keep, of two checkpoints of each training that runs at the same time, and of
-    one of each that pauses for a race."""
-    model, checkpoints = 4 * shape.parameters, sum(bool(c.checkpoint) for c in expand_sweep(experiment.sweep))
+    """Returns bytes of the models that SFT and RL keep, of two checkpoints of each training that runs at the same time and of
+    the candidates that it comes to, and of one checkpoint of each that pauses for a race."""
+    sweep, model = expand_sweep(experiment.sweep), 4 * shape.parameters
+    checkpoints = sum(bool(candidate.checkpoint) for candidate in sweep)
     models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
     if not models:
         return 0.0
@@ -86,7 +87,8 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
         checkpoint -= 2 * shape.parameters
     checkpoint += model if experiment.rl.keep == "best" else 0
     paused = candidates if experiment.race.steps else 0
-    return models * model + (side_by_side * 2 + paused) * checkpoint
+    copied = side_by_side * max(len(candidate.kept_epochs or ()) for candidate in sweep)
+    return (models + copied) * model + (side_by_side * 2 + paused) * checkpoint
 
 
 def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:

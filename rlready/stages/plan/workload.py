@@ -30,7 +30,7 @@ def estimate_cost(
     most = experiment.sampling.max_tokens
     sample = lengths.guess_sample(most)
     sampled = sum(c.log is None for c in candidates) / len(candidates)  # the share of those that no log has measured
-    trained = sum(c.epochs * c.examples for c in candidates) / len(candidates)
+    trained = sum(c.epochs * c.examples for c in candidates if not c.is_midway) / len(candidates)
     rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
     drawn = experiment.predictors.count_samples(curate.predictor_problems)
     names = list_benchmarks(curate)

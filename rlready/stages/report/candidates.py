@@ -24,6 +24,7 @@ from rlready.analysis.format import (
 from rlready.analysis.predictor import label_pass_at
 from rlready.gate import lead
 from rlready.gate.lead import read_figure, read_interval
+from rlready.records.candidate import Candidate
 from rlready.stages.report.document import Section
 from rlready.stats.coverage import estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
@@ -35,6 +36,11 @@ RANKING_NOTE = (
     " difference. If it contains 0, the order of the two may be chance: use more problems"
     " (curate_predictor_problems) or samples"
     " (predictors_samples)."
+)
+MIDWAY = (
+    "2 of 8 epochs: a checkpoint of a training of 8 epochs (sweep_checkpoints: every-epoch), taken before the learning rate had"
+    " decayed. A training of 2 epochs ends with a decayed learning rate, and may do better. The cost of SFT is that of the"
+    " trainings, each counted once."
 )
 EFFECT_NOTE = (
     "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
@@ -75,7 +81,7 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
         "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
         "Forecast": _show_forecast,
-        "Epochs": lambda row: MISSING if row is base or row.candidate.is_finished else str(row.candidate.epochs),
+        "Epochs": lambda row: MISSING if row is base or row.candidate.is_finished else _show_epochs(row.candidate),
         "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
         "Reason": _show_reason,
     }
@@ -90,9 +96,15 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     named = [(short.get(name, name), row) for name, row in name_rows(rows, base, BASE)]
     table += [[name, *(write(row) for write in columns.values())] for name, row in named]
     notes = _list_marks(rows, base) + _list_checkpoints(rows)
+    if any(row.candidate.is_midway for row in rows):
+        notes.append(MIDWAY)
     if any(name != shown for name, shown in short.items()):
         notes.insert(0, "Names are shown without the seed and the learning rate that all candidates share.")
     return Section("Candidates", [], table, notes, summed=base.measured, folded=len(rows) > most_rows)
+
+
+def _show_epochs(candidate: Candidate) -> str:
+    return f"{candidate.epochs} of {candidate.training.epochs}" if candidate.is_midway else str(candidate.epochs)
 
 
 def _list_checkpoints(rows: list[Row]) -> list[str]:

@@ -20,7 +20,7 @@ from rlready.stats.plateau import average_blocks
 from rlready.tracking.log import log_outcome
 from rlready.training.checkpoints import identify_data
 from rlready.training.processes import is_main
-from rlready.training.trainer import save_trained, train_resumably
+from rlready.training.trainer import keep_trained, train_resumably
 
 
 def run(
@@ -75,7 +75,7 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     processes other than the main one. Raises InputError if an override is unknown, or the prompts or completions of a step
     do not divide.
     """
-    validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: save_trained(trainer, model, to))
+    validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: keep_trained(trainer, model, to))
     stopping = StopEarly(settings.rl, validation)
     work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
     work += leg
@@ -85,7 +85,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
         return validation.trainer
 
     best = settings.rl.keep == "best"
-    state, seconds = train_resumably("rl", candidate, work, build, model, out, validation.find_kept if best else None, **leg)
+    find_kept = validation.find_kept if best else None
+    state, seconds = train_resumably("rl", candidate, work, build, model, out, find_kept, int(best), **leg)
     if not is_main():
         return None
     history, measured = state.log_history, validation.read(state.log_history)

@@ -19,7 +19,6 @@ from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stats.pass_at_k import estimate_pass_at_k
 from rlready.stats.steps import Steps
-from rlready.training.checkpoints import sync
 from rlready.training.processes import count_ranks, is_main
 
 CORRECT, UNKNOWN = "validation_correct", "validation_unknown"  # in the Trainer's log: samples of each problem
@@ -85,7 +84,7 @@ class Validation(TrainerCallback):
             figures = {"step": point.step, "pass_at_1": point.pass_at_1, "pass_at_k": point.pass_at_k}
             events.emit("rl", self.candidate.candidate_id, "validated", **figures)
         if self.keep == "best" and choose_step(record)[0] == state.global_step < self.steps[-1]:
-            self._keep(self._name_kept(Path(self.trainer.args.output_dir), record))
+            self.save(self.trainer, self._name_kept(Path(self.trainer.args.output_dir), record))
 
     def _measure(self, policy) -> dict:
         """Returns the entry of the log."""
@@ -103,14 +102,6 @@ class Validation(TrainerCallback):
         entry |= {"validation_tokens": sum(tokens), "validation_seconds": time.time() - begun}
         point = make_point(0, correct, unknown, self.draw.samples)
         return entry | {"validation_pass_at_1": point.pass_at_1, "validation_pass_at_k": point.pass_at_k}
-
-    def _keep(self, folder: Path) -> None:
-        config = self.trainer.accelerator.unwrap_model(self.trainer.model).config
-        cached = config.use_cache
-        self.save(self.trainer, folder)
-        config.use_cache = cached  # what is saved has a cache, training needs none
-        if is_main():
-            sync([*folder.iterdir(), folder, folder.parent])
 
     @staticmethod
     def _name_kept(folder: Path, record: ValidationRecord) -> Path:

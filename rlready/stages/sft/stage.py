@@ -5,14 +5,15 @@ from pathlib import Path
 from rlready.config import read_settings
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.outcome import Outcome
-from rlready.records.serialization import from_json, write_atomically, write_record
+from rlready.records.serialization import from_json, write_atomically, write_record, write_records
 from rlready.stages.sft.adopt import adopt
 from rlready.tracking.log import log_outcome
+from rlready.training.epochs import cut, locate
 from rlready.training.processes import is_main
 
 
 def run(candidate: str, settings: str, data: str, model: str, model_uri: str, outcome: str) -> dict[str, float | None]:
-    """Writes the model folder and the outcome of one candidate, and returns its headline figures."""
+    """Writes the model folder and the outcome of one candidate, or of all checkpoints of a training; returns its figures."""
     chosen, given = from_json(Candidate, candidate), read_settings(settings)
     base = getattr(given, "base_model", None)
     finished, stored = chosen.checkpoint, model_uri
@@ -32,7 +33,13 @@ def run(candidate: str, settings: str, data: str, model: str, model_uri: str, ou
     if record is None:  # in every process but the main one
         return {}
     links = ({"base_model": base} if base else {}) | {"sft_model": stored}
-    reached = Outcome(chosen, sft=record, links=links)
-    write_record(reached, outcome)
-    log_outcome(reached)
+    outcomes = [Outcome(chosen, sft=record, links=links)]
+    if chosen.kept_epochs:
+        outcomes = [
+            Outcome(one, sft=cut(record, one, Path(model)), links=links | {"sft_model": locate(stored, one)})
+            for one in map(chosen.at, chosen.kept_epochs)
+        ]
+    write_records(outcomes, outcome)
+    for reached in outcomes:
+        log_outcome(reached)
     return {"heldout_loss": record.trajectory[-1][1] if record.trajectory else None, "seconds": record.seconds}

@@ -29,8 +29,11 @@ from rlready.runtime.events import tell_once
 from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.tracking.stream import stream_training
 from rlready.training.checkpoints import identify_data
+from rlready.training.epochs import locate
 from rlready.training.processes import count_ranks, divide_batch, is_main
-from rlready.training.trainer import build_arguments, load_trainable, train_resumably
+from rlready.training.trainer import build_arguments, keep_trained, load_trainable, train_resumably
+
+KEPT = "kept"  # in the folder of checkpoints: the models of the candidates that are checkpoints of this training
 
 
 def read_subset(data: Path, candidate: Candidate) -> list[dict]:
@@ -74,7 +77,9 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     examples = [encode_example(tokenizer, row) for row in read_subset(data, candidate)]
     work = [identify_work(candidate), to_json(base), repr(settings), *identify_data(data, "sft", "heldout")]
     build = functools.partial(_build_trainer, candidate, base, settings, tokenizer, examples, measure)
-    state, seconds = train_resumably("sft", candidate, work, build, base, out)
+    kept = len(candidate.kept_epochs or ())
+    find_kept = (lambda state, folder: folder / KEPT) if kept else None
+    state, seconds = train_resumably("sft", candidate, work, build, base, out, find_kept, kept)
     if not is_main():
         return None
     history = [entry for entry in state.log_history if "heldout_loss" in entry]
@@ -105,7 +110,12 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
         logging_steps=max(1, steps // 20),
         seed=candidate.seed,
     )
-    held, model = HeldoutLoss(measure), load_trainable(base, settings.training, candidate.seed, **attention)
+
+    def keep(epochs: int) -> None:
+        if epochs in (candidate.kept_epochs or ()):
+            keep_trained(held.trainer, base, Path(locate(folder / KEPT, candidate.at(epochs))))
+
+    held, model = HeldoutLoss(measure, keep), load_trainable(base, settings.training, candidate.seed, **attention)
     what = f"curate_max_tokens: the longest SFT example has {longest} tokens, prompt included"
     tell_once(check_length(count_positions(model.config), longest, what, "lower it"))
     held.trainer = SFTTrainer(
@@ -119,15 +129,15 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
 
 
 class HeldoutLoss(TrainerCallback):
-    """Logs the held-out loss before the first and after every epoch; the log is part of the checkpoint.
+    """Logs the held-out loss before the first and after every epoch, and keeps its model; the log is part of the checkpoint.
 
     Every process measures all examples: with ZeRO-3 they have to take each forward pass together.
     """
 
     trainer: SFTTrainer  # set once it exists
 
-    def __init__(self, measure: Callable):
-        self.measure = measure
+    def __init__(self, measure: Callable, keep: Callable[[int], None]):
+        self.measure, self.keep = measure, keep
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         """Measures the initial model; after a kill also the model at an epoch's end, if its loss was not logged."""
@@ -141,3 +151,4 @@ class HeldoutLoss(TrainerCallback):
         """Measures the model as it is now."""
         with self.trainer.accelerator.autocast():
             self.trainer.log({"heldout_loss": self.measure(model)})
+        self.keep(round(state.epoch or 0))
