@@ -12,6 +12,7 @@ from rlready.placement.placement import parse_placement
 from rlready.run.kfp import limits
 from rlready.run.kfp.package import write_package
 
+HOW = ("separate", "every-epoch")
 SEEDS = "sweep_seeds=0,1"  # 2 seeds x 6 settings
 OPEN = ["gate_max_rl_runs=0", "gate_audit_fraction=0"]  # the recipe has a budget and an audit of its own
 MANY = [part for given in (SEEDS, *OPEN) for part in ("--set", given)]
@@ -55,6 +56,19 @@ def test_what_does_not_fit_at_all_says_so(package, monkeypatch):
         limits.check_size(package, load_recipe("laptop", []))
     with pytest.raises(InputError, match=r"parameters: \d+ KiB of JSON, of 20 allowed on a cluster; shorten the texts"):
         limits.check_size(package, load_recipe("laptop", []) | {"sampling_stop": ["a" * 20480]})
+
+
+def test_checkpoints_of_one_training_are_measured_in_one_task(package):
+    grid = [
+        *OPEN,
+        "rl_steps=0",
+        "sweep_candidates=",
+        "sweep_subsets=random",
+        f"sweep_epochs={','.join(map(str, range(1, 21)))}",
+    ]
+    sizes = [limits.check_size(package, load_recipe("laptop", [*grid, f"sweep_checkpoints={how}"])) for how in HOW]
+    count = package.stat().st_size
+    assert [size.split()[2] for size in sizes] == [f"{limits.estimate_bytes(count, n, 0) // 1024:,}" for n in (21, 2)]
 
 
 @pytest.mark.parametrize(

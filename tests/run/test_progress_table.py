@@ -50,6 +50,17 @@ def test_the_base_model_as_a_candidate_is_measured_once_and_trained_after_the_ga
     assert states(table, "no-sft-s0")[3] == "running" and states(table, BASELINE)[4] == "done"
 
 
+def test_checkpoints_of_a_training_wait_for_no_sft_of_their_own_and_are_no_items():
+    table = ProgressTable(make_plan(load_recipe("laptop", ["sweep_checkpoints=every-epoch"])))
+    early, late = "random-256x1of32-lr0.001-s0", "random-256x32-lr0.001-s0"
+    assert states(table, early)[:2] == ["skipped", "waiting"] and table.estimate_rest() > 0
+    tell(table, "sft", late, "started")
+    tell(table, "sft", late, "finished", seconds=2.0)
+    assert states(table, early)[:2] == ["skipped", "waiting"] and not table.found
+    tell(table, "predictors", early, "started")
+    assert states(table, early)[:2] == ["skipped", "running"] and states(table, late)[:2] == ["done", "waiting"]
+
+
 def test_the_benchmark_of_the_base_model_says_nothing_of_its_other_stages(table):
     tell(table, "benchmark", "no-sft-s0", "started")
     assert states(table, BASELINE)[:2] == ["waiting", "waiting"] and not table.found

@@ -16,8 +16,10 @@ from rlready.config.parameters import Sweep
 from rlready.config.recipes import list_recipes, load_recipe
 from rlready.errors import InputError
 from rlready.models.load import find_model
+from rlready.records.candidate import Candidate
+from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import template
-from rlready.stages.plan.plan import make_plan
+from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.sweep import expand_sweep
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
@@ -375,6 +377,35 @@ def test_candidates_keep_their_identity_when_the_sweep_grows():
     few = expand_sweep(Sweep(epochs=[2], examples=[8], learning_rates=[1e-3]))
     many = expand_sweep(Sweep(epochs=[2, 4], examples=[8], learning_rates=[1e-3, 1e-2], seeds=[0, 7]))
     assert few[0] in many
+
+
+def test_candidates_that_differ_by_their_epochs_alone_come_from_one_training():
+    grid = {"epochs": [4, 0, 1], "examples": [8, 16], "learning_rates": [1e-3], "attempts": {"random-8x1of4-lr0.001-s0": 3}}
+    candidates = {one.candidate_id: one for one in expand_sweep(Sweep(**grid, checkpoints="every-epoch"))}
+    assert [*candidates][:3] == ["random-8x4-lr0.001-s0", "random-16x4-lr0.001-s0", "no-sft-s0"]
+    early, late = candidates["random-8x1of4-lr0.001-s0"], candidates["random-8x4-lr0.001-s0"]
+    assert (early.epochs, early.kept_epochs, early.attempt) == (1, [1, 4], 3)
+    assert early.training == late == from_json(Candidate, to_json(early.training)) and early.is_midway and not late.is_midway
+    assert candidates["random-16x1of4-lr0.001-s0"].attempt == 1 and candidates["no-sft-s0"].training.is_base
+    items = [{"epochs": 2, "examples": 8}, {"epochs": 2, "examples": 16}, {"epochs": 0}, {"model": "owner/name"}]
+    sweeps = [Sweep(candidates=items, checkpoints=how) for how in ("separate", "every-epoch")]
+    alone, shared = ([to_json(one) for one in expand_sweep(sweep)] for sweep in sweeps)
+    # Without a second number of epochs nothing is shared, and cache keys stay as they were.
+    assert alone == shared and "kept_epochs" not in "".join(alone)
+
+
+def test_a_training_is_planned_once_for_all_its_checkpoints():
+    grid = {"sweep_candidates": [], "sweep_epochs": [1, 2, 4, 8], "sweep_examples": [64], "sweep_learning_rates": [0.001]}
+    separate, shared = (make_plan(laptop(**grid, sweep_checkpoints=how)) for how in ("separate", "every-epoch"))
+    assert [one.candidate_id for one in shared.measured] == ["no-sft-s0", "random-64x8-lr0.001-s0"]
+    assert shared.settings["sft"] == separate.settings["sft"]
+    tokens = [plan.estimate["sft"]["tokens"] for plan in (separate, shared)]
+    assert tokens[1] / tokens[0] == pytest.approx(8 / 15, rel=1e-3)
+    line = (
+        "trainings   8 epochs in 1 trainings, instead of 15 in 4: 3 candidates are checkpoints before the end of a training,"
+        " where its learning rate has not decayed yet"
+    )
+    assert line in describe_plan(shared) and "trainings " not in describe_plan(separate)
 
 
 def test_settings_survive_the_way_through_kfp():

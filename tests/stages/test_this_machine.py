@@ -33,6 +33,7 @@ SMOLLM = {
 }
 LENGTHS = Lengths(90, 110, 330, 200)
 GIVEN = ["sampling_max_tokens=128"]
+CHECKPOINTS = ("separate", "every-epoch")
 
 
 def make_experiment(*changes):
@@ -102,6 +103,10 @@ def test_too_little_memory_or_disk_is_said_and_enough_is_not():
     assert (
         estimate_disk(raced, shape, 2) - estimate_disk(experiment, shape, 2) == 2 * 12 * shape.parameters
     )  # with AdamW's state
+    # Models of three checkpoints beside those of the training, two times.
+    epochs = [make_experiment("sweep_candidates=", "sweep_epochs=1,2,3", f"sweep_checkpoints={how}") for how in CHECKPOINTS]
+    separate, shared = (estimate_disk(one, shape, 3) for one in epochs)
+    assert shared - separate == 2 * 3 * 4 * shape.parameters
     assert describe_machine(experiment, None, LENGTHS, 2, FreeMemory(1, 1, 1)) == ([], [], 2)
 
 

@@ -145,7 +145,10 @@ def compare_kills(monkeypatch, train, last, ends=("on_save", "on_epoch_end", "on
     return whole
 
 
-def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_run_does(tiny_model, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", [None, [1, 2]], ids=["separate", "every epoch"])
+def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_run_does(
+    kept, tiny_model, data, tmp_path, monkeypatch
+):
     monkeypatch.delenv("RLREADY_CHECKPOINTS", raising=False)
     given = parse_parameters({"sft_batch_size": 64})
     base = find_model(str(tiny_model), "main")
@@ -153,11 +156,14 @@ def test_sft_killed_anywhere_around_the_end_of_an_epoch_measures_what_a_whole_ru
 
     def train(name):
         (tmp_path / name).mkdir(exist_ok=True)
-        candidate = Candidate("c", 2, "random", 64, 1e-3, 0)
+        candidate = Candidate("c", 2, "random", 64, 1e-3, 0, kept_epochs=kept)
         return sft.train(candidate, base, settings, data, tmp_path / name / "model")
 
     record = compare_kills(monkeypatch, train, 5)
     assert [epoch for epoch, _ in record.trajectory] == [0, 1, 2] and record.steps == 2
+    if kept:
+        made = {tuple(digest_weights(path) for path in sorted(folder.iterdir())) for folder in tmp_path.glob("*/model")}
+        assert len(made) == 1 and len({*made.pop()}) == 2
 
 
 @pytest.mark.parametrize(("silent", "best"), [(True, False), (False, True)])
