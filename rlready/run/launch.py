@@ -81,9 +81,10 @@ def _launch_candidate(stage: str, arguments: dict) -> dict[str, Any]:
             _end_run(marked)
         print(marked, flush=True)
         failure = Failure(stage, "; ".join(value.splitlines()), time.time() - begun, tries)
-    several = (candidate.kept_epochs or []) if stage == "sft" else []  # of a training that fails, all its checkpoints do
-    outcomes = [Outcome(candidate.at(number), failure=failure) for number in several]
-    outcomes = outcomes or [dataclasses.replace(before or Outcome(candidate), failure=failure)]
+    outcomes = [dataclasses.replace(before or Outcome(candidate), failure=failure)]
+    if stage == "sft" and candidate.kept_epochs:  # with a training all its checkpoints fail; its time counts once
+        early = [candidate.at(number) for number in candidate.kept_epochs[:-1]]
+        outcomes = [*(Outcome(one, failure=dataclasses.replace(failure, seconds=None)) for one in early), *outcomes]
     write_records(outcomes, arguments["outcome"])
     # KFP treats a missing output as lost.
     write_record(failure, Path(arguments[FOLDERS[stage]]) / "failure.json")

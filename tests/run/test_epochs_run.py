@@ -1,6 +1,8 @@
 """The whole DAG with epochs of one training as candidates through kfp.local: with a race, and a training that fails."""
 
 import json
+import subprocess
+import sys
 from itertools import islice
 
 import pytest
@@ -60,6 +62,10 @@ def test_each_training_runs_once_and_its_checkpoints_are_measured_and_race(first
 def test_the_same_command_again_computes_nothing(first, recipe, work, options):
     _, _, events, folder = run(recipe, work, *options, status=3)
     assert list_started(events) == [("plan", ""), ("report", "")] and read(folder) == first[1]
+    command = [sys.executable, "-m", "rlready.cli", "plan", "--recipe", str(recipe), "--work", str(work), *options]
+    planned = subprocess.run(command, capture_output=True, text=True).stdout
+    # Of the base model and two trainings; RL of the two checkpoints that did not fail, of which the dropped one may go on.
+    assert "cached      3 of 3 SFT, 3 of 3 Predictors, 2 of 3 RL, 2 of 3 Benchmark: " in planned
 
 
 def test_tracking_has_the_cost_of_a_training_once(first, work):

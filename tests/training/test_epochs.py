@@ -121,7 +121,8 @@ def test_a_training_that_fails_fails_all_its_checkpoints_with_the_reason(tmp_pat
     assert "failed" in launch("sft", **taken, model_uri="")
     failed = read_records(Outcome, given["outcome"])
     assert [outcome.candidate.epochs for outcome in failed] == KEPT
-    assert len({outcome.failure for outcome in failed}) == 1 and failed[0].failure.stage == "sft"
+    assert [outcome.failure.reason for outcome in failed] == [failed[0].failure.reason] * 2
+    assert failed[0].failure.seconds is None and failed[1].failure.seconds > 0 and failed[1].failure.stage == "sft"
     measured = given | {"before": given["outcome"], "outcome": str(tmp_path / "predictors.json")}
     launch("predictors", **measured)
     assert [o.failure for o in read_records(Outcome, measured["outcome"])] == [outcome.failure for outcome in failed]
