@@ -402,8 +402,8 @@ def test_a_training_is_planned_once_for_all_its_checkpoints():
     tokens = [plan.estimate["sft"]["tokens"] for plan in (separate, shared)]
     assert tokens[1] / tokens[0] == pytest.approx(8 / 15, rel=1e-3)
     line = (
-        "trainings   8 epochs in 1 trainings, instead of 15 in 4: 3 candidates are checkpoints before the end of a training,"
-        " where its learning rate has not decayed yet"
+        "trainings   8 epochs in 1 training, instead of 15 in 4; checkpoints before the end, where the learning rate has not"
+        " decayed yet: 3 candidates"
     )
     assert line in describe_plan(shared) and "trainings " not in describe_plan(separate)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlready.analysis.format import count
 from rlready.config import STAGE_READS, Experiment, parse_parameters, write_settings
 from rlready.errors import InputError, Unreachable, error_context
 from rlready.measured.source import FoundLog
@@ -237,8 +238,8 @@ def describe_trainings(candidates: list[Candidate]) -> list[str]:
     trained = [candidate.epochs for candidate in candidates if candidate.kept_epochs]
     whole = [candidate.epochs for candidate in candidates if candidate.kept_epochs and not candidate.is_midway]
     early = len(trained) - len(whole)
-    said = f"trainings   {sum(whole)} epochs in {len(whole)} trainings, instead of {sum(trained)} in {len(trained)}: {early}"
-    said += " candidates are checkpoints before the end of a training, where its learning rate has not decayed yet"
+    said = f"trainings   {sum(whole)} epochs in {count(len(whole), 'training')}, instead of {sum(trained)} in {len(trained)};"
+    said += f" checkpoints before the end, where the learning rate has not decayed yet: {count(early, 'candidate')}"
     return [said] if early else []
 
 

@@ -40,7 +40,8 @@ RANKING_NOTE = (
 MIDWAY = (
     "2 of 8 epochs: a checkpoint of a training of 8 epochs (sweep_checkpoints: every-epoch), taken before the learning rate had"
     " decayed. A training of 2 epochs ends with a decayed learning rate, and may do better. The cost of SFT is that of the"
-    " trainings, each counted once."
+    " trainings, each counted once. Intervals over settings take checkpoints of one training, which are alike, for settings of"
+    " their own, so they are too narrow."
 )
 EFFECT_NOTE = (
     "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
