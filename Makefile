@@ -27,8 +27,8 @@ near-matches: $(VENV)/installed  ## precision of decontamination on real data se
 test-containers: $(VENV)/installed  ## build the cpu image, check it, and run the whole DAG in its containers
 	image=$$(images/build.sh cpu) && RLREADY_IMAGE=$$image $(BIN)/python -m pytest -m containers -o addopts= tests
 
-images:  ## build both images; with REGISTRY=... push them and print what --image takes
-	images/build.sh cpu gpu
+images:  ## build all images; with REGISTRY=... push them and print their names with digests
+	images/build.sh
 
 test-postgres: $(VENV)/installed  ## the laptop recipe, shortened, logged to MLflow on PostgreSQL (needs initdb)
 	$(BIN)/python -m pytest -m postgres -o addopts= tests/tracking/test_tracking_server.py

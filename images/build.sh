@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds images and prints their names, one a line: images/build.sh [cpu] [gpu], or both.
+# Builds images and prints their names, one a line: images/build.sh [cpu] [gpu] [mlflow], or all.
 #
 #   CONTAINER_TOOL  docker, podman or buildah; the first that is there
 #   REGISTRY        where to push to, e.g. ghcr.io/me; the names printed then hold the digest that a cluster needs
@@ -19,7 +19,7 @@ tag=${revision:0:12}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 source=$(git config --get remote.origin.url | sed -E 's#://[^@/]*@#://#' || true) # without a password
 
-[ $# -gt 0 ] || set -- cpu gpu
+[ $# -gt 0 ] || set -- cpu gpu mlflow
 for kind in "$@"; do
     name=${REGISTRY:-localhost}/rlready-$kind:$tag
     # shellcheck disable=SC2086 # BUILD_FLAGS is several words
