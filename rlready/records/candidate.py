@@ -88,9 +88,10 @@ class Candidate(Record):
         return self.trained_on_sft_data if self.is_finished else self.subset == "random"
 
     def describe(self) -> dict[str, str | int | float | bool]:
-        """Returns its setting by flat names; for a checkpoint or a log, its origin instead of its training."""
+        """Returns its setting by flat names; of a checkpoint or a log its origin, and of no SFT no subset, examples and rate."""
         names = ["candidate_id", "seed", "attempt"]
-        names += ["trained_on_sft_data"] if self.is_finished else ["epochs", "subset", "examples", "learning_rate"]
+        training = ["epochs"] if self.is_base else ["epochs", "subset", "examples", "learning_rate"]
+        names += ["trained_on_sft_data"] if self.is_finished else training
         known = {name: getattr(self, name) for name in names}
         known |= {"training_epochs": self.training.epochs} if self.is_midway else {}
         known |= {"log": self.log.location, "log_digest": self.log.digest} if self.log else {}
