@@ -41,6 +41,13 @@ class Saving:
         return {name: value for name, value in named.items() if value is not None}
 
 
+def name_judges(rows: list[Row]) -> tuple[str, str]:
+    """Returns what decided for whom RL runs, the gate, the race or both, and its pronoun."""
+    if not any(row.outcome.race for row in rows):
+        return "the gate", "it"
+    return ("the race", "it") if any(row.verdict.mode == "off" for row in rows) else ("gate and race", "they")
+
+
 def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     """Returns what the gate, and the race if there is one, saved and lost; None if neither judged."""
     judged = [row for row in rows if row.judged and not row.failure]
@@ -61,7 +68,7 @@ def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Sa
         return Saving(
             None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.", NONE
         )
-    net = _describe_net(costs, judged)
+    net = _describe_net(costs, judged, ("the gate", "it"))
     said = (
         f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_say(net)}. RL ran for all, which shows the"
         f" regret: the best score was missed by {show_estimate(gate.regret, gate.interval, 3)}."
@@ -82,7 +89,7 @@ def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Savin
         also = f"RL ran for {ran} of them anyway." if ran else _describe_gate_audit(rows)
         said = f"The gate approved none of {count(len(judged), 'candidate')}, which leaves no result. {also}"
         return Saving(None, None, None, said, NONE)
-    net = _describe_net(costs, len(judged), "about ")
+    net = _describe_net(costs, len(judged), name_judges(rows), "about ")
     share = _measure_share(costs, len(judged))
     approved = f"{len(judged) - len(refused)} of {count(len(judged), 'candidate')}"
     saved = _say(net)
@@ -123,8 +130,8 @@ def _measure_share(costs: Balance | str, judged: int) -> float | None:
     return None if isinstance(costs, str) or not costs.mean else costs.net / (judged * costs.mean)
 
 
-def _describe_net(costs: Balance | str, judged: int, about: str = "") -> str:
-    """Returns the share of the cost of RL for all that the gate saved after its own cost, or why there is none."""
+def _describe_net(costs: Balance | str, judged: int, judges: tuple[str, str], about: str = "") -> str:
+    """Returns the share of the cost of RL for all that the judges saved after their own cost, or why there is none."""
     if isinstance(costs, str):
         return f"unknown: {costs}"
     if costs.spent >= judged * costs.mean:
@@ -132,8 +139,9 @@ def _describe_net(costs: Balance | str, judged: int, about: str = "") -> str:
     share = costs.net / (judged * costs.mean)
     if share > 0:
         return f"{about}{show_percent(share)}"
-    who, avoid = ("gate and race cost", "they avoid") if costs.dropped else ("the gate costs", "it avoids")
-    return f"none: {who} {show_percent(-share)} of RL for all more than {avoid}"
+    who, pronoun = judges
+    costs_more, avoid = ("costs", "avoids") if pronoun == "it" else ("cost", "avoid")
+    return f"none: {who} {costs_more} {show_percent(-share)} of RL for all more than {pronoun} {avoid}"
 
 
 def _say(net: str) -> str:

@@ -88,7 +88,7 @@ class Candidate(Record):
         return self.trained_on_sft_data if self.is_finished else self.subset == "random"
 
     def describe(self) -> dict[str, str | int | float | bool]:
-        """Returns its setting by flat names; of a checkpoint or a log its origin, and of no SFT no subset, examples and rate."""
+        """Returns its setting by flat names; a checkpoint or a log has an origin, and no SFT no subset or rate."""
         names = ["candidate_id", "seed", "attempt"]
         training = ["epochs"] if self.is_base else ["epochs", "subset", "examples", "learning_rate"]
         names += ["trained_on_sft_data"] if self.is_finished else training

@@ -420,7 +420,7 @@ def test_no_finished_rl_leaves_everything_open(report):
     assert "nothing to show: no candidate with RL to judge Pass@64 by" in page.html
     for said in (
         "Unknown: RL ran for none of",
-        "The gate's savings cannot be computed: no candidate has finished RL",
+        "What the gate saved cannot be computed: no candidate has finished RL",
         "The noise of RL is unknown",
         "No candidate with a result of RL had a forecast",
     ):

@@ -149,9 +149,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, taken, total: is_share(f, taken, total) and (f.seconds.count(1000.0) < len(f.seconds) or not f.refused),
     r"(?:The gate approved (\d+) of (\d+) candidates? and the|The) race dropped (\d+) of (?:them|(\d+) candidates?)[:,]"
     r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all of them|with no net saving: RL this short costs less"
-    r" than measuring|with no net saving: (?:gate and race cost|the gate costs) .{1,5} of RL for all more than (?:they avoid|it"
-    r" avoids)|with an unknown net saving: (.*?))\.(?= |$)":
-        lambda f, taken, total, dropped, seen, why: int(dropped) == len(f.outrun) > 0
+    r" than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) .{1,5} of RL for all more than"
+    r" (?:they avoid|it avoids)|with an unknown net saving: (.*?))\.(?= |$)":
+        lambda f, taken, total, dropped, seen, both, race, why: int(dropped) == len(f.outrun) > 0
+        and (both or race or name_judge(f)) == name_judge(f)
         and (int(seen) == len(f.measured) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
     r"RL went on for (\d+) of the dropped anyway; (none|\d+) of them beat the best that won the race\.":
         lambda f, ran, beat: int(ran) == sum(r.score is not None for r in f.outrun) > 0
@@ -218,8 +219,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"The race dropped (\d+) approved candidates? before there was a result\.":
         lambda f, n: int(n) == sum(r.dropped for r in f.approved) > 0,
     # The cost
-    rf"The gate cost ({NUMBER}) device-seconds: the predictors of all candidates and of the base model\.":
-        lambda f, spent: f.finished,
+    rf"(The gate|The predictors) cost {NUMBER} device-seconds: the predictors of all candidates and of the base model\.":
+        lambda f, what: f.finished and (what == "The predictors") == (name_judge(f) == "the race"),
     rf"RL and benchmark of (\d+) candidates? without RL( or dropped by the race)? would have taken"
     rf" about {NUMBER}(?: ± {NUMBER})?, at the mean"
     rf" of [^.]*\.":
@@ -228,21 +229,24 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf"The race cost ({NUMBER}): RL of the (approved )?candidates that it dropped\.":
         lambda f, cost, approved: bool(approved) != f.off and read_number(cost)
         == sum(2 * r.outcome.rl.seconds for r in f.dropped if r.sent) > 0,
-    rf"RL and benchmark of (\d+) candidates? that gate or race had decided against took ({NUMBER}) after that: the cost of"
-    r" the audit\.":
-        lambda f, refused, cost: int(refused) == sum(r.score is not None and (r.outrun or not r.sent) for r in f.rows)
+    rf"RL and benchmark of (\d+) candidates? that (gate or race|the race) had decided against took ({NUMBER}) after that:"
+    r" the cost of the audit\.":
+        lambda f, refused, who, cost: (who == "the race") == f.off
+        and int(refused) == sum(r.score is not None and (r.outrun or not r.sent) for r in f.rows)
         and read_number(cost) > 0,
     rf"RL and benchmark of (\d+) candidates? that the gate had not approved took {NUMBER}: the cost of the audit\.":
         lambda f, refused: 0 < int(refused) <= sum(r.score is not None and not r.approved for r in f.rows),
     r"(It|They) kept no candidate from RL, so nothing was saved\.":
         lambda f, who: (f.off or not any(r.score is None for r in f.refused)) and not f.dropped
-        and (who == "They") == f.raced,
-    rf"Net(?:, without the audit)?: (\+{NUMBER}) device-seconds, (?:the gate saved more than it cost|gate"
-    r" and race saved more than they cost)\.": lambda f, net: f.refused or f.outrun,
-    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, (?:the gate cost more than it saved|gate"
-    r" and race cost more than they saved)\.":
-        lambda f, net: net.startswith("-") or float(net) == 0,
-    r"The gate's savings cannot be computed: (.*?)\.(?= |$)": lambda f, why: is_unknown(f, why),
+        and (who == "They") == (name_judge(f) == "gate and race"),
+    rf"Net(?:, without the audit)?: \+{NUMBER} device-seconds, (the gate|the race|gate and race) saved more than"
+    r" (?:it|they) cost\.":
+        lambda f, who: who == name_judge(f) and (f.refused or f.outrun),
+    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, (the gate|the race|gate and race) cost more than (?:it|they)"
+    r" saved\.":
+        lambda f, net, who: who == name_judge(f) and (net.startswith("-") or float(net) == 0),
+    r"What (the gate|the race|gate and race) saved cannot be computed: (.*?)\.(?= |$)":
+        lambda f, who, why: who == name_judge(f) and is_unknown(f, why),
     r"A device-second is one second on one device\.": lambda f: True,
     # The four lines
     r"Winner: unknown, no candidate has finished RL": lambda f: not f.finished,
@@ -274,6 +278,10 @@ def list_refused(facts):
 
 def read_number(shown):
     return float(shown.replace(",", ""))
+
+
+def name_judge(facts):
+    return "the gate" if not facts.raced else "the race" if facts.off else "gate and race"
 
 
 def is_unknown(facts, why):
@@ -323,5 +331,5 @@ def test_every_sentence_of_answer_summary_and_cost_is_true(outcomes, base):
     net = next(line for line in summary if line.startswith("Net saving"))
     if "%" in net and "none" not in net:  # the top and the ledger agree
         assert re.search("saved more than (it|they) cost", " ".join(cost.texts))
-    if re.search("none: (RL this short|the gate costs|gate and race cost)", net):
+    if re.search("none: (RL this short|the (gate|race) costs|gate and race cost)", net):
         assert re.search("cost more than (it|they) saved", " ".join(cost.texts))

@@ -18,6 +18,7 @@ from rlready.analysis.policies import (
     price,
 )
 from rlready.analysis.pool import Pool, find_pools, find_probes
+from rlready.analysis.saving import name_judges
 from rlready.analysis.settling import describe_settling
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.curves import draw_policies
@@ -148,13 +149,13 @@ def _tabulate_costs(rows: list[Row], base: Row) -> Table:
 
 
 def _describe_balance(rows: list[Row], base: Row) -> list[str]:
-    found = balance(rows, base)
+    found, (who, pronoun) = balance(rows, base), name_judges(rows)
     if isinstance(found, str):
-        return [f"The gate's savings cannot be computed: {found}."]
-    raced = any(row.outcome.race for row in rows)
-    said = [f"The gate cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
+        return [f"What {who} saved cannot be computed: {found}."]
+    measured = "The predictors" if who == "the race" else "The gate"
+    said = [f"{measured} cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
     if found.probed:
-        which = "candidates" if any(row.verdict.mode == "off" for row in rows) else "approved candidates"
+        which = "candidates" if who == "the race" else "approved candidates"
         said.append(f"The race cost {found.probed:,.0f}: RL of the {which} that it dropped.")
     if found.skipped:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
@@ -165,14 +166,14 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
         )
     if found.refused:
         audited = any(row.outrun and row.sent and row.score is not None for row in rows)
-        by, after = ("gate or race had decided against", " after that") if audited else ("the gate had not approved", "")
+        decided = who if who == "the race" else "gate or race"
+        by, after = (f"{decided} had decided against", " after that") if audited else ("the gate had not approved", "")
         said.append(
             f"RL and benchmark of {count(found.refused, 'candidate')} that {by} took"
             f" {found.avoidable:,.0f}{after}: the cost of the audit."
         )
     net = "Net, without the audit" if found.refused else "Net"
     if not found.skipped and not found.refused:
-        said.append(f"{'They' if raced else 'It'} kept no candidate from RL, so nothing was saved.")
-    who, pronoun = ("gate and race", "they") if raced else ("the gate", "it")
+        said.append(f"{pronoun.capitalize()} kept no candidate from RL, so nothing was saved.")
     verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
     return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds, {verdict}."])]
