@@ -17,7 +17,9 @@ def test_every_library_is_pinned_once_and_as_the_package_wants_it():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     needs = project["build-system"]["requires"] + project["project"]["dependencies"]
-    needs += [text for extra in ("dev", "mlflow-server", "train-job") for text in extras[extra] if not text.startswith("rlready[")]
+    needs += [
+        text for extra in ("dev", "mlflow-server", "train-job") for text in extras[extra] if not text.startswith("rlready[")
+    ]
     for pins, texts in ((shared, needs), (shared | gpu, extras["gpu"])):
         for need in map(Requirement, texts):
             assert need.specifier.contains(pins[canonicalize_name(need.name)]), need
