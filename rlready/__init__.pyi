@@ -1,4 +1,8 @@
 # The Python API. Its names are listed only here: `__init__.py` imports each when it is first used.
+from rlready.analysis.curves import read_curves as read_curves
+from rlready.analysis.curves import write_curves as write_curves
+from rlready.analysis.policy_table import PolicyScore as PolicyScore
+from rlready.analysis.policy_table import score_policies as score_policies
 from rlready.analysis.sweep_result import SweepResult as SweepResult
 from rlready.analysis.sweep_result import read_sweep as read_sweep
 from rlready.config.parameters import Gate as Gate

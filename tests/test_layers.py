@@ -10,7 +10,7 @@ from helpers import ROOT
 
 # The ground floor first. A folder or file imports what lies on a lower line, or left of it on its own.
 LAYERS = (
-    ("errors", "list_machine"),
+    ("errors", "list_machine", "countdown"),
     ("escape", "config", "stats", "verifier", "records", "rewards"),
     ("runtime", "gate"),
     ("models", "data"),

@@ -131,6 +131,27 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
     ]
 
 
+def describe_small_spread(rows: list[Row], noise: ScoreNoise) -> list[str]:
+    """Returns one sentence if choosing hardly matters: three or more results spread no more than the noise; else none.
+
+    With repeated seeds this is the analysis of variance, else the difference of best and worst at a level for all pairs.
+    """
+    finished = [row for row, _ in list_scores(rows)]
+    settings = [setting for setting in group_settings(finished) if setting.name not in noise.scattered]
+    if len(settings) < 3:
+        return []
+    said = f"Choosing hardly mattered: the results of {len(settings)}"
+    if noise.repeated:
+        found = noise.variation
+        if found is None or found.p < 0.05:
+            return []
+        return [f"{said} settings spread no more than seeds of one setting do (standard deviation {found.deviation:.4f})."]
+    lead = compare(finished[0], finished[-1], comparisons=math.comb(len(finished), 2))
+    if lead.low is None or lead.sure:
+        return []
+    return [f"{said} candidates spread no more than the noise; best minus worst: {lead.describe()}."]
+
+
 def _show(deviation: float | None, interval: Interval | None) -> str:
     if not deviation:
         return "a standard deviation of 0.0000 (no interval: all seeds of each setting score alike)"

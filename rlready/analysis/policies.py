@@ -74,8 +74,8 @@ class Price:
     interval: Interval | None  # the regret's 95% interval over settings, from `bound_regret`
 
 
-def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> list[Policy]:
-    """Returns the policies to compare: as many by each predictor, and at random, as the gate took, or a third.
+def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = (), take: int = 0) -> list[Policy]:
+    """Returns the policies to compare: `take` by each predictor and at random; 0: as many as the gate took, or a third.
 
     With probes there are races too, at the one nearest to a quarter of RL, and successive halving.
     """
@@ -83,7 +83,7 @@ def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> li
         Policy(ALL, (Round(lambda draw: take_best(np.zeros(len(draw)), len(draw))),), measures=False),
         find_gate(pool),
     )
-    most = int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) if gate else 0
+    most = take or (int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) if gate else 0)
     most = most or max(1, round(pool.size / 3))
     ranked = [rank_by(pool, predictor, most) for predictor in pick_main(k)]
     probe = pick_probe(pool, probes)

@@ -11,6 +11,7 @@ from rlready.analysis.calibration import GATE, TOLERATED, FrontierPoint, calibra
 from rlready.analysis.calibration_run import MOST_RISE, set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import count, show_estimate
+from rlready.analysis.noise import describe_small_spread, measure_noise
 from rlready.analysis.policies import list_policies, price
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.settling import describe_settling
@@ -45,6 +46,9 @@ def execute(arguments: argparse.Namespace) -> None:
     _print_frontier(steps)
     for name, sweep in sweeps.items():
         _print_races(sweep, name)
+        rows, _, _ = read_rows(sweep)
+        for said in describe_small_spread(rows, measure_noise(rows)):
+            print(f"\n{name}: {said} A gate then saves cost whatever it goes by; the cheapest is one candidate at random.")
     chosen = propose(steps, arguments.regret)
     print(f"\n{describe(chosen)}\n\nparameters:")
     for line in chosen.rule.write_recipe(candidates):

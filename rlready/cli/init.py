@@ -65,8 +65,8 @@ def execute(arguments: argparse.Namespace) -> None:
 
 def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
     """Returns settings that name the data, with entries in curate_sources if needed, and notes on how it is read."""
-    if BUILTIN in (arguments.data, arguments.evaluation):
-        raise InputError(f"{BUILTIN}: a recipe for it exists: rlready run --recipe laptop")
+    if builtin := {arguments.data, arguments.evaluation}.intersection(BUILTIN):
+        raise InputError(f"{builtin.pop()}: recipes for it exist: laptop, laptop-study, countdown")
     mirror, notes = arguments.mirror or "", []
     texts = {"sft": arguments.data, "evaluation": arguments.evaluation or arguments.data}
     named = _read_columns(arguments.columns)

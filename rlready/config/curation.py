@@ -16,7 +16,8 @@ class Curate:
     sft_data: str = knob(
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
-        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), or builtin:list-machine; empty: none, without SFT and RL",
+        " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), builtin:list-machine or builtin:countdown; empty:"
+        " none, without SFT and RL",
         "the smallest public set with worked solutions", form=True,
     )
     rl_data: str = knob(

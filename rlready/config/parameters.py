@@ -14,7 +14,8 @@ class Base:
 
     model: str = knob(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "Base model: a hub id, a local folder, or builtin:list-machine; empty: none, to rank finished checkpoints without RL",
+        "Base model: a hub id, a local folder, builtin:list-machine or builtin:countdown; empty: none, to rank finished"
+        " checkpoints without RL",
         "the smallest chat model whose GSM8K answers are sometimes right", form=True,
     )
     revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")

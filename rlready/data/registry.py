@@ -17,7 +17,7 @@ from rlready.errors import InputError
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
 from rlready.verifier import find_origin
 
-BUILTIN = "builtin:list-machine"
+BUILTIN = ("builtin:list-machine", "builtin:countdown")
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
 FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")
@@ -171,7 +171,7 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
     own = read_own(sources or {})
     first, second = (read_registry(name) for name in (registry, *(n for n in REGISTRIES if n != registry)))
     named = second | first | own
-    if text == BUILTIN:
+    if text in BUILTIN:
         return Source(text)
     if text in named:
         source = named[text]
@@ -190,8 +190,8 @@ def _read_hub_id(text: str, first: dict[str, Source], named: dict[str, Source]) 
         near = difflib.get_close_matches(text, named, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], {BUILTIN}, nor"
-            f" one of {', '.join(named)}{hint}"
+            f"{text!r} is neither a {', '.join(FORMS)} file or folder, a URL, owner/name[:config[:split]], nor one of"
+            f" {', '.join([*BUILTIN, *named])}{hint}"
         )
     name, config, split = [*parts, "", ""][:3]
     # A hub id that the registry knows is read as the registry says, under the name that the user gave.

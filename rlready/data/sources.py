@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlready.countdown import problems as countdown
 from rlready.data import hub
 from rlready.data.chat_messages import is_chat
 from rlready.data.columns import USUAL, find_repeated, list_columns
@@ -26,11 +27,16 @@ from rlready.data.files import (
 )
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
-from rlready.list_machine.problems import generate_rows
+from rlready.list_machine import problems as list_machine
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# The rows of a builtin source, and their format.
+GENERATORS = {
+    "builtin:list-machine": (list_machine.generate_rows, "word"),
+    "builtin:countdown": (countdown.generate_rows, "countdown-steps"),
+}
 BYTES_AT_ONCE = 16 << 20
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside commas
 USUAL_NAMES = {*USUAL["question"], *USUAL["messages"], "instruction"}
@@ -56,7 +62,7 @@ def examine(source: Source, seed: int, parse: bool = True) -> Contents:
     `seed` is that of a builtin source. Without `parse`, for a caller that parses all of them next, lines of JSON are not
     parsed. Raises InputError if it is absent, gated, damaged, or differs from its registry entry.
     """
-    if source.name == BUILTIN:
+    if source.name in BUILTIN:
         return Contents(f"seed-{seed}")
     contents = _examine_files(source, parse) if source.path else Contents(hub.find_commit(source))
     if source.digest and contents.digest != source.digest:
@@ -149,10 +155,10 @@ def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> It
 
     `revision` is the commit of a hub dataset. Raises InputError if a column is missing, or the file or dataset cannot be read.
     """
-    if source.name == BUILTIN:
-        rows = (row | {"format": "word"} for row in generate_rows(split, seed))
-        for number, row in enumerate(rows):
-            yield Chunk(BUILTIN, f"{BUILTIN} {split}", number, [row])
+    if source.name in BUILTIN:
+        generate, form = GENERATORS[source.name]
+        for number, row in enumerate(generate(split, seed)):
+            yield Chunk(source.name, f"{source.name} {split}", number, [row | {"format": form}])
     elif source.path:
         listing = list_files(source.path, source.folders, source.split)
         for name in listing.names:

@@ -84,11 +84,11 @@ def plan_evaluation(
         base = find_model(model, revision)
     pictures, read = takes_pictures(base), []
     for source in benchmarks:
-        if source.name == BUILTIN and not limit:
-            raise InputError(f"{BUILTIN} is infinite; give a number of problems with --limit")
+        if source.name in BUILTIN and not limit:
+            raise InputError(f"{source.name} is infinite; give a number of problems with --limit")
         if source.format:
             find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
-        found = "" if source.name == BUILTIN else examine(source, 0, parse=False).digest
+        found = "" if source.name in BUILTIN else examine(source, 0, parse=False).digest
         source = dataclasses.replace(source, pictures="image" in source.columns and pictures)
         problems, left_out = read_benchmark(source, "" if source.path else found, limit)
         read.append(BenchmarkData(source.benchmark, found, problems, left_out))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rlready import list_machine
+from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
 from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
@@ -15,7 +15,10 @@ from rlready.models.weights import check_numbers, read_headers, refuse_keys, ref
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
-BUILTIN = {"builtin:list-machine": Path(list_machine.__file__).parent / "base"}
+BUILTIN = {
+    "builtin:list-machine": Path(list_machine.__file__).parent / "base",
+    "builtin:countdown": Path(countdown.__file__).parent / "base",
+}
 POINTER = "base_model.json"  # instead of weights, if a checkpoint is a model that exists already
 ADAPTERS = "adapter_config.json"  # of a folder of adapters, as peft writes it
 CONFIGURATION = ("config.json", "tokenizer.json", "tokenizer_config.json")

@@ -24,13 +24,14 @@ from rlready.verifier.formats.plugin import PlugIn
 
 GROUP = "rlready.verifiers"
 # Not entry points: these formats belong to this source whichever version is installed, and no other package can take their
-# names. The last two are plug-ins like those of other packages.
+# names. The last three are plug-ins like those of other packages.
 OWN: dict[str, Format | str] = {
     "word": SameText(extract_word, "#{answer}"),
     "boxed": Boxed(),
     "letter": SameText(extract_letter, "\nThe answer is \\boxed{{{answer}}}."),
     "exact": "rlready.verifier.formats.exact_match:ExactMatch",
     "python-tests": "rlready.verifier.formats.python_tests:PythonTests",
+    "countdown-steps": "rlready.countdown.problems",
 }
 
 

@@ -1,23 +1,25 @@
-"""Trains the base model of the miniature: python tests/helpers/miniature.py OUT_DIR (about 90 s on 2 cores)."""
+"""Trains a miniature's base model: python tests/helpers/miniature.py OUT_DIR [--task countdown] (about 90 s on 2 cores)."""
 
 import argparse
 import random
 from pathlib import Path
 
+from rlready.countdown import problems as countdown
 from rlready.list_machine.problems import ALPHABET, TraceNoise, write_problem, write_trace
 
 NOISE = TraceNoise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
 LEAPS = (0.0, 0.3, 0.6)  # probabilities, one drawn per trace
+COUNTDOWN_NOISE = countdown.Noise(aimless=0.6, wishful=0.3, slip=0.03)
 # A chat of one user turn becomes the bare question, so the miniature is handled like any chat model.
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
-def build_tokenizer():
+def build_tokenizer(alphabet: str = ALPHABET):
     """Returns a tokenizer of single characters, with `<pad>`, `<eos>` and `<unk>`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *ALPHABET])}
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *alphabet])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -56,25 +58,46 @@ def build_model(tokenizer, hidden: int = 96, layers: int = 3, seed: int = 0):
     )
 
 
-def train_base(out: Path, steps: int = 1000, hidden: int = 96, layers: int = 3, seed: int = 0) -> None:
-    """Trains a base model on noisy traces, 64 per step, and writes it to a folder in the Hugging Face layout.
+def write_list_machine(rng: random.Random) -> tuple[str, str]:
+    """Draws a question of the list machine and a noisy trace."""
+    moves = rng.randint(1, 5) if rng.random() < 0.8 else rng.randint(6, 8)
+    question, _ = write_problem(rng, moves)
+    return question, write_trace(rng, question, rng.choice(LEAPS), NOISE)
 
-    Because of the noise the model finds right traces only rarely, which leaves something for RL to improve.
+
+def write_countdown(rng: random.Random) -> tuple[str, str]:
+    """Draws a question of Countdown, mostly with few numbers, and a noisy solution."""
+    numbers = countdown.draw_numbers(rng, rng.choice((2, 2, 3, 3, 3, 4)))
+    steps = countdown.draw_steps(rng, numbers)
+    return countdown.write_question(numbers, steps[-1][-1]), countdown.write_solution(rng, numbers, steps, COUNTDOWN_NOISE)
+
+
+# What a base model is trained on, its alphabet, steps, sequences per step and hidden size.
+TASKS = {
+    "list-machine": (write_list_machine, ALPHABET, 1000, 64, 96),
+    "countdown": (write_countdown, countdown.ALPHABET, 1200, 48, 64),
+}
+
+
+def train_base(out: Path, task: str = "list-machine", layers: int = 3, seed: int = 0) -> None:
+    """Trains a base model on noisy solutions of a task and writes it to a folder in the Hugging Face layout.
+
+    Because of the noise the model finds right ones only rarely, which leaves something for RL to improve.
     """
     import torch
 
-    tokenizer = build_tokenizer()
+    write, alphabet, steps, batch, hidden = TASKS[task]
+    tokenizer = build_tokenizer(alphabet)
     model = build_model(tokenizer, hidden, layers, seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.05)
     rng = random.Random(seed)
     for step in range(steps):
         sequences = []
-        for _ in range(64):
-            moves = rng.randint(1, 5) if rng.random() < 0.8 else rng.randint(6, 8)
-            question, _ = write_problem(rng, moves)
+        for _ in range(batch):
+            question, solution = write(rng)
             prompt = tokenizer.encode(question)
-            trace = tokenizer.encode(write_trace(rng, question, rng.choice(LEAPS), NOISE)) + [tokenizer.eos_token_id]
+            trace = tokenizer.encode(solution) + [tokenizer.eos_token_id]
             sequences.append((prompt + trace, [-100] * len(prompt) + trace))
         width = max(len(ids) for ids, _ in sequences)
         ids = torch.tensor([s + [tokenizer.pad_token_id] * (width - len(s)) for s, _ in sequences])
@@ -94,4 +117,6 @@ def train_base(out: Path, steps: int = 1000, hidden: int = 96, layers: int = 3, 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    train_base(parser.parse_args().out)
+    parser.add_argument("--task", choices=TASKS, default="list-machine")
+    given = parser.parse_args()
+    train_base(given.out, given.task)

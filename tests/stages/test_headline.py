@@ -33,6 +33,10 @@ def is_ahead(one, other, comparisons):
 
 def check_first(said, rows):
     finished = [row for row in rows if row.score is not None]
+    if level := re.match(r"Choosing hardly mattered: the results of (\d+) candidates .*?\]\. ", said):
+        assert int(level[1]) == len(finished) > 2
+        assert not is_ahead(finished[0], finished[-1], math.comb(len(finished), 2))
+        said = said.removeprefix(level[0])
     first = re.match(r"(\w+) (ended best|has the highest Pass@1) after RL, (?:with Pass@1 )?(\d\.\d+)", said)
     if not first:
         assert len(finished) < 2 or not any(row.score for row in finished)

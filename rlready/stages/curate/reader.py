@@ -75,7 +75,7 @@ class SourceReader:
                 seen.add(row["problem_id"])
                 self.places[row["problem_id"]] = place
                 rows.append(row)
-            if name == BUILTIN and len(rows) == wanted:
+            if name in BUILTIN and len(rows) == wanted:
                 break
         self.require_some(rows, use, name)
         return rows

@@ -132,7 +132,7 @@ def _refine(chunk: Chunk) -> Refined:
 def refine_all(refiner: Refiner, chunks: Iterable[Chunk]) -> Iterator[Refined]:
     """Yields what becomes of each chunk, in order; after the first few, from forks, which share the evaluation problems."""
     chunks, processes = iter(chunks), len(os.sched_getaffinity(0))
-    if refiner.source.name == BUILTIN:
+    if refiner.source.name in BUILTIN:
         # Generated until there are enough, which only this process knows.
         yield from map(refiner.refine, chunks)
     here = CHUNKS_HERE if processes > 1 else None
@@ -165,7 +165,7 @@ def fill_pool(
     settings, pool = reader.settings, RowPool(folder / use, use, reader.dropped, evaluation.questions)
     name, registry = reader.uses[use]
     source, chunks = reader.open(use, name, registry)
-    if name == BUILTIN:
+    if name in BUILTIN:
         wanted = settings.rl_problems * (PROBLEMS_A_PROMPT if settings.needs_pass_rates else 1)
         if use == "sft":
             own_rl = 0 if settings.rl_data else wanted

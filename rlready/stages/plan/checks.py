@@ -62,8 +62,8 @@ def _check_curate(experiment: Experiment) -> Iterator[str]:
             yield f"curate_decontaminate: {name} is given twice"
     if curate.off_target and not curate.evaluation_data:
         yield "curate_off_target: needs curate_evaluation_data, the problems that RL is meant for"
-    if curate.sft_data == BUILTIN and not curate.sft_examples:
-        yield f"curate_sft_examples: {BUILTIN} is infinite; give a number of examples"
+    if curate.sft_data in BUILTIN and not curate.sft_examples:
+        yield f"curate_sft_examples: {curate.sft_data} is infinite; give a number of examples"
 
 
 def _check_race(experiment: Experiment) -> Iterator[str]:

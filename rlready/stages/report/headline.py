@@ -20,7 +20,7 @@ from rlready.analysis.format import (
     show_shares,
     show_verdict,
 )
-from rlready.analysis.noise import ScoreNoise, measure_noise
+from rlready.analysis.noise import ScoreNoise, describe_small_spread, measure_noise
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import choose
@@ -49,6 +49,7 @@ def tell_result(
     lost = [(one.all, _describe_lost(one, max_tokens)) for one in answer.find_lost_answers(rows)]
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
     first, *more = (not trains and _describe_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
+    first = " ".join([*describe_small_spread(rows, noise), first])
     plateau = look_for_plateau(rows)
     if plateau.rising:
         first = f"{plateau.said} {first}"

@@ -1,0 +1,122 @@
+"""Curves: what finished runs with RL for all knew before, during and after RL, one row per candidate of a Parquet file."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlready.analysis.sweep_result import SweepResult
+from rlready.errors import InputError
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import (
+    BenchmarkRecord,
+    Failure,
+    Outcome,
+    PredictorsRecord,
+    RlRecord,
+    SftRecord,
+    ValidationPoint,
+    ValidationRecord,
+)
+from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.stats.pass_at_k import summarize_curve
+
+# Of a candidate, the fields of each record that a row holds, as STAGE_FIELD. The base model is a row without a setting.
+HELD = {
+    "sft": ("trajectory",),
+    "predictors": ("generalization_loss", "loss_interval", "greedy_pass_at_1", "problem_ids", "groups", "samples", "correct"),
+    "rl": ("rewards", "steps", "stopped", "kept_step"),
+    "validation": ("samples", "planned", "problem_ids"),
+    "benchmark": ("pass_at_1", "standard_error", "greedy_pass_at_1", "problem_ids", "groups", "samples", "correct"),
+}
+TIMES = ("seconds", "device", "devices")
+SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt")
+KINDS: dict[str, Any] = {
+    "sft": SftRecord,
+    "predictors": PredictorsRecord,
+    "rl": RlRecord,
+    "validation": ValidationRecord,
+    "benchmark": BenchmarkRecord,
+}
+
+
+def write_curves(sweeps: Sequence[SweepResult], path: str | Path) -> None:
+    """Writes runs with RL for all as one Parquet file: one row per candidate, and one for each run's base model.
+
+    Raises InputError if a candidate that did not fail has no result of RL.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = []
+    for number, sweep in enumerate(sweeps):
+        for outcome in [*([sweep.baseline] if sweep.baseline else []), *sweep.outcomes]:
+            if outcome is not sweep.baseline and outcome.benchmark is None and outcome.failure is None:
+                raise InputError(f"{outcome.candidate.candidate_id}: has no result of RL; run with gate_mode=audit")
+            draw = sweep.parameters.get("curate_seed")
+            rows.append({"run": number, "draw": draw, "base": outcome is sweep.baseline, **_flatten(outcome)})
+    runs = [{"parameters": sweep.parameters, "origin": sweep.origin} for sweep in sweeps]
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"rlready": json.dumps(runs)})
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_curves(path: str | Path) -> list[SweepResult]:
+    """Reads the runs of a Parquet file that `write_curves` wrote; samples, texts and losses of single examples are not in it.
+
+    Raises InputError if the file is not there or is not one of curves.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        runs = json.loads(table.schema.metadata[b"rlready"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a file of curves ({error!r})") from error
+    rows = table.to_pylist()
+    found = []
+    for number, run in enumerate(runs):
+        mine = [(row["base"], _restore(row, run["parameters"].get("gate_k"))) for row in rows if row["run"] == number]
+        base = next((outcome for is_base, outcome in mine if is_base), None)
+        outcomes = [outcome for is_base, outcome in mine if not is_base]
+        found.append(SweepResult(outcomes, base, run["parameters"], run["origin"]))
+    return found
+
+
+def _flatten(outcome: Outcome) -> dict[str, Any]:
+    validation = outcome.rl.validation if outcome.rl else None
+    row = {name: getattr(outcome.candidate, name) for name in SETTING}
+    row |= {"verdict": outcome.verdict and outcome.verdict.decision, "failure": outcome.failure and outcome.failure.reason}
+    for stage, fields in HELD.items():
+        record = validation if stage == "validation" else getattr(outcome, stage)
+        row |= {f"{stage}_{name}": getattr(record, name, None) for name in (*fields, *TIMES)}
+    points = [dataclasses.asdict(point) for point in validation.points] if validation else []
+    return row | {"validation_points": [{name: point[name] for name in ("step", "correct", "unknown")} for point in points]}
+
+
+def _restore(row: dict[str, Any], k: int | None) -> Outcome:
+    def read(stage: str, needed: str, **more: Any) -> Any:
+        if row[f"{stage}_{needed}"] is None:
+            return None
+        values = {name: row[f"{stage}_{name}"] for name in (*HELD[stage], *TIMES)}
+        return KINDS[stage](**{name: value for name, value in values.items() if value is not None}, **more)
+
+    curve: dict[str, Any] = {}
+    if row["predictors_samples"]:
+        curve["curve"], curve["intervals"] = summarize_curve(
+            row["predictors_correct"], row["predictors_samples"], row["predictors_groups"]
+        )
+    points = [ValidationPoint(**point, pass_at_1=_average(point, row)) for point in row["validation_points"]]
+    return Outcome(
+        Candidate(**{name: row[name] for name in SETTING}),
+        sft=read("sft", "trajectory"),
+        predictors=read("predictors", "samples", **curve),
+        verdict=row["verdict"] and Verdict(row["candidate_id"], row["verdict"], True, "", "audit", numbers=GateNumbers(k=k)),
+        rl=read("rl", "rewards", validation=read("validation", "samples", points=points)),
+        benchmark=read("benchmark", "pass_at_1"),
+        failure=row["failure"] and Failure("rl", row["failure"]),
+    )
+
+
+def _average(point: dict[str, Any], row: dict[str, Any]) -> float:
+    return sum(point["correct"]) / len(point["correct"]) / row["validation_samples"]

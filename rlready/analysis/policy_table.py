@@ -1,0 +1,160 @@
+"""The table of policies: what each costs and loses on curves, over draws of data; your own are functions in a file."""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.analysis.comparison import Interval, Setting, read_rows
+from rlready.analysis.policies import GATE, list_policies, trace
+from rlready.analysis.pool import Pool, Probe, find_pools, find_probes, make_pool
+from rlready.analysis.sweep_result import SweepResult
+from rlready.errors import InputError
+from rlready.stats.intervals import LEVEL, estimate_interval
+from rlready.verifier.processes.workers import find_pool
+
+# Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns up to which step whom to
+# train next, by name. Called again until it names none.
+Choose = Callable[[list[dict[str, Any]], list[int]], dict[str, int]]
+
+
+@dataclass(frozen=True)
+class PolicyScore:
+    """What a policy costs and loses, as means over draws of data."""
+
+    label: str
+    share: float  # of the cost of RL for all
+    share_interval: Interval | None  # Student's over draws, 95%; None with one draw
+    regret: float  # how far the best that it trained to the end is below the best of all, in Pass@1
+    regret_interval: Interval  # for values with an upper limit, the greatest spread of scores in a draw; mostly 0 as they are
+    gain: float | None  # how much less it loses than the gate; None for the gate, and if there is none
+    gain_interval: Interval | None
+
+
+def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), take: int = 0) -> list[PolicyScore]:
+    """Scores rlready's policies and those of files, each on the candidates of every run; see `docs/guide/policies.md`.
+
+    Args:
+        sweeps: Runs with RL for all; those with one `curate_seed` are one draw.
+        files: Python files with a function `choose`.
+        take: How many candidates a policy takes that takes the best; 0: as many as the gate took, or a third.
+
+    Raises:
+        InputError: If RL did not run for all, or a file's policy fails.
+    """
+    found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
+    most = 0.0
+    for number, sweep in enumerate(sweeps):
+        pool, k = _make_pool(sweep)
+        probes = find_probes(pool)
+        policies = list_policies(pool, k, probes, take)
+        ends = dict(zip([policy.label for policy in policies], trace(pool, policies), strict=True))
+        ends |= {Path(file).stem: replay(_load(file), pool, probes) for file in files}
+        for label, end in ends.items():
+            found.setdefault(label, {}).setdefault(sweep.parameters.get("curate_seed", number), []).append(end)
+        most = max(most, float(np.ptp(pool.scores)))
+    draws = max(map(len, found.values()))
+    complete = {
+        label: np.array([np.mean(ends, 0) for ends in by_draw.values()])
+        for label, by_draw in found.items()
+        if len(by_draw) == draws
+    }
+    return [_score(label, ends, complete.get(GATE), most) for label, ends in complete.items()]
+
+
+def replay(choose: Choose, pool: Pool, probes: Sequence[Probe]) -> tuple[float, float]:
+    """Returns cost, as a share of RL for all, and regret of a policy on the candidates of a pool.
+
+    It pays all predictors, RL up to the steps that it names, and the validations up to the last step at which a candidate
+    stopped before the end. Raises InputError if it names what it cannot train, or trains none to the end.
+    """
+    names, stops = [setting.name for setting in pool.settings], [*(probe.step for probe in probes), pool.steps]
+    reached, paid, checks = np.zeros(pool.size, dtype=int), np.zeros(pool.size), np.zeros(pool.size)
+    while wanted := choose(_describe(pool, stops, reached), stops):
+        for name, step in wanted.items():
+            if name not in names or step not in stops or step <= reached[place := names.index(name)]:
+                raise InputError(f"it trains {name} up to step {step}; known steps are {', '.join(map(str, stops))}")
+            number = stops.index(step)
+            if number < len(probes):
+                paid[place], checks[place] = probes[number].cost[place], probes[number].checks[place]
+            else:
+                paid[place] = pool.full[place] + checks[place]
+            reached[place] = step
+    ended = reached == pool.steps
+    if not ended.any():
+        raise InputError("it trains no candidate to the end")
+    cost = (paid.sum() + pool.measured.sum() + pool.base) / pool.full.sum()
+    return float(cost), float(pool.scores.max() - pool.scores[ended].max())
+
+
+def _describe(pool: Pool, stops: list[int], reached: np.ndarray) -> list[dict[str, Any]]:
+    """Returns what is known of each candidate once it is trained up to the steps reached."""
+    known = []
+    for (row,), step in zip((setting.rows for setting in pool.settings), reached.tolist(), strict=True):
+        before = row.predictors
+        setting = {name: getattr(row.candidate, name) for name in ("epochs", "subset", "examples", "learning_rate")}
+        counts = {"samples": before.samples, "correct": before.correct, "pass_at": {str(int(k)): p for k, p in row.curve}}
+        losses = {"loss": row.loss, "losses": row.trajectory}
+        during = {"rewards": row.rewards, "validation": row.validated}
+        seen = {name: [pair for pair in pairs if pair[0] <= step] for name, pairs in during.items()}
+        known.append({"name": row.name, "trained": step} | setting | counts | losses | seen)
+    return known
+
+
+def _make_pool(sweep: SweepResult) -> tuple[Pool, int | None]:
+    """Returns the candidates of a run as a pool, and the gate's k."""
+    rows, base, k = read_rows(sweep)
+    pools = find_pools(rows, base)
+    if not pools:
+        raise InputError(f"{sweep.origin.get('run', 'a run')}: policies are scored where RL ran for all candidates")
+    members = [Setting(row.name, [row]) for setting in pools[0].settings for row in setting.rows]
+    # By name, because rows are in the order of their results, which a policy must not see.
+    return make_pool(sorted(members, key=lambda member: member.name), base, pools[0].label), k
+
+
+def _score(label: str, ends: np.ndarray, gate: np.ndarray | None, most: float) -> PolicyScore:
+    shares, regrets = ends.T
+    gains = None if gate is None or label == GATE else gate[:, 1] - regrets
+    low, high = estimate_interval(regrets / most) if most else (0.0, 0.0)
+    return PolicyScore(
+        label,
+        statistics.fmean(shares),
+        bound_mean(shares),
+        statistics.fmean(regrets),
+        (low * most, high * most),
+        None if gains is None else statistics.fmean(gains),
+        None if gains is None else bound_mean(gains),
+    )
+
+
+def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval | None:
+    """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2 or not np.ptp(values):
+        return None
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * statistics.stdev(map(float, values)) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def _load(file: str) -> Choose:
+    """Returns the function of a file, which runs in a process of its own, with a plug-in's limits."""
+    title, path = f"the policy {file}", Path(file).resolve()
+    if not path.is_file():
+        raise InputError(f"{file}: no such file; a policy is a Python file with a function choose")
+
+    def choose(candidates: list[dict[str, Any]], steps: list[int]) -> dict[str, int]:
+        given = json.dumps([candidates, steps])
+        answer = find_pool(("rlready.analysis.serve_policy", str(path)), title).ask(given)
+        chosen, fault = answer or ({}, "took too long")
+        if fault:
+            raise InputError(f"{title} {fault}")
+        return dict(chosen)
+
+    return choose
