@@ -11,10 +11,12 @@ import json
 import operator
 import random
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+SPLITS = ("sft", "rl", "evaluation")
 GREATEST = 99  # of all numbers; the least is 1
 ALPHABET = "0123456789 >?=," + "".join(OPERATIONS)
 STEP = re.compile(r"([1-9]\d?)([+*-])([1-9]\d?)=([1-9]\d?)", re.ASCII)
@@ -69,7 +71,7 @@ def write_question(numbers: list[int], target: int) -> str:
 
 
 def generate_rows(split: str, seed: int) -> Iterator[dict[str, str]]:
-    """Yields endless rows of a split, no question twice; equal for equal seeds.
+    """Yields endless rows of a split, no question twice or in two splits; equal for equal seeds.
 
     `sft` has 2 to 4 numbers, `rl` and `evaluation` 3 or 4. A row has a question, a reference answer (the task as JSON) and, in
     `sft`, a solution.
@@ -80,7 +82,7 @@ def generate_rows(split: str, seed: int) -> Iterator[dict[str, str]]:
         steps = draw_steps(rng, numbers)
         target = steps[-1][-1]
         question = write_question(numbers, target)
-        if question in seen:
+        if question in seen or zlib.crc32(question.encode()) % len(SPLITS) != SPLITS.index(split):
             continue
         seen.add(question)
         row = {"question": question, "answer": json.dumps({"numbers": numbers, "target": target})}

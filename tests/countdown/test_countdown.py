@@ -17,6 +17,11 @@ def list_rows(split, count=200, seed=3):
     return list(itertools.islice(generate_rows(split, seed), count))
 
 
+def test_splits_have_no_question_in_common():
+    questions = [{row["question"] for row in list_rows(split, 1500)} for split in ("sft", "rl", "evaluation")]
+    assert not any(one & other for one, other in itertools.combinations(questions, 2))
+
+
 def calculate(solution, numbers, target):
     """Whether a solution is right, by Python's own arithmetic on the text."""
     left = Counter(map(str, numbers))
