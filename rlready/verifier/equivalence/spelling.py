@@ -2,6 +2,7 @@ r"""One spelling for what looks different and means the same: unicode, sizes, fo
 
 import re
 import unicodedata
+from functools import lru_cache
 
 TABLE = re.compile(r"(\S+)=(\S+)")
 # Each character on the left; a command is followed by a space.
@@ -80,9 +81,11 @@ WRAPPED = re.compile(r"\{[^{}]*\}")
 DEGREE = re.compile(r"(?<=[\d}])\^\s*(?:\{\s*)?(?:\\(?:text|mathrm)\s*\{\s*o\s*\}|o(?![a-zA-Z]))(?:\s*\})?")
 CURRENCY = re.compile(r"([-+]?)\s*\$\s*(?=[\d.])")
 LISTED = re.compile(rf"(?<=\d)(?:(?:{SPACE.pattern})+,|,(?:{SPACE.pattern}))(?:{SPACE.pattern})*(?=\d{{3}}(?!\d))")
+APART = re.compile(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)")  # digits
 TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 
 
+@lru_cache(4096)  # reading and comparing both begin with it, and the samples of a problem share its reference
 def respell(text: str) -> str:
     """Returns LaTeX in one spelling: ASCII, without delimiters, sizes and bold type, synonyms as one of them."""
     text = DOLLARS.sub("", RUPEES.sub("₹", EMPHASISED.sub(r"\2", text, count=1) if EMPHASISED.fullmatch(text) else text))
@@ -116,9 +119,10 @@ def respell(text: str) -> str:
     return text[1:-1].strip() if WRAPPED.fullmatch(text) else text
 
 
+@lru_cache(4096)
 def normalise(text: str) -> str:
     """Returns respelled LaTeX without spaces, so that equal strings mean the same answer; digits apart stay apart."""
-    text = LISTED.sub(",␣", re.sub(rf"(?<=\d)(?:{SPACE.pattern})+(?=\d)", "␣", respell(text)))
+    text = LISTED.sub(",␣", APART.sub("␣", respell(text)))
     text = SPACE.sub("", TEXT.sub(r"\1", text)).replace("\\$", "")
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     option = re.fullmatch(r"\(([A-Z])\)", text)

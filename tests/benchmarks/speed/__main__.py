@@ -21,6 +21,7 @@ if __name__ == "__main__":
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
     parser.add_argument("--rounds", type=int, default=3, help="of each pair")
     parser.add_argument("--references", type=Path, help="answers: rows with answer, in LaTeX; else the tests' pairs")
+    parser.add_argument("--pairs", type=int, default=1500, help="answers: at most")
     parser.add_argument("--steps", type=int, default=6, help="training: of GRPO")
     parser.add_argument("--model", default="builtin:list-machine", help="sampling: folder of the model")
     parser.add_argument("--problems", type=Path, help="sampling: rows with question; else the list machine's")
