@@ -71,7 +71,7 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
     found: dict[str, object] = {}
     named = set(named)
     for name in USUAL.keys() - named - ({"messages", "question"} if named else set()) - {"answer"}:
-        value = next((row[key] for key in USUAL[name] if not is_absent(row.get(key))), None)
+        value = next((row[key] for key in USUAL[name] if key in row and not is_absent(row[key])), None)
         found |= {} if value is None else {name: value}
     if "answer" not in named and (answers := _list_answers(row)):
         column = next(iter(answers))
@@ -82,7 +82,7 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
             found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
         _refuse_choice(answers)
     if not named.intersection(("choices", "answer")) and "choices" not in found:  # in columns of their letters
-        options = {name: row[name] for name in LETTERS if not is_absent(row.get(name))}
+        options = {name: row[name] for name in LETTERS if name in row and not is_absent(row[name])}
         found |= {"choices": options} if {"A", "B", str(found.get("answer"))} <= options.keys() else {}
     if named:
         return found
@@ -102,6 +102,8 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
     """Returns the columns that could be the answer with their answers as comparable texts; None for prose."""
     found: dict[str, str | None] = {}
     for name in columns:
+        if name not in row and "[" not in name:
+            continue
         value = _get(row, name)
         if is_absent(value) or isinstance(value, bool) or (name == "tests" and not isinstance(value, dict)):
             continue

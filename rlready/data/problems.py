@@ -165,8 +165,9 @@ def _guess_format(question: str, answer: object) -> str:
     """Returns the format of an answer if neither source nor row names it: tests, the letter of a listed option, or boxed."""
     if isinstance(answer, dict) and "tests" in answer:
         return "python-tests"
-    listed = OPTION.findall(question)
-    return "letter" if listed[:2] == ["A", "B"] and str(answer).strip(" ().:") in listed else "boxed"
+    letter = str(answer).strip(" ().:")
+    listed = OPTION.findall(question) if len(letter) == 1 else []
+    return "letter" if listed[:2] == ["A", "B"] and letter in listed else "boxed"
 
 
 def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, object]:
