@@ -124,6 +124,15 @@ def test_race(recipe):
         assert kept or f"{outcome.candidate.candidate_id}: dropped: {outcome.race.reason}" in case.said
 
 
+def test_epochs_of_one_training(recipe):
+    shared = {"sweep_candidates": [NO_SFT, TUNED, {"epochs": 2}], "sweep_checkpoints": "every-epoch"}
+    case = Case("epochs of one training", recipe, shared)
+    case.end(ALL_RAN)
+    case.check(approved=3)
+    _, midway, last = [outcome.sft for outcome in case.sweep.outcomes]
+    assert midway.seconds is None and last.seconds and midway.trajectory == last.trajectory[:2]
+
+
 def test_no_sft_twice(recipe):
     only = {"sweep_candidates": [NO_SFT]}
     for name in ("RL without SFT", "RL without SFT, again"):
