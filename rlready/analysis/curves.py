@@ -15,6 +15,7 @@ from rlready.records.outcome import (
     Outcome,
     PredictorsRecord,
     RlRecord,
+    SampleStatistics,
     SftRecord,
     ValidationPoint,
     ValidationRecord,
@@ -31,7 +32,7 @@ HELD = {
     "benchmark": ("pass_at_1", "standard_error", "greedy_pass_at_1", "problem_ids", "groups", "samples", "correct"),
 }
 TIMES = ("seconds", "device", "devices")
-SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt")
+SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt", "kept_epochs")
 KINDS: dict[str, Any] = {
     "sft": SftRecord,
     "predictors": PredictorsRecord,
@@ -91,6 +92,7 @@ def _flatten(outcome: Outcome) -> dict[str, Any]:
         record = validation if stage == "validation" else getattr(outcome, stage)
         row |= {f"{stage}_{name}": getattr(record, name, None) for name in (*fields, *TIMES)}
     points = [dataclasses.asdict(point) for point in validation.points] if validation else []
+    row["statistics"] = dataclasses.asdict(outcome.predictors.by_products) if outcome.predictors else None
     return row | {"validation_points": [{name: point[name] for name in ("step", "correct", "unknown")} for point in points]}
 
 
@@ -101,7 +103,7 @@ def _restore(row: dict[str, Any], k: int | None) -> Outcome:
         values = {name: row[f"{stage}_{name}"] for name in (*HELD[stage], *TIMES)}
         return KINDS[stage](**{name: value for name, value in values.items() if value is not None}, **more)
 
-    curve: dict[str, Any] = {}
+    curve: dict[str, Any] = {"by_products": SampleStatistics(**row["statistics"] or {})}
     if row["predictors_samples"]:
         curve["curve"], curve["intervals"] = summarize_curve(
             row["predictors_correct"], row["predictors_samples"], row["predictors_groups"]
