@@ -49,10 +49,11 @@ test-vllm: $(VENV)/installed  ## vLLM against the embedded engine, where vLLM is
 	$(BIN)/python -m pytest -m vllm -s -o addopts= tests/sampling/test_vllm.py
 
 # lighteval has an environment of its own: its libraries' versions are not ours, and it fails with xxhash 4.
-test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness, Inspect and lighteval write, read and ranked
+test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness, Inspect, lighteval and verl write, read and ranked
 	$(BIN)/pip install --quiet lm_eval inspect_ai
 	$(BIN)/python -m venv build/lighteval && build/lighteval/bin/pip install --quiet lighteval 'xxhash<4'
-	LIGHTEVAL_PYTHON=build/lighteval/bin/python $(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/verl verl orjson
+	VERL=build/verl LIGHTEVAL_PYTHON=build/lighteval/bin/python $(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
 
 bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks

@@ -1,8 +1,10 @@
-"""Logs that lm-evaluation-harness, Inspect and lighteval write themselves rank as their samples do, judged one by one.
+"""Logs that lm-evaluation-harness, Inspect, lighteval and verl write themselves rank as their samples do, judged one by one.
 
-Needs the first two tools beside the package, and LIGHTEVAL_PYTHON: the Python of an environment with lighteval. make test-logs
+Needs the first two tools beside the package, LIGHTEVAL_PYTHON: the Python of an environment with lighteval, and VERL: a folder
+with verl and orjson, without what else verl needs. make test-logs
 """
 
+import ast
 import itertools
 import json
 import os
@@ -10,12 +12,14 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from helpers import logs
 
 from rlready.list_machine.problems import generate_rows
+from rlready.measured.curve import read_curve
 from rlready.measured.read import load_samples
 from rlready.measured.sweep import rank
 from rlready.models.load import BUILTIN
@@ -153,6 +157,40 @@ def test_a_log_of_lighteval(tmp_path):
     assert asked == {(problem["question"], problem["answer"]) for problem in problems}
     (outcome,) = rank({"a": log}).outcomes
     assert outcome.predictors.get_pass_at(2) == pytest.approx(count_pass_at_2(right))
+
+
+def load_from_verl(file, name, monkeypatch):
+    """A function or class of verl, without its module, which imports Ray."""
+    monkeypatch.syspath_prepend(os.environ["VERL"])
+    import orjson
+
+    tree = ast.parse(Path(os.environ["VERL"], "verl", file).read_text())
+    (found,) = [node for node in ast.walk(tree) if getattr(node, "name", None) == name]
+    found.decorator_list = []
+    scope = {"os": os, "json": json, "orjson": orjson}
+    exec(compile(ast.Module([found], []), file, "exec"), scope)
+    return scope[name]
+
+
+def test_a_dump_and_a_curve_of_verl(tmp_path, monkeypatch):
+    write = load_from_verl("trainer/ppo/ray_trainer.py", "_write_generations", monkeypatch)
+    dice = random.Random(3)
+    problems = [row for row in itertools.islice(generate_rows("evaluation", 7), 10) for _ in range(SAMPLES)]
+    said = [dice.choice([row["answer"], "zzz"]) + f" {number}" for number, row in enumerate(problems)]
+    right = [text.startswith(row["answer"]) for text, row in zip(said, problems, strict=True)]
+    asked, gold = [row["question"] for row in problems], [row["answer"] for row in problems]
+    write(asked, said, gold, [float(r) for r in right], {"acc": right, "pred": said}, str(tmp_path / "dump"), 20)
+    log = load_samples(tmp_path / "dump")
+    assert log.tool == "verl" and log.samples == SAMPLES
+    assert sorted(log.correct) == sorted(sum(right[at : at + SAMPLES]) for at in range(0, len(right), SAMPLES))
+
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(tmp_path / "curve.jsonl"))
+    logger = load_from_verl("utils/tracking.py", "FileLogger", monkeypatch)("project", "run")
+    rewards = [0.1, 0.2, 0.4]
+    for step, reward in enumerate(rewards, 1):
+        logger.log({"critic/score/mean": reward, "actor/lr": 1e-6, "training/global_step": step}, step)
+    logger.finish()
+    assert read_curve(tmp_path / "curve.jsonl") == ("critic/score/mean", [[step, r] for step, r in enumerate(rewards, 1)])
 
 
 def test_the_verifier_scores_in_inspect(tmp_path):
