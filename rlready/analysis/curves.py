@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rlready.analysis.sweep_result import SweepResult
@@ -23,23 +24,17 @@ from rlready.records.outcome import (
 from rlready.records.verdicts import GateNumbers, Verdict
 from rlready.stats.pass_at_k import summarize_curve
 
-# Of a candidate, the fields of each record that a row holds, as STAGE_FIELD. The base model is a row without a setting.
-HELD = {
-    "sft": ("trajectory",),
-    "predictors": ("generalization_loss", "loss_interval", "greedy_pass_at_1", "problem_ids", "groups", "samples", "correct"),
-    "rl": ("rewards", "steps", "stopped", "kept_step"),
-    "validation": ("samples", "planned", "problem_ids"),
-    "benchmark": ("pass_at_1", "standard_error", "greedy_pass_at_1", "problem_ids", "groups", "samples", "correct"),
-}
 TIMES = ("seconds", "device", "devices")
-SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt", "kept_epochs")
-KINDS: dict[str, Any] = {
-    "sft": SftRecord,
-    "predictors": PredictorsRecord,
-    "rl": RlRecord,
-    "validation": ValidationRecord,
-    "benchmark": BenchmarkRecord,
+COUNTS = ("greedy_pass_at_1", "problem_ids", "groups", "samples", "correct")
+# The parts of an outcome that a row holds, and their fields, as PART_FIELD; the first field is null if there is no such part.
+HELD: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "sft": (SftRecord, ("trajectory",)),
+    "predictors": (PredictorsRecord, ("samples", "generalization_loss", "loss_interval", *COUNTS)),
+    "rl": (RlRecord, ("rewards", "steps", "stopped", "kept_step")),
+    "validation": (ValidationRecord, ("samples", "planned", "problem_ids")),
+    "benchmark": (BenchmarkRecord, ("pass_at_1", "standard_error", *COUNTS)),
 }
+SETTING = ("candidate_id", "epochs", "subset", "examples", "learning_rate", "seed", "attempt", "kept_epochs")
 
 
 def write_curves(sweeps: Sequence[SweepResult], path: str | Path) -> None:
@@ -88,37 +83,35 @@ def _flatten(outcome: Outcome) -> dict[str, Any]:
     validation = outcome.rl.validation if outcome.rl else None
     row = {name: getattr(outcome.candidate, name) for name in SETTING}
     row |= {"verdict": outcome.verdict and outcome.verdict.decision, "failure": outcome.failure and outcome.failure.reason}
-    for stage, fields in HELD.items():
-        record = validation if stage == "validation" else getattr(outcome, stage)
-        row |= {f"{stage}_{name}": getattr(record, name, None) for name in (*fields, *TIMES)}
+    for part, (_, fields) in HELD.items():
+        record = validation if part == "validation" else getattr(outcome, part)
+        row |= {f"{part}_{name}": getattr(record, name, None) for name in (*fields, *TIMES)}
     points = [dataclasses.asdict(point) for point in validation.points] if validation else []
     row["statistics"] = dataclasses.asdict(outcome.predictors.by_products) if outcome.predictors else None
     return row | {"validation_points": [{name: point[name] for name in ("step", "correct", "unknown")} for point in points]}
 
 
 def _restore(row: dict[str, Any], k: int | None) -> Outcome:
-    def read(stage: str, needed: str, **more: Any) -> Any:
-        if row[f"{stage}_{needed}"] is None:
-            return None
-        values = {name: row[f"{stage}_{name}"] for name in (*HELD[stage], *TIMES)}
-        return KINDS[stage](**{name: value for name, value in values.items() if value is not None}, **more)
+    def read(part: str, **more: Any) -> Any:
+        kind, fields = HELD[part]
+        values = {name: row[f"{part}_{name}"] for name in (*fields, *TIMES)}
+        known = {name: value for name, value in values.items() if value is not None}
+        return kind(**known, **more) if fields[0] in known else None
 
     curve: dict[str, Any] = {"by_products": SampleStatistics(**row["statistics"] or {})}
     if row["predictors_samples"]:
-        curve["curve"], curve["intervals"] = summarize_curve(
-            row["predictors_correct"], row["predictors_samples"], row["predictors_groups"]
-        )
-    points = [ValidationPoint(**point, pass_at_1=_average(point, row)) for point in row["validation_points"]]
+        counts = (row[f"predictors_{name}"] for name in ("correct", "samples", "groups"))
+        curve["curve"], curve["intervals"] = summarize_curve(*counts)
+    points = [
+        ValidationPoint(**point, pass_at_1=fmean(point["correct"]) / row["validation_samples"])
+        for point in row["validation_points"]
+    ]
     return Outcome(
         Candidate(**{name: row[name] for name in SETTING}),
-        sft=read("sft", "trajectory"),
-        predictors=read("predictors", "samples", **curve),
+        sft=read("sft"),
+        predictors=read("predictors", **curve),
         verdict=row["verdict"] and Verdict(row["candidate_id"], row["verdict"], True, "", "audit", numbers=GateNumbers(k=k)),
-        rl=read("rl", "rewards", validation=read("validation", "samples", points=points)),
-        benchmark=read("benchmark", "pass_at_1"),
+        rl=read("rl", validation=read("validation", points=points)),
+        benchmark=read("benchmark"),
         failure=row["failure"] and Failure("rl", row["failure"]),
     )
-
-
-def _average(point: dict[str, Any], row: dict[str, Any]) -> float:
-    return sum(point["correct"]) / len(point["correct"]) / row["validation_samples"]

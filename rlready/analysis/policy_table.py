@@ -1,5 +1,6 @@
 """The table of policies: what each costs and loses on curves, over draws of data; your own are functions in a file."""
 
+import dataclasses
 import json
 import math
 import statistics
@@ -31,9 +32,9 @@ class PolicyScore:
     share: float  # of the cost of RL for all
     share_interval: Interval | None  # Student's over draws, 95%; None with one draw
     regret: float  # how far the best that it trained to the end is below the best of all, in Pass@1
-    regret_interval: Interval  # for values with an upper limit, the greatest spread of scores in a draw; mostly 0 as they are
-    gain: float | None  # how much less it loses than the gate; None for the gate, and if there is none
-    gain_interval: Interval | None
+    regret_interval: Interval  # that of a share, times the greatest spread of scores in a draw: most draws have no regret
+    gain: float | None = None  # how much less it loses than the gate; None for the gate, and if there is none
+    gain_interval: Interval | None = None
 
 
 def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), take: int = 0) -> list[PolicyScore]:
@@ -42,29 +43,25 @@ def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), tak
     Args:
         sweeps: Runs with RL for all; those with one `curate_seed` are one draw.
         files: Python files with a function `choose`.
-        take: How many candidates a policy takes that takes the best; 0: as many as the gate took, or a third.
+        take: How many candidates a policy takes that takes the best; 0: a third.
 
     Raises:
         InputError: If RL did not run for all, or a file's policy fails.
     """
+    pools = [_make_pool(sweep) for sweep in sweeps]
+    take = take or max(1, round(max(pool.size for pool, _ in pools) / 3))
     found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
-    most = 0.0
-    for number, sweep in enumerate(sweeps):
-        pool, k = _make_pool(sweep)
+    for number, (sweep, (pool, k)) in enumerate(zip(sweeps, pools, strict=True)):
         probes = find_probes(pool)
         policies = list_policies(pool, k, probes, take)
         ends = dict(zip([policy.label for policy in policies], trace(pool, policies), strict=True))
         ends |= {Path(file).stem: replay(_load(file), pool, probes) for file in files}
         for label, end in ends.items():
             found.setdefault(label, {}).setdefault(sweep.parameters.get("curate_seed", number), []).append(end)
-        most = max(most, float(np.ptp(pool.scores)))
     draws = max(map(len, found.values()))
-    complete = {
-        label: np.array([np.mean(ends, 0) for ends in by_draw.values()])
-        for label, by_draw in found.items()
-        if len(by_draw) == draws
-    }
-    return [_score(label, ends, complete.get(GATE), most) for label, ends in complete.items()]
+    means = {label: np.array([np.mean(end, 0) for end in ends.values()]) for label, ends in found.items() if len(ends) == draws}
+    most = max(float(np.ptp(pool.scores)) for pool, _ in pools)
+    return [_score(label, ends, means.get(GATE), most) for label, ends in means.items()]
 
 
 def replay(choose: Choose, pool: Pool, probes: Sequence[Probe]) -> tuple[float, float]:
@@ -119,17 +116,12 @@ def _make_pool(sweep: SweepResult) -> tuple[Pool, int | None]:
 
 def _score(label: str, ends: np.ndarray, gate: np.ndarray | None, most: float) -> PolicyScore:
     shares, regrets = ends.T
-    gains = None if gate is None or label == GATE else gate[:, 1] - regrets
     low, high = estimate_interval(regrets / most) if most else (0.0, 0.0)
-    return PolicyScore(
-        label,
-        statistics.fmean(shares),
-        bound_mean(shares),
-        statistics.fmean(regrets),
-        (low * most, high * most),
-        None if gains is None else statistics.fmean(gains),
-        None if gains is None else bound_mean(gains),
-    )
+    mine = PolicyScore(label, float(shares.mean()), bound_mean(shares), float(regrets.mean()), (low * most, high * most))
+    if gate is None or label == GATE:
+        return mine
+    gains = gate[:, 1] - regrets
+    return dataclasses.replace(mine, gain=float(gains.mean()), gain_interval=bound_mean(gains))
 
 
 def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval | None:

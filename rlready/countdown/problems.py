@@ -13,7 +13,6 @@ import random
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 SPLITS = ("sft", "rl", "evaluation")
@@ -22,22 +21,8 @@ ALPHABET = "0123456789 >?=," + "".join(OPERATIONS)
 STEP = re.compile(r"([1-9]\d?)([+*-])([1-9]\d?)=([1-9]\d?)", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """Probabilities of errors in a solution. The base model learns from noisy solutions; SFT examples have no errors."""
-
-    aimless: float = 0.0  # its steps lead to another number
-    wishful: float = 0.0  # if so, it writes the target as the last result nevertheless
-    slip: float = 0.0  # the result of a step is wrong
-
-
-def draw_numbers(rng: random.Random, count: int) -> list[int]:
-    """Draws the numbers of a problem."""
-    return [rng.randint(1, 9) for _ in range(count)]
-
-
 def draw_steps(rng: random.Random, numbers: list[int], slip: float = 0.0) -> list[tuple[int, str, int, int]]:
-    """Draws steps that use all numbers, each as (number, sign, number, result)."""
+    """Draws steps that use all numbers, each as (number, sign, number, result), which is wrong with the probability `slip`."""
     while True:
         left, steps = list(numbers), []
         while len(left) > 1:
@@ -55,13 +40,8 @@ def draw_steps(rng: random.Random, numbers: list[int], slip: float = 0.0) -> lis
             return steps
 
 
-def write_solution(rng: random.Random, numbers: list[int], steps: list, noise: Noise = Noise()) -> str:
-    """Returns steps as text, with errors."""
-    target = steps[-1][-1]
-    if rng.random() < noise.aimless:
-        steps = draw_steps(rng, numbers, noise.slip)
-        if rng.random() < noise.wishful:
-            steps[-1] = (*steps[-1][:-1], target)
+def write_solution(steps: list[tuple[int, str, int, int]]) -> str:
+    """Returns steps as text."""
     return ",".join("{}{}{}={}".format(*step) for step in steps)
 
 
@@ -78,7 +58,7 @@ def generate_rows(split: str, seed: int) -> Iterator[dict[str, str]]:
     """
     rng, seen = random.Random(f"{seed}/{split}"), set()
     while True:
-        numbers = draw_numbers(rng, rng.randint(2 if split == "sft" else 3, 4))
+        numbers = [rng.randint(1, 9) for _ in range(rng.randint(2 if split == "sft" else 3, 4))]
         steps = draw_steps(rng, numbers)
         target = steps[-1][-1]
         question = write_question(numbers, target)
@@ -87,7 +67,7 @@ def generate_rows(split: str, seed: int) -> Iterator[dict[str, str]]:
         seen.add(question)
         row = {"question": question, "answer": json.dumps({"numbers": numbers, "target": target})}
         if split == "sft":
-            row["solution"] = write_solution(rng, numbers, steps)
+            row["solution"] = write_solution(steps)
         yield row
 
 

@@ -9,7 +9,8 @@ from rlready.list_machine.problems import ALPHABET, TraceNoise, write_problem, w
 
 NOISE = TraceNoise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
 LEAPS = (0.0, 0.3, 0.6)  # probabilities, one drawn per trace
-COUNTDOWN_NOISE = countdown.Noise(aimless=0.6, wishful=0.3, slip=0.03)
+# Of Countdown: the steps lead to another number; if so, the target is written as the last result; and a result is wrong.
+AIMLESS, WISHFUL, SLIP = 0.6, 0.3, 0.03
 # A chat of one user turn becomes the bare question, so the miniature is handled like any chat model.
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -67,9 +68,15 @@ def write_list_machine(rng: random.Random) -> tuple[str, str]:
 
 def write_countdown(rng: random.Random) -> tuple[str, str]:
     """Draws a question of Countdown, mostly with few numbers, and a noisy solution."""
-    numbers = countdown.draw_numbers(rng, rng.choice((2, 2, 3, 3, 3, 4)))
+    count = rng.choice((2, 2, 3, 3, 3, 4))
+    numbers = [rng.randint(1, 9) for _ in range(count)]
     steps = countdown.draw_steps(rng, numbers)
-    return countdown.write_question(numbers, steps[-1][-1]), countdown.write_solution(rng, numbers, steps, COUNTDOWN_NOISE)
+    target = steps[-1][-1]
+    if rng.random() < AIMLESS:
+        steps = countdown.draw_steps(rng, numbers, SLIP)
+        if rng.random() < WISHFUL:
+            steps[-1] = (*steps[-1][:-1], target)
+    return countdown.write_question(numbers, target), countdown.write_solution(steps)
 
 
 # What a base model is trained on, its alphabet, steps, sequences per step and hidden size.
