@@ -30,8 +30,8 @@ USUAL = {
     ),
 }
 NESTED = (*USUAL["messages"], *USUAL["choices"], "reward_model")  # columns that hold lists or objects
-CONTEXT = ("input", "context", "passage")  # what a question is about, beside it
-SYSTEM = ("system", "system_prompt")  # a system turn in a column of its own
+CONTEXT = ("input", "context", "passage", "story", "background", "body", "Body")  # what a question is about, beside it
+SYSTEM = ("system", "system_prompt", "system_message", "systemPrompt")  # a system turn in a column of its own
 # Usual names of what problems were made from; those of one template, document or original problem belong together.
 GROUP = ("template", "template_id", "original_question", "original_id", "source_document", "document_id")
 # What names remind of, in the order of precedence.
@@ -45,9 +45,13 @@ ABOUT = re.compile(
     r"(?:^|[\W_])(?:id|ids|idx|index|uuid|hash|url|type|kind|source|origin|format|category|subject|topic|domain|tags?|level|difficulty"
     r"|score|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
 )
+HISTORY = re.compile(r"(?:(?:chat|conversation|dialogue?|message)_?)?history|previous_(?:turns|messages)", re.IGNORECASE)
+ORIGIN = re.compile(r"(?:original|seed|source|raw|base|initial)(?:_|(?=[A-Z]))")  # what a problem was rewritten from
+PARTS = re.compile(r"context|passage|table|document|facts|story|turns", re.IGNORECASE)  # of a question, in lists and objects
 LETTERS = "ABCDEFGH"  # columns of options
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
+WORDS_COMPARED = 60  # characters
 
 
 def parse_cells(row: dict) -> dict:
@@ -180,7 +184,7 @@ def _list_texts(rows: list[dict]) -> dict[str, list]:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, list):
-        return bool(value) and all(isinstance(one, str) for one in value)
+        return bool(value) and all(isinstance(one, str) and len(one) <= LONGEST_ANSWER for one in value)
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
@@ -190,7 +194,25 @@ def _rank(texts: dict[str, list], part: str) -> list[str]:
     found = list(dict.fromkeys(name for some in names.values() for name in some))
     if part == "question":  # of more than one word
         found = [name for name in found if any(" " in value for value in texts[name] if isinstance(value, str))]
-    return sorted(found, key=lambda name: (name in GROUP + CONTEXT, name not in USUAL[part]))
+    return sorted(found, key=lambda name: (name in GROUP + CONTEXT or bool(ORIGIN.match(name)), name not in USUAL[part]))
+
+
+def list_unread(row: dict, texts: str, needs_solution: bool) -> list[str]:
+    """Returns the columns of several words, or of what a question may be about, that none of the texts holds."""
+    found = []
+    for name, value in row.items():
+        nested = isinstance(value, list | dict) and PARTS.search(name)
+        words = value if isinstance(value, str) else str(value) if nested else ""
+        if (
+            words.count(" ") < 3
+            or words.strip()[:WORDS_COMPARED] in texts
+            or name in GROUP + SYSTEM
+            or ABOUT.search(name.lower())
+        ):
+            continue
+        if needs_solution or not any(hint in name.casefold() for hint in HINTS["solution"].split()):
+            found.append(name)
+    return found
 
 
 def _join_context(question: str, rows: list[dict]) -> str:

@@ -10,7 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
-from rlready.data.columns import CONTEXT, GROUP, SYSTEM, USUAL, compile_column, guess_columns, parse_cells, propose_columns
+from rlready.data.columns import (
+    GROUP,
+    HISTORY,
+    SYSTEM,
+    USUAL,
+    compile_column,
+    guess_columns,
+    list_unread,
+    parse_cells,
+    propose_columns,
+)
 from rlready.data.identity import identify
 from rlready.data.pictures import open_picture
 from rlready.data.references import end_in_answer, is_absent, name_kind, read_answer, restore_integer
@@ -158,6 +168,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
         if done:
             note(done)
+    texts = "\n".join([*map(str, found.values()), question, str(solution)])
+    for name in [] if source and source.remove else list_unread(row, texts, needs_solution):
+        note(f"not read: the column {name}, beside the question")
     return problem
 
 
@@ -173,7 +186,7 @@ def _guess_format(question: str, answer: object) -> str:
 def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, object]:
     """Returns what the columns of a row hold, by the names of USUAL and `context`."""
     columns = source.columns if source else {}
-    if row.get("history") and "history" not in str(columns):
+    if any(HISTORY.fullmatch(name) and row[name] and not is_absent(row[name]) and name not in str(columns) for name in row):
         raise InputError("several turns: a history beside the question; one can be used")
     if not columns:
         return guess_columns(row)
@@ -182,11 +195,7 @@ def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, obj
         if name not in BESIDE:
             values = [compile_column(one)(row) for one in list_paths(path)]
             found[name] = values if isinstance(path, list) else values[0]
-    rest = guess_columns(row, columns)
-    for name in CONTEXT:
-        if isinstance(row.get(name), str) and row[name] and name not in str(columns):
-            note(f"not read: the column {name}, beside the question")
-    found = rest | found
+    found = guess_columns(row, columns) | found
     if not found.get("choices"):
         found["question"] = found.get("open_question", found.get("question"))
     return found

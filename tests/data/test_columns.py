@@ -35,6 +35,8 @@ ASKED, WORKED = "What is {n} plus 3?", "{n} and 3 are {a}."
         ({"query": ASKED, "original_question": "Say {n}, what then?", "response": WORKED + " The answer is {a}."},
          ("query", None, "response")),
         ({"ask": ASKED, "input": "Read {n}.", "gold": "{a}", "cot": WORKED}, ("{ask}\n\n{input}", "gold", "cot")),
+        ({"seed_question": "Say {n}, what then?", "augmented_question": ASKED, "answer": "{a}", "response": WORKED},
+         ("augmented_question", "answer", "response")),
     ],
 )  # fmt: skip
 def test_names_remind_of_parts_and_identifiers_and_types_are_none(columns, expected):

@@ -261,6 +261,30 @@ def test_what_a_question_is_about_is_part_of_it_or_the_row_leaves():
         read(told | {"history": [["Ann?", "Yes."]]})
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "noted"),
+    [
+        ("rewritten_question", "How many pens has Ann?", 1),
+        ("contexts", ["Ann has 2 pens."], 1),
+        ("table", {"pens": "2 and a half"}, 1),
+        ("source", "a book of old puzzles", 0),
+        ("difficulty", "hard", 0),
+        ("template", "How many pens has NAME?", 0),
+    ],
+)
+def test_columns_of_several_words_that_no_text_holds_are_noted(column, value, noted):
+    row = {"question": "How many pens?", "answer": "2", "solution": "First one, then 2."}
+    assert read(row | {column: value}, True)[1].count(f"not read: the column {column}, beside the question") == noted
+
+
+@pytest.mark.parametrize("name", ["chat_history", "previous_turns", "conversationHistory"])
+def test_earlier_turns_in_a_column_make_several_turns(name):
+    row = {"question": "q?", "answer": "2"}
+    assert read(row | {name: []})[0]["question"] == "q?" and read(row | {name: "None"})
+    with pytest.raises(InputError, match="several turns"):
+        read(row | {name: [["Hi", "Hello"]]})
+
+
 def test_an_absent_gold_is_looked_for_in_the_solution():
     assert read({"question": "q", "answer": "notfound", "solution": "It is \\boxed{2}."})[0]["answer"] == "2"
 

@@ -11,7 +11,7 @@ from helpers import ROOT
 from helpers.laptop import laptop
 from helpers.rows import make_gsm8k_rows
 
-from rlready.config import list_parameters, parse_parameters, read_settings, write_settings
+from rlready.config import Curate, list_parameters, parse_parameters, read_settings, write_settings
 from rlready.config.parameters import Sweep
 from rlready.config.recipes import list_recipes, load_recipe
 from rlready.errors import InputError
@@ -20,6 +20,7 @@ from rlready.records.candidate import Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import template
 from rlready.stages.plan.plan import describe_plan, make_plan
+from rlready.stages.plan.sources import look_at_sources
 from rlready.stages.plan.sweep import expand_sweep
 
 SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base": -1.0}
@@ -327,6 +328,21 @@ def test_multiple_choice_is_scored_but_predicts_nothing(row, options, guessed, g
         make_plan(laptop(curate_evaluation_data=str(choices)))
     asked = {"curate_predictor_data": words, "curate_benchmark_problems": 1}
     assert make_plan(laptop(curate_evaluation_data=str(choices), **asked))
+
+
+@pytest.mark.parametrize(("wrong", "refused"), [(40, True), (8, False), (0, False)])
+def test_solutions_that_end_in_another_answer_are_counted_and_if_nearly_all_do_refused(gsm8k_file, wrong, refused):
+    rows = [
+        {"question": f"How much is {n} and {n}?", "solution": f"It is \\boxed{{{2 * n}}}.", "answer": 1 if n < wrong else 2 * n}
+        for n in range(40)
+    ]
+    curate = Curate(sft_data=str(gsm8k_file("a.jsonl", rows)), evaluation_data=str(gsm8k_file("b.jsonl", rows)))
+    if refused:
+        with pytest.raises(InputError, match="40 of the first 40 solutions .* such as 0 for 1; choose the column"):
+            look_at_sources(curate)
+    else:
+        counted = [note for note in look_at_sources(curate).notes if "end in another answer" in note]
+        assert len(counted) == (wrong > 0) and all("8 of the first 40" in note for note in counted)
 
 
 def test_references_that_are_all_prose_are_refused(tiny_model, gsm8k_file):

@@ -15,6 +15,8 @@ from rlready.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
 SOLUTIONS_TRIED = 20  # of a plug-in, which may need a second for each
+MOST_OTHERS = 0.9  # of solutions that may end in another answer than the reference
+FEWEST_COMPARED = 10
 ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
 
@@ -70,6 +72,7 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.formats[form] = find_origin(form)
         if use == "sft":
             seen.changed.update(noted)
+            seen.notes += _compare_solutions(text, curate.traces, seen.samples[use])
         seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
         if few:
             seen.complete.add(use)
@@ -93,6 +96,24 @@ def _describe_references(name: str, trains: bool, rows: list[dict], complete: bo
     which = f"{'all' if complete else 'the first'} {len(rows)} rows"
     share = f"{count} of {which} of {name} ({count / len(rows):.0%})" if count else ""
     return [f"{share}: only the exact text of the reference answer is accepted; {what}"] if count else []
+
+
+def _compare_solutions(name: str, traces: str, rows: list[dict]) -> list[str]:
+    """Returns a line on solutions that end in another answer than the reference.
+
+    Raises InputError if nearly all do, since then the reference is another column.
+    """
+    rows = [row for row in rows if not find_origin(row["format"]).target][:ROWS_LOOKED_AT]
+    judged = judge_all((row["solution"], row["answer"], row["format"]) for row in rows)
+    others = [(row, one.answer) for row, one in zip(rows, judged, strict=True) if one.right is False]
+    if not others:
+        return []
+    row, own = others[0]
+    said = f"{len(others)} of the first {len(rows)} solutions of {name} end in another answer than the reference"
+    if len(others) > MOST_OTHERS * len(rows) and len(rows) >= FEWEST_COMPARED:
+        which = "choose the column of the reference under columns: answer (init: --columns answer=NAME)"
+        raise InputError(f"{said}, such as {own} for {row['answer']}; {which}")
+    return [f"{said}; " + ("they are left out" if traces == "verified" else "curate_traces: verified leaves them out")]
 
 
 def describe_formats(seen: Look) -> list[str]:
