@@ -197,20 +197,17 @@ def _rank(texts: dict[str, list], part: str) -> list[str]:
     return sorted(found, key=lambda name: (name in GROUP + CONTEXT or bool(ORIGIN.match(name)), name not in USUAL[part]))
 
 
-def list_unread(row: dict, texts: str, needs_solution: bool) -> list[str]:
-    """Returns the columns of several words, or of what a question may be about, that none of the texts holds."""
+def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str]:
+    """Returns the columns of several words, or of what a question may be about, that are in nothing that was read."""
     found = []
     for name, value in row.items():
         nested = isinstance(value, list | dict) and PARTS.search(name)
         words = value if isinstance(value, str) else str(value) if nested else ""
-        if (
-            words.count(" ") < 3
-            or words.strip()[:WORDS_COMPARED] in texts
-            or name in GROUP + SYSTEM
-            or ABOUT.search(name.lower())
-        ):
+        if any(value is one for one in read) or words.count(" ") < 3 or name in GROUP + SYSTEM or ABOUT.search(name.lower()):
             continue
-        if needs_solution or not any(hint in name.casefold() for hint in HINTS["solution"].split()):
+        if not needs_solution and any(hint in name.casefold() for hint in HINTS["solution"].split()):
+            continue
+        if not any(words.strip()[:WORDS_COMPARED] in str(one) for one in read):
             found.append(name)
     return found
 

@@ -168,8 +168,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
         if done:
             note(done)
-    texts = "\n".join([*map(str, found.values()), question, str(solution)])
-    for name in [] if source and source.remove else list_unread(row, texts, needs_solution):
+    for name in [] if source and source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
         note(f"not read: the column {name}, beside the question")
     return problem
 

@@ -279,7 +279,7 @@ def test_columns_of_several_words_that_no_text_holds_are_noted(column, value, no
 
 @pytest.mark.parametrize("name", ["chat_history", "previous_turns", "conversationHistory"])
 def test_earlier_turns_in_a_column_make_several_turns(name):
-    row = {"question": "q?", "answer": "2"}
+    row = {"question": "q?", "answer": "2", "solution": "So 2."}
     assert read(row | {name: []})[0]["question"] == "q?" and read(row | {name: "None"})
     with pytest.raises(InputError, match="several turns"):
         read(row | {name: [["Hi", "Hello"]]})
