@@ -65,17 +65,15 @@ def read_curves(path: str | Path) -> list[SweepResult]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-        runs = json.loads(table.schema.metadata[b"rlready"])
+        table, found = pq.read_table(path), []
+        rows = table.to_pylist()
+        for number, run in enumerate(json.loads(table.schema.metadata[b"rlready"])):
+            mine = [(row["base"], _restore(row, run["parameters"].get("gate_k"))) for row in rows if row["run"] == number]
+            base = next((outcome for is_base, outcome in mine if is_base), None)
+            outcomes = [outcome for is_base, outcome in mine if not is_base]
+            found.append(SweepResult(outcomes, base, run["parameters"], run["origin"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a file of curves ({error!r})") from error
-    rows = table.to_pylist()
-    found = []
-    for number, run in enumerate(runs):
-        mine = [(row["base"], _restore(row, run["parameters"].get("gate_k"))) for row in rows if row["run"] == number]
-        base = next((outcome for is_base, outcome in mine if is_base), None)
-        outcomes = [outcome for is_base, outcome in mine if not is_base]
-        found.append(SweepResult(outcomes, base, run["parameters"], run["origin"]))
     return found
 
 

@@ -5,6 +5,8 @@ import re
 import runpy
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import ROOT
 from helpers.policies import BASE
@@ -154,6 +156,10 @@ def test_what_is_no_file_of_curves(tmp_path):
     for name in ("curves.parquet", "other.parquet"):
         with pytest.raises(InputError, match="not a file of curves"):
             read_curves(tmp_path / name)
+    known = {"rlready": '[{"parameters": {}, "origin": {}}]'}
+    pq.write_table(pa.table({"run": [0], "base": [False]}, metadata=known), tmp_path / "curves.parquet")
+    with pytest.raises(InputError, match="not a file of curves"):
+        read_curves(tmp_path / "curves.parquet")
     run = make_run(0)
     outcomes = [dataclasses.replace(run.outcomes[0], benchmark=None), *run.outcomes[1:]]
     with pytest.raises(InputError, match="no result of RL"):

@@ -1,10 +1,15 @@
 """Whether choosing matters: said as often as chance allows where all settings are alike, and not where they differ."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from helpers.kfp_server import rlready
 from helpers.policies import BASE, make_row
+from helpers.sweeps import make_sweep
 
 from rlready.analysis.noise import describe_small_spread, measure_noise
+from rlready.analysis.sweep_result import write_sweep
 from rlready.stages.report.headline import tell_result
 
 
@@ -39,3 +44,19 @@ def test_it_is_the_first_sentence_of_a_report():
 def test_two_candidates_are_too_few():
     rows = make_rows(np.random.default_rng(2), 0.0, 3, size=2)
     assert describe_small_spread(rows, measure_noise(rows)) == []
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_calibration_says_so_before_rl(alike, tmp_path, monkeypatch, capsys):
+    generator = np.random.default_rng(3)
+    sweep = make_sweep(generator, 10)
+    if alike:
+        scores = generator.normal(0.5, 0.005, 10).tolist()
+        outcomes = [
+            dataclasses.replace(one, benchmark=dataclasses.replace(one.benchmark, pass_at_1=score))
+            for one, score in zip(sweep.outcomes, scores, strict=True)
+        ]
+        sweep = dataclasses.replace(sweep, outcomes=outcomes)
+    write_sweep(sweep, tmp_path / "outcomes.json")
+    assert rlready(monkeypatch, "calibrate", str(tmp_path / "outcomes.json")) == 0
+    assert ("Choosing hardly mattered: the results of 10 candidates" in capsys.readouterr().out) is alike
