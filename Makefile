@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-processes test-data near-matches test-logs test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-curation images docs lint clean
+.PHONY: demo test test-fast test-processes test-data near-matches test-logs test-vllm test-containers test-postgres test-kfp test-kfp-versions bench bench-speed images docs lint clean
 
 demo: $(VENV)/installed  ## install, run the laptop recipe, say where the report and the MLflow UI are
 	$(BIN)/rlready run --recipe laptop
@@ -55,11 +55,13 @@ test-logs: $(VENV)/installed  ## logs that lm-evaluation-harness, Inspect, light
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/verl verl orjson
 	VERL=build/verl LIGHTEVAL_PYTHON=build/lighteval/bin/python $(BIN)/python -m pytest -m logs -s -o addopts= tests/measured/test_tools.py
 
-bench: $(VENV)/installed  ## speed as ratios, and how often intervals hold the truth, printed
+bench: $(VENV)/installed  ## how often intervals hold the truth, the verifier's accuracy, the laptop recipe's time, printed
 	$(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks
 
-bench-curation: $(VENV)/installed  ## curation of two million rows (20 GB of disk, half an hour)
-	RLREADY_BENCH_ROWS=2000000 $(BIN)/python -m pytest -m bench -s -o addopts= tests/benchmarks/test_curation_speed.py
+# OPTIONS='curation --rows 2000000' or OPTIONS='sampling --model FOLDER': parts and their options; --help lists them.
+bench-speed: $(VENV)/installed  ## one table of speed beside other engines, TRL, math-verify and datasets (an hour, 12 GB of disk)
+	$(BIN)/pip install --quiet --no-deps --upgrade --target build/engines ctranslate2
+	PYTHONPATH=build/engines $(BIN)/python tests/benchmarks/speed $(OPTIONS)
 
 docs: $(VENV)/installed  ## write the generated pages: parameters, commands, and a README per component
 	$(BIN)/python docs/pages.py

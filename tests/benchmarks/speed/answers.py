@@ -51,7 +51,7 @@ def run(given) -> None:
     found = list_pairs(given.references)
     random.Random(1).shuffle(found)
     found = found[: given.pairs]
-    judge([("x", r"\frac{x}{2}")])  # starts its processes
+    judge([("x", r"\frac{x}{2}"), ("|x|", r"\sqrt{x^2}")])  # starts its process, which loads math-verify where it may veto
     size = -(-len(found) // given.rounds)
     parts = iter([found[start : start + size] for start in range(0, len(found), size)])
     both = ((part, part) for part in parts)  # a part is judged once by each

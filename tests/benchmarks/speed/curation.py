@@ -11,7 +11,7 @@ import pairs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-EVALUATION_ROWS = 5000
+EVALUATION_ROWS, FEWEST = 5000, 2000
 AT_ONCE = 10_000
 SAME, WHOLE = "load, filter, split, write", "with near-duplicates and decontamination"
 CURATE = """
@@ -86,11 +86,11 @@ def curate(rows: int, folder: Path) -> dict[str, pairs.Cost]:
 
 def run(given) -> None:
     """Prints curation beside `datasets`, without and with the checks that only curation has, and how both grow."""
-    sizes = (given.rows // 100, given.rows // 10, given.rows)
+    sizes = sorted({max(FEWEST, given.rows // part) for part in (100, 10, 1)})
     with TemporaryDirectory(dir=given.folder) as folder:
         costs = {size: curate(size, Path(folder)) for size in sizes}
-    own, plain, whole = ({size: found[name] for size, found in costs.items()} for name in costs[given.rows])
+    own, plain, whole = ({size: found[name] for size, found in costs.items()} for name in costs[sizes[-1]])
     for name, ours in ((SAME, own), (WHOLE, whole)):
-        what = {f"rlready, {name}": [ours[given.rows]], f"datasets, {SAME}": [plain[given.rows]]}
-        pairs.print_pairs(f"rows of curation, of {given.rows:,} of 2 KB", what)
+        what = {f"rlready, {name}": [ours[sizes[-1]]], f"datasets, {SAME}": [plain[sizes[-1]]]}
+        pairs.print_pairs(f"rows of curation, of {sizes[-1]:,} of 2 KB", what)
         pairs.print_growth(f"curation, {name}, by rows", ours)

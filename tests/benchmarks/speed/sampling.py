@@ -12,7 +12,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from rlready.list_machine.problems import generate_rows
 from rlready.measured.records import read_rows
-from rlready.models.load import find_model, load_model, load_tokenizer
+from rlready.models.load import BUILTIN, find_model, load_model, load_tokenizer
 from rlready.models.prompts import encode_prompt
 from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
@@ -32,7 +32,7 @@ class Engines:
 
     def __init__(self, path: str, problems: Path | None, prompts: int, samples: int, tokens: int):
         base = find_model(path, "")
-        self.path, self.samples, self.tokens = base.location if Path(base.location).exists() else path, samples, tokens
+        self.path, self.samples, self.tokens = path, samples, tokens
         self.tokenizer = load_tokenizer(base)
         # The engine sets its own attention, so the other two have a model of their own.
         self.engine, self.plain = TransformersEngine(load_model(base), self.tokenizer), load_model(base)
@@ -110,7 +110,7 @@ def run(given) -> None:
         "continuous batching": engines.batch_continuously,
     }
     with TemporaryDirectory() as folder:
-        if importlib.util.find_spec("ctranslate2"):
+        if importlib.util.find_spec("ctranslate2") and given.model not in BUILTIN:  # whose tokenizer it cannot convert
             works["CTranslate2"] = engines.load_ctranslate2(Path(folder), torch.get_num_threads())
         costs = pairs.take_turns({name: lambda work=work: pairs.measure(work) for name, work in works.items()}, given.rounds)
     length = sum(map(len, engines.prompts)) / given.prompts
