@@ -1,5 +1,6 @@
 """What every row of the table is made of: the same work done by rlready and by another, in turns, within one run."""
 
+import gc
 import math
 import os
 import resource
@@ -40,6 +41,8 @@ def core_seconds() -> float:
 
 def measure(work: Callable[[], float]) -> Cost:
     """Does some work, which returns its amount."""
+    gc.collect()
+    gc.freeze()  # what other works have left in memory is not this one's to look through
     cores, wall = core_seconds(), time.perf_counter()
     amount = work()
     return Cost(time.perf_counter() - wall, core_seconds() - cores, amount)
