@@ -15,7 +15,7 @@ from rlready.errors import InputError
 CLOSED = 128 + 13  # the status that a shell reports if the reader of a pipe is gone (SIGPIPE)
 START = """\
 start with:
-  rlready run --recipe laptop   a miniature experiment, in seven minutes
+  rlready run --recipe laptop   a miniature experiment, in 7 to 15 minutes
   rlready COMMAND --help        arguments and an example (run: all parameters)
 """
 

@@ -67,7 +67,7 @@ class Curate:
         0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
     )
     match: str = knob(
-        "examples", "What subsets of one size share: the number of examples, or of tokens (as the random one)",
+        "examples", "Whether subsets of one size match in number of examples or of tokens (those of the random subset)",
         "paper: subsets of equal size", choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
@@ -90,7 +90,7 @@ class Curate:
         least=1,
     )
     validation_problems: int = knob(
-        64, "How many of the problems for RL, at most a quarter, are no prompts but validate the policy; null or 0: none",
+        64, "RL problems, at most a quarter, set aside for validation instead of training; null or 0: none",
         "a standard error of about 5 points", least=0, off=0,
     )
     predictor_problems: int = knob(

@@ -14,8 +14,8 @@ class Base:
 
     model: str = knob(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "Base model: a hub id, a local folder, builtin:list-machine or builtin:countdown; empty: none, to rank finished"
-        " checkpoints without RL",
+        "Base model: a hub id, a local folder, builtin:list-machine or builtin:countdown; leave empty to rank"
+        " finished checkpoints without RL",
         "the smallest chat model whose GSM8K answers are sometimes right", form=True,
     )
     revision: str = knob("main", "Hub revision of the base model; plan pins it to a commit", "hub default")
@@ -35,20 +35,21 @@ class Sweep:
     seeds: list = knob([0], "Seeds to repeat every candidate with; each seeds SFT and RL", "one seed per candidate", form=True)
     checkpoints: str = knob(
         "separate",
-        "separate (a training for each candidate), or every-epoch: candidates that differ by their epochs alone are checkpoints"
-        " of one training; before its end the learning rate has not decayed",
+        "separate (a training for each candidate), or every-epoch: candidates that differ only in epochs are checkpoints of one"
+        " training; the learning rate of the earlier ones has not fully decayed",
         "paper: each number of epochs is a training", choices=("separate", "every-epoch"),
     )
     candidates: list = knob(
         [],
-        "Explicit candidates instead of the grid: settings, e.g. {epochs: 4, subset: longest}, and finished checkpoints,"
-        " e.g. {model: ./ckpt, name: mine}, or what another tool logged, e.g. {measured: logs/a.jsonl}",
+        "Explicit candidates instead of the grid; each is one of: settings {epochs: 4, subset: longest}; a finished"
+        " checkpoint {model: ./ckpt, name: mine}; another tool's log {measured: logs/a.jsonl}",
         "empty: the grid is used",
         form=True,
         example=[{"example": {"epochs": 4, "subset": "longest"}}, {"example": {"model": "owner/name", "name": "mine"}}],
     )
     attempts: dict = knob(
-        {}, "Failed candidates to retry, with the number of the attempt, e.g. {random-64x4-lr0.001-s0: 2}",
+        {},
+        "Failed candidates to retry, each with the number of the attempt (2 for the first retry): {random-64x4-lr0.001-s0: 2}",
         "a failure stays in the cache, as a result does", form=True, example={"example": {"random-64x4-lr0.001-s0": 2}},
     )
 
@@ -203,7 +204,7 @@ class Gate:
     )
     max_loss_rise: float = knob(
         1.25,
-        "Maximum ratio of the final held-out loss to the lowest of the candidate's own trajectory, for random subsets; null"
+        "Maximum ratio of the final held-out loss to the lowest one during the candidate's training, for random subsets; null"
         " or any large number disables it",
         "laptop miniature: 1.02 good, 1.7 over-trained", least=1, off=1e6, form=True,
     )

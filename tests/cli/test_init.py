@@ -53,7 +53,7 @@ def test_init_writes_a_recipe_that_plan_accepts(shape, files, tiny_model, monkey
     assert text.count("  # ") >= len(values) - 4  # model and data need no reason
     assert rlready(monkeypatch, "plan", "--recipe", f"{shape}.yaml") == 0
     planned = capsys.readouterr().out
-    assert "the text trained after it, with its end token:" in planned and "<eos>" in planned
+    assert "the text that SFT trains on, with its end token:" in planned and "<eos>" in planned
     assert f"recipe      {shape}.yaml: {tiny_model} on {shape}.jsonl" in planned
     assert init(monkeypatch, f"{shape}.jsonl", tiny_model) == 2
     assert f"{shape}.yaml exists; remove it" in capsys.readouterr().err

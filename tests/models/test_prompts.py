@@ -50,7 +50,7 @@ def test_plan_shows_the_very_text_that_is_trained(opening, end, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     row = {"question": "What is 1+1?", "solution": "<think>\n1+1\n</think>\nIt is\n2.", "format": "boxed"}
     lines = show_example(BaseModel(str(tmp_path), "", ""), row)
-    behind = lines.index("the text trained after it, with its end token:")
+    behind = lines.index("the text that SFT trains on, with its end token:")
     prompt, text = ("\n".join(line[4:] for line in part) for part in (lines[1:behind], lines[behind + 1 :]))
     trained = tokenizer.decode(encode_example(tokenizer, row)["input_ids"])
     assert trained.replace("\n", "") == (prompt + text).replace("\n", "") and text.endswith(end)

@@ -304,8 +304,8 @@ def describe_plan(plan: Plan, on_gpus: bool = False) -> str:
     lines += [f"  {s:<12}{e['tokens']:>20,}{e['seconds']:>29,.0f}" for s, e in plan.estimate.items()]
     number = len(plan.candidates)
     named = f"all {number} candidates" if number > 1 else "the candidate"
-    rl = "with RL for all" if plan.trains and number > 1 else "with RL" if plan.trains else "without RL"
-    lines += [f"{named}, {rl}: {estimate_total(plan) / 60:,.0f} core-minutes"]
+    rl = "with RL for each" if plan.trains and number > 1 else "with RL" if plan.trains else "without RL"
+    lines += [f"total, {named} {rl}: {estimate_total(plan) / 60:,.0f} core-minutes"]
     return "\n".join(lines)
 
 

@@ -150,7 +150,7 @@ def show_example(base: BaseModel, row: dict) -> list[str]:
     if "solution" in row:
         text = continue_thought(prompt.rpartition(turns[0]["content"])[2], row["solution"])
         text += find_end(Tokenizer.from_file(str(path)), template, tokens)
-        shown = {"a prompt, as the model sees it:": prompt, "the text trained after it, with its end token:": text}
+        shown = {"a prompt, as the model sees it:": prompt, "the text that SFT trains on, with its end token:": text}
     else:
         shown = {"an evaluation problem, as the model sees it:": prompt, "its reference answer:": row["answer"]}
     return [line for title, body in shown.items() for line in (title, *(f"  | {part}" for part in body.splitlines()))]

@@ -94,8 +94,8 @@ def describe_next(rows: list[Row]) -> list[str]:
     if not waiting:
         return []
     return [
-        f"Next: run RL for {name_some(waiting)} where the weights are, then record the result: rlready record --log"
-        f" {waiting[0]}=LOG. To run it here, give the weights of the candidate in a recipe (model:)."
+        f"Next: run RL for {name_some(waiting)} in the system that has the weights, then record the result: rlready record"
+        f" --log {waiting[0]}=LOG. To run it here, give the weights of the candidate in a recipe (model:)."
     ]
 
 
