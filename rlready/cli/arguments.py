@@ -25,7 +25,7 @@ COMMANDS = {
     "replay": "Show the gate's verdicts under other thresholds.",
     "record": "Add external RL results to a run.",
     "calibrate": "Learn the gate's thresholds from runs with RL for all candidates.",
-    "policies": "Compare policies for choosing RL candidates, including your own, on published curves.",
+    "policies": "Compare policies for choosing candidates, and add your own.",
     "plan": "Check a recipe, and show what each stage needs and costs.",
     "evaluate": "Score a model on benchmarks, without the pipeline.",
     "clean": "Remove outputs that no remaining run uses.",
