@@ -5,8 +5,8 @@ import re
 from rlready.gate.race import find_runner
 from rlready.records.outcome import Outcome
 from rlready.records.verdicts import Forecast, Verdict
-from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.stats.intervals import MIN_POINTS
+from rlready.stats.regression import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.stats.ties import reaches
 from rlready.tracking.find import Finished, find_finished
 

@@ -75,7 +75,7 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
-        raise InputError(f"{folder} has no *.safetensors; other weight formats are not loaded")
+        raise InputError(f"{folder} has no *.safetensors; pickled weights (*.bin, *.pt) are not loaded")
     tokens = read_json(BaseModel(str(folder), "", ""), "tokenizer_config.json") or {}
     if not (folder / "chat_template.jinja").exists() and not tokens.get("chat_template"):
         raise InputError(f"{folder} has no chat template; add chat_template.jinja")

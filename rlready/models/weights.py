@@ -35,7 +35,7 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
         if not (folder / INDEX).exists():
-            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; other names and formats are not loaded")
+            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; other names, and pickled weights, are not loaded")
         try:
             placed = json.loads((folder / INDEX).read_text())["weight_map"]
             names, expected = sorted(set(placed.values())), set(placed)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rlready.tracking import store
 from rlready.tracking.client import attempt, name_experiment, search
-from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED, VALIDATED
+from rlready.tracking.figures import ELSEWHERE, RESULT, SCORE, STOPPED, VALIDATED
 
 OUTCOMES = "outcomes.json"  # the records of a finished run, in its folder and in MLflow
 

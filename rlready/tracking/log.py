@@ -10,7 +10,7 @@ from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
 from rlready.tracking import view
 from rlready.tracking.client import LONGEST_TAG, attempt
-from rlready.tracking.metrics import (
+from rlready.tracking.figures import (
     COMPARES_LOSS,
     ELSEWHERE,
     RESULT,

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlready.records.candidate import Candidate
 from rlready.tracking.client import attempt, survive
-from rlready.tracking.metrics import is_number, name_metric
+from rlready.tracking.figures import is_number, name_metric
 from rlready.tracking.runs import open_child
 
 

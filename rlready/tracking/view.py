@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from rlready.tracking.client import search
-from rlready.tracking.metrics import ELSEWHERE, RESULT, SCORE, STOPPED
+from rlready.tracking.figures import ELSEWHERE, RESULT, SCORE, STOPPED
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run
 VIEW = "mlflow.sharedViewState.rlready"

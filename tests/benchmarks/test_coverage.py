@@ -23,9 +23,9 @@ from rlready.analysis.calibration import calibrate
 from rlready.analysis.calibration_run import judge, set_up
 from rlready.evaluation.score import estimate_false_positives
 from rlready.evaluation.suite import average, score_benchmark
-from rlready.stats.forecast import predict_known_setting, predict_new_setting
 from rlready.stats.generalization_loss import estimate_loss_interval
 from rlready.stats.intervals import bound_share, estimate_intervals
+from rlready.stats.regression import predict_known_setting, predict_new_setting
 
 pytestmark = pytest.mark.bench
 SHAPES = {

@@ -16,7 +16,7 @@ from rlready.records.outcome import BenchmarkRecord, Candidate, EffectRecord, Ou
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.benchmark.stage import measure
 from rlready.stages.report.candidates import describe_effect
-from rlready.tracking.metrics import list_metrics
+from rlready.tracking.figures import list_metrics
 
 CANDIDATE = Candidate("c", 1, "random", 8, 1e-3, 0)
 

@@ -12,7 +12,7 @@ from rlready.stages.curate.curate import curate
 from rlready.stages.rl.stage import list_rewards, train
 from rlready.stages.rl.stopping import StopEarly
 from rlready.stages.rl.validation import Validation
-from rlready.tracking.metrics import list_metrics
+from rlready.tracking.figures import list_metrics
 
 SOURCE = "builtin:list-machine"
 

@@ -16,7 +16,7 @@ from rlready.analysis.sweep_result import SweepResult
 from rlready.records.outcome import RlRecord
 from rlready.stages.report.headline import tell_result
 from rlready.stats.plateau import add_rises, average_blocks, measure_rise
-from rlready.tracking.metrics import list_metrics
+from rlready.tracking.figures import list_metrics
 
 STEPS = range(10, 401, 10)
 

@@ -17,8 +17,8 @@ from rlready.stats.correlation import (
     spearman,
     split_r_squared,
 )
-from rlready.stats.forecast import predict_new_setting
 from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_share, draw_clusters
+from rlready.stats.regression import predict_new_setting
 from rlready.stats.variation import analyse_variance, find_scattered, pool_deviation
 
 

@@ -91,7 +91,7 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
     with error_context(name):
         found = BaseModel(str(local.resolve()), "", digest_folder(local))
         if not (local / "adapter_model.safetensors").exists():
-            raise InputError(f"{local} has no adapter_model.safetensors; other weight formats are not loaded")
+            raise InputError(f"{local} has no adapter_model.safetensors; pickled weights are not loaded")
         read_header(local / "adapter_model.safetensors")
         return _find_adapters(found, read_json(found, ADAPTERS) or {}, name, ask)
 

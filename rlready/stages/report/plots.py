@@ -24,7 +24,7 @@ from rlready.stages.report.figure import (
     shorten,
     start,
 )
-from rlready.stats.forecast import fit_line
+from rlready.stats.regression import fit_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -71,5 +71,5 @@ def _find_folder(adapters: BaseModel) -> Path:
     wanted = [*ADAPTER_FILES, *tokenizer]
     folder = Path(snapshot_download(adapters.location, revision=adapters.revision or None, allow_patterns=wanted))
     if not (folder / ADAPTER_FILES[1]).exists():
-        raise InputError(f"{adapters.location} has no {ADAPTER_FILES[1]}; other weight formats are not loaded")
+        raise InputError(f"{adapters.location} has no {ADAPTER_FILES[1]}; pickled weights are not loaded")
     return folder

@@ -14,7 +14,7 @@ from scipy import stats
 from rlready.analysis import forecast
 from rlready.records.outcome import Candidate, Outcome
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.stats.forecast import MIN_SETTINGS, predict_known_setting, predict_new_setting
+from rlready.stats.regression import MIN_SETTINGS, predict_known_setting, predict_new_setting
 from rlready.tracking.find import Finished
 
 
