@@ -66,6 +66,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf"Whether it is ahead of ({NAMES}) beyond chance is unknown\.":
         lambda f, names: all(not (f.best.benchmark.standard_error and row.benchmark.standard_error)
             for row in list_named(f, names)),
+    r"Choosing hardly mattered: the results of (\d+) candidates spread no more than the noise; best minus worst: [^a-z]*\.":
+        lambda f, n: int(n) == len(f.finished) > 2,
     rf"Only (\w+) has finished RL, with Pass@1 {FIGURE}, so there is nothing to compare it with\.":
         lambda f, name: [row.name for row in f.finished] == [name],
     r"No candidate has a result: all failed\.": lambda f: len(f.failed) == len(f.rows) > 1,
