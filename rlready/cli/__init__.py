@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import errno
 import importlib
 import importlib.metadata
 import locale
@@ -53,7 +54,7 @@ def main() -> None:
             check_folders(arguments.work)
         with annotate_errors(arguments):
             arguments.execute(arguments)
-        sys.stdout.flush()
+        print(end="", flush=True)  # standard output may be closed
     except InputError as error:
         print_error(error)
         sys.exit(2)
@@ -63,3 +64,11 @@ def main() -> None:
         # As in `rlready plan | head`: Python would complain again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            print_error(InputError(f"no space left on the device ({error.filename or 'standard output or a temporary file'})"))
+        elif isinstance(error, FileNotFoundError) and error.filename is None:  # as os.getcwd() raises it
+            print_error(InputError("the current folder does not exist any more; change into another"))
+        else:
+            raise
+        sys.exit(1)

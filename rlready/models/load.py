@@ -193,9 +193,12 @@ def read_json(base: BaseModel, name: str) -> dict | None:
     """Returns what a JSON file of a model holds, None if the model has none; raises InputError if it is not JSON."""
     path = find_file(base, name)
     try:
-        return json.loads(path.read_text()) if path else None
+        read = json.loads(path.read_text()) if path else None
     except ValueError as error:
         raise InputError(f"{name} of {base.location} is not JSON ({error})") from error
+    if not isinstance(read, dict | None):
+        raise InputError(f"{name} of {base.location} is not an object of JSON; copy it again")
+    return read
 
 
 def takes_pictures(model: BaseModel) -> bool:

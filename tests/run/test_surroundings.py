@@ -40,3 +40,18 @@ def test_modules_of_the_folder_where_a_run_starts_are_not_imported(tmp_path, mon
     assert rlready(monkeypatch, "clean", "--work", str(tmp_path / "none")) == 2
     command = [sys.executable, "-m", "rlready.run.launch", "--help"]  # as every process of a run is started
     assert subprocess.run(command, cwd=tmp_path, env=os.environ).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        (">/dev/full", 1, "rlready: no space left on the device (standard output or a temporary file)"),
+        (">&-", 0, ""),
+        ("", 1, "rlready: the current folder does not exist any more; change into another"),
+    ],
+)
+def test_output_that_cannot_be_written_and_a_folder_that_is_gone_are_one_line(tmp_path, ending, status, said):
+    leave = "" if ending else f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; "
+    command = f"{leave}{sys.executable} -m rlready.cli plan --recipe laptop {ending}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
+    assert (done.returncode, done.stderr.strip()) == (status, said)

@@ -190,6 +190,7 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"rl_trainer_overrides": {"top_entropy_quantile": 2}}, "top_entropy_quantile is a share, at most 1, not 2"),
         ({"sft_trainer_overrides": {"no_such_field": 1}}, "sft_trainer_overrides: SFTConfig has no no_such_field"),
         ({"rl_trainer_overrides": {"packing": True}}, "rl_trainer_overrides: GRPOConfig has no packing"),
         ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs cannot be overridden: sweep_epochs"),

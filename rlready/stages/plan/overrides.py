@@ -99,6 +99,7 @@ OPTIONAL = {"float | None": 0, "int | None": 0, "bool | None": False}  # a defau
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # Numbers that TRL accepts unless they are negative. For others TRL is imported, which takes ten seconds of CPU.
 FREE = {"warmup_steps", "weight_decay", "max_grad_norm"}
+FRACTIONS = {"label_smoothing_factor", "top_entropy_quantile", "ref_model_mixup_alpha"}
 # Fields whose values depend on the machine that trains, so they are not tried here.
 MACHINE = {"bf16", "fp16", "tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode", "ddp_backend"}
 
@@ -146,6 +147,8 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
             whole = "float" not in hint
             if type(value) not in ({int} if whole else {int, float}) or not math.isfinite(value) or value < min(0, default):
                 yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
+            elif field in FRACTIONS and value > 1:
+                yield f"{field} is a share, at most 1, not {value!r}"
         elif kinds and value is not None and not isinstance(value, kinds):
             yield f"{field} is {hint}, not {value!r}"
 
