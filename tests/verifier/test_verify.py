@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from rlready.errors import InputError
 from rlready.verifier import Judgement, is_readable, judge, verify
-from rlready.verifier.equivalence.expression import parse
-from rlready.verifier.equivalence.numbers import Evaluator
+from rlready.verifier.equivalence.evaluator import Evaluator
+from rlready.verifier.equivalence.parser import parse
 from rlready.verifier.equivalence.tokens import tokenize
 from rlready.verifier.formats import boxed
 from rlready.verifier.formats.extract import extract_boxed

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from rlready.verifier.equivalence.expression import DOTS, Node, make_number
 from rlready.verifier.equivalence.identity import is_near, is_proportional, is_same, is_solution, list_symbols, substitute, walk
+from rlready.verifier.equivalence.parser import DOTS, Node, make_number
 from rlready.verifier.equivalence.parts import Group, Value, compare_sets, has_symbols, is_permutation, measure, split
 
 PI = Node("const", ("pi",))

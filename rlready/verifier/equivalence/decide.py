@@ -8,8 +8,8 @@ import re
 from functools import lru_cache
 
 from rlready.verifier.equivalence.compare import HUNDRED, is_equal, normalise_value, solves
-from rlready.verifier.equivalence.expression import Node, Unreadable, make_number
 from rlready.verifier.equivalence.identity import has_kinks, is_rounded_from
+from rlready.verifier.equivalence.parser import Node, Unreadable, make_number
 from rlready.verifier.equivalence.parts import Group, Value
 from rlready.verifier.equivalence.reading import read
 from rlready.verifier.equivalence.spelling import normalise, respell

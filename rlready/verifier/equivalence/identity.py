@@ -8,8 +8,8 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from rlready.verifier.equivalence.expression import Node, make_number, require
-from rlready.verifier.equivalence.numbers import MOST_DIGITS, Evaluator, Number, Undefined
+from rlready.verifier.equivalence.evaluator import MOST_DIGITS, Evaluator, Number, Undefined
+from rlready.verifier.equivalence.parser import Node, make_number, require
 
 DIGITS = 50  # in the first evaluation
 POINTS, TRIED = 3, 16  # points that must agree, and points that are tried, since an expression may be undefined at some

@@ -5,9 +5,9 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, require
+from rlready.verifier.equivalence.evaluator import Evaluator, Number, Undefined
 from rlready.verifier.equivalence.identity import is_same, list_symbols
-from rlready.verifier.equivalence.numbers import Evaluator, Number, Undefined
+from rlready.verifier.equivalence.parser import Node, Unreadable, require
 
 OPEN = ("(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil", "\\begin")
 CLOSE = (")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil", "\\end")

@@ -4,7 +4,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, make_number, parse, require
+from rlready.verifier.equivalence.parser import Node, Unreadable, make_number, parse, require
 from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
 from rlready.verifier.equivalence.tokens import FUNCTIONS
 from rlready.verifier.equivalence.units import CURRENCIES, SCALES, find_unit, read_unit

@@ -4,8 +4,8 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from rlready.verifier.equivalence.expression import Node, parse, require
 from rlready.verifier.equivalence.identity import list_symbols
+from rlready.verifier.equivalence.parser import Node, parse, require
 from rlready.verifier.equivalence.parts import (
     EVERYTHING,
     OPEN,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from rlready.verifier.equivalence.decide import decide, understand
-from rlready.verifier.equivalence.expression import Unreadable
+from rlready.verifier.equivalence.parser import Unreadable
 from rlready.verifier.processes.limits import limit_time, serve
 
 DEEPEST = 5_000  # calls within calls, for nested brackets

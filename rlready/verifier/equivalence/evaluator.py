@@ -10,7 +10,7 @@ import random
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from rlready.verifier.equivalence.expression import Node, Unreadable, require
+from rlready.verifier.equivalence.parser import Node, Unreadable, require
 
 Number: TypeAlias = Any  # a Fraction, or mpmath's mpf or mpc, which have no types
 MOST_BITS = 60_000  # of an exact power
