@@ -11,7 +11,7 @@ from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
 from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
-from rlready.models.weights import check_numbers, read_headers, refuse_keys, refuse_pointer
+from rlready.models.weights import FILE, INDEX, check_numbers, read_headers, refuse_keys, refuse_pointer
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
@@ -187,6 +187,24 @@ def find_file(base: BaseModel, name: str) -> Path | None:
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             return None
         raise Unreachable(f"could not reach the hub for {name} of {base.location} ({one_line(error)})") from error
+
+
+def fetch_weights(model: str | Path | BaseModel) -> Path:
+    """Returns the folder that holds a model's weights, after downloading those of a hub model.
+
+    Raises InputError if it has no safetensors, Unreachable as `find_file` does.
+    """
+    location = locate(model)
+    if (folder := Path(location["pretrained_model_name_or_path"])).is_dir():
+        return folder
+    revision = location.get("revision", "")
+    base = BaseModel(str(folder), revision, digest=revision or "main")
+    index = read_json(base, INDEX)
+    names = set(index["weight_map"].values()) if index else {FILE}
+    paths = [path for path in (find_file(base, name) for name in names) if path]
+    if len(paths) < len(names):
+        raise InputError(f"{folder} has no {', '.join(sorted(names))}; pickled weights are not loaded")
+    return paths[0].parent
 
 
 def read_json(base: BaseModel, name: str) -> dict | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import psutil
 import torch
@@ -11,7 +10,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from rlready.config import Sampling
 from rlready.errors import InputError
-from rlready.models.load import choose_precision, load_tokenizer, locate
+from rlready.models.load import choose_precision, fetch_weights, load_tokenizer, locate
 from rlready.models.prompts import find_eos_token_id
 from rlready.models.weights import read_headers
 from rlready.sampling.engine import Completion, Draw, OnSampled, TextEngine, ignore_progress
@@ -29,10 +28,9 @@ class VllmEngine(TextEngine):
 
     @classmethod
     def load(cls, model: str, sampling: Sampling) -> "VllmEngine":
-        """Loads a model folder, in the embedded engine's precision; raises InputError if it holds NaN or cannot be served."""
+        """Loads a model, in the embedded engine's precision; raises InputError if it holds NaN or cannot be served."""
         where = locate(model)
-        if (folder := Path(where["pretrained_model_name_or_path"])).is_dir():
-            read_headers(folder, whole=True)  # vLLM would sample from NaN
+        read_headers(fetch_weights(model), whole=True)  # vLLM would sample from NaN
         on_gpu = torch.cuda.is_available()
         memory = {"gpu_memory_utilization": sampling.gpu_memory_utilization}
         if not on_gpu:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from rlready.errors import InputError
 from rlready.models import architecture
 from rlready.models.architecture import PLAIN, count_positions, inspect_architecture, read_architecture
-from rlready.models.load import find_model, load_model, load_tokenizer
+from rlready.models.load import fetch_weights, find_model, load_model, load_tokenizer
 from rlready.models.prompts import check_tokens
 from rlready.models.weights import read_headers
+from rlready.records.candidate import BaseModel
 
 FILE = "model.safetensors"
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -183,3 +185,18 @@ def test_positions_are_those_of_the_configuration_stretched_where_it_says_so(tin
     config.rope_parameters = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
     assert count_positions(config) == (512, False)
     assert count_positions(GPT2Config(n_positions=64)) == (64, True)
+
+
+def test_the_weights_of_a_hub_model_are_found_in_the_hubs_cache(tiny_model, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--org--name"
+    snapshot = shutil.copytree(tiny_model, cached / "snapshots" / ("c" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text("c" * 40)
+    index = {"weight_map": {NAME: FILE}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert fetch_weights(BaseModel("org/name", "main", "d")) == snapshot
+    assert fetch_weights(tiny_model) == Path(tiny_model)

@@ -147,7 +147,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line_in_plan(case, install, tmp_p
     [
         (
             {"format": "chekcer"},
-            "curate_sources, s: format: .*'chekcer' is none of word, boxed, letter, exact, python-tests;",
+            "curate_sources, s: format: .*'chekcer' is none of word, boxed, letter, exact, python-tests, countdown-steps;",
         ),
         ({"format": "chekcer"}, "install that here .pip install PACKAGE.*in the image"),
         ({"format": 3}, "format must be str, got 3"),
