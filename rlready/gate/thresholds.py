@@ -9,7 +9,7 @@ from rlready.errors import InputError
 from rlready.gate.lead import list_pass_at_k, measure_lead, read_figure
 from rlready.records.outcome import Outcome, PredictorsRecord, SequenceRecord
 from rlready.records.verdicts import GateNumbers, Verdict
-from rlready.stats.coverage import Kept, estimate_coverage_kept, estimate_own_coverage
+from rlready.stats.coverage_kept import Kept, estimate_coverage_kept, estimate_own_coverage
 from rlready.stats.ties import reaches
 
 LEAD, RISE = " over base", "loss rise"

@@ -26,7 +26,7 @@ from rlready.gate import lead
 from rlready.gate.lead import read_figure, read_interval
 from rlready.records.candidate import Candidate
 from rlready.stages.report.document import Section
-from rlready.stats.coverage import estimate_own_coverage
+from rlready.stats.coverage_kept import estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
 
 BASE = "base model, no RL"
