@@ -75,6 +75,9 @@ ROW_SPACE = re.compile(r"(?<=\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm)\]")
 ALIGNED = re.compile(r"(\\(?:begin|end)\s*\{)(?:align|gather|equation|split|eqnarray)(?:ed)?\*?\}")
 EMPHASISED = re.compile(r"\s*(\*\*?|__|`)([^*`]+)\1\s*")
 RUPEES, DOLLARS = re.compile(r"(?<![A-Za-z])Rs\.?\s*(?=\d)"), re.compile(r"(?<![A-Za-z])US(?=\\?\$)")
+# Bold letters are vectors where they are multiplied so.
+BOLD = r"\\(?:mathbf|boldsymbol|bm|bold|mathbfit)\s*(?:\{\s*([A-Za-z])\s*\}|([A-Za-z]))"
+CROSS = re.compile(rf"{BOLD}\s*\\times\s*{BOLD}")
 LAST_MARK = re.compile(r"(?<![.\\])[.,;]\s*$|(?:\s*\\\\)+\s*$")
 LAST_SPACE = re.compile(r"(?<!\\)(?:\s*\\[,;:! ]?)+\s*$")
 WRAPPED = re.compile(r"\{[^{}]*\}")
@@ -101,7 +104,7 @@ def respell(text: str) -> str:
             text = CURRENCY.sub(r"\1\\$", text, count=1) if CURRENCY.match(text.lstrip()) else text
         text = re.sub(r"(?<!\\)\$", " ", text)
     if "\\" in text:
-        text = SKIPPED.sub(" ", DELIMITER.sub(" ", text))
+        text = SKIPPED.sub(" ", DELIMITER.sub(" ", CROSS.sub(r"\\vec{\1\2}\\times\\vec{\3\4}", text)))
         text = COMMAND.sub(lambda found: SAME.get(found[0], found[0]), text)
         text = UNIT_FRACTION.sub(r"\1/\2", SI.sub(r"\1\\text{ \2}", text))
     if "<" in text:
