@@ -1,4 +1,4 @@
-"""Trains a miniature's base model: python tests/helpers/miniature.py OUT_DIR [--task countdown] (about 90 s on 2 cores)."""
+"""Trains a miniature's base model: python tests/helpers/miniature.py OUT_DIR [--task countdown] (2 and 10 minutes)."""
 
 import argparse
 import random
@@ -10,7 +10,7 @@ from rlready.list_machine.problems import ALPHABET, TraceNoise, write_problem, w
 NOISE = TraceNoise(wrong_letter=0.12, dropped_move=0.06, direct=0.10)
 LEAPS = (0.0, 0.3, 0.6)  # probabilities, one drawn per trace
 # Of Countdown: the steps lead to another number; if so, the target is written as the last result; and a result is wrong.
-AIMLESS, WISHFUL, SLIP = 0.25, 0.3, 0.1
+AIMLESS, WISHFUL, SLIP = 0.5, 0.3, 0.03
 # A chat of one user turn becomes the bare question, so the miniature is handled like any chat model.
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -82,7 +82,7 @@ def write_countdown(rng: random.Random) -> tuple[str, str]:
 # What a base model is trained on, its alphabet, steps, sequences per step and hidden size.
 TASKS = {
     "list-machine": (write_list_machine, ALPHABET, 1000, 64, 96),
-    "countdown": (write_countdown, countdown.ALPHABET, 1400, 48, 64),
+    "countdown": (write_countdown, countdown.ALPHABET, 5000, 48, 96),
 }
 
 
