@@ -19,11 +19,10 @@ from rlready.analysis.calibration import BOTH, GATE, FrontierPoint, calibrate
 from rlready.analysis.calibration_run import CalibrationRun, judge, measure_rules, set_up
 from rlready.analysis.comparison import Row, compare, group_settings, list_scores, read_rows
 from rlready.analysis.policies import rank_by, trace
-from rlready.analysis.policy_table import bound_mean
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.predictor import Predictor, pick_main, score_settings, select_finished
 from rlready.stats.correlation import spearman
-from rlready.stats.intervals import bound_share
+from rlready.stats.intervals import bound_mean, bound_share
 
 LEARNING = (1, 2)
 TOLERATED = 0.01  # regret, and the target's

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from rlready.analysis.policies import GATE, list_policies, trace
 from rlready.analysis.pool import Pool, Probe, find_pools, find_probes, make_pool
 from rlready.analysis.sweep_result import SweepResult
 from rlready.errors import InputError
-from rlready.stats.intervals import LEVEL, estimate_interval
+from rlready.stats.intervals import bound_mean, estimate_interval
 from rlready.verifier.processes.workers import find_pool
 
 # Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns up to which step whom to
@@ -122,17 +120,6 @@ def _score(label: str, ends: np.ndarray, gate: np.ndarray | None, most: float) -
         return mine
     gains = gate[:, 1] - regrets
     return dataclasses.replace(mine, gain=float(gains.mean()), gain_interval=bound_mean(gains))
-
-
-def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval | None:
-    """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
-    from scipy.special import stdtrit
-
-    if len(values) < 2 or not np.ptp(values):
-        return None
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * statistics.stdev(map(float, values)) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
-    return mean - half, mean + half
 
 
 def _load(file: str) -> Choose:

@@ -12,12 +12,18 @@ from typing import Any, get_args
 
 from rlready.config import Curate, check_keys
 from rlready.config.yaml_text import read_yaml
+from rlready.countdown import problems as countdown
 from rlready.data.files import FORMS, find_form, find_split, is_folder
 from rlready.errors import InputError
+from rlready.list_machine import problems as list_machine
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
 from rlready.verifier import find_origin
 
-BUILTIN = ("builtin:list-machine", "builtin:countdown")
+# The rows of a builtin source, and their format.
+BUILTIN = {
+    "builtin:list-machine": (list_machine.generate_rows, "word"),
+    "builtin:countdown": (countdown.generate_rows, "countdown-steps"),
+}
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
 FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlready.countdown import problems as countdown
 from rlready.data import hub
 from rlready.data.chat_messages import is_chat
 from rlready.data.columns import USUAL, find_repeated, list_columns
@@ -27,16 +26,10 @@ from rlready.data.files import (
 )
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
-from rlready.list_machine import problems as list_machine
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The rows of a builtin source, and their format.
-GENERATORS = {
-    "builtin:list-machine": (list_machine.generate_rows, "word"),
-    "builtin:countdown": (countdown.generate_rows, "countdown-steps"),
-}
 BYTES_AT_ONCE = 16 << 20
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside commas
 USUAL_NAMES = {*USUAL["question"], *USUAL["messages"], "instruction"}
@@ -156,7 +149,7 @@ def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> It
     `revision` is the commit of a hub dataset. Raises InputError if a column is missing, or the file or dataset cannot be read.
     """
     if source.name in BUILTIN:
-        generate, form = GENERATORS[source.name]
+        generate, form = BUILTIN[source.name]
         for number, row in enumerate(generate(split, seed)):
             yield Chunk(source.name, f"{source.name} {split}", number, [row | {"format": form}])
     elif source.path:

@@ -11,7 +11,7 @@ from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
 from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
-from rlready.models.weights import FILE, INDEX, check_numbers, read_headers, refuse_keys, refuse_pointer
+from rlready.models.weights import FILE, INDEX, check_numbers, read_headers, read_index, refuse_keys, refuse_pointer
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
@@ -199,8 +199,8 @@ def fetch_weights(model: str | Path | BaseModel) -> Path:
         return folder
     revision = location.get("revision", "")
     base = BaseModel(str(folder), revision, digest=revision or "main")
-    index = read_json(base, INDEX)
-    names = set(index["weight_map"].values()) if index else {FILE}
+    index = find_file(base, INDEX)
+    names = set(read_index(index).values()) if index else {FILE}
     paths = [path for path in (find_file(base, name) for name in names) if path]
     if len(paths) < len(names):
         raise InputError(f"{folder} has no {', '.join(sorted(names))}; pickled weights are not loaded")

@@ -36,11 +36,8 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     if not (folder / FILE).exists():
         if not (folder / INDEX).exists():
             raise InputError(f"{folder} has neither {FILE} nor {INDEX}; other names, and pickled weights, are not loaded")
-        try:
-            placed = json.loads((folder / INDEX).read_text())["weight_map"]
-            names, expected = sorted(set(placed.values())), set(placed)
-        except (ValueError, KeyError, AttributeError) as error:
-            raise InputError(f"{folder / INDEX} is no index of weights ({error}); save the model again") from error
+        placed = read_index(folder / INDEX)
+        names, expected = sorted(set(placed.values())), set(placed)
     tensors: Tensors = {}
     for name in names:
         if not (folder / name).exists():
@@ -49,6 +46,15 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     if lost := sorted(expected - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")
     return tensors
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Returns the file of each tensor, by name; raises InputError if the index does not say it."""
+    try:
+        placed = json.loads(path.read_text())["weight_map"]
+        return dict(placed.items())
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} is no index of weights ({error}); save the model again") from error
 
 
 def read_header(path: Path, whole: bool = False) -> Tensors:

@@ -6,7 +6,7 @@ scipy is imported where it is needed: it is slow to import, and most of the repo
 import math
 from collections.abc import Callable, Hashable, Sequence
 from numbers import Integral
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -197,3 +197,14 @@ def _bound_below(successes: np.ndarray | int, trials: np.ndarray | int, level: f
     successes = np.asarray(successes, dtype=float)
     bound = betaincinv(np.maximum(successes, 1e-9), trials - successes + 1, (1 - level) / 2)
     return np.where(successes > 0, bound, 0.0)
+
+
+def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
+    """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2 or not np.ptp(values):
+        return None
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(map(float, values)) / math.sqrt(len(values))
+    mean = fmean(values)
+    return mean - half, mean + half

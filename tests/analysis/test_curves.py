@@ -15,12 +15,13 @@ from helpers.races import make_raced
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.curves import read_curves, write_curves
 from rlready.analysis.policies import list_policies, trace
-from rlready.analysis.policy_table import bound_mean, score_policies
+from rlready.analysis.policy_table import score_policies
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.predictor import pick_main
 from rlready.analysis.quality import judge_predictor
 from rlready.analysis.sweep_result import SweepResult, write_sweep
 from rlready.errors import InputError
+from rlready.stats.intervals import bound_mean
 from rlready.stats.pass_at_k import summarize_curve
 
 BEST = """
@@ -91,7 +92,7 @@ def test_policies_of_files_are_scored_as_own_ones(written, tmp_path):
     assert mine.gain_interval == pytest.approx(own.gain_interval)
 
     def halve(run):
-        """Cost and regret of the other policy, calculated anew."""
+        """Cost and regret of the other policy, calculated independently."""
         outcomes = run.outcomes
         reached = [outcome.validated[0][1] for outcome in outcomes]
         best = sorted(range(len(outcomes)), key=lambda n: -reached[n])[: len(outcomes) // 4]

@@ -132,7 +132,7 @@ def _halve_to(most: int, limit: float) -> int:
 def _estimate(values: dict, parameters: float, prompts: list[float], solutions: list[float]) -> float:
     """Returns minutes on this machine's cores, with RL for every candidate and the measurement of the base model."""
     # Only the size of the evaluation data matters to the estimate.
-    experiment = parse_parameters(values | {"curate_evaluation_data": BUILTIN[0]})
+    experiment = parse_parameters(values | {"curate_evaluation_data": next(iter(BUILTIN))})
     candidates = expand_sweep(experiment.sweep)
     lengths = summarize_lengths(experiment, prompts, solutions)
     cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, lengths).items()}
