@@ -1,6 +1,7 @@
 """Tests the hypotheses of the second study: python docs/study/analyse.py CURVES [CURVES_WITH_MORE_PROBLEMS].
 
-Committed before any run. Every figure is a mean over draws of data with Student's interval; a draw is one number.
+Committed before any run of the draws that it tests. Every figure is a mean over draws of data with Student's interval; a draw
+is one number.
 """
 
 import functools
@@ -24,7 +25,7 @@ from rlready.analysis.predictor import Predictor, pick_main, score_settings, sel
 from rlready.stats.correlation import spearman
 from rlready.stats.intervals import bound_mean, bound_share
 
-LEARNING = (1, 2)
+LEARNING = 1  # the draw that gate and race are learned on; it tests nothing
 TOLERATED = 0.01  # regret, and the target's
 MOST_COST = 0.3
 K = 64
@@ -117,7 +118,7 @@ def settle(sweep: SweepResult) -> dict[int, float]:
     return {probe.step: spearman(probe.reached, pool.scores) or math.nan for probe in find_probes(pool)}
 
 
-def print_hypotheses(runs: list[SweepResult]) -> None:
+def print_hypotheses(learning: SweepResult, runs: list[SweepResult]) -> None:
     """Prints the four tests with Holm's correction, and what the funnel costs and loses."""
     main = pick_main(K)
     rows = [read_rows(run)[0] for run in runs]
@@ -130,10 +131,9 @@ def print_hypotheses(runs: list[SweepResult]) -> None:
         "H2: minus the loss minus SFT Pass@1, random subsets": differ(main.loss, main.sft_pass_at_1.restrict()),
         "H3: Pass@64 minus SFT Pass@1, all subsets": differ(main.pass_at_k, main.sft_pass_at_1),
     }
-    benches = {run.parameters["curate_seed"]: set_up(run, f"draw {run.parameters['curate_seed']}") for run in runs}
-    funnel, gate = learn([bench for draw, bench in benches.items() if draw in LEARNING])
-    tested = {draw: bench for draw, bench in benches.items() if draw not in LEARNING}
-    ends = {point.kind: [play(point, bench) for bench in tested.values()] for point in (funnel, gate)}
+    funnel, gate = learn([set_up(learning, "the draw to learn from")])
+    benches = [set_up(run, f"draw {run.parameters['curate_seed']}") for run in runs]
+    ends = {point.kind: [play(point, bench) for bench in benches] for point in (funnel, gate)}
     tests["H4: regret of the gate minus the funnel's"] = [
         g[1] - f[1] for g, f in zip(ends[gate.kind], ends[funnel.kind], strict=True)
     ]
@@ -145,7 +145,7 @@ def print_hypotheses(runs: list[SweepResult]) -> None:
         low, high = bound_share(above, len(regrets))
         print(f"{point.kind} ({'; '.join(point.rule.write_recipe(12))}): cost {describe(costs)}; regret {describe(regrets)};")
         print(f"  more than {TOLERATED:g} in {above} of {len(regrets)} draws [{low:.2f}, {high:.2f}]")
-    best = [take_best(b, cost) for (d, b), (cost, _) in zip(tested.items(), ends[funnel.kind], strict=True)]
+    best = [take_best(bench, cost) for bench, (cost, _) in zip(benches, ends[funnel.kind], strict=True)]
     print(f"best few by SFT Pass@1 at the funnel's cost: {describe([cost for cost, _ in best])}; regret minus the funnel's:")
     print(f"  {describe([one[1] - other[1] for one, other in zip(best, ends[funnel.kind], strict=True)])}")
     cost, regret = (statistics.fmean(values) for values in zip(*ends[funnel.kind], strict=True))
@@ -191,7 +191,10 @@ def print_closeness(runs: list[SweepResult], more: list[SweepResult]) -> None:
 
 if __name__ == "__main__":
     found = [read_curves(path) for path in sys.argv[1:]]
-    print_hypotheses(found[0])
-    print_others(found[0])
+    learning, *tested = found[0]  # in the order of their draws
+    if learning.parameters["curate_seed"] != LEARNING:
+        sys.exit(f"{sys.argv[1]}: draw {LEARNING}, on which gate and race are learned, is missing")
+    print_hypotheses(learning, tested)
+    print_others(tested)
     if len(found) > 1:
-        print_closeness(*found)
+        print_closeness(tested, found[1])

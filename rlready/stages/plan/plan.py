@@ -28,7 +28,7 @@ from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_row
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
 from rlready.stages.plan.template import show_example
-from rlready.stages.plan.workload import count_lengths, estimate_cost
+from rlready.stages.plan.workload import LAYERS, count_lengths, estimate_cost
 
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
 
@@ -134,7 +134,8 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     all_models = [*([base] if base else []), *models.values()]
     largest = max(all_models, key=lambda model: model.parameters or math.inf, default=None)
     lengths = count_lengths(experiment, start, seen.samples)
-    estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, lengths)
+    layers = largest.shape.layers if largest and largest.shape else LAYERS
+    estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, layers, lengths)
     texts += check_lengths(experiment, candidates, all_models, lengths, seen)
     texts += describe_texts(start, seen) if start else []
     texts += describe_trainings(candidates) + describe_race(experiment)

@@ -11,7 +11,7 @@ from rlready.records.candidate import BaseModel
 from rlready.stages.plan.checkpoints import measure
 from rlready.stages.plan.set_sizes import propose_split
 from rlready.stages.plan.sweep import expand_sweep
-from rlready.stages.plan.workload import count_tokens, estimate_cost, summarize_lengths
+from rlready.stages.plan.workload import LAYERS, count_tokens, estimate_cost, summarize_lengths
 
 MINUTES = 18  # that a run should take
 BUSY = 0.75  # share of the cores' time that is busy: candidates end at different times
@@ -40,7 +40,7 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
     `rows` are some SFT rows; `training` and `evaluation` numbers of problems. Raises InputError if there are too few to split.
     """
     shape = measure(base).shape
-    parameters = shape.parameters if shape else 1e9
+    parameters, layers = (shape.parameters, shape.layers) if shape else (1e9, LAYERS)
     whole = propose_split("sft", training) | propose_split("evaluation", evaluation)
     prompts, solutions = count_tokens(base, rows)
     longest = sorted(solutions)[int(0.95 * (len(solutions) - 1))]
@@ -57,7 +57,7 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
         for level in LEVELS + LAST_LEVELS * (cap == min(MOST_EXAMPLES)):
             values = [*_describe_split(split, training, evaluation), *fixed, *_size(level, split)]
             values += _fit_memory(values, shape, most + max(prompts))
-            minutes = _estimate({value.name: value.value for value in values}, parameters, prompts, solutions)
+            minutes = _estimate({value.name: value.value for value in values}, parameters, layers, prompts, solutions)
             if minutes <= MINUTES:
                 return values, minutes
     return values, minutes
@@ -129,12 +129,12 @@ def _halve_to(most: int, limit: float) -> int:
     return most
 
 
-def _estimate(values: dict, parameters: float, prompts: list[float], solutions: list[float]) -> float:
+def _estimate(values: dict, parameters: float, layers: int, prompts: list[float], solutions: list[float]) -> float:
     """Returns minutes on this machine's cores, with RL for every candidate and the measurement of the base model."""
     # Only the size of the evaluation data matters to the estimate.
     experiment = parse_parameters(values | {"curate_evaluation_data": next(iter(BUILTIN))})
     candidates = expand_sweep(experiment.sweep)
     lengths = summarize_lengths(experiment, prompts, solutions)
-    cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, lengths).items()}
+    cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, layers, lengths).items()}
     total = len(candidates) * sum(cost.values()) + cost["predictors"] + cost["benchmark"]
     return total / 60 / BUSY / len(os.sched_getaffinity(0))

@@ -11,14 +11,16 @@ from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
 from rlready.stages.plan.gpu_cost import Lengths
 
-# Of one CPU core, in float32, measured with SmolLM2-135M: operations per second in training and in sampling, and bytes of
-# weights per second; a sampling step reads all weights once, whatever its batch. On a GPU the estimate is an upper bound.
-TRAINING, SAMPLING, READING = 4e10, 2.5e10, 6e9
+# Of one CPU core, in float32, measured with SmolLM2-135M and the list machine: operations per second in training and in
+# sampling, bytes of weights per second, and seconds that Python takes for a layer; a sampling step reads all weights once and
+# calls each layer once, whatever its batch. On a GPU the estimate is an upper bound.
+TRAINING, SAMPLING, READING, CALLING = 4e10, 2.5e10, 6e9, 1.2e-3
+LAYERS = 24  # of a model whose shape is unknown
 PROMPT_UNSEEN = 256  # tokens of a prompt, if none can be read
 
 
 def estimate_cost(
-    experiment: Experiment, candidates: list[Candidate], parameters: float, lengths: Lengths
+    experiment: Experiment, candidates: list[Candidate], parameters: float, layers: int, lengths: Lengths
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
 
@@ -45,20 +47,22 @@ def estimate_cost(
     asked, tested = sampled * (drawn + curate.predictor_problems) * sample, (2 * (repeated + problems) + covered) * sample
     read = sampled * most * _count_parts(curate.predictor_problems, drawn)
     # Total tokens; operations per parameter outside of sampling; tokens sampled, and in how many steps; overhead in seconds per
-    # token (laptop recipe).
+    # token (list machine).
     work: dict[str, tuple[float, float, float, float, float]] = {
-        "sft": (examples, 6 * examples, 0, 0, 1.5e-4),
-        "predictors": (heldout + asked, 2 * heldout, asked, read, 8e-5),
+        "sft": (examples, 6 * examples, 0, 0, 6e-5),
+        "predictors": (heldout + asked, 2 * heldout, asked, read, 4e-5),
     }
     if experiment.rl.steps:
         steps = most * (experiment.rl.steps + _count_parts(validated))
         work["rl"] = (rolled + validated * sample, 6 * rolled, (rollouts + validated) * sample, steps, 1e-5)
         batches = 2 * _count_parts(problems, repeated) + _count_parts(covered)
-        work["benchmark"] = (tested, 0, tested, most * batches, 8e-5)
+        work["benchmark"] = (tested, 0, tested, most * batches, 4e-5)
     estimate = {}
     for stage, (tokens, operations, written, steps, overhead) in work.items():
-        seconds = parameters * (operations / TRAINING + 2 * written / SAMPLING + 4 * steps / READING)
-        estimate[stage] = {"tokens": round(tokens), "seconds": 1 + seconds + tokens * overhead}
+        seconds = parameters * (operations / TRAINING + 2 * written / SAMPLING) + tokens * overhead
+        # Elsewhere the batches of a small model grow until that does not matter.
+        seconds += steps * max(4 * parameters / READING, layers * CALLING if stage == "rl" else 0)
+        estimate[stage] = {"tokens": round(tokens), "seconds": 1 + seconds}
     return estimate
 
 
