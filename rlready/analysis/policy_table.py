@@ -17,8 +17,8 @@ from rlready.errors import InputError
 from rlready.stats.intervals import bound_mean, estimate_interval
 from rlready.verifier.processes.workers import find_pool
 
-# Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns up to which step whom to
-# train next, by name. Called again until it names none.
+# Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns by name whom to train
+# next, and up to which step. Called again until it names none.
 Choose = Callable[[list[dict[str, Any]], list[int]], dict[str, int]]
 
 

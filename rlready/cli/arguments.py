@@ -73,7 +73,7 @@ RUNNING = (
 )
 IMAGE = (
     declare("--image", help="container image of the stages, by digest (RLREADY_IMAGE)"),
-    declare("--force-tag", action="store_true", help="accept an image by tag, although cached results of it can be stale"),
+    declare("--force-tag", action="store_true", help="accept an image by tag, although its cached results may be stale"),
 )
 SERVER = (
     declare("--host", help="address of the KFP server (KFP_HOST); credentials are read from variables only"),

@@ -23,7 +23,7 @@ from rlready.run.local.storage import RESULT
 from rlready.tracking.find import find_outcomes
 
 COMMAND = Command("calibrate", "rlready calibrate study-20261103-101500 ./other/outcomes.json", WORK)
-RUNS = "names of runs, files outcomes.json, or ids of runs in MLflow (the last finished run)"
+RUNS = "run names, outcomes.json files, or MLflow run ids (the last finished run)"
 COMMAND.add_argument("runs", nargs="*", metavar="RUN", help=RUNS)
 COMMAND.add_argument(
     "--regret", type=float, default=0.01, help="maximum expected regret in Pass@1: 0, 0.005, 0.01, 0.02 or 0.05 (0.01)"
@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace) -> None:
         _print_races(sweep, name)
         rows, _, _ = read_rows(sweep)
         for said in describe_small_spread(rows, measure_noise(rows)):
-            print(f"\n{name}: {said} A gate then saves cost whatever it goes by; the cheapest is one candidate at random.")
+            print(f"\n{name}: {said} Any gate then saves cost; the cheapest choice is one random candidate.")
     chosen = propose(steps, arguments.regret)
     print(f"\n{describe(chosen)}\n\nparameters:")
     for line in chosen.rule.write_recipe(candidates):
@@ -129,5 +129,5 @@ def describe(step: FrontierPoint) -> str:
         certainty = f"On settings like these it loses at most {step.tolerated:g}."
     else:
         certainty = f"It may lose more than {step.tolerated:g}: up to {step.regret_interval[1]:.3f} is plausible."
-    worse = " A random choice does as well: do without thresholds." if step.drawn <= step.regret else ""
+    worse = " A random choice does as well, so use no thresholds." if step.drawn <= step.regret else ""
     return f"{expected} {certainty}{worse}"

@@ -11,9 +11,9 @@ from rlready.analysis.policy_table import score_policies
 from rlready.cli.arguments import Command
 
 COMMAND = Command("policies", "rlready policies curves.parquet --add my_policy.py")
-COMMAND.add_argument("curves", help="curves of runs with RL for all, a Parquet file")
+COMMAND.add_argument("curves", help="Parquet file with the curves of runs with RL for all")
 COMMAND.add_argument("--add", action="append", default=[], metavar="FILE", help="Python file with a policy; repeatable")
-COMMAND.add_argument("--take", type=int, default=0, help="candidates that policies take; 0: a third (0)")
+COMMAND.add_argument("--take", type=int, default=0, help="candidates that each policy takes; 0: a third (0)")
 
 
 def execute(arguments: argparse.Namespace) -> None:

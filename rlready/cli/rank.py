@@ -32,7 +32,7 @@ BASE = "base"
 def add_arguments(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Adds how logs are read, and returns the group for what else a command needs to know of them."""
     logs = command.add_argument_group("logs of other tools")
-    logs.add_argument("--score", help="metric, filter, scorer or column of the log that decides (depends on the tool)")
+    logs.add_argument("--score", help="metric, filter, scorer or column of the log to use as the score (depends on the tool)")
     logs.add_argument("--format", default="boxed", help="how the verifier reads samples without a score (boxed)")
     logs.add_argument(
         "--judge", action="store_true", help="judge every sample with rlready's verifier; print how often the score differs"

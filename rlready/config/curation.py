@@ -17,19 +17,19 @@ class Curate:
         "openai/gsm8k:main:train",
         "SFT examples with worked solutions: a name of datasets.yaml or curate_sources, hub_id[:config[:split]], a file,"
         " folder or URL (.jsonl, .json, .csv, .parquet, .arrow), builtin:list-machine or builtin:countdown; empty:"
-        " none, without SFT and RL",
+        " none, for runs without SFT and RL",
         "the smallest public set with worked solutions", form=True,
     )
     rl_data: str = knob(
-        "", "RL prompts, same forms; empty: problems of the SFT data set apart for RL", "one source is enough", form=True
+        "", "RL prompts, same forms; empty: problems of the SFT data, set aside for RL", "one source is enough", form=True
     )
     evaluation_data: str = knob(
         "openai/gsm8k:main:test",
-        "Evaluation problems, same forms, several with commas (math_500, aime_2025); names are those of benchmarks.yaml first",
+        "Evaluation problems, same forms, several separated by commas (math_500, aime_2025); benchmarks.yaml is searched first",
         "test split of the default data", form=True,
     )
     predictor_data: str = knob(
-        "", "Problems for Pass@k, same forms; empty: evaluation problems set apart", "one source is enough", form=True
+        "", "Problems for Pass@k, same forms; empty: evaluation problems, set aside", "one source is enough", form=True
     )
     sources: dict = knob(
         {}, "Data sources of your own by name, in the form of datasets.yaml", "the registries hold the paper's"
@@ -38,7 +38,7 @@ class Curate:
         "", "Folder with copies of hub datasets, read instead of the hub; empty: $RLREADY_MIRROR, else the hub", "hub"
     )
     off_target: list = knob(
-        [], "Further evaluation sets, which RL is not meant for: scored before and after it, part of neither Pass@1 nor Pass@k",
+        [], "Further evaluation sets that RL does not target: scored before and after RL, part of neither Pass@1 nor Pass@k",
         "none",
     )
     decontaminate: list = knob(
@@ -57,7 +57,7 @@ class Curate:
         "measured", least=0, most=1, off=0,
     )
     traces: str = knob(
-        "all", "all, or verified: only traces whose final answer is the given one",
+        "all", "all, or verified: only traces that end in the given answer",
         "the data as it is", choices=("all", "verified"),
     )
     min_tokens: int = knob(
@@ -67,7 +67,7 @@ class Curate:
         0, "Maximum tokens of a trace, by the base model's tokenizer; null or 0 disables it", "no limit", least=0, off=0
     )
     match: str = knob(
-        "examples", "Whether subsets of one size match in number of examples or of tokens (those of the random subset)",
+        "examples", "What subsets of one size have equal numbers of: examples, or tokens (those of the random subset)",
         "paper: subsets of equal size", choices=("examples", "tokens"),
     )
     min_pass_rate: float = knob(
@@ -98,7 +98,7 @@ class Curate:
         "paper: every benchmark; this costs less", least=1,
     )
     benchmark_problems: int = knob(
-        512, "Evaluation problems for the benchmark, apart from the predictors'; of several benchmarks, this many each",
+        512, "Evaluation problems for the benchmark, apart from the predictors'; with several benchmarks, this many of each",
         "about 2 points", least=1,
     )
     seed: int = knob(0, "Seeds every split and subset", "convention")

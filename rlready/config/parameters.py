@@ -50,7 +50,7 @@ class Sweep:
     attempts: dict = knob(
         {},
         "Failed candidates to retry, each with the number of the attempt (2 for the first retry): {random-64x4-lr0.001-s0: 2}",
-        "a failure stays in the cache, as a result does", form=True, example={"example": {"random-64x4-lr0.001-s0": 2}},
+        "a failure stays in the cache, like a result", form=True, example={"example": {"random-64x4-lr0.001-s0": 2}},
     )
 
 
@@ -60,8 +60,8 @@ class Sft:
 
     batch_size: int = knob(32, "SFT examples per optimizer step, over all devices", "laptop miniature", least=1)
     per_device_batch_size: int = knob(
-        0, "SFT examples that one device takes at once; 0: all of its share of the batch",
-        "a small model has nothing to save", least=0,
+        0, "SFT examples per device at once; 0: its whole share of the batch",
+        "a small model needs no saving", least=0,
     )
     packing: bool = knob(
         False,
@@ -105,7 +105,7 @@ class Sampling:
     )
     tensor_parallel: int = knob(1, "GPUs that hold one copy of the model, with vllm", "vLLM default", least=1)
     gpu_memory_utilization: float = knob(
-        0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs beside it", above=0, most=1
+        0.9, "Share of a GPU's memory that vllm takes", "vLLM default 0.92, less what runs next to it", above=0, most=1
     )
     seed: int = knob(0, "Seeds the samples of predictors and benchmark", "convention")
 
@@ -134,7 +134,7 @@ class Predictors:
         256, "Samples per problem for Pass@k, at temperature 1", "paper: Pass@64 from 256 samples", least=1, form=True
     )
     sequential_alpha: float = knob(
-        0.05, "Probability of a wrong approval, and of a wrong rejection, of the sequential test", "convention"
+        0.05, "Probability of a wrong approval, and of a wrong rejection, in the sequential test", "convention"
     )
     sequential_budget: int = knob(
         0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never more expensive than fixed", least=0
@@ -158,7 +158,7 @@ class Gate:
     k: int = knob(64, "The k of Pass@k", "paper: Pass@64", least=1, form=True)
     min_pass_at_k: float = knob(
         0.05, "Minimum Pass@k; null or 0 disables it",
-        "at most this share of groups of up to gate_k completions has two rewards: below, 95% of them teach GRPO nothing",
+        "below it, at least 95% of groups of up to gate_k completions have equal rewards and teach GRPO nothing",
         least=0, most=1, off=0, form=True,
     )
     min_pass_at_k_over_base: float = knob(
@@ -182,7 +182,7 @@ class Gate:
         "measured below 1% on rewritten answers of MATH-500", least=0, off=1, most=1,
     )
     max_verifier_unknown: float = knob(
-        0.02, "Maximum share of samples without a judgement of the verifier; above it, undecided; null or 1 disables it",
+        0.02, "Maximum share of samples that the verifier cannot judge; above it, undecided; null or 1 disables it",
         "each can lower Pass@1 by its share at most", least=0, off=1, most=1,
     )
     max_rl_runs: int = knob(
@@ -222,16 +222,16 @@ class Rl:
     prompts_per_step: int = knob(16, "Prompts per GRPO step", "laptop miniature", least=1)
     num_generations: int = knob(8, "Completions per prompt (the group)", "TRL GRPOConfig default num_generations", least=2)
     per_device_batch_size: int = knob(
-        0, "Completions that one device takes at once; 0: all of its share of the step",
-        "a small model has nothing to save", least=0,
+        0, "Completions per device at once; 0: its whole share of the step",
+        "a small model needs no saving", least=0,
     )
     gpu_memory_utilization: float = knob(
-        0.3, "Share of a GPU's memory for vllm beside the trainer",
+        0.3, "Share of a GPU's memory for vllm next to the trainer",
         "TRL GRPOConfig default vllm_gpu_memory_utilization", above=0, most=1,
     )
     eval_steps: float = knob(
         0.25, "GRPO steps from one validation to the next; below 1: a share of rl_steps; null or 0: no validation",
-        "as TRL's eval_steps; first and last step included, it is five times", least=0, off=0,
+        "as TRL's eval_steps; five validations, with those before the first step and after the last", least=0, off=0,
     )
     eval_samples: int = knob(4, "Samples per validation problem, at temperature 1", "the rollouts of two steps", least=1)
     keep: str = knob(
@@ -239,7 +239,7 @@ class Rl:
         "candidates are compared at equal steps", choices=("last", "best"),
     )
     patience: float = knob(
-        0.0, "Share of rl_steps without a clear gain in validation after which RL ends; null or 0: it never ends for that",
+        0.0, "Share of rl_steps without a clear gain in validation after which RL ends; null or 0 disables it",
         "candidates are compared at equal steps", least=0, most=1, off=0,
     )
     trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
@@ -255,7 +255,7 @@ class Rl:
 
 @dataclass(frozen=True)
 class Race:
-    """The race: a part of RL for all that the gate sends to RL, the rest only for those that are not clearly behind."""
+    """The race: part of RL for every candidate that the gate sends to RL, the rest only for those not clearly behind."""
 
     steps: int = knob(
         0, "GRPO steps after which candidates are compared in validation, and those clearly behind dropped; null or 0: no race",

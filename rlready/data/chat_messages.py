@@ -32,7 +32,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
     roles = [role for role, _ in turns]
     for role in ("user", "assistant"):
         if roles.count(role) > 1:
-            raise InputError(f"{roles.count(role)} turns of the {role}; one can be used")
+            raise InputError(f"{roles.count(role)} turns of the {role}; only one can be used")
     if roles[:1] != ["user"]:
         raise InputError("the first turn is not the user's")
     return turns[0][1], turns[1][1] if len(turns) > 1 else None
@@ -48,9 +48,9 @@ def read_message(value: object, role: str, note: Callable[[str], None]) -> objec
     turns = _list_messages(value, note)
     said = [text for other, text in turns if other == role]
     if len(said) != 1:
-        raise InputError(f"{len(said)} turns of the {role}; one can be used")
+        raise InputError(f"{len(said)} turns of the {role}; only one can be used")
     if len(turns) > 1:
-        raise InputError(f"turns of others beside the {role}'s; name the column under columns: messages")
+        raise InputError(f"turns of other roles than the {role}; name the column under columns: messages")
     return said[0]
 
 
@@ -96,7 +96,7 @@ def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tu
 def _join_thought(thought: object, text: object, note: Callable[[str], None]) -> object:
     """Returns an answer after its reasoning, as a template for reasoning models writes them."""
     if not isinstance(thought, str) or not isinstance(text, str) or text.lstrip().startswith("<think>"):
-        note("reasoning beside the text of the assistant's turn")
+        note("reasoning next to the text of the assistant's turn")
         return text
     return f"<think>\n{thought.strip()}\n</think>\n\n{text}"
 

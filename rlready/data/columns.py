@@ -249,8 +249,8 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
             del needed[column]
         elif column not in present:
             raise InputError(
-                f"{where}: no column {column!r} (there is {', '.join(present)}); say under columns: in curate_sources which to"
-                " take"
+                f"{where}: no column {column!r} (the columns are {', '.join(present)}); name the one to use under columns: in"
+                " curate_sources"
             )
     return list(needed)
 

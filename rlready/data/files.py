@@ -136,7 +136,7 @@ def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
 def _refuse_missing(found: list[str], listed: list[str]) -> None:
     """Raises InputError if a file is absent that `state.json` lists, or the number of another file implies."""
     if missing := next((name for name in listed if name not in found), None):
-        raise InputError(f"{missing} is not there, but state.json lists it; fetch it")
+        raise InputError(f"{missing} is missing, but state.json lists it; fetch it")
     numbered = Counter((SHARD.sub("*", name), int(match[1])) for name in found if (match := SHARD.search(name)))
     for (name, total), count in numbered.items():
         if count < total:
@@ -194,7 +194,7 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
                     plain = io.BufferedReader(io.BytesIO(plain.read()))
             yield plain
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({one_line(error)}); if it is damaged or cut off, fetch it again") from error
+        raise InputError(f"{name}: cannot be read ({one_line(error)}); if damaged or truncated, fetch it again") from error
 
 
 def read_lines(file, name: str) -> Iterator[tuple[int, bytes]]:
@@ -246,7 +246,7 @@ def open_arrow(file, name: str):
         return lambda names: (b.select(names) if names else b for b in _split_batches(batches)), opened.schema, None
     except (pa.ArrowException, OSError) as error:
         kind = "Parquet" if find_form(name) == ".parquet" else "Arrow"
-        raise InputError(f"{name}: not a readable {kind} file, or cut off ({one_line(error)}); fetch it again") from error
+        raise InputError(f"{name}: not a readable {kind} file, or truncated ({one_line(error)}); fetch it again") from error
 
 
 def _split_batches(batches) -> Iterator:
@@ -263,4 +263,4 @@ def count_rows(file, name: str) -> int:
     try:
         return sum(batch.num_rows for batch in batches(None)) if rows is None else rows
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{name}: damaged or cut off ({one_line(error)}); fetch it again") from error
+        raise InputError(f"{name}: damaged or truncated ({one_line(error)}); fetch it again") from error

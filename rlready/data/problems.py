@@ -169,7 +169,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         if done:
             note(done)
     for name in [] if source and source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
-        note(f"not read: the column {name}, beside the question")
+        note(f"not read: the column {name}, next to the question")
     return problem
 
 
@@ -186,7 +186,7 @@ def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, obj
     """Returns what the columns of a row hold, by the names of USUAL and `context`."""
     columns = source.columns if source else {}
     if any(HISTORY.fullmatch(name) and row[name] and not is_absent(row[name]) and name not in str(columns) for name in row):
-        raise InputError("several turns: a history beside the question; one can be used")
+        raise InputError("several turns: a history before the question; only one turn can be used")
     if not columns:
         return guess_columns(row)
     found = {}
@@ -314,7 +314,7 @@ def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
     looked = ", ".join(f"{name} in {keys}" for name, keys in names.items() if name in ("question", "solution", "answer"))
     try:
         columns = propose(rows, needs_solution, source)
-        proposal = "say under columns: in curate_sources which to take (init: --columns question=NAME,answer=NAME)"
+        proposal = "name the ones to use under columns: in curate_sources (init: --columns question=NAME,answer=NAME)"
     except InputError as error:
         columns, proposal = {}, str(error)
     if columns:
@@ -326,8 +326,8 @@ def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:
         proposal += ". " + WITHOUT_SOLUTIONS
     shown = ", ".join(f"{key}: {_shorten(value)}" for key, value in rows[-1].items())
     text = (
-        f"; there is {', '.join(map(str, rows[-1]))}); {proposal}. The row: {shown}. Looked for {looked}, and for an answer"
-        " inside the solution: in \\boxed{}, behind ####, or said at the end (The answer is 72.)"
+        f"; the columns are {', '.join(map(str, rows[-1]))}); {proposal}. The row: {shown}. Looked for {looked}, and for"
+        " an answer inside the solution: in \\boxed{}, after ####, or stated at the end (The answer is 72.)"
     )
     return LONE_SURROGATE.sub("?", text)
 

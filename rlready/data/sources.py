@@ -224,7 +224,7 @@ def make_row(pairs: list[tuple[str, object]]) -> dict:
     """Returns an object of JSON from its pairs; raises InputError if it has a key twice."""
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise InputError(f"the key {find_repeated(key for key, _ in pairs)!r} is there twice in one object")
+        raise InputError(f"the key {find_repeated(key for key, _ in pairs)!r} occurs twice in one object")
     return row
 
 
@@ -234,7 +234,7 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
     except InputError as error:
         raise InputError(f"{name} row {_count_before_doubled(text)}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not JSON ({error}); repair it, or fetch it again if it is cut off") from error
+        raise InputError(f"{name}: not JSON ({error}); repair it, or fetch it again if it is truncated") from error
     rows = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     if len(found) == 1 and isinstance(found[0], dict):
         rows = _find_rows(found[0], name, note)

@@ -93,7 +93,7 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
     for place, verdict in enumerate(ranked, 1):
         admitted = place <= settings.max_rl_runs
         numbers = dataclasses.replace(verdict.numbers, rank=place, ranked=len(ranked))
-        reason = f"place {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
+        reason = f"ranked {place} of {len(ranked)} by {label}, budget {settings.max_rl_runs}"
         if first_out:
             other = (first_out if admitted else last_in)[0]
             better, worse = (verdict, other) if admitted else (other, verdict)
@@ -144,5 +144,5 @@ def draw_names(names: list[str], fraction: float, by: str, run: str | None) -> t
 
 def _send(verdict: Verdict, propensity: float) -> Verdict:
     """Returns the verdict of a candidate that is sent to RL anyway."""
-    reason = f"{verdict.reason} (audit: RL runs whatever the verdict)"
+    reason = f"{verdict.reason} (audit: RL runs regardless of the verdict)"
     return dataclasses.replace(verdict, proceed=True, audited=True, propensity=propensity, reason=reason)

@@ -53,7 +53,7 @@ def judge_race(outcomes: list[Outcome], settings: Race, seed: int, run: str | No
     for name in dropped:
         verdict = dataclasses.replace(verdicts[name], propensity=propensity, drawn_by=run if drawn else None)
         if name in drawn:
-            reason = f"{verdict.reason} (audit: goes on whatever the verdict)"
+            reason = f"{verdict.reason} (audit: goes on regardless of the verdict)"
             verdict = dataclasses.replace(verdict, goes_on=True, audited=True, reason=reason)
         verdicts[name] = verdict
     for outcome in outcomes:
@@ -93,7 +93,7 @@ def measure_race_lead(one: Runner, other: Runner, comparisons: int) -> Lead:
 def _decide(runner: Runner, ranked: list[Runner], place: int, keep: int) -> RaceVerdict:
     step, best = runner.point.step, ranked[0]
     lead = measure_race_lead(runner, best, math.comb(len(ranked), 2)) if place > 1 else Lead(0.0)
-    reason = f"place {place} of {len(ranked)} after {step} steps, validation Pass@1 {runner.pass_at_1:.3f}"
+    reason = f"ranked {place} of {len(ranked)} after {step} steps, validation Pass@1 {runner.pass_at_1:.3f}"
     behind, over = lead.high is not None and lead.high < 0, bool(keep) and place > keep
     if place > 1:
         clearly = "clearly" if behind else "not clearly"

@@ -97,7 +97,7 @@ def _note_loss(outcome: Outcome, base: Outcome | None) -> str:
     if outcome.predictors and outcome.predictors.heldout_tokens == 0:
         return "loss not judged: none is given" if candidate.log else "loss not judged: nothing is held out"
     if candidate.log and not candidate.compares_loss:
-        return "loss not judged: the losses of the candidates are not of one kind"
+        return "loss not judged: the candidates' losses are of different kinds"
     if not outcome.shares_tokens(base):
         return "loss not judged: its tokenizer differs from the base model's, so nats per token are not comparable"
     if candidate.compares_loss:

@@ -67,7 +67,7 @@ def _read_lines(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
                 where = f"{path} line {number}"
                 yield where, _check_row(parse_json(line, where), where)
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: damaged, cut off or not UTF-8 ({error})") from error
+        raise InputError(f"{path}: damaged, truncated or not UTF-8 ({error})") from error
 
 
 def _read_json(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
@@ -87,7 +87,7 @@ def _read_csv(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
     try:
         header = next(rows, [])
         if twice := find_repeated(header):
-            raise InputError(f"{path}: the column {twice!r} is there twice")
+            raise InputError(f"{path}: the column {twice!r} occurs twice")
         for cells in rows:
             where = f"{path} line {rows.line_num}"
             if cells and len(cells) != len(header):
@@ -110,7 +110,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
                     number += 1
                     yield f"{path} row {number}", row
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file, or cut off ({error})") from error
+        raise InputError(f"{path}: not a readable Parquet file, or truncated ({error})") from error
 
 
 def read_target(text: str) -> str:

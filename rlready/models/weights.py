@@ -41,7 +41,7 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     tensors: Tensors = {}
     for name in names:
         if not (folder / name).exists():
-            raise InputError(f"{folder}: {name}, which {INDEX} names, is not there; copy it, or save the model again")
+            raise InputError(f"{folder}: {name}, which {INDEX} names, is missing; copy it, or save the model again")
         tensors |= read_header(folder / name, whole)
     if lost := sorted(expected - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")

@@ -21,7 +21,7 @@ def race(number, approved=True, goes_on=True, audited=False, score=0.5, mode="en
     verdict = replace(row.outcome.verdict, mode=mode, proceed=proceed, audited=proceed and not approved)
     verdict = replace(verdict, decision="undecided") if mode == "off" else verdict
     rl = row.outcome.rl if goes_on else replace(row.outcome.rl, steps=STEP, seconds=25.0)
-    judged = RaceVerdict(goes_on, "place 2 of 3", STEP, 2, 3, -0.1, -0.2, -0.05, audited=audited, propensity=0.5)
+    judged = RaceVerdict(goes_on, "ranked 2 of 3", STEP, 2, 3, -0.1, -0.2, -0.05, audited=audited, propensity=0.5)
     kept = {"rl": rl, "benchmark": row.outcome.benchmark if goes_on else None, "race": judged}
     return read_row(replace(row.outcome, verdict=verdict, **kept if proceed else {"rl": None, "benchmark": None}), 64)
 
@@ -34,8 +34,8 @@ def test_a_dropped_candidate_costs_its_probe_and_avoids_the_mean():
     assert found.net == pytest.approx(3 * 220 - 120 - 50)
     said = describe_costs(rows, BASE).texts[0]
     assert "The race cost 50: RL of the approved candidates that it dropped." in said
-    assert "of 3 candidates without RL or dropped by the race would have taken about 660" in said
-    assert said.endswith("Net: +490 device-seconds, gate and race saved more than they cost.")
+    assert "For 3 candidates without RL or dropped by the race, RL and benchmark would have taken about 660" in said
+    assert said.endswith("Net: +490 device-seconds; gate and race saved more than they cost.")
     assert "the race dropped 1 of the candidates that the gate audit sent" in describe_audit(rows).texts[0]
 
 
@@ -70,8 +70,8 @@ def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():
         for number, row in enumerate(rows)
     ]
     before, at_race = describe_forecasts(rows).texts
-    assert before.startswith("No candidate with a result of RL had a forecast")
+    assert before.startswith("No candidate with an RL result had a forecast")
     assert at_race.startswith(
-        "At the race: 2 of 2 candidates with a result of RL had a forecast logged before it. 1 ended inside"
+        "At the race: 2 of 2 candidates with an RL result had a forecast logged before it. 1 ended inside"
     )
     assert "Outside: random-1-s0. Without a forecast: too few runs." in at_race

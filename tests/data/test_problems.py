@@ -76,7 +76,7 @@ def test_every_form_of_a_chat_is_read(row):
         (
             {"messages": [ASKED, {**TOLD, "content": "<think>1</think>\\boxed{2}", "reasoning_content": "One more."}]},
             "<think>1</think>\\boxed{2}",
-            "reasoning beside the text of the assistant's turn",
+            "reasoning next to the text of the assistant's turn",
         ),
         (
             {"prompt": "What is 1+1?", "completion": "It is \\boxed{2}.<|im_end|>\n</s>"},
@@ -104,7 +104,7 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"messages": [ASKED, {"role": "tool", "content": "2"}, TOLD]}, "a turn of 'tool'"),
         ({"messages": [ASKED, {**TOLD, "tool_calls": [{}]}]}, "calls a tool"),
         ({"messages": [{**ASKED, "content": [{"type": "image_url", "image_url": "x"}]}, TOLD]}, "holds image_url"),
-        ({"prompt": [TOLD, ASKED], "completion": [TOLD]}, "turns of others beside the user's"),
+        ({"prompt": [TOLD, ASKED], "completion": [TOLD]}, "turns of other roles than the user"),
         (
             {"prompt": "<|im_start|>user\n1+1?<|im_end|>", "completion": "\\boxed{2}"},
             r"the prompt holds <\|im_start\|>",
@@ -231,9 +231,9 @@ def test_a_system_text_in_a_column_of_its_own_is_told_as_a_turn_is():
         (
             "a.jsonl",
             '{"question": "q", "answer": "1"}\n{"answer": "1", "answer": "2"}',
-            "a.jsonl line 2: the key 'answer' is there twice",
+            "a.jsonl line 2: the key 'answer' occurs twice",
         ),
-        ("a.json", '[{"question": "q"}, {"a": {"b": 1, "b": 2}}]', "a.json row 1: the key 'b' is there twice"),
+        ("a.json", '[{"question": "q"}, {"a": {"b": 1, "b": 2}}]', "a.json row 1: the key 'b' occurs twice"),
         ("a.csv", "question,answer,answer\nq,1,2\n", "a.csv line 1: the header names 'answer' twice"),
     ],
 )
@@ -256,8 +256,8 @@ def test_what_a_question_is_about_is_part_of_it_or_the_row_leaves():
     asked = {"question": "How many?", "context": "Ann has 2 pens.", "answer": "So \\boxed{2}."}
     assert read(asked)[0]["question"] == "How many?\n\nAnn has 2 pens."
     named = read(asked, source=Source("m", path="-", columns={"question": "question", "answer": "answer"}))
-    assert named[0]["question"] == "How many?" and named[1] == ["not read: the column context, beside the question"]
-    with pytest.raises(InputError, match="a history beside the question"):
+    assert named[0]["question"] == "How many?" and named[1] == ["not read: the column context, next to the question"]
+    with pytest.raises(InputError, match="a history before the question"):
         read(told | {"history": [["Ann?", "Yes."]]})
 
 
@@ -274,7 +274,7 @@ def test_what_a_question_is_about_is_part_of_it_or_the_row_leaves():
 )
 def test_columns_of_several_words_that_no_text_holds_are_noted(column, value, noted):
     row = {"question": "How many pens?", "answer": "2", "solution": "First one, then 2."}
-    assert read(row | {column: value}, True)[1].count(f"not read: the column {column}, beside the question") == noted
+    assert read(row | {column: value}, True)[1].count(f"not read: the column {column}, next to the question") == noted
 
 
 @pytest.mark.parametrize("name", ["chat_history", "previous_turns", "conversationHistory"])

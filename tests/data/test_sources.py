@@ -259,7 +259,7 @@ def test_damaged_files_are_one_line_before_anything_starts(tmp_path, monkeypatch
     with pa.ipc.new_stream(tmp_path / "cut_stream.arrow", table.schema) as stream:
         stream.write_table(table, max_chunksize=1000)
     for name in ("cut.parquet", "cut.arrow", "cut_stream.arrow"):
-        with pytest.raises(InputError, match=f"{name}: .*cut off"):
+        with pytest.raises(InputError, match=f"{name}: .*truncated"):
             examine(find_source(cut(tmp_path / name), "datasets"), 0)
     # Whole at the end and damaged inside: found when the rows are read.
     pq.write_table(table, tmp_path / "hole.parquet", compression="gzip", use_dictionary=False)
@@ -289,7 +289,7 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("cut.json", '[{"question": "a"}', "cut.json: not JSON .*fetch it again if it is cut off"),
+        ("cut.json", '[{"question": "a"}', "cut.json: not JSON .*fetch it again if it is truncated"),
         ("splits.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', "splits.json: lists of objects under train, test"),
         ("sizes.json", '{"a": [1], "b": [1, 2]}', "sizes.json: expected rows, got an object of a, b"),
         ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* takes several lines, name the file .json"),
@@ -345,9 +345,9 @@ def test_rows_that_differ_from_the_registry_and_a_changed_digest_are_errors(tmp_
     [
         ({"question": "q", "answer": [["1"]], "solution": "s"}, "the answer is a list, not text"),
         ({"question": 7, "answer": "1", "solution": "s"}, "the question is a number, not text"),
-        ({"query": "q", "answer": "1"}, "no question; there is query, answer"),
+        ({"query": "q", "answer": "1"}, "no question; the columns are query, answer"),
         ({"question": "q", "answer": {"a": 1}, "solution": "s"}, "the answer is an object"),
-        ({"messages": [*TURNS, *TURNS]}, "2 turns of the user; one can be used"),
+        ({"messages": [*TURNS, *TURNS]}, "2 turns of the user; only one can be used"),
     ],
 )
 def test_rows_of_which_none_can_be_used_are_one_line_of_plan(tmp_path, row, message):
@@ -361,7 +361,7 @@ def test_mixed_types_lose_the_row_and_a_missing_column_the_source(tmp_path):
     assert len(read_some(find_source(path, "datasets"), "sft", 0, 5)[0]) == 1
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     own = {"mine": {"path": str(tmp_path / "a.parquet"), "columns": {"question": "problem"}}}
-    with pytest.raises(InputError, match=r"a.parquet: no column 'problem' \(there is question, answer, solution\)"):
+    with pytest.raises(InputError, match=r"a.parquet: no column 'problem' \(the columns are question, answer, solution\)"):
         read("mine", sources=own)
 
 
@@ -588,7 +588,7 @@ def test_a_folder_with_a_file_missing_or_of_several_forms_is_refused(tmp_path):
     for folder, message in (
         ("a", "2 of 3 files are there"),
         ("b", "more than one form"),
-        ("c", "is not there, but state.json"),
+        ("c", "is missing, but state.json"),
     ):
         with pytest.raises(InputError, match=message):
             read(str(tmp_path / folder))

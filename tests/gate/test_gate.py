@@ -111,7 +111,7 @@ def test_the_budget_goes_to_the_best_by_pass_at_k_and_ties_to_the_lower_loss():
     assert [v.decision for v in verdicts] == ["rejected", "approved", "rejected", "approved"]
     assert [v.numbers.rank for v in verdicts] == [4, 1, 3, 2]
     low, high = estimate_difference([5 / 6] * 2, [5 / 6] * 2)
-    said = f"place 3 of 4 by Pass@2, budget 2: 0.000 [{low:+.3f}, {high:+.3f}] worse than c3, not a clear difference"
+    said = f"ranked 3 of 4 by Pass@2, budget 2: 0.000 [{low:+.3f}, {high:+.3f}] worse than c3, not a clear difference"
     assert said in verdicts[2].reason
     assert [v.proceed for v in verdicts] == [False, True, False, True]
 

@@ -93,7 +93,7 @@ def send_audited(outcome):
 @st.composite
 def end_race(draw, outcome, place, raced):
     forecast = draw(st.sampled_from([Forecast(0.3, 0.2, 0.4, 8), Forecast(reason="too few runs")]))
-    verdict = RaceVerdict(True, f"place {place} of {raced} after 3 steps", 3, place, raced, propensity=1.0, forecast=forecast)
+    verdict = RaceVerdict(True, f"ranked {place} of {raced} after 3 steps", 3, place, raced, propensity=1.0, forecast=forecast)
     rl = outcome.rl or RlRecord([], steps=9, seconds=1000.0, **DEVICE)
     if outcome.benchmark or outcome.failure:
         audited = place > 1 and draw(st.booleans())

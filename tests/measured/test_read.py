@@ -122,7 +122,7 @@ def _cut(folder):
     [
         (_write(""), "log.jsonl: is empty"),
         (_write("{'problem': 1}\n"), "log.jsonl line 1: not JSON"),
-        (_write('{"problem": 1, "problem": 2, "correct": 1}\n'), "line 1: the key 'problem' is there twice"),
+        (_write('{"problem": 1, "problem": 2, "correct": 1}\n'), "line 1: the key 'problem' occurs twice"),
         (_write("[1, 2]\n"), "line 1: not an object"),
         (
             _rows(*({"candidate": name, "problem": "a", "correct": 1} for name in ("x", None))),
@@ -138,7 +138,7 @@ def _cut(folder):
         (_rows(*({"problem": "a", "text": t, "correct": 1} for t in "xy")), "line 2: problem a has another text"),
         (_rows(*({"problem": "a", "correct": 1, "completion": "x"} for _ in range(8))), "88% of the samples repeat an earlier"),
         (_rows(*({"problem": "a", "correct": 1, "temperature": t} for t in (1, 0.6))), "line 2: temperature is 0.6"),
-        (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the column 'correct' is there twice"),
+        (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the column 'correct' occurs twice"),
         (_write("problem,correct\na,1,1\n", "log.csv"), "line 2: 3 cells, the header has 2"),
         (_write("not a table", "log.parquet"), "not a readable Parquet file"),
         (lambda folder: logs.write_lm_eval(folder, temperature=0.0) and _repeat(folder), "sampled at temperature 0"),

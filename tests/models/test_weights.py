@@ -122,7 +122,7 @@ def test_a_model_in_shards_needs_every_one(tiny_model, tmp_path):
     find_model(str(folder), "")
     last = max(folder.glob("model-*"))
     last.rename(tmp_path / "shard")
-    with pytest.raises(InputError, match=f"{last.name}, which model.safetensors.index.json names, is not there"):
+    with pytest.raises(InputError, match=f"{last.name}, which model.safetensors.index.json names, is missing"):
         find_model(str(folder), "")
     last.write_bytes((tmp_path / "shard").read_bytes()[:-8])
     with pytest.raises(InputError, match=rf"{last.name} has \d+ bytes and its header describes \d+: it is truncated"):

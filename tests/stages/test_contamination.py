@@ -294,7 +294,7 @@ def test_no_split_comes_between_near_problems_of_the_evaluation_sets(tmp_path):
 
     predicting, scored = ({name(row) for row in sets[use]} for use in ("predictors", "benchmark"))
     assert len(predicting) == len(sets["predictors"]) == 5 and len(scored) == 7 and not predicting & scored
-    assert count(card) == {("benchmark", "nearly a problem that predicts"): 5}
+    assert count(card) == {("benchmark", "nearly a predictor problem"): 5}
     own = write_json(tmp_path / "own.jsonl", [retell(row) for row in asked] + [write_problem(n, rng) for n in range(5)])
     card, sets = run(tmp_path, train, asked, predictor_data=own, benchmark_problems=12)
     assert count(card) == {("predictors", "nearly an evaluation problem"): 12}

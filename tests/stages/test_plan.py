@@ -342,7 +342,7 @@ def test_solutions_that_end_in_another_answer_are_counted_and_if_nearly_all_do_r
         with pytest.raises(InputError, match="40 of the first 40 solutions .* such as 0 for 1; choose the column"):
             look_at_sources(curate)
     else:
-        counted = [note for note in look_at_sources(curate).notes if "end in another answer" in note]
+        counted = [note for note in look_at_sources(curate).notes if "end in a different answer" in note]
         assert len(counted) == (wrong > 0) and all("8 of the first 40" in note for note in counted)
 
 
@@ -352,7 +352,7 @@ def test_references_that_are_all_prose_are_refused(tiny_model, gsm8k_file):
         for n in range(9)
     ]
     data = {"curate_sft_data": str(gsm8k_file("a.jsonl", make_gsm8k_rows(60))), "base_model": str(tiny_model)}
-    with pytest.raises(InputError, match="all reference answers looked at are prose, such as 'Because the 0 roots"):
+    with pytest.raises(InputError, match="all reference answers checked are prose, such as 'Because the 0 roots"):
         make_plan(laptop(**data, curate_evaluation_data=str(gsm8k_file("b.jsonl", prose))))
 
 
@@ -363,8 +363,8 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
     with pytest.raises(InputError) as refused:
         make_plan(asked)
     first, second, fitting = str(refused.value).splitlines()
-    assert "a.jsonl: 60 usable problems, but the splits take 256 (curate_heldout_problems) + 576 (curate_rl_problems)" in first
-    assert "b.jsonl: 9 usable problems, but the splits take 64 (curate_predictor_problems) + 256" in second
+    assert "a.jsonl: 60 usable problems, but the splits need 256 (curate_heldout_problems) + 576 (curate_rl_problems)" in first
+    assert "b.jsonl: 9 usable problems, but the splits need 64 (curate_predictor_problems) + 256" in second
     proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[3:])
     assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
     whole = {name: [int(value)] if "sweep" in name else int(value) for name, value in proposed.items()}
@@ -465,7 +465,7 @@ def test_without_rl_its_data_is_set_apart_where_there_is_enough(gsm8k_file):
     assert read(enough).rl_problems == 30 and read(enough).benchmark_problems == 256
     assert read(few).rl_problems == read(few).benchmark_problems == 0
     # Only RL needs that many: with it, too few are an error.
-    with pytest.raises(InputError, match="40 usable problems, but the splits take 9 .* 30 .* 8"):
+    with pytest.raises(InputError, match="40 usable problems, but the splits need 9 .* 30 .* 8"):
         read(few, rl_steps=4, rl_prompts_per_step=8)
 
 

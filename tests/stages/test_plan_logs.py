@@ -84,7 +84,7 @@ def test_losses_count_if_all_are_of_one_kind(two, tmp_path):
     for losses, counts in ((("1.5", 1.4), True), (("1.5", str(state)), False), (("1.5", ""), True)):
         made = plan(*(item | {"loss": loss} for item, loss in zip(two, losses, strict=True)))
         assert [c.compares_loss for c in made.candidates] == [counts, counts and losses[1] != ""]
-        assert any("not of one kind" in line for line in made.texts) == (not counts)
+        assert any("of different kinds" in line for line in made.texts) == (not counts)
     with pytest.raises(InputError, match="losses are not comparable"):
         plan(two[0] | {"loss": 1.5}, two[1], gate_rank_by="generalization_loss")
 
@@ -93,7 +93,7 @@ def test_losses_count_if_all_are_of_one_kind(two, tmp_path):
     ("change", "said"),
     [
         ({"gate_k": 8}, "4 samples per problem, Pass@8 needs 8; lower gate_k"),
-        ({"curate_predictor_data": "{other}"}, "has 0 of the 8 problems looked at of"),
+        ({"curate_predictor_data": "{other}"}, "has 0 of the 8 problems checked of"),
         ({"predictors_sampling": "sequential"}, "sequential gives no counts to compare log with"),
     ],
 )

@@ -266,8 +266,8 @@ def test_an_audit_that_cannot_be_computed_says_why(report, outcomes, said):
 def test_the_audit_stands_in_the_report(report):
     page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
     assert "RL ran for 2 of them, drawn at random; their results are weighted by inverse propensity." in page.markdown
-    assert "1 of 2 seen, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
-    assert "the correlations cover the approved ones and the audited only" in page.markdown
+    assert "1 of 2 observed, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
+    assert "the correlations cover only the approved ones and the audited ones" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
     assert page.tables["Candidates"]["out-0"][0] == "rejected (audited)"
 
@@ -294,7 +294,7 @@ def test_what_no_error_is_known_of_is_not_clear(report):
     outcomes[1] = change(outcomes[1], "benchmark", standard_error=None)
     audit = audit_rejections(flatten_all(outcomes))
     assert (audit.false, audit.clear, audit.unknown) == (2, 1, 1)
-    said = "2 of 2 seen, 1 of them beyond chance, 1 unclear, without counts or standard errors."
+    said = "2 of 2 observed, 1 of them beyond chance, 1 unclear, without counts or standard errors."
     assert said in report(outcomes).markdown
 
 
@@ -309,7 +309,7 @@ def test_forecasts_are_held_against_what_came(report):
     assert (found.finished, found.made, found.inside) == (4, 3, 2)
     assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
     page = report(outcomes)
-    assert "3 of 4 candidates with a result of RL had a forecast logged before it. 2 ended inside" in page.markdown
+    assert "3 of 4 candidates with an RL result had a forecast logged before it. 2 ended inside" in page.markdown
     assert "0.67 of them (exact 95% interval 0.09 to 0.99); the mean absolute error is 0.043." in page.markdown
     assert "Outside: random-4." in page.markdown
     assert "Without a forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
@@ -348,14 +348,14 @@ def test_balance_is_what_was_avoided_minus_what_was_spent(report):
     assert found.avoided == pytest.approx(statistics.fmean(costs))
     assert found.error == pytest.approx(statistics.stdev(costs) * math.sqrt(1 + 1 / 5))
     assert found.net < 0
-    assert "Net: -54 device-seconds, the gate cost more than it saved." in report(cheap).markdown
+    assert "Net: -54 device-seconds; the gate cost more than it saved." in report(cheap).markdown
 
 
 def test_where_all_got_rl_the_audit_paid_for_it_or_nothing_was_avoided(report):
     outcomes = make_audited([0.4], [(0.3, 1.0), (0.2, 1.0)])
     text = report([change(o, "verdict", mode="audit") for o in outcomes]).markdown
     assert "RL and benchmark of 2 candidates that the gate had not approved took 4,120: the cost of the audit." in text
-    assert "Net, without the audit: +3,998 device-seconds, the gate saved more than it cost." in text
+    assert "Net, excluding the audit: +3,998 device-seconds; the gate saved more than it cost." in text
     text = report(make_audited([0.4, 0.3], [])).markdown
     assert "It kept no candidate from RL, so nothing was saved. Net: -82 device-seconds" in text
 
@@ -422,7 +422,7 @@ def test_no_finished_rl_leaves_everything_open(report):
         "Unknown: RL ran for none of",
         "What the gate saved cannot be computed: no candidate has finished RL",
         "The noise of RL is unknown",
-        "No candidate with a result of RL had a forecast",
+        "No candidate with an RL result had a forecast",
     ):
         assert said in page.markdown
 
@@ -608,7 +608,7 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
     assert '<span class="badge failed">SFT failed</span>' in page.html
     assert "RL ran for none of 1 rejected candidate" in page.markdown
     assert page.tables["Cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
-    assert "RL and benchmark of 1 candidate without RL would have taken" in page.markdown
+    assert "For 1 candidate without RL, RL and benchmark would have taken" in page.markdown
 
 
 def test_what_failed_is_no_part_of_the_audit(report):
@@ -658,7 +658,7 @@ def test_the_page_begins_with_the_answer_and_the_two_plots_that_show_it(report):
 def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     page = report(make_zeros(), BASE)
     lead = page.lead
-    assert "All 3 candidates that finished RL solved nothing" in lead and "up to 0.178" in lead
+    assert "All 3 candidates that finished RL solved nothing" in lead and "as high as 0.178" in lead
     assert "curate_benchmark_problems, benchmark_samples" in lead
     assert "ended best" not in page.markdown and "the highest" not in page.markdown
     assert page.tables["Candidates"]["random-1"][1] == "0.000 [0.000, 0.178]"

@@ -205,11 +205,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, n: int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
     r"External: (\d+) results?(?:, chosen and not drawn, so not extrapolated)?\.":
         lambda f, n: int(n) == sum(bool(r.elsewhere) for r in list_refused(f)),
-    rf"False rejections, which ended above the best approved candidate \((\w+), {FIGURE}\): (\d+) of (\d+) seen[^.]*\."
+    rf"False rejections \(ended above the best approved candidate, (\w+), {FIGURE}\): (\d+) of (\d+) observed[^.]*\."
     r" Estimated false-rejection rate \d\.\d+(?: \([^)]*\))?\.":
         lambda f, best, false, seen: f.named[best].score == max(r.score for r in f.finished if r.approved)
         and int(false) == sum(r.score > f.named[best].score for r in list_refused(f) if r.score is not None) <= int(seen),
-    r"Regret, the mean over the (?:rejected|not approved) of how far they end above it: \d\.\d+(?: \([^)]*\))?\. Both figures"
+    r"Regret \(how far above it (?:rejected|not approved) candidates end, on average\): \d\.\d+(?: \([^)]*\))?\. Both figures"
     r" are underestimated, [^.]*\.": lambda f: True,
     r"(\d+) approved candidates? without a result yet: the best approved may still be better\.":
         lambda f, n: int(n) == sum(r.score is None and not r.dropped for r in f.approved),
@@ -223,7 +223,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     # The cost
     rf"(The gate|The predictors) cost {NUMBER} device-seconds: the predictors of all candidates and of the base model\.":
         lambda f, what: f.finished and (what == "The predictors") == (name_judge(f) == "the race"),
-    rf"RL and benchmark of (\d+) candidates? without RL( or dropped by the race)? would have taken"
+    rf"For (\d+) candidates? without RL( or dropped by the race)?, RL and benchmark would have taken"
     rf" about {NUMBER}(?: ± {NUMBER})?, at the mean"
     rf" of [^.]*\.":
         lambda f, skipped, raced: int(skipped) == len({r.name for r in (*f.refused, *f.dropped) if r.score is None})
@@ -241,11 +241,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"(It|They) kept no candidate from RL, so nothing was saved\.":
         lambda f, who: (f.off or not any(r.score is None for r in f.refused)) and not f.dropped
         and (who == "They") == (name_judge(f) == "gate and race"),
-    rf"Net(?:, without the audit)?: \+{NUMBER} device-seconds, (the gate|the race|gate and race) saved more than"
+    rf"Net(?:, excluding the audit)?: \+{NUMBER} device-seconds; (the gate|the race|gate and race) saved more than"
     r" (?:it|they) cost\.":
         lambda f, who: who == name_judge(f) and (f.refused or f.outrun),
-    rf"Net(?:, without the audit)?: ([-+]{NUMBER}) device-seconds, (the gate|the race|gate and race) cost more than (?:it|they)"
-    r" saved\.":
+    rf"Net(?:, excluding the audit)?: ([-+]{NUMBER}) device-seconds; (the gate|the race|gate and race) cost more than"
+    r" (?:it|they) saved\.":
         lambda f, net, who: who == name_judge(f) and (net.startswith("-") or float(net) == 0),
     r"What (the gate|the race|gate and race) saved cannot be computed: (.*?)\.(?= |$)":
         lambda f, who, why: who == name_judge(f) and is_unknown(f, why),
@@ -266,10 +266,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f: (f.approved or f.off) and (f.refused or f.outrun),
     r"Net saving: none: (.*)": lambda f, why: "approved" not in why or not f.approved,
     r"Net saving: unknown: (.*)": lambda f, why: is_unknown(f, why),
-    r"How sure: unknown(?:, nothing to compare it with)?$":
+    r"Certainty: unknown(?:, nothing to compare it with)?$":
         lambda f: len(f.finished) < 2 or not any(r.score for r in f.finished),
-    r"How sure: ahead of all others beyond chance \(.*\)": lambda f: f.finished[0].score > f.finished[1].score,
-    rf"How sure: (?:not clearly ahead of ({NAMES}))?(?:; )?(?:unknown against ({NAMES}))? \(.*\)":
+    r"Certainty: ahead of all others beyond chance \(.*\)": lambda f: f.finished[0].score > f.finished[1].score,
+    rf"Certainty: (?:not clearly ahead of ({NAMES}))?(?:; )?(?:unknown against ({NAMES}))? \(.*\)":
         lambda f, level, unknown: all(r.score is not None for names in (level, unknown) if names for r in list_named(f, names)),
 }  # fmt: skip
 

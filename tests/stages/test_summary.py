@@ -41,7 +41,7 @@ def test_a_report_says_what_was_run_and_sums_it_up(tmp_path):
         "Winner: random-8x1-lr0.001-s0, Pass@1 0.500 ± 0.010 (greedy 0.500) after RL; base model 0.110",
         "Gate: approved random-8x1-lr0.001-s0 (1 of 3 candidates): Pass@64 holds",
         "Net saving: about 65% of the cost of RL for all candidates",
-        "How sure: unknown, nothing to compare it with",
+        "Certainty: unknown, nothing to compare it with",
     ]
     for text in (render_html(document), render_markdown(document)):
         assert all(line in text for line in (*document.summary, *dict(document.origin).values()))

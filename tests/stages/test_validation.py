@@ -137,7 +137,7 @@ def test_a_collapse_is_a_clear_fall_with_entropy_or_length_far_from_what_it_was(
 )
 def test_rl_has_converged_if_no_later_step_is_clearly_better(correct, patience, since):
     found = explain_convergence(make_record(*correct), patience)
-    assert found == (None if since is None else f"converged: validation Pass@1 gained nothing clearly since step {since}")
+    assert found == (None if since is None else f"converged: no clear gain in validation Pass@1 since step {since}")
 
 
 def test_one_problem_too_few_is_an_error():

@@ -89,7 +89,7 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
     fitting = [n for n in range(1, count) if estimate(1 + n, count_approved(experiment.gate, n)) <= WORKFLOW]
     budgets = [n - audited for n in range(audited + 1, approved) if estimate(measured, n) <= WORKFLOW]
     if fitting:
-        remedies.append(f"{fitting[-1]} fit: split the sweep, what its parts share comes from the cache")
+        remedies.append(f"{fitting[-1]} fit: split the sweep; what its parts share comes from the cache")
     if experiment.gate.mode == "enforce" and budgets:
         remedies.append(f"with gate_max_rl_runs={budgets[-1]} all {count} do")
     raise InputError(

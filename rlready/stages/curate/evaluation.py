@@ -169,14 +169,14 @@ def _draw(
                 marks = {"benchmark": benchmark} | ({"off_target": 1} if name in settings.off_target else {})
                 left.append(row | (marks if len(sets) > 1 else {}))
             elif row["problem_id"] not in predicts:
-                reader.leave_out("benchmark", "nearly a problem that predicts", row, name)
+                reader.leave_out("benchmark", "nearly a predictor problem", row, name)
             elif row is not every[row["problem_id"]]:
-                reader.leave_out("benchmark", "also a problem that predicts", row, name)
+                reader.leave_out("benchmark", "also a predictor problem", row, name)
             else:
                 reader.kept[name, "predictors"] += 1
         usable, needed = (own + len(left), wanted) if len(sets) == 1 else (len(left), 1)
         if settings.benchmark_problems:
-            reader.require(usable, needed, "evaluation", ("evaluation", name), "a problem that predicts is not scored")
+            reader.require(usable, needed, "evaluation", ("evaluation", name), "predictor problems are not scored")
         evaluation.benchmark += left[: settings.benchmark_problems]
         reader.kept[name, "benchmark"] += len(left[: settings.benchmark_problems])
         for row in left[settings.benchmark_problems :]:

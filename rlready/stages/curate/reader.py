@@ -111,5 +111,5 @@ class SourceReader:
             left_out = "; ".join(filter(None, map(self.dropped.count, sets)))
             raise InputError(
                 f"{self.uses[use][0]}: {wanted} {name} rows wanted ({what}), {rows} usable"
-                f"{f' ({left_out})' if left_out else ''}; ask for fewer or add data"
+                f"{f' ({left_out})' if left_out else ''}; lower the number, or add data"
             )

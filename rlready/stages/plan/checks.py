@@ -110,9 +110,9 @@ def _check_sweep(experiment: Experiment) -> Iterator[str]:
 def _check_without_rl(experiment: Experiment) -> Iterator[str]:
     gate = experiment.gate
     if experiment.rl.steps <= 0 and gate.mode != "enforce":
-        yield f"gate_mode: {gate.mode} sends candidates to RL, but there is none (rl_steps 0)"
+        yield f"gate_mode: {gate.mode} sends candidates to RL, but this run has no RL (rl_steps 0)"
     if experiment.rl.steps <= 0 and gate.audit_fraction:
-        yield f"gate_audit_fraction: {gate.audit_fraction:g} sends rejected candidates to RL, but there is none (rl_steps 0)"
+        yield f"gate_audit_fraction: {gate.audit_fraction:g} sends candidates to RL, but this run has no RL (rl_steps 0)"
 
 
 def _check_reason(experiment: Experiment) -> Iterator[str]:

@@ -60,7 +60,7 @@ def compare_with_sampled(experiment: Experiment, found: Mapping[str, FoundLog], 
         if log.samples < k:
             faults.append(f"{where}: {log.samples} samples per problem, Pass@{k} needs {k}; lower gate_k, or sample more")
         has = sum(place is not None for place in find_problems(log, rows))
-        looked = f"{has} of the {len(rows):,} problems looked at"
+        looked = f"{has} of the {len(rows):,} problems checked"
         if rows and (not has or (whole and has < wanted)):
             faults.append(
                 f"{where}: has {looked} of {curate.predictor_data or curate.evaluation_data}, on which others are sampled; only"
@@ -78,5 +78,5 @@ def describe_logs(found: Mapping[str, FoundLog]) -> list[str]:
     lines = list_unknown({name: one.log for name, one in found.items()}) if found else []
     if not is_one_kind(one.loss for one in found.values()):
         kinds = "; ".join(f"{name}: {one.loss.kind}" for name, one in found.items() if one.loss)
-        lines.append(f"The losses are not of one kind, so they are shown but not compared ({kinds}).")
+        lines.append(f"The losses are of different kinds, so they are shown but not compared ({kinds}).")
     return lines

@@ -83,7 +83,7 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     if not short:
         return
     lines = [
-        f"{names[use]}: {counted[use]} usable problems, but the splits take"
+        f"{names[use]}: {counted[use]} usable problems, but the splits need"
         f" {' + '.join(f'{number} ({name})' for name, number in wanted[use].items())} = {sum(wanted[use].values())}"
         for use in short
     ]

@@ -15,7 +15,7 @@ from rlready.verifier.registry import Origin
 
 ROWS_LOOKED_AT = 200
 SOLUTIONS_TRIED = 20  # of a plug-in, which may need a second for each
-MOST_OTHERS = 0.9  # of solutions that may end in another answer than the reference
+MOST_OTHERS = 0.9  # of solutions that may end in a different answer than the reference
 FEWEST_COMPARED = 10
 ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
@@ -89,7 +89,7 @@ def _describe_references(name: str, trains: bool, rows: list[dict], complete: bo
     count = sum(describe_reference(row["answer"], row["format"]) == "text" for row in rows)
     if count == len(rows) and rows[0]["format"] == "boxed":
         raise InputError(
-            f"{name}: all reference answers looked at are prose, such as {rows[0]['answer'][:80]!r}, so none can be checked;"
+            f"{name}: all reference answers checked are prose, such as {rows[0]['answer'][:80]!r}, so none can be checked;"
             " name another column (columns: answer; init: --columns answer=NAME), or a format that judges prose"
         )
     what = "RL leaves these out" if trains else "a right answer in other words counts as wrong"
@@ -99,7 +99,7 @@ def _describe_references(name: str, trains: bool, rows: list[dict], complete: bo
 
 
 def _compare_solutions(name: str, traces: str, rows: list[dict]) -> list[str]:
-    """Returns a line on solutions that end in another answer than the reference.
+    """Returns a line on solutions that end in a different answer than the reference.
 
     Raises InputError if nearly all do, since then the reference is another column.
     """
@@ -109,7 +109,7 @@ def _compare_solutions(name: str, traces: str, rows: list[dict]) -> list[str]:
     if not others:
         return []
     row, own = others[0]
-    said = f"{len(others)} of the first {len(rows)} solutions of {name} end in another answer than the reference"
+    said = f"{len(others)} of the first {len(rows)} solutions of {name} end in a different answer than the reference"
     if len(others) > MOST_OTHERS * len(rows) and len(rows) >= FEWEST_COMPARED:
         which = "choose the column of the reference under columns: answer (init: --columns answer=NAME)"
         raise InputError(f"{said}, such as {own} for {row['answer']}; {which}")

@@ -33,7 +33,7 @@ BASE = "base model, no RL"
 SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
 RANKING_NOTE = (
     "Each candidate is compared with the next on the problems that both were measured on; in brackets: the 95% interval of the"
-    " difference. If it contains 0, the order of the two may be chance: use more problems"
+    " difference. If it contains 0, their order may be due to chance: use more problems"
     " (curate_predictor_problems) or samples"
     " (predictors_samples)."
 )
@@ -45,7 +45,7 @@ MIDWAY = (
 )
 EFFECT_NOTE = (
     "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
-    " that is more often right at fewer problems gains Pass@1 and loses Pass@k."
+    " that is right more often on fewer problems gains Pass@1 and loses Pass@k."
 )
 SETTINGS_TEXT = "Mean ± standard deviation over the seeds of a setting."
 
@@ -260,7 +260,7 @@ def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Sec
     ordered = sort_by_place(rows)
     if not ordered:
         return []
-    table = [["Place", "Candidate", label_ranked(k, by), "Ahead of the next by"]]
+    table = [["Rank", "Candidate", label_ranked(k, by), "Ahead of the next by"]]
     for row, standing in ordered:
         table.append([str(standing.place), row.name, show_estimate(*read_ranked(row, k, by)[:2]), show_lead(row)])
     return [Section("Ranking", [], table, [RANKING_NOTE])]

@@ -25,7 +25,7 @@ from rlready.stages.report.curves import draw_policies
 from rlready.stages.report.document import Plot, Section, Table
 
 POLICIES = "Cost and regret of other policies"
-NO_RACE = "Races have no price: the candidates were not all validated at one step before the end of RL (rl_eval_steps)."
+NO_RACE = "Races have no cost here: no step before the end of RL has a validation of all candidates (rl_eval_steps)."
 POLICY_NOTES = [
     "Cost: RL and benchmark of the settings chosen, plus the predictors if the policy needs them, plus for a race or halving"
     " RL of the others until they are dropped and all validations until the last choice, as a share of RL and benchmark for"
@@ -97,9 +97,9 @@ def describe_audit(rows: list[Row]) -> Section:
     )
     said = [
         f"{count(audit.rejected, 'candidate')} {audit.called}. {_describe_draw(audit)}",
-        f"False rejections, which ended above the best approved candidate ({audit.best.name}, {show_result(audit.best)}):"
-        f" {audit.false} of {audit.observed} seen{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
-        f"Regret, the mean over the {audit.called} of how far they end above it: {audit.regret:.3f}{regret}. Both figures are"
+        f"False rejections (ended above the best approved candidate, {audit.best.name}, {show_result(audit.best)}):"
+        f" {audit.false} of {audit.observed} observed{clear}. Estimated false-rejection rate {audit.rate:.2f}{rate}.",
+        f"Regret (how far above it {audit.called} candidates end, on average): {audit.regret:.3f}{regret}. Both figures are"
         " underestimated, because the best approved is the best of several noisy results and looks better than it is.",
     ]
     if dropped := sum(row.approved and row.dropped for row in rows):
@@ -161,7 +161,7 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
         error = "" if found.error is None else f" ± {found.error:,.0f}"
         without = f"without RL{' or dropped by the race' if found.dropped else ''}"
         said.append(
-            f"RL and benchmark of {count(found.skipped, 'candidate')} {without} would have taken about"
+            f"For {count(found.skipped, 'candidate')} {without}, RL and benchmark would have taken about"
             f" {found.avoided:,.0f}{error}, at the mean of those that ran."
         )
     if found.refused:
@@ -172,8 +172,8 @@ def _describe_balance(rows: list[Row], base: Row) -> list[str]:
             f"RL and benchmark of {count(found.refused, 'candidate')} that {by} took"
             f" {found.avoidable:,.0f}{after}: the cost of the audit."
         )
-    net = "Net, without the audit" if found.refused else "Net"
+    net = "Net, excluding the audit" if found.refused else "Net"
     if not found.skipped and not found.refused:
         said.append(f"{pronoun.capitalize()} kept no candidate from RL, so nothing was saved.")
     verdict = f"{who} saved more than {pronoun} cost" if found.net > 0 else f"{who} cost more than {pronoun} saved"
-    return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds, {verdict}."])]
+    return [" ".join([*said, f"{net}: {found.net:+,.0f} device-seconds; {verdict}."])]

@@ -174,7 +174,7 @@ def _describe_zeros(rows: list[Row]) -> str:
     intervals = [read_interval(row.benchmark.interval) for row in finished]
     tops = [interval[1] for interval in intervals if interval]
     whose = "its" if len(finished) == 1 else "their"
-    room = f"; {whose} true Pass@1 may still be up to {show(max(tops))}" if len(tops) == len(intervals) else ""
+    room = f"; {whose} true Pass@1 may still be as high as {show(max(tops))}" if len(tops) == len(intervals) else ""
     who = {1: "The only candidate", 2: "Both candidates"}.get(len(finished), f"All {len(finished)} candidates")
     return (
         f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them apart, use"

@@ -15,7 +15,7 @@ from rlready.stats.plateau import MUCH
 TOO_FEW, ALL_EQUAL, NO_CHOICE = "not enough points", "undefined: all equal", "nothing to choose from"
 MOST_PAIRS, MOST_REASONS = 10, 3  # of reversals in the table, and why there is no forecast
 DIFFERENCE_NOTES = [
-    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval with 0 in it shows no difference."
+    "Over the candidates that have both, with a paired 95% bootstrap interval. An interval that contains 0 shows no difference."
 ]
 CHOICE_NOTES = [
     "Each predictor chooses among the settings that finished RL and have it; predictor and score are means over seeds. Ties are"
@@ -70,13 +70,13 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
     said = []
     if settings < MIN_POINTS:
         counted = f"{points}" if points == settings else f"{points} in {settings} settings"
-        said.append(f"Few points ({counted} with a result of RL, fewer than {MIN_POINTS}): the correlations are weak evidence.")
+        said.append(f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence.")
     if any(row.dropped for row in rows):
         said.append("Candidates that the race dropped have no post-RL score, so the correlations leave them out.")
     if any(row.verdict.mode == "enforce" and row.score is None and not row.failure and not row.dropped for row in rows):
-        audited = " and the audited" if any(row.verdict.audited for row in rows) else ""
+        audited = " and the audited ones" if any(row.verdict.audited for row in rows) else ""
         said.append(
-            f"Rejected candidates have no post-RL score, so the correlations cover the approved ones{audited} only; "
+            f"Rejected candidates have no post-RL score, so the correlations cover only the approved ones{audited}; "
             "with gate_mode=audit or off, RL runs for all."
         )
     if any(row.sequential for row in rows):
@@ -92,9 +92,9 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
         " Over splits: mean ± standard deviation of R² on a random half of the settings, with the line fitted on the other half"
         f" ({SPLITS} splits). Below 0 the line predicts worse than the mean.",
         "The loss is judged on random subsets only, because losses on different data distributions are not comparable. Its sign"
-        " is flipped, so that more is better. Pass@k and loss together: the mean of their ranks for Spearman and regret, a fit"
+        " is flipped: higher is better. Pass@k and loss together: the mean of their ranks for Spearman and regret, a fit"
         " to both for R².",
-        "Among this many predictors some look good by chance; the intervals are not adjusted for their number.",
+        "Among this many predictors, some will look good by chance; the intervals are not adjusted for their number.",
     ]
 
 
@@ -162,14 +162,14 @@ def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
     if apart := sum(row.score is not None and bool(row.stopped) for row in rows):
         none = f" Not counted: {count(apart, 'candidate')} whose RL ended early or had no signal.{none}"
     if not found.made:
-        return f"No candidate with a result of RL had a forecast, so there is nothing to check.{none}"
+        return f"No candidate with an RL result had a forecast, so there is nothing to check.{none}"
     low, high = found.share_interval or (0.0, 1.0)
     outside = f" Outside: {name_some(found.outside)}." if found.outside else ""
     based = [row.outcome.race.forecast if at_race and row.outcome.race else row.verdict.forecast for row in rows]
     theirs = max((forecast.elsewhere for forecast in based if forecast.elsewhere), default=None)
     none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
     return (
-        f"{found.made} of {count(found.finished, 'candidate')} with a result of RL had a forecast logged before it."
+        f"{found.made} of {count(found.finished, 'candidate')} with an RL result had a forecast logged before it."
         f" {found.inside} ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95%"
         f" interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
@@ -186,7 +186,7 @@ def describe_plateau(rows: list[Row], k: int | None) -> Section:
     )
     if not plateau.rises:
         return Section(title, ["Unknown: no candidate has rewards for enough steps of RL."], plots=[validation])
-    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "The end"]]
+    table = [["Candidate", "Gain in reward", "In the last quarter", "Share of the gain", "At the end"]]
     for name, rise in plateau.rises.items():
         share = MISSING if rise.share is None else show_percent(rise.share) if rise.share > 0 else "none"
         end = "rising" if name in plateau.alone else "plateaued" if rise.level else "unclear"

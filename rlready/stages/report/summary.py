@@ -53,7 +53,7 @@ def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> 
     winner, sure = _describe_winner(rows, base) if trains else _describe_first(rows, k, sweep.parameters.get("gate_rank_by"))
     net = "unknown: no RL" if not trains else saving.net if saving else "none: the gate did not decide"
     net += " of the cost of RL for all candidates" if net.endswith("%") else ""
-    return [f"Winner: {winner}", f"Gate: {_describe_gate(rows)}", f"Net saving: {net}", f"How sure: {sure}"]
+    return [f"Winner: {winner}", f"Gate: {_describe_gate(rows)}", f"Net saving: {net}", f"Certainty: {sure}"]
 
 
 def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:

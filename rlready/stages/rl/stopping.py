@@ -107,4 +107,4 @@ def explain_convergence(record: ValidationRecord, patience: float) -> str | None
     since = max((number for number, step in enumerate(ends) if reaches(ends[-1] - step, patience)), default=None)
     if not patience or since is None or compare_steps(record).has_gained(since):
         return None
-    return f"converged: validation Pass@1 gained nothing clearly since step {ends[since]}"
+    return f"converged: no clear gain in validation Pass@1 since step {ends[since]}"
