@@ -7,13 +7,15 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlready.analysis.format import count
 from rlready.cli.arguments import MIRROR, Command
 from rlready.cli.style import print_result, shorten
 from rlready.config import Curate
-from rlready.data.problems import NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
+from rlready.data.problems import NO_ANSWER, NO_QUESTION, NO_SOLUTION, WITHOUT_SOLUTIONS, propose, read_benchmark, read_problems
 from rlready.data.registry import BUILTIN, FIELDS, Source, find_source, get_mirror
 from rlready.data.sources import read_rows
 from rlready.errors import InputError, error_context, one_line
@@ -55,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> None:
     else:
         values, minutes = _rank(evaluation, _show_path(arguments.model, arguments)), None
         print_result("data", f"{evaluation} evaluation problems, without worked solutions")
-    purpose = "to rank checkpoints" if minutes is None else f"about {minutes:.0f} minutes on this machine"
+    purpose = "to rank checkpoints" if minutes is None else f"about {count(max(1, round(minutes)), 'minute')} on this machine"
     output.write_text("\n".join(_write(arguments, settings, values, notes, purpose)) + "\n")
     for what in notes:
         print_result("", what)
@@ -130,13 +132,9 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
             return named
         reasons += noted
     columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
-    if (
-        not columns
-        and use == "sft"
-        and (any(NO_SOLUTION in reason for reason in reasons) or propose(rows, False, source, named))
-    ):
-        return None
-    return columns
+    (reason, _), *_ = Counter(reasons).most_common(1) or [(NO_QUESTION, 0)]
+    lacks = NO_SOLUTION in reason or (reason in (NO_QUESTION, NO_ANSWER) and propose(rows, False, source, named))
+    return None if lacks and not columns and use == "sft" else columns
 
 
 def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:

@@ -13,10 +13,14 @@ ROLES = {
 }
 TEXTS = ("text", "input_text", "output_text")  # parts of a content
 REASONING = ("reasoning_content", "reasoning", "thinking")
-TRAINED = ("train", "training", "trainable")
+TRAINED = ("train", "training", "trainable", "loss")
 # Tokens by which chat templates separate turns; in a text, another template left them there.
 TOKEN = re.compile(
     r"<\|[A-Za-z][A-Za-z_]{2,}\d*\|>|<｜[^｜<>\s]{3,40}｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<[be]os>|<image>"
+)
+# Roles as text, as templates without tokens write them.
+SPOKEN = re.compile(
+    r"(?:^|\n)(?:### )?(?:Human|User|Instruction|Input):.*\n(?:### )?(Assistant|AI|Response|Output):\s*\Z", re.DOTALL
 )
 LAST_TOKEN = re.compile(rf"(?:{TOKEN.pattern})\Z")
 
@@ -74,7 +78,7 @@ def _list_messages(messages: list[dict], note: Callable[[str], None]) -> list[tu
     turns = []
     for turn in messages:
         named = turn.get("role", turn.get("from"))
-        role = ROLES.get(named) if isinstance(named, str) else None
+        role = ROLES.get(named.casefold()) if isinstance(named, str) else None
         if role is None or turn.get("tool_calls") or turn.get("function_call"):
             raise InputError(f"a turn of {named!r}, or one that calls a tool; user, assistant and system are read")
         text = read_content(turn.get("content", turn.get("value", turn.get("text"))))
@@ -101,8 +105,10 @@ def _join_thought(thought: object, text: object, note: Callable[[str], None]) ->
     return f"<think>\n{thought.strip()}\n</think>\n\n{text}"
 
 
-def check_prompt(question: str) -> None:
-    """Raises InputError if a question holds a token of a chat template, since one is added here."""
+def check_prompt(question: str, note: Callable[[str], None]) -> None:
+    """Raises InputError if a question holds a token of a chat template, since one is added here; notes roles as text."""
+    if spoken := SPOKEN.search(question) if question.rstrip().endswith(":") else None:
+        note(f"the prompt ends in {spoken[1]}:, the role of another template")
     if token := _find_token(question):
         raise InputError(f"the prompt holds {token}, a token of a chat template")
 

@@ -3,10 +3,7 @@
 An entry names `column`, `column[key]`, `column[*]` (a list, joined), or a text with {column}.
 """
 
-import ast
-import contextlib
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from rlready.data.chat_messages import is_chat
-from rlready.data.references import is_absent, restore_integer, split_answer
+from rlready.data.files import EVALUATION, TRAINING
+from rlready.data.references import is_absent, parse_list, read_texts, restore_integer, split_answer
 from rlready.data.registry import Source, list_paths
 from rlready.errors import InputError
 
@@ -26,7 +24,7 @@ USUAL = {
     "choices": ("choices", "options", "answer_option_list"),
     "answer": (
         *("answer_value", "answer", "Answer", "final_answer", "ground_truth", "reward_model[ground_truth]", "expected_answer"),
-        *("correct_answer", "gold", "target", "label", "correct", "tests"),
+        *("correct_answer", "gold", "target", "label", "correct", "tests", "answerKey", "answer_key"),
     ),
 }
 NESTED = (*USUAL["messages"], *USUAL["choices"], "reward_model")  # columns that hold lists or objects
@@ -45,25 +43,32 @@ ABOUT = re.compile(
     r"(?:^|[\W_])(?:id|ids|idx|index|uuid|hash|url|type|kind|source|origin|format|category|subject|topic|domain|tags?|level|difficulty"
     r"|score|rate|rating|length|len|tokens|count|num|date|split|language|lang|model|name|version|licen[sc]e)$"
 )
-HISTORY = re.compile(r"(?:(?:chat|conversation|dialogue?|message)_?)?history|previous_(?:turns|messages)", re.IGNORECASE)
-ORIGIN = re.compile(r"(?:original|seed|source|raw|base|initial)(?:_|(?=[A-Z]))")  # what a problem was rewritten from
-PARTS = re.compile(r"context|passage|table|document|facts|story|turns", re.IGNORECASE)  # of a question, in lists and objects
-LETTERS = "ABCDEFGH"  # columns of options
+HISTORY = re.compile(
+    r"(?:(?:chat|conversation|dialogue?|message)_?)?history|(?:past|prior|prev(?:ious)?|earlier)_(?:turns|messages|dialogue?)",
+    re.IGNORECASE,
+)
+# What a problem was rewritten from, or resembles.
+ORIGIN = re.compile(r"(?:original|seed|source|raw|base|initial|prev(?:ious)?|old|similar|example)(?:_|(?=[A-Z]))")
+WRONG = re.compile(r"(?:^|[\W_])(?:rejected|wrong|incorrect|distractors?)(?![a-z])", re.IGNORECASE)  # none to learn from
+# Of a question, also in lists and objects.
+PARTS = re.compile(
+    r"(?:context|passage|paragraph|article|premise|table|document|fact|story|turn|dialog|dialogue|constraint|code|image)s?",
+    re.IGNORECASE,
+)
+OPTION = re.compile(r"(?:(?i:op|opt|option|choice|answer)[ _]?(?=[A-Ha-h]$)|(?=[A-H]$))(\w)")  # columns of options
+RIGHT = ("label", "correct", "is_correct", "is_right")  # where they hold false, the solution is wrong
+SPLIT, WEIGHT = "split", "weight"
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
 WORDS_COMPARED = 60  # characters
 
 
 def parse_cells(row: dict) -> dict:
-    """Returns a row with its chats and options parsed if they are texts, as in tables: JSON or Python's notation."""
+    """Returns a row with its chats and options parsed if they are texts, as in tables."""
     for name in NESTED:
         text = row.get(name)
-        if not isinstance(text, str) or text[:1] not in ("[", "{"):
-            continue
-        for parse in (json.loads, ast.literal_eval):
-            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                row = row | {name: parse(text)}
-                break
+        if isinstance(text, str) and text[:1] in ("[", "{"):
+            row = row | {name: parse_list(text)}
     return row
 
 
@@ -85,9 +90,12 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
             found.setdefault("solution", found["answer"])
             found["answer"] = next(_get(row, name) for name, text in answers.items() if text is not None)
         _refuse_choice(answers)
+    elif "answer" not in named and not found.keys() & {"solution", "messages"}:  # true or false, refused with a reason
+        found |= next(({"answer": row[name]} for name in USUAL["answer"] if isinstance(row.get(name), bool)), {})
     if not named.intersection(("choices", "answer")) and "choices" not in found:  # in columns of their letters
-        options = {name: row[name] for name in LETTERS if name in row and not is_absent(row[name])}
-        found |= {"choices": options} if {"A", "B", str(found.get("answer"))} <= options.keys() else {}
+        options = {m[1].upper(): row[name] for name in row if (m := OPTION.fullmatch(name)) and not is_absent(row[name])}
+        chosen = str(found.get("answer")).strip().upper()
+        found |= {"choices": options, "answer": chosen} if {"A", "B", chosen} <= options.keys() else {}
     if named:
         return found
     if "question" not in found and isinstance(row.get("instruction"), str):
@@ -108,7 +116,8 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
     for name in columns:
         if name not in row and "[" not in name:
             continue
-        value = _get(row, name)
+        value = read_texts(_get(row, name))
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
         if is_absent(value) or isinstance(value, bool) or (name == "tests" and not isinstance(value, dict)):
             continue
         text = str(restore_integer(value)).strip()
@@ -137,7 +146,7 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
         return 2 * sum(reads(row, columns) for row in rows) > len(rows)
 
     for name in dict.fromkeys(key for row in rows for key in row):
-        if all(is_chat(row.get(name)) for row in rows) and works({"messages": name} | named):
+        if not WRONG.search(name) and all(is_chat(row.get(name)) for row in rows) and works({"messages": name} | named):
             return {"messages": name} | named
     texts = _list_texts(rows)
     for question in [named["question"]] if "question" in named else _rank(texts, "question"):
@@ -176,8 +185,8 @@ def _list_texts(rows: list[dict]) -> dict[str, list]:
                 found.setdefault(name, []).append(value)
     texts = {}
     for name, values in found.items():
-        about = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().rstrip("]"))
-        if all(map(_is_plain, values)) and not about and (len(rows) < 5 or len(set(map(str, values))) > 1):
+        aside = ABOUT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().rstrip("]")) or WRONG.search(name)
+        if all(map(_is_plain, values)) and not aside and (len(rows) < 5 or len(set(map(str, values))) > 1):
             texts[name] = values
     return texts
 
@@ -201,9 +210,10 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
     """Returns the columns of several words, or of what a question may be about, that are in nothing that was read."""
     found = []
     for name, value in row.items():
-        nested = isinstance(value, list | dict) and PARTS.search(name)
+        nested = value and isinstance(value, list | dict) and PARTS.search(name)
         words = value if isinstance(value, str) else str(value) if nested else ""
-        if any(value is one for one in read) or words.count(" ") < 3 or name in GROUP + SYSTEM or ABOUT.search(name.lower()):
+        few = words.count(" ") < 3 and not (words and PARTS.fullmatch(name))
+        if any(value is one for one in read) or few or name in GROUP + SYSTEM or ABOUT.search(name.lower()):
             continue
         if not needs_solution and any(hint in name.casefold() for hint in HINTS["solution"].split()):
             continue
@@ -220,6 +230,27 @@ def _join_context(question: str, rows: list[dict]) -> str:
     return question
 
 
+def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], None]) -> None:
+    """Notes what columns that are not `named` say of a row as a whole: a system turn, its split, its weight.
+
+    `trains` says whether its solution is used. Raises InputError if a history precedes the question, the solution is marked as
+    wrong, or its weight is 0.
+    """
+    if any(HISTORY.fullmatch(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
+        raise InputError("several turns: a history before the question; only one turn can be used")
+    if wrong := next((name for name in RIGHT if trains and row.get(name) is False and name not in named), None):
+        raise InputError(f"the solution is marked as wrong ({wrong}: false)")
+    if any(row.get(name) for name in SYSTEM):
+        note("a system turn")
+    weight, split = row.get(WEIGHT, 1), str(row.get(SPLIT, "")).casefold()
+    if trains and weight == 0 and WEIGHT not in named:
+        raise InputError("its weight is 0")
+    if trains and isinstance(weight, int | float) and weight != 1:
+        note("not used: the column weight")
+    if split in (EVALUATION if trains else TRAINING) and SPLIT not in named:
+        note(f"the column split says {split}; keep: {{split: [...]}} in curate_sources takes only some")
+
+
 def find_repeated(names: Iterable[str]) -> str | None:
     """Returns the first name that occurs twice."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
@@ -234,13 +265,12 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
     guessed = {name.partition("[")[0] for names in USUAL.values() for name in names} | {
-        *LETTERS,
         *CONTEXT,
         *SYSTEM,
-        "history",
-        "format",
+        *RIGHT,
+        *("history", "format", SPLIT, WEIGHT),
     }
-    needed: dict[str, None] = dict.fromkeys(name for name in present if name in guessed)
+    needed: dict[str, None] = dict.fromkeys(name for name in present if name in guessed or OPTION.fullmatch(name))
     for path in itertools.chain(*map(list_paths, columns.values()), source.keep, source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None

@@ -19,6 +19,7 @@ FORMS = IN_PARTS + WHOLE
 COMPRESSED = (".gz", ".bz2", ".zst")
 # How compressed files begin, whatever they are called: browsers unpack a .gz and keep its name.
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+TAR = slice(257, 262)  # where the mark of an archive is
 UTF_16 = "in UTF-16; convert it to UTF-8"
 # How other files begin that are called .jsonl, .csv and the like.
 OTHERS = {
@@ -183,18 +184,26 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
     try:
         with open(name, "rb") if "file" in system.protocol else io.BufferedReader(system.open(name, "rb"), 1 << 20) as file:
             start = file.peek(len(POINTER))
-            other = next((what for mark, what in OTHERS.items() if start.startswith(mark)), None)
-            other = UTF_16 if b"\0" in start[:2] else other
-            if other and (start.startswith(POINTER) or find_form(name) not in (".parquet", ".arrow")):
-                raise InputError(f"{name} is {other}")
+            _refuse_other(start, name)
             plain: Any = file
             if compression := next((kind for mark, kind in COMPRESSIONS.items() if start.startswith(mark)), None):
                 plain = io.BufferedReader(pa.input_stream(file, compression=compression), 1 << 20)
+                inside = plain.peek(TAR.stop)
+                _refuse_other(inside, name)
+                if inside.startswith(tuple(COMPRESSIONS)) or inside[TAR] == b"ustar":
+                    raise InputError(f"{name} is compressed twice, or an archive of files; unpack it")
                 if find_form(name) in (".parquet", ".arrow"):  # read from their ends
                     plain = io.BufferedReader(io.BytesIO(plain.read()))
             yield plain
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({one_line(error)}); if damaged or truncated, fetch it again") from error
+
+
+def _refuse_other(start: bytes, name: str) -> None:
+    other = next((what for mark, what in OTHERS.items() if start.startswith(mark)), None)
+    other = UTF_16 if b"\0" in start[:2] else other
+    if other and (start.startswith(POINTER) or find_form(name) not in (".parquet", ".arrow")):
+        raise InputError(f"{name} is {other}")
 
 
 def read_lines(file, name: str) -> Iterator[tuple[int, bytes]]:
@@ -207,14 +216,6 @@ def read_lines(file, name: str) -> Iterator[tuple[int, bytes]]:
                 f"{name} line {number}: longer than {LONGEST_LINE >> 20} MB, so not one row; is a line break missing?"
             )
         yield number, line
-
-
-def check_text(line: bytes, where: str) -> None:
-    """Raises InputError if bytes are not UTF-8."""
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
 
 
 def open_arrow(file, name: str):

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import (
     GROUP,
-    HISTORY,
-    SYSTEM,
     USUAL,
+    check_row,
     compile_column,
     guess_columns,
     list_unread,
@@ -32,6 +31,7 @@ from rlready.verifier import find_format, is_readable
 BESIDE = ("subject", "image", "group")  # columns that are no part of the text
 LONGEST_VALUE = 80  # characters of a column in a message
 ROWS_SHOWN = 20  # from which columns are proposed
+NO_QUESTION, NO_ANSWER = "no question", "no answer"
 NO_SOLUTION = "no worked solution"
 OTHER_SHARE = "of another share of the source"
 WITHOUT_SOLUTIONS = (
@@ -128,14 +128,16 @@ def _check_kept(row: dict, source: Source, shown: bool) -> None:
 
 
 def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict:
-    found = _find_columns(row, source, note)
+    found = _find_columns(row, source)
+    named = source.named if source else set()
+    check_row(row, named, needs_solution or found.get("answer") is None, note)
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
-    if any(row.get(name) for name in SYSTEM):
-        note("a system turn")
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
-    if isinstance(solution, list) and len(solution) == 1 and isinstance(solution[0], str):
-        solution = solution[0]
+    question, solution = (
+        value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
+        for value in (question, solution)
+    )
     question, solution = read_message(question, "user", note), read_message(solution, "assistant", note)
     if question is not None and not isinstance(question, str):
         raise InputError(f"the question is {name_kind(question)}, not text")
@@ -143,10 +145,10 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     for text in source.remove if source else ():
         question = question.replace(text, "")
     if is_absent(question):
-        raise InputError("no question")
+        raise InputError(NO_QUESTION)
     if (about := found.get("context")) and str(about) not in question:
         question = f"{question}\n\n{about}"
-    check_prompt(question)
+    check_prompt(question, note)
     question = _repair(question, note)
     form = (source and source.format) or str(row.get("format") or "")
     if choices and not (source and source.format):
@@ -156,7 +158,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
         answer = letter.upper()
     if answer is None:
-        raise InputError("no answer")
+        raise InputError(NO_ANSWER)
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
     problem: dict = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
@@ -169,7 +171,8 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         if done:
             note(done)
     for name in [] if source and source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
-        note(f"not read: the column {name}, next to the question")
+        if name not in named:
+            note(f"not read: the column {name}, next to the question")
     return problem
 
 
@@ -182,11 +185,9 @@ def _guess_format(question: str, answer: object) -> str:
     return "letter" if listed[:2] == ["A", "B"] and letter in listed else "boxed"
 
 
-def _find_columns(row: dict, source: Source | None, note: Note) -> dict[str, object]:
+def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
     """Returns what the columns of a row hold, by the names of USUAL and `context`."""
     columns = source.columns if source else {}
-    if any(HISTORY.fullmatch(name) and row[name] and not is_absent(row[name]) and name not in str(columns) for name in row):
-        raise InputError("several turns: a history before the question; only one turn can be used")
     if not columns:
         return guess_columns(row)
     found = {}
@@ -212,6 +213,8 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
     """Reads options and answer: MMLU's (list, index), MathVista's (list, text), ARC's (texts and labels) or TAL-SCQ5K's."""
     if needs_solution:
         raise InputError("multiple choice has no worked solution")
+    if is_absent(answer):
+        raise InputError(NO_ANSWER)
     options = _list_options(choices)
     chosen = [name for name, option in options.items() if answer == option]
     if isinstance(answer, int):

@@ -1,5 +1,7 @@
 """Reference answers as data sets give them: a text, a number, a list, after GSM8K's mark or "the answer is", or missing."""
 
+import ast
+import contextlib
 import json
 import math
 import re
@@ -14,8 +16,10 @@ from rlready.verifier.formats.extract import extract_word
 from rlready.verifier.formats.plugin import PlugIn
 
 # Texts for a missing answer; `notfound` and `proof` are NuminaMath's, the others come from converted tables.
-ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil"}
+ABSENT = {"", "-", "–", "?", "notfound", "not found", "nan", "null", "n/a", "none", "<na>", "#n/a", "nil", "nat"}
 LONGEST_ABSENT = max(map(len, ABSENT))
+QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+NUMPY = re.compile(rf"\[(?:\s*(?:{QUOTED.pattern}))+\s*\]")  # a list of texts without commas, which Python would join
 LARGEST_EXACT = 2**53  # a larger float may have been another whole number
 SEVERAL = "several answers in the solution, of which the last counts"
 ANY = "several acceptable answers, of which any is right"
@@ -57,6 +61,22 @@ def restore_integer(value: object) -> object:
     if abs(value) > LARGEST_EXACT:
         raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
     return int(value)
+
+
+def parse_list(text: str) -> object:
+    """Returns what a text is in the notation of JSON, Python or numpy, as tables have lists and objects; or the text."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        texts = QUOTED.findall(text) if NUMPY.fullmatch(text) else None
+        return [ast.literal_eval(one) for one in texts] if texts else ast.literal_eval(text)
+    return text
+
+
+def read_texts(value: object) -> object:
+    """Returns the list of texts that a text is in such a notation; any other value as it is."""
+    texts = parse_list(value) if isinstance(value, str) and value.startswith(("['", '["')) else None
+    return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else value
 
 
 def has_several_answers(text: str) -> bool:
@@ -144,6 +164,7 @@ def read_answer(answer: object, solution: object, form: str, note: Callable[[str
     for text in (answer, solution) if form == "boxed" else ():
         if isinstance(text, str) and has_several_answers(text):
             note(SEVERAL)
+    answer = read_texts(answer)
     if isinstance(answer, str) and (parted := split_answer(answer)):
         solution, answer = solution or parted[0], parted[1]
     if isinstance(answer, list) and len(answer) > 1:

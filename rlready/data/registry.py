@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
@@ -68,6 +68,11 @@ class Source:
         """Its name in results: of a path, the last part without its suffixes."""
         name = PurePosixPath(self.path if self.name == self.path else "").name
         return name[: name.lower().rindex(find_form(name) or ".")] if "." in name else name or self.name
+
+    @cached_property
+    def named(self) -> set[str]:
+        """The words in the columns that its entry names."""
+        return set(re.split(r"\W+", str([self.columns, self.keep, self.drop])))
 
     @property
     def most_rows(self) -> float:

@@ -16,7 +16,6 @@ from rlready.data.columns import USUAL, find_repeated, list_columns
 from rlready.data.files import (
     ROWS_AT_ONCE,
     WHOLE,
-    check_text,
     count_rows,
     find_form,
     list_files,
@@ -85,7 +84,6 @@ def _examine_files(source: Source, parse: bool) -> Contents:
             if find_form(name) == ".jsonl":
                 for number, line in read_lines(file, name):
                     digest.update(line)
-                    check_text(line, f"{name} line {number}")
                     if not line.isspace():
                         rows += 1
                         if parse:
@@ -132,12 +130,18 @@ class Chunk:
 
 def _parse_line(where: str, number: int, line: bytes) -> Any:
     try:
-        row = json.loads(line, object_pairs_hook=make_row)
+        row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=make_row)
     except InputError as error:
         raise InputError(f"{where} line {number}: {error}; remove one") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where} line {number}: not UTF-8 ({error.reason} at byte {error.start}); convert the file"
+        ) from error
     except (ValueError, RecursionError) as error:
         advice = "if an object takes several lines, name the file .json" if number == 1 else "repair or remove the line"
         raise InputError(f"{where} line {number}: not JSON ({error}); {advice}") from error
+    if is_chat(row):
+        return {"messages": row}
     if number == 1 and isinstance(row, list):
         raise InputError(f"{where} line 1: a list, not an object; if the file is one list, name it .json")
     return row
@@ -239,8 +243,10 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
     if len(found) == 1 and isinstance(found[0], dict):
         rows = _find_rows(found[0], name, note)
     for number, row in enumerate(rows):
+        row = {"messages": row} if is_chat(row) else row
         if not isinstance(row, dict):
-            raise InputError(f"{name} row {number}: expected an object, got {type(row).__name__}")
+            kind = type(row).__name__
+            raise InputError(f'{name} row {number}: expected an object, got {kind}; write each row as {{"question": ...}}')
         yield row
 
 
@@ -293,12 +299,13 @@ def _count_before_doubled(text: str) -> int:
 
 def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     csv.field_size_limit(LARGEST)
+    text = text.lstrip("\r\n")
     said = re.match(r"sep=(.)\r?\n", text)  # a line that Excel reads and writes
     separator, text = (said[1], text[said.end() :]) if said else (_find_separator(text), text)
     kind = SEPARATORS.get(separator, "commas")
     if separator != "," and find_form(name) == ".csv":
         note(f"cells are separated by {kind}, as in the header")
-    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     rows: list[dict[str, str]] = []
     try:
         header = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
@@ -307,10 +314,11 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
         for number, row in enumerate(lines):
             if None in row or None in row.values():
                 cells = sum(len(cell) if isinstance(cell, list) else cell is not None for cell in row.values())
-                raise InputError(f"{name} row {number}: {cells} cells, the header has {len(header)}; quote cells with {kind}")
+                advice = f"quote cells with {kind}" if cells > len(header) > 1 else "remove lines before and after the table"
+                raise InputError(f"{name} row {number}: {cells} cells, the header has {len(header)}; {advice}")
             rows.append(row)
     except csv.Error as error:
-        raise InputError(f"{name} line {lines.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
+        raise InputError(f"{name} line {lines.reader.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
     for column in header:  # pandas writes whole numbers as floats if a cell is empty
         texts = [row[column] for row in rows if row[column]]
         if texts and all(WHOLE_FLOAT.fullmatch(cell) for cell in texts):

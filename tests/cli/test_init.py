@@ -162,3 +162,16 @@ def test_an_unknown_key_names_itself_and_where_it_stands(files, monkeypatch, cap
     changes = [part for override in overrides for part in ("--set", override)]
     assert rlready(monkeypatch, "plan", "--recipe", "own.yaml", *changes) == 2
     assert message in capsys.readouterr().err
+
+
+def test_init_says_why_solutions_cannot_be_used_and_what_guessing_reaches(files, tiny_model, monkeypatch, capsys):
+    rows = [{"prompt": f"Is {n} even?", "completion": f"<|think_now|> \\boxed{{{n % 2}}}"} for n in range(60)]
+    (files / "tokens.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(monkeypatch, "tokens.jsonl", tiny_model) == 2
+    assert "60 x the solution holds <|think_now|>, a token of a chat template" in capsys.readouterr().err
+    rows = [{"prompt": f"Is {n} even?", "answer": n % 2} for n in range(60)]
+    (files / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(monkeypatch, "labels.jsonl", tiny_model) == 0
+    assert (
+        "all 60 reference answers looked at are one of 2 (0, 1): guessing alone has Pass@64 = 1.000" in capsys.readouterr().out
+    )

@@ -1,5 +1,7 @@
 """Columns that are not named: what they are taken for, what is refused instead of guessed, and that each guess is printed."""
 
+import re
+
 import pytest
 
 from rlready.data.problems import propose, read_problem
@@ -35,6 +37,8 @@ ASKED, WORKED = "What is {n} plus 3?", "{n} and 3 are {a}."
         ({"query": ASKED, "original_question": "Say {n}, what then?", "response": WORKED + " The answer is {a}."},
          ("query", None, "response")),
         ({"ask": ASKED, "input": "Read {n}.", "gold": "{a}", "cot": WORKED}, ("{ask}\n\n{input}", "gold", "cot")),
+        ({"previous_question": "Say {n}?", "query": ASKED, "wrong_answer": "{n}", "right_answer": "{a}", "cot": WORKED},
+         ("query", "right_answer", "cot")),
         ({"seed_question": "Say {n}, what then?", "augmented_question": ASKED, "answer": "{a}", "response": WORKED},
          ("augmented_question", "answer", "response")),
     ],
@@ -63,6 +67,45 @@ def test_proposals_look_into_objects_and_at_what_columns_hold(columns, needs_sol
 def test_messages_of_another_name_are_found():
     rows = make_rows(chat=lambda n: [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"\\boxed{{{n}}}"}])
     assert propose(rows, True, PLAIN) == {"messages": "chat"}
+
+
+def test_nothing_is_learned_from_what_is_rejected():
+    def talk(answer):
+        return lambda n: [{"role": "User", "content": f"{n}?"}, {"role": "Assistant", "content": f"\\boxed{{{answer}}}"}]
+
+    assert propose(make_rows(rejected=talk(0), chosen=talk(1)), True, PLAIN) == {"messages": "chosen"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("label", False, "the solution is marked as wrong .label: false"),
+        ("weight", 0.0, "its weight is 0"),
+        ("past_messages", ["What is 1?", "1"], "several turns: a history"),
+    ],
+)
+def test_columns_may_say_that_a_row_is_not_to_be_trained_on(name, value, reason):
+    row = {"prompt": "1+1?", "completion": "It is \\boxed{2}.", name: value}
+    with pytest.raises(InputError, match=reason):
+        read_problem(row, True)
+    assert read_problem(row, True, Source("m", path="-", columns={"question": "prompt"}, keep={name: [value]}))
+
+
+@pytest.mark.parametrize(
+    ("column", "noted"),
+    [
+        ({"weight": 0.5}, "not used: the column weight"),
+        ({"split": "Validation"}, "the column split says validation; keep: .*"),
+        ({"code": "print(2)"}, "not read: the column code, next to the question"),
+        ({"image": {"path": "2.png", "bytes": None}}, "not read: the column image, next to the question"),
+        ({"paragraphs": ["One and one."]}, "not read: the column paragraphs, next to the question"),
+        ({"prompt": "Human: 1+1?\n\nAssistant:"}, "the prompt ends in Assistant:, the role of another template"),
+    ],
+)
+def test_columns_that_are_not_read_are_said(column, noted):
+    notes = []
+    read_problem({"prompt": "1+1?", "completion": "It is \\boxed{2}."} | column, True, note=notes.append)
+    assert len(notes) == 1 and re.fullmatch(noted, notes[0])
 
 
 def test_named_columns_leave_the_rest_to_be_guessed():
@@ -103,6 +146,7 @@ def test_two_usual_names_with_two_answers_make_the_row_leave_and_prose_is_a_solu
         ),
         {"question": "1+1?", "answer": "2", "correct": True},
         {"question": "1+1?", "answer": ["2", None]},
+        {"question": ["1+1?"], "answer": "['2']", "gold": ["2"]},
     ],
 )
 def test_other_usual_names_of_answers_are_read(row):
@@ -125,6 +169,8 @@ def test_tests_are_the_answer_of_code():
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "(b)"}, {}, "letter"),
         ({"question": "1+1?\nA. 1\nB. 2", "answer": "B"}, {}, ""),
         ({"question": "1+1?", "A": 1, "B": 2, "answer": "B"}, {}, ""),
+        ({"question": "1+1?", "option_a": 1, "option_b": 2, "answer": "b"}, {}, ""),
+        ({"question": "1+1?", "choices": "['1' '2']", "answerKey": "B"}, {}, ""),  # as a table has what numpy writes
     ],
 )
 def test_multiple_choice_of_many_shapes(row, columns, form):
@@ -141,6 +187,7 @@ def test_only_choices_are_a_list_of_columns():
 def test_any_of_a_list_of_acceptable_answers_is_right():
     problem = read_problem({"question": "Half?", "answer": ["1/2", 50.0], "solution": "So."}, True)
     reference, noted = problem["answer"], []
+    assert read_problem({"question": "Half?", "answer": "['1/2', '50']"}, False)["answer"] == reference
     read_problem({"question": "Half?", "answer": ["1/2", 50.0]}, False, note=noted.append)
     assert noted == ["several acceptable answers, of which any is right"]
     assert reference == '["1/2", "50"]' and problem["solution"].endswith("\\boxed{1/2}.")
@@ -148,3 +195,12 @@ def test_any_of_a_list_of_acceptable_answers_is_right():
     assert right == [True, True, False, False] and describe_reference(reference, "boxed") == "value"
     assert judge("\\boxed{7}", '["1/2", "8"]', "boxed").answer == "7"
     assert is_other(reference, "7", "boxed") and not is_other(reference, "0.5", "boxed")
+
+
+def test_true_and_false_are_no_answer_and_have_a_reason():
+    with pytest.raises(InputError, match="the answer is true or false, not text"):
+        read_problem({"question": "Is 2 even?", "answer": True}, False)
+
+
+def test_operands_are_no_options():
+    assert read_problem({"question": "1+1?", "a": 1, "b": 2, "answer": "2"}, False)["format"] == "boxed"

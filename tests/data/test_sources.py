@@ -296,10 +296,16 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
         ("wide.csv", "question,answer\n".encode("utf-16"), "wide.csv is in UTF-16; convert it to UTF-8"),
         ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
         ("deep.json", "[" * 100_000, "deep.json: not JSON"),
+        ("latin.jsonl", '{"question": "caf\u00e9"}\n'.encode("latin-1"), "latin.jsonl line 1: not UTF-8 .* convert the file"),
+        (
+            "footer.csv",
+            "question,answer\na,1\nTotal\n",
+            "footer.csv row 1: 1 cells, .*; remove lines before and after the table",
+        ),
         ("late.jsonl", '{"question": "a"}\n' * 1110 + '{"question": \n', "late.jsonl line 1111: not JSON"),
         ("long.csv", "question,answer\na,1\nb,2,3\n", "long.csv row 1: 3 cells, the header has 2; quote cells"),
         ("short.csv", "question,answer\na\n", "short.csv row 0: 1 cells, the header has 2"),
-        ("open.csv", 'question,answer\n"a,1\n', "open.csv line 1: not CSV"),
+        ("open.csv", 'question,answer\n"a,1\n', "open.csv line 2: not CSV"),
         ("bytes.csv", b"question\n\xff\n", "bytes.csv: not UTF-8"),
         ("large.csv", "question\n" + "a" * 2000, "large.csv: larger than 0 MB; convert it to .jsonl"),
     ],
@@ -566,6 +572,19 @@ def test_a_git_lfs_pointer_is_said_of_every_form(tmp_path, name):
         examine(find_source(str(tmp_path / name), "datasets"), 0)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_row_may_be_a_list_of_turns(tmp_path, name):
+    turns = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "\\boxed{2}"}]
+    (tmp_path / name).write_text(f"{json.dumps(turns)}\n" * 2)
+    assert [row for _, row in read_rows(find_source(str(tmp_path / name), "datasets"), "sft", 0)] == [{"messages": turns}] * 2
+
+
+def test_spaces_and_empty_lines_of_a_table_are_not_read(tmp_path):
+    (tmp_path / "a.csv").write_text('\n\nquestion, answer\n\n"1+1, or 2?", "2"\n')
+    rows = [row for _, row in read_rows(find_source(str(tmp_path / "a.csv"), "datasets"), "sft", 0)]
+    assert rows == [{"question": "1+1, or 2?", "answer": "2"}]
+
+
 def test_a_list_in_jsonl_is_said(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(ROWS))
     with pytest.raises(InputError, match="line 1: a list, not an object; if the file is one list, name it .json"):
@@ -601,6 +620,8 @@ def test_a_folder_with_a_file_missing_or_of_several_forms_is_refused(tmp_path):
         (b"PAR1....", "a Parquet file"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
         ("question\n".encode("utf-16-le"), "UTF-16"),
+        (gzip.compress(b"PK\3\4..."), "a zip archive or a spreadsheet"),
+        (gzip.compress(gzip.compress(b"question\n")), "compressed twice"),
     ],
 )
 def test_files_that_are_something_else_are_refused_as_what_they_are(tmp_path, content, message):

@@ -17,6 +17,8 @@ ROWS_LOOKED_AT = 200
 SOLUTIONS_TRIED = 20  # of a plug-in, which may need a second for each
 MOST_OTHERS = 0.9  # of solutions that may end in a different answer than the reference
 FEWEST_COMPARED = 10
+FEWEST_GUESSED = 20  # problems
+MOST_GUESSED = 8  # different reference answers, of which a guess is often right
 ROWS_COUNTED = 1000  # a source of fewer rows is read whole
 
 
@@ -76,9 +78,26 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
         if few:
             seen.complete.add(use)
+        if use == "predictors" or use[0] == "evaluation":
+            seen.notes += _describe_guessing(text, seen.samples[use])
         if use not in (("sft",) if curate.rl_data or not curate.rl_problems else ()) and use[0] != "decontaminate":
             seen.by_text += _describe_references(text, use in ("sft", "rl"), seen.samples[use], few)
     return seen
+
+
+def _describe_guessing(name: str, rows: list[dict]) -> list[str]:
+    """Returns a line if few different reference answers make guessing succeed at a large k."""
+    answers = sorted(
+        {row["answer"] for row in rows if not find_origin(row["format"]).target and row["format"] != "python-tests"}
+    )
+    if len(rows) < FEWEST_GUESSED or not 0 < len(answers) <= MOST_GUESSED or rows[0].get("options"):
+        return []
+    what = f"all {len(rows)} reference answers looked at are one of {len(answers)} ({', '.join(answers)[:80]})"
+    return [f"{name}: {what}: guessing alone has Pass@64 = {_guess(len(answers)):.3f}, so Pass@k predicts little"]
+
+
+def _guess(options: int, k: int = 64) -> float:
+    return 1 - (1 - 1 / options) ** k
 
 
 def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
@@ -136,8 +155,7 @@ def refuse_guessing(curate: Curate, samples: dict[Use, list[dict]]) -> None:
         rows = samples[use]
         options = next((row["options"] for row in rows if row.get("options")), 0)
         if options:
-            guessed = 1 - (1 - 1 / options) ** 64
             raise InputError(
-                f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {guessed:.3f}, so it"
+                f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {_guess(options):.3f}, so it"
                 " predicts nothing; set curate_predictor_data to other problems (it can stay the benchmark)"
             )
