@@ -81,19 +81,23 @@ def mixed(recipe, tiny_model, folder):
     given |= {"curate_predictor_data": "problems.jsonl", "curate_predictor_problems": 6, "gate_min_pass_at_k": 0.5}
     given |= {"gate_min_pass_at_k_over_base": None, "gate_max_generalization_loss": None}
     weights = {"measured": "high.jsonl", "model": str(tiny_model), "name": "weights"}
-    given["sweep_candidates"] = [weights, {"measured": "high.jsonl", "name": "elsewhere"}, {"epochs": 1, "learning_rate": 1e-6}]
+    trained = [{"epochs": epochs, "learning_rate": 1e-6} for epochs in (1, 2)]
+    given["sweep_candidates"] = [weights, {"measured": "high.jsonl", "name": "elsewhere"}, *trained]
+    given["sweep_checkpoints"] = "every-epoch"
     (folder / "mixed.yaml").write_text(yaml.safe_dump({"parameters": given}))
     return folder / "mixed.yaml"
 
 
-def test_beside_a_trained_candidate_rl_runs_for_the_approved_with_weights(mixed, folder):
+def test_beside_the_epochs_of_a_training_rl_runs_for_the_approved_with_weights(mixed, folder):
     output, _, events, where = run(mixed, folder / "mixed")
     found = read(where)
-    trained = next(outcome for name, outcome in found.items() if name not in ("weights", "elsewhere"))
-    assert trained["predictors"]["problem_ids"] == found["weights"]["predictors"]["problem_ids"]
+    for name in found.keys() - {"weights", "elsewhere"}:
+        assert found[name]["predictors"]["problem_ids"] == found["weights"]["predictors"]["problem_ids"]
     assert [(o["verdict"]["decision"], o["verdict"]["proceed"]) for o in found.values()] == [
-        ("approved", True), ("approved", False), ("rejected", False)
+        ("approved", True), ("approved", False), *[("rejected", False)] * 2
     ]  # fmt: skip
+    started = [name for stage, name in list_started(events) if stage == "sft"]
+    assert len(found.keys() & started) == 3 == len(started) - 1  # both, one training, and the base model
     assert found["weights"]["rl"]["steps"] == 2 and 0 <= found["weights"]["benchmark"]["pass_at_1"] <= 1
     assert found["elsewhere"]["rl"] is None and "rlready record --log elsewhere=LOG" in output
     assert [stage for stage, _ in list_started(events)].count("rl") == 1
