@@ -17,10 +17,11 @@ class Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Returns the mapping of a node."""
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {name!r}", node.start_mark)
+        names: list[Hashable] = []
+        for key, _ in node.value:
+            if (name := self.construct_object(key, deep=True)) in names:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {name!r}", key.start_mark)
+            names.append(name)
         return super().construct_mapping(node, deep)
 
 
@@ -44,7 +45,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = path.read_text()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not YAML: {error}") from error
+        raise InputError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
     return parse_yaml(text, str(path))
 
 

@@ -125,6 +125,8 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int
     if not faults and (said := _try_config(kind, overrides, batch)):
         faults = [said]
     yield from faults
+    if overrides.get("bf16") is True and overrides.get("fp16") is True:
+        yield "bf16 and fp16 are both true; choose one"
     if overrides.get("mask_truncated_completions") and experiment.sampling.stop:
         yield "mask_truncated_completions counts completions that sampling_stop ends as truncated; use only one of them"
     yield from _check_step(experiment, stage, overrides, batch)
