@@ -67,12 +67,11 @@ def adjust(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def learn(benches: list[CalibrationRun]) -> tuple[FrontierPoint, FrontierPoint]:
+def choose(frontier: list[FrontierPoint]) -> tuple[FrontierPoint, FrontierPoint]:
     """Returns the funnel, gate and race, learned for a regret of 0.01, and the dearest gate alone that costs no more.
 
     If no gate costs as little, it is the cheapest.
     """
-    frontier = calibrate(benches)
     funnel = next(point for point in frontier if point.kind == BOTH and point.tolerated == TOLERATED)
     gates = [point for point in frontier if point.kind == GATE]
     affordable = [point for point in gates if point.share <= funnel.share]
@@ -131,7 +130,7 @@ def print_hypotheses(learning: SweepResult, runs: list[SweepResult]) -> None:
         "H2: minus the loss minus SFT Pass@1, random subsets": differ(main.loss, main.sft_pass_at_1.restrict()),
         "H3: Pass@64 minus SFT Pass@1, all subsets": differ(main.pass_at_k, main.sft_pass_at_1),
     }
-    funnel, gate = learn([set_up(learning, "the draw to learn from")])
+    funnel, gate = choose(calibrate([set_up(learning, "the draw to learn from")]))
     benches = [set_up(run, f"draw {run.parameters['curate_seed']}") for run in runs]
     ends = {point.kind: [play(point, bench) for bench in benches] for point in (funnel, gate)}
     tests["H4: regret of the gate minus the funnel's"] = [

@@ -1,17 +1,17 @@
-"""Gate and race learned on one seed and judged on the other: python docs/study/funnel.py RUN (a folder, or its outcomes.json).
+"""Gate and race learned on one seed and judged on the other: python docs/study/funnel.py docs/study/list-machine.parquet.
 
-The run has the same settings with two seeds, on the same data, and RL for all. Intervals draw settings; the rules stay.
+The first draw of the curves has two seeds of each setting, and RL for all. Intervals draw settings; the rules stay.
 """
 
 import dataclasses
+import statistics
 import sys
-from pathlib import Path
 
 import numpy as np
-from analyse import learn
+from analyse import TOLERATED, choose
 
-from rlready import SweepResult, read_sweep
-from rlready.analysis.calibration import FrontierPoint
+from rlready import SweepResult, read_curves
+from rlready.analysis.calibration import RACE, FrontierPoint, calibrate
 from rlready.analysis.calibration_run import CalibrationRun, judge, measure_rules, set_up
 from rlready.stats.intervals import draw_clusters
 
@@ -24,6 +24,17 @@ def split_seeds(sweep: SweepResult) -> list[SweepResult]:
     ]
 
 
+def level_costs(sweep: SweepResult) -> SweepResult:
+    """Returns the sweep with the median cost of RL for all, because some trainings ran beside other work."""
+    rls = [outcome.rl for outcome in sweep.outcomes if outcome.rl and outcome.rl.validation]
+    seconds = statistics.median(rl.seconds or 0 for rl in rls)
+    checked = statistics.median(rl.validation.seconds or 0 for rl in rls if rl.validation)
+    validations = [dataclasses.replace(rl.validation, seconds=checked) for rl in rls if rl.validation]
+    levelled = [dataclasses.replace(rl, seconds=seconds, validation=v) for rl, v in zip(rls, validations, strict=True)]
+    outcomes = [dataclasses.replace(one, rl=rl) for one, rl in zip(sweep.outcomes, levelled, strict=True)]
+    return dataclasses.replace(sweep, outcomes=outcomes)
+
+
 def play(point: FrontierPoint, bench: CalibrationRun) -> np.ndarray:
     """Returns cost and regret of a learned rule on a run, and then on draws of its settings: 2 x (1 + draws)."""
     drawn = np.vstack([np.ones(len(bench.names)), draw_clusters(bench.names)])
@@ -33,20 +44,21 @@ def play(point: FrontierPoint, bench: CalibrationRun) -> np.ndarray:
 
 def main(file: str) -> None:
     """Prints the rules and what they cost and lose on the other seed, and the means over both."""
-    path = Path(file)
-    seeds = split_seeds(read_sweep(path / "outcomes.json" if path.is_dir() else path))
+    seeds = split_seeds(level_costs(read_curves(file)[0]))
     benches = [set_up(seed, f"seed {number}") for number, seed in enumerate(seeds, 1)]
-    rules = [learn([bench]) for bench in benches]
-    ends: list[list[np.ndarray]] = [[], []]  # of the funnel and of the gate alone
-    for number, points in enumerate(rules):
-        for place, point in enumerate(points):
-            ends[place].append(play(point, benches[1 - number]))
-            lines = "; ".join(point.rule.write_recipe(len(benches[number].names)))
-            print(f"{point.kind}, learned on seed {number + 1}: {lines}")
-            print(f"  on the other seed: {describe(ends[place][-1])}")
-    funnel, gate = (np.mean(of_rule, axis=0) for of_rule in ends)
-    for name, end in (("funnel", funnel), ("gate alone", gate), ("gate alone minus funnel", gate - funnel)):
+    ends: dict[str, list[np.ndarray]] = {"gate and race": [], "gate": [], "race": []}
+    for number, bench in enumerate(benches):
+        frontier = calibrate([bench])
+        race = next(point for point in frontier if point.kind == RACE and point.tolerated == TOLERATED)
+        for name, point in zip(ends, (*choose(frontier), race), strict=True):
+            ends[name].append(play(point, benches[1 - number]))
+            lines = "; ".join(point.rule.write_recipe(len(bench.names)))
+            print(f"{name}, learned on seed {number + 1}: {lines}\n  on the other seed: {describe(ends[name][-1])}")
+    means = {name: np.mean(found, axis=0) for name, found in ends.items()}
+    for name, end in means.items():
         print(f"{name}, mean of both: {describe(end)}")
+    for name in ("gate", "race"):
+        print(f"{name} minus gate and race: {describe(means[name] - means['gate and race'])}")
 
 
 def describe(end: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import runpy
 import shlex
 import statistics
@@ -14,10 +15,11 @@ from helpers.races import make_raced
 from helpers.sweeps import fill
 from scipy.stats import spearmanr, ttest_1samp
 
+from rlready.analysis.calibration import calibrate
 from rlready.analysis.calibration_run import set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.curves import read_curves, write_curves
-from rlready.analysis.sweep_result import SweepResult, write_sweep
+from rlready.analysis.sweep_result import SweepResult
 from rlready.config import parse_parameters
 from rlready.config.recipes import load_recipe
 from rlready.stages.plan.sweep import expand_sweep
@@ -79,7 +81,7 @@ def test_the_test_is_students_and_the_correction_holms():
 
 def test_rules_are_learned_on_some_draws_and_played_on_others(runs):
     benches = [set_up(run, "run") for run in runs]
-    funnel, gate = ANALYSE["learn"](benches[:2])
+    funnel, gate = ANALYSE["choose"](calibrate(benches[:2]))
     assert funnel.kind == "gate and race" and gate.kind == "gate"
     for bench in benches[2:]:
         for point in (funnel, gate):
@@ -143,11 +145,26 @@ def test_gate_and_race_are_learned_on_one_seed_and_judged_on_the_other(tmp_path,
     seeds = funnel["split_seeds"](sweep)
     assert [{one.candidate.seed for one in part.outcomes} for part in seeds] == [{0}, {1}]
     assert sum(len(part.outcomes) for part in seeds) == len(sweep.outcomes)
-    point, _ = ANALYSE["learn"]([set_up(seeds[0], "one")])
+    point, _ = ANALYSE["choose"](calibrate([set_up(seeds[0], "one")]))
     whole, *drawn = funnel["play"](point, set_up(seeds[1], "other")).T.tolist()
     assert whole == pytest.approx(ANALYSE["play"](point, set_up(seeds[1], "other")))
     assert min(cost for cost, _ in drawn) <= whole[0] <= max(cost for cost, _ in drawn)
-    write_sweep(sweep, tmp_path / "outcomes.json")
-    funnel["main"](str(tmp_path))
+    levelled = funnel["level_costs"](sweep).outcomes
+    assert {one.rl.seconds for one in levelled} == {statistics.median(one.rl.seconds for one in sweep.outcomes)}
+    write_curves([sweep], tmp_path / "curves.parquet")
+    funnel["main"](tmp_path / "curves.parquet")
     said = capsys.readouterr().out
-    assert "gate alone minus funnel, mean of both: cost" in said and "nan" not in said
+    assert "race minus gate and race: cost" in said and "nan" not in said
+
+
+def test_the_page_on_gate_and_race_has_the_figures_of_its_curves(capsys, monkeypatch):
+    folder = ROOT / "docs" / "study"
+    monkeypatch.syspath_prepend(str(folder))
+    runpy.run_path(str(folder / "funnel.py"))["main"](folder / "list-machine.parquet")
+    said = capsys.readouterr().out
+    rows = re.findall(
+        r"^\| (gate|race|gate and race)\b.* \| (\S+ \[.*?\]) \| (\S+ \[.*?\]) \|$", (folder / "funnel.md").read_text(), re.M
+    )
+    assert len(rows) == 3
+    for name, cost, regret in rows:
+        assert f"{name}, mean of both: cost {cost}, regret {regret}\n" in said
