@@ -22,12 +22,10 @@ from rlready.errors import InputError, error_context, one_line
 from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
-from rlready.stages.plan.propose import Value, propose_values
+from rlready.stages.plan.propose import ENOUGH, Value, propose_values, show_problems
 from rlready.stages.plan.sources import look_at_sources, refuse_guessing
 
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
-MOST_ROWS = 100_000  # split to count what remains; larger and remote sources are assumed to have this many problems
-ENOUGH = 640  # evaluation problems, as many as the defaults use
 ROWS_READ = 100  # to find out what the columns hold
 COMMAND = Command("init", "rlready init problems.jsonl models/smollm2", MIRROR)
 COMMAND.add_argument("data", help="problems, with worked solutions for SFT: a file, folder, URL, hub id or known name")
@@ -53,10 +51,10 @@ def execute(arguments: argparse.Namespace) -> None:
     notes += counted
     if settings.sft_data:
         values, minutes = propose_values(base, rows, training, evaluation)
-        print_result("data", f"{training} training problems, {evaluation} evaluation problems")
+        print_result("data", f"{show_problems('training', training)}, {show_problems('evaluation', evaluation)}")
     else:
         values, minutes = _rank(evaluation, _show_path(arguments.model, arguments)), None
-        print_result("data", f"{evaluation} evaluation problems, without worked solutions")
+        print_result("data", f"{show_problems('evaluation', evaluation)}, without worked solutions")
     purpose = "to rank checkpoints" if minutes is None else f"about {count(max(1, round(minutes)), 'minute')} on this machine"
     output.write_text("\n".join(_write(arguments, settings, values, notes, purpose)) + "\n")
     for what in notes:
@@ -143,13 +141,13 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
     refuse_guessing(settings, seen.samples)
     evaluation = find_source(settings.evaluation_data, "benchmarks", settings.sources, mirror)
-    problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH)
+    problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH["evaluation"])
     if not settings.sft_data:
         return [], 0, len(problems), seen.notes
     training = find_source(settings.sft_data, "datasets", settings.sources, mirror)
     rows = seen.rows["sft"] if training.path else None
-    if rows is None or rows > MOST_ROWS:
-        return seen.samples["sft"], MOST_ROWS, len(problems), seen.notes
+    if rows is None or rows > ENOUGH["training"]:  # large and remote sources are not split to count what remains
+        return seen.samples["sft"], ENOUGH["training"], len(problems), seen.notes
     with tempfile.TemporaryDirectory() as folder:
         card = curate(tried, seen.revisions, Path(folder) / "data")
     found = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
@@ -162,7 +160,7 @@ def _rank(problems: int, model: str) -> list[Value]:
     return [
         Value("sweep_candidates", [{"model": model}], "checkpoints to compare; add yours"),
         Value("rl_steps", 0, "no RL: the recipe ranks what is there"),
-        Value("curate_predictor_problems", min(problems, 128), f"of {problems} evaluation problems, for Pass@k"),
+        Value("curate_predictor_problems", min(problems, 128), f"of {show_problems('evaluation', problems)}, for Pass@k"),
         Value("predictors_samples", 64, "samples per problem for Pass@k"),
         Value("gate_k", 64, "the largest k that these samples measure"),
     ]

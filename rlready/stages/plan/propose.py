@@ -22,6 +22,7 @@ LEAST_MEASURED = 12  # problems, if the data has as many: with fewer, every diff
 # prompts per step, completions per prompt, samples per problem of the benchmark. The last ones are for the fewest examples.
 LEVELS = ((64, 40, 8, 8, 8), (32, 20, 8, 8, 8), (32, 10, 4, 8, 4), (16, 6, 4, 8, 4), (16, 3, 4, 8, 4))
 LAST_LEVELS = ((16, 3, 2, 8, 4), (8, 3, 2, 4, 2), (8, 2, 2, 4, 2), (4, 2, 2, 4, 2), (4, 2, 2, 4, 1))
+ENOUGH = {"training": 100_000, "evaluation": 640}  # problems at which counting ends
 SPARE = 1.25  # sampling_max_tokens, by the length of 95% of the solutions
 
 
@@ -72,13 +73,18 @@ def _cut(split: dict[str, int], cap: int) -> dict[str, int]:
     return {name: min(number, most[name]) for name, number in split.items()}
 
 
+def show_problems(use: str, count: int) -> str:
+    """Returns the number of training or evaluation problems in words."""
+    return f"{'at least ' if count >= ENOUGH[use] else ''}{count} {use} problems"
+
+
 def _describe_split(split: dict[str, int], training: int, evaluation: int) -> list[Value]:
     why = {
-        "curate_heldout_problems": f"of {training} training problems, for the held-out loss",
-        "curate_rl_problems": f"of {training} training problems, which SFT does not see",
-        "sweep_examples": f"of the {training - split['curate_heldout_problems'] - split['curate_rl_problems']} that are left",
-        "curate_predictor_problems": f"of {evaluation} evaluation problems, for Pass@k before RL",
-        "curate_benchmark_problems": f"of the other {evaluation - split['curate_predictor_problems']}, for the score after RL",
+        "curate_heldout_problems": f"of {show_problems('training', training)}, for the held-out loss",
+        "curate_rl_problems": f"of {show_problems('training', training)}, which SFT does not see",
+        "sweep_examples": "of the training problems that are left",
+        "curate_predictor_problems": f"of {show_problems('evaluation', evaluation)}, for Pass@k before RL",
+        "curate_benchmark_problems": "of the other evaluation problems, for the score after RL",
     }
     values = [Value(name, [split[name]] if "sweep" in name else split[name], text) for name, text in why.items()]
     examples = split["sweep_examples"]
