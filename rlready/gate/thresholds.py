@@ -77,7 +77,9 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     if disagreement is not None and not reaches(limit, disagreement):
         missing.append(f"verifier disagreement {disagreement:.3f} > {limit:g}: Pass@{k} cannot be trusted")
     elif disagreement is None and predictors.by_products.verifier_checks > 1:
-        missing.append("verifier disagreement missing or not finite")
+        none_right = predictors.correct and not any(predictors.correct)
+        why = "unknown, since no answer counts as right" if none_right else "missing or not finite"
+        missing.append(f"verifier disagreement {why}")
     unknown, limit = numbers.verifier_unknown, settings.max_verifier_unknown
     if unknown is None:
         # Older versions, whose verifier always gave a judgement, recorded no such shares.
