@@ -4,6 +4,7 @@ Samples are seeded by problem, so they do not depend on how the problems are div
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import time
@@ -74,6 +75,24 @@ def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationPro
         reporter.update(progress.done, progress.tokens)
 
     return report
+
+
+class SetsProgress:
+    """Reports the progress of a candidate's stage over several sets of problems, sampled one after another."""
+
+    def __init__(self, stage: str, candidate: Candidate, completions: int):
+        self.report, self.total = report_progress(stage, candidate), completions  # of all sets
+        self.done = self.tokens = self.counted = 0
+
+    def __call__(self, progress: EvaluationProgress) -> None:
+        """Reports the progress of the current set."""
+        self.counted = progress.tokens
+        done, tokens = self.done + progress.done, self.tokens + progress.tokens
+        self.report(dataclasses.replace(progress, total=self.total, done=done, tokens=tokens))
+
+    def finish(self, completions: int) -> None:
+        """Goes on to the next set."""
+        self.done, self.tokens, self.counted = self.done + completions, self.tokens + self.counted, 0
 
 
 def sample_problems(

@@ -1,6 +1,7 @@
 """What RL changed: the same problems before and after it, the off-target benchmarks apart from the score."""
 
 import dataclasses
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,12 +32,17 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_the_checkpoint_before_rl_is_scored_on_the_same_problems(data, tiny_model, tmp_path):
+def test_the_checkpoint_before_rl_is_scored_on_the_same_problems(data, tiny_model, tmp_path, monkeypatch):
     given = {"sampling_max_tokens": 40, "benchmark_samples": 4, "benchmark_coverage_samples": 8}
     settings = read_settings(write_settings(parse_parameters(given), "benchmark"))
     after, start = str(BUILTIN["builtin:list-machine"]), str(tiny_model)
     alone, nothing = measure(CANDIDATE, settings, data, after, tmp_path / "alone")
-    scored, effect = measure(CANDIDATE, settings, data, after, tmp_path / "both", start)
+    with monkeypatch.context() as patched:
+        patched.setenv("RLREADY_EVENTS", str(tmp_path / "events"))
+        scored, effect = measure(CANDIDATE, settings, data, after, tmp_path / "both", start)
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    done = [event["done"] for event in events]
+    assert {event["total"] for event in events} == {2 * 8 * 5 + 8 * 8} and done == sorted(done) and done[-1] == 144
     assert nothing is None and dataclasses.replace(alone, seconds=scored.seconds) == scored
     assert scored.problems == 4 and [name for name, *_ in scored.benchmarks] == ["b0"] and scored.kept.rows == 4 * 5
     assert effect.before.problem_ids == scored.problem_ids and effect.before.pass_at_1 == 0  # it has learned nothing

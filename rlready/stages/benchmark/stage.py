@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.config import read_settings
-from rlready.evaluation.parts import open_parts, report_progress, sample_problems
+from rlready.evaluation.parts import SetsProgress, open_parts, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.suite import record_pass_at_k, record_scores
 from rlready.evaluation.tally import count_samples, share_unknown
@@ -92,9 +92,11 @@ def measure(
     covers = covered > 0 and asked.exists()
     own = [Draw.at_random(given.sampling, max(1, covered), candidate.candidate_id)]
     more = [(pq.read_table(asked).to_pylist(), own)] if covers else []
+    sizes = [count_completions(*one) for one in [*tasks * bool(start), *tasks, *more]]
+    report = SetsProgress("benchmark", candidate, sum(sizes))
     with contextlib.ExitStack() as folders:  # until all is done, so that a kill loses no part
-        earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out) if start else ([], 0.0)
-        later, seconds = draw(folders, candidate, given, "", model, tasks + more, out)
+        earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out, report) if start else ([], 0.0)
+        later, seconds = draw(folders, candidate, given, "", model, tasks + more, out, report)
         scored, parts = score(later[0])
         kept = keep_samples(parts, out, given.samples.text_mb)
         effect = None
@@ -110,6 +112,11 @@ def measure(
     return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
 
 
+def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
+    """Returns how many completions some draws of some problems are."""
+    return len(problems) * sum(draw.samples for draw in draws)
+
+
 def draw(
     folders: contextlib.ExitStack,
     candidate: Candidate,
@@ -118,18 +125,20 @@ def draw(
     model: str,
     tasks: Sequence[tuple[list[dict], list[Draw]]],
     out: Path,
+    report: SetsProgress,
 ) -> tuple[list[Drawn], float]:
     """Samples a model on several sets of problems, into folders that stay until `folders` is closed.
 
     Returns the samples of each, and the seconds of what had been sampled before a kill. `what` tells the folders of two models
     apart, which may be equal.
     """
-    drawn, before, report = [], 0.0, report_progress("benchmark", candidate)
+    drawn, before = [], 0.0
     with open_engine(model, given.sampling) as engine:
         for problems, draws in tasks:
             work = [what, repr(draws)]
             folder, spent = folders.enter_context(open_parts("benchmark", candidate, engine, model, problems, work, out))
             parts = sample_problems(engine, problems, draws, folder, report)
+            report.finish(count_completions(problems, draws))
             drawn.append(Drawn(problems, draws, parts, engine.identity))
             before += spent
     return drawn, before
