@@ -26,12 +26,12 @@ def split_seeds(sweep: SweepResult) -> list[SweepResult]:
 
 def level_costs(sweep: SweepResult) -> SweepResult:
     """Returns the sweep with the median cost of RL for all, because some trainings ran beside other work."""
-    rls = [outcome.rl for outcome in sweep.outcomes if outcome.rl and outcome.rl.validation]
-    seconds = statistics.median(rl.seconds or 0 for rl in rls)
-    checked = statistics.median(rl.validation.seconds or 0 for rl in rls if rl.validation)
-    validations = [dataclasses.replace(rl.validation, seconds=checked) for rl in rls if rl.validation]
-    levelled = [dataclasses.replace(rl, seconds=seconds, validation=v) for rl, v in zip(rls, validations, strict=True)]
-    outcomes = [dataclasses.replace(one, rl=rl) for one, rl in zip(sweep.outcomes, levelled, strict=True)]
+    seconds = statistics.median(one.rl.seconds for one in sweep.outcomes)
+    checked = statistics.median(one.rl.validation.seconds for one in sweep.outcomes)
+    outcomes = []
+    for one in sweep.outcomes:
+        validation = dataclasses.replace(one.rl.validation, seconds=checked)
+        outcomes.append(dataclasses.replace(one, rl=dataclasses.replace(one.rl, seconds=seconds, validation=validation)))
     return dataclasses.replace(sweep, outcomes=outcomes)
 
 

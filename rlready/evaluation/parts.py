@@ -63,7 +63,12 @@ def open_parts(
 def find_progress(folder: Path, problems: Sequence[dict], draws: Sequence[Draw]) -> EvaluationProgress:
     """Returns how far sampling is by the parts in a folder."""
     kept = sum(draw.samples * count for draw in draws for _, count in list_parts(folder, draw))
-    return EvaluationProgress(len(problems) * sum(draw.samples for draw in draws), kept, kept)
+    return EvaluationProgress(count_completions(problems, draws), kept, kept)
+
+
+def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
+    """Returns how many completions some draws of some problems are."""
+    return len(problems) * sum(draw.samples for draw in draws)
 
 
 def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationProgress], None]:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 
 from rlready.config import read_settings
-from rlready.evaluation.parts import SetsProgress, open_parts, sample_problems
+from rlready.evaluation.parts import SetsProgress, count_completions, open_parts, sample_problems
 from rlready.evaluation.samples import FILE, keep_samples
 from rlready.evaluation.suite import record_pass_at_k, record_scores
 from rlready.evaluation.tally import count_samples, share_unknown
@@ -110,11 +110,6 @@ def measure(
                 predictors=summarize(later[-1]) if covers else None,
             )
     return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
-
-
-def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
-    """Returns how many completions some draws of some problems are."""
-    return len(problems) * sum(draw.samples for draw in draws)
 
 
 def draw(
