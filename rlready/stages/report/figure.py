@@ -50,7 +50,7 @@ def start(legend_rows: int = 0, lines: int = 0) -> "tuple[Figure, Axes]":
     inside = max(1.2, lines * LINE) if lines else HEIGHT - 0.6
     height = inside + 0.6 + legend
     figure = Figure(figsize=(WIDTH, height))
-    left = 1.75 if lines else 0.72  # fixed: matplotlib's layout engine takes longer than drawing
+    left = 1.95 if lines else 0.72  # fixed: matplotlib's layout engine takes longer than drawing
     box = (left / WIDTH, (0.52 + legend) / height, (WIDTH - left - 0.1) / WIDTH, inside / height)
     return figure, figure.add_axes(box)
 

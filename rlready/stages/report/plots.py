@@ -110,7 +110,7 @@ def _draw_scores(rows: list[Row], base: Row) -> str:
     named = [short[s.rows[0].name] if len(s.rows) == 1 else s.name for s in shown]
     stars = [STAR * any(row.approved for row in s.rows) for s in shown]
     names = [star + shorten(name, 22) for star, name in zip(stars, named, strict=True)]
-    axes.set_yticks(range(len(shown)), names)
+    axes.set_yticks(range(len(shown)), names, fontsize=9)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(xlabel="Pass@1 (T=1)")
     figure.legend(loc="lower center", ncols=3, columnspacing=1.2, handletextpad=0.4)
