@@ -65,6 +65,12 @@ def is_folder(path: str) -> bool:
     return system.isdir(inside)
 
 
+def holds_data(path: str) -> bool:
+    """Returns whether a path or URL is a folder with data files."""
+    system, inside = _open_filesystem(path)
+    return system.isdir(inside) and bool(_list_data(system, inside)[0])
+
+
 def list_files(location: str, folders: list[str], split: str | None) -> Listing:
     """Returns the files at a path or URL: a file, or those of some folders within a folder.
 

@@ -13,10 +13,11 @@ from typing import Any, get_args
 from rlready.config import Curate, check_keys
 from rlready.config.yaml_text import read_yaml
 from rlready.countdown import problems as countdown
-from rlready.data.files import FORMS, find_form, find_split, is_folder
+from rlready.data.files import FORMS, find_form, find_split, holds_data, is_folder
 from rlready.errors import InputError
 from rlready.list_machine import problems as list_machine
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
+from rlready.runtime.events import tell_once
 from rlready.verifier import find_origin
 
 # The rows of a builtin source, and their format.
@@ -170,7 +171,8 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
     """Returns the source that a parameter names.
 
     Args:
-        text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin.
+        text: A name of `sources` or of a registry, a file, a folder, a URL, owner/name[:config[:split]], or a builtin. Without
+            a mirror, a folder of data in the current folder precedes the registry's entry of that name.
         registry: Which registry has precedence. Of a folder with several splits, `datasets` means the one to train on,
             `benchmarks` the one to evaluate with.
         sources: Entries of the recipe.
@@ -184,10 +186,11 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
     named = second | first | own
     if text in BUILTIN:
         return Source(text)
-    if text in named:
+    if text in named and (mirror or text in own or not holds_data(text)):
         source = named[text]
     elif "://" in text or find_form(text) or text.startswith((".", "/", "~")) or Path(text).exists():
         source = Source(text, path=text)
+        tell_once(f"{text} is the folder ./{text}, not the registry's {named[text].hub}" if text in named else None)
     else:
         source = _read_hub_id(text, first, named)
     if source.path and not source.split and not find_form(source.path):

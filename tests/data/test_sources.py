@@ -565,6 +565,18 @@ def test_a_file_that_exists_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
         examine(find_source("data/mine.xlsx", "datasets"), 0)
 
 
+def test_a_folder_of_data_precedes_the_registry_and_a_folder_without_does_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("gsm8k", "math", "mine"):
+        Path(name).mkdir()
+    for name in ("gsm8k", "mine"):
+        Path(name, "train.jsonl").write_text('{"question": "1+1?", "answer": "#### 2"}\n')
+    Path("math/sums.py").write_text("")
+    assert find_source("gsm8k", "datasets").path == "gsm8k" and not find_source("math", "datasets").path
+    assert "gsm8k is the folder ./gsm8k, not the registry's openai/gsm8k" in capsys.readouterr().out
+    assert find_source("mine", "datasets", {"mine": {"path": "mine.jsonl"}}).path == "mine.jsonl"
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.json"])
 def test_a_git_lfs_pointer_is_said_of_every_form(tmp_path, name):
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
