@@ -129,6 +129,8 @@ def test_what_runs_is_described_and_the_time_left_is_an_estimate_until_it_was_me
     tell(table, "sft", row, "progress", done=1, total=4, rate=1234.5, unit="tokens")
     assert table.describe_running()[1] == f"SFT of {row}: 25%, 1,234 tokens/s"
     for stage in ("sft", "predictors", "rl", "benchmark"):
+        tell(table, stage, row, "started")
+        tell(table, stage, row, "progress", done=9, total=10, rate=1.0, unit="tokens")
         assert table.describe_running()[-1].endswith("(estimate)")
         tell(table, stage, row, "finished", seconds=20.0)
     assert re.fullmatch(r"about \d+:\d\d to go", table.describe_running()[-1])

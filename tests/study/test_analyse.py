@@ -58,6 +58,15 @@ def runs(tmp_path_factory):
     return read_curves(path)
 
 
+def test_curves_of_several_days_are_those_of_one(runs, tmp_path):
+    paths = [tmp_path / name for name in ("all.parquet", "late.parquet", "early.parquet", "both.parquet")]
+    write_curves(runs, paths[0])
+    write_curves(runs[4:], paths[1])
+    write_curves(runs[:4], paths[2])
+    runpy.run_path(str(ROOT / "docs" / "study" / "curves.py"))["main"](*map(str, (paths[3], *paths[1:3])))
+    assert paths[3].read_bytes() == paths[0].read_bytes()
+
+
 def test_correlations_are_over_settings_with_their_seeds_inside(runs):
     main = ANALYSE["pick_main"](64)
     for run in runs:

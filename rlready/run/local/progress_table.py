@@ -200,14 +200,14 @@ class ProgressTable:
         measured = self._measure()
         guesses = {stage: entry["seconds"] for stage, entry in self.plan.estimate.items()} | {"gate": 1.0}
         guesses["sft"] *= len(self.plan.candidates) / (len(self.plan.candidates) - len(self.midway))
-        known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if v and s in self.plan.estimate]
+        known = [(sum(v), len(v) * guesses[s]) for s, v in measured.items() if s in self.plan.estimate]
         scale = sum(k for k, _ in known) / sum(g for _, g in known) if known else self.crowding
         # A stage that runs longer than expected shows how slow the machine is before anything of it is done.
         begun = [
             (cell.begun, guesses[s]) for (_, s), cell in self.cells.items() if cell.state == "running" and not cell.expected
         ]
         scale = max([scale, *((time.time() - when) / guess for when, guess in begun if guess)])
-        expected = {s: sum(v) / len(v) if v else guesses[s] * scale for s, v in measured.items()}
+        expected = {s: guess * scale for s, guess in guesses.items()} | {s: sum(v) / len(v) for s, v in measured.items()}
         rest = dict.fromkeys(self.rows, 0.0)
         for (row, stage), cell in self.cells.items():
             whole = cell.expected or expected[stage]
@@ -218,27 +218,30 @@ class ProgressTable:
         # The stages of one candidate follow each other.
         return max(sum(rest.values()) / self.workers, *rest.values())
 
-    def _measure(self) -> dict[str, list[float]]:
-        """Returns the seconds that each stage took, or will take if it has run long enough to say.
+    def _measure(self, finished: bool = False) -> dict[str, list[float]]:
+        """Returns the seconds that stages took or, unless only `finished` ones count, will take if enough is done to say.
 
         The benchmark of the base model says little of others', which score two models.
         """
-        found: dict[str, list[float]] = {stage: [] for stage in self.stages}
+        found: dict[str, list[float]] = {}
         for (row, stage), cell in self.cells.items():
-            if cell.expected is not None and (row, stage) != (BASELINE, "benchmark"):
-                found[stage].append(cell.expected)
+            counts = cell.state == "done" if finished else cell.expected is not None
+            if counts and (row, stage) != (BASELINE, "benchmark"):
+                found.setdefault(stage, []).append(cell.expected or 0.0)
         return found
 
     def describe_running(self) -> list[str]:
-        """Returns a text for each stage that is running, and for the time left: an estimate until each stage was measured."""
+        """Returns a text for each stage that is running, and for the time left.
+
+        That is an estimate until a candidate has finished each stage that is left: the parts of a stage differ too much.
+        """
         lines = [self.current] if self.current else []
         for (row, stage), cell in self.cells.items():
             if cell.state == "running":
                 done = f"{cell.share:.0%}, {cell.note}" if cell.note else _show_clock(time.time() - cell.begun)
                 lines.append(f"{TITLES[stage]} of {row}: {done}")
-        measured = self._measure()
         left = {stage for (_, stage), cell in self.cells.items() if cell.state in ("waiting", "running") and stage != "gate"}
-        mark = "" if all(measured[stage] for stage in left) else " (estimate)"
+        mark = "" if left <= self._measure(finished=True).keys() else " (estimate)"
         return [*lines, f"about {_show_clock(self.estimate_rest())} to go{mark}"]
 
     def draw(self) -> Table:
