@@ -30,13 +30,18 @@ def data(tmp_path_factory):
     return curate_few(tmp_path_factory.mktemp("data") / "data", 32)
 
 
-def start(stage, data, folder, **parameters):
-    """Starts three epochs of SFT (batches of 8) or three steps of GRPO (4 prompts, 8 samples) of the built-in model."""
+def start(stage, data, folder, probe=None, **parameters):
+    """Starts three epochs of SFT (batches of 8) or three steps of GRPO (4 prompts, 8 samples) of the built-in model.
+
+    Given the folder of a `probe`, RL goes on from there.
+    """
     folder.mkdir(exist_ok=True)
     candidate = Candidate("c", 3, "random", 32, 1e-3, 0)
     given = {"sft_batch_size": 8, "rl_steps": 3, "rl_prompts_per_step": 4, "rl_learning_rate": 1e-3}
     experiment = parse_parameters(given | {"sampling_max_tokens": 40} | parameters)
     arguments = list_arguments(stage, candidate, experiment, SOURCE, find_folder(), data, folder)
+    if probe:
+        arguments |= {"before": str(probe / "outcome.json"), "probe": str(probe / "model")}
     config = folder / "run.json"
     config.write_text(json.dumps(arguments))
     environment = os.environ | {"RLREADY_CHECKPOINTS": str(folder / "checkpoints"), "OMP_NUM_THREADS": "1"}
@@ -75,6 +80,39 @@ def test_two_processes_end_like_one(stage, series, data, tmp_path):
     assert len({y for _, y in alone[series]}) > 1  # it has learned something, or the series says nothing
     assert measure_distance(one / "model", two / "model") < 1e-3
     assert not list((two / "checkpoints").iterdir())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"training_processes": 2},
+        {"training_lora_rank": 4},
+        {"training_lora_rank": 4, "training_processes": 2},
+        {"training_processes": 2, "training_zero_stage": 2},
+        {"training_processes": 2, "training_zero_stage": 3},
+    ],
+    ids=lambda how: " ".join(f"{name.removeprefix('training_')} {value}" for name, value in how.items()),
+)
+def test_validation_and_the_legs_of_a_race_are_those_of_one_process(how, data, tmp_path):
+    if "training_zero_stage" in how:
+        pytest.importorskip("deepspeed", reason="pip install deepspeed")
+    many = {"rl_steps": 4, "rl_eval_steps": 1}
+    alone = start("rl", data, tmp_path / "alone", **many, **how | {"training_processes": 1, "training_zero_stage": 0})
+    whole = start("rl", data, tmp_path / "whole", **many, **how)
+    alone, whole = finish(alone, tmp_path / "alone"), finish(whole, tmp_path / "whole")
+    assert [point["step"] for point in whole["validation"]["points"]] == [0, 1, 2, 3, 4]
+    first, last = (record["validation"]["points"] for record in (alone, whole))
+    assert first[0] == last[0] and whole["validation"]["tokens"] > 0
+    # Later weights differ by rounding, which turns a sample now and then.
+    for one, other in zip(first, last, strict=True):
+        assert other["pass_at_1"] == pytest.approx(one["pass_at_1"], abs=0.02)
+    probe = finish(start("rl", data, tmp_path / "probe", **many, race_steps=2, **how), tmp_path / "probe")
+    assert probe["steps"] == 2 and not list((tmp_path / "probe" / "model").glob("*.safetensors"))
+    ended = start("rl", data, tmp_path / "ended", tmp_path / "probe", **many, race_steps=2, **how)
+    ended = finish(ended, tmp_path / "ended")
+    assert ended["validation"]["points"] == whole["validation"]["points"] and ended["rewards"] == whole["rewards"]
+    assert measure_distance(tmp_path / "ended" / "model", tmp_path / "whole" / "model") == 0
 
 
 @pytest.mark.processes

@@ -23,10 +23,11 @@ from helpers.training import make_arguments
 from kubeflow_trainer_api import models
 
 from rlready.config.recipes import load_recipe
+from rlready.models.load import digest_weights
 from rlready.placement.placement import parse_placement
 from rlready.placement.pods import describe_train_job
 from rlready.records.outcome import Candidate, Outcome
-from rlready.records.serialization import read_record, to_json
+from rlready.records.serialization import read_record, read_records, to_json, write_records
 from rlready.run import launch
 from rlready.run.kfp.package import write_package
 from rlready.training import train_job
@@ -360,6 +361,26 @@ def test_a_stage_trains_in_a_train_job(nodes, cluster, tiny_model, data, tmp_pat
     assert {"name": "RLREADY_RUN_ID", "value": "run-1"} in job["spec"]["trainer"]["env"]
     assert "'heldout_loss'" in capfd.readouterr().out  # what the trainers print
     assert not list((cluster.volume / "run-1").iterdir())
+
+
+def test_the_epochs_of_a_training_are_kept_in_a_train_job_and_rl_takes_one(cluster, tiny_model, data, tmp_path, monkeypatch):
+    cluster.kubelet = Kubelet()
+    monkeypatch.setenv(train_job.MANIFEST, json.dumps(describe(train_job={"volume": "v", "nodes": 1})))
+    arguments = make_arguments("sft", tiny_model, data, tmp_path)
+    training = Candidate("random-64x3-lr0.001-s0", 3, "random", 64, 1e-3, 0, kept_epochs=[1, 3])
+    launch.launch("sft", **arguments | {"candidate": to_json(training)})
+    first, last = read_records(Outcome, tmp_path / "outcome.json")
+    assert (first.candidate, last.candidate) == (training.at(1), training)
+    for outcome in (first, last):
+        assert outcome.sft.model_digest == digest_weights(tmp_path / "model" / f"epoch-{outcome.candidate.epochs}")
+
+    given = make_arguments("rl", tiny_model, data, tmp_path) | {"trained": str(tmp_path / "trained")}
+    given |= {"candidate": to_json(training), "before": str(tmp_path / "sft.json"), "model": str(tmp_path / "model")}
+    write_records([first, last], given["before"])
+    launch.launch("rl", **given | {"measured_digest": f"1/{first.sft.model_digest}"})
+    trained = read_record(Outcome, tmp_path / "outcome.json")
+    assert trained.failure is None and trained.candidate == first.candidate and trained.rl.steps
+    assert (tmp_path / "trained" / "model.safetensors").exists() and len(cluster.made) == 2
 
 
 def test_a_failed_train_job_is_one_line_and_loses_neither_logs_nor_checkpoints(cluster, arguments, capsys):
