@@ -4,6 +4,7 @@ Committed before any run of the draws that it tests. Every figure is a mean over
 is one number.
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -29,6 +30,20 @@ LEARNING = 1  # the draw that gate and race are learned on; it tests nothing
 TOLERATED = 0.01  # regret, and the target's
 MOST_COST = 0.3
 K = 64
+
+
+def level_costs(sweep: SweepResult) -> SweepResult:
+    """Returns the sweep with the median cost of RL for all, because other work ran beside some trainings."""
+    records = [one.rl for one in sweep.outcomes if one.rl]
+    seconds = statistics.median(record.seconds for record in records)
+    checked = statistics.median(record.validation.seconds for record in records)
+    outcomes = []
+    for one in sweep.outcomes:
+        if one.rl:  # not that of a failed one
+            validation = dataclasses.replace(one.rl.validation, seconds=checked)
+            one = dataclasses.replace(one, rl=dataclasses.replace(one.rl, seconds=seconds, validation=validation))
+        outcomes.append(one)
+    return dataclasses.replace(sweep, outcomes=outcomes)
 
 
 def rank_quality(rows: list[Row], predictor: Predictor) -> float:
@@ -189,7 +204,7 @@ def print_closeness(runs: list[SweepResult], more: list[SweepResult]) -> None:
 
 
 if __name__ == "__main__":
-    found = [read_curves(path) for path in sys.argv[1:]]
+    found = [[level_costs(sweep) for sweep in read_curves(path)] for path in sys.argv[1:]]
     learning, *tested = found[0]  # in the order of their draws
     if learning.parameters["curate_seed"] != LEARNING:
         sys.exit(f"{sys.argv[1]}: draw {LEARNING}, on which gate and race are learned, is missing")

@@ -4,11 +4,10 @@ The first draw of the curves has two seeds of each setting, and RL for all. Inte
 """
 
 import dataclasses
-import statistics
 import sys
 
 import numpy as np
-from analyse import TOLERATED, choose
+from analyse import TOLERATED, choose, level_costs
 
 from rlready import SweepResult, read_curves
 from rlready.analysis.calibration import RACE, FrontierPoint, calibrate
@@ -22,17 +21,6 @@ def split_seeds(sweep: SweepResult) -> list[SweepResult]:
     return [
         dataclasses.replace(sweep, outcomes=[one for one in sweep.outcomes if one.candidate.seed == seed]) for seed in seeds
     ]
-
-
-def level_costs(sweep: SweepResult) -> SweepResult:
-    """Returns the sweep with the median cost of RL for all, because some trainings ran beside other work."""
-    seconds = statistics.median(one.rl.seconds for one in sweep.outcomes)
-    checked = statistics.median(one.rl.validation.seconds for one in sweep.outcomes)
-    outcomes = []
-    for one in sweep.outcomes:
-        validation = dataclasses.replace(one.rl.validation, seconds=checked)
-        outcomes.append(dataclasses.replace(one, rl=dataclasses.replace(one.rl, seconds=seconds, validation=validation)))
-    return dataclasses.replace(sweep, outcomes=outcomes)
 
 
 def play(point: FrontierPoint, bench: CalibrationRun) -> np.ndarray:

@@ -158,7 +158,7 @@ def test_gate_and_race_are_learned_on_one_seed_and_judged_on_the_other(tmp_path,
     whole, *drawn = funnel["play"](point, set_up(seeds[1], "other")).T.tolist()
     assert whole == pytest.approx(ANALYSE["play"](point, set_up(seeds[1], "other")))
     assert min(cost for cost, _ in drawn) <= whole[0] <= max(cost for cost, _ in drawn)
-    levelled = funnel["level_costs"](sweep).outcomes
+    levelled = ANALYSE["level_costs"](sweep).outcomes
     assert {one.rl.seconds for one in levelled} == {statistics.median(one.rl.seconds for one in sweep.outcomes)}
     write_curves([sweep], tmp_path / "curves.parquet")
     funnel["main"](tmp_path / "curves.parquet")
