@@ -2,23 +2,26 @@
 
 import io
 import json
+import lzma
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rlready.errors import InputError, one_line
 from rlready.models.weights import POINTER
 
-IN_PARTS = (".jsonl", ".parquet", ".arrow")
+LINES = (".jsonl", ".ndjson")
+IN_PARTS = (*LINES, ".parquet", ".arrow")
 WHOLE = (".json", ".csv", ".tsv")
 FORMS = IN_PARTS + WHOLE
-COMPRESSED = (".gz", ".bz2", ".zst")
+COMPRESSED = (".gz", ".bz2", ".zst", ".xz")
 # How compressed files begin, whatever they are called: browsers unpack a .gz and keep its name.
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 TAR = slice(257, 262)  # where the mark of an archive is
 UTF_16 = "in UTF-16; convert it to UTF-8"
 # How other files begin that are called .jsonl, .csv and the like.
@@ -27,7 +30,6 @@ OTHERS = {
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
     b"PK\3\4": "a zip archive or a spreadsheet; unpack or export it",
-    b"\xfd7zXZ": "compressed with xz; unpack it",
     b"PAR1": "a Parquet file; name it .parquet",
     b"ARROW1": "an Arrow file; name it .arrow",
     b"<": "a web page, not the data; fetch it again",
@@ -101,7 +103,9 @@ def list_files(location: str, folders: list[str], split: str | None) -> Listing:
     forms = sorted({find_form(name) for name in found})
     if len(forms) != 1:
         kind = f"more than one form ({', '.join(forms)})" if forms else f"no {', '.join(FORMS)} file"
-        raise InputError(f"{location}: {kind}" + (f" of the split {split}" if split else ""))
+        seen = (name.removeprefix(f"{path}/") for name in system.find(path) if not forms and not split)
+        there = next((f"; there is {name}: rename, unpack or convert it" for name in seen if name[0] != "."), "")
+        raise InputError(f"{location}: {kind}" + (f" of the split {split}" if split else there))
     return Listing(system, found, notes)
 
 
@@ -193,7 +197,8 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
             _refuse_other(start, name)
             plain: Any = file
             if compression := next((kind for mark, kind in COMPRESSIONS.items() if start.startswith(mark)), None):
-                plain = io.BufferedReader(pa.input_stream(file, compression=compression), 1 << 20)
+                unpack = lzma.LZMAFile if compression == "xz" else partial(pa.input_stream, compression=compression)
+                plain = io.BufferedReader(unpack(file), 1 << 20)
                 inside = plain.peek(TAR.stop)
                 _refuse_other(inside, name)
                 if inside.startswith(tuple(COMPRESSIONS)) or inside[TAR] == b"ustar":
@@ -201,7 +206,7 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
                 if find_form(name) in (".parquet", ".arrow"):  # read from their ends
                     plain = io.BufferedReader(io.BytesIO(plain.read()))
             yield plain
-    except OSError as error:
+    except (OSError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"{name}: cannot be read ({one_line(error)}); if damaged or truncated, fetch it again") from error
 
 

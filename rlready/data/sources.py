@@ -14,6 +14,7 @@ from rlready.data import hub
 from rlready.data.chat_messages import is_chat
 from rlready.data.columns import USUAL, find_repeated, list_columns
 from rlready.data.files import (
+    LINES,
     ROWS_AT_ONCE,
     WHOLE,
     count_rows,
@@ -81,7 +82,7 @@ def _examine_files(source: Source, parse: bool) -> Contents:
     digest, rows, notes = hashlib.sha256(), 0, dict.fromkeys(listing.notes)
     for name in listing.names:
         with open_file(listing.system, name) as file:
-            if find_form(name) == ".jsonl":
+            if find_form(name) in LINES:
                 for number, line in read_lines(file, name):
                     digest.update(line)
                     if not line.isspace():
@@ -178,7 +179,7 @@ def _read_file(file, name: str, source: Source) -> Iterator[Chunk]:
         for first in range(0, len(rows), ROWS_AT_ONCE):
             yield Chunk(name, Path(name).name, first, rows[first : first + ROWS_AT_ONCE])
     else:
-        yield from _read_lines(file, name) if find_form(name) == ".jsonl" else _read_arrow(file, name, source)
+        yield from _read_lines(file, name) if find_form(name) in LINES else _read_arrow(file, name, source)
 
 
 def _read_lines(file, name: str) -> Iterator[Chunk]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from rlready.data.files import COMPRESSED
 from rlready.errors import InputError
 from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
 from rlready.measured.log import MeasuredLog, Reading, count_samples
-from rlready.measured.records import PACKED, SUFFIXES, find_suffix, read_rows
+from rlready.measured.records import SUFFIXES, find_suffix, read_rows
 from rlready.models.remote import is_url
 
 MODEL_FILES = ("config.json", "adapter_config.json")
@@ -112,6 +113,6 @@ def _find_kind(file: Path) -> str:
 def name_log(path: str | Path) -> str:
     """Returns the name of a candidate whose log does not name it: that of the file or folder."""
     name = Path(path).name
-    for suffix in (*PACKED, *SUFFIXES):
+    for suffix in (*COMPRESSED, *SUFFIXES):
         name = name.removesuffix(suffix)
     return name

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlready.data.columns import find_repeated
+from rlready.data.files import COMPRESSED, LINES
 from rlready.data.references import split_answer
 from rlready.data.sources import make_row
 from rlready.errors import InputError
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".eval")
-PACKED = (".gz", ".bz2", ".zst", ".xz")
+SUFFIXES = (*LINES, ".json", ".csv", ".parquet", ".eval")
 Row = dict[str, Any]
 
 
 def find_suffix(path: Path) -> str:
     """Returns the suffix that tells the form of a file, without that of its compression."""
-    return (path.with_suffix("") if path.suffix in PACKED else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix in COMPRESSED else path).suffix.lower()
 
 
 def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
@@ -27,7 +27,7 @@ def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
 
     Raises InputError if the file or one of its rows cannot be read, or a name is there twice.
     """
-    readers = {".jsonl": _read_lines, ".json": _read_json, ".csv": _read_csv}
+    readers = dict.fromkeys(LINES, _read_lines) | {".json": _read_json, ".csv": _read_csv}
     for path in paths:
         suffix = find_suffix(path)
         if suffix == ".parquet":

@@ -5,6 +5,7 @@ import csv
 import gzip
 import http.server
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_configurations_and_splits_of_a_mirror(tmp_path):
     own = {"mine": {"like": "mmlu", "config": ["two", "one"], "split": "dev", "rows": 2}}
     _, problems = read("mine", sources=own, mirror=str(tmp_path))
     assert [p["question"].splitlines()[0] for p in problems] == ["two", "one"]
-    with pytest.raises(InputError, match="no .jsonl, .parquet, .arrow, .json, .csv, .tsv file of the split validation"):
+    with pytest.raises(InputError, match="no .jsonl, .* file of the split validation"):
         read("mine", sources={"mine": own["mine"] | {"split": "validation"}}, mirror=str(tmp_path))
     with pytest.raises(InputError, match="the mirror has neither .*openai/gsm8k nor .*gsm8k"):
         read("gsm8k", mirror=str(tmp_path))
@@ -321,12 +322,15 @@ def test_damaged_json_and_csv_are_said_with_their_place(tmp_path, monkeypatch, n
 def test_absent_and_foreign_files_are_one_line(tmp_path):
     (tmp_path / "table.xlsx").write_text("a,b\n")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "data.zip").write_bytes(b"PK")
     write_json(tmp_path / "both" / "a.jsonl")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "both" / "a.parquet")
     for text, message in {
         "nowhere.jsonl": "no such file or folder",
         "table.xlsx": "neither a folder nor a .jsonl",
-        "empty": "no .jsonl, .parquet, .arrow, .json, .csv, .tsv file",
+        "empty": "no .jsonl, .ndjson, .parquet, .arrow, .json, .csv, .tsv file",
+        "packed": "file; there is data.zip: rename, unpack or convert it",
         "both": "more than one form",
     }.items():
         with pytest.raises(InputError, match=message):
@@ -450,7 +454,7 @@ def compress_zstd(content):
     return sink.getvalue().to_pybytes()
 
 
-COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "zst": compress_zstd}
+COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "zst": compress_zstd, "xz": lzma.compress}
 
 
 @pytest.mark.parametrize(
@@ -487,8 +491,9 @@ def test_files_are_decompressed_by_their_content(tmp_path):
 def test_compressed_files_are_those_inside(tmp_path, suffix):
     compress = COMPRESSORS[suffix]
     expected = read(write_json(tmp_path / "a.jsonl"))
-    write_lines(tmp_path / f"a.jsonl.{suffix}", ROWS, compress)
-    assert read(str(tmp_path / f"a.jsonl.{suffix}")) == expected
+    for name in ("a.jsonl", "a.ndjson"):
+        write_lines(tmp_path / f"{name}.{suffix}", ROWS, compress)
+    assert read(str(tmp_path / f"a.jsonl.{suffix}")) == read(str(tmp_path / f"a.ndjson.{suffix}")) == expected
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     (tmp_path / f"a.parquet.{suffix}").write_bytes(compress((tmp_path / "a.parquet").read_bytes()))
     (tmp_path / f"a.json.{suffix}").write_bytes(compress(json.dumps(ROWS).encode()))

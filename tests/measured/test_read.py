@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import lzma
 import re
 import shutil
 
@@ -42,7 +43,7 @@ def test_the_same_samples_give_the_same_counts_whichever_tool_logged_them(write,
     assert log.to_pandas()["correct"].tolist() == logs.CORRECT
 
 
-@pytest.mark.parametrize(("open_packed", "suffix"), [(gzip.open, ".gz"), (bz2.open, ".bz2")])
+@pytest.mark.parametrize(("open_packed", "suffix"), [(gzip.open, ".gz"), (bz2.open, ".bz2"), (lzma.open, ".xz")])
 def test_a_compressed_log_is_read_like_any_other(open_packed, suffix, tmp_path):
     plain = logs.write_plain(tmp_path)
     with open_packed(f"{plain}{suffix}", "wb") as file:
