@@ -18,6 +18,7 @@ from rlready.run.kfp.package import write_package
 from rlready.run.kfp.preview import preview
 from rlready.run.local.cache_preview import preview_cache
 from rlready.stages.curate.stage import run as curate
+from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, look_at_machine
 
@@ -37,8 +38,10 @@ def execute(arguments: argparse.Namespace) -> None:
     lines, wrong = preview(parameters, plan, placement)
     described = describe_plan(plan, on_gpus=bool(lines))
     if not lines:
-        here = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
+        experiment = parse_parameters(parameters)
+        here = (experiment, plan.shape, plan.lengths, len(plan.candidates))
         lines, wrong, _ = describe_machine(*here, look_at_machine(work))
+        wrong += find_gpu_overrides(experiment)
     print("\n".join([described, *lines]), flush=True)
     print_work(work, preview_cache(work, plan).describe(plan))
     with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
 from rlready.run.local.progress_table import ProgressTable
+from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, look_at_machine
 
@@ -66,7 +67,10 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     plan = make_plan(parameters)
     work = arguments.work.resolve()
     folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    needs = (parse_parameters(parameters), plan.shape, plan.lengths, len(plan.candidates))
+    experiment = parse_parameters(parameters)
+    if wrong := find_gpu_overrides(experiment):
+        raise InputError("\n".join(wrong))
+    needs = (experiment, plan.shape, plan.lengths, len(plan.candidates))
     lines, tight, side_by_side = describe_machine(*needs, look_at_machine(work))
     storage.make_private(work, *(work / name for name in storage.FOLDERS), folder)
     (folder / storage.PARAMETERS).write_text(json.dumps(parameters, indent=1))

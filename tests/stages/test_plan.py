@@ -19,6 +19,7 @@ from rlready.models.load import find_model
 from rlready.records.candidate import Candidate
 from rlready.records.serialization import from_json, to_json
 from rlready.stages.plan import template
+from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
 from rlready.stages.plan.sources import look_at_sources
 from rlready.stages.plan.sweep import expand_sweep
@@ -223,6 +224,22 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"rl_trainer_overrides": {"reward_weights": [0.5, 0.5]}}, "the verifier is the only reward"),
         ({"rl_trainer_overrides": {"vllm_importance_sampling_mode": "x"}}, "'x' is none of token_truncate"),
         ({"sft_trainer_overrides": {"liger_kernel_config": "rope"}}, r"is dict\[str, bool\] | None, not 'rope'"),
+        ({"rl_trainer_overrides": {"epsilon": 2}}, "epsilon is a share, at most 1, not 2"),
+        ({"rl_trainer_overrides": {"delta": 0.5}}, "delta 0.5 must be above 1"),
+        ({"rl_trainer_overrides": {"sapo_temperature_pos": 1.1}}, "nothing with the loss_type dapo, only with sapo"),
+        ({"rl_trainer_overrides": {"label_smoothing_factor": 0.1}}, "RL has no labels to smooth"),
+        ({"rl_trainer_overrides": {"warmup_steps": 400}}, "takes 400 of the 400 steps of the longest training"),
+        ({"sft_trainer_overrides": {"warmup_steps": 9999, "adam_beta2": 0.95}}, r"warmup_steps 9999 takes (\d+) of the \1"),
+        ({"sft_trainer_overrides": {"weight_decay": 1e6}}, "takes all of a weight"),
+        ({"sft_trainer_overrides": {"adam_epsilon": 0}}, "adam_epsilon is a number above 0, not 0"),
+        ({"sft_trainer_overrides": {"pad_to_multiple_of": 0}}, "pad_to_multiple_of is a number above 0"),
+        (
+            {"sft_trainer_overrides": {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1.0}}},
+            "the learning rate of step 2 would be .*, not between 0 and 0.001",
+        ),
+        ({"sft_trainer_overrides": {"dataloader_persistent_workers": True}}, "persistent_workers option needs num_workers > 0"),
+        ({"sft_trainer_overrides": {"dataloader_drop_last": True}}, "all candidates have the same batch"),
+        ({"sft_trainer_overrides": {"gradient_checkpointing_kwargs": {"selective": True}}}, "does nothing without training_"),
         ({"sft_trainer_overrides": {"bf16": True, "fp16": True}}, "bf16 and fp16 are both true; choose one"),
         ({"sweep_epochs": [1_000_000], "sweep_candidates": []}, "epochs must be at most 1000"),
         ({"sweep_seeds": [2**64]}, "seed must be at most 4294967295"),
@@ -244,11 +261,24 @@ def test_plan_refuses_overrides_that_collide_are_unknown_or_do_not_divide(change
         make_plan(laptop(sft_batch_size=32, rl_prompts_per_step=16, rl_num_generations=8, **changes))
 
 
+NO_GPU = "this machine has no GPU for fp16, torch_compile; leave it out, or run where there is one"
+
+
 def test_overrides_that_leave_the_step_as_it_is_are_taken():
     whole = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
     make_plan(laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"}))
     make_plan(laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"}))
     make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
+
+
+def test_overrides_for_gpus_are_refused_on_a_machine_without_one(monkeypatch):
+    given = {"fp16": True, "torch_compile": True, "tf32": False}
+    parameters = laptop(sft_trainer_overrides=given, rl_trainer_overrides={"loss_type": "cispo", "epsilon_high": 5.0})
+    make_plan(parameters)  # for a cluster, which may have them
+    for found in (True, False):
+        monkeypatch.setattr("torch.cuda.is_available", lambda found=found: found)
+        lines = find_gpu_overrides(parse_parameters(parameters))
+        assert lines == ([] if found else [f"sft_trainer_overrides: {NO_GPU}"])
 
 
 def test_what_the_trainers_are_given_is_decided_or_a_default():

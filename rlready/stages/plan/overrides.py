@@ -10,27 +10,32 @@ from typing import Any
 
 from rlready.config import Experiment
 from rlready.errors import one_line
+from rlready.stages.plan.sweep import expand_sweep
 
 ALONE = "RL samples at temperature 1 from all tokens, as predictors and benchmark do"
 ASKED = "prompts and end tokens are those of the evaluation; change chat_template.jinja or tokenizer_config.json"
 FRESH = "every step draws new samples"
 # Fields that cannot be overridden, by the parameter that decides them or the reason.
 REASONS = {
-    "the pipeline decides where a stage writes": "output_dir",
+    "the pipeline decides what a stage does and where it writes": "output_dir do_train",
     "a killed run resumes from its checkpoints": "save_strategy save_steps save_total_limit"
     " save_only_model save_on_each_node resume_from_checkpoint ignore_data_skip restore_callback_states_from_checkpoint"
     " enable_jit_checkpoint",
     "every run is logged to MLflow already": "report_to run_name project trackio_space_id trackio_bucket_id"
     " trackio_static_space_id include_for_metrics debug",
-    "a diverging training is stopped by its logs": "logging_nan_inf_filter",
+    "a diverging training is stopped by its logs": "logging_nan_inf_filter logging_strategy",
+    "training_processes": "local_rank",
     "sweep_seeds, which seeds everything of a candidate": "seed data_seed",
     "the device decides": "use_cpu",
     "training_gradient_checkpointing": "gradient_checkpointing",
     "training_zero_stage": "deepspeed fsdp fsdp_config parallelism_config",
     "the trainer has no evaluation set; rlready measures held-out loss and benchmark": "eval_strategy eval_steps"
-    " eval_on_start do_eval do_predict load_best_model_at_end metric_for_best_model",
-    "models stay where the pipeline writes them": "push_to_hub hub_model_id hub_token hub_strategy hub_revision",
-    "all candidates have the same batch": "auto_find_batch_size accelerator_config",
+    " eval_on_start do_eval do_predict load_best_model_at_end metric_for_best_model greater_is_better eval_delay"
+    " per_device_eval_batch_size prediction_loss_only eval_do_concat_batches eval_use_gather_object eval_accumulation_steps"
+    " batch_eval_metrics bf16_full_eval fp16_full_eval eval_packing num_generations_eval",
+    "models stay where the pipeline writes them": "push_to_hub hub_model_id hub_token hub_strategy hub_revision"
+    " hub_private_repo hub_always_push",
+    "all candidates have the same batch": "auto_find_batch_size accelerator_config dataloader_drop_last",
     "rlready loads base_model": "model_init_kwargs trust_remote_code",
     "the trainer's columns are rlready's": "remove_unused_columns label_names length_column_name",
 }
@@ -58,8 +63,11 @@ REASONS_FOR = {
         "the verifier is the only reward": "reward_weights",
         "rl_gpu_memory_utilization": "vllm_gpu_memory_utilization",
         "sampling_tensor_parallel": "vllm_tensor_parallel_size",
-        "the reward of every step is logged": "logging_strategy logging_steps",
-        "checkpoints do not hold it, so a resumed run would differ": "sync_ref_model use_adaptive_entropy",
+        "the reward of every step is logged": "logging_steps",
+        "checkpoints do not hold it, so a resumed run would differ": "sync_ref_model use_adaptive_entropy"
+        " ref_model_mixup_alpha ref_model_sync_steps entropy_coef_min entropy_coef_max entropy_coef_delta entropy_target",
+        "RL has no labels to smooth": "label_smoothing_factor",
+        "prompts offer no tools": "max_tool_calling_iterations",
         "models stay where the pipeline writes them": "log_completions_hub_repo",
     },
 }
@@ -98,10 +106,21 @@ KINDS = {"list": list, "str": str, "int": int, "float": float, "bool": bool}
 OPTIONAL = {"float | None": 0, "int | None": 0, "bool | None": False}  # a default for each type of a field that may be None
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # Numbers that TRL accepts unless they are negative. For others TRL is imported, which takes ten seconds of CPU.
-FREE = {"warmup_steps", "weight_decay", "max_grad_norm"}
-FRACTIONS = {"label_smoothing_factor", "top_entropy_quantile", "ref_model_mixup_alpha"}
+FREE = {"warmup_steps": math.inf, "weight_decay": 1, "max_grad_norm": math.inf}
+FRACTIONS = {"label_smoothing_factor", "top_entropy_quantile", "epsilon"}
+# Fields by which something is divided, or that are a number of things to do; 0 fails only in training.
+POSITIVE = {"adam_epsilon", "sapo_temperature_neg", "sapo_temperature_pos", "pad_to_multiple_of", "dataloader_prefetch_factor"}
+POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb"}
+# Fields of some of RL's losses, which the others ignore.
+CLIPPED = ("grpo", "dapo", "dr_grpo", "bnpo", "luspo")
+LOSSES = {"epsilon": CLIPPED, "epsilon_high": (*CLIPPED, "cispo"), "delta": CLIPPED}
+LOSSES |= dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("sapo",))
+LOSSES |= dict.fromkeys(("vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"), ("vespo",))
+ON_GPU = {"fp16", "tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode", "activation_offloading"}
+ON_GPU |= {"use_liger_kernel"}
 # Fields whose values depend on the machine that trains, so they are not tried here.
-MACHINE = {"bf16", "fp16", "tf32", "torch_compile", "torch_compile_backend", "torch_compile_mode", "ddp_backend"}
+MACHINE = (ON_GPU - {"use_liger_kernel"}) | {"bf16", "ddp_backend"}
+MOST_STEPS_TRIED = 10_000  # of a learning rate schedule
 
 
 def check_overrides(experiment: Experiment) -> Iterator[str]:
@@ -109,11 +128,47 @@ def check_overrides(experiment: Experiment) -> Iterator[str]:
     batches = {"sft": experiment.sft.batch_size, "rl": experiment.rl.prompts_per_step * experiment.rl.num_generations}
     for stage, batch in batches.items():
         overrides = experiment.get(f"{stage}_trainer_overrides")
-        if not all(field in FREE and type(v) in (int, float) and 0 <= v < math.inf for field, v in overrides.items()):
-            yield from (f"{stage}_trainer_overrides: {line}" for line in _find_faults(experiment, stage, overrides, batch))
+        steps, rate = _find_course(experiment, stage)
+        plain = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
+        if not plain or not all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items()):
+            faults = _find_faults(experiment, stage, overrides, batch, steps, rate)
+            yield from (f"{stage}_trainer_overrides: {line}" for line in faults)
+        if type(warmup := overrides.get("warmup_steps", 0)) in (int, float):
+            taken = warmup if warmup >= 1 else math.ceil(steps * warmup)
+            if taken >= steps:
+                yield (
+                    f"{stage}_trainer_overrides: warmup_steps {warmup:g} takes {min(taken, steps)} of the {steps} steps of the"
+                    " longest training, so its learning rate is never reached; lower it"
+                )
 
 
-def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int) -> Iterator[str]:
+def find_gpu_overrides(experiment: Experiment) -> list[str]:
+    """Returns a line on overrides that only training on a GPU takes, for each stage, if this machine has none."""
+    given = {
+        stage: [field for field, value in experiment.get(f"{stage}_trainer_overrides").items() if field in ON_GPU and value]
+        for stage in REASONS_FOR
+    }
+    if not any(given.values()):
+        return []
+    import torch
+
+    return [
+        f"{stage}_trainer_overrides: this machine has no GPU for {', '.join(fields)}; leave it out, or run where there is one"
+        for stage, fields in given.items()
+        if fields and not torch.cuda.is_available()
+    ]
+
+
+def _find_course(experiment: Experiment, stage: str) -> tuple[int, float]:
+    """Returns the steps of the longest training of a stage, and its lowest learning rate."""
+    if stage == "rl":
+        return experiment.rl.steps or MOST_STEPS_TRIED, experiment.rl.learning_rate
+    trained = [candidate for candidate in expand_sweep(experiment.sweep) if candidate.epochs]
+    steps = [candidate.epochs * math.ceil(candidate.examples / experiment.sft.batch_size) for candidate in trained]
+    return max(steps, default=MOST_STEPS_TRIED), min((candidate.learning_rate for candidate in trained), default=1e-5)
+
+
+def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int, steps: int, rate: float) -> Iterator[str]:
     from trl import GRPOConfig, SFTConfig
 
     kind: type = {"sft": SFTConfig, "rl": GRPOConfig}[stage]
@@ -122,9 +177,12 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int
     faults = [f"{kind.__name__} has no {', '.join(unknown)}"] if unknown else []
     faults += [f"{field} cannot be overridden: {decided[field]}" for field in sorted(overrides.keys() & decided.keys())]
     faults += _check_values(stage, kind, overrides)
-    if not faults and (said := _try_config(kind, overrides, batch)):
+    faults = faults or [*(_check_losses(overrides) if stage == "rl" else ())]
+    if not faults and (said := _try_config(kind, overrides, batch, steps, rate)):
         faults = [said]
     yield from faults
+    if overrides.get("gradient_checkpointing_kwargs") and not experiment.training.gradient_checkpointing:
+        yield "gradient_checkpointing_kwargs does nothing without training_gradient_checkpointing; set it to true"
     if overrides.get("bf16") is True and overrides.get("fp16") is True:
         yield "bf16 and fp16 are both true; choose one"
     if overrides.get("mask_truncated_completions") and experiment.sampling.stop:
@@ -141,7 +199,9 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
         kinds = (dict,) if "dict" in hint else tuple(kind for name, kind in KINDS.items() if re.search(rf"\b{name}\b", hint))
         default = OPTIONAL.get(hint, default) if value is not None else default
         choices = CHOICES[stage].get(field)
-        if choices and value not in choices:
+        if field in POSITIVE and type(value) in (int, float) and value <= 0:
+            yield f"{field} is a number above 0, not {value!r}"
+        elif choices and value not in choices:
             yield f"{field} {value!r} is none of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
@@ -155,15 +215,28 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
             yield f"{field} is {hint}, not {value!r}"
 
 
-def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
-    """Returns why TRL refuses the overrides, or the optimizer and scheduler they name; None if it accepts them."""
+def _check_losses(overrides: dict) -> Iterator[str]:
+    """Yields which overrides of RL do nothing with its loss, or stop its gradient."""
+    loss = overrides.get("loss_type", "dapo")
+    for field in overrides:
+        if loss not in LOSSES.get(field, (loss,)):
+            yield f"{field} does nothing with the loss_type {loss}, only with {', '.join(LOSSES[field])}"
+    if (delta := overrides.get("delta")) is not None and delta <= 1:
+        yield f"delta {delta:g} must be above 1: the ratio to the sampled policy is 1, and above delta there is no gradient"
+
+
+def _try_config(kind: type, overrides: dict, batch: int, steps: int, rate: float) -> str | None:
+    """Returns why TRL refuses the overrides, or what is wrong with the optimizer, schedule and loader they describe, or None.
+
+    `steps` and `rate` are the length of a training and its learning rate.
+    """
     import torch
     from transformers import Trainer
-    from transformers.optimization import get_scheduler
 
     tried = {field: value for field, value in overrides.items() if field not in MACHINE and field not in STEP}
     with tempfile.TemporaryDirectory() as folder:
         ours = {"output_dir": folder, "use_cpu": True, "bf16": False, "report_to": [], "per_device_train_batch_size": batch}
+        ours["learning_rate"] = rate
         ours |= {"num_generations": batch} if hasattr(kind, "num_generations") else {"lr_scheduler_type": "cosine"}
         try:
             arguments = kind(**(ours | tried))
@@ -171,11 +244,37 @@ def _try_config(kind: type, overrides: dict, batch: int) -> str | None:
             made, values = Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]  # it takes any module
             given = {"params": model.parameters()} | {k: v for k, v in values.items() if k not in ("model", "optimizer_dict")}
             optimizer = made(**given)
-            get_scheduler(arguments.lr_scheduler_type, optimizer, 1, 2, arguments.lr_scheduler_kwargs)
+            torch.utils.data.DataLoader(
+                [0],
+                num_workers=arguments.dataloader_num_workers,
+                persistent_workers=arguments.dataloader_persistent_workers,
+                multiprocessing_context=arguments.dataloader_multiprocessing_context,
+                prefetch_factor=arguments.dataloader_prefetch_factor,
+            )
+            if said := _try_schedule(arguments, optimizer, steps):
+                return said
             if arguments.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
                 return "use_liger_kernel needs liger-kernel, which is not installed; leave it out"
         except Exception as error:  # whatever TRL raises
             return f"{kind.__name__} refuses {', '.join(tried)}: {one_line(error, 300)}"
+    if rate * arguments.weight_decay >= 1:
+        return f"weight_decay {arguments.weight_decay:g} times the learning rate {rate:g} takes all of a weight; lower it"
+    return None
+
+
+def _try_schedule(arguments: Any, optimizer: Any, steps: int) -> str | None:
+    """Returns where the learning rate would be negative or exceed the one that was asked for, or None."""
+    from transformers.optimization import get_scheduler
+
+    kind, most, kwargs = arguments.lr_scheduler_type, arguments.learning_rate, arguments.lr_scheduler_kwargs
+    scheduler = get_scheduler(kind, optimizer, min(steps, arguments.get_warmup_steps(steps)), steps, kwargs)
+    for step in range(1, min(steps, MOST_STEPS_TRIED) + 1):
+        rate = scheduler.get_last_lr()[0]
+        if not 0 <= rate <= most * 1.0001:
+            what = f"lr_scheduler_type {kind.value} with lr_scheduler_kwargs {kwargs}"
+            return f"{what}: the learning rate of step {step} would be {rate:g}, not between 0 and {most:g}"
+        optimizer.step()
+        scheduler.step()
     return None
 
 
