@@ -52,6 +52,13 @@ COMPOUNDS = {name: {top: 1, bottom: -1} for name, (top, bottom) in QUOTIENTS.ite
 COMPOUNDS |= {name: dict.fromkeys(units, 1) for name, units in PRODUCTS.items()}
 TEMPERATURES = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F"}
 CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "¢": "¢", "元": "¥"}
+# Any other plural is a counted thing (`57 kites`), unless it is part of a number, an operation or a remark.
+PLURAL = re.compile(r"(?=[a-z]*[aeiouy])(?![a-z]*(?:ss|us|is|ths|wards)$)([a-z]{3,})s", re.ASCII)
+UNCOUNTED = """
+plus minus less unless versus equals tens ones halves thirds quarters scores lakhs crores cubes powers bases mods
+logs fails does exists divides exceeds satisfies works holds remains always perhaps sometimes
+"""
+NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
 
 
 def find_unit(word: str) -> str | None:
@@ -62,6 +69,12 @@ def find_unit(word: str) -> str | None:
             if singular in UNITS and (singular == name or len(singular) > 1):
                 return UNITS[singular]
     return next((singular for singular in _list_singulars(word.lower()) if singular in COUNTS), None)
+
+
+def _find_counted(word: str) -> str | None:
+    """Returns the singular of a plural that is no unit and may be counted, or None."""
+    plural = PLURAL.fullmatch(word)
+    return plural[1] if plural and word not in NOT_COUNTED else None
 
 
 def _list_singulars(word: str) -> tuple[str, str, str]:
@@ -92,7 +105,7 @@ def read_unit(tokens: list[str]) -> tuple | None:
             continue
         if word.lower() in ADJECTIVES and expects and place < len(tokens):
             continue
-        unit = find_unit(word) if word else None
+        unit = find_unit(word) or (_find_counted(word) if token[0] == '"' else None) if word else None
         if unit == "°" and place < len(tokens) and (scale := tokens[place].lstrip('"`').lower()) in TEMPERATURES:
             unit = TEMPERATURES[scale]
             place += 1
