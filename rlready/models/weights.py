@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has 
 MOST_READ = 2**30  # bytes of a file whose values are read before the model is loaded
 # Prefixes that wrappers add to all names.
 WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DistributedDataParallel", "base_model.model.": "peft, not merged"}
+# Architectures whose norms multiply by 1 + weight, so that a weight of zeros is an ordinary start.
+ZERO_CENTRED = re.compile("gemma|nemotron|qwen3_next|qwen3_5|qwen4|minimax_m3|step3p7|muse")
 Tensors = dict[str, tuple[str, list[int]]]  # type and shape of each tensor, by name
 
 
@@ -39,10 +42,12 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
         placed = read_index(folder / INDEX)
         names, expected = sorted(set(placed.values())), set(placed)
     tensors: Tensors = {}
+    config = folder / "config.json"
+    kind = json.loads(config.read_text()).get("model_type", "") if config.exists() else ""
     for name in names:
         if not (folder / name).exists():
             raise InputError(f"{folder}: {name}, which {INDEX} names, is missing; copy it, or save the model again")
-        tensors |= read_header(folder / name, whole)
+        tensors |= read_header(folder / name, whole, kind)
     if lost := sorted(expected - tensors.keys()):
         raise InputError(f"{folder}: {lost[0]}, which {INDEX} names, is in none of its files; save the model again")
     return tensors
@@ -57,7 +62,7 @@ def read_index(path: Path) -> dict[str, str]:
         raise InputError(f"{path} is no index of weights ({error}); save the model again") from error
 
 
-def read_header(path: Path, whole: bool = False) -> Tensors:
+def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
     """Returns type and shape of each tensor of a file, by name; see `read_headers`."""
     refuse_pointer(path)
     size = path.stat().st_size
@@ -72,7 +77,7 @@ def read_header(path: Path, whole: bool = False) -> Tensors:
     if end != size:
         raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
     if whole or size <= MOST_READ:
-        _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path))
+        _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path), kind)
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 
 
@@ -109,17 +114,19 @@ def _read_values(path: Path, start: int, entries: dict[str, dict]) -> Iterator[t
 
 
 def check_numbers(model, where: str) -> None:
-    """Raises InputError if a weight of a loaded model is not finite, or a matrix is zero throughout."""
+    """Raises InputError if a weight of a loaded model is not finite, or a matrix or norm is zero throughout."""
     # With ZeRO-3, a process does not hold all weights.
     held = ((name, weight) for name, weight in model.named_parameters() if not weight.is_meta and weight.numel())
-    _refuse_values(held, lambda weight: weight.isfinite(), where)
+    _refuse_values(held, lambda weight: weight.isfinite(), where, model.config.model_type)
 
 
-def _refuse_values(weights: Iterable[tuple[str, Any]], isfinite: Callable, where: str) -> None:
+def _refuse_values(weights: Iterable[tuple[str, Any]], isfinite: Callable, where: str, kind: str) -> None:
+    multiplies = kind and not ZERO_CENTRED.search(kind)
     for name, weight in weights:
         finite = isfinite(weight).all()
-        # Adapters that change nothing are zero.
-        if not finite or (weight.ndim > 1 and "lora_" not in name and not weight.any()):
+        norm = weight.ndim == 1 and name.endswith(".weight")
+        # Biases may be zero, and adapters that change nothing are.
+        if not finite or ((weight.ndim > 1 or (norm and multiplies)) and "lora_" not in name and not weight.any()):
             what = "is zero throughout" if finite else "holds NaN or infinity"
             raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
 

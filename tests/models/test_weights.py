@@ -1,5 +1,6 @@
 """Checkpoints whose files do not hold the model that they claim: refused in one line before anything is measured."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -65,6 +66,7 @@ NO_NUMBERS = {
     "NaN": (changed(NAME, lambda w: w.index_fill(0, torch.tensor(3), torch.nan)), f"{NAME} holds NaN"),
     "infinity": (changed("model.norm.weight", lambda w: w * torch.inf), "model.norm.weight holds NaN or infinity"),
     "zeros": (changed(NAME, torch.zeros_like), f"{NAME} is zero throughout"),
+    "a norm of zeros": (changed("model.norm.weight", torch.zeros_like), "model.norm.weight is zero throughout"),
 }
 
 
@@ -104,6 +106,14 @@ def test_values_are_read_in_every_precision_up_to_a_size(dtype, tmp_path, monkey
     assert read_headers(tmp_path).keys() == weights.keys()
     with pytest.raises(InputError, match="norm holds NaN or infinity"):
         read_headers(tmp_path, whole=True)
+
+
+def test_a_norm_of_zeros_is_an_ordinary_start_where_it_multiplies_by_one_more(tmp_path):
+    save_file({"norm.weight": torch.zeros(3), "norm.bias": torch.zeros(3)}, tmp_path / FILE)
+    for kind in ("gemma3_text", "qwen3_next", "llama"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+        with pytest.raises(InputError, match="norm.weight is zero") if kind == "llama" else contextlib.nullcontext():
+            read_headers(tmp_path)
 
 
 def test_what_is_loaded_is_checked_too(tiny_model, tmp_path):
