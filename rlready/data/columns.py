@@ -12,7 +12,7 @@ from typing import Any
 
 from rlready.data.chat_messages import is_chat
 from rlready.data.files import EVALUATION, TRAINING
-from rlready.data.references import is_absent, parse_list, read_texts, restore_integer, split_answer
+from rlready.data.references import WHOLE_FLOAT, is_absent, parse_list, read_texts, restore_integer, split_answer
 from rlready.data.registry import Source, list_paths
 from rlready.errors import InputError
 
@@ -123,7 +123,8 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
         text = str(restore_integer(value)).strip()
         inside = split_answer(text) if isinstance(value, str) else None
         prose = isinstance(value, str) and not inside and (len(text) > LONGEST_ANSWER or "\n" in text)
-        found[name] = None if prose else (inside[1] if inside else text).replace(",", "").strip("$ ")
+        text = (inside[1] if inside else text).replace(",", "").strip("$ ")
+        found[name] = None if prose else text.removesuffix(".0") if WHOLE_FLOAT.fullmatch(text) else text
     return found
 
 

@@ -24,6 +24,7 @@ from rlready.data.files import (
     open_file,
     read_lines,
 )
+from rlready.data.references import WHOLE_FLOAT
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
 
@@ -35,7 +36,6 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars"}  # of CSV, beside co
 USUAL_NAMES = {*USUAL["question"], *USUAL["messages"], "instruction"}
 BETWEEN_ROWS = re.compile(r"[\s,]*")
 DECIMAL_COMMA = re.compile(r"-?\d+(?:,\d+)?")
-WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 LONGEST_HEADER = 1 << 16
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 

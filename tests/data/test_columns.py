@@ -131,6 +131,7 @@ def test_two_usual_names_with_two_answers_make_the_row_leave_and_prose_is_a_solu
     row = {"question": "1+1?", "answer": "3", "ground_truth": 2}
     with pytest.raises(InputError, match=r"two columns could be the answer: answer \('3'\) and ground_truth \('2'\)"):
         read_problem(row, False)
+    assert read_problem(row | {"answer": "2.0"}, False)["answer"] == "2.0"  # another tool's float of the same number
     worked = read_problem(row | {"answer": "One and one more.\nThat makes two."}, True)
     assert (worked["answer"], worked["solution"].split("\n")[0]) == ("2", "One and one more.")
     assert read_problem(row | {"answer": "So.\n#### 2"}, True)["solution"] == "So.\nThe answer is \\boxed{2}."

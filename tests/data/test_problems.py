@@ -164,6 +164,8 @@ def test_inequalities_are_no_tokens_of_a_template():
     [
         ({"question": "q", "answer": "2", "solution": "1+1=2"}, "1+1=2\nThe answer is \\boxed{2}.", [ADDED]),
         ({"question": "q", "answer": "$2$", "solution": "1+1=2"}, "The answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "2.0", "solution": "1+1=2"}, "The answer is \\boxed{2}.", [ADDED]),
+        ({"question": "q", "answer": "2.0", "solution": "To a tenth, 2.0"}, "The answer is \\boxed{2.0}.", [ADDED]),
         ({"question": "q", "answer": "2", "solution": "So \\boxed{2}"}, "So \\boxed{2}", []),
         ({"question": "q", "answer": "2", "solution": "So \\boxed{3}"}, "So \\boxed{3}", []),
         ({"question": "q", "answer": "2", "solution": "So.\n#### 2"}, "So.\nThe answer is \\boxed{2}.", [REWRITTEN]),

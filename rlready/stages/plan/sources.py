@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rlready.config import Curate
+from rlready.data.instructions import find_instruction
 from rlready.data.problems import OTHER_SHARE, read_some
 from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
 from rlready.data.sources import Contents, examine
@@ -76,6 +77,8 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.changed.update(noted)
             seen.notes += _compare_solutions(text, curate.traces, seen.samples[use])
         seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
+        if use[0] != "decontaminate":
+            seen.notes += _describe_instructions(source.key, seen.samples[use], few)
         if few:
             seen.complete.add(use)
         if use == "predictors" or use[0] == "evaluation":
@@ -94,6 +97,16 @@ def _describe_guessing(name: str, rows: list[dict]) -> list[str]:
         return []
     what = f"all {len(rows)} reference answers looked at are one of {len(answers)} ({', '.join(answers)[:80]})"
     return [f"{name}: {what}: guessing alone has Pass@64 = {_guess(len(answers)):.3f}, so Pass@k predicts little"]
+
+
+def _describe_instructions(name: str, rows: list[dict], complete: bool) -> list[str]:
+    """Returns a line on questions that ask for the answer elsewhere than their format looks, as its prompt asks too."""
+    asked = [said for row in rows if (said := find_instruction(row["question"], row["format"]))]
+    if not asked:
+        return []
+    share = f"{len(asked)} of {'all' if complete else 'the first'} {len(rows)} rows of {name} ({len(asked) / len(rows):.0%})"
+    where = f"elsewhere than the format {rows[0]['format']} reads it, against its own prompt"
+    return [f"{share} ask for the answer {where}: {asked[0]!r}; take this out with remove: in curate_sources"]
 
 
 def _guess(options: int, k: int = 64) -> float:
