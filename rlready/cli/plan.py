@@ -30,15 +30,16 @@ def execute(arguments: argparse.Namespace) -> None:
     work = arguments.work.resolve()
     parameters, placement = read_parameters(arguments), load_placement(arguments.recipe)
     plan = make_plan(parameters, strict=False)
-    if plan.small and not parse_parameters(parameters).curate.needs_pass_rates:
-        # The splits of little data, which near-duplicates may make smaller than any count of rows shows.
+    experiment = parse_parameters(parameters)
+    needs_base = experiment.curate.needs_pass_rates or (experiment.curate.needs_tokens and plan.doubts)
+    if plan.small and not needs_base:
+        # The splits of little data, which near-duplicates and limits may make smaller than any count of rows shows.
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             curate(plan.settings["curate"], f"{folder}/data", f"{folder}/card.md")
     print_result("recipe", describe_recipe(arguments.recipe))
     lines, wrong = preview(parameters, plan, placement)
     described = describe_plan(plan, on_gpus=bool(lines))
     if not lines:
-        experiment = parse_parameters(parameters)
         here = (experiment, plan.shape, plan.lengths, len(plan.candidates))
         lines, wrong, _ = describe_machine(*here, look_at_machine(work))
         wrong += find_gpu_overrides(experiment)

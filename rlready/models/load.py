@@ -11,7 +11,7 @@ from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
 from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
-from rlready.models.weights import FILE, INDEX, check_numbers, read_headers, read_index, refuse_keys, refuse_pointer
+from rlready.models.weights import FILE, INDEX, OTHERS, check_numbers, read_headers, read_index, refuse_keys, refuse_pointer
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
@@ -75,7 +75,7 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
-        raise InputError(f"{folder} has no *.safetensors; pickled weights (*.bin, *.pt) are not loaded")
+        raise InputError(f"{folder} has no *.safetensors; {OTHERS}")
     tokens = read_json(BaseModel(str(folder), "", ""), "tokenizer_config.json") or {}
     if not (folder / "chat_template.jinja").exists() and not tokens.get("chat_template"):
         raise InputError(f"{folder} has no chat template; add chat_template.jinja")
@@ -203,7 +203,7 @@ def fetch_weights(model: str | Path | BaseModel) -> Path:
     names = set(read_index(index).values()) if index else {FILE}
     paths = [path for path in (find_file(base, name) for name in names) if path]
     if len(paths) < len(names):
-        raise InputError(f"{folder} has no {', '.join(sorted(names))}; pickled weights are not loaded")
+        raise InputError(f"{folder} has no {', '.join(sorted(names))}; {OTHERS}")
     return paths[0].parent
 
 

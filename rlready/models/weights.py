@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from rlready.errors import InputError, one_line
 
@@ -15,10 +16,18 @@ FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bfloat16: the upper half of a float32
 MOST_READ = 2**30  # bytes of a file whose values are read before the model is loaded
-# Prefixes that wrappers add to all names.
-WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DistributedDataParallel", "base_model.model.": "peft, not merged"}
+# What wrappers add to names, at their beginning or after a dot.
+WRAPPERS = {
+    "_orig_mod.": "torch.compile",
+    "module.": "DistributedDataParallel",
+    "base_model.model.": "peft, not merged",
+    "_fsdp_wrapped_module.": "FSDP",
+    "_checkpoint_wrapped_module.": "activation checkpointing",
+}
 # Architectures whose norms multiply by 1 + weight, so that a weight of zeros is an ordinary start.
 ZERO_CENTRED = re.compile("gemma|nemotron|qwen3_next|qwen3_5|qwen4|minimax_m3|step3p7|muse")
+OTHERS = "other files of weights are not loaded; load the model with transformers and save it with save_pretrained"
+HALF = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight")  # a matrix of an adapter
 Tensors = dict[str, tuple[str, list[int]]]  # type and shape of each tensor, by name
 
 
@@ -38,7 +47,7 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
         if not (folder / INDEX).exists():
-            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; other names, and pickled weights, are not loaded")
+            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; {OTHERS}")
         placed = read_index(folder / INDEX)
         names, expected = sorted(set(placed.values())), set(placed)
     tensors: Tensors = {}
@@ -55,6 +64,7 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
 
 def read_index(path: Path) -> dict[str, str]:
     """Returns the file of each tensor, by name; raises InputError if the index does not say it."""
+    refuse_pointer(path)
     try:
         placed = json.loads(path.read_text())["weight_map"]
         return dict(placed.items())
@@ -76,6 +86,11 @@ def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
             raise InputError(f"{path} is no safetensors file, or is truncated; copy it again") from error
     if end != size:
         raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
+    try:
+        with safe_open(path, "np"):  # compares the place of each tensor with its shape, as every reader does
+            pass
+    except SafetensorError as error:
+        raise InputError(f"{path}: its header is damaged ({one_line(error)}); copy it again") from error
     if whole or size <= MOST_READ:
         _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path), kind)
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
@@ -97,12 +112,42 @@ def refuse_keys(found: dict, where: str) -> None:
     if not said:
         return
     advice = "save model and configuration together with save_pretrained"
-    for prefix, whose in WRAPPERS.items():
-        if unexpected and all(name.startswith(prefix) for name in unexpected):
-            advice = f"all those names begin with {prefix} ({whose}): {advice.replace('model', 'the unwrapped model', 1)}"
+    inner = next((name for name in missing if unexpected and unexpected[0].endswith(f".{name}")), "")
+    wrappers = {unexpected[0].removesuffix(inner): "a wrapper"} if inner else {}
+    for part, whose in (wrappers | WRAPPERS).items():
+        if unexpected and all(name.startswith(part) or f".{part}" in name for name in unexpected):
+            advice = f"all those names have {part} ({whose}): save the unwrapped model and configuration with save_pretrained"
     if any("lora_" in name for name in unexpected):
         advice = "adapters are not merged: merge them (peft's merge_and_unload) and save the model again"
     raise InputError(f"{where}: its weights do not fit its config.json: {'; '.join(said)}; {advice}")
+
+
+def check_adapters(adapters: Tensors, config: dict, base: Tensors, where: str) -> None:
+    """Raises InputError if LoRA adapters lack a part, or do not fit a layer of their base model.
+
+    peft would merge what is there and leave the other layers as they are.
+    """
+    halves: dict[str, dict[str, list[int]]] = {}
+    for name, (_, shape) in adapters.items():
+        if match := HALF.fullmatch(name):
+            halves.setdefault(match[1], {})[match[2]] = shape
+    shapes = {name.removesuffix(".weight"): shape for name, (_, shape) in base.items() if name.endswith(".weight")}
+    if not halves.keys() & shapes.keys():  # names of another layout
+        return
+    again = "name the base model that they were trained on, or save them again"
+    named = config.get("target_modules")
+    if isinstance(named, list) and not any(config.get(key) for key in ("layers_to_transform", "exclude_modules")):
+        for layer in sorted(shapes.keys() - halves.keys()):
+            if any(f".{layer}".endswith(f".{one}") for one in named):
+                raise InputError(f"{where}: holds no adapters of {layer}, which target_modules names; {again}")
+    for layer, half in sorted(halves.items()):
+        if half.keys() != {"A", "B"}:
+            raise InputError(f"{where}: of {layer} it holds lora_{''.join(half)} only; {again}")
+        made = [half["B"][0], half["A"][1]]
+        made = made[::-1] if config.get("fan_in_fan_out") else made
+        if made != shapes.get(layer):
+            has = f"has {shapes[layer]}" if layer in shapes else "has no such layer"
+            raise InputError(f"{where}: its adapters of {layer} are for the shape {made}, and the base model {has}; {again}")
 
 
 def _read_values(path: Path, start: int, entries: dict[str, dict]) -> Iterator[tuple[str, np.ndarray]]:

@@ -15,7 +15,7 @@ from rlready.models import architecture
 from rlready.models.architecture import PLAIN, count_positions, inspect_architecture, read_architecture
 from rlready.models.load import fetch_weights, find_model, load_model, load_tokenizer
 from rlready.models.prompts import check_tokens
-from rlready.models.weights import read_headers
+from rlready.models.weights import check_adapters, read_headers
 from rlready.records.candidate import BaseModel
 
 FILE = "model.safetensors"
@@ -24,6 +24,10 @@ NAME = "model.layers.0.mlp.up_proj.weight"
 
 def prefix(wrapper):
     return lambda weights, config: ({wrapper + name: weight for name, weight in weights.items()}, config)
+
+
+def inside(part, wrapper):
+    return lambda weights, config: ({n.replace(part, wrapper + part): weight for n, weight in weights.items()}, config)
 
 
 def without(name):
@@ -40,7 +44,9 @@ def configured(**changes):
 
 MISFITS = {
     "torch.compile": (prefix("_orig_mod."), r"missing.*_orig_mod\. \(torch\.compile\): save the unwrapped model"),
-    "DDP": (prefix("module."), r"begin with module\. \(DistributedDataParallel\)"),
+    "DDP": (prefix("module."), r"names have module\. \(DistributedDataParallel\)"),
+    "FSDP": (inside("mlp.", "_fsdp_wrapped_module."), r"names have _fsdp_wrapped_module\. \(FSDP\)"),
+    "another wrapper": (prefix("actor."), r"names have actor\. \(a wrapper\): save the unwrapped model"),
     "adapters": (
         lambda w, c: ({f"base_model.model.{n}": t for n, t in w.items()} | {"base_model.model.lora_A.w": torch.ones(1)}, c),
         "adapters are not merged",
@@ -139,6 +145,18 @@ def test_a_model_in_shards_needs_every_one(tiny_model, tmp_path):
         find_model(str(folder), "")
 
 
+@pytest.mark.parametrize("change", [{"data_offsets": [8, 24]}, {"shape": [-1, 2]}])
+def test_a_header_whose_shapes_and_places_differ_is_refused(change, tmp_path):
+    save_file({"w": torch.ones(3, 2)}, tmp_path / FILE)
+    content = (tmp_path / FILE).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header = json.dumps({"w": header["w"] | change, "v": header["w"] | {"shape": [6]}}).encode()
+    (tmp_path / FILE).write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    with pytest.raises(InputError, match=f"{FILE}: its header is damaged .*copy it again"):
+        read_headers(tmp_path)
+
+
 @pytest.mark.parametrize("name", [FILE, "tokenizer.json", "config.json"])
 def test_a_pointer_of_git_lfs_is_told_by_its_name(name, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
@@ -153,6 +171,27 @@ def test_a_file_that_is_not_json_is_refused_by_its_name(name, tiny_model, tmp_pa
     (folder / name).write_text("{")
     with pytest.raises(InputError, match=f"^{name} of {folder} is not JSON"):
         find_model(str(folder), "")
+
+
+ADAPTERS = {"q_proj.lora_A": [2, 4], "q_proj.lora_B": [6, 2], "v_proj.lora_A": [2, 4], "v_proj.lora_B": [3, 2]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"v_proj.lora_A": None, "v_proj.lora_B": None}, "holds no adapters of l.0.v_proj, which target_modules names"),
+        ({"v_proj.lora_B": None}, "of l.0.v_proj it holds lora_A only"),
+        ({"q_proj.lora_B": [5, 2]}, r"adapters of l.0.q_proj are for the shape \[5, 4\], and the base model has \[6, 4\]"),
+        ({"k_proj.lora_A": [2, 4], "k_proj.lora_B": [6, 2]}, "l.0.k_proj .* has no such layer; name the base model"),
+    ],
+)
+def test_adapters_need_all_their_parts_and_the_layers_of_their_base(change, message):
+    base = {"l.0.q_proj.weight": ("F32", [6, 4]), "l.0.v_proj.weight": ("F32", [3, 4]), "norm.weight": ("F32", [4])}
+    adapters = {f"base_model.model.l.0.{n}.weight": ("F32", s) for n, s in (ADAPTERS | change).items() if s}
+    with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
+        check_adapters(adapters, {"target_modules": ["q_proj", "v_proj"]}, base, "a")
+    check_adapters(adapters, {}, {"of.another.layout.weight": ("F32", [1, 1])}, "a")
 
 
 def test_adapters_beside_weights_are_not_taken_for_the_model(tiny_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,7 @@ SEQUENTIAL = {"predictors_sampling": "sequential", "gate_min_pass_at_k_over_base
         ({"sampling_stop": ["", 3]}, "sampling_stop: '' is not a text.*\nsampling_stop: 3"),
         ({"rl_num_generations": 1}, "rl_num_generations: 1 must be at least 2"),
         ({"rl_prompts_per_step": 5000}, "curate_rl_problems has 512 of them"),
+        ({"predictors_samples": 10**9}, "predictors_samples: 1000000000 is more than 10000000"),
         ({"curate_sft_examples": 0}, "is infinite"),
         ({"curate_max_tokens": 1}, r"none of the first \d+ SFT traces lies between 0 and 1 tokens; they have \d+ to \d+"),
         ({"curate_min_tokens": 9999}, "none of the first .* between 9999 and any number of tokens"),
@@ -131,6 +133,7 @@ PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% end
     [
         ("generation_config.json", {"do_sample": False, "temperature": 0.9}, "does not save .* `temperature` is set to .0.9"),
         ("generation_config.json", {"pad_token_id": -1}, "does not save .* `pad_token_id` should be positive"),
+        ("generation_config.json", {"eos_token_id": "2"}, "eos_token_id is '2', not a number"),
         ("tokenizer_config.json", {"eos_token": None}, "has no end token"),
         ("config.json", {"hidden_size": "sixty"}, "the values are not those of that architecture"),
         ("config.json", {"vocab_size": -3}, "cannot be built: Trying to create tensor with negative dimension"),
@@ -228,8 +231,6 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ({"rl_trainer_overrides": {"delta": 0.5}}, "delta 0.5 must be above 1"),
         ({"rl_trainer_overrides": {"sapo_temperature_pos": 1.1}}, "nothing with the loss_type dapo, only with sapo"),
         ({"rl_trainer_overrides": {"label_smoothing_factor": 0.1}}, "RL has no labels to smooth"),
-        ({"rl_trainer_overrides": {"warmup_steps": 400}}, "takes 400 of the 400 steps of the longest training"),
-        ({"sft_trainer_overrides": {"warmup_steps": 9999, "adam_beta2": 0.95}}, r"warmup_steps 9999 takes (\d+) of the \1"),
         ({"sft_trainer_overrides": {"weight_decay": 1e6}}, "takes all of a weight"),
         ({"sft_trainer_overrides": {"adam_epsilon": 0}}, "adam_epsilon is a number above 0, not 0"),
         ({"sft_trainer_overrides": {"pad_to_multiple_of": 0}}, "pad_to_multiple_of is a number above 0"),
@@ -237,6 +238,7 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
             {"sft_trainer_overrides": {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1.0}}},
             "the learning rate of step 2 would be .*, not between 0 and 0.001",
         ),
+        ({"sft_trainer_overrides": {"dataloader_num_workers": 10**6}}, "dataloader_num_workers is at most 512, not 1000000"),
         ({"sft_trainer_overrides": {"dataloader_persistent_workers": True}}, "persistent_workers option needs num_workers > 0"),
         ({"sft_trainer_overrides": {"dataloader_drop_last": True}}, "all candidates have the same batch"),
         ({"sft_trainer_overrides": {"gradient_checkpointing_kwargs": {"selective": True}}}, "does nothing without training_"),
@@ -269,6 +271,15 @@ def test_overrides_that_leave_the_step_as_it_is_are_taken():
     make_plan(laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"}))
     make_plan(laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"}))
     make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
+
+
+def test_plan_says_that_a_warm_up_takes_all_of_a_training():
+    for stage, overrides in (("rl", {"warmup_steps": 400}), ("sft", {"warmup_steps": 9999, "adam_beta2": 0.95})):
+        texts = make_plan(laptop(**{f"{stage}_trainer_overrides": overrides})).texts
+        assert any(
+            re.match(f"{stage}_trainer_overrides: warmup_steps .* takes all .* is never reached", line) for line in texts
+        )
+    assert not any("takes all" in line for line in make_plan(laptop()).texts)
 
 
 def test_overrides_for_gpus_are_refused_on_a_machine_without_one(monkeypatch):
@@ -339,8 +350,16 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
             curate_rl_problems=22, curate_predictor_problems=4, curate_benchmark_problems=5,
         )
     )  # fmt: skip
-    assert plan.estimate["sft"]["tokens"] > 0
+    assert plan.estimate["sft"]["tokens"] > 0 and plan.small
     assert set(plan.revisions) == {str(train), str(evaluation)}
+
+
+def test_plan_says_that_sampling_would_end_before_the_answers_that_sft_teaches():
+    plan = make_plan(laptop(sampling_max_tokens=2, sampling_stop=["#"]))
+    first, second = (line for line in plan.texts if "SFT solutions" in line)
+    assert re.match(r"(\d+) of the first \1 SFT solutions have more tokens than sampling_max_tokens \(2; ", first)
+    assert re.match(r"sampling_stop: '#' is before the answer in (\d+) of the first \1 SFT solutions", second)
+    assert not plan.small and not any("SFT solutions" in line for line in make_plan(laptop()).texts)
 
 
 MULTIPLE_CHOICE = [

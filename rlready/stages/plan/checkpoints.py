@@ -22,7 +22,7 @@ from rlready.models.load import (
     read_json,
 )
 from rlready.models.remote import copy_remote, digest_remote, is_url
-from rlready.models.weights import read_header
+from rlready.models.weights import check_adapters, read_header, read_headers
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.stages.plan.model import check_model
 
@@ -92,8 +92,11 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
         found = BaseModel(str(local.resolve()), "", digest_folder(local))
         if not (local / "adapter_model.safetensors").exists():
             raise InputError(f"{local} has no adapter_model.safetensors; pickled weights are not loaded")
-        read_header(local / "adapter_model.safetensors")
-        return _find_adapters(found, read_json(found, ADAPTERS) or {}, name, ask)
+        tensors, config = read_header(local / "adapter_model.safetensors"), read_json(found, ADAPTERS) or {}
+        whole = _find_adapters(found, config, name, ask)
+        if whole.adapter_base and (below := Path(locate(whole.adapter_base)["pretrained_model_name_or_path"])).is_dir():
+            check_adapters(tensors, config, read_headers(below), str(local))
+        return whole
 
 
 def _find_adapters(found: BaseModel, config: dict, name: str, ask: Ask) -> FoundModel:

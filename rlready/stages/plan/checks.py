@@ -7,10 +7,12 @@ from rlready.data.registry import BUILTIN, find_benchmarks, get_mirror, list_ben
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
 from rlready.stages.plan.overrides import check_overrides
-from rlready.stages.plan.sweep import MOST, needs_models
+from rlready.stages.plan.sweep import MOST as MOST_OF
+from rlready.stages.plan.sweep import needs_models
 
 MOST_CANDIDATES = 64  # that fit into a workflow on a cluster, with RL for a few of them
 MOST_STEPS = 1_000_000
+MOST = 10_000_000  # of anything that is counted
 
 
 def check_values(experiment: Experiment) -> list[str]:
@@ -117,9 +119,12 @@ def _check_without_rl(experiment: Experiment) -> Iterator[str]:
 
 def _check_reason(experiment: Experiment) -> Iterator[str]:
     """Checks values that are surely mistakes, and would fail late or never end."""
-    for name in list_parameters():
-        if name.endswith("_seed") and not 0 <= experiment.get(name) <= MOST["seed"]:
-            yield f"{name}: {experiment.get(name)} must lie between 0 and {MOST['seed']}"
+    for name, parameter in list_parameters().items():
+        value = experiment.get(name)
+        if name.endswith("_seed") and not 0 <= value <= MOST_OF["seed"]:
+            yield f"{name}: {value} must lie between 0 and {MOST_OF['seed']}"
+        elif parameter.type is int and not name.endswith("_seed") and value > MOST:
+            yield f"{name}: {value} is more than {MOST}"
     rl = experiment.rl
     if rl.learning_rate >= 1:
         yield f"rl_learning_rate: {rl.learning_rate:g} must lie below 1"

@@ -58,6 +58,14 @@ def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: 
     prompt = render_turns(template, tokens, write_messages("a question", "word"))
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     refuse_tokens(pad, ends, ids, rows, tokenizer.id_to_token)
+    if tokenizer.get_vocab_size() > rows:
+        special = {id for id, added in tokenizer.get_added_tokens_decoder().items() if added.special}
+        beyond = {id: text for text, id in tokenizer.get_vocab().items() if id >= rows and id not in special}
+        for id in sorted(beyond)[:1]:  # special ones are not in the data
+            raise InputError(
+                f"{path}: the token {beyond[id]!r} is number {id}, and the model has {rows} embeddings (0 to {rows - 1}); use"
+                " the tokenizer of this model, or enlarge the embedding (resize_token_embeddings)"
+            )
 
 
 def check_size(
@@ -78,7 +86,14 @@ def check_size(
 
 
 def check_generation_config(values: dict) -> None:
-    """Raises InputError if transformers refuses to save a generation_config.json, as SFT would find at its first save."""
+    """Raises InputError if transformers refuses to save a generation_config.json, as SFT would find at its first save.
+
+    So it does if a token is neither a number nor a list of numbers.
+    """
+    for name, value in values.items():
+        tokens = value if isinstance(value, list) else [] if value is None else [value]
+        if name.endswith("_token_id") and any(type(token) is not int for token in tokens):
+            raise InputError(f"its generation_config.json: {name} is {value!r}, not a number or a list of them; correct it")
     plain = PLAIN | SAMPLED if values.get("do_sample") is True else PLAIN
     if all((name in plain and value != -1) or value in (None, False) for name, value in values.items()):
         return  # most are like this, and transformers takes seconds to import

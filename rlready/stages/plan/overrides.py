@@ -111,6 +111,9 @@ FRACTIONS = {"label_smoothing_factor", "top_entropy_quantile", "epsilon"}
 # Fields by which something is divided, or that are a number of things to do; 0 fails only in training.
 POSITIVE = {"adam_epsilon", "sapo_temperature_neg", "sapo_temperature_pos", "pad_to_multiple_of", "dataloader_prefetch_factor"}
 POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb"}
+# Values above these are mistakes that run out of memory or processes, or leave nothing of the loss.
+MOST = {"beta": 100, "entropy_coef": 100, "neftune_noise_alpha": 1000, "adam_epsilon": 1}
+MOST |= {"pad_to_multiple_of": 65_536, "dataloader_num_workers": 512, "dataloader_prefetch_factor": 10_000}
 # Fields of some of RL's losses, which the others ignore.
 CLIPPED = ("grpo", "dapo", "dr_grpo", "bnpo", "luspo")
 LOSSES = {"epsilon": CLIPPED, "epsilon_high": (*CLIPPED, "cispo"), "delta": CLIPPED}
@@ -128,18 +131,22 @@ def check_overrides(experiment: Experiment) -> Iterator[str]:
     batches = {"sft": experiment.sft.batch_size, "rl": experiment.rl.prompts_per_step * experiment.rl.num_generations}
     for stage, batch in batches.items():
         overrides = experiment.get(f"{stage}_trainer_overrides")
-        steps, rate = _find_course(experiment, stage)
         plain = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
         if not plain or not all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items()):
-            faults = _find_faults(experiment, stage, overrides, batch, steps, rate)
+            faults = _find_faults(experiment, stage, overrides, batch, *_find_course(experiment, stage))
             yield from (f"{stage}_trainer_overrides: {line}" for line in faults)
-        if type(warmup := overrides.get("warmup_steps", 0)) in (int, float):
-            taken = warmup if warmup >= 1 else math.ceil(steps * warmup)
-            if taken >= steps:
-                yield (
-                    f"{stage}_trainer_overrides: warmup_steps {warmup:g} takes {min(taken, steps)} of the {steps} steps of the"
-                    " longest training, so its learning rate is never reached; lower it"
-                )
+
+
+def describe_warmup(experiment: Experiment) -> list[str]:
+    """Returns a warning for each trainer whose warm-up takes all of its steps, as in a short trial of a recipe."""
+    lines = []
+    for stage in REASONS_FOR:
+        steps, _ = _find_course(experiment, stage)
+        warmup = experiment.get(f"{stage}_trainer_overrides").get("warmup_steps", 0)
+        if steps and (warmup if warmup >= 1 else math.ceil(steps * warmup)) >= steps:
+            said = f"warmup_steps {warmup:g} takes all {steps} steps, so the learning rate is never reached"
+            lines += [f"{stage}_trainer_overrides: {said}"]
+    return lines
 
 
 def find_gpu_overrides(experiment: Experiment) -> list[str]:
@@ -160,12 +167,12 @@ def find_gpu_overrides(experiment: Experiment) -> list[str]:
 
 
 def _find_course(experiment: Experiment, stage: str) -> tuple[int, float]:
-    """Returns the steps of the longest training of a stage, and its lowest learning rate."""
+    """Returns the steps of the longest training of a stage, 0 if there is none, and its lowest learning rate."""
     if stage == "rl":
-        return experiment.rl.steps or MOST_STEPS_TRIED, experiment.rl.learning_rate
+        return experiment.rl.steps, experiment.rl.learning_rate
     trained = [candidate for candidate in expand_sweep(experiment.sweep) if candidate.epochs]
     steps = [candidate.epochs * math.ceil(candidate.examples / experiment.sft.batch_size) for candidate in trained]
-    return max(steps, default=MOST_STEPS_TRIED), min((candidate.learning_rate for candidate in trained), default=1e-5)
+    return max(steps, default=0), min((candidate.learning_rate for candidate in trained), default=1e-5)
 
 
 def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int, steps: int, rate: float) -> Iterator[str]:
@@ -201,6 +208,8 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
         choices = CHOICES[stage].get(field)
         if field in POSITIVE and type(value) in (int, float) and value <= 0:
             yield f"{field} is a number above 0, not {value!r}"
+        elif field in MOST and type(value) in (int, float) and value > MOST[field]:
+            yield f"{field} is at most {MOST[field]}, not {value!r}"
         elif choices and value not in choices:
             yield f"{field} {value!r} is none of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
@@ -245,13 +254,13 @@ def _try_config(kind: type, overrides: dict, batch: int, steps: int, rate: float
             given = {"params": model.parameters()} | {k: v for k, v in values.items() if k not in ("model", "optimizer_dict")}
             optimizer = made(**given)
             torch.utils.data.DataLoader(
-                [0],
+                torch.utils.data.TensorDataset(torch.zeros(1)),
                 num_workers=arguments.dataloader_num_workers,
                 persistent_workers=arguments.dataloader_persistent_workers,
                 multiprocessing_context=arguments.dataloader_multiprocessing_context,
                 prefetch_factor=arguments.dataloader_prefetch_factor,
             )
-            if said := _try_schedule(arguments, optimizer, steps):
+            if said := _try_schedule(arguments, optimizer, steps or MOST_STEPS_TRIED):
                 return said
             if arguments.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
                 return "use_liger_kernel needs liger-kernel, which is not installed; leave it out"

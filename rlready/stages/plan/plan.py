@@ -24,12 +24,14 @@ from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
 from rlready.stages.plan.model import check_size
+from rlready.stages.plan.overrides import describe_warmup
 from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
 from rlready.stages.plan.template import show_example
-from rlready.stages.plan.workload import LAYERS, count_lengths, estimate_cost
+from rlready.stages.plan.workload import LAYERS, count_lengths, describe_cut_off, estimate_cost
 
+ROWS_CURATED = 5_000
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
 
 
@@ -52,7 +54,7 @@ class Plan:
     trains: bool  # whether there is RL; otherwise the run ends at the gate
     races: bool  # whether only some of those that begin RL end it
     changes: dict[str, Any]  # parameters, by their flat names, that differ from the given ones, as `find_unused` has them
-    small: bool  # whether all rows of all sources were read
+    small: bool  # whether all data is of files with so few rows that plan can curate it in seconds
 
     @property
     def shape(self) -> Shape | None:
@@ -137,13 +139,15 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     layers = largest.shape.layers if largest and largest.shape else LAYERS
     estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, layers, lengths)
     texts += check_lengths(experiment, candidates, all_models, lengths, seen)
+    if start and any(candidate.epochs for candidate in candidates):
+        texts += describe_cut_off(experiment.sampling, start, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
-    texts += describe_trainings(candidates) + describe_race(experiment)
+    texts += describe_trainings(candidates) + describe_race(experiment) + describe_warmup(experiment)
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
         trains=experiment.rl.steps > 0, races=experiment.race.steps > 0, changes=changes,
-        small=bool(seen.samples) and seen.complete == seen.samples.keys(),
+        small=0 < seen.total <= ROWS_CURATED,
     )  # fmt: skip
 
 

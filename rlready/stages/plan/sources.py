@@ -1,5 +1,6 @@
 """A first look at every data source: whether it exists, its size, and some of its rows."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Look:
     complete: set[Use] = field(default_factory=set)  # uses whose samples are all of the source
     rows: dict[Use, float] = field(default_factory=dict)  # maximum rows of the source of each use, infinity if unknown
     changed: Counter = field(default_factory=Counter)  # what was removed from, or added to, the SFT samples
+    total: float = 0  # rows of all sources, infinity if one of them is not of files
     formats: dict[str, Origin] = field(default_factory=dict)  # where each answer format in them comes from
     notes: list[str] = field(default_factory=list)  # lines on how sources are read and on rows that are left out
     by_text: list[str] = field(default_factory=list)  # lines on references that only their exact text matches
@@ -54,6 +56,7 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         if source.format:
             find_format(source.format).find_prompt()  # raises, before any row is read, if it cannot be loaded
         contents = known.get(checked) or ask(lambda source=source: examine(source, curate.seed))
+        seen.total += math.inf if contents is None or contents.rows is None else contents.rows
         if contents is None:
             seen.revisions[source.key], seen.samples[use] = "not checked", []
             continue
@@ -78,7 +81,8 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
             seen.notes += _compare_solutions(text, curate.traces, seen.samples[use])
         seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
         if use[0] != "decontaminate":
-            seen.notes += _describe_instructions(source.key, seen.samples[use], few)
+            asked = _describe_instructions(source.key, seen.samples[use], few)
+            seen.notes += [line for line in asked if line not in seen.notes]  # of two uses of one source
         if few:
             seen.complete.add(use)
         if use == "predictors" or use[0] == "evaluation":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rlready.config import Experiment
+from rlready.config import Experiment, Sampling
 from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
 from rlready.errors import InputError
 from rlready.models.load import locate
@@ -10,6 +10,7 @@ from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
 from rlready.stages.plan.gpu_cost import Lengths
+from rlready.verifier import find_format
 
 # Of one CPU core, in float32, measured with SmolLM2-135M and the list machine: operations per second in training and in
 # sampling, bytes of weights per second, and seconds that Python takes for a layer; a sampling step reads all weights once and
@@ -104,6 +105,22 @@ def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[f
         tokenizer = Tokenizer.from_file(str(source))
         return [len(e) for e in tokenizer.encode_batch(prompts)], [len(e) for e in tokenizer.encode_batch(solutions)]
     return [len(text) / 4 for text in prompts], [len(text) / 4 for text in solutions]
+
+
+def describe_cut_off(sampling: Sampling, base: BaseModel, rows: list[dict]) -> list[str]:
+    """Returns lines on SFT solutions that sampling would end before their answer, if they are most of those read."""
+    lines = []
+    solved = count_tokens(base, rows)[1] if rows else []
+    if 2 * (longer := sum(length > sampling.max_tokens for length in solved)) > len(rows):
+        what = f"{longer} of the first {len(rows)} SFT solutions have more tokens than sampling_max_tokens"
+        lines += [f"{what} ({sampling.max_tokens}; they have up to {max(solved):.0f}), so samples like them would be truncated"]
+    for text in sampling.stop:
+        heads = [(row, row["solution"].partition(text)) for row in rows]
+        lost = sum(bool(stop) and find_format(row["format"]).extract(head) is None for row, (head, stop, _) in heads)
+        if 2 * lost > len(rows):
+            what = f"sampling_stop: {text!r} is before the answer in {lost} of the first {len(rows)} SFT solutions"
+            lines += [f"{what}, so samples like them would end without one"]
+    return lines
 
 
 def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
