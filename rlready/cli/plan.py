@@ -18,9 +18,8 @@ from rlready.run.kfp.package import write_package
 from rlready.run.kfp.preview import preview
 from rlready.run.local.cache_preview import preview_cache
 from rlready.stages.curate.stage import run as curate
-from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import describe_plan, make_plan
-from rlready.stages.plan.this_machine import describe_machine, look_at_machine
+from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
 
 COMMAND = Command("plan", "rlready plan --recipe llama3-8b", *RECIPE, WORK)
 
@@ -42,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> None:
     if not lines:
         here = (experiment, plan.shape, plan.lengths, len(plan.candidates))
         lines, wrong, _ = describe_machine(*here, look_at_machine(work))
-        wrong += find_gpu_overrides(experiment)
+        wrong += find_lacking(experiment)
     print("\n".join([described, *lines]), flush=True)
     print_work(work, preview_cache(work, plan).describe(plan))
     with tempfile.TemporaryDirectory() as folder:

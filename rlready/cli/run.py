@@ -24,9 +24,8 @@ from rlready.config import SECTIONS, list_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.run.local import run_locks, storage
 from rlready.run.local.progress_table import ProgressTable
-from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
-from rlready.stages.plan.this_machine import describe_machine, look_at_machine
+from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
 
 # What the report stage writes, and the names in the run's folder; the records come last, because they mark a run as finished.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
@@ -68,8 +67,8 @@ def run_experiment(parameters: dict, name: str, arguments: argparse.Namespace) -
     work = arguments.work.resolve()
     folder = work / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     experiment = parse_parameters(parameters)
-    if wrong := find_gpu_overrides(experiment):
-        raise InputError("\n".join(wrong))
+    if not image and (lacking := find_lacking(experiment)):  # an image has packages of its own
+        raise InputError("\n".join(lacking))
     needs = (experiment, plan.shape, plan.lengths, len(plan.candidates))
     lines, tight, side_by_side = describe_machine(*needs, look_at_machine(work))
     storage.make_private(work, *(work / name for name in storage.FOLDERS), folder)

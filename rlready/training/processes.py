@@ -38,6 +38,16 @@ def count_processes(training: Training) -> int:
     return count
 
 
+def check_packing() -> None:
+    """Raises InputError if the examples of a packed row cannot be kept apart on this machine."""
+    from transformers.utils import is_flash_attn_2_available
+
+    if not is_flash_attn_2_available():
+        raise InputError(
+            "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
+        )
+
+
 def needs_processes(training: Training) -> bool:
     """Returns True if training runs in processes of its own: several, with DeepSpeed, or on some of the GPUs only."""
     import torch

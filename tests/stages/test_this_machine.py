@@ -18,6 +18,7 @@ from rlready.stages.plan.this_machine import (
     describe_machine,
     estimate_disk,
     estimate_memory,
+    find_lacking,
     look_at_machine,
 )
 
@@ -124,3 +125,19 @@ def test_the_pipeline_runs_as_many_candidates_at_a_time_as_it_is_told(count):
     environment = os.environ | {"RLREADY_SIDE_BY_SIDE": count}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == f"{{'{count}'}}", done.stderr
+
+
+def test_what_a_machine_lacks_is_said_by_the_settings_that_need_it(monkeypatch):
+    def name(gpus, *given):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        return [line.partition(":")[0] for line in find_lacking(make_experiment(*given))]
+
+    packed, fast = "sft_packing=true", "rl_trainer_overrides={tf32: true}"
+    assert name(0, packed, "sampling_tensor_parallel=2", fast) == [
+        "sft_packing",
+        "sampling_tensor_parallel",
+        fast.split("=")[0],
+    ]
+    assert name(2, "training_processes=3", "sampling_replicas=3", fast) == ["sampling_replicas", "training_processes"]
+    assert not name(0, "training_processes=2", "sampling_replicas=2") and not name(0)

@@ -1,17 +1,21 @@
 """What a run needs of a machine without GPUs, estimated before anything is loaded: memory, disk, candidates at a time."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from rlready.config import Experiment
+from rlready.errors import InputError
 from rlready.models.architecture import Shape
+from rlready.sampling.choose import choose_engine, count_replicas
 from rlready.stages.plan.gpu_cost import Lengths, estimate_states, find_change
+from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.sweep import expand_sweep
-from rlready.training.processes import divide_batch
+from rlready.training.processes import check_packing, count_processes, divide_batch
 
 SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
 PROCESS = 1.5e9  # bytes of Python, torch and workspaces, besides weights and activations
@@ -41,6 +45,25 @@ def look_at_machine(folder: Path) -> FreeMemory | None:
     # The page cache counts as used in a container, but the kernel can free it.
     free = min(seen.available, memory if used is None or most is None else max(0, most - used) + seen.cached)
     return FreeMemory(memory, min(free, memory), shutil.disk_usage(folder).free)
+
+
+def find_lacking(experiment: Experiment) -> list[str]:
+    """Returns a line on each setting that needs a GPU or a package that this machine does not have."""
+    sampling, training = experiment.sampling, experiment.training
+    # Only what is not a default, since each of these imports torch.
+    checks: dict[Callable[[], object], bool] = {
+        check_packing: experiment.sft.packing,
+        partial(choose_engine, sampling, None): sampling.engine == "vllm" or sampling.tensor_parallel > 1,
+        partial(count_replicas, sampling): sampling.replicas > 1,
+        partial(count_processes, training): training.processes > 1 or training.zero_stage > 0,
+    }
+    lines = []
+    for check in (check for check, needed in checks.items() if needed):
+        try:
+            check()
+        except InputError as error:
+            lines.append(str(error))
+    return lines + find_gpu_overrides(experiment)
 
 
 def _read_numbers(paths: tuple[str, ...]) -> Iterator[int]:

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from transformers import TrainerCallback
-from transformers.utils import is_flash_attn_2_available
 from trl import SFTConfig, SFTTrainer
 
 from rlready.data.heldout import encode_heldout
@@ -30,7 +29,7 @@ from rlready.stats.generalization_loss import mean_loss, measure_losses
 from rlready.tracking.stream import stream_training
 from rlready.training.checkpoints import identify_data
 from rlready.training.epochs import locate
-from rlready.training.processes import count_ranks, divide_batch, is_main
+from rlready.training.processes import check_packing, count_ranks, divide_batch, is_main
 from rlready.training.trainer import build_arguments, keep_trained, load_trainable, train_resumably
 
 KEPT = "kept"  # in the folder of checkpoints: the models of the candidates that are checkpoints of this training
@@ -56,10 +55,8 @@ def train(candidate: Candidate, base: BaseModel, settings: SimpleNamespace, data
     the trajectory's last point equals the generalization loss. Returns None in processes other than the main one. Raises
     InputError if the subset is larger than the data, an override is unknown or the batch does not divide.
     """
-    if settings.sft.packing and not is_flash_attn_2_available():
-        raise InputError(
-            "sft_packing: keeping the examples of a row apart needs a GPU and flash-attn; install it, or set it to false"
-        )
+    if settings.sft.packing:
+        check_packing()
     tokenizer = load_tokenizer(base)
     heldout = encode_heldout(data, tokenizer)
 
