@@ -114,6 +114,11 @@ def show_regret(regret: float, lead: Lead | None) -> str:
     return lead.describe() if lead else f"{regret:z.3f}"
 
 
+def label_kind(kind: str) -> str:
+    """Returns what a kind of samples is called; its name in records is older."""
+    return "no answer" if kind == "unreadable" else kind
+
+
 def show_lead(row: Row) -> str:
     """Returns a candidate's lead over the next with the interval; a dash for the last."""
     standing = row.verdict.standing

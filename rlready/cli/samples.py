@@ -12,6 +12,7 @@ from rich.pager import SystemPager
 from rich.table import Table
 from rich.text import Text
 
+from rlready.analysis.format import label_kind
 from rlready.analysis.sweep_result import read_sweep
 from rlready.cli.arguments import PAST_RUN, Command, find_past_run
 from rlready.errors import InputError
@@ -33,7 +34,7 @@ FILTERS = {
     "wrong": (lambda row: row["verdict"] == "wrong", "samples judged wrong"),
     "unknown": (lambda row: row["verdict"] == "unknown", "samples that the verifier could not judge"),
     "truncated": (lambda row: not row["finished"], "samples truncated at sampling_max_tokens"),
-    "unreadable": (lambda row: row["answer"] is None, "samples without a final answer"),
+    "no-answer": (lambda row: row["answer"] is None, "samples without a final answer"),
 }
 COMMAND = Command("samples", "rlready samples --candidate base --wrong", *PAST_RUN, epilog=EPILOG)
 COMMAND.add_argument("--candidate", help=f"candidate whose samples to show; {BASE} for the base model")
@@ -57,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> None:
             _print_counts(outcomes)
             return
         files = [find_file(outcomes, arguments.candidate, arguments.stage or STAGES[0])]
-    _show(describe_samples(files, [name for name in FILTERS if getattr(arguments, name)]))
+    _show(describe_samples(files, [name for name in FILTERS if getattr(arguments, name.replace("-", "_"))]))
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -97,7 +98,7 @@ def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
 
 def _print_counts(outcomes: dict[str, Outcome]) -> None:
     table = Table(box=None, pad_edge=False)
-    for name in ("candidate", "stage", "samples", *KINDS, "without text"):
+    for name in ("candidate", "stage", "samples", *map(label_kind, KINDS), "without text"):
         table.add_column(name, justify="left" if name in ("candidate", "stage") else "right", no_wrap=True)
     for name, stage, kept in _list_kept(outcomes):
         cells = [sum(kept.counts.values()), *(kept.counts.get(kind, 0) for kind in KINDS), kept.without_text or 0]
@@ -130,7 +131,7 @@ def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:
     for number, row in enumerate(pick(SAMPLES.names), 1):
         yield _describe(row, f"{number} of {total}")
     if not total:
-        yield f"no sample is {' or '.join(chosen)}\n" if chosen else "no samples\n"
+        yield f"no sample matches {' or '.join(f'--{name}' for name in chosen)}\n" if chosen else "no samples\n"
 
 
 def _describe(row: dict, place: str) -> str:
@@ -145,8 +146,8 @@ def _describe(row: dict, place: str) -> str:
         "prompt": row["prompt"],
         "completion": completion,
         "answer": answer,
-        "gold": row["gold"],
-        "verdict": row["verdict"] + trouble,
+        "reference": row["gold"],
+        "judgement": row["verdict"] + trouble,
     }
     lines = [f"--- {place} | {problem} | {drawn} | {length}"]
     for label, text in fields.items():

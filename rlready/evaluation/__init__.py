@@ -1,1 +1,1 @@
-"""A model on problems: samples, verdicts and scores, the same for predictors, benchmark and `rlready evaluate`."""
+"""A model on problems: samples, judgements and scores, the same for predictors, benchmark and `rlready evaluate`."""

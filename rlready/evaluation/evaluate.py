@@ -119,7 +119,7 @@ def describe_results(evaluation: Evaluation, results: Results) -> str:
         cells = "".join(f"{curve[k]:>9.3f}" if k in curve else f"{'-':>9}" for k in ks)
         notes = [f"chance {score.chance:.3f}"] if score.chance else []
         if score.unknown:
-            notes.append(f"no verdict on {score.unknown:.1%}, counted as wrong: Pass@1 is too low by that at most")
+            notes.append(f"not judged: {score.unknown:.1%}, counted as wrong, so Pass@1 is too low by at most that share")
         notes += [f"left out: {count} x {reason}" for reason, count in benchmark.left_out.items()]
         shown = _show(score.pass_at_1, score.standard_error)
         lines.append(f"{score.benchmark:<22}{score.problems:>9}{shown:>18}{score.greedy:>8.3f}{cells}  {'; '.join(notes)}")

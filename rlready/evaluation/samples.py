@@ -1,4 +1,4 @@
-"""Samples on disk: one row per completion, with its verdict; written in parts, and joined into one file per stage."""
+"""Samples on disk: one row per completion, with its judgement; written in parts, and joined into one file per stage."""
 
 import contextlib
 import os
@@ -24,14 +24,14 @@ SAMPLES = pa.schema(
         ("subject", pa.string()),
         ("problem_id", pa.string()),
         ("prompt", pa.string()),
-        ("gold", pa.string()),
+        ("gold", pa.string()),  # the reference answer
         ("temperature", pa.float64()),  # 0: greedy
         ("seed", pa.int64()),
         ("draw", pa.int64()),  # of the sequential test, which draws problems repeatedly; else null
         ("sample", pa.int64()),  # its number within the problem or the draw
         ("completion", pa.string()),  # null beyond the limit of text
         ("answer", pa.string()),
-        ("verdict", pa.string()),  # right, wrong or unknown
+        ("verdict", pa.string()),  # the judgement: right, wrong or unknown
         ("trouble", pa.string()),  # timeout or unreadable, as the verifier says
         ("tokens", pa.int64()),
         ("finished", pa.bool_()),  # false if the length limit ended it

@@ -52,7 +52,7 @@ def count_false_positives(texts: Iterable[Sequence[str]], problems: Sequence[dic
     """Compares samples with the answer of another problem, a negative control: what is judged right is a false positive.
 
     This catches both a lenient verifier and answers that can be guessed. Of the texts of each problem the first CONTROL_SAMPLES
-    are used. Returns (judged right, judged) by the number of each problem that has a control; samples without a verdict are not
+    are used. Returns (judged right, judged) by the number of each problem that has a control; samples not judged are not
     counted.
     """
     counts = {}

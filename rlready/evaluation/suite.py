@@ -28,7 +28,7 @@ class BenchmarkScore:
     curve: list[list[float]]  # [k, Pass@k, low, high] for powers of two; empty for multiple choice, where guessing suffices
     subjects: list[list]  # [subject, problems, Pass@1, standard error], if the data has several subjects
     shares: list[tuple[str | None, float]] = field(repr=False)  # (problem id or None, share of right samples)
-    unknown: float = 0.0  # share without a verdict (`share_unknown`); Pass@1 and greedy are too low by that at most
+    unknown: float = 0.0  # share not judged (`share_unknown`); Pass@1 and greedy are too low by that at most
 
 
 @dataclass(frozen=True)

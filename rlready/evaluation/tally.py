@@ -85,7 +85,7 @@ def read_texts(parts: Sequence[Path], samples: int, most: int) -> Iterator[list[
 
 
 def share_unknown(*tallies: SampleTally) -> list[float]:
-    """Returns the share of each problem's completions without a verdict, in the tally in which it is largest.
+    """Returns the share of each problem's completions that could not be judged, in the tally in which it is largest.
 
     Over greedy and sampled completions together, the few greedy ones would count too little.
     """

@@ -69,7 +69,7 @@ class SampleStatistics(Record):
     verifier_disagreement: float | None = None  # of the answers that one check accepts, those that the other refuses
     verifier_timeouts: float | None = None  # samples whose check took too long
     verifier_unreadable: float | None = None  # samples whose answer, or reference, the verifier cannot read
-    verifier_unknown: float | None = None  # samples without a verdict
+    verifier_unknown: float | None = None  # samples that could not be judged
     verifier_faulty: float | None = None  # samples on which a plug-in raised, or returned an invalid value
     verifier_checks: int = 2  # number of checks; with one (words, letters, plug-ins) nothing can disagree
     verdicts_per_second: float | None = None
@@ -94,7 +94,7 @@ class SequenceRecord(Record):
 class Excerpt(Record):
     """One completion of a kind, with shortened texts. A model wrote them: they may be hostile."""
 
-    kind: str  # right, wrong, truncated, unreadable or unknown
+    kind: str  # right, wrong, truncated, unreadable (no answer) or unknown
     problem_id: str
     sample: int | None  # its number
     prompt: str
@@ -160,7 +160,7 @@ class ValidationPoint(Record):
     pass_at_1: float | None = None  # with its 95% interval over problems
     interval: Sequence[float | None] | None = None
     pass_at_k: float | None = None  # of all samples of a problem: k = n
-    unknown: list[int] = field(default_factory=list)  # samples of each problem without a verdict, which count as not right
+    unknown: list[int] = field(default_factory=list)  # samples of each problem not judged, which count as not right
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class BenchmarkRecord(TimedRecord):
     engine: str = ""  # with its precision
     truncated: float | None = None  # share of the samples at temperature 1 that the length limit ended
     unreadable: float | None = None  # share of them without a final answer
-    # Share of completions without a verdict (`share_unknown`), mean over benchmarks; both Pass@1 are too low by that at most.
+    # Share of completions not judged (`share_unknown`), mean over benchmarks; both Pass@1 are too low by that at most.
     unknown: float | None = None
     kept: KeptSamples | None = None  # None in older records
     problem_ids: list[str] | None = None

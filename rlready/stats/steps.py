@@ -13,7 +13,7 @@ class Steps(NamedTuple):
     """Right samples at several steps of one training, and how sure differences have to be."""
 
     low: np.ndarray  # (steps, problems), shares of right samples
-    high: np.ndarray  # (steps, problems), if every sample without a verdict were right
+    high: np.ndarray  # (steps, problems), if every sample not judged were right
     comparisons: int  # that hold together
 
     @classmethod

@@ -256,7 +256,7 @@ def test_a_sample_without_a_verdict_counts_as_not_right_and_is_told(tmp_path):
     (score,) = score_suite(problems, 2, sampled.correct, greedy.correct, share_unknown(*tallies))
     assert (score.pass_at_1, score.greedy) == (0.25, 0.5) and score.unknown == 1 / 2
     shown = describe_results(SimpleNamespace(benchmarks=[SimpleNamespace(left_out={})]), Results([score], average([score]), 6))
-    assert "no verdict on 50.0%, counted as wrong" in shown  # of the greedy answers, which is more than of the samples
+    assert "not judged: 50.0%, counted as wrong" in shown  # of the greedy answers, which is more than of the samples
 
 
 def test_a_benchmark_without_a_usable_problem_and_files_of_one_name_are_refused(tmp_path):

@@ -328,9 +328,9 @@ def test_the_command_shows_what_was_asked_for_and_steers_no_terminal(work):
     assert "␛]0;owned␇␛[2J<script>" in whole.stdout and "<U+202E>gnp.exe␍␀ end" in whole.stdout
     assert all(c == "\n" or ord(c) >= 32 for c in whole.stdout)
     assert "prompt      What is\n            2 + 5?\n" in whole.stdout
-    assert "not kept: beyond the limit samples_text_mb" in whole.stdout and "verdict     unknown (timeout)" in whole.stdout
+    assert "not kept: beyond the limit samples_text_mb" in whole.stdout and "judgement   unknown (timeout)" in whole.stdout
     for options, found in {
-        ("--wrong",): 2, ("--right",): 1, ("--truncated",): 1, ("--unreadable", "--right"): 2, ("--unknown",): 1,
+        ("--wrong",): 2, ("--right",): 1, ("--truncated",): 1, ("--no-answer", "--right"): 2, ("--unknown",): 1,
     }.items():  # fmt: skip
         shown = call("--work", work, "--candidate", "c", *options, cwd=work).stdout
         assert shown.count(f" of {found} | ") == found == shown.count("--- "), options

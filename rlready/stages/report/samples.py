@@ -1,7 +1,7 @@
 """What the samples show besides Pass@k, and a few completions of every candidate."""
 
 from rlready.analysis.comparison import Row, name_rows
-from rlready.analysis.format import MISSING, count, show
+from rlready.analysis.format import MISSING, count, label_kind, show
 from rlready.analysis.predictor import label_pass_at
 from rlready.escape import shorten, show_controls
 from rlready.records.outcome import Excerpt, KeptSamples, SampleStatistics
@@ -11,7 +11,7 @@ MOST_TEXT = 60_000  # characters of excerpts on the page, shared out over the ca
 LONGEST = 400  # characters of one text, if there are few candidates
 EXCERPTS_TEXT = (
     "The first completion of each kind: right, unknown (the verifier could not judge it), truncated (by sampling_max_tokens),"
-    " unreadable (no final answer in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
+    " no answer (none in the form the prompt asks for) or wrong. To see all of them: rlready samples RUN"
     " --candidate NAME."
 )
 
@@ -93,7 +93,7 @@ def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Sectio
 
 
 def _count(kept: KeptSamples) -> str:
-    said = ", ".join(f"{number} {kind}" for kind, number in kept.counts.items() if number)
+    said = ", ".join(f"{number} {label_kind(kind)}" for kind, number in kept.counts.items() if number)
     lost = f"; {count(kept.without_text, 'sample')} without text (samples_text_mb)" if kept.without_text else ""
     return said + lost
 
@@ -103,7 +103,8 @@ def _list_lines(excerpts: list[Excerpt], longest: int) -> list[tuple[str, str]]:
     lines = []
     for one in excerpts:
         found = "none" if one.answer is None else _clean(one.answer, longest)
-        about = f"{one.kind}, {count(one.tokens or 0, 'token')}; answer: {found}; right answer: {_clean(one.gold, longest)}"
+        kind, reference = label_kind(one.kind), _clean(one.gold, longest)
+        about = f"{kind}, {count(one.tokens or 0, 'token')}; answer: {found}; reference: {reference}"
         lines += [("prompt", _clean(one.prompt, longest)), (about, _clean(one.completion, longest))]
     return lines
 
