@@ -147,7 +147,7 @@ def _describe_gain(outcome: Outcome, base: Outcome | None) -> str:
     if gain.ahead is None and base and base.benchmark and base.benchmark.problem_ids == outcome.scored.problem_ids:
         gain, over = measure_lead(outcome, base, SCORE), "the base model"
     if gain.ahead is None:
-        return "; other problems than before RL, so the gain is unknown"
+        return "; not on the problems measured before RL, so the gain is unknown"
     return f"; gain over {over}, on the same problems: {gain.describe()}"
 
 

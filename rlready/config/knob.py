@@ -29,7 +29,7 @@ class Parameter:
     def find_fault(self, value: Any) -> str:
         """Returns what is wrong with a value of the declared type; nothing if it lies within the bounds."""
         if self.choices and value not in self.choices:
-            return f"{self.name}: {value!r} is none of {', '.join(map(str, self.choices))}"
+            return f"{self.name}: {value!r} is not one of {', '.join(map(str, self.choices))}"
         least, above, most = self.least, self.above, self.most
         low = (least is None or value >= least) and (above is None or value > above)
         if low and (most is None or value <= most):

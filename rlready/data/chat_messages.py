@@ -31,7 +31,7 @@ def read_dialogue(messages: object, note: Callable[[str], None]) -> tuple[object
     Raises InputError if it is no chat of one question, then at most one answer.
     """
     if not is_chat(messages):
-        raise InputError("messages is no list of turns with role and content")
+        raise InputError("messages is not a list of turns with role and content")
     turns = _list_messages(messages, note)
     roles = [role for role, _ in turns]
     for role in ("user", "assistant"):
@@ -54,7 +54,7 @@ def read_message(value: object, role: str, note: Callable[[str], None]) -> objec
     if len(said) != 1:
         raise InputError(f"{len(said)} turns of the {role}; only one can be used")
     if len(turns) > 1:
-        raise InputError(f"turns of other roles than the {role}; name the column under columns: messages")
+        raise InputError(f"turns of roles other than the {role}; name the column under columns: messages")
     return said[0]
 
 

@@ -111,7 +111,7 @@ def read_own(entries: dict) -> dict[str, Source]:
             raise InputError(f"{where}: {name} is in the registry already; give yours another name (like: {name})")
         if isinstance(entry, dict) and "like" in entry:
             if entry["like"] not in shipped:
-                raise InputError(f"{where}, {name}: like: {entry['like']!r} is none of {', '.join(shipped)}")
+                raise InputError(f"{where}, {name}: like: {entry['like']!r} is not one of {', '.join(shipped)}")
             taken = dataclasses.asdict(shipped[entry["like"]])
             elsewhere = {"hub", "revision", "digest", "rows"} if "path" in entry or "hub" in entry else set()
             elsewhere |= {"config", "folder", "split"} if "path" in entry else set()
@@ -134,7 +134,7 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
         raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
     if (prompt := entry.get("prompt")) and not is_prompt(prompt):
         names = ", ".join(INSTRUCTIONS)
-        raise InputError(f"{where}, {name}: prompt: {prompt!r} is none of {names}, nor a text with {{question}}")
+        raise InputError(f"{where}, {name}: prompt: {prompt!r} is neither one of {names} nor a text with {{question}}")
     if form := entry.get("format"):
         try:
             find_origin(form)
@@ -147,7 +147,7 @@ def _read_entry(name: str, entry: Any, where: str) -> Source:
     conditions = [(kind, *condition) for kind in ("keep", "drop") for condition in (entry.get(kind) or {}).items()]
     for key in columns:
         if key not in FIELDS:
-            raise InputError(f"{where}, {name}: columns: {key!r} is none of {', '.join(FIELDS)}")
+            raise InputError(f"{where}, {name}: columns: {key!r} is not one of {', '.join(FIELDS)}")
         if isinstance(columns[key], list) and key != "choices":
             raise InputError(f"{where}, {name}: columns: {key}: only choices can be a list of columns")
     for column in (*itertools.chain(*map(list_paths, columns.values())), *(column for _, column, _ in conditions)):

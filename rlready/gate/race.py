@@ -83,7 +83,7 @@ def measure_race_lead(one: Runner, other: Runner, comparisons: int) -> Lead:
     InputError if they were validated on other problems, or with another number of samples.
     """
     if one.problem_ids != other.problem_ids or one.samples != other.samples:
-        raise InputError(f"{one.name}: validated on other problems or samples than {other.name}")
+        raise InputError(f"{one.name}: not validated on the same problems and samples as {other.name}")
     points = [other.point, one.point]
     right, unknown = [point.correct for point in points], [point.unknown for point in points]
     pair = Steps.of(right, unknown, one.samples, 1 + comparisons)

@@ -84,9 +84,9 @@ def compare(outcome: Outcome, base: Outcome | None, settings: Gate) -> Verdict:
     if unknown is None:
         # Older versions, whose verifier always gave a judgement, recorded no such shares.
         if predictors.by_products.verifier_timeouts is not None:
-            missing.append("share of samples that could not be judged missing or not finite")
+            missing.append("share of unjudged samples missing or not finite")
     elif not reaches(limit, unknown):
-        missing.append(f"{unknown:.3f} of the samples could not be judged by the verifier > {limit:g}")
+        missing.append(f"share of unjudged samples {unknown:.3f} > {limit:g}")
     decision = "rejected" if missed else "undecided" if missing else "approved"
     reason = "; ".join((missed + missing or passed or ["no threshold is set"]) + notes)
     approved, name = decision == "approved", outcome.candidate.candidate_id

@@ -40,14 +40,14 @@ def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLo
     if lost or more:
         example = f", e.g. {(lost or sorted(more))[0]}"
         faults.append(
-            f"{log.path}: other problems than {first_name}'s: {len(lost)} of its {len(first.problems)} are missing,"
+            f"{log.path}: the problems differ from {first_name}'s: {len(lost)} of its {len(first.problems)} are missing,"
             f" {len(more)} are new{example}; compare logs of the same problems"
         )
         return faults
     texts = dict(zip(first.problems, first.texts, strict=True))
     for problem, text in zip(log.problems, log.texts, strict=True):
         if text and texts[problem] and not _is_same(text, texts[problem] or "", first.tool == log.tool):
-            faults.append(f"{log.path}: the text of problem {problem} is another one than in {first_name}'s log")
+            faults.append(f"{log.path}: problem {problem} has a different text in {first_name}'s log")
             break
     return faults + compare_settings(first_name, first.settings, log)
 

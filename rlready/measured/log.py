@@ -114,7 +114,7 @@ def count_samples(
         _join_settings(settings, sample)
         problem = problems.setdefault(sample.problem, _Problem(sample.text, sample.prompt))
         if (problem.text, problem.prompt) != (sample.text, sample.prompt):
-            raise InputError(f"{sample.where}: problem {sample.problem} has another text or prompt than in its first sample")
+            raise InputError(f"{sample.where}: the text or prompt of problem {sample.problem} differs from its first sample's")
         problem.right.append(sample.right)
         seen["samples"] += 1
         seen["counted"] += sample.counted
@@ -166,7 +166,7 @@ def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repea
         return
     if settings.get("temperature") == 0:
         raise InputError(
-            f"{path}: sampled at temperature 0, where all samples of a problem are one; sample at random, or log one"
+            f"{path}: sampled at temperature 0, where all samples of a problem are equal; raise it, or log one sample"
         )
     if "temperature" not in settings and share > MOST_REPEATED:
         raise InputError(

@@ -36,7 +36,7 @@ def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
             with open_text(path) as file:
                 yield from readers[suffix](path, file)
         else:
-            raise InputError(f"{path}: {path.suffix or 'no suffix'} is none of {', '.join(SUFFIXES)}")
+            raise InputError(f"{path}: {path.suffix or 'no suffix'} is not one of {', '.join(SUFFIXES)}")
 
 
 def open_text(path: Path) -> IO[str]:

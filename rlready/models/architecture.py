@@ -263,4 +263,4 @@ def check_length(positions: tuple[int | None, bool], longest: float, what: str, 
     line = f"{what}, and the model has {most} positions (max_position_embeddings)"
     if learned:
         raise InputError(f"{line}; {advice}")
-    return f"{line}; it was not made to write beyond them: {advice}"
+    return f"{line}; it was not built to write beyond them: {advice}"

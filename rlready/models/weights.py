@@ -69,7 +69,7 @@ def read_index(path: Path) -> dict[str, str]:
         placed = json.loads(path.read_text())["weight_map"]
         return dict(placed.items())
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} is no index of weights ({error}); save the model again") from error
+        raise InputError(f"{path} is not an index of weights ({error}); save the model again") from error
 
 
 def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
@@ -83,7 +83,7 @@ def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no safetensors file, or is truncated; copy it again") from error
+            raise InputError(f"{path} is not a safetensors file, or is truncated; copy it again") from error
     if end != size:
         raise InputError(f"{path} has {size} bytes and its header describes {end}: it is truncated; copy it again")
     try:

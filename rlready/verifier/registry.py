@@ -76,7 +76,7 @@ def find_origin(name: str) -> Origin:
     found = {(entry.dist.name, entry.value): (entry.dist, entry) for entry in entries if entry.dist}
     if not found:
         raise InputError(
-            f"the format {name!r} is none of {', '.join(list_formats())}; if a package provides it, install that here (pip"
+            f"the format {name!r} is not one of {', '.join(list_formats())}; if a package provides it, install that here (pip"
             f" install PACKAGE), and on a cluster in the image (its entry point must be in the group {GROUP})"
         )
     if len(found) > 1:

@@ -104,7 +104,7 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"messages": [ASKED, {"role": "tool", "content": "2"}, TOLD]}, "a turn of 'tool'"),
         ({"messages": [ASKED, {**TOLD, "tool_calls": [{}]}]}, "calls a tool"),
         ({"messages": [{**ASKED, "content": [{"type": "image_url", "image_url": "x"}]}, TOLD]}, "holds image_url"),
-        ({"prompt": [TOLD, ASKED], "completion": [TOLD]}, "turns of other roles than the user"),
+        ({"prompt": [TOLD, ASKED], "completion": [TOLD]}, "turns of roles other than the user"),
         (
             {"prompt": "<|im_start|>user\n1+1?<|im_end|>", "completion": "\\boxed{2}"},
             r"the prompt holds <\|im_start\|>",

@@ -225,11 +225,11 @@ def test_a_recipe_adds_a_source_with_templates(tmp_path):
         ({"rows": 3}, "give either hub"),
         ({"hub": "a/b", "path": "x"}, "give either hub"),
         ({"path": "x", "rows": "many"}, "rows must be int or list or null, got 'many'"),
-        ({"path": "x", "columns": {"problem": "p"}}, "'problem' is none of question"),
+        ({"path": "x", "columns": {"problem": "p"}}, "'problem' is not one of question"),
         ({"path": "x", "columns": {"answer": "a"}}, r"question \(or messages\) is missing"),
         ({"path": "x", "columns": {"question": "a]["}}, "neither a column"),
         ({"path": "x", "keep": {"a": "b"}}, "needs a list"),
-        ({"like": "gsm9k"}, "'gsm9k' is none of"),
+        ({"like": "gsm9k"}, "'gsm9k' is not one of"),
         ("x", "expected an object"),
     ],
 )

@@ -111,8 +111,8 @@ def test_swapping_two_candidates_swaps_the_signs():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (make_outcome("c", [1] * PROBLEMS, ids=["x"] * PROBLEMS), "validated on other problems or samples"),
-        (make_outcome("c", [1] * PROBLEMS, samples=8), "validated on other problems or samples"),
+        (make_outcome("c", [1] * PROBLEMS, ids=["x"] * PROBLEMS), "not validated on the same problems and samples"),
+        (make_outcome("c", [1] * PROBLEMS, samples=8), "not validated on the same problems and samples"),
         (make_outcome("c", [1] * PROBLEMS, at=50), "c: not validated at step 100, so it cannot race"),
         (Outcome(Candidate("c", 1, "random", 8, 1e-3, 0), rl=RlRecord([], STEP)), "c: not validated at step 100"),
     ],

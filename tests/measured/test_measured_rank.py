@@ -85,7 +85,7 @@ def change_temperature(rows):
     [
         (change_problem, "1 of its 40 are missing, 1 are new, e.g. p3"),
         (drop_problem, "1 of its 40 are missing, 0 are new"),
-        (change_text, "the text of problem p3 is another one than in a's log"),
+        (change_text, "problem p3 has a different text in a's log"),
         (change_temperature, "temperature is 0.6, a's is 1.0"),
     ],
 )

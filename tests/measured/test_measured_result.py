@@ -78,7 +78,7 @@ def test_results_that_do_not_compare_are_refused(sweep, tmp_path):
     with pytest.raises(InputError, match=r"after.jsonl: temperature is 0.6, the run's is 1"):
         measure_results(sweep, {"a": read_counts(tmp_path, "after", AFTER, temperature=0.6)})
     other = make_log({f"q{n}": 1 for n in range(4)})
-    with pytest.raises(InputError, match="other problems than the run's: 4 of its 8 are missing, 0 are new"):
+    with pytest.raises(InputError, match="the problems differ from the run's: 4 of its 8 are missing, 0 are new"):
         fewer = make_log({f"p{n}": 1 for n in range(4)})
         measure_results(sweep, {"a": make_log({f"p{n}": 1 for n in range(8)}), "b": fewer})
     recorded = record_elsewhere(sweep, measure_results(sweep, {"a": read_counts(tmp_path, "after", AFTER)}))

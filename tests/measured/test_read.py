@@ -136,7 +136,7 @@ def _cut(folder):
         (_rows({"problem": "a", "correct": 1.5, "samples": 4}), "line 1: correct is 1.5, not a whole number"),
         (_rows({"problem": "", "correct": 1}), "line 1: names no problem"),
         (_rows(*({"problem": p, "correct": 1, "samples": n} for p, n in (("a", 4), ("b", 8)))), "counts of 4 to 8 samples"),
-        (_rows(*({"problem": "a", "text": t, "correct": 1} for t in "xy")), "line 2: problem a has another text"),
+        (_rows(*({"problem": "a", "text": t, "correct": 1} for t in "xy")), "line 2: the text or prompt of problem a differs"),
         (_rows(*({"problem": "a", "correct": 1, "completion": "x"} for _ in range(8))), "88% of the samples repeat an earlier"),
         (_rows(*({"problem": "a", "correct": 1, "temperature": t} for t in (1, 0.6))), "line 2: temperature is 0.6"),
         (_write("problem,correct,correct\na,1,1\n", "log.csv"), "the column 'correct' occurs twice"),

@@ -205,8 +205,8 @@ def test_a_wrong_certificate_is_described_with_what_to_set(gate, monkeypatch, tm
     assert find_newest_run(kfp.connect()) == ""
     for path, message in (
         ("", "certificate is from an unknown CA; set KFP_SSL_CA_CERT to the CA's file"),
-        (tmp_path / "none.pem", "KFP_SSL_CA_CERT: .*none.pem is no file with a certificate .*No such file"),
-        (__file__, "KFP_SSL_CA_CERT: .*test_credentials.py is no file with a certificate"),
+        (tmp_path / "none.pem", "KFP_SSL_CA_CERT: .*none.pem is not a certificate file .*No such file"),
+        (__file__, "KFP_SSL_CA_CERT: .*test_credentials.py is not a certificate file"),
     ):
         monkeypatch.setenv("KFP_SSL_CA_CERT", str(path))
         with pytest.raises(InputError, match=message):

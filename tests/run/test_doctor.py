@@ -114,7 +114,7 @@ def test_the_package_of_a_plugin_is_named_since_the_image_must_have_it(examine, 
     recipe = tmp_path / "recipe.yaml"
     source = f"{{path: {tmp_path}/rows.jsonl, format: countdown}}"
     recipe.write_text(f"parameters: {{curate_sft_data: mine, curate_sources: {{mine: {source}}}}}")
-    assert "'countdown' is none of word" in examine("--recipe", str(recipe))[1]["data"][1]
+    assert "'countdown' is not one of word" in examine("--recipe", str(recipe))[1]["data"][1]
     monkeypatch.syspath_prepend(PLUGINS)
     found = examine("--recipe", str(recipe))[1]["data"]
     assert found[0] == "ok" and "the image must also contain countdown 0.1, for the format countdown" in found[1]

@@ -104,7 +104,7 @@ def test_plan_pins_checkpoints_and_measures_one_model_once(folders, tmp_path):
 
 def test_another_model_is_allowed_and_said(folders):
     texts = make_plan(laptop({"model": folders["wide"], "name": "a"}, base_model=folders["tiny"])).texts
-    assert any("a is another model" in line and "its loss is not" in line for line in texts)
+    assert any("a is a different model" in line and "its loss is not" in line for line in texts)
 
 
 def test_without_a_base_model_what_is_measured_does_not_depend_on_who_else_is_ranked(folders):

@@ -87,7 +87,7 @@ def test_plan_says_where_the_format_comes_from_and_refuses_it_where_it_is_not_in
     assert "accepts 20 of 20 worked solutions" in said.stdout
     assert "End with => formula." in said.stdout
     said = call("plan", recipe, plugins=tmp_path)
-    assert said.returncode == 2 and "'countdown' is none of word, boxed" in said.stderr
+    assert said.returncode == 2 and "'countdown' is not one of word, boxed" in said.stderr
     assert "Traceback" not in said.stderr
 
 

@@ -424,8 +424,8 @@ def test_plan_gives_curate_the_base_model_only_where_tokens_are_counted(tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"curate_traces": "good"}, "'good' is none of all, verified"),
-        ({"curate_match": "bytes"}, "'bytes' is none of examples, tokens"),
+        ({"curate_traces": "good"}, "'good' is not one of all, verified"),
+        ({"curate_match": "bytes"}, "'bytes' is not one of examples, tokens"),
         ({"curate_contamination_overlap": 1.5}, r"curate_contamination_overlap: 1.5 lies outside \[0, 1\]"),
         ({"curate_near_duplicates": -0.1}, r"curate_near_duplicates: -0.1 lies outside \[0, 1\]"),
         ({"curate_contamination_ngram": -1}, "must be 0 or more"),

@@ -147,11 +147,11 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line_in_plan(case, install, tmp_p
     [
         (
             {"format": "chekcer"},
-            "curate_sources, s: format: .*'chekcer' is none of word, boxed, letter, exact, python-tests, countdown-steps;",
+            "curate_sources, s: format: .*'chekcer' is not one of word, boxed, letter, exact, python-tests, countdown-steps;",
         ),
         ({"format": "chekcer"}, "install that here .pip install PACKAGE.*in the image"),
         ({"format": 3}, "format must be str, got 3"),
-        ({"prompt": "Solve this."}, "'Solve this.' is none of word, .*, nor a text with {question}"),
+        ({"prompt": "Solve this."}, "'Solve this.' is neither one of word, .* nor a text with {question}"),
     ],
 )
 def test_a_source_of_no_known_format_or_prompt_is_refused(entry, message):

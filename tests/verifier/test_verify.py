@@ -192,7 +192,7 @@ def test_a_judgement_holds_the_answer_and_what_went_wrong():
 
 
 def test_an_unknown_format_is_named():
-    with pytest.raises(InputError, match="'essay' is none of word, boxed, letter"):
+    with pytest.raises(InputError, match="'essay' is not one of word, boxed, letter"):
         judge("1", "1", "essay")
 
 

@@ -71,7 +71,7 @@ def find_ca() -> str | None:
     try:
         ssl.create_default_context(cafile=path)
     except OSError as error:
-        raise InputError(f"{CA}: {path} is no file with a certificate ({error})") from None
+        raise InputError(f"{CA}: {path} is not a certificate file ({error})") from None
     return path
 
 

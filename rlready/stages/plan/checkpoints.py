@@ -184,6 +184,6 @@ def compare_kinds(candidates: list[Candidate], found: dict[str, FoundModel], bas
             )
         if differs or (model.kind and other.kind and model.kind != other.kind):
             yield (
-                f"{candidate.candidate_id} is another model ({model.kind}, {sizes}): its Pass@k and RL are comparable, its loss"
-                " is not"
+                f"{candidate.candidate_id} is a different model ({model.kind}, {sizes}): its Pass@k and RL are comparable,"
+                " its loss is not"
             )

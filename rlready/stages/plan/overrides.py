@@ -211,7 +211,7 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
         elif field in MOST and type(value) in (int, float) and value > MOST[field]:
             yield f"{field} is at most {MOST[field]}, not {value!r}"
         elif choices and value not in choices:
-            yield f"{field} {value!r} is none of {', '.join(map(str, choices))}"
+            yield f"{field} {value!r} is not one of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:

@@ -45,7 +45,7 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
         candidates = {candidate.candidate_id: candidate for candidate in _share_trainings(candidates.values())}
     for name, attempt in sweep.attempts.items():
         if name not in candidates:
-            raise InputError(f"sweep_attempts: {name} is none of the candidates {', '.join(candidates)}")
+            raise InputError(f"sweep_attempts: {name} is not one of the candidates {', '.join(candidates)}")
         if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
             raise InputError(f"sweep_attempts: {name}: the number of the attempt is 1 or more, got {attempt!r}")
         training = candidates[name].training.candidate_id
