@@ -322,6 +322,7 @@ def call(*arguments, cwd):
 def test_the_command_shows_what_was_asked_for_and_steers_no_terminal(work):
     counts = call("--work", work, cwd=work)
     assert counts.returncode == 0 and "predictors" in counts.stdout, counts.stderr
+    assert "truncated  no answer  unknown" in counts.stdout.splitlines()[0]
     assert counts.stdout.splitlines()[1].split() == ["c", "predictors", "3", "0", "1", "1", "0", "1", "0"]
     whole = call("run-1", "--work", work, "--candidate", "c", cwd=work)
     assert whole.returncode == 0 and whole.stdout.count("--- ") == 4, whole.stderr
