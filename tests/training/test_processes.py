@@ -55,7 +55,7 @@ def find_folder():
 
 
 def finish(process, folder):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output[-3000:]
     outcome = json.loads((folder / "outcome.json").read_text())
     return outcome["rl"] or outcome["sft"]
