@@ -55,8 +55,8 @@ CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹":
 # Any other plural is a counted thing (`57 kites`), unless it is part of a number, an operation or a remark.
 PLURAL = re.compile(r"(?=[a-z]*[aeiouy])(?![a-z]*(?:ss|us|is|ths|wards)$)([a-z]{3,})s", re.ASCII)
 UNCOUNTED = """
-plus minus less unless versus equals tens ones halves thirds quarters scores lakhs crores cubes powers bases mods
-logs fails does exists divides exceeds satisfies works holds remains always perhaps sometimes
+plus minus less unless versus equals ones twos threes fours fives sixes sevens eights nines tens halves thirds quarters scores
+lakhs crores cubes powers bases mods logs fails does exists divides exceeds satisfies works holds remains always perhaps sometimes
 """
 NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
 
