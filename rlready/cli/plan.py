@@ -34,7 +34,12 @@ def execute(arguments: argparse.Namespace) -> None:
     if plan.small and not needs_base:
         # The splits of little data, which near-duplicates and limits may make smaller than any count of rows shows.
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            curate(plan.settings["curate"], f"{folder}/data", f"{folder}/card.md")
+            left = curate(plan.settings["curate"], f"{folder}/data", f"{folder}/card.md").get("sft", 0)
+        asked = max((candidate.examples for candidate in plan.candidates if candidate.epochs), default=0)
+        if left < asked:
+            raise InputError(
+                f"sweep_examples: {asked} are asked for, and {left} are left after cleaning and splitting; lower it or add data"
+            )
     print_result("recipe", describe_recipe(arguments.recipe))
     lines, wrong = preview(parameters, plan, placement)
     described = describe_plan(plan, on_gpus=bool(lines))

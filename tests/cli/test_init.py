@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -175,3 +176,29 @@ def test_init_says_why_solutions_cannot_be_used_and_what_guessing_reaches(files,
     assert (
         "all 60 reference answers looked at are one of 2 (0, 1): guessing alone has Pass@64 = 1.000" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("usable", "message"),
+    [
+        (300, "321 SFT rows wanted .*, 300 usable .1000 x no answer"),
+        (400, "sweep_examples: 512 are asked for, and 80 are left after cleaning and splitting"),
+    ],
+)
+def test_plan_curates_what_curates_in_seconds(usable, message, files, tiny_model, monkeypatch, capsys):
+    """The first rows look as if there were enough."""
+    rows = list(itertools.islice(generate_rows("sft", 0), 60, 60 + usable))  # after those of the evaluation
+    rows += [{"question": f"{number}?", "answer": ""} for number in range(1000)]
+    (files / "many.jsonl").write_text("".join(json.dumps(row | {"format": "word"}) + "\n" for row in rows))
+    given = {
+        "curate_sft_data": "many.jsonl",
+        "curate_evaluation_data": "columns.jsonl",
+        "base_model": tiny_model,
+        "rl_steps": 9,
+    }
+    given |= {"curate_rl_data": "", "curate_sft_examples": 0, "sweep_examples": "[512]", "sweep_candidates": "[]"}
+    given |= {"curate_rl_problems": 256, "curate_heldout_problems": 64, "curate_predictor_problems": 16}
+    given |= {"curate_benchmark_problems": 16}
+    sets = [text for name, value in given.items() for text in ("--set", f"{name}={value}")]
+    assert rlready(monkeypatch, "plan", "--recipe", "laptop", *sets) == 2
+    assert re.search(message, capsys.readouterr().err)
