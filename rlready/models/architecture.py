@@ -100,6 +100,7 @@ class Architecture:
     vocabulary: int  # rows of the embedding
     positions: tuple[int | None, bool]  # see `count_positions`
     recurrent: bool  # see `is_recurrent`
+    routed: bool  # a mixture of experts whose router has a loss
     parameters: int  # tied ones once
 
 
@@ -119,6 +120,7 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
             vocabulary=config["vocab_size"],
             positions=(config["max_position_embeddings"], False),
             recurrent=False,
+            routed=False,
             parameters=sum(map(math.prod, plain.values())),
         )
     known = read_architecture(location)
@@ -131,6 +133,7 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
         vocabulary=known.get_text_config().vocab_size,
         positions=count_positions(known),
         recurrent=is_recurrent(known, model),
+        routed=hasattr(known.get_text_config(), "output_router_logits"),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
 

@@ -240,6 +240,12 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
         ),
         ({"sft_trainer_overrides": {"dataloader_num_workers": 10**6}}, "dataloader_num_workers is at most 512, not 1000000"),
         ({"sft_trainer_overrides": {"dataloader_persistent_workers": True}}, "persistent_workers option needs num_workers > 0"),
+        ({"sft_trainer_overrides": {"dataset_num_proc": 0}}, "dataset_num_proc is a number above 0, not 0"),
+        ({"sft_trainer_overrides": {"pad_to_multiple_of": True}}, r"pad_to_multiple_of is int \| str \| None, not True"),
+        (
+            {"sft_trainer_overrides": {"gradient_checkpointing_kwargs": {"a": 1}}, "training_gradient_checkpointing": True},
+            "gradient_checkpointing_kwargs: a is none of .*, use_reentrant",
+        ),
         ({"sft_trainer_overrides": {"dataloader_drop_last": True}}, "all candidates have the same batch"),
         ({"sft_trainer_overrides": {"gradient_checkpointing_kwargs": {"selective": True}}}, "does nothing without training_"),
         ({"sft_trainer_overrides": {"bf16": True, "fp16": True}}, "bf16 and fp16 are both true; choose one"),
@@ -271,6 +277,11 @@ def test_overrides_that_leave_the_step_as_it_is_are_taken():
     make_plan(laptop(sft_batch_size=32, sft_trainer_overrides=whole | {"weight_decay": 0.1, "lr_scheduler_type": "linear"}))
     make_plan(laptop(rl_prompts_per_step=16, rl_num_generations=8, rl_trainer_overrides={"beta": 0.1, "loss_type": "grpo"}))
     make_plan(laptop(sft_trainer_overrides={"warmup_steps": 0.1, "lr_scheduler_kwargs": {"num_cycles": 1.0}}))
+
+
+def test_plan_refuses_a_router_loss_of_a_model_without_experts(tiny_model):
+    with pytest.raises(InputError, match=f"router_aux_loss_coef is for mixtures of experts, and {tiny_model} is none"):
+        make_plan(laptop(base_model=str(tiny_model), rl_trainer_overrides={"router_aux_loss_coef": 0.01}))
 
 
 def test_plan_says_that_a_warm_up_takes_all_of_a_training():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlready.config import Experiment
-from rlready.errors import one_line
+from rlready.errors import InputError, one_line
 from rlready.stages.plan.sweep import expand_sweep
 
 ALONE = "RL samples at temperature 1 from all tokens, as predictors and benchmark do"
@@ -59,7 +59,8 @@ REASONS_FOR = {
         ALONE: "temperature top_p top_k min_p repetition_penalty generation_kwargs vllm_structured_outputs_regex",
         ASKED: "chat_template_kwargs",
         "sampling_engine": "use_vllm vllm_mode vllm_server_base_url use_transformers_paged cache_implementation"
-        " use_transformers_continuous_batching transformers_continuous_batching_config vllm_server_host",
+        " use_transformers_continuous_batching transformers_continuous_batching_config vllm_server_host vllm_server_port"
+        " vllm_server_timeout vllm_group_port",
         "the verifier is the only reward": "reward_weights",
         "rl_gpu_memory_utilization": "vllm_gpu_memory_utilization",
         "sampling_tensor_parallel": "vllm_tensor_parallel_size",
@@ -107,13 +108,28 @@ OPTIONAL = {"float | None": 0, "int | None": 0, "bool | None": False}  # a defau
 STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # Numbers that TRL accepts unless they are negative. For others TRL is imported, which takes ten seconds of CPU.
 FREE = {"warmup_steps": math.inf, "weight_decay": 1, "max_grad_norm": math.inf}
-FRACTIONS = {"label_smoothing_factor", "top_entropy_quantile", "epsilon"}
+FRACTIONS = {"top_entropy_quantile", "epsilon"}
 # Fields by which something is divided, or that are a number of things to do; 0 fails only in training.
 POSITIVE = {"adam_epsilon", "sapo_temperature_neg", "sapo_temperature_pos", "pad_to_multiple_of", "dataloader_prefetch_factor"}
-POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb"}
+POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb", "dataset_num_proc", "vllm_max_model_length"}
+POSITIVE |= {"vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"}
 # Values above these are mistakes that run out of memory or processes, or leave nothing of the loss.
-MOST = {"beta": 100, "entropy_coef": 100, "neftune_noise_alpha": 1000, "adam_epsilon": 1}
-MOST |= {"pad_to_multiple_of": 65_536, "dataloader_num_workers": 512, "dataloader_prefetch_factor": 10_000}
+MOST: dict[str, float] = {
+    "beta": 100,
+    "entropy_coef": 100,
+    "epsilon_high": 1000,
+    "delta": 1000,
+    "neftune_noise_alpha": 1000,
+    "adam_epsilon": 1,
+}
+MOST |= {
+    "pad_to_multiple_of": 65_536,
+    "dataloader_num_workers": 512,
+    "dataset_num_proc": 512,
+    "dataloader_prefetch_factor": 10_000,
+}
+MOST |= {"label_smoothing_factor": 0.9, "ddp_timeout": 10**7, "ddp_bucket_cap_mb": 10**6}
+CHECKPOINTING = {"use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop", "selective"}  # keys
 # Fields of some of RL's losses, which the others ignore.
 CLIPPED = ("grpo", "dapo", "dr_grpo", "bnpo", "luspo")
 LOSSES = {"epsilon": CLIPPED, "epsilon_high": (*CLIPPED, "cispo"), "delta": CLIPPED}
@@ -147,6 +163,15 @@ def describe_warmup(experiment: Experiment) -> list[str]:
             said = f"warmup_steps {warmup:g} takes all {steps} steps, so the learning rate is never reached"
             lines += [f"{stage}_trainer_overrides: {said}"]
     return lines
+
+
+def refuse_routing(experiment: Experiment, models: dict[str, bool]) -> None:
+    """Raises InputError if a router's loss is weighted in a model without experts; `models` says which have them."""
+    for stage in REASONS_FOR:
+        weighted = experiment.get(f"{stage}_trainer_overrides").get("router_aux_loss_coef")
+        for where in [where for where, routed in models.items() if weighted and not routed]:
+            what = f"{stage}_trainer_overrides: router_aux_loss_coef is for mixtures of experts"
+            raise InputError(f"{what}, and {where} is none; leave it out")
 
 
 def find_gpu_overrides(experiment: Experiment) -> list[str]:
@@ -188,8 +213,11 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int
     if not faults and (said := _try_config(kind, overrides, batch, steps, rate)):
         faults = [said]
     yield from faults
-    if overrides.get("gradient_checkpointing_kwargs") and not experiment.training.gradient_checkpointing:
-        yield "gradient_checkpointing_kwargs does nothing without training_gradient_checkpointing; set it to true"
+    if given := overrides.get("gradient_checkpointing_kwargs"):
+        if not experiment.training.gradient_checkpointing:
+            yield "gradient_checkpointing_kwargs does nothing without training_gradient_checkpointing; set it to true"
+        if isinstance(given, dict) and (keys := given.keys() - CHECKPOINTING):
+            yield f"gradient_checkpointing_kwargs: {min(keys)} is none of {', '.join(sorted(CHECKPOINTING))}"
     if overrides.get("bf16") is True and overrides.get("fp16") is True:
         yield "bf16 and fp16 are both true; choose one"
     if overrides.get("mask_truncated_completions") and experiment.sampling.stop:
@@ -220,7 +248,7 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
                 yield f"{field} is a {'whole ' * whole}number{' of at least 0' if default >= 0 else ''}, not {value!r}"
             elif field in FRACTIONS and value > 1:
                 yield f"{field} is a share, at most 1, not {value!r}"
-        elif kinds and value is not None and not isinstance(value, kinds):
+        elif kinds and value is not None and (not isinstance(value, kinds) or (type(value) is bool and bool not in kinds)):
             yield f"{field} is {hint}, not {value!r}"
 
 

@@ -24,7 +24,7 @@ from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
 from rlready.stages.plan.model import check_size
-from rlready.stages.plan.overrides import describe_warmup
+from rlready.stages.plan.overrides import describe_warmup, refuse_routing
 from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
@@ -134,6 +134,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     shared = share(candidates, models, pinned)
     settings, digest = write_all_settings(experiment, pinned, seen, candidates, shared)
     all_models = [*([base] if base else []), *models.values()]
+    refuse_routing(experiment, {one.model.location: one.architecture.routed for one in all_models if one.architecture})
     largest = max(all_models, key=lambda model: model.parameters or math.inf, default=None)
     lengths = count_lengths(experiment, start, seen.samples)
     layers = largest.shape.layers if largest and largest.shape else LAYERS
