@@ -78,10 +78,11 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
     Raises InputError if two columns could be the answer.
     """
     found: dict[str, object] = {}
-    named = set(named)
-    for name in USUAL.keys() - named - ({"messages", "question"} if named else set()) - {"answer"}:
-        value = next((row[key] for key in USUAL[name] if key in row and not is_absent(row[key])), None)
-        found |= {} if value is None else {name: value}
+    named, (usual, letters, contexts) = set(named), _sort_names(tuple(row))
+    for name in usual.keys() - named - ({"messages", "question"} if named else set()):
+        value = next((row[key] for key in usual[name] if not is_absent(row[key])), None)
+        if value is not None:
+            found[name] = value
     if "answer" not in named and (answers := _list_answers(row)):
         column = next(iter(answers))
         found["answer"] = _get(row, column)
@@ -93,15 +94,24 @@ def guess_columns(row: dict, named: Iterable[str] = ()) -> dict[str, object]:
     elif "answer" not in named and not found.keys() & {"solution", "messages"}:  # true or false, refused with a reason
         found |= next(({"answer": row[name]} for name in USUAL["answer"] if isinstance(row.get(name), bool)), {})
     if not named.intersection(("choices", "answer")) and "choices" not in found:  # in columns of their letters
-        options = {m[1].upper(): row[name] for name in row if (m := OPTION.fullmatch(name)) and not is_absent(row[name])}
+        options = {letter: row[name] for name, letter in letters.items() if not is_absent(row[name])}
         chosen = str(found.get("answer")).strip().upper()
         found |= {"choices": options, "answer": chosen} if {"A", "B", chosen} <= options.keys() else {}
     if named:
         return found
     if "question" not in found and isinstance(row.get("instruction"), str):
         found["question"] = row["instruction"]
-    about = next((row[name] for name in CONTEXT if isinstance(row.get(name), str) and not is_absent(row[name])), None)
+    about = next((row[name] for name in contexts if isinstance(row[name], str) and not is_absent(row[name])), None)
     return found | ({"context": about} if about and "question" in found and "messages" not in found else {})
+
+
+@lru_cache(maxsize=1024)
+def _sort_names(names: tuple[str, ...]) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
+    """Returns those of USUAL among a row's columns but for answers, options with their letters, and those of CONTEXT."""
+    usual = {name: [key for key in keys if key in names] for name, keys in USUAL.items() if name != "answer"}
+    usual = {name: keys for name, keys in usual.items() if keys}
+    letters = {name: found[1].upper() for name in names if (found := OPTION.fullmatch(name))}
+    return usual, letters, [name for name in CONTEXT if name in names]
 
 
 def _get(row: dict, column: str) -> object:
@@ -211,16 +221,23 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
     """Returns the columns of several words, or of what a question may be about, that are in nothing that was read."""
     found = []
     for name, value in row.items():
-        nested = value and isinstance(value, list | dict) and PARTS.search(name)
-        words = value if isinstance(value, str) else str(value) if nested else ""
-        few = words.count(" ") < 3 and not (words and PARTS.fullmatch(name))
-        if any(value is one for one in read) or few or name in GROUP + SYSTEM or ABOUT.search(name.lower()):
+        part, known, of_solution = _judge_name(name)
+        if known or any(value is one for one in read) or (of_solution and not needs_solution):
             continue
-        if not needs_solution and any(hint in name.casefold() for hint in HINTS["solution"].split()):
+        nested = value and isinstance(value, list | dict) and part
+        words = value if isinstance(value, str) else str(value) if nested else ""
+        if words.count(" ") < 3 and not (words and PARTS.fullmatch(name)):
             continue
         if not any(words.strip()[:WORDS_COMPARED] in str(one) for one in read):
             found.append(name)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _judge_name(name: str) -> tuple[bool, bool, bool]:
+    """Returns whether a column's name is of a question's parts, of what needs no reading, or of a solution."""
+    known = name in GROUP + SYSTEM or ABOUT.search(name.lower()) is not None
+    return PARTS.search(name) is not None, known, any(hint in name.casefold() for hint in HINTS["solution"].split())
 
 
 def _join_context(question: str, rows: list[dict]) -> str:

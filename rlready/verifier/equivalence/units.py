@@ -56,7 +56,8 @@ CURRENCIES = {"\\$": "$", "$": "$", "€": "€", "£": "£", "¥": "¥", "₹":
 PLURAL = re.compile(r"(?=[a-z]*[aeiouy])(?![a-z]*(?:ss|us|is|ths|wards)$)([a-z]{3,})s", re.ASCII)
 UNCOUNTED = """
 plus minus less unless versus equals ones twos threes fours fives sixes sevens eights nines tens halves thirds quarters scores
-lakhs crores cubes powers bases mods logs fails does exists divides exceeds satisfies works holds remains always perhaps sometimes
+lakhs crores cubes powers bases mods logs fails does exists divides exceeds satisfies works holds remains always perhaps
+sometimes
 """
 NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
 
