@@ -23,7 +23,7 @@ LONGEST = 200  # characters of a sentence before the mark
 
 
 def find_instruction(question: str, answer_format: str) -> str | None:
-    r"""Returns the sentence of a question that asks for the answer elsewhere than its format looks, or None.
+    r"""Returns the sentence of a question that asks for the answer in a place that its format does not read, or None.
 
     `The last line of your response should be of the form Answer: $Answer` is one for the format boxed, which reads `\boxed{}`
     only; one that asks for a box as well is none.

@@ -1,4 +1,4 @@
-"""Questions that ask for the answer elsewhere than their format looks."""
+"""Questions that ask for the answer in a place that their format does not read."""
 
 import pytest
 from helpers.rows import make_gsm8k_rows

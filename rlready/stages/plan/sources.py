@@ -104,13 +104,13 @@ def _describe_guessing(name: str, rows: list[dict]) -> list[str]:
 
 
 def _describe_instructions(name: str, rows: list[dict], complete: bool) -> list[str]:
-    """Returns a line on questions that ask for the answer elsewhere than their format looks, as its prompt asks too."""
+    """Returns a line on questions that ask for the answer in a place that their format does not read."""
     asked = [said for row in rows if (said := find_instruction(row["question"], row["format"]))]
     if not asked:
         return []
     share = f"{len(asked)} of {'all' if complete else 'the first'} {len(rows)} rows of {name} ({len(asked) / len(rows):.0%})"
-    where = f"elsewhere than the format {rows[0]['format']} reads it, against its own prompt"
-    return [f"{share} ask for the answer {where}: {asked[0]!r}; take this out with remove: in curate_sources"]
+    where = f"in a place that the format {rows[0]['format']} does not read, which contradicts its prompt"
+    return [f"{share} ask for the answer {where}: {asked[0]!r}; delete this text with remove: in curate_sources"]
 
 
 def _guess(options: int, k: int = 64) -> float:
