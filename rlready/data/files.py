@@ -32,6 +32,7 @@ OTHERS = {
     b"PK\3\4": "a zip archive or a spreadsheet; unpack or export it",
     b"PAR1": "a Parquet file; name it .parquet",
     b"ARROW1": "an Arrow file; name it .arrow",
+    b"\0\0": "filled with zeros, not the data; fetch it again",
     b"<": "a web page, not the data; fetch it again",
 }
 # What the names of files and folders call the splits; as in `Train`, `my_testset` and `gsmTest2`.
@@ -212,7 +213,7 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
 
 def _refuse_other(start: bytes, name: str) -> None:
     other = next((what for mark, what in OTHERS.items() if start.startswith(mark)), None)
-    other = UTF_16 if b"\0" in start[:2] else other
+    other = other or (UTF_16 if b"\0" in start[:2] else None)
     if other and (start.startswith(POINTER) or find_form(name) not in (".parquet", ".arrow")):
         raise InputError(f"{name} is {other}")
 

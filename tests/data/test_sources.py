@@ -637,6 +637,7 @@ def test_a_folder_with_a_file_missing_or_of_several_forms_is_refused(tmp_path):
         (b"PAR1....", "a Parquet file"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
         ("question\n".encode("utf-16-le"), "UTF-16"),
+        (bytes(99), "filled with zeros"),
         (gzip.compress(b"PK\3\4...", mtime=0), "a zip archive or a spreadsheet"),
         (gzip.compress(gzip.compress(b"question\n", mtime=0), mtime=0), "compressed twice"),
     ],

@@ -82,6 +82,12 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     }
     if not short:
         return
+    for use in short:
+        if use in ("sft", "rl") and not counted[use]:
+            raise InputError(
+                f"{names[use]}: all its problems are evaluation problems too, which are never trained on; name other data, or"
+                " give each a part of the source (share: in curate_sources)"
+            )
     lines = [
         f"{names[use]}: {counted[use]} usable problems, but the splits need"
         f" {' + '.join(f'{number} ({name})' for name, number in wanted[use].items())} = {sum(wanted[use].values())}"
