@@ -365,6 +365,20 @@ def test_plan_counts_tokens_of_a_local_file(tiny_model, tmp_path, gsm8k_file):
     assert set(plan.revisions) == {str(train), str(evaluation)}
 
 
+@pytest.mark.parametrize("use", ["curate_rl_data", "curate_evaluation_data"])
+def test_positions_are_compared_with_the_prompts_of_every_source(use, tiny_model, gsm8k_file):
+    sft, rl, evaluation = (str(gsm8k_file(f"{n}.jsonl", make_gsm8k_rows(30, n, 100 * n))) for n in range(3))
+    long = str(gsm8k_file("long.jsonl", [r | {"question": r["question"] * 9} for r in make_gsm8k_rows(30, 3, 300)]))
+    data = {"curate_sft_data": sft, "curate_rl_data": rl, "curate_evaluation_data": evaluation, "curate_sft_examples": 0}
+    sizes = {"curate_heldout_problems": 4, "curate_rl_problems": 22, "curate_predictor_problems": 4, "sweep_candidates": []}
+    sizes |= {"curate_benchmark_problems": 5, "sweep_examples": [16], "base_model": str(tiny_model)}
+    plain, asked = (make_plan(laptop(**sizes | given)).texts for given in (data, data | {use: long}))
+    first, second = (
+        int(re.search(r"the longest prompt and sampling_max_tokens are (\d+)", "\n".join(texts))[1]) for texts in (plain, asked)
+    )
+    assert first < 200 < 500 < second
+
+
 def test_plan_says_that_sampling_would_end_before_the_answers_that_sft_teaches():
     plan = make_plan(laptop(sampling_max_tokens=2, sampling_stop=["#"]))
     first, second = (line for line in plan.texts if "SFT solutions" in line)
@@ -423,6 +437,8 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
     asked = laptop(base_model=str(tiny_model), curate_sft_examples=0, sweep_candidates=[], rl_prompts_per_step=4, **files)
     with pytest.raises(InputError) as refused:
         make_plan(asked)
+    with pytest.raises(InputError, match="a.jsonl: all its problems are evaluation problems too.*name other data"):
+        make_plan(asked | {"curate_evaluation_data": str(train)})
     first, second, fitting = str(refused.value).splitlines()
     assert "a.jsonl: 60 usable problems, but the splits need 256 (curate_heldout_problems) + 576 (curate_rl_problems)" in first
     assert "b.jsonl: 9 usable problems, but the splits need 64 (curate_predictor_problems) + 256" in second

@@ -29,7 +29,7 @@ from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_row
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
 from rlready.stages.plan.template import show_example
-from rlready.stages.plan.workload import LAYERS, count_lengths, describe_cut_off, estimate_cost
+from rlready.stages.plan.workload import LAYERS, count_lengths, describe_cut_off, estimate_cost, find_longest_prompt
 
 ROWS_CURATED = 5_000
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
@@ -139,7 +139,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     lengths = count_lengths(experiment, start, seen.samples)
     layers = largest.shape.layers if largest and largest.shape else LAYERS
     estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, layers, lengths)
-    texts += check_lengths(experiment, candidates, all_models, lengths, seen)
+    texts += check_lengths(experiment, candidates, start, all_models, lengths, seen)
     if start and any(candidate.epochs for candidate in candidates):
         texts += describe_cut_off(experiment.sampling, start, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
@@ -163,11 +163,17 @@ def find_unused(experiment: Experiment, candidates: list[Candidate]) -> dict[str
 
 
 def check_lengths(
-    experiment: Experiment, candidates: list[Candidate], models: list[FoundModel], lengths: Lengths, seen: Look
+    experiment: Experiment,
+    candidates: list[Candidate],
+    start: BaseModel | None,
+    models: list[FoundModel],
+    lengths: Lengths,
+    seen: Look,
 ) -> list[str]:
     """Returns a warning for each model whose positions the texts exceed; raises InputError if it does not accept that."""
     counted = bool(seen.samples.get("sft"))  # else the lengths are the longest allowed
-    prompt = lengths.longest_prompt if counted else 0
+    asked = [row for use, rows in seen.samples.items() if use[0] != "decontaminate" for row in rows]
+    prompt = find_longest_prompt(start, asked) if start else 0
     example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
     most, engine = experiment.sampling.max_tokens, experiment.sampling.engine
     whole = {(model.adapter_base or model.model).location: model.architecture for model in models}

@@ -1,5 +1,6 @@
 """Tokens and core-seconds of a candidate, estimated from the settings and the first rows of the data."""
 
+import dataclasses
 from pathlib import Path
 
 from rlready.config import Experiment, Sampling
@@ -81,13 +82,20 @@ def count_lengths(experiment: Experiment, base: BaseModel | None, samples: dict)
     if not rows or not base:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
     asked, solved = count_tokens(base, rows)
+    rolled = find_longest_prompt(base, samples.get("rl", []))
     least = experiment.curate.min_tokens
     if _find_tokenizer(base).exists() and not any(least <= length <= (limit or length) for length in solved):
         raise InputError(
             f"curate_min_tokens, curate_max_tokens: none of the first {len(rows)} SFT traces lies between {least} and"
             f" {limit or 'any number of'} tokens; they have {min(solved)} to {max(solved)}"
         )
-    return summarize_lengths(experiment, asked, solved)
+    lengths = summarize_lengths(experiment, asked, solved)
+    return dataclasses.replace(lengths, longest_prompt=max(lengths.longest_prompt, rolled))
+
+
+def find_longest_prompt(base: BaseModel, rows: list[dict]) -> float:
+    """Returns the tokens of the longest prompt of some rows, 0 if there are none; see `count_tokens`."""
+    return max(_count(base, [fill_prompt(row["question"], choose_prompt(row)) for row in rows]), default=0)
 
 
 def _find_tokenizer(base: BaseModel) -> Path:
@@ -96,22 +104,24 @@ def _find_tokenizer(base: BaseModel) -> Path:
 
 def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
     """Returns the tokens of each prompt and solution of SFT rows; 4 characters each if the tokenizer is not on this machine."""
-    source = _find_tokenizer(base)
     prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
-    solutions = [row["solution"] for row in rows]
-    if source.exists():
-        from tokenizers import Tokenizer
+    return _count(base, prompts), _count(base, [row["solution"] for row in rows])
 
-        tokenizer = Tokenizer.from_file(str(source))
-        return [len(e) for e in tokenizer.encode_batch(prompts)], [len(e) for e in tokenizer.encode_batch(solutions)]
-    return [len(text) / 4 for text in prompts], [len(text) / 4 for text in solutions]
+
+def _count(base: BaseModel, texts: list[str]) -> list[float]:
+    source = _find_tokenizer(base)
+    if not source.exists():
+        return [len(text) / 4 for text in texts]
+    from tokenizers import Tokenizer
+
+    return [len(encoding) for encoding in Tokenizer.from_file(str(source)).encode_batch(texts)]
 
 
 def describe_cut_off(sampling: Sampling, base: BaseModel, rows: list[dict]) -> list[str]:
     """Returns lines on SFT solutions that sampling would end before their answer, if they are most of those read."""
     lines = []
-    solved = count_tokens(base, rows)[1] if rows else []
-    if 2 * (longer := sum(length > sampling.max_tokens for length in solved)) > len(rows):
+    solved = count_tokens(base, rows)[1] if rows and _find_tokenizer(base).exists() else []
+    if solved and 2 * (longer := sum(length > sampling.max_tokens for length in solved)) > len(rows):
         what = f"{longer} of the first {len(rows)} SFT solutions have more tokens than sampling_max_tokens"
         lines += [f"{what} ({sampling.max_tokens}; they have up to {max(solved):.0f}), so samples like them would be truncated"]
     for text in sampling.stop:
