@@ -221,8 +221,8 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
     """Returns the columns of several words, or of what a question may be about, that are in nothing that was read."""
     found = []
     for name, value in row.items():
-        part, known, of_solution = _judge_name(name)
-        if known or any(value is one for one in read) or (of_solution and not needs_solution):
+        part, known, solves, _ = _judge_name(name)
+        if known or any(value is one for one in read) or (solves and not needs_solution):
             continue
         nested = value and isinstance(value, list | dict) and part
         words = value if isinstance(value, str) else str(value) if nested else ""
@@ -234,10 +234,11 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
 
 
 @lru_cache(maxsize=1024)
-def _judge_name(name: str) -> tuple[bool, bool, bool]:
-    """Returns whether a column's name is of a question's parts, of what needs no reading, or of a solution."""
-    known = name in GROUP + SYSTEM or ABOUT.search(name.lower()) is not None
-    return PARTS.search(name) is not None, known, any(hint in name.casefold() for hint in HINTS["solution"].split())
+def _judge_name(name: str) -> tuple[bool, bool, bool, bool]:
+    """Returns whether a column's name is of a question's parts, of what needs no reading, of a solution, of a history."""
+    known = name in GROUP + SYSTEM or bool(ABOUT.search(name.lower()))
+    solves = any(hint in name.casefold() for hint in HINTS["solution"].split())
+    return bool(PARTS.search(name)), known, solves, bool(HISTORY.fullmatch(name))
 
 
 def _join_context(question: str, rows: list[dict]) -> str:
@@ -254,7 +255,7 @@ def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], No
     `trains` says whether its solution is used. Raises InputError if a history precedes the question, the solution is marked as
     wrong, or its weight is 0.
     """
-    if any(HISTORY.fullmatch(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
+    if any(_judge_name(name)[3] and row[name] and not is_absent(row[name]) and name not in named for name in row):
         raise InputError("several turns: a history before the question; only one turn can be used")
     if wrong := next((name for name in RIGHT if trains and row.get(name) is False and name not in named), None):
         raise InputError(f"the solution is marked as wrong ({wrong}: false)")

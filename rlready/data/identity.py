@@ -72,6 +72,8 @@ def _write_plainly(text: str) -> str:
     if '"' in text or "'" in text:
         text = QUOTED.sub(r"\1", DOUBLE_QUOTE.sub("", LATEX_QUOTED.sub(r"\1", text)))
     text = " ".join(text.split())
-    text = SIGN.sub("\x01\\g<0>", PARTED_NUMBERS.sub("\\g<0>\x01", text))
+    text = PARTED_NUMBERS.sub("\\g<0>\x01", text)
+    if " -" in text or " +" in text:
+        text = SIGN.sub("\x01\\g<0>", text)
     text = BLANK.sub("", text)
     return text if text.endswith("...") else text.removesuffix(".").removesuffix(".")
