@@ -35,5 +35,5 @@ def test_plan_says_how_many_questions_ask_for_another_form(gsm8k_file):
     rows = make_gsm8k_rows(20)
     asked = [row | {"question": f"{row['question']} {LINE}."} for row in rows[:5]]
     train, test = (str(gsm8k_file(name, some)) for name, some in (("a.jsonl", asked + rows[5:]), ("b.jsonl", rows[5:])))
-    notes = [note for note in look_at_sources(Curate(sft_data=train, evaluation_data=test)).notes if "ask for the answer" in note]
+    notes = [note for note in look_at_sources(Curate(sft_data=train, evaluation_data=test)).notes if "ask for" in note]
     assert len(notes) == 1 and notes[0].startswith(f"5 of all 20 rows of {train} (25%) ask for the answer") and LINE in notes[0]
