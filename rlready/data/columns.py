@@ -221,7 +221,7 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
     """Returns the columns of several words, or of what a question may be about, that are in nothing that was read."""
     found = []
     for name, value in row.items():
-        part, known, solves, _ = _judge_name(name)
+        part, known, solves = _judge_name(name)
         if known or any(value is one for one in read) or (solves and not needs_solution):
             continue
         nested = value and isinstance(value, list | dict) and part
@@ -234,11 +234,11 @@ def list_unread(row: dict, read: list[object], needs_solution: bool) -> list[str
 
 
 @lru_cache(maxsize=1024)
-def _judge_name(name: str) -> tuple[bool, bool, bool, bool]:
-    """Returns whether a column's name is of a question's parts, of what needs no reading, of a solution, of a history."""
+def _judge_name(name: str) -> tuple[bool, bool, bool]:
+    """Returns whether a column's name is of a question's parts, of what needs no reading, or of a solution."""
     known = name in GROUP + SYSTEM or bool(ABOUT.search(name.lower()))
     solves = any(hint in name.casefold() for hint in HINTS["solution"].split())
-    return bool(PARTS.search(name)), known, solves, bool(HISTORY.fullmatch(name))
+    return bool(PARTS.search(name)), known, solves
 
 
 def _join_context(question: str, rows: list[dict]) -> str:
@@ -249,13 +249,18 @@ def _join_context(question: str, rows: list[dict]) -> str:
     return question
 
 
+@lru_cache(maxsize=1024)
+def _is_history(name: str) -> bool:
+    return HISTORY.fullmatch(name) is not None
+
+
 def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], None]) -> None:
     """Notes what columns that are not `named` say of a row as a whole: a system turn, its split, its weight.
 
     `trains` says whether its solution is used. Raises InputError if a history precedes the question, the solution is marked as
     wrong, or its weight is 0.
     """
-    if any(_judge_name(name)[3] and row[name] and not is_absent(row[name]) and name not in named for name in row):
+    if any(_is_history(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
         raise InputError("several turns: a history before the question; only one turn can be used")
     if wrong := next((name for name in RIGHT if trains and row.get(name) is False and name not in named), None):
         raise InputError(f"the solution is marked as wrong ({wrong}: false)")

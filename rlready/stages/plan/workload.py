@@ -1,7 +1,9 @@
 """Tokens and core-seconds of a candidate, estimated from the settings and the first rows of the data."""
 
 import dataclasses
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlready.config import Experiment, Sampling
 from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
@@ -12,6 +14,9 @@ from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.verifier import find_format
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Of one CPU core, in float32, measured with SmolLM2-135M and the list machine: operations per second in training and in
 # sampling, bytes of weights per second, and seconds that Python takes for a layer; a sampling step reads all weights once and
@@ -112,9 +117,15 @@ def _count(base: BaseModel, texts: list[str]) -> list[float]:
     source = _find_tokenizer(base)
     if not source.exists():
         return [len(text) / 4 for text in texts]
+    return [len(encoding) for encoding in _load_tokenizer(source, source.stat().st_mtime_ns).encode_batch(texts)]
+
+
+@functools.lru_cache(maxsize=1)
+def _load_tokenizer(source: Path, written: int) -> "Tokenizer":
+    """Loads a tokenizer once for all counts of a plan; a large one takes a second."""
     from tokenizers import Tokenizer
 
-    return [len(encoding) for encoding in Tokenizer.from_file(str(source)).encode_batch(texts)]
+    return Tokenizer.from_file(str(source))
 
 
 def describe_cut_off(sampling: Sampling, base: BaseModel, rows: list[dict]) -> list[str]:
