@@ -20,6 +20,7 @@ from rlready import SweepResult, read_curves
 from rlready.analysis.calibration import BOTH, GATE, FrontierPoint, calibrate
 from rlready.analysis.calibration_run import CalibrationRun, judge, measure_rules, set_up
 from rlready.analysis.comparison import Row, compare, group_settings, list_scores, read_rows
+from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.policies import rank_by, trace
 from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.predictor import Predictor, pick_main, score_settings, select_finished
@@ -182,6 +183,9 @@ def print_others(runs: list[SweepResult]) -> None:
     settled = [settle(run) for run in runs]
     for step in sorted(set.intersection(*map(set, settled))):
         print(f"validation at step {step} with the result: {describe([draw[step] for draw in settled])}")
+    ends = [look_for_plateau(of_run) for of_run in rows]
+    still, level = (sum(found) for found in ([end.rising for end in ends], [not end.rising and end.all.level for end in ends]))
+    print(f"RL surely still rose in {still} of {len(ends)} draws, had plateaued in {level}")
 
 
 def print_closeness(runs: list[SweepResult], more: list[SweepResult]) -> None:

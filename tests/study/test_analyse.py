@@ -118,6 +118,7 @@ def test_everything_is_printed(runs, capsys):
         "Pass@128 minus",
         "pairs that RL reversed: ",
         "validation at step 50",
+        "RL surely still rose in ",
         "draw 3",
     ):
         assert start in said
