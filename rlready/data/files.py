@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rlready.errors import InputError, one_line
+from rlready.models.remote import is_url, open_store
 from rlready.models.weights import POINTER
 
 LINES = (".jsonl", ".ndjson")
@@ -25,7 +26,7 @@ COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd",
 TAR = slice(257, 262)  # where the mark of an archive is
 UTF_16 = "in UTF-16; convert it to UTF-8"
 # How other files begin that are called .jsonl, .csv and the like.
-OTHERS = {
+MISNAMED = {
     POINTER: "a Git LFS pointer, not the data; run git lfs pull",
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
@@ -174,14 +175,7 @@ def _choose_split(names: list[str], root: int, split: str | None) -> list[str]:
 def _open_filesystem(path: str):
     import fsspec
 
-    try:
-        if "://" not in path:
-            return fsspec.filesystem("file"), str(Path(path).expanduser().resolve())
-        return fsspec.core.url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:
-        raise InputError(f"{path}: the store did not answer ({error})") from error
+    return open_store(path) if is_url(path) else (fsspec.filesystem("file"), str(Path(path).expanduser().resolve()))
 
 
 @contextmanager
@@ -212,7 +206,7 @@ def open_file(system, name: str) -> Iterator[io.BufferedReader]:
 
 
 def _refuse_other(start: bytes, name: str) -> None:
-    other = next((what for mark, what in OTHERS.items() if start.startswith(mark)), None)
+    other = next((what for mark, what in MISNAMED.items() if start.startswith(mark)), None)
     other = other or (UTF_16 if b"\0" in start[:2] else None)
     if other and (start.startswith(POINTER) or find_form(name) not in (".parquet", ".arrow")):
         raise InputError(f"{name} is {other}")

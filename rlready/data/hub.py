@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 from rlready.data.files import ROWS_AT_ONCE
 from rlready.data.registry import Source
-from rlready.errors import InputError, Unreachable, one_line
+from rlready.errors import InputError, Unreachable, error_context, one_line
+from rlready.models import remote
 
 
 def find_commit(source: Source) -> str:
@@ -12,27 +13,13 @@ def find_commit(source: Source) -> str:
 
     Raises Unreachable if the hub could not be asked, and InputError if it is gated, absent, or has no such revision.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    refused = {  # the first that an error is an instance of
-        GatedRepoError: f"gated; ask for access at https://huggingface.co/datasets/{source.hub} and set HF_TOKEN",
-        RevisionNotFoundError: f"the hub has no revision {source.revision} of {source.hub} any more; it has changed",
-        RepositoryNotFoundError: f"the hub has no dataset {source.hub} (or it is private: set HF_TOKEN)",
-    }
-    try:
-        info = HfApi().dataset_info(source.hub, revision=source.revision)
-    except Exception as error:
-        for kind, message in refused.items():
-            if isinstance(error, kind):
-                raise InputError(f"{source.name}: {message}") from error
-        raise Unreachable(
-            f"{source.name}: the hub could not be asked ({one_line(error)}); a local file works too, or a folder of copies"
-            " (curate_mirror)"
-        ) from error
-    if info.sha is None:
-        raise Unreachable(f"{source.name}: the hub named no commit of {source.hub}")
-    return info.sha
+    with error_context(source.name):
+        try:
+            return remote.find_commit("dataset", source.hub, source.revision)
+        except Unreachable as error:
+            raise Unreachable(
+                f"the hub could not be asked ({error}); a local file works too, or a folder of copies (curate_mirror)"
+            ) from error
 
 
 def read_tables(source: Source, revision: str, list_columns: Callable[[list[str]], list[str] | None]) -> Iterator:

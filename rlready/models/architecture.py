@@ -112,6 +112,10 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
     headers of the weights. Raises InputError if transformers does not know the architecture, its weights are quantised, or the
     tensors are not its own.
     """
+    theta = (config.get("rope_parameters") or {}).get("rope_theta", config.get("rope_theta"))
+    if isinstance(theta, int | float) and theta <= 0:
+        where = location["pretrained_model_name_or_path"]
+        raise InputError(f"{where}: rope_theta is {theta:g}, and must be above 0; correct its config.json")
     plain = _list_tensors(config)
     given = {name: shape if kind in FLOATS else kind for name, (kind, shape) in tensors.items()} if tensors else plain
     if plain and plain == given:

@@ -11,7 +11,8 @@ from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
 from rlready.models.architecture import Architecture, build_empty, inspect_architecture, read_architecture
 from rlready.models.prompts import list_eos_token_ids
-from rlready.models.weights import FILE, INDEX, OTHERS, check_numbers, read_headers, read_index, refuse_keys, refuse_pointer
+from rlready.models.remote import find_commit
+from rlready.models.weights import FILE, INDEX, NOT_LOADED, check_numbers, read_headers, read_index, refuse_keys, refuse_pointer
 from rlready.records.candidate import BaseModel
 from rlready.records.serialization import to_json, write_atomically
 
@@ -48,17 +49,10 @@ def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | 
         return BaseModel(str(local.resolve()), "", digest_folder(local)), architecture
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
     try:
-        commit = HfApi().model_info(model, revision=revision).sha or revision
-    except GatedRepoError as error:
-        raise InputError(f"{model} is gated: accept its licence on the hub and set HF_TOKEN") from error
-    except RepositoryNotFoundError as error:
-        raise InputError(f"the hub has no model {model} at revision {revision}") from error
-    except Exception as error:  # whatever the network does, plan says one line
-        raise Unreachable(f"could not reach the hub for {model} ({one_line(error)}); a local folder works too") from error
+        commit = find_commit("model", model, revision)
+    except Unreachable as error:
+        raise Unreachable(f"could not reach the hub for {model} ({error}); a local folder works too") from error
     return BaseModel(model, commit, commit), None
 
 
@@ -75,7 +69,7 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
-        raise InputError(f"{folder} has no *.safetensors; {OTHERS}")
+        raise InputError(f"{folder} has no *.safetensors; {NOT_LOADED}")
     tokens = read_json(BaseModel(str(folder), "", ""), "tokenizer_config.json") or {}
     if not (folder / "chat_template.jinja").exists() and not tokens.get("chat_template"):
         raise InputError(f"{folder} has no chat template; add chat_template.jinja")
@@ -122,6 +116,11 @@ def locate(model: str | Path | BaseModel) -> dict[str, str]:
     if pointer.exists():
         return locate(BaseModel(**json.loads(pointer.read_text())))
     return {"pretrained_model_name_or_path": str(model)}
+
+
+def get_folder(model: str | Path | BaseModel) -> Path:
+    """Returns the folder of a model; for a model of the hub a path that does not exist."""
+    return Path(locate(model)["pretrained_model_name_or_path"])
 
 
 def load_tokenizer(model: str | Path | BaseModel):
@@ -174,7 +173,7 @@ def _load(kind, model: str | Path | BaseModel, dtype: str | None = None, **argum
 
 def find_file(base: BaseModel, name: str) -> Path | None:
     """Returns a file of a model, None if it has none; raises Unreachable if neither the hub nor its cache answers."""
-    folder = Path(locate(base)["pretrained_model_name_or_path"])
+    folder = get_folder(base)
     if folder.is_dir():
         return folder / name if (folder / name).exists() else None
     from huggingface_hub import hf_hub_download
@@ -203,7 +202,7 @@ def fetch_weights(model: str | Path | BaseModel) -> Path:
     names = set(read_index(index).values()) if index else {FILE}
     paths = [path for path in (find_file(base, name) for name in names) if path]
     if len(paths) < len(names):
-        raise InputError(f"{folder} has no {', '.join(sorted(names))}; {OTHERS}")
+        raise InputError(f"{folder} has no {', '.join(sorted(names))}; {NOT_LOADED}")
     return paths[0].parent
 
 
@@ -265,7 +264,7 @@ def load_token_counter(location: str, revision: str):
     """Returns a function from texts to their numbers of tokens, without transformers; see BaseModel for the arguments."""
     from tokenizers import Tokenizer
 
-    folder = Path(locate(BaseModel(location, "", ""))["pretrained_model_name_or_path"])
+    folder = get_folder(BaseModel(location, "", ""))
     if folder.is_dir():
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     else:

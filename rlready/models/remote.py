@@ -1,10 +1,10 @@
-"""What is at a URL, such as s3://bucket/checkpoint: the files of a model, their digest, and copies of them, or of a log."""
+"""What is on the hub, or at a URL such as s3://bucket/checkpoint: commits, and the files of a model with digest and copies."""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from rlready.errors import InputError, one_line
+from rlready.errors import InputError, Unreachable, one_line
 
 # What a model is made of; a trainer's optimizer states and logs stay where they are.
 LOADED = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -15,12 +15,38 @@ def is_url(location: str) -> bool:
     return "://" in location
 
 
+def find_commit(kind: str, name: str, revision: str | None) -> str:
+    """Returns the commit of a `model` or `dataset` of the hub at a revision.
+
+    Raises Unreachable, with the reason, if the hub could not be asked, and InputError if it is gated, absent, or has no such
+    revision.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    place = f"datasets/{name}" if kind == "dataset" else name
+    refused = {  # the first that an error is an instance of
+        HFValidationError: f"{name} is not an id of the hub, such as owner/name",
+        GatedRepoError: f"gated; ask for access at https://huggingface.co/{place} and set HF_TOKEN",
+        RevisionNotFoundError: f"the hub has no revision {revision} of {name}: it is misspelt, or it has changed",
+        RepositoryNotFoundError: f"the hub has no {kind} {name} (or it is private: set HF_TOKEN)",
+    }
+    try:
+        commit = HfApi().repo_info(name, repo_type=kind, revision=revision).sha
+    except Exception as error:  # whatever the network does
+        said = next((message for known, message in refused.items() if isinstance(error, known)), "")
+        raise (InputError(said) if said else Unreachable(one_line(error))) from error
+    if commit is None:
+        raise Unreachable(f"it named no commit of {name}")
+    return commit
+
+
 def digest_remote(url: str) -> tuple[str, list[str]]:
     """Returns a digest of a folder's files by name, size and the store's checksum, and their names.
 
     Raises InputError if the store cannot be reached, or has no such folder.
     """
-    files, folder = _open(url)
+    files, folder = open_store(url)
     marks = {}
     for path, info in _call(url, lambda: files.find(folder, maxdepth=1, detail=True)).items():
         name = path.rsplit("/", 1)[-1]
@@ -33,7 +59,7 @@ def digest_remote(url: str) -> tuple[str, list[str]]:
 
 def copy_remote(url: str, names: list[str], folder: Path) -> None:
     """Copies files of a remote folder; raises InputError if the store cannot be reached."""
-    files, place = _open(url)
+    files, place = open_store(url)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         _call(url, lambda name=name: files.get_file(f"{place}/{name}", str(folder / name)))
@@ -44,13 +70,14 @@ def copy_all(url: str, folder: Path) -> Path:
 
     Raises InputError if the store cannot be reached, or has no such thing.
     """
-    files, place = _open(url)
+    files, place = open_store(url)
     target = folder / place.rstrip("/").rsplit("/", 1)[-1]
     _call(url, lambda: files.get(place, str(target), recursive=True))
     return target
 
 
-def _open(url: str):
+def open_store(url: str):
+    """Returns the file system of a URL, and the path there; raises InputError if it cannot be opened."""
     import fsspec
 
     return _call(url, lambda: fsspec.core.url_to_fs(url.rstrip("/")))
@@ -59,6 +86,8 @@ def _open(url: str):
 def _call(url: str, request: Callable):
     try:
         return request()
+    except (ImportError, ValueError) as error:  # no such protocol, or its package is missing
+        raise InputError(f"{url}: {one_line(error)}") from error
     except Exception as error:  # stores and their clients raise errors of their own
         said = one_line(error)
         raise InputError(f"{url}: cannot be opened ({said}); a copy in a folder works too") from error

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from rlready.errors import InputError, one_line
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bfloat16: the upper half of a float32
+LARGEST_WEIGHT = 1e18  # of a weight; the square of a larger one, which a norm computes, overflows float32
 MOST_READ = 2**30  # bytes of a file whose values are read before the model is loaded
-# What wrappers add to names, at their beginning or after a dot.
-WRAPPERS = {
+# What wrappers add to the names of tensors, at their beginning or after a dot.
+PREFIXES = {
     "_orig_mod.": "torch.compile",
     "module.": "DistributedDataParallel",
     "base_model.model.": "peft, not merged",
@@ -26,7 +27,7 @@ WRAPPERS = {
 }
 # Architectures whose norms multiply by 1 + weight, so that a weight of zeros is an ordinary start.
 ZERO_CENTRED = re.compile("gemma|nemotron|qwen3_next|qwen3_5|qwen4|minimax_m3|step3p7|muse")
-OTHERS = "other files of weights are not loaded; load the model with transformers and save it with save_pretrained"
+NOT_LOADED = "other files of weights are not loaded; load the model with transformers and save it with save_pretrained"
 HALF = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight")  # a matrix of an adapter
 Tensors = dict[str, tuple[str, list[int]]]  # type and shape of each tensor, by name
 
@@ -47,7 +48,7 @@ def read_headers(folder: Path, whole: bool = False) -> Tensors:
     names, expected = [FILE], set()
     if not (folder / FILE).exists():
         if not (folder / INDEX).exists():
-            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; {OTHERS}")
+            raise InputError(f"{folder} has neither {FILE} nor {INDEX}; {NOT_LOADED}")
         placed = read_index(folder / INDEX)
         names, expected = sorted(set(placed.values())), set(placed)
     tensors: Tensors = {}
@@ -92,7 +93,7 @@ def read_header(path: Path, whole: bool = False, kind: str = "") -> Tensors:
     except SafetensorError as error:
         raise InputError(f"{path}: its header is damaged ({one_line(error)}); copy it again") from error
     if whole or size <= MOST_READ:
-        _refuse_values(_read_values(path, 8 + length, entries), np.isfinite, str(path), kind)
+        _refuse_values(_read_values(path, 8 + length, entries), str(path), kind)
     return {name: (entry["dtype"], entry["shape"]) for name, entry in entries.items()}
 
 
@@ -114,7 +115,7 @@ def refuse_keys(found: dict, where: str) -> None:
     advice = "save model and configuration together with save_pretrained"
     inner = next((name for name in missing if unexpected and unexpected[0].endswith(f".{name}")), "")
     wrappers = {unexpected[0].removesuffix(inner): "a wrapper"} if inner else {}
-    for part, whose in (wrappers | WRAPPERS).items():
+    for part, whose in (wrappers | PREFIXES).items():
         if unexpected and all(name.startswith(part) or f".{part}" in name for name in unexpected):
             advice = f"all those names have {part} ({whose}): save the unwrapped model and configuration with save_pretrained"
     if any("lora_" in name for name in unexpected):
@@ -159,20 +160,22 @@ def _read_values(path: Path, start: int, entries: dict[str, dict]) -> Iterator[t
 
 
 def check_numbers(model, where: str) -> None:
-    """Raises InputError if a weight of a loaded model is not finite, or a matrix or norm is zero throughout."""
+    """Raises InputError if a weight of a loaded model is not finite or too large, or a matrix or norm is zero throughout."""
     # With ZeRO-3, a process does not hold all weights.
-    held = ((name, weight) for name, weight in model.named_parameters() if not weight.is_meta and weight.numel())
-    _refuse_values(held, lambda weight: weight.isfinite(), where, model.config.model_type)
+    held = ((name, weight.detach()) for name, weight in model.named_parameters() if not weight.is_meta and weight.numel())
+    _refuse_values(held, where, model.config.model_type)
 
 
-def _refuse_values(weights: Iterable[tuple[str, Any]], isfinite: Callable, where: str, kind: str) -> None:
+def _refuse_values(weights: Iterable[tuple[str, Any]], where: str, kind: str) -> None:
     multiplies = kind and not ZERO_CENTRED.search(kind)
     for name, weight in weights:
-        finite = isfinite(weight).all()
+        largest = float(max(weight.max(), -weight.min()))  # NaN if the weight holds one
         norm = weight.ndim == 1 and name.endswith(".weight")
+        what = "" if largest <= LARGEST_WEIGHT else f"holds NaN or infinity, or a number beyond {LARGEST_WEIGHT:g}"
         # Biases may be zero, and adapters that change nothing are.
-        if not finite or ((weight.ndim > 1 or (norm and multiplies)) and "lora_" not in name and not weight.any()):
-            what = "is zero throughout" if finite else "holds NaN or infinity"
+        if largest == 0 and "lora_" not in name and (weight.ndim > 1 or (norm and multiplies)):
+            what = "is zero throughout"
+        if what:
             raise InputError(f"{where}: {name} {what}, so the model writes nothing of its own; take another checkpoint")
 
 

@@ -376,7 +376,7 @@ def test_mixed_types_lose_the_row_and_a_missing_column_the_source(tmp_path):
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """The hub as it answers for a dataset that is gated, absent, or has lost a revision."""
+    """The hub as it answers for a dataset or model that is gated, absent, or has lost a revision."""
 
     def do_GET(self):
         code = next((code for name, code in self.errors.items() if name in self.path), "RepoNotFound")
@@ -401,20 +401,25 @@ def test_what_the_hub_refuses_is_one_line(tmp_path):
         "for hub, revision in (('a/gated', None), ('a/absent', None), ('a/known', 'f' * 40)):\n"
         "    try: examine(Source(hub, hub=hub, revision=revision and 'revision' + revision), 0)\n"
         "    except InputError as error: print(error)\n"
+        "from rlready.models.load import find_model\n"
+        "try: find_model('a/known', 'revision-v1')\n"
+        "except InputError as error: print(type(error).__name__, error)\n"
     )
 
     def ask(address):
         kept = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True).stdout
 
-    gated, absent, changed = ask(f"http://127.0.0.1:{server.server_port}").splitlines()
+    gated, absent, changed, model = ask(f"http://127.0.0.1:{server.server_port}").splitlines()
     server.shutdown()
     server.server_close()
     assert gated == "a/gated: gated; ask for access at https://huggingface.co/datasets/a/gated and set HF_TOKEN"
     assert absent == "a/absent: the hub has no dataset a/absent (or it is private: set HF_TOKEN)"
     assert changed.startswith("a/known: the hub has no revision") and changed.endswith("it has changed")
+    assert model.startswith("InputError the hub has no revision revision-v1 of a/known")
     lines = ask(f"http://127.0.0.1:{server.server_port}").splitlines()
-    assert len(lines) == 3 and all("the hub could not be asked" in line and "curate_mirror" in line for line in lines)
+    assert len(lines) == 4 and all("the hub could not be asked" in line and "curate_mirror" in line for line in lines[:3])
+    assert lines[3].startswith("Unreachable could not reach the hub for a/known")
 
 
 # What the folder lacks of the hub's files, and what the registry leaves out of them.

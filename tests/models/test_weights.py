@@ -65,12 +65,14 @@ MISFITS = {
         configured(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         r"quantised \(bitsandbytes\)",
     ),
+    "no frequencies": (configured(rope_theta=0, rope_parameters=None), "rope_theta is 0, and must be above 0"),
     "a pad token without embedding": (configured(pad_token_id=5000), "cannot be built: Padding_idx must be within"),
     "integers": (changed(NAME, lambda w: w.to(torch.uint8)), f"{NAME} is stored as U8: quantised"),
 }
 NO_NUMBERS = {
     "NaN": (changed(NAME, lambda w: w.index_fill(0, torch.tensor(3), torch.nan)), f"{NAME} holds NaN"),
     "infinity": (changed("model.norm.weight", lambda w: w * torch.inf), "model.norm.weight holds NaN or infinity"),
+    "a square that overflows": (changed("model.norm.weight", lambda w: w * 1e30), "norm.weight holds .* beyond 1e.18"),
     "zeros": (changed(NAME, torch.zeros_like), f"{NAME} is zero throughout"),
     "a norm of zeros": (changed("model.norm.weight", torch.zeros_like), "model.norm.weight is zero throughout"),
 }
