@@ -12,7 +12,7 @@ from typing import Any
 
 from rlready.data.chat_messages import is_chat
 from rlready.data.files import EVALUATION, TRAINING
-from rlready.data.references import WHOLE_FLOAT, is_absent, parse_list, read_texts, restore_integer, split_answer
+from rlready.data.references import is_absent, parse_list, read_texts, restore_integer, shorten_whole, split_answer
 from rlready.data.registry import Source, list_paths
 from rlready.errors import InputError
 
@@ -58,6 +58,8 @@ PARTS = re.compile(
 OPTION = re.compile(r"(?:(?i:op|opt|option|choice|answer)[ _]?(?=[A-Ha-h]$)|(?=[A-H]$))(\w)")  # columns of options
 RIGHT = ("label", "correct", "is_correct", "is_right")  # where they hold false, the solution is wrong
 SPLIT, WEIGHT = "split", "weight"
+USUAL_COLUMNS = {name.partition("[")[0] for names in USUAL.values() for name in names}
+GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, "history", "format", SPLIT, WEIGHT}  # read without being named
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
 WORDS_COMPARED = 60  # characters
@@ -134,7 +136,7 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
         inside = split_answer(text) if isinstance(value, str) else None
         prose = isinstance(value, str) and not inside and (len(text) > LONGEST_ANSWER or "\n" in text)
         text = (inside[1] if inside else text).replace(",", "").strip("$ ")
-        found[name] = None if prose else text.removesuffix(".0") if WHOLE_FLOAT.fullmatch(text) else text
+        found[name] = None if prose else shorten_whole(text)
     return found
 
 
@@ -288,13 +290,7 @@ def list_columns(source: Source, present: list[str], where: str) -> list[str] | 
         return None
     columns = {name: path for name, path in source.columns.items() if name != "image" or source.pictures}
     optional = {columns.get(name, "").partition("[")[0] for name in ("subject", "image", "group")}
-    guessed = {name.partition("[")[0] for names in USUAL.values() for name in names} | {
-        *CONTEXT,
-        *SYSTEM,
-        *RIGHT,
-        *("history", "format", SPLIT, WEIGHT),
-    }
-    needed: dict[str, None] = dict.fromkeys(name for name in present if name in guessed or OPTION.fullmatch(name))
+    needed: dict[str, None] = dict.fromkeys(name for name in present if name in GUESSED or OPTION.fullmatch(name))
     for path in itertools.chain(*map(list_paths, columns.values()), source.keep, source.drop):
         for column in re.findall(r"\{([^{}]+)\}", path) if "{" in path else [path]:
             needed[column.partition("[")[0]] = None

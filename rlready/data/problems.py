@@ -8,6 +8,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import (
@@ -42,14 +43,11 @@ LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
 OPTION = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")  # of a question with its options
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
+UNNAMED = Source("")  # it says nothing of its rows, so all is guessed
 
 
 def read_problem(
-    row: object,
-    needs_solution: bool,
-    source: Source | None = None,
-    note: Note = lambda what: None,
-    judged: bool = True,
+    row: object, needs_solution: bool, source: Source = UNNAMED, note: Note = lambda what: None, judged: bool = True
 ) -> dict:
     """Turns a raw row into question, answer, format and, if needed, solution; multiple choice has its options counted.
 
@@ -73,44 +71,40 @@ def read_problem(
     if not isinstance(row, dict):
         raise InputError("not an object")
     row = parse_cells(row)
-    picture = _read_picture(row, source) if source and source.pictures else None
-    if source:
-        _check_kept(row, source, picture is not None)
+    picture = _read_picture(row, source) if source.pictures else None
+    _check_kept(row, source, picture is not None)
     problem = _read_text(row, needs_solution, source, note)
     if judged and not needs_solution and not is_readable(problem["answer"], problem["format"]):
         raise InputError("the verifier cannot read the answer")
     if picture is not None:
         problem["image"] = picture
         problem["problem_id"] = identify(problem["question"] + hashlib.sha256(picture).hexdigest())
-    if source and source.share:
+    if source.share:
         place = int(problem["problem_id"], 16) / 16 ** len(problem["problem_id"])
         if not source.share[0] <= place < source.share[1]:
             raise InputError(OTHER_SHARE)
-    if prompt := (source and source.prompt) or find_format(problem["format"]).find_prompt():
+    if prompt := source.prompt or find_format(problem["format"]).find_prompt():
         problem["prompt"] = prompt
-    if source and "subject" in source.columns:
-        with contextlib.suppress(InputError):  # a copy may lack what results are only broken down by
-            problem["subject"] = _repair(str(compile_column(source.columns["subject"])(row)), note)
-    if not needs_solution and (group := _find_group(row, source)) not in (None, ""):
-        problem["group"] = identify(f"{source.name if source else ''} {group}")
+    if (subject := _read_beside(row, source, "subject")) is not None:
+        problem["subject"] = _repair(str(subject), note)
+    groups = [_read_beside(row, source, "group")] if source.columns else [row.get(name) for name in GROUP]
+    group = next((group for group in groups if group not in (None, "")), None)
+    if not needs_solution and group is not None:
+        problem["group"] = identify(f"{source.name} {group}")
     return problem
 
 
-def _find_group(row: dict, source: Source | None) -> object:
-    if not source or not source.columns:
-        return next((row[name] for name in GROUP if row.get(name) not in (None, "")), None)
-    try:
-        return compile_column(source.columns["group"])(row)
-    except (InputError, KeyError):  # a copy may lack it
-        return None
+def _read_beside(row: dict, source: Source, name: str) -> Any:
+    """Returns what the column of a part in BESIDE holds; None if the source names none, or a copy of it lacks the column."""
+    if name in source.columns:
+        with contextlib.suppress(InputError):
+            return compile_column(source.columns[name])(row)
+    return None
 
 
 def _read_picture(row: dict, source: Source) -> bytes | None:
     """Returns the file of a row's picture, from a binary column or one with bytes and path, as on the hub."""
-    try:
-        value = compile_column(source.columns["image"])(row)
-    except (InputError, KeyError):
-        return None
+    value = _read_beside(row, source, "image")
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         return None
@@ -127,10 +121,9 @@ def _check_kept(row: dict, source: Source, shown: bool) -> None:
             raise InputError(source.because or f"{path} is {value}")
 
 
-def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Note) -> dict:
+def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> dict:
     found = _find_columns(row, source)
-    named = source.named if source else set()
-    check_row(row, named, needs_solution or found.get("answer") is None, note)
+    check_row(row, source.named, needs_solution or found.get("answer") is None, note)
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
@@ -142,7 +135,7 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
     if question is not None and not isinstance(question, str):
         raise InputError(f"the question is {name_kind(question)}, not text")
     question = question or ""
-    for text in source.remove if source else ():
+    for text in source.remove:
         question = question.replace(text, "")
     if is_absent(question):
         raise InputError(NO_QUESTION)
@@ -150,10 +143,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         question = f"{question}\n\n{about}"
     check_prompt(question, note)
     question = _repair(question, note)
-    form = (source and source.format) or str(row.get("format") or "")
-    if choices and not (source and source.format):
+    if choices and not source.format:
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
-    form = form or _guess_format(question, answer)
+    form = source.format or str(row.get("format") or "") or _guess_format(question, answer)
     answer, solution = read_answer(answer, solution, form, note)
     if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
         answer = letter.upper()
@@ -170,8 +162,8 @@ def _read_text(row: dict, needs_solution: bool, source: Source | None, note: Not
         problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
         if done:
             note(done)
-    for name in [] if source and source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
-        if name not in named:
+    for name in [] if source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
+        if name not in source.named:
             note(f"not read: the column {name}, next to the question")
     return problem
 
@@ -185,17 +177,16 @@ def _guess_format(question: str, answer: object) -> str:
     return "letter" if listed[:2] == ["A", "B"] and letter in listed else "boxed"
 
 
-def _find_columns(row: dict, source: Source | None) -> dict[str, object]:
+def _find_columns(row: dict, source: Source) -> dict[str, object]:
     """Returns what the columns of a row hold, by the names of USUAL and `context`."""
-    columns = source.columns if source else {}
-    if not columns:
+    if not source.columns:
         return guess_columns(row)
     found = {}
-    for name, path in columns.items():
+    for name, path in source.columns.items():
         if name not in BESIDE:
             values = [compile_column(one)(row) for one in list_paths(path)]
             found[name] = values if isinstance(path, list) else values[0]
-    found = guess_columns(row, columns) | found
+    found = guess_columns(row, source.columns) | found
     if not found.get("choices"):
         found["question"] = found.get("open_question", found.get("question"))
     return found
@@ -280,14 +271,13 @@ def read_problems(
             yield place, None, [str(error)]
 
 
-def read_some(
-    source: Source, split: str, seed: int, count: int, revision: str = "", note: Note = lambda what: None
-) -> tuple[list[dict], Counter]:
-    """Returns the first usable rows of a source, for estimates, and counts of the rows left out before the last of them.
+def read_some(source: Source, split: str, seed: int, count: int, revision: str = "") -> tuple[list[dict], Counter, Counter]:
+    """Returns the first usable rows of a source, for estimates, with counts of changes to them and of rows left out.
 
     Raises InputError if no row is usable, with the reasons and columns that work.
     """
     some: list[dict] = []
+    changed: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     rows = itertools.islice(read_rows(source, split, seed, revision), 10 * count)
     for _, problem, noted in read_problems(rows, split == "sft", source):
@@ -295,8 +285,7 @@ def read_some(
             left_out.update(noted)
             continue
         some.append(problem)
-        for what in noted:
-            note(what)
+        changed.update(noted)
         if len(some) == count:
             break
     if not left_out and not some:
@@ -306,7 +295,7 @@ def read_some(
         first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]
         explained = _explain([row for row in first if isinstance(row, dict) and row], split == "sft", source)
         raise InputError(f"{source.name}: no usable {split} row among the first {left_out.total()} ({counted}{explained}")
-    return some, left_out
+    return some, changed, left_out
 
 
 def _explain(rows: list[dict], needs_solution: bool, source: Source) -> str:

@@ -31,7 +31,7 @@ MARKED = re.compile(r"^####(?!#)[ \t]*(-?[$\d][^\n]*)$", re.MULTILINE)
 # `The answer is 72.` at the end, one word or one formula; more words may be more than the answer.
 SAID = re.compile(r"(?:\bthe (?:final |correct )?answer is|\banswer):?\s*(?P<answer>\$[^$\n]+\$|\S+)\s*\Z", re.IGNORECASE)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:/\d+)?")
-WHOLE_FLOAT = re.compile(r"-?\d+\.0")  # a whole number as tables write it that have made floats of integers
+WHOLE_FLOAT = re.compile(r"-?\d+\.0")
 ADDED = "added: the answer, after the solution"
 REWRITTEN = "rewritten: the answer that the solution ends in, as evaluation reads it"
 
@@ -62,6 +62,11 @@ def restore_integer(value: object) -> object:
     if abs(value) > LARGEST_EXACT:
         raise InputError("a whole number in a float column, so large that it has lost digits; give it as text")
     return int(value)
+
+
+def shorten_whole(text: str) -> str:
+    """Returns a whole number without `.0`, which tables write that have made floats of integers; any other text as it is."""
+    return text.removesuffix(".0") if WHOLE_FLOAT.fullmatch(text) else text
 
 
 def parse_list(text: str) -> object:
@@ -191,8 +196,8 @@ def end_in_answer(solution: str, answer: str, form: str) -> tuple[str, str]:
     if own and own[0] and (own[1] == answer or NUMBER.fullmatch(own[1])):
         return own[0], REWRITTEN
     plain = answer[1:-1] if answer[:1] == answer[-1:] == "$" and answer.count("$") == 2 else answer
-    if form == "boxed" and WHOLE_FLOAT.fullmatch(plain) and plain not in solution:  # the same to the verifier
-        plain = plain.removesuffix(".0")
+    if form == "boxed" and plain not in solution:
+        plain = shorten_whole(plain)  # the same to the verifier
     whole = known.append(solution, plain)
     if whole is None:
         raise InputError(f"the solution does not end in an answer that the format {form} finds")

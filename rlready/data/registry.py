@@ -14,7 +14,7 @@ from rlready.config import Curate, check_keys
 from rlready.config.yaml_text import read_yaml
 from rlready.countdown import problems as countdown
 from rlready.data.files import FORMS, find_form, find_split, holds_data, is_folder
-from rlready.errors import InputError
+from rlready.errors import InputError, error_context
 from rlready.list_machine import problems as list_machine
 from rlready.models.prompts import INSTRUCTIONS, is_prompt
 from rlready.runtime.events import tell_once
@@ -28,6 +28,7 @@ BUILTIN = {
 MIRROR = "RLREADY_MIRROR"
 REGISTRIES = ("datasets", "benchmarks")
 FIELDS = ("question", "open_question", "answer", "solution", "choices", "messages", "subject", "image", "group")
+Use = str | tuple[str, str]  # of a source: sft, rl or predictors; (evaluation, name) or (decontaminate, name)
 COLUMN = re.compile(r"[^\[\]{}]+(\[(\w+|\*)\])*")
 
 
@@ -78,7 +79,12 @@ class Source:
     @property
     def most_rows(self) -> float:
         """Maximum number of rows, infinity if its entry does not say."""
-        return float("inf") if self.rows is None else max(self.rows if isinstance(self.rows, list) else [self.rows])
+        return max(self.expected_rows, default=float("inf"))
+
+    @property
+    def expected_rows(self) -> list[int]:
+        """The numbers of rows that it may have; none if its entry does not say."""
+        return self.rows if isinstance(self.rows, list) else [] if self.rows is None else [self.rows]
 
     @property
     def folders(self) -> list[str]:
@@ -122,42 +128,41 @@ def read_own(entries: dict) -> dict[str, Source]:
 
 
 def _read_entry(name: str, entry: Any, where: str) -> Source:
+    where = f"{where}, {name}"
     known = {f.name: get_args(f.type) or (f.type,) for f in dataclasses.fields(Source) if f.name not in ("name", "pictures")}
     if not isinstance(entry, dict):
-        raise InputError(f"{where}, {name}: expected an object with hub or path, got {entry!r}")
-    check_keys(f"{where}, {name}", entry, known)
+        raise InputError(f"{where}: expected an object with hub or path, got {entry!r}")
+    check_keys(where, entry, known)
     for key, value in entry.items():
         if type(value) not in known[key]:
             expected = " or ".join(kind.__name__ for kind in known[key]).replace("NoneType", "null")
-            raise InputError(f"{where}, {name}: {key} must be {expected}, got {value!r}")
+            raise InputError(f"{where}: {key} must be {expected}, got {value!r}")
     if bool(entry.get("hub")) == bool(entry.get("path")):
-        raise InputError(f"{where}, {name}: give either hub (owner/name) or path (a file, a folder or a URL)")
+        raise InputError(f"{where}: give either hub (owner/name) or path (a file, a folder or a URL)")
     if (prompt := entry.get("prompt")) and not is_prompt(prompt):
         names = ", ".join(INSTRUCTIONS)
-        raise InputError(f"{where}, {name}: prompt: {prompt!r} is neither one of {names} nor a text with {{question}}")
+        raise InputError(f"{where}: prompt: {prompt!r} is neither one of {names} nor a text with {{question}}")
     if form := entry.get("format"):
-        try:
+        with error_context(f"{where}: format"):
             find_origin(form)
-        except InputError as error:
-            raise InputError(f"{where}, {name}: format: {error}") from error
     share = entry.get("share") or [0, 1]
     if not (all(type(end) in (int, float) for end in share) and len(share) == 2 and 0 <= share[0] < share[1] <= 1):
-        raise InputError(f"{where}, {name}: share: expected two numbers such as [0.6, 1], got {share!r}")
+        raise InputError(f"{where}: share: expected two numbers such as [0.6, 1], got {share!r}")
     columns = entry.get("columns") or {}
     conditions = [(kind, *condition) for kind in ("keep", "drop") for condition in (entry.get(kind) or {}).items()]
     for key in columns:
         if key not in FIELDS:
-            raise InputError(f"{where}, {name}: columns: {key!r} is not one of {', '.join(FIELDS)}")
+            raise InputError(f"{where}: columns: {key!r} is not one of {', '.join(FIELDS)}")
         if isinstance(columns[key], list) and key != "choices":
-            raise InputError(f"{where}, {name}: columns: {key}: only choices can be a list of columns")
+            raise InputError(f"{where}: columns: {key}: only choices can be a list of columns")
     for column in (*itertools.chain(*map(list_paths, columns.values())), *(column for _, column, _ in conditions)):
         if not isinstance(column, str) or not ("{" in column or COLUMN.fullmatch(column)):
-            raise InputError(f"{where}, {name}: {column!r} is neither a column, column[key], nor a text with {{column}}")
+            raise InputError(f"{where}: {column!r} is neither a column, column[key], nor a text with {{column}}")
     for kind, column, values in conditions:
         if not isinstance(values, list):
-            raise InputError(f"{where}, {name}: {kind}: {column} needs a list of values, got {values!r}")
+            raise InputError(f"{where}: {kind}: {column} needs a list of values, got {values!r}")
     if columns and not columns.keys() & {"question", "messages"}:
-        raise InputError(f"{where}, {name}: columns: question (or messages) is missing")
+        raise InputError(f"{where}: columns: question (or messages) is missing")
     defaults: dict[str, Any] = {"split": "train"} if entry.get("hub") else {}
     return Source(name, **defaults | entry)
 
@@ -233,12 +238,9 @@ def list_benchmarks(curate: Curate) -> list[str]:
     return [name.strip() for name in curate.evaluation_data.split(",") if name.strip()] + curate.off_target
 
 
-def list_sources(curate: Curate) -> dict[str | tuple[str, str], tuple[str, str]]:
-    """Returns (name of the source, registry with precedence) by use: sft, rl, predictors, (evaluation, name) for each."""
-    uses: dict[str | tuple[str, str], tuple[str, str]] = {
-        "sft": (curate.sft_data, "datasets"),
-        "rl": (curate.rl_data, "datasets"),
-    }
+def list_sources(curate: Curate) -> dict[Use, tuple[str, str]]:
+    """Returns the name of each source, and the registry that has precedence, by its use."""
+    uses: dict[Use, tuple[str, str]] = {"sft": (curate.sft_data, "datasets"), "rl": (curate.rl_data, "datasets")}
     uses |= {("evaluation", name): (name, "benchmarks") for name in list_benchmarks(curate)}
     uses["predictors"] = (curate.predictor_data, "benchmarks")
     return {use: named for use, named in uses.items() if named[0]}

@@ -24,7 +24,7 @@ from rlready.data.files import (
     open_file,
     read_lines,
 )
-from rlready.data.references import WHOLE_FLOAT
+from rlready.data.references import WHOLE_FLOAT, shorten_whole
 from rlready.data.registry import BUILTIN, Source
 from rlready.errors import InputError, one_line
 
@@ -69,8 +69,8 @@ def examine(source: Source, seed: int, parse: bool = True) -> Contents:
 
 def check_rows(source: Source, rows: int | None) -> None:
     """Raises InputError if a source does not have the number of rows of its registry entry."""
-    expected = source.rows if isinstance(source.rows, list) else [source.rows]
-    if rows is not None and source.rows is not None and rows not in expected:
+    expected = source.expected_rows
+    if rows is not None and expected and rows not in expected:
         raise InputError(
             f"{source.name}: {rows:,} rows, the registry expects {' or '.join(f'{n:,}' for n in expected)}; take the whole"
             " dataset, or give an entry of your own under curate_sources (like: with rows: null)"
@@ -141,11 +141,15 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         advice = "if an object takes several lines, name the file .json" if number == 1 else "repair or remove the line"
         raise InputError(f"{where} line {number}: not JSON ({error}); {advice}") from error
-    if is_chat(row):
-        return {"messages": row}
+    row = _wrap_chat(row)
     if number == 1 and isinstance(row, list):
         raise InputError(f"{where} line 1: a list, not an object; if the file is one list, name it .json")
     return row
+
+
+def _wrap_chat(row: Any) -> Any:
+    """Returns a row that is a list of turns as one with a column of messages."""
+    return {"messages": row} if is_chat(row) else row
 
 
 def read_chunks(source: Source, split: str, seed: int, revision: str = "") -> Iterator[Chunk]:
@@ -244,7 +248,7 @@ def _read_json(text: str, name: str, note: Callable[[str], None]) -> Iterator[di
     if len(found) == 1 and isinstance(found[0], dict):
         rows = _find_rows(found[0], name, note)
     for number, row in enumerate(rows):
-        row = {"messages": row} if is_chat(row) else row
+        row = _wrap_chat(row)
         if not isinstance(row, dict):
             kind = type(row).__name__
             raise InputError(f'{name} row {number}: expected an object, got {kind}; write each row as {{"question": ...}}')
@@ -322,8 +326,8 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
         raise InputError(f"{name} line {lines.reader.line_num}: not CSV ({error}); quotes in a cell are doubled") from error
     for column in header:  # pandas writes whole numbers as floats if a cell is empty
         texts = [row[column] for row in rows if row[column]]
-        if texts and all(WHOLE_FLOAT.fullmatch(cell) for cell in texts):
-            rows = [row | {column: row[column].removesuffix(".0")} for row in rows]
+        if all(map(WHOLE_FLOAT.fullmatch, texts)):
+            rows = [row | {column: shorten_whole(row[column])} for row in rows]
         if (
             separator == ";"
             and all(map(DECIMAL_COMMA.fullmatch, texts))

@@ -12,7 +12,7 @@ from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, Sampling
 from rlready.config.yaml_text import parse_yaml
-from rlready.data.problems import propose, read_benchmark, read_problem
+from rlready.data.problems import UNNAMED, propose, read_benchmark, read_problem
 from rlready.data.references import ADDED, REWRITTEN, SEVERAL
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError
@@ -29,7 +29,7 @@ TOLD = {"role": "assistant", "content": "It is \\boxed{2}."}
 COUNTS = {"heldout_problems": 10, "rl_problems": 12, "predictor_problems": 5, "benchmark_problems": 6}
 
 
-def read(row, needs_solution=True, source=None):
+def read(row, needs_solution=True, source=UNNAMED):
     noted = []
     return read_problem(row, needs_solution, source, noted.append), noted
 
@@ -128,6 +128,13 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
 def test_what_makes_a_row_leave_has_its_reason(row, reason):
     with pytest.raises(InputError, match=reason):
         read(row)
+
+
+def test_a_row_without_a_subject_makes_a_problem_without_one():
+    source = Source("some", path="-", columns={"question": "question", "answer": "answer", "subject": "kind"})
+    row = {"question": "1+1?", "answer": "2"}
+    assert read(row | {"kind": "sums"}, False, source)[0]["subject"] == "sums"
+    assert not any("subject" in read(row | more, False, source)[0] for more in ({}, {"kind": None}))
 
 
 @pytest.mark.parametrize(
