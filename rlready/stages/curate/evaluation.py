@@ -22,20 +22,22 @@ UNUSED = f"{NOT_DRAWN} curate_predictor_problems and curate_benchmark_problems"
 def find_copies(
     settings: Curate,
     questions: Signatures,
-    problems: tuple[np.ndarray, list[dict]],
-    others: tuple[np.ndarray, Iterable[tuple[int, str, str]]],
+    ones: np.ndarray,
+    problems: list[dict],
+    rows: np.ndarray,
+    texts: Iterable[tuple[int, str, str]],
 ) -> tuple[np.ndarray, set[str]]:
     """Finds which rows are copies of some problems: near-duplicates, or with the numbers and most n-grams of one.
 
-    The problems come with the numbers of their signatures, the rows too: (place among them, problem_id, question) of each.
-    Returns whether each row is a copy, and the ids of the problems of which a row has the n-grams.
+    `ones` and `rows` are the numbers of the signatures of the problems and the rows, and `texts` (place among the rows,
+    problem_id, question) of each row. Returns whether each row is a copy, and the ids of the problems of which a row has the
+    n-grams.
     """
-    (ones, asked), (rows, texts) = problems, others
     copies = questions.find_copies(ones, rows, settings.near_duplicates) >= 0
     found: set[str] = set()
-    if settings.contamination_ngram and asked:
+    if settings.contamination_ngram and problems:
         kept = Contamination(settings.contamination_ngram, settings.contamination_overlap)
-        kept.add("", asked)
+        kept.add("", problems)
         for place, problem_id, question in texts:
             matches = kept.find_all(problem_id, Text(question))
             copies[place] |= bool(matches)
@@ -73,7 +75,7 @@ class EvaluationSets:
         """Returns the ids of the other evaluation problems that are, or resemble, one of these."""
         ones, rows = (np.array([self.numbers[row["problem_id"]] for row in some], int) for some in (problems, others))
         texts = ((place, row["problem_id"], row["question"]) for place, row in enumerate(others))
-        copies, _ = find_copies(self.settings, self.questions, (ones, problems), (rows, texts))
+        copies, _ = find_copies(self.settings, self.questions, ones, problems, rows, texts)
         groups = set(self.group(problems))
         named = zip(others, copies, self.group(others), strict=True)
         return {row["problem_id"] for row, copied, group in named if copied or group in groups}
@@ -90,23 +92,22 @@ class EvaluationSets:
 
         A group that all problems of a benchmark have is ignored.
         """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        if not problems:
+            return []
         leaders = self.group(problems)
         kinds: defaultdict[str | None, set[str | None]] = defaultdict(set)
         for row in problems:
             kinds[row.get("benchmark")].add(row.get("group"))
         told = [len(kinds[row.get("benchmark")]) > 1 and row.get("group") for row in problems]
-        sides = [
-            number_clusters(leaders),
-            number_clusters([name or id_ for name, id_ in zip(told, leaders, strict=True)]),
-        ]
-        groups, before = np.arange(len(problems)), np.array([-1])
-        while not np.array_equal(groups, before):
-            before = groups
-            for members in sides:
-                lowest = np.full(len(problems), len(problems))
-                np.minimum.at(lowest, members, groups)
-                groups = lowest[members]
-        return [row | {"group": leaders[first]} for row, first in zip(problems, groups.tolist(), strict=True)]
+        near = number_clusters(leaders)
+        made = number_clusters([name or id_ for name, id_ in zip(told, leaders, strict=True)]) + len(problems)
+        links = coo_array((np.ones(len(problems)), (near, made)), shape=(2 * len(problems), 2 * len(problems)))
+        _, linked = connected_components(links, directed=False)
+        _, firsts, groups = np.unique(linked[near], return_index=True, return_inverse=True)
+        return [row | {"group": leaders[first]} for row, first in zip(problems, firsts[groups].tolist(), strict=True)]
 
 
 def read_evaluation(reader: SourceReader, folder: Path) -> EvaluationSets:

@@ -71,8 +71,8 @@ def find_copies_of(
 ) -> tuple[np.ndarray, set[str]]:
     """Returns what `find_copies` does for problems of a source and rows of a pool."""
     asked = source.fetch(problems) if settings.contamination_ngram and len(problems) else []
-    others = rows + pool.first, pool.list_questions(rows)
-    return find_copies(settings, pool.questions, (problems + source.first, asked), others)
+    texts = pool.list_questions(rows)
+    return find_copies(settings, pool.questions, problems + source.first, asked, rows + pool.first, texts)
 
 
 def split_pool(reader: SourceReader, pool: RowPool, groups: np.ndarray, rates: PassRates) -> Split:

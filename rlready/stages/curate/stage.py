@@ -20,6 +20,7 @@ def run(settings: str, data: str, card: str) -> dict[str, int]:
         passes = open_pass_counter(read.base, read.sampling, read.curate.pass_rate_samples)
     with passes as count_passes:
         described = curate(read.curate, read.revisions, Path(data), tokens, count_passes)
-    write_atomically(card, describe_card(described))
-    print(describe_card(described))
+    shown = describe_card(described)
+    write_atomically(card, shown)
+    print(shown)
     return {name: entry["rows"] for name, entry in described["sets"].items()}
