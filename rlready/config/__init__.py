@@ -21,35 +21,7 @@ from rlready.config.parse import (
 )
 from rlready.config.settings import STAGE_READS, read_settings, write_settings
 
-__all__ = [
-    "RACE",
-    "SECTIONS",
-    "STAGE_READS",
-    "SUBSETS",
-    "Base",
-    "Benchmark",
-    "Curate",
-    "Experiment",
-    "Gate",
-    "Parameter",
-    "Predictors",
-    "Race",
-    "Rl",
-    "Samples",
-    "Sampling",
-    "Sft",
-    "Sweep",
-    "Training",
-    "check_keys",
-    "coerce",
-    "complete_parameters",
-    "find_faults",
-    "fold_parameters",
-    "knob",
-    "list_form",
-    "list_parameters",
-    "name_fields",
-    "parse_parameters",
-    "read_settings",
-    "write_settings",
-]
+__all__ = ["RACE", "SECTIONS", "STAGE_READS", "SUBSETS", "Experiment", "Parameter", "Sweep", "Training"]
+__all__ += ["Base", "Benchmark", "Curate", "Gate", "Predictors", "Race", "Rl", "Samples", "Sampling", "Sft"]
+__all__ += ["check_keys", "coerce", "complete_parameters", "find_faults", "fold_parameters", "knob", "list_form"]
+__all__ += ["list_parameters", "name_fields", "parse_parameters", "read_settings", "write_settings"]

@@ -61,11 +61,9 @@ def coerce(parameter: Parameter, value: Any) -> Any:
     kind, original = parameter.type, value
     value = parameter.off if value is None else value
     if isinstance(value, str) and kind is not str:
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            if kind is list:
-                value = [_parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
+        value = _parse_scalar(value)
+        if kind is list and isinstance(value, str):
+            value = [_parse_scalar(part.strip()) for part in value.split(",") if part.strip()]
     value = _clean(parameter.name, value) if kind in (list, dict) else value
     if kind is float and type(value) is int:
         value = float(value)

@@ -140,9 +140,14 @@ class Predictors:
         0, "Maximum samples of the sequential test; 0: as many as fixed would draw", "never more expensive than fixed", least=0
     )
 
+    @property
+    def is_sequential(self) -> bool:
+        """Whether sampling ends as soon as the sequential test has decided."""
+        return self.sampling == "sequential"
+
     def count_samples(self, problems: int) -> int:
         """Returns how many samples are drawn of these problems together; by the sequential test, at most."""
-        if self.sampling == "sequential" and self.sequential_budget:
+        if self.is_sequential and self.sequential_budget:
             return self.sequential_budget
         return self.samples * problems
 
@@ -243,6 +248,11 @@ class Rl:
         "candidates are compared at equal steps", least=0, most=1, off=0,
     )
     trainer_overrides: dict = knob({}, "Passed on to TRL's GRPOConfig", "escape hatch")
+
+    @property
+    def batch_size(self) -> int:
+        """Completions per GRPO step, over all devices."""
+        return self.prompts_per_step * self.num_generations
 
     @property
     def validated_steps(self) -> list[int]:

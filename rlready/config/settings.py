@@ -17,46 +17,23 @@ def _always(_: Experiment) -> bool:
     return True
 
 
-def _is_sequential(experiment: Experiment) -> bool:
-    return experiment.predictors.sampling == "sequential"
-
-
-def _limits_pass_rates(experiment: Experiment) -> bool:
-    return experiment.curate.needs_pass_rates
-
-
-def _reads_base(experiment: Experiment) -> bool:
-    return experiment.curate.needs_tokens or experiment.curate.needs_pass_rates
-
-
-def _counts_per_problem(experiment: Experiment) -> bool:
-    return not (_is_sequential(experiment) and experiment.predictors.sequential_budget)
-
-
-def _races(experiment: Experiment) -> bool:
-    return experiment.race.steps > 0
-
-
-def _scores(experiment: Experiment) -> bool:
-    return experiment.benchmark.samples > 0
-
-
+# Sections and single parameters that each stage reads, with a condition; a parameter's condition replaces its section's.
 STAGE_READS: dict[str, dict[str, Condition]] = {
     "curate": {
         "curate": _always,
-        "curate.pass_rate_samples": _limits_pass_rates,
-        "base": _reads_base,
-        "sampling": _limits_pass_rates,
+        "curate.pass_rate_samples": lambda e: e.curate.needs_pass_rates,
+        "base": lambda e: e.curate.needs_tokens or e.curate.needs_pass_rates,
+        "sampling": lambda e: e.curate.needs_pass_rates,
     },
     "sft": {"sft": _always, "training": _always},
     "predictors": {
         "predictors": _always,
-        "predictors.samples": _counts_per_problem,
-        "predictors.sequential_alpha": _is_sequential,
-        "predictors.sequential_budget": _is_sequential,
+        "predictors.samples": lambda e: not (e.predictors.is_sequential and e.predictors.sequential_budget),
+        "predictors.sequential_alpha": lambda e: e.predictors.is_sequential,
+        "predictors.sequential_budget": lambda e: e.predictors.is_sequential,
         # The sequential test compares Pass@k with the gate's threshold.
-        "gate.k": _is_sequential,
-        "gate.min_pass_at_k": _is_sequential,
+        "gate.k": lambda e: e.predictors.is_sequential,
+        "gate.min_pass_at_k": lambda e: e.predictors.is_sequential,
         "sampling": _always,
         "samples": _always,
     },
@@ -64,16 +41,16 @@ STAGE_READS: dict[str, dict[str, Condition]] = {
     "rl": {
         "rl": _always,
         "training": _always,
-        "sampling.max_tokens": _always,
-        "sampling.stop": _always,
-        "sampling.engine": _always,
-        "sampling.tensor_parallel": _always,
-        "race.steps": _races,
+        **dict.fromkeys(("sampling.max_tokens", "sampling.stop", "sampling.engine", "sampling.tensor_parallel"), _always),
+        "race.steps": lambda e: e.race.steps > 0,
     },
     "race": {"race": _always, "gate.seed": _always},
-    "benchmark": {"benchmark": _always, "sampling": _scores, "samples": _scores},
+    "benchmark": {
+        "benchmark": _always,
+        "sampling": lambda e: e.benchmark.samples > 0,
+        "samples": lambda e: e.benchmark.samples > 0,
+    },
 }
-"""Sections and single parameters that each stage reads, with a condition; a parameter's condition replaces its section's."""
 
 
 def write_settings(experiment: Experiment, stage: str, more: dict | None = None) -> str:

@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 from rlready.config import Training
 from rlready.errors import InputError
@@ -68,21 +69,24 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def divide_batch(name: str, batch: int, device_batch: int, processes: int) -> tuple[int, int]:
-    """Divides the batch of an optimizer step, a parameter of this name, among processes, and each share into micro-batches.
+def divide_batch(stage: str, settings: Any, processes: int) -> tuple[int, int]:
+    """Divides the optimizer step of `sft` or `rl` among processes, and the share of each into micro-batches.
 
-    Returns (examples per micro-batch, gradient accumulation steps). A `device_batch` of 0 is all of a process's share. Raises
-    InputError if something does not divide.
+    `settings` are the parameters of the stage. Returns (examples or completions per micro-batch, gradient accumulation steps).
+    Raises InputError if something does not divide.
     """
-    share, rest = divmod(batch, processes)
-    if rest:
-        raise InputError(f"{name}: a step of {batch} does not divide among {processes} processes")
-    if device_batch > 0 and share % device_batch:
+    name, step = "sft_batch_size", settings.batch_size
+    if stage == "rl":  # a process samples whole groups, so that its samples do not depend on the number of processes
+        name, step = "rl_prompts_per_step", settings.prompts_per_step
+    if step % processes:
+        raise InputError(f"{name}: a step of {step} does not divide among {processes} processes (training_processes)")
+    share = settings.batch_size // processes
+    size = settings.per_device_batch_size or max(1, share)
+    if share % size:
         raise InputError(
-            f"{name.split('_')[0]}_per_device_batch_size: {device_batch} does not divide {share}, the share of one of"
-            f" {processes} processes in a step of {batch}"
+            f"{stage}_per_device_batch_size: {size} does not divide {share}, the share of one of {processes} processes in a"
+            f" step of {settings.batch_size}"
         )
-    size = device_batch or share
     return size, share // size
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers.training import SOURCE, curate_few, list_arguments
 
-from rlready.config import Training, parse_parameters
+from rlready.config import Rl, Sft, Training, parse_parameters
 from rlready.errors import InputError
 from rlready.models.load import BUILTIN as FOLDERS
 from rlready.models.load import find_model, load_model, load_tokenizer
@@ -196,8 +196,8 @@ def test_what_does_not_divide_is_refused_in_one_line(data, tmp_path):
 
 def test_a_share_that_does_not_divide_is_named():
     with pytest.raises(InputError, match="sft_per_device_batch_size: 3 does not divide 8, the share of one of 2 processes"):
-        divide_batch("sft_batch_size", 16, 3, 2)
-    assert divide_batch("rl_prompts_per_step", 32, 8, 2) == (8, 2)
+        divide_batch("sft", Sft(batch_size=16, per_device_batch_size=3), 2)
+    assert divide_batch("rl", Rl(prompts_per_step=4, num_generations=8, per_device_batch_size=8), 2) == (8, 2)
 
 
 def test_two_processes_on_one_device_are_refused(monkeypatch):

@@ -42,7 +42,7 @@ def measure(
     losses = measure_losses(embedded.model, heldout, tokenizer.pad_token_id)
     problems = pq.read_table(data / "predictors.parquet").to_pylist()
     work = [repr(settings), repr(sampling), repr(gate)]
-    sample = sample_sequentially if settings.sampling == "sequential" else sample_fixed
+    sample = sample_sequentially if settings.is_sequential else sample_fixed
     with (
         open_engine(model, sampling, embedded) as engine,
         open_parts("predictors", candidate, engine, model, problems, work, out) as (folder, spent),

@@ -15,7 +15,6 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
 
-from rlready.errors import InputError
 from rlready.models.load import load_tokenizer
 from rlready.models.prompts import choose_prompt, find_eos_token_id, list_eos_token_ids, write_messages
 from rlready.rewards.reward import reward
@@ -165,7 +164,7 @@ class SamplerCheck(TrainerCallback):
 def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -> ThriftyGRPOTrainer:
     """Returns the trainer of one candidate, with all that is configured of GRPO; its callbacks come after the shared ones."""
     rl, sampling, tokenizer = settings.rl, settings.sampling, load_tokenizer(model)
-    size, accumulation = _divide_step(rl)
+    size, accumulation = divide_batch("rl", rl, count_ranks())
     engine, reason = choose_for(model, sampling)
     if is_main():
         print(f"rollouts by {engine}: {reason}", flush=True)
@@ -208,16 +207,6 @@ def build_trainer(candidate, settings, data, model, callbacks, folder, shared) -
         rollout_func=None if colocated else functools.partial(roll_out, sampling.max_tokens, candidate.seed, sampling.stop),
         callbacks=[SamplerCheck(), *shared, *callbacks, stream_training("rl", candidate)],
     )
-
-
-def _divide_step(rl) -> tuple[int, int]:
-    """Returns completions per micro-batch and gradient accumulation steps."""
-    processes = count_ranks()
-    if rl.prompts_per_step % processes:
-        # One process samples a whole group, so that its samples do not depend on the number of processes.
-        raise InputError(f"rl_prompts_per_step: {rl.prompts_per_step} prompts do not divide among {processes} processes")
-    batch = rl.prompts_per_step * rl.num_generations
-    return divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
 
 
 def _place_vllm(settings, tokenizer) -> dict:

@@ -91,7 +91,7 @@ def _build_trainer(candidate, base, settings, tokenizer, examples, measure, fold
     packing = {"packing": True, "packing_strategy": "bfd", "max_length": longest} if sft.packing else {"max_length": None}
     attention = {"attn_implementation": "flash_attention_2"} if sft.packing else {}
     steps = -(-len(examples) // sft.batch_size) * candidate.epochs
-    size, accumulation = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, count_ranks())
+    size, accumulation = divide_batch("sft", sft, count_ranks())
     arguments = build_arguments(
         SFTConfig,
         settings.training,
