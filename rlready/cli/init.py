@@ -23,7 +23,7 @@ from rlready.models.load import inspect_model
 from rlready.stages.curate.curate import curate
 from rlready.stages.plan.model import check_model
 from rlready.stages.plan.propose import ENOUGH, Value, propose_values, show_problems
-from rlready.stages.plan.sources import look_at_sources, refuse_guessing
+from rlready.stages.plan.sources import look_at_sources
 
 SHARES = {"sft": [0, 0.6], "evaluation": [0.6, 1]}  # if one source is used for both
 ROWS_READ = 100  # to find out what the columns hold
@@ -136,10 +136,9 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
 
 
 def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:
-    """Returns SFT rows, the problems to train on and to evaluate with, and what is changed in the SFT rows, by a try."""
+    """Returns SFT rows, the problems to train on and to evaluate with, and remarks on how the data is read, by a try."""
     tried = dataclasses.replace(settings, heldout_problems=1, rl_problems=1, predictor_problems=1, benchmark_problems=1)
     seen, mirror = look_at_sources(tried), get_mirror(settings.mirror)
-    refuse_guessing(settings, seen.samples)
     evaluation = find_source(settings.evaluation_data, "benchmarks", settings.sources, mirror)
     problems, _ = read_benchmark(evaluation, "" if evaluation.path else seen.revisions[evaluation.key], ENOUGH["evaluation"])
     if not settings.sft_data:
@@ -151,8 +150,7 @@ def _count(settings: Curate) -> tuple[list[dict], int, int, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         card = curate(tried, seen.revisions, Path(folder) / "data")
     found = sum(card["sets"][name]["problems"] for name in ("sft", "heldout", "rl"))
-    changed = [f"{part['rows']} training texts: {part['reason']}" for part in card["parts"] if part["set"] == "sft"]
-    return seen.samples["sft"], found, len(problems), seen.notes + changed
+    return seen.samples["sft"], found, len(problems), seen.notes
 
 
 def _rank(problems: int, model: str) -> list[Value]:

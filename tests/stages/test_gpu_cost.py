@@ -126,7 +126,7 @@ def test_a_large_recipe_fits_its_gpus_and_the_remedies_fit_where_it_does_not(nam
     tokens = dict.fromkeys(("sft", "predictors", "rl", "benchmark"), 1e8)
 
     def estimate(experiment, gpus=8):
-        return estimate_needs(experiment, shape, lengths, tokens, dict.fromkeys(tokens, gpus), memory)
+        return estimate_needs(experiment, shape, lengths, tokens, dict.fromkeys(tokens, gpus), dict.fromkeys(tokens, memory))
 
     experiment = parse_parameters(load_recipe(name, []))
     needs = estimate(experiment)

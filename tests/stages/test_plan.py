@@ -105,6 +105,11 @@ def test_plan_refuses_a_model_folder_that_lacks_something(tiny_model, tmp_path, 
         make_plan(laptop(base_model=str(folder)))
 
 
+def test_plan_refuses_a_revision_of_a_folder(tiny_model):
+    with pytest.raises(InputError, match=f"^base_model: revision 'v1' is of a hub model, and {tiny_model} is a folder"):
+        make_plan(laptop(base_model=str(tiny_model), base_revision="v1"))
+
+
 def test_the_digest_of_a_model_is_that_of_its_content(tiny_model, tmp_path):
     copy = shutil.copytree(tiny_model, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)  # other times
     digest = find_model(str(tiny_model), "main").digest

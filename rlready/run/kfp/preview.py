@@ -1,12 +1,13 @@
 """Preview of a run on a cluster: memory of its GPUs, hours, and the tasks that would be submitted."""
 
 import math
+from functools import partial
 
 from rlready.config import Experiment, parse_parameters
 from rlready.models.architecture import Shape
 from rlready.placement.placement import Placement, count_bytes
 from rlready.records.candidate import Candidate
-from rlready.stages.plan.gpu_cost import STAGES, GpuRequest, estimate_needs, estimate_states, find_remedies
+from rlready.stages.plan.gpu_cost import STAGES, count_checkpoint, estimate_needs, find_remedies
 from rlready.stages.plan.plan import Plan
 
 
@@ -24,17 +25,8 @@ def preview(parameters: dict, plan: Plan, placement: dict[str, Placement]) -> tu
         return [f"GPUs        no estimate: the shape of {where} is not known ({source})"], []
     tokens = {stage: entry["tokens"] for stage, entry in plan.estimate.items()}
     room = {stage: count_bytes(placement[stage].gpu_memory) for stage in stages}
-
-    shape = plan.largest.shape  # for mypy, which forgets it inside a function
-
-    def estimate(experiment: Experiment) -> dict[str, GpuRequest]:
-        return {
-            stage: need
-            for stage in stages
-            for need in estimate_needs(experiment, shape, plan.lengths, tokens, {stage: gpus[stage]}, room[stage]).values()
-        }
-
-    experiment = parse_parameters(parameters)
+    shape, experiment = plan.largest.shape, parse_parameters(parameters)
+    estimate = partial(estimate_needs, shape=shape, lengths=plan.lengths, tokens=tokens, gpus=gpus, memory=room)
     needs = estimate(experiment)
     lines = [f"model       {shape.parameters / 1e9:.2f} billion parameters ({plan.largest.source})"]
     lines += ["stage         tokens per candidate  GPUs  GB of each (estimate)  H100-hours per candidate (estimate)"]
@@ -63,10 +55,7 @@ def _propose_storage(
     experiment: Experiment, shape: Shape, placement: dict[str, Placement], candidates: list[Candidate]
 ) -> list[str]:
     """Returns a line on the disk that training needs: two checkpoints while one is written, the base model, kept epochs."""
-    states = estimate_states(shape, experiment.training, 1)
-    checkpoint = states["weights"] + states["optimizer"]
-    if experiment.training.lora_rank:  # only the adapters are saved
-        checkpoint -= 2 * shape.parameters
+    checkpoint = count_checkpoint(shape, experiment.training)
     kept = max(len(candidate.kept_epochs or ()) for candidate in candidates)  # at most in float32
     need = math.ceil((2 * checkpoint + (2 + 4 * kept) * shape.parameters) / 2**30)
     sizes = {stage: count_bytes(placement[stage].storage) for stage in ("sft", "rl")}

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from rlready.config import Base
 from rlready.errors import InputError, Unreachable, error_context
 from rlready.models.architecture import Architecture, Shape, inspect_architecture, read_shape
 from rlready.models.load import (
@@ -17,6 +18,7 @@ from rlready.models.load import (
     check_model_folder,
     digest_folder,
     find_file,
+    get_folder,
     inspect_model,
     locate,
     read_json,
@@ -63,6 +65,19 @@ def name_model(model: BaseModel) -> str:
     return model.digest or f"{model.location}@{model.revision}"
 
 
+def find_base(given: Base, ask: Ask) -> FoundModel:
+    """Finds and checks the base model; raises InputError if it cannot be used."""
+    if given.revision != Base.revision:
+        refuse_revision("base_model", given.model, given.revision)
+    return find_whole(given.model, given.revision, "base_model", ask)
+
+
+def refuse_revision(name: str, model: str, revision: str) -> None:
+    """Raises InputError, which begins with `name`, if a folder is given a revision, which only a hub model has."""
+    if revision and Path(model).expanduser().is_dir():
+        raise InputError(f"{name}: revision {revision!r} is of a hub model, and {model} is a folder; leave it out")
+
+
 def find_whole(model: str, revision: str, name: str, ask: Ask) -> FoundModel:
     """Finds and checks a whole model; raises InputError, which begins with `name`, if it cannot be used."""
     found, architecture = ask(lambda: inspect_model(model, revision or "main"), name) or (BaseModel(model, revision, ""), None)
@@ -82,8 +97,7 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
         with error_context(name):
             return _find_remote(given)
     local = Path(given.location).expanduser()
-    if local.is_dir() and given.revision:
-        raise InputError(f"{name}: revision {given.revision!r} is of a hub model, and {given.location} is a folder")
+    refuse_revision(name, given.location, given.revision)
     if not (local / ADAPTERS).exists():
         whole = find_whole(given.location, given.revision, name, ask)
         adapters = whole.model.digest and not local.is_dir() and ask(lambda: read_json(whole.model, ADAPTERS), name)
@@ -94,7 +108,7 @@ def find_checkpoint(given: BaseModel, name: str, ask: Ask) -> FoundModel:
             raise InputError(f"{local} has no adapter_model.safetensors; pickled weights are not loaded")
         tensors, config = read_header(local / "adapter_model.safetensors"), read_json(found, ADAPTERS) or {}
         whole = _find_adapters(found, config, name, ask)
-        if whole.adapter_base and (below := Path(locate(whole.adapter_base)["pretrained_model_name_or_path"])).is_dir():
+        if whole.adapter_base and (below := get_folder(whole.adapter_base)).is_dir():
             check_adapters(tensors, config, read_headers(below), str(local))
         return whole
 
@@ -137,7 +151,7 @@ def measure(model: BaseModel, architecture: Architecture | None = None) -> Found
     """Returns a model with its size, from its folder, the hub or its cache, or a table of the recipes' models."""
     try:
         config, source = read_json(model, "config.json"), "config.json"
-        source = source if Path(locate(model)["pretrained_model_name_or_path"]).is_dir() else f"the hub's {source}"
+        source = source if get_folder(model).is_dir() else f"the hub's {source}"
     except Unreachable:  # no network, or a licence that is not accepted yet
         config, source = yaml.safe_load(SHAPES.read_text()).get(model.location), TABLE
     config = config or {}

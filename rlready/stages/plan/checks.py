@@ -9,6 +9,7 @@ from rlready.records.candidate import Candidate
 from rlready.stages.plan.overrides import check_overrides
 from rlready.stages.plan.sweep import MOST as MOST_OF
 from rlready.stages.plan.sweep import needs_models
+from rlready.training.processes import divide_batch
 
 MOST_CANDIDATES = 64  # that fit into a workflow on a cluster, with RL for a few of them
 MOST_STEPS = 1_000_000
@@ -28,7 +29,7 @@ def check_values(experiment: Experiment) -> list[str]:
 
 def _check_gate(experiment: Experiment) -> Iterator[str]:
     k, samples = experiment.gate.k, experiment.predictors.samples
-    if experiment.predictors.sampling == "sequential":
+    if experiment.predictors.is_sequential:
         yield from _check_sequential(experiment)
         return
     if k > samples:
@@ -79,14 +80,12 @@ def _check_race(experiment: Experiment) -> Iterator[str]:
 
 
 def _check_training(experiment: Experiment) -> Iterator[str]:
-    processes, sft, rl = experiment.training.processes or 1, experiment.sft, experiment.rl
-    for name, batch in (("sft_batch_size", sft.batch_size), ("rl_prompts_per_step", rl.prompts_per_step)):
-        if batch % processes:
-            yield f"{name}: {batch} does not divide among {processes} processes (training_processes)"
-    for stage, batch in (("sft", sft.batch_size), ("rl", rl.prompts_per_step * rl.num_generations)):
-        share, size = batch // processes, experiment.get(f"{stage}_per_device_batch_size")
-        if size > 0 and share % size:
-            yield f"{stage}_per_device_batch_size: {size} does not divide {share}, a process's share of a step of {batch}"
+    rl = experiment.rl
+    for stage in ("sft", "rl"):
+        try:
+            divide_batch(stage, getattr(experiment, stage), experiment.training.processes or 1)
+        except InputError as error:
+            yield str(error)
     if rl.prompts_per_step > (problems := experiment.curate.rl_problems - experiment.curate.validated):
         yield (
             f"rl_prompts_per_step: {rl.prompts_per_step} prompts per step, but curate_rl_problems has {problems} of them"
@@ -169,7 +168,7 @@ def check_candidates(experiment: Experiment, candidates: list[Candidate]) -> Non
                 f" {curate.sft_examples}; a subset cannot be larger than the data"
             )
     logged = [candidate.candidate_id for candidate in candidates if candidate.log]
-    if logged and experiment.predictors.sampling == "sequential":
+    if logged and experiment.predictors.is_sequential:
         raise InputError(f"predictors_sampling: sequential gives no counts to compare {', '.join(logged)} with; set fixed")
     others = sorted({c.subset or c.candidate_id for c in candidates if not c.compares_loss}, reverse=True)
     ranks = gate.max_rl_runs or not experiment.rl.steps

@@ -7,7 +7,7 @@ a third of it.
 
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rlready.config import Experiment, Training
@@ -54,12 +54,12 @@ class GpuRequest:
         return sum(self.parts.values())
 
 
-def estimate_states(shape: Shape, training: Training, processes: int) -> dict[str, float]:
+def estimate_states(shape: Shape, training: Training, processes: int, autocast: bool = True) -> dict[str, float]:
     """Returns bytes of what training keeps on each of `processes` devices between steps, by what they hold.
 
     All weights: 16 bytes per parameter, as ZeRO counts them (https://arxiv.org/abs/1910.02054, section 3.1): float32 weights,
     gradients and Adam's two moments, or under DeepSpeed bfloat16 weights and gradients with float32 copies.
-    Without DeepSpeed, autocast also keeps bfloat16 copies of the weights, from the forward to the backward pass.
+    Without DeepSpeed, `autocast` also keeps bfloat16 copies of the weights, from the forward to the backward pass.
     Adapters: frozen bfloat16 weights, and 16 bytes for each parameter of the adapters.
     """
     stage, frozen = training.zero_stage, 0
@@ -71,56 +71,73 @@ def estimate_states(shape: Shape, training: Training, processes: int) -> dict[st
     shared = {"weights": stage >= 3, "gradients": stage >= 2, "optimizer": stage >= 2}
     whole = {"weights": weights + 2 * frozen, "gradients": gradients, "optimizer": optimizer}
     states = {name: size / (processes if shared[name] else 1) for name, size in whole.items()}
-    return states | ({} if stage or training.lora_rank else {"copies": 2 * trained})
+    return states | ({"copies": 2 * trained} if autocast and not stage and not training.lora_rank else {})
+
+
+def count_checkpoint(shape: Shape, training: Training) -> float:
+    """Returns bytes of a checkpoint of a training, which holds the weights that are trained and the optimizer's states."""
+    states = estimate_states(shape, training, 1)
+    frozen = 2 * shape.parameters if training.lora_rank else 0
+    return states["weights"] - frozen + states["optimizer"]
+
+
+def estimate_training(
+    experiment: Experiment, shape: Shape, lengths: Lengths, stage: str, processes: int, autocast: bool = True
+) -> dict[str, float]:
+    """Returns bytes that SFT or RL keeps on each device, by what they hold, if all rows of a batch have the maximum length.
+
+    Without `autocast` linear layers compute in float32, as on CPUs.
+    """
+    training = experiment.training
+    longest = lengths.longest if stage == "sft" else lengths.longest_prompt + experiment.sampling.max_tokens
+    rows, _ = divide_batch(stage, getattr(experiment, stage), processes)
+    states = estimate_states(shape, training, processes, autocast)
+    return states | {"activations": rows * longest * shape.count_activations(training.gradient_checkpointing, autocast)}
 
 
 def estimate_needs(
-    experiment: Experiment, shape: Shape, lengths: Lengths, tokens: dict[str, float], gpus: dict[str, int], memory: float
+    experiment: Experiment,
+    shape: Shape,
+    lengths: Lengths,
+    tokens: dict[str, float],
+    gpus: dict[str, int],
+    memory: Mapping[str, float],
 ) -> dict[str, GpuRequest]:
     """Estimates what each stage that has GPUs needs of them.
 
-    `tokens` of one candidate and `gpus` of a pod are by stage; `memory` is the bytes of one GPU, 0 if unknown.
+    By stage: `tokens` of one candidate, `gpus` of a pod, and the `memory` of one GPU in bytes, 0 if unknown.
     """
     estimates = {"sft": _estimate_sft, "rl": _estimate_rl, "predictors": _estimate_sampling, "benchmark": _estimate_sampling}
     return {
-        stage: estimates[stage](experiment, shape, lengths, tokens[stage], gpus[stage], memory)
+        stage: estimates[stage](experiment, shape, lengths, tokens[stage], gpus[stage], memory[stage])
         for stage in STAGES
         if gpus.get(stage)
     }
 
 
 def _estimate_sft(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
-    sft, training = experiment.sft, experiment.training
-    processes = training.processes or gpus
-    rows, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
-    kept = rows * lengths.longest * shape.count_activations(training.gradient_checkpointing)
-    parts = estimate_states(shape, training, processes) | {"activations": kept, "margin": MARGIN}
-    mean = lengths.prompt + lengths.completion
-    return GpuRequest(parts, _count_hours(_train(shape, tokens, mean, training), TRAINING_SHARES))
+    training = experiment.training
+    parts = estimate_training(experiment, shape, lengths, "sft", training.processes or gpus) | {"margin": MARGIN}
+    return GpuRequest(parts, _spread(_train(shape, tokens, lengths.prompt + lengths.completion, training), TRAINING_SHARES))
 
 
 def _estimate_rl(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
     rl, training, sampling = experiment.rl, experiment.training, experiment.sampling
-    processes = training.processes or gpus
-    batch = rl.prompts_per_step * rl.num_generations
-    rows, _ = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
-    longest = lengths.longest_prompt + sampling.max_tokens
-    kept = rows * longest * shape.count_activations(training.gradient_checkpointing)
-    parts = estimate_states(shape, training, processes) | {"activations": kept}
     weights = 2 * shape.parameters / sampling.tensor_parallel
     engine = max(rl.gpu_memory_utilization * memory, weights)
+    parts = estimate_training(experiment, shape, lengths, "rl", training.processes or gpus)
     parts |= {"vllm": engine, "margin": MARGIN}
     sample = lengths.guess_sample(sampling.max_tokens)
     mean = lengths.prompt + sample
     validated = experiment.validation_samples * sample
     trained = tokens - validated
     # The sampler's log-probabilities are compared with the policy's: one more forward pass.
-    work = _train(shape, trained, mean, training) + 2 * shape.parameters * trained
-    most = batch * sampling.tensor_parallel / gpus  # of a step, that one copy of the model rolls out
-    room = engine - weights
-    sequences, seconds = _decode(shape, trained * sample / mean + validated, mean, room, sampling.tensor_parallel, most)
-    best, worst = _count_hours(work, TRAINING_SHARES)
-    return GpuRequest(parts, (best + seconds[0], worst + seconds[1]), _describe_sequences(sequences, memory))
+    seconds = _train(shape, trained, mean, training) + 2 * shape.parameters * trained / PEAK
+    most = rl.batch_size * sampling.tensor_parallel / gpus  # that one copy of the model rolls out
+    written = trained * sample / mean + validated
+    sequences, decoding = _decode(shape, written, mean, engine - weights, sampling.tensor_parallel, most)
+    best, worst = _spread(seconds, TRAINING_SHARES)
+    return GpuRequest(parts, (best + decoding[0], worst + decoding[1]), _describe_sequences(sequences, memory))
 
 
 def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> GpuRequest:
@@ -134,11 +151,14 @@ def _estimate_sampling(experiment, shape, lengths, tokens, gpus, memory) -> GpuR
 
 
 def _train(shape: Shape, tokens: float, length: float, training: Training) -> float:
-    """Returns training operations: 6 per parameter and token and 12 LHQT of attention (PaLM, arXiv 2204.02311, appendix B)."""
+    """Returns seconds at full speed, by PaLM's 6 operations per parameter and token and 12 LHQT of attention.
+
+    See arXiv 2204.02311, appendix B.
+    """
     forward = 2 * shape.parameters + 4 * shape.layers * shape.heads * shape.head_dim * length
     # Adapters need no gradients of the weights; checkpointing repeats the forward pass.
     passes = 3 - bool(training.lora_rank) + training.gradient_checkpointing
-    return passes * forward * tokens
+    return passes * forward * tokens / PEAK
 
 
 def _decode(
@@ -149,11 +169,12 @@ def _decode(
     sequences = max(1.0, min(MOST_SEQUENCES, room, most))
     step = (2 * shape.parameters + sequences * length / 2 * shape.cache) / BANDWIDTH
     seconds = tokens / sequences * max(step, 2 * shape.parameters * sequences / PEAK)
-    return sequences, (seconds / DECODING_SHARES[0] / 3600, seconds / DECODING_SHARES[1] / 3600)
+    return sequences, _spread(seconds, DECODING_SHARES)
 
 
-def _count_hours(operations: float, shares: tuple[float, float]) -> tuple[float, float]:
-    return operations / PEAK / shares[0] / 3600, operations / PEAK / shares[1] / 3600
+def _spread(seconds: float, shares: tuple[float, float]) -> tuple[float, float]:
+    """Returns the minimum and maximum hours of work that takes so many seconds at full speed."""
+    return seconds / shares[0] / 3600, seconds / shares[1] / 3600
 
 
 def _describe_sequences(sequences: float, memory: float) -> str:

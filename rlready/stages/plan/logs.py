@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 
 from rlready.config import Experiment
+from rlready.data.registry import Use
 from rlready.errors import InputError, error_context
 from rlready.measured.comparable import align, compare_settings, find_problems, list_unknown
 from rlready.measured.loss import is_one_kind
 from rlready.measured.source import FoundLog, find_log
 from rlready.records.candidate import Candidate, LogSource
-from rlready.stages.plan.set_sizes import Use
 from rlready.stages.plan.sources import Look
 from rlready.stages.plan.sweep import is_sampled
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rlready.errors import InputError, error_context, one_line
 from rlready.models.architecture import Architecture, check_length, check_recurrence
-from rlready.models.load import BUILTIN, locate, read_json
+from rlready.models.load import BUILTIN, get_folder, locate, read_json
 from rlready.models.prompts import refuse_tokens, write_messages
 from rlready.models.weights import quiet_transformers
 from rlready.records.candidate import BaseModel
-from rlready.stages.plan.template import check_template, find_end, read_template, read_tokens, render_turns
+from rlready.stages.plan.template import ChatTemplate, read_template
 
 # Keys of a generation_config.json in which there is nothing to refuse, unless it is a token of -1; the last if it samples.
 PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample", "bos_token_id", "eos_token_id", "pad_token_id"}
@@ -25,25 +25,25 @@ def check_model(base: BaseModel, architecture: Architecture | None) -> None:
         return
     generation = read_json(base, "generation_config.json") or {}
     check_generation_config(generation)
-    config, tokens = read_tokens(base)
-    if "eos_token" not in tokens:
+    template = read_template(base)
+    if "eos_token" not in template.tokens:
         from transformers import AutoTokenizer
 
-        tokens["eos_token"] = AutoTokenizer.from_pretrained(**locate(base)).eos_token  # that of its class, as GPT-2's has one
-    if not tokens["eos_token"]:
+        # That of its class, as GPT-2's has one.
+        template.tokens["eos_token"] = AutoTokenizer.from_pretrained(**locate(base)).eos_token
+    if not template.tokens["eos_token"]:
         raise InputError(
             f"the tokenizer of {base.location} has no end token, so no answer would end; give it one"
             " (eos_token in tokenizer_config.json)"
         )
-    template = read_template(base, config)
-    check_template(template, tokens)
-    path = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
+    template.check()
+    path = get_folder(base) / "tokenizer.json"
     if architecture and path.exists():
         own = (generation or read_json(base, "config.json") or {}).get("eos_token_id")
-        _check_tokens(path, architecture.vocabulary, own, template, tokens)
+        _check_tokens(path, architecture.vocabulary, own, template)
 
 
-def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: str, tokens: dict[str, str]) -> None:
+def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: ChatTemplate) -> None:
     """Raises InputError if a token that is used has no embedding; see `check_tokens` of models/prompts.py."""
     from tokenizers import Tokenizer
 
@@ -51,11 +51,12 @@ def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: 
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # it raises nothing more special
         raise InputError(f"{path} cannot be read ({one_line(error)}); save the tokenizer again") from error
+    tokens = template.tokens
     tokenizer.add_special_tokens(list(tokens.values()))  # as transformers does with those that the vocabulary lacks
     ends = own if isinstance(own, list) else [own]
-    ends = [*ends, *map(tokenizer.token_to_id, (tokens["eos_token"], find_end(tokenizer, template, tokens)))]
+    ends = [*ends, *map(tokenizer.token_to_id, (tokens["eos_token"], template.find_end(tokenizer)))]
     pad = [tokenizer.token_to_id(tokens.get("pad_token", tokens["eos_token"]))]
-    prompt = render_turns(template, tokens, write_messages("a question", "word"))
+    prompt = template.render(write_messages("a question", "word"))
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     refuse_tokens(pad, ends, ids, rows, tokenizer.id_to_token)
     if tokenizer.get_vocab_size() > rows:

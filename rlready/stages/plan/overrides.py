@@ -114,21 +114,10 @@ POSITIVE = {"adam_epsilon", "sapo_temperature_neg", "sapo_temperature_pos", "pad
 POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb", "dataset_num_proc", "vllm_max_model_length"}
 POSITIVE |= {"vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"}
 # Values above these are mistakes that run out of memory or processes, or leave nothing of the loss.
-MOST: dict[str, float] = {
-    "beta": 100,
-    "entropy_coef": 100,
-    "epsilon_high": 1000,
-    "delta": 1000,
-    "neftune_noise_alpha": 1000,
-    "adam_epsilon": 1,
-}
-MOST |= {
-    "pad_to_multiple_of": 65_536,
-    "dataloader_num_workers": 512,
-    "dataset_num_proc": 512,
-    "dataloader_prefetch_factor": 10_000,
-}
-MOST |= {"label_smoothing_factor": 0.9, "ddp_timeout": 10**7, "ddp_bucket_cap_mb": 10**6}
+MOST: dict[str, float] = {"beta": 100, "entropy_coef": 100, "adam_epsilon": 1, "label_smoothing_factor": 0.9}
+MOST |= {"epsilon_high": 1000, "delta": 1000, "neftune_noise_alpha": 1000}
+MOST |= {"dataloader_num_workers": 512, "dataset_num_proc": 512, "dataloader_prefetch_factor": 10_000}
+MOST |= {"pad_to_multiple_of": 65_536, "ddp_timeout": 10**7, "ddp_bucket_cap_mb": 10**6}
 CHECKPOINTING = {"use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop", "selective"}  # keys
 # Fields of some of RL's losses, which the others ignore.
 CLIPPED = ("grpo", "dapo", "dr_grpo", "bnpo", "luspo")
@@ -144,8 +133,8 @@ MOST_STEPS_TRIED = 10_000  # of a learning rate schedule
 
 def check_overrides(experiment: Experiment) -> Iterator[str]:
     """Yields what is wrong with the overrides of both trainers."""
-    batches = {"sft": experiment.sft.batch_size, "rl": experiment.rl.prompts_per_step * experiment.rl.num_generations}
-    for stage, batch in batches.items():
+    for stage in REASONS_FOR:
+        batch = getattr(experiment, stage).batch_size
         overrides = experiment.get(f"{stage}_trainer_overrides")
         plain = all(type(value) in (int, float) and math.isfinite(value) for value in overrides.values())
         if not plain or not all(0 <= value <= FREE.get(field, -1) for field, value in overrides.items()):
@@ -176,19 +165,15 @@ def refuse_routing(experiment: Experiment, models: dict[str, bool]) -> None:
 
 def find_gpu_overrides(experiment: Experiment) -> list[str]:
     """Returns a line on overrides that only training on a GPU takes, for each stage, if this machine has none."""
-    given = {
-        stage: [field for field, value in experiment.get(f"{stage}_trainer_overrides").items() if field in ON_GPU and value]
-        for stage in REASONS_FOR
-    }
-    if not any(given.values()):
-        return []
-    import torch
+    lines = []
+    for stage in REASONS_FOR:
+        name = f"{stage}_trainer_overrides"
+        if fields := [field for field, value in experiment.get(name).items() if field in ON_GPU and value]:
+            import torch
 
-    return [
-        f"{stage}_trainer_overrides: this machine has no GPU for {', '.join(fields)}; leave it out, or run where there is one"
-        for stage, fields in given.items()
-        if fields and not torch.cuda.is_available()
-    ]
+            said = f"{name}: this machine has no GPU for {', '.join(fields)}; leave it out, or run where there is one"
+            lines += [] if torch.cuda.is_available() else [said]
+    return lines
 
 
 def _find_course(experiment: Experiment, stage: str) -> tuple[int, float]:

@@ -19,17 +19,17 @@ from rlready.models.remote import is_url
 from rlready.models.weights import MOST_READ
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.records.serialization import to_values
-from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_whole, name_model, pin
+from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_base, name_model, pin
 from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
 from rlready.stages.plan.model import check_size
 from rlready.stages.plan.overrides import describe_warmup, refuse_routing
 from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
-from rlready.stages.plan.sources import Look, describe_formats, look_at_sources, refuse_guessing
+from rlready.stages.plan.sources import Look, describe_formats, look_at_sources
 from rlready.stages.plan.sweep import expand_sweep, is_sampled, make_candidate, needs_models
 from rlready.stages.plan.template import show_example
-from rlready.stages.plan.workload import LAYERS, count_lengths, describe_cut_off, estimate_cost, find_longest_prompt
+from rlready.stages.plan.workload import Tokens, count_tokens, describe_cut_off, estimate_cost, summarize_lengths
 
 ROWS_CURATED = 5_000
 JUDGING = ("curate", "predictors", "rl", "benchmark")  # stages that use the verifier
@@ -54,6 +54,7 @@ class Plan:
     trains: bool  # whether there is RL; otherwise the run ends at the gate
     races: bool  # whether only some of those that begin RL end it
     changes: dict[str, Any]  # parameters, by their flat names, that differ from the given ones, as `find_unused` has them
+    shared: dict[str, str]  # candidates that have the model of another one, which is measured once for both, and that one's id
     small: bool  # whether all data is of files with so few rows that plan can curate it in seconds
 
     @property
@@ -72,11 +73,6 @@ class Plan:
     def compares_base(self) -> bool:
         """Whether the candidates are compared with the base model."""
         return bool(self.base or BASE in self.logs)
-
-    @property
-    def shared(self) -> dict[str, str]:
-        """Candidates that have the model of another one, which is measured once for both, and that one's id."""
-        return share(self.candidates, self.models, self.base)
 
     @property
     def measured(self) -> list[Candidate]:
@@ -114,16 +110,15 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
             return None
 
     given = experiment.base
-    base = find_whole(given.model, given.revision, "base_model", ask) if given.model and loads else None
+    base = find_base(given, ask) if given.model and loads else None
     candidates, models = pin(candidates, ask)
     candidates, logs = pin_logs(experiment, candidates)
     check_candidates(experiment, candidates)
     texts = ["no candidate has weights (model:), so the run ends at the gate"] if "rl_steps" in changes else []
     texts += [*describe_logs(logs), *compare_kinds(candidates, models, base)]
     start = next((model.model for model in (base, *models.values()) if model), None)
-    experiment = settle(experiment, start)
+    experiment = normalise(experiment, start)
     seen = look_at_sources(experiment.curate, ask)
-    refuse_guessing(experiment.curate, seen.samples)
     if is_sampled(experiment, candidates):
         texts += compare_with_sampled(experiment, logs, seen)
     counted = count_problems(seen.samples, seen.complete)
@@ -136,18 +131,18 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     all_models = [*([base] if base else []), *models.values()]
     refuse_routing(experiment, {one.model.location: one.architecture.routed for one in all_models if one.architecture})
     largest = max(all_models, key=lambda model: model.parameters or math.inf, default=None)
-    lengths = count_lengths(experiment, start, seen.samples)
-    layers = largest.shape.layers if largest and largest.shape else LAYERS
-    estimate = estimate_cost(experiment, candidates, (largest and largest.parameters) or 1e9, layers, lengths)
-    texts += check_lengths(experiment, candidates, start, all_models, lengths, seen)
+    tokens = count_tokens(start, seen.samples) if start else Tokens()
+    lengths = summarize_lengths(experiment, tokens)
+    estimate = estimate_cost(experiment, candidates, largest, lengths)
+    texts += check_lengths(experiment, candidates, all_models, lengths, tokens)
     if start and any(candidate.epochs for candidate in candidates):
-        texts += describe_cut_off(experiment.sampling, start, seen.samples.get("sft", []))
+        texts += describe_cut_off(experiment.sampling, tokens, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
     texts += describe_trainings(candidates) + describe_race(experiment) + describe_warmup(experiment)
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,
         experiment=digest, estimate=estimate, largest=largest, lengths=lengths, doubts=doubts, texts=texts,
-        trains=experiment.rl.steps > 0, races=experiment.race.steps > 0, changes=changes,
+        trains=experiment.rl.steps > 0, races=experiment.race.steps > 0, changes=changes, shared=shared,
         small=0 < seen.total <= ROWS_CURATED,
     )  # fmt: skip
 
@@ -163,42 +158,37 @@ def find_unused(experiment: Experiment, candidates: list[Candidate]) -> dict[str
 
 
 def check_lengths(
-    experiment: Experiment,
-    candidates: list[Candidate],
-    start: BaseModel | None,
-    models: list[FoundModel],
-    lengths: Lengths,
-    seen: Look,
+    experiment: Experiment, candidates: list[Candidate], models: list[FoundModel], lengths: Lengths, tokens: Tokens
 ) -> list[str]:
     """Returns a warning for each model whose positions the texts exceed; raises InputError if it does not accept that."""
-    counted = bool(seen.samples.get("sft"))  # else the lengths are the longest allowed
-    asked = [row for use, rows in seen.samples.items() if use[0] != "decontaminate" for row in rows]
-    prompt = find_longest_prompt(start, asked) if start else 0
-    example = lengths.longest if counted and any(candidate.epochs for candidate in candidates) else 0
+    # Without rows the lengths are the longest allowed.
+    example = lengths.longest if tokens.solutions and any(candidate.epochs for candidate in candidates) else 0
     most, engine = experiment.sampling.max_tokens, experiment.sampling.engine
     whole = {(model.adapter_base or model.model).location: model.architecture for model in models}
-    found = [check_size(where, known, prompt, most, example, engine) for where, known in whole.items() if known]
+    found = [check_size(where, known, tokens.longest_prompt, most, example, engine) for where, known in whole.items() if known]
     unread = [where for where in whole if any(path.stat().st_size > MOST_READ for path in Path(where).glob("*.safetensors"))]
     found += [f"{where}: the values of files over 1 GB are checked when the weights are loaded" for where in unread]
     return [line for line in found if line]
 
 
-def settle(experiment: Experiment, model: BaseModel | None) -> Experiment:
+def normalise(experiment: Experiment, model: BaseModel | None) -> Experiment:
     """Returns an experiment with its base model pinned, and without what no stage can use.
 
     If RL could follow, its data is set apart even without RL (`rl_steps` 0), so that all else is cached when RL is added.
     `model` is the base model, or the first checkpoint if there is none: its tokenizer counts the tokens of the data.
     """
-    pinned = {"base_model": model.location, "base_revision": model.revision or model.digest} if model else {}
-    settled = experiment.change(**pinned)
+    changes: dict[str, Any] = {}
+    if model:
+        changes = {"base_model": model.location, "base_revision": model.revision or model.digest}
     if not experiment.curate.sft_data:
-        settled = settled.change(curate_heldout_problems=0)
+        changes["curate_heldout_problems"] = 0
     if not experiment.rl.steps:
-        settled = settled.change(benchmark_samples=0)
+        changes["benchmark_samples"] = 0
     # After RL no more than before; the sequential test leaves no Pass@k to compare with.
-    most = 0 if experiment.predictors.sampling == "sequential" else experiment.predictors.samples
-    settled = settled.change(benchmark_coverage_samples=min(most, experiment.benchmark.coverage_samples))
-    return settled if experiment.base.model and experiment.curate.sft_data else leave_out_rl(settled)
+    most = 0 if experiment.predictors.is_sequential else experiment.predictors.samples
+    changes["benchmark_coverage_samples"] = min(most, experiment.benchmark.coverage_samples)
+    normalised = experiment.change(**changes)
+    return normalised if experiment.base.model and experiment.curate.sft_data else leave_out_rl(normalised)
 
 
 def leave_out_rl(experiment: Experiment) -> Experiment:
@@ -217,26 +207,20 @@ def share(candidates: list[Candidate], models: dict[str, FoundModel], base: Base
     shared = {}
     for candidate in candidates:
         name = candidate.candidate_id
-        if candidate.is_base:
-            shared[name] = BASELINE.candidate_id
-        elif candidate.log:
+        measured = BASELINE if candidate.is_base else candidate
+        if candidate.log:
             measured = first.setdefault((candidate.log, candidate.checkpoint), candidate)
-            if measured is not candidate:
-                shared[name] = measured.candidate_id
         elif name in models:
             measured = first.setdefault(models[name].key, candidate)
-            if measured is not candidate:
-                shared[name] = measured.candidate_id
+        if measured is not candidate:
+            shared[name] = measured.candidate_id
     return shared
 
 
 def describe_texts(base: BaseModel, seen: Look) -> list[str]:
     """Returns lines on how rows are read, and the shortest SFT text and evaluation problem as the model sees them."""
     rows = seen.samples.get("sft", [])
-    whole = "all" if "sft" in seen.complete else "the first"
-    lines = describe_formats(seen)
-    lines += seen.notes + seen.by_text
-    lines += [f"{count} of {whole} {len(rows)} SFT rows: {what}" for what, count in seen.changed.most_common()]
+    lines = describe_formats(seen) + seen.notes + seen.by_text
     if not base.digest or is_url(base.location):
         return lines
     evaluated = next((some for use, some in seen.samples.items() if use[0] == "evaluation"), [])

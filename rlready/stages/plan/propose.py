@@ -8,10 +8,10 @@ from rlready.config import parse_parameters
 from rlready.data.registry import BUILTIN
 from rlready.models.architecture import Shape
 from rlready.records.candidate import BaseModel
-from rlready.stages.plan.checkpoints import measure
+from rlready.stages.plan.checkpoints import FoundModel, measure
 from rlready.stages.plan.set_sizes import propose_split
 from rlready.stages.plan.sweep import expand_sweep
-from rlready.stages.plan.workload import LAYERS, count_tokens, estimate_cost, summarize_lengths
+from rlready.stages.plan.workload import PARAMETERS, Tokens, count_tokens, estimate_cost, summarize_lengths
 
 MINUTES = 18  # that a run should take
 BUSY = 0.75  # share of the cores' time that is busy: candidates end at different times
@@ -40,11 +40,11 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
 
     `rows` are some SFT rows; `training` and `evaluation` numbers of problems. Raises InputError if there are too few to split.
     """
-    shape = measure(base).shape
-    parameters, layers = (shape.parameters, shape.layers) if shape else (1e9, LAYERS)
+    model = measure(base)
+    parameters = model.parameters or PARAMETERS
     whole = propose_split("sft", training) | propose_split("evaluation", evaluation)
-    prompts, solutions = count_tokens(base, rows)
-    longest = sorted(solutions)[int(0.95 * (len(solutions) - 1))]
+    tokens = count_tokens(base, {"sft": rows})
+    longest = sorted(tokens.solutions)[int(0.95 * (len(rows) - 1))]
     most = max(32, 32 * -(-int(SPARE * longest) // 32))
     rate = 1e-3 if parameters < 5e7 else 5e-5 if parameters < 1e9 else 2e-5
     fixed = [
@@ -57,8 +57,8 @@ def propose_values(base: BaseModel, rows: list[dict], training: int, evaluation:
         split = _cut(whole, cap)
         for level in LEVELS + LAST_LEVELS * (cap == min(MOST_EXAMPLES)):
             values = [*_describe_split(split, training, evaluation), *fixed, *_size(level, split)]
-            values += _fit_memory(values, shape, most + max(prompts))
-            minutes = _estimate({value.name: value.value for value in values}, parameters, layers, prompts, solutions)
+            values += _fit_memory(values, model.shape, most + tokens.longest_prompt)
+            minutes = _estimate({value.name: value.value for value in values}, model, tokens)
             if minutes <= MINUTES:
                 return values, minutes
     return values, minutes
@@ -135,12 +135,12 @@ def _halve_to(most: int, limit: float) -> int:
     return most
 
 
-def _estimate(values: dict, parameters: float, layers: int, prompts: list[float], solutions: list[float]) -> float:
+def _estimate(values: dict, model: FoundModel, tokens: Tokens) -> float:
     """Returns minutes on this machine's cores, with RL for every candidate and the measurement of the base model."""
     # Only the size of the evaluation data matters to the estimate.
     experiment = parse_parameters(values | {"curate_evaluation_data": next(iter(BUILTIN))})
     candidates = expand_sweep(experiment.sweep)
-    lengths = summarize_lengths(experiment, prompts, solutions)
-    cost = {stage: e["seconds"] for stage, e in estimate_cost(experiment, candidates, parameters, layers, lengths).items()}
+    estimate = estimate_cost(experiment, candidates, model, summarize_lengths(experiment, tokens))
+    cost = {stage: entry["seconds"] for stage, entry in estimate.items()}
     total = len(candidates) * sum(cost.values()) + cost["predictors"] + cost["benchmark"]
     return total / 60 / BUSY / len(os.sched_getaffinity(0))

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 from rlready.config import Experiment
-from rlready.data.registry import list_benchmarks
+from rlready.data.registry import Use, list_benchmarks
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
 
-Use = str | tuple[str, str]  # of a source: sft, rl or predictors; (evaluation, name) or (decontaminate, name)
 LEAST_TRAINING, LEAST_EVALUATION = 12, 4  # problems; fewer cannot be split
 
 
@@ -19,11 +18,9 @@ def name_use(use: Use) -> str:
 def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[str, int]:
     """Returns the number of distinct problems for training, RL, predictors and evaluation, of sources that were read whole."""
     evaluated = {row["problem_id"] for use, rows in samples.items() if use not in ("sft", "rl") for row in rows}
-    uses: dict[str, set[Use]] = {}
-    for use in samples:
-        uses.setdefault(name_use(use), set()).add(use)
     counted = {}
-    for name, parts in uses.items():
+    for name in map(name_use, samples):
+        parts = {use for use in samples if name_use(use) == name}
         if parts <= complete:
             problems = {row["problem_id"] for use in parts for row in samples[use]}
             counted[name] = len(problems - evaluated if name in ("sft", "rl") else problems)
@@ -32,9 +29,9 @@ def count_problems(samples: dict[Use, list[dict]], complete: set[Use]) -> dict[s
 
 def count_rows(rows: dict[Use, float]) -> dict[str, float]:
     """Returns the maximum number of rows for training, RL, predictors and evaluation, given that of each source."""
-    counted: dict[str, float] = {}
+    counted: dict[str, float] = dict.fromkeys(map(name_use, rows), 0)
     for use, count in rows.items():
-        counted[name_use(use)] = counted.get(name_use(use), 0) + count
+        counted[name_use(use)] += count
     return counted
 
 
@@ -42,20 +39,16 @@ def _list_wanted(experiment: Experiment, candidates: list[Candidate]) -> dict[st
     """Returns the number of problems that the splits of each use take, by parameter."""
     curate = experiment.curate
     examples = max((candidate.examples for candidate in candidates if candidate.epochs), default=1)
-    own_rl, own_predictors = not curate.rl_data, not curate.predictor_data
+    rl = {"curate_rl_problems": curate.rl_problems}
+    predictors = {"curate_predictor_problems": curate.predictor_problems}
+    # Several benchmarks each give at most all their problems.
+    scored = {"curate_benchmark_problems": curate.benchmark_problems if len(list_benchmarks(curate)) == 1 else 1}
+    trained = {"sweep_examples": max(examples, curate.sft_examples)}
     wanted = {
-        "sft": {
-            "curate_heldout_problems": curate.heldout_problems,
-            **({"curate_rl_problems": curate.rl_problems} if own_rl else {}),
-            "sweep_examples": max(examples, curate.sft_examples),
-        },
-        "rl": {"curate_rl_problems": curate.rl_problems},
-        "evaluation": {
-            **({"curate_predictor_problems": curate.predictor_problems} if own_predictors else {}),
-            # Several benchmarks each give at most all their problems.
-            "curate_benchmark_problems": curate.benchmark_problems if len(list_benchmarks(curate)) == 1 else 1,
-        },
-        "predictors": {"curate_predictor_problems": curate.predictor_problems},
+        "sft": {"curate_heldout_problems": curate.heldout_problems} | ({} if curate.rl_data else rl) | trained,
+        "rl": rl,
+        "evaluation": ({} if curate.predictor_data else predictors) | scored,
+        "predictors": predictors,
     }
     if not curate.benchmark_problems:  # without RL: all may go to the predictors, and fewer may be held out
         wanted["evaluation"] = wanted["predictors"] = {"problems": 1}
@@ -74,14 +67,9 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     """Raises InputError if a use has fewer problems than the splits take, with all counts and sizes that would fit."""
     curate, wanted = experiment.curate, _list_wanted(experiment, candidates)
     short = find_short(experiment, candidates, counted)
-    names = {
-        "sft": curate.sft_data,
-        "rl": curate.rl_data,
-        "evaluation": curate.evaluation_data,
-        "predictors": curate.predictor_data,
-    }
     if not short:
         return
+    names = dict(sft=curate.sft_data, rl=curate.rl_data, evaluation=curate.evaluation_data, predictors=curate.predictor_data)
     for use in short:
         if use in ("sft", "rl") and not counted[use]:
             raise InputError(

@@ -1,17 +1,15 @@
 """A first look at every data source: whether it exists, its size, and some of its rows."""
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rlready.config import Curate
 from rlready.data.instructions import find_instruction
 from rlready.data.problems import OTHER_SHARE, read_some
-from rlready.data.registry import find_source, get_mirror, list_benchmarks, list_sources
+from rlready.data.registry import Use, find_source, get_mirror, list_sources
 from rlready.data.sources import Contents, examine
 from rlready.errors import InputError
-from rlready.stages.plan.set_sizes import Use
 from rlready.verifier import describe_reference, find_format, find_origin, judge_all
 from rlready.verifier.registry import Origin
 
@@ -32,7 +30,6 @@ class Look:
     samples: dict[Use, list[dict]] = field(default_factory=dict)  # problems by use; none of an unreachable source
     complete: set[Use] = field(default_factory=set)  # uses whose samples are all of the source
     rows: dict[Use, float] = field(default_factory=dict)  # maximum rows of the source of each use, infinity if unknown
-    changed: Counter = field(default_factory=Counter)  # what was removed from, or added to, the SFT samples
     total: float = 0  # rows of all sources, infinity if one of them is not of files
     formats: dict[str, Origin] = field(default_factory=dict)  # where each answer format in them comes from
     notes: list[str] = field(default_factory=list)  # lines on how sources are read and on rows that are left out
@@ -67,57 +64,67 @@ def look_at_sources(curate: Curate, ask: Callable = lambda look: look()) -> Look
         split = use if use in ("sft", "rl") else "evaluation"
         few = contents.rows is not None and contents.rows <= ROWS_COUNTED
         count = ROWS_COUNTED if few else ROWS_LOOKED_AT
-        noted: list[str] = []
-        revision = "" if source.path else contents.digest
-        seen.samples[use], left_out = read_some(source, split, curate.seed, count, revision, noted.append)
-        looked_at = f"{'all' if few else 'the first'} {len(seen.samples[use]) + left_out.total():,} rows of {source.key}"
-        seen.notes += [f"{source.key}: {what}" for what in contents.notes]
-        del left_out[OTHER_SHARE]
-        seen.notes += [f"{rows:,} of {looked_at} left out: {reason}" for reason, rows in left_out.most_common()]
-        for form in {row["format"] for row in seen.samples[use]} - seen.formats.keys():
-            seen.formats[form] = find_origin(form)
-        if use == "sft":
-            seen.changed.update(noted)
-            seen.notes += _compare_solutions(text, curate.traces, seen.samples[use])
-        seen.notes += [f"{rows:,} of {looked_at}: {what}" for what, rows in Counter(noted).items() if use != "sft"]
-        if use[0] != "decontaminate":
-            asked = _describe_instructions(source.key, seen.samples[use], few)
-            seen.notes += [line for line in asked if line not in seen.notes]  # of two uses of one source
+        rows, changed, left_out = read_some(source, split, curate.seed, count, "" if source.path else contents.digest)
+        seen.samples[use] = rows
         if few:
             seen.complete.add(use)
+        seen.formats |= {form: find_origin(form) for form in {row["format"] for row in rows}}
+        first = "all" if few else "the first"
+        looked_at = f"{first} {len(rows) + left_out.total():,} rows of {source.key}"
+        usable = f"{first} {len(rows)} rows of {source.key}"
+        seen.notes += [f"{source.key}: {what}" for what in contents.notes]
+        del left_out[OTHER_SHARE]
+        seen.notes += [f"{number:,} of {looked_at} left out: {reason}" for reason, number in left_out.most_common()]
+        seen.notes += [f"{number:,} of {looked_at}: {what}" for what, number in changed.most_common()]
+        if use == "sft":
+            seen.notes += _compare_solutions(text, curate.traces, rows)
+        if use[0] == "decontaminate":
+            continue
+        asked = _describe_instructions(usable, rows)
+        seen.notes += [line for line in asked if line not in seen.notes]  # of two uses of one source
         if use == "predictors" or use[0] == "evaluation":
-            seen.notes += _describe_guessing(text, seen.samples[use])
-        if use not in (("sft",) if curate.rl_data or not curate.rl_problems else ()) and use[0] != "decontaminate":
-            seen.by_text += _describe_references(text, use in ("sft", "rl"), seen.samples[use], few)
+            seen.notes += _describe_guessing(text, rows, use == "predictors" or not curate.predictor_data)
+        if use != "sft" or (curate.rl_problems and not curate.rl_data):
+            seen.by_text += _describe_references(text, usable, use in ("sft", "rl"), rows)
     return seen
 
 
-def _describe_guessing(name: str, rows: list[dict]) -> list[str]:
-    """Returns a line if few different reference answers make guessing succeed at a large k."""
+def _describe_guessing(name: str, rows: list[dict], predicts: bool) -> list[str]:
+    """Returns a line if few different reference answers make guessing succeed at a large k.
+
+    Raises InputError if Pass@k would be measured (`predicts`) on multiple choice.
+    """
+    options = next((row["options"] for row in rows if row.get("options")), 0)
+    if options and predicts:
+        raise InputError(
+            f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {_guess(options):.3f}, so it"
+            " predicts nothing; set curate_predictor_data to other problems (it can stay the benchmark)"
+        )
     answers = sorted(
         {row["answer"] for row in rows if not find_origin(row["format"]).target and row["format"] != "python-tests"}
     )
-    if len(rows) < FEWEST_GUESSED or not 0 < len(answers) <= MOST_GUESSED or rows[0].get("options"):
+    if options or len(rows) < FEWEST_GUESSED or not 0 < len(answers) <= MOST_GUESSED:
         return []
     what = f"all {len(rows)} reference answers looked at are one of {len(answers)} ({', '.join(answers)[:80]})"
     return [f"{name}: {what}: guessing alone has Pass@64 = {_guess(len(answers)):.3f}, so Pass@k predicts little"]
 
 
-def _describe_instructions(name: str, rows: list[dict], complete: bool) -> list[str]:
+def _describe_instructions(usable: str, rows: list[dict]) -> list[str]:
     """Returns a line on questions that ask for the answer in a place that their format does not read."""
     asked = [said for row in rows if (said := find_instruction(row["question"], row["format"]))]
     if not asked:
         return []
-    share = f"{len(asked)} of {'all' if complete else 'the first'} {len(rows)} rows of {name} ({len(asked) / len(rows):.0%})"
     where = f"in a place that the format {rows[0]['format']} does not read, which contradicts its prompt"
-    return [f"{share} ask for the answer {where}: {asked[0]!r}; delete this text with remove: in curate_sources"]
+    said = f"{len(asked)} of {usable} ({len(asked) / len(rows):.0%}) ask for the answer {where}: {asked[0]!r}"
+    return [f"{said}; delete this text with remove: in curate_sources"]
 
 
-def _guess(options: int, k: int = 64) -> float:
-    return 1 - (1 - 1 / options) ** k
+def _guess(options: int) -> float:
+    """Returns the Pass@64 of guessing one of some options."""
+    return 1 - (1 - 1 / options) ** 64
 
 
-def _describe_references(name: str, trains: bool, rows: list[dict], complete: bool) -> list[str]:
+def _describe_references(name: str, usable: str, trains: bool, rows: list[dict]) -> list[str]:
     """Returns a line on the share of references that only their exact text matches; none if all have a value.
 
     Raises InputError if all of them are prose.
@@ -128,10 +135,10 @@ def _describe_references(name: str, trains: bool, rows: list[dict], complete: bo
             f"{name}: all reference answers checked are prose, such as {rows[0]['answer'][:80]!r}, so none can be checked;"
             " name another column (columns: answer; init: --columns answer=NAME), or a format that judges prose"
         )
+    if not count:
+        return []
     what = "RL leaves these out" if trains else "a right answer in other words counts as wrong"
-    which = f"{'all' if complete else 'the first'} {len(rows)} rows"
-    share = f"{count} of {which} of {name} ({count / len(rows):.0%})" if count else ""
-    return [f"{share}: only the exact text of the reference answer is accepted; {what}"] if count else []
+    return [f"{count} of {usable} ({count / len(rows):.0%}): only the exact text of the reference answer is accepted; {what}"]
 
 
 def _compare_solutions(name: str, traces: str, rows: list[dict]) -> list[str]:
@@ -163,16 +170,3 @@ def describe_formats(seen: Look) -> list[str]:
             right = sum(judgement.right is True for judgement in judged)
             lines[-1] += f": accepts {right} of {len(rows)} worked solutions"
     return lines
-
-
-def refuse_guessing(curate: Curate, samples: dict[Use, list[dict]]) -> None:
-    """Raises InputError if Pass@k would be measured on multiple choice, which guessing solves at a large k."""
-    asked: dict[str, Use] = {name: ("evaluation", name) for name in list_benchmarks(curate)}
-    for name, use in ({curate.predictor_data: "predictors"} if curate.predictor_data else asked).items():
-        rows = samples[use]
-        options = next((row["options"] for row in rows if row.get("options")), 0)
-        if options:
-            raise InputError(
-                f"{name}: multiple choice with {options} options: guessing alone has Pass@64 = {_guess(options):.3f}, so it"
-                " predicts nothing; set curate_predictor_data to other problems (it can stay the benchmark)"
-            )

@@ -15,6 +15,8 @@ from rlready.records.candidate import BaseModel, Candidate, LogSource
 LISTS = {"epochs": "epochs", "subset": "subsets", "examples": "examples", "learning_rate": "learning_rates", "seed": "seeds"}
 CHECKPOINT = ("model", "revision", "name", "trained_on_sft_data", "seed")
 MEASURED = ("measured", "loss", "score", "format", "judge", "allow_repeats", "model", "revision", "name", "seed")
+TEXTS = ("measured", "loss", "score", "format", "model", "revision", "name")
+FLAGS = ("judge", "allow_repeats", "trained_on_sft_data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEEDED = re.compile(r".*-s\d+")  # candidates whose seed is not 0
 MOST = {"epochs": 1000, "seed": 2**32 - 1}  # more epochs are a mistake, and numpy takes no larger seed
@@ -46,8 +48,7 @@ def expand_sweep(sweep: Sweep) -> list[Candidate]:
     for name, attempt in sweep.attempts.items():
         if name not in candidates:
             raise InputError(f"sweep_attempts: {name} is not one of the candidates {', '.join(candidates)}")
-        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
-            raise InputError(f"sweep_attempts: {name}: the number of the attempt is 1 or more, got {attempt!r}")
+        _read_whole(f"sweep_attempts: {name}", "the number of the attempt", attempt, 1)
         training = candidates[name].training.candidate_id
         for key, one in candidates.items():  # the checkpoints of one training share the number of its attempt
             if one.training.candidate_id == training:
@@ -95,6 +96,12 @@ def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
         finished = "a log" if keys is MEASURED else "a finished checkpoint"
         raise InputError(f"{where}: {given[keys[0]]} is {finished}, so {', '.join(trained)} cannot be chosen")
     check_keys(where, given, keys)
+    for key, value in given.items():
+        if key in FLAGS and not isinstance(value, bool):
+            raise InputError(f"{where}: {key} must be true or false, got {value!r}")
+        number = key == "loss" and isinstance(value, int | float) and not isinstance(value, bool)
+        if key in TEXTS and not number and (not isinstance(value, str) or (key in ("measured", "model") and not value.strip())):
+            raise InputError(f"{where}: {key} must be a text, got {value!r}")
     seeds = [given["seed"]] if "seed" in given else lists["seed"]
     if keys is MEASURED:
         # Without weights there is no RL, which a seed could repeat.
@@ -118,10 +125,9 @@ def _describe_twins(one: Candidate, other: Candidate) -> str:
 
 def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
     """Returns a candidate whose id is made from its setting; raises InputError for a bad value."""
-    epochs, examples, seed = map(_read_whole, (epochs, examples, seed))
+    epochs, seed = _read_whole("sweep", "epochs", epochs), _read_whole("sweep", "seed", seed)
+    examples = _read_whole("sweep", "examples", examples, 1)
     learning_rate = float(learning_rate) if isinstance(learning_rate, int) else learning_rate
-    for name, value, least in (("epochs", epochs, 0), ("examples", examples, 1), ("seed", seed, 0)):
-        _check_whole("sweep", name, value, least)
     if not isinstance(learning_rate, float) or not 0 < learning_rate < 1:
         raise InputError(f"sweep: learning_rate must lie between 0 and 1, got {learning_rate!r}")
     if subset not in SUBSETS:
@@ -134,13 +140,9 @@ def make_candidate(epochs, subset, examples, learning_rate, seed) -> Candidate:
 def make_checkpoint(where: str, model, seed, revision="", name="", trained_on_sft_data=False) -> Candidate:
     """Returns the candidate of a finished checkpoint, with its name or the last part of its location as the id.
 
-    Raises InputError, which begins with `where`, if a value is of the wrong type, or the name is not allowed.
+    Raises InputError, which begins with `where`, if the seed is none, or the name is not allowed.
     """
-    _check_texts(where, "model", model=model, revision=revision, name=name)
-    if not isinstance(trained_on_sft_data, bool):
-        raise InputError(f"{where}: trained_on_sft_data must be true or false, got {trained_on_sft_data!r}")
-    seed = _read_whole(seed)
-    _check_whole(where, "seed", seed, 0)
+    seed = _read_whole(where, "seed", seed)
     identity = _name(where, name or re.split(r"[/:]", model.rstrip("/"))[-1], name, model, seed)
     found = BaseModel(model, revision, "")
     return Candidate(identity, 0, "", 0, 0.0, seed, checkpoint=found, trained_on_sft_data=trained_on_sft_data)
@@ -153,22 +155,11 @@ def make_measured(
 
     Raises InputError as `make_checkpoint`.
     """
-    loss = str(loss) if isinstance(loss, (int, float)) and not isinstance(loss, bool) else loss
-    _check_texts(where, "measured", measured=measured, loss=loss, score=score or "", format=format, name=name)
-    for key, value in (("judge", judge), ("allow_repeats", allow_repeats)):
-        if not isinstance(value, bool):
-            raise InputError(f"{where}: {key} must be true or false, got {value!r}")
     called = name or name_log(measured)
-    log = LogSource(measured, "", name, score, format, judge, allow_repeats, loss)
+    log = LogSource(measured, "", name, score, format, judge, allow_repeats, str(loss))
     if checkpoint:
         return dataclasses.replace(make_checkpoint(where, seed=seed, name=called, **checkpoint), log=log)
     return Candidate(_name(where, called, name, measured, 0), 0, "", 0, 0.0, 0, log=log)
-
-
-def _check_texts(where: str, needed: str, **texts: Any) -> None:
-    for key, value in texts.items():
-        if not isinstance(value, str) or (key == needed and not value.strip()):
-            raise InputError(f"{where}: {key} must be a text, got {value!r}")
 
 
 def _name(where: str, called: str, name: str, location: str, seed: int) -> str:
@@ -182,12 +173,10 @@ def _name(where: str, called: str, name: str, location: str, seed: int) -> str:
     return called if seed == 0 else f"{called}-s{seed}"
 
 
-def _read_whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _check_whole(where: str, name: str, value: Any, least: int) -> None:
+def _read_whole(where: str, name: str, value: Any, least: int = 0) -> int:
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{where}: {name} must be a whole number of at least {least}, got {value!r}")
     if value > MOST.get(name, value):
         raise InputError(f"{where}: {name} must be at most {MOST[name]}, got {value!r}")
+    return value

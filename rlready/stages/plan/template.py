@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import jinja2.ext
@@ -14,7 +14,7 @@ import jinja2.nodes
 import jinja2.sandbox
 
 from rlready.errors import InputError
-from rlready.models.load import find_file, locate, read_json
+from rlready.models.load import find_file, get_folder, read_json
 from rlready.models.prompts import choose_prompt, continue_thought, write_messages
 from rlready.models.weights import refuse_pointer
 from rlready.records.candidate import BaseModel
@@ -22,27 +22,6 @@ from rlready.records.candidate import BaseModel
 QUESTION, ANSWER = "What is seven?", "It is seven."
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
 TEMPLATE_SECONDS = 20  # that a chat template may take for two turns; it takes milliseconds
-
-
-def read_tokens(base: BaseModel) -> tuple[dict, dict[str, str]]:
-    """Returns what tokenizer_config.json holds, and the special tokens by name, such as eos_token."""
-    config = read_json(base, "tokenizer_config.json") or {}
-    given = {**(read_json(base, "special_tokens_map.json") or {}), **config}
-    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in given.items()}
-    return config, {name: text for name, text in texts.items() if name.endswith("_token") and text and isinstance(text, str)}
-
-
-def read_template(base: BaseModel, config: dict) -> str:
-    """Returns the chat template, from its own file or from tokenizer_config.json; raises InputError if there is none."""
-    path = find_file(base, "chat_template.jinja")
-    if path:
-        refuse_pointer(path)
-    template = path.read_text() if path else config.get("chat_template")
-    if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    if not template:
-        raise InputError(f"{base.location} has no chat template; add chat_template.jinja")
-    return template
 
 
 class _Generation(jinja2.ext.Extension):
@@ -71,27 +50,6 @@ ENVIRONMENT.filters["tojson"] = _to_json
 ENVIRONMENT.globals["raise_exception"] = _raise_exception
 
 
-def render_turns(template: str, tokens: dict[str, str], turns: list[dict], day: int = 1) -> str:
-    """Returns a chat as a chat template writes it, up to where the model answers if the last turn is the user's.
-
-    Raises InputError if the template has an error or raises. `tokens` are special tokens by name, such as eos_token, and `day`
-    is that of a month, for templates that write the date.
-    """
-
-    def strftime_now(form: str) -> str:
-        return datetime.datetime(2001, day, day, day, day).strftime(form)
-
-    given: dict[str, Any] = {"messages": turns, "tools": None, "documents": None, "strftime_now": strftime_now, **tokens}
-    try:
-        with _limit_time():
-            return ENVIRONMENT.from_string(template).render(given, add_generation_prompt=turns[-1]["role"] == "user")
-    except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
-    except Exception as error:  # whatever a template does
-        turn = "a question of the user" if len(turns) == 1 else "a question of the user and its answer"
-        raise InputError(f"the chat template fails for {turn}: {error}") from error
-
-
 @contextlib.contextmanager
 def _limit_time() -> Iterator[None]:
     """Raises InputError in what takes longer than a chat template may, if this thread can be interrupted."""
@@ -111,45 +69,87 @@ def _limit_time() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def check_template(template: str, tokens: dict[str, str]) -> None:
-    """Checks that a chat template writes a question and its answer, and the same text every day.
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A chat template, and the special tokens that it may write, by names such as eos_token."""
 
-    Raises InputError if it has an error, raises, takes contents in parts only, or writes the date.
+    text: str
+    tokens: dict[str, str]
+
+    def render(self, turns: list[dict], day: int = 1) -> str:
+        """Returns a chat as the template writes it, up to where the model answers if the last turn is the user's.
+
+        `day` is that of a month, for templates that write the date. Raises InputError if the template has an error or raises.
+        """
+        today = datetime.datetime(2001, day, day, day, day)
+        given: dict[str, Any] = {"messages": turns, "tools": None, "documents": None, "strftime_now": today.strftime}
+        try:
+            with _limit_time():
+                asks = turns[-1]["role"] == "user"
+                return ENVIRONMENT.from_string(self.text).render(given | self.tokens, add_generation_prompt=asks)
+        except jinja2.TemplateSyntaxError as error:
+            raise InputError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
+        except Exception as error:  # whatever a template does
+            turn = "a question of the user" if len(turns) == 1 else "a question of the user and its answer"
+            raise InputError(f"the chat template fails for {turn}: {error}") from error
+
+    def check(self) -> None:
+        """Checks that the template writes a question and its answer, and the same text every day.
+
+        Raises InputError if it has an error, raises, takes contents in parts only, or writes the date.
+        """
+        asked, answered = (self.render(turns) for turns in (TURNS[:1], TURNS))
+        if QUESTION not in asked or ANSWER not in answered:
+            raise InputError(
+                "the chat template does not write the content of a turn that is a text; templates for pictures take contents in"
+                " parts, but rlready trains text models"
+            )
+        if (asked, answered) != tuple(self.render(turns, 12) for turns in (TURNS[:1], TURNS)):
+            raise InputError(
+                "the chat template writes today's date, so the same question is another prompt tomorrow; write a fixed date"
+                " into chat_template.jinja (for a hub model, in a copy of its folder)"
+            )
+
+    def find_end(self, tokenizer) -> str:
+        """Returns the token that ends an answer, as `find_eos_token_id` does, with a tokenizer of the library tokenizers."""
+        after = tokenizer.encode(self.render(TURNS).rpartition(ANSWER)[2], add_special_tokens=False).ids
+        special = {token: added.content for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
+        return next((special[token] for token in after if token in special), self.tokens.get("eos_token", ""))
+
+
+def read_template(base: BaseModel) -> ChatTemplate:
+    """Returns the chat template of a model, from its own file or from tokenizer_config.json.
+
+    Raises InputError if there is none.
     """
-    asked, answered = (render_turns(template, tokens, turns) for turns in (TURNS[:1], TURNS))
-    if QUESTION not in asked or ANSWER not in answered:
-        raise InputError(
-            "the chat template does not write the content of a turn that is a text; templates for pictures take contents in"
-            " parts, but rlready trains text models"
-        )
-    if (asked, answered) != tuple(render_turns(template, tokens, turns, 12) for turns in (TURNS[:1], TURNS)):
-        raise InputError(
-            "the chat template writes today's date, so the same question is another prompt tomorrow; write a fixed date into"
-            " chat_template.jinja (for a hub model, in a copy of its folder)"
-        )
-
-
-def find_end(tokenizer, template: str, tokens: dict[str, str]) -> str:
-    """Returns the token that ends an answer, as `find_eos_token_id` does, with a tokenizer of the library tokenizers."""
-    after = tokenizer.encode(render_turns(template, tokens, TURNS).rpartition(ANSWER)[2], add_special_tokens=False).ids
-    special = {token: added.content for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
-    return next((special[token] for token in after if token in special), tokens.get("eos_token", ""))
+    config = read_json(base, "tokenizer_config.json") or {}
+    given = {**(read_json(base, "special_tokens_map.json") or {}), **config}
+    texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in given.items()}
+    tokens = {name: text for name, text in texts.items() if name.endswith("_token") and text and isinstance(text, str)}
+    path = find_file(base, "chat_template.jinja")
+    if path:
+        refuse_pointer(path)
+    template = path.read_text() if path else config.get("chat_template")
+    if isinstance(template, list):
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    if not template:
+        raise InputError(f"{base.location} has no chat template; add chat_template.jinja")
+    return ChatTemplate(template, tokens)
 
 
 def show_example(base: BaseModel, row: dict) -> list[str]:
     """Returns lines with a problem's prompt and what is trained after it, or its reference, if the tokenizer is here."""
-    path = Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
+    path = get_folder(base) / "tokenizer.json"
     if not path.exists():
         return []
     from tokenizers import Tokenizer
 
-    config, tokens = read_tokens(base)
-    template = read_template(base, config)
+    template = read_template(base)
     turns = write_messages(row["question"], choose_prompt(row))
-    prompt = render_turns(template, tokens, turns)
+    prompt = template.render(turns)
     if "solution" in row:
         text = continue_thought(prompt.rpartition(turns[0]["content"])[2], row["solution"])
-        text += find_end(Tokenizer.from_file(str(path)), template, tokens)
+        text += template.find_end(Tokenizer.from_file(str(path)))
         shown = {"a prompt, as the model sees it:": prompt, "the text that SFT trains on, with its end token:": text}
     else:
         shown = {"an evaluation problem, as the model sees it:": prompt, "its reference answer:": row["answer"]}

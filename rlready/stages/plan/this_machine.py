@@ -12,10 +12,10 @@ from rlready.config import Experiment
 from rlready.errors import InputError
 from rlready.models.architecture import Shape
 from rlready.sampling.choose import choose_engine, count_replicas
-from rlready.stages.plan.gpu_cost import Lengths, estimate_states, find_change
+from rlready.stages.plan.gpu_cost import Lengths, count_checkpoint, estimate_training, find_change
 from rlready.stages.plan.overrides import find_gpu_overrides
 from rlready.stages.plan.sweep import expand_sweep
-from rlready.training.processes import check_packing, count_processes, divide_batch
+from rlready.training.processes import check_packing, count_processes
 
 SIDE_BY_SIDE = 2  # candidates that kfp.local runs at a time, at most
 PROCESS = 1.5e9  # bytes of Python, torch and workspaces, besides weights and activations
@@ -77,23 +77,14 @@ def estimate_memory(experiment: Experiment, shape: Shape, lengths: Lengths) -> d
 
     Sampling fits its batches to the free memory, so only its weights count.
     """
-    sft, rl, training = experiment.sft, experiment.rl, experiment.training
-    processes = training.processes or 1
-    token = shape.count_activations(training.gradient_checkpointing, autocast=False)
-    states = estimate_states(shape, training, processes)
-    states.pop("copies", None)  # autocast's, which CPUs do not use
-    kept = sum(states.values())
-    tuned, _ = divide_batch("sft_batch_size", sft.batch_size, sft.per_device_batch_size, processes)
-    batch = rl.prompts_per_step * rl.num_generations
-    rolled, _ = divide_batch("rl_prompts_per_step", batch, rl.per_device_batch_size, processes)
-    longest = lengths.longest_prompt + experiment.sampling.max_tokens
-    each = {"sft": kept + tuned * lengths.longest * token, "rl": kept + rolled * longest * token}
+    processes = experiment.training.processes or 1
     sampling = 4 * shape.parameters * max(1, experiment.sampling.replicas) + PROCESS
-    need = {stage: processes * (size + PROCESS) for stage, size in each.items()}
-    need |= {"predictors": sampling, "benchmark": sampling}
     tunes, trains = any(candidate.epochs for candidate in expand_sweep(experiment.sweep)), experiment.rl.steps
-    runs = {"sft": tunes, "predictors": True, "rl": trains, "benchmark": trains}
-    return {stage: size for stage, size in need.items() if runs[stage]}
+    need = {}
+    for stage in (stage for stage, runs in (("sft", tunes), ("rl", trains)) if runs):
+        parts = estimate_training(experiment, shape, lengths, stage, processes, autocast=False)
+        need[stage] = processes * (sum(parts.values()) + PROCESS)
+    return need | {"predictors": sampling} | ({"benchmark": sampling} if trains else {})
 
 
 def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by_side: int = SIDE_BY_SIDE) -> float:
@@ -104,11 +95,7 @@ def estimate_disk(experiment: Experiment, shape: Shape, candidates: int, side_by
     models = candidates - checkpoints + candidates * bool(experiment.rl.steps)
     if not models:
         return 0.0
-    states = estimate_states(shape, experiment.training, 1)
-    checkpoint = states["weights"] + states["optimizer"]
-    if experiment.training.lora_rank:
-        checkpoint -= 2 * shape.parameters
-    checkpoint += model if experiment.rl.keep == "best" else 0
+    checkpoint = count_checkpoint(shape, experiment.training) + (model if experiment.rl.keep == "best" else 0)
     paused = candidates if experiment.race.steps else 0
     copied = side_by_side * max(len(candidate.kept_epochs or ()) for candidate in sweep)
     return (models + copied) * model + (side_by_side * 2 + paused) * checkpoint
@@ -123,12 +110,11 @@ def count_side_by_side(need: dict[str, float], room: FreeMemory | None) -> int:
 
 def find_remedy(experiment: Experiment, shape: Shape, lengths: Lengths, stage: str, free: float) -> list[str]:
     """Returns the mildest change of parameters with which a training stage fits into memory (bytes); none if none is enough."""
-    size = getattr(experiment, stage)
-    share = size.batch_size if stage == "sft" else size.prompts_per_step * size.num_generations
-    share //= experiment.training.processes or 1
-    batch, device = f"{stage}_per_device_batch_size", size.per_device_batch_size or share
-    changes: list[dict] = [{batch: rows} for rows in range(device - 1, 0, -1) if share % rows == 0]
-    changes += [{batch: 1, "training_gradient_checkpointing": True}]
+    settings, name = getattr(experiment, stage), f"{stage}_per_device_batch_size"
+    share = settings.batch_size // (experiment.training.processes or 1)
+    device = settings.per_device_batch_size or share
+    changes: list[dict] = [{name: rows} for rows in range(device - 1, 0, -1) if share % rows == 0]
+    changes += [{name: 1, "training_gradient_checkpointing": True}]
     changes += [changes[-1] | {"training_lora_rank": 16}]
     return find_change(experiment, changes, lambda changed: estimate_memory(changed, shape, lengths)[stage] <= free)
 

@@ -1,33 +1,42 @@
 """Tokens and core-seconds of a candidate, estimated from the settings and the first rows of the data."""
 
-import dataclasses
-import functools
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from rlready.config import Experiment, Sampling
-from rlready.data.registry import find_benchmarks, get_mirror, list_benchmarks
+from rlready.data.registry import Use, find_benchmarks, get_mirror, list_benchmarks
 from rlready.errors import InputError
-from rlready.models.load import locate
+from rlready.models.load import get_folder
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
+from rlready.stages.plan.checkpoints import FoundModel
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.verifier import find_format
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # Of one CPU core, in float32, measured with SmolLM2-135M and the list machine: operations per second in training and in
 # sampling, bytes of weights per second, and seconds that Python takes for a layer; a sampling step reads all weights once and
 # calls each layer once, whatever its batch. On a GPU the estimate is an upper bound.
 TRAINING, SAMPLING, READING, CALLING = 4e10, 2.5e10, 6e9, 1.2e-3
-LAYERS = 24  # of a model whose shape is unknown
+PARAMETERS, LAYERS = 1e9, 24  # of a model whose shape is unknown
 PROMPT_UNSEEN = 256  # tokens of a prompt, if none can be read
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """Numbers of tokens of the rows that were looked at."""
+
+    prompts: dict[Use, list[float]] = field(default_factory=dict)
+    solutions: list[float] = field(default_factory=list)  # of the SFT rows
+    exact: bool = False  # counted by the tokenizer; otherwise guessed from the characters
+
+    @property
+    def longest_prompt(self) -> float:
+        """Tokens of the longest prompt, 0 without rows."""
+        return max((length for lengths in self.prompts.values() for length in lengths), default=0)
+
+
 def estimate_cost(
-    experiment: Experiment, candidates: list[Candidate], parameters: float, layers: int, lengths: Lengths
+    experiment: Experiment, candidates: list[Candidate], model: FoundModel | None, lengths: Lengths
 ) -> dict[str, dict[str, float]]:
     """Estimates tokens and core-seconds of each stage that runs for candidates, for the mean candidate.
 
@@ -35,12 +44,14 @@ def estimate_cost(
     corrects this first estimate with measurements.
     """
     curate = experiment.curate
+    parameters = (model and model.parameters) or PARAMETERS
+    layers = model.shape.layers if model and model.shape else LAYERS
     prompt, completion = lengths.prompt, lengths.completion
     most = experiment.sampling.max_tokens
     sample = lengths.guess_sample(most)
     sampled = sum(c.log is None for c in candidates) / len(candidates)  # the share of those that no log has measured
     trained = sum(c.epochs * c.examples for c in candidates if not c.is_midway) / len(candidates)
-    rollouts = experiment.rl.steps * experiment.rl.prompts_per_step * experiment.rl.num_generations
+    rollouts = experiment.rl.steps * experiment.rl.batch_size
     drawn = experiment.predictors.count_samples(curate.predictor_problems)
     names = list_benchmarks(curate)
     suite = find_benchmarks(names, curate.sources, get_mirror(curate.mirror)) if names else []
@@ -78,60 +89,47 @@ def _count_parts(*completions: float) -> float:
     return sum(-(-count // FILL_CPU) for count in completions)
 
 
-def count_lengths(experiment: Experiment, base: BaseModel | None, samples: dict) -> Lengths:
-    """Returns the lengths of the SFT rows in `samples` by the tokenizer of `base`; without rows, the maxima of the settings.
+def count_tokens(base: BaseModel, samples: dict[Use, list[dict]]) -> Tokens:
+    """Counts the tokens of all rows but those to decontaminate; 4 characters each if the tokenizer is not on this machine."""
+    path = get_folder(base) / "tokenizer.json"
+    exact = path.exists()
+    if exact:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(path))
+
+    def count(texts: list[str]) -> list[float]:
+        return list(map(len, tokenizer.encode_batch(texts))) if exact else [len(text) / 4 for text in texts]
+
+    read = {use: rows for use, rows in samples.items() if use[0] != "decontaminate"}
+    prompts = {use: count([fill_prompt(row["question"], choose_prompt(row)) for row in rows]) for use, rows in read.items()}
+    return Tokens(prompts, count([row["solution"] for row in samples.get("sft", [])]), exact)
+
+
+def summarize_lengths(experiment: Experiment, tokens: Tokens) -> Lengths:
+    """Returns the lengths of the SFT rows under the limits of the settings; without rows, the maxima of the settings.
 
     Raises InputError if curate_min_tokens or curate_max_tokens leaves out all these rows.
     """
-    rows, most, limit = samples.get("sft"), experiment.sampling.max_tokens, experiment.curate.max_tokens
-    if not rows or not base:
+    curate, most, limit = experiment.curate, experiment.sampling.max_tokens, experiment.curate.max_tokens
+    solved = tokens.solutions
+    if not solved:
         return Lengths(PROMPT_UNSEEN, most, PROMPT_UNSEEN + (limit or most), PROMPT_UNSEEN)
-    asked, solved = count_tokens(base, rows)
-    rolled = find_longest_prompt(base, samples.get("rl", []))
-    least = experiment.curate.min_tokens
-    if _find_tokenizer(base).exists() and not any(least <= length <= (limit or length) for length in solved):
+    if tokens.exact and not any(curate.min_tokens <= length <= (limit or length) for length in solved):
         raise InputError(
-            f"curate_min_tokens, curate_max_tokens: none of the first {len(rows)} SFT traces lies between {least} and"
-            f" {limit or 'any number of'} tokens; they have {min(solved)} to {max(solved)}"
+            f"curate_min_tokens, curate_max_tokens: none of the first {len(solved)} SFT traces lies between"
+            f" {curate.min_tokens} and {limit or 'any number of'} tokens; they have {min(solved)} to {max(solved)}"
         )
-    lengths = summarize_lengths(experiment, asked, solved)
-    return dataclasses.replace(lengths, longest_prompt=max(lengths.longest_prompt, rolled))
+    asked = tokens.prompts["sft"]
+    longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
+    longest_prompt = max(asked + tokens.prompts.get("rl", []))
+    return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, longest_prompt)
 
 
-def find_longest_prompt(base: BaseModel, rows: list[dict]) -> float:
-    """Returns the tokens of the longest prompt of some rows, 0 if there are none; see `count_tokens`."""
-    return max(_count(base, [fill_prompt(row["question"], choose_prompt(row)) for row in rows]), default=0)
-
-
-def _find_tokenizer(base: BaseModel) -> Path:
-    return Path(locate(base)["pretrained_model_name_or_path"]) / "tokenizer.json"
-
-
-def count_tokens(base: BaseModel, rows: list[dict]) -> tuple[list[float], list[float]]:
-    """Returns the tokens of each prompt and solution of SFT rows; 4 characters each if the tokenizer is not on this machine."""
-    prompts = [fill_prompt(row["question"], choose_prompt(row)) for row in rows]
-    return _count(base, prompts), _count(base, [row["solution"] for row in rows])
-
-
-def _count(base: BaseModel, texts: list[str]) -> list[float]:
-    source = _find_tokenizer(base)
-    if not source.exists():
-        return [len(text) / 4 for text in texts]
-    return [len(encoding) for encoding in _load_tokenizer(source, source.stat().st_mtime_ns).encode_batch(texts)]
-
-
-@functools.lru_cache(maxsize=1)
-def _load_tokenizer(source: Path, written: int) -> "Tokenizer":
-    """Loads a tokenizer once for all counts of a plan; a large one takes a second."""
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(source))
-
-
-def describe_cut_off(sampling: Sampling, base: BaseModel, rows: list[dict]) -> list[str]:
+def describe_cut_off(sampling: Sampling, tokens: Tokens, rows: list[dict]) -> list[str]:
     """Returns lines on SFT solutions that sampling would end before their answer, if they are most of those read."""
     lines = []
-    solved = count_tokens(base, rows)[1] if rows and _find_tokenizer(base).exists() else []
+    solved = tokens.solutions if tokens.exact else []
     if solved and 2 * (longer := sum(length > sampling.max_tokens for length in solved)) > len(rows):
         what = f"{longer} of the first {len(rows)} SFT solutions have more tokens than sampling_max_tokens"
         lines += [f"{what} ({sampling.max_tokens}; they have up to {max(solved):.0f}), so samples like them would be truncated"]
@@ -142,10 +140,3 @@ def describe_cut_off(sampling: Sampling, base: BaseModel, rows: list[dict]) -> l
             what = f"sampling_stop: {text!r} is before the answer in {lost} of the first {len(rows)} SFT solutions"
             lines += [f"{what}, so samples like them would end without one"]
     return lines
-
-
-def summarize_lengths(experiment: Experiment, asked: list[float], solved: list[float]) -> Lengths:
-    """Returns the lengths of prompts and solutions, given their tokens, under the limits of the settings."""
-    most, limit = experiment.sampling.max_tokens, experiment.curate.max_tokens
-    longest = max(a + min(s, limit or s) for a, s in zip(asked, solved, strict=True))
-    return Lengths(sum(asked) / len(asked), min(sum(solved) / len(solved), most), longest, max(asked))
