@@ -29,17 +29,16 @@ def pin_logs(experiment: Experiment, candidates: list[Candidate]) -> tuple[list[
     for name, source in sources.items():
         with error_context(name):
             read[source] = found[name] = read.get(source) or find_log(source)
-    if found and not is_sampled(experiment, candidates):
+    sampled = is_sampled(experiment, candidates)
+    if found and not sampled:
         align({name: one.log for name, one in found.items()}, experiment.gate.k)
     losses = {c.candidate_id: found[c.candidate_id].loss for c in candidates if c.log}
-    sampled = is_sampled(experiment, candidates) and bool(experiment.curate.sft_data)
-    counted = {name for name, loss in losses.items() if loss} if is_one_kind(losses.values()) and not sampled else set()
-    pinned = []
-    for candidate in candidates:
-        if candidate.log:
-            name = candidate.candidate_id
-            candidate = dataclasses.replace(candidate, log=found[name].source, trained_on_sft_data=name in counted)
-        pinned.append(candidate)
+    comparable = is_one_kind(losses.values()) and not (sampled and experiment.curate.sft_data)
+    counted = {name for name, loss in losses.items() if loss and comparable}
+    pinned = [
+        dataclasses.replace(c, log=found[c.candidate_id].source, trained_on_sft_data=c.candidate_id in counted) if c.log else c
+        for c in candidates
+    ]
     return pinned, found
 
 
