@@ -83,10 +83,10 @@ def divide_batch(stage: str, settings: Any, processes: int) -> tuple[int, int]:
     share = settings.batch_size // processes
     size = settings.per_device_batch_size or max(1, share)
     if share % size:
-        raise InputError(
-            f"{stage}_per_device_batch_size: {size} does not divide {share}, the share of one of {processes} processes in a"
-            f" step of {settings.batch_size}"
-        )
+        part = "the size of a step"
+        if processes > 1:
+            part = f"the share of one of {processes} processes in a step of {settings.batch_size}"
+        raise InputError(f"{stage}_per_device_batch_size: {size} does not divide {share}, {part}")
     return size, share // size
 
 
