@@ -186,9 +186,8 @@ def find_source(text: str, registry: str, sources: dict | None = None, mirror: s
     Raises:
         InputError: If there is none of that name, or the mirror lacks it.
     """
-    own = read_own(sources or {})
-    first, second = (read_registry(name) for name in (registry, *(n for n in REGISTRIES if n != registry)))
-    named = second | first | own
+    own, first = read_own(sources or {}), read_registry(registry)
+    named = {**read_registry("datasets"), **read_registry("benchmarks"), **first, **own}
     if text in BUILTIN:
         return Source(text)
     if text in named and (mirror or text in own or not holds_data(text)):
