@@ -32,12 +32,11 @@ def test_the_base_model_comes_first_and_marks_nothing_else(table):
     assert all(set(states(table, row)) == {"waiting"} for row in table.rows[1:])
 
 
-def test_the_first_two_begin_at_once_in_any_order(table):
-    assert "no-sft-s0" in table.plan.shared  # a row without an item of its own in the loop
-    tell(table, "sft", "random-256x1-lr0.001-s0", "started")
-    assert states(table, BASELINE)[:2] == ["waiting", "waiting"] and not table.found
+def test_only_what_the_cache_holds_counts_as_taken_from_it(table):
     tell(table, "sft", "random-256x4-lr0.001-s0", "started")
-    assert states(table, BASELINE)[:2] == ["cached", "cached"]
+    assert states(table, BASELINE)[:2] == ["waiting", "waiting"]
+    assert tell(table, "sft", "no-sft-s0", "cached") == f"{BASELINE}: SFT from the cache"
+    assert states(table, BASELINE)[:2] == ["cached", "waiting"]
 
 
 def test_the_base_model_as_a_candidate_is_measured_once_and_trained_after_the_gate(table):
@@ -56,14 +55,21 @@ def test_checkpoints_of_a_training_wait_for_no_sft_of_their_own_and_are_no_items
     assert states(table, early)[:2] == ["skipped", "waiting"] and table.estimate_rest() > 0
     tell(table, "sft", late, "started")
     tell(table, "sft", late, "finished", seconds=2.0)
-    assert states(table, early)[:2] == ["skipped", "waiting"] and not table.found
+    assert states(table, early)[:2] == ["skipped", "waiting"]
     tell(table, "predictors", early, "started")
     assert states(table, early)[:2] == ["skipped", "running"] and states(table, late)[:2] == ["done", "waiting"]
 
 
+def test_the_predictors_of_a_training_come_from_the_cache_for_all_its_checkpoints():
+    table = ProgressTable(make_plan(load_recipe("laptop", ["sweep_checkpoints=every-epoch"])))
+    tell(table, "predictors", "random-256x32-lr0.001-s0", "cached")
+    assert states(table, "random-256x1of32-lr0.001-s0")[:2] == ["skipped", "cached"]
+    assert states(table, "random-256x32-lr0.001-s0")[:2] == ["waiting", "cached"]
+
+
 def test_the_benchmark_of_the_base_model_says_nothing_of_its_other_stages(table):
     tell(table, "benchmark", "no-sft-s0", "started")
-    assert states(table, BASELINE)[:2] == ["waiting", "waiting"] and not table.found
+    assert states(table, BASELINE)[:2] == ["waiting", "waiting"]
 
 
 def test_what_fails_is_said_and_what_comes_after_it_waits_for_nothing(table):
@@ -78,23 +84,18 @@ def test_rl_without_a_signal_is_said(table):
     assert tell(table, "rl", row, "stopped", message="no signal: x") == f"{row}: RL had no signal: x"
 
 
-def test_candidates_long_before_one_that_starts_came_from_the_cache(table):
-    tell(table, "sft", table.rows[4], "started")
-    assert states(table, table.rows[2])[:2] == ["cached", "cached"]
-    assert set(states(table, table.rows[3])) == {"waiting"}
-    assert set(states(table, table.rows[5])) == {"waiting"}
-
-
-def test_after_the_gate_the_second_loop_is_inferred_by_itself(table):
-    for row in table.rows[1:4]:
-        tell(table, "sft", row, "started")
-        tell(table, "sft", row, "finished", seconds=1.0)
-    tell(table, "gate", None, "started")
-    assert states(table, table.rows[6])[:2] == ["cached", "cached"]
-    assert set(states(table, table.rows[6])[2:]) == {"waiting"}
-    tell(table, "rl", table.rows[5], "started")
-    assert states(table, table.rows[1])[3:] == ["cached", "cached"]
-    assert states(table, table.rows[6])[3:] == ["waiting", "waiting"]
+def test_of_verdicts_from_the_cache_only_what_ran_says_for_whom_rl_was_to_run(table):
+    assert "no-sft-s0" in table.plan.shared  # measured with the base model
+    assert tell(table, "gate", None, "cached") == "gate from the cache"
+    assert states(table, "no-sft-s0") == ["cached", "cached", "cached", "waiting", "waiting"]
+    tell(table, "rl", "no-sft-s0", "started")
+    assert states(table, "no-sft-s0")[3] == "running" and states(table, BASELINE)[3] == "skipped"
+    tell(table, "rl", "no-sft-s0", "finished", seconds=1.0)
+    approved, rejected = table.rows[2:4]
+    for stage in ("rl", "benchmark"):
+        assert tell(table, stage, approved, "cached").endswith("from the cache")
+    tell(table, "report", None, "started")
+    assert states(table, approved)[3:] == ["cached", "cached"] and states(table, rejected)[3:] == ["skipped", "skipped"]
 
 
 def test_a_rejected_candidate_waits_for_nothing(table):
@@ -111,14 +112,13 @@ def test_lost_tracking_is_reported_once(table):
     assert lines == ["tracking: lost (refused)", None, None] and table.lost
 
 
-def test_what_came_from_the_cache_is_a_line_before_that_of_the_event_that_shows_it(table, tmp_path):
+def test_events_are_lines_in_their_order_and_each_is_read_once(table, tmp_path):
     events, row = tmp_path / "events.jsonl", table.rows[3]
     cell = {"time": 0.0, "stage": "predictors", "candidate": row}
-    written = [cell | {"state": "started"}, cell | {"state": "failed", "message": "out of memory"}]
+    written = [cell | {"stage": "sft", "state": "cached"}, cell | {"state": "started"}]
+    written += [cell | {"state": "failed", "message": "out of memory"}]
     events.write_text("".join(json.dumps(event) + "\n" for event in written))
-    lines = table.read(events)
-    cached = [f"{BASELINE}: SFT", f"{BASELINE}: Predictors", f"{row}: SFT"]
-    assert lines == [*(f"{cell} from the cache" for cell in cached), f"{row}: Predictors failed: out of memory"]
+    assert table.read(events) == [f"{row}: SFT from the cache", f"{row}: Predictors failed: out of memory"]
     assert table.read(events) == []
 
 

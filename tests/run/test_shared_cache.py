@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from rlready.records.candidate import Candidate
+from rlready.records.serialization import to_json
 from rlready.run.local.local import make_cache
 from rlready.runtime import events
 
@@ -18,8 +20,9 @@ def caches(tmp_path, monkeypatch):
     return *made, lambda: [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
 
 
-def compute_key(cache, component="comp-sft", candidate="a"):
-    arguments = {"candidate": json.dumps({"candidate_id": candidate})}
+def compute_key(cache, component="comp-sft", candidate="a", **more):
+    text = candidate if candidate.startswith("{") else json.dumps({"candidate_id": candidate})
+    arguments = {"candidate": text} | more
     return cache.compute_key(component_name=component, image="i", full_command=["c"], arguments=arguments, env_vars={})
 
 
@@ -34,8 +37,9 @@ def test_the_second_run_waits_for_the_result_of_the_first_and_says_so(caches, tm
     first.put(key, {"seconds": 1.0})
     waiting.join(timeout=30)
     assert found == [{"seconds": 1.0}]
-    (event,) = read_events()
+    event, cached = read_events()
     assert event["state"] == "waiting" and event["message"].startswith("sft of a: another run in this folder is computing")
+    assert (cached["stage"], cached["candidate"], cached["state"]) == ("sft", "a", "cached")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{key}.json"]
 
 
@@ -58,3 +62,24 @@ def test_a_stage_that_is_used_twice_has_one_key_and_every_key_is_noted(caches, t
     first, *_ = caches
     keys = [compute_key(first, name) for name in ("comp-sft", "comp-sft-2")]
     assert keys[0] == keys[1] and (tmp_path / "first.txt").read_text().split() == keys
+
+
+def test_what_the_cache_holds_is_an_event_once_and_what_this_run_computed_is_none(caches):
+    first, second, read_events = caches
+    key = compute_key(first)
+    assert first.get(key) is None
+    first.put(key, {"seconds": 1.0})
+    assert first.get(compute_key(first, "comp-sft-2")) and not read_events()
+    assert all(second.get(compute_key(second, name)) for name in ("comp-sft", "comp-sft-2"))
+    assert [(event["stage"], event["candidate"], event["state"]) for event in read_events()] == [("sft", "a", "cached")]
+
+
+def test_rl_of_a_training_is_of_the_checkpoint_that_the_digest_names(caches):
+    first, second, read_events = caches
+    training = Candidate("", 2, "random", 8, 1e-3, 0, kept_epochs=[1, 2]).at(2)
+    for cache in (first, second):
+        key = compute_key(cache, "comp-rl", candidate=to_json(training), measured_digest="1/abc")
+        if cache.get(key) is None:
+            cache.put(key, {})
+    (event,) = read_events()
+    assert (event["stage"], event["candidate"]) == ("rl", training.at(1).candidate_id)

@@ -20,7 +20,9 @@ from typing import IO, Any
 from rlready.config import RACE, fold_parameters, parse_parameters
 from rlready.placement import images
 from rlready.placement.placement import SIDE_BY_SIDE
-from rlready.records.outcome import CANDIDATE_STAGES
+from rlready.records.candidate import Candidate
+from rlready.records.outcome import CANDIDATE_STAGES, Outcome
+from rlready.records.serialization import parse_record, read_record
 from rlready.run import launch
 from rlready.run.local import containers, run_locks, storage
 from rlready.runtime import events
@@ -123,32 +125,39 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
     class SharedCache(LocalCache):
         def __init__(self, cache_root: str):
             super().__init__(cache_root)
-            self.names: dict[str, str] = {}
+            self.tasks: dict[str, tuple[str, str | None]] = {}  # stage and candidate, by key
+            self.asked: set[str] = set()  # keys looked up so far; a second loop looks up those of the first again
             self.locks: dict[str, IO] = {}  # of what this run computes; released with the result, or when the run ends
 
         def compute_key(self, component_name: str, image: str, full_command: list[str], arguments: dict, **rest) -> str:
             key = super().compute_key("", image, full_command, arguments, **rest)
-            stage = component_name.split("-")[1]
-            candidate = arguments.get("candidate")
-            self.names[key] = f"{stage} of {json.loads(candidate)['candidate_id']}" if candidate else stage
+            self.tasks[key] = _identify_task(component_name, arguments)
             with taken.open("a") as file:  # candidates run side by side; a line this short is written whole
                 file.write(f"{key}\n")
             return key
 
         def get(self, key: str) -> dict[str, Any] | None:
-            held = super().get(key)
-            if held is not None or key in self.locks:
-                return held
+            held, (stage, candidate) = super().get(key), self.tasks[key]
+            if held is None and key not in self.locks:
+                held = self.reserve(key)
+            if held is None and worker and stage in ("curate", *CANDIDATE_STAGES):
+                worker.start()
+            if held is not None and key not in self.asked:
+                events.emit(stage, candidate, "cached")
+            self.asked.add(key)
+            return held
+
+        def reserve(self, key: str) -> dict[str, Any] | None:
+            """Waits for the result if another run is computing it; if there is none then, this run computes it."""
             lock = open(Path(self.cache_root, f"{key}.lock"), "w")  # noqa: SIM115  closed by `release`
             if not run_locks.try_lock(lock):
-                message = f"{self.names[key]}: another run in this folder is computing it; waiting for its result"
+                name = " of ".join(filter(None, self.tasks[key]))
+                message = f"{name}: another run in this folder is computing it; waiting for its result"
                 events.emit("cache", None, "waiting", message=message)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self.locks[key] = lock
             if (held := super().get(key)) is not None:
                 self.release(key)
-            elif worker and self.names[key].split()[0] in ("curate", *CANDIDATE_STAGES):
-                worker.start()
             return held
 
         def put(self, key: str, outputs: dict[str, Any]) -> None:
@@ -161,6 +170,17 @@ def make_cache(taken: Path, worker: WarmWorker | None = None) -> type:
             lock.close()
 
     return SharedCache
+
+
+def _identify_task(component_name: str, arguments: dict[str, Any]) -> tuple[str, str | None]:
+    """Returns the stage and the candidate of a task; RL and the benchmark get a training, for one of its checkpoints."""
+    stage, values = component_name.split("-")[1], json.loads(arguments.get("candidate", "{}"))
+    name = values.get("candidate_id")
+    if values.get("kept_epochs") and stage == "rl":
+        name = parse_record(Candidate, values).at(int(arguments["measured_digest"].partition("/")[0])).candidate_id
+    elif values.get("kept_epochs") and stage == "benchmark":
+        name = read_record(Outcome, arguments["before"].path).candidate.candidate_id
+    return stage, name
 
 
 def _end_with_parent() -> None:

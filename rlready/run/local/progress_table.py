@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from rlready.stages.plan.this_machine import SIDE_BY_SIDE
 STAGES = (*BEFORE_RL, "gate", *AFTER_RL)
 TITLES = STAGE_NAMES | {"gate": "Gate"}
 BASELINE = "base model"
+INCOMPARABLE = BASELINE, "benchmark"  # its duration says little of the others', which score two models
 LONGEST_NAME = 30  # characters of a candidate's name, so that the table fits 80 columns
 ENOUGH = 0.1  # share of a stage from which its duration is extrapolated
 STYLES = {"running": "yellow", "done": "green", "failed": "bold red", "undecided": "magenta"}
@@ -51,14 +54,11 @@ class Cell:
         return Text(done if self.state == "done" else SHOWN[self.state], style)
 
 
-@dataclass
 class ProgressTable:
-    """The state of a run, fed with events."""
+    """The state of a run, fed with events; `workers` candidates run at a time."""
 
-    plan: Plan
-    workers: int = SIDE_BY_SIDE  # candidates that run at a time
-
-    def __post_init__(self):
+    def __init__(self, plan: Plan, workers: int = SIDE_BY_SIDE):
+        self.plan, self.workers = plan, workers
         self.begun = time.time()
         self.failures: list[str] = []  # messages of failed stages
         self.lost = ""  # why MLflow lost data, according to the first stage that noticed
@@ -73,7 +73,6 @@ class ProgressTable:
             if (row, stage) in self.cells:
                 self.cells[row, stage].state = "skipped"
         self.crowding = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # before the run adds its own load
-        self.found: list[str] = []  # lines on what came from the cache, until they are read
         self.offset = 0
 
     def read(self, path: Path) -> list[str]:
@@ -86,12 +85,7 @@ class ProgressTable:
             if lines and not lines[-1].endswith("\n"):
                 lines.pop()
             self.offset += sum(len(line.encode()) for line in lines)
-        said = []
-        for line in lines:
-            text = self.take(json.loads(line))
-            said += self.found + ([text] if text else [])
-            self.found = []
-        return said
+        return [text for line in lines if (text := self.take(json.loads(line)))]
 
     def take(self, event: dict) -> str | None:
         """Takes in one event; returns a line about it if it is worth one."""
@@ -110,10 +104,11 @@ class ProgressTable:
         if event["candidate"] is None:
             return self._take_single(event)
         row = self._find_row(event)
-        if stage == "race" and state == "decided":
-            return self._take_race(row, event)
-        # The base model has no benchmark if no RL follows.
-        return self._take_candidate(row, event) if (row, stage) in self.cells else None
+        if state == "decided":
+            return self._take_decision(row, event)
+        if (row, stage) not in self.cells:  # the base model has no benchmark if no RL follows
+            return None
+        return self._take_cached(row, stage) if state == "cached" else self._take_candidate(row, event)
 
     def _take_single(self, event: dict) -> str | None:
         """Takes in an event of a stage that runs once."""
@@ -121,33 +116,25 @@ class ProgressTable:
         if state == "progress":
             self.current = f"{stage} {_count_share(event):.0%}"
             return None
-        self.current = stage if state == "started" else ""
-        if stage in ("gate", "race", "report") and state == "started":
+        if stage == "gate":
             self.judged = True
-            passed = {"gate": BEFORE_RL, "race": BEFORE_RL + ("rl",), "report": self.stages}
-            self._infer_cached(self.rows, passed[stage])
-        return f"{stage} {state}" if state != "started" else None
+            # What shares the model of another candidate was measured with it.
+            self._settle("cached", [(row, one) for row in self.plan.shared for one in BEFORE_RL])
+            if state == "cached":
+                self._settle("cached", [(row, "gate") for row in self.rows])
+        if stage == "report":  # whatever is left was not to run, also if the gate's decisions came from the cache
+            self._settle("skipped", self.cells)
+        self.current = stage if state == "started" else ""
+        return None if state == "started" else f"{stage} {'from the cache' if state == 'cached' else state}"
 
     def _take_candidate(self, row: str, event: dict) -> str | None:
         stage, state, cell = event["stage"], event["state"], self.cells[row, event["stage"]]
         if state == "started":
             cell.state, cell.begun = "running", event["time"]
-            loop = AFTER_RL if self.judged else BEFORE_RL
-            before = [one for one in self.rows[: self.rows.index(row)] if self._has_item(one)]
-            self._infer_cached(before[: max(0, len(before) - self.workers + 1)], loop, fresh=True)
-            # The benchmark of the base model waits for none of its other stages.
-            for earlier in () if row == BASELINE and stage == "benchmark" else STAGES[: STAGES.index(stage)]:
-                self._mark_cached(row, earlier)
         elif state == "progress":
             rate = f"{event['rate']:,.0f}" if event["rate"] >= 10 else f"{event['rate']:.2g}"
             cell.share, cell.reached, cell.note = _count_share(event), event["time"], f"{rate} {event['unit']}/s"
-        elif state == "decided":
-            cell.state, cell.note = "done", event["decision"]
-            if not event["proceed"]:
-                for later in self.stages[self.stages.index("gate") + 1 :]:
-                    self.cells[row, later].state = "skipped"
-            return f"{row}: {event['decision']}: {event['reason']}"
-        elif state == "finished" and stage != "gate":
+        elif state == "finished":
             cell.state, cell.seconds, cell.note = "done", event["seconds"], ""
             return f"{row}: {TITLES[stage]} done in {event['seconds']:.0f} s"
         elif state == "stopped":
@@ -157,12 +144,14 @@ class ProgressTable:
             return f"{row}: {TITLES[stage]} failed: {event['message']}" if state == "failed" else None
         return None
 
-    def _take_race(self, row: str, event: dict) -> str:
-        """RL of one that goes on has not ended; that of one that is dropped has."""
-        cell = self.cells[row, "rl"]
-        cell.state, cell.note = ("waiting", "") if event["proceed"] else ("done", event["decision"])
+    def _take_decision(self, row: str, event: dict) -> str:
+        """Takes in what the gate or the race decided; RL of a candidate that goes on after the race has not ended."""
+        stage = "gate" if event["stage"] == "gate" else "rl"
+        cell = self.cells[row, stage]
+        cell.state, cell.note = ("waiting", "") if stage == "rl" and event["proceed"] else ("done", event["decision"])
         if not event["proceed"]:
-            self.cells[row, "benchmark"].state = "skipped"
+            for later in self.stages[self.stages.index(stage) + 1 :]:
+                self.cells[row, later].state = "skipped"
         return f"{row}: {event['decision']}: {event['reason']}"
 
     def _find_row(self, event: dict) -> str:
@@ -170,26 +159,16 @@ class ProgressTable:
         base = self.plan.compares_base and not self.judged and event["candidate"] == self.plan.baseline.candidate_id
         return BASELINE if base else event["candidate"]
 
-    def _has_item(self, row: str) -> bool:
-        """Whether the loop that runs has an item for a row: candidates that share a model are measured once."""
-        if self.judged:
-            return row != BASELINE and self.cells[row, "benchmark"].state != "skipped"
-        return row not in self.plan.shared and row not in self.midway
+    def _take_cached(self, row: str, stage: str) -> str:
+        """Takes in a result from the cache; the predictors of a training are those of all its checkpoints."""
+        together = [c.candidate_id for c in self.plan.candidates if stage == "predictors" and c.training.candidate_id == row]
+        self._settle("cached", [(one, stage) for one in together or [row]])
+        return f"{row}: {TITLES[stage]} from the cache"
 
-    def _mark_cached(self, row: str, stage: str) -> None:
-        if self.cells[row, stage].state == "waiting":
-            self.cells[row, stage].state = "cached"
-            # A candidate that shares the model of another one is measured with it, and not taken from the cache.
-            if not (row in self.plan.shared and stage in BEFORE_RL):
-                self.found.append(f"{row}: {TITLES[stage]} from the cache")
-
-    def _infer_cached(self, rows: list[str], stages: tuple[str, ...], fresh: bool = False) -> None:
-        """A stage from the cache writes no event: it is known from the stages that follow it."""
-        for row in rows:
-            if fresh and any(self.cells[row, stage].state not in ("waiting", "skipped") for stage in stages):
-                continue
-            for stage in stages:
-                self._mark_cached(row, stage)
+    def _settle(self, state: str, places: Iterable[tuple[str, str]]) -> None:
+        for place in places:
+            if self.cells[place].state == "waiting":
+                self.cells[place].state = state
 
     def estimate_rest(self) -> float:
         """Returns the seconds left, from the means of the stages measured in this run.
@@ -218,16 +197,12 @@ class ProgressTable:
         # The stages of one candidate follow each other.
         return max(sum(rest.values()) / self.workers, *rest.values())
 
-    def _measure(self, finished: bool = False) -> dict[str, list[float]]:
-        """Returns the seconds that stages took or, unless only `finished` ones count, will take if enough is done to say.
-
-        The benchmark of the base model says little of others', which score two models.
-        """
-        found: dict[str, list[float]] = {}
-        for (row, stage), cell in self.cells.items():
-            counts = cell.state == "done" if finished else cell.expected is not None
-            if counts and (row, stage) != (BASELINE, "benchmark"):
-                found.setdefault(stage, []).append(cell.expected or 0.0)
+    def _measure(self) -> dict[str, list[float]]:
+        """Returns the seconds that stages took, or will take if enough is done to say."""
+        found = defaultdict(list)
+        for place, cell in self.cells.items():
+            if cell.expected is not None and place != INCOMPARABLE:
+                found[place[1]].append(cell.expected)
         return found
 
     def describe_running(self) -> list[str]:
@@ -241,7 +216,8 @@ class ProgressTable:
                 done = f"{cell.share:.0%}, {cell.note}" if cell.note else _show_clock(time.time() - cell.begun)
                 lines.append(f"{TITLES[stage]} of {row}: {done}")
         left = {stage for (_, stage), cell in self.cells.items() if cell.state in ("waiting", "running") and stage != "gate"}
-        mark = "" if left <= self._measure(finished=True).keys() else " (estimate)"
+        measured = {place[1] for place, cell in self.cells.items() if cell.state == "done" and place != INCOMPARABLE}
+        mark = "" if left <= measured else " (estimate)"
         return [*lines, f"about {_show_clock(self.estimate_rest())} to go{mark}"]
 
     def draw(self) -> Table:
