@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rlready.config import STAGE_READS, read_settings
-from rlready.errors import InputError, StageFailed
+from rlready.errors import InputError, StageFailed, Unreachable
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import BEFORE_RL, CANDIDATE_STAGES, STAGES, Failure, Outcome, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record, write_records
@@ -119,12 +119,18 @@ def _repeat(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[s
 
 
 def _try(stage: str, candidate: Candidate | None, arguments: dict) -> tuple[str, Any]:
-    path = os.environ.get(SOCKET)
+    path, kills = os.environ.get(SOCKET), failures.count_kills()
     if path and (os.path.exists(path) or (candidate and _wait_for(path))):
-        return _send(path, stage, arguments)
-    # A TrainJob runs in pods of its own.
-    isolated = candidate and train_job.MANIFEST not in os.environ
-    return _spawn(stage, arguments) if isolated else run_stage(stage, arguments)
+        state, value = _send(path, stage, arguments)
+    elif candidate and train_job.MANIFEST not in os.environ:  # a TrainJob runs in pods of its own
+        state, value = _spawn(stage, arguments)
+    else:
+        state, value = run_stage(stage, arguments)
+    if state != "died":
+        return state, value
+    message = failures.describe_death(stage, value, failures.count_kills() > kills, _list_places(arguments))
+    events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
+    return "failed", message
 
 
 def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
@@ -139,7 +145,8 @@ def run_stage(stage: str, arguments: dict) -> tuple[str, Any]:
         if not isinstance(error, (InputError, StageFailed)):
             traceback.print_exc()
         events.emit(stage, candidate_id, "failed", message=message)
-        return "refused" if isinstance(error, InputError) else "failed", message
+        refused = isinstance(error, InputError) and not isinstance(error, Unreachable)  # which may answer the next time
+        return "refused" if refused else "failed", message
     events.emit(stage, candidate_id, "finished", seconds=time.time() - begun)
     return "finished", value
 
@@ -167,11 +174,13 @@ def _find_tracked(stage: str, arguments: dict) -> Candidate | None:
 
 
 def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
-    """Runs a stage in a child, so that this process outlives what kills it, such as a lack of memory, and reports it."""
+    """Runs a stage in a child, so that this process outlives what kills it, such as a lack of memory.
+
+    Returns as `run_stage` does, or (died, exit code) if the child left no answer.
+    """
     with tempfile.TemporaryDirectory(prefix="rlready-") as folder:
         given, answer = Path(folder) / "arguments.json", Path(folder) / "answer.json"
         given.write_text(json.dumps(arguments))
-        killed = failures.count_kills()
         command = [sys.executable, "-m", "rlready.run.launch", stage, "--config", str(given), "--answer", str(answer)]
         child = subprocess.Popen(command)
 
@@ -186,15 +195,7 @@ def _spawn(stage: str, arguments: dict) -> tuple[str, Any]:
             code = child.wait()
         finally:
             signal.signal(signal.SIGTERM, before)
-        if answer.exists():
-            return tuple(json.loads(answer.read_text()))
-    return _report_death(stage, arguments, code, failures.count_kills() > killed)
-
-
-def _report_death(stage: str, arguments: dict, code: int, starved: bool) -> tuple[str, str]:
-    message = failures.describe_death(stage, code, starved, _list_places(arguments))
-    events.emit(stage, _find_candidate_id(arguments), "failed", message=message)
-    return "failed", message
+        return tuple(json.loads(answer.read_text())) if answer.exists() else ("died", code)
 
 
 def _list_places(arguments: dict) -> list[Path]:
@@ -214,17 +215,14 @@ def _wait_for(path: str, seconds: float = 60) -> bool:
 
 
 def _send(path: str, stage: str, arguments: dict) -> tuple[str, Any]:
-    killed = failures.count_kills()
+    """Runs a stage in the warm worker; returns as `_spawn` does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         socket.send_fds(connection, [b"."], [1, 2])  # the child writes to this process's standard output and error
         connection.sendall(json.dumps([stage, arguments, os.getcwd(), dict(os.environ)]).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     # Without an answer, the process that sends it is dead.
-    state, value = json.loads(answer) if answer else ("died", -signal.SIGKILL)
-    if state == "died":
-        return _report_death(stage, arguments, value, failures.count_kills() > killed)
-    return state, value
+    return tuple(json.loads(answer)) if answer else ("died", -signal.SIGKILL)
 
 
 def main() -> None:

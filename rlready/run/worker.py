@@ -1,5 +1,6 @@
 """The warm worker of runs on this machine: python -m rlready.run.worker SOCKET. See launch.py."""
 
+import contextlib
 import gc
 import importlib
 import json
@@ -8,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-import time
+import threading
 
 from rlready.run.launch import run_stage
 
@@ -69,20 +70,18 @@ def _attend(connection: socket.socket) -> None:
         sys.stderr.flush()
         connection.sendall(answer)
         os._exit(0)
-    connection.setblocking(False)
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
-        try:
-            gone = connection.recv(1) == b""
-        except BlockingIOError:
-            gone = False
-        if gone:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            break
-        time.sleep(0.02)
-    if ended[1]:  # without an answer
-        connection.sendall(json.dumps(["died", os.waitstatus_to_exitcode(ended[1])]).encode())
+    threading.Thread(target=_end_with_client, args=(connection, child), daemon=True).start()
+    _, status = os.waitpid(child, 0)
+    if status:  # without an answer
+        with contextlib.suppress(OSError):  # the client is gone, too
+            connection.sendall(json.dumps(["died", os.waitstatus_to_exitcode(status)]).encode())
     os._exit(0)
+
+
+def _end_with_client(connection: socket.socket, child: int) -> None:
+    connection.recv(1)  # the client sends nothing more: this returns when it closes the connection
+    with contextlib.suppress(ProcessLookupError):  # both ended at once
+        os.kill(child, signal.SIGKILL)
 
 
 def _settle(folder: str, environment: dict[str, str]) -> None:

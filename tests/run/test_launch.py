@@ -89,6 +89,12 @@ def test_bad_input_is_never_tried_again(work, tmp_path):
     assert count_tries(tmp_path) == 1 and outcome.failure.reason == "sft_x: no; sft_y: no"
 
 
+def test_a_hub_that_does_not_answer_is_asked_again(work, tmp_path):
+    body = COUNT + "from rlready.errors import Unreachable\nraise Unreachable('no answer from the hub')"
+    _, outcome = work(body, retries=2)
+    assert count_tries(tmp_path) == 3 and outcome.failure.reason == "no answer from the hub"
+
+
 def test_a_killed_process_says_what_lowers_its_need_of_memory(work):
     _, outcome = work("import os; os.kill(os.getpid(), 9)", stage="rl", before=None)
     assert "killed (SIGKILL), probably out of memory; lower rl_per_device_batch_size" in outcome.failure.reason
