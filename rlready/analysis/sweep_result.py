@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from rlready.errors import InputError
+from rlready.errors import InputError, error_context
 from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, ElsewhereRecord, Failure, Outcome
 from rlready.records.serialization import parse_record, to_json, write_atomically
 
@@ -47,18 +47,22 @@ def read_sweep(path: str | Path) -> SweepResult:
     Raises InputError if the file is not there, is damaged, or was written by another version.
     """
     try:
-        values = json.loads(Path(path).read_text())
-        outcomes, parameters = values["outcomes"], values.get("parameters", {})
-        baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
+        return parse_sweep(str(path), Path(path).read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path}: no finished run here; start one with rlready run") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the records of a run of this version ({error!r})") from error
+
+
+def parse_sweep(where: str, text: bytes) -> SweepResult:
+    """Returns what `read_sweep` reads from the content of a file; errors begin with `where`."""
     try:
+        values = json.loads(text)
+        outcomes, parameters = values["outcomes"], values.get("parameters", {})
+        baseline = values["reference"] if "reference" in values else values["baseline"]  # the name until schema 3
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{where}: not the records of a run of this version ({error!r})") from error
+    with error_context(where):
         base = baseline and parse_record(Outcome, baseline)
         return SweepResult([parse_record(Outcome, o) for o in outcomes], base, parameters, values.get("origin", {}))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def write_sweep(sweep: SweepResult, path: Path) -> None:

@@ -1,13 +1,11 @@
 """Follows a run on a KFP server to its end, as lines that are each printed once: "SFT of random-256x4: done, 3 of 12"."""
 
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from rlready.analysis.sweep_result import SweepResult, read_sweep
+from rlready.analysis.sweep_result import SweepResult, parse_sweep
 from rlready.errors import InputError
 from rlready.run.kfp.artifacts import read_artifact, read_outputs
 from rlready.run.kfp.nodes import StageNode, count_iterations, is_uncached, list_stage_nodes
@@ -61,12 +59,7 @@ def read_result(server: Server, run: str) -> SweepResult | None:
     nodes = list_stage_nodes(workflow) if workflow else []
     node = next((node for node in nodes if node.stage == "report" and node.given), None)
     held = read_artifact(server, node.find_output("records")) if node else None
-    if held is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "outcomes.json"
-        path.write_bytes(held)
-        return read_sweep(path)
+    return None if held is None else parse_sweep(f"report of run {run}", held)
 
 
 class RunProgress:

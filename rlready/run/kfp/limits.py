@@ -69,13 +69,9 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
         )
     candidates = expand_sweep(experiment.sweep)
     count = len(candidates)
-    # The base model, if there is one; settings; and checkpoints and logs, each once for all its seeds.
-    models = {(candidate.checkpoint, candidate.log) for candidate in candidates if candidate.is_finished}
-    measured = (
-        bool(experiment.base.model or experiment.base.measured)
-        + sum(candidate.epochs > 0 and not candidate.is_midway for candidate in candidates)
-        + len(models)
-    )
+    # A training is measured once for all its checkpoints, a finished checkpoint or log once for all its seeds.
+    items = {(c.checkpoint, c.log) if c.is_finished else c.training.candidate_id for c in candidates if not c.is_base}
+    measured = len(items) + bool(experiment.base.model or experiment.base.measured)
     trainable = sum(candidate.has_weights for candidate in candidates) if experiment.rl.steps else 0
 
     def estimate(measured: int, approved: int) -> int:
@@ -85,7 +81,7 @@ def check_size(package: Path, parameters: dict[str, Any]) -> str:
     size = estimate(measured, approved)
     if size <= WORKFLOW:
         return f"at most {size // KIB:,} of {WORKFLOW // KIB:,} KiB with RL for {approved} of {count} candidates"
-    remedies, audited = [], count_audited(experiment.gate, count)
+    remedies, audited = [], int(count_share(experiment.gate.audit_fraction, count))
     fitting = [n for n in range(1, count) if estimate(1 + n, count_approved(experiment.gate, n)) <= WORKFLOW]
     budgets = [n - audited for n in range(audited + 1, approved) if estimate(measured, n) <= WORKFLOW]
     if fitting:
@@ -102,7 +98,7 @@ def count_approved(gate: Gate, candidates: int) -> int:
     """Returns how many of these candidates may go through RL, including the audited ones."""
     if gate.mode != "enforce" or not gate.max_rl_runs:
         return candidates
-    return min(candidates, gate.max_rl_runs + count_audited(gate, candidates))
+    return min(candidates, gate.max_rl_runs + int(count_share(gate.audit_fraction, candidates)))
 
 
 def count_finalists(race: Race, approved: int) -> int | None:
@@ -111,11 +107,6 @@ def count_finalists(race: Race, approved: int) -> int | None:
         return None
     kept = min(race.keep or approved, approved)
     return kept + int(count_share(race.audit_fraction, approved - kept))
-
-
-def count_audited(gate: Gate, candidates: int) -> int:
-    """Returns how many of these candidates may go through RL without being approved."""
-    return int(count_share(gate.audit_fraction, candidates))
 
 
 def check_paths(parameters: dict[str, Any]) -> None:

@@ -62,17 +62,15 @@ def number_components(pipeline: dict[str, Any], deployments: list[dict[str, Any]
     kfp numbers them in the order of a map, which differs between processes, and may give two of them one executor.
     """
     components = pipeline["components"]
-    kept = {name: component for name, component in components.items() if "dag" in component}
-    groups = [group for deployment in (pipeline["deploymentSpec"], *deployments) if (group := deployment.get("executors"))]
-    numbered: list[dict[str, Any]] = [{} for _ in groups]
-    names: dict[str, str] = {}
+    dags = {name: component for name, component in components.items() if "dag" in component}
+    names: dict[str, str] = {}  # of the stages' components, by the old ones
     counts: Counter[str] = Counter()
 
     def walk(dag: dict[str, Any]) -> None:
         for _, task in sorted(dag["tasks"].items()):
             old = task["componentRef"]["name"]
-            if old in kept:
-                walk(kept[old]["dag"])
+            if old in dags:
+                walk(dags[old]["dag"])
                 continue
             if old not in names:
                 stem = re.sub(r"(-\d+)+$", "", old)
@@ -81,16 +79,13 @@ def number_components(pipeline: dict[str, Any], deployments: list[dict[str, Any]
             task["componentRef"]["name"] = names[old]
 
     walk(pipeline["root"]["dag"])
-    for old, new in names.items():
-        label, executor = components[old]["executorLabel"], new.replace("comp-", "exec-", 1)
-        kept[new] = components[old] | {"executorLabel": executor}
-        for group, target in zip(groups, numbered, strict=True):
-            if label in group:
-                target[executor] = copy.deepcopy(group[label])  # which YAML would write as a reference
-    pipeline["components"] = kept
-    for group, target in zip(groups, numbered, strict=True):
-        group.clear()
-        group.update(target)
+    executors = {old: new.replace("comp-", "exec-", 1) for old, new in names.items()}
+    pipeline["components"] = dags | {new: components[old] | {"executorLabel": executors[old]} for old, new in names.items()}
+    labels = {executors[old]: components[old]["executorLabel"] for old in names}
+    for deployment in (pipeline["deploymentSpec"], *deployments):
+        if held := deployment.get("executors"):
+            # Copies, because YAML would write one that has two names as a reference.
+            deployment["executors"] = {new: copy.deepcopy(held[label]) for new, label in labels.items() if label in held}
 
 
 def _write_form(root: dict[str, Any]) -> None:
