@@ -198,17 +198,15 @@ def _check_value(name: str, key: str, value: Any) -> None:
 
 
 def write_placement(placement: Placements) -> str:
-    """Returns the value of RLREADY_PLACEMENT while the pipeline is compiled."""
+    """Returns the value of RLREADY_PLACEMENT while the pipeline is compiled: the placement as a recipe has it, as JSON."""
     stages = {stage: dataclasses.asdict(entries) for stage, entries in placement.items()}
-    return json.dumps({"stages": stages, "parallelism": placement.parallelism})
+    return json.dumps({"parallelism": placement.parallelism, **stages})
 
 
 def read_placement() -> Placements | None:
     """Returns the placement that the pipeline is being compiled with; None if it is not being compiled for a cluster."""
-    if PLACEMENT not in os.environ:
-        return None
-    held = json.loads(os.environ[PLACEMENT])
-    return Placements({stage: Placement(**entries) for stage, entries in held["stages"].items()}, held["parallelism"])
+    text = os.environ.get(PLACEMENT)
+    return parse_placement(json.loads(text)) if text else None
 
 
 def read_parallelism() -> int:
