@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import tempfile
 import time
 from collections.abc import Sequence
@@ -88,26 +89,24 @@ def measure(
     count, covered = given.benchmark.samples, given.benchmark.coverage_samples if start else 0
     draws = [Draw.greedily(given.sampling), Draw.at_random(given.sampling, count)]
     tasks = [(main, draws)] + [(off_target, draws)] * bool(off_target and start)
-    asked = data / "predictors.parquet"
-    covers = covered > 0 and asked.exists()
-    own = [Draw.at_random(given.sampling, max(1, covered), candidate.candidate_id)]
-    more = [(pq.read_table(asked).to_pylist(), own)] if covers else []
+    asked, more = data / "predictors.parquet", []
+    if covered and asked.exists():
+        more = [(pq.read_table(asked).to_pylist(), [Draw.at_random(given.sampling, covered, candidate.candidate_id)])]
     sizes = [count_completions(*one) for one in [*tasks * bool(start), *tasks, *more]]
     report = SetsProgress("benchmark", candidate, sum(sizes))
     with contextlib.ExitStack() as folders:  # until all is done, so that a kill loses no part
         earlier, spent = draw(folders, candidate, given, "before RL", start, tasks, out, report) if start else ([], 0.0)
         later, seconds = draw(folders, candidate, given, "", model, tasks + more, out, report)
-        scored, parts = score(later[0])
-        kept = keep_samples(parts, out, given.samples.text_mb)
+        scored, *aside_after = map(score, later[: len(tasks)])
+        kept = keep_samples([*itertools.chain(*later[0].parts)], out, given.samples.text_mb)
         effect = None
         if start:
-            before, *off_before = (score(drawn)[0] for drawn in earlier)
-            off_after = [score(drawn)[0] for drawn in later[1 : len(tasks)]]
+            before, *aside_before = map(score, earlier)
             effect = EffectRecord(
                 before=before,
-                off_target_before=off_before[0] if off_before else None,
-                off_target=off_after[0] if off_after else None,
-                predictors=summarize(later[-1]) if covers else None,
+                off_target_before=aside_before[0] if aside_before else None,
+                off_target=aside_after[0] if aside_after else None,
+                predictors=summarize(later[-1]) if more else None,
             )
     return dataclasses.replace(scored, kept=kept, seconds=time.time() - begun + spent + seconds, **describe_device()), effect
 
@@ -139,11 +138,11 @@ def draw(
     return drawn, before
 
 
-def score(drawn: Drawn) -> tuple[BenchmarkRecord, list[Path]]:
-    """Returns the scores of a greedy and a random draw, and the files of the samples."""
+def score(drawn: Drawn) -> BenchmarkRecord:
+    """Returns the scores of a greedy and a random draw."""
     count = drawn.draws[1].samples
     greedy, scored = count_samples(drawn.parts[0], 1), count_samples(drawn.parts[1], count)
-    record = record_scores(
+    return record_scores(
         drawn.problems,
         count,
         scored.correct,
@@ -154,7 +153,6 @@ def score(drawn: Drawn) -> tuple[BenchmarkRecord, list[Path]]:
         unreadable=scored.unreadable,
         engine=drawn.engine,
     )
-    return record, drawn.parts[0] + drawn.parts[1]
 
 
 def summarize(drawn: Drawn) -> PredictorsRecord:

@@ -35,11 +35,10 @@ def run(settings: str, measured: list[str], judged: str, verdicts: str) -> list[
     rows = ["| candidate | verdict | RL | reason |", "|---|---|---|---|"]
     whole = []
     for outcome, verdict in zip(outcomes, decided, strict=True):
-        said = dataclasses.asdict(verdict)
-        events.emit("gate", verdict.candidate_id, "decided", **{k: said[k] for k in ("decision", "reason", "proceed")})
-        runs = "yes" if verdict.proceed else "no"
-        rows.append(f"| {verdict.candidate_id} | {verdict.decision} | {runs} | {verdict.reason} |")
-        events.tell(f"{verdict.candidate_id}: {verdict.decision}: {verdict.reason}")
+        name, decision, reason, proceed = verdict.candidate_id, verdict.decision, verdict.reason, verdict.proceed
+        events.emit("gate", name, "decided", decision=decision, reason=reason, proceed=proceed)
+        rows.append(f"| {name} | {decision} | {'yes' if proceed else 'no'} | {reason} |")
+        events.tell(f"{name}: {decision}: {reason}")
         links = outcome.links | {"experiment": given.experiment}
         whole.append(dataclasses.replace(outcome, verdict=verdict, links=links))
         log_outcome(whole[-1])

@@ -18,6 +18,7 @@ from rlready.records.candidate import Candidate, LogSource
 from rlready.records.outcome import Outcome, PredictorsRecord, is_baseline
 from rlready.records.serialization import from_json, read_record, write_atomically, write_record
 from rlready.tracking.log import log_outcome, log_samples
+from rlready.training.checkpoints import identify_data
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
         record = measure(chosen, given.predictors, given.sampling, given.samples, gate, Path(data), model, out)
         card = json.loads((Path(data) / "card.json").read_text())
         sets = {name: {"rows": entry["rows"], "digest": entry["digest"]} for name, entry in card["sets"].items()}
-        used = [*(sets[name]["digest"] for name in ("heldout", "predictors") if name in sets), settings, record.engine]
+        used = [*identify_data(Path(data), "heldout", "predictors"), settings, record.engine]
         links = {"data": sets, "predictors_samples": samples_uri}
         measurement = hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16]
     reached = dataclasses.replace(so_far, predictors=record, links=so_far.links | links, measurement=measurement)

@@ -36,20 +36,19 @@ def run(settings: str, judged: str, probed: list[str], records: str, verdicts: s
     expected = forecast_race(racing, given.race.steps, experiment)
     decided = [dataclasses.replace(v, forecast=f) for v, f in zip(decided, expected, strict=True)]
     rows = ["| candidate | goes on | forecast | reason |", "|---|---|---|---|"]
-    judgements = {}
+    whole = {outcome.candidate.candidate_id: outcome for outcome in sweep.outcomes}
     for outcome, verdict in zip(racing, decided, strict=True):
-        name = outcome.candidate.candidate_id
-        judgements[name] = verdict
-        rows.append(f"| {name} | {'yes' if verdict.goes_on else 'no'} | {show_forecast(verdict.forecast)} | {verdict.reason} |")
-        events.emit("race", name, "decided", decision="goes on" if verdict.goes_on else "dropped", reason=verdict.reason,
-                    proceed=verdict.goes_on)  # fmt: skip
-        events.tell(f"{name}: {'goes on' if verdict.goes_on else 'dropped'}: {verdict.reason}")
+        name, decision = outcome.candidate.candidate_id, "goes on" if verdict.goes_on else "dropped"
+        expects = show_forecast(verdict.forecast)
+        whole[name] = dataclasses.replace(outcome, race=verdict)
+        rows.append(f"| {name} | {'yes' if verdict.goes_on else 'no'} | {expects} | {verdict.reason} |")
+        events.emit("race", name, "decided", decision=decision, reason=verdict.reason, proceed=verdict.goes_on)
+        events.tell(f"{name}: {decision}: {verdict.reason}")
         if verdict.forecast.made:
-            events.tell(f"{name}: forecast for the end of RL: Pass@1 {show_forecast(verdict.forecast)}")
-        log_outcome(dataclasses.replace(outcome, race=verdict))
-    whole = [dataclasses.replace(o, race=judgements.get(o.candidate.candidate_id)) for o in sweep.outcomes]
-    finalists = [outcome for outcome in whole if outcome.race and outcome.race.goes_on]
+            events.tell(f"{name}: forecast for the end of RL: Pass@1 {expects}")
+        log_outcome(whole[name])
+    finalists = [outcome for outcome in whole.values() if outcome.race and outcome.race.goes_on]
     events.tell(events.FINALISTS + (", ".join(outcome.candidate.candidate_id for outcome in finalists) or "none"))
     write_atomically(verdicts, "\n".join(rows) + "\n")
-    write_sweep(dataclasses.replace(sweep, outcomes=whole), Path(records))
+    write_sweep(dataclasses.replace(sweep, outcomes=[*whole.values()]), Path(records))
     return hand_on(finalists=list_items(finalists))[0]

@@ -108,11 +108,10 @@ class Validation(TrainerCallback):
         return folder / f"kept-{choose_step(record)[0]}"
 
     def find_kept(self, state, folder: Path) -> Path | None:
-        """Returns the folder of the weights to hand on, unless they are those of the last step."""
+        """Returns the folder of the best weights, unless they are those of the last step."""
         record = self.read(state.log_history)
-        if self.keep != "best" or not record.points or choose_step(record)[0] == state.global_step:
-            return None
-        return self._name_kept(folder, record)
+        last = not record.points or choose_step(record)[0] == state.global_step
+        return None if last else self._name_kept(folder, record)
 
     def read(self, history: list[dict]) -> ValidationRecord:
         """Returns what was measured, by the Trainer's log."""

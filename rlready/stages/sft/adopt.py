@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from rlready.errors import InputError, one_line
-from rlready.models.load import ADAPTERS, load_model, load_tokenizer, locate, save_model, write_pointer
+from rlready.models.load import ADAPTERS, find_file, load_model, load_tokenizer, locate, save_model, write_pointer
 from rlready.models.remote import copy_remote, digest_remote, is_url
 from rlready.records.candidate import BaseModel
 from rlready.records.outcome import SftRecord
@@ -49,27 +49,14 @@ def _merge_adapters(adapters: BaseModel, base: BaseModel, out: Path) -> None:
     from peft import PeftModel
     from transformers import AutoConfig
 
-    folder = _find_folder(adapters)
-    tokenizer = load_tokenizer(adapters if (folder / "tokenizer.json").exists() else base)
+    config, weights = (find_file(adapters, name) for name in ADAPTER_FILES)
+    if not (config and weights):
+        raise InputError(f"{adapters.location} has no {' and '.join(ADAPTER_FILES)}; pickled weights are not loaded")
+    tokenizer = load_tokenizer(adapters if find_file(adapters, "tokenizer.json") else base)
     stored = AutoConfig.from_pretrained(**locate(base)).dtype or torch.float32
     try:
-        merged = PeftModel.from_pretrained(load_model(base, "float32"), str(folder)).merge_and_unload()
+        merged = PeftModel.from_pretrained(load_model(base, "float32"), str(config.parent)).merge_and_unload()
     except (RuntimeError, ValueError, AttributeError) as error:  # other shapes, other layers, or nothing to merge
         said = one_line(error, 300)
         raise InputError(f"{adapters.location}: its adapters do not fit {base.location} ({said})") from error
     save_model(merged.to(stored), tokenizer, out)
-
-
-def _find_folder(adapters: BaseModel) -> Path:
-    """Returns a folder with the adapters; from the hub only with the files that are read."""
-    local = Path(adapters.location)
-    if local.is_dir():
-        return local
-    from huggingface_hub import snapshot_download
-
-    tokenizer = ("tokenizer*", "special_tokens_map.json", "chat_template.jinja")
-    wanted = [*ADAPTER_FILES, *tokenizer]
-    folder = Path(snapshot_download(adapters.location, revision=adapters.revision or None, allow_patterns=wanted))
-    if not (folder / ADAPTER_FILES[1]).exists():
-        raise InputError(f"{adapters.location} has no {ADAPTER_FILES[1]}; pickled weights are not loaded")
-    return folder

@@ -1,4 +1,4 @@
-"""The stage itself: trains one candidate, adopts its checkpoint, or passes on one that only its log is known of."""
+"""The stage itself: trains one candidate, adopts its checkpoint, or passes on one of which only a log is known."""
 
 from pathlib import Path
 
