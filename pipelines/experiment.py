@@ -166,22 +166,15 @@ def hold_race(
     baseline: dsl.Input[dsl.Artifact],
 ):
     """Trains the approved candidates, if any, up to the race, judges it, and concludes: for kfp.local."""
+    training = {"data": data, "sft_settings": sft_settings, "rl_settings": rl_settings}
+    known = {"parameters": parameters, "baseline": baseline}
     with dsl.If(anyone == "yes", name="at-least-one-races"):
-        probed = probe_approved(approved=approved, data=data, sft_settings=sft_settings, rl_settings=rl_settings)
-        raced = race(settings=race_settings, judged=judged, probed=probed.output).set_display_name("Race")
-        conclude(
-            anyone=raced.outputs["anyone"],
-            approved=raced.outputs["finalists"],
-            data=data,
-            sft_settings=sft_settings,
-            rl_settings=rl_settings,
-            benchmark_settings=benchmark_settings,
-            parameters=parameters,
-            judged=raced.outputs["records"],
-            baseline=baseline,
-        )
+        probed = probe_approved(approved=approved, **training)
+        raced = race(settings=race_settings, judged=judged, probed=probed.output).set_display_name("Race").outputs
+        finalists = {"anyone": raced["anyone"], "approved": raced["finalists"], "judged": raced["records"]}
+        conclude(**finalists, **training, **known, benchmark_settings=benchmark_settings)
     with dsl.Else(name="none-races"):
-        write_report(parameters=parameters, judged=judged, baseline=baseline)
+        write_report(judged=judged, **known)
 
 
 def build(*arguments: Any) -> None:

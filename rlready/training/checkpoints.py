@@ -48,13 +48,15 @@ def open_folder(stage: str, identity: list[str], beside: str | Path) -> Iterator
     root = Path(os.environ.get(ROOT) or Path(beside).parent / "checkpoints")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        folder = root / (f"{stage}-{digest}" if _has_locks(root) else f"{stage}-{digest}-{os.environ.get(RUN, 'run')}")
+        locks = _has_locks(root)
+        folder = root / (f"{stage}-{digest}" if locks else f"{stage}-{digest}-{os.environ.get(RUN, 'run')}")
     except OSError as error:
         raise explain(root, error) from error
     if not is_main():
         yield folder
         return
-    with _lock(folder.with_suffix(".lock"), f"{stage}: another run does the same work in {folder}"):
+    waiting = f"{stage}: another run does the same work in {folder}; waiting for it to end"
+    with _lock(folder.with_suffix(".lock"), waiting) if locks else contextlib.nullcontext():
         folder.mkdir(exist_ok=True)
         drop_halves(folder)
         if last := find_last(folder):
@@ -166,20 +168,17 @@ def _has_locks(root: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(path: Path, held: str) -> Iterator[None]:
-    """Waits for a lock and holds it; the system releases it if the process dies."""
+def _lock(path: Path, waiting: str) -> Iterator[None]:
+    """Waits for a lock, with a line that says so, and holds it; the system releases it if the process dies."""
     while True:
         file = path.open("a")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.close()
-            tell_once(f"{held}; waiting for it to end")
+            tell_once(waiting)
             time.sleep(PAUSE)
             continue
-        except OSError as error:  # `_has_locks` has reported it
-            if error.errno not in NO_LOCKS:
-                raise
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()  # the process that held it has just removed it
