@@ -79,7 +79,8 @@ def _attend(connection: socket.socket) -> None:
 
 
 def _end_with_client(connection: socket.socket, child: int) -> None:
-    connection.recv(1)  # the client sends nothing more: this returns when it closes the connection
+    with contextlib.suppress(ConnectionError):
+        connection.recv(1)  # the client sends nothing more: this returns when it closes the connection
     with contextlib.suppress(ProcessLookupError):  # both ended at once
         os.kill(child, signal.SIGKILL)
 

@@ -118,10 +118,9 @@ class ProgressTable:
             return None
         if stage == "gate":
             self.judged = True
-            # What shares the model of another candidate was measured with it.
-            self._settle("cached", [(row, one) for row in self.plan.shared for one in BEFORE_RL])
-            if state == "cached":
-                self._settle("cached", [(row, "gate") for row in self.rows])
+            # The rest was measured with another candidate that has the same model, or before a kill.
+            passed = (*BEFORE_RL, "gate") if state == "cached" else BEFORE_RL
+            self._settle("cached", [(row, one) for row in self.rows for one in passed])
         if stage == "report":  # whatever is left was not to run, also if the gate's decisions came from the cache
             self._settle("skipped", self.cells)
         self.current = stage if state == "started" else ""

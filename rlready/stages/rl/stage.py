@@ -77,8 +77,8 @@ def train(candidate: Candidate, settings: SimpleNamespace, data: Path, model: st
     """
     validation = Validation(candidate, settings, data, open_policy, lambda trainer, to: keep_trained(trainer, model, to))
     stopping = StopEarly(settings.rl, validation)
-    work = [identify_work(candidate), repr(settings), digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
-    work += leg
+    digests = [digest_folder(Path(model)), *identify_data(data, "rl", "validation")]
+    work = [identify_work(candidate), repr(settings), *digests, *leg]  # the name of the leg
 
     def build(folder: Path, shared: list):
         validation.trainer = build_trainer(candidate, settings, data, model, [stopping, validation], folder, shared)
