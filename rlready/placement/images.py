@@ -35,7 +35,8 @@ def check_image(image: str, force_tag: bool = False) -> None:
     if not REFERENCE.fullmatch(name) or (at and not DIGEST.fullmatch(digest)):
         raise InputError(f"image: {image!r} is not name@sha256:<64 hexadecimal digits>")
     if not at and not force_tag:
+        untagged = re.sub(r":[^:/]*$", "", name)
         raise InputError(
-            f"image: {image} is a tag, and KFP's cache would return results of the image that had it before; give "
-            f"{name.rsplit(':', 1)[0] if ':' in name.rsplit('/', 1)[-1] else name}@sha256:..., or --force-tag"
+            f"image: {image} is a tag, and KFP's cache would return results of the image that had it before; give"
+            f" {untagged}@sha256:..., or --force-tag"
         )

@@ -62,6 +62,10 @@ def test_each_training_runs_once_and_its_checkpoints_are_measured_and_race(first
 def test_the_same_command_again_computes_nothing(first, recipe, work, options):
     _, _, events, folder = run(recipe, work, *options, status=3)
     assert list_started(events) == [("plan", ""), ("report", "")] and read(folder) == first[1]
+    cached = {(event["stage"], event["candidate"]) for event in events if event["state"] == "cached"}
+    for outcome in first[1].values():
+        name = outcome["candidate"]["candidate_id"]
+        assert [(stage, name) in cached for stage in ("rl", "benchmark")] == [bool(outcome[one]) for one in ("rl", "benchmark")]
     command = [sys.executable, "-m", "rlready.cli", "plan", "--recipe", str(recipe), "--work", str(work), *options]
     planned = subprocess.run(command, capture_output=True, text=True).stdout
     # Of the base model and two trainings; RL of the two checkpoints that did not fail, of which the dropped one may go on.

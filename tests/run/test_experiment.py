@@ -279,6 +279,9 @@ def test_the_same_command_computes_nothing_nor_after_cleaning_but_what_was_remov
     output, outcomes, events, folder = run(recipe, work)
     assert list_started(events) == [("plan", ""), ("report", "")] and outcomes == first[1]
     assert "work        " in output and "rlready clean --dry-run shows what can be removed" in output
+    rejected, approved = (outcomes[epochs]["candidate"]["candidate_id"] for epochs in (1, 6))
+    assert f"{rejected}: Predictors from the cache" in output and f"{rejected}: RL" not in output
+    assert f"{approved}: RL from the cache" in output
     said = call(work, "clean")
     assert f"keeps       {folder.name} and everything it needs" in said
     _, again, events, _ = run(recipe, work)

@@ -120,9 +120,9 @@ class ProgressTable:
             self.judged = True
             # The rest was measured with another candidate that has the same model, or before a kill.
             passed = (*BEFORE_RL, "gate") if state == "cached" else BEFORE_RL
-            self._settle("cached", [(row, one) for row in self.rows for one in passed])
+            self._set_waiting("cached", [(row, one) for row in self.rows for one in passed])
         if stage == "report":  # whatever is left was not to run, also if the gate's decisions came from the cache
-            self._settle("skipped", self.cells)
+            self._set_waiting("skipped", self.cells)
         self.current = stage if state == "started" else ""
         return None if state == "started" else f"{stage} {'from the cache' if state == 'cached' else state}"
 
@@ -161,10 +161,10 @@ class ProgressTable:
     def _take_cached(self, row: str, stage: str) -> str:
         """Takes in a result from the cache; the predictors of a training are those of all its checkpoints."""
         together = [c.candidate_id for c in self.plan.candidates if stage == "predictors" and c.training.candidate_id == row]
-        self._settle("cached", [(one, stage) for one in together or [row]])
+        self._set_waiting("cached", [(one, stage) for one in together or [row]])
         return f"{row}: {TITLES[stage]} from the cache"
 
-    def _settle(self, state: str, places: Iterable[tuple[str, str]]) -> None:
+    def _set_waiting(self, state: str, places: Iterable[tuple[str, str]]) -> None:
         for place in places:
             if self.cells[place].state == "waiting":
                 self.cells[place].state = state
