@@ -68,38 +68,40 @@ def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Sa
         return Saving(
             None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.", NONE
         )
-    net = _describe_net(costs, judged, ("the gate", "it"))
+    share, net = _measure_net(costs, judged, ("the gate", "it"))
     said = (
         f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_say(net)}. RL ran for all, which shows the"
         f" regret: the best score was missed by {show_estimate(gate.regret, gate.interval, 3)}."
     )
-    return Saving(_measure_share(costs, judged), gate.regret, gate.interval, said, net)
+    return Saving(share, gate.regret, gate.interval, said, net)
 
 
 def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Saving:
     """Says what was kept from RL if it did not run for all, or there was a race, and that what that lost is not known."""
     refused, outrun = [row for row in judged if not row.sent], [row for row in judged if row.sent and row.outrun]
     if not refused and not outrun:
-        seen, early = count(sum(row.judged for row in rows), "candidate"), sum(row.failed_early for row in rows)
+        seen, early = sum(row.judged for row in rows), sum(row.failed_early for row in rows)
+        none = "did not reject the only candidate" if seen == 1 else f"rejected none of {seen} candidates"
         lost = f" that it could judge ({early} failed earlier)" if early else ""
-        said = f"The gate rejected none of {seen}{lost}, so it saved nothing."
+        said = f"The gate {none}{lost}, so it saved nothing."
         return Saving(None, 0.0, None, said, "none: no candidate was rejected")
     if len(refused) == len(judged):
-        ran = sum(row.score is not None for row in refused)
-        also = f"RL ran for {ran} of them anyway." if ran else _describe_gate_audit(rows)
-        said = f"The gate approved none of {count(len(judged), 'candidate')}, which leaves no result. {also}"
-        return Saving(None, None, None, said, NONE)
-    net = _describe_net(costs, len(judged), name_judges(rows), "about ")
-    share = _measure_share(costs, len(judged))
-    approved = f"{len(judged) - len(refused)} of {count(len(judged), 'candidate')}"
-    saved = _say(net)
-    colon = ":" if saved.startswith("a net") else ","
-    raced = f" and the race dropped {len(outrun)} of them{colon}" if outrun else ","
+        ran, alone = sum(row.score is not None for row in refused), len(judged) == 1
+        none = "did not approve the only candidate" if alone else f"approved none of {len(judged)} candidates"
+        also = f"RL ran for {'it' if alone else f'{ran} of them'} anyway." if ran else _describe_gate_audit(rows)
+        return Saving(None, None, None, f"The gate {none}, which leaves no result. {also}", NONE)
+    share, net = _measure_net(costs, len(judged), name_judges(rows), "about ")
+    total, saved = count(len(judged), "candidate"), _say(net)
+    approved = f"The gate approved {len(judged) - len(refused)} of {total}"
     if judged[0].verdict.mode == "off":
-        told = [f"The race dropped {len(outrun)} of {count(len(judged), 'candidate')}, {saved}."]
+        told = [f"The race dropped {len(outrun)} of {total}, {saved}."]
+    elif outrun:
+        colon = ":" if saved.startswith("a net") else ","
+        told = [f"{approved} and the race dropped {len(outrun)} of them{colon} {saved}."]
     else:
-        told = [f"The gate approved {approved}{raced} {saved}."]
-    told += [*([_describe_gate_audit(rows)] if refused else []), *([_describe_race_audit(rows, outrun)] if outrun else [])]
+        told = [f"{approved}, {saved}."]
+    told += [_describe_gate_audit(rows)] if refused else []
+    told += [_describe_race_audit(rows, outrun)] if outrun else []
     return Saving(share, None, None, " ".join(told), net)
 
 
@@ -126,22 +128,18 @@ def _describe_race_audit(rows: list[Row], outrun: list[Row]) -> str:
     return f"RL went on for {len(audited)} of the dropped anyway; {beat or 'none'} of them beat the best that won the race."
 
 
-def _measure_share(costs: Balance | str, judged: int) -> float | None:
-    return None if isinstance(costs, str) or not costs.mean else costs.net / (judged * costs.mean)
-
-
-def _describe_net(costs: Balance | str, judged: int, judges: tuple[str, str], about: str = "") -> str:
-    """Returns the share of the cost of RL for all that the judges saved after their own cost, or why there is none."""
+def _measure_net(costs: Balance | str, judged: int, judges: tuple[str, str], about: str = "") -> tuple[float | None, str]:
+    """Returns the share of the cost of RL for all that the judges saved after their own cost, and in words, or why not."""
     if isinstance(costs, str):
-        return f"unknown: {costs}"
-    if costs.spent >= judged * costs.mean:
-        return "none: RL this short costs less than measuring"
-    share = costs.net / (judged * costs.mean)
+        return None, f"unknown: {costs}"
+    share = costs.net / (judged * costs.mean) if costs.mean else None
+    if share is None or costs.spent >= judged * costs.mean:
+        return share, "none: RL this short costs less than measuring"
     if share > 0:
-        return f"{about}{show_percent(share)}"
+        return share, f"{about}{show_percent(share)}"
     who, pronoun = judges
     costs_more, avoid = ("costs", "avoids") if pronoun == "it" else ("cost", "avoid")
-    return f"none: {who} {costs_more} {show_percent(-share)} of RL for all more than {pronoun} {avoid}"
+    return share, f"none: {who} {costs_more} {show_percent(-share)} of RL for all more than {pronoun} {avoid}"
 
 
 def _say(net: str) -> str:

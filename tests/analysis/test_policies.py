@@ -154,6 +154,8 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
     drawn = weigh_gate([enforce(nobody[0], rl=nobody[0].outcome.rl, benchmark=nobody[0].outcome.benchmark), *nobody[1:3],
                         enforce(nobody[3])], BASE)  # fmt: skip
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
+    said = "The gate did not approve the only candidate, which leaves no result. RL ran for it anyway."
+    assert weigh_gate(nobody[:1], BASE).said == said
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
         all_approved.avoided == pytest.approx(-MEASURED)

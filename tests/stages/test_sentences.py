@@ -172,12 +172,17 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"RL ran for all, which shows the regret: the best score was missed by (\d\.\d+)\.":
         lambda f, regret: f.all_ran
         and abs(f.best.score - max(r.score for r in f.finished if r.approved) - float(regret)) < 1e-3,
-    r"The gate rejected none of (\d+) candidates?(?: that it could judge \((\d+) failed earlier\))?, so it saved nothing\.":
-        lambda f, seen, early: not f.refused and int(seen) == len(f.judged) and int(early or 0) == sum(r.failed_early
-            for r in f.rows),
-    r"The gate approved none of (\d+) candidates?, which leaves no result\.":
-        lambda f, n: not f.approved and int(n) == len(f.measured),
-    r"RL ran for (\d+) of them anyway\.": lambda f, ran: int(ran) == sum(r.score is not None for r in f.refused) > 0,
+    r"The gate (?:rejected none of (\d+) candidates|did not reject the only candidate)(?: that it could judge \((\d+) failed"
+    r" earlier\))?, so it saved nothing\.":
+        lambda f, seen, early: not f.refused and int(seen or 1) == len(f.judged) and seen != "1"
+        and int(early or 0) == sum(r.failed_early for r in f.rows),
+    r"The gate approved none of (\d+) candidates, which leaves no result\.":
+        lambda f, n: not f.approved and int(n) == len(f.measured) > 1,
+    r"The gate did not approve the only candidate, which leaves no result\.":
+        lambda f: not f.approved and len(f.measured) == 1,
+    r"RL ran for (\d+) of them anyway\.":
+        lambda f, ran: int(ran) == sum(r.score is not None for r in f.refused) > 0 and len(f.measured) > 1,
+    r"RL ran for it anyway\.": lambda f: len(f.measured) == 1 and f.refused[0].score is not None,
     r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.":
         lambda f: not f.all_ran and not any(r.dropped for r in f.unsent),
     r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|\d+)(?: of them)? beat the"
