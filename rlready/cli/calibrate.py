@@ -4,9 +4,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from rlready.analysis.calibration import GATE, TOLERATED, FrontierPoint, calibrate, propose
 from rlready.analysis.calibration_run import MOST_RISE, set_up
 from rlready.analysis.comparison import read_rows
@@ -17,6 +14,7 @@ from rlready.analysis.pool import find_pools, find_probes
 from rlready.analysis.settling import describe_settling
 from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.cli.arguments import WORK, Command, locate_run
+from rlready.cli.style import print_table
 from rlready.errors import InputError
 from rlready.records.serialization import write_atomically
 from rlready.run.local.storage import RESULT
@@ -73,18 +71,12 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
 
 
 def _print_frontier(steps: list[FrontierPoint]) -> None:
-    table = Table(box=None, pad_edge=False)
-    columns = ("rule", "regret allowed", "cost", "regret", "random, same cost", "over base", "rise", "budget", "by")
+    columns = ["rule", "regret allowed", "cost", "regret", "random, same cost", "over base", "rise", "budget", "by"]
     raced = any(step.kind != GATE for step in steps)
-    for name in (*columns, *(("race at", "keep") if raced else ())):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for step in steps:
         rule = step.rule
-        budget = ["-", "-"] if rule.budget == 1 else [f"{rule.budget:g}", rule.rank_by]
-        race = ["-", "-"]
-        if rule.race_steps:
-            race = [f"{rule.race_steps}", "-" if rule.race_keep == 1 else f"{rule.race_keep:g}"]
-        table.add_row(
+        cells = [
             step.kind,
             f"{step.tolerated:g}",
             show_estimate(step.share, step.share_interval),
@@ -92,10 +84,13 @@ def _print_frontier(steps: list[FrontierPoint]) -> None:
             f"{step.drawn:.3f}",
             "-" if rule.lead == -1 else f"{rule.lead:+.3f}",
             "-" if rule.rise == MOST_RISE else f"{rule.rise:.3f}",
-            *budget,
-            *(race if raced else ()),
-        )
-    Console(width=max(Console().width, 180)).print(table)
+            "-" if rule.budget == 1 else f"{rule.budget:g}",
+            "-" if rule.budget == 1 else rule.rank_by,
+            f"{rule.race_steps or '-'}",
+            "-" if rule.race_keep == 1 else f"{rule.race_keep:g}",
+        ]
+        rows.append(cells if raced else cells[: len(columns)])
+    print_table(columns + ["race at", "keep"] * raced, rows, 180)
 
 
 def _print_races(sweep: SweepResult, name: str) -> None:
@@ -105,14 +100,12 @@ def _print_races(sweep: SweepResult, name: str) -> None:
     if not (probes := find_probes(pool)):
         return
     print(f"\n{name}, without learning from results:\n")
-    table = Table(box=None, pad_edge=False)
-    for column in ("policy", "RL for", "cost", "regret"):
-        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
-    for policy in list_policies(pool, k, probes):
-        if any(one.probe for one in policy.rounds) or not policy.measures:
-            found = price(policy, pool)
-            table.add_row(found.label, f"{found.taken}", f"{found.share:.3f}", show_estimate(found.regret, found.interval, 3))
-    Console(width=max(Console().width, 140)).print(table)
+    policies = [one for one in list_policies(pool, k, probes) if any(part.probe for part in one.rounds) or not one.measures]
+    table = [
+        [one.label, f"{one.taken}", f"{one.share:.3f}", show_estimate(one.regret, one.interval, 3)]
+        for one in (price(policy, pool) for policy in policies)
+    ]
+    print_table(("policy", "RL for", "cost", "regret"), table, 140, ["policy"])
     for said in describe_settling(pool, probes):
         print(said)
 

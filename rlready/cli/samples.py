@@ -2,23 +2,22 @@
 
 import argparse
 import difflib
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.pager import SystemPager
-from rich.table import Table
-from rich.text import Text
 
 from rlready.analysis.format import label_kind
 from rlready.analysis.sweep_result import read_sweep
 from rlready.cli.arguments import PAST_RUN, Command, find_past_run
+from rlready.cli.style import print_table
 from rlready.errors import InputError
 from rlready.escape import show_controls
 from rlready.evaluation.samples import FILE, KINDS, SAMPLES, read_rows
-from rlready.records.outcome import KeptSamples, Outcome
+from rlready.records.outcome import Outcome
 from rlready.run.local.storage import RESULT
 
 EPILOG = """\
@@ -97,24 +96,17 @@ def find_file(outcomes: dict[str, Outcome], name: str, stage: str) -> Path:
 
 
 def _print_counts(outcomes: dict[str, Outcome]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("candidate", "stage", "samples", *map(label_kind, KINDS), "without text"):
-        table.add_column(name, justify="left" if name in ("candidate", "stage") else "right", no_wrap=True)
-    for name, stage, kept in _list_kept(outcomes):
-        cells = [sum(kept.counts.values()), *(kept.counts.get(kind, 0) for kind in KINDS), kept.without_text or 0]
-        table.add_row(*map(Text, (name, stage, *map(str, cells))))
-    if not table.row_count:
+    rows = []
+    for (name, outcome), stage in itertools.product(outcomes.items(), STAGES):
+        record = getattr(outcome, stage)
+        if record and (kept := record.kept):
+            counts = [sum(kept.counts.values()), *(kept.counts.get(kind, 0) for kind in KINDS), kept.without_text or 0]
+            rows.append([name, stage, *map(str, counts)])
+    if not rows:
         raise InputError("this run kept no samples: an older version ran it, or every candidate failed before sampling")
-    Console(width=max(Console().width, 120)).print(table)
+    columns = ["candidate", "stage", "samples", *map(label_kind, KINDS), "without text"]
+    print_table(columns, rows, 120, ["candidate", "stage"])
     print("\nto show them: rlready samples --candidate NAME --stage STAGE --wrong")
-
-
-def _list_kept(outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str, KeptSamples]]:
-    for name, outcome in outcomes.items():
-        for stage in STAGES:
-            record = getattr(outcome, stage)
-            if record and record.kept:
-                yield name, stage, record.kept
 
 
 def describe_samples(files: list[Path], chosen: list[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +28,23 @@ def print_error(error: InputError | str) -> None:
     """Prints the lines of an error or a warning to standard error."""
     for line in str(error).splitlines():
         print(f"rlready: {line}", file=sys.stderr)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Sequence[str]], width: int, left: Collection[str] = ()) -> None:
+    """Prints a table, its columns aligned to the right except those of `left`.
+
+    On a terminal with fewer columns than `width` the lines wrap, because a truncated table would be useless.
+    """
+    from rich.console import Console  # slow to import, and few commands print a table
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    Console(width=max(Console().width, width)).print(table)
 
 
 def shorten(path: Path) -> str:
