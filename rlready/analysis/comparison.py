@@ -14,6 +14,7 @@ from rlready.records.verdicts import Verdict
 from rlready.stats.intervals import LEVEL
 from rlready.stats.pass_at_k import correct_curve, estimate_zero_variance
 
+BASE_NAME = "base model, no RL"  # in tables of results
 Interval = tuple[float, float]
 
 
@@ -25,7 +26,7 @@ class Row:
     pass_at_k: float | None  # Pass@k before RL
     pass_at_k_interval: Interval | None  # its 95% interval; that of the sequential test if there is no pass_at_k
     corrected: float | None  # Pass@k corrected for false positives
-    group: int | None = None  # completions per prompt in RL
+    group: int | None  # completions per prompt in RL
 
     @property
     def candidate(self) -> Candidate:
@@ -145,11 +146,6 @@ class Row:
         return self.predictors.generalization_loss
 
     @property
-    def loss_interval(self) -> Interval | None:
-        """Its 95% interval over held-out examples."""
-        return read_interval(self.predictors.loss_interval)
-
-    @property
     def zero_variance(self) -> float | None:
         """Estimated share of RL's groups with one reward for all completions, from the samples before RL."""
         known, group = self.predictors, self.group
@@ -184,8 +180,7 @@ def read_rows(sweep: SweepResult) -> tuple[list[Row], Row, int | None]:
     k = next((verdict.numbers.k for verdict in verdicts if verdict.numbers.k), None)
     baseline = sweep.baseline or Outcome(Candidate("", 0, "", 0, 0.0, 0))
     group = sweep.parameters.get("rl_num_generations")
-    outcomes = (_drop_other_loss(outcome, baseline) for outcome in (baseline, *sweep.outcomes))
-    base, *rows = (dataclasses.replace(read_row(outcome, k), group=group) for outcome in outcomes)
+    base, *rows = (read_row(_drop_other_loss(outcome, baseline), k, group) for outcome in (baseline, *sweep.outcomes))
     return sorted(rows, key=_get_order), base, k
 
 
@@ -208,17 +203,17 @@ def name_rows(rows: list[Row], base: Row, base_name: str) -> list[tuple[str, Row
     return [(row.name, row) for row in rows] + [(base_name, base)] * base.measured
 
 
-def read_row(outcome: Outcome, k: int | None) -> Row:
+def read_row(outcome: Outcome, k: int | None, group: int | None = None) -> Row:
     """Returns the row of an outcome at the gate's k, which need not be one of the curve's."""
     predictors = outcome.predictors or PredictorsRecord()
     if sequence := predictors.sequence:
-        return Row(outcome, None, read_interval([sequence.low, sequence.high]) if sequence.k == k else None, None)
+        return Row(outcome, None, read_interval([sequence.low, sequence.high]) if sequence.k == k else None, None, group)
     figure = read_figure(outcome, "pass_at_k", k)
     corrected = {int(at): value for at, value in keep_known(predictors.corrected)}.get(k or 0)
     if k and figure and figure.values is not None:
         rate = predictors.false_positives.rate if predictors.false_positives else None
         corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
-    return Row(outcome, figure and figure.mean, figure and figure.interval, corrected)
+    return Row(outcome, figure and figure.mean, figure and figure.interval, corrected, group)
 
 
 def shorten_names(rows: list[Row]) -> dict[str, str]:

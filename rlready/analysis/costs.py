@@ -87,17 +87,15 @@ def list_runs(rows: list[Row], base: Row) -> Iterator[tuple[str, Record]]:
 
 def list_entries(rows: list[Row], base: Row) -> tuple[list[Entry], int]:
     """Returns the costs by stage and kind of device, and the number of runs whose cost was not recorded."""
-    known: dict[tuple[int, str], list[float]] = {}
-    unknown, order = 0, [*STAGES]
     costs = [(stage, measure_cost(record)) for stage, record in list_runs(rows, base)]
     costs += [(ELSEWHERE, measure_elsewhere(row)) for row in rows if row.elsewhere]
+    known: dict[tuple[str, str], list[float]] = {}
     for stage, cost in costs:
-        if cost is None:
-            unknown += 1
-        else:
-            known.setdefault((order.index(stage), cost[0]), []).append(cost[1])
-    entries = [Entry(order[stage], device, len(costs), math.fsum(costs)) for (stage, device), costs in sorted(known.items())]
-    return entries, unknown
+        if cost:
+            known.setdefault((stage, cost[0]), []).append(cost[1])
+    entries = [Entry(stage, device, len(seconds), math.fsum(seconds)) for (stage, device), seconds in known.items()]
+    order = [*STAGES]
+    return sorted(entries, key=lambda entry: (order.index(entry.stage), entry.device)), sum(cost is None for _, cost in costs)
 
 
 def balance(rows: list[Row], base: Row) -> Balance | str:

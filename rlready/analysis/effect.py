@@ -1,6 +1,7 @@
 """What RL gained and what it broke: the same problems before and after it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rlready.analysis.comparison import Row
 from rlready.analysis.format import show
@@ -74,18 +75,8 @@ def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:
         return []
     split, first = [], 0
     for name, problems, pass_at_1, standard_error, _ in record.benchmarks:
-        some = slice(first, first + problems)
-        groups = record.groups[some] if record.groups else None
-        ids, correct = record.problem_ids[some], record.correct[some]
-        one = BenchmarkRecord(
-            pass_at_1,
-            standard_error,
-            problems=problems,
-            samples=record.samples,
-            problem_ids=ids,
-            correct=correct,
-            groups=groups,
-        )
-        split.append((name, one))
+        lists = {part: values for part in ("problem_ids", "correct", "groups") if (values := getattr(record, part))}
+        own: dict[str, Any] = {part: values[first : first + problems] for part, values in lists.items()}
+        split.append((name, BenchmarkRecord(pass_at_1, standard_error, problems=problems, samples=record.samples, **own)))
         first += problems
     return split

@@ -57,6 +57,13 @@ def show_pass_at_1(scored: BenchmarkRecord) -> str:
     return show_with_error(scored.pass_at_1, scored.standard_error)
 
 
+def show_pass_at_k(row: Row) -> str:
+    """Returns Pass@k before RL with its interval, or the interval alone if sampling was sequential."""
+    if row.sequential:
+        return "{:.2f}-{:.2f}".format(*row.pass_at_k_interval or ())
+    return show_estimate(row.pass_at_k, row.pass_at_k_interval)
+
+
 def show_result(row: Row) -> str:
     """Returns sampled Pass@1, followed by greedy Pass@1 if that is known."""
     greedy = row.greedy_score

@@ -5,11 +5,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlready.analysis.comparison import Interval, Row, Setting, compare, group_settings, list_scores
+from rlready.analysis.comparison import Row, Setting, compare, group_settings, list_scores
 from rlready.analysis.format import count, name_some
 from rlready.gate.lead import Lead
 from rlready.stats.intervals import LEVEL
 from rlready.stats.variation import Variation, analyse_variance, bound_deviation, find_scattered, pool_deviation
+
+Scatter = tuple[float, int]  # standard deviation between seeds, pooled over settings, and its degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,8 @@ class ScoreNoise:
     # standard deviations, by name, of settings whose seeds scatter more than those of all others; these are excluded from the
     # other figures
     scattered: dict[str, float]
-    deviation: float | None  # standard deviation between the seeds of a setting (SFT, RL and benchmark), pooled
-    interval: Interval | None  # its 95% interval
-    freedom: int  # its degrees of freedom
-    rl_deviation: float | None  # the same for the base model without SFT, where only the seed of RL differs
-    rl_interval: Interval | None  # its interval
-    rl_freedom: int  # its degrees of freedom
+    seeds: Scatter | None  # between the seeds of a setting (SFT, RL and benchmark); None if nothing is repeated
+    rl_seeds: Scatter | None  # the same for the base model without SFT, where only the seed of RL differs
     benchmark: float | None  # standard error of the benchmark, root mean square over candidates
     variation: Variation | None  # analysis of variance of the settings
 
@@ -36,19 +34,13 @@ def measure_noise(rows: list[Row]) -> ScoreNoise:
     apart = [settings[number] for number in find_scattered([setting.scores for setting in settings])]
     settings = [setting for setting in settings if setting not in apart]
     groups = [setting.scores for setting in settings]
-    pooled = pool_deviation(groups)
-    bare = pool_deviation([s.scores for s in settings if s.rows[0].candidate.is_base])
     # If all problems score alike, as with zeros, the standard error is 0 and says nothing about the noise.
     errors = [row.benchmark.standard_error for row in rows if row.score is not None and row.benchmark.standard_error]
     return ScoreNoise(
         sum(len(group) > 1 for group in groups),
         {setting.name: statistics.stdev(setting.scores) for setting in apart},
-        pooled[0] if pooled else None,
-        bound_deviation(*pooled) if pooled else None,
-        pooled[1] if pooled else 0,
-        bare[0] if bare else None,
-        bound_deviation(*bare) if bare else None,
-        bare[1] if bare else 0,
+        pool_deviation(groups),
+        pool_deviation([s.scores for s in settings if s.rows[0].candidate.is_base]),
         math.sqrt(statistics.fmean(error**2 for error in errors)) if errors else None,
         analyse_variance(groups),
     )
@@ -67,25 +59,22 @@ def compare_settings(one: Setting, other: Setting, noise: ScoreNoise, comparison
     scatter = []
     for setting in (one, other):
         own = noise.scattered.get(setting.name)
-        scatter.append((noise.deviation, noise.freedom) if own is None else (own, len(setting.scores) - 1))
+        scatter.append((noise.seeds or (0.0, 0)) if own is None else (own, len(setting.scores) - 1))
     return compare_means(one.scores, other.scores, scatter, comparisons)
 
 
-def compare_means(
-    one: Sequence[float], other: Sequence[float], scatter: Sequence[tuple[float | None, int]], comparisons: int
-) -> Lead:
+def compare_means(one: Sequence[float], other: Sequence[float], scatter: Sequence[Scatter], comparisons: int) -> Lead:
     """Returns the lead of one mean over another with Student's interval, with Bonferroni's correction for all comparisons.
 
-    `one` and `other` are the values of the seeds of two settings; `scatter` is the standard deviation between seeds, with its
-    degrees of freedom, of each.
+    `one` and `other` are the values of the seeds of two settings, `scatter` is that of each.
     """
     ahead = statistics.fmean(one) - statistics.fmean(other)
-    if not all(deviation for deviation, _ in scatter):  # unknown, or 0: seeds that all score alike say nothing about others
+    if not all(deviation for deviation, _ in scatter):  # seeds that all score alike say nothing about others
         return Lead(ahead)
     from scipy.special import stdtrit
 
     sizes = len(one), len(other)
-    error = math.sqrt(sum((deviation or 0.0) ** 2 / size for (deviation, _), size in zip(scatter, sizes, strict=True)))
+    error = math.sqrt(sum(deviation**2 / size for (deviation, _), size in zip(scatter, sizes, strict=True)))
     spread = float(stdtrit(min(freedom for _, freedom in scatter), 1 - (1 - LEVEL) / 2 / comparisons)) * error
     return Lead(ahead, ahead - spread, ahead + spread)
 
@@ -96,20 +85,20 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
     if len(scores) < 2:
         return ["The noise of RL is unknown: fewer than two candidates have finished it."]
     benchmark = "unknown" if noise.benchmark is None else f"{noise.benchmark:.4f}"
-    if not noise.repeated:
+    if not noise.seeds:
         return [
             "The noise of RL is unknown: no setting finished RL with more than one seed (sweep_seeds). The benchmark's standard"
             f" error, which is only part of it, is {benchmark}; the candidates' scores have a standard deviation of"
             f" {statistics.stdev(scores):.4f}."
         ]
     said = [
-        f"Between seeds of one setting the score has {_show(noise.deviation, noise.interval)}, pooled over"
-        f" {noise.repeated} settings with {count(noise.freedom, 'degree')} of freedom."
+        f"Between seeds of one setting the score has {_show(noise.seeds)}, pooled over {noise.repeated} settings with"
+        f" {count(noise.seeds[1], 'degree')} of freedom."
     ]
-    if noise.rl_freedom:
+    if noise.rl_seeds:
         said.append(
-            f"Between seeds of RL alone, on the base model without SFT, it has {_show(noise.rl_deviation, noise.rl_interval)}"
-            f" ({count(noise.rl_freedom, 'degree')} of freedom)."
+            f"Between seeds of RL alone, on the base model without SFT, it has {_show(noise.rl_seeds)}"
+            f" ({count(noise.rl_seeds[1], 'degree')} of freedom)."
         )
     said.append(f"The benchmark's standard error, which is part of this, is {benchmark}.")
     if noise.scattered:
@@ -152,8 +141,9 @@ def describe_small_spread(rows: list[Row], noise: ScoreNoise) -> list[str]:
     return [f"{said} candidates spread no more than the noise; best minus worst: {lead.describe()}."]
 
 
-def _show(deviation: float | None, interval: Interval | None) -> str:
+def _show(scatter: Scatter) -> str:
+    deviation, freedom = scatter
     if not deviation:
         return "a standard deviation of 0.0000 (no interval: all seeds of each setting score alike)"
-    low, high = interval or (math.nan, math.nan)
+    low, high = bound_deviation(deviation, freedom)
     return f"a standard deviation of {deviation:.4f} (95% interval {low:.4f} to {high:.4f})"

@@ -1,5 +1,6 @@
 """What other ways to choose settings for RL would have cost and lost, if RL ran for all of them."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -79,10 +80,7 @@ def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = (), take:
 
     With probes there are races too, at the one nearest to a quarter of RL, and successive halving.
     """
-    everyone, gate = (
-        Policy(ALL, (Round(lambda draw: take_best(np.zeros(len(draw)), len(draw))),), measures=False),
-        find_gate(pool),
-    )
+    everyone, gate = dataclasses.replace(draw_some(pool.size), label=ALL), find_gate(pool)
     most = take or (int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) if gate else 0)
     most = most or max(1, round(pool.size / 3))
     ranked = [rank_by(pool, predictor, most) for predictor in pick_main(k)]
@@ -103,24 +101,14 @@ def list_families(pool: Pool, k: int | None, probes: Sequence[Probe] = ()) -> li
             found.append(Family(f"1, 2, ... {name}", f"the best {{}} by {predictor.label}", ranked))
     if probe:
         at = f"at step {probe.step}"
-        found.append(
-            Family(
-                f"a race {at}, 1, 2, ... go on",
-                f"a race {at} with race_keep {{}}",
-                [race(RACE, probe, most) for most in budgets],
-            )
-        )
+        races = [race(RACE, probe, most) for most in budgets]
+        found.append(Family(f"a race {at}, 1, 2, ... go on", f"a race {at} with race_keep {{}}", races))
         if gate:
-            found.append(
-                Family(
-                    f"the gate, a race {at}, 1, 2, ... go on",
-                    f"the gate and a race {at} with race_keep {{}}",
-                    [race(BOTH, probe, most, gate) for most in budgets],
-                )
-            )
-    for eta in HALVING:
+            races, said = [race(BOTH, probe, most, gate) for most in budgets], f"the gate and a race {at} with race_keep {{}}"
+            found.append(Family(f"the gate, a race {at}, 1, 2, ... go on", said, races))
+    for eta, name in HALVING.items():
         if halved := list_halvings(pool, probes, eta):
-            found.append(Family(f"{HALVING[eta].lower()}, 1, 2, ... rounds", f"{HALVING[eta].lower()} in {{}} rounds", halved))
+            found.append(Family(f"{name.lower()}, 1, 2, ... rounds", f"{name.lower()} in {{}} rounds", halved))
     return [*found, Family("1, 2, ... at random", "", [draw_some(most) for most in budgets])]
 
 

@@ -42,10 +42,6 @@ class Pool:
         """How many steps the longest RL had."""
         return max((row.outcome.rl.steps or 0 for one in self.settings for row in one.rows if row.outcome.rl), default=0)
 
-    def average(self, measure: Callable[[Row], float]) -> np.ndarray:
-        """Returns the mean over the seeds of each setting."""
-        return np.array([statistics.fmean(map(measure, setting.rows)) for setting in self.settings])
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -62,6 +58,11 @@ class Probe:
         """Returns the probe of some of the settings."""
         parts = {name: getattr(self, name)[held] for name in ("reached", "places", "cost", "checks")}
         return dataclasses.replace(self, limits=self.limits[np.ix_(held, held)], **parts)
+
+
+def average(settings: list[Setting], measure: Callable[[Row], float]) -> np.ndarray:
+    """Returns the mean over the seeds of each setting."""
+    return np.array([statistics.fmean(map(measure, setting.rows)) for setting in settings])
 
 
 def find_pools(rows: list[Row], base: Row) -> list[Pool]:
@@ -96,12 +97,10 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
         row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
         for row, parts in zip(members, costs, strict=True)
     }
-    rl, benchmark, measured, checks = (
-        np.array([statistics.fmean(part(row) for row in setting.rows) for setting in settings])
-        for part in (*(lambda row, n=n: by_row[row.name][n] for n in range(3)), lambda row: priced and price_checks(row))
-    )
+    rl, benchmark, measured = (average(settings, lambda row, part=part: by_row[row.name][part]) for part in range(3))
     scores = np.array([statistics.fmean(setting.scores) for setting in settings])
-    rl -= np.minimum(checks, rl)
+    if priced:
+        rl -= np.minimum(average(settings, price_checks), rl)
     return Pool(settings, label, priced, scores, rl + benchmark, rl, measured, shared[1] if shared and priced else 0.0)
 
 
@@ -130,8 +129,8 @@ def _find_probe(pool: Pool, step: int) -> Probe | None:
     except InputError:
         return None
     order = sorted(range(pool.size), key=lambda number: (-runners[number].pass_at_1, pool.settings[number].rows[0].name))
-    checks = pool.average(lambda row: pool.priced and price_checks(row, step))
-    share = pool.average(lambda row: min(1.0, step / max(1, (row.outcome.rl and row.outcome.rl.steps) or 1)))
+    checks = average(pool.settings, lambda row: pool.priced and price_checks(row, step))
+    share = average(pool.settings, lambda row: min(1.0, step / max(1, (row.outcome.rl and row.outcome.rl.steps) or 1)))
     reached = np.array([runner.pass_at_1 for runner in runners])
     return Probe(step, reached, np.argsort(order), limits, share * pool.rl + checks, checks)
 

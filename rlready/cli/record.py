@@ -22,7 +22,7 @@ from rlready.records.outcome import ElsewhereRecord, Outcome
 from rlready.records.serialization import write_atomically
 from rlready.run.local import run_locks
 from rlready.run.local.storage import RESULT
-from rlready.stages.report.report import write_files
+from rlready.stages.report.report import FILES, write_files
 from rlready.tracking.client import show_address
 from rlready.tracking.find import find_outcomes
 from rlready.tracking.log import log_outcome
@@ -157,7 +157,7 @@ def _log(sweep: SweepResult, results: dict[str, ElsewhereRecord], folder: Path, 
     for outcome in sweep.outcomes:
         if outcome.candidate.candidate_id in results:
             log_outcome(outcome, folder.name)
-    report: dict[str, Path | str] = {name: folder / name for name in ("report.html", "report.md", "verdicts.json", RESULT)}
+    report = {name: folder / name for name in FILES.values()}
     saving = weigh_gate(*read_rows(sweep)[:2])
     known = (saving.list_figures(), saving.list_tags()) if saving else ()
     tracked = finish_run(folder.name, {}, report, "", *known)

@@ -5,16 +5,21 @@ import shlex
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from rlready.analysis.comparison import Row, name_rows, read_rows
-from rlready.analysis.format import MISSING, show, show_estimate, show_lead, show_percent, show_score, show_verdict
+from rlready.analysis.comparison import BASE_NAME, Row, name_rows, read_rows
+from rlready.analysis.format import (
+    MISSING,
+    show,
+    show_estimate,
+    show_lead,
+    show_pass_at_k,
+    show_percent,
+    show_score,
+    show_verdict,
+)
 from rlready.analysis.predictor import label_pass_at
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult, list_failures
-from rlready.cli.style import print_result, shorten
+from rlready.cli.style import print_result, print_table, shorten
 from rlready.run.local import run_locks, storage
 from rlready.stages.plan.this_machine import show_bytes
 from rlready.stages.report.headline import describe_external, describe_next, describe_stopped, tell_result
@@ -36,13 +41,10 @@ def print_outcomes(sweep: SweepResult) -> None:
     """Prints the answer, the result of every candidate, the best first, then the base model's, and the failures."""
     (rows, base, k), trains = read_rows(sweep), sweep.shows_rl
     print(f"\n{answer(sweep)}\n")
-    table = Table(box=None, pad_edge=False)
-    for name in _list_columns(k, trains):
-        table.add_column(name, justify="left" if name in ("candidate", "verdict") else "right", no_wrap=True)
-    for name, row in name_rows(rows, base, "base model, no RL" if trains else "base model"):
-        table.add_row(*map(Text, _list_cells(name, row, trains)))
-    # On a narrow terminal the lines wrap, because a truncated table would be useless.
-    Console(width=max(Console().width, 200)).print(table)
+    shares, after = "trunc./no answer", ["RL Pass@1", "trunc./no answer"] if trains else ["ahead of the next by"]
+    columns = ["candidate", "SFT Pass@1" if trains else "Pass@1", shares, label_pass_at(k), "loss", "verdict", *after]
+    named = name_rows(rows, base, BASE_NAME if trains else "base model")
+    print_table(columns, [_list_cells(name, row, trains) for name, row in named], 200, ["candidate", "verdict"])
     print()
     for label, text in describe_origin(sweep, rows, base, k):
         print_result(label.lower(), text)
@@ -66,22 +68,13 @@ def end_with(sweep: SweepResult) -> None:
         sys.exit(SOME_FAILED)
 
 
-def _list_columns(k: int | None, trains: bool) -> list[str]:
-    shares, before = "trunc./no answer", "SFT Pass@1" if trains else "Pass@1"
-    after = ["RL Pass@1", shares] if trains else ["ahead of the next by"]
-    return ["candidate", before, shares, label_pass_at(k), "loss", "verdict", *after]
-
-
 def _list_cells(name: str, row: Row, trains: bool) -> list[str]:
     sampled = row.predictors.by_products
-    pass_at_k = show_estimate(row.pass_at_k, row.pass_at_k_interval)
-    if row.sequential and row.pass_at_k_interval:
-        pass_at_k = "{:.2f}-{:.2f}".format(*row.pass_at_k_interval)
     return [
         name,
         show_estimate(row.sft_pass_at_1, row.read_interval_at(1)),
         _show_shares(sampled.truncated, sampled.unreadable),
-        pass_at_k,
+        show_pass_at_k(row),
         show(row.loss),
         show_verdict(row),
         *([show_score(row), _show_shares(row.benchmark.truncated, row.benchmark.unreadable)] if trains else [show_lead(row)]),

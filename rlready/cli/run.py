@@ -26,9 +26,8 @@ from rlready.run.local import run_locks, storage
 from rlready.run.local.progress_table import ProgressTable
 from rlready.stages.plan.plan import Plan, describe_plan, make_plan
 from rlready.stages.plan.this_machine import describe_machine, find_lacking, look_at_machine
+from rlready.stages.report.report import FILES
 
-# What the report stage writes, and the names in the run's folder; the records come last, because they mark a run as finished.
-FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 KEEP_ENDING = 15  # lines of the log shown after a failure
 SECONDS_PER_LINE = 60  # between lines of progress without a terminal
 
@@ -131,7 +130,7 @@ def _read_result(folder: Path, plan: Plan) -> SweepResult:
 
     Raises InputError if a candidate is missing, or RL did not run exactly where the gate said so.
     """
-    sweep = read_sweep(folder / "outcomes.json")
+    sweep = read_sweep(folder / FILES["records"])
     planned = {candidate.candidate_id for candidate in plan.candidates}
     if lost := planned - {outcome.candidate.candidate_id for outcome in sweep.outcomes}:
         raise InputError(f"{', '.join(sorted(lost))}: planned, but has no outcome; the orchestrator skipped it")

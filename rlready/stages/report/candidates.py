@@ -2,11 +2,11 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
-from rlready.analysis.comparison import Row, Setting, name_rows, shorten_names
+from rlready.analysis.comparison import BASE_NAME, Row, Setting, name_rows, shorten_names
 from rlready.analysis.effect import find_lost, list_changes
 from rlready.analysis.format import (
     MISSING,
@@ -16,6 +16,7 @@ from rlready.analysis.format import (
     show_greedy,
     show_lead,
     show_mean,
+    show_pass_at_k,
     show_score,
     show_shares,
     show_verdict,
@@ -29,12 +30,9 @@ from rlready.stages.report.document import Section
 from rlready.stats.coverage_kept import estimate_own_coverage
 from rlready.stats.intervals import estimate_interval
 
-BASE = "base model, no RL"
-SCORE, GREEDY = attrgetter("score"), attrgetter("greedy_score")
 RANKING_NOTE = (
     "Each candidate is compared with the next on the problems that both were measured on; in brackets: the 95% interval of the"
-    " difference. If it contains 0, their order may be due to chance: use more problems"
-    " (curate_predictor_problems) or samples"
+    " difference. If it contains 0, their order may be due to chance: use more problems (curate_predictor_problems) or samples"
     " (predictors_samples)."
 )
 MIDWAY = (
@@ -43,31 +41,27 @@ MIDWAY = (
     " trainings, each counted once. Intervals over settings take checkpoints of one training, which are alike, for settings of"
     " their own, so they are too narrow."
 )
+BENCHMARKS_TEXT = (
+    "Pass@1 after RL ± one standard error over problems; in brackets: 95% intervals. The mean weights all benchmarks equally."
+)
 EFFECT_NOTE = (
     "Before → after RL, on the same problems; then the gain with its 95% interval. Perhaps: the interval contains 0. A policy"
     " that is right more often on fewer problems gains Pass@1 and loses Pass@k."
 )
-SETTINGS_TEXT = "Mean ± standard deviation over the seeds of a setting."
 
 
 def describe_settings(settings: list[Setting], k: int | None) -> Section:
     """Returns the section with one row a setting: means over its seeds, the best result of RL first."""
-    measures: dict[str, Callable[[Row], float | None]] = {
-        "SFT Pass@1 (T=1)": lambda row: row.sft_pass_at_1,
-        "SFT greedy Pass@1": lambda row: row.predictors.greedy_pass_at_1,
-        label_pass_at(k): lambda row: row.pass_at_k,
-        "Generalization loss": lambda row: row.loss,
-    }
-    table = [["Setting", "Seeds", *measures, "Verdicts", "Post-RL Pass@1", "Post-RL greedy"]]
+    named = ["SFT Pass@1 (T=1)", "SFT greedy Pass@1", label_pass_at(k), "Generalization loss"]
+    measures = ["sft_pass_at_1", "predictors.greedy_pass_at_1", "pass_at_k", "loss", "score", "greedy_score"]
+    table = [["Setting", "Seeds", *named, "Verdicts", "Post-RL Pass@1", "Post-RL greedy"]]
     for setting in sorted(settings, key=lambda s: -statistics.fmean(s.scores) if s.scores else 1):
-        verdicts = Counter(map(show_verdict, setting.rows))
-        measured = [show_mean([measure(row) for row in setting.rows]) for measure in measures.values()]
-        shown = ", ".join(f"{number} {name}" for name, number in verdicts.items())
+        verdicts = ", ".join(f"{number} {name}" for name, number in Counter(map(show_verdict, setting.rows)).items())
+        *measured, score, greedy = (show_mean([*map(attrgetter(measure), setting.rows)]) for measure in measures)
         theirs = sum(row.elsewhere is not None for row in setting.rows)
-        score, greedy = (show_mean([measure(row) for row in setting.rows]) for measure in (SCORE, GREEDY))
         score += f" ({theirs} external)" if theirs else ""
-        table.append([setting.name, str(len(setting.rows)), *measured, shown, score, greedy])
-    return Section("Settings", [SETTINGS_TEXT], table)
+        table.append([setting.name, str(len(setting.rows)), *measured, verdicts, score, greedy])
+    return Section("Settings", ["Mean ± standard deviation over the seeds of a setting."], table)
 
 
 def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: int, trains: bool = True) -> Section:
@@ -78,9 +72,9 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
         "Post-RL greedy": _show_greedy_result,
         "SFT Pass@1 (T=1)": _show_sft_pass_at_1,
         "SFT greedy Pass@1": lambda row: show_greedy(row.predictors.greedy_pass_at_1, row.predictors.problems),
-        label_pass_at(k): _show_pass_at_k,
+        label_pass_at(k): lambda row: show_pass_at_k(row) + " (sequential)" * row.sequential,
         "Coverage kept": lambda row: _show_coverage_kept(row, k),
-        "Generalization loss": lambda row: show_estimate(row.loss, row.loss_interval),
+        "Generalization loss": lambda row: show_estimate(row.loss, read_interval(row.predictors.loss_interval)),
         "Forecast": _show_forecast,
         "Epochs": lambda row: MISSING if row is base or row.candidate.is_finished else _show_epochs(row.candidate),
         "Subset": lambda row: MISSING if row is base else row.candidate.subset or MISSING,
@@ -94,9 +88,9 @@ def describe_candidates(rows: list[Row], base: Row, k: int | None, most_rows: in
     columns = {name: write for name, write in columns.items() if name not in silent}
     table = [["Candidate", *(name.removeprefix("SFT ") if finished else name for name in columns)]]
     short = shorten_names(rows)
-    named = [(short.get(name, name), row) for name, row in name_rows(rows, base, BASE)]
-    table += [[name, *(write(row) for write in columns.values())] for name, row in named]
-    notes = _list_marks(rows, base) + _list_checkpoints(rows)
+    for name, row in name_rows(rows, base, BASE_NAME):
+        table.append([short.get(name, name), *(write(row) for write in columns.values())])
+    notes = [*_list_marks(rows, base), *_list_checkpoints(rows)]
     if any(row.candidate.is_midway for row in rows):
         notes.append(MIDWAY)
     if any(name != shown for name, shown in short.items()):
@@ -126,14 +120,10 @@ def describe_benchmarks(rows: list[Row], base: Row) -> list[Section]:
     if not names:
         return []
     table = [["Candidate", "Mean", *names]]
-    for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE):
+    for label, row in name_rows([row for row in rows if row.benchmark.benchmarks], base, BASE_NAME):
         scored = {name: _show_benchmark(*figures) for name, *figures in row.benchmark.benchmarks}
         table.append([label, show_score(row), *(scored.get(name, MISSING) for name in names)])
-    said = (
-        "Pass@1 after RL ± one standard error over problems; in brackets: 95% intervals. The mean weights all benchmarks"
-        " equally."
-    )
-    return [Section("By benchmark", [said], table)]
+    return [Section("By benchmark", [BENCHMARKS_TEXT], table)]
 
 
 def _show_benchmark(problems: int, pass_at_1: float | None, standard_error: float | None, greedy: float | None) -> str:
@@ -148,22 +138,14 @@ def _show_sft_pass_at_1(row: Row) -> str:
     return _add(show_estimate(row.sft_pass_at_1, row.read_interval_at(1)), shares)
 
 
-def _show_pass_at_k(row: Row) -> str:
-    if row.sequential:
-        return "{:.2f}-{:.2f} (sequential)".format(*row.pass_at_k_interval or ())
-    return show_estimate(row.pass_at_k, row.pass_at_k_interval)
-
-
 def _show_coverage_kept(row: Row, k: int | None) -> str:
     """Returns what a candidate keeps of the base model, or the base model of itself."""
     numbers = row.verdict.numbers
     if numbers.coverage_kept is not None:
-        interval = read_interval([numbers.coverage_kept_low, numbers.coverage_kept_high])
-        return show_estimate(numbers.coverage_kept, interval)
-    predictors = row.predictors
-    own = None
-    if not row.verdict.decision and k and predictors.correct:
-        own = estimate_own_coverage(predictors.correct, predictors.samples, k, predictors.groups)
+        return show_estimate(numbers.coverage_kept, read_interval([numbers.coverage_kept_low, numbers.coverage_kept_high]))
+    if row.verdict.decision or not k or not row.predictors.correct:
+        return MISSING
+    own = estimate_own_coverage(row.predictors.correct, row.predictors.samples, k, row.predictors.groups)
     return show_estimate(own[0], own[1:]) if own else MISSING
 
 
@@ -185,53 +167,51 @@ def _show_greedy_result(row: Row) -> str:
 
 def _show_reason(row: Row) -> str:
     """Returns why it failed, why RL taught nothing, and the gate's reason unless that is the failure."""
-    wrong = [row.failure.reason] if row.failure else []
-    wrong += [row.stopped] if row.stopped else []
     race = row.outcome.race
-    wrong += [f"race: {race.reason}"] if race and race.place else []
-    return "; ".join(wrong + [row.verdict.reason or MISSING] * (not row.failed_early))
+    reasons = [
+        row.failure.reason if row.failure else "",
+        row.stopped,
+        f"race: {race.reason}" if race and race.place else "",
+        "" if row.failed_early else row.verdict.reason or MISSING,
+    ]
+    return "; ".join(filter(None, reasons))
 
 
 def _add(figure: str, shares: str) -> str:
     return f"{figure}; {shares}" if shares and figure != MISSING else figure
 
 
-def _list_marks(rows: list[Row], base: Row) -> list[str]:
-    """Returns what the marks in the candidates' table mean."""
-    said = []
+def _list_marks(rows: list[Row], base: Row) -> Iterator[str]:
+    """Yields what the marks in the candidates' table mean."""
     if any(row.pass_at_k_interval or row.predictors.loss_interval for row in rows):
-        said.append("In brackets: 95% intervals, over problems for Pass@k and over held-out examples for the loss.")
+        yield "In brackets: 95% intervals, over problems for Pass@k and over held-out examples for the loss."
     shares = [(row.predictors.by_products, row.benchmark) for row in (*rows, base)]
     if any(record.truncated is not None or record.unreadable is not None for pair in shares for record in pair):
-        said.append(
-            "Truncated: samples that reached the length limit (sampling_max_tokens). No answer: samples"
-            " without a final answer in"
-            " the form the prompt asks for. Both count as wrong."
+        yield (
+            "Truncated: samples that reached the length limit (sampling_max_tokens). No answer: samples without a final answer"
+            " in the form the prompt asks for. Both count as wrong."
         )
     if any(row.coverage_kept is not None for row in rows):
-        said.append(
+        yield (
             "Coverage kept: of the problems that the base model solves within the gate's k, the share that the candidate still"
             " solves within k. The base model's own value compares two draws of its samples: it is what a candidate that forgot"
             " nothing would keep. It needs 2k samples per problem."
         )
     if any(pair[0].verifier_unknown or pair[1].unknown for pair in shares):
-        said.append("Not judged: samples that the verifier could not judge. They count as wrong.")
+        yield "Not judged: samples that the verifier could not judge. They count as wrong."
     if any(row.sequential for row in rows):
-        said.append("Sequential: sampled only until the gate could decide, so only an interval is known.")
+        yield "Sequential: sampled only until the gate could decide, so only an interval is known."
     if any(row.elsewhere for row in rows):
-        said.append(
-            "External: RL ran in another system; score, standard error and cost are shown as recorded (rlready record)."
-        )
+        yield "External: RL ran in another system; score, standard error and cost are shown as recorded (rlready record)."
     if any(row.stopped.startswith("no signal") for row in rows):
-        said.append("RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from.")
+        yield "RL without signal: all completions of a prompt got the same reward, so RL had nothing to learn from."
     races = [row.outcome.race for row in rows if row.outcome.race]
     if any(not race.goes_on and race.place for race in races):
-        said.append("Dropped: RL ended after the race (race_steps), because others were ahead in validation; it has no result.")
+        yield "Dropped: RL ended after the race (race_steps), because others were ahead in validation; it has no result."
     if any(race.audited for race in races):
-        said.append("Race audited: RL went on although the candidate was dropped.")
+        yield "Race audited: RL went on although the candidate was dropped."
     if any(row.verdict.audited for row in rows):
-        said.append("Audited: RL ran although the gate did not approve.")
-    return said
+        yield "Audited: RL ran although the gate did not approve."
 
 
 def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
@@ -246,13 +226,10 @@ def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
         table.append([name, *(cells.get(what, MISSING) for what in names)])
     broken = [f"{name} ({', '.join(c.what for c in lost)})" for name, all_ in changed.items() if (lost := find_lost(all_))]
     texts = [f"Clearly lower after RL: {'; '.join(broken)}." if broken else "Nothing is clearly lower after RL."]
-    return [Section("What RL changed", texts, table, [EFFECT_NOTE, *_list_kept(rows)])]
-
-
-def _list_kept(rows: list[Row]) -> list[str]:
-    """Returns which step's model is the result, where that needs saying: not the last one, or worse than an earlier one."""
+    # Which step's model is the result, where that needs saying: not the last one, or worse than an earlier one.
     trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl and not row.dropped]
-    return [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
+    kept = [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
+    return [Section("What RL changed", texts, table, [EFFECT_NOTE, *kept])]
 
 
 def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Section]:

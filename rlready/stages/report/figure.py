@@ -55,12 +55,6 @@ def start(legend_rows: int = 0, lines: int = 0) -> "tuple[Figure, Axes]":
     return figure, figure.add_axes(box)
 
 
-def mark_choice(axes: "Axes", points: list[tuple[float, float]]) -> None:
-    """Draws a ring around points."""
-    for x, y in points:
-        axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
-
-
 def name_points(axes: "Axes", points: list[tuple[float, float, str]]) -> None:
     """Writes the names beside the first points, towards the middle and apart from one another."""
     from matplotlib.transforms import ScaledTranslation

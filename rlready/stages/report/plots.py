@@ -3,9 +3,8 @@
 import math
 import statistics
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
-from rlready.analysis.comparison import Row, Setting, group_settings, list_scores, shorten_names
+from rlready.analysis.comparison import BASE_NAME, Row, Setting, group_settings, list_scores, shorten_names
 from rlready.analysis.predictor import Measure, Predictor, label_pass_at, pick_main, select_finished
 from rlready.gate.lead import SCORE, read_figure
 from rlready.stages.report.curves import draw_curves, draw_trajectories
@@ -14,23 +13,17 @@ from rlready.stages.report.figure import (
     BLUE,
     GREY,
     STAR,
-    STYLE,
     SUBSET_COLORS,
     SUBSET_MARKERS,
     VERMILION,
     finish,
-    mark_choice,
     name_points,
     shorten,
     start,
 )
 from rlready.stats.regression import fit_line
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 MOST_SETTINGS = 24  # one line each in the plot of scores
-BASE_LABEL = "base model, no RL"
 CHOICE = "approved by the gate"
 
 
@@ -39,39 +32,33 @@ def draw_plots(rows: list[Row], base: Row, k: int | None, least: float | None, t
 
     The candidates have colours in their order; `least` is the gate's threshold for Pass@k, None or 0 if there is none.
     """
-    import matplotlib
-
     omitted = len(_list_settings(rows)) - MOST_SETTINGS
     more = f" The other {omitted} settings are in the table." if omitted > 0 else ""
-    with matplotlib.rc_context(STYLE):
-        scores = Plot(
-            "Pass@1 before and after RL",
-            "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
-            f" the mean ±1 standard deviation over them. Star: {CHOICE}." + more,
-            _draw_scores(rows, base),
-            "no candidate has a Pass@1",
-        )
-        trajectories = Plot(
-            "Held-out loss during SFT",
-            "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
-            draw_trajectories(rows),
-            "no candidate has a held-out loss during SFT",
-        )
-        curves = Plot(
-            "Pass@k before RL",
-            f"How often at least one of k samples is right. Dotted curves: not a random subset. Star: {CHOICE}.",
-            draw_curves(rows, base, k, least),
-            "no candidate has a Pass@k curve",
-        )
-        main, label = pick_main(k), label_pass_at(k)
-        predictions = [
-            _plot_prediction(rows, predictor, name, measure)
-            for predictor, name, measure in (
-                (main.pass_at_k, label, lambda row: row.pass_at_k),
-                (main.sft_pass_at_1, main.sft_pass_at_1.label, lambda row: row.sft_pass_at_1),
-                (main.loss, "Generalization loss", lambda row: row.loss),
-            )
-        ]
+    scores = Plot(
+        "Pass@1 before and after RL",
+        "Before RL on the predictors' problems; the others on the benchmark's, with 95% intervals, or, if seeds repeat,"
+        f" the mean ±1 standard deviation over them. Star: {CHOICE}." + more,
+        _draw_scores(rows, base),
+        "no candidate has a Pass@1",
+    )
+    trajectories = Plot(
+        "Held-out loss during SFT",
+        "Lower is better. Dotted: not a random subset; its level is not comparable with the others.",
+        draw_trajectories(rows),
+        "no candidate has a held-out loss during SFT",
+    )
+    curves = Plot(
+        "Pass@k before RL",
+        f"How often at least one of k samples is right. Dotted curves: not a random subset. Star: {CHOICE}.",
+        draw_curves(rows, base, k, least),
+        "no candidate has a Pass@k curve",
+    )
+    main, label = pick_main(k), label_pass_at(k)
+    predictions = [
+        _plot_prediction(rows, main.pass_at_k, label, attrgetter("pass_at_k")),
+        _plot_prediction(rows, main.sft_pass_at_1, main.sft_pass_at_1.label, attrgetter("sft_pass_at_1")),
+        _plot_prediction(rows, main.loss, "Generalization loss", attrgetter("loss")),
+    ]
     if not trains:
         return [curves] + [trajectories] * any(row.trajectory for row in rows)
     if any(row.score is not None for row in rows):
@@ -103,7 +90,7 @@ def _draw_scores(rows: list[Row], base: Row) -> str:
             below, above = _measure_spread(setting)
             axes.errorbar([after], [place], xerr=[[below], [above]], color=VERMILION, marker="o", elinewidth=1.2)
     if base.score is not None:
-        axes.axvline(base.score, color="black", linestyle="--", linewidth=1.2, label=BASE_LABEL)
+        axes.axvline(base.score, color="black", linestyle="--", linewidth=1.2, label=BASE_NAME)
     axes.plot([], [], "o", color=BLUE, markerfacecolor="white", label="before RL")
     axes.plot([], [], "o", color=VERMILION, label="after RL")
     short = shorten_names(rows)
@@ -148,28 +135,24 @@ def _draw_prediction(shown: list[Row], label: str, measure: Measure, short: dict
     figure, axes = start()
     points = [(row, x, y) for row, y in list_scores(shown) if (x := measure(row)) is not None]
     for row, x, y in points:
-        _draw_point(axes, row, x, y)
+        subset, (below, above) = row.candidate.subset, _measure_bar(row, y)
+        axes.errorbar(
+            [x],
+            [y],
+            yerr=[[below], [above]],
+            color=SUBSET_COLORS.get(subset, GREY),
+            markerfacecolor="white" if row.elsewhere else None,
+            marker=SUBSET_MARKERS.get(subset, "s"),
+            linestyle="none",
+            elinewidth=1.2,
+        )
     axes.locator_params(nbins=5)
     xs = [x for _, x, _ in points]
     if line := fit_line(xs, [y for *_, y in points]):
         axes.plot([min(xs), max(xs)], [line[0] * end + line[1] for end in (min(xs), max(xs))], color=GREY)
-    if not all(row.approved for row, *_ in points):
-        mark_choice(axes, [(x, y) for row, x, y in points if row.approved])
+    ringed = [] if all(row.approved for row, *_ in points) else [(x, y) for row, x, y in points if row.approved]
+    for x, y in ringed:
+        axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color="black", markeredgewidth=1.2)
     name_points(axes, [(x, y, short[row.name]) for row, x, y in points])
     axes.set(xlabel=label, ylabel="Pass@1 after RL")
     return finish(figure, label, f"Pass@1 after RL against {label}, {len(shown)} points")
-
-
-def _draw_point(axes: "Axes", row: Row, x: float, y: float) -> None:
-    subset = row.candidate.subset
-    below, above = _measure_bar(row, y)
-    axes.errorbar(
-        [x],
-        [y],
-        yerr=[[below], [above]],
-        color=SUBSET_COLORS.get(subset, GREY),
-        markerfacecolor="white" if row.elsewhere else None,
-        marker=SUBSET_MARKERS.get(subset, "s"),
-        linestyle="none",
-        elinewidth=1.2,
-    )

@@ -1,5 +1,7 @@
 """The sections on how well the predictors ranked, and whether RL ran long enough to say."""
 
+from collections.abc import Iterator
+
 from rlready.analysis.comparison import Interval, Row
 from rlready.analysis.format import MISSING, count, name_some, show, show_estimate, show_percent, show_regret
 from rlready.analysis.noise import ScoreNoise, describe_noise
@@ -55,7 +57,7 @@ def describe_quality(rows: list[Row], k: int | None, noise: ScoreNoise) -> Secti
                 NO_CHOICE if choice is None else show_regret(choice.regret, choice.lead),
             ]
         )
-    return Section("Predictor quality", table=table, notes=_list_caveats(rows, k))
+    return Section("Predictor quality", table=table, notes=[*_list_caveats(rows, k)])
 
 
 def _show(value: float | None, interval: Interval | None, points: int, needed: int) -> str:
@@ -64,28 +66,26 @@ def _show(value: float | None, interval: Interval | None, points: int, needed: i
     return f"{value:.2f} [{MISSING}]" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
-def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
+def _list_caveats(rows: list[Row], k: int | None) -> Iterator[str]:
     finished = [row for row in rows if row.score is not None]
     points, settings = len(finished), len({row.setting for row in finished})
-    said = []
     if settings < MIN_POINTS:
         counted = f"{points}" if points == settings else f"{points} in {settings} settings"
-        said.append(f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence.")
+        yield f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence."
     if any(row.dropped for row in rows):
-        said.append("Candidates that the race dropped have no post-RL score, so the correlations leave them out.")
+        yield "Candidates that the race dropped have no post-RL score, so the correlations leave them out."
     if any(row.verdict.mode == "enforce" and row.score is None and not row.failure and not row.dropped for row in rows):
         audited = " and the audited ones" if any(row.verdict.audited for row in rows) else ""
-        said.append(
+        yield (
             f"Rejected candidates have no post-RL score, so the correlations cover only the approved ones{audited}; "
             "with gate_mode=audit or off, RL runs for all."
         )
     if any(row.sequential for row in rows):
-        said.append(
+        yield (
             f"Pass@{k} was sampled sequentially, so only an interval is known and it has no correlation; "
             "predictors_sampling=fixed gives the whole curve."
         )
-    return [
-        *said,
+    yield from (
         f"In brackets: 95% intervals, for Spearman by {DRAWS:,} bootstrap draws of whole settings with all their seeds."
         f" [{MISSING}]: no interval, because there are fewer than {MIN_POINTS} settings or every draw agrees.",
         "R² is that of the least-squares fit, adjusted for chance (at least 0); its interval assumes normal values."
@@ -95,7 +95,7 @@ def _list_caveats(rows: list[Row], k: int | None) -> list[str]:
         " is flipped: higher is better. Pass@k and loss together: the mean of their ranks for Spearman and regret, a fit"
         " to both for R².",
         "Among this many predictors, some will look good by chance; the intervals are not adjusted for their number.",
-    ]
+    )
 
 
 def describe_differences(rows: list[Row], k: int | None) -> Section:

@@ -19,8 +19,8 @@ from rlready.stages.report.candidates import (
     describe_ranking,
     describe_settings,
 )
-from rlready.stages.report.document import Document, Plot, Section, render_html, render_markdown
-from rlready.stages.report.figure import draw_alone
+from rlready.stages.report.document import Document, Section, render_html, render_markdown
+from rlready.stages.report.figure import STYLE, draw_alone
 from rlready.stages.report.gate_sections import describe_audit, describe_costs, describe_policies
 from rlready.stages.report.headline import tell_result
 from rlready.stages.report.plots import draw_plots
@@ -37,6 +37,8 @@ from rlready.stages.report.summary import describe_origin, summarize
 from rlready.stages.report.verdicts import write_verdicts
 from rlready.stats.intervals import MIN_POINTS
 
+# What the report's stage writes, and the names in a run's folder; the records come last, because they mark a run as finished.
+FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
 
@@ -89,35 +91,45 @@ def render_excerpts(document: Document) -> dict[str, str]:
 
 def compose(sweep: SweepResult) -> Document:
     """Returns the report: the answer and its plots, then candidates, savings, costs and samples, then the statistics."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        return _compose(sweep)
+
+
+def _compose(sweep: SweepResult) -> Document:
     rows, base, k = read_rows(sweep)
     settings, noise = group_settings(rows), measure_noise(rows)
     trains, by = sweep.shows_rl, sweep.parameters.get("gate_rank_by")
-    leading, others = _divide(draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains))
-    finished = [setting for setting in settings if setting.scores]
-    statistics = [
-        *([describe_policies(rows, base, k)] if trains else []),
-        describe_quality(rows, k, noise),
-        describe_differences(rows, k),
-        describe_choices(rows, k, noise),
-        *([describe_reversals(rows)] if noise.repeated else []),
-        describe_forecasts(rows),
-    ]
-    sections = [
-        *([] if trains else describe_ranking(rows, k, by)),
-        *([describe_settings(settings, k)] if len(settings) < len(rows) and trains else []),
-        describe_candidates(rows, base, k, MOST_ROWS, trains),
-        *(describe_benchmarks(rows, base) if trains else []),
-        *(describe_effect(rows, k) if trains else []),
-        *([describe_audit(rows)] if trains else []),
-        describe_costs(rows, base, trains),
-        *describe_samples(rows, base, k, MOST_ROWS),
-        *describe_excerpts(rows, base, MOST_ROWS),
-        *([describe_plateau(rows, k)] if trains else []),
-        *(statistics if trains and len(finished) >= MIN_POINTS else []),
-        Section("More plots", plots=others),
-    ]
-    minor = statistics if trains and len(finished) < MIN_POINTS else []
-    evidence = f"{count(len(finished), 'setting')} with RL: weak evidence below {MIN_POINTS}"
+    plots = draw_plots(rows, base, k, sweep.parameters.get("gate_min_pass_at_k"), trains)
+    leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
+    others = Section("More plots", plots=[plot for plot in plots if plot not in leading])
+    candidates = describe_candidates(rows, base, k, MOST_ROWS, trains)
+    costs = describe_costs(rows, base, trains)
+    samples = [*describe_samples(rows, base, k, MOST_ROWS), *describe_excerpts(rows, base, MOST_ROWS)]
+    sections, statistics = [*describe_ranking(rows, k, by), candidates, costs, *samples], []
+    if trains:
+        sections = [
+            *([describe_settings(settings, k)] if len(settings) < len(rows) else []),
+            candidates,
+            *describe_benchmarks(rows, base),
+            *describe_effect(rows, k),
+            describe_audit(rows),
+            costs,
+            *samples,
+            describe_plateau(rows, k),
+        ]
+        statistics = [
+            describe_policies(rows, base, k),
+            describe_quality(rows, k, noise),
+            describe_differences(rows, k),
+            describe_choices(rows, k, noise),
+            *([describe_reversals(rows)] if noise.repeated else []),
+            describe_forecasts(rows),
+        ]
+    finished = sum(bool(setting.scores) for setting in settings)
+    evidence = f"{count(finished, 'setting')} with RL: weak evidence below {MIN_POINTS}"
+    few = finished < MIN_POINTS
     lead, *texts = tell_result(rows, base, sweep.parameters.get("sampling_max_tokens"), trains, by)
     return Document(
         title=_name(sweep, len(rows)),
@@ -127,8 +139,8 @@ def compose(sweep: SweepResult) -> Document:
         failures=list_failures(sweep),
         plots=leading,
         texts=texts,
-        sections=sections,
-        minor=minor,
+        sections=[*sections, *([] if few else statistics), others],
+        minor=statistics if few else [],
         minor_title=f"Predictor quality and other policies, from {evidence}",
     )
 
@@ -138,9 +150,3 @@ def _name(sweep: SweepResult, candidates: int) -> str:
     run, what = sweep.origin.get("run"), count(candidates, "candidate")
     model = sweep.parameters.get("base_model", "base model")
     return f"{run}: {', '.join(filter(None, (model, what)))}" if run else ": ".join(filter(None, (model, what)))
-
-
-def _divide(plots: list[Plot]) -> tuple[list[Plot], list[Plot]]:
-    """Returns the first plots that show something, and the others."""
-    leading = [plot for plot in plots if plot.drawing][:LEADING_PLOTS]
-    return leading, [plot for plot in plots if plot not in leading]

@@ -31,39 +31,25 @@ def describe_samples(rows: list[Row], base: Row, k: int | None, most_rows: int) 
     measured = [row.predictors for row in (*rows, base)]
     if all(record.by_products == SampleStatistics() and not record.loss_by_length for record in measured):
         return []
-    header = [
-        "Candidate",
-        "Loss by length",
-        "Entropy",
-        "Answer diversity",
-        "Zero-variance share",
-        "Tokens per sample",
-        "Truncated",
-        "No answer",
-        "Not judged",
-        "Verifier disagreement",
-        "False positives",
-        f"{label_pass_at(k)} without them",
-    ]
-    table = [header]
+    lines = []
     for name, row in name_rows(rows, base, "base model"):
         seen = row.predictors.by_products
-        table.append(
-            [
-                name,
-                " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
-                show(seen.entropy),
-                show(seen.diversity),
-                show(row.zero_variance),
-                show(seen.mean_tokens, 1),
-                show(seen.truncated),
-                show(seen.unreadable),
-                show(seen.verifier_unknown),
-                show(seen.verifier_disagreement),
-                _show_false_positives(row),
-                show(row.corrected),
-            ]
-        )
+        cells = {
+            "Candidate": name,
+            "Loss by length": " / ".join(show(quarter.loss) for quarter in row.predictors.loss_by_length) or MISSING,
+            "Entropy": show(seen.entropy),
+            "Answer diversity": show(seen.diversity),
+            "Zero-variance share": show(row.zero_variance),
+            "Tokens per sample": show(seen.mean_tokens, 1),
+            "Truncated": show(seen.truncated),
+            "No answer": show(seen.unreadable),
+            "Not judged": show(seen.verifier_unknown),
+            "Verifier disagreement": show(seen.verifier_disagreement),
+            "False positives": _show_false_positives(row),
+            f"{label_pass_at(k)} without them": show(row.corrected),
+        }
+        lines.append(cells)
+    table = [[*lines[0]], *([*cells.values()] for cells in lines)]
     folded = len(rows) > most_rows
     return [Section("Sample statistics", table=table, notes=NOTES, summed=base.measured, folded=folded)]
 
@@ -77,13 +63,11 @@ def _show_false_positives(row: Row) -> str:
 
 def describe_excerpts(rows: list[Row], base: Row, most_rows: int) -> list[Section]:
     """Returns the section with a few completions of every candidate, or none if no samples were kept."""
-    named = [*((row.name, row) for row in rows), ("base model", base)]
-    kept = [
-        (f"{name}, {stage}", record.kept)
-        for name, row in named
-        for stage, record in (("before RL", row.predictors), ("on the benchmark" if row is base else "after RL", row.benchmark))
-        if record.kept
-    ]
+    kept = []
+    for name, row in name_rows(rows, base, "base model"):
+        later = "on the benchmark" if row is base else "after RL"
+        stages = (("before RL", row.predictors.kept), (later, row.benchmark.kept))
+        kept += [(f"{name}, {stage}", one) for stage, one in stages if one]
     excerpts = sum(len(one.excerpts) for _, one in kept)
     if not excerpts:
         return []

@@ -14,13 +14,11 @@ from rlready.errors import InputError
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
-from rlready.stages.report.report import render_excerpts, write_report
+from rlready.stages.report.report import FILES, render_excerpts, write_report
 from rlready.stages.report.verdicts import write_verdicts
 from rlready.tracking.log import log_outcomes
 from rlready.tracking.models import register_models
 from rlready.tracking.runs import finish_run
-
-FILES = {"html": "report.html", "markdown": "report.md", "records": "outcomes.json", "verdicts": "verdicts.json"}
 
 
 def run(
@@ -42,8 +40,7 @@ def run(
     write_atomically(verdicts, write_verdicts(sweep))
     log_outcomes(sweep.outcomes, sweep.baseline, run_id)
     rows, base, _ = read_rows(sweep)
-    figures: dict[str, float] = {}
-    said: dict[str, str] = {}
+    figures, said = {}, {}
     if sweep.shows_rl:
         saving, plateau = weigh_gate(rows, base), look_for_plateau(rows)
         figures = (saving.list_figures() if saving else {}) | plateau.list_figures()
