@@ -87,35 +87,38 @@ def log_evaluation(name: str, description: dict, metrics: dict[str, float | None
     attempt(log)
 
 
+def _list_tags(outcome: Outcome) -> dict[str, str]:
+    """Returns what is known of an outcome besides its figures."""
+    tags: dict[str, str | None] = {
+        RESULT: ELSEWHERE if outcome.elsewhere else None,
+        STOPPED: outcome.rl.stopped if outcome.rl else None,
+        "rlready.experiment": outcome.links.get("experiment"),
+    }
+    tags |= {f"samples.{stage}": outcome.links.get(f"{stage}_samples") for stage in ("predictors", "benchmark")}
+    if verdict := outcome.verdict:
+        tags |= {"verdict": verdict.decision, "verdict.reason": verdict.reason, "audited": "yes" if verdict.audited else None}
+    if race := outcome.race:
+        tags |= {"race": "goes on" if race.goes_on else "dropped", "race.reason": race.reason}
+    if failure := outcome.failure:
+        tags |= {"failed": failure.stage, "failed.reason": failure.reason}
+    if outcome.candidate.compares_loss and outcome.predictors:
+        tags |= {COMPARES_LOSS: outcome.predictors.heldout_digest or "yes"}
+    return {name: text[:LONGEST_TAG] for name, text in tags.items() if text}
+
+
 def _log_outcome(client: Any, experiment: str, outcome: Outcome, run_id: str, role: str) -> None:
     from mlflow.entities import Metric
 
     run = open_child(client, experiment, run_id, outcome.candidate, role)
     child, verdict = run.info.run_id, outcome.verdict
-    tags = {"verdict": verdict.decision, "verdict.reason": verdict.reason[:LONGEST_TAG]} if verdict else {}
-    tags |= {"audited": "yes"} if verdict and verdict.audited else {}
-    if race := outcome.race:
-        tags |= {"race": "goes on" if race.goes_on else "dropped", "race.reason": race.reason[:LONGEST_TAG]}
-    if failure := outcome.failure:
-        tags |= {"failed": failure.stage, "failed.reason": failure.reason[:LONGEST_TAG]}
-    tags |= {RESULT: ELSEWHERE} if outcome.elsewhere else {}
-    if outcome.candidate.compares_loss and outcome.predictors:
-        tags |= {COMPARES_LOSS: outcome.predictors.heldout_digest or "yes"}
-    if outcome.rl and outcome.rl.stopped:
-        tags |= {STOPPED: outcome.rl.stopped[:LONGEST_TAG]}
-    tags |= {
-        f"samples.{stage}": place[:LONGEST_TAG]
-        for stage in ("predictors", "benchmark")
-        if (place := outcome.links.get(f"{stage}_samples"))
-    }
-    tags |= {"rlready.experiment": outcome.links["experiment"]} if "experiment" in outcome.links else {}
+    race, failure = outcome.race, outcome.failure
     known = {(key, 0, value) for key, value in run.data.metrics.items() if key not in SERIES}
     for key in run.data.metrics.keys() & set(SERIES):
         known |= {(m.key, m.step, m.value) for m in client.get_metric_history(child, key)}
     new = [point for point in list_metrics(outcome, role) if point not in known]
     now = int(time.time() * 1000)
     metrics = [Metric(key, value, now, step) for key, step, value in new]
-    log_missing(client, run, outcome.candidate.describe(), tags, metrics)
+    log_missing(client, run, outcome.candidate.describe(), _list_tags(outcome), metrics)
     if outcome.links.get("data"):
         client.log_inputs(child, datasets=list_datasets(outcome.links["data"]))
     done = role != "candidate" or outcome.benchmark or (verdict and not verdict.proceed) or (race and not race.goes_on)
