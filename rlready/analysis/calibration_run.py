@@ -51,8 +51,9 @@ class Rule:
             "min_pass_at_k": 0,
             "min_pass_at_k_over_base": self.lead,
             "max_generalization_loss": 100,
+            "max_loss_rise": min(self.rise, MOST_RISE),
+            "max_rl_runs": most,
         }
-        limits |= {"max_loss_rise": min(self.rise, MOST_RISE), "max_rl_runs": most}
         return limits | ({"rank_by": self.rank_by} if most else {})
 
     def write_recipe(self, candidates: int) -> list[str]:

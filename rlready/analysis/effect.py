@@ -5,7 +5,7 @@ from typing import Any
 
 from rlready.analysis.comparison import Row
 from rlready.analysis.format import show
-from rlready.gate.lead import SCORE, Lead, measure_effect, measure_lead, read_figure
+from rlready.gate.lead import SCORE, Lead, measure_lead, read_figure
 from rlready.records.outcome import BenchmarkRecord, Outcome
 from rlready.stats.pass_at_k import choose_k
 
@@ -43,12 +43,15 @@ def list_changes(row: Row, k: int | None) -> list[Change]:
     outcome, effect = row.outcome, row.outcome.effect
     if effect is None:
         return []
-    found: list[Change | None] = [_make("Pass@1", effect.before, outcome.benchmark, measure_effect(outcome))]
-    before, after = ([*_split(record)] for record in (effect.off_target_before, effect.off_target))
-    for (name, start), (_, end) in zip(before, after, strict=True):
-        later, earlier = (Outcome(outcome.candidate, benchmark=record) for record in (end, start))
-        gain = measure_lead(later, earlier, SCORE)
-        found.append(_make(f"{name} (off target)", start, end, gain))
+    measured = [("Pass@1", effect.before, outcome.benchmark)]
+    for (name, before), (_, after) in zip(_split(effect.off_target_before), _split(effect.off_target), strict=True):
+        measured.append((f"{name} (off target)", before, after))
+    found = []
+    for what, *records in measured:
+        earlier, later = (Outcome(outcome.candidate, benchmark=record) for record in records)
+        start, end = earlier.scored.pass_at_1, later.scored.pass_at_1
+        if start is not None and end is not None:
+            found.append(Change(what, start, end, measure_lead(later, earlier, SCORE)))
     if effect.predictors:
         most = effect.predictors.samples
         at, later = k if k and k <= most else choose_k(most), Outcome(outcome.candidate, predictors=effect.predictors)
@@ -56,17 +59,12 @@ def list_changes(row: Row, k: int | None) -> list[Change]:
         if one and other:
             gain = measure_lead(later, outcome, "pass_at_k", at)
             found.append(Change(f"Pass@{at} of the predictors' problems", one.mean, other.mean, gain))
-    return [change for change in found if change]
+    return found
 
 
 def find_lost(changes: list[Change]) -> list[Change]:
     """Returns what is clearly lower after RL."""
     return [change for change in changes if change.said == LOST]
-
-
-def _make(what: str, before: BenchmarkRecord | None, after: BenchmarkRecord | None, gain: Lead) -> Change | None:
-    one, other = (record.pass_at_1 if record else None for record in (before, after))
-    return None if one is None or other is None else Change(what, one, other, gain)
 
 
 def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:

@@ -1,5 +1,6 @@
-"""Whether RL plateaued, by its rewards; and how well the predictors ranked the candidates on the way, by validation if any."""
+"""Whether RL plateaued, by its rewards; and on the way, how predictors ranked the candidates, and how validation did."""
 
+import itertools
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -7,12 +8,14 @@ import numpy as np
 
 from rlready.analysis.comparison import Row, group_settings
 from rlready.analysis.format import name_some
-from rlready.analysis.predictor import Predictor, score_settings, select_finished
-from rlready.stats.correlation import spearman
-from rlready.stats.intervals import LEVEL
+from rlready.analysis.pool import Pool, Probe
+from rlready.analysis.predictor import Predictor, pick_main, score_settings, select_finished
+from rlready.stats.correlation import resample_spearman, spearman
+from rlready.stats.intervals import LEVEL, bootstrap
 from rlready.stats.plateau import Rise, add_rises, is_known, measure_rise
 
 LEAST_SETTINGS = 4  # to rank
+SETTLED = 0.9  # rank correlation of validation with the result
 PARTS, WINDOW = 20, 0.125  # points of a trace, and the share of the steps before each that its rewards are of
 
 
@@ -117,3 +120,38 @@ def _average(row: Row, end: float) -> float:
     last = end * rewards[-1][0]
     window = [r for step, r in rewards if r is not None and last - WINDOW * rewards[-1][0] < step <= last]
     return float(np.mean(window)) if window else float("nan")
+
+
+def describe_settling(pool: Pool, probes: list[Probe]) -> list[str]:
+    """Returns from which step a race would rank as the result does, and up to which it rewards the head start of SFT."""
+    ranked = [(probe, rho) for probe in probes if (rho := spearman(probe.reached, pool.scores)) is not None]
+    if pool.size < LEAST_SETTINGS or not ranked:
+        return []
+    unsettled = [number for number, (_, rho) in enumerate(ranked) if rho < SETTLED]
+    after = ranked[unsettled[-1] + 1 :] if unsettled else ranked
+    last, rho = ranked[-1]
+    said = f"from step {after[0][0].step} on" if after else f"at no step up to {last.step}, where it is {rho:.2f}"
+    settled = f"Validation ranks the settings as the result does (Spearman at least {SETTLED:g}) {said}."
+    return [settled, *_describe_head_start(pool, ranked)]
+
+
+def _describe_head_start(pool: Pool, ranked: list[tuple[Probe, float]]) -> list[str]:
+    """Says up to which step validation ranks the settings more like SFT Pass@1 than like the result, if it does."""
+    before = score_settings(pool.settings, pick_main(None).sft_pass_at_1)
+    if before is None:
+        return []
+    heads = [(probe, rho, spearman(probe.reached, before) or 0.0) for probe, rho in ranked]
+    led = [*itertools.takewhile(lambda one: one[2] > one[1], heads)]
+    if not led:
+        return []
+    probe, rho, head = led[-1]
+    interval = bootstrap(
+        lambda drawn: resample_spearman(probe.reached, before, drawn) - resample_spearman(probe.reached, pool.scores, drawn),
+        range(pool.size),
+    )
+    shown = f"{head - rho:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else f"{head - rho:+.2f}"
+    sure, rewards = ("", "rewards") if interval and interval[0] > 0 else (", which may be chance", "may reward")
+    return [
+        f"Up to step {probe.step} it ranks them more like SFT Pass@1 ({head:.2f}) than like the result ({rho:.2f}; difference"
+        f" {shown}{sure}): a race that early {rewards} the head start of SFT."
+    ]

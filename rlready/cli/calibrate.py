@@ -9,9 +9,9 @@ from rlready.analysis.calibration_run import MOST_RISE, set_up
 from rlready.analysis.comparison import read_rows
 from rlready.analysis.format import count, show_estimate
 from rlready.analysis.noise import describe_small_spread, measure_noise
+from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import list_policies, price
 from rlready.analysis.pool import find_pools, find_probes
-from rlready.analysis.settling import describe_settling
 from rlready.analysis.sweep_result import SweepResult, read_sweep
 from rlready.cli.arguments import WORK, Command, locate_run
 from rlready.cli.style import print_table

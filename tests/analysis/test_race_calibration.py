@@ -12,8 +12,8 @@ from rlready.analysis import calibration
 from rlready.analysis.calibration import GATE, KINDS, calibrate, propose
 from rlready.analysis.calibration_run import Rule, judge, set_up
 from rlready.analysis.comparison import read_rows
+from rlready.analysis.plateau import describe_settling
 from rlready.analysis.pool import find_pools, find_probes
-from rlready.analysis.settling import describe_settling
 from rlready.analysis.sweep_result import write_sweep
 from rlready.config import Gate, Race
 from rlready.gate.decide import decide

@@ -15,8 +15,8 @@ from rlready.stages.report.candidates import describe_candidates
 from rlready.stages.report.gate_sections import describe_audit, describe_costs
 from rlready.stages.report.headline import tell_result
 from rlready.stages.report.predictor_sections import describe_forecasts
+from rlready.stages.report.report import write_verdicts
 from rlready.stages.report.summary import summarize
-from rlready.stages.report.verdicts import write_verdicts
 
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
 FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"

@@ -6,6 +6,7 @@ from rlready.analysis.comparison import Row
 from rlready.analysis.costs import STAGES, UNIT, balance, list_entries
 from rlready.analysis.format import MISSING, count, show_estimate, show_result
 from rlready.analysis.gate_audit import Audit, audit_rejections, is_refused
+from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import (
     AFFORDED,
     LOST,
@@ -19,7 +20,6 @@ from rlready.analysis.policies import (
 )
 from rlready.analysis.pool import Pool, find_pools, find_probes
 from rlready.analysis.saving import name_judges
-from rlready.analysis.settling import describe_settling
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.curves import draw_policies
 from rlready.stages.report.document import Plot, Section, Table

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rlready.analysis.comparison import group_settings, read_rows
+from rlready.analysis.comparison import Row, group_settings, read_rows
 from rlready.analysis.format import count
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.sweep_result import SweepResult, list_failures
@@ -34,13 +34,13 @@ from rlready.stages.report.predictor_sections import (
 )
 from rlready.stages.report.samples import describe_excerpts, describe_samples
 from rlready.stages.report.summary import describe_origin, summarize
-from rlready.stages.report.verdicts import write_verdicts
 from rlready.stats.intervals import MIN_POINTS
 
 # What the report's stage writes, and the names in a run's folder; the records come last, because they mark a run as finished.
 FILES = {"html": "report.html", "markdown": "report.md", "verdicts": "verdicts.json", "records": "outcomes.json"}
 LEADING_PLOTS = 2
 MOST_ROWS = 15  # longer tables are folded
+VERDICTS_VERSION = 1  # of the JSON: raised when a key goes, or means something else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,3 +150,40 @@ def _name(sweep: SweepResult, candidates: int) -> str:
     run, what = sweep.origin.get("run"), count(candidates, "candidate")
     model = sweep.parameters.get("base_model", "base model")
     return f"{run}: {', '.join(filter(None, (model, what)))}" if run else ": ".join(filter(None, (model, what)))
+
+
+def write_verdicts(sweep: SweepResult) -> str:
+    """Returns the verdicts of a sweep as JSON, the candidates in the order of their places before RL.
+
+    docs/guide/checkpoints.md explains every key.
+    """
+    rows, base, k = read_rows(sweep)
+    rows = sorted(rows, key=lambda row: row.verdict.standing.place if row.verdict.standing else len(rows) + 1)
+    approved = [row.name for row in rows if row.approved]
+    written = {"version": VERDICTS_VERSION, "k": k, "ranked_by": sweep.parameters.get("gate_rank_by"), "rl": sweep.shows_rl}
+    written |= {"approved": approved, "candidates": [_describe_verdict(row) for row in rows]}
+    written |= {"base_model": _list_figures(base) if base.measured else None}
+    return json.dumps(written, indent=1)
+
+
+def _describe_verdict(row: Row) -> dict:
+    verdict, candidate = row.verdict, row.candidate
+    standing, failed = verdict.standing, row.failure
+    described = {"candidate": row.name} | {key: getattr(verdict, key) for key in ("decision", "proceed", "audited", "reason")}
+    described |= {"failed": failed and {"stage": failed.stage, "reason": failed.reason}}
+    race = row.outcome.race
+    described |= {"race": race and {"goes_on": race.goes_on, "step": race.step, "place": race.place, "reason": race.reason}}
+    described |= {"place": standing and standing.place, "ahead_of": (standing and standing.ahead_of) or None}
+    described |= {"lead": standing and standing.lead}
+    described |= {"lead_interval": [standing.low, standing.high] if standing and standing.low is not None else None}
+    return described | _list_figures(row) | {"setting": candidate.describe()}
+
+
+def _list_figures(row: Row) -> dict:
+    return {
+        "pass_at_1": row.sft_pass_at_1,
+        "pass_at_k": row.pass_at_k,
+        "pass_at_k_interval": row.pass_at_k_interval,
+        "generalization_loss": row.loss,
+        "score_after_rl": row.score,
+    }

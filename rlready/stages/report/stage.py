@@ -14,8 +14,7 @@ from rlready.errors import InputError
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import read_record, write_atomically
 from rlready.runtime import events
-from rlready.stages.report.report import FILES, render_excerpts, write_report
-from rlready.stages.report.verdicts import write_verdicts
+from rlready.stages.report.report import FILES, render_excerpts, write_report, write_verdicts
 from rlready.tracking.log import log_outcomes
 from rlready.tracking.models import register_models
 from rlready.tracking.runs import finish_run
