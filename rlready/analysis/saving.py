@@ -109,6 +109,9 @@ def _describe_gate_audit(rows: list[Row]) -> str:
     audit = audit_rejections(rows)
     if isinstance(audit, str):
         return UNKNOWN_DROPPED if any(row.dropped and not row.sent for row in rows) else UNKNOWN
+    if audit.rejected == 1:
+        beat = "beat" if audit.false else "did not beat"
+        return f"RL ran for the {audit.called} candidate anyway; it {beat} the best approved one."
     beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
     said = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
     if unseen := audit.rejected - audit.observed:

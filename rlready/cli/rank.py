@@ -3,14 +3,13 @@
 import argparse
 import dataclasses
 import datetime
-import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlready.analysis.sweep_result import SweepResult, describe_origin, write_sweep
+from rlready.analysis.sweep_result import describe_origin, write_sweep
 from rlready.cli.arguments import MIRROR, RUNNING, SET, Command, list_changes
 from rlready.cli.result import end_with, print_outcomes
 from rlready.cli.style import print_result
@@ -21,6 +20,7 @@ from rlready.measured.log import MeasuredLog
 from rlready.measured.read import is_log, load_candidates
 from rlready.run.local.storage import RESULT
 from rlready.stats.pass_at_k import choose_k
+from rlready.tracking.log import log_outcomes
 from rlready.tracking.runs import finish_run
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def rank_logs(arguments: argparse.Namespace) -> None:
     write_sweep(sweep, folder / RESULT)
     print_outcomes(sweep)
     print_result("report", folder / "report.html")
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        _log(sweep, folder)
+    log_outcomes(sweep.outcomes, sweep.baseline, folder.name)
+    finish_run(folder.name, sweep.parameters, {path.name: path for path in sorted(folder.iterdir())})
     end_with(sweep)
 
 
@@ -155,13 +155,6 @@ def _list_changed(arguments: argparse.Namespace) -> dict[str, Any]:
     given = load_recipe(arguments.recipe, []) if arguments.recipe else {}
     given |= {"base_model": arguments.base or ""} | ({"gate_k": arguments.k} if arguments.k is not None else {})
     return given | parse_overrides(arguments.set)
-
-
-def _log(sweep: SweepResult, folder: Path) -> None:
-    from rlready.tracking.log import log_outcomes
-
-    log_outcomes(sweep.outcomes, sweep.baseline, folder.name)
-    finish_run(folder.name, sweep.parameters, {path.name: path for path in sorted(folder.iterdir())})
 
 
 def print_logs(logs: Mapping[str, MeasuredLog]) -> None:

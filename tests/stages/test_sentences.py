@@ -187,8 +187,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f: not f.all_ran and not any(r.dropped for r in f.unsent),
     r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|\d+)(?: of them)? beat the"
     r" best approved one\.":
-        lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected)
+        lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected) > 1
         and (0 if beat == "none" else int(beat)) == audit.false,
+    r"RL ran for the (?:rejected|not approved) candidate anyway; it (beat|did not beat) the best approved one\.":
+        lambda f, beat: (audit := audit_rejections(f.rows)) and audit.observed == audit.rejected == 1
+        and (beat == "beat") == (audit.false == 1),
     r"The other (\d+) (?:was|were) not run\.": lambda f, unseen: int(unseen) <= sum(r.score is None for r in f.refused),
     # The audit
     r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
