@@ -1,7 +1,6 @@
 """rlready calibrate."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from rlready.analysis.calibration import GATE, TOLERATED, FrontierPoint, calibrate, propose
@@ -12,11 +11,10 @@ from rlready.analysis.noise import describe_small_spread, measure_noise
 from rlready.analysis.plateau import describe_settling
 from rlready.analysis.policies import list_policies, price
 from rlready.analysis.pool import find_pools, find_probes
-from rlready.analysis.sweep_result import SweepResult, read_sweep
+from rlready.analysis.sweep_result import SweepResult, parse_sweep, read_sweep
 from rlready.cli.arguments import WORK, Command, locate_run
 from rlready.cli.style import print_table
 from rlready.errors import InputError
-from rlready.records.serialization import write_atomically
 from rlready.run.local.storage import RESULT
 from rlready.tracking.find import find_outcomes
 
@@ -65,9 +63,7 @@ def _read_run(name: str, arguments: argparse.Namespace) -> SweepResult:
         raise InputError(
             f"{name}: neither a file, nor a finished run in {arguments.work}, nor a run in MLflow (MLFLOW_TRACKING_URI)"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        write_atomically(Path(folder) / RESULT, found[1])
-        return read_sweep(Path(folder) / RESULT)
+    return parse_sweep(name, found[1])
 
 
 def _print_frontier(steps: list[FrontierPoint]) -> None:
