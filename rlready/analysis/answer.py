@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rlready.analysis.comparison import Row, Setting, compare, list_scores
 from rlready.analysis.noise import ScoreNoise, compare_settings
-from rlready.analysis.predictor import label_pass_at
+from rlready.gate.decide import RANKED
 from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
 from rlready.records.verdicts import Standing
 from rlready.stats.ties import reaches
@@ -62,7 +62,7 @@ def sort_by_place(rows: list[Row]) -> list[tuple[Row, Standing]]:
 
 def label_ranked(k: int | None, by: str | None) -> str:
     """Returns the name of what the candidates are ranked by."""
-    return {"pass_at_1": "Pass@1", "generalization_loss": "loss"}.get(by or "", label_pass_at(k))
+    return RANKED[by or "pass_at_k"].format(k=k or "k")
 
 
 def read_ranked(row: Row, k: int | None, by: str | None) -> Figure:
