@@ -97,7 +97,11 @@ def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:
         row.name: tuple(cost[1] if cost else 0.0 for cost in parts) if priced else (1.0, 0.0, 0.0)
         for row, parts in zip(members, costs, strict=True)
     }
-    rl, benchmark, measured = (average(settings, lambda row, part=part: by_row[row.name][part]) for part in range(3))
+
+    def price_part(part: int) -> np.ndarray:
+        return average(settings, lambda row: by_row[row.name][part])
+
+    rl, benchmark, measured = map(price_part, range(3))
     scores = np.array([statistics.fmean(setting.scores) for setting in settings])
     if priced:
         rl -= np.minimum(average(settings, price_checks), rl)
