@@ -69,7 +69,7 @@ def compare_means(one: Sequence[float], other: Sequence[float], scatter: Sequenc
     `one` and `other` are the values of the seeds of two settings, `scatter` is that of each.
     """
     ahead = statistics.fmean(one) - statistics.fmean(other)
-    if not all(deviation for deviation, _ in scatter):  # seeds that all score alike say nothing about others
+    if not all(deviation for deviation, _ in scatter):  # unknown, or 0: seeds that all score alike say nothing about others
         return Lead(ahead)
     from scipy.special import stdtrit
 
