@@ -52,7 +52,7 @@ def read_sweep(path: str | Path) -> SweepResult:
         raise InputError(f"{path}: no finished run here; start one with rlready run") from error
 
 
-def parse_sweep(where: str, text: bytes) -> SweepResult:
+def parse_sweep(where: str, text: str | bytes) -> SweepResult:
     """Returns what `read_sweep` reads from the content of a file; errors begin with `where`."""
     try:
         values = json.loads(text)
