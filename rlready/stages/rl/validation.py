@@ -14,7 +14,6 @@ from transformers import TrainerCallback
 from rlready.config.experiment import list_validated_steps
 from rlready.evaluation.score import count_right, score_problems
 from rlready.records.outcome import ValidationPoint, ValidationRecord
-from rlready.runtime import events
 from rlready.sampling.engine import Draw
 from rlready.sampling.transformers_engine import TransformersEngine
 from rlready.stats.pass_at_k import estimate_pass_at_k
@@ -81,8 +80,6 @@ class Validation(TrainerCallback):
         if is_main():
             shown = f"{point.pass_at_1:.3f} of {len(self.problems)} problems"
             print(f"rl {self.candidate.candidate_id}: validation Pass@1 {shown} at step {point.step}", flush=True)
-            figures = {"step": point.step, "pass_at_1": point.pass_at_1, "pass_at_k": point.pass_at_k}
-            events.emit("rl", self.candidate.candidate_id, "validated", **figures)
         if self.keep == "best" and choose_step(record)[0] == state.global_step < self.steps[-1]:
             self.save(self.trainer, self._name_kept(Path(self.trainer.args.output_dir), record))
 
