@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
+import itertools
 
 from rlready.config import Gate
 from rlready.errors import InputError
 from rlready.gate.lead import LOSS, measure_lead
 from rlready.gate.thresholds import compare
 from rlready.records.outcome import Failure, Outcome
-from rlready.records.verdicts import GateNumbers, Verdict
+from rlready.records.verdicts import GateNumbers, Standing, Verdict
 from rlready.stats.ties import count_share, order_best
 
 RANKED = {"pass_at_k": "Pass@{k}", "pass_at_1": "Pass@1", "generalization_loss": "loss"}
@@ -107,6 +108,22 @@ def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings
             reason=f"{reason}; {verdict.reason}", numbers=numbers,
         )  # fmt: skip
     return [changed.get(verdict.candidate_id, verdict) for verdict in verdicts]
+
+
+def rank(verdicts: list[Verdict], outcomes: list[Outcome], settings: Gate) -> list[Verdict]:
+    """Returns the verdicts with the standing of every measured candidate, whatever the decision: its place and its lead.
+
+    Verdicts and outcomes are of the same candidates, in any order; ties go to the lower loss.
+    """
+    measured = {outcome.candidate.candidate_id: outcome for outcome in outcomes if not outcome.failure}
+    known = [v for v in verdicts if v.candidate_id in measured and getattr(v.numbers, settings.rank_by) is not None]
+    ordered = [measured[verdict.candidate_id] for verdict in sort_best(known, settings.rank_by)]
+    standings = {}
+    for place, (outcome, following) in enumerate(itertools.zip_longest(ordered, ordered[1:]), 1):
+        lead = measure_lead(outcome, following, settings.rank_by, settings.k) if following else ()
+        ahead_of = following.candidate.candidate_id if following else ""
+        standings[outcome.candidate.candidate_id] = Standing(place, len(ordered), ahead_of, *lead)
+    return [dataclasses.replace(verdict, standing=standings.get(verdict.candidate_id)) for verdict in verdicts]
 
 
 def sort_best(verdicts: list[Verdict], by: str) -> list[Verdict]:

@@ -10,8 +10,8 @@ from rlready.config import complete_parameters, parse_parameters
 from rlready.errors import InputError
 from rlready.evaluation.suite import record_pass_at_k, record_scores
 from rlready.gate.decide import decide
+from rlready.gate.decide import rank as rank_verdicts
 from rlready.gate.lead import LOSS
-from rlready.gate.ranking import rank as rank_verdicts
 from rlready.measured.comparable import align
 from rlready.measured.log import MeasuredLog
 from rlready.measured.loss import MeasuredLoss, is_one_kind

@@ -19,8 +19,7 @@ from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate, parse_parameters
 from rlready.config.recipes import change
 from rlready.errors import InputError
-from rlready.gate.decide import decide, draw_audit, sort_best
-from rlready.gate.ranking import rank
+from rlready.gate.decide import decide, draw_audit, rank, sort_best
 from rlready.records.outcome import (
     Candidate,
     Failure,

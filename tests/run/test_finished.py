@@ -14,8 +14,7 @@ from helpers.rows import make_gsm8k_rows
 from rlready.config import Gate
 from rlready.config.recipes import load_recipe
 from rlready.errors import InputError
-from rlready.gate.decide import decide
-from rlready.gate.ranking import rank
+from rlready.gate.decide import decide, rank
 from rlready.models.load import digest_folder, digest_weights, load_model, load_tokenizer, locate
 from rlready.records.outcome import BaseModel, Candidate, Outcome, PredictorsRecord, SampleStatistics, SftRecord
 from rlready.records.serialization import from_json, to_json

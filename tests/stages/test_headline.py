@@ -17,8 +17,7 @@ from rlready.analysis.noise import compare_settings, measure_noise
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
-from rlready.gate.decide import decide
-from rlready.gate.ranking import rank
+from rlready.gate.decide import decide, rank
 from rlready.records.outcome import Candidate, PredictorsRecord
 from rlready.stages.report.headline import tell_result
 

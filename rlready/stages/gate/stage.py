@@ -9,8 +9,7 @@ from rlready.analysis.forecast import forecast
 from rlready.analysis.sweep_result import list_items
 from rlready.config import read_settings
 from rlready.errors import InputError
-from rlready.gate.decide import decide
-from rlready.gate.ranking import rank
+from rlready.gate.decide import decide, rank
 from rlready.records.candidate import Candidate
 from rlready.records.outcome import Outcome
 from rlready.records.serialization import parse_record, read_records, write_atomically

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.evaluation.suite import record_pass_at_k
-from rlready.gate.decide import decide
-from rlready.gate.ranking import rank
+from rlready.gate.decide import decide, rank
 from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome, RlRecord, SampleStatistics, SftRecord
 from rlready.stages.report.report import write_report
 
