@@ -60,6 +60,8 @@ lakhs crores cubes powers bases mods logs fails does exists divides exceeds sati
 sometimes
 """
 NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
+# The first of two words does not change the number (`5 hot dogs`), unless it is one of these: `5 million people`.
+CHANGING = {*NOT_COUNTED, *SCALES, "half", "third", "quarter", "not"}
 
 
 def find_unit(word: str) -> str | None:
@@ -76,6 +78,14 @@ def _find_counted(word: str) -> str | None:
     """Returns the singular of a plural that is no unit and may be counted, or None."""
     plural = PLURAL.fullmatch(word)
     return plural[1] if plural and word not in NOT_COUNTED else None
+
+
+def _find_counted_in_two_words(first: str, rest: list[str]) -> str | None:
+    """Returns the singular of a counted thing in two words, such as `hot dog`, or None."""
+    noun = rest[0][1:] if len(rest) == 1 and rest[0][0] == '"' else ""
+    unit = find_unit(noun) if noun else None
+    singular = _find_counted(noun) if unit is None else unit if unit in COUNTS else None
+    return f"{first} {singular}" if singular and re.fullmatch("[a-z]{3,}", first) and first not in CHANGING else None
 
 
 def _list_singulars(word: str) -> tuple[str, str, str]:
@@ -112,7 +122,8 @@ def read_unit(tokens: list[str]) -> tuple | None:
             place += 1
         units = COMPOUNDS.get(word) or COMPOUNDS.get(word.lower()) or ({unit: 1} if unit else None)
         if not units:
-            return None
+            thing = _find_counted_in_two_words(word, tokens[place:]) if place == 1 else None
+            return ((thing, 1),) if thing else None
         power, place = _read_power(tokens, place)
         for part, exponent in units.items():
             powers[part] = powers.get(part, 0) + sign * exponent * (power or ahead)
