@@ -4,7 +4,6 @@ Samples are seeded by problem, so they do not depend on how the problems are div
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import time
@@ -71,29 +70,17 @@ def count_completions(problems: Sequence[dict], draws: Sequence[Draw]) -> int:
     return len(problems) * sum(draw.samples for draw in draws)
 
 
-def report_progress(stage: str, candidate: Candidate) -> Callable[[EvaluationProgress], None]:
-    """Returns a function that reports the progress of a candidate's stage."""
-    reporter = Progress(stage, candidate.candidate_id, 0)
-
-    def report(progress: EvaluationProgress) -> None:
-        reporter.total = progress.total
-        reporter.update(progress.done, progress.tokens)
-
-    return report
-
-
 class SetsProgress:
-    """Reports the progress of a candidate's stage over several sets of problems, sampled one after another."""
+    """Reports the progress of a candidate's stage over one or several sets of problems, sampled one after another."""
 
     def __init__(self, stage: str, candidate: Candidate, completions: int):
-        self.report, self.total = report_progress(stage, candidate), completions  # of all sets
+        self.reporter = Progress(stage, candidate.candidate_id, completions)  # of all sets
         self.done = self.tokens = self.counted = 0
 
     def __call__(self, progress: EvaluationProgress) -> None:
         """Reports the progress of the current set."""
         self.counted = progress.tokens
-        done, tokens = self.done + progress.done, self.tokens + progress.tokens
-        self.report(dataclasses.replace(progress, total=self.total, done=done, tokens=tokens))
+        self.reporter.update(self.done + progress.done, self.tokens + progress.tokens)
 
     def finish(self, completions: int) -> None:
         """Goes on to the next set."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.config import Gate, Predictors, Sampling
-from rlready.evaluation.parts import report_progress, sample_part, sample_problems
+from rlready.evaluation.parts import SetsProgress, count_completions, sample_part, sample_problems
 from rlready.evaluation.samples import RIGHT, read_rows
 from rlready.evaluation.score import CONTROL_SAMPLES, count_false_positives, estimate_false_positives
 from rlready.evaluation.suite import record_pass_at_k
@@ -41,7 +41,8 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     """Draws one greedy answer and n samples of every problem; returns the fields computed from them, and the parts."""
     samples, problems = job.settings.samples, job.problems
     draws = [Draw.greedily(job.sampling), job.draw(samples)]
-    greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report_progress("predictors", job.candidate))
+    report = SetsProgress("predictors", job.candidate, count_completions(problems, draws))
+    greedily, sampled = sample_problems(job.engine, problems, draws, job.folder, report)
     greedy, scored = count_samples(greedily, 1), count_samples(sampled, samples)
     record = record_pass_at_k(
         problems,
