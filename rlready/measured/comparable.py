@@ -15,11 +15,15 @@ def align(logs: Mapping[str, MeasuredLog], k: int) -> dict[str, MeasuredLog]:
 
     Raises InputError with one line per log of other problems, other settings or fewer than k samples.
     """
-    (first_name, first), *others = logs.items()
-    faults = [fault for name, log in logs.items() for fault in _find_faults(first_name, first, name, log, k)]
+    first_name, first = next(iter(logs.items()))
+    faults = [fault for log in logs.values() for fault in _find_faults(first_name, first, log, k)]
     if faults:
         raise InputError("\n".join(faults))
-    return {first_name: first} | {name: _reorder(log, first.problems) for name, log in others}
+    aligned = {}
+    for name, log in logs.items():
+        place = {problem: number for number, problem in enumerate(log.problems)}
+        aligned[name] = _take(log, [place[problem] for problem in first.problems])
+    return aligned
 
 
 def list_unknown(logs: Mapping[str, MeasuredLog]) -> list[str]:
@@ -31,17 +35,16 @@ def list_unknown(logs: Mapping[str, MeasuredLog]) -> list[str]:
     return lines
 
 
-def _find_faults(first_name: str, first: MeasuredLog, name: str, log: MeasuredLog, k: int) -> list[str]:
+def _find_faults(first_name: str, first: MeasuredLog, log: MeasuredLog, k: int) -> list[str]:
     faults = []
     if log.samples < k:
         faults.append(f"{log.path}: {log.samples} samples per problem, Pass@{k} needs {k}; lower --k (gate_k), or sample more")
     own = set(log.problems)
     lost, more = [problem for problem in first.problems if problem not in own], own - set(first.problems)
     if lost or more:
-        example = f", e.g. {(lost or sorted(more))[0]}"
         faults.append(
             f"{log.path}: the problems differ from {first_name}'s: {len(lost)} of its {len(first.problems)} are missing,"
-            f" {len(more)} are new{example}; compare logs of the same problems"
+            f" {len(more)} are new, e.g. {(lost or sorted(more))[0]}; compare logs of the same problems"
         )
         return faults
     texts = dict(zip(first.problems, first.texts, strict=True))
@@ -91,12 +94,7 @@ def select(log: MeasuredLog, rows: Sequence[Mapping[str, Any]]) -> MeasuredLog:
             f"{log.path}: has {len(places)} of the {len(rows)} problems on which others are sampled; only the same problems"
             " compare: sample on those of the log (curate_predictor_data), or rank the logs on their own"
         )
-    return replace(
-        log,
-        problems=[row["problem_id"] for row in rows],
-        correct=[log.correct[place] for place in places],
-        texts=[row["question"] for row in rows],
-    )
+    return replace(_take(log, places), problems=[row["problem_id"] for row in rows], texts=[row["question"] for row in rows])
 
 
 def _is_same(one: str, other: str, one_tool: bool) -> bool:
@@ -105,12 +103,7 @@ def _is_same(one: str, other: str, one_tool: bool) -> bool:
     return one == other or (not one_tool and (one in other or other in one))
 
 
-def _reorder(log: MeasuredLog, problems: list[str]) -> MeasuredLog:
-    place = {problem: number for number, problem in enumerate(log.problems)}
-    order = [place[problem] for problem in problems]
-    return replace(
-        log,
-        problems=problems,
-        correct=[log.correct[number] for number in order],
-        texts=[log.texts[number] for number in order],
-    )
+def _take(log: MeasuredLog, places: Sequence[int]) -> MeasuredLog:
+    """Returns a log of only the problems at these places, in this order."""
+    problems, correct, texts = ([values[place] for place in places] for values in (log.problems, log.correct, log.texts))
+    return replace(log, problems=problems, correct=correct, texts=texts)

@@ -66,14 +66,11 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> Row:
 
 
 def _read_sample(sample: Row, where: str, scorer: str | None, settings: tuple[tuple[str, Any], ...]) -> Sample:
-    choices = (sample.get("output") or {}).get("choices") or [{}]
-    stopped, usage = choices[0].get("stop_reason"), (sample.get("output") or {}).get("usage") or {}
-    scores = sample.get("scores") or {}
-    attached = sample.get("attachments") or {}
-    target = sample["target"] if isinstance(sample["target"], str) else " or ".join(map(str, sample["target"]))
-    asked = (
-        sample["input"] if isinstance(sample["input"], str) else json.dumps([_read_text(m, attached) for m in sample["input"]])
-    )
+    output, scores, attached = (sample.get(name) or {} for name in ("output", "scores", "attachments"))
+    choice = (output.get("choices") or [{}])[0]
+    stopped, target, asked = choice.get("stop_reason"), sample["target"], sample["input"]
+    target = target if isinstance(target, str) else " or ".join(map(str, target))
+    asked = asked if isinstance(asked, str) else json.dumps([_read_text(message, attached) for message in asked])
     failed = bool(sample.get("error"))
     return Sample(
         problem=str(sample["id"]),
@@ -81,10 +78,10 @@ def _read_sample(sample: Row, where: str, scorer: str | None, settings: tuple[tu
         right=None if failed or scorer not in scores else read_score(scores[scorer].get("value"), where),
         scored=failed or scorer is not None,  # an error says nothing of the answer
         text=asked,
-        completion=_read_text(choices[0].get("message") or {}, attached),
+        completion=_read_text(choice.get("message") or {}, attached),
         reference=read_target(target),
         finished=None if stopped is None else stopped not in ("max_tokens", "model_length"),
-        tokens=usage.get("output_tokens"),
+        tokens=(output.get("usage") or {}).get("output_tokens"),
         settings=settings,
     )
 

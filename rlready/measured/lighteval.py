@@ -19,22 +19,22 @@ def read_lighteval(files: list[Path], score: str | None) -> Reading:
     metric has that name, or a row holds no generated text.
     """
     _, first = next(read_rows(files[0]))
-    names = list(_open(first["metric"]))
+    names = list(_parse(first["metric"]))
     if score and score not in names:
         raise InputError(f"{files[0]}: no metric {score!r}; there are {', '.join(names)}")
     metric = score or (names[0] if names else None)
-    several = len(_open(first["model_response"]).get("text") or ()) > 1
+    several = len(_parse(first["model_response"]).get("text") or ()) > 1
     notes = ["each generation judged by rlready's verifier" if several else f"metric {metric}"]
     samples = (sample for where, row in read_rows(*files) for sample in _list_samples(row, where, metric))
     return Reading("lighteval", samples, notes)
 
 
-def _open(value: Any) -> dict[str, Any]:
+def _parse(value: Any) -> dict[str, Any]:
     return json.loads(value) if isinstance(value, str) else dict(value or {})
 
 
 def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
-    doc, response = _open(row["doc"]), _open(row["model_response"])
+    doc, response = _parse(row["doc"]), _parse(row["model_response"])
     texts = response.get("text") or []
     if not texts:
         raise InputError(f"{where}: holds no generated text (a task of log-likelihoods?); Pass@k needs samples of text")
@@ -48,7 +48,7 @@ def _list_samples(row: Row, where: str, metric: str | None) -> Iterator[Sample]:
         yield Sample(
             problem=f"{doc.get('task_name') or ''}/{doc.get('id') or ''}".strip("/"),
             where=where,
-            right=read_score(_open(row["metric"]).get(metric), where) if one and metric else None,
+            right=read_score(_parse(row["metric"]).get(metric), where) if one and metric else None,
             scored=one,
             text=doc["query"],
             prompt=str(response["input"]) if response.get("input") else None,

@@ -25,22 +25,20 @@ def read_lm_eval(files: list[Path], score: str | None) -> Reading:
     tasks = [_name_task(file) for file in files]
     if twice := next((task for task in tasks if tasks.count(task) > 1), None):
         raise InputError(f"{files[0].parent}: {twice} was logged more than once; name one file")
-    first = [next(read_rows(file))[1] for file in files]
-    listed = [list(dict.fromkeys(row.get("filter", "none") for _, row in read_rows(file))) for file in files]
-    filters = [score if score is not None and score in names else names[0] for names in listed]
-    metrics = [_choose_metric(*about, score) for about in zip(files, first, listed, strict=True)]
-    notes = [
-        f"{task}: filter {chosen}, "
-        + (f"metric {metric}" if len(row["resps"][0]) == 1 else "each response judged by rlready's verifier")
-        for task, chosen, metric, row in zip(tasks, filters, metrics, first, strict=True)
-    ]
-    several = len(files) > 1
+    choices, notes = [], []
+    for file, task in zip(files, tasks, strict=True):
+        _, first = next(read_rows(file))
+        filters = list(dict.fromkeys(row.get("filter", "none") for _, row in read_rows(file)))
+        chosen, metric = score if score in filters else filters[0], _choose_metric(file, first, filters, score)
+        how = f"metric {metric}" if len((first["resps"] or [[]])[0]) == 1 else "each response judged by rlready's verifier"
+        notes.append(f"{task}: filter {chosen}, {how}")
+        choices.append((file, f"{task}/" if len(files) > 1 else "", chosen, metric))
 
     def read() -> Iterator[Sample]:
-        for file, task, chosen, metric in zip(files, tasks, filters, metrics, strict=True):
+        for file, prefix, chosen, metric in choices:
             for where, row in read_rows(file):
                 if row.get("filter", "none") == chosen:
-                    yield from _list_samples(row, where, f"{task}/" if several else "", metric)
+                    yield from _list_samples(row, where, prefix, metric)
 
     return Reading("lm-evaluation-harness", read(), notes)
 

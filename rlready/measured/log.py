@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from rlready.errors import InputError
 from rlready.stats.pass_at_k import Estimate, estimate_pass_at_k
 from rlready.verifier import judge
@@ -111,7 +109,9 @@ def count_samples(
     seen: Counter[str] = Counter()
     settings: dict[str, Any] = {}
     for sample in _judge(reading.samples, answer_format, judged, seen):
-        _join_settings(settings, sample)
+        for name, value in sample.settings:
+            if settings.setdefault(name, value) != value:
+                raise InputError(f"{sample.where}: {name} is {value}, in an earlier sample {settings[name]}; rank one setting")
         problem = problems.setdefault(sample.problem, _Problem(sample.text, sample.prompt))
         if (problem.text, problem.prompt) != (sample.text, sample.prompt):
             raise InputError(f"{sample.where}: the text or prompt of problem {sample.problem} differs from its first sample's")
@@ -122,18 +122,14 @@ def count_samples(
             digest = hashlib.blake2b(sample.completion.encode(errors="surrogatepass"), digest_size=12).digest()
             seen["repeated"] += digest in problem.seen
             problem.seen.add(digest)
-        for name, value in (("truncated", sample.finished), ("tokens", sample.tokens)):
-            seen[f"{name} told"] += value is not None
+        seen["truncated told"] += sample.finished is not None
         seen["truncated"] += sample.finished is False
+        seen["tokens told"] += sample.tokens is not None
         seen["tokens"] += sample.tokens or 0
     if not problems:
         raise InputError(f"{path}: holds no samples")
     _check_chance(path, seen, settings, repeats)
-    log = _count(path, reading, problems, seen, settings)
-    if log.disagreement:
-        shown = f"rlready's verifier and the log's own score differ on {log.disagreement[0]} of {log.disagreement[1]} samples"
-        log = replace(log, notes=[*log.notes, shown])
-    return log
+    return _make_log(path, reading, problems, seen, settings)
 
 
 def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Counter[str]) -> Iterator[Sample]:
@@ -153,12 +149,6 @@ def _judge(samples: Iterable[Sample], answer_format: str, judged: bool, seen: Co
         yield replace(sample, right=judgement.right)
 
 
-def _join_settings(settings: dict[str, Any], sample: Sample) -> None:
-    for name, value in sample.settings:
-        if settings.setdefault(name, value) != value:
-            raise InputError(f"{sample.where}: {name} is {value}, in an earlier sample {settings[name]}; rank one setting")
-
-
 def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repeats: bool) -> None:
     """Raises InputError if samples repeat one another: Pass@k of one greedy answer logged eight times is Pass@1."""
     share = seen["repeated"] / seen["samples"]
@@ -175,15 +165,17 @@ def _check_chance(path: str, seen: Counter[str], settings: dict[str, Any], repea
         )
 
 
-def _count(
+def _make_log(
     path: str, reading: Reading, problems: dict[str, _Problem], seen: Counter[str], settings: dict[str, Any]
 ) -> MeasuredLog:
     sizes = [len(problem.right) for problem in problems.values()]
     notes, samples = list(reading.notes), min(sizes)
-    if max(sizes) > samples and seen["counted"]:
-        raise InputError(f"{path}: counts of {samples} to {max(sizes)} samples per problem; the number must be the same")
     if max(sizes) > samples:
+        if seen["counted"]:
+            raise InputError(f"{path}: counts of {samples} to {max(sizes)} samples per problem; the number must be the same")
         notes.append(f"{samples} to {max(sizes)} samples per problem; the first {samples} of each count")
+    if compared := seen["compared"]:
+        notes.append(f"rlready's verifier and the log's own score differ on {seen['differing']} of {compared} samples")
     taken = [problem.right[:samples] for problem in problems.values()]
     return MeasuredLog(
         path=path,
@@ -192,12 +184,12 @@ def _count(
         correct=[right.count(True) for right in taken],
         samples=samples,
         texts=[problem.text for problem in problems.values()],
-        unknown=float(np.mean([value is None for right in taken for value in right])),
+        unknown=sum(right.count(None) for right in taken) / (samples * len(taken)),
         truncated=seen["truncated"] / seen["samples"] if seen["truncated told"] == seen["samples"] else None,
         no_answer=seen["no answer"] / seen["judged"] if seen["judged"] else None,
         mean_tokens=seen["tokens"] / seen["samples"] if seen["tokens told"] == seen["samples"] else None,
         settings=settings,
-        disagreement=(seen["differing"], seen["compared"]) if seen["compared"] else None,
+        disagreement=(seen["differing"], compared) if compared else None,
         checks=seen["checks"] or 1,
         notes=notes,
     )

@@ -48,9 +48,9 @@ def read_loss(said: str) -> MeasuredLoss:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: expected nats (summed over the completion) and tokens") from error
         losses.append((_check(nats, where), tokens))
-    if not losses or sum(tokens for _, tokens in losses) <= 0:
+    if sum(tokens for _, tokens in losses) <= 0:
         raise InputError(f"{said}: holds no examples")
-    return MeasuredLoss(_check(float(mean_loss(losses) or 0), said), "per completion token", losses)
+    return MeasuredLoss(mean_loss(losses), "per completion token", losses)
 
 
 def is_number(said: str) -> bool:

@@ -41,11 +41,10 @@ def read_plain(files: list[Path], score: str | None) -> dict[str, Reading]:
 
 
 def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
-    name = _find(row, PROBLEM)
-    if name is None or row[name] in (None, ""):
+    problem = _read_text(row, PROBLEM)
+    if not problem:
         raise InputError(f"{where}: names no problem; expected {EXPECTED}")
-    told: dict[str, Any] = {"problem": str(row[name]), "where": where}
-    told |= {"text": str(row[text])} if (text := _find(row, TEXT)) and row[text] is not None else {}
+    told: dict[str, Any] = {"problem": problem, "where": where, "text": _read_text(row, TEXT)}
     if row.get("temperature") not in (None, ""):
         told["settings"] = (("temperature", _read_number(row["temperature"], "temperature", where)),)
     if row.get("samples") not in (None, ""):
@@ -54,12 +53,11 @@ def _list_samples(row: Row, where: str, score: str) -> Iterator[Sample]:
             raise InputError(f"{where}: {correct} correct of {samples} samples is impossible")
         yield from (Sample(**told, right=number < correct, scored=True, counted=True) for number in range(samples))
         return
-    completion, reference = (_find(row, names) for names in (COMPLETION, REFERENCE))
-    told |= {"completion": None if completion is None or row[completion] is None else str(row[completion])}
-    told |= {"reference": None if reference is None or row[reference] is None else str(row[reference])}
-    if score not in row and (told["completion"] is None or told["reference"] is None):
+    completion, reference = _read_text(row, COMPLETION), _read_text(row, REFERENCE)
+    if score not in row and (completion is None or reference is None):
         raise InputError(f"{where}: has neither {score!r} nor a completion and a reference; expected {EXPECTED}")
-    yield Sample(**told, right=read_score(row.get(score), where) if score in row else None, scored=score in row)
+    right = read_score(row.get(score), where)
+    yield Sample(**told, completion=completion, reference=reference, right=right, scored=score in row)
 
 
 def read_own(files: list[Path], score: str | None) -> Reading:
@@ -85,6 +83,11 @@ def read_own(files: list[Path], score: str | None) -> Reading:
 
 def _find(row: Row, names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in row), None)
+
+
+def _read_text(row: Row, names: tuple[str, ...]) -> str | None:
+    value = row.get(_find(row, names) or "")
+    return None if value is None else str(value)
 
 
 def _read_count(value: Any, name: str, where: str) -> int:

@@ -10,7 +10,7 @@ from typing import IO, Any
 from rlready.data.columns import find_repeated
 from rlready.data.files import COMPRESSED, LINES
 from rlready.data.references import split_answer
-from rlready.data.sources import make_row
+from rlready.data.sources import LARGEST, make_row
 from rlready.errors import InputError
 
 SUFFIXES = (*LINES, ".json", ".csv", ".parquet", ".eval")
@@ -83,6 +83,7 @@ def _check_row(row: Any, where: str) -> Row:
 
 
 def _read_csv(path: Path, file: IO[str]) -> Iterator[tuple[str, Row]]:
+    csv.field_size_limit(LARGEST)  # a completion may be longer than the 128 KB that csv allows
     rows = csv.reader(file, strict=True)
     try:
         header = next(rows, [])

@@ -21,12 +21,8 @@ def read_verl(files: list[Path], score: str | None) -> Reading:
     reward = score or ("acc" if "acc" in first else "score")
 
     def read_row(row: Row) -> dict[str, Any]:
-        reference = row.get("gts")
-        return {
-            "text": row["input"],
-            "completion": row["output"],
-            "reference": None if reference is None else str(reference),
-        }
+        told = {"text": row["input"], "completion": row["output"]}
+        return told if row.get("gts") is None else told | {"reference": str(row["gts"])}
 
     return _read("verl", files, reward, read_row)
 

@@ -94,19 +94,13 @@ def make_record(log: MeasuredLog, loss: MeasuredLoss | None) -> PredictorsRecord
         verifier_unknown=log.unknown,
         verifier_checks=log.checks,
     )
-    more = {"by_products": seen, "heldout_tokens": 0, "engine": log.tool}
-    record = record_pass_at_k([{"problem_id": problem} for problem in log.problems], log.samples, log.correct, **more)
-    if loss is None:
-        return record
-    compared = [tokens for _, tokens in loss.losses] if loss.losses else loss.kind
-    return dataclasses.replace(
-        record,
-        generalization_loss=loss.value,
-        loss_interval=loss.interval,
-        losses=loss.losses,
-        heldout_tokens=sum(tokens for _, tokens in loss.losses) if loss.losses else None,
-        heldout_digest=hashlib.sha256(repr(compared).encode()).hexdigest()[:16],
-    )
+    more: dict[str, Any] = {"by_products": seen, "heldout_tokens": 0, "engine": log.tool}
+    if loss:
+        tokens = [count for _, count in loss.losses or ()]
+        more |= {"generalization_loss": loss.value, "loss_interval": loss.interval, "losses": loss.losses}
+        more["heldout_tokens"] = sum(tokens) if tokens else None
+        more["heldout_digest"] = hashlib.sha256(repr(tokens or loss.kind).encode()).hexdigest()[:16]
+    return record_pass_at_k([{"problem_id": problem} for problem in log.problems], log.samples, log.correct, **more)
 
 
 def measure_results(sweep: SweepResult, logs: Mapping[str, MeasuredLog]) -> dict[str, ElsewhereRecord]:
@@ -144,12 +138,11 @@ def _restore(path: str, record: Counted, settings: dict[str, Any]) -> MeasuredLo
 
 
 def _record(log: MeasuredLog, like: Counted | None, past: ElsewhereRecord | None) -> ElsewhereRecord:
-    rows: list[dict[str, Any]] = [{"problem_id": problem} for problem in log.problems]
-    if like and like.groups:
-        rows = [{**row, "group": str(group)} for row, group in zip(rows, like.groups, strict=True)]
+    groups = [str(group) for group in like.groups] if like and like.groups else [None] * len(log.problems)
     sizes = like.benchmarks if isinstance(like, BenchmarkRecord) else []
-    names = [name for name, size, *_ in sizes for _ in range(size)] or [""] * len(rows)
-    rows = [{**row, "benchmark": name} for row, name in zip(rows, names, strict=True)]
+    names = [name for name, size, *_ in sizes for _ in range(size)] or [""] * len(log.problems)
+    entries = zip(log.problems, groups, names, strict=True)
+    rows = [{"problem_id": problem, "group": group, "benchmark": name} for problem, group, name in entries]
     shares = {"truncated": log.truncated, "unreadable": log.no_answer, "engine": log.tool}
     counted = record_scores(rows, log.samples, log.correct, None, [log.unknown] * len(rows), **shares)
     hours, device = (past.device_hours, past.device) if past else (None, "")

@@ -1,6 +1,7 @@
 """Logs of other tools: the same samples give the same counts, and what cannot be used is one line with file and row."""
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
@@ -49,6 +50,13 @@ def test_a_compressed_log_is_read_like_any_other(open_packed, suffix, tmp_path):
     with open_packed(f"{plain}{suffix}", "wb") as file:
         file.write(plain.read_bytes())
     assert load_samples(f"{plain}{suffix}").correct == logs.CORRECT
+
+
+def test_a_long_completion_in_a_csv_file_is_read(tmp_path):
+    csv.field_size_limit(131_072)  # what csv allows unless told otherwise
+    thought = "so " * 60_000
+    (tmp_path / "log.csv").write_text(f'problem,completion,reference\na,"{thought}\\boxed{{4}}",4\n')
+    assert load_samples(tmp_path).correct == [1]
 
 
 def test_what_decides_is_chosen_by_name_and_said(tmp_path):
