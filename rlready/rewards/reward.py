@@ -9,17 +9,11 @@ from typing import Any
 from rlready.verifier import judge_all, measure_trouble
 
 Reward = Callable[..., list[float | None]]
-
-
-LogMetric = Callable[[str, float | None], None]
-
-
-def ignore(name: str, value: float | None) -> None:
-    """Logs nothing."""
+LogMetric = Callable[[str, float | None], None] | None
 
 
 def reward(
-    completions: Sequence[Any], answer: Sequence[str], format: Sequence[str], log_metric: LogMetric = ignore, **columns: Any
+    completions: Sequence[Any], answer: Sequence[str], format: Sequence[str], log_metric: LogMetric = None, **columns: Any
 ) -> list[float | None]:
     """Returns 1 for each right completion, 0 for a wrong one and None for one without a judgement.
 
@@ -36,8 +30,9 @@ def reward(
         **columns: The other columns.
     """
     judgements = judge_all(zip(map(_read_text, completions), answer, format, strict=True))
-    for name, share in measure_trouble(judgements).items():
-        log_metric(name, share)
+    if log_metric:
+        for name, share in measure_trouble(judgements).items():
+            log_metric(name, share)
     return [None if judgement.right is None else float(judgement.right) for judgement in judgements]
 
 
@@ -55,7 +50,7 @@ def make_reward(answer: str = "answer", answer_format: str = "boxed") -> Reward:
                 f"the data set has no column {answer!r}; name that of the reference answers: make_reward(answer=...)"
             )
         references = [str(reference) for reference in columns[answer]]
-        return reward(completions, references, [answer_format] * len(references), columns.get("log_metric", ignore))
+        return reward(completions, references, [answer_format] * len(references), columns.get("log_metric"))
 
     return verifier_reward
 

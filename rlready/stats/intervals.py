@@ -23,10 +23,7 @@ PRIOR_WEIGHT = 1.5
 
 
 def estimate_interval(
-    values: ArrayLike,
-    level: float = LEVEL,
-    weights: ArrayLike | None = None,
-    groups: Sequence[Hashable] | None = None,
+    values: ArrayLike, level: float = LEVEL, weights: ArrayLike | None = None, groups: Sequence[Hashable] | None = None
 ) -> tuple[float, float]:
     """Estimates an interval for the mean of numbers in [0, 1], one per problem; arguments are those of `estimate_intervals`."""
     low, high = estimate_intervals(np.atleast_1d(np.asarray(values, dtype=float))[:, None], level, weights, groups)
@@ -34,10 +31,7 @@ def estimate_interval(
 
 
 def estimate_intervals(
-    values: np.ndarray,
-    level: float = LEVEL,
-    weights: ArrayLike | None = None,
-    groups: Sequence[Hashable] | None = None,
+    values: np.ndarray, level: float = LEVEL, weights: ArrayLike | None = None, groups: Sequence[Hashable] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimates an interval for a mean over the population that the problems were drawn from.
 

@@ -26,11 +26,7 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | No
 
 
 def predict_new_setting(
-    x: ArrayLike,
-    y: Sequence[float] | np.ndarray,
-    settings: Sequence[Hashable],
-    at: float,
-    level: float = LEVEL,
+    x: ArrayLike, y: Sequence[float] | np.ndarray, settings: Sequence[Hashable], at: float, level: float = LEVEL
 ) -> tuple[float, float, float] | None:
     """Predicts one point of a setting without known points, with its prediction interval.
 

@@ -36,10 +36,7 @@ def number_levels(values: ArrayLike | Sequence[float | None]) -> np.ndarray:
 
 
 def order_best(
-    values: ArrayLike | Sequence[float | None],
-    losses: ArrayLike | Sequence[float | None],
-    names: Sequence[str],
-    falls: bool,
+    values: ArrayLike | Sequence[float | None], losses: ArrayLike | Sequence[float | None], names: Sequence[str], falls: bool
 ) -> np.ndarray:
     """Returns the indices of candidates, best first: ties by the lower loss, then by name; unknown values last.
 

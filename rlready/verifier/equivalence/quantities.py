@@ -22,12 +22,10 @@ FACTOR = re.compile(rf"({'|'.join(ONES)})({'|'.join(FACTORS)})s?")
 BASE = re.compile(r"[({]?(-?[\dA-F.,]+)[)}]?(?:_\{?\(?(?:base)?|\(?base)([a-z]+|\d+)\)?\}?", re.ASCII)
 MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905
 DATE = re.compile(
-    r"(?:(\d{1,2})(?:st|nd|rd|th)? (?:of )?)?([a-z]{3,9})\.?(?: (\d{1,2})(?:st|nd|rd|th)?)?(?:,? (\d{4}))?",
-    re.IGNORECASE,
+    r"(?:(\d{1,2})(?:st|nd|rd|th)? (?:of )?)?([a-z]{3,9})\.?(?: (\d{1,2})(?:st|nd|rd|th)?)?(?:,? (\d{4}))?", re.IGNORECASE
 )
 TIME = re.compile(
-    r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?",
-    re.IGNORECASE,
+    r"(\d{1,2})\s*:\s*([0-5]\d)(?:\s*:\s*([0-5]\d))?\s*(?:([ap])\.?\s*m\.?)?|(\d{1,2})\s*([ap])\.?\s*m\.?", re.IGNORECASE
 )
 ZERO = make_number("0")
 HALVES = {
