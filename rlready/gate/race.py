@@ -23,7 +23,7 @@ class Runner(NamedTuple):
 
     @property
     def pass_at_1(self) -> float:
-        """Its Pass@1 in validation; samples without a verdict count as not right."""
+        """Its Pass@1 in validation; samples that were not judged count as not right."""
         return sum(self.point.correct) / (self.samples * len(self.problem_ids))
 
 
@@ -79,7 +79,7 @@ def find_runner(outcome: Outcome, step: int) -> Runner:
 def measure_race_lead(one: Runner, other: Runner, comparisons: int) -> Lead:
     """Measures how far one candidate is ahead of another in validation, paired by problem.
 
-    Samples without a verdict may be right or wrong: the interval covers both. `comparisons` intervals hold together. Raises
+    Samples that were not judged may be right or wrong: the interval covers both. `comparisons` intervals hold together. Raises
     InputError if they were validated on other problems, or with another number of samples.
     """
     if one.problem_ids != other.problem_ids or one.samples != other.samples:
