@@ -61,7 +61,8 @@ sometimes
 """
 NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
 # The first of two words does not change the number (`5 hot dogs`), unless it is one of these: `5 million people`.
-CHANGING = {*NOT_COUNTED, *SCALES, "half", "third", "quarter", "not"}
+CHANGING = NOT_COUNTED | SCALES.keys() | {"half", "third", "quarter", "lakh", "crore", "score", "factorial", "negative", "not"}
+QUALIFIER = re.compile(r"(?![a-z]*ths?$)[a-z]{3,}", re.ASCII)  # no ordinal: `5 tenth parts` are a half
 
 
 def find_unit(word: str) -> str | None:
@@ -85,7 +86,7 @@ def _find_counted_in_two_words(first: str, rest: list[str]) -> str | None:
     noun = rest[0][1:] if len(rest) == 1 and rest[0][0] == '"' else ""
     unit = find_unit(noun) if noun else None
     singular = _find_counted(noun) if unit is None else unit if unit in COUNTS else None
-    return f"{first} {singular}" if singular and re.fullmatch("[a-z]{3,}", first) and first not in CHANGING else None
+    return f"{first} {singular}" if singular and QUALIFIER.fullmatch(first) and first not in CHANGING else None
 
 
 def _list_singulars(word: str) -> tuple[str, str, str]:
