@@ -105,5 +105,9 @@ def _is_same(one: str, other: str, one_tool: bool) -> bool:
 
 def _take(log: MeasuredLog, places: Sequence[int]) -> MeasuredLog:
     """Returns a log of only the problems at these places, in this order."""
-    problems, correct, texts = ([values[place] for place in places] for values in (log.problems, log.correct, log.texts))
-    return replace(log, problems=problems, correct=correct, texts=texts)
+    return replace(
+        log,
+        problems=[log.problems[place] for place in places],
+        correct=[log.correct[place] for place in places],
+        texts=[log.texts[place] for place in places],
+    )
