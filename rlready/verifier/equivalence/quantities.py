@@ -7,14 +7,11 @@ from fractions import Fraction
 from rlready.verifier.equivalence.parser import Node, Unreadable, make_number, parse, require
 from rlready.verifier.equivalence.parts import EVERYTHING, INFINITY, Group, Value, find_bracket
 from rlready.verifier.equivalence.tokens import FUNCTIONS
-from rlready.verifier.equivalence.units import CURRENCIES, SCALES, find_unit, read_unit
+from rlready.verifier.equivalence.units import CURRENCIES, ONES, SCALES, TENS, find_unit, read_unit
 
 MOST_WORDS = 5  # more are prose, which can say the same in many ways
 PHRASES = dict.fromkeys(("infinity", "infinite", "infinitelymany"), INFINITY)
 NOTHING = ("none", "emptyset", "theemptyset", "nosolution", "nosolutions", "norealsolution", "norealsolutions")
-ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-eighteen nineteen""".split()  # noqa: SIM905
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
 NUMERALS = [*ONES, *(ten + one for ten in TENS for one in ("", *ONES[1:10]))]
 PARTS = enumerate("half third fourth fifth sixth seventh eighth ninth tenth".split(), 2)  # noqa: SIM905
 FACTORS = {**SCALES, "halve": Fraction(1, 2), "quarter": Fraction(1, 4), **{name: Fraction(1, part) for part, name in PARTS}}

@@ -45,6 +45,9 @@ NO_UNIT_IF_BARE = LETTERS | set(re.findall(r"\w+", "in mi mg ms ns pc Pa ha ly s
 ADJECTIVES = {"different", "distinct", "possible", "ordered", "unordered", "unique", "such"}
 REMARKS = {"old", "long", "tall", "wide", "high", "deep", "apart", "away"}  # after a unit
 POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen""".split()  # noqa: SIM905
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 QUOTIENTS = {"mph": ("mi", "h"), "kmh": ("km", "h"), "kph": ("km", "h"), "rpm": ("rev", "min")}
 PRODUCTS = {"Nm": ("N", "m"), "kWh": ("kW", "h")}
@@ -60,8 +63,12 @@ lakhs crores cubes powers bases mods logs fails does exists divides exceeds sati
 sometimes
 """
 NOT_COUNTED = {*UNCOUNTED.split(), *(f"{scale}s" for scale in SCALES)}
-# The first of two words does not change the number (`5 hot dogs`), unless it is one of these: `5 million people`.
-CHANGING = NOT_COUNTED | SCALES.keys() | {"half", "third", "quarter", "lakh", "crore", "score", "factorial", "negative", "not"}
+# The first of two words does not change the number (`5 hot dogs`), unless it is a unit or one of these: `5 million people`.
+FACTOR_WORDS = """
+half third quarter lakh crore score gross pair twice double doubled triple tripled fold factorial root divided over per times
+than point negative not none without repeating repeated recurring kilo mega
+"""
+CHANGING = {*NOT_COUNTED, *SCALES, *ONES, *TENS, *FACTOR_WORDS.split()}
 QUALIFIER = re.compile(r"(?![a-z]*ths?$)[a-z]{3,}", re.ASCII)  # no ordinal: `5 tenth parts` are a half
 
 
@@ -86,7 +93,8 @@ def _find_counted_in_two_words(first: str, rest: list[str]) -> str | None:
     noun = rest[0][1:] if len(rest) == 1 and rest[0][0] == '"' else ""
     unit = find_unit(noun) if noun else None
     singular = _find_counted(noun) if unit is None else unit if unit in COUNTS else None
-    return f"{first} {singular}" if singular and QUALIFIER.fullmatch(first) and first not in CHANGING else None
+    changes = first in CHANGING or find_unit(first) or not QUALIFIER.fullmatch(first)
+    return None if changes or not singular else f"{first} {singular}"
 
 
 def _list_singulars(word: str) -> tuple[str, str, str]:
