@@ -60,18 +60,17 @@ def launch_predictors(given: dict[str, Any], launch: Launch) -> dict[str, Any]:
         for before in read_records(Outcome, given["before"]):
             candidate, part = before.candidate, Path(locate(folder, before.candidate))
             paths = {name: str(part / name) for name in ("before", "outcome", "samples")}
-            links = {"predictors_samples": locate(given["samples_uri"], candidate)}
+            uri = locate(given["samples_uri"], candidate)
             if not (part / "figures").exists():
                 write_record(before, paths["before"])
-                paths |= {"candidate": to_json(candidate), "model": locate(given["model"], candidate)}
-                made = launch("predictors", given | paths | {"samples_uri": links["predictors_samples"]})
-                write_atomically(part / "figures", json.dumps(made))
+                own = paths | {"candidate": to_json(candidate), "model": locate(given["model"], candidate), "samples_uri": uri}
+                write_atomically(part / "figures", json.dumps(launch("predictors", given | own)))
             made = json.loads((part / "figures").read_text()).items()
             figures |= {f"epoch_{candidate.epochs}_{name}": value for name, value in made if name != "display_name"}
             measured = read_record(Outcome, paths["outcome"])
-            # A resumed run has other places for its outputs.
-            links = measured.links | (links if measured.predictors else {})
-            outcomes.append(dataclasses.replace(measured, links=links))
+            if measured.predictors:  # a resumed run has other places for its outputs
+                measured = dataclasses.replace(measured, links=measured.links | {"predictors_samples": uri})
+            outcomes.append(measured)
             shutil.copytree(paths["samples"], locate(given["samples"], candidate), dirs_exist_ok=True)
     write_records(outcomes, given["outcome"])
     return figures
