@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Row, compare, list_scores
-from rlready.analysis.format import count, show_result
+from rlready.analysis.format import show_result
 from rlready.stats.intervals import bound_drawn_share, estimate_interval
 from rlready.stats.ties import reaches
 
@@ -108,10 +108,11 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
             " random draw."
         )
     if not seen:
+        many = len(rejected) > 1
+        unseen = f"ran for none of {len(rejected)} rejected candidates" if many else "did not run for the rejected one"
         return (
-            f"Unknown: RL ran for none of {count(len(rejected), 'rejected candidate')}. To find out, run again with"
-            " gate_audit_fraction above 0, which runs RL for a random share of them, or with gate_mode=audit, which runs it for"
-            " all."
+            f"Unknown: RL {unseen}. To find out, run again with gate_audit_fraction above 0, which runs it for a random share"
+            " of the rejected, or with gate_mode=audit, which runs it for all."
         )
     if not approved:
         return (

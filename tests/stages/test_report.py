@@ -606,7 +606,7 @@ def test_candidates_that_failed_are_named_first_and_are_no_rejections(report):
     assert page.tables["Candidates"]["x"][-1].startswith("out of memory")
     assert page.tables["Candidates"]["random-64"][-1].startswith("out of memory")
     assert '<span class="badge failed">SFT failed</span>' in page.html
-    assert "RL ran for none of 1 rejected candidate" in page.markdown
+    assert "RL did not run for the rejected one" in page.markdown
     assert page.tables["Cost"]["SFT, failed"] == ["–", "1", "at least 12.5"]
     assert "For 1 candidate without RL, RL and benchmark would have taken" in page.markdown
 

@@ -196,8 +196,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     # The audit
     r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
     r"The gate rejected none, so there are no rejections to check\.": lambda f: not any(is_refused(r) for r in f.measured),
-    r"Unknown: RL ran for none of (\d+) rejected candidates?\. To find out, run again with [^.]*\.":
-        lambda f, n: int(n) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
+    r"Unknown: RL (?:ran for none of (\d+) rejected candidates|did not run for the rejected one)\. To find out, run"
+    r" again with [^.]*\.":
+        lambda f, n: int(n or 1) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
     r"RL ran for (\d+) of (\d+) rejected candidates, but no approved one has finished it, so there is nothing to"
     r" compare them with\.":
         lambda f, ran, n: int(ran) == sum(r.score is not None for r in list_refused(f))
@@ -265,8 +266,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, name, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None),
     r"Gate: decided on no candidate": lambda f: not f.judged,
     r"Gate: off, RL for every candidate(, up to the race)?": lambda f, raced: f.off and (not raced or f.raced),
-    r"Gate: approved none of (\d+) candidates?; \w+: .*":
-        lambda f, n: int(n) == len(f.judged) and not any(r.approved for r in f.judged),
+    r"Gate: (?:approved none of (\d+) candidates;|did not approve the only one,) \w+: .*":
+        lambda f, n: int(n or 1) == len(f.judged) and not any(r.approved for r in f.judged),
     rf"Gate: approved ({NAMES}) \((\d+) of (\d+) candidates?\): .*":
         lambda f, names, taken, n: all(r.approved for r in list_named(f, names))
         and [int(taken), int(n)] == [sum(r.approved for r in f.judged), len(f.judged)],

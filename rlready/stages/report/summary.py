@@ -97,7 +97,8 @@ def _describe_gate(rows: list[Row]) -> str:
         return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
     approved = [row for row in judged if row.approved]
     if not approved:
-        return f"approved none of {count(len(judged), 'candidate')}; {judged[0].name}: {_state_reason(judged[0])}"
+        said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one,"
+        return f"{said} {judged[0].name}: {_state_reason(judged[0])}"
     named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
     return f"approved {named}: {_state_reason(approved[0])}"
 
