@@ -109,9 +109,9 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
         )
     if not seen:
         many = len(rejected) > 1
-        unseen = f"ran for none of {len(rejected)} rejected candidates" if many else "did not run for the rejected one"
+        ran = f"ran for none of {len(rejected)} rejected candidates" if many else "did not run for the rejected one"
         return (
-            f"Unknown: RL {unseen}. To find out, run again with gate_audit_fraction above 0, which runs it for a random share"
+            f"Unknown: RL {ran}. To find out, run again with gate_audit_fraction above 0, which runs it for a random share"
             " of the rejected, or with gate_mode=audit, which runs it for all."
         )
     if not approved:

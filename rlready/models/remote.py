@@ -86,8 +86,6 @@ def open_store(url: str):
 def _call(url: str, request: Callable):
     try:
         return request()
-    except (ImportError, ValueError) as error:  # no such protocol, or its package is missing
-        raise InputError(f"{url}: {one_line(error)}") from error
     except Exception as error:  # stores and their clients raise errors of their own
         said = one_line(error)
         raise InputError(f"{url}: cannot be opened ({said}); a copy in a folder works too") from error

@@ -335,7 +335,7 @@ def test_absent_and_foreign_files_are_one_line(tmp_path):
     }.items():
         with pytest.raises(InputError, match=message):
             examine(find_source(str(tmp_path / text), "datasets"), 0)
-    with pytest.raises(InputError, match="nosuch://a/b.jsonl: Protocol not known"):
+    with pytest.raises(InputError, match=r"nosuch://a/b.jsonl: cannot be opened \(Protocol not known"):
         examine(find_source("nosuch://a/b.jsonl", "datasets"), 0)
 
 
