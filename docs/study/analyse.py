@@ -61,7 +61,9 @@ def describe(values: Sequence[float]) -> str:
     interval, mean = bound_mean(known), statistics.fmean(known)
     if interval is None:
         return f"{mean:+.3f} (all {len(known)} draws alike)"
-    return f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}], p = {find_p(known):.4f}, {len(known)} draws"
+    p = find_p(known)
+    said = f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
+    return f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}], {said}, {len(known)} draws"
 
 
 def find_p(values: Sequence[float]) -> float:
@@ -158,8 +160,12 @@ def print_hypotheses(learning: SweepResult, runs: list[SweepResult]) -> None:
         costs, regrets = zip(*ends[point.kind], strict=True)
         above = sum(regret > TOLERATED for regret in regrets)
         low, high = bound_share(above, len(regrets))
-        print(f"{point.kind} ({'; '.join(point.rule.write_recipe(12))}): cost {describe(costs)}; regret {describe(regrets)};")
-        print(f"  more than {TOLERATED:g} in {above} of {len(regrets)} draws [{low:.2f}, {high:.2f}]")
+        print("\n  ".join([f"{point.kind}:", *point.rule.write_recipe(12)]))
+        print(f"  cost {describe(costs)}")
+        print(
+            f"  regret {describe(regrets)}; more than {TOLERATED:g} in {above} of {len(regrets)} draws [{low:.2f}, {high:.2f}]"
+        )
+        print(f"  by draw: {' '.join(f'{regret:.3f}' for regret in regrets)}")
     best = [take_best(bench, cost) for bench, (cost, _) in zip(benches, ends[funnel.kind], strict=True)]
     print(f"best few by SFT Pass@1 at the funnel's cost: {describe([cost for cost, _ in best])}; regret minus the funnel's:")
     print(f"  {describe([one[1] - other[1] for one, other in zip(best, ends[funnel.kind], strict=True)])}")
@@ -172,7 +178,11 @@ def print_hypotheses(learning: SweepResult, runs: list[SweepResult]) -> None:
 def print_others(runs: list[SweepResult]) -> None:
     """Prints what is described without a test."""
     rows = [read_rows(run)[0] for run in runs]
-    first = pick_main(K).sft_pass_at_1.restrict()
+    main = pick_main(K)
+    first = main.sft_pass_at_1.restrict()
+    for name, one in (("SFT Pass@1", main.sft_pass_at_1), ("Pass@64", main.pass_at_k), ("minus the loss", main.loss)):
+        by_draw = [rank_quality(of_run, one.restrict()) for of_run in rows]
+        print(f"{name} with the result, random subsets: {describe(by_draw)}")
     for k in (2, 4, 8, 16, 32, 64, 128):
         one = Predictor(f"Pass@{k}", (functools.partial(read_pass_at, k),), restricted=True)
         better = [rank_quality(of_run, one) - rank_quality(of_run, first) for of_run in rows]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from rlready.verifier.processes.workers import find_pool
 
 # Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns by name whom to train
 # next, and up to which step. Called again until it names none.
+THIRD = re.compile(r"^(Best )?\d+ (?=by|at random)")  # in labels, where draws of different sizes take different numbers
 Choose = Callable[[list[dict[str, Any]], list[int]], dict[str, int]]
 
 
@@ -41,18 +43,20 @@ def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), tak
     Args:
         sweeps: Runs with RL for all; those with one `curate_seed` are one draw.
         files: Python files with a function `choose`.
-        take: How many candidates a policy takes that takes the best; 0: a third.
+        take: How many candidates a policy takes that takes the best; 0: a third of those of each run.
 
     Raises:
         InputError: If RL did not run for all, or a file's policy fails.
     """
     pools = [_make_pool(sweep) for sweep in sweeps]
-    take = take or max(1, round(max(pool.size for pool, _ in pools) / 3))
     found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
     for number, (sweep, (pool, k)) in enumerate(zip(sweeps, pools, strict=True)):
         probes = find_probes(pool)
-        policies = list_policies(pool, k, probes, take)
-        ends = dict(zip([policy.label for policy in policies], trace(pool, policies), strict=True))
+        policies = list_policies(pool, k, probes, take or max(1, round(pool.size / 3)))
+        labels = [
+            policy.label if take else THIRD.sub(lambda found: f"{found[1] or 'A '}third ", policy.label) for policy in policies
+        ]
+        ends = dict(zip(labels, trace(pool, policies), strict=True))
         ends |= {Path(file).stem: replay(_load(file), pool, probes) for file in files}
         for label, end in ends.items():
             found.setdefault(label, {}).setdefault(sweep.parameters.get("curate_seed", number), []).append(end)

@@ -87,7 +87,7 @@ def test_policies_of_files_are_scored_as_own_ones(written, tmp_path):
     (tmp_path / "best.py").write_text(BEST)
     (tmp_path / "halving.py").write_text(HALVING)
     scores = {one.label: one for one in score_policies(written[1], [str(tmp_path / "best.py"), str(tmp_path / "halving.py")])}
-    mine, own = scores["best"], scores["Best 3 by Pass@64"]
+    mine, own = scores["best"], scores["Best third by Pass@64"]
     assert (mine.share, mine.regret) == pytest.approx((own.share, own.regret)) and mine.regret_interval == own.regret_interval
     assert mine.gain_interval == pytest.approx(own.gain_interval)
 

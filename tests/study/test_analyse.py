@@ -178,3 +178,15 @@ def test_the_page_on_gate_and_race_has_the_figures_of_its_curves(capsys, monkeyp
     assert len(rows) == 3
     for name, cost, regret in rows:
         assert f"{name}, mean of both: cost {cost}, regret {regret}\n" in said
+
+
+def test_pages_have_the_figures_of_the_analysis(capsys, monkeypatch):
+    folder = ROOT / "docs" / "study"
+    files = [str(folder / name) for name in ("list-machine.parquet", "list-machine-8256.parquet")]
+    monkeypatch.setattr("sys.argv", ["analyse.py", *files])
+    runpy.run_path(str(folder / "analyse.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert said in (folder / "list-machine.md").read_text()
+    paragraph = (ROOT / "README.md").read_text().split("docs/study/analyse.py")[1].split("\n## ")[0]
+    figures = re.findall(r"-?\d\.\d+ \[[^]]*\]", paragraph)
+    assert len(figures) == 5 and [figure for figure in figures if figure not in said.replace("+", "")] == []
