@@ -75,19 +75,22 @@ class Price:
     interval: Interval | None  # the regret's 95% interval over settings, from `bound_regret`
 
 
-def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = (), take: int = 0) -> list[Policy]:
-    """Returns the policies to compare: `take` by each predictor and at random; 0: as many as the gate took, or a third.
+def list_policies(pool: Pool, k: int | None, probes: Sequence[Probe] = (), take: int | None = None) -> list[Policy]:
+    """Returns the policies to compare, those by each predictor and at random with `take` settings.
 
-    With probes there are races too, at the one nearest to a quarter of RL, and successive halving.
+    None takes as many as the gate, or a third if that took none. 0 takes a third, and labels then do not name the number,
+    so that they are the same for pools of different sizes. With probes there are races too, at the one nearest to a quarter
+    of RL, and successive halving.
     """
     everyone, gate = dataclasses.replace(draw_some(pool.size), label=ALL), find_gate(pool)
-    most = take or (int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) if gate else 0)
-    most = most or max(1, round(pool.size / 3))
-    ranked = [rank_by(pool, predictor, most) for predictor in pick_main(k)]
+    if take is None and gate:
+        take = int(gate.rounds[0].choose(np.arange(pool.size)).sure.sum()) or None
+    most, called = take or max(1, round(pool.size / 3)), "third" if take == 0 else ""
+    ranked = [rank_by(pool, predictor, most, called) for predictor in pick_main(k)]
     probe = pick_probe(pool, probes)
     races = [race(RACE, probe), gate and race(BOTH, probe, before=gate)] if probe else []
     halvings = [halved[-1] for eta in HALVING if (halved := list_halvings(pool, probes, eta))]
-    policies = [everyone, gate, *ranked, *races, *halvings, draw_some(most)]
+    policies = [everyone, gate, *ranked, *races, *halvings, draw_some(most, called)]
     return [policy for policy in policies if policy]
 
 
@@ -121,17 +124,23 @@ def find_gate(pool: Pool) -> Policy | None:
     return Policy(GATE, (Round(lambda draw: Taken(approved[draw], np.zeros(len(draw), dtype=bool), 0)),))
 
 
-def rank_by(pool: Pool, predictor: Predictor, most: int) -> Policy | None:
-    """Returns RL for the best settings by a predictor; None if it cannot be measured on all of them."""
+def rank_by(pool: Pool, predictor: Predictor, most: int, called: str = "") -> Policy | None:
+    """Returns RL for the best settings by a predictor, or None if it cannot be measured on all of them.
+
+    The label says `called`, if given, instead of their number.
+    """
     means = score_settings(pool.settings, predictor)
     if means is None:
         return None
-    return Policy(f"Best {most} by {predictor.short}", (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),))
+    return Policy(
+        f"Best {called or most} by {predictor.short}", (Round(lambda draw: take_best(means[draw], min(most, len(draw)))),)
+    )
 
 
-def draw_some(most: int) -> Policy:
-    """Returns RL for some settings at random."""
-    return Policy(f"{most} at random", (Round(lambda draw: take_best(np.zeros(len(draw)), most)),), measures=False)
+def draw_some(most: int, called: str = "") -> Policy:
+    """Returns RL for some settings at random; the label is that of `rank_by`."""
+    label = f"A {called} at random" if called else f"{most} at random"
+    return Policy(label, (Round(lambda draw: take_best(np.zeros(len(draw)), most)),), measures=False)
 
 
 def pick_probe(pool: Pool, probes: Sequence[Probe]) -> Probe | None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from rlready.verifier.processes.workers import find_pool
 
 # Takes the candidates, and the steps at which they can stop, the last one the end of RL; returns by name whom to train
 # next, and up to which step. Called again until it names none.
-THIRD = re.compile(r"^(Best )?\d+ (?=by|at random)")  # in labels, where draws of different sizes take different numbers
 Choose = Callable[[list[dict[str, Any]], list[int]], dict[str, int]]
 
 
@@ -52,11 +50,8 @@ def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), tak
     found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
     for number, (sweep, (pool, k)) in enumerate(zip(sweeps, pools, strict=True)):
         probes = find_probes(pool)
-        policies = list_policies(pool, k, probes, take or max(1, round(pool.size / 3)))
-        labels = [
-            policy.label if take else THIRD.sub(lambda found: f"{found[1] or 'A '}third ", policy.label) for policy in policies
-        ]
-        ends = dict(zip(labels, trace(pool, policies), strict=True))
+        policies = list_policies(pool, k, probes, take)
+        ends = dict(zip([policy.label for policy in policies], trace(pool, policies), strict=True))
         ends |= {Path(file).stem: replay(_load(file), pool, probes) for file in files}
         for label, end in ends.items():
             found.setdefault(label, {}).setdefault(sweep.parameters.get("curate_seed", number), []).append(end)

@@ -15,7 +15,7 @@ from rlready.errors import InputError, one_line
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # the beginning of a file that Git LFS has not fetched
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bfloat16: the upper half of a float32
-LARGEST_WEIGHT = 1e18  # of a weight; the square of a larger one, which a norm computes, overflows float32
+LARGEST_WEIGHT = 1e18  # the square of a larger one, which a norm computes, overflows float32
 MOST_READ = 2**30  # bytes of a file whose values are read before the model is loaded
 # What wrappers add to the names of tensors, at their beginning or after a dot.
 PREFIXES = {

@@ -139,23 +139,23 @@ def test_what_the_gate_avoided_is_one_sentence():
     assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
 
 
-def test_no_verdict_no_sentence_and_a_gate_that_approves_nobody_has_no_result():
+def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     off = []
     for row in ROWS:
         verdict = dataclasses.replace(row.outcome.verdict, mode="off")
         off.append(read_row(dataclasses.replace(row.outcome, verdict=verdict), 64))
     assert weigh_gate(off, BASE) is None and weigh_gate([], BASE) is None
-    nobody = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
-    found = weigh_gate(nobody, BASE)
+    rejected = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
+    found = weigh_gate(rejected, BASE)
     assert found.regret is found.avoided is None and "approved none of 4 settings" in found.said
     assert "would leave no result" in found.said
-    refused = weigh_gate([enforce(row) for row in nobody], BASE)
+    refused = weigh_gate([enforce(row) for row in rejected], BASE)
     assert refused.list_figures() == {} and "approved none of 4 candidates, which leaves no result" in refused.said
-    drawn = weigh_gate([enforce(nobody[0], rl=nobody[0].outcome.rl, benchmark=nobody[0].outcome.benchmark), *nobody[1:3],
-                        enforce(nobody[3])], BASE)  # fmt: skip
+    first = enforce(rejected[0], rl=rejected[0].outcome.rl, benchmark=rejected[0].outcome.benchmark)
+    drawn = weigh_gate([first, *rejected[1:3], enforce(rejected[3])], BASE)
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
     said = "The gate did not approve the only candidate, which leaves no result. RL ran for it anyway."
-    assert weigh_gate(nobody[:1], BASE).said == said
+    assert weigh_gate(rejected[:1], BASE).said == said
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
         all_approved.avoided == pytest.approx(-MEASURED)

@@ -99,8 +99,12 @@ def _expand(number: int, given: Any, lists: dict[str, list]) -> list[Candidate]:
     for key, value in given.items():
         if key in FLAGS and not isinstance(value, bool):
             raise InputError(f"{where}: {key} must be true or false, got {value!r}")
-        number = key == "loss" and isinstance(value, int | float) and not isinstance(value, bool)
-        if key in TEXTS and not number and (not isinstance(value, str) or (key in ("measured", "model") and not value.strip())):
+        is_loss = key == "loss" and isinstance(value, int | float) and not isinstance(value, bool)
+        if (
+            key in TEXTS
+            and not is_loss
+            and (not isinstance(value, str) or (key in ("measured", "model") and not value.strip()))
+        ):
             raise InputError(f"{where}: {key} must be a text, got {value!r}")
     seeds = [given["seed"]] if "seed" in given else lists["seed"]
     if keys is MEASURED:
