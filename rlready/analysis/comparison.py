@@ -212,7 +212,8 @@ def read_row(outcome: Outcome, k: int | None, group: int | None = None) -> Row:
     corrected = {int(at): value for at, value in keep_known(predictors.corrected)}.get(k or 0)
     if k and figure and figure.values is not None:
         rate = predictors.false_positives.rate if predictors.false_positives else None
-        corrected = None if rate is None else float(correct_curve(predictors.correct, predictors.samples, rate)[k - 1])
+        whole = correct_curve(predictors.correct, predictors.samples, rate)
+        corrected = None if whole is None else float(whole[k - 1])
     return Row(outcome, figure and figure.mean, figure and figure.interval, corrected, group)
 
 

@@ -87,7 +87,7 @@ def estimate_zero_variance(correct: Sequence[int], samples: int, group: int) -> 
     return float(alike[:, group - 1].mean())
 
 
-def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarray:
+def correct_curve(correct: Sequence[int], samples: int, rate: float | None) -> np.ndarray | None:
     """Estimates the mean Pass@k curve of a model whose verifier judges wrong samples right at a known rate.
 
     A rate of 0.1% makes an unsolved problem look solved at k = 256 with probability 1 - 0.999^256 = 22.6%. With f the rate
@@ -98,15 +98,20 @@ def correct_curve(correct: Sequence[int], samples: int, rate: float) -> np.ndarr
     therefore fall with k. The uncertainty of the rate is not propagated: try both ends of its interval.
 
     Returns:
-        Array of length n: corrected Pass@k for k = 1..n, never above the uncorrected curve.
+        Array of length n: corrected Pass@k for k = 1..n, never above the uncorrected curve. None if the rate is unknown, or 1:
+        a verifier that accepts everything says nothing about the model.
 
     Raises:
-        InputError: If the rate is not in [0, 1), or as in `estimate_curve`.
+        InputError: If the rate is not in [0, 1], or as in `estimate_curve`.
     """
-    if not 0 <= rate < 1:
-        raise InputError(f"a false-positive rate lies in [0, 1), got {rate}")
+    if rate is None or rate == 1:
+        return None
+    if not 0 <= rate <= 1:
+        raise InputError(f"a false-positive rate lies in [0, 1], got {rate}")
     all_wrong = _estimate_all_wrong(correct, samples).mean(axis=0)
-    corrected: np.ndarray = np.maximum(0.0, 1.0 - all_wrong * (1 - rate) ** -np.arange(1.0, samples + 1))
+    refused = (1 - rate) ** np.arange(1.0, samples + 1)  # that k wrong samples all are; rounded to 0 if the rate is high
+    clipped = (all_wrong > 0).astype(float)
+    corrected: np.ndarray = 1.0 - np.divide(all_wrong, refused, out=clipped, where=all_wrong < refused)
     return corrected
 
 

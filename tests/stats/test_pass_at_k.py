@@ -189,7 +189,21 @@ def test_correction_falls_with_the_rate_and_is_nothing_at_rate_0():
     assert (np.array(curves) >= 0).all()
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1, float("nan")])
+@pytest.mark.parametrize("rate", [0.01, 0.95, 0.999])
+def test_correction_equals_rational_arithmetic_also_if_k_wrong_samples_are_never_refused(rate):
+    n, refused = 256, 1 - Fraction(rate)
+    for correct in ([256, 256], [250, 256, 3], [0, 256], [0, 0]):
+        for k in (1, 2, 64, 256):
+            wrong = Fraction(sum(comb(n - c, k) for c in correct), len(correct) * comb(n, k))
+            exact = float(max(Fraction(0), 1 - wrong / refused**k))
+            assert correct_curve(correct, n, rate)[k - 1] == pytest.approx(exact, abs=1e-9)
+
+
+def test_a_verifier_that_accepts_everything_or_was_not_checked_allows_no_correction():
+    assert correct_curve([1], 4, 1.0) is None and correct_curve([1], 4, None) is None
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_correction_needs_a_rate(rate):
     with pytest.raises(InputError, match="false-positive rate"):
         correct_curve([1], 4, rate)

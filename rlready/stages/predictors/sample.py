@@ -54,8 +54,8 @@ def sample_fixed(job: SamplingJob) -> tuple[PredictorsRecord, list[Path]]:
     )
     texts = read_texts(sampled, samples, CONTROL_SAMPLES)
     found = estimate_false_positives(count_false_positives(texts, problems), record.groups)
-    whole = [] if found.rate is None else correct_curve(record.correct, samples, found.rate).tolist()
-    corrected = [[k, whole[int(k) - 1]] for k, _ in record.curve if whole]
+    whole = correct_curve(record.correct, samples, found.rate)
+    corrected = [] if whole is None else [[k, float(whole[int(k) - 1])] for k, _ in record.curve]
     return dataclasses.replace(record, corrected=corrected, false_positives=found), greedily + sampled
 
 
