@@ -7,6 +7,7 @@ import numpy as np
 
 from rlready.stats.difference import estimate_difference
 from rlready.stats.intervals import LEVEL
+from rlready.stats.ties import reaches
 
 
 class Steps(NamedTuple):
@@ -31,7 +32,8 @@ class Steps(NamedTuple):
 
     def find_best(self) -> int:
         """Returns the number of the step with the highest mean, the first of those that tie."""
-        return int(np.argmax(self.low.mean(axis=1)))
+        means = self.low.mean(axis=1)
+        return int(np.argmax(reaches(means, means.max())))
 
     def is_worse(self, step: int) -> bool:
         """Returns True if a step is clearly worse than the best one."""
