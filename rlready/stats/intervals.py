@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlready.errors import InputError
+from rlready.stats.ties import TIE
 
 LEVEL = 0.95
 Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -127,7 +128,7 @@ def bootstrap(
         return None
     values = statistic(draw_clusters(clusters))
     values = values[np.isfinite(values)]
-    if not len(values) or np.ptp(values) < 1e-9:
+    if not len(values) or np.ptp(values) <= TIE:
         return None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -197,7 +198,7 @@ def bound_mean(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tu
     """Returns Student's interval of the mean of one value per draw; None with fewer than two, or if all are alike."""
     from scipy.special import stdtrit
 
-    if len(values) < 2 or not np.ptp(values):
+    if len(values) < 2 or np.ptp(values) <= TIE:
         return None
     half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(map(float, values)) / math.sqrt(len(values))
     mean = fmean(values)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.stats.intervals import LEVEL
+from rlready.stats.ties import TIE
 
 OUTLYING = 0.99
 
@@ -29,7 +30,8 @@ def pool_deviation(groups: Sequence[Sequence[float]]) -> tuple[float, int] | Non
     freedom = sum(len(group) - 1 for group in groups if len(group))
     if not freedom:
         return None
-    return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups if len(group)) / freedom), freedom
+    deviation = math.sqrt(sum(float(np.var(group)) * len(group) for group in groups if len(group)) / freedom)
+    return (deviation if deviation > TIE else 0.0), freedom
 
 
 def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -> list[int]:
@@ -42,7 +44,7 @@ def find_scattered(groups: Sequence[Sequence[float]], level: float = OUTLYING) -
     """
     from scipy.special import fdtrc
 
-    freedom = {number: len(group) - 1 for number, group in enumerate(groups) if len(group) > 1 and np.ptp(group)}
+    freedom = {number: len(group) - 1 for number, group in enumerate(groups) if len(group) > 1 and np.ptp(group) > TIE}
     squares = {number: float(np.var(groups[number])) * len(groups[number]) for number in freedom}
     found = []
     while len(freedom) > 2:

@@ -17,7 +17,7 @@ from rlready.stats.correlation import (
     spearman,
     split_r_squared,
 )
-from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_share, draw_clusters
+from rlready.stats.intervals import MIN_POINTS, bootstrap, bound_drawn_share, bound_mean, bound_share, draw_clusters
 from rlready.stats.regression import predict_new_setting
 from rlready.stats.variation import analyse_variance, find_scattered, pool_deviation
 
@@ -265,6 +265,13 @@ def test_all_that_scatter_more_are_found_and_those_that_never_differ_say_nothing
     quiet = [[number, number + 0.1, number - 0.1] for number in range(9)]
     assert find_scattered([[0, 0, 0], *quiet, [0, 9, 4], [0, 0.1], [5], [], [1, 70, 20]]) == [10, 14]
     assert find_scattered([[0.0, 0.0], [0.0, 0.0], [0.1, 0.3]]) == [] == find_scattered([])
+
+
+def test_values_that_differ_by_rounding_only_do_not_scatter():
+    alike = [[0.1 + 0.2, 0.3], [0.6, 0.2 + 0.4], [0.5, 0.5]]
+    assert pool_deviation(alike) == (0.0, 3) and analyse_variance(alike) is None
+    assert find_scattered([*alike, [0.1, 0.2], [0.7, 0.8], [0.3, 0.4]]) == []
+    assert bound_mean(alike[0]) is None
 
 
 def test_nothing_repeated_has_no_deviation():
