@@ -67,7 +67,7 @@ def measure_lead(one: Outcome, other: Outcome, by: str, k: int | None = None, le
     if mine is None or theirs is None or (by == LOSS and not one.shares_tokens(other)):
         return Lead(None)
     ahead = mine.mean - theirs.mean
-    if mine.losses and theirs.losses and len(mine.losses) > 1:
+    if mine.losses and theirs.losses and len(mine.losses) == len(theirs.losses) > 1:
         return Lead(ahead, *estimate_loss_interval(mine.losses, theirs.losses, level))
     if mine.values is None or theirs.values is None or mine.problems != theirs.problems:
         return _compare_unpaired(mine, theirs, level)

@@ -187,6 +187,8 @@ def _is_base(outcome: Outcome, base: Outcome) -> bool:
 def _estimate_kept(outcome: Outcome, base: Outcome, k: int) -> Kept | None:
     """Returns the coverage kept with its interval, or None if the counts do not allow it."""
     one, other = outcome.predictors or PredictorsRecord(), base.predictors or PredictorsRecord()
+    if one.problem_ids != other.problem_ids:
+        return None
     try:
         if _is_base(outcome, base):
             return estimate_own_coverage(one.correct, one.samples, k, one.groups)

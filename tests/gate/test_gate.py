@@ -99,6 +99,15 @@ def test_the_base_model_as_a_candidate_forgot_nothing_and_its_coverage_is_not_co
     assert decide_one(other, base, settings).decision == "rejected"
 
 
+def test_coverage_kept_is_unknown_if_the_problems_are_in_another_order():
+    base, other = (
+        dataclasses.replace(one, predictors=dataclasses.replace(one.predictors, problem_ids=ids))
+        for one, ids in ((make_outcome([4, 0]), ["a", "b"]), (make_outcome([0, 4], name="d"), ["b", "a"]))
+    )
+    verdict = decide_one(other, base, dataclasses.replace(LENIENT, min_coverage_kept=0.5))
+    assert verdict.decision == "undecided" and "coverage kept missing" in verdict.reason
+
+
 def make_sweep(*counts, losses=None):
     losses = losses or [0.4] * len(counts)
     return [make_outcome(c, loss, name=f"c{i}") for i, (c, loss) in enumerate(zip(counts, losses, strict=True))]

@@ -92,6 +92,16 @@ def test_the_loss_of_one_example_has_no_interval():
     assert measure_lead(other, one, LOSS) == (pytest.approx(0.1), None, None)
 
 
+def test_losses_of_other_examples_are_not_paired():
+    losses = [(1.0, 2), (0.5, 2), (0.3, 1)]
+    one, other = (
+        Outcome(CANDIDATE, predictors=PredictorsRecord(generalization_loss=0.4, loss_interval=[0.3, 0.5], losses=some))
+        for some in (losses, losses[:2])
+    )
+    wide = 0.1 * math.sqrt(2)
+    assert measure_lead(one, other, LOSS) == pytest.approx((0.0, -wide, wide))
+
+
 MISSING = st.one_of(st.none(), st.just(math.nan))
 SHARES = st.floats(0, 1, width=16)
 RESULTS = st.one_of(
