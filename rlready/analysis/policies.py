@@ -140,7 +140,7 @@ def rank_by(pool: Pool, predictor: Predictor, most: int, called: str = "") -> Po
 def draw_some(most: int, called: str = "") -> Policy:
     """Returns RL for some settings at random; the label is that of `rank_by`."""
     label = f"A {called} at random" if called else f"{most} at random"
-    return Policy(label, (Round(lambda draw: take_best(np.zeros(len(draw)), most)),), measures=False)
+    return Policy(label, (Round(lambda draw: take_best(np.zeros(len(draw)), min(most, len(draw)))),), measures=False)
 
 
 def pick_probe(pool: Pool, probes: Sequence[Probe]) -> Probe | None:

@@ -28,10 +28,12 @@ class PolicyScore:
 
     label: str
     share: float  # of the cost of RL for all
-    share_interval: Interval | None  # Student's over draws, 95%; None with one draw
-    regret: float  # how far the best that it trained to the end is below the best of all, in Pass@1
-    regret_interval: Interval  # that of a share, times the greatest spread of scores in a draw: most draws have no regret
-    gain: float | None = None  # how much less it loses than the gate; None for the gate, and if there is none
+    share_interval: Interval | None  # Student's over draws, 95%; None with one draw, or if all cost the same
+    # how far the best that it trained to the end is below the best of all, in Pass@1; None if a run has none that it trained
+    regret: float | None
+    # that of a share, times the greatest spread of scores in a draw: most draws have no regret
+    regret_interval: Interval | None
+    gain: float | None = None  # how much less it loses than the gate; None for the gate, and if one of the two is unknown
     gain_interval: Interval | None = None
 
 
@@ -44,8 +46,10 @@ def score_policies(sweeps: Sequence[SweepResult], files: Sequence[str] = (), tak
         take: How many candidates a policy takes that takes the best; 0: a third of those of each run.
 
     Raises:
-        InputError: If RL did not run for all, or a file's policy fails.
+        InputError: If RL did not run for all, `take` is negative, or a file's policy fails.
     """
+    if take < 0:
+        raise InputError(f"take: a policy cannot take {take} candidates; use 0 for a third of them")
     pools = [_make_pool(sweep) for sweep in sweeps]
     found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
     for number, (sweep, (pool, k)) in enumerate(zip(sweeps, pools, strict=True)):
@@ -113,9 +117,12 @@ def _make_pool(sweep: SweepResult) -> tuple[Pool, int | None]:
 
 def _score(label: str, ends: np.ndarray, gate: np.ndarray | None, most: float) -> PolicyScore:
     shares, regrets = ends.T
-    low, high = estimate_interval(regrets / most) if most else (0.0, 0.0)
-    mine = PolicyScore(label, float(shares.mean()), bound_mean(shares), float(regrets.mean()), (low * most, high * most))
-    if gate is None or label == GATE:
+    cost = float(shares.mean()), bound_mean(shares)
+    if np.isnan(regrets).any():  # a gate may approve none
+        return PolicyScore(label, *cost, None, None)
+    low, high = estimate_interval(np.minimum(regrets / most, 1)) if most else (0.0, 0.0)
+    mine = PolicyScore(label, *cost, float(regrets.mean()), (low * most, high * most))
+    if gate is None or label == GATE or np.isnan(gate).any():
         return mine
     gains = gate[:, 1] - regrets
     return dataclasses.replace(mine, gain=float(gains.mean()), gain_interval=bound_mean(gains))

@@ -152,6 +152,44 @@ def test_a_policy_that_fails_is_named(written, tmp_path, text, said):
         score_policies(written[1][:1], [str(tmp_path / "mine.py")])
 
 
+def approve_none(run):
+    outcomes = [dataclasses.replace(o, verdict=dataclasses.replace(o.verdict, decision="rejected")) for o in run.outcomes]
+    return dataclasses.replace(run, outcomes=outcomes)
+
+
+def test_a_gate_that_approves_none_in_a_draw_has_an_unknown_regret(written):
+    runs = written[1]
+    scores = {one.label: one for one in score_policies([*runs[:2], approve_none(runs[2])])}
+    gate, third = scores["The gate"], scores["Best third by Pass@64"]
+    assert gate.regret is gate.regret_interval is third.gain is third.gain_interval is None and 0 < gate.share < 1
+    assert third == dataclasses.replace(
+        {one.label: one for one in score_policies(runs[:3])}[third.label], gain=None, gain_interval=None
+    )
+
+
+def test_a_policy_takes_no_more_than_there_are(written):
+    scores = {one.label: one for one in score_policies(written[1][:1], take=100)}
+    assert scores["100 at random"].regret == scores["Best 100 by Pass@64"].regret == 0 and scores["100 at random"].share == 1
+    with pytest.raises(InputError, match="a policy cannot take -1 candidates"):
+        score_policies(written[1][:1], take=-1)
+
+
+def test_seeds_that_all_lose_the_greatest_spread_are_within_bounds(written, tmp_path):
+    """The mean of three regrets of 0.1 is above 0.1 in floats."""
+    name = min(written[1][0].outcomes, key=lambda outcome: outcome.benchmark.pass_at_1).candidate.candidate_id
+    done = "any(c['trained'] for c in candidates)"
+    (tmp_path / "worst.py").write_text(
+        f"def choose(candidates, steps):\n    return {{}} if {done} else {{{name!r}: steps[-1]}}\n"
+    )
+    outcomes = [
+        dataclasses.replace(o, benchmark=dataclasses.replace(o.benchmark, pass_at_1=0.1 * (o.candidate.candidate_id != name)))
+        for o in written[1][0].outcomes
+    ]
+    worst = score_policies([dataclasses.replace(written[1][0], outcomes=outcomes)] * 3, [str(tmp_path / "worst.py")])
+    scored = next(one for one in worst if one.label == "worst")
+    assert scored.regret == pytest.approx(0.1) and scored.regret_interval[1] == pytest.approx(0.1)
+
+
 def test_what_is_no_file_of_curves(tmp_path):
     (tmp_path / "curves.parquet").write_text("no")
     for name in ("curves.parquet", "other.parquet"):
