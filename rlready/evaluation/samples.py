@@ -32,7 +32,7 @@ SAMPLES = pa.schema(
         ("completion", pa.string()),  # null beyond the limit of text
         ("answer", pa.string()),
         ("verdict", pa.string()),  # the judgement: right, wrong or unknown
-        ("trouble", pa.string()),  # timeout or unreadable, as the verifier says
+        ("trouble", pa.string()),  # why the judgement is unknown, or the answer unreadable; see `Judgement`
         ("tokens", pa.int64()),
         ("finished", pa.bool_()),  # false if the length limit ended it
         ("engine", pa.string()),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.errors import InputError
-from rlready.measured.records import find_suffix, parse_json, read_rows
+from rlready.measured.records import fetch, find_suffix, parse_json, read_rows
 from rlready.stats.generalization_loss import estimate_loss_interval, mean_loss
 
 
@@ -25,15 +25,19 @@ class MeasuredLoss:
 
 
 def read_loss(said: str) -> MeasuredLoss:
-    """Reads a loss: a number, the last eval_loss of a trainer_state.json, or rows with nats and tokens of each example.
+    """Reads a loss: a number, or a file or URL: a trainer_state.json (its last eval_loss), or rows with nats and tokens.
 
     Raises InputError if there is no finite loss.
     """
     if is_number(said):
         return MeasuredLoss(_check(float(said), said), "as given")
-    path = Path(said).expanduser()
-    if not path.is_file():
-        raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
+    with fetch(said) as path:
+        if not path.is_file():
+            raise InputError(f"{said}: neither a loss in nats per token nor a file that has one")
+        return _read_file(path, said)
+
+
+def _read_file(path: Path, said: str) -> MeasuredLoss:
     if find_suffix(path) == ".json":
         state = parse_json(path.read_text(encoding="utf-8"), said)
         history = state.get("log_history") if isinstance(state, dict) else None

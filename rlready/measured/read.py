@@ -7,7 +7,7 @@ from rlready.data.files import COMPRESSED
 from rlready.errors import InputError
 from rlready.measured import inspect_log, lighteval, lm_eval, plain, rollouts
 from rlready.measured.log import MeasuredLog, Reading, count_samples
-from rlready.measured.records import SUFFIXES, find_suffix, read_rows
+from rlready.measured.records import SUFFIXES, fetch, find_suffix, read_rows
 from rlready.models.remote import is_url
 
 MODEL_FILES = ("config.json", "adapter_config.json")
@@ -51,8 +51,8 @@ def load_candidates(
     """Reads a log of samples or counts, and counts the right samples of each problem.
 
     Args:
-        path: A file, or a folder of files of one tool: lm-evaluation-harness, Inspect, lighteval, verl, TRL, open-instruct,
-            rlready, or plain rows as docs/guide/measured.md has them.
+        path: A file, a folder of files of one tool, or the URL of either. The tool is lm-evaluation-harness, Inspect,
+            lighteval, verl, TRL, open-instruct or rlready; plain rows are as docs/guide/measured.md has them.
         score: Which of the log's own scores decides: a metric, filter, scorer or column; None: the tool's first.
         answer_format: The verifier's format for samples without a score.
         judged: Judge all samples with rlready's verifier, and count how often the log's own score differs.
@@ -64,13 +64,14 @@ def load_candidates(
     Raises:
         InputError: If no tool is recognised, or a row cannot be used; it names file and row.
     """
-    kinds = find_files(Path(path).expanduser())
-    if len(set(kinds.values())) > 1:
-        raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
-    files, kind = list(kinds), next(iter(kinds.values()))
-    found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
-    options = answer_format, judged, repeats
-    return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
+    with fetch(path) as local:
+        kinds = find_files(local)
+        if len(set(kinds.values())) > 1:
+            raise InputError(f"{path}: holds logs of {' and '.join(dict.fromkeys(kinds.values()))}; name one of them")
+        files, kind = list(kinds), next(iter(kinds.values()))
+        found = plain.read_plain(files, score) if kind == PLAIN else {"": READERS[kind][1](files, score)}
+        options = answer_format, judged, repeats
+        return {name or name_log(path): count_samples(str(path), reading, *options) for name, reading in found.items()}
 
 
 def find_files(path: Path) -> dict[Path, str]:

@@ -1,8 +1,10 @@
 """Rows of log files, each with where it is, so that every refusal can name it."""
 
+import contextlib
 import csv
 import json
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +14,7 @@ from rlready.data.files import COMPRESSED, LINES
 from rlready.data.references import split_answer
 from rlready.data.sources import LARGEST, make_row
 from rlready.errors import InputError
+from rlready.models.remote import copy_all, is_url
 
 SUFFIXES = (*LINES, ".json", ".csv", ".parquet", ".eval")
 Row = dict[str, Any]
@@ -37,6 +40,23 @@ def read_rows(*paths: Path) -> Iterator[tuple[str, Row]]:
                 yield from readers[suffix](path, file)
         else:
             raise InputError(f"{path}: {path.suffix or 'no suffix'} is not one of {', '.join(SUFFIXES)}")
+
+
+@contextlib.contextmanager
+def fetch(location: str | Path) -> Iterator[Path]:
+    """Yields the path of a file or folder; of a URL, that of a copy, which the messages of errors call by its URL.
+
+    Raises InputError if the URL cannot be read.
+    """
+    if not is_url(str(location)):
+        yield Path(location).expanduser()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = copy_all(str(location), Path(folder))
+        try:
+            yield path
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), str(location))) from error
 
 
 def open_text(path: Path) -> IO[str]:

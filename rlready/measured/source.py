@@ -1,7 +1,7 @@
 """The log of a candidate in a recipe: plan finds and checks it, and the predictors stage counts what plan found."""
 
 import hashlib
-import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from rlready.errors import InputError
 from rlready.measured.log import MeasuredLog
 from rlready.measured.loss import MeasuredLoss, is_number, read_loss
 from rlready.measured.read import find_files, load_candidates
-from rlready.models.remote import copy_all, is_url
+from rlready.measured.records import fetch
 from rlready.records.candidate import LogSource
 
 
@@ -33,19 +33,14 @@ def find_log(source: LogSource) -> FoundLog:
     Raises InputError if one cannot be read, has changed since plan pinned it, or the log is of several candidates and
     `source.name` is none of them.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path, loss = _fetch(source.location, Path(folder) / "log"), source.loss
-        if loss and not is_number(loss):
-            loss = str(_fetch(loss, Path(folder) / "loss"))
-        try:
-            digest = hashlib.sha256(source.loss.encode())
-            for place in (*find_files(path), *filter(Path.is_file, [Path(loss)])):
-                with place.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-            logs = load_candidates(path, source.score, source.answer_format, source.judged, source.repeats)
-            found = read_loss(loss) if loss else None
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), source.location).replace(loss or "\0", source.loss)) from error
+    has_file = source.loss and not is_number(source.loss)
+    with fetch(source.location) as path, fetch(source.loss) if has_file else nullcontext(source.loss) as loss:
+        digest = hashlib.sha256(source.loss.encode())
+        for place in (*find_files(path), *filter(Path.is_file, [Path(loss)])):
+            with place.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        logs = load_candidates(path, source.score, source.answer_format, source.judged, source.repeats)
+        found = read_loss(str(loss)) if loss else None
     pinned = replace(source, digest=digest.hexdigest()[:16])
     if source.digest and pinned != source:
         raise InputError(f"{source.location} has changed since plan read it; start the run again")
@@ -53,11 +48,3 @@ def find_log(source: LogSource) -> FoundLog:
         raise InputError(f"{source.location}: holds the candidates {', '.join(logs)}; name one of them (name:)")
     log = logs[source.name] if len(logs) > 1 else next(iter(logs.values()))
     return FoundLog(pinned, replace(log, path=source.location), found)
-
-
-def _fetch(location: str, folder: Path) -> Path:
-    """Returns a path of this machine, to which what is at a URL was copied."""
-    if not is_url(location):
-        return Path(location).expanduser()
-    folder.mkdir()
-    return copy_all(location, folder)

@@ -14,6 +14,7 @@ import pytest
 from helpers import logs
 
 from rlready.errors import InputError
+from rlready.measured.loss import read_loss
 from rlready.measured.read import load_candidates, load_samples
 
 
@@ -50,6 +51,18 @@ def test_a_compressed_log_is_read_like_any_other(open_packed, suffix, tmp_path):
     with open_packed(f"{plain}{suffix}", "wb") as file:
         file.write(plain.read_bytes())
     assert load_samples(f"{plain}{suffix}").correct == logs.CORRECT
+
+
+def test_a_log_and_a_loss_behind_a_url_are_read_and_called_by_it(tmp_path):
+    url = logs.write_plain(tmp_path).as_uri()
+    log = load_samples(url)
+    assert (log.correct, log.path) == (logs.CORRECT, url)
+    (tmp_path / "loss.jsonl").write_text('{"nats": 6, "tokens": 3}\n')
+    assert read_loss((tmp_path / "loss.jsonl").as_uri()).value == 2
+    (tmp_path / "bad.jsonl").write_text('{"problem": "a", "correct": 0.5}\n')
+    bad = (tmp_path / "bad.jsonl").as_uri()
+    with pytest.raises(InputError, match=f"^{re.escape(bad)} line 1: the score 0.5"):
+        load_samples(bad)
 
 
 def test_a_long_completion_in_a_csv_file_is_read(tmp_path):

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from helpers.rows import make_gsm8k_rows
 
 from rlready.config import Curate, list_parameters, parse_parameters, read_settings, write_settings
 from rlready.config.parameters import Sweep
-from rlready.config.recipes import list_recipes, load_recipe
+from rlready.config.recipes import list_recipes, load_recipe, parse_overrides
 from rlready.errors import InputError
 from rlready.models.load import find_model
 from rlready.records.candidate import Candidate
@@ -447,10 +448,11 @@ def test_data_too_small_for_the_splits_is_one_message_with_sizes_that_fit(tiny_m
     first, second, fitting = str(refused.value).splitlines()
     assert "a.jsonl: 60 usable problems, but the splits need 256 (curate_heldout_problems) + 576 (curate_rl_problems)" in first
     assert "b.jsonl: 9 usable problems, but the splits need 64 (curate_predictor_problems) + 256" in second
-    proposed = dict(part.split("=") for part in fitting.replace("--set ", "").split()[3:])
-    assert sum(int(proposed[f"curate_{name}_problems"]) for name in ("predictor", "benchmark")) == 9
-    whole = {name: [int(value)] if "sweep" in name else int(value) for name, value in proposed.items()}
-    assert make_plan(asked | whole)
+    options = shlex.split(fitting.removeprefix("sizes that fit:"))  # as a shell would
+    assert set(options[::2]) == {"--set"}
+    proposed = parse_overrides(options[1::2])
+    assert sum(proposed[f"curate_{name}_problems"] for name in ("predictor", "benchmark")) == 9
+    assert make_plan(asked | proposed)
 
 
 def test_a_suite_whose_results_could_not_be_told_apart_is_refused(gsm8k_file):

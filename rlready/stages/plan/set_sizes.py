@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rlready.config import Experiment
+from rlready.config import Experiment, list_parameters
 from rlready.data.registry import Use, list_benchmarks
 from rlready.errors import InputError
 from rlready.records.candidate import Candidate
@@ -85,8 +85,13 @@ def check_sizes(experiment: Experiment, candidates: list[Candidate], counted: di
     for use in short:
         fitting |= propose_split(use, counted[use], not curate.rl_data, not curate.predictor_data)
     if fitting:
-        lines += ["sizes that fit: " + " ".join(f"--set {name}={number}" for name, number in fitting.items())]
+        lines += ["sizes that fit: " + " ".join(_write_option(name, number) for name, number in fitting.items())]
     raise InputError("\n".join(lines))
+
+
+def _write_option(name: str, number: int) -> str:
+    """Returns the option that sets a size; that of SFT is a list, in quotes because shells expand brackets."""
+    return f"--set '{name}=[{number}]'" if list_parameters()[name].type is list else f"--set {name}={number}"
 
 
 def propose_split(use: str, problems: int, own_rl: bool = True, own_predictors: bool = True) -> dict[str, int]:
