@@ -4,6 +4,7 @@ import ast
 import re
 import runpy
 import subprocess
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -11,7 +12,7 @@ from helpers import ROOT
 LONGEST_FILE, LONGEST_FUNCTION, MOST_WORDS, MOST_LINES = 350, 60, 900, 130
 LONG_FOR_A_REASON = "long because"  # in the docstring of a function that is longer all the same
 MODULES = sorted(path for folder in ("rlready", "components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(p for p in ROOT.glob("CONTRIBUTING.md"))])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "manifests/README.md"])
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -33,9 +34,17 @@ def test_the_first_page_is_two_screens():
 
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        for target, section in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
             if not re.match(r"https?://|mailto:", target):
-                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+                path = page.parent / target if target else page
+                assert path.exists(), f"{page.relative_to(ROOT)}: {target}"
+                assert not section or section in list_sections(path), f"{page.relative_to(ROOT)}: {target}#{section}"
+
+
+def list_sections(page: Path) -> list[str]:
+    """Returns the anchors of a page's headings, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), flags=re.M)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_no_two_classes_have_one_name():
