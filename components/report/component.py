@@ -25,7 +25,7 @@ def report(
         judged: Every candidate's outcome with its verdict, and the base model's outcome.
         baseline: The base model's benchmark.
         report: The report as one HTML page.
-        summary: A summary of the report.
+        summary: The report's texts and tables as Markdown.
         records: All outcomes as JSON.
         verdicts_json: The verdicts as JSON, for scripts.
         results: The outcomes after RL and the benchmark; omitted if RL ran for none.
