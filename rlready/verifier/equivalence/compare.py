@@ -141,7 +141,7 @@ def _compare_kinds(a: Value, b: Value) -> bool:
         case "unit":
             return _compare_unit(a, b)
         case "base":
-            return items[2] != "10" and is_equal(Node("neg", items[:1]) if items[1] else items[0], b)
+            return is_equal(Node("neg", items[:1]) if items[1] else items[0], b)
         case "ratio":
             return len(items) == 2 and is_equal(Node("/", items), b)
         case "set":

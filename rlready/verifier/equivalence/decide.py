@@ -75,7 +75,7 @@ def decide(found: str, reference: str) -> tuple[bool, str, bool]:
                 values[place] = Group("list", tuple(map(make_number, text.split(","))))
     expected, answer = values
     if answer.kind == "base" != expected.kind:
-        return answer.items[2] == "10" and is_equal(answer.items[0], expected) and not answer.items[1], "", False
+        return answer.items[2] == "10" and is_equal(answer, expected), "", False
     if expected.kind == "class" and len(expected.items) == 2 and isinstance(answer, Node):
         expected = expected.items[1]  # the modulus may be left out
     if expected.kind == "base" and re.fullmatch(r"\d*[A-F][\dA-F]*", found):

@@ -59,7 +59,7 @@ def tokenize(text: str) -> list[str]:
             tokens += _read_text(piece[1:-1], tokens, True)
         elif kind == "run":
             tokens += _read_run(piece, tokens, spaced, prose, text[match.end() : match.end() + 1])
-        else:
+        elif piece != "." or tokens[-1:] != ['"sq']:
             tokens.append(piece)
         spaced = False
     return _merge(tokens)
@@ -119,10 +119,12 @@ def _read_run(run: str, before: list[str], spaced: bool, prose: bool, after: str
             return []
         if run[:2] == "or" and len(run) == 3:
             return ['"or', run[2]]
+        if spaced and run == "sq":
+            return ['"sq']
         known = find_unit(run) is not None or run in SCALES
         if known and run not in NO_UNIT_IF_BARE and (spaced or len(run) > 2 or run in ("cm", "km", "mm", "kg", "ft")):
             return [f'"{run}']
-    unit = last[:1] == '"' and len(run) > 1 and find_unit(run)
+    unit = (last == '"sq' or (last[:1] == '"' and len(run) > 1)) and find_unit(run)
     long = len(run) >= 4 or (len(run) == 3 and (spaced or not before) and after in ("", " ", ",", ":"))
     short = spaced and run in ("is", "to", "of", "if", "as", "at", "by", "in", "on")
     return [f'"{run}'] if unit or long or short else list(run)
