@@ -25,7 +25,7 @@ def count_right(judgements: Sequence[Sequence[Judgement]]) -> list[int]:
     """Returns how many of each problem's judgements are right; an unknown one counts as not right.
 
     Leaving it out would give problems different numbers of samples, and a bias: what takes too long to judge is wrong more
-    often. Pass@1 is thus too low by the share of unknown judgements at most; above a limit on it the gate decides nothing.
+    often. Pass@1 is thus too low by the share of unknown judgements at most; above a limit on it the gate approves none.
     """
     return [sum(judgement.right is True for judgement in judged) for judged in judgements]
 
