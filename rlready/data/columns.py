@@ -140,10 +140,14 @@ def _list_answers(row: dict, columns: Iterable[str] = USUAL["answer"]) -> dict[s
     return found
 
 
-def _refuse_choice(answers: dict[str, str | None]) -> None:
-    """Raises InputError if columns that could be the answer differ in a row."""
+def _refuse_choice(answers: dict[str, str | None], show: bool = False) -> None:
+    """Raises InputError if columns that could be the answer differ in a row.
+
+    The message shows what they hold only on request: as the reason for which a row is left out, it is counted.
+    """
     if len(set(answers.values()) - {None}) > 1:
-        columns = " and ".join(f"{name} ({text!r})" for name, text in answers.items() if text is not None)
+        told = {name: f"{name} ({text!r})" if show else name for name, text in answers.items() if text is not None}
+        columns = " and ".join(told.values())
         choose = "choose one under columns: answer (init: --columns answer=NAME)"
         raise InputError(f"two columns could be the answer: {columns}; {choose}")
 
@@ -178,7 +182,7 @@ def propose_columns(rows: list[dict], needs_solution: bool, reads: Callable, nam
                 continue
             if columns.get("answer") in answers and "answer" not in named:
                 for row in rows:
-                    _refuse_choice(_list_answers(row, answers))
+                    _refuse_choice(_list_answers(row, answers), show=True)
             group = next((name for name in GROUP if name in others and not needs_solution), None)
             return asked | columns | ({"group": group} if group else {})
     return {}

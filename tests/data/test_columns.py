@@ -1,10 +1,11 @@
 """Columns that are not named: what they are taken for, what is refused instead of guessed, and that each guess is printed."""
 
+import json
 import re
 
 import pytest
 
-from rlready.data.problems import propose, read_problem
+from rlready.data.problems import propose, read_problem, read_some
 from rlready.data.registry import Source, find_source
 from rlready.errors import InputError
 from rlready.verifier import describe_reference, is_other, judge, verify
@@ -127,9 +128,17 @@ def test_two_columns_that_could_be_the_answer_are_asked_about(names):
     assert propose(rows, True, PLAIN, {"answer": names[1]})["answer"] == names[1]
 
 
+def test_rows_with_two_answers_are_counted_as_one_reason(tmp_path):
+    rows = make_rows(question=ASKED, answer="{a}", target="{n}")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reason = r"\(8 x two columns could be the answer: answer and target; choose one .*answer \('3'\) and target \('0'\)"
+    with pytest.raises(InputError, match=reason):
+        read_some(find_source(str(tmp_path / "rows.jsonl"), "benchmarks"), "evaluation", 0, 8)
+
+
 def test_two_usual_names_with_two_answers_make_the_row_leave_and_prose_is_a_solution():
     row = {"question": "1+1?", "answer": "3", "ground_truth": 2}
-    with pytest.raises(InputError, match=r"two columns could be the answer: answer \('3'\) and ground_truth \('2'\)"):
+    with pytest.raises(InputError, match="two columns could be the answer: answer and ground_truth; choose one"):
         read_problem(row, False)
     assert read_problem(row | {"answer": "2.0"}, False)["answer"] == "2.0"  # another tool's float of the same number
     worked = read_problem(row | {"answer": "One and one more.\nThat makes two."}, True)
