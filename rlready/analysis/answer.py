@@ -139,7 +139,7 @@ def find_favorite(rows: list[Row]) -> Favorite | None:
 class Lost(NamedTuple):
     """Candidates most of whose samples have no answer that could be judged."""
 
-    truncated: bool  # whether the length limit explains that; else the form of the answers does
+    truncated: bool | None  # whether the length limit explains that, else the form of the answers does; None if unknown
     names: list[str]  # the candidates
     all: bool  # whether it is most of the candidates, so that the scores of the run say little
     share: float  # mean share of samples truncated; or without an answer, if that explains it or fewer are truncated
@@ -150,14 +150,16 @@ def find_lost_answers(rows: list[Row]) -> list[Lost]:
     """Returns which candidates lost nearly all answers: after RL, or before it without a score from this run."""
     seen = [(row.name, row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark) for row in rows]
     shares = [
-        (name, one.truncated or 0.0, max(one.truncated or 0.0, one.unreadable or 0.0))
+        (name, one.truncated, max(one.truncated or 0.0, one.unreadable or 0.0))
         for name, one in seen
         if (one.truncated, one.unreadable) != (None, None)
     ]
     found = []
-    for truncated in (True, False):
+    for truncated in (True, False, None):
         # A truncated sample has no answer: the form is to blame only if most of the samples without one ended by themselves.
-        alike = [(name, cut, lost) for name, cut, lost in shares if (2 * cut >= lost) == truncated]
+        alike = [
+            (name, cut or 0.0, lost) for name, cut, lost in shares if (None if cut is None else 2 * cut >= lost) is truncated
+        ]
         nearly = [entry for entry in alike if entry[2] >= NEARLY_ALL]
         everywhere = len(alike) > len(seen) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
         if told := alike if everywhere else nearly:

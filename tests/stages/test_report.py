@@ -671,13 +671,14 @@ def test_the_best_of_zeros_is_not_crowned_and_zeros_have_an_interval(report):
     [
         ((0.98, 0.99), "98% of the samples were truncated by the length limit; raise sampling_max_tokens (now 24)"),
         ((0.02, 0.97), "97% of the samples have no final answer in the form the prompt asks for; change the"),
+        ((None, 0.97), "97% of the samples have no final answer; whether they were truncated is unknown"),
     ],
 )
 def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, said):
     page = report(make_zeros(truncated=shares[0], unreadable=shares[1]), sampling_max_tokens=24)
     assert page.lead.startswith(f"**The scores say little: {said}")
-    cut, unreadable = (f"{100 * share:.0f}%" for share in shares)
-    assert page.tables["Candidates"]["random-1"][1] == f"0.000 [0.000, 0.178]; truncated {cut}, no answer {unreadable}"
+    named = [f"{what} {100 * share:.0f}%" for what, share in zip(("truncated", "no answer"), shares, strict=True) if share]
+    assert page.tables["Candidates"]["random-1"][1] == f"0.000 [0.000, 0.178]; {', '.join(named)}"
 
 
 def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):

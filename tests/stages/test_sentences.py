@@ -1,6 +1,7 @@
 """Every sentence of the report is true of its outcome: each is recognised by its pattern, and checked against the records."""
 
 import json
+import math
 import re
 from types import SimpleNamespace
 
@@ -46,7 +47,7 @@ def list_named(facts, names):
 
 def share_lost(row):
     seen = row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark
-    return seen.truncated or 0.0, max(seen.truncated or 0.0, seen.unreadable or 0.0)
+    return math.nan if seen.truncated is None else seen.truncated, max(seen.truncated or 0.0, seen.unreadable or 0.0)
 
 
 def is_highest(facts, name, figure):
@@ -94,11 +95,15 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r" apart, use [^.]*\.": lambda f, who: who in ("Both" if len(f.finished) == 2 else "", f"All {len(f.finished)}")
         and not any(row.score for row in f.finished),
     r"The scores say little: .{1,5} of the samples were truncated by the length limit; raise [^.]*\.":
-        lambda f: max(share_lost(row)[0] for row in f.rows) >= 0.9,
+        lambda f: any(cut >= 0.9 for cut, _ in map(share_lost, f.rows)),
     r"The scores say little: .{1,5} of the samples were truncated by the length limit or have no final answer; raise [^.]*\.":
         lambda f: any(2 * cut >= lost >= 0.9 for cut, lost in map(share_lost, f.rows)),
     r"The scores say little: .{1,5} of the samples have no final answer in the form [^.]*\.":
         lambda f: any(lost >= 0.9 and 2 * cut < lost for cut, lost in map(share_lost, f.rows)),
+    r"The scores say little: .{1,5} of the samples have no final answer; whether they were truncated is unknown\.":
+        lambda f: any(math.isnan(cut) and lost >= 0.9 for cut, lost in map(share_lost, f.rows)),
+    rf"Nearly all samples of ({NAMES}) have no final answer; whether they were truncated is unknown\.":
+        lambda f, names: all(math.isnan(cut) and lost >= 0.9 for cut, lost in map(share_lost, list_named(f, names))),
     rf"Nearly all samples of ({NAMES}) were truncated by the length limit(?: or have no final answer)?; raise [^.]*\.":
         lambda f, names: all(2 * cut >= lost >= 0.9 for cut, lost in map(share_lost, list_named(f, names))),
     rf"Nearly all samples of ({NAMES}) have no final answer in the form [^.]*\.":

@@ -208,6 +208,8 @@ def _describe_lost(lost: Lost, max_tokens: int | None) -> str:
     """Returns what to change if nearly all samples were truncated or have no answer."""
     subject = "of the samples" if lost.all else f"samples of {name_some(lost.names)}"
     start = f"The scores say little: {show_percent(lost.share)} {subject}" if lost.all else f"Nearly all {subject}"
+    if lost.truncated is None:
+        return f"{start} have no final answer; whether they were truncated is unknown."
     if not lost.truncated:
         return (
             f"{start} have no final answer in the form the prompt asks for; change the prompt or format of the evaluation data"
