@@ -42,7 +42,7 @@ class Row:
     def setting(self) -> tuple:
         """Everything about the candidate except its seed."""
         c = self.candidate
-        return c.epochs, c.training.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint
+        return c.epochs, c.training.epochs, c.subset, c.examples, c.learning_rate, c.checkpoint, c.log
 
     @property
     def predictors(self) -> PredictorsRecord:

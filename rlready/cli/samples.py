@@ -103,7 +103,8 @@ def _print_counts(outcomes: dict[str, Outcome]) -> None:
             counts = [sum(kept.counts.values()), *(kept.counts.get(kind, 0) for kind in KINDS), kept.without_text or 0]
             rows.append([name, stage, *map(str, counts)])
     if not rows:
-        raise InputError("this run kept no samples: an older version ran it, or every candidate failed before sampling")
+        why = "logs measured its candidates, an older version ran it, or all failed before sampling"
+        raise InputError(f"this run kept no samples: {why}")
     columns = ["candidate", "stage", "samples", *map(label_kind, KINDS), "without text"]
     print_table(columns, rows, 120, ["candidate", "stage"])
     print("\nto show them: rlready samples --candidate NAME --stage STAGE --wrong")

@@ -60,7 +60,7 @@ def rank(
         reference = _make_outcome(Candidate("base", 0, "", 0, 0.0, 0), aligned.pop("base"), found.get("base"), measurement)
     outcomes = []
     for name, log in aligned.items():
-        source = LogSource(log.path, log.digest)
+        source = LogSource(log.path, log.digest, name)
         candidate = Candidate(name, 0, "", 0, 0.0, 0, trained_on_sft_data=name in found and one_kind, log=source)
         outcomes.append(_make_outcome(candidate, log, found.get(name), measurement))
     verdicts = rank_verdicts(decide(outcomes, reference, settings, trains=False), outcomes, settings)

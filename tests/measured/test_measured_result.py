@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from helpers import logs
 
-from rlready.analysis.comparison import read_row
+from rlready.analysis.comparison import group_settings, read_row, read_rows
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.sweep_result import SweepResult, record_elsewhere
 from rlready.errors import InputError
 from rlready.evaluation.suite import average, score_suite
 from rlready.gate.lead import SCORE, measure_gain, measure_lead
 from rlready.measured.curve import read_curve
-from rlready.measured.read import load_samples
+from rlready.measured.read import load_candidates, load_samples
 from rlready.measured.sweep import measure_results, rank
-from rlready.records.outcome import BenchmarkRecord, Candidate, Outcome
+from rlready.records.outcome import BenchmarkRecord, Candidate, ElsewhereRecord, Outcome
+from rlready.stages.report.headline import tell_result
 from rlready.stats.difference import estimate_difference
 
 BEFORE, AFTER, SAMPLES = [0, 3, 1, 0, 2, 4, 0, 1], [2, 4, 2, 1, 2, 4, 0, 3], 4
@@ -46,6 +47,16 @@ def test_the_gain_is_paired_by_problem_and_only_on_the_same_problems(sweep, tmp_
     assert measure_gain(recorded[1]).ahead is None  # no result
     fewer = load_samples(logs.write_jsonl(tmp_path / "fewer.jsonl", rows[1:]))
     assert measure_gain(record_elsewhere(sweep, measure_results(sweep, {"a": fewer})).outcomes[0]).ahead is None
+
+
+def test_candidates_of_logs_are_settings_of_their_own_even_with_equal_counts(tmp_path):
+    counts = [{"problem": f"p{n}", "correct": c, "samples": SAMPLES} for n, c in enumerate(AFTER)]
+    both = [{"candidate": name} | row for name in "ab" for row in counts]
+    sweep = rank(load_candidates(logs.write_jsonl(tmp_path / "both.jsonl", both)))
+    recorded = record_elsewhere(sweep, {name: ElsewhereRecord(score) for name, score in {"a": 0.25, "b": 0.75}.items()})
+    rows, base, _ = read_rows(recorded)
+    assert sorted((setting.name, setting.scores) for setting in group_settings(rows)) == [("a", [0.25]), ("b", [0.75])]
+    assert "b has the highest Pass@1 after RL" in next(tell_result(rows, base, None))
 
 
 def test_a_log_on_the_problems_of_the_benchmark_is_scored_as_the_run_scores_its_own():
