@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
-from rlready.stats.ties import number_levels
+from rlready.stats.ties import TIE, number_levels
 
 SPLITS = 200
 NEARLY_ALL = 0.9995  # a larger R2 gets the interval of this one
@@ -28,7 +28,7 @@ def _rank(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def correlate(x: ArrayLike, y: ArrayLike) -> float | None:
     """Returns Pearson's correlation, or None if it is undefined (fewer than 3 points, or no spread)."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if len(x) < 3 or np.ptp(x) <= TIE or np.ptp(y) <= TIE:
         return None
     return float(np.corrcoef(x, y)[0, 1])
 
@@ -41,7 +41,7 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
 def r_squared(x: ArrayLike, y: ArrayLike) -> float | None:
     """Returns R2 (in sample) of the fit of y by x, a number or a row per point; None if undefined or if any points fit."""
     x, y = _columns(x), np.asarray(y, dtype=float)
-    if len(y) < x.shape[1] + 2 or np.ptp(y) == 0 or not np.ptp(x, axis=0).any():
+    if len(y) < x.shape[1] + 2 or np.ptp(y) <= TIE or (np.ptp(x, axis=0) <= TIE).all():
         return None
     return float(_score_fit(x, y, *np.ones((2, 1, len(y))))[0])
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rlready.stats.correlation import correlate
 from rlready.stats.intervals import LEVEL, MIN_POINTS, number_clusters
+from rlready.stats.ties import TIE
 from rlready.stats.variation import find_scattered, pool_deviation
 
 MIN_SETTINGS = 5  # with fewer, the interval of a new setting covers less than 93% for some ratios of the two variances
@@ -46,7 +47,7 @@ def predict_new_setting(
     if len(sizes) < MIN_SETTINGS:
         return None
     mean_x, mean_y = _average(x, members), _average(y, members)  # (settings,)
-    if np.ptp(mean_x) == 0 or np.ptp(mean_y) == 0:
+    if np.ptp(mean_x) <= TIE or np.ptp(mean_y) <= TIE:
         return None
     design = np.column_stack([np.ones(len(sizes)), mean_x])  # (settings, 2)
     fit = np.linalg.pinv(design)  # (2, settings)

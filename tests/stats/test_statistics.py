@@ -53,6 +53,12 @@ def test_what_is_undefined_is_none(x, y):
     assert split_r_squared(x, y, range(len(x))) is None
 
 
+def test_values_that_differ_by_rounding_only_are_correlated_with_nothing():
+    alike, other = [0.3, 0.1 + 0.2] * 5, range(10)
+    for x, y in ((alike, other), (other, alike)):
+        assert spearman(x, y) is r_squared(x, y) is predict_new_setting(x, y, range(10), 1.0) is None
+
+
 def test_a_fit_that_any_points_would_have_is_no_fit():
     assert r_squared([[1, 2], [2, 1], [3, 5]], [1, 2, 4]) is None
 
