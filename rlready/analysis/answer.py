@@ -1,10 +1,11 @@
 """The answer of a run: which candidate is best, how sure that is, and what limits it."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rlready.analysis.comparison import Row, Setting, compare, list_scores
+from rlready.analysis.comparison import Row, Setting, compare, group_settings, list_scores
 from rlready.analysis.noise import ScoreNoise, compare_settings
 from rlready.gate.decide import RANKED
 from rlready.gate.lead import GREEDY, Figure, Lead, read_figure
@@ -38,20 +39,33 @@ def find_first(name: str, leads: Sequence[tuple[str, Lead]]) -> First:
     return First(name, [other for other, _ in leads], level, [other for other, lead in leads if lead.low is None])
 
 
-def find_best(rows: list[Row]) -> First | None:
-    """Returns the candidate with the best result of RL; None without any result. The rows are ordered by it."""
-    finished = [row for row, _ in list_scores(rows)]
+class Best(NamedTuple):
+    """The setting with the best mean result of RL, or the candidate, as a setting of its own, if no setting repeats."""
+
+    setting: Setting
+    first: First
+
+    @property
+    def candidate(self) -> Row | None:
+        """Its best seed; None if that solved nothing, which makes none the best."""
+        row, score = max(list_scores(self.setting.rows), key=lambda pair: pair[1])
+        return row if score else None
+
+
+def find_best(rows: list[Row], noise: ScoreNoise) -> Best | None:
+    """Returns the setting, or candidate, with the best result of RL, compared with the others; None without any result."""
+    finished = [setting for setting in _list_settings(rows, noise) if setting.scores]
     if not finished:
         return None
     best, *others = finished
-    return find_first(best.name, [(row.name, compare(best, row, comparisons=len(others))) for row in others])
-
-
-def find_best_setting(settings: list[Setting], noise: ScoreNoise) -> tuple[Setting, First]:
-    """Returns the setting with the best mean result of RL, compared by the noise between seeds."""
-    best, *others = sorted((s for s in settings if s.scores), key=lambda s: -statistics.fmean(s.scores))
     leads = [(other.name, compare_settings(best, other, noise, len(others))) for other in others]
-    return best, find_first(best.name, leads)
+    return Best(best, find_first(best.name, leads))
+
+
+def _list_settings(rows: list[Row], noise: ScoreNoise) -> list[Setting]:
+    """Returns what is compared, best mean first: settings if seeds repeat, else candidates; those without results last."""
+    settings = group_settings(rows) if noise.repeated else [Setting(row.name, [row]) for row in rows]
+    return sorted(settings, key=lambda setting: -statistics.fmean(setting.scores) if setting.scores else math.inf)
 
 
 def sort_by_place(rows: list[Row]) -> list[tuple[Row, Standing]]:
@@ -115,31 +129,40 @@ def measure_sharpening(best: list[Row], base: Row) -> Sharpening | None:
 
 
 class Favorite(NamedTuple):
-    """The candidate with the highest Pass@1 after SFT."""
+    """The setting, or candidate, with the highest Pass@1 after SFT."""
 
-    untested: Row | None  # it, if it has no result of RL
-    leader: Row  # the one with the highest Pass@1 after SFT among those with a result
+    untested: Setting | None  # it, if it has no result of RL
+    most: float  # its Pass@1 after SFT
+    leader: Setting  # the one with the highest Pass@1 after SFT among those with a result
+    led: float  # that one's
     best: bool  # whether that one is also best after RL
     lead: Lead  # of the best over the leader
+    unmeasured: int  # settings, or candidates, without a Pass@1 after SFT
 
 
-def find_favorite(rows: list[Row]) -> Favorite | None:
+def find_favorite(rows: list[Row], noise: ScoreNoise) -> Favorite | None:
     """Returns the favorite after SFT; None if Pass@1 was not measured for the best after RL, or is 0 for all."""
-    best = list_scores(rows)[0][0]
-    measured = [(row, value) for row in rows if (value := row.sft_pass_at_1) is not None]
-    if best.sft_pass_at_1 is None or not any(value for _, value in measured):
+    settings = _list_settings(rows, noise)
+    means = [setting.average(lambda row: row.sft_pass_at_1) for setting in settings]
+    measured = [(setting, mean) for setting, mean in zip(settings, means, strict=True) if mean is not None]
+    best, before = settings[0], means[0]
+    if before is None or not any(mean for _, mean in measured):
         return None
     favorite, most = max(measured, key=lambda pair: pair[1])
-    leader, led = max(((row, value) for row, value in measured if row.score is not None), key=lambda pair: pair[1])
-    untested = favorite if favorite.score is None and not reaches(led, most) else None
-    wins = reaches(leader.score, best.score) or reaches(best.sft_pass_at_1, led)
-    return Favorite(untested, leader, wins, compare(best, leader))
+    leader, led = max(((setting, mean) for setting, mean in measured if setting.scores), key=lambda pair: pair[1])
+    untested = favorite if not favorite.scores and not reaches(led, most) else None
+    wins = reaches(statistics.fmean(leader.scores), statistics.fmean(best.scores)) or reaches(before, led)
+    lead = compare_settings(best, leader, noise)
+    return Favorite(untested, most, leader, led, wins, lead, len(settings) - len(measured))
+
+
+CAUSES = TRUNCATED, NO_ANSWER, UNCLEAR, NOT_JUDGED = "truncated", "no answer", "no answer or truncated", "not judged"
 
 
 class Lost(NamedTuple):
-    """Candidates most of whose samples have no answer that could be judged."""
+    """Candidates most of whose samples have no answer that was judged."""
 
-    truncated: bool | None  # whether the length limit explains that, else the form of the answers does; None if unknown
+    why: str  # TRUNCATED by the length limit, NO_ANSWER in the right form, UNCLEAR which of these, or NOT_JUDGED
     names: list[str]  # the candidates
     all: bool  # whether it is most of the candidates, so that the scores of the run say little
     share: float  # mean share of samples truncated; or without an answer, if that explains it or fewer are truncated
@@ -148,22 +171,25 @@ class Lost(NamedTuple):
 
 def find_lost_answers(rows: list[Row]) -> list[Lost]:
     """Returns which candidates lost nearly all answers: after RL, or before it without a score from this run."""
-    seen = [(row.name, row.predictors.by_products if row.score is None or row.elsewhere else row.benchmark) for row in rows]
-    shares = [
-        (name, one.truncated, max(one.truncated or 0.0, one.unreadable or 0.0))
-        for name, one in seen
-        if (one.truncated, one.unreadable) != (None, None)
-    ]
-    found = []
-    for truncated in (True, False, None):
+    shares = []
+    for row in rows:
+        early = row.score is None or row.elsewhere
+        seen = row.predictors.by_products if early else row.benchmark
+        unjudged = row.predictors.by_products.verifier_unknown if early else row.benchmark.unknown
+        cut, lost = seen.truncated or 0.0, max(seen.truncated or 0.0, seen.unreadable or 0.0)
         # A truncated sample has no answer: the form is to blame only if most of the samples without one ended by themselves.
-        alike = [
-            (name, cut or 0.0, lost) for name, cut, lost in shares if (None if cut is None else 2 * cut >= lost) is truncated
-        ]
+        why = UNCLEAR if seen.truncated is None else TRUNCATED if 2 * cut >= lost else NO_ANSWER
+        why = NOT_JUDGED if (unjudged or 0.0) > lost else why
+        if (seen.truncated, seen.unreadable, unjudged) != (None, None, None):
+            shares.append((row.name, why, cut, max(lost, unjudged or 0.0)))
+    found = []
+    for why in CAUSES:
+        alike = [(name, cut, lost) for name, cause, cut, lost in shares if cause == why]
         nearly = [entry for entry in alike if entry[2] >= NEARLY_ALL]
-        everywhere = len(alike) > len(seen) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
+        everywhere = len(alike) > len(rows) / 2 and statistics.fmean(lost for *_, lost in alike) >= NEARLY_ALL
         if told := alike if everywhere else nearly:
             cut, lost = statistics.fmean(cut for _, cut, _ in told), statistics.fmean(lost for *_, lost in told)
-            whole = not truncated or cut >= NEARLY_ALL
-            found.append(Lost(truncated, [name for name, *_ in told], everywhere, cut if truncated and whole else lost, whole))
+            whole = why != TRUNCATED or cut >= NEARLY_ALL
+            share = cut if why == TRUNCATED and whole else lost
+            found.append(Lost(why, [name for name, *_ in told], everywhere, share, whole))
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Setting, read_rows
-from rlready.analysis.pool import Pool, Probe, find_pools, find_probes, make_pool
+from rlready.analysis.pool import Pool, Probe, explain_no_pool, find_pools, find_probes, make_pool
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.errors import InputError
@@ -115,10 +115,8 @@ def set_up(sweep: SweepResult, name: str) -> CalibrationRun:
     rows, base, k = read_rows(sweep)
     pools = find_pools(rows, base)
     if not pools:
-        ran = sum(row.score is not None for row in rows)
-        raise InputError(
-            f"{name}: RL ran for {ran} of {len(rows)} candidates; calibration needs it for all: run it with gate_mode=audit"
-        )
+        needed = "calibration needs it for all, of several settings: run it with gate_mode=audit"
+        raise InputError(f"{name}: {explain_no_pool(rows)}; {needed}")
     pool = pools[0]
     if not pool.priced:
         raise InputError(f"{name}: not all costs were recorded on one kind of device, so no budget can be chosen")

@@ -90,6 +90,11 @@ class Row:
         return self.failure is not None and self.failure.stage in BEFORE_RL
 
     @property
+    def lost(self) -> bool:
+        """Whether it failed and so has no result."""
+        return self.failure is not None and self.score is None
+
+    @property
     def measured(self) -> bool:
         """Whether anything was measured."""
         return self.outcome.predictors is not None or self.outcome.benchmark is not None

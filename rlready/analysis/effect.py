@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlready.analysis.comparison import Row
-from rlready.analysis.format import show
+from rlready.analysis.format import name_some, show
 from rlready.gate.lead import SCORE, Lead, measure_lead, read_figure
 from rlready.records.outcome import BenchmarkRecord, Outcome
 from rlready.stats.pass_at_k import choose_k
 
-LOST = "lost"
+LOST, UNKNOWN = "lost", "unknown"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Change:
     def said(self) -> str:
         """What it means: gained or lost, clearly or perhaps."""
         if self.gain.low is None or self.gain.high is None:
-            return "unknown"
+            return UNKNOWN
         if self.gain.low > 0 or self.gain.high < 0:
             return "gained" if self.gain.low > 0 else LOST
         return "the same" if self.after == self.before else f"perhaps {'gained' if self.after > self.before else LOST}"
@@ -62,9 +62,14 @@ def list_changes(row: Row, k: int | None) -> list[Change]:
     return found
 
 
-def find_lost(changes: list[Change]) -> list[Change]:
-    """Returns what is clearly lower after RL."""
-    return [change for change in changes if change.said == LOST]
+def describe_lost(changes: dict[str, list[Change]]) -> list[str]:
+    """Returns in sentences what of each candidate is clearly lower after RL, and for whom that is unknown."""
+    lost = {name: [change.what for change in mine if change.said == LOST] for name, mine in changes.items()}
+    broken = [f"{name} ({', '.join(found)})" for name, found in lost.items() if found]
+    unsure = [name for name, mine in changes.items() if any(change.said == UNKNOWN for change in mine)]
+    said = [f"Clearly lower after RL: {'; '.join(broken)}."] if broken else []
+    said += [] if broken or len(unsure) == len(changes) else ["Nothing is clearly lower after RL."]
+    return said + ([f"Unknown for {name_some(unsure)}, in part or whole: there is no interval."] if unsure else [])
 
 
 def _split(record: BenchmarkRecord | None) -> list[tuple[str, BenchmarkRecord]]:

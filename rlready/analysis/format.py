@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rlready.analysis.comparison import Interval, Row
 from rlready.gate.lead import Lead, bound_greedy, read_interval
-from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord
+from rlready.records.outcome import STAGE_NAMES, BenchmarkRecord, name_end
 from rlready.records.verdicts import Forecast, RaceVerdict
 
 MISSING = "–"
@@ -93,12 +93,11 @@ def show_verdict(row: Row) -> str:
     failed = f"{STAGE_NAMES[row.failure.stage]} failed" if row.failure else ""
     if row.failed_early:
         return failed
-    ended = {"collapse": "RL collapsed", "converged": "RL converged"}.get(row.stopped.partition(":")[0], "RL without signal")
     race = row.outcome.race
     marks = (
         ["audited"] * row.verdict.audited
         + ([] if race is None else describe_race(race))
-        + [ended] * bool(row.stopped)
+        + ([name_end(row.stopped)] if row.stopped else [])
         + [failed] * bool(failed)
     )
     return (row.verdict.decision or MISSING) + "".join(f" ({mark})" for mark in marks)

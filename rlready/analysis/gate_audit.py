@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.analysis.comparison import Interval, Row, compare, list_scores
-from rlready.analysis.format import show_result
+from rlready.analysis.format import count, show_result
 from rlready.stats.intervals import bound_drawn_share, estimate_interval
 from rlready.stats.ties import reaches
 
@@ -45,7 +45,7 @@ def audit_rejections(rows: list[Row]) -> Audit | str:
     limits estimate and interval to what is still possible. If every rejected candidate has a result, all count alike and
     nothing is estimated. Returns the audit, or a sentence that says why there is none.
     """
-    rejected = [row for row in rows if is_refused(row) and (not row.failure or row.elsewhere)]
+    rejected = [row for row in rows if is_refused(row) and not row.lost]
     approved = list_scores([row for row in rows if row.approved])
     chosen = list_scores([row for row in rejected if row.elsewhere])
     drawn = list_scores([row for row in rejected if not row.elsewhere])
@@ -100,6 +100,9 @@ def _find_obstacle(rows: list[Row], rejected: list[Row], approved: Scored, drawn
     seen = len(drawn) + len(chosen)
     if any(row.verdict.mode == "off" for row in rows):
         return "The gate was off, so there are no rejections to check."
+    if not seen and (lost := sum(row.verdict.audited and row.lost for row in rows)):
+        whom, retry = count(lost, "audited candidate"), "it" if lost == 1 else "them"
+        return f"Unknown: RL or its benchmark failed for {whom}; to find out, retry {retry} (sweep_attempts)."
     if not rejected:
         return "The gate rejected none, so there are no rejections to check."
     if lost := sum(row.dropped for row in rejected):

@@ -92,7 +92,7 @@ def describe_noise(rows: list[Row], noise: ScoreNoise) -> list[str]:
             f" {statistics.stdev(scores):.4f}."
         ]
     said = [
-        f"Between seeds of one setting the score has {_show(noise.seeds)}, pooled over {noise.repeated} settings with"
+        f"Between seeds of one setting the score has {_show(noise.seeds)}, pooled over {count(noise.repeated, 'setting')} with"
         f" {count(noise.seeds[1], 'degree')} of freedom."
     ]
     if noise.rl_seeds:

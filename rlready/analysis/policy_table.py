@@ -11,7 +11,7 @@ import numpy as np
 
 from rlready.analysis.comparison import Interval, Setting, read_rows
 from rlready.analysis.policies import GATE, list_policies, trace
-from rlready.analysis.pool import Pool, Probe, find_pools, find_probes, make_pool
+from rlready.analysis.pool import Pool, Probe, explain_no_pool, find_pools, find_probes, make_pool
 from rlready.analysis.sweep_result import SweepResult
 from rlready.errors import InputError
 from rlready.stats.intervals import bound_mean, estimate_interval
@@ -109,7 +109,8 @@ def _make_pool(sweep: SweepResult) -> tuple[Pool, int | None]:
     rows, base, k = read_rows(sweep)
     pools = find_pools(rows, base)
     if not pools:
-        raise InputError(f"{sweep.origin.get('run', 'a run')}: policies are scored where RL ran for all candidates")
+        run = sweep.origin.get("run", "a run")
+        raise InputError(f"{run}: {explain_no_pool(rows)}; policies are scored where RL ran for all candidates")
     members = [Setting(row.name, [row]) for setting in pools[0].settings for row in setting.rows]
     # By name, because rows are in the order of their results, which a policy must not see.
     return make_pool(sorted(members, key=lambda member: member.name), base, pools[0].label), k

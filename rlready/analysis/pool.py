@@ -12,6 +12,7 @@ import numpy as np
 
 from rlready.analysis.comparison import Row, Setting, group_settings
 from rlready.analysis.costs import Cost, measure_cost, measure_rl
+from rlready.analysis.format import count
 from rlready.errors import InputError
 from rlready.gate.race import Runner, find_runner, measure_race_lead
 from rlready.records.outcome import ValidationPoint
@@ -66,19 +67,28 @@ def average(settings: list[Setting], measure: Callable[[Row], float]) -> np.ndar
 
 
 def find_pools(rows: list[Row], base: Row) -> list[Pool]:
-    """Returns the settings that finished RL, and the random subsets among them; none unless RL ran for all.
+    """Returns the settings that finished RL, and the random subsets among them; none unless RL ran for all (`explain_no_pool`).
 
     Losses are comparable among random subsets only, so policies that go by them choose from those. Candidates that failed
     are left out: no policy would have known.
     """
-    alive = [row for row in rows if not row.failure]
-    if not alive or any(row.score is None for row in alive):
+    alive = [row for row in rows if not row.lost]
+    if any(row.score is None for row in alive):
         return []
     pools = [make_pool(group_settings(alive), base, "settings")]
     random = [row for row in alive if row.candidate.compares_loss]
     if len(random) < len(alive):
         pools.append(make_pool(group_settings(random), base, "random subsets"))
     return [pool for pool in pools if pool.size > 1]
+
+
+def explain_no_pool(rows: list[Row]) -> str:
+    """Returns why `find_pools` finds none."""
+    if all(row.lost or row.score is not None for row in rows):
+        return "fewer than two settings have a result"
+    if any(row.dropped for row in rows):
+        return "the race dropped candidates"
+    return f"RL ran for {sum(row.score is not None for row in rows)} of {count(len(rows), 'candidate')}"
 
 
 def make_pool(settings: list[Setting], base: Row, label: str) -> Pool:

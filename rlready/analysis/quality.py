@@ -145,7 +145,7 @@ class Reversals:
 
 
 def find_reversals(rows: list[Row]) -> Reversals | None:
-    """Returns the pairs of settings that RL reversed; None if no setting repeats, so that the noise is unknown.
+    """Returns the pairs of settings that RL reversed; None if the noise before or after it is unknown.
 
     A pair counts if each of the two differences of means, before and after, exceeds what chance gives in any pair at all in 5
     of 100 studies: Student's test with the deviation between seeds pooled over settings, and Bonferroni's correction for the
@@ -158,7 +158,7 @@ def find_reversals(rows: list[Row]) -> Reversals | None:
     settings = [(known[number].name, *both) for number, both in enumerate(values) if number not in apart]
     before, after = pool_deviation([one[1] for one in settings]), pool_deviation([one[2] for one in settings])
     pairs = list(itertools.combinations(settings, 2))
-    if before is None or after is None or not pairs:
+    if before is None or after is None:
         return None
     found = []
     for pair in pairs:

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
-from rlready.analysis.comparison import Interval, Row, list_scores
+from rlready.analysis.comparison import Interval, Row, group_settings, list_scores
 from rlready.analysis.costs import EXTERNAL, Balance, balance, measure_elsewhere
 from rlready.analysis.format import count, show_estimate, show_percent
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.policies import Price, find_gate, price
-from rlready.analysis.pool import Pool, find_pools
+from rlready.analysis.pool import find_pools
 from rlready.stats.ties import reaches
 
 UNKNOWN = (
     "Whether a candidate without RL would have ended best is unknown without an audit (gate_mode=audit or gate_audit_fraction)."
 )
 UNKNOWN_DROPPED = "Whether a candidate not approved would have ended best is unknown: the race dropped some of those audited."
+UNKNOWN_FAILED = (
+    "Whether a candidate not approved would have ended best is unknown: RL or its benchmark failed for those audited."
+)
 UNKNOWN_RACE = "Whether a dropped candidate would have ended best is unknown without an audit (race_audit_fraction)."
 NONE = "none: no candidate was approved"
 
@@ -42,15 +45,16 @@ class Saving:
 
 
 def name_judges(rows: list[Row]) -> tuple[str, str]:
-    """Returns what decided for whom RL runs, the gate, the race or both, and its pronoun."""
-    if not any(row.outcome.race for row in rows):
-        return "the gate", "it"
-    return ("the race", "it") if any(row.verdict.mode == "off" for row in rows) else ("gate and race", "they")
+    """Returns what decided for whom RL runs, the gate, the race or both, and its pronoun; empty texts if nothing did."""
+    raced = any(row.outcome.race for row in rows)
+    if any(row.verdict.mode == "off" for row in rows):
+        return ("the race", "it") if raced else ("", "")
+    return ("gate and race", "they") if raced else ("the gate", "it")
 
 
 def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     """Returns what the gate, and the race if there is one, saved and lost; None if neither judged."""
-    judged = [row for row in rows if row.judged and not row.failure]
+    judged = [row for row in rows if row.judged]
     raced = any(row.outrun for row in judged)
     if not judged or (any(row.verdict.mode == "off" for row in judged) and not raced):
         return None
@@ -59,61 +63,59 @@ def weigh_gate(rows: list[Row], base: Row) -> Saving | None:
     if isinstance(costs, Balance) and any(cost is None or cost[0] != costs.device for cost in theirs):
         costs = EXTERNAL
     gate = find_gate(pools[0]) if pools and not raced else None
-    return _look_back(pools[0], price(gate, pools[0]), len(judged), costs) if gate else _estimate(judged, rows, costs)
+    seen = price(gate, pools[0]) if gate else None
+    return _look_back(judged, seen, costs) if seen and seen.regret is not None else _estimate(judged, rows, costs)
 
 
-def _look_back(pool: Pool, gate: Price, judged: int, costs: Balance | str) -> Saving:
+def _look_back(judged: list[Row], gate: Price, costs: Balance | str) -> Saving:
     """Says what came of the verdicts if RL ran for all."""
-    if gate.regret is None:
-        return Saving(
-            None, None, None, f"The gate approved none of {pool.size} {pool.label}, which would leave no result.", NONE
-        )
-    share, net = _measure_net(costs, judged, ("the gate", "it"))
-    said = (
-        f"The gate approved {gate.taken} of {pool.size} {pool.label}, {_say(net)}. RL ran for all, which shows the"
-        f" regret: the best score was missed by {show_estimate(gate.regret, gate.interval, 3)}."
-    )
-    return Saving(share, gate.regret, gate.interval, said, net)
+    share, net, saved = _measure_net(costs, judged, ("the gate", "it"))
+    mixed = any(len({row.approved for row in setting.rows}) > 1 for setting in group_settings(judged))
+    whose = ", of settings approved with half of their seeds or more" if mixed else ""
+    regret = show_estimate(gate.regret, gate.interval, 3)
+    shown = f"RL ran for all, which shows the regret{whose}: the best score was missed by {regret}."
+    return Saving(share, gate.regret, gate.interval, f"{_count_approved(judged)}, {saved}. {shown}", net)
 
 
 def _estimate(judged: list[Row], rows: list[Row], costs: Balance | str) -> Saving:
     """Says what was kept from RL if it did not run for all, or there was a race, and that what that lost is not known."""
     refused, outrun = [row for row in judged if not row.sent], [row for row in judged if row.sent and row.outrun]
+    early, alone = sum(row.failed_early for row in rows), len(judged) == 1
+    lost = f" that it could judge ({early} failed earlier)" if early else ""
     if not refused and not outrun:
-        seen, early = sum(row.judged for row in rows), sum(row.failed_early for row in rows)
-        none = "did not reject the only candidate" if seen == 1 else f"rejected none of {seen} candidates"
-        lost = f" that it could judge ({early} failed earlier)" if early else ""
-        said = f"The gate {none}{lost}, so it saved nothing."
-        return Saving(None, 0.0, None, said, "none: no candidate was rejected")
+        none = "did not reject the only candidate" if alone else f"rejected none of {len(judged)} candidates"
+        return Saving(None, 0.0, None, f"The gate {none}{lost}, so it saved nothing.", "none: no candidate was rejected")
     if len(refused) == len(judged):
-        ran, alone = sum(row.score is not None for row in refused), len(judged) == 1
+        ran = sum(row.score is not None for row in refused)
         none = "did not approve the only candidate" if alone else f"approved none of {len(judged)} candidates"
+        leaves = "would leave" if ran else "leaves"
         also = f"RL ran for {'it' if alone else f'{ran} of them'} anyway." if ran else _describe_gate_audit(rows)
-        return Saving(None, None, None, f"The gate {none}, which leaves no result. {also}", NONE)
-    share, net = _measure_net(costs, len(judged), name_judges(rows), "about ")
-    total, saved = count(len(judged), "candidate"), _say(net)
-    approved = f"The gate approved {len(judged) - len(refused)} of {total}"
+        return Saving(None, None, None, f"The gate {none}{lost}, which {leaves} no result. {also}", NONE)
+    share, net, saved = _measure_net(costs, judged, name_judges(rows), "about ")
     if judged[0].verdict.mode == "off":
-        told = [f"The race dropped {len(outrun)} of {total}, {saved}."]
+        told = [f"The race dropped {len(outrun)} of {count(len(judged), 'candidate')}, {saved}."]
     elif outrun:
         colon = ":" if saved.startswith("a net") else ","
-        told = [f"{approved} and the race dropped {len(outrun)} of them{colon} {saved}."]
+        told = [f"{_count_approved(judged)} and the race dropped {len(outrun)} of them{colon} {saved}."]
     else:
-        told = [f"{approved}, {saved}."]
+        told = [f"{_count_approved(judged)}, {saved}."]
     told += [_describe_gate_audit(rows)] if refused else []
     told += [_describe_race_audit(rows, outrun)] if outrun else []
     return Saving(share, None, None, " ".join(told), net)
 
 
+def _count_approved(judged: list[Row]) -> str:
+    return f"The gate approved {sum(row.sent for row in judged)} of {count(len(judged), 'candidate')}"
+
+
 def _describe_gate_audit(rows: list[Row]) -> str:
     audit = audit_rejections(rows)
     if isinstance(audit, str):
-        return UNKNOWN_DROPPED if any(row.dropped and not row.sent for row in rows) else UNKNOWN
-    if audit.rejected == 1:
-        beat = "beat" if audit.false else "did not beat"
-        return f"RL ran for the {audit.called} candidate anyway; it {beat} the best approved one."
-    beat = f"{audit.false} of them beat the best approved one" if audit.false else "none beat the best approved one"
-    said = f"RL ran for {audit.observed} of the {audit.rejected} {audit.called} candidates anyway; {beat}."
+        failed = any(row.verdict.audited and row.lost for row in rows)
+        return UNKNOWN_DROPPED if any(row.dropped and not row.sent for row in rows) else UNKNOWN_FAILED if failed else UNKNOWN
+    which = f"{audit.observed} of the {audit.rejected} {audit.called} candidates"
+    which = f"the {audit.called} candidate" if audit.rejected == 1 else which
+    said = f"RL ran for {which} anyway; {_count_better(audit.false, audit.observed)} the best approved one."
     if unseen := audit.rejected - audit.observed:
         said += f" The other {unseen} {'was' if unseen == 1 else 'were'} not run."
     return said
@@ -127,26 +129,35 @@ def _describe_race_audit(rows: list[Row], outrun: list[Row]) -> str:
         return UNKNOWN_RACE
     if best is None:
         return f"RL went on for {len(audited)} of the dropped anyway, but none that won the race has a result."
-    beat = sum(not reaches(best, score) for score in audited)
-    return f"RL went on for {len(audited)} of the dropped anyway; {beat or 'none'} of them beat the best that won the race."
+    beat = _count_better(sum(not reaches(best, score) for score in audited), len(audited))
+    return f"RL went on for {len(audited)} of the dropped anyway; {beat} the best that won the race."
 
 
-def _measure_net(costs: Balance | str, judged: int, judges: tuple[str, str], about: str = "") -> tuple[float | None, str]:
-    """Returns the share of the cost of RL for all that the judges saved after their own cost, and in words, or why not."""
+def _count_better(better: int, seen: int) -> str:
+    if seen == 1:
+        return "it beat" if better else "it did not beat"
+    return f"{better} of them beat" if better else "none beat"
+
+
+def _measure_net(
+    costs: Balance | str, judged: list[Row], judges: tuple[str, str], about: str = ""
+) -> tuple[float | None, str, str]:
+    """Measures the share of the cost of RL for all that the judges saved after their own cost.
+
+    Returns it, if it is known, and what it is or why there is none in a few words, alone and for a sentence.
+    """
     if isinstance(costs, str):
-        return None, f"unknown: {costs}"
-    share = costs.net / (judged * costs.mean) if costs.mean else None
-    if share is None or costs.spent >= judged * costs.mean:
-        return share, "none: RL this short costs less than measuring"
-    if share > 0:
-        return share, f"{about}{show_percent(share)}"
+        return None, f"unknown: {costs}", f"with an unknown net saving: {costs}"
+    alive = sum(not row.lost for row in judged)
+    whole = alive * costs.mean
+    share = costs.net / whole if whole else None
+    if share is not None and share > 0 and costs.spent < whole:
+        shown, alive_only = f"{about}{show_percent(share)}", " that did not fail" * (alive < len(judged))
+        net = f"{shown} of the cost of RL for all candidates{alive_only}"
+        return share, net, f"a net saving of {shown} over running RL on all{alive_only or ' of them'}"
     who, pronoun = judges
     costs_more, avoid = ("costs", "avoids") if pronoun == "it" else ("cost", "avoid")
-    return share, f"none: {who} {costs_more} {show_percent(-share)} of RL for all more than {pronoun} {avoid}"
-
-
-def _say(net: str) -> str:
-    known, _, reason = net.partition(": ")
-    if reason:
-        return f"{'with no net saving' if known == 'none' else 'with an unknown net saving'}: {reason}"
-    return f"a net saving of {net} over running RL on all of them"
+    why = "RL this short costs less than measuring"
+    if share is not None and costs.spent < whole:
+        why = f"{who} {costs_more} {show_percent(-share)} of RL for all more than {pronoun} {avoid}"
+    return share, f"none: {why}", f"with no net saving: {why}"

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rlready.errors import InputError, error_context
+from rlready.escape import show_controls
 from rlready.records.outcome import BEFORE_RL, STAGE_NAMES, ElsewhereRecord, Failure, Outcome
 from rlready.records.serialization import parse_record, to_json, write_atomically
 
@@ -162,7 +163,8 @@ def list_failures(sweep: SweepResult) -> list[str]:
         return []
     named: dict[str, list[str]] = {}
     for candidate, failure in failed:
-        reason = failure.reason if len(failure.reason) <= LONGEST_REASON else failure.reason[:LONGEST_REASON] + "…"
+        reason = show_controls(failure.reason)  # of a library, about a file that may be hostile
+        reason = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…"
         named.setdefault(f"{STAGE_NAMES[failure.stage]} failed: {reason}", []).append(candidate.candidate_id)
     again = sweep.parameters.get("sweep_attempts") or {}
     again = again | {candidate.candidate_id: candidate.attempt + 1 for candidate, _ in failed}

@@ -16,6 +16,7 @@ from rlready.cli.arguments import WORK, Command, locate_run
 from rlready.cli.style import print_table
 from rlready.errors import InputError
 from rlready.run.local.storage import RESULT
+from rlready.stats.ties import reaches
 from rlready.tracking.find import find_outcomes
 
 COMMAND = Command("calibrate", "rlready calibrate study-20261103-101500 ./other/outcomes.json", WORK)
@@ -117,6 +118,7 @@ def describe(step: FrontierPoint) -> str:
     elif step.regret_interval[1] <= step.tolerated:
         certainty = f"On settings like these it loses at most {step.tolerated:g}."
     else:
-        certainty = f"It may lose more than {step.tolerated:g}: up to {step.regret_interval[1]:.3f} is plausible."
-    worse = " A random choice does as well, so use no thresholds." if step.drawn <= step.regret else ""
+        may = "may" if reaches(step.tolerated, step.regret) else "is expected to"
+        certainty = f"It {may} lose more than {step.tolerated:g}: up to {step.regret_interval[1]:.3f} is plausible."
+    worse = " A random choice does at least as well, so use no thresholds." if step.drawn <= step.regret else ""
     return f"{expected} {certainty}{worse}"

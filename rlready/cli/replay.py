@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> None:
     elif differing:
         raise InputError("\n".join(["these verdicts differ from the stored ones:", *differing]))
     else:
-        print(f"\nall {len(replayed)} verdicts of {folder.name} are reproduced to the last digit.")
+        print(f"\nevery verdict of {folder.name} is reproduced to the last digit ({len(replayed)} in all).")
 
 
 def _show_score(entry: Replayed) -> str:

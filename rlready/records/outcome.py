@@ -187,6 +187,11 @@ class RlRecord(TimedRecord):
     kept_why: str = field(default="", kw_only=True)
 
 
+def name_end(stopped: str) -> str:
+    """Returns what happened to RL that ended early or taught nothing, in a few words, from `RlRecord.stopped`."""
+    return {"collapse": "RL collapsed", "converged": "RL converged"}.get(stopped.partition(":")[0], "RL without signal")
+
+
 @dataclass(frozen=True)
 class BenchmarkRecord(TimedRecord):
     """Scores on the evaluation problems.

@@ -8,6 +8,7 @@ and the parameters in which the runs of the experiment differ.
 import json
 from typing import Any
 
+from rlready.records.outcome import name_end
 from rlready.tracking.client import search
 from rlready.tracking.figures import ELSEWHERE, RESULT, SCORE, STOPPED
 
@@ -55,5 +56,5 @@ def describe(run: Any) -> str:
         if value or interval:
             parts.append(" ".join([name, *value, *interval]))
     parts += [f"{tags['failed']} failed"] if "failed" in tags else []
-    parts += ["RL without signal"] if STOPPED in tags else []
+    parts += [name_end(tags[STOPPED])] if STOPPED in tags else []
     return f"{', '.join(parts)} ({tags['run']})" if parts else tags["run"]

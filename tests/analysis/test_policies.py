@@ -124,8 +124,8 @@ def test_what_the_gate_avoided_is_one_sentence():
     audited = weigh_gate(ROWS, BASE)
     assert audited.list_figures() == pytest.approx({"gate/avoided_share": 1 - 420 / FULL - MEASURED, "gate/regret": 0.0})
     assert audited.said == (
-        "The gate approved 2 of 4 settings, a net saving of 54% over running RL on all of them. RL ran for all, which shows the"
-        " regret: the best score was missed by 0.000."
+        "The gate approved 2 of 4 candidates, a net saving of 54% over running RL on all of them. RL ran for all, which shows"
+        " the regret: the best score was missed by 0.000."
     )
     unknown = weigh_gate([enforce(row) for row in ROWS], BASE)
     mean = (110 + 310) / 2
@@ -133,7 +133,7 @@ def test_what_the_gate_avoided_is_one_sentence():
     without = "Whether a candidate without RL would have ended best is unknown without an audit"
     assert unknown.said.endswith(f"{without} (gate_mode=audit or gate_audit_fraction).")
     half = [*map(enforce, ROWS[:3]), ROWS[3]]
-    said = "RL ran for 1 of the 2 rejected candidates anyway; none beat the best approved one."
+    said = "RL ran for 1 of the 2 rejected candidates anyway; it did not beat the best approved one."
     assert said in weigh_gate(half, BASE).said
     assert weigh_gate(half, BASE).said.endswith("The other 1 was not run.")
     assert "a net saving of about" in weigh_gate(half, BASE).said and weigh_gate(half, BASE).regret is None
@@ -147,14 +147,14 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     assert weigh_gate(off, BASE) is None and weigh_gate([], BASE) is None
     rejected = [make_row(number, *values[:-1], False) for number, values in enumerate(SWEEP)]
     found = weigh_gate(rejected, BASE)
-    assert found.regret is found.avoided is None and "approved none of 4 settings" in found.said
-    assert "would leave no result" in found.said
+    assert found.regret is found.avoided is None and "approved none of 4 candidates" in found.said
+    assert found.said.endswith("which would leave no result. RL ran for 4 of them anyway.")
     refused = weigh_gate([enforce(row) for row in rejected], BASE)
     assert refused.list_figures() == {} and "approved none of 4 candidates, which leaves no result" in refused.said
     first = enforce(rejected[0], rl=rejected[0].outcome.rl, benchmark=rejected[0].outcome.benchmark)
     drawn = weigh_gate([first, *rejected[1:3], enforce(rejected[3])], BASE)
     assert drawn.list_figures() == {} and drawn.said.endswith("RL ran for 3 of them anyway.")
-    said = "The gate did not approve the only candidate, which leaves no result. RL ran for it anyway."
+    said = "The gate did not approve the only candidate, which would leave no result. RL ran for it anyway."
     assert weigh_gate(rejected[:1], BASE).said == said
     all_approved = weigh_gate([make_row(number, *values[:-1], True) for number, values in enumerate(SWEEP)], BASE)
     assert (
@@ -173,13 +173,40 @@ def test_no_verdict_no_sentence_and_a_gate_that_approves_none_has_no_result():
     )
 
 
+def test_what_failed_in_rl_was_judged_and_counts_on_neither_side_of_the_cost():
+    rows, failure = [enforce(row) for row in ROWS], Failure("rl", "killed")
+    first = next(row for row in rows if row.approved)
+    lost = read_row(dataclasses.replace(first.outcome, rl=None, benchmark=None, failure=failure), 64)
+    found = weigh_gate([lost if row is first else row for row in rows], BASE)
+    assert found.said.startswith("The gate approved 2 of 4 candidates, a net saving of about")
+    assert "over running RL on all that did not fail." in found.said and found.net.endswith("candidates that did not fail")
+    alone = weigh_gate([lost], BASE)
+    assert (alone.said, alone.net) == (
+        "The gate did not reject the only candidate, so it saved nothing.", "none: no candidate was rejected",
+    )  # fmt: skip
+    refused = next(row for row in rows if not row.approved)
+    assert weigh_gate([lost, refused], BASE).said.startswith("The gate approved 1 of 2 candidates, with an unknown net saving")
+    elsewhere = read_row(dataclasses.replace(lost.outcome, elsewhere=ElsewhereRecord(0.4, 0.01)), 64)
+    assert weigh_gate([elsewhere, refused], BASE).said.startswith("The gate approved 1 of 2 candidates")
+
+
+def test_seeds_of_one_setting_that_the_gate_judged_differently_count_one_by_one():
+    seeds = [
+        make_row(0, "random", 0.1, 0.5, 0.5, 0.3, 0.3, 100.0, approved, seed) for seed, approved in enumerate((True, False))
+    ]
+    other = [make_row(1, "random", 0.1, 0.5, 0.5, 0.3, 0.5, 100.0, False, seed) for seed in (0, 1)]
+    found = weigh_gate([*seeds, *other], BASE)
+    assert found.said.startswith("The gate approved 1 of 4 candidates, ") and found.regret == pytest.approx(0.2)
+    assert "the regret, of settings approved with half of their seeds or more: the best score was missed by 0.200" in found.said
+
+
 def test_the_section_compares_them_in_a_table_and_a_plot():
     section = describe_policies(ROWS, BASE, 64)
     assert [row[:3] for row in section.table[1:3]] == [[ALL, "4 settings", "4"], [GATE, "4 settings", "2"]]
     assert "the best 1 by Pass@64" in section.texts[0] and "SFT Pass@1" not in section.texts[0]
     assert "<svg" in section.plots[0].drawing and "at random" in section.plots[0].drawing
     partly = describe_policies([enforce(row) for row in ROWS], BASE, 64)
-    assert not partly.table and "RL did not run for all" in partly.texts[0]
+    assert not partly.table and partly.texts == ["Unknown: RL ran for 2 of 4 candidates."]
 
 
 def test_the_interval_of_a_regret_covers_what_other_settings_would_have_shown():

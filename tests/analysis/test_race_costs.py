@@ -48,7 +48,7 @@ def test_what_the_race_audited_would_have_cost_its_probe_only():
     assert saving.avoided == pytest.approx(share) and saving.regret is None
     assert saving.said == (
         "The gate approved 3 of 3 candidates and the race dropped 2 of them: a net saving of about 36% over running RL on all"
-        " of them. RL went on for 1 of the dropped anyway; 1 of them beat the best that won the race."
+        " of them. RL went on for 1 of the dropped anyway; it beat the best that won the race."
     )
 
 
@@ -59,7 +59,7 @@ def test_the_sentence_names_the_race_and_never_says_that_rl_ran_for_all():
     assert "ran for all" not in said and "race_audit_fraction" in said and "gate_audit_fraction" in said
     alone = [race(number, mode="off", approved=False, goes_on=number > 1) for number in range(4)]
     assert weigh_gate(alone, BASE).said.startswith("The race dropped 2 of 4 candidates, a net saving of about")
-    assert weigh_gate([race(0), race(1)], BASE).said.startswith("The gate approved 2 of 2 settings, with no net saving")
+    assert weigh_gate([race(0), race(1)], BASE).said.startswith("The gate approved 2 of 2 candidates, with no net saving")
 
 
 def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():
@@ -72,6 +72,6 @@ def test_forecasts_at_the_race_are_checked_apart_from_those_before_rl():
     before, at_race = describe_forecasts(rows).texts
     assert before.startswith("No candidate with an RL result had a forecast")
     assert at_race.startswith(
-        "At the race: 2 of 2 candidates with an RL result had a forecast logged before it. 1 ended inside"
+        "At the race: 2 of 2 candidates with an RL result had a forecast logged before it. Inside the 95%"
     )
     assert "Outside: random-1-s0. Without a forecast: too few runs." in at_race

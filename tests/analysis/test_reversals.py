@@ -53,3 +53,5 @@ def test_without_repetitions_nothing_is_claimed():
     rows = make_study([0.1, 0.2], [0.6, 0.5], 0.0, seeds=1)
     assert find_reversals(rows) is None
     assert "The noise between seeds is unknown" in describe_reversals(rows).texts[0]
+    alone = make_study([0.1], [0.6], 0.01, seeds=2)
+    assert describe_reversals(alone).texts[0].startswith("Fewer than two settings")

@@ -9,7 +9,7 @@ import pytest
 from helpers.training import curate_few
 
 from rlready.analysis.comparison import read_row
-from rlready.analysis.effect import Change, find_lost, list_changes
+from rlready.analysis.effect import Change, describe_lost, list_changes
 from rlready.config import parse_parameters, read_settings, write_settings
 from rlready.gate.lead import Lead
 from rlready.models.load import BUILTIN
@@ -83,7 +83,6 @@ def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
     assert (gained.what, gained.before, gained.after, gained.said) == ("Pass@1", 0.25, 0.75, "gained")
     assert (off.what, off.said) == ("law (off target)", "lost") and off.gain.high < 0
     assert coverage.what == "Pass@8 of the predictors' problems" and coverage.said == "perhaps lost"
-    assert find_lost([gained, off, coverage]) == [off]
     assert list_changes(row, 64)[2].what == coverage.what  # no more samples were drawn after RL
     (section,) = describe_effect([row], 8)
     assert section.texts == ["Clearly lower after RL: c (law (off target))."]
@@ -97,5 +96,9 @@ def test_what_rl_gained_and_broke_is_said_clearly_or_perhaps(row):
 def test_what_is_unknown_is_not_said_to_be_the_same(row):
     assert Change("x", 0.5, 0.5, Lead(0.0, -0.1, 0.1)).said == "the same"
     assert Change("x", 0.5, 0.6, Lead(0.1)).said == "unknown"
+    unknown, known = Change("x", 0.5, 0.1, Lead(-0.4)), Change("y", 0.5, 0.5, Lead(0.0, -0.1, 0.1))
+    said = "Unknown for a, in part or whole: there is no interval."
+    assert describe_lost({"a": [unknown]}) == [said]
+    assert describe_lost({"a": [unknown], "b": [known]}) == ["Nothing is clearly lower after RL.", said]
     older = read_row(dataclasses.replace(row.outcome, effect=None), 8)
     assert list_changes(older, 8) == [] and describe_effect([older], 8) == []

@@ -11,6 +11,7 @@ from helpers.outcomes import BASE, make_outcome
 from hypothesis import given, settings
 from scipy.stats import ttest_ind
 
+from rlready.analysis.answer import find_best
 from rlready.analysis.comparison import group_settings, read_row, read_rows
 from rlready.analysis.gate_audit import audit_rejections
 from rlready.analysis.noise import compare_settings, measure_noise
@@ -18,7 +19,8 @@ from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import SweepResult
 from rlready.config import Gate
 from rlready.gate.decide import decide, rank
-from rlready.records.outcome import Candidate, PredictorsRecord
+from rlready.records.candidate import LogSource
+from rlready.records.outcome import Candidate, PredictorsRecord, SequenceRecord
 from rlready.stages.report.headline import tell_result
 
 
@@ -175,3 +177,54 @@ def test_settings_are_compared_by_the_noise_between_seeds():
     assert back == pytest.approx((-lead.ahead, -lead.high, -lead.low)) and not back.sure
     alike = dataclasses.replace(noise, seeds=(0.0, noise.seeds[1]))
     assert compare_settings(one, other, alike)[1:] == (None, None)  # seeds that all score alike tell nothing of others
+
+
+def make_seeds(setting, epochs, before, *scores):
+    return [
+        make_outcome("random", epochs, before, 0.7, 0.7, score, f"{setting}-s{seed}", seed=seed)
+        for seed, score in enumerate(scores)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([], "Only a has finished RL, with Pass@1 0.310 ± 0.014 (standard deviation over 2 seeds), greedy 0.310, so there is"),
+        (make_seeds("b", 2, 0.1, 0.2), "The highest Pass@1 (T=1) after SFT, 0.200, was also the highest after RL."),
+        (make_seeds("b", 2, 0.3, 0.2), "after SFT was not the highest after RL: b led with 0.300 and ended at 0.200"),
+        (
+            make_seeds("b", 2, 0.4, None) + make_seeds("c", 3, 0.1, 0.2),
+            "The highest Pass@1 (T=1) after SFT, 0.400, belongs to b, which has no result of RL (rej",
+        ),
+        (
+            [dataclasses.replace(one, predictors=None) for one in make_seeds("b", 2, 0.4, 0.1)],
+            "Among those measured, the highest Pass@1 (T=1) after SFT, 0.200, was also the highest after RL.",
+        ),
+    ],
+)
+def test_the_favorite_among_settings_is_one_of_all_and_not_of_those_with_rl_only(others, said):
+    rows, base, _ = read_rows(SweepResult([*make_seeds("a", 1, 0.2, 0.3, 0.32), *others], BASE, {}))
+    told = " ".join(tell_result(rows, base, 64))
+    assert said in told
+    assert f"{1 + len(others)} setting{'s' * bool(others)}, {2 + len(others)} candidates: " in told
+    assert "it was not measured" not in told
+
+
+def test_why_there_is_no_order_and_no_result_is_the_reason_of_the_run():
+    approved = make_outcome("random", 1, 0.2, 0.7, 0.7, None, "a", decision="approved")
+    sampled = dataclasses.replace(approved, predictors=PredictorsRecord(sequence=SequenceRecord(64, 0.6, 0.8)))
+    rows, base, _ = read_rows(SweepResult([sampled], BASE, {}))
+    said = "The candidates cannot be ranked: Pass@64 was not measured, only its interval (sequential sampling)."
+    assert next(tell_result(rows, base, None, False)) == said
+    logged = dataclasses.replace(approved, candidate=Candidate("a", 0, "", 0, 0.0, 0, log=LogSource("a.jsonl")))
+    rows, base, _ = read_rows(SweepResult([logged, make_outcome("random", 2, 0.2, 0.6, 0.7, None, "b")], BASE, {}))
+    said = "No candidate has finished RL: it cannot run here for a, whose weights are elsewhere."
+    assert next(tell_result(rows, base, None)) == said
+
+
+def test_the_winner_is_a_seed_of_the_setting_that_is_named_best_and_none_if_nothing_was_solved():
+    for scores, winner in ((((0.3, 0.6), (0.5, 0.55)), "b-s1"), (((0.0, 0.0), (0.0, 0.0)), None)):
+        outcomes = make_seeds("a", 1, 0.2, *scores[0]) + make_seeds("b", 2, 0.2, *scores[1])
+        rows, _, _ = read_rows(SweepResult(outcomes, BASE, {}))
+        best = find_best(rows, measure_noise(rows))
+        assert (best.candidate and best.candidate.name) == winner

@@ -131,7 +131,7 @@ def test_settings_are_summed_up_where_seeds_repeat(report):
     assert "Each result is from one seed" not in page.markdown
     assert "10 settings, 30 candidates: 30 approved, 0 rejected." in page.markdown
     assert re.search(
-        r"was not the highest after RL: it belongs to [-\w]+, which ended at 0\.\d+, (0\.\d+) \[[-+]0\.\d+, \+0\.\d+\] lower\.",
+        r"was not the highest after RL: [-\w]+ led with 0\.\d+ and ended at .*?, (0\.\d+) \[[-+]0\.\d+, \+0\.\d+\] lower",
         page.markdown,
     )
     assert "<details>" in page.html
@@ -252,6 +252,10 @@ def test_different_propensities_have_an_estimate_and_no_interval(report):
         (make_audited([0.4], []), "The gate rejected none"),
         (make_audited([], [(0.4, 0.5), (None, 0.5)]), "nothing to compare them with"),
         (make_audited([0.4], [(0.5, None)]), "the probability with which RL ran for the rejected is not recorded"),
+        (
+            make_audited([0.4], [(None, 0.5)]) + [fail(make_audited([], [(0.5, 0.5)])[0], "rl")],
+            "failed for 1 audited candidate",
+        ),
         ([make_outcome(*RUNS[0], mode="off", decision="undecided")], "The gate was off"),
     ],
 )
@@ -267,7 +271,7 @@ def test_the_audit_stands_in_the_report(report):
     page = report(make_audited([0.40], [(0.50, 0.5), (0.30, 0.5), (None, 0.5), (None, 0.5)]))
     assert "RL ran for 2 of them, drawn at random; their results are weighted by inverse propensity." in page.markdown
     assert "1 of 2 observed, 1 of them beyond chance. Estimated false-rejection rate 0.50" in page.markdown
-    assert "the correlations cover only the approved ones and the audited ones" in page.markdown
+    assert "Candidates without RL have no post-RL score, so the correlations leave them out" in page.markdown
     assert page.html.count('<span class="mark">audited</span>') == 2
     assert page.tables["Candidates"]["out-0"][0] == "rejected (audited)"
 
@@ -309,8 +313,9 @@ def test_forecasts_are_held_against_what_came(report):
     assert (found.finished, found.made, found.inside) == (4, 3, 2)
     assert found.error == pytest.approx((0.0 + 0.09 + 0.04) / 3)
     page = report(outcomes)
-    assert "3 of 4 candidates with an RL result had a forecast logged before it. 2 ended inside" in page.markdown
-    assert "0.67 of them (exact 95% interval 0.09 to 0.99); the mean absolute error is 0.043." in page.markdown
+    assert "3 of 4 candidates with an RL result had a forecast logged before it." in page.markdown
+    said = "2 of 3, a share of 0.67 (exact 95% interval 0.09 to 0.99); the mean absolute error is 0.043."
+    assert f"Inside the 95% prediction interval: {said}" in page.markdown
     assert "Outside: random-4." in page.markdown
     assert "Without a forecast: insufficient data: 3 finished runs, 8 needed." in page.markdown
     assert page.tables["Candidates"]["random-4"][7] == "0.350 [0.30, 0.40]"
@@ -679,6 +684,13 @@ def test_where_nearly_all_answers_are_lost_that_is_the_headline(report, shares, 
     assert page.lead.startswith(f"**The scores say little: {said}")
     named = [f"{what} {100 * share:.0f}%" for what, share in zip(("truncated", "no answer"), shares, strict=True) if share]
     assert page.tables["Candidates"]["random-1"][1] == f"0.000 [0.000, 0.178]; {', '.join(named)}"
+
+
+def test_scores_that_no_sample_was_judged_for_are_unknown_and_not_0(report):
+    page = report(make_zeros(truncated=0.0, unreadable=0.1, unknown=1.0))
+    assert page.lead.startswith("**The scores say little: 100% of the samples could not be judged by the verifier")
+    assert "true Pass@1 may still be as high as 1.000" in page.markdown
+    assert "Winner: none, no result of RL is above 0" in page.markdown
 
 
 def test_one_candidate_whose_answers_are_lost_is_named_below_the_headline(report):

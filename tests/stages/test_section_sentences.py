@@ -115,7 +115,7 @@ def check_noise(rows):
         assert f"standard deviation of {stdev(scores):.4f}" in said
         return
     pooled = re.search(
-        rf"score has a standard deviation of ({FIGURE}) \(.*?\), pooled over (\d+) settings with (\d+) degree", said
+        rf"score has a standard deviation of ({FIGURE}) \(.*?\), pooled over (\d+) settings? with (\d+) degree", said
     )
     freedom = len(scores) - len(groups)
     squares = sum((score - fmean(group)) ** 2 for group in groups for score in group)
@@ -144,7 +144,8 @@ def check_forecasts(rows):
         assert not made
         return
     numbers = re.match(
-        rf"(\d+) of (\d+) candidates? with .*? (\d+) ended inside .*?, ({FIGURE}) of .*? interval ({FIGURE}) to ({FIGURE})\);"
+        r"(\d+) of (\d+) candidates? with .*? Inside the 95% prediction interval: (\d+) of \d+, a share of"
+        rf" ({FIGURE}) \(.*? interval ({FIGURE}) to ({FIGURE})\);"
         rf" the mean absolute error is ({FIGURE})\.",
         said,
     )
@@ -160,7 +161,8 @@ def check_forecasts(rows):
 def check_policies(rows, base):
     section = describe_policies(rows, base, 64)
     said, alive = " ".join(section.texts), [row for row in rows if not row.failure]
-    if "RL did not run for all candidates" in said:
+    if ran := re.search(r"Unknown: RL ran for (\d+) of (\d+) candidates?\.", said):
+        assert [int(n) for n in ran.groups()] == [sum(row.score is not None for row in rows), len(rows)]
         assert any(row.score is None for row in alive) and not any(row.dropped for row in alive)
         return
     if "the race dropped candidates" in said:

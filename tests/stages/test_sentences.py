@@ -22,13 +22,14 @@ from rlready.stages.report.summary import summarize
 NAMES = r"\w+(?:, \w+)*(?: and \d+ more)?"
 FIGURE = r"\d\.\d+(?: \[[-+]?\d\.\d+, [-+]?\d\.\d+\]| ± \d\.\d+)?(?: \(external\))?(?: \(greedy \d\.\d+\))?"
 NUMBER = r"[-+]?[\d,.]+"
+AMONG = r"(?:Among those (?:with RL|measured), the|The)"
 
 
 def find_facts(outcomes, base):
     rows, base, _ = read_rows(SweepResult(list(outcomes), base, {}))
     finished = [row for row in rows if row.score is not None]
     judged = [row for row in rows if row.verdict.decision and not row.failed_early]
-    measured = [row for row in judged if not row.failure]
+    measured = [row for row in judged if not row.lost]
     seconds = [row.outcome.rl.seconds for row in rows if row.outcome.rl and (row.sent or not row.dropped)]
     return SimpleNamespace(
         rows=rows, base=base, finished=finished, judged=judged, measured=measured, failed=[row for row in rows if row.failure],
@@ -37,7 +38,8 @@ def find_facts(outcomes, base):
         raced=any(row.outcome.race for row in rows),
         off=any(row.verdict.mode == "off" for row in judged), seconds=seconds,
         all_ran=all(row.score is not None for row in measured), dropped=[row for row in rows if row.dropped],
-        outrun=[row for row in measured if row.outrun and row.sent], unsent=[row for row in measured if not row.sent],
+        outrun=[row for row in judged if row.outrun and row.sent], unsent=[row for row in measured if not row.sent],
+        told=[row for row in judged if row.approved], untold=[row for row in judged if not row.approved],
     )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def is_highest(facts, name, figure):
 
 
 def is_share(facts, taken, total):
-    return facts.approved and not facts.off and [int(taken), int(total)] == [len(facts.approved), len(facts.measured)]
+    return facts.told and not facts.off and [int(taken), int(total)] == [len(facts.told), len(facts.judged)]
 
 
 PATTERNS = {  # a sentence, and what must be true of its groups
@@ -84,12 +86,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         lambda f, names: all(row.stopped.startswith("converged") for row in list_named(f, names)),
     r"No candidate has finished RL, so which one is worth it is still unknown\.": lambda f: not f.finished,
     r"No candidate has finished RL, because the gate approved none(?: of them)?\.": lambda f: not f.finished and not f.approved,
-    r"(\w+) has the highest Pass@k and is (rejected|undecided): [^.]*\.":
-        lambda f, name, decision: f.named[name].verdict.decision == decision
+    r"(\w+) (has the highest Pass@k and )?is (rejected|undecided): [^.]*\.":
+        lambda f, name, highest, decision: f.named[name].verdict.decision == decision and bool(highest) == (len(f.judged) > 1)
         and f.named[name].pass_at_k == max(row.pass_at_k for row in f.judged),
-    r"The only candidate that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
-    r" To tell them"
-    r" apart, use [^.]*\.": lambda f: [row.score for row in f.finished] == [0.0],
+    r"The only candidate that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\)\. To measure a Pass@1 this"
+    r" low, use [^.]*\.": lambda f: [row.score for row in f.finished] == [0.0],
     r"(Both|All \d+) candidates that finished RL solved nothing on the benchmark \(Pass@1 0\.000[^)]*\), so none is best\."
     r" To tell them"
     r" apart, use [^.]*\.": lambda f, who: who in ("Both" if len(f.finished) == 2 else "", f"All {len(f.finished)}")
@@ -115,8 +116,10 @@ PATTERNS = {  # a sentence, and what must be true of its groups
         and [int(n or 0) for n in (approved, rejected, undecided)]
         == [sum(r.verdict.decision == name for r in f.judged) for name in ("approved", "rejected", "undecided")],
     r"(All|\d+)(?: of \d+)? results of RL are external, shown as recorded: whether [^.]*\.":
-        lambda f, count: sum(row.elsewhere is not None for row in f.finished) == (len(f.finished)
+        lambda f, count: len(f.finished) > 1 and sum(row.elsewhere is not None for row in f.finished) == (len(f.finished)
             if count == "All" else int(count)),
+    r"The only result of RL is external, shown as recorded: it was not checked\.":
+        lambda f: [bool(row.elsewhere) for row in f.finished] == [True],
     rf"The base model, without SFT and RL, scores ({FIGURE})\.": lambda f, figure: abs(f.base.score - float(figure[:5])) < 1e-3,
     r"Over the base model, (\w+) gained ([-+]\d\.\d+) in sampled and ([-+]\d\.\d+) in greedy Pass@1"
     r"(?:; the sampled gain may be chance|, so none of it is sharpening|: [^.]* answers that greedy decoding already gave)?\.":
@@ -131,69 +134,71 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"Each result is from one seed, so this holds [^.]*\.": lambda f: len(f.finished) > 1,
     r"No candidate solved a problem in one try after SFT \(T=1\), so Pass@1 could not rank them\.":
         lambda f: not any(row.sft_pass_at_1 for row in f.rows),
-    r"The highest Pass@1 \(T=1\) after SFT, (\d\.\d+), belongs to (\w+), which has no result of RL \([^.]*\); how it would have"
-    r" ended is unknown\.":
+    AMONG + r" highest Pass@1 \(T=1\) after SFT, (\d\.\d+), belongs to (\w+), which has no result of RL \([^.]*\); how it"
+    r" would have ended is unknown\.":
         lambda f, most, name: f.named[name].score is None and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 or 0
             for r in f.rows),
-    r"(?:Among those with RL, the|The) highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL\.":
+    AMONG + r" highest Pass@1 \(T=1\) after SFT, (\d\.\d+), was also the highest after RL\.":
         lambda f, led: any(abs(r.sft_pass_at_1 - float(led)) < 1e-3 for r in f.finished if r.score == f.best.score)
         and all(r.sft_pass_at_1 <= float(led) + 1e-3 for r in f.finished),
-    rf"(?:Among those with RL, the|The) highest Pass@1 \(T=1\) after SFT was not the highest after RL: (\w+) led with"
-    rf" (\d\.\d+) and"
+    AMONG + r" highest Pass@1 \(T=1\) after SFT was not the highest after RL: (\w+) led with (\d\.\d+) and"
     rf" ended at {FIGURE}, [^a-z]* lower(?:, which may be chance)?\.":
         lambda f, name, led: f.named[name].score < f.best.score
         and f.named[name].sft_pass_at_1 == max(r.sft_pass_at_1 for r in f.finished) > f.best.sft_pass_at_1,
     # The gate
-    r"The gate approved none of (\d+) settings, which would leave no result\.": lambda f, n: not f.approved and f.all_ran,
-    r"The gate approved (\d+) of (\d+) (?:settings|candidates), a net saving of (?:about )?[<>]? ?\d+% over running"
-    r" RL on all of them\.":
-        lambda f, taken, total: is_share(f, taken, total) and None not in f.seconds and f.refused,
-    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: RL this short costs less than measuring\.":
+    r"The gate approved (\d+) of (\d+) candidates?, a net saving of (?:about )?[<>]? ?\d+% over running"
+    r" RL on all (of them|that did not fail)\.":
+        lambda f, taken, total, which: is_share(f, taken, total) and None not in f.seconds and f.refused
+        and (which == "of them") == (f.judged == f.measured),
+    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: RL this short costs less than measuring\.":
         lambda f, taken, total: is_share(f, taken, total) and min(filter(None, f.seconds), default=9) < 1000,
-    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with no net saving: the gate costs .{1,5} of RL for"
+    r"The gate approved (\d+) of (\d+) candidates?, with no net saving: the gate costs .{1,5} of RL for"
     r" all more than it"
     r" avoids\.":
         lambda f, taken, total: is_share(f, taken, total) and (f.seconds.count(1000.0) < len(f.seconds) or not f.refused),
     r"(?:The gate approved (\d+) of (\d+) candidates? and the|The) race dropped (\d+) of (?:them|(\d+) candidates?)[:,]"
-    r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all of them|with no net saving: RL this short costs less"
-    r" than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) .{1,5} of RL for all more than"
-    r" (?:they avoid|it avoids)|with an unknown net saving: (.*?))\.(?= |$)":
+    r" (?:a net saving of (?:about )?[<>]? ?\d+% over running RL on all (?:of them|that did not fail)|with no net saving: RL"
+    r" this short costs less than measuring|with no net saving: (?:(gate and race) cost|(the race) costs) .{1,5} of RL for all"
+    r" more than (?:they avoid|it avoids)|with an unknown net saving: (.*?))\.(?= |$)":
         lambda f, taken, total, dropped, seen, both, race, why: int(dropped) == len(f.outrun) > 0
         and (both or race or name_judge(f)) == name_judge(f)
-        and (int(seen) == len(f.measured) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
-    r"RL went on for (\d+) of the dropped anyway; (none|\d+) of them beat the best that won the race\.":
+        and (int(seen) == len(f.judged) if f.off else is_share(f, taken, total)) and (not why or is_unknown(f, why)),
+    r"RL went on for (\d+) of the dropped anyway; (none|it did not|it|\d+)(?: of them)? beat the best that won the race\.":
         lambda f, ran, beat: int(ran) == sum(r.score is not None for r in f.outrun) > 0
-        and (0 if beat == "none" else int(beat)) == sum(r.score > max(w.score for w in f.finished if w.sent and not w.outrun)
+        and read_beaten(beat, int(ran)) == sum(r.score > max(w.score for w in f.finished if w.sent and not w.outrun)
             for r in f.outrun if r.score is not None),
     r"RL went on for (\d+) of the dropped anyway, but none that won the race has a result\.":
         lambda f, ran: int(ran) == sum(r.score is not None for r in f.outrun) > 0
         and not any(r.sent and not r.outrun for r in f.finished),
     r"Whether a dropped candidate would have ended best is unknown without an audit \(race_audit_fraction\)\.":
         lambda f: f.outrun and all(r.dropped for r in f.outrun),
+    r"Whether a candidate not approved would have ended best is unknown: RL or its benchmark failed for those audited\.":
+        lambda f: any(r.verdict.audited for r in f.failed) and not any(r.verdict.audited for r in f.finished),
     r"Whether a candidate not approved would have ended best is unknown: the race dropped some of those audited\.":
         lambda f: any(r.verdict.audited and r.dropped for r in f.unsent),
-    r"The gate approved (\d+) of (\d+) (?:settings|candidates), with an unknown net saving: (.*?)\.(?= |$)":
+    r"The gate approved (\d+) of (\d+) candidates?, with an unknown net saving: (.*?)\.(?= |$)":
         lambda f, taken, total, why: is_share(f, taken, total) and is_unknown(f, why),
     r"RL ran for all, which shows the regret: the best score was missed by (\d\.\d+)\.":
         lambda f, regret: f.all_ran
         and abs(f.best.score - max(r.score for r in f.finished if r.approved) - float(regret)) < 1e-3,
     r"The gate (?:rejected none of (\d+) candidates|did not reject the only candidate)(?: that it could judge \((\d+) failed"
     r" earlier\))?, so it saved nothing\.":
-        lambda f, seen, early: not f.refused and int(seen or 1) == len(f.judged) and seen != "1"
+        lambda f, seen, early: not f.untold and int(seen or 1) == len(f.judged) and seen != "1"
         and int(early or 0) == sum(r.failed_early for r in f.rows),
-    r"The gate approved none of (\d+) candidates, which leaves no result\.":
-        lambda f, n: not f.approved and int(n) == len(f.measured) > 1,
-    r"The gate did not approve the only candidate, which leaves no result\.":
-        lambda f: not f.approved and len(f.measured) == 1,
+    r"The gate (?:approved none of (\d+) candidates|did not approve the only candidate)(?: that it could judge \((\d+) failed"
+    r" earlier\))?, which (leaves|would leave) no result\.":
+        lambda f, n, early, leaves: not f.told and int(n or 1) == len(f.judged) and n != "1"
+        and int(early or 0) == sum(r.failed_early for r in f.rows)
+        and (leaves == "leaves") == all(r.score is None for r in f.judged),
     r"RL ran for (\d+) of them anyway\.":
-        lambda f, ran: int(ran) == sum(r.score is not None for r in f.refused) > 0 and len(f.measured) > 1,
-    r"RL ran for it anyway\.": lambda f: len(f.measured) == 1 and f.refused[0].score is not None,
+        lambda f, ran: int(ran) == sum(r.score is not None for r in f.untold) > 0 and len(f.judged) > 1,
+    r"RL ran for it anyway\.": lambda f: len(f.judged) == 1 and f.untold[0].score is not None,
     r"Whether a candidate without RL would have ended best is unknown without an audit [^.]*\.":
-        lambda f: not f.all_ran and not any(r.dropped for r in f.unsent),
-    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|\d+)(?: of them)? beat the"
+        lambda f: any(r.score is None for r in f.judged) and not any(r.dropped for r in f.unsent),
+    r"RL ran for (\d+) of the (\d+) (?:rejected|not approved) candidates anyway; (none|it did not|it|\d+)(?: of them)? beat the"
     r" best approved one\.":
         lambda f, ran, rejected, beat: (audit := audit_rejections(f.rows)) and audit.observed == int(ran) <= int(rejected) > 1
-        and (0 if beat == "none" else int(beat)) == audit.false,
+        and read_beaten(beat, int(ran)) == audit.false,
     r"RL ran for the (?:rejected|not approved) candidate anyway; it (beat|did not beat) the best approved one\.":
         lambda f, beat: (audit := audit_rejections(f.rows)) and audit.observed == audit.rejected == 1
         and (beat == "beat") == (audit.false == 1),
@@ -201,6 +206,8 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     # The audit
     r"The gate was off, so there are no rejections to check\.": lambda f: any(r.verdict.mode == "off" for r in f.rows),
     r"The gate rejected none, so there are no rejections to check\.": lambda f: not any(is_refused(r) for r in f.measured),
+    r"Unknown: RL or its benchmark failed for (\d+) audited candidates?; to find out, retry (?:it|them) \(sweep_attempts\)\.":
+        lambda f, n: int(n) == sum(r.verdict.audited for r in f.failed) > 0,
     r"Unknown: RL (?:ran for none of (\d+) rejected candidates|did not run for the rejected one)\. To find out, run"
     r" again with [^.]*\.":
         lambda f, n: int(n or 1) == len(list_refused(f)) and not any(r.score is not None for r in list_refused(f)),
@@ -214,7 +221,7 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     rf" {FIGURE}\)\. They were chosen, [^.]*\. To narrow this down, [^.]*\.":
         lambda f, theirs, n, above: int(theirs) == sum(bool(r.elsewhere) for r in list_refused(f)) < int(n),
     r"(\d+) candidates? (?:rejected|not approved)\.": lambda f, n: int(n) == len(list_refused(f)),
-    r"RL ran for all of them, so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
+    r"RL ran for (?:all of them|it), so nothing is extrapolated\.": lambda f: all(r.score is not None for r in list_refused(f)),
     r"RL ran for (\d+) of them, drawn at random; their results are weighted by inverse propensity\.":
         lambda f, n: int(n) == sum(r.score is not None and not r.elsewhere for r in list_refused(f)),
     r"External: (\d+) results?(?:, chosen and not drawn, so not extrapolated)?\.":
@@ -235,8 +242,9 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"The race dropped (\d+) approved candidates? before there was a result\.":
         lambda f, n: int(n) == sum(r.dropped for r in f.approved) > 0,
     # The cost
-    rf"(The gate|The predictors) cost {NUMBER} device-seconds: the predictors of all candidates and of the base model\.":
-        lambda f, what: f.finished and (what == "The predictors") == (name_judge(f) == "the race"),
+    rf"(The gate cost {NUMBER} device-seconds: t|T)he predictors of all candidates and of the base model"
+    rf"(?: cost {NUMBER} device-seconds)?\.": lambda f, what: f.finished and (what == "T") == f.off,
+    r"The gate was off, so nothing was saved\.": lambda f: f.off and not f.raced,
     rf"For (\d+) candidates? without RL( or dropped by the race)?, RL and benchmark would have taken"
     rf" about {NUMBER}(?: ± {NUMBER})?, at the mean"
     rf" of [^.]*\.":
@@ -266,19 +274,19 @@ PATTERNS = {  # a sentence, and what must be true of its groups
     r"A device-second is one second on one device\.": lambda f: True,
     # The four lines
     r"Winner: unknown, no candidate has finished RL": lambda f: not f.finished,
-    r"Winner: none, every candidate solved nothing": lambda f: f.finished and not any(r.score for r in f.finished),
+    r"Winner: none, no result of RL is above 0": lambda f: f.finished and not any(r.score for r in f.finished),
     rf"Winner: (\w+), Pass@1 ({FIGURE}) after RL(?:; base model (\d\.\d+))?":
         lambda f, name, figure, base: is_highest(f, name, figure) and (base is None) == (f.base.score is None),
     r"Gate: decided on no candidate": lambda f: not f.judged,
     r"Gate: off, RL for every candidate(, up to the race)?": lambda f, raced: f.off and (not raced or f.raced),
-    r"Gate: (?:approved none of (\d+) candidates;|did not approve the only one,) \w+: .*":
+    r"Gate: (?:approved none of (\d+) candidates;|did not approve the only one it judged,) \w+: .*":
         lambda f, n: int(n or 1) == len(f.judged) and not any(r.approved for r in f.judged),
     rf"Gate: approved ({NAMES}) \((\d+) of (\d+) candidates?\): .*":
         lambda f, names, taken, n: all(r.approved for r in list_named(f, names))
         and [int(taken), int(n)] == [sum(r.approved for r in f.judged), len(f.judged)],
-    r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates":
-        lambda f: (f.approved or f.off) and (f.refused or f.outrun),
-    r"Net saving: none: (.*)": lambda f, why: "approved" not in why or not f.approved,
+    r"Net saving: (?:about )?[<>]? ?\d+% of the cost of RL for all candidates( that did not fail)?":
+        lambda f, alive: (f.told or f.off) and (f.refused or f.outrun) and bool(alive) == (f.judged != f.measured),
+    r"Net saving: none: (.*)": lambda f, why: not ("approved" in why and f.told) and not ("decide" in why and f.told),
     r"Net saving: unknown: (.*)": lambda f, why: is_unknown(f, why),
     r"Certainty: unknown(?:, nothing to compare it with)?$":
         lambda f: len(f.finished) < 2 or not any(r.score for r in f.finished),
@@ -290,6 +298,11 @@ PATTERNS = {  # a sentence, and what must be true of its groups
 
 def list_refused(facts):
     return [row for row in facts.rows if is_refused(row) and (not row.failure or row.elsewhere)]
+
+
+def read_beaten(beat, seen):
+    assert beat.startswith("it") == (seen == 1)
+    return {"none": 0, "it did not": 0, "it": 1}.get(beat) if beat[0] in "ni" else int(beat)
 
 
 def read_number(shown):

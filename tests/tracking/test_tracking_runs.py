@@ -188,7 +188,8 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
     for number, change in enumerate(changes):
         monkeypatch.setenv("RLREADY_RUN_ID", f"run-{number}")
         runs.open_run("", {"gate_k": 64, "rl_steps": 20, "base_model": "m", "sweep_epochs": [4]} | change)
-        log.log_outcome(replace(FULL, predictors=predictors, benchmark=scored if number else None))
+        ended = replace(FULL.rl, stopped="collapse: validation fell") if number == 2 else FULL.rl
+        log.log_outcome(replace(FULL, predictors=predictors, benchmark=scored if number else None, rl=ended))
     (experiment,) = [e for e in mlflow_client.search_experiments() if e.name == "rlready"]
     found = mlflow_client.search_runs(
         [experiment.experiment_id], "tags.`rlready.role` = 'candidate'", order_by=["start_time ASC"]
@@ -196,7 +197,7 @@ def test_the_same_candidate_in_three_runs_can_be_told_apart(mlflow_client, monke
     assert [run.data.tags["mlflow.note.content"] for run in found] == [
         "Pass@64 70% [60%, 75%], RL without signal (run-0)",
         "RL 50% [45%, 55%], Pass@16 50% [40%, 60%], RL without signal (run-1)",
-        "RL 50% [45%, 55%], Pass@64 70% [60%, 75%], RL without signal (run-2)",
+        "RL 50% [45%, 55%], Pass@64 70% [60%, 75%], RL collapsed (run-2)",
     ]
     shown = json.loads(experiment.tags[view.VIEW])["selectedColumns"]
     assert shown[0] == "attributes.`Description`"

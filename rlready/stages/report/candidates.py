@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from rlready.analysis.answer import label_ranked, read_ranked, sort_by_place
 from rlready.analysis.comparison import BASE_NAME, Row, Setting, name_rows, shorten_names
-from rlready.analysis.effect import find_lost, list_changes
+from rlready.analysis.effect import describe_lost, list_changes
 from rlready.analysis.format import (
     MISSING,
     name_some,
@@ -224,12 +224,10 @@ def describe_effect(rows: list[Row], k: int | None) -> list[Section]:
     for name, changes in changed.items():
         cells = {change.what: change.describe() for change in changes}
         table.append([name, *(cells.get(what, MISSING) for what in names)])
-    broken = [f"{name} ({', '.join(c.what for c in lost)})" for name, all_ in changed.items() if (lost := find_lost(all_))]
-    texts = [f"Clearly lower after RL: {'; '.join(broken)}." if broken else "Nothing is clearly lower after RL."]
     # Which step's model is the result, where that needs saying: not the last one, or worse than an earlier one.
-    trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl and not row.dropped]
+    trained = [(row.name, row.outcome.rl) for row in rows if row.outcome.rl and row.outcome.rl.kept_why and not row.dropped]
     kept = [f"{name}: kept {rl.kept_why}." for name, rl in trained if rl.kept_step != rl.steps or "although" in rl.kept_why]
-    return [Section("What RL changed", texts, table, [EFFECT_NOTE, *kept])]
+    return [Section("What RL changed", describe_lost(changed), table, [EFFECT_NOTE, *kept])]
 
 
 def describe_ranking(rows: list[Row], k: int | None, by: str | None) -> list[Section]:

@@ -18,7 +18,7 @@ from rlready.analysis.policies import (
     pick_probe,
     price,
 )
-from rlready.analysis.pool import Pool, find_pools, find_probes
+from rlready.analysis.pool import Pool, explain_no_pool, find_pools, find_probes
 from rlready.analysis.saving import name_judges
 from rlready.records.outcome import CANDIDATE_STAGES, STAGE_NAMES
 from rlready.stages.report.curves import draw_policies
@@ -41,10 +41,7 @@ def describe_policies(rows: list[Row], base: Row, k: int | None) -> Section:
     """Returns the section that compares policies on candidates that RL ran for, or says why that cannot be."""
     pools = find_pools(rows, base)
     if not pools:
-        ran = all(row.failure or row.score is not None for row in rows)
-        ended = "the race dropped candidates" if any(row.dropped for row in rows) else "RL did not run for all candidates"
-        why = "fewer than two settings have a result" if ran else ended
-        return Section(POLICIES, [f"Unknown: {why}."])
+        return Section(POLICIES, [f"Unknown: {explain_no_pool(rows)}."])
     table = [["Policy", "Among", "RL for", "Cost", "Regret"]]
     probes = [find_probes(pool) for pool in pools]
     priced = [
@@ -109,7 +106,7 @@ def describe_audit(rows: list[Row]) -> Section:
     undecided = [row for row in rows if row.verdict.decision == "undecided" and row.score is None and not row.failure]
     if without := sum(not is_refused(row) for row in undecided):
         said.append(f"Not counted: {count(without, 'undecided candidate')} without RL.")
-    if failed := sum(row.failure is not None and row.score is None for row in rows):
+    if failed := sum(row.lost for row in rows):
         said.append(f"Not counted: {count(failed, 'failed candidate')}.")
     return Section(title, said)
 
@@ -117,7 +114,7 @@ def describe_audit(rows: list[Row]) -> Section:
 def _describe_draw(audit: Audit) -> str:
     everyone = audit.observed == audit.rejected
     if everyone:
-        drawn = "RL ran for all of them, so nothing is extrapolated."
+        drawn = f"RL ran for {'it' if audit.rejected == 1 else 'all of them'}, so nothing is extrapolated."
     else:
         drawn = f"RL ran for {audit.drawn} of them, drawn at random; their results are weighted by inverse propensity."
     if audit.chosen:
@@ -150,10 +147,14 @@ def _tabulate_costs(rows: list[Row], base: Row) -> Table:
 
 def _describe_balance(rows: list[Row], base: Row) -> list[str]:
     found, (who, pronoun) = balance(rows, base), name_judges(rows)
+    if not who:
+        return ["The gate was off, so nothing was saved."]
     if isinstance(found, str):
         return [f"What {who} saved cannot be computed: {found}."]
-    measured = "The predictors" if who == "the race" else "The gate"
-    said = [f"{measured} cost {found.spent:,.0f} device-seconds: the predictors of all candidates and of the base model."]
+    predictors = "the predictors of all candidates and of the base model"
+    said = [f"The gate cost {found.spent:,.0f} device-seconds: {predictors}."]
+    if who == "the race":
+        said = [f"{predictors.capitalize()} cost {found.spent:,.0f} device-seconds."]
     if found.probed:
         which = "candidates" if who == "the race" else "approved candidates"
         said.append(f"The race cost {found.probed:,.0f}: RL of the {which} that it dropped.")

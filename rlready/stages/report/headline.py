@@ -14,7 +14,6 @@ from rlready.analysis.format import (
     show,
     show_estimate,
     show_percent,
-    show_regret,
     show_result,
     show_score,
     show_shares,
@@ -22,8 +21,6 @@ from rlready.analysis.format import (
 )
 from rlready.analysis.noise import ScoreNoise, describe_small_spread, measure_noise
 from rlready.analysis.plateau import look_for_plateau
-from rlready.analysis.predictor import pick_main
-from rlready.analysis.quality import choose
 from rlready.analysis.saving import weigh_gate
 from rlready.gate.lead import measure_gain, read_interval
 from rlready.stages.report.document import DECISIONS, shorten_reason
@@ -43,12 +40,12 @@ def tell_result(
     The gate's saving, which takes longest, is weighed after the first one. `max_tokens` is the longest completion, None if
     unknown. Without RL (`trains`), the ranking of the candidates is the result.
     """
-    settings, noise, counted = group_settings(rows), measure_noise(rows), _count_decisions(rows)
+    noise, counted = measure_noise(rows), _count_decisions(rows)
     if noise.repeated:
-        counted = f"{len(settings)} settings, {counted}"
+        counted = f"{count(len(group_settings(rows)), 'setting')}, {counted}"
     lost = [(one.all, _describe_lost(one, max_tokens)) for one in answer.find_lost_answers(rows)]
     k = next((row.verdict.numbers.k for row in rows if row.verdict.numbers.k), None)
-    first, *more = (not trains and _describe_order(rows, k, by)) or _describe_answer(rows, settings, noise, base)
+    first, *more = _describe_answer(rows, noise, base) if trains else _describe_order(rows, k, by)
     first = " ".join([*describe_small_spread(rows, noise), first])
     plateau = look_for_plateau(rows)
     if plateau.rising:
@@ -77,11 +74,11 @@ def describe_external(rows: list[Row]) -> list[str]:
     theirs = sum(row.elsewhere is not None for row in finished)
     if not theirs:
         return []
-    which = "All" if theirs == len(finished) else f"{theirs} of {len(finished)}"
-    said = [
-        f"{which} results of RL are external, shown as recorded: whether RL and benchmark were the same for all of them was"
-        " not checked."
-    ]
+    which = "All results of RL are" if theirs == len(finished) else f"{theirs} of {len(finished)} results of RL are"
+    checked = "whether RL and benchmark were the same for all of them was not checked"
+    if len(finished) == 1:
+        which, checked = "The only result of RL is", "it was not checked"
+    said = [f"{which} external, shown as recorded: {checked}."]
     gains = [f"{row.name} {gain.describe()}" for row in finished if (gain := measure_gain(row.outcome)).ahead is not None]
     if gains:
         said.append(f"Gain in Pass@1 by RL, on the problems of the predictors: {'; '.join(gains)}.")
@@ -95,25 +92,35 @@ def describe_next(rows: list[Row]) -> list[str]:
         return []
     return [
         f"Next: run RL for {name_some(waiting)} in the system that has the weights, then record the result: rlready record"
-        f" --log {waiting[0]}=LOG. To run it here, give the weights of the candidate in a recipe (model:)."
+        f" --log {waiting[0]}=LOG. To run it here, give the weights in a recipe (model:)."
     ]
 
 
-def _describe_answer(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
-    first = answer.find_best(rows)
-    if first is None:
+def _describe_answer(rows: list[Row], noise: ScoreNoise, base: Row) -> list[str]:
+    best = answer.find_best(rows, noise)
+    if best is None:
         return _explain_no_result(rows)
-    best = list_scores(rows)[0][0]
-    if not best.score:
+    (setting, first), score = best, _show_scores(best.setting)
+    if best.candidate is None:
         return [_describe_zeros(rows)]
-    if noise.repeated and first.others:
-        return _describe_settings(rows, settings, noise, base)
-    gained = _describe_sharpening(best.name, [best], base)
+    gained = _describe_sharpening(first.name, setting.rows, base)
     if not first.others:
-        alone = f"Only {best.name} has finished RL, with Pass@1 {show_result(best)}, so there is nothing to compare it with."
+        alone = f"Only {first.name} has finished RL, with Pass@1 {score}, so there is nothing to compare it with."
         return [" ".join([alone, *gained])]
-    said = _describe_best(first, show_result(best))
-    return [" ".join([said, *_describe_greedy(rows), *gained]), ONE_SEED, *_describe_favorite(rows)]
+    said, favorite = _describe_best(first, score), _describe_favorite(rows, noise, setting)
+    if noise.repeated:
+        return [" ".join([said, *gained]), *favorite]
+    return [" ".join([said, *_describe_greedy(rows), *gained]), ONE_SEED, *favorite]
+
+
+def _show_scores(setting: Setting) -> str:
+    """Returns the result of a candidate, or the mean over the seeds of a setting; then greedy Pass@1 if that is known."""
+    (row, _), *others = list_scores(setting.rows)
+    if not others:
+        return show_result(row)
+    deviation, greedy = statistics.stdev(setting.scores), setting.average(lambda row: row.greedy_score)
+    shown = f"{statistics.fmean(setting.scores):.3f} ± {deviation:.3f} (standard deviation over {len(setting.scores)} seeds)"
+    return shown + ("" if greedy is None else f", greedy {greedy:.3f}")
 
 
 def _describe_best(first: First, score: str) -> str:
@@ -132,11 +139,14 @@ def describe_first(first: First, clearly: str, highest: str) -> str:
 
 
 def _describe_order(rows: list[Row], k: int | None, by: str | None) -> list[str]:
-    first = answer.find_first_before_rl(rows, k, by)
+    first, label = answer.find_first_before_rl(rows, k, by), answer.label_ranked(k, by)
     if first is None:
-        return []
+        if all(row.failure for row in rows):
+            return _explain_no_result(rows)
+        only = ", only its interval (sequential sampling)" if any(row.sequential for row in rows) else ""
+        return [f"The candidates cannot be ranked: {label} was not measured{only}."]
     (best, _), *others = answer.sort_by_place(rows)
-    label, figure = answer.label_ranked(k, by), show_estimate(*answer.read_ranked(best, k, by)[:2])
+    figure = show_estimate(*answer.read_ranked(best, k, by)[:2])
     if (greedy := best.predictors.greedy_pass_at_1) is not None:
         figure += f" (greedy Pass@1 {greedy:.3f})"
     comes = f"comes first by {label}, with {figure}"
@@ -162,23 +172,26 @@ def _explain_no_result(rows: list[Row]) -> list[str]:
     judged = [row for row in rows if row.judged]
     if not judged or any(row.verdict.proceed for row in judged):
         return ["No candidate has finished RL, so which one is worth it is still unknown."]
-    best, none = judged[0], "none of them" if len(judged) > 1 else "none"
+    if elsewhere := [row.name for row in judged if row.approved]:
+        return [f"No candidate has finished RL: it cannot run here for {name_some(elsewhere)}, whose weights are elsewhere."]
+    best, *others = judged
     reason = shorten_reason(best.verdict.reason).removesuffix(" …")
-    had = "" if best.pass_at_k is None else "has the highest Pass@k and "
+    had = "has the highest Pass@k and " if others and best.pass_at_k is not None else ""
     why = f"{best.name} {had}is {best.verdict.decision}: {reason}."
-    return [f"No candidate has finished RL, because the gate approved {none}.", why]
+    return [f"No candidate has finished RL, because the gate approved none{' of them' if others else ''}.", why]
 
 
 def _describe_zeros(rows: list[Row]) -> str:
     finished = [row for row, _ in list_scores(rows)]
-    intervals = [read_interval(row.benchmark.interval) for row in finished]
-    tops = [interval[1] for interval in intervals if interval]
+    # What was not judged may be right.
+    tops = [interval[1] + (r.benchmark.unknown or 0.0) for r in finished if (interval := read_interval(r.benchmark.interval))]
     whose = "its" if len(finished) == 1 else "their"
-    room = f"; {whose} true Pass@1 may still be as high as {show(max(tops))}" if len(tops) == len(intervals) else ""
+    room = f"; {whose} true Pass@1 may still be as high as {show(min(1.0, max(tops)))}" if len(tops) == len(finished) else ""
     who = {1: "The only candidate", 2: "Both candidates"}.get(len(finished), f"All {len(finished)} candidates")
+    none = ", so none is best. To tell them apart," if len(finished) > 1 else ". To measure a Pass@1 this low,"
     return (
-        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}), so none is best. To tell them apart, use"
-        " more problems or samples (curate_benchmark_problems, benchmark_samples) or easier problems (curate_evaluation_data)."
+        f"{who} that finished RL solved nothing on the benchmark (Pass@1 0.000{room}){none} use more problems or samples"
+        " (curate_benchmark_problems, benchmark_samples) or easier problems (curate_evaluation_data)."
     )
 
 
@@ -208,9 +221,11 @@ def _describe_lost(lost: Lost, max_tokens: int | None) -> str:
     """Returns what to change if nearly all samples were truncated or have no answer."""
     subject = "of the samples" if lost.all else f"samples of {name_some(lost.names)}"
     start = f"The scores say little: {show_percent(lost.share)} {subject}" if lost.all else f"Nearly all {subject}"
-    if lost.truncated is None:
+    if lost.why == answer.NOT_JUDGED:
+        return f"{start} could not be judged by the verifier, which counts as wrong; rlready samples --unknown shows them."
+    if lost.why == answer.UNCLEAR:
         return f"{start} have no final answer; whether they were truncated is unknown."
-    if not lost.truncated:
+    if lost.why == answer.NO_ANSWER:
         return (
             f"{start} have no final answer in the form the prompt asks for; change the prompt or format of the evaluation data"
             " (curate_sources), or teach the form by SFT."
@@ -218,23 +233,6 @@ def _describe_lost(lost: Lost, max_tokens: int | None) -> str:
     raised = "sampling_max_tokens" if max_tokens is None else f"sampling_max_tokens (now {max_tokens})"
     what = "were truncated by the length limit" if lost.whole else "were truncated by the length limit or have no final answer"
     return f"{start} {what}; raise {raised}."
-
-
-def _describe_settings(rows: list[Row], settings: list[Setting], noise: ScoreNoise, base: Row) -> list[str]:
-    best, first = answer.find_best_setting(settings, noise)
-    score, greedy = f"{statistics.fmean(best.scores):.3f}", best.average(lambda row: row.greedy_score)
-    if len(best.scores) > 1:
-        score += f" ± {statistics.stdev(best.scores):.3f} (standard deviation over {len(best.scores)} seeds)"
-    score += "" if greedy is None else f", greedy {greedy:.3f}"
-    lead = _describe_best(first, score) if first.others else f"Only {best.name} has finished RL, with Pass@1 {score}."
-    said = [" ".join([lead, *_describe_sharpening(best.name, best.rows, base)])]
-    choice = choose(rows, pick_main(None).sft_pass_at_1, noise)
-    if choice is None:
-        return [*said, UNMEASURED]
-    if choice.regret <= 0:
-        return [*said, "The highest Pass@1 (T=1) after SFT was also the highest after RL."]
-    ended = f"{name_some(choice.chosen)}, which ended at {choice.score:.3f}, {show_regret(choice.regret, choice.lead)} lower."
-    return [*said, f"The highest Pass@1 (T=1) after SFT was not the highest after RL: it belongs to {ended}"]
 
 
 def _describe_greedy(rows: list[Row]) -> list[str]:
@@ -265,22 +263,25 @@ def _describe_share(found: Sharpening) -> str:
     return f": {part} of the sampled gain is sharpening towards answers that greedy decoding already gave."
 
 
-def _describe_favorite(rows: list[Row]) -> list[str]:
+def _describe_favorite(rows: list[Row], noise: ScoreNoise, best: Setting) -> list[str]:
     """Returns whether the highest Pass@1 after SFT predicted the best result of RL."""
-    found = answer.find_favorite(rows)
-    if found is None and list_scores(rows)[0][0].sft_pass_at_1 is None:
+    found = answer.find_favorite(rows, noise)
+    if found is None and best.average(lambda row: row.sft_pass_at_1) is None:
         return [UNMEASURED]
     if found is None:
         return ["No candidate solved a problem in one try after SFT (T=1), so Pass@1 could not rank them."]
-    said, leader, lead = [], found.leader, found.lead
+    said, lead, led = [], found.lead, show(found.led)
+    among = "Among those measured, the" if found.unmeasured else "The"
     if found.untested:
+        verdicts = ", ".join(dict.fromkeys(map(show_verdict, found.untested.rows)))
         said.append(
-            f"The highest Pass@1 (T=1) after SFT, {show(found.untested.sft_pass_at_1)}, belongs to {found.untested.name}, which"
-            f" has no result of RL ({show_verdict(found.untested)}); how it would have ended is unknown."
+            f"{among} highest Pass@1 (T=1) after SFT, {show(found.most)}, belongs to {found.untested.name}, which has no result"
+            f" of RL ({verdicts}); how it would have ended is unknown."
         )
-    among, led = "Among those with RL, the" if said else "The", show(leader.sft_pass_at_1)
+        among = "Among those with RL, the"
     if found.best:
         return [*said, f"{among} highest Pass@1 (T=1) after SFT, {led}, was also the highest after RL."]
     unsure = "" if lead.sure or lead.low is None else ", which may be chance"
-    ended = f"{leader.name} led with {led} and ended at {show_score(leader)}, {lead.describe()} lower{unsure}."
+    ended = show_score(found.leader.rows[0]) if len(found.leader.rows) == 1 else _show_scores(found.leader)
+    ended = f"{found.leader.name} led with {led} and ended at {ended}, {lead.describe()} lower{unsure}."
     return [*said, f"{among} highest Pass@1 (T=1) after SFT was not the highest after RL: {ended}"]

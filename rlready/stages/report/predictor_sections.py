@@ -74,11 +74,10 @@ def _list_caveats(rows: list[Row], k: int | None) -> Iterator[str]:
         yield f"Few points ({counted} with an RL result, fewer than {MIN_POINTS}): the correlations are weak evidence."
     if any(row.dropped for row in rows):
         yield "Candidates that the race dropped have no post-RL score, so the correlations leave them out."
-    if any(row.verdict.mode == "enforce" and row.score is None and not row.failure and not row.dropped for row in rows):
-        audited = " and the audited ones" if any(row.verdict.audited for row in rows) else ""
+    if any(row.verdict.mode == "enforce" and row.score is None and not row.lost and not row.dropped for row in rows):
         yield (
-            f"Rejected candidates have no post-RL score, so the correlations cover only the approved ones{audited}; "
-            "with gate_mode=audit or off, RL runs for all."
+            "Candidates without RL have no post-RL score, so the correlations leave them out; with gate_mode=audit or off, RL"
+            " runs for all."
         )
     if any(row.sequential for row in rows):
         yield (
@@ -134,7 +133,11 @@ def describe_reversals(rows: list[Row]) -> Section:
     """Returns the section on the pairs of settings that RL reversed."""
     found, title = find_reversals(rows), "Which settings swapped ranks in RL?"
     if found is None:
-        return Section(title, ["The noise between seeds is unknown: no setting has finished RL with two seeds."])
+        return Section(
+            title, ["The noise between seeds is unknown: no setting has SFT Pass@1 and a result of RL of two seeds."]
+        )
+    if not found.looked:
+        return Section(title, ["Fewer than two settings have SFT Pass@1 and a result of RL, so there is no pair to compare."])
     apart = [f"Excluded, because their seeds scatter more: {name_some(found.scattered)}."] if found.scattered else []
     looked = count(found.looked, "pair")
     if not found.pairs:
@@ -170,8 +173,8 @@ def _check_forecasts(rows: list[Row], at_race: bool = False) -> str:
     none += f" Forecasts are based on up to {count(theirs, 'external result')}." if theirs else ""
     return (
         f"{found.made} of {count(found.finished, 'candidate')} with an RL result had a forecast logged before it."
-        f" {found.inside} ended inside their 95% prediction interval, {found.inside / found.made:.2f} of them (exact 95%"
-        f" interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
+        f" Inside the 95% prediction interval: {found.inside} of {found.made}, a share of {found.inside / found.made:.2f}"
+        f" (exact 95% interval {low:.2f} to {high:.2f}); the mean absolute error is {found.error:.3f}.{outside}{none}"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlready.analysis.answer import find_best
 from rlready.analysis.comparison import read_rows
+from rlready.analysis.noise import measure_noise
 from rlready.analysis.plateau import look_for_plateau
 from rlready.analysis.saving import weigh_gate
 from rlready.analysis.sweep_result import add_results, check_ran, describe_origin, read_sweep, write_sweep
@@ -47,9 +48,10 @@ def run(
     written = {"html": html, "markdown": markdown, "records": records, "verdicts": verdicts}
     events.emit("report", None, "written", **written)
     report = render_excerpts(document) | {FILES[name]: Path(path) for name, path in written.items()}
-    best = find_best(rows)
+    best = find_best(rows, measure_noise(rows))
+    winner = best.candidate if best else None
     if given.get("gate_register_models", True):
-        register_models(run_id, sweep.outcomes, best and best.name)
+        register_models(run_id, sweep.outcomes, winner.name if winner else None)
     failed = [outcome.failure for outcome in sweep.outcomes if outcome.failure]
     lost = len(failed) == len(sweep.outcomes)
     finish_run(run_id, given, report, "FAILED" if lost else "FINISHED", figures, said)

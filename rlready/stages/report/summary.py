@@ -1,7 +1,7 @@
 """What was run, and its result in four lines to paste: what tells one report from another."""
 
-from rlready.analysis.answer import First, find_best, find_best_setting, find_first_before_rl, label_ranked, read_ranked
-from rlready.analysis.comparison import Row, group_settings, list_scores
+from rlready.analysis.answer import First, find_best, find_first_before_rl, label_ranked, read_ranked
+from rlready.analysis.comparison import Row
 from rlready.analysis.format import count, name_some, show, show_estimate, show_mean, show_result
 from rlready.analysis.noise import measure_noise
 from rlready.analysis.saving import weigh_gate
@@ -52,30 +52,27 @@ def summarize(sweep: SweepResult, rows: list[Row], base: Row, k: int | None) -> 
     saving = weigh_gate(rows, base) if trains else None
     winner, sure = _describe_winner(rows, base) if trains else _describe_first(rows, k, sweep.parameters.get("gate_rank_by"))
     net = "unknown: no RL" if not trains else saving.net if saving else "none: the gate did not decide"
-    net += " of the cost of RL for all candidates" if net.endswith("%") else ""
     return [f"Winner: {winner}", f"Gate: {_describe_gate(rows)}", f"Net saving: {net}", f"Certainty: {sure}"]
 
 
 def _describe_winner(rows: list[Row], base: Row) -> tuple[str, str]:
-    first = find_best(rows)
-    if first is None:
+    noise = measure_noise(rows)
+    best = find_best(rows, noise)
+    if best is None:
         return "unknown, no candidate has finished RL", "unknown"
-    settings, noise = group_settings(rows), measure_noise(rows)
-    best, score = list_scores(rows)[0]
-    if not score:
-        return "none, every candidate solved nothing", "unknown"
-    shown, over = show_result(best), "candidates with one seed each"
-    if noise.repeated and first.others:
-        setting, first = find_best_setting(settings, noise)
-        shown, over = show_mean([row.score for row in setting.rows]), "settings, by the noise between seeds"
+    if best.candidate is None:
+        return "none, no result of RL is above 0", "unknown"
+    shown, over = show_result(best.candidate), "candidates with one seed each"
+    if noise.repeated:
+        shown, over = show_mean([row.score for row in best.setting.rows]), "settings, by the noise between seeds"
     before = "" if base.score is None else f"; base model {show(base.score)}"
-    return f"{first.name}, Pass@1 {shown} after RL{before}", _describe_certainty(first, over)
+    return f"{best.first.name}, Pass@1 {shown} after RL{before}", _describe_certainty(best.first, over)
 
 
 def _describe_first(rows: list[Row], k: int | None, by: str | None) -> tuple[str, str]:
     first = find_first_before_rl(rows, k, by)
     if first is None:
-        return "unknown, no candidate was measured", "unknown"
+        return f"unknown, no candidate has a single {label_ranked(k, by)}", "unknown"
     best = next(row for row in rows if row.name == first.name)
     winner = f"{first.name}, {label_ranked(k, by)} {show_estimate(*read_ranked(best, k, by)[:2])}, without RL"
     return winner, _describe_certainty(first, "compared problem by problem")
@@ -97,7 +94,7 @@ def _describe_gate(rows: list[Row]) -> str:
         return "off, RL for every candidate" + (", up to the race" if any(row.outrun for row in rows) else "")
     approved = [row for row in judged if row.approved]
     if not approved:
-        said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one,"
+        said = f"approved none of {len(judged)} candidates;" if len(judged) > 1 else "did not approve the only one it judged,"
         return f"{said} {judged[0].name}: {_state_reason(judged[0])}"
     named = f"{name_some([row.name for row in approved])} ({len(approved)} of {count(len(judged), 'candidate')})"
     return f"approved {named}: {_state_reason(approved[0])}"
