@@ -84,13 +84,20 @@ def _refuse(outcome: Outcome, failure: Failure, settings: Gate) -> Verdict:
 def apply_budget(verdicts: list[Verdict], outcomes: dict[str, Outcome], settings: Gate) -> list[Verdict]:
     """Keeps the best `max_rl_runs` of the approved and rejects the rest (paper, protocol step 2).
 
-    The reason gives the lead over the other side of the cut, with its 95% interval.
+    If more are approved, those without the number that ranks them are undecided. The reason gives the lead over the other side
+    of the cut, with its 95% interval.
     """
     label = RANKED[settings.rank_by].format(k=settings.k)
     approved = [verdict for verdict in verdicts if verdict.decision == "approved"]
+    changed = {}
+    if len(approved) > settings.max_rl_runs:
+        for verdict in [one for one in approved if getattr(one.numbers, settings.rank_by) is None]:
+            approved.remove(verdict)
+            reason = f"{label} missing, by which the budget of {settings.max_rl_runs} ranks; {verdict.reason}"
+            undecided = dataclasses.replace(verdict, decision="undecided", proceed=False, propensity=0.0, reason=reason)
+            changed[verdict.candidate_id] = undecided
     ranked = sort_best(approved, settings.rank_by)
     last_in, first_out = ranked[: settings.max_rl_runs][-1:], ranked[settings.max_rl_runs :][:1]
-    changed = {}
     for place, verdict in enumerate(ranked, 1):
         admitted = place <= settings.max_rl_runs
         numbers = dataclasses.replace(verdict.numbers, rank=place, ranked=len(ranked))

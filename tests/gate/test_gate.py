@@ -155,16 +155,20 @@ def test_the_loss_of_another_tokenizer_is_not_compared():
         verdicts = rank(decide(sweep, base, settings), sweep, settings)
         assert "its tokenizer differs from the base model's" in verdicts[1].reason
         assert [v.numbers.generalization_loss for v in verdicts] == [0.5, None]
-    assert [v.decision for v in verdicts] == ["approved", "rejected"] and verdicts[1].standing is None
+    assert [v.decision for v in verdicts] == ["approved", "undecided"] and verdicts[1].standing is None
     assert {row.name: row.loss for row in read_rows(SweepResult(sweep, base, {}))[0]} == {"c0": 0.5, "c1": None}
 
 
-def test_a_budget_ranks_candidates_without_a_loss():
+def test_a_budget_approves_none_without_the_number_that_ranks_them():
     sweep = [replace_loss(outcome) for outcome in make_sweep([2, 2], [2, 2], [3, 3])]
-    for by in ("pass_at_k", "generalization_loss"):
-        verdicts = decide(sweep, make_outcome(), dataclasses.replace(LENIENT, max_rl_runs=2, rank_by=by))
-        assert [v.decision for v in verdicts].count("approved") == 2
-    assert "how far from c1 is unknown" in verdicts[2].reason
+    ranked = {by: dataclasses.replace(LENIENT, max_rl_runs=2, rank_by=by) for by in ("pass_at_k", "generalization_loss")}
+    assert [v.decision for v in decide(sweep, make_outcome(), ranked["pass_at_k"])] == ["approved", "rejected", "approved"]
+    known = make_sweep([2, 2])[0]
+    verdicts = decide([known, *sweep[1:]], make_outcome(), ranked["generalization_loss"])
+    assert [(v.decision, v.proceed) for v in verdicts] == [("approved", True), ("undecided", False), ("undecided", False)]
+    assert verdicts[1].reason.startswith("loss missing, by which the budget of 2 ranks; ")
+    within = decide([known, sweep[1]], make_outcome(), ranked["generalization_loss"])
+    assert [v.decision for v in within] == ["approved", "approved"]
 
 
 COUNTS = st.lists(st.integers(0, 4), min_size=5, max_size=5)
