@@ -96,7 +96,7 @@ def _choose_sources(arguments: argparse.Namespace) -> tuple[Curate, list[str]]:
     names, written = {"sft": ""}, {}
     for use, source in sources.items():
         names[use] = texts[use]
-        if entries[use]:
+        if entries[use] or "," in texts[use]:  # at which lists of sources are split
             names[use] = f"{_name(texts[use])}-{'train' if use == 'sft' else 'test'}"
             aside = {"name", "pictures", "rows", "licence"} | ({"hub"} if source.path else set())
             kept = {key: value for key, value in dataclasses.asdict(source).items() if value and key not in aside}
@@ -124,12 +124,16 @@ def _map_columns(source: Source, use: str, named: dict[str, str]) -> dict[str, s
     """
     rows = [row for _, row in itertools.islice(read_rows(source, use, 0), ROWS_READ) if isinstance(row, dict)]
     reasons: list[str] = []
+    found: set[str] = set()  # a column in which all rows are the same is an instruction, not the question
     whole = not named or named.keys() & {"question", "messages"}
     for _, problem, noted in read_problems([("", row) for row in rows if whole], use == "sft", source):
-        if problem:
+        found |= {problem["problem_id"]} if problem else set()
+        reasons += [] if problem else noted
+        if len(found) > 1:
             return named
-        reasons += noted
     columns = propose(rows, use == "sft", source, named) if named or not source.columns else {}
+    if found:
+        return columns or named
     (reason, _), *_ = Counter(reasons).most_common(1) or [(NO_QUESTION, 0)]
     lacks = NO_SOLUTION in reason or (reason in (NO_QUESTION, NO_ANSWER) and propose(rows, False, source, named))
     return None if lacks and not columns and use == "sft" else columns

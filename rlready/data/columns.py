@@ -57,9 +57,11 @@ PARTS = re.compile(
 )
 OPTION = re.compile(r"(?:(?i:op|opt|option|choice|answer)[ _]?(?=[A-Ha-h]$)|(?=[A-H]$))(\w)")  # columns of options
 RIGHT = ("label", "correct", "is_correct", "is_right")  # where they hold false, the solution is wrong
+VALID = ("is_correct", "is_right", "is_valid", "solution_is_valid", "problem_is_valid")  # the same as texts, as NuminaMath has
+INVALID = {"false", "no", "0", "incomplete", "problem not solved"}
 SPLIT, WEIGHT = "split", "weight"
 USUAL_COLUMNS = {name.partition("[")[0] for names in USUAL.values() for name in names}
-GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, "history", "format", SPLIT, WEIGHT}  # read without being named
+GUESSED = {*USUAL_COLUMNS, *CONTEXT, *SYSTEM, *RIGHT, *VALID, "history", "format", SPLIT, WEIGHT}  # read without being named
 LONGEST_ANSWER = 80  # characters; a longer text beside another answer is a solution
 ROWS_TRIED = 20
 WORDS_COMPARED = 60  # characters
@@ -268,8 +270,10 @@ def check_row(row: dict, named: set[str], trains: bool, note: Callable[[str], No
     """
     if any(_is_history(name) and row[name] and not is_absent(row[name]) and name not in named for name in row):
         raise InputError("several turns: a history before the question; only one turn can be used")
-    if wrong := next((name for name in RIGHT if trains and row.get(name) is False and name not in named), None):
-        raise InputError(f"the solution is marked as wrong ({wrong}: false)")
+    marks = [name for name in RIGHT if row.get(name) is False]
+    marks += [name for name in VALID if str(row.get(name)).casefold() in INVALID]
+    if wrong := next((name for name in marks if trains and name not in named), None):
+        raise InputError(f"the solution is marked as wrong ({wrong}: {str(row[wrong]).casefold()})")
     if any(row.get(name) for name in SYSTEM):
         note("a system turn")
     weight, split = row.get(WEIGHT, 1), str(row.get(SPLIT, "")).casefold()

@@ -42,6 +42,7 @@ EVALUATION = ("test", "testing", "eval", "evaluation", "validation", "valid", "v
 WORDS = "|".join(sorted(TRAINING + EVALUATION, key=len, reverse=True))
 SPLIT = re.compile(rf"(?:(?<![A-Za-z0-9])(?i:({WORDS}))|(?<=[a-z])({WORDS.title()}))(?i:set|data)?\d*(?![A-Za-z])")
 SHARD = re.compile(r"\d+(?=-of-(\d+)\b)")  # the number of a file of several
+SNAPSHOT = re.compile(r"/snapshots/(\w+)/")  # a revision in the hub's cache
 ASIDE = re.compile(r"cache-\w+\.arrow|(dataset_infos?|dataset_dict|state|metadata|croissant)\.json")  # files about the data
 LONGEST_LINE = 64 << 20  # bytes; a longer line of JSONL is a damaged file, and takes its length several times in memory
 ROWS_AT_ONCE = 1024
@@ -142,6 +143,8 @@ def _list_data(system, folder: str) -> tuple[list[str], list[str]]:
         return not hidden and file in saved.get(parent, (file,)) and not aside
 
     found = [name for name in named if belongs(name)]
+    if len(kept := {match[1] for name in found if (match := SNAPSHOT.search(name, len(folder)))}) > 1:
+        raise InputError(f"{folder} holds {len(kept)} revisions of a dataset; name one, such as {folder}/snapshots/{max(kept)}")
     _refuse_missing(found, [f"{parent}/{file}" for parent, files in saved.items() for file in sorted(files)])
     return found, [name for name in named if not belongs(name)]
 

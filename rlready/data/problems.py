@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from rlready.data.characters import LONE_SURROGATE, check_text, refuse_lost_backslash
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import (
     GROUP,
@@ -41,7 +42,6 @@ WITHOUT_SOLUTIONS = (
 )
 LETTERED = re.compile(r"\(?[A-J][.):]\s*")  # an option that says its letter
 OPTION = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")  # of a question with its options
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Note = Callable[[str], None]
 UNNAMED = Source("")  # it says nothing of its rows, so all is guessed
 
@@ -86,7 +86,7 @@ def read_problem(
     if prompt := source.prompt or find_format(problem["format"]).find_prompt():
         problem["prompt"] = prompt
     if (subject := _read_beside(row, source, "subject")) is not None:
-        problem["subject"] = _repair(str(subject), note)
+        problem["subject"] = check_text(str(subject), "subject", note)
     groups = [_read_beside(row, source, "group")] if source.columns else [row.get(name) for name in GROUP]
     group = next((group for group in groups if group not in (None, "")), None)
     if not needs_solution and group is not None:
@@ -127,6 +127,9 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     question, solution, answer, choices = map(found.get, ("question", "solution", "answer", "choices"))
     if found.get("messages"):
         question, solution = read_dialogue(found["messages"], note)
+    if isinstance(solution, list) and len(solution) > 1 and isinstance(solution[0], str):
+        note("several solutions, of which the first is used")
+        solution = solution[:1]
     question, solution = (
         value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
         for value in (question, solution)
@@ -142,7 +145,12 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
     if (about := found.get("context")) and str(about) not in question:
         question = f"{question}\n\n{about}"
     check_prompt(question, note)
-    question = _repair(question, note)
+    question = check_text(question, "question", note)
+    for where, text in {"question": question, "answer": answer, "solution": solution}.items():
+        if where != "solution" or needs_solution or answer is None:
+            refuse_lost_backslash(text, where)
+    if isinstance(choices, dict) and not any(choices.values()):
+        choices = None  # as Arrow writes those of a row that has none
     if choices and not source.format:
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
     form = source.format or str(row.get("format") or "") or _guess_format(question, answer)
@@ -153,13 +161,18 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
         raise InputError(NO_ANSWER)
     if LONE_SURROGATE.search(answer):
         raise InputError("the answer holds half a character (a lone surrogate)")
+    if isinstance(solution, str) and len(solution) > LONGEST_VALUE and solution.strip() in question:
+        raise InputError("the question holds its solution; name a column of the question alone under columns: question")
     problem: dict = {"problem_id": identify(question), "question": question, "answer": answer, "format": form}
     if form == "letter":
         problem["options"] = max(len(OPTION.findall(question)), ord(answer[0].upper()) - ord("A") + 1, 2)
     if needs_solution:
         if not isinstance(solution, str) or is_absent(solution):
             raise InputError(NO_SOLUTION)
-        problem["solution"], done = end_in_answer(_repair(strip_end(solution, note), note), answer, form)
+        if solution.rfind("<think>") > solution.rfind("</think>"):
+            raise InputError("the solution is truncated: its <think> block does not end")
+        solution = check_text(strip_end(solution, note), "solution", note)
+        problem["solution"], done = end_in_answer(solution, answer, form)
         if done:
             note(done)
     for name in [] if source.remove else list_unread(row, [*found.values(), question, solution], needs_solution):
@@ -192,14 +205,6 @@ def _find_columns(row: dict, source: Source) -> dict[str, object]:
     return found
 
 
-def _repair(text: str, note: Note) -> str:
-    """Returns a text with each half of a character, which no file or tokenizer takes, replaced by a mark."""
-    if text.isascii() or not LONE_SURROGATE.search(text):
-        return text
-    note("half a character (a lone surrogate)")
-    return LONE_SURROGATE.sub("\ufffd", text)
-
-
 def _read_choice(question: str, choices: object, answer: object, needs_solution: bool, note: Note) -> dict:
     """Reads options and answer: MMLU's (list, index), MathVista's (list, text), ARC's (texts and labels) or TAL-SCQ5K's."""
     if needs_solution:
@@ -215,7 +220,7 @@ def _read_choice(question: str, choices: object, answer: object, needs_solution:
         chosen = [letter] if letter in options else []
     if not chosen:
         raise InputError("the answer is none of the options")
-    text = _repair("\n".join([question, *(f"{name}. {option}" for name, option in options.items())]), note)
+    text = check_text("\n".join([question, *(f"{name}. {option}" for name, option in options.items())]), "question", note)
     problem = {"problem_id": identify(text), "question": text, "answer": chosen[0], "format": "letter"}
     return problem | {"options": len(options)}
 
@@ -290,6 +295,11 @@ def read_some(source: Source, split: str, seed: int, count: int, revision: str =
             break
     if not left_out and not some:
         raise InputError(f"{source.name}: {source.path or source.hub} has no row")
+    if not some and left_out.keys() == {OTHER_SHARE}:
+        raise InputError(
+            f"{source.name}: all {left_out.total()} rows looked at are {OTHER_SHARE}; if they have the same question, name"
+            " another column under columns: question (init: --columns question=NAME)"
+        )
     if not some:
         counted = "; ".join(f"{number} x {reason}" for reason, number in left_out.items())
         first = [row for _, row in itertools.islice(read_rows(source, split, seed, revision), ROWS_SHOWN)]

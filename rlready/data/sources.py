@@ -37,6 +37,7 @@ USUAL_NAMES = {*USUAL["question"], *USUAL["messages"], "instruction"}
 BETWEEN_ROWS = re.compile(r"[\s,]*")
 DECIMAL_COMMA = re.compile(r"-?\d+(?:,\d+)?")
 LONGEST_HEADER = 1 << 16
+LONGEST_NAME = 80  # characters of a column's name
 LARGEST = 256 << 20  # bytes; a larger file takes several times as many while it is parsed
 
 
@@ -139,7 +140,7 @@ def _parse_line(where: str, number: int, line: bytes) -> Any:
             f"{where} line {number}: not UTF-8 ({error.reason} at byte {error.start}); convert the file"
         ) from error
     except (ValueError, RecursionError) as error:
-        advice = "if an object takes several lines, name the file .json" if number == 1 else "repair or remove the line"
+        advice = "if objects are not one per line, name the file .json" if number == 1 else "repair or remove the line"
         raise InputError(f"{where} line {number}: not JSON ({error}); {advice}") from error
     row = _wrap_chat(row)
     if number == 1 and isinstance(row, list):
@@ -274,7 +275,10 @@ def _find_rows(whole: dict, name: str, note: Callable[[str], None]) -> list:
     if lists:
         note(f"rows are the list under {next(iter(lists))!r}")
         return next(iter(lists.values()))
-    if all(isinstance(value, dict) and USUAL_NAMES & value.keys() for value in whole.values()):
+    objects = [value for value in whole.values() if isinstance(value, dict)]
+    # pandas numbers the rows within a column.
+    alike = all(one.keys() == objects[0].keys() and "0" not in one and len(one) < len(objects) for one in objects)
+    if len(objects) == len(whole) and (alike or all(USUAL_NAMES & one.keys() for one in objects)):
         note("every key is the name of a row")
         return list(whole.values())
     columns = [list(value.values()) if isinstance(value, dict) else value for value in whole.values()]
@@ -314,6 +318,8 @@ def _read_csv(text: str, name: str, note: Callable[[str], None]) -> list[dict]:
     rows: list[dict[str, str]] = []
     try:
         header = lines.fieldnames = [name.strip() for name in lines.fieldnames or ()]
+        if prose := next((name for name in header if len(name) > LONGEST_NAME), None):
+            raise InputError(f"{name} line 1: no header: {prose[:LONGEST_NAME]!r} is no name of a column; add a line of names")
         if doubled := find_repeated(header):
             raise InputError(f"{name} line 1: the header names {doubled!r} twice; rename one of the columns")
         for number, row in enumerate(lines):

@@ -81,6 +81,26 @@ def test_init_asks_where_two_columns_could_be_the_answer_and_takes_what_is_named
     assert "--columns gold: expected NAME=COLUMN" in capsys.readouterr().err
 
 
+def test_a_column_of_one_text_is_no_question_and_commas_in_names_part_no_files(files, tiny_model, monkeypatch, capsys):
+    columns = {"prompt": lambda row: "Be brief.", "query": lambda row: f"Go: {row['question']}"}
+    columns |= {"answer": lambda row: row["answer"], "steps": lambda row: f"So {row['solution']}"}
+    write_rows(files / "own.jsonl", **columns)
+    (files / "e,f.jsonl").write_text((files / "chats.jsonl").read_text())
+    assert init(monkeypatch, "own.jsonl", tiny_model, "--format", "word", "--evaluation", "e,f.jsonl") == 0
+    recipe = load_recipe("own.yaml", [])
+    assert recipe["curate_sources"]["own-train"]["columns"]["question"] == "query"
+    assert recipe["curate_sources"]["e-f-test"]["path"] == "./e,f.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("  1: 2", "the name 1"), ("  ~: 2", "the name None"), ("  - a: 2", "got .{'a'")]
+)
+def test_parameters_that_are_no_lines_of_names_are_refused(files, text, message):
+    (files / "own.yaml").write_text(f"parameters:\n{text}\n")
+    with pytest.raises(InputError, match=f"own.yaml: parameters: expected lines of .*{message}"):
+        load_recipe("own.yaml", [])
+
+
 def test_data_without_solutions_becomes_a_recipe_that_ranks(files, tiny_model, monkeypatch, capsys):
     write_rows(files / "bare.jsonl", question=lambda row: row["question"], answer=lambda row: row["answer"],
                format=lambda row: "word")  # fmt: skip

@@ -88,6 +88,20 @@ def test_every_form_of_a_chat_is_read(row):
             "It \ufffd is \\boxed{2}.",
             "half a character (a lone surrogate)",
         ),
+        *(
+            ({"prompt": "What is 1+1?", "completion": text}, text, f"{noted}, in the solution")
+            for text, noted in (
+                ("<p>It is \\boxed{2}.</p>", "HTML, such as &lt;"),
+                ("It is\0 \\boxed{2}.", "a control character"),
+                ("One more.\\nSo \\boxed{2}.", "line breaks as \\n, two characters"),
+                ("<tool_call>\n1+1\n</tool_call> \\boxed{2}", "a tool's call or its output, which no tool gives here"),
+            )
+        ),
+        (
+            {"prompt": "What is 1+1?", "solution": ["It is \\boxed{2}.", "\\boxed{2}"]},
+            "It is \\boxed{2}.",
+            "several solutions, of which the first is used",
+        ),
     ],
 )
 def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
@@ -122,6 +136,13 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"question": "q", "answer": 2.0**60, "solution": "s"}, "has lost digits"),
         ({"messages": [ASKED, {**TOLD, "train": False}]}, "train: false"),
         ({"question": "q", "answer": "\ud83d2", "solution": "s"}, "half a character"),
+        ({"question": "x \x0crac{1}{2}", "answer": "2", "solution": "s"}, r"in the question a LaTeX command such as \\frac"),
+        ({"question": "3 \times 4", "answer": "12", "solution": "s"}, r"such as \\times has lost its backslash"),
+        ({"question": "q", "solution": "It is $\x08oxed{2}$."}, r"in the solution a LaTeX command such as \\boxed"),
+        ({"question": "q", "answer": "2", "solution": "<think>So it is 1, or"}, "truncated: its <think> block"),
+        ({"prompt": "1+1? " + 20 * "So. " + "\\boxed{2}", "completion": 20 * "So. " + "\\boxed{2}"}, "the question holds its"),
+        ({"question": "q", "answer": "2", "solution": "s", "solution_is_valid": "Incomplete"}, "marked as wrong"),
+        ({"question": "q", "answer": "2", "solution": "s", "is_correct": "False"}, "marked as wrong"),
         ({"question": "q", "answer": "#### Plan\nAdd.\n\n#### Sum\nSo it is two.", "solution": "s"}, "with headings"),
     ],
 )

@@ -293,7 +293,8 @@ def test_json_beside_a_dataset_is_about_it_and_not_of_it(tmp_path):
         ("cut.json", '[{"question": "a"}', "cut.json: not JSON .*fetch it again if it is truncated"),
         ("splits.json", '{"train": [{"a": 1}], "test": [{"a": 2}]}', "splits.json: lists of objects under train, test"),
         ("sizes.json", '{"a": [1], "b": [1, 2]}', "sizes.json: expected rows, got an object of a, b"),
-        ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* takes several lines, name the file .json"),
+        ("headless.csv", f"{'What is 1 + 1? ' * 9},2\n", "headless.csv line 1: no header: 'What is"),
+        ("pretty.jsonl", '{\n"question": "a"}\n', "pretty.jsonl line 1: .* not one per line, name the file .json"),
         ("wide.csv", "question,answer\n".encode("utf-16"), "wide.csv is in UTF-16; convert it to UTF-8"),
         ("mixed.json", '[{"question": "a"}, 3]', "mixed.json row 1: expected an object, got int"),
         ("deep.json", "[" * 100_000, "deep.json: not JSON"),
@@ -670,8 +671,18 @@ def test_cells_of_a_table_may_hold_chats(tmp_path):
 
 
 def test_an_object_of_rows_by_their_names_is_read(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({f"row{n}": row for n, row in enumerate(ROWS)}))
-    assert len(read(str(tmp_path / "a.json"))[1]) == 9
+    for ask in ("question", "Q"):
+        rows = {f"row{n}": {ask: row["question"], "answer": row["answer"]} for n, row in enumerate(ROWS)}
+        (tmp_path / "a.json").write_text(json.dumps(rows))
+        assert len(list(read_rows(find_source(str(tmp_path / "a.json"), "datasets"), "rl", 0))) == 9
+
+
+def test_two_revisions_in_the_hubs_cache_are_not_one_dataset(tmp_path):
+    for revision in ("aaa", "bbb"):
+        write_json(tmp_path / "datasets--o--n" / "snapshots" / revision / "data" / "train.jsonl")
+    with pytest.raises(InputError, match="holds 2 revisions .*snapshots/bbb"):
+        read(str(tmp_path / "datasets--o--n"))
+    assert len(read(str(tmp_path / "datasets--o--n" / "snapshots" / "aaa"))[1]) == 9
 
 
 @pytest.mark.parametrize("name", ["a::b.jsonl", "a b#1[2].jsonl", "a%20b,c.jsonl"])
