@@ -129,4 +129,9 @@ def read_recipe(name: str) -> tuple[Path, dict]:
     recipe = read_yaml(path)
     if not isinstance(recipe, dict) or recipe.keys() - {"description", "parameters", "placement"}:
         raise InputError(f"{path}: expected the keys description, parameters and placement")
+    given = recipe.get("parameters") or {}
+    odd = [key for key in given if not isinstance(key, str)] if isinstance(given, dict) else []
+    if odd or not isinstance(given, dict):
+        what = f"the name {odd[0]!r}" if odd else repr(given)
+        raise InputError(f"{path}: parameters: expected lines of `name: value`, got {what}")
     return path, recipe

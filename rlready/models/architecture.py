@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rlready.errors import InputError, one_line
 from rlready.models.weights import FLOATS, Tensors, quiet_transformers, refuse_keys
@@ -88,7 +89,7 @@ def read_shape(config: dict) -> Shape | None:
             tied=config.get("tie_word_embeddings", False),
             normed_heads=config.get("model_type") == "qwen3",
         )
-    except KeyError:
+    except (KeyError, TypeError, ZeroDivisionError):
         return None
 
 
@@ -104,7 +105,7 @@ class Architecture:
     parameters: int  # tied ones once
 
 
-def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensors | None = None) -> Architecture:
+def inspect_architecture(location: dict[str, Any], config: dict, tensors: Tensors | None = None) -> Architecture:
     """Returns what a config.json describes, compared with the headers of the weights if they are given.
 
     A plain decoder with exactly the tensors that it should have is accepted without transformers, which takes ten seconds of
@@ -116,8 +117,11 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
     if isinstance(theta, int | float) and theta <= 0:
         where = location["pretrained_model_name_or_path"]
         raise InputError(f"{where}: rope_theta is {theta:g}, and must be above 0; correct its config.json")
+    _check_heads(config, location["pretrained_model_name_or_path"])
     plain = _list_tensors(config)
-    given = {name: shape if kind in FLOATS else kind for name, (kind, shape) in tensors.items()} if tensors else plain
+    given: dict[str, Any] | None = plain
+    if tensors is not None:
+        given = {name: shape if kind in FLOATS else kind for name, (kind, shape) in tensors.items()}
     if plain and plain == given:
         return Architecture(
             kind=config["model_type"],
@@ -142,6 +146,20 @@ def inspect_architecture(location: dict[str, str], config: dict, tensors: Tensor
     )
 
 
+def _check_heads(config: dict, where: str) -> None:
+    """Raises InputError if the heads of a plain decoder cannot be computed, which transformers finds when it does."""
+    shape = read_shape(config) if config.get("model_type") in PLAIN else None
+    if not shape or any(type(size) is not int or size < 1 for size in (shape.heads, shape.kv_heads, shape.head_dim)):
+        return
+    if shape.heads % shape.kv_heads:
+        what = f"num_attention_heads {shape.heads} is no multiple of num_key_value_heads {shape.kv_heads}"
+    elif shape.head_dim % 2:
+        what = f"head_dim {shape.head_dim} is odd, and rotary positions turn pairs"
+    else:
+        return
+    raise InputError(f"{where}: {what}; correct its config.json")
+
+
 def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     """Returns the shapes of a plain decoder's tensors by name; None for any other architecture or an unusual option."""
     shape, kind = read_shape(config), config.get("model_type")
@@ -156,6 +174,8 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
         return None
     if "num_key_value_heads" not in config or any(type(size) is not int or size < 1 for size in sizes):
         return None
+    if shape.hidden % shape.heads:  # which some architectures refuse
+        return None
     tensors = {"model.embed_tokens.weight": [shape.vocabulary, shape.hidden], "model.norm.weight": [shape.hidden]}
     tensors |= {} if shape.tied else {"lm_head.weight": [shape.vocabulary, shape.hidden]}
     for number in range(shape.layers):
@@ -169,7 +189,7 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
     return tensors
 
 
-def read_architecture(location: dict[str, str]):
+def read_architecture(location: dict[str, Any]):
     """Returns the configuration of a model, given the arguments of `from_pretrained`.
 
     Raises InputError if transformers does not know its architecture, or its weights are quantised.

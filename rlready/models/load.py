@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from rlready import countdown, list_machine
 from rlready.errors import InputError, Unreachable, one_line
@@ -45,7 +46,7 @@ def inspect_model(model: str, revision: str) -> tuple[BaseModel, Architecture | 
     if local.is_dir():
         check_model_folder(local)
         config = read_json(BaseModel(str(local), "", ""), "config.json") or {}
-        architecture = inspect_architecture({"pretrained_model_name_or_path": str(local)}, config, read_headers(local))
+        architecture = inspect_architecture(locate(local), config, read_headers(local))
         return BaseModel(str(local.resolve()), "", digest_folder(local)), architecture
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise InputError(f"{model} is neither a folder nor a hub id such as owner/name")
@@ -65,7 +66,8 @@ def check_model_folder(folder: Path, names: Iterable[str] | None = None) -> None
     if ADAPTERS in names:
         raise InputError(f"{folder} holds adapters ({ADAPTERS}); merge them (peft's merge_and_unload), or give a merged folder")
     if missing := [name for name in CONFIGURATION if name not in names]:
-        raise InputError(f"{folder} has no {', '.join(missing)}; save model and tokenizer with save_pretrained")
+        inside = next((f"; there is {path.parent}" for path in sorted(folder.glob("*/config.json"))), "")
+        raise InputError(f"{folder} has no {', '.join(missing)}{inside}; save model and tokenizer with save_pretrained")
     for name in CONFIGURATION:
         refuse_pointer(folder / name)
     if not any(name.endswith(".safetensors") for name in names):
@@ -107,15 +109,20 @@ def write_pointer(folder: str | Path, model: BaseModel) -> None:
     write_atomically(Path(folder) / POINTER, to_json(model))
 
 
-def locate(model: str | Path | BaseModel) -> dict[str, str]:
+def locate(model: str | Path | BaseModel) -> dict[str, Any]:
     """Returns the arguments of `from_pretrained` for a model folder, a folder with a pointer, or a base model."""
     if isinstance(model, BaseModel):
-        source = {"pretrained_model_name_or_path": str(BUILTIN.get(model.location, model.location))}
+        source = _name_source(BUILTIN.get(model.location, model.location))
         return source | ({"revision": model.revision} if model.revision else {})
     pointer = Path(model) / POINTER
     if pointer.exists():
         return locate(BaseModel(**json.loads(pointer.read_text())))
-    return {"pretrained_model_name_or_path": str(model)}
+    return _name_source(model)
+
+
+def _name_source(place: str | Path) -> dict[str, Any]:
+    # Without this, transformers asks on the terminal whether it shall run the code that comes with a model.
+    return {"pretrained_model_name_or_path": str(place), "trust_remote_code": False}
 
 
 def get_folder(model: str | Path | BaseModel) -> Path:
@@ -260,13 +267,20 @@ def save_model(model, tokenizer, folder: str | Path, weights: dict | None = None
     partial.rename(folder)
 
 
-def load_token_counter(location: str, revision: str):
-    """Returns a function from texts to their numbers of tokens, without transformers; see BaseModel for the arguments."""
+def read_tokenizer(path: Path):
+    """Returns the tokenizer of a tokenizer.json without the truncation and padding that a training may have left in it."""
     from tokenizers import Tokenizer
 
-    folder = get_folder(BaseModel(location, "", ""))
-    if folder.is_dir():
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    else:
-        tokenizer = Tokenizer.from_pretrained(location, revision)
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def load_token_counter(location: str, revision: str):
+    """Returns a function from texts to their numbers of tokens, without transformers; see BaseModel for the arguments."""
+    from huggingface_hub import hf_hub_download
+
+    path = get_folder(BaseModel(location, "", "")) / "tokenizer.json"
+    tokenizer = read_tokenizer(path if path.parent.is_dir() else Path(hf_hub_download(location, path.name, revision=revision)))
     return lambda texts: list(map(len, tokenizer.encode_batch_fast(texts, add_special_tokens=False)))

@@ -55,6 +55,9 @@ MISFITS = {
     "no layer of its own": (lambda w, c: (w | {"value_head.weight": torch.ones(1, 32)}, c), "value_head.weight"),
     "untied": (configured(tie_word_embeddings=False), r"missing \(lm_head.weight\)"),
     "more layers": (configured(num_hidden_layers=2), "tensors are missing .model.layers.1"),
+    "no tensors": (lambda w, c: ({}, c), "tensors are missing"),
+    "heads that do not divide": (configured(num_attention_heads=4, num_key_value_heads=3), "4 is no multiple of .* 3"),
+    "an odd head": (configured(head_dim=15), "head_dim 15 is odd"),
     "another shape": (changed(NAME, lambda w: w[:-1].clone()), rf"{NAME} has the shape \[\d+, 32\].*describes \[\d+, 32\]"),
     "another architecture": (configured(model_type="gpt2", architectures=["GPT2LMHeadModel"]), "do not fit its config.json"),
     "an unknown one": (

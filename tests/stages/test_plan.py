@@ -149,6 +149,12 @@ PARTS = "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% end
         ("chat_template.jinja", "{{ messages[2].content }}", "fails for a question of the user: "),
         ("chat_template.jinja", PARTS, "does not write the content of a turn that is a text"),
         ("chat_template.jinja", "{{ messages[0].content }}", "does not write the content of a turn"),
+        ("chat_template.jinja", "{% for m in messages %}{{ m.content | e }}{% endfor %}", "escapes or shortens it"),
+        (
+            "chat_template.jinja",
+            "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}",
+            "ends without 'assistant:'",
+        ),
         (
             "chat_template.jinja",
             "{{ strftime_now('%d %b') }}{% for m in messages %}{{ m.content }}{% endfor %}",
@@ -202,6 +208,9 @@ def test_plan_takes_a_model_that_only_looks_odd(tiny_model, tmp_path, name, chan
     [
         ({"rl_trainer_overrides": {"top_entropy_quantile": 2}}, "top_entropy_quantile is a share, at most 1, not 2"),
         ({"sft_trainer_overrides": {"no_such_field": 1}}, "sft_trainer_overrides: SFTConfig has no no_such_field"),
+        ({"sft_trainer_overrides": {"warmup_ratio": 0.1}}, r"SFTConfig has no warmup_ratio; did you mean warmup_steps\?"),
+        ({"sft_trainer_overrides": {"optim_args": "momentum=0.9"}}, "'momentum=0.9' changes nothing of the optimizer AdamW"),
+        ({"rl_trainer_overrides": {"top_entropy_quantile": 0.0}}, "top_entropy_quantile is a number above 0, not 0"),
         ({"rl_trainer_overrides": {"packing": True}}, "rl_trainer_overrides: GRPOConfig has no packing"),
         ({"sft_trainer_overrides": {"num_train_epochs": 2}}, "num_train_epochs cannot be overridden: sweep_epochs"),
         ({"sft_trainer_overrides": {"max_length": 64}}, "no example is truncated"),

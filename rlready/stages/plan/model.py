@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rlready.errors import InputError, error_context, one_line
 from rlready.models.architecture import Architecture, check_length, check_recurrence
-from rlready.models.load import BUILTIN, get_folder, locate, read_json
+from rlready.models.load import BUILTIN, get_folder, load_tokenizer, locate, read_json, read_tokenizer
 from rlready.models.prompts import refuse_tokens, write_messages
 from rlready.models.weights import quiet_transformers
 from rlready.records.candidate import BaseModel
@@ -13,6 +13,10 @@ from rlready.stages.plan.template import ChatTemplate, read_template
 # Keys of a generation_config.json in which there is nothing to refuse, unless it is a token of -1; the last if it samples.
 PLAIN = {"_from_model_config", "transformers_version", "use_cache", "do_sample", "bos_token_id", "eos_token_id", "pad_token_id"}
 SAMPLED = {"temperature", "top_p", "top_k"}
+# Classes of which transformers takes a tokenizer.json with a vocabulary of bytes as it is, but for its splitting of words.
+BYTE_LEVEL = {"TokenizersBackend", "PreTrainedTokenizer", "GPT2Tokenizer", "Qwen2Tokenizer", "GPTNeoXTokenizer"}
+SPACED = "The value of x is 12.\nSo \\boxed{A} < 5"
+ROWS_TRIED = 20
 
 
 def check_model(base: BaseModel, architecture: Architecture | None) -> None:
@@ -41,14 +45,49 @@ def check_model(base: BaseModel, architecture: Architecture | None) -> None:
     if architecture and path.exists():
         own = (generation or read_json(base, "config.json") or {}).get("eos_token_id")
         _check_tokens(path, architecture.vocabulary, own, template)
+        _check_class(base, path)
+
+
+def _check_class(base: BaseModel, path: Path) -> None:
+    """Raises InputError if transformers, because of a tokenizer's class, makes another one than tokenizer.json describes.
+
+    It makes those of SentencePiece's classes itself, and with a vocabulary of bytes they lose every space.
+    """
+    tokenizer, named = read_tokenizer(path), (read_json(base, "tokenizer_config.json") or {}).get("tokenizer_class")
+    if str(named).removesuffix("Fast") in BYTE_LEVEL or "ByteLevel" not in str(tokenizer.decoder):
+        return
+    try:
+        loaded = load_tokenizer(base)
+        kept = loaded.decode(loaded(SPACED, add_special_tokens=False)["input_ids"])
+    except Exception as error:  # whatever transformers or tokenizers raise
+        kept = one_line(error)
+    if kept.strip() != (own := tokenizer.decode(tokenizer.encode(SPACED, add_special_tokens=False).ids)):
+        raise InputError(
+            f"transformers makes another tokenizer of the tokenizer_class {named} than {path} describes: {own!r} comes back as"
+            f" {kept!r}; set tokenizer_class to PreTrainedTokenizerFast in tokenizer_config.json"
+        )
+
+
+def describe_losses(models: list[BaseModel], rows: list[dict]) -> list[str]:
+    """Returns a line for each model whose tokenizer changes texts of the data, such as their capitals."""
+    lines = []
+    texts = [text for row in rows[:ROWS_TRIED] for text in (row["question"], row.get("solution", row["answer"]))]
+    for base in models:
+        path = get_folder(base) / "tokenizer.json"
+        tokenizer = read_tokenizer(path) if path.exists() else None
+        back = [tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids, False) for text in texts if tokenizer]
+        lost = [(a, b) for a, b in zip(texts, back, strict=False) if "".join(a.split()) != "".join(b.split())]
+        if lost:
+            place = next((n for n, (a, b) in enumerate(zip(*lost[0], strict=False)) if a != b), 0)
+            a, b = (text[max(0, place - 10) : place + 30] for text in lost[0])
+            lines.append(f"{base.location}: its tokenizer loses part of {len(lost)} of {len(texts)} texts: {a!r} becomes {b!r}")
+    return lines
 
 
 def _check_tokens(path: Path, rows: int, own: int | list[int] | None, template: ChatTemplate) -> None:
     """Raises InputError if a token that is used has no embedding; see `check_tokens` of models/prompts.py."""
-    from tokenizers import Tokenizer
-
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = read_tokenizer(path)
     except Exception as error:  # it raises nothing more special
         raise InputError(f"{path} cannot be read ({one_line(error)}); save the tokenizer again") from error
     tokens = template.tokens

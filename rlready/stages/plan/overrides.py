@@ -1,6 +1,7 @@
 """Overrides of TRL's trainers: those that TRL refuses, that other parameters decide, or that change the step's batch."""
 
 import dataclasses
+import difflib
 import importlib.util
 import math
 import re
@@ -111,7 +112,7 @@ FREE = {"warmup_steps": math.inf, "weight_decay": 1, "max_grad_norm": math.inf}
 FRACTIONS = {"top_entropy_quantile", "epsilon"}
 # Fields by which something is divided, or that are a number of things to do; 0 fails only in training.
 POSITIVE = {"adam_epsilon", "sapo_temperature_neg", "sapo_temperature_pos", "pad_to_multiple_of", "dataloader_prefetch_factor"}
-POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb", "dataset_num_proc", "vllm_max_model_length"}
+POSITIVE |= {"ddp_timeout", "ddp_bucket_cap_mb", "dataset_num_proc", "vllm_max_model_length", "top_entropy_quantile"}
 POSITIVE |= {"vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"}
 # Values above these are mistakes that run out of memory or processes, or leave nothing of the loss.
 MOST: dict[str, float] = {"beta": 100, "entropy_coef": 100, "adam_epsilon": 1, "label_smoothing_factor": 0.9}
@@ -190,8 +191,9 @@ def _find_faults(experiment: Experiment, stage: str, overrides: dict, batch: int
 
     kind: type = {"sft": SFTConfig, "rl": GRPOConfig}[stage]
     decided = DECIDED | DECIDED_FOR[stage]
-    unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(kind)})
-    faults = [f"{kind.__name__} has no {', '.join(unknown)}"] if unknown else []
+    known = [field.name for field in dataclasses.fields(kind)]
+    near = {field: difflib.get_close_matches(field, known, 1) for field in sorted(overrides.keys() - set(known))}
+    faults = [f"{kind.__name__} has no {field}{f'; did you mean {like[0]}?' if like else ''}" for field, like in near.items()]
     faults += [f"{field} cannot be overridden: {decided[field]}" for field in sorted(overrides.keys() & decided.keys())]
     faults += _check_values(stage, kind, overrides)
     faults = faults or [*(_check_losses(overrides) if stage == "rl" else ())]
@@ -223,8 +225,9 @@ def _check_values(stage: str, kind: type, overrides: dict) -> Iterator[str]:
             yield f"{field} is a number above 0, not {value!r}"
         elif field in MOST and type(value) in (int, float) and value > MOST[field]:
             yield f"{field} is at most {MOST[field]}, not {value!r}"
-        elif choices and value not in choices:
-            yield f"{field} {value!r} is not one of {', '.join(map(str, choices))}"
+        elif choices:
+            if value not in choices:
+                yield f"{field} {value!r} is not one of {', '.join(map(str, choices))}"
         elif isinstance(default, bool) and not isinstance(value, bool):
             yield f"{field} is true or false, not {value!r}"
         elif type(default) in (int, float) and field not in STEP:
@@ -266,6 +269,10 @@ def _try_config(kind: type, overrides: dict, batch: int, steps: int, rate: float
             made, values = Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]  # it takes any module
             given = {"params": model.parameters()} | {k: v for k, v in values.items() if k not in ("model", "optimizer_dict")}
             optimizer = made(**given)
+            if arguments.optim_args:
+                arguments.optim_args = None
+                if Trainer.get_optimizer_cls_and_kwargs(arguments, model)[1] == values:  # type: ignore[arg-type]
+                    return f"optim_args {overrides['optim_args']!r} changes nothing of the optimizer {made.__name__}"
             torch.utils.data.DataLoader(
                 torch.utils.data.TensorDataset(torch.zeros(1)),
                 num_workers=arguments.dataloader_num_workers,

@@ -23,7 +23,7 @@ from rlready.stages.plan.checkpoints import FoundModel, compare_kinds, find_base
 from rlready.stages.plan.checks import check_candidates, check_values
 from rlready.stages.plan.gpu_cost import Lengths
 from rlready.stages.plan.logs import BASE, compare_with_sampled, describe_logs, pin_logs
-from rlready.stages.plan.model import check_size
+from rlready.stages.plan.model import check_size, describe_losses
 from rlready.stages.plan.overrides import describe_warmup, refuse_routing
 from rlready.stages.plan.set_sizes import check_sizes, count_problems, count_rows, find_short
 from rlready.stages.plan.sources import Look, describe_formats, look_at_sources
@@ -138,6 +138,7 @@ def make_plan(parameters: dict, strict: bool = True) -> Plan:
     if start and any(candidate.epochs for candidate in candidates):
         texts += describe_cut_off(experiment.sampling, tokens, seen.samples.get("sft", []))
     texts += describe_texts(start, seen) if start else []
+    texts += describe_losses([one.model for one in all_models], next(filter(None, seen.samples.values()), []))
     texts += describe_trainings(candidates) + describe_race(experiment) + describe_warmup(experiment)
     return Plan(
         candidates=candidates, base=pinned, logs=logs, models=models, revisions=seen.revisions, settings=settings,

@@ -14,12 +14,12 @@ import jinja2.nodes
 import jinja2.sandbox
 
 from rlready.errors import InputError
-from rlready.models.load import find_file, get_folder, read_json
+from rlready.models.load import find_file, get_folder, read_json, read_tokenizer
 from rlready.models.prompts import choose_prompt, continue_thought, write_messages
 from rlready.models.weights import refuse_pointer
 from rlready.records.candidate import BaseModel
 
-QUESTION, ANSWER = "What is seven?", "It is seven."
+QUESTION, ANSWER = 'What is {7} & "seven"?\nIs it < \\8\'?', "It is {7} & seven.\nAnd < \\8."  # nothing of it may be escaped
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
 TEMPLATE_SECONDS = 20  # that a chat template may take for two turns; it takes milliseconds
 
@@ -96,13 +96,21 @@ class ChatTemplate:
     def check(self) -> None:
         """Checks that the template writes a question and its answer, and the same text every day.
 
-        Raises InputError if it has an error, raises, takes contents in parts only, or writes the date.
+        Raises InputError if it has an error, raises, takes contents in parts only, begins no answer, or writes
+        the date.
         """
         asked, answered = (self.render(turns) for turns in (TURNS[:1], TURNS))
         if QUESTION not in asked or ANSWER not in answered:
             raise InputError(
-                "the chat template does not write the content of a turn that is a text; templates for pictures take contents in"
-                " parts, but rlready trains text models"
+                "the chat template does not write the content of a turn that is a text, or escapes or shortens it; templates"
+                " for pictures take contents in parts, but rlready trains text models"
+            )
+        opening, between = asked.rpartition(QUESTION)[2], answered.partition(QUESTION)[2].partition(ANSWER)[0]
+        header = between.removeprefix(opening).strip() if between.startswith(opening) else ""
+        if header and "add_generation_prompt" not in self.text:
+            raise InputError(
+                f"the chat template does not read add_generation_prompt, so a prompt ends without {header!r}, which it writes"
+                " before an answer; write that at its end, within {% if add_generation_prompt %} and {% endif %}"
             )
         if (asked, answered) != tuple(self.render(turns, 12) for turns in (TURNS[:1], TURNS)):
             raise InputError(
@@ -142,14 +150,12 @@ def show_example(base: BaseModel, row: dict) -> list[str]:
     path = get_folder(base) / "tokenizer.json"
     if not path.exists():
         return []
-    from tokenizers import Tokenizer
-
     template = read_template(base)
     turns = write_messages(row["question"], choose_prompt(row))
     prompt = template.render(turns)
     if "solution" in row:
         text = continue_thought(prompt.rpartition(turns[0]["content"])[2], row["solution"])
-        text += template.find_end(Tokenizer.from_file(str(path)))
+        text += template.find_end(read_tokenizer(path))
         shown = {"a prompt, as the model sees it:": prompt, "the text that SFT trains on, with its end token:": text}
     else:
         shown = {"an evaluation problem, as the model sees it:": prompt, "its reference answer:": row["answer"]}

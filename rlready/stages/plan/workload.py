@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rlready.config import Experiment, Sampling
 from rlready.data.registry import Use, find_benchmarks, get_mirror, list_benchmarks
 from rlready.errors import InputError
-from rlready.models.load import get_folder
+from rlready.models.load import get_folder, read_tokenizer
 from rlready.models.prompts import choose_prompt, fill_prompt
 from rlready.records.candidate import BaseModel, Candidate
 from rlready.sampling.engine import FILL_CPU
@@ -94,9 +94,7 @@ def count_tokens(base: BaseModel, samples: dict[Use, list[dict]]) -> Tokens:
     path = get_folder(base) / "tokenizer.json"
     exact = path.exists()
     if exact:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = read_tokenizer(path)
 
     def count(texts: list[str]) -> list[float]:
         return list(map(len, tokenizer.encode_batch(texts))) if exact else [len(text) / 4 for text in texts]
