@@ -191,7 +191,7 @@ def _list_tensors(config: dict) -> dict[str, list[int]] | None:
 def read_architecture(location: dict[str, Any]):
     """Returns the configuration of a model, given the arguments of `from_pretrained`.
 
-    Raises InputError if transformers does not know its architecture, or its weights are quantised.
+    Raises InputError if transformers does not know its architecture, it is an encoder, or its weights are quantised.
     """
     from transformers import AutoConfig
 
@@ -205,6 +205,11 @@ def read_architecture(location: dict[str, Any]):
             f"{where}: transformers cannot read its config.json; the model_type {kind} is unknown, or the values are not those"
             f" of that architecture ({one_line(error)}). rlready does not run code that comes with a model"
         ) from error
+    if getattr(config, "is_decoder", True) is False and "gpt_neox" not in config.model_type:  # which reads one way anyway
+        raise InputError(
+            f"{where}: a {config.model_type} reads texts in both directions (is_decoder is false in its config.json), so it"
+            " cannot write any; take a causal language model"
+        )
     if quantised := getattr(config, "quantization_config", None):
         how = quantised if isinstance(quantised, dict) else vars(quantised)
         raise InputError(

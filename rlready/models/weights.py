@@ -132,10 +132,13 @@ def check_adapters(adapters: Tensors, config: dict, base: Tensors, where: str) -
     for name, (_, shape) in adapters.items():
         if match := HALF.fullmatch(name):
             halves.setdefault(match[1], {})[match[2]] = shape
+    again = "name the base model that they were trained on, or save them again"
+    for name, (_, shape) in adapters.items():  # whole layers beside the adapters, such as a resized embedding
+        if (stored := base.get(whole := name.removeprefix("base_model.model."))) and stored[1] != shape:
+            raise InputError(f"{where}: its {whole} has the shape {shape}, and that of the base model {stored[1]}; {again}")
     shapes = {name.removesuffix(".weight"): shape for name, (_, shape) in base.items() if name.endswith(".weight")}
     if not halves.keys() & shapes.keys():  # names of another layout
         return
-    again = "name the base model that they were trained on, or save them again"
     named = config.get("target_modules")
     if isinstance(named, list) and not any(config.get(key) for key in ("layers_to_transform", "exclude_modules")):
         for layer in sorted(shapes.keys() - halves.keys()):

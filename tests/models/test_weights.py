@@ -196,6 +196,8 @@ def test_adapters_need_all_their_parts_and_the_layers_of_their_base(change, mess
     adapters = {f"base_model.model.l.0.{n}.weight": ("F32", s) for n, s in (ADAPTERS | change).items() if s}
     with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
         check_adapters(adapters, {"target_modules": ["q_proj", "v_proj"]}, base, "a")
+    with pytest.raises(InputError, match=r"its norm.weight has the shape \[5\], and that of the base model \[4\]"):
+        check_adapters({"base_model.model.norm.weight": ("F32", [5])}, {}, base, "a")
     check_adapters(adapters, {}, {"of.another.layout.weight": ("F32", [1, 1])}, "a")
 
 
@@ -205,6 +207,13 @@ def test_adapters_beside_weights_are_not_taken_for_the_model(tiny_model, tmp_pat
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match="holds adapters .*merge them"):
         find_model(str(folder), "")
+
+
+def test_an_encoder_is_no_language_model(tmp_path):
+    for kind, message in (("bert", "a bert reads texts in both directions"), ("gpt_neox", None)):
+        AutoConfig.for_model(kind).save_pretrained(tmp_path / kind)
+        with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
+            read_architecture({"pretrained_model_name_or_path": str(tmp_path / kind)})
 
 
 def test_tokens_need_an_embedding(tiny_model):
