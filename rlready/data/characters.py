@@ -3,19 +3,18 @@
 import re
 from collections.abc import Callable
 
-from rlready.errors import InputError
-
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-# What commands of LaTeX become if JSON or Python reads their single backslash as an escape, with an example of each.
+# What commands of LaTeX become if JSON or Python reads their single backslash as an escape: the sign, its letter, what follows.
 LOST = {
-    "\x07": ("[a-z]", r"\alpha"),
-    "\x08": ("[a-z]", r"\boxed"),
-    "\t": (r"imes|heta|ext\{|frac", r"\times"),
-    "\x0b": (r"ec\b|ert|arphi|dots", r"\vec"),
-    "\x0c": ("rac|orall|box", r"\frac"),
-    "\r": (r"ight|ho\b", r"\right"),
+    "\x07": ("a", "[a-z]"),
+    "\x08": ("b", "[a-z]"),
+    "\t": ("t", r"imes|heta|ext\{|frac"),
+    "\x0b": ("v", r"ec\b|ert|arphi|dots"),
+    "\x0c": ("f", "rac|orall|box"),
+    "\r": ("r", r"ight|ho\b"),
 }
-BACKSLASH = re.compile(f"[{''.join(LOST)}](?:{'|'.join(f'(?<={sign})(?:{rest})' for sign, (rest, _) in LOST.items())})")
+BACKSLASH = re.compile(f"[{''.join(LOST)}](?:{'|'.join(f'(?<={sign})(?={rest})' for sign, (_, rest) in LOST.items())})")
+RESTORED = "a LaTeX command had lost its backslash, which is restored, in the {}"
 # What is trained on and asked as it is, but should not be there.
 ODD = {
     "a control character": re.compile("[\x00-\x08\x0e-\x1f\x7f]"),
@@ -25,17 +24,19 @@ ODD = {
 }
 
 
-def refuse_lost_backslash(text: object, where: str) -> None:
-    """Raises InputError if a command of LaTeX has lost its backslash in a text; `where` is the part of the problem."""
-    if lost := BACKSLASH.search(text) if isinstance(text, str) else None:
-        raise InputError(
-            f"in the {where} a LaTeX command such as {LOST[lost[0][0]][1]} has lost its backslash; double the backslashes where"
-            " the data is written"
-        )
+def restore_backslashes(text: str) -> str:
+    r"""Returns a text with the backslashes that commands of LaTeX have lost: a form feed and `rac` is `\frac`."""
+    return text if text.isprintable() else BACKSLASH.sub(lambda found: "\\" + LOST[found[0]][0], text)
 
 
 def check_text(text: str, where: str, note: Callable[[str], None]) -> str:
-    """Returns a text with each half of a character, which no file or tokenizer takes, replaced by a mark; notes odd ones."""
+    """Returns a text with lost backslashes restored and each half of a character replaced by a mark; notes these and odd ones.
+
+    No file or tokenizer takes half a character.
+    """
+    if (restored := restore_backslashes(text)) != text:
+        note(RESTORED.format(where))
+        text = restored
     for what, pattern in ODD.items():
         if pattern.search(text):
             note(f"{what}, in the {where}")

@@ -4,6 +4,8 @@ import hashlib
 import re
 import unicodedata
 
+from rlready.data.characters import restore_backslashes
+
 # Quotation marks and dashes that stand for one another, and characters without a width.
 ALIKE = str.maketrans(
     dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
@@ -57,7 +59,7 @@ def unify_characters(text: str) -> str:
 
 def _write_plainly(text: str) -> str:
     """Returns a text without all that cannot change the question."""
-    text = text.strip()
+    text = restore_backslashes(text.strip())
     if not text.isascii():
         text = unify_characters(text).translate(ALIKE)
     # Where all are capitals, none tells anything.

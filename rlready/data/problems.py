@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rlready.data.characters import LONE_SURROGATE, check_text, refuse_lost_backslash
+from rlready.data.characters import LONE_SURROGATE, RESTORED, check_text, restore_backslashes
 from rlready.data.chat_messages import check_prompt, read_dialogue, read_message, strip_end
 from rlready.data.columns import (
     GROUP,
@@ -146,15 +146,15 @@ def _read_text(row: dict, needs_solution: bool, source: Source, note: Note) -> d
         question = f"{question}\n\n{about}"
     check_prompt(question, note)
     question = check_text(question, "question", note)
-    for where, text in {"question": question, "answer": answer, "solution": solution}.items():
-        if where != "solution" or needs_solution or answer is None:
-            refuse_lost_backslash(text, where)
     if isinstance(choices, dict) and not any(choices.values()):
         choices = None  # as Arrow writes those of a row that has none
     if choices and not source.format:
         return _read_choice(question, choices, restore_integer(answer), needs_solution, note)
     form = source.format or str(row.get("format") or "") or _guess_format(question, answer)
-    answer, solution = read_answer(answer, solution, form, note)
+    answer, text = (restore_backslashes(one) if isinstance(one, str) else one for one in (answer, solution))
+    if text != solution and needs_solution:
+        note(RESTORED.format("solution"))
+    answer, solution = read_answer(answer, text, form, note)
     if form == "letter" and answer and len(letter := answer.strip(" ().:")) == 1:
         answer = letter.upper()
     if answer is None:

@@ -136,9 +136,6 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
         ({"question": "q", "answer": 2.0**60, "solution": "s"}, "has lost digits"),
         ({"messages": [ASKED, {**TOLD, "train": False}]}, "train: false"),
         ({"question": "q", "answer": "\ud83d2", "solution": "s"}, "half a character"),
-        ({"question": "x \x0crac{1}{2}", "answer": "2", "solution": "s"}, r"in the question a LaTeX command such as \\frac"),
-        ({"question": "3 \times 4", "answer": "12", "solution": "s"}, r"such as \\times has lost its backslash"),
-        ({"question": "q", "solution": "It is $\x08oxed{2}$."}, r"in the solution a LaTeX command such as \\boxed"),
         ({"question": "q", "answer": "2", "solution": "<think>So it is 1, or"}, "truncated: its <think> block"),
         ({"prompt": "1+1? " + 20 * "So. " + "\\boxed{2}", "completion": 20 * "So. " + "\\boxed{2}"}, "the question holds its"),
         ({"question": "q", "answer": "2", "solution": "s", "solution_is_valid": "Incomplete"}, "marked as wrong"),
@@ -149,6 +146,14 @@ def test_what_is_left_out_of_a_row_is_told(row, solution, noted):
 def test_what_makes_a_row_leave_has_its_reason(row, reason):
     with pytest.raises(InputError, match=reason):
         read(row)
+
+
+def test_backslashes_that_latex_has_lost_are_restored():
+    row = {"question": "\x0crac{1}{2} \times 4, not\t2?", "solution": "It is $\x08oxed{\x0crac{4}{2}}$."}
+    problem, noted = read(row)
+    assert problem["question"] == "\\frac{1}{2} \\times 4, not\t2?" and problem["answer"] == "\\frac{4}{2}"
+    assert problem["solution"] == "It is $\\boxed{\\frac{4}{2}}$."
+    assert [what[-8:] for what in noted] == ["question", "solution"]
 
 
 def test_a_row_without_a_subject_makes_a_problem_without_one():
