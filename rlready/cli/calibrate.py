@@ -120,5 +120,5 @@ def describe(step: FrontierPoint) -> str:
     else:
         may = "may" if reaches(step.tolerated, step.regret) else "is expected to"
         certainty = f"It {may} lose more than {step.tolerated:g}: up to {step.regret_interval[1]:.3f} is plausible."
-    worse = " A random choice does at least as well, so use no thresholds." if step.drawn <= step.regret else ""
+    worse = " A random choice does at least as well: these thresholds add nothing." if step.drawn <= step.regret else ""
     return f"{expected} {certainty}{worse}"
