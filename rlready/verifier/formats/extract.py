@@ -6,6 +6,7 @@ from rlready.verifier.equivalence.spelling import SPACE, TEXT, respell
 
 LONGEST_ANSWER = 300  # characters; a longer final answer is not one
 MOST_BOXES = 32  # of one list
+BOX = re.compile(r"\\boxed\s*")
 # What may separate the boxes of one list: a comma, `and` or `or`, in or between formulas.
 BETWEEN = re.compile(
     r"[\s$]*(?:[,;][\s$]*(?:and|or)?|and|or(?:[\s$]*[a-z][\s$]*=)?"
@@ -32,14 +33,15 @@ CHOSEN = rf"\(?([A-J])(?![\w'])\)?(?:{REASON}|\s+is\s+(?:the\s+)?(?:correct|righ
 CLAIM = re.compile(
     r"\b(?i:(?:answer|option|choice)\s+(?:is|must\s+be|should\s+be)\s*:?|answer\s*:?)\s*(?i:(?:the\s+)?(?:option|choice)\s+)?"
     rf"{CHOSEN}|(?<=\))(?!\s*(?:or\b|and\b|[,/&]))|[.:!]|\s*$)"
-    rf"|(?:\b(?i:option|choice|answer)\s+|(?:^|[.!?]\s+)(?i:(?:so|thus|therefore|hence),?\s+)?){CHOSEN})",
+    rf"|(?:\b(?i:option|choice|answer)\s+|(?:^|[.!?;]\s+)(?i:(?:so|thus|therefore|hence),?\s+)?){CHOSEN})",
     re.MULTILINE,
 )
 OPTION = re.compile(r"^\W*([A-J])[.:)]\s+\S.*", re.MULTILINE)
 # A letter after one of these is one of several, or excluded.
 HEDGED = re.compile(
-    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:all|any\w*|every\w*)\s+but"
-    r"|none\s+of)|n't|(?i:n't|\bnot)\s+(?:think|believe|sure|true|certain|the\s+case)(?:\s+(?:that|if|whether))?"
+    r"(?:\b(?i:or|(?:can)?not|nor|neither|either|never|except|unlike|than|an|do|rul\w+\s+out|(?:eliminat|exclud|reject)\w*"
+    r"|(?:all|any\w*|every\w*)\s+but|none\s+of)|n't"
+    r"|(?i:n't|\bnot)\s+(?:think|believe|sure|true|certain|the\s+case)(?:\s+(?:that|if|whether))?"
     r"|(?<![A-Za-z])[A-J]\)?\s*(?:,|/|&|\band))\s*(?i:(?:the\s+)?(?:option|choice|answer|be|is)\s*:?\s*)*[(\s]*$"
 )
 
@@ -52,13 +54,16 @@ def extract_word(completion: str) -> str | None:
 def extract_boxed(completion: str) -> str | None:
     r"""Returns the content of the last `\boxed{}` or `\boxed 2`, or None if there is none or the last is not closed.
 
-    Boxes that are separated only by commas, `and` or `or` form one list: `\boxed{1} and \boxed{2}` is `1, 2`.
+    Boxes that are separated only by commas, `and` or `or` form one list: `\boxed{1} and \boxed{2}` is `1, 2`. A box in a box
+    is a part of what the outer one says: `\boxed{\boxed{1}+2}` is `1+2`.
     """
-    start = completion.rfind("\\boxed")
-    last = _read_box(completion, start) if start >= 0 else None
+    end = completion.rfind("\\boxed")
+    places = [found.start() for found in BOX.finditer(completion, max(0, end - LONGEST_ANSWER - 9))] if end >= 0 else []
+    boxes = ((place, _read_box(completion, place)) for place in places)
+    start, last = next(((place, box) for place, box in boxes if box and box[1] > end), (0, None))
     if last is None:
         return None
-    contents = [last[0]]
+    contents = [BOX.sub("", last[0])]
     while len(contents) < MOST_BOXES:
         before = completion.rfind("\\boxed", max(0, start - LONGEST_ANSWER - 80), start)
         box = _read_box(completion, before) if before >= 0 else None
